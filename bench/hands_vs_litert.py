@@ -1,0 +1,118 @@
+"""humanrt's tracked-hand loop against LiteRT, in one interleaved run on the same frames and threads.
+
+Speed: the whole loop of humanrt (crop, landmarks, smoothing, retargeting) beside LiteRT's landmark inference alone
+(`invoke()`, without its crop). The two take turns every CHUNK frames, after a pause in which thread pools fall
+asleep; a turn's ratio is of medians, and the median of the ratios is the figure.
+Agreement: the keypoints of humanrt, raw and smoothed, against those of LiteRT's own tracking loop (litert_hands.py).
+
+    python bench/hands_vs_litert.py ../shared/media/hand.mp4        (needs the extra `export`)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+import numpy as np
+
+from humanrt.capture import open_source
+from humanrt.hands.tracker import HandTracker, TrackerOptions
+from humanrt.pipeline import HandPipeline
+from humanrt.smooth import HandSmoother
+from humanrt.stats import Percentiles, machine, table
+from litert_hands import LiteRtHand, models
+
+CHUNK = 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--models", type=Path, default=Path.home() / ".cache/humanrt/mediapipe-0.10.21")
+    parser.add_argument("--model", choices=("full", "lite"), default="full")
+    parser.add_argument("--robot", default="allegro_right")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--max-hands", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+
+    with open_source(arguments.source) as source:
+        frames = list(source)
+    reference = LiteRtHand(models(arguments.models), arguments.model, arguments.threads)
+    options = TrackerOptions(max_hands=arguments.max_hands, model=arguments.model)
+    tracker = HandTracker("hands", "cpu", options, threads=arguments.threads)
+    pipeline = HandPipeline(tracker, [arguments.robot], HandSmoother())
+    for frame in frames[:20]:
+        reference(frame.image)
+        pipeline(frame)
+    pipeline.reset()
+    reference.region = None
+
+    theirs: list[dict[str, Any] | None] = []
+    ours: list[Any] = []
+    wall: list[float] = []
+    ratios: list[float] = []
+    for start in range(0, len(frames), CHUNK):
+        chunk = frames[start : start + CHUNK]
+        sleep(0.05)
+        theirs += [reference(frame.image) for frame in chunk]
+        sleep(0.05)
+        for frame in chunk:
+            begin = perf_counter()
+            ours.append(pipeline(frame))
+            wall.append((perf_counter() - begin) * 1e3)
+        litert = [row["ms"] for row in theirs[start:] if row]
+        tracked = [ms for ms, result in zip(wall[start:], ours[start:], strict=True) if "detect" not in result.ms]
+        ratios.append(float(np.median(tracked) / np.median(litert)))
+
+    raw_tracker = HandTracker("hands", "cpu", options, threads=arguments.threads)
+    raw = [raw_tracker(frame.image, frame.t) for frame in frames]
+    gaps = {
+        name: np.concatenate(
+            [
+                np.linalg.norm(hands[0].keypoints_2d - row["keypoints_2d"], axis=1)
+                for hands, row in zip(results, theirs, strict=True)
+                if row and len(hands) == 1
+            ]
+        )
+        for name, results in (("raw", raw), ("smoothed", [result.hands for result in ours]))
+    }
+    stages = {
+        "litert landmarks": Percentiles.of(row["ms"] for row in theirs if row),
+        "humanrt loop": Percentiles.of(ms for ms, result in zip(wall, ours, strict=True) if "detect" not in result.ms),
+        "  landmarks": Percentiles.of(r.ms["landmarks"] for r in ours if "detect" not in r.ms),
+        "  smooth": Percentiles.of(r.ms["smooth"] for r in ours),
+        "  retarget": Percentiles.of(r.ms["retarget"] for r in ours),
+        "with detection": Percentiles.of(wall),
+    }
+    found = sum(len(result.hands) == 1 for result in ours)
+    print(table(stages))
+    print(
+        f"humanrt loop / LiteRT landmarks: {np.median(ratios):.3f} (turns: {min(ratios):.3f} to {max(ratios):.3f}), "
+        f"{arguments.threads} threads, model {arguments.model}"
+    )
+    print(f"one hand in {found} of {len(frames)} frames (LiteRT's loop: {sum(row is not None for row in theirs)})")
+    for name, gap in gaps.items():
+        print(
+            f"keypoints, {name}, to LiteRT's: {np.median(gap):.2f} px median, {np.percentile(gap, 99):.2f} at 99 %"
+        )
+    if arguments.json:
+        report = {
+            "machine": machine(),
+            "source": str(arguments.source),
+            "threads": arguments.threads,
+            "model": arguments.model,
+            "ratios": ratios,
+            "stages": {name.strip(): values.as_dict() for name, values in stages.items()},
+            "found": found,
+            "frames": len(frames),
+            "gap_px": {name: Percentiles.of(gap).as_dict() for name, gap in gaps.items()},
+        }
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

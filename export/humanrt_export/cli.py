@@ -1,0 +1,78 @@
+"""``humanrt-export``: the command line that makes bundles.
+
+Every command is one module with ``configure(parser)`` and ``run(options) -> int``, listed in ``COMMANDS`` and imported
+only when it is called: the commands need different heavy packages, and `--help` needs none.
+
+Exit status: 0; 2 for bad usage or bad input, with one line on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from humanrt.errors import HumanrtError, MissingDependencyError
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command: the module that holds it, what it does, and the extra that brings its packages."""
+
+    module: str
+    help: str
+    extra: str = "export"
+
+
+COMMANDS: Mapping[str, Command] = {
+    "hands": Command("humanrt_export.hands", "make the bundle `hands` from MediaPipe's models"),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status. User errors become one line on stderr and status 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _Parser(prog="humanrt-export", description="Make model bundles for humanrt.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    chosen = next((word for word in given if not word.startswith("-")), None)
+    try:
+        for name, command in COMMANDS.items():
+            sub = commands.add_parser(name, help=command.help, description=command.help)
+            if name == chosen:
+                module = _load(command)
+                module.configure(sub)
+                sub.set_defaults(run=module.run)
+        options = parser.parse_args(given)
+        status: int = options.run(options)
+    except HumanrtError as error:
+        print(f"humanrt-export: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("humanrt-export: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return status
+
+
+def _load(command: Command) -> Any:
+    try:
+        return importlib.import_module(command.module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(("humanrt", "humanrt_export")):
+            raise
+        raise MissingDependencyError(
+            f"package `{error.name}` is not installed; run: pip install 'humanrt[{command.extra}]'"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,490 @@
+"""TensorFlow Lite flatbuffers to ONNX graphs, directly: no TensorFlow, NCHW throughout.
+
+The flatbuffer is read with the ``tflite`` schema package. Every operator type has one function in ``OPERATORS``;
+a type without one is an error that names it. Four-dimensional activations are NHWC in the flatbuffer and NCHW in
+the ONNX graph; everything else keeps its shape. float16 weights behind DEQUANTIZE, and sparse weights behind
+DENSIFY, become dense float32 initialisers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+import tflite
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from humanrt.errors import BundleError, choices
+
+__all__ = ["IR_VERSION", "OPERATORS", "OPSET", "convert"]
+
+OPSET = 17
+# The oldest IR version that carries opset 17: what every onnxruntime since 1.12 reads.
+IR_VERSION = 8
+
+Array = NDArray[Any]
+
+_DTYPES: dict[int, type[np.generic]] = {
+    tflite.TensorType.FLOAT32: np.float32,
+    tflite.TensorType.FLOAT16: np.float16,
+    tflite.TensorType.INT32: np.int32,
+    tflite.TensorType.INT64: np.int64,
+    tflite.TensorType.INT8: np.int8,
+    tflite.TensorType.UINT8: np.uint8,
+    tflite.TensorType.BOOL: np.bool_,
+}
+_OPERATOR_NAMES = {value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)}
+_NHWC_TO_NCHW = (0, 3, 1, 2)
+_NCHW_TO_NHWC = (0, 2, 3, 1)
+
+
+@dataclass
+class _Converter:
+    """The graph under construction: constants by tensor index, nodes in flatbuffer (topological) order."""
+
+    model: Any
+    graph: Any
+    source: str
+    constants: dict[int, Array] = field(default_factory=dict)
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    initializers: dict[str, Array] = field(default_factory=dict)
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Shape as in the flatbuffer (NHWC)."""
+        tensor = self.graph.Tensors(index)
+        return tuple(int(n) for n in tensor.ShapeAsNumpy()) if tensor.ShapeLength() else ()
+
+    def constant(self, index: int) -> Array | None:
+        """The value of a tensor that does not depend on the input, in the flatbuffer's layout; None if it does."""
+        if index in self.constants:
+            return self.constants[index]
+        tensor = self.graph.Tensors(index)
+        buffer = self.model.Buffers(tensor.Buffer())
+        if not buffer.DataLength():
+            return None
+        if tensor.Type() not in _DTYPES:
+            raise BundleError(f"{self.source}: tensor {index} has type {tensor.Type()}, which cannot be converted")
+        flat = np.frombuffer(buffer.DataAsNumpy().tobytes(), _DTYPES[tensor.Type()])
+        value: Array = flat if tensor.Sparsity() is not None else flat.reshape(self.shape(index))
+        self.constants[index] = value
+        return value
+
+    def needed(self, index: int) -> Array:
+        """Like `constant`, for operands that must be known at conversion: weights, axes, paddings."""
+        value = self.constant(index)
+        if value is None:
+            raise BundleError(f"{self.source}: tensor {index} must be constant to be converted")
+        return value
+
+    def name(self, index: int) -> str:
+        """ONNX name of a tensor; a constant operand becomes an initialiser in the ONNX layout (NCHW when 4-d)."""
+        name = f"t{index}"
+        value = self.constant(index)
+        if value is not None and name not in self.initializers:
+            self.initializers[name] = value.transpose(_NHWC_TO_NCHW) if value.ndim == 4 else value
+        return name
+
+    def add(self, name: str, value: Array) -> str:
+        self.initializers[name] = value
+        return name
+
+    def emit(self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
+        name = f"{op}_{outputs[0]}"
+        self.nodes.append(helper.make_node(op, list(inputs), list(outputs), name=name, **attributes))
+
+    def options(self, operator: Any, kind: str) -> Any:
+        """The operator's option table, read as ``tflite.<kind>``."""
+        table = operator.BuiltinOptions()
+        options = getattr(tflite, kind)()
+        options.Init(table.Bytes, table.Pos)
+        return options
+
+    def activated(self, code: int, output: int) -> str:
+        """Name that the operator must write so that its fused activation ends in ``output``.
+
+        The activation's node is kept in ``_pending`` and emitted right after the operator's own.
+        """
+        name = self.name(output)
+        if code == tflite.ActivationFunctionType.NONE:
+            return name
+        before = f"{name}_linear"
+        if code == tflite.ActivationFunctionType.RELU:
+            self._pending = ("Relu", [before], name)
+        elif code == tflite.ActivationFunctionType.RELU6:
+            low = self.add("clip_0", np.array(0, np.float32))
+            high = self.add("clip_6", np.array(6, np.float32))
+            self._pending = ("Clip", [before, low, high], name)
+        else:
+            raise BundleError(f"{self.source}: fused activation {code} cannot be converted; known: NONE, RELU, RELU6")
+        return before
+
+    _pending: tuple[str, list[str], str] | None = None
+
+    def flush(self) -> None:
+        if self._pending is not None:
+            op, inputs, output = self._pending
+            self._pending = None
+            self.emit(op, inputs, [output])
+
+
+def _same_pads(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> list[int]:
+    """ONNX pads [top, left, bottom, right] of TensorFlow's SAME: the odd pixel goes to the bottom and right."""
+    begin, end = [], []
+    for n, k, s, d in zip(size, kernel, stride, dilation, strict=True):
+        total = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
+        begin.append(total // 2)
+        end.append(total - total // 2)
+    return begin + end
+
+
+def _window(c: _Converter, options: Any, input_index: int, kernel: Sequence[int]) -> dict[str, Any]:
+    """ONNX attributes of a sliding window (convolution or pooling)."""
+    stride = [options.StrideH(), options.StrideW()]
+    dilated = hasattr(options, "DilationHFactor")
+    dilation = [options.DilationHFactor(), options.DilationWFactor()] if dilated else [1, 1]
+    pads = [0, 0, 0, 0]
+    if options.Padding() == tflite.Padding.SAME:
+        pads = _same_pads(c.shape(input_index)[1:3], kernel, stride, dilation)
+    attributes: dict[str, Any] = {"kernel_shape": list(kernel), "strides": stride, "pads": pads}
+    if dilation != [1, 1]:
+        attributes["dilations"] = dilation
+    return attributes
+
+
+def _inputs(operator: Any) -> list[int]:
+    return [int(index) for index in operator.InputsAsNumpy()]
+
+
+def _outputs(operator: Any) -> list[int]:
+    return [int(index) for index in operator.OutputsAsNumpy()]
+
+
+def _convolution(c: _Converter, operator: Any, kind: str) -> None:
+    """CONV_2D: weights [out, h, w, in]; DEPTHWISE_CONV_2D: weights [1, h, w, out]."""
+    data, weight_index, *rest = _inputs(operator)
+    (output,) = _outputs(operator)
+    options = c.options(operator, kind)
+    weight = c.needed(weight_index)
+    groups = 1
+    if kind == "DepthwiseConv2DOptions":
+        groups = c.shape(data)[3]
+        weight = weight.transpose(3, 0, 1, 2)
+    else:
+        weight = weight.transpose(0, 3, 1, 2)
+    # One initialiser per use: clean-up scales them independently.
+    operands = [c.name(data), c.add(f"w{output}", weight)]
+    if rest and rest[0] >= 0:
+        operands.append(c.add(f"b{output}", c.needed(rest[0])))
+    attributes = _window(c, options, data, weight.shape[2:])
+    before = c.activated(options.FusedActivationFunction(), output)
+    c.emit("Conv", operands, [before], group=groups, **attributes)
+    c.flush()
+
+
+def _conv(c: _Converter, operator: Any) -> None:
+    _convolution(c, operator, "Conv2DOptions")
+
+
+def _depthwise(c: _Converter, operator: Any) -> None:
+    _convolution(c, operator, "DepthwiseConv2DOptions")
+
+
+def _binary(op: str, kind: str) -> Callable[[_Converter, Any], None]:
+    def convert_binary(c: _Converter, operator: Any) -> None:
+        left, right = _inputs(operator)
+        (output,) = _outputs(operator)
+        ranks = {len(c.shape(left)), len(c.shape(right))}
+        if 4 in ranks and ranks != {4}:
+            # A lower rank broadcasts against the trailing channel, which is not trailing in NCHW.
+            for index in (left, right):
+                value = c.constant(index)
+                if value is not None and value.ndim < 4:
+                    c.constants[index] = value.reshape((1,) * (4 - value.ndim) + value.shape)
+                elif len(c.shape(index)) not in (0, 4):
+                    raise BundleError(f"{c.source}: {op} broadcasts a computed tensor of rank < 4; not supported")
+        before = c.activated(c.options(operator, kind).FusedActivationFunction(), output)
+        c.emit(op, [c.name(left), c.name(right)], [before])
+        c.flush()
+
+    return convert_binary
+
+
+def _fully_connected(c: _Converter, operator: Any) -> None:
+    data, weight, *rest = _inputs(operator)
+    (output,) = _outputs(operator)
+    options = c.options(operator, "FullyConnectedOptions")
+    if len(c.shape(data)) != 2 or len(c.shape(output)) != 2:
+        raise BundleError(f"{c.source}: FULLY_CONNECTED is converted for 2-d tensors only")
+    operands = [c.name(data), c.add(f"w{output}", c.needed(weight))]
+    if rest and rest[0] >= 0:
+        operands.append(c.add(f"b{output}", c.needed(rest[0])))
+    before = c.activated(options.FusedActivationFunction(), output)
+    c.emit("Gemm", operands, [before], transB=1)
+    c.flush()
+
+
+def _prelu(c: _Converter, operator: Any) -> None:
+    data, slope = _inputs(operator)
+    (output,) = _outputs(operator)
+    value = c.needed(slope)  # [1, 1, C]
+    if len(c.shape(data)) == 4:
+        if value.size != value.shape[-1]:
+            raise BundleError(f"{c.source}: PRELU with slopes of shape {value.shape} is not per channel")
+        value = value.reshape(-1, 1, 1)
+    c.emit("PRelu", [c.name(data), c.add(f"s{output}", value)], [c.name(output)])
+
+
+def _pool(op: str) -> Callable[[_Converter, Any], None]:
+    def convert_pool(c: _Converter, operator: Any) -> None:
+        (data,), (output,) = _inputs(operator), _outputs(operator)
+        options = c.options(operator, "Pool2DOptions")
+        attributes = _window(c, options, data, [options.FilterHeight(), options.FilterWidth()])
+        before = c.activated(options.FusedActivationFunction(), output)
+        c.emit(op, [c.name(data)], [before], **attributes)
+        c.flush()
+
+    return convert_pool
+
+
+def _unary(op: str) -> Callable[[_Converter, Any], None]:
+    def convert_unary(c: _Converter, operator: Any) -> None:
+        (data,), (output,) = _inputs(operator), _outputs(operator)
+        c.emit(op, [c.name(data)], [c.name(output)])
+
+    return convert_unary
+
+
+def _relu6(c: _Converter, operator: Any) -> None:
+    (data,), (output,) = _inputs(operator), _outputs(operator)
+    limits = [c.add("clip_0", np.array(0, np.float32)), c.add("clip_6", np.array(6, np.float32))]
+    c.emit("Clip", [c.name(data), *limits], [c.name(output)])
+
+
+def _mean(c: _Converter, operator: Any) -> None:
+    data, axes_index = _inputs(operator)
+    (output,) = _outputs(operator)
+    rank = len(c.shape(data))
+    keep = bool(c.options(operator, "ReducerOptions").KeepDims())
+    axes = sorted(int(axis) % rank for axis in c.needed(axes_index).reshape(-1))
+    if rank == 4 and axes == [1, 2]:
+        pooled = c.name(output) if keep else f"t{output}_pooled"
+        c.emit("GlobalAveragePool", [c.name(data)], [pooled])
+        if not keep:
+            c.emit("Flatten", [pooled], [c.name(output)], axis=1)
+        return
+    if rank == 4 and not keep:
+        raise BundleError(f"{c.source}: MEAN of a 4-d tensor over axes {axes} is not supported")
+    onnx_axes = [_NHWC_TO_NCHW.index(axis) for axis in axes] if rank == 4 else axes
+    c.emit("ReduceMean", [c.name(data)], [c.name(output)], axes=onnx_axes, keepdims=int(keep))
+
+
+def _pad(c: _Converter, operator: Any) -> None:
+    data, pads_index = _inputs(operator)[:2]
+    (output,) = _outputs(operator)
+    pads = c.needed(pads_index).astype(np.int64)  # [rank, 2]
+    if len(pads) == 4:
+        pads = pads[list(_NHWC_TO_NCHW)]
+    flat = np.concatenate([pads[:, 0], pads[:, 1]])
+    c.emit("Pad", [c.name(data), c.add(f"p{output}", flat)], [c.name(output)], mode="constant")
+
+
+def _resize(c: _Converter, operator: Any) -> None:
+    data = _inputs(operator)[0]
+    (output,) = _outputs(operator)
+    options = c.options(operator, "ResizeBilinearOptions")
+    mode = "asymmetric"
+    if options.HalfPixelCenters():
+        mode = "half_pixel"
+    elif options.AlignCorners():
+        mode = "align_corners"
+    (_, h, w, _), (_, out_h, out_w, _) = c.shape(data), c.shape(output)
+    scales = c.add(f"r{output}", np.array([1, 1, out_h / h, out_w / w], np.float32))
+    c.emit(
+        "Resize",
+        [c.name(data), "", scales],
+        [c.name(output)],
+        mode="linear",
+        coordinate_transformation_mode=mode,
+    )
+
+
+def _reshape(c: _Converter, operator: Any) -> None:
+    data = _inputs(operator)[0]
+    (output,) = _outputs(operator)
+    source, target = c.name(data), c.name(output)
+    if len(c.shape(data)) == 4:
+        c.emit("Transpose", [source], [f"t{output}_nhwc"], perm=list(_NCHW_TO_NHWC))
+        source = f"t{output}_nhwc"
+    shape = c.add(f"shape{output}", np.array(c.shape(output), np.int64))
+    if len(c.shape(output)) == 4:
+        c.emit("Reshape", [source, shape], [f"t{output}_flat"])
+        c.emit("Transpose", [f"t{output}_flat"], [target], perm=list(_NHWC_TO_NCHW))
+    else:
+        c.emit("Reshape", [source, shape], [target])
+
+
+def _concat(c: _Converter, operator: Any) -> None:
+    (output,) = _outputs(operator)
+    options = c.options(operator, "ConcatenationOptions")
+    rank = len(c.shape(output))
+    axis = options.Axis() % rank
+    if rank == 4:
+        axis = _NHWC_TO_NCHW.index(axis)
+    before = c.activated(options.FusedActivationFunction(), output)
+    c.emit("Concat", [c.name(index) for index in _inputs(operator)], [before], axis=axis)
+    c.flush()
+
+
+def _depth_to_space(c: _Converter, operator: Any) -> None:
+    (data,), (output,) = _inputs(operator), _outputs(operator)
+    block = c.options(operator, "DepthToSpaceOptions").BlockSize()
+    c.emit("DepthToSpace", [c.name(data)], [c.name(output)], blocksize=block, mode="DCR")
+
+
+def _dequantize(c: _Converter, operator: Any) -> None:
+    """float16 storage of float32 weights: widened here, so that no trace of it is left in the graph."""
+    (data,), (output,) = _inputs(operator), _outputs(operator)
+    value = c.needed(data)
+    if value.dtype != np.float16:
+        raise BundleError(f"{c.source}: DEQUANTIZE of {value.dtype} is not supported, only of float16")
+    c.constants[output] = value.astype(np.float32)
+
+
+def _index_array(dimension: Any, kind: str) -> Array:
+    """One of the two index vectors of a compressed sparse dimension, whatever integer width it is stored in."""
+    table = getattr(dimension, f"Array{kind}")()
+    code = getattr(dimension, f"Array{kind}Type")()
+    names = {1: "Int32Vector", 2: "Uint16Vector", 3: "Uint8Vector"}
+    vector = getattr(tflite, names[code])()
+    vector.Init(table.Bytes, table.Pos)
+    values: Array = vector.ValuesAsNumpy().astype(np.int64)
+    return values
+
+
+def _densify(c: _Converter, operator: Any) -> None:
+    """TensorFlow Lite's sparse tensors (TACO format): traversal order, one dense or CSR level per dimension.
+
+    The levels are walked outermost first, as a growing list of coordinate prefixes, one per stored element.
+    """
+    (data,), (output,) = _inputs(operator), _outputs(operator)
+    values, sparsity, shape = c.needed(data), c.graph.Tensors(data).Sparsity(), c.shape(data)
+    if sparsity is None:
+        raise BundleError(f"{c.source}: DENSIFY of a tensor that is not sparse")
+    order = [int(axis) for axis in sparsity.TraversalOrderAsNumpy()]
+    blocks = [int(axis) for axis in sparsity.BlockMapAsNumpy()] if sparsity.BlockMapLength() else []
+    prefixes = np.zeros((1, 0), np.int64)
+    for level in range(sparsity.DimMetadataLength()):
+        dimension = sparsity.DimMetadata(level)
+        if dimension.Format() == tflite.DimensionType.DENSE:
+            size = dimension.DenseSize()
+            index = np.tile(np.arange(size), len(prefixes))
+            repeats: Array = np.full(len(prefixes), size)
+        else:
+            index = _index_array(dimension, "Indices")
+            repeats = np.diff(_index_array(dimension, "Segments"))
+        prefixes = np.column_stack([np.repeat(prefixes, repeats, axis=0), index])
+    rank = len(shape)
+    coordinates = np.zeros((len(prefixes), rank), np.int64)
+    block_size = np.ones(rank, np.int64)
+    for level, axis in enumerate(order):
+        if axis >= rank:
+            block_size[blocks[axis - rank]] = sparsity.DimMetadata(level).DenseSize()
+    for level, axis in enumerate(order):
+        if axis < rank:
+            coordinates[:, axis] += prefixes[:, level] * block_size[axis]
+        else:
+            coordinates[:, blocks[axis - rank]] += prefixes[:, level]
+    dense = np.zeros(shape, values.dtype)
+    dense[tuple(coordinates.T)] = values
+    c.constants[output] = dense
+
+
+OPERATORS: Mapping[str, Callable[[_Converter, Any], None]] = {
+    "ADD": _binary("Add", "AddOptions"),
+    "AVERAGE_POOL_2D": _pool("AveragePool"),
+    "CONCATENATION": _concat,
+    "CONV_2D": _conv,
+    "DENSIFY": _densify,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "DEPTH_TO_SPACE": _depth_to_space,
+    "DEQUANTIZE": _dequantize,
+    "FULLY_CONNECTED": _fully_connected,
+    "LOGISTIC": _unary("Sigmoid"),
+    "MAX_POOL_2D": _pool("MaxPool"),
+    "MEAN": _mean,
+    "MUL": _binary("Mul", "MulOptions"),
+    "PAD": _pad,
+    "PRELU": _prelu,
+    "RELU": _unary("Relu"),
+    "RELU6": _relu6,
+    "RESHAPE": _reshape,
+    "RESIZE_BILINEAR": _resize,
+    "TANH": _unary("Tanh"),
+}
+
+
+def convert(data: bytes, *, source: str = "model.tflite", name: str = "model") -> onnx.ModelProto:
+    """Convert a TensorFlow Lite model of one sub-graph.
+
+    Args:
+        data: the flatbuffer.
+        source: what to call it in error messages.
+        name: name of the ONNX graph.
+
+    Returns:
+        An ONNX model (opset 17, float32) whose inputs and outputs are called ``input_0``, ..., ``output_0``, ...
+        in the flatbuffer's order; four-dimensional ones are NCHW.
+
+    Raises:
+        BundleError: not a flatbuffer, or an operator without a conversion (named in the message).
+    """
+    if len(data) < 8 or data[4:8] != b"TFL3":
+        raise BundleError(f"{source} is not a TensorFlow Lite model (no TFL3 identifier)")
+    model = tflite.Model.GetRootAs(data, 0)
+    if model.SubgraphsLength() != 1:
+        raise BundleError(f"{source} has {model.SubgraphsLength()} sub-graphs; only one is supported")
+    c = _Converter(model, model.Subgraphs(0), source)
+    operators = [c.graph.Operators(i) for i in range(c.graph.OperatorsLength())]
+    kinds = [_operator_name(model, operator) for operator in operators]
+    if unknown := set(kinds) - set(OPERATORS):
+        raise BundleError(f"{source}: no conversion for {choices(unknown)}; known: {choices(OPERATORS)}")
+    for kind, operator in zip(kinds, operators, strict=True):
+        OPERATORS[kind](c, operator)
+
+    rename: dict[str, str] = {}
+    inputs = [_value_info(c, int(i), rename, f"input_{n}") for n, i in enumerate(c.graph.InputsAsNumpy())]
+    outputs = [_value_info(c, int(i), rename, f"output_{n}") for n, i in enumerate(c.graph.OutputsAsNumpy())]
+    for node in c.nodes:
+        for names in (node.input, node.output):
+            names[:] = [rename.get(item, item) for item in names]
+    used = {item for node in c.nodes for item in node.input}
+    initializers = [
+        numpy_helper.from_array(np.ascontiguousarray(value), key)
+        for key, value in c.initializers.items()
+        if key in used
+    ]
+    graph = helper.make_graph(c.nodes, name, inputs, outputs, initializers)
+    result = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    result.producer_name = "humanrt-export"
+    onnx.checker.check_model(result)
+    return onnx.shape_inference.infer_shapes(result, strict_mode=True, data_prop=True)
+
+
+def _operator_name(model: Any, operator: Any) -> str:
+    code = model.OperatorCodes(operator.OpcodeIndex())
+    # Files older than schema 3a hold the code in the 8-bit field only; newer ones in the larger of the two.
+    value = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    name = _OPERATOR_NAMES.get(value, str(value))
+    return f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name
+
+
+def _value_info(c: _Converter, index: int, rename: dict[str, str], name: str) -> onnx.ValueInfoProto:
+    shape = c.shape(index)
+    if len(shape) == 4:
+        shape = tuple(shape[axis] for axis in _NHWC_TO_NCHW)
+    rename[f"t{index}"] = name
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

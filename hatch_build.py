@@ -1,0 +1,87 @@
+"""Compiles the retargeting kernel with ziglang: no system compiler needed. A hatch build hook, for wheels and editable
+installs alike; in a checkout, ``python hatch_build.py`` compiles in place.
+
+The kernel is a plain shared library called through ctypes, so one wheel serves every Python: py3-none-PLATFORM.
+Where it cannot be compiled the wheel is pure, with a loud warning; ``humanrt doctor`` then says so.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+try:
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+except ImportError:  # run as a script, outside a build
+    BuildHookInterface = object  # type: ignore[assignment,misc]
+
+ROOT = Path(__file__).resolve().parent
+KERNEL = ROOT / "runtime" / "humanrt" / "retarget" / "_kernel"
+IN_WHEEL = "humanrt/retarget/_kernel"
+
+# The oldest systems that the wheel promises to run on, and the processor features that all of them have.
+TARGETS = {
+    ("linux", "x86_64"): ("x86_64-linux-gnu.2.17", "x86_64", "manylinux_2_17_x86_64", ".so"),
+    ("linux", "aarch64"): ("aarch64-linux-gnu.2.17", "generic", "manylinux_2_17_aarch64", ".so"),
+    ("darwin", "x86_64"): ("x86_64-macos.11.0", "x86_64", "macosx_11_0_x86_64", ".dylib"),
+    ("darwin", "arm64"): ("aarch64-macos.11.0", "apple_m1", "macosx_11_0_arm64", ".dylib"),
+    ("win32", "AMD64"): ("x86_64-windows-gnu", "x86_64", "win_amd64", ".dll"),
+    ("win32", "ARM64"): ("aarch64-windows-gnu", "generic", "win_arm64", ".dll"),
+}
+
+
+def compile_kernel() -> tuple[Path, str]:
+    """Compiles for this machine; returns the library and the platform tag of a wheel that holds it."""
+    machine = platform.machine()
+    try:
+        target, cpu, tag, suffix = TARGETS[sys.platform, machine]
+    except KeyError:
+        raise RuntimeError(f"no target is listed for {sys.platform} on {machine}") from None
+    if sys.platform == "linux" and "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or ""):
+        target, tag = target.replace("gnu.2.17", "musl"), tag.replace("manylinux_2_17", "musllinux_1_2")
+    library = KERNEL / f"solver{suffix}"
+    part = library.with_name(f"solver.part{suffix}")
+    command = [
+        *(sys.executable, "-m", "ziglang", "cc"),
+        *("-target", target, f"-mcpu={cpu}", "-std=c99", "-O3", "-fno-math-errno", "-fno-sanitize=all"),
+        *("-Wall", "-Wextra", "-shared", "-fPIC", "-s", "-o", str(part), str(KERNEL / "solver.c")),
+        *(["-lm"] if sys.platform == "linux" else []),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+    part.replace(library)  # a running process keeps the old one
+    for leftover in (*KERNEL.glob("solver.part*"), *KERNEL.glob("*.lib"), *KERNEL.glob("*.pdb")):
+        leftover.unlink()
+    return library, tag
+
+
+class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Compiles before the wheel is packed, and tags the wheel for the platform."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if self.target_name != "wheel":
+            return
+        try:
+            library, tag = compile_kernel()
+        except (OSError, RuntimeError) as error:
+            self.app.display_warning(
+                "\n*** humanrt is built WITHOUT its compiled retargeting kernel: retargeting will be about 100 times "
+                f"slower (numpy). The compiler said:\n{error}\n***"
+            )
+            return
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{tag}"
+        if version != "editable":
+            build_data["force_include"][str(library)] = f"{IN_WHEEL}/{library.name}"
+
+
+if __name__ == "__main__":
+    made, wheel_tag = compile_kernel()
+    sys.stdout.write(f"{made.relative_to(ROOT)} ({made.stat().st_size} bytes), wheels tagged py3-none-{wheel_tag}\n")

@@ -1,0 +1,68 @@
+"""humanrt: a camera in, human meshes and robot-hand motion out, live.
+
+>>> from humanrt import HandTracker, Retargeter
+
+Names are loaded when they are first used, so that ``import humanrt`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from humanrt.bundle import Bundle, load_bundle
+    from humanrt.capture import Frame, open_source
+    from humanrt.errors import HumanrtError
+    from humanrt.hands.tracker import Hand, Hands, HandTracker
+    from humanrt.pipeline import HandPipeline
+    from humanrt.record import read_recording
+    from humanrt.retarget import Retargeter
+    from humanrt.smooth import HandSmoother, OneEuro
+
+_HOMES = {
+    "Bundle": "humanrt.bundle",
+    "Frame": "humanrt.capture",
+    "Hand": "humanrt.hands.tracker",
+    "HandPipeline": "humanrt.pipeline",
+    "HandSmoother": "humanrt.smooth",
+    "HandTracker": "humanrt.hands.tracker",
+    "Hands": "humanrt.hands.tracker",
+    "HumanrtError": "humanrt.errors",
+    "OneEuro": "humanrt.smooth",
+    "Retargeter": "humanrt.retarget",
+    "load_bundle": "humanrt.bundle",
+    "open_source": "humanrt.capture",
+    "read_recording": "humanrt.record",
+}
+
+__all__ = [
+    "Bundle",
+    "Frame",
+    "Hand",
+    "HandPipeline",
+    "HandSmoother",
+    "HandTracker",
+    "Hands",
+    "HumanrtError",
+    "OneEuro",
+    "Retargeter",
+    "__version__",
+    "load_bundle",
+    "open_source",
+    "read_recording",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module `humanrt` has no attribute `{name}`")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

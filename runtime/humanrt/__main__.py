@@ -1,0 +1,7 @@
+"""``python -m humanrt``."""
+
+import sys
+
+from humanrt.cli import main
+
+sys.exit(main())

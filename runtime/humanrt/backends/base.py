@@ -1,0 +1,102 @@
+"""What every backend is: it opens graphs, and a graph runs on arrays or on device buffers.
+
+The interface is small so that TensorRT with device buffers fits beside ONNX Runtime: shapes are static and known
+before the first run, buffers are allocated once by the caller and bound once, and a frame is then `run()` with no
+allocation. `Graph.run` (host arrays in, host arrays out) is the simple way; `Graph.bind` the fast one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.bundle import GraphSpec, TensorSpec
+
+__all__ = ["Array", "Backend", "Binding", "Buffer", "Graph"]
+
+Array = NDArray[Any]
+
+
+class Resource(ABC):  # noqa: B024  (what must be written is in the classes below)
+    """Something that holds memory: a context manager, or call ``close()``."""
+
+    def close(self) -> None:  # noqa: B027  (host memory frees itself)
+        """Release it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Buffer(Resource):
+    """Memory of a backend's device for one tensor of fixed shape and dtype. ``close()`` frees it."""
+
+    spec: TensorSpec
+
+    @abstractmethod
+    def upload(self, array: Array) -> None:
+        """Copy a host array of exactly this shape and dtype into the buffer."""
+
+    @abstractmethod
+    def download(self, out: Array | None = None) -> Array:
+        """Copy to the host, into ``out`` if it is given. Waits for the work that writes the buffer."""
+
+
+class Binding(ABC):
+    """A graph with its inputs and outputs tied to buffers: ``run()`` moves nothing over the bus."""
+
+    @abstractmethod
+    def run(self) -> None: ...
+
+
+class Graph(Resource):
+    """An opened graph."""
+
+    spec: GraphSpec
+
+    @abstractmethod
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run on host arrays: every input by name -> every output by name. Outputs are the caller's to keep."""
+
+    @abstractmethod
+    def buffer(self, name: str) -> Buffer:
+        """A new device buffer that fits the input or output ``name``."""
+
+    @abstractmethod
+    def bind(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> Binding:
+        """Tie every input and output to a buffer; an output's buffer may be another graph's input."""
+
+    def tensor(self, name: str) -> TensorSpec:
+        """The input or output called ``name``. KeyError lists the valid names."""
+        specs = {spec.name: spec for spec in (*self.spec.inputs, *self.spec.outputs)}
+        if name not in specs:
+            raise KeyError(f"graph {self.spec.name} has no tensor `{name}`; it has: {', '.join(specs)}")
+        return specs[name]
+
+
+class Backend(Resource):
+    """One way to run graphs on this machine."""
+
+    name: str
+
+    @abstractmethod
+    def open(self, spec: GraphSpec) -> Graph:
+        """Open a graph. BackendError when the file is not what the manifest says or the backend refuses it."""
+
+
+def check_feed(spec: TensorSpec, array: Array) -> Array:
+    """``array`` as the runtime needs it: C-contiguous, and exactly the spec's shape and dtype."""
+    if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
+        raise ValueError(
+            f"input `{spec.name}` must be {spec.dtype} {list(spec.shape)}, not {array.dtype} {list(array.shape)}"
+        )
+    return np.ascontiguousarray(array)

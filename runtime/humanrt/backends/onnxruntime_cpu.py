@@ -1,0 +1,31 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import onnxruntime
+
+from humanrt.backends import BackendOptions
+from humanrt.backends._onnxruntime import OrtGraph, open_session
+from humanrt.backends.base import Backend
+from humanrt.bundle import GraphSpec
+
+__all__ = ["OnnxRuntimeCpu"]
+
+
+class OnnxRuntimeCpu(Backend):
+    """Runs graphs on the CPU; buffers are host memory."""
+
+    name = "cpu"
+
+    def __init__(self, options: BackendOptions | None = None) -> None:
+        self.options = options or BackendOptions()
+
+    def open(self, spec: GraphSpec) -> OrtGraph:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.options.threads
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        # Workers wait for the next operator awake, for that is microseconds away, but not for the next frame: by
+        # default they burn a core between frames, which starves the camera's thread, OpenCV and the other graphs.
+        options.add_session_config_entry("session.intra_op.spin_duration_us", "1000")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        return OrtGraph(spec, open_session(spec, options, ["CPUExecutionProvider"]), "cpu")

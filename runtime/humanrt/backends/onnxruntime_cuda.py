@@ -1,0 +1,69 @@
+"""ONNX Runtime on an NVIDIA GPU. Where CUDA cannot run, it says why; it never goes on with the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+import onnxruntime
+
+from humanrt.backends import BackendOptions
+from humanrt.backends._onnxruntime import OrtGraph, open_session
+from humanrt.backends.base import Backend
+from humanrt.bundle import GraphSpec
+from humanrt.errors import BackendError
+
+__all__ = ["OnnxRuntimeCuda", "device_count", "why_not"]
+
+PROVIDER = "CUDAExecutionProvider"
+INSTALL = (
+    "pip install 'humanrt[cuda]' && pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu "
+    "(the two packages overwrite each other: exactly one may be installed)"
+)
+
+
+def device_count() -> int:
+    """NVIDIA GPUs that the driver shows; 0 where there is no driver. Makes no CUDA context."""
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(library)
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def why_not(device: int = 0) -> str | None:
+    """Why CUDA cannot be used here, with the command that mends it; None when it can."""
+    count = device_count()
+    if count == 0:
+        return "no NVIDIA GPU or driver is visible (check `nvidia-smi`)"
+    if device >= count:
+        return f"GPU {device} does not exist; this machine has {count}"
+    if PROVIDER not in onnxruntime.get_available_providers():
+        return f"the installed ONNX Runtime has no CUDA provider: {INSTALL}"
+    return None
+
+
+class OnnxRuntimeCuda(Backend):
+    """Runs graphs on one NVIDIA GPU; buffers are device memory."""
+
+    name = "cuda"
+
+    def __init__(self, options: BackendOptions | None = None) -> None:
+        self.options = options or BackendOptions()
+        if reason := why_not(self.options.device):
+            raise BackendError(f"backend `cuda` cannot run here: {reason}")
+        # Wheels bring CUDA and cuDNN as packages of their own; they are found only when loaded first.
+        if os.environ.get("HUMANRT_SYSTEM_CUDA") != "1":
+            onnxruntime.preload_dlls()
+
+    def open(self, spec: GraphSpec) -> OrtGraph:
+        options = onnxruntime.SessionOptions()
+        # A node that would land on the CPU is an error, not a slow surprise.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        provider = (PROVIDER, {"device_id": self.options.device, "cudnn_conv_algo_search": "HEURISTIC"})
+        return OrtGraph(spec, open_session(spec, options, [provider]), "cuda", self.options.device)

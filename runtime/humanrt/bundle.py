@@ -1,0 +1,197 @@
+"""Bundles: one model, one folder, described by its ``manifest.json`` and nothing else.
+
+A bundle is read strictly: an unknown format, a missing file or a file whose sha256 is not the manifest's is
+refused before any of it reaches a parser. Code holds no weights and no magic sizes; ``Bundle.settings`` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.errors import BundleError, choices
+
+__all__ = ["FORMAT", "Bundle", "GraphSpec", "TensorSpec", "cache_folder", "load_bundle", "shipped_bundles"]
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a graph: its static shape, numpy dtype name, and meaning with units."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    description: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """One ONNX graph of a bundle."""
+
+    name: str
+    path: Path
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. ``settings`` and ``manifest`` are the manifest's own JSON, read-only by convention."""
+
+    path: Path
+    name: str
+    task: str
+    licence: str
+    manifest: Mapping[str, Any]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        settings: Mapping[str, Any] = self.manifest.get("settings", {})
+        return settings
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        return tuple(self.manifest["graphs"])
+
+    def setting(self, *keys: str) -> Any:
+        """``settings[keys[0]][keys[1]]...``. BundleError names the missing key."""
+        value: Any = self.settings
+        for depth, key in enumerate(keys, start=1):
+            if not isinstance(value, Mapping) or key not in value:
+                where = ".".join(("settings", *keys[:depth]))
+                raise BundleError(f"{self.path / MANIFEST}: `{where}` is missing; make the bundle again")
+            value = value[key]
+        return value
+
+    def graph(self, name: str) -> GraphSpec:
+        """The graph called ``name``. BundleError lists the valid names."""
+        graphs = self.manifest["graphs"]
+        if name not in graphs:
+            raise BundleError(f"bundle {self.path} has no graph `{name}`; it has: {choices(graphs)}")
+        entry = graphs[name]
+        return GraphSpec(
+            name,
+            self.path / entry["file"],
+            _tensors(entry["inputs"]),
+            _tensors(entry["outputs"]),
+        )
+
+    def array(self, name: str) -> dict[str, NDArray[Any]]:
+        """The arrays of the ``.npz`` called ``name``, by their names in it. Never unpickles."""
+        arrays = self.manifest.get("arrays", {})
+        if name not in arrays:
+            raise BundleError(f"bundle {self.path} has no array `{name}`; it has: {choices(arrays) or 'none'}")
+        file = self.path / arrays[name]["file"]
+        try:
+            with np.load(file, allow_pickle=False) as data:
+                return {key: data[key] for key in data.files}
+        except ValueError as error:  # objects, which only a pickle can hold
+            raise BundleError(f"{file}: {error}; export the bundle again") from error
+
+
+def _tensors(entries: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(name, tuple(entry["shape"]), entry["dtype"], entry.get("description", ""))
+        for name, entry in entries.items()
+    )
+
+
+def cache_folder() -> Path:
+    """Where users' bundles and built engines go by default: ``$HUMANRT_CACHE`` or ``~/.cache/humanrt``."""
+    if given := os.environ.get("HUMANRT_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "humanrt"
+
+
+def _shipped_folder() -> Path:
+    """``engines/`` inside the installed package, or at the root of the checkout for an editable install."""
+    package = Path(__file__).parent
+    installed = package / "engines"
+    return installed if installed.is_dir() else package.parent.parent / "engines"
+
+
+def shipped_bundles() -> list[str]:
+    """Names of the bundles that come with humanrt."""
+    folder = _shipped_folder()
+    return sorted(manifest.parent.name for manifest in folder.glob(f"*/{MANIFEST}"))
+
+
+def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
+    """Find, read and verify a bundle.
+
+    Args:
+        bundle: a folder that holds ``manifest.json``, or the name of a shipped or cached bundle.
+        task: refuse a bundle made for another task (``"hands"``, ``"people"``, ...).
+
+    Raises:
+        BundleError: not found, not format 1, damaged (sha256), or for another task.
+    """
+    path = _find(bundle)
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BundleError(f"{path / MANIFEST} cannot be read ({error}); install or export the bundle again") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        raise BundleError(f"{path / MANIFEST}: format {found!r} is not {FORMAT}; export the bundle with this version")
+    for key in ("name", "task", "licence", "graphs", "files"):
+        if key not in manifest:
+            raise BundleError(f"{path / MANIFEST}: `{key}` is missing; export the bundle again")
+    if task is not None and manifest["task"] != task:
+        raise BundleError(f"bundle {path} is for task `{manifest['task']}`, not `{task}`; choose another --bundle")
+    _verify(path, manifest)
+    return Bundle(path, manifest["name"], manifest["task"], manifest["licence"], manifest)
+
+
+def _find(bundle: str | Path) -> Path:
+    given = Path(bundle).expanduser()
+    is_path = isinstance(bundle, Path) or given.is_absolute() or len(given.parts) > 1 or given.is_dir()
+    if is_path:
+        if (given / MANIFEST).is_file():
+            return given
+        what = "has no manifest.json" if given.is_dir() else "does not exist"
+        raise BundleError(f"bundle folder {given} {what}; shipped bundles: {choices(shipped_bundles())}")
+    for folder in (_shipped_folder(), cache_folder()):
+        if (folder / given / MANIFEST).is_file():
+            return folder / given
+    cached = [manifest.parent.name for manifest in cache_folder().glob(f"*/{MANIFEST}")]
+    names = choices({*shipped_bundles(), *cached})
+    raise BundleError(f"no bundle `{bundle}`; known: {names or 'none'} (or give a folder)")
+
+
+def _verify(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Every file that the manifest lists is there and is the one that was listed; every graph's file is listed."""
+    files: Mapping[str, Any] = manifest["files"]
+    used = [entry["file"] for kind in ("graphs", "arrays") for entry in manifest.get(kind, {}).values()]
+    for name in used:
+        if name not in files:
+            raise BundleError(f"{path / MANIFEST}: `{name}` has no sha256 under `files`; export the bundle again")
+    for name, entry in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise BundleError(f"{path / MANIFEST}: `{name}` lies outside the bundle; refused")
+        file = path / name
+        try:
+            with file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise BundleError(f"{file}: {error.strerror or error}; install or export the bundle again") from error
+        if digest != entry["sha256"]:
+            raise BundleError(
+                f"{file} is damaged: sha256 {digest[:12]}... is not the manifest's {entry['sha256'][:12]}...; "
+                "install or export the bundle again"
+            )

@@ -1,0 +1,631 @@
+"""Sources of frames: cameras, streams, video files, images, folders of images.
+
+A file delivers every frame, in order, with the time stamps of its container. A camera or stream is live: a
+thread keeps only its latest frame, so that a slow consumer loses frames (counted in `Source.dropped`) and
+never gains delay. Images are RGB from here on: the order of channels is turned here and in the sinks only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+# FFmpeg reads its level when OpenCV first touches it; errors reach the user as one line of ours instead.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from humanrt.errors import SourceError, choices
+
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    _set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, 5
+    _set_log_level(0)
+
+__all__ = ["Camera", "Frame", "Grabber", "LatestFrame", "Source", "list_cameras", "open_source"]
+
+Image = npt.NDArray[np.uint8]
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv", ".gif"),
+)
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
+
+FALLBACK_FPS = 30.0  # for files that announce no frame rate
+CAMERA_MAX_AGE = 2.0  # seconds; slower than any webcam in the dark
+STREAM_MAX_AGE = 10.0  # seconds; HLS delivers in bursts of several seconds
+OPEN_TIMEOUT = 10.0  # seconds until a live source must have given its first frame
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a source.
+
+    image: uint8 [H, W, 3], RGB. t: seconds on the source's clock, strictly increasing: for files the
+    container's time stamps, from about 0; for live sources `time.monotonic()` when the frame was grabbed.
+    index: the frame's number in the source, from 0; a live source leaves gaps where frames were dropped.
+    """
+
+    image: Image
+    t: float
+    index: int
+
+
+class Source:
+    """Frames in order: iterate over it, inside `with`.
+
+    name: what was opened, for messages and records. live: frames come at the source's pace, not ours.
+    size: (width, height) px of the first frame. fps: frames a second as announced, None where unknown.
+    frame_count: frames as announced, None where unknown or endless. dropped: frames never delivered so far.
+    """
+
+    live = False
+
+    def __init__(self, name: str, size: tuple[int, int], fps: float | None, frame_count: int | None = None) -> None:
+        self.name = name
+        self.size = size
+        self.fps = fps
+        self.frame_count = frame_count
+        self.dropped = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        """The next frame; waits for it where the source is live. Raises SourceError where it breaks off."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Lets go of the device or file. May be called twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_source(
+    source: str | int | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    fps: float | None = None,
+    max_age: float | None = None,
+    realtime: bool = False,
+) -> Source:
+    """Opens a camera index, stream URL, video file, image, or folder of images.
+
+    size: (width, height) px asked of a camera; an error where the camera does not comply. fps: asked of a
+    camera likewise; for a folder of images, its pace (default 30). max_age: seconds after which a live source
+    without a new frame counts as stalled (default 2 for cameras, 10 for streams). realtime: plays a file at
+    its own pace through the live path, frames dropped where the consumer is slow.
+
+    Raises SourceError when there is nothing there that can be read.
+    """
+    text = str(source)
+    device = re.fullmatch(r"(?:/dev/video)?(\d+)", text)
+    if device:
+        camera = _CameraGrabber(int(device[1]), size, fps)
+        return LatestFrame(camera, max_age=max_age or CAMERA_MAX_AGE)
+    if size is not None:
+        raise SourceError(f"{text}: a size can be asked of cameras only; leave it out to get the file's own")
+    if "://" in text:
+        if Path(text.partition("?")[0]).suffix.lower() in VIDEO_SUFFIXES:
+            return _paced(_VideoFile(text), realtime)
+        return LatestFrame(_StreamGrabber(text), max_age=max_age or STREAM_MAX_AGE)
+    return _paced(_open_path(Path(text), fps), realtime)
+
+
+def _open_path(path: Path, fps: float | None) -> Source:
+    if path.is_dir():
+        images = sorted((p for p in path.iterdir() if _is_image(p)), key=_natural)
+        if not images:
+            raise SourceError(f"{path}: no images in this folder; expected {choices(IMAGE_SUFFIXES)}")
+        return _Images(str(path), images, fps or FALLBACK_FPS)
+    if not path.exists():
+        raise SourceError(
+            f"{path}: no such file; give a camera index, stream URL, video file, image or folder of images"
+        )
+    if _is_image(path):
+        return _Images(str(path), [path], fps or FALLBACK_FPS)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        if fps is not None:
+            raise SourceError(
+                f"{path}: a rate can be asked of cameras and folders only; leave it out, the file has its own"
+            )
+        return _VideoFile(str(path))
+    raise SourceError(
+        f"{path}: '{path.suffix}' is no known video or image; "
+        f"videos: {choices(VIDEO_SUFFIXES)}; images: {choices(IMAGE_SUFFIXES)}"
+    )
+
+
+def _paced(source: Source, realtime: bool) -> Source:
+    return LatestFrame(_PacedGrabber(source), max_age=math.inf) if realtime else source
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    """Sort key under which frame2 comes before frame10."""
+    return [(0, int(s)) if s.isdigit() else (1, s) for s in re.split(r"([0-9]+)", path.name.lower())]
+
+
+# --- files ---
+
+
+class _Images(Source):
+    def __init__(self, name: str, paths: list[Path], fps: float) -> None:
+        self._paths = paths
+        self._next = 0
+        self._first: Image | None = _read_image(paths[0])
+        height, width = self._first.shape[:2]
+        super().__init__(name, (width, height), fps if len(paths) > 1 else None, len(paths))
+        self._rate = fps
+
+    def __next__(self) -> Frame:
+        if self._next == len(self._paths):
+            raise StopIteration
+        index, self._next = self._next, self._next + 1
+        image, self._first = self._first, None
+        if image is None:
+            image = _read_image(self._paths[index])
+        return Frame(image, index / self._rate, index)
+
+
+def _read_image(path: Path) -> Image:
+    """uint8 [H, W, 3] RGB: grey expanded, alpha dropped, 16 bit scaled to 8, turned as its EXIF says."""
+    try:
+        data = np.fromfile(path, np.uint8)  # cv2.imread cannot open non-ASCII paths on Windows
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    image: npt.NDArray[np.generic] | None = None
+    with contextlib.suppress(cv2.error), _no_stderr():  # libpng complains there by itself
+        if len(data):
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None:
+        raise SourceError(f"{path}: not a readable image ({_looks_like(data)}); replace or remove it")
+    if image.dtype == np.uint16:
+        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise SourceError(f"{path}: holds {image.dtype} pixels whose range is unknown; save it as 8 or 16 bit PNG")
+    return _rgb(image)
+
+
+def _rgb(bgr: npt.NDArray[np.generic]) -> Image:
+    if bgr.ndim == 2 or bgr.shape[2] == 1:
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_GRAY2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _looks_like(head: npt.NDArray[np.uint8] | bytes) -> str:
+    """A few words on what a file seems to hold, from its first bytes."""
+    start = bytes(head[:256])
+    if not start:
+        return "it is empty"
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
+        return "it holds text"
+    return "damaged, cut short or of an unknown format"
+
+
+@contextlib.contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Sends the process's stderr nowhere; for C libraries that write to it directly."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+
+
+class _VideoFile(Source):
+    """Every frame of a video file.
+
+    Time stamps are the container's. The first one that does not increase (raw streams, damaged indexes) ends
+    their use: from there on each frame comes 1/fps after the one before.
+
+    A file counts as broken off, and a SourceError follows its last readable frame, when against its
+    announcement both more than max(5, 2 %) frames and more than max(0.25 s, 2 %) of its time are missing.
+    Either alone occurs in healthy files: Matroska and WebM announce an estimated frame count, and a variable
+    frame rate makes the announced duration one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._video = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+        fps = float(self._video.get(cv2.CAP_PROP_FPS))
+        fps = fps if 0 < fps <= 1000 else math.nan
+        count = self._video.get(cv2.CAP_PROP_FRAME_COUNT)
+        super().__init__(name, (0, 0), None if math.isnan(fps) else fps, int(count) if 0 < count < 1e9 else None)
+        self._step = 1.0 / (self.fps or FALLBACK_FPS)
+        self._stamps_good = True
+        self._t = -math.inf
+        self._index = 0
+        self._ahead = self._read()  # read now, so that a bad file fails at opening and the size is the true one
+        if self._ahead is None:
+            self.close()
+            raise SourceError(f"{name}: {_why_no_video(name)}")
+        height, width = self._ahead.image.shape[:2]
+        self.size = (width, height)
+
+    def __next__(self) -> Frame:
+        frame, self._ahead = self._ahead, None
+        if frame is None:
+            frame = self._read()
+        if frame is None:
+            self._check_complete()
+            raise StopIteration
+        return frame
+
+    def _read(self) -> Frame | None:
+        ok, image = self._video.read()
+        if not ok:
+            return None
+        stamp = float(self._video.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+        self._stamps_good = self._stamps_good and math.isfinite(stamp) and stamp > self._t
+        first = self._index == 0
+        self._t = stamp if self._stamps_good else 0.0 if first else self._t + self._step
+        frame = Frame(_rgb(image), self._t, self._index)
+        self._index += 1
+        return frame
+
+    def _check_complete(self) -> None:
+        if self.frame_count is None or not self._video.isOpened():
+            return
+        announced = self.frame_count * self._step
+        missing = self.frame_count - self._index
+        seconds = announced - (self._t + self._step)
+        if missing > max(5, 0.02 * self.frame_count) and seconds > max(0.25, 0.02 * announced):
+            raise SourceError(
+                f"{self.name}: breaks off after frame {self._index} of {self.frame_count} "
+                f"({self._t + self._step:.1f} s of {announced:.1f} s); the frames before it were used, "
+                "copy the file again for the rest"
+            )
+
+    def close(self) -> None:
+        self._video.release()
+        self._ahead = None
+
+
+def _why_no_video(name: str) -> str:
+    if "://" in name:
+        return "no video comes from this address; check it with `ffprobe`"
+    try:
+        with Path(name).open("rb") as file:
+            head = file.read(256)
+    except OSError as error:
+        return f"cannot be read ({error.strerror}); check its permissions"
+    if b"ftyp" in head[:16]:  # an MP4 whose index, usually at its end, is not there
+        return "an MP4 cut short: its index is missing; copy it again or repair it with `untrunc`"
+    return f"not a readable video ({_looks_like(head)}); copy it again or convert it with `ffmpeg`"
+
+
+# --- live sources ---
+
+
+class Grabber(Protocol):
+    """What `LatestFrame` drives from its thread: a camera, a stream, or a test's stand-in."""
+
+    name: str
+    size: tuple[int, int]
+    fps: float | None
+
+    def open(self) -> None:
+        """Opens the device and fills in size and fps. Raises SourceError."""
+
+    def read(self) -> tuple[Image, float] | None:
+        """Waits for the next image: RGB uint8 [H, W, 3] and its `time.monotonic()`; None at the regular end.
+
+        Raises SourceError where the device is gone.
+        """
+
+    def stop(self) -> None:
+        """Lets a waiting read return early, where that is possible. Called from another thread."""
+
+    def close(self) -> None:
+        """Lets go of the device. Called from the thread that reads."""
+
+
+class LatestFrame(Source):
+    """A live source: a thread grabs, only the latest frame is kept, those overwritten unread are counted."""
+
+    live = True
+
+    def __init__(self, grabber: Grabber, *, max_age: float = CAMERA_MAX_AGE) -> None:
+        """Opens the grabber and waits for its first frame.
+
+        max_age: seconds; a frame older than that, or none for that long, is an error and never silently used.
+        """
+        self._grabber = grabber
+        self._max_age = max_age
+        self._changed = threading.Condition()
+        self._slot: Frame | None = None
+        self._end: BaseException | None = None  # why the thread stopped; StopIteration at the regular end
+        self._stop = False
+        grabber.open()
+        super().__init__(grabber.name, grabber.size, grabber.fps)
+        self._thread = threading.Thread(target=self._grab, name=f"capture {self.name}", daemon=True)
+        self._thread.start()
+        self._await_first()
+
+    def _await_first(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._slot or self._end, OPEN_TIMEOUT)
+            first, end = self._slot, self._end
+        if first is not None:
+            height, width = first.image.shape[:2]
+            self.size = (width, height)
+        elif isinstance(end, SourceError):
+            raise end
+        else:
+            self.close()
+            raise SourceError(
+                f"{self.name}: opened but gave no frame for {OPEN_TIMEOUT:.0f} s; check that no other program uses it"
+            )
+
+    def _grab(self) -> None:
+        end: BaseException = StopIteration()
+        index = 0
+        try:
+            while (got := self._grabber.read()) is not None:
+                with self._changed:
+                    if self._stop:
+                        break
+                    self.dropped += self._slot is not None
+                    self._slot = Frame(*got, index)
+                    self._changed.notify_all()
+                index += 1
+        except BaseException as error:  # handed over to the consumer
+            end = error
+        finally:
+            self._grabber.close()
+            with self._changed:
+                self._end = end
+                self._changed.notify_all()
+
+    def __next__(self) -> Frame:
+        with self._changed:
+            timeout = None if math.isinf(self._max_age) else self._max_age
+            self._changed.wait_for(lambda: self._slot or self._end or self._stop, timeout)
+            if self._stop:
+                raise StopIteration
+            frame, self._slot = self._slot, None
+            if frame is None and self._end is not None:
+                raise self._end
+        if frame is None or time.monotonic() - frame.t > self._max_age:
+            raise SourceError(
+                f"{self.name}: stalled, no new frame for {self._max_age:g} s; "
+                "check its cable or network, then start again"
+            )
+        return frame
+
+    def close(self) -> None:
+        with self._changed:
+            self._stop = True
+            self._changed.notify_all()
+        self._grabber.stop()
+        # A read that blocks in a driver ends by itself later; the thread then closes the device.
+        self._thread.join(timeout=2.0)
+
+
+class _PacedGrabber:
+    """A file played at its own pace, stamped as a camera would."""
+
+    def __init__(self, source: Source) -> None:
+        self.name, self.size, self.fps = source.name, source.size, source.fps
+        self._stop = threading.Event()
+        self._source = source
+        self._start: float | None = None
+
+    def open(self) -> None:
+        pass
+
+    def read(self) -> tuple[Image, float] | None:
+        frame = next(self._source, None)
+        if frame is None:
+            return None
+        if self._start is None:
+            self._start = time.monotonic() - frame.t
+        due = self._start + frame.t
+        self._stop.wait(max(0.0, due - time.monotonic()))
+        return frame.image, due
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class _StreamGrabber:
+    """A network stream, by FFmpeg."""
+
+    def __init__(self, url: str) -> None:
+        self.name = re.sub(r"//[^/@]*@", "//", url)  # no password in messages and recordings
+        self.size = (0, 0)
+        self.fps: float | None = None
+        self._url = url
+        self._index = 0
+        self._video = cv2.VideoCapture()
+
+    def open(self) -> None:
+        limit = int(OPEN_TIMEOUT * 1000)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
+        if not self._video.open(self._url, cv2.CAP_FFMPEG, limits):
+            raise SourceError(f"{self.name}: no video comes from this address; check it with `ffprobe`")
+        fps = self._video.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps <= 1000 else None
+
+    def read(self) -> tuple[Image, float] | None:
+        image = _grab(self._video)
+        if image is None:
+            raise SourceError(
+                f"{self.name}: the stream ended after frame {self._index}; check its sender and the network"
+            )
+        self._index += 1
+        return image
+
+    def stop(self) -> None:
+        pass  # OpenCV cannot be interrupted
+
+    def close(self) -> None:
+        self._video.release()
+
+
+class _CameraGrabber:
+    """A local camera."""
+
+    def __init__(self, index: int, size: tuple[int, int] | None, fps: float | None) -> None:
+        self.name = f"camera {index}"
+        self.size = (0, 0)
+        self.fps: float | None = None
+        self._device = index
+        self._asked = (size, fps)
+        self._index = 0
+        self._video = cv2.VideoCapture()
+
+    def open(self) -> None:
+        linux = sys.platform == "linux"
+        path = DEVICES / f"video{self._device}"
+        if linux and not path.exists():
+            raise SourceError(f"{self.name}: {path} does not exist; {_present()}")
+        if linux and not os.access(path, os.R_OK | os.W_OK):
+            raise SourceError(f"{self.name}: no permission for {path}; {_JOIN_VIDEO}")
+        if not self._video.open(self._device, cv2.CAP_V4L2 if linux else cv2.CAP_ANY):
+            raise SourceError(
+                f"{self.name}: cannot be opened; see whether another program uses it (`fuser {path}`); " + _present()
+            )
+        size, fps = self._asked
+        if size is not None or fps is not None:
+            # Uncompressed, USB 2 cameras manage their large sizes at a few frames a second only.
+            self._video.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        if size is not None:
+            self._video.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+            self._video.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+        if fps is not None:
+            self._video.set(cv2.CAP_PROP_FPS, fps)
+        # Two and not one: with a single buffer a driver has nowhere to write while we decode, and halves its
+        # rate. No delay comes of it, because the thread takes each frame as soon as it is there.
+        self._video.set(cv2.CAP_PROP_BUFFERSIZE, 2)
+        self.size = (
+            int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            int(self._video.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        )
+        rate = float(self._video.get(cv2.CAP_PROP_FPS))
+        self.fps = rate if 0 < rate <= 1000 else None
+        try:
+            check_mode(self.name, path, asked=self._asked, given=(self.size, self.fps))
+        except SourceError:
+            self.close()
+            raise
+
+    def read(self) -> tuple[Image, float] | None:
+        image = _grab(self._video)
+        if image is None:
+            raise SourceError(f"{self.name}: gone after frame {self._index}; plug it in and start again")
+        self._index += 1
+        return image
+
+    def stop(self) -> None:
+        pass  # OpenCV cannot be interrupted
+
+    def close(self) -> None:
+        self._video.release()
+
+
+def _grab(video: cv2.VideoCapture) -> tuple[Image, float] | None:
+    """The next image that can be decoded, and when it arrived; None when there are no more."""
+    while video.grab():
+        arrived = time.monotonic()
+        ok, image = video.retrieve()
+        if ok:  # a single damaged frame is a dropped frame, not the end
+            return _rgb(image), arrived
+    return None
+
+
+def check_mode(
+    name: str,
+    path: Path,
+    *,
+    asked: tuple[tuple[int, int] | None, float | None],
+    given: tuple[tuple[int, int], float | None],
+) -> None:
+    """Raises SourceError where a camera was asked for a (size, fps) and silently gave another."""
+    (size, fps), (got_size, got_fps) = asked, given
+    if (size is None or size == got_size) and (fps is None or got_fps is None or abs(fps - got_fps) < 0.5):
+        return
+    wanted = [f"{size[0]}x{size[1]}"] if size else []
+    wanted += [f"{fps:g} fps"] if fps else []
+    got = f"{got_size[0]}x{got_size[1]} at {got_fps or 0:g} fps"
+    raise SourceError(
+        f"{name}: gives {got}, not the {' at '.join(wanted)} asked for; "
+        f"`v4l2-ctl --device {path} --list-formats-ext` lists its modes"
+    )
+
+
+# --- which cameras there are ---
+
+DEVICES = Path("/dev")
+_JOIN_VIDEO = "`sudo usermod -aG video $USER`, then log in again"
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera of this machine. problem: why it cannot be used and the command that mends it, or None."""
+
+    index: int
+    path: Path
+    name: str
+    problem: str | None = None
+
+
+def list_cameras() -> list[Camera]:
+    """The cameras of a Linux machine, by index; elsewhere empty, since OpenCV cannot list them there."""
+    cameras = []
+    for path in sorted(DEVICES.glob("video[0-9]*"), key=_natural):
+        index = int(path.name[len("video") :])
+        with contextlib.suppress(OSError):
+            name_file = Path("/sys/class/video4linux", path.name, "name")
+            name = name_file.read_text().strip() if name_file.exists() else path.name
+            if not os.access(path, os.R_OK | os.W_OK):
+                cameras.append(Camera(index, path, name, f"no permission; {_JOIN_VIDEO}"))
+            elif _captures(path):
+                cameras.append(Camera(index, path, name))
+    return cameras
+
+
+def _captures(path: Path) -> bool:
+    """Whether a video device delivers images: a webcam has a second device, for metadata."""
+    import fcntl  # Linux only, as is the question
+
+    capability = bytearray(104)  # struct v4l2_capability; its device_caps are at 88
+    with path.open("rb", buffering=0) as device:
+        fcntl.ioctl(device, 0x80685600, capability)  # VIDIOC_QUERYCAP
+    return bool(int.from_bytes(capability[88:92], sys.byteorder) & 0x1001)  # CAPTURE, or CAPTURE_MPLANE
+
+
+def _present() -> str:
+    cameras = list_cameras()
+    if not cameras:
+        return "no camera is present: plug one in, or give a video file"
+    return "cameras present: " + ", ".join(f"{c.index} ({c.name})" for c in cameras)

@@ -1,0 +1,229 @@
+"""``humanrt bench``: latency per stage and end to end, drops, and accuracy against a clip of known truth.
+
+Latency is taken through the public API on decoded frames, after a warm-up; the cold start is reported apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any
+
+import numpy as np
+
+from humanrt.accuracy import Accuracy, measure
+from humanrt.capture import Frame, open_source
+from humanrt.commands.demo import CLIP
+from humanrt.errors import HumanrtError, SourceError
+from humanrt.hands.tracker import HandTracker, TrackerOptions
+from humanrt.pipeline import HandPipeline, HandResult
+from humanrt.record import check_writable
+from humanrt.retarget import Retargeter, robots
+from humanrt.smooth import HandSmoother
+from humanrt.stats import Percentiles, machine, read_report, table, write_report
+from humanrt.truth import Truth
+
+__all__ = ["add_parser", "run"]
+
+MAX_FRAMES = 900  # decoded frames held in memory; 30 s at 30 fps
+LIVE_FRAMES = 200  # frames of the run at the source's own pace
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("bench", help="latency and accuracy, as a table and as JSON")
+    parser.add_argument("what", choices=("hands", "retarget"), help="what to measure")
+    parser.add_argument("--source", default=str(CLIP), help="video to measure on (default: the clip that ships)")
+    parser.add_argument(
+        "--robot", nargs="+", default=None, metavar="NAME", help="default: allegro_right; all for retarget"
+    )
+    parser.add_argument("--backend", default="auto", help="auto, cpu, cuda, tensorrt")
+    parser.add_argument("--model", default="full", help="landmark model: full or lite")
+    parser.add_argument("--max-hands", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of a network (0: all cores)")
+    parser.add_argument("--warmup", type=int, default=20, metavar="N", help="frames that are not counted (20)")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="times the source is run through (3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="an older report: print the ratio of medians")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print, write."""
+    if arguments.repeat < 1 or arguments.warmup < 0:
+        raise HumanrtError("--repeat must be at least 1 and --warmup at least 0")
+    if arguments.json:
+        check_writable(arguments.json)
+    before = read_report(arguments.compare) if arguments.compare else None
+    if before is not None and before.get("bench") != arguments.what:
+        raise SourceError(
+            f"{arguments.compare} is a report of `bench {before.get('bench')}`; give one of the same bench"
+        )
+    report = (_hands if arguments.what == "hands" else _retarget)(arguments)
+    report = {"bench": arguments.what, "source": arguments.source, "machine": machine(), **report}
+    stages = {name: Percentiles(**values) for name, values in report["stages"].items()}
+    print(table(stages, "ms", before["stages"] if before else None))
+    for line in report["summary"]:
+        print(line)
+    if arguments.json:
+        write_report(arguments.json, report)
+        print(f"wrote {arguments.json}")
+    return 0
+
+
+def _frames(source: str) -> list[Frame]:
+    with open_source(source) as opened:
+        if opened.live:
+            raise SourceError(f"{source}: a bench needs a file, so that it can be run again; record one first")
+        frames = [frame for _, frame in zip(range(MAX_FRAMES), opened, strict=False)]
+    if not frames:
+        raise SourceError(f"{source}: holds no frame")
+    return frames
+
+
+def _pipeline(arguments: argparse.Namespace, names: Sequence[str]) -> HandPipeline:
+    options = TrackerOptions(max_hands=arguments.max_hands, model=arguments.model)
+    tracker = HandTracker("hands", arguments.backend, options, threads=arguments.threads)
+    return HandPipeline(tracker, names, HandSmoother())
+
+
+def _hands(arguments: argparse.Namespace) -> dict[str, Any]:
+    frames = _frames(arguments.source)
+    start = perf_counter()
+    pipeline = _pipeline(arguments, arguments.robot or ["allegro_right"])
+    opened = perf_counter()
+    pipeline(frames[0])
+    cold = {"open_ms": (opened - start) * 1e3, "first_frame_ms": (perf_counter() - opened) * 1e3}
+    for frame in frames[: arguments.warmup]:
+        pipeline(frame)
+    stages: dict[str, list[float]] = {}
+    results: list[HandResult] = []
+    for _ in range(arguments.repeat):
+        pipeline.reset()
+        results = [pipeline(frame) for frame in frames]
+        for result in results:
+            for stage, ms in result.ms.items():
+                stages.setdefault(stage, []).append(ms)
+    held = [result.ms["total"] for result in results if "detect" not in result.ms]
+    if held:
+        stages["tracked"] = held
+    with_hand = sum(len(result.hands) > 0 for result in results)
+    total = Percentiles.of(stages["total"])
+    dropped, late = _live(arguments)
+    summary = [
+        f"a hand in {with_hand} of {len(frames)} frames; {1e3 / total.p50:.0f} fps at the median, "
+        "without reading and drawing",
+        f"played at its own pace: {dropped} frames dropped, {late.p50:.1f} ms from grab to result at the median, "
+        f"{late.p99:.1f} at 99 %",
+        f"cold start: {cold['open_ms']:.0f} ms to open, {cold['first_frame_ms']:.0f} ms for the first frame",
+        f"`tracked` is `total` of the frames on which the detector did not run ({len(held)} of {len(results)})",
+    ]
+    report: dict[str, Any] = {
+        "frames": len(frames),
+        "repeat": arguments.repeat,
+        "backend": pipeline.tracker.backend.name,
+        "model": arguments.model,
+        "stages": {stage: Percentiles.of(values).as_dict() for stage, values in stages.items()},
+        "cold": cold,
+        "live": {"dropped": dropped, "grab_to_result_ms": late.as_dict()},
+        "with_hand": with_hand,
+    }
+    truth = _truth(arguments.source)
+    if truth is not None:
+        accuracy = measure(results, truth, pipeline.robots)
+        report["accuracy"] = _accuracy_report(accuracy)
+        summary += _accuracy_lines(accuracy)
+    return {**report, "summary": summary}
+
+
+def _live(arguments: argparse.Namespace) -> tuple[int, Percentiles]:
+    """The source at its own pace through the camera's latest-frame path: drops, and ms from grab to result."""
+    pipeline = _pipeline(arguments, arguments.robot or ["allegro_right"])
+    late = []
+    with open_source(arguments.source, realtime=True) as source:
+        for _, frame in zip(range(LIVE_FRAMES), source, strict=False):
+            pipeline(frame)
+            late.append((monotonic() - frame.t) * 1e3)  # a live frame is stamped by this clock when it is grabbed
+        return source.dropped, Percentiles.of(late)
+
+
+def _truth(source: str) -> Truth | None:
+    """The truth beside a rendered clip, NAME.npz; None when there is none."""
+    truth = Path(source).with_suffix(".npz")
+    return Truth.load(truth) if truth.is_file() else None
+
+
+def _accuracy_report(accuracy: Accuracy) -> dict[str, Any]:
+    return {
+        "hands": accuracy.truth,
+        "found": accuracy.found,
+        "hand_px": accuracy.span,
+        "keypoints_px": accuracy.pixels.as_dict(),
+        "finger_degrees": accuracy.degrees.as_dict(),
+        "robot_tips_mm": {name: values.as_dict() for name, values in accuracy.tips.items()},
+        "robot_to_human_tips_mm": {name: values.as_dict() for name, values in accuracy.tips_human.items()},
+        "robot_to_human_tips_floor_mm": {name: v.as_dict() for name, v in accuracy.tips_human_floor.items()},
+    }
+
+
+def _accuracy_lines(accuracy: Accuracy) -> list[str]:
+    lines = [
+        f"against the truth: {accuracy.found} of {accuracy.truth} hands found (a hand is {accuracy.span:.0f} px)",
+        f"  keypoints {accuracy.pixels.p50:.2f} px median, {accuracy.pixels.p95:.2f} at 95 %",
+        f"  finger joints {accuracy.degrees.p50:.1f} degrees median, {accuracy.degrees.p95:.1f} at 95 %",
+    ]
+    for name, tips in accuracy.tips.items():
+        human, floor = accuracy.tips_human[name], accuracy.tips_human_floor[name]
+        lines.append(
+            f"  {name} fingertips {tips.p50:.1f} mm median from where perfect keypoints would put them; "
+            f"{human.p50:.1f} mm from the scaled human ones ({floor.p50:.1f} with perfect keypoints)"
+        )
+    return lines
+
+
+def _retarget(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Solver time on the keypoints of the source, one thread, every robot in turn frame by frame."""
+    frames = _frames(arguments.source)
+    pipeline = _pipeline(arguments, [])
+    hands = [(hand, frame.t) for frame in frames for hand in list(pipeline(frame).hands)[:1]]
+    if not hands:
+        raise SourceError(f"{arguments.source}: no hand found, so there is nothing to retarget; give another --source")
+    solvers = {name: Retargeter(name) for name in (arguments.robot or robots())}
+    times: dict[str, list[float]] = {solver.hand.name: [] for solver in solvers.values()}
+    costs: dict[str, list[float]] = {name: [] for name in times}
+    violations = 0
+    for lap in range(arguments.repeat + 1):
+        for solver in solvers.values():
+            solver.reset()
+        last: float | None = None
+        for hand, t in hands:
+            dt = None if last is None else t - last
+            last = t
+            for solver in solvers.values():
+                start = perf_counter()
+                q = solver.solve(hand.keypoints_3d, dt=dt, side=hand.side)
+                elapsed = (perf_counter() - start) * 1e3
+                if lap == 0:  # warm-up: the first run through is not counted
+                    continue
+                times[solver.hand.name].append(elapsed)
+                if lap == 1:
+                    costs[solver.hand.name].append(solver.cost(q, hand.keypoints_3d, side=hand.side))
+                    low, high = solver.limits.T
+                    violations += int(((q < low) | (q > high)).sum())
+    kernels = {solver.kernel for solver in solvers.values()}
+    stages: Mapping[str, Percentiles] = {name: Percentiles.of(values) for name, values in times.items()}
+    summary = [
+        f"{len(hands)} frames x {arguments.repeat}, one thread, solver: {', '.join(sorted(kernels))}; mean "
+        + ", ".join(f"{name} {values.mean * 1e3:.0f} us" for name, values in stages.items()),
+        f"joint limits violated: {violations}",
+    ]
+    return {
+        "frames": len(hands),
+        "repeat": arguments.repeat,
+        "kernel": sorted(kernels),
+        "stages": {name: values.as_dict() for name, values in stages.items()},
+        "mean_cost": {name: float(np.mean(values)) for name, values in costs.items()},
+        "violations": violations,
+        "summary": summary,
+    }

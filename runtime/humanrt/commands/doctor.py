@@ -1,0 +1,195 @@
+"""``humanrt doctor``: what this machine can run, and for what it cannot: why, and the command that mends it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from humanrt import __version__
+from humanrt.errors import HumanrtError
+
+__all__ = ["Finding", "add_parser", "examine", "run"]
+
+State = Literal["yes", "no", "broken"]
+
+# Distributions that install the same files: with two of them, the last one installed wins in part.
+_RIVALS = (
+    (
+        "onnxruntime",
+        ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"),
+        "onnxruntime",
+    ),
+    (
+        "opencv",
+        (
+            "opencv-python",
+            "opencv-python-headless",
+            "opencv-contrib-python",
+            "opencv-contrib-python-headless",
+        ),
+        "opencv-python-headless",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. ``broken`` is what must be mended for humanrt to be trusted at all."""
+
+    what: str
+    state: State
+    detail: str
+    mend: str = ""
+
+
+def installed(names: tuple[str, ...]) -> dict[str, str]:
+    """Those of the distributions that are installed, with their versions."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def examine(find_installed: Callable[[tuple[str, ...]], dict[str, str]] = installed) -> Iterator[Finding]:
+    """Every finding, in the order in which a user should mend them."""
+    yield Finding(
+        "python",
+        "yes",
+        f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    )
+    for what, rivals, default in _RIVALS:
+        yield _one_of(what, find_installed(rivals), default)
+    yield from _bundles()
+    yield from _backends()
+    yield _retargeting()
+    yield _video()
+    yield _cameras()
+    yield _window()
+
+
+def _one_of(what: str, found: dict[str, str], default: str) -> Finding:
+    if not found:
+        return Finding(what, "broken", "not installed", f"pip install {default}")
+    listed = ", ".join(f"{name} {version}" for name, version in found.items())
+    if len(found) == 1:
+        return Finding(what, "yes", listed)
+    keep = next((name for name in found if name != default), default) if what == "onnxruntime" else default
+    return Finding(
+        what,
+        "broken",
+        f"{listed} overwrite each other's files; exactly one may be installed",
+        f"pip uninstall -y {' '.join(found)} && pip install {keep}",
+    )
+
+
+def _bundles() -> Iterator[Finding]:
+    from humanrt.bundle import load_bundle, shipped_bundles
+
+    names = shipped_bundles()
+    if not names:
+        yield Finding("bundles", "broken", "none came with this installation", "pip install --force-reinstall humanrt")
+    for name in names:
+        try:
+            bundle = load_bundle(name)
+        except HumanrtError as error:
+            yield Finding(f"bundle {name}", "broken", str(error), "pip install --force-reinstall humanrt")
+        else:
+            yield Finding(f"bundle {name}", "yes", f"{bundle.task}, {bundle.licence}, sha256 verified, {bundle.path}")
+
+
+def _backends() -> Iterator[Finding]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        yield Finding("backend cpu", "broken", f"onnxruntime does not load ({error})", "pip install onnxruntime")
+        return
+    yield Finding("backend cpu", "yes", f"ONNX Runtime {onnxruntime.__version__}")
+    from humanrt.backends.onnxruntime_cuda import why_not
+
+    reason = why_not()
+    why, _, mend = (reason or "").partition(": ")
+    yield Finding("backend cuda", "no" if reason else "yes", why or "ONNX Runtime with CUDA, GPU 0", mend)
+    yield Finding("backend tensorrt", "no", "not in this version of humanrt", "use --backend cuda or cpu")
+
+
+def _retargeting() -> Finding:
+    from humanrt.retarget import Retargeter, robots
+
+    names = robots()
+    kernel = Retargeter(names[0]).kernel
+    detail = f"{', '.join(names)}; solver: {kernel}"
+    if kernel == "native":
+        return Finding("retargeting", "yes", detail)
+    return Finding(
+        "retargeting",
+        "no",
+        f"{detail}: about 200 times slower than the native one, same answers",
+        "pip install --force-reinstall --no-binary humanrt humanrt",
+    )
+
+
+def _video() -> Finding:
+    import cv2
+
+    build = cv2.getBuildInformation()
+    ffmpeg = any("FFMPEG" in line and "YES" in line for line in build.splitlines())
+    detail = f"OpenCV {cv2.__version__}, FFmpeg {'built in' if ffmpeg else 'missing'}"
+    return Finding(
+        "video files",
+        "yes" if ffmpeg else "no",
+        detail,
+        "" if ffmpeg else "pip install opencv-python-headless",
+    )
+
+
+def _cameras() -> Finding:
+    from humanrt.capture import list_cameras
+
+    cameras = list_cameras()
+    if cameras:
+        return Finding("cameras", "yes", ", ".join(str(camera) for camera in cameras))
+    return Finding("cameras", "no", "none found", "plug one in, or give a video: humanrt run VIDEO --task hands")
+
+
+def _window() -> Finding:
+    from humanrt.window import has_display
+
+    if find_spec("pygame") is None:
+        return Finding("live window", "no", "pygame-ce is not installed", "pip install 'humanrt[view]'")
+    if not has_display():
+        return Finding(
+            "live window",
+            "no",
+            "no display (DISPLAY and WAYLAND_DISPLAY are unset)",
+            "use --headless --video",
+        )
+    return Finding("live window", "yes", f"pygame-ce {metadata.version('pygame-ce')}")
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("doctor", help="what this machine can run, and how to mend what it cannot")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings; 2 when something is broken, else 0."""
+    print(f"humanrt {__version__}, {sys.executable}")
+    broken = 0
+    for finding in examine():
+        mark = {"yes": "ok", "no": "--", "broken": "!!"}[finding.state]
+        print(f" {mark}  {finding.what:<17} {finding.detail}")
+        if finding.mend:
+            print(f"     {'':<17} -> {finding.mend}")
+        broken += finding.state == "broken"
+    print(f"{broken} broken: mend the lines marked !!" if broken else "ready (-- is optional)")
+    return 2 if broken else 0

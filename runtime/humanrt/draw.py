@@ -1,0 +1,198 @@
+"""The overlay: hand landmarks, labels and timings on the image; the canvas that sets pictures side by side.
+
+All pictures are RGB uint8 [H, W, 3]; functions named `draw_...` draw into the one they are given. Lines and
+letters scale with the picture. Fingers have the same colours here and on the robot hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["BONES", "PALETTE", "compose", "draw_hand", "draw_hud", "draw_label", "draw_text", "panel_size"]
+
+Image = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+PALETTE: npt.NDArray[np.uint8] = np.array(
+    [(255, 107, 94), (255, 186, 66), (88, 206, 120), (66, 168, 255), (186, 128, 255), (222, 224, 230)],
+    np.uint8,
+)
+"""[6, 3] RGB: thumb, index, middle, ring, little finger; the last, so also -1, is the palm."""
+
+BONES: tuple[tuple[int, int, int], ...] = (
+    *((a, b, -1) for a, b in ((0, 1), (0, 5), (5, 9), (9, 13), (13, 17), (0, 17))),
+    *((first + i, first + i + 1, finger) for finger, first in enumerate((1, 5, 9, 13, 17)) for i in range(3)),
+)
+"""(keypoint, keypoint, finger) in MediaPipe order; finger indexes PALETTE."""
+
+FINGER_OF_KEYPOINT = np.array([-1, *np.repeat(np.arange(5), 4)])
+
+INK: Colour = (22, 24, 30)
+PAPER: Colour = (238, 240, 244)
+DIM: Colour = (160, 166, 178)
+
+
+def unit(image: Image) -> float:
+    """The width in px of a thin line that is well seen in this picture: 1 at 360 lines, 2 at 720."""
+    return float(max(0.75, min(image.shape[:2]) / 360))
+
+
+def draw_hand(
+    image: Image,
+    keypoints: npt.NDArray[np.floating],
+    *,
+    id: int | None = None,
+    side: str = "",
+    score: float | None = None,
+) -> None:
+    """Draws landmarks, bones and a label. keypoints: [21, 2] px, MediaPipe order; NaN ones are left out."""
+    u = unit(image)
+    bone, joint = max(1, round(1.5 * u)), max(2, round(1.9 * u))
+    seen = np.isfinite(keypoints).all(axis=1)
+    limit = 4.0 * max(image.shape)  # far outside; OpenCV draws nonsense beyond 16 bits
+    points = np.where(seen[:, None], np.clip(keypoints, -limit, limit), 0.0)
+    at = [(int(x), int(y)) for x, y in np.round(points * 8)]  # in 1/8 px
+    for rim in (True, False):  # a dark rim below, so that it reads on skin and on bright walls
+        grow = max(1, round(u)) if rim else 0
+        for a, b, finger in BONES:
+            if seen[a] and seen[b]:
+                colour = INK if rim else _colour(finger)
+                cv2.line(image, at[a], at[b], colour, bone + 2 * grow, cv2.LINE_AA, 3)
+        for i in np.flatnonzero(seen):
+            colour = INK if rim else _colour(int(FINGER_OF_KEYPOINT[i]))
+            cv2.circle(image, at[i], (joint + grow) * 8, colour, cv2.FILLED, cv2.LINE_AA, 3)
+    words = [f"#{id}" if id is not None else "", side, f"{score:.2f}" if score is not None else ""]
+    label = "  ".join(word for word in words if word)
+    if label and seen.any():
+        x, y = points[seen].min(axis=0)
+        draw_label(image, label, (x, y - 14 * u))
+
+
+def draw_label(image: Image, words: str, at: tuple[float, float]) -> None:
+    """Words on a dark plate, its lower left corner at (x, y) px or as near as lies inside the picture."""
+    u = unit(image)
+    height = 9.0 * u
+    pad = round(4 * u)
+    width = round(_text_width(words, height, bold=True)) + 2 * pad
+    tall = round(height) + 2 * pad
+    x = int(np.clip(at[0], 0, max(0, image.shape[1] - width)))
+    y = int(np.clip(at[1] - tall, 0, max(0, image.shape[0] - tall)))
+    _shade(image, x, y, width, tall)
+    draw_text(image, words, (x + pad, y + tall - pad), height, bold=True)
+
+
+def draw_hud(
+    image: Image,
+    ms: Mapping[str, float] | None = None,
+    *,
+    fps: float | None = None,
+    dropped: int | None = None,
+) -> None:
+    """Timings in the upper left corner. ms: milliseconds by stage, in order; `total` comes last."""
+    u = unit(image)
+    line, height, pad = round(14 * u), 8.5 * u, round(7 * u)
+    stages = dict(ms or {})
+    total = stages.pop("total", sum(stages.values()) if stages else None)
+    rows = [(name, f"{value:.1f}", value) for name, value in stages.items()]
+    head = [f"{fps:.0f} fps"] if fps is not None else []
+    head += [f"{dropped} dropped"] if dropped is not None else []
+    tall = 2 * pad + line * (len(rows) + (total is not None) + bool(head)) - round(0.35 * line)
+    wide = round(150 * u)
+    if not (head or rows):
+        return
+    _shade(image, 0, 0, wide, tall)
+    y = pad + round(0.65 * line)
+    if head:
+        draw_text(image, head[0], (pad, y), height, bold=True)
+        if len(head) > 1:
+            colour = PAPER if not dropped else _colour(1)
+            _draw_right(image, head[1], wide - pad, y, height, colour)
+        y += line
+    longest = max([1e-9, *(value for _, _, value in rows)])
+    for name, value, length in rows:
+        draw_text(image, name, (pad, y), height, DIM)
+        bar = round(34 * u * max(0.0, length) / longest)
+        left, top = round(72 * u), y - round(0.32 * line)
+        cv2.rectangle(image, (left, top), (left + bar, top + max(1, round(2 * u))), _colour(3), cv2.FILLED)
+        _draw_right(image, value, wide - pad, y, height)
+        y += line
+    if total is not None:
+        draw_text(image, "total ms", (pad, y), height, bold=True)
+        _draw_right(image, f"{total:.1f}", wide - pad, y, height, bold=True)
+
+
+def draw_text(
+    image: Image,
+    words: str,
+    at: tuple[float, float],
+    height: float,
+    colour: Colour = PAPER,
+    *,
+    bold: bool = False,
+) -> None:
+    """Words whose first letter stands at (x, y) px, capitals `height` px tall."""
+    font = cv2.FONT_HERSHEY_DUPLEX if bold else cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(image, words, (round(at[0]), round(at[1])), font, height / 22, colour, 1, cv2.LINE_AA)
+
+
+def panel_size(height: int, panels: int) -> tuple[int, int]:
+    """(width, height) px of each of so many panels beside an image so tall; `compose` takes them as is."""
+    rows = 1 if panels == 1 else 2
+    tall = height // rows
+    return tall * 3 // 4 // 2 * 2, tall
+
+
+def compose(image: Image, panels: Sequence[Image]) -> Image:
+    """The image, and the panels to the right of it: one as tall as the image, more in two rows.
+
+    Returns uint8 [H, W', 3] with even width and height, as video wants them; panels of another size than
+    `panel_size` are fitted.
+    """
+    tall = image.shape[0] + image.shape[0] % 2
+    wide = image.shape[1] + image.shape[1] % 2
+    width, height = panel_size(tall, max(1, len(panels)))
+    columns = (len(panels) + 1) // 2
+    canvas = np.zeros((tall, wide + columns * width, 3), np.uint8)
+    canvas[: image.shape[0], : image.shape[1]] = image
+    for i, panel in enumerate(panels):
+        x, y = wide + i // 2 * width, i % 2 * height
+        canvas[y : y + height, x : x + width] = _fit(panel, width, height)
+    return canvas
+
+
+def _fit(panel: Image, width: int, height: int) -> Image:
+    if panel.shape[:2] == (height, width):
+        return panel
+    scale = min(width / panel.shape[1], height / panel.shape[0])
+    size = (max(1, int(panel.shape[1] * scale)), max(1, int(panel.shape[0] * scale)))
+    fitted = cv2.resize(panel, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    whole = np.empty((height, width, 3), np.uint8)
+    whole[:] = INK
+    x, y = (width - size[0]) // 2, (height - size[1]) // 2
+    whole[y : y + size[1], x : x + size[0]] = fitted
+    return whole
+
+
+def _colour(finger: int) -> Colour:
+    r, g, b = PALETTE[finger].tolist()
+    return (r, g, b)
+
+
+def _shade(image: Image, x: int, y: int, width: int, height: int) -> None:
+    plate = image[y : y + height, x : x + width]
+    cv2.addWeighted(plate, 0.28, np.full_like(plate, INK), 0.72, 0.0, dst=plate)
+
+
+def _text_width(words: str, height: float, *, bold: bool = False) -> float:
+    font = cv2.FONT_HERSHEY_DUPLEX if bold else cv2.FONT_HERSHEY_SIMPLEX
+    return float(cv2.getTextSize(words, font, height / 22, 1)[0][0])
+
+
+def _draw_right(
+    image: Image, words: str, x: float, y: float, height: float, colour: Colour = PAPER, *, bold: bool = False
+) -> None:
+    draw_text(image, words, (x - _text_width(words, height, bold=bold), y), height, colour, bold=bold)

@@ -1,0 +1,1 @@
+"""Hands in an image: palm detection, regions, landmarks, and the identities that hold them together."""

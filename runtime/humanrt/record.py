@@ -1,0 +1,172 @@
+"""Recordings: a header line, then one JSON line per frame.
+
+Whole lines go straight to the file, so that what was written before a crash, a kill or a full disk stays
+readable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from humanrt.errors import OutputError, SourceError
+
+__all__ = ["Recorder", "Recording", "read_recording"]
+
+PIXELS = 2  # decimals: 0.01 px
+METRES_AND_RADIANS = 5  # decimals: 0.01 mm, 0.0006 degrees
+
+
+class Recorder:
+    """Writes a recording.
+
+    The file is opened by the first frame, not before: a run that fails earlier leaves an older recording
+    alone. Numbers are rounded to 0.01 px for keys ending in ``_2d`` and to 1e-5 (metres, radians, seconds)
+    elsewhere; JSON knows no NaN or infinity, so those become null. Raises OutputError where the folder is
+    missing or closed to us, or the disk is full.
+    """
+
+    def __init__(self, path: str | Path, header: Mapping[str, Any]) -> None:
+        """header: the first line, {"humanrt": VERSION, "robots": {NAME: [joint names]}, ...}."""
+        self.path = Path(path)
+        self.frames = 0
+        self._header = _line(header)
+        self._file: int | None = None
+        self._bytes = 0
+        self._closed = False
+        check_writable(self.path)
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Appends one frame: values are numbers, strings, lists, mappings and arrays."""
+        if self._closed:
+            raise ValueError("recorder is closed")
+        line = _line(record)
+        if self._file is None:
+            try:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+                self._file = os.open(self.path, flags, 0o666)
+            except OSError as error:
+                raise OutputError(f"{self.path}: cannot be written ({error.strerror}); choose another place") from None
+            line = self._header + line
+        self._append(self._file, line)
+        self._bytes += len(line)
+        self.frames += 1
+
+    def _append(self, file: int, line: bytes) -> None:
+        # One write per line, unbuffered: whatever ends this process, the file ends at a line.
+        written = 0
+        try:
+            while written < len(line):
+                written += os.write(file, line[written:])
+        except OSError as error:
+            with contextlib.suppress(OSError):  # not on pipes
+                os.ftruncate(file, self._bytes)
+            self.close()
+            raise OutputError(
+                f"{self.path}: writing stopped after {self.frames} frames ({error.strerror}); "
+                "they stay readable, free some space or choose another disk"
+            ) from None
+
+    def close(self) -> None:
+        """Ends the recording. May be called twice."""
+        self._closed = True
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_writable(path: Path) -> None:
+    """Raises OutputError where a file at this path could not be created or replaced; creates nothing."""
+    folder = path.parent
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the name of a file")
+    if not folder.is_dir():
+        raise OutputError(f"{path}: no folder {folder}; make it first: `mkdir -p {folder}`")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise OutputError(f"{path}: no permission to write there; choose another folder")
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    text = json.dumps(_plain(record, METRES_AND_RADIANS), separators=(",", ":"), allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def _plain(value: Any, decimals: int) -> Any:
+    """What json can write: arrays as lists, numbers rounded, NaN and infinity as None."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, PIXELS if str(k).endswith("_2d") else decimals) for k, v in value.items()}
+    if isinstance(value, str | int | None):  # bool too
+        return value
+    if isinstance(value, float):
+        return round(value, decimals) if np.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_plain(v, decimals) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    array = np.asarray(value)
+    if array.dtype.kind == "f":
+        # Rounded as float64: a float32 would be written with all the digits of its double.
+        array = np.round(array.astype(np.float64), decimals)
+        if not np.isfinite(array).all():
+            array = np.where(np.isfinite(array), array, None)  # type: ignore[call-overload]
+    elif array.dtype.kind not in "biu":
+        raise TypeError(f"a recording cannot hold {type(value).__name__}")
+    return array.tolist()
+
+
+class Recording:
+    """A recording being read: `header`, and the frames' records by iteration, once.
+
+    truncated: set when the end was reached and the last line had been cut in writing; that line is left out.
+    Raises SourceError naming the line for anything else that is wrong.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.truncated = False
+        self._lines = self._read()
+        first = next(self._lines, None)
+        if first is None or "humanrt" not in first:
+            raise SourceError(f"{path}: not a recording (its first line is no humanrt header); check the name")
+        self.header: dict[str, Any] = first
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self._lines
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            raise SourceError(f"{self.path}: cannot be read ({error.strerror}); check the name") from None
+        with file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    self.truncated = True
+                    return
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    record = None
+                if not isinstance(record, dict):
+                    raise SourceError(f"{self.path}: line {number} is not a JSON object; delete that line")
+                yield record
+
+
+def read_recording(path: str | Path) -> Recording:
+    """Opens a recording: `.header`, then iterate over its records."""
+    return Recording(path)

@@ -1,0 +1,354 @@
+"""What the retargeter knows of a robot hand: joints, finger points, wrist frame, shape for drawing.
+
+A hand description is a small JSON file (``robots/*.json`` for those that ship; ``export/humanrt_export/robot_hand.py``
+makes one from a URDF). Metres and radians; frames are named by the joint that moves them, ``null`` for the base::
+
+    {"format": 1, "name": "allegro_right", "side": "right", "scale": 1.6, "licence": "...", "source": {...},
+     "joints":  [{"name", "type": "revolute" | "prismatic", "parent": joint or null, "xyz": [3], "rotation": [9],
+                  "axis": [3], "lower", "upper", "mimic"?: {"joint", "multiplier", "offset"}}, ...],
+     "locked":  {joint: value},
+     "rest":    {joint: value},
+     "wrist":   {"joint": null, "xyz": [3]},
+     "rotation": [9],
+     "radius": 0.012,
+     "fingers": {"thumb": [knuckle, middle, distal, tip], "index": [...], ...},
+     "vector":  ["tip"] or ["tip", "middle"]}
+
+``rotation`` turns the human wrist frame (x out of the palm, z towards the fingers, y = z x x) into the robot's base
+frame. A finger's four points stand for the human's four keypoints of that finger, base to tip.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import HumanrtError, choices
+
+__all__ = ["FINGERS", "Chain", "HandDescription", "Joint", "Point", "load_hand", "robots"]
+
+Array = NDArray[np.float64]
+
+FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+ROBOTS = Path(__file__).parent / "robots"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point that a joint carries: ``xyz`` [3] metres in that joint's frame; ``joint`` None is the base."""
+
+    joint: str | None
+    xyz: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Joint:
+    """One movable joint. ``xyz``, ``rotation`` place its frame in its parent's at q = 0; fixed joints are folded in."""
+
+    name: str
+    parent: str | None
+    xyz: tuple[float, float, float]
+    rotation: tuple[float, ...]
+    axis: tuple[float, float, float]
+    lower: float
+    upper: float
+    prismatic: bool = False
+    mimic: tuple[str, float, float] | None = None
+    """(joint, multiplier, offset): this joint = multiplier * joint + offset."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The joints as flat arrays, parents first: what the kernel and the numpy reference read.
+
+    ``q = gain * x[variable] + offset`` (``offset`` alone where ``variable`` is -1); ``order`` maps a row to its
+    index in ``HandDescription.joint_names``.
+    """
+
+    parent: NDArray[np.int32]
+    prismatic: NDArray[np.int32]
+    placement: Array
+    axis: Array
+    order: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class HandDescription:
+    """A robot hand. ``joints`` are all movable joints, in the order of ``joint_names`` (that of the URDF)."""
+
+    name: str
+    side: str
+    joints: tuple[Joint, ...]
+    fingers: Mapping[str, tuple[Point, Point, Point, Point]]
+    wrist: Point
+    rotation: Array = field(default_factory=lambda: np.eye(3))
+    scale: float = 1.0
+    radius: float = 0.01
+    locked: Mapping[str, float] = field(default_factory=dict)
+    rest: Mapping[str, float] = field(default_factory=dict)
+    vector: tuple[str, ...] = ("tip",)
+    licence: str = ""
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = self.joint_names
+        known = {*names, None}
+        named = [
+            *((f"finger {finger}", point.joint) for finger, points in self.fingers.items() for point in points),
+            ("wrist", self.wrist.joint),
+            *(("locked", joint) for joint in self.locked),
+            *(("rest", joint) for joint in self.rest),
+            *((f"joint {joint.name}: parent", joint.parent) for joint in self.joints),
+            *((f"joint {joint.name}: mimic", joint.mimic[0]) for joint in self.joints if joint.mimic),
+        ]
+        for where, joint_name in named:
+            if joint_name not in known:
+                raise HumanrtError(
+                    f"hand {self.name}: {where} names joint {joint_name!r}, which the hand does not have; "
+                    f"it has {choices(names)}"
+                )
+        if self.side not in ("left", "right"):
+            raise HumanrtError(f"hand {self.name}: side is {self.side!r}; give left or right")
+        if not self.fingers or (unknown := set(self.fingers) - set(FINGERS)):
+            raise HumanrtError(
+                f"hand {self.name}: fingers {choices(unknown if self.fingers else ['none'])} not understood; "
+                f"name at least one of {choices(FINGERS)}"
+            )
+        for joint in self.joints:
+            if not joint.lower <= joint.upper:
+                raise HumanrtError(f"hand {self.name}: joint {joint.name} has limits {joint.lower}..{joint.upper}")
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        return tuple(joint.name for joint in self.joints)
+
+    @property
+    def limits(self) -> Array:
+        """[dof, 2] lower and upper limit, rad (metres for prismatic joints)."""
+        return np.array([[joint.lower, joint.upper] for joint in self.joints], dtype=np.float64).reshape(-1, 2)
+
+    @property
+    def rest_pose(self) -> Array:
+        """[dof] where the hand is when nothing is asked of it: ``rest``, else zero, inside the limits."""
+        pose = np.array([self.rest.get(joint.name, 0.0) for joint in self.joints])
+        pose = np.array([self.locked.get(joint.name, value) for joint, value in zip(self.joints, pose, strict=True)])
+        low, high = self.limits.T
+        clipped: Array = np.minimum(np.maximum(pose, low), high)
+        return clipped
+
+    def chain(self) -> Chain:
+        """The joints, parents first, as arrays."""
+        order: list[int] = []
+        names = self.joint_names
+        pending = list(range(len(names)))
+        while pending:
+            done = {names[i] for i in order}
+            ready = [i for i in pending if self.joints[i].parent is None or self.joints[i].parent in done]
+            if not ready:
+                raise HumanrtError(f"hand {self.name}: joints {choices(names[i] for i in pending)} form a loop")
+            order += ready
+            pending = [i for i in pending if i not in ready]
+        rows = {names[i]: row for row, i in enumerate(order)}
+        joints = [self.joints[i] for i in order]
+        return Chain(
+            parent=np.array([-1 if j.parent is None else rows[j.parent] for j in joints], dtype=np.int32),
+            prismatic=np.array([j.prismatic for j in joints], dtype=np.int32),
+            placement=np.array([[*j.rotation, *j.xyz] for j in joints], dtype=np.float64).reshape(-1, 12),
+            axis=np.array([j.axis for j in joints], dtype=np.float64).reshape(-1, 3),
+            order=np.array(order, dtype=np.int32),
+        )
+
+    def forward(self, q: Sequence[float] | Array) -> dict[str | None, Array]:
+        """Joint angles [dof] -> pose [4, 4] of every joint's link in the base frame, by name; None is the base."""
+        frames: dict[str | None, Array] = {None: np.eye(4)}
+        chain = self.chain()
+        values = np.asarray(q, dtype=np.float64)
+        for row, index in enumerate(chain.order):
+            joint = self.joints[index]
+            local = np.eye(4)
+            local[:3, :3] = chain.placement[row, :9].reshape(3, 3)
+            local[:3, 3] = chain.placement[row, 9:]
+            motion = np.eye(4)
+            if joint.prismatic:
+                motion[:3, 3] = chain.axis[row] * values[index]
+            else:
+                motion[:3, :3] = rotation_about(chain.axis[row], float(values[index]))
+            frames[joint.name] = frames[joint.parent] @ local @ motion
+        return frames
+
+    def positions(self, q: Sequence[float] | Array, points: Sequence[Point]) -> Array:
+        """[len(points), 3] metres in the base frame."""
+        frames = self.forward(q)
+        return np.array([frames[p.joint][:3, :3] @ np.array(p.xyz) + frames[p.joint][:3, 3] for p in points])
+
+    def capsules(self, q: Sequence[float] | Array) -> tuple[Array, Array, NDArray[np.int64]]:
+        """The hand as capsules, for drawing.
+
+        Returns segments [L, 2, 3] metres in the base frame, radii [L] metres, and the finger of each [L]
+        (index into ``FINGERS``; -1 for the palm).
+        """
+        points = [self.wrist, *(point for points in self.fingers.values() for point in points)]
+        where = self.positions(q, points)
+        wrist, fingers = where[0], where[1:].reshape(-1, 4, 3)
+        segments, radii, owners = [], [], []
+        names = list(self.fingers)
+        for name, finger in zip(names, fingers, strict=True):
+            segments.append([wrist, finger[0]])
+            radii.append(1.25 * self.radius)
+            owners.append(-1)
+            for part in range(3):
+                segments.append([finger[part], finger[part + 1]])
+                radii.append(self.radius * (1.0 - 0.08 * part))
+                owners.append(FINGERS.index(name))
+        knuckles = [finger[0] for name, finger in zip(names, fingers, strict=True) if name != "thumb"]
+        for a, b in pairwise(knuckles):
+            segments.append([a, b])
+            radii.append(1.25 * self.radius)
+            owners.append(-1)
+        return np.array(segments), np.array(radii), np.array(owners, dtype=np.int64)
+
+    def to_json(self) -> dict[str, Any]:
+        """The description as the JSON object of the module's docstring."""
+
+        def point(p: Point) -> dict[str, Any]:
+            return {"joint": p.joint, "xyz": _short(p.xyz)}
+
+        joints = []
+        for j in self.joints:
+            entry: dict[str, Any] = {
+                "name": j.name,
+                "type": "prismatic" if j.prismatic else "revolute",
+                "parent": j.parent,
+                "xyz": _short(j.xyz),
+                "rotation": _short(j.rotation),
+                "axis": _short(j.axis),
+                "lower": j.lower,
+                "upper": j.upper,
+            }
+            if j.mimic:
+                entry["mimic"] = dict(zip(("joint", "multiplier", "offset"), j.mimic, strict=True))
+            joints.append(entry)
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "side": self.side,
+            "scale": self.scale,
+            "licence": self.licence,
+            "source": dict(self.source),
+            "joints": joints,
+            "locked": dict(self.locked),
+            "rest": dict(self.rest),
+            "wrist": point(self.wrist),
+            "rotation": _short(self.rotation.ravel()),
+            "radius": self.radius,
+            "fingers": {name: [point(p) for p in points] for name, points in self.fingers.items()},
+            "vector": list(self.vector),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], where: str = "hand description") -> HandDescription:
+        """Reads what :meth:`to_json` wrote; an error names the missing or wrong field."""
+        try:
+            if data["format"] != FORMAT:
+                raise HumanrtError(f"{where}: format {data['format']}; this version reads format {FORMAT}")
+            joints = tuple(
+                Joint(
+                    name=str(j["name"]),
+                    parent=j["parent"],
+                    xyz=_vector(j["xyz"]),
+                    rotation=tuple(float(v) for v in np.asarray(j["rotation"], dtype=np.float64).reshape(9)),
+                    axis=_vector(j["axis"]),
+                    lower=float(j["lower"]),
+                    upper=float(j["upper"]),
+                    prismatic=j["type"] == "prismatic",
+                    mimic=(
+                        (str(m["joint"]), float(m["multiplier"]), float(m["offset"])) if (m := j.get("mimic")) else None
+                    ),
+                )
+                for j in data["joints"]
+            )
+            fingers = {}
+            for name, points in data["fingers"].items():
+                knuckle, middle, distal, tip = (Point(p["joint"], _vector(p["xyz"])) for p in points)
+                fingers[str(name)] = (knuckle, middle, distal, tip)
+            return cls(
+                name=str(data["name"]),
+                side=str(data["side"]),
+                joints=joints,
+                fingers=fingers,
+                wrist=Point(data["wrist"]["joint"], _vector(data["wrist"]["xyz"])),
+                rotation=np.asarray(data["rotation"], dtype=np.float64).reshape(3, 3),
+                scale=float(data["scale"]),
+                radius=float(data["radius"]),
+                locked={str(k): float(v) for k, v in data.get("locked", {}).items()},
+                rest={str(k): float(v) for k, v in data.get("rest", {}).items()},
+                vector=tuple(data.get("vector", ("tip",))),
+                licence=str(data.get("licence", "")),
+                source=dict(data.get("source", {})),
+            )
+        except KeyError as error:
+            raise HumanrtError(f"{where}: field {error} is missing") from None
+        except (TypeError, ValueError, AttributeError) as error:
+            raise HumanrtError(f"{where}: not a hand description ({error})") from None
+
+
+def rotation_about(axis: Array, angle: float) -> Array:
+    """[3, 3] rotation by ``angle`` rad about the unit vector ``axis`` (Rodrigues)."""
+    x, y, z = axis
+    K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    rotation: Array = np.eye(3) + np.sin(angle) * K + (1.0 - np.cos(angle)) * (K @ K)
+    return rotation
+
+
+def robots() -> list[str]:
+    """Names of the hands that ship."""
+    return sorted(path.stem for path in ROBOTS.glob("*.json"))
+
+
+def load_hand(robot: str | Path | HandDescription) -> HandDescription:
+    """A hand by name, by the path of its description, or by the path of a JSON file that names a URDF and its tips."""
+    if isinstance(robot, HandDescription):
+        return robot
+    path = ROBOTS / f"{robot}.json"
+    if str(robot) not in robots():
+        path = Path(robot)
+        if path.suffix == ".urdf":
+            raise HumanrtError(
+                f"{path}: a URDF alone does not say which links are fingertips; give a .json beside it such as "
+                '{"urdf": "hand.urdf", "side": "right", "tips": {"thumb": "link", "index": "link"}}'
+            )
+        if path.suffix != ".json":
+            raise HumanrtError(
+                f"unknown robot {str(robot)!r}; choose from {choices(robots())}, or give the path of a hand's .json"
+            )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HumanrtError(f"{path}: cannot read the hand description ({error.strerror or error})") from None
+    except ValueError as error:
+        raise HumanrtError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise HumanrtError(f"{path}: a hand description is a JSON object")
+    if "urdf" in data:
+        from .urdf import hand_from_urdf
+
+        return hand_from_urdf(data, path)
+    return HandDescription.from_json(data, str(path))
+
+
+def _vector(values: Any) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in values)
+    return x, y, z
+
+
+def _short(values: Any) -> list[float]:
+    """Rounded to 1e-12, so that a description is readable and the same on every machine."""
+    return [round(float(v), 12) + 0.0 for v in values]

@@ -1,0 +1,161 @@
+"""The compiled kernel, called through ctypes. Made by hatch_build.py from _kernel/solver.c; see there."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError
+from .problem import Problem
+from .reference import Model, NumpyKernel
+
+__all__ = ["Kernel", "NativeKernel", "make_kernel", "native_problem"]
+
+Array = NDArray[np.float64]
+
+SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+LIBRARY = Path(__file__).parent / "_kernel" / f"solver{SUFFIX}"
+VERSION = 1
+"""Of the layout of ``_Layout``; a library of another version is refused."""
+
+
+class Kernel(Protocol):
+    """What a kernel does; ``NumpyKernel`` documents the methods."""
+
+    name: str
+    problem: Problem
+
+    def targets(self, keypoints: Array, mirror: bool, local: bool) -> None: ...
+    def evaluate(self, x: Array, pull: Array, centre: Array) -> Model: ...
+    def solve(self, keypoints: Array, mirror: bool, local: bool, smoothing: float) -> int: ...
+
+
+_POINTERS = (
+    "parent", "prismatic", "variable", "order", "placement", "axis", "gain", "offset", "joint_limits",
+    "point_joint", "point_xyz", "task_ends", "task_human", "task_kind", "task_pairs", "task_scale", "task_weight",
+    "task_close", "lower", "upper", "rest", "palm_template", "palm_weight", "base_rotation", "start",
+    "frame", "has_frame", "projected", "target", "weight", "x", "q", "cost",
+)  # fmt: skip
+
+
+class _Layout(ctypes.Structure):
+    """``Problem`` of solver.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in ("joints", "variables", "points", "tasks", "max_iterations", "starts")),
+        *((name, ctypes.c_double) for name in ("huber", "project", "escape", "rest_weight", "tolerance")),
+        *((name, ctypes.c_void_p) for name in _POINTERS),
+    ]
+
+
+class NativeKernel:
+    """Solves the problem it is given, in place, in C."""
+
+    name = "native"
+
+    def __init__(self, problem: Problem) -> None:
+        library = _load()
+        self.problem = problem
+        p, t = problem, problem.tasks
+        arrays = {
+            **{name: getattr(p, name) for name in _POINTERS if hasattr(p, name)},
+            **{
+                f"task_{name}": getattr(t, name)
+                for name in ("ends", "human", "kind", "pairs", "scale", "weight", "close")
+            },
+        }
+        for name, array in arrays.items():
+            if not array.flags.c_contiguous or array.dtype not in (np.float64, np.int32):
+                raise TypeError(f"{name}: {array.dtype} array, contiguous: {array.flags.c_contiguous}")
+        self._arrays = arrays  # the structure holds addresses only
+        self._layout = _Layout(
+            joints=len(p.parent),
+            variables=len(p.x),
+            points=len(p.point_joint),
+            tasks=len(t.kind),
+            max_iterations=p.max_iterations,
+            starts=len(p.start),
+            huber=p.huber,
+            project=p.project,
+            escape=p.escape,
+            rest_weight=p.rest_weight,
+            tolerance=p.tolerance,
+            **{name: array.ctypes.data for name, array in arrays.items()},
+        )
+        self._address = ctypes.addressof(self._layout)
+        self._keypoints = np.zeros((21, 3))
+        self._keypoints_address = self._keypoints.ctypes.data
+        self._solve, self._targets, self._evaluate = (
+            library.humanrt_solve,
+            library.humanrt_targets,
+            library.humanrt_evaluate,
+        )
+
+    def targets(self, keypoints: Array, mirror: bool, local: bool) -> None:
+        self._keypoints[...] = keypoints
+        self._targets(self._address, self._keypoints_address, mirror, local)
+
+    def evaluate(self, x: Array, pull: Array, centre: Array) -> Model:
+        n = len(self.problem.x)
+        gradient, hessian = np.empty(n), np.empty((n, n))
+        inputs = [np.ascontiguousarray(a, dtype=np.float64) for a in (pull, centre, x)]
+        cost = self._evaluate(
+            self._address, *(a.ctypes.data for a in inputs), gradient.ctypes.data, hessian.ctypes.data
+        )
+        return Model(cost, gradient, hessian)
+
+    def solve(self, keypoints: Array, mirror: bool, local: bool, smoothing: float) -> int:
+        self._keypoints[...] = keypoints
+        evaluations: int = self._solve(self._address, self._keypoints_address, mirror, local, smoothing)
+        return evaluations
+
+
+_library: ctypes.CDLL | None = None
+
+
+def _load() -> ctypes.CDLL:
+    global _library
+    if _library is not None:
+        return _library
+    if not LIBRARY.is_file():
+        raise BackendError(
+            f"{LIBRARY} is missing: this installation was built without the compiled kernel; "
+            "reinstall humanrt (in a checkout: python hatch_build.py)"
+        )
+    try:
+        library = ctypes.CDLL(str(LIBRARY))
+        version = library.humanrt_version()
+    except (OSError, AttributeError) as error:
+        raise BackendError(f"{LIBRARY} does not load ({error}); reinstall humanrt") from None
+    if version != VERSION:
+        raise BackendError(f"{LIBRARY} is of version {version}, not {VERSION}; rebuild: python hatch_build.py")
+    pointer, integer, real = ctypes.c_void_p, ctypes.c_int32, ctypes.c_double
+    library.humanrt_targets.argtypes = [pointer, pointer, integer, integer]
+    library.humanrt_targets.restype = None
+    library.humanrt_evaluate.argtypes = [pointer] * 6
+    library.humanrt_evaluate.restype = real
+    library.humanrt_solve.argtypes = [pointer, pointer, integer, integer, real]
+    library.humanrt_solve.restype = integer
+    _library = library
+    return library
+
+
+def native_problem() -> str | None:
+    """Why the compiled kernel cannot be used here, in one line; None when it can."""
+    try:
+        _load()
+    except BackendError as error:
+        return str(error)
+    return None
+
+
+def make_kernel(problem: Problem, kind: str) -> Kernel:
+    """``kind``: native, numpy, or auto (native where it loads; the kernel's ``name`` says which it became)."""
+    if kind == "numpy" or (kind == "auto" and native_problem() is not None):
+        return NumpyKernel(problem)
+    return NativeKernel(problem)

@@ -1,0 +1,264 @@
+"""Keypoints of a human hand -> joint angles of a robot hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import HumanrtError, choices
+from .description import HandDescription, load_hand
+from .kernel import make_kernel
+from .objective import OBJECTIVES
+from .problem import build_problem
+
+__all__ = ["RetargetOptions", "Retargeter"]
+
+Array = NDArray[np.float64]
+
+SMOOTHING_INTERVAL = 1.0 / 30.0
+"""Seconds between frames at which ``smoothing`` counts as given."""
+
+
+@dataclass(frozen=True)
+class RetargetOptions:
+    """How a hand is retargeted. Lengths in metres, angles in radians."""
+
+    objective: str = "pose"
+    """``pose``, ``vector`` or ``dexpilot``; see ``humanrt.retarget.objective``."""
+    scale: float | None = None
+    """Robot's size over the human's; None takes the hand description's."""
+    huber: float | None = None
+    """Residual from which a vector pulls with constant force; None: 0.02, and 0.03 for dexpilot, as in the field."""
+    smoothing: float = 0.0
+    """Weight of |q - last q|^2 for frames 1/30 s apart; the peers have 4e-3. None by default: keypoints are smoothed
+    before, in real time, and without it the same keypoints give the same angles whatever came before."""
+    smoothing_per: str = "second"
+    """``second``: the weight is smoothing / (30 dt), an implicit Euler step of a flow in real time, so the result does
+    not depend on the frame rate; and no smoothing where ``solve`` is given no dt. ``call``: the same weight at every
+    call whatever the time between, as the peers have it: the answer then depends on how often a frame is shown."""
+    rest_weight: float | None = None
+    """Weight of |q - rest pose|^2: decides what the keypoints leave open, without memory of what came before. None:
+    4e-3, the weight that the field puts on the distance from the last solution, and twice that for pose, where less
+    lets Shadow's thumb flicker between two poses of equal cost."""
+    restarts: bool = True
+    """Search also from the straight and the half-closed hand and keep the best: a bad minimum, once entered in a fast
+    movement, is left at the next frame. About three times the work."""
+    project: float = 0.03
+    """Distance between human fingertips below which they count as touching (dexpilot, pose)."""
+    escape: float = 0.05
+    """Distance above which they do not."""
+    unlock: bool = False
+    """Solve also for the joints that the description locks (Shadow's wrist: the human's is not observed)."""
+    tolerance: float = 1e-11
+    """Converged when no free joint's gradient is above this."""
+    max_iterations: int = 100
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise HumanrtError(f"unknown objective {self.objective!r}; choose from {choices(OBJECTIVES)}")
+        if self.smoothing_per not in ("second", "call"):
+            raise HumanrtError(f"smoothing_per is {self.smoothing_per!r}; give second or call")
+        for name in ("scale", "huber", "tolerance", "project", "escape"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise HumanrtError(f"{name} is {value}; it must be positive")
+        if not self.escape > self.project:
+            raise HumanrtError(f"escape ({self.escape}) must be above project ({self.project})")
+        if self.smoothing < 0 or (self.rest_weight or 0.0) < 0:
+            raise HumanrtError("smoothing and rest_weight must not be negative")
+
+    @classmethod
+    def of_peers(cls, objective: str) -> RetargetOptions:
+        """The problem that dex-retargeting and dexi-rs solve, term for term: for comparisons."""
+        return cls(
+            objective=objective, smoothing=4e-3, smoothing_per="call", rest_weight=0.0, unlock=True, restarts=False
+        )
+
+
+class Retargeter:
+    """Turns the keypoints of one human hand into joint angles of one robot hand, frame by frame.
+
+    ``robot``: a name out of :func:`humanrt.retarget.robots`, the path of a hand description, or the path of a JSON
+    file that names a URDF and its fingertips (:mod:`humanrt.retarget.urdf`). Options are the fields of
+    :class:`RetargetOptions`, given as such or by name: ``Retargeter("allegro_right", objective="vector")``.
+    ``joint_order``: names of the robot's joints in the order in which results are wanted; by default the URDF's.
+
+    An instance holds the state of one hand (the last solution, from which the next starts): one per tracked hand,
+    not shared between threads. Joint limits are never exceeded.
+    """
+
+    def __init__(
+        self,
+        robot: str | Path | HandDescription,
+        options: RetargetOptions | None = None,
+        *,
+        joint_order: Sequence[str] | None = None,
+        kernel: str = "auto",
+        **changes: Any,
+    ) -> None:
+        self.hand: HandDescription = load_hand(robot)
+        known = RetargetOptions.__dataclass_fields__
+        if wrong := set(changes) - set(known):
+            raise HumanrtError(f"unknown option {choices(wrong)}; options are {choices(known)}")
+        if kernel not in ("auto", "native", "numpy"):
+            raise HumanrtError(f"unknown kernel {kernel!r}; choose from auto, native, numpy")
+        self.options: RetargetOptions = replace(options or RetargetOptions(), **changes)
+        o = self.options
+        self._problem = build_problem(
+            self.hand,
+            o.objective,
+            self.hand.scale if o.scale is None else o.scale,
+            huber=o.huber or (0.03 if o.objective == "dexpilot" else 0.02),
+            project=o.project,
+            escape=o.escape,
+            rest_weight=(8e-3 if o.objective == "pose" else 4e-3) if o.rest_weight is None else o.rest_weight,
+            tolerance=o.tolerance,
+            max_iterations=o.max_iterations,
+            unlock=o.unlock,
+            restarts=o.restarts,
+        )
+        self._kernel = make_kernel(self._problem, kernel)
+        self._per_call = o.smoothing if o.smoothing_per == "call" else 0.0
+        self._per_second = o.smoothing * SMOOTHING_INTERVAL if o.smoothing_per == "second" else 0.0
+        self._order = self._find_order(joint_order)
+        self.evaluations = 0
+        """Evaluations of the objective that the last frame took."""
+        self.reset()
+
+    @property
+    def kernel(self) -> str:
+        """``native`` (compiled) or ``numpy``."""
+        return self._kernel.name
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the joints, in the order of what ``solve`` returns."""
+        names = self.hand.joint_names
+        return names if self._order is None else tuple(names[i] for i in self._order)
+
+    @property
+    def limits(self) -> Array:
+        """[dof, 2] lower and upper limits, in the order of ``joint_names``."""
+        limits = self.hand.limits
+        return limits if self._order is None else limits[self._order]
+
+    def solve(self, keypoints: ArrayLike, *, dt: float | None = None, side: str | None = None) -> Array:
+        """Joint angles [dof] for keypoints [21, 3].
+
+        ``keypoints``: metres, MediaPipe order, camera axes (x right, y down, z forward), any origin and orientation.
+        ``dt``: seconds since the last frame; smooths towards the last solution, alike at any frame rate (see
+        ``RetargetOptions.smoothing_per``). None: no smoothing; the result depends on this frame alone, save that the
+        search starts from the last solution.
+        ``side``: which human hand it is; the other than the robot's is mirrored. None: the robot's.
+
+        Raises ValueError for keypoints of another shape or not finite; the state is then as before.
+        """
+        return self._run(keypoints, dt, side, False)
+
+    def solve_local(self, keypoints: ArrayLike, *, dt: float | None = None, side: str | None = None) -> Array:
+        """As :meth:`solve` for keypoints already in the wrist frame (:func:`humanrt.retarget.wrist_frame`)."""
+        return self._run(keypoints, dt, side, True)
+
+    def cost(
+        self,
+        q: ArrayLike,
+        keypoints: ArrayLike,
+        *,
+        last: ArrayLike | None = None,
+        side: str | None = None,
+        local: bool = False,
+    ) -> float:
+        """The objective at joint angles q [dof] for these keypoints, rest term included; changes no state.
+
+        ``last`` [dof]: adds ``smoothing * |q - last|^2``.
+        """
+        p = self._problem
+        points = _checked(keypoints)
+        if not np.isfinite(points).all():
+            raise ValueError("a keypoint is not a finite number")
+        state: list[NDArray[Any]] = [p.frame, p.has_frame, p.projected, p.target, p.weight]
+        kept = [array.copy() for array in state]
+        self._kernel.targets(points, self._mirror(side), local)
+        x = self._variables(q)
+        cost = self._kernel.evaluate(x, np.full(len(x), p.rest_weight), p.rest).cost
+        if last is not None:
+            cost += self.options.smoothing * float(((x - self._variables(last)) ** 2).sum())
+        for array, values in zip(state, kept, strict=True):
+            array[...] = values
+        return cost
+
+    def reset(self, q: ArrayLike | None = None) -> None:
+        """Forgets the past: the next frame starts from the rest pose, or from q [dof]."""
+        self._problem.reset()
+        if q is not None:
+            self.warm_start(q)
+
+    def warm_start(self, q: ArrayLike) -> None:
+        """Takes q [dof] for the last solution, such as the real robot's measured pose; clipped to the limits."""
+        self._problem.x[...] = np.clip(self._variables(q), self._problem.lower, self._problem.upper)
+        self._problem.write_q()
+
+    @property
+    def last(self) -> Array:
+        """[dof] the last solution; the rest pose before the first."""
+        q = self._problem.q
+        return q.copy() if self._order is None else q[self._order]
+
+    def capsules(self, q: ArrayLike) -> tuple[Array, Array, NDArray[np.int64]]:
+        """The hand in pose q [dof] for drawing; see :meth:`HandDescription.capsules`."""
+        return self.hand.capsules(self._in_urdf_order(q))
+
+    def _run(self, keypoints: ArrayLike, dt: float | None, side: str | None, local: bool) -> Array:
+        points = _checked(keypoints)
+        smoothing = self._per_call
+        if dt is not None and self._per_second > 0.0:
+            # Shown again at the same instant, a frame changes nothing: the weight grows without bound as dt -> 0.
+            smoothing = self._per_second / max(dt, 1e-6)
+        mirror = side is not None and self._mirror(side)
+        self.evaluations = self._kernel.solve(points, mirror, local, smoothing)
+        if self.evaluations < 0:
+            raise ValueError("a keypoint is not a finite number")
+        q = self._problem.q
+        return q.copy() if self._order is None else q[self._order]
+
+    def _mirror(self, side: str | None) -> bool:
+        if side not in (None, "left", "right"):
+            raise HumanrtError(f"side is {side!r}; give left or right")
+        return side is not None and side != self.hand.side
+
+    def _in_urdf_order(self, q: ArrayLike) -> Array:
+        values = np.asarray(q, dtype=np.float64)
+        if values.shape != (len(self.hand.joints),):
+            raise ValueError(f"q has shape {values.shape}; {self.hand.name} has {len(self.hand.joints)} joints")
+        if self._order is None:
+            return values
+        sorted_values = np.empty_like(values)
+        sorted_values[self._order] = values
+        return sorted_values
+
+    def _variables(self, q: ArrayLike) -> Array:
+        return self._in_urdf_order(q)[self._problem.source]
+
+    def _find_order(self, joint_order: Sequence[str] | None) -> NDArray[np.int64] | None:
+        if joint_order is None:
+            return None
+        names = self.hand.joint_names
+        if sorted(joint_order) != sorted(names):
+            wrong = set(joint_order) ^ set(names)
+            raise HumanrtError(
+                f"joint_order must name every joint of {self.hand.name} once"
+                + (f"; {choices(wrong)} missing or unknown" if wrong else "")
+            )
+        return np.array([names.index(name) for name in joint_order])
+
+
+def _checked(keypoints: ArrayLike) -> Array:
+    points = np.asarray(keypoints, dtype=np.float64)
+    if points.shape != (21, 3):
+        raise ValueError(f"keypoints have shape {points.shape}; 21 keypoints in MediaPipe order, [21, 3] metres")
+    return points

@@ -1,0 +1,104 @@
+"""Numbers of a benchmark: percentiles, the machine they were taken on, and their comparison with an older run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from humanrt import __version__
+from humanrt.errors import OutputError, SourceError
+
+__all__ = ["Percentiles", "machine", "read_report", "table", "write_report"]
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """p50, p95, p99, max, mean of ``count`` values, in their own unit; jitter is p95 - p50."""
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+    mean: float
+    jitter: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Percentiles:
+        """Percentiles of finite values. ValueError for none."""
+        array = np.fromiter(values, np.float64)
+        if array.size == 0:
+            raise ValueError("no values to take percentiles of")
+        p50, p95, p99 = np.percentile(array, (50, 95, 99)).tolist()
+        return cls(p50, p95, p99, float(array.max()), float(array.mean()), p95 - p50, array.size)
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def machine() -> dict[str, Any]:
+    """What a figure depends on: processor, cores, load, Python and library versions, time."""
+    model = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    packages = ("numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "opencv-python")
+    versions = {"humanrt": __version__, "python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "platform": platform.platform(),
+        "cpu": model,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "versions": versions,
+    }
+
+
+def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
+    """Write a report as JSON, whole or not at all. OutputError where that cannot be done."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written ({error.strerror or error}); choose another --json") from error
+
+
+def read_report(path: str | Path) -> dict[str, Any]:
+    """A report written by `write_report`. SourceError when it is none."""
+    try:
+        report = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise SourceError(f"{path} is no benchmark report ({error}); make one with --json") from error
+    if not isinstance(report, dict) or not isinstance(report.get("stages"), dict):
+        raise SourceError(f"{path} is no benchmark report (it has no `stages`); make one with --json")
+    return report
+
+
+def table(stages: Mapping[str, Percentiles], unit: str = "ms", before: Mapping[str, Any] | None = None) -> str:
+    """A table of percentiles, one row a stage; with ``before`` (a report's ``stages``) also new p50 / old p50."""
+    digits = 3 if unit == "ms" else 2
+    head = f"{unit:<14}" + "".join(f"{name:>10}" for name in ("p50", "p95", "p99", "max"))
+    lines = [head + ("  vs before" if before else "")]
+    for name, p in stages.items():
+        row = f"{name:<14}" + "".join(f"{value:>10.{digits}f}" for value in (p.p50, p.p95, p.p99, p.max))
+        old = (before or {}).get(name, {}).get("p50")
+        lines.append(row + (f"{p.p50 / old:>10.2f}x" if old else ""))
+    return "\n".join(lines)

@@ -1,0 +1,265 @@
+"""The bundle `hands`: what ships agrees with LiteRT and with its manifest, and bad input is refused in one line."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from humanrt.backends import BackendOptions, open_backend
+from humanrt.bundle import load_bundle
+from humanrt.errors import BundleError, SourceError
+from humanrt_export import cli, hands
+from humanrt_export.bundle_writer import BundleWriter, sha256
+
+GRAPHS = ("palm_detector", "landmarks_full", "landmarks_lite")
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run the command, expect status 2 and one line on stderr; the line."""
+    try:
+        status = cli.main([str(item) for item in arguments])
+    except SystemExit as stop:  # argparse
+        status = int(stop.code or 0)
+    captured = capsys.readouterr()
+    assert status == 2
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
+# ------------------------------------------------------------------------------------------- the shipped bundle
+
+
+def test_manifest_describes_every_file(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    files = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
+    assert files - {"manifest.json"} == set(manifest["files"])
+    for name, entry in manifest["files"].items():
+        assert entry == {"sha256": sha256(bundle / name), "bytes": (bundle / name).stat().st_size}
+    assert manifest["licence"] == "Apache-2.0"
+    assert "Apache License" in (bundle / "LICENSE").read_text()
+
+
+def test_every_graph_carries_a_passed_verdict(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert set(manifest["parity"]) == set(manifest["graphs"]) == set(GRAPHS)
+    for name, verdict in manifest["parity"].items():
+        assert verdict["passed"]
+        assert verdict["frames"] >= 20
+        assert set(verdict["outputs"]) == set(manifest["graphs"][name]["outputs"])
+        for item in verdict["outputs"].values():
+            assert item["max_abs"] <= item["threshold_abs"]
+
+
+def test_graphs_are_what_the_manifest_says(bundle: Path) -> None:
+    loaded = load_bundle(bundle, task="hands")
+    backend = open_backend("cpu", BackendOptions(threads=1))
+    for name in loaded.graphs:
+        backend.open(loaded.graph(name)).close()  # refuses other names, shapes or dtypes
+
+
+def test_bundle_is_small(bundle: Path) -> None:
+    assert sum(path.stat().st_size for path in bundle.iterdir()) < 8e6
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_parity_with_litert_on_noise(name: str, bundle: Path, models: dict[str, bytes]) -> None:
+    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is the reference and is not installed")
+    with open_backend("cpu", BackendOptions(threads=2)).open(load_bundle(bundle).graph(name)) as graph:
+        images = hands._noise(graph.tensor("image").shape, 4)
+        outputs = hands.compare(graph, hands.litert(models[name]), images)
+    for output, item in outputs.items():
+        assert item["passed"], (output, item)
+
+
+def test_anchors() -> None:
+    anchors = hands.anchor_centres()
+    assert anchors.shape == (2016, 2)
+    assert anchors.dtype == np.float32
+    fine, coarse = anchors[: 24 * 24 * 2], anchors[24 * 24 * 2 :]
+    np.testing.assert_allclose(fine[:3], [[0.5 / 24, 0.5 / 24], [0.5 / 24, 0.5 / 24], [1.5 / 24, 0.5 / 24]], rtol=1e-6)
+    assert len(coarse) == 12 * 12 * 6
+    np.testing.assert_allclose(coarse[6], [1.5 / 12, 0.5 / 12], rtol=1e-6)
+    np.testing.assert_allclose(anchors.mean(axis=0), 0.5, atol=1e-6)
+    assert len(np.unique(fine, axis=0)) == 24 * 24
+
+
+# ------------------------------------------------------------------------------------------- making it
+
+
+@pytest.mark.slow
+def test_two_exports_are_the_same_bytes(wheel: Path, video: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    first = hands.export_hands(tmp_path / "a", wheel, video)
+    second = hands.export_hands(tmp_path / "b", wheel, video)
+    names = sorted(path.name for path in first.iterdir())
+    assert names == sorted(path.name for path in second.iterdir())
+    assert filecmp.cmpfiles(first, second, names, shallow=False)[0] == names
+
+
+def test_graphs_are_the_same_bytes_twice_and_as_shipped(models: dict[str, bytes], bundle: Path) -> None:
+    for name in GRAPHS:
+        first, second = (hands.build_graph(name, models[name]).SerializeToString(deterministic=True) for _ in range(2))
+        assert first == second
+        # Another version of onnx may serialise otherwise; with the recorded one, the shipped file comes back.
+        recorded = json.loads((bundle / "manifest.json").read_text())["provenance"]["tools"]
+        if all(hands.version(tool) == recorded[tool] for tool in ("onnx", "numpy", "tflite")):
+            assert sha256(first) == sha256(bundle / f"{name}.onnx")
+
+
+def test_failed_gate_writes_nothing(
+    wheel: Path, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> dict[str, Any]:
+        item = {"passed": False, "max_abs": 3.0, "unit": "px", "threshold_abs": 0.02}
+        return {"palm_detector": {"outputs": {"boxes": item}}}
+
+    monkeypatch.setattr(hands, "parity", broken)
+    line = fails(capsys, "hands", "--out", tmp_path / "o", "--mediapipe-wheel", wheel, "--frames", video)
+    assert "palm_detector.boxes differs from LiteRT by 3.0 px" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_graph_does_not_pass(bundle: Path, models: dict[str, bytes]) -> None:
+    """The gate can fail: another landmark model is not taken for this one."""
+    pytest.importorskip("ai_edge_litert")
+    with open_backend("cpu", BackendOptions(threads=1)).open(load_bundle(bundle).graph("landmarks_full")) as graph:
+        images = hands._noise(graph.tensor("image").shape, 2)
+        outputs = hands.compare(graph, hands.litert(models["landmarks_lite"]), images)
+    assert not all(item["passed"] for item in outputs.values())
+
+
+# ------------------------------------------------------------------------------------------- bad input
+
+
+def test_missing_wheel(tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, "hands", "--out", tmp_path / "o", "--mediapipe-wheel", tmp_path / "no.whl", "--frames", video)
+    assert "no.whl does not exist" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_wheels(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.whl"
+    bad.write_bytes(b"PK not a zip")
+    with pytest.raises(SourceError, match="cannot be read as a wheel"):
+        hands.read_wheel(bad)
+    with zipfile.ZipFile(bad, "w") as archive:
+        archive.writestr("other.txt", "x")
+    with pytest.raises(SourceError, match="is not the wheel of mediapipe"):
+        hands.read_wheel(bad)
+    with zipfile.ZipFile(bad, "w") as archive:
+        for source in hands.SOURCES.values():
+            archive.writestr(source.path, b"TFL3 something else")
+        archive.writestr(hands.LICENCE_FILE, "x")
+    with pytest.raises(SourceError, match="sha256"):
+        hands.read_wheel(bad)
+
+
+def test_missing_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, "hands", "--out", tmp_path / "o", "--frames", tmp_path / "no.mp4")
+    assert "no.mp4" in line
+    assert "--frames VIDEO" in line
+
+
+def test_video_without_a_hand(bundle: Path, tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    path = tmp_path / "empty.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (320, 240))
+    for _ in range(30):
+        writer.write(np.zeros((240, 320, 3), np.uint8))
+    writer.release()
+    with pytest.raises(SourceError, match="only 0 crops of a hand"):
+        hands._real_inputs(load_bundle(bundle), path)
+
+
+def test_usage_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--out" in fails(capsys, "hands")
+    assert "invalid choice" in fails(capsys, "nonsense")
+    assert "COMMAND" in fails(capsys)
+
+
+def test_help_of_the_program_imports_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in cli.COMMANDS)
+
+
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cli, "COMMANDS", {"x": cli.Command("no_such_package.module", "test", extra="train")})
+    assert "pip install 'humanrt[train]'" in fails(capsys, "x")
+
+
+def test_download_without_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands, "MEDIAPIPE", "mediapipe==0.0.0.invalid-version")
+    with pytest.raises(SourceError, match="--mediapipe-wheel FILE"):
+        hands.download_wheel(tmp_path / "downloads")
+
+
+# ------------------------------------------------------------------------------------------- the writer
+
+
+def writer(out: Path) -> BundleWriter:
+    return BundleWriter(
+        out, name="demo", task="hands", version="1", licence="Apache-2.0", provenance={}, settings={"a": 1}
+    )
+
+
+def test_writer_is_atomic_and_replaces(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "demo"
+    with writer(out) as first:
+        first.add_file("one.txt", b"1")
+        assert not out.exists()
+        first.commit()
+    with writer(out) as second:
+        second.add_file("two.txt", b"2")
+        second.add_arrays("table", {"rows": np.arange(3)}, {"rows": "counts"})
+        second.commit()
+    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "table.npz", "two.txt"]
+    assert [path.name for path in out.parent.iterdir()] == ["demo"]
+    loaded = load_bundle(out)
+    assert loaded.array("table")["rows"].tolist() == [0, 1, 2]
+    (out / "two.txt").write_bytes(b"3")
+    with pytest.raises(BundleError, match="damaged"):
+        load_bundle(out)
+
+
+def test_writer_leaves_nothing_without_commit(tmp_path: Path) -> None:
+    with writer(tmp_path / "demo") as unfinished:
+        unfinished.add_file("one.txt", b"1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writer_refuses_other_folders(tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "precious.txt").write_text("x")
+    line = fails(capsys, "hands", "--out", tmp_path, "--mediapipe-wheel", wheel, "--frames", wheel)
+    assert "holds something other than a bundle" in line
+    file = tmp_path / "precious.txt"
+    assert "is a file" in fails(capsys, "hands", "--out", file, "--mediapipe-wheel", wheel, "--frames", wheel)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_no_permission(tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    line = fails(capsys, "hands", "--out", locked / "o", "--mediapipe-wheel", wheel, "--frames", wheel)
+    assert "cannot be written" in line
+
+
+def test_out_below_a_file(tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not writable for anyone, root included."""
+    (tmp_path / "file").write_text("x")
+    target = tmp_path / "file" / "o"
+    line = fails(capsys, "hands", "--out", target, "--mediapipe-wheel", wheel, "--frames", wheel)
+    assert "cannot be written" in line
+    shutil.rmtree(tmp_path, ignore_errors=True)
