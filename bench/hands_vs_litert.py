@@ -96,9 +96,7 @@ def main() -> None:
     )
     print(f"one hand in {found} of {len(frames)} frames (LiteRT's loop: {sum(row is not None for row in theirs)})")
     for name, gap in gaps.items():
-        print(
-            f"keypoints, {name}, to LiteRT's: {np.median(gap):.2f} px median, {np.percentile(gap, 99):.2f} at 99 %"
-        )
+        print(f"keypoints, {name}, to LiteRT's: {np.median(gap):.2f} px median, {np.percentile(gap, 99):.2f} at 99 %")
     if arguments.json:
         report = {
             "machine": machine(),

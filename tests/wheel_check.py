@@ -34,7 +34,7 @@ humanrt.HandTracker, humanrt.Retargeter
 sizes = {{}}
 for d in metadata.distributions():
     files = [d.locate_file(f) for f in d.files or ()]
-    sizes[d.metadata["Name"]] = sum(f.stat().st_size for f in files if f.is_file() and f.suffix != ".pyc") / 1e6
+    sizes[d.metadata["Name"]] = sum(f.stat().st_size for f in files if f.is_file()) / 1e6
 loaded = [name for name in {HEAVY!r} if name in sys.modules]
 kernel = humanrt.Retargeter("allegro_right").kernel
 found = {{"sizes": sizes, "import_s": min(times), "loaded": loaded, "kernel": kernel, "at": humanrt.__file__}}
