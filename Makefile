@@ -4,6 +4,8 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; exit; fi; done)
 VENV := .venv
+# Pinned before the extras are resolved: an open range makes pip fetch the newest build with gigabytes of CUDA.
+TORCH := 2.13.0
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -44,6 +46,7 @@ $(VENV)/lean.stamp: $(BIN)/python pyproject.toml hatch_build.py
 	touch $@
 
 $(VENV)/test.stamp: $(BIN)/python pyproject.toml hatch_build.py
+	$(BIN)/python -m pip install -q torch==$(TORCH)
 	$(BIN)/python -m pip install -q -e '.[view,export,test]'
 	touch $@ $(VENV)/lean.stamp
 

@@ -1,8 +1,11 @@
 """humanrt's tracked-hand loop against LiteRT, in one interleaved run on the same frames and threads.
 
 Speed: the whole loop of humanrt (crop, landmarks, smoothing, retargeting) beside LiteRT's landmark inference alone
-(`invoke()`, without its crop). The two take turns every CHUNK frames, after a pause in which thread pools fall
-asleep; a turn's ratio is of medians, and the median of the ratios is the figure.
+(`invoke()`, without its crop), both on the same decoded frames in memory. The two take turns every --turn frames, each
+first in every other turn, after a pause in which the other's threads fall asleep; the first frame of a turn, which
+wakes a side's own threads, counts only where it is all there is. A turn's ratio is of medians, and the median of the
+ratios is the figure. `--turn 1 --pause 0.033` is the cadence of a camera: every frame is met with cold caches and
+sleeping threads, by both.
 Agreement: the keypoints of humanrt, raw and smoothed, against those of LiteRT's own tracking loop (litert_hands.py).
 
     python bench/hands_vs_litert.py ../shared/media/hand.mp4        (needs the extra `export`)
@@ -18,14 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from humanrt.capture import open_source
+from humanrt.capture import Frame, open_source
 from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.pipeline import HandPipeline
 from humanrt.smooth import HandSmoother
 from humanrt.stats import Percentiles, machine, table
 from litert_hands import LiteRtHand, models
-
-CHUNK = 60
 
 
 def main() -> None:
@@ -36,6 +37,8 @@ def main() -> None:
     parser.add_argument("--robot", default="allegro_right")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-hands", type=int, default=1)
+    parser.add_argument("--turn", type=int, default=60, help="frames until the other's turn")
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds before each turn")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
 
@@ -54,19 +57,31 @@ def main() -> None:
     theirs: list[dict[str, Any] | None] = []
     ours: list[Any] = []
     wall: list[float] = []
-    ratios: list[float] = []
-    for start in range(0, len(frames), CHUNK):
-        chunk = frames[start : start + CHUNK]
-        sleep(0.05)
-        theirs += [reference(frame.image) for frame in chunk]
-        sleep(0.05)
-        for frame in chunk:
+
+    def run_theirs(frames: list[Frame]) -> None:
+        sleep(arguments.pause)
+        theirs.extend(reference(frame.image) for frame in frames)
+
+    def run_ours(frames: list[Frame]) -> None:
+        sleep(arguments.pause)
+        for frame in frames:
             begin = perf_counter()
             ours.append(pipeline(frame))
             wall.append((perf_counter() - begin) * 1e3)
-        litert = [row["ms"] for row in theirs[start:] if row]
-        tracked = [ms for ms, result in zip(wall[start:], ours[start:], strict=True) if "detect" not in result.ms]
-        ratios.append(float(np.median(tracked) / np.median(litert)))
+
+    ratios: list[float] = []
+    wakes = 1 if arguments.turn > 1 else 0
+    for turn, start in enumerate(range(0, len(frames), arguments.turn)):
+        for run in (run_theirs, run_ours)[:: -1 if turn % 2 else 1]:
+            run(frames[start : start + arguments.turn])
+        litert = [row["ms"] for row in theirs[start + wakes :] if row]
+        tracked = [
+            ms
+            for ms, result in zip(wall[start + wakes :], ours[start + wakes :], strict=True)
+            if "detect" not in result.ms
+        ]
+        if litert and tracked:
+            ratios.append(float(np.median(tracked) / np.median(litert)))
 
     raw_tracker = HandTracker("hands", "cpu", options, threads=arguments.threads)
     raw = [raw_tracker(frame.image, frame.t) for frame in frames]
@@ -91,7 +106,8 @@ def main() -> None:
     found = sum(len(result.hands) == 1 for result in ours)
     print(table(stages))
     print(
-        f"humanrt loop / LiteRT landmarks: {np.median(ratios):.3f} (turns: {min(ratios):.3f} to {max(ratios):.3f}), "
+        f"humanrt loop / LiteRT landmarks: {np.median(ratios):.3f} ({np.percentile(ratios, 10):.3f} to "
+        f"{np.percentile(ratios, 90):.3f} at 10 and 90 % of {len(ratios)} turns of {arguments.turn}), "
         f"{arguments.threads} threads, model {arguments.model}"
     )
     print(f"one hand in {found} of {len(frames)} frames (LiteRT's loop: {sum(row is not None for row in theirs)})")
@@ -103,6 +119,8 @@ def main() -> None:
             "source": str(arguments.source),
             "threads": arguments.threads,
             "model": arguments.model,
+            "turn": arguments.turn,
+            "pause_s": arguments.pause,
             "ratios": ratios,
             "stages": {name.strip(): values.as_dict() for name, values in stages.items()},
             "found": found,

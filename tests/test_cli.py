@@ -86,6 +86,8 @@ def test_demo_measures_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (("run", CLIP, "--headless", "--task", "feet"), "choose: hands"),
         (("run", CLIP, "--headless", "--model", "huge"), "full, lite"),
         (("run", CLIP, "--headless", "--max-frames", "0"), "above 0"),
+        (("run", CLIP, "--headless", "--threads", "100000"), "4 a core"),
+        (("run", CLIP, "--headless", "--threads", "-1"), "between 0"),
         (("run", CLIP, "--headless", "--size", "wide"), "1280x720"),
         (("run", CLIP, "--headless", "--size", "640x480"), "of cameras only"),
         (("run", CLIP, "--headless", "--fps", "15"), "of cameras and folders only"),

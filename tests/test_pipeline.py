@@ -6,6 +6,7 @@ import json
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -76,6 +77,44 @@ def test_smoothing_calms_the_keypoints_and_costs_no_identity(frames: list[Frame]
     tremor = [np.median(np.linalg.norm(np.diff(points, 2, axis=0), axis=-1)) for points in (raw, calm)]
     assert tremor[1] < 0.5 * tremor[0]
     assert np.median(np.linalg.norm(calm - raw, axis=-1)) < 1.5
+
+
+@pytest.fixture(scope="module")
+def dense(hand_video: Path) -> list[Frame]:
+    """Frames 150 to 240 at the camera's own 30 a second: fingers fold and unfold."""
+    with open_source(hand_video) as source:
+        return list(islice(source, 150, 240))
+
+
+def smoothed(tracker: HandTracker, frames: list[Frame]) -> dict[int, np.ndarray]:
+    """Smoothed keypoints [21, 2] px by the number of the frame in its clip; the last wins where one is repeated."""
+    pipeline = HandPipeline(tracker, (), HandSmoother())
+    pipeline.reset()
+    return {frame.index: pipeline(frame).hands[0].keypoints_2d for frame in frames}
+
+
+@pytest.mark.parametrize(("rate", "limit"), [(10, 6.0), (60, 1.0)])
+def test_smoothing_behaves_alike_at_other_rates(
+    dense: list[Frame], tracker: HandTracker, rate: int, limit: float
+) -> None:
+    """A third of the frames, and every frame shown twice, against the clip as it is: median px at common frames."""
+    twice = [Frame(f.image, f.t + half / 60, f.index) for f in dense for half in (0, 1)]
+    other = dense[::3] if rate == 10 else twice
+    base, result = smoothed(tracker, dense), smoothed(tracker, other)
+    gap = np.array([np.linalg.norm(result[i] - base[i], axis=1) for i in result])
+    assert np.median(gap) < limit
+    lag = np.array([np.linalg.norm(np.diff([base[i] for i in base], axis=0), axis=-1).mean()])
+    assert np.median(gap) < 1.5 * lag.max()
+
+
+def test_smoothing_behaves_alike_at_half_the_resolution(dense: list[Frame], tracker: HandTracker) -> None:
+    half = [
+        Frame(np.asarray(cv2.resize(f.image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)), f.t, f.index)
+        for f in dense[:45]
+    ]
+    base, result = smoothed(tracker, dense[:45]), smoothed(tracker, half)
+    gap = np.array([np.linalg.norm(2 * result[i] - base[i], axis=1) for i in result])
+    assert np.median(gap) < 3
 
 
 def test_a_record_is_the_contracts_line(results: list[HandResult]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,11 +19,7 @@ from humanrt.hands.region import (
 angles = st.floats(-np.pi, np.pi)
 
 
-@pytest.fixture(scope="module")
-def rule() -> FollowRule:
-    return FollowRule.from_settings(load_bundle("hands").setting("landmarks", "region"))
-
-
+RULE = FollowRule.from_settings(load_bundle("hands").setting("landmarks", "region"))
 HAND = np.random.default_rng(3).normal(0, 40, (21, 2)) + np.array((300, 200))
 
 
@@ -42,26 +37,25 @@ def test_the_crops_middle_and_corners_lie_where_the_region_says(x: float, y: flo
 def test_upright_angle_turns_the_vector_up(angle: float) -> None:
     end = (np.sin(angle), -np.cos(angle))
     found = upright_angle((0, 0), end)
-    assert -np.pi <= found < np.pi
+    assert -np.pi <= found <= np.pi
     np.testing.assert_allclose((np.sin(found), -np.cos(found)), end, atol=1e-9)
 
 
 @given(angles, st.floats(0.2, 4))
 def test_the_region_turns_and_scales_with_the_hand(angle: float, scale: float) -> None:
-    rule = FollowRule.from_settings(load_bundle("hands").setting("landmarks", "region"))
     c, s = np.cos(angle), np.sin(angle)
     turn = scale * np.array([[c, -s], [s, c]])
-    before, after = region_from_keypoints(HAND, rule), region_from_keypoints(HAND @ turn.T, rule)
+    before, after = region_from_keypoints(HAND, RULE), region_from_keypoints(HAND @ turn.T, RULE)
     np.testing.assert_allclose((after.x, after.y), turn @ (before.x, before.y), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(after.size, scale * before.size, rtol=1e-6)
     gap = (after.angle - before.angle - angle + np.pi) % (2 * np.pi) - np.pi
     np.testing.assert_allclose(gap, 0, atol=1e-6)
 
 
-def test_fingertips_do_not_move_the_region(rule: FollowRule) -> None:
+def test_fingertips_do_not_move_the_region() -> None:
     bent = HAND.copy()
     bent[[4, 7, 8, 11, 12, 15, 16, 19, 20]] += 50
-    assert region_from_keypoints(bent, rule) == region_from_keypoints(HAND, rule)
+    assert region_from_keypoints(bent, RULE) == region_from_keypoints(HAND, RULE)
 
 
 def test_a_box_grows_along_its_own_axes() -> None:

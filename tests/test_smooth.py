@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from humanrt import native
 from humanrt.hands.tracker import Hand, Hands
 from humanrt.smooth import HandSmoother, OneEuro, OneEuroOptions
+
+
+@pytest.fixture(params=["native", "numpy"], autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test of this file runs with the compiled step and with numpy's."""
+    if request.param == "numpy":
+        monkeypatch.setattr(native, "LIBRARY", native.LIBRARY.with_name("absent.so"))
+    elif problem := native.problem():
+        pytest.skip(problem)
+    return str(request.param)
 
 
 def motion(t: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -76,6 +87,7 @@ def test_half_the_resolution_smooths_alike() -> None:
     np.testing.assert_allclose(half * 2, full, rtol=1e-9)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.floats(0.05, 20), st.floats(0.001, 0.2), st.floats(0.01, 0.99))
 def test_a_frame_more_on_the_path_changes_nothing(cutoff: float, dt: float, part: float) -> None:
     """The exact low pass: with a fixed cut-off the split of an interval cannot be seen."""
@@ -98,12 +110,41 @@ def test_the_lag_behind_a_steady_motion_is_the_same_at_every_rate(fps: int) -> N
     np.testing.assert_allclose(speed * 2 - result.item(), speed / (2 * np.pi * options.min_cutoff), rtol=1e-6)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=30))
 def test_the_result_stays_between_the_inputs(values: list[float]) -> None:
     one_euro = OneEuro()
     for index, value in enumerate(values):
         result = one_euro(np.array([[value]]), index / 30)
         assert min(values) - 1e-6 <= result.item() <= max(values) + 1e-6
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_compiled_step_is_numpys(dims: int, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind == "numpy":
+        pytest.skip("compares the two itself")
+    compiled = OneEuro()
+    monkeypatch.setattr(native, "LIBRARY", native.LIBRARY.with_name("absent.so"))
+    in_numpy = OneEuro()
+    random = np.random.default_rng(0)
+    t = 0.0
+    for _ in range(50):
+        t += random.uniform(0, 0.2)
+        points = random.normal(0, 100, (21, dims))
+        a, b = (one_euro(points, t, 30.0) for one_euro in (compiled, in_numpy))
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-9)
+
+
+def test_the_points_given_are_left_alone_and_the_result_is_the_callers() -> None:
+    one_euro, points = OneEuro(), np.ones((3, 2))
+    first = one_euro(points, 0.0)
+    points[...] = 5
+    second = one_euro(points, 0.1)
+    kept = second.copy()
+    one_euro(np.zeros((3, 2)), 0.2)
+    np.testing.assert_array_equal(first, np.ones((3, 2)))
+    np.testing.assert_array_equal(second, kept)
+    np.testing.assert_array_equal(points, np.full((3, 2), 5.0))
 
 
 def test_no_time_no_change_and_a_new_shape_needs_a_reset() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from humanrt.capture import Frame, open_source
 from humanrt.errors import BundleError
-from humanrt.hands.tracker import Hands, HandTracker, TrackerOptions, _assign
+from humanrt.hands.tracker import Hands, HandTracker, TrackerOptions
 from humanrt.truth import Truth
 
 Image = NDArray[np.uint8]
@@ -208,17 +208,6 @@ def test_a_rewound_clock_starts_afresh(frames: list[Frame]) -> None:
 def test_unknown_models_are_named() -> None:
     with pytest.raises(BundleError, match="it has: full, lite"):
         HandTracker(options=TrackerOptions(model="huge"))
-
-
-def test_assignment_is_the_cheapest_for_two() -> None:
-    random = np.random.default_rng(0)
-    for _ in range(200):
-        costs = random.uniform(0, 1, (2, 2)).tolist()
-        owner = _assign(costs)
-        straight, crossed = costs[0][0] + costs[1][1], costs[0][1] + costs[1][0]
-        assert sum(costs[r][c] for r, c in enumerate(owner) if c is not None) == pytest.approx(min(straight, crossed))
-    assert _assign([[float("inf")]]) == [None]
-    assert _assign([]) == []
 
 
 def follow(clip: str) -> tuple[list[Hands], Truth]:

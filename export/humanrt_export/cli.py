@@ -31,6 +31,9 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "hands": Command("humanrt_export.hands", "make the bundle `hands` from MediaPipe's models"),
+    "multihmr": Command(
+        "humanrt_export.multihmr.export", "make a bundle from an official Multi-HMR checkpoint and your SMPL-X file"
+    ),
 }
 
 

@@ -270,7 +270,18 @@ class _RecordingGraph(Graph):
         return self.inner.buffer(name)
 
     def bind(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> Binding:
-        return self.inner.bind(inputs, outputs)
+        return _RecordingBinding(self.inner.bind(inputs, outputs), inputs["image"], self.seen)
+
+
+@dataclass
+class _RecordingBinding(Binding):
+    inner: Binding
+    image: Buffer
+    seen: list[Array]
+
+    def run(self) -> None:
+        self.seen.append(self.image.download())
+        self.inner.run()
 
 
 def _frames(video: Path, stride: int) -> Iterable[NDArray[np.uint8]]:

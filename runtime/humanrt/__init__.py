@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from humanrt.capture import Frame, open_source
     from humanrt.errors import HumanrtError
     from humanrt.hands.tracker import Hand, Hands, HandTracker
+    from humanrt.people.multihmr import MultiHMR
+    from humanrt.people.pipeline import PeoplePipeline
+    from humanrt.people.results import People
+    from humanrt.people.tracking import PeopleTracker
     from humanrt.pipeline import HandPipeline
     from humanrt.record import read_recording
     from humanrt.retarget import Retargeter
@@ -31,7 +35,11 @@ _HOMES = {
     "HandTracker": "humanrt.hands.tracker",
     "Hands": "humanrt.hands.tracker",
     "HumanrtError": "humanrt.errors",
+    "MultiHMR": "humanrt.people.multihmr",
     "OneEuro": "humanrt.smooth",
+    "People": "humanrt.people.results",
+    "PeoplePipeline": "humanrt.people.pipeline",
+    "PeopleTracker": "humanrt.people.tracking",
     "Retargeter": "humanrt.retarget",
     "load_bundle": "humanrt.bundle",
     "open_source": "humanrt.capture",
@@ -47,7 +55,11 @@ __all__ = [
     "HandTracker",
     "Hands",
     "HumanrtError",
+    "MultiHMR",
     "OneEuro",
+    "People",
+    "PeoplePipeline",
+    "PeopleTracker",
     "Retargeter",
     "__version__",
     "load_bundle",

@@ -35,6 +35,11 @@ class HandResult:
     robots: dict[int, dict[str, NDArray[np.float64]]]
     ms: dict[str, float]
 
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The identities in view."""
+        return tuple(hand.id for hand in self.hands)
+
     def record(self) -> dict[str, Any]:
         """The frame as one line of a recording (shared/CONTRACT.md; docs/recording.md)."""
         height, width = self.frame.image.shape[:2]

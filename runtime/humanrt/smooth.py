@@ -12,11 +12,12 @@ Two things differ from the usual code, both so that the result does not depend o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import exp, pi
+from math import dist, exp, pi
 
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt import native
 from humanrt.hands.tracker import Hand, Hands
 
 __all__ = ["HandSmoother", "OneEuro", "OneEuroOptions"]
@@ -51,14 +52,18 @@ class OneEuro:
 
     def __init__(self, options: OneEuroOptions | None = None) -> None:
         self.options = options or OneEuroOptions()
+        self._native = None if native.problem() else native.library().humanrt_one_euro
         self.reset()
 
     def reset(self) -> None:
         """Forget the past: the next points pass unchanged."""
         self._t: float | None = None
-        self._raw: NDArray[np.float64] = np.zeros(0)
-        self._smooth: NDArray[np.float64] = np.zeros(0)
-        self._velocity: NDArray[np.float64] = np.zeros(0)
+
+    def _start(self, points: NDArray[np.float64]) -> None:
+        # Arrays that stay in one place: the compiled step reads and changes them there.
+        self._points, self._raw, self._smooth = (points.copy("C") for _ in range(3))
+        self._velocity = np.zeros(points.shape)
+        self._at = [native.address(a, np.float64) for a in (self._points, self._raw, self._smooth, self._velocity)]
 
     def __call__(self, keypoints: Floats, t: float, unit: float = 1.0) -> NDArray[np.float64]:
         """Smoothed points.
@@ -71,30 +76,39 @@ class OneEuro:
         Raises:
             ValueError: the shape changed without a ``reset()``.
         """
-        points: NDArray[np.float64] = np.asarray(keypoints, np.float64)
         if self._t is None:
-            self._t, self._raw, self._smooth = t, points, points
-            self._velocity = np.zeros_like(points)
-            return points.copy()
-        if points.shape != self._raw.shape:
+            self._t = t
+            self._start(np.asarray(keypoints, np.float64))
+            return self._smooth.copy()
+        if keypoints.shape != self._raw.shape:
             raise ValueError(
-                f"points changed from {self._raw.shape} to {points.shape}; call reset() between identities"
+                f"points changed from {self._raw.shape} to {keypoints.shape}; call reset() between identities"
             )
         dt = t - self._t
         if dt <= 0:
             return self._smooth.copy()
+        self._t = t
+        self._points[...] = keypoints
         options = self.options
         keep = exp(-2 * pi * options.derivative_cutoff * dt)
-        self._velocity = keep * self._velocity + (1 - keep) * (points - self._raw) / dt
-        speed = np.sqrt(np.einsum("...d,...d->...", self._velocity, self._velocity))[..., None] / unit
-        cutoff = options.min_cutoff + options.beta * speed
-        # dy/dt = 2 pi fc (x(t) - y), with x(t) straight from the last raw points to these.
-        rate = 2 * pi * cutoff
-        decay = np.exp(-dt * rate)
-        step = points - self._raw
-        self._smooth = points - step * (1 - decay) / (dt * rate) + (self._smooth - self._raw) * decay
-        self._raw, self._t = points, t
+        if self._native:
+            points, *state = self._at
+            count, dims = self._points.size // self._points.shape[-1], self._points.shape[-1]
+            self._native(points, count, dims, dt, unit, options.min_cutoff, options.beta, keep, *state)
+        else:
+            self._step(dt, unit, keep)
         return self._smooth.copy()
+
+    def _step(self, dt: float, unit: float, keep: float) -> None:
+        """What humanrt_one_euro does (_native/hand.c), in numpy."""
+        points, step = self._points, self._points - self._raw
+        self._velocity[...] = keep * self._velocity + (1 - keep) * step / dt
+        speed = np.sqrt(np.einsum("...d,...d->...", self._velocity, self._velocity))[..., None] / unit
+        # dy/dt = 2 pi fc (x(t) - y), with x(t) straight from the last raw points to these; fall = 2 pi fc dt.
+        fall = 2 * pi * dt * (self.options.min_cutoff + self.options.beta * speed)
+        gone = -np.expm1(-fall)
+        self._smooth[...] = points - step * gone / fall + (self._smooth - self._raw) * (1 - gone)
+        self._raw[...] = points
 
 
 @dataclass
@@ -133,4 +147,4 @@ class HandSmoother:
 
     def _span(self, keypoints: Floats) -> float:
         start, end = self._SPAN
-        return max(float(np.linalg.norm(keypoints[end] - keypoints[start])), 1e-9)
+        return max(dist(keypoints[start].tolist(), keypoints[end].tolist()), 1e-9)

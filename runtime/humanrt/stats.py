@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ import numpy as np
 from humanrt import __version__
 from humanrt.errors import OutputError, SourceError
 
-__all__ = ["Percentiles", "machine", "read_report", "table", "write_report"]
+__all__ = ["Percentiles", "machine", "peak_memory", "read_report", "table", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,16 @@ def machine() -> dict[str, Any]:
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "versions": versions,
     }
+
+
+def peak_memory() -> int | None:
+    """Most memory that this process has held, bytes; None on Windows, which does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def write_report(path: str | Path, report: Mapping[str, Any]) -> None:

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("onnx", reason="needs humanrt[export]")
-pytest.importorskip("tflite", reason="needs humanrt[export]")
-
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "engines" / "hands"
 VIDEO = ROOT.parent / "shared" / "media" / "hand.mp4"
@@ -35,6 +32,8 @@ def wheel() -> Path:
 @pytest.fixture(scope="session")
 def models(wheel: Path) -> dict[str, bytes]:
     """The three flatbuffers and LICENSE, by name."""
+    pytest.importorskip("onnx", reason="needs humanrt[export]")
+    pytest.importorskip("tflite", reason="needs humanrt[export]")
     from humanrt_export.hands import read_wheel
 
     return read_wheel(wheel)

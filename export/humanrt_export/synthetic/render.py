@@ -46,7 +46,7 @@ class Renderer:
             self._context = moderngl.create_standalone_context(backend="egl")
         except Exception as error:
             raise MissingDependencyError(
-                f"rendering clips needs EGL ({error}); on Debian: apt-get install libegl1 libgl1-mesa-dri"
+                f"rendering clips needs EGL ({error}); on Debian: apt-get install libegl1 libgl1 libgl1-mesa-dri"
             ) from None
         self.camera = camera
         self._moderngl = moderngl

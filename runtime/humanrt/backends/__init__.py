@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from humanrt.backends.base import Array, Backend, Binding, Buffer, Graph
@@ -23,6 +24,11 @@ class BackendOptions:
 
     threads: int = 0
     device: int = 0
+
+    def __post_init__(self) -> None:
+        most = 4 * (os.cpu_count() or 1)
+        if not 0 <= self.threads <= most:
+            raise BackendError(f"threads: {self.threads} is not between 0 (all cores) and {most} (4 a core)")
 
 
 def open_backend(name: str = "auto", options: BackendOptions | None = None) -> Backend:

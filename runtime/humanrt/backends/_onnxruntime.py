@@ -56,7 +56,7 @@ def open_session(
 
 
 class OrtBuffer(Buffer):
-    """An OrtValue. On the CPU it is a numpy array's own memory, `array`, which may be written in place."""
+    """An OrtValue. On the CPU it is a numpy array's own memory, which may be written in place (`host`)."""
 
     def __init__(self, spec: TensorSpec, device: str, device_id: int = 0) -> None:
         self.spec = spec
@@ -70,10 +70,7 @@ class OrtBuffer(Buffer):
         )
 
     @property
-    def array(self) -> Array:
-        """The buffer's memory as an array. BackendError when it lies on a GPU."""
-        if self._array is None:
-            raise BackendError(f"buffer `{self.spec.name}` lies on the GPU; use upload() and download()")
+    def host(self) -> Array | None:
         return self._array
 
     def upload(self, array: Array) -> None:

@@ -46,6 +46,11 @@ class Buffer(Resource):
     def upload(self, array: Array) -> None:
         """Copy a host array of exactly this shape and dtype into the buffer."""
 
+    @property
+    def host(self) -> Array | None:
+        """The buffer's memory itself, where it is the host's: what is written there needs no upload. Else None."""
+        return None
+
     @abstractmethod
     def download(self, out: Array | None = None) -> Array:
         """Copy to the host, into ``out`` if it is given. Waits for the work that writes the buffer."""

@@ -24,8 +24,7 @@ class OnnxRuntimeCpu(Backend):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.options.threads
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        # Workers wait for the next operator awake, for that is microseconds away, but not for the next frame: by
+        # Workers wait awake for the next operator, which is microseconds away, and asleep for the next frame: by
         # default they burn a core between frames, which starves the camera's thread, OpenCV and the other graphs.
-        options.add_session_config_entry("session.intra_op.spin_duration_us", "1000")
         options.add_session_config_entry("session.force_spinning_stop", "1")
         return OrtGraph(spec, open_session(spec, options, ["CPUExecutionProvider"]), "cpu")

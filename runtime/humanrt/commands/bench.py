@@ -6,7 +6,7 @@ Latency is taken through the public API on decoded frames, after a warm-up; the 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -18,23 +18,29 @@ from humanrt.capture import Frame, open_source
 from humanrt.commands.demo import CLIP
 from humanrt.errors import HumanrtError, SourceError
 from humanrt.hands.tracker import HandTracker, TrackerOptions
+from humanrt.people.multihmr import MultiHMR
+from humanrt.people.pipeline import PeoplePipeline
 from humanrt.pipeline import HandPipeline, HandResult
 from humanrt.record import check_writable
 from humanrt.retarget import Retargeter, robots
 from humanrt.smooth import HandSmoother
-from humanrt.stats import Percentiles, machine, read_report, table, write_report
+from humanrt.stats import Percentiles, machine, peak_memory, read_report, table, write_report
 from humanrt.truth import Truth
 
 __all__ = ["add_parser", "run"]
 
 MAX_FRAMES = 900  # decoded frames held in memory; 30 s at 30 fps
 LIVE_FRAMES = 200  # frames of the run at the source's own pace
+MAX_PEOPLE_FRAMES, LEAST_PEOPLE_FRAMES = 60, 30
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="latency and accuracy, as a table and as JSON")
-    parser.add_argument("what", choices=("hands", "retarget"), help="what to measure")
-    parser.add_argument("--source", default=str(CLIP), help="video to measure on (default: the clip that ships)")
+    parser.add_argument("what", choices=tuple(_BENCHES), help="what to measure")
+    parser.add_argument("--source", help="what to measure on (default: the hand clip that ships; people need one)")
+    parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (people)")
+    parser.add_argument("--precision", default="fp32", metavar="NAME", help="of the network (people; fp32)")
+    parser.add_argument("--threshold", type=float, metavar="P", help="lowest score of a person")
     parser.add_argument(
         "--robot", nargs="+", default=None, metavar="NAME", help="default: allegro_right; all for retarget"
     )
@@ -53,6 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, print, write."""
     if arguments.repeat < 1 or arguments.warmup < 0:
         raise HumanrtError("--repeat must be at least 1 and --warmup at least 0")
+    if arguments.source is None:
+        if arguments.what == "people":
+            raise HumanrtError("bench people needs --source: an image, folder or video with people in it")
+        arguments.source = str(CLIP)
     if arguments.json:
         check_writable(arguments.json)
     before = read_report(arguments.compare) if arguments.compare else None
@@ -60,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SourceError(
             f"{arguments.compare} is a report of `bench {before.get('bench')}`; give one of the same bench"
         )
-    report = (_hands if arguments.what == "hands" else _retarget)(arguments)
+    report = _BENCHES[arguments.what](arguments)
     report = {"bench": arguments.what, "source": arguments.source, "machine": machine(), **report}
     stages = {name: Percentiles(**values) for name, values in report["stages"].items()}
     print(table(stages, "ms", before["stages"] if before else None))
@@ -227,3 +237,61 @@ def _retarget(arguments: argparse.Namespace) -> dict[str, Any]:
         "violations": violations,
         "summary": summary,
     }
+
+
+def _people(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Every frame of the source, 30 in all at least, and the peak memory of the process."""
+    if arguments.bundle is None:
+        raise HumanrtError("bench people needs --bundle PATH; `humanrt-export multihmr` makes one (docs/people.md)")
+    start = perf_counter()
+    model = MultiHMR(arguments.bundle, arguments.backend, precision=arguments.precision, threads=arguments.threads)
+    pipeline = PeoplePipeline(model, threshold=arguments.threshold)
+    opened = perf_counter()
+    with open_source(arguments.source) as source:
+        if source.live:
+            raise SourceError(f"{arguments.source}: a bench needs a file, so that it can be run again; record one")
+        frames = [frame for _, frame in zip(range(MAX_PEOPLE_FRAMES), source, strict=False)]
+    if not frames:
+        raise SourceError(f"{arguments.source}: holds no frame")
+    begin = perf_counter()
+    pipeline(frames[0])
+    cold = {"open_ms": (opened - start) * 1e3, "first_frame_ms": (perf_counter() - begin) * 1e3}
+    for _ in range(min(arguments.warmup, 3)):  # the network is slow and the same every time
+        pipeline(frames[0])
+    stages: dict[str, list[float]] = {}
+    counts = []
+    for _ in range(max(arguments.repeat, -(-LEAST_PEOPLE_FRAMES // len(frames)))):
+        pipeline.reset()
+        for frame in frames:
+            result = pipeline(frame)
+            counts.append(len(result.people))
+            for stage, ms in result.ms.items():
+                stages.setdefault(stage, []).append(ms)
+    total = Percentiles.of(stages["total"])
+    peak = peak_memory()
+    summary = [
+        f"{np.mean(counts):.1f} people a frame (meshes of nobody cost nothing: use a source with people); "
+        f"{1e3 / total.p50:.1f} fps at the median, without reading and drawing",
+        f"cold start: {cold['open_ms']:.0f} ms to open, {cold['first_frame_ms']:.0f} ms for the first frame",
+    ]
+    if peak is not None:
+        summary.append(f"peak memory of the process: {peak / 1e6:.0f} MB")
+    return {
+        "frames": len(frames),
+        "counted": len(counts),
+        "bundle": model.bundle.name,
+        "backend": model.backend.name,
+        "precision": model.precision,
+        "people": float(np.mean(counts)),
+        "stages": {stage: Percentiles.of(values).as_dict() for stage, values in stages.items()},
+        "cold": cold,
+        "peak_memory_bytes": peak,
+        "summary": summary,
+    }
+
+
+_BENCHES: Mapping[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "hands": _hands,
+    "people": _people,
+    "retarget": _retarget,
+}

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from humanrt import __version__
 from humanrt.backends import BACKENDS
-from humanrt.capture import Source, open_source
+from humanrt.camera import read_intrinsics
+from humanrt.capture import Frame, Source, open_source
 from humanrt.errors import HumanrtError
 from humanrt.hands.tracker import HandTracker, TrackerOptions
-from humanrt.pipeline import HandPipeline, HandResult
+from humanrt.people.mesh_io import FORMATS, MeshWriter
+from humanrt.people.multihmr import MultiHMR
+from humanrt.people.pipeline import PeoplePipeline
+from humanrt.people.view import PANELS, PeoplePainter, open_mesh_view
+from humanrt.pipeline import HandPipeline
 from humanrt.record import Recorder
 from humanrt.smooth import HandSmoother
 from humanrt.video import Sink, open_sink
@@ -23,63 +33,174 @@ from humanrt.window import Window, has_display
 
 __all__ = ["add_parser", "header", "run"]
 
+# What concerns one task only, with its default: given for another task it is an error, not silently without effect.
+_OWN_OPTIONS: dict[str, dict[str, Any]] = {
+    "hands": {"robot": [], "smooth": "oneeuro", "max_hands": 2, "model": "full", "mirrored": False},
+    "people": {
+        "intrinsics": None,
+        "fov": None,
+        "threshold": None,
+        "precision": "fp32",
+        "topology": None,
+        "parameters_only": False,
+        "meshes": None,
+        "mesh_format": "glb",
+        "panels": [],
+    },
+}
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "run",
-        help="track hands in SOURCE and move robot hands",
-        description="Track hands in SOURCE and move robot hands. Without --headless a window shows it; q stops.",
+        help="track hands or people in SOURCE; move robot hands, or make meshes",
+        description="Track hands in SOURCE and move robot hands, or find people and make their meshes. Without "
+        "--headless a window shows it; q stops.",
     )
     parser.add_argument("source", help="camera index, stream URL, video file, image, or folder of images")
-    parser.add_argument("--task", default="hands", help="hands (people: not in this version)")
+    parser.add_argument("--task", default="hands", help="hands (default) or people")
     parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (default: the task's shipped one)")
-    parser.add_argument(
-        "--robot",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME",
-        help="robot hands to move, by name or file",
-    )
     parser.add_argument("--backend", default="auto", help=f"auto, {', '.join(BACKENDS)} (default: auto)")
     parser.add_argument("--record", type=Path, metavar="FILE.jsonl", help="write one JSON line a frame")
     parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="write the picture (.png or .jpg for one image)")
     parser.add_argument("--headless", action="store_true", help="open no window")
     parser.add_argument("--max-frames", type=_positive, metavar="N", help="stop after N frames")
-    parser.add_argument("--smooth", choices=("oneeuro", "none"), default="oneeuro", help="smoothing of keypoints")
-    parser.add_argument("--max-hands", type=_positive, default=2, metavar="N", help="track at most N hands (2)")
-    parser.add_argument("--model", default="full", help="landmark model: full (default) or lite, faster and coarser")
-    parser.add_argument("--mirrored", action="store_true", help="the source is a mirrored (selfie) image")
     parser.add_argument("--size", type=_size, metavar="WxH", help="ask this size of a camera")
     parser.add_argument("--fps", type=_rate, help="ask this rate of a camera; the pace of a folder of images")
     parser.add_argument("--realtime", action="store_true", help="play a file at its own pace, dropping late frames")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of a network (0: all cores)")
-    parser.set_defaults(run=run)
+
+    hands = parser.add_argument_group("hands")
+    hands.add_argument("--robot", nargs="+", action="extend", metavar="NAME", help="robot hands to move, name or file")
+    hands.add_argument("--smooth", choices=("oneeuro", "none"), help="smoothing of keypoints")
+    hands.add_argument("--max-hands", type=_positive, metavar="N", help="track at most N hands (2)")
+    hands.add_argument("--model", help="landmark model: full (default) or lite, faster and coarser")
+    hands.add_argument("--mirrored", action="store_true", help="the source is a mirrored (selfie) image")
+
+    people = parser.add_argument_group("people")
+    people.add_argument("--intrinsics", metavar="FX,FY,CX,CY|FILE", help="the camera, px of the source's images")
+    people.add_argument("--fov", type=float, metavar="DEGREES", help="instead: over the longer side (default: 60)")
+    people.add_argument("--threshold", type=_probability, metavar="P", help="lowest score of a person (default: 0.3)")
+    people.add_argument("--precision", metavar="NAME", help="of the network: fp32 (default), or what the bundle has")
+    people.add_argument("--topology", metavar="NAME", help="which mesh, where the bundle has several")
+    people.add_argument("--parameters-only", action="store_true", help="neither meshes nor joints")
+    people.add_argument("--meshes", type=Path, metavar="DIR", help="write a mesh file a frame")
+    people.add_argument("--mesh-format", metavar="NAME", help=f"{', '.join(FORMATS)} (default: glb)")
+    people.add_argument("--panels", nargs="+", choices=PANELS, help="further views beside the picture")
+    parser.set_defaults(run=run, **{name: value for own in _OWN_OPTIONS.values() for name, value in own.items()})
+
+
+class Result(Protocol):
+    """What a pipeline makes of a frame."""
+
+    @property
+    def frame(self) -> Frame: ...
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The identities in view."""
+
+    @property
+    def ms(self) -> dict[str, float]:
+        """Milliseconds per stage, and `total`."""
+
+    def record(self) -> dict[str, Any]:
+        """The frame as one line of a recording."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a task brings to the loop.
+
+    Attributes:
+        what: is looked for, for the summary.
+        process: one frame to its result.
+        header: first line of a recording of this source.
+        painter: opens what makes a picture of a result; called only where pictures are wanted.
+        deliver: further places for a result to go to.
+    """
+
+    what: str
+    process: Callable[[Frame], Any]
+    header: Callable[[Source], dict[str, Any]]
+    painter: Callable[[ExitStack], Callable[..., NDArray[np.uint8]]]
+    deliver: tuple[Callable[[Any], object], ...] = ()
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the loop until the source ends, the window closes, or --max-frames."""
-    if arguments.task != "hands":
-        what = "`people` is not in this version" if arguments.task == "people" else f"no task `{arguments.task}`"
-        raise HumanrtError(f"--task: {what}; choose: hands")
+    if arguments.task not in _JOBS:
+        raise HumanrtError(f"--task: no task `{arguments.task}`; choose: {', '.join(_JOBS)}")
+    for task, options in _OWN_OPTIONS.items():
+        for name, default in options.items():
+            if task != arguments.task and getattr(arguments, name) != default:
+                option = "--" + name.replace("_", "-")
+                raise HumanrtError(f"{option} is for --task {task}, not {arguments.task}; leave it out")
     if not arguments.headless and not has_display():
         raise HumanrtError("there is no display for a window; add --headless (and --video FILE.mp4 to see the result)")
-    options = TrackerOptions(max_hands=arguments.max_hands, model=arguments.model, mirrored=arguments.mirrored)
-    tracker = HandTracker(arguments.bundle or "hands", arguments.backend, options, threads=arguments.threads)
-    smoother = HandSmoother() if arguments.smooth == "oneeuro" else None
-    pipeline = HandPipeline(tracker, arguments.robot, smoother)
     with ExitStack() as stack:
+        job = _JOBS[arguments.task](arguments)
         source = stack.enter_context(
             open_source(arguments.source, size=arguments.size, fps=arguments.fps, realtime=arguments.realtime)
         )
-        sinks = Sinks(stack, pipeline, source, arguments)
-        summary = loop(source, pipeline, sinks, arguments.max_frames)
+        sinks = Sinks(stack, job, source, arguments)
+        summary = loop(source, job, sinks, arguments.max_frames)
     print(summary, file=sys.stderr)
     return 0
 
 
+def _hands(arguments: argparse.Namespace) -> Job:
+    options = TrackerOptions(max_hands=arguments.max_hands, model=arguments.model, mirrored=arguments.mirrored)
+    tracker = HandTracker(arguments.bundle or "hands", arguments.backend, options, threads=arguments.threads)
+    smoother = HandSmoother() if arguments.smooth == "oneeuro" else None
+    pipeline = HandPipeline(tracker, arguments.robot, smoother)
+    return Job("a hand", pipeline, lambda source: header(pipeline, source), lambda stack: Painter(pipeline.robots))
+
+
+def _people(arguments: argparse.Namespace) -> Job:
+    if arguments.bundle is None:
+        raise HumanrtError(
+            "--task people needs --bundle PATH: its weights may not come with humanrt; "
+            "`humanrt-export multihmr` makes a bundle of those that you download (docs/people.md)"
+        )
+    if arguments.intrinsics is not None and arguments.fov is not None:
+        raise HumanrtError("--intrinsics and --fov both say what the camera is; give one of them")
+    if arguments.parameters_only and (arguments.meshes or arguments.panels):
+        raise HumanrtError("--parameters-only makes no meshes; leave out --meshes and --panels, or it")
+    intrinsics = None if arguments.intrinsics is None else read_intrinsics(arguments.intrinsics)
+    model = MultiHMR(
+        arguments.bundle,
+        arguments.backend,
+        precision=arguments.precision,
+        fov=arguments.fov,
+        meshes=not arguments.parameters_only,
+        topology=arguments.topology,
+        threads=arguments.threads,
+    )
+    writer = MeshWriter(arguments.meshes or ".", arguments.mesh_format, model.faces)
+
+    def painter(stack: ExitStack) -> PeoplePainter:
+        view = None
+        if not arguments.parameters_only:
+            view = open_mesh_view(lambda line: print(f"humanrt run: {line}", file=sys.stderr))
+        if view:
+            stack.enter_context(view)
+        return PeoplePainter(model.faces, model.joint_names, view, arguments.panels)
+
+    return Job(
+        "people",
+        PeoplePipeline(model, intrinsics=intrinsics, threshold=arguments.threshold),
+        lambda source: people_header(model, source),
+        painter,
+        (writer.write,) if arguments.meshes else (),
+    )
+
+
+_JOBS: dict[str, Callable[[argparse.Namespace], Job]] = {"hands": _hands, "people": _people}
+
+
 def header(pipeline: HandPipeline, source: Source) -> dict[str, Any]:
-    """The first line of a recording."""
+    """The first line of a recording of hands."""
     return {
         "humanrt": __version__,
         "task": "hands",
@@ -97,24 +218,43 @@ def header(pipeline: HandPipeline, source: Source) -> dict[str, Any]:
     }
 
 
-class Sinks:
-    """Where results go: recording, video, window; each only if it was asked for."""
+def people_header(model: MultiHMR, source: Source) -> dict[str, Any]:
+    """The first line of a recording of people."""
+    return {
+        "humanrt": __version__,
+        "task": "people",
+        "robots": {},
+        "bundle": {"name": model.bundle.name, "version": model.bundle.manifest.get("version")},
+        "backend": model.backend.name,
+        "precision": model.precision,
+        "body": model.bundle.setting("body", "model"),
+        "joints": list(model.joint_names),
+        "source": source.name,
+        "fps": source.fps,
+    }
 
-    def __init__(self, stack: ExitStack, pipeline: HandPipeline, source: Source, arguments: argparse.Namespace) -> None:
+
+class Sinks:
+    """Where results go: recording, video, window, the task's own; each only if it was asked for."""
+
+    def __init__(self, stack: ExitStack, job: Job, source: Source, arguments: argparse.Namespace) -> None:
         self._recorder = (
-            stack.enter_context(Recorder(arguments.record, header(pipeline, source))) if arguments.record else None
+            stack.enter_context(Recorder(arguments.record, job.header(source))) if arguments.record else None
         )
         self._video: Sink | None = (
             stack.enter_context(open_sink(arguments.video, source.fps)) if arguments.video else None
         )
         self._window = None if arguments.headless else stack.enter_context(Window(f"humanrt - {source.name}"))
-        self._painter = Painter(pipeline.robots) if self._video or self._window else None
+        self._painter = job.painter(stack) if self._video or self._window else None
+        self._deliver = job.deliver
         self._source = source
 
-    def put(self, result: HandResult) -> bool:
+    def put(self, result: Result) -> bool:
         """Deliver one result; False when the user closed the window."""
         if self._recorder:
             self._recorder.write(result.record())
+        for deliver in self._deliver:
+            deliver(result)
         if self._painter:
             picture = self._painter(result, dropped=self._source.dropped)
             if self._video:
@@ -124,25 +264,25 @@ class Sinks:
         return True
 
 
-def loop(source: Source, pipeline: HandPipeline, sinks: Sinks, max_frames: int | None) -> str:
+def loop(source: Source, job: Job, sinks: Sinks, max_frames: int | None) -> str:
     """Frames to results to sinks; returns a line that sums it up."""
-    frames = with_hand = 0
+    frames = present = 0
     busy = 0.0
     identities: set[int] = set()
     start = perf_counter()
     for frame in source:
-        result = pipeline(frame)
+        result: Result = job.process(frame)
         frames += 1
-        with_hand += len(result.hands) > 0
+        present += len(result.ids) > 0
         busy += result.ms["total"]
-        identities.update(hand.id for hand in result.hands)
+        identities.update(result.ids)
         if not sinks.put(result) or frames == max_frames:
             break
     wall = perf_counter() - start
     return (
-        f"{source.name}: a hand in {with_hand} of {frames} frames, {len(identities)} identities, "
+        f"{source.name}: {job.what} in {present} of {frames} frames, {len(identities)} identities, "
         f"{source.dropped} dropped; {busy / max(frames, 1):.2f} ms a frame without reading and drawing, "
-        f"{frames / max(wall, 1e-9):.0f} fps in all"
+        f"{frames / max(wall, 1e-9):.3g} fps in all"
     )
 
 
@@ -150,6 +290,16 @@ def _positive(text: str) -> int:
     value = int(text) if text.isascii() and text.isdigit() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a score between 0 and 1")
     return value
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, sin
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends import Backend
+from humanrt.backends import Backend, Buffer
 from humanrt.bundle import Bundle
 from humanrt.errors import BundleError
-from humanrt.hands.region import FollowRule, Region, region_from_keypoints
+from humanrt.hands.crop import make_crop
+from humanrt.hands.placement import make_placement
+from humanrt.hands.region import FollowRule, Region
 
 __all__ = ["HandLandmarks", "LandmarkNetwork"]
 
@@ -24,7 +24,7 @@ class HandLandmarks:
     """What the landmark network says of one region.
 
     Attributes:
-        presence: probability that the region holds a hand.
+        presence: probability that the region holds a hand; 0 where the keypoints are not finite numbers.
         right: probability that it is a right hand, in an image that is not mirrored.
         keypoints_2d: [21, 2] px of the source image (origin top left), MediaPipe order.
         keypoints_3d: [21, 3] m, relative to the hand's own origin, axes of the camera (x right, y down, z forward).
@@ -39,40 +39,58 @@ class HandLandmarks:
 
 
 class LandmarkNetwork:
-    """The landmark network of a hand bundle, ``model`` being ``"full"`` or ``"lite"``."""
+    """The landmark network of a hand bundle, ``model`` being ``"full"`` or ``"lite"``.
+
+    Its buffers are allocated and bound once: the crop is written where the network reads it. Not for two threads.
+    """
 
     def __init__(self, bundle: Bundle, backend: Backend, model: str = "full") -> None:
         name = f"landmarks_{model}"
         if name not in bundle.graphs:
             models = ", ".join(g.removeprefix("landmarks_") for g in bundle.graphs if g.startswith("landmarks_"))
             raise BundleError(f"bundle {bundle.path} has no landmark model `{model}`; it has: {models}")
-        self._graph = backend.open(bundle.graph(name))
-        self._size = int(bundle.setting("landmarks", "input_size"))
-        self._rule = FollowRule.from_settings(bundle.setting("landmarks", "region"))
+        graph = backend.open(bundle.graph(name))
+        image = graph.buffer("image")
+        outputs = {spec.name: graph.buffer(spec.name) for spec in graph.spec.outputs}
+        self._binding = graph.bind({"image": image}, outputs)
+        self._image = _HostCopy(image)
+        self._points, self._metric, self._presence, self._right = (
+            _HostCopy(outputs[name]) for name in ("keypoints_2d", "keypoints_3d", "presence", "handedness")
+        )
+        self._crop = make_crop(self._image.array)
+        rule = FollowRule.from_settings(bundle.setting("landmarks", "region"))
+        size = self._image.array.shape[-1]
+        self._place = make_placement(self._points.array[0], self._metric.array[0], size, rule)
 
     def __call__(self, rgb: NDArray[np.uint8], region: Region) -> HandLandmarks:
         """Landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3])."""
-        size = self._size
-        to_image = region.to_image(size)
-        crop = cv2.warpAffine(
-            rgb,
-            to_image,
-            (size, size),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT,
-        )
-        out = self._graph.run({"image": cv2.dnn.blobFromImage(crop, 1 / 255.0)})
-        points = out["keypoints_2d"][0, :, :2] @ to_image[:, :2].T.astype(np.float32)
-        points += to_image[:, 2].astype(np.float32)
-        # The network sees the hand upright; its metric axes are turned back to the camera's.
-        metric = out["keypoints_3d"][0].copy()
-        c, s = cos(region.angle), sin(region.angle)
-        metric[:, :2] = metric[:, :2] @ np.array([[c, s], [-s, c]], np.float32)
+        self._crop(rgb, region)
+        self._image.send()
+        self._binding.run()
+        for output in (self._points, self._metric, self._presence, self._right):
+            output.fetch()
+        placed = self._place(region)
         return HandLandmarks(
-            presence=float(out["presence"][0, 0]),
+            presence=self._presence.array.item() if placed.region else 0.0,
             # MediaPipe calls this output "left", of a mirrored selfie: a right hand in the camera's own image.
-            right=float(out["handedness"][0, 0]),
-            keypoints_2d=points,
-            keypoints_3d=metric,
-            region=region_from_keypoints(points, self._rule),
+            right=self._right.array.item(),
+            keypoints_2d=placed.keypoints_2d,
+            keypoints_3d=placed.keypoints_3d,
+            region=placed.region or region,
         )
+
+
+class _HostCopy:
+    """A buffer as an array that stays in one place: its own memory on the CPU, a copy of a GPU's."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        self._device = None if buffer.host is not None else buffer
+        self.array: Floats = np.zeros(buffer.spec.shape, np.float32) if buffer.host is None else buffer.host
+
+    def send(self) -> None:
+        if self._device:
+            self._device.upload(self.array)
+
+    def fetch(self) -> None:
+        if self._device:
+            self._device.download(self.array)

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.assignment import assign
 from humanrt.backends import Backend, BackendOptions, open_backend
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
@@ -25,6 +26,8 @@ from humanrt.timing import Stopwatch
 __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
 
 Side = Literal["left", "right"]
+
+_UNNAMED = 2.0  # hand sizes: what it costs, in `_Track.cost`, to leave a hand without the identity it might have
 
 
 @dataclass(frozen=True)
@@ -227,7 +230,7 @@ class HandTracker:
     def _look(self, rgb: NDArray[np.uint8], region: Region) -> HandLandmarks | None:
         """Landmarks in a region; None where no hand is."""
         marks = self._landmarks(rgb, region)
-        if not marks.presence >= self.options.min_presence or not np.isfinite(marks.keypoints_2d).all():
+        if not marks.presence >= self.options.min_presence:
             return None
         height, width = rgb.shape[:2]
         inside = 0 <= marks.region.x < width and 0 <= marks.region.y < height
@@ -239,7 +242,7 @@ class HandTracker:
         if not new:
             for track in tracks:
                 track.active = False
-        owners = _assign([[track.cost(marks, t) for track in tracks] for marks in found])
+        owners = assign([[track.cost(marks, t) for track in tracks] for marks in found], _UNNAMED)
         for marks, owner in zip(found, owners, strict=True):
             if owner is not None:
                 tracks[owner].observe(marks, t)
@@ -277,31 +280,3 @@ def _distinct(found: Sequence[HandLandmarks]) -> list[HandLandmarks]:
         else:
             kept.append(marks)
     return kept
-
-
-def _assign(costs: Sequence[Sequence[float]]) -> list[int | None]:
-    """Each row's column, every column once, low total cost; None where no finite cost is left.
-
-    Greedy, then pairs of rows exchange columns while that lowers the sum: exact for two hands, and close for more.
-    """
-    rows, columns = len(costs), len(costs[0]) if costs else 0
-    pairs = sorted((costs[r][c], r, c) for r in range(rows) for c in range(columns))
-    owner: list[int | None] = [None] * rows
-    taken: set[int] = set()
-    for cost, r, c in pairs:
-        if cost < inf and owner[r] is None and c not in taken:
-            owner[r] = c
-            taken.add(c)
-
-    def at(r: int, c: int | None) -> float:
-        return 2.0 if c is None else costs[r][c]  # leaving a hand without its identity costs two hand sizes
-
-    improved = True
-    while improved:
-        improved = False
-        for a in range(rows):
-            for b in range(a + 1, rows):
-                if at(a, owner[b]) + at(b, owner[a]) < at(a, owner[a]) + at(b, owner[b]) - 1e-9:
-                    owner[a], owner[b] = owner[b], owner[a]
-                    improved = True
-    return owner

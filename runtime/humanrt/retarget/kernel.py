@@ -1,27 +1,20 @@
-"""The compiled kernel, called through ctypes. Made by hatch_build.py from _kernel/solver.c; see there."""
+"""The compiled kernel, called through ctypes: _native/solver.c."""
 
 from __future__ import annotations
 
 import ctypes
-import sys
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BackendError
+from .. import native
 from .problem import Problem
 from .reference import Model, NumpyKernel
 
 __all__ = ["Kernel", "NativeKernel", "make_kernel", "native_problem"]
 
 Array = NDArray[np.float64]
-
-SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
-LIBRARY = Path(__file__).parent / "_kernel" / f"solver{SUFFIX}"
-VERSION = 1
-"""Of the layout of ``_Layout``; a library of another version is refused."""
 
 
 class Kernel(Protocol):
@@ -59,7 +52,7 @@ class NativeKernel:
     name = "native"
 
     def __init__(self, problem: Problem) -> None:
-        library = _load()
+        library = native.library()
         self.problem = problem
         p, t = problem, problem.tasks
         arrays = {
@@ -115,43 +108,9 @@ class NativeKernel:
         return evaluations
 
 
-_library: ctypes.CDLL | None = None
-
-
-def _load() -> ctypes.CDLL:
-    global _library
-    if _library is not None:
-        return _library
-    if not LIBRARY.is_file():
-        raise BackendError(
-            f"{LIBRARY} is missing: this installation was built without the compiled kernel; "
-            "reinstall humanrt (in a checkout: python hatch_build.py)"
-        )
-    try:
-        library = ctypes.CDLL(str(LIBRARY))
-        version = library.humanrt_version()
-    except (OSError, AttributeError) as error:
-        raise BackendError(f"{LIBRARY} does not load ({error}); reinstall humanrt") from None
-    if version != VERSION:
-        raise BackendError(f"{LIBRARY} is of version {version}, not {VERSION}; rebuild: python hatch_build.py")
-    pointer, integer, real = ctypes.c_void_p, ctypes.c_int32, ctypes.c_double
-    library.humanrt_targets.argtypes = [pointer, pointer, integer, integer]
-    library.humanrt_targets.restype = None
-    library.humanrt_evaluate.argtypes = [pointer] * 6
-    library.humanrt_evaluate.restype = real
-    library.humanrt_solve.argtypes = [pointer, pointer, integer, integer, real]
-    library.humanrt_solve.restype = integer
-    _library = library
-    return library
-
-
 def native_problem() -> str | None:
     """Why the compiled kernel cannot be used here, in one line; None when it can."""
-    try:
-        _load()
-    except BackendError as error:
-        return str(error)
-    return None
+    return native.problem()
 
 
 def make_kernel(problem: Problem, kind: str) -> Kernel:

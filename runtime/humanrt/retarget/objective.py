@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 OBJECTIVES = ("pose", "vector", "dexpilot")
 
 VECTOR, DIRECTION, DEXPILOT_THUMB, DEXPILOT_FINGERS, PINCH = range(5)
-"""How a target is made; the same numbers stand in _kernel/solver.c."""
+"""How a target is made; the same numbers stand in _native/solver.c."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int32]
 
 LIMITS = {"joints": 64, "variables": 64, "points": 64, "tasks": 64}
-"""Sizes of the arrays in _kernel/solver.c."""
+"""Sizes of the arrays in _native/solver.c."""
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The retargeting kernel in numpy: what the compiled kernel is tested against, and its stand-in where it is missing.
 
-The same algorithm as _kernel/solver.c, with sums in the order that suits arrays; see there for the notation.
+The same algorithm as _native/solver.c, with sums in the order that suits arrays; see there for the notation.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from .wrist import fit_palm
 __all__ = ["Model", "NumpyKernel"]
 
 Array = NDArray[np.float64]
+
+SAME, CLOSING = 1e-2, 2e-2
+"""rad; as in solver.c."""
 
 
 class Model(NamedTuple):
@@ -154,8 +157,13 @@ class NumpyKernel:
             hessian += spread.T @ (lower + np.tril(lower, -1).T) @ spread
         return Model(cost, gradient, hessian)
 
-    def minimise(self, x: Array, pull: Array, centre: Array) -> tuple[Array, float, int]:
-        """Damped Newton within the box from x; returns the minimum, its cost and the number of evaluations."""
+    def minimise(
+        self, x: Array, pull: Array, centre: Array, rival: tuple[Array, float] | None = None
+    ) -> tuple[Array, float, int]:
+        """Damped Newton within the box from x; returns the minimum, its cost and the number of evaluations.
+
+        ``rival``: the best minimum known and its cost; a search that cannot end below it ends where it is.
+        """
         p = self.problem
         x = np.clip(x, p.lower, p.upper)
         now = self.evaluate(x, pull, centre)
@@ -182,6 +190,10 @@ class NumpyKernel:
                 x, now = trial, following
                 if largest < 1e-9:
                     break
+                if rival is not None:
+                    closing = damping == 0 and largest < CLOSING
+                    if np.abs(x - rival[0]).max() < SAME or (closing and now.cost - 10.0 * fall > rival[1]):
+                        break
                 if fall > 0.75 * promise:
                     damping = 0.125 * damping if damping > unit else 0.0
                 elif fall < 0.25 * promise:
@@ -202,7 +214,7 @@ class NumpyKernel:
         centre = (smoothing * p.x + p.rest_weight * p.rest) / pull if pull > 0 else p.rest
         x, cost, evaluations = self.minimise(p.x, np.full(len(p.x), pull), centre)
         for start in p.start:
-            other, other_cost, more = self.minimise(start, np.full(len(p.x), pull), centre)
+            other, other_cost, more = self.minimise(start, np.full(len(p.x), pull), centre, (x, cost))
             evaluations += more
             if other_cost < cost * (1.0 - 1e-6):
                 x, cost = other, other_cost

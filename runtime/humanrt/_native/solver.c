@@ -10,11 +10,7 @@
 #include <math.h>
 #include <stdint.h>
 
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
+#include "export.h"
 
 enum { MAX_JOINTS = 64, MAX_VARIABLES = 64, MAX_POINTS = 64, MAX_TASKS = 64, KEYPOINTS = 21, PALM = 6 };
 enum { VECTOR = 0, DIRECTION = 1, DEXPILOT_THUMB = 2, DEXPILOT_FINGERS = 3, PINCH = 4 };
@@ -370,8 +366,15 @@ static double predicted(const Model *m, int n, const double *step) {
     return fall;
 }
 
-/* Minimises over lower <= x <= upper from x, in place. Returns the number of evaluations; *cost is the minimum. */
-static int minimise(const Problem *p, const double *pull, const double *rest, double *x, double *cost) {
+/* A search that comes so near (rad) to the best minimum known is about to find it again. */
+static const double SAME = 1e-2;
+/* Steps below this (rad) are Newton's last ones: each lowers the cost by far less than the one before. */
+static const double CLOSING = 2e-2;
+
+/* Minimises over lower <= x <= upper from x, in place. Returns the number of evaluations; *cost is the minimum.
+ * rival: the best minimum known, of cost `rival_cost`, or NULL: a search that cannot end below it ends where it is. */
+static int minimise(const Problem *p, const double *pull, const double *rest, double *x, double *cost,
+                    const double *rival, double rival_cost) {
     const int n = p->variables;
     Model models[2], *now = &models[0], *next = &models[1];
     double step[MAX_VARIABLES], trial[MAX_VARIABLES], damping = 0, unit = 0;
@@ -430,6 +433,11 @@ static int minimise(const Problem *p, const double *pull, const double *rest, do
             next = swap;
             for (int i = 0; i < n; i++) x[i] = trial[i];
             if (largest < 1e-9) break;
+            if (rival) {
+                double apart = 0;
+                for (int i = 0; i < n; i++) apart = fmax(apart, fabs(x[i] - rival[i]));
+                if (apart < SAME || (damping == 0 && largest < CLOSING && now->cost - 10 * fall > rival_cost)) break;
+            }
             if (fall > 0.75 * promise) damping = damping > unit ? 0.125 * damping : 0;
             else if (fall < 0.25 * promise) damping = damping > 0 ? 2 * damping : unit;
         } else {
@@ -485,11 +493,11 @@ EXPORT int32_t humanrt_solve(Problem *p, const double *keypoints, int32_t mirror
         pull[i] = both;
         centre[i] = both > 0 ? (smoothing * p->x[i] + p->rest_weight * p->rest[i]) / both : p->rest[i];
     }
-    int evaluations = minimise(p, pull, centre, p->x, p->cost);
+    int evaluations = minimise(p, pull, centre, p->x, p->cost, 0, 0);
     for (int s = 0; s < p->starts; s++) {
         double other[MAX_VARIABLES], cost;
         for (int i = 0; i < p->variables; i++) other[i] = p->start[s * p->variables + i];
-        evaluations += minimise(p, pull, centre, other, &cost);
+        evaluations += minimise(p, pull, centre, other, &cost, p->x, *p->cost);
         if (cost < *p->cost * (1 - 1e-6)) {
             *p->cost = cost;
             for (int i = 0; i < p->variables; i++) p->x[i] = other[i];
@@ -502,6 +510,3 @@ EXPORT int32_t humanrt_solve(Problem *p, const double *keypoints, int32_t mirror
     }
     return evaluations;
 }
-
-/* Version of the layout of Problem. */
-EXPORT int32_t humanrt_version(void) { return 1; }

@@ -1,0 +1,336 @@
+"""Multi-HMR on Anny: one image in, the camera's field of view and a fixed number of people out; and its checkpoints.
+
+A checkpoint is what ``torch.save`` makes of tensors, numbers and text, so that it loads with ``weights_only``:
+``{"format": "humanrt-multihmr-anny-1", "config": {...}, "about": {...}, "state": {name: tensor}}``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from humanrt.errors import HumanrtError, choices
+from humanrt_export.anny.bones import ACTIVE, ROOT
+from humanrt_export.anny.head import AnnyHead
+from humanrt_export.anny.phenotypes import PHENOTYPES
+from humanrt_export.multihmr.attention import Attention
+from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
+from humanrt_export.multihmr.camera import PATCH, focal_length, unproject
+from humanrt_export.multihmr.detection import Detection
+
+__all__ = [
+    "FORMAT",
+    "AnnyConfig",
+    "AnnyHmr",
+    "CheckpointError",
+    "NetworkOutput",
+    "load_checkpoint",
+    "save_checkpoint",
+]
+
+FORMAT = "humanrt-multihmr-anny-1"
+_USUAL_DISTANCE = 4.0  # m; where people are before training
+_USUAL_SCORE = 0.01  # of a token before training: nearly none holds a head
+_POSITION_SCALE = 0.02
+
+
+class CheckpointError(HumanrtError):
+    """A checkpoint is not what this network is made of; the message names the key or setting."""
+
+
+@dataclass(frozen=True)
+class AnnyConfig:
+    """What a checkpoint fixes.
+
+    Attributes:
+        backbone: a key of `backbone.BACKBONES`.
+        image_size: side S of the square input in px, a multiple of 14.
+        width, depth, heads, mlp: of the decoder.
+        bones: names of the rotations, in their order, the root's first.
+        phenotypes: names of the shape, in its order.
+        anchor: the joint that locations and translations are of.
+        max_distance: m; depth is clamped to 0..this.
+    """
+
+    backbone: str = "dinov2_vits14"
+    image_size: int = 448
+    width: int = 512
+    depth: int = 8
+    heads: int = 16
+    mlp: int = 2048
+    bones: tuple[str, ...] = ACTIVE
+    phenotypes: tuple[str, ...] = tuple(phenotype.name for phenotype in PHENOTYPES)
+    anchor: str = "head"
+    max_distance: float = 50.0
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise CheckpointError(f"no backbone `{self.backbone}`; there are: {choices(BACKBONES)}")
+        if self.image_size < PATCH or self.image_size % PATCH:
+            raise CheckpointError(f"image_size is {self.image_size}; need a multiple of {PATCH}")
+        if self.bones[:1] != (ROOT,) or len(set(self.bones)) != len(self.bones):
+            raise CheckpointError(f"bones must be different names, `{ROOT}` first")
+        if self.phenotypes != AnnyConfig.phenotypes:
+            raise CheckpointError(f"phenotypes are {list(self.phenotypes)}; need {list(AnnyConfig.phenotypes)}")
+        if min(self.depth, self.heads, self.mlp) < 1 or self.width < 4 or self.width % 4:
+            raise CheckpointError("depth, heads and mlp must be at least 1, and width a multiple of 4")
+
+    @property
+    def side(self) -> int:
+        """Tokens along one side of the image."""
+        return self.image_size // PATCH
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one image."""
+        return self.side**2
+
+
+class NetworkOutput(NamedTuple):
+    """P slots per image, highest score first. An empty slot holds score 0, identity rotations, and zeros.
+
+    Attributes:
+        scores: [B, P].
+        valid: [B, P] bool: the slot holds a person.
+        cells: [B, P] int32, ``row * side + column`` of the person's token.
+        locations: [B, P, 2] (u, v) px of the network's input: the head.
+        translation: [B, P, 3] m, camera space: the head.
+        rotations: [B, P, R, 3, 3], see `body`.
+        shape: [B, P, S], phenotypes.
+        camera: [B, 3, 3] K in px: the caller's, or the network's own estimate where that was zeros.
+    """
+
+    scores: Tensor
+    valid: Tensor
+    cells: Tensor
+    locations: Tensor
+    translation: Tensor
+    rotations: Tensor
+    shape: Tensor
+    camera: Tensor
+
+
+class _Backbone(DinoV2):
+    """`DinoV2` that keeps its class token: image [B, 3, S, S] -> [B, 1 + (S/14)^2, D]."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        positions = self._positions()
+        patches = self.patch_embed["proj"](image).flatten(2).transpose(1, 2) + positions[:, 1:]
+        tokens = torch.cat(((self.cls_token + positions[:, :1]).expand(image.shape[0], -1, -1), patches), dim=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        normalised: Tensor = self.norm(tokens)
+        return normalised
+
+
+class _Nowhere(nn.Module):
+    """In place of the detection's own offsets: here, the decoder knows better."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return torch.zeros_like(tokens[..., :2])
+
+
+class AnnyHmr(nn.Module):
+    """Image, intrinsics and threshold -> `NetworkOutput`.
+
+    Depth: the head predicts d, the logarithm of how many px a metre is wide at the person, which an image shows
+    whatever took it; ``z = f / exp(d)`` with the focal length f of the camera in use. So a known camera changes where
+    people are, and nothing of how they are.
+    """
+
+    identity: Tensor
+    low: Tensor
+    span: Tensor
+
+    def __init__(self, config: AnnyConfig) -> None:
+        super().__init__()
+        width = BACKBONES[config.backbone][0]
+        self.config = config
+        self.backbone = _Backbone(config.backbone, config.image_size)
+        self.detection = Detection(width, config.side)
+        self.detection.offset = _Nowhere()
+        self.view = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+        self.head = AnnyHead(
+            tokens=width,
+            side=config.side,
+            rotations=len(config.bones),
+            phenotypes=len(config.phenotypes),
+            width=config.width,
+            depth=config.depth,
+            heads=config.heads,
+            mlp=config.mlp,
+            size=math.log(focal_length(config.image_size) / _USUAL_DISTANCE),
+        )
+        identity = torch.eye(3).expand(len(config.bones), 3, 3).clone()
+        self.register_buffer("identity", identity, persistent=False)
+        self.register_buffer("low", torch.tensor([p.low for p in PHENOTYPES]), persistent=False)
+        self.register_buffer("span", torch.tensor([p.high - p.low for p in PHENOTYPES]), persistent=False)
+        self._initialise()
+
+    def forward(self, image: Tensor, intrinsics: Tensor, threshold: Tensor, max_people: int) -> NetworkOutput:
+        """Find and measure people.
+
+        Args:
+            image: [B, 3, S, S] RGB, ImageNet-normalised, letterboxed with zeros.
+            intrinsics: K [B, 3, 3] in pixels of this image, upper triangular; zeros where it is not known.
+            threshold: [1], lowest score of a person.
+            max_people: P; where more are present, the P best.
+        """
+        everything = self.backbone(image)
+        tokens = everything[:, 1:]
+        found = self.detection(tokens, image, threshold, max_people)
+        predicted = self.head(tokens, found.cells, found.valid)
+        estimated = self.camera(everything[:, 0])
+        camera = torch.where(intrinsics[:, :1, :1] > 0, intrinsics, estimated)
+        locations = found.locations + PATCH * predicted.offsets
+        depth = (camera[:, 0, 0:1] * torch.exp(-predicted.size)).clamp(0.0, self.config.max_distance)
+        translation = depth[..., None] * unproject(locations, camera)
+
+        # `where`, not a product: an unreadable image fills its slots with NaN.
+        person = found.valid[..., None]
+        return NetworkOutput(
+            scores=found.scores,
+            valid=found.valid,
+            cells=found.cells.to(torch.int32),
+            locations=torch.where(person, locations, 0.0),
+            translation=torch.where(person, translation, 0.0),
+            rotations=torch.where(person[..., None, None], predicted.rotations, self.identity),
+            shape=torch.where(person, self.low + self.span * predicted.shape, 0.0),
+            camera=camera,
+        )
+
+    def field_of_view(self, class_token: Tensor) -> Tensor:
+        """Class token [B, D] -> the angle [B] in rad that the square input spans, 0..pi."""
+        angle: Tensor = math.pi * torch.sigmoid(self.view(class_token)[:, 0])
+        return angle
+
+    def camera(self, class_token: Tensor) -> Tensor:
+        """Class token [B, D] -> the K [B, 3, 3] px that the image looks like; principal point in the middle."""
+        half = self.field_of_view(class_token) / 2
+        # Written with sine and cosine, which all runtimes have.
+        f = self.config.image_size / 2 * torch.cos(half) / torch.sin(half)
+        zero, one = torch.zeros_like(f), torch.ones_like(f)
+        centre = one * float(self.config.image_size // 2)
+        return torch.stack((f, zero, centre, zero, f, centre, zero, zero, one), dim=-1).unflatten(-1, (3, 3))
+
+    def use_attention(self, backbone: Attention, head: Attention) -> None:
+        """Compute attention these ways from now on (see `multihmr.attention`)."""
+        self.backbone.use_attention(backbone)
+        self.head.use_attention(head)
+
+    def _initialise(self) -> None:
+        """Where training starts: hardly anybody is anywhere, 60 degrees, upright, facing the camera, 4 m away."""
+        nn.init.trunc_normal_(self.backbone.pos_embed, std=_POSITION_SCALE)
+        nn.init.trunc_normal_(self.backbone.cls_token, std=_POSITION_SCALE)
+        for last, value in ((self.detection.score[-1], _logit(_USUAL_SCORE)), (self.view[-1], _logit(1 / 3))):
+            nn.init.constant_(last.bias, value)
+
+
+def save_checkpoint(path: str | Path, model: AnnyHmr, about: Mapping[str, str] | None = None) -> Path:
+    """Write a checkpoint, atomically.
+
+    Args:
+        path: the file.
+        model: floating tensors are kept in the precision that they have.
+        about: what the weights are: ``licence`` (SPDX), ``data``, ``authors``, ``training``; goes into bundles.
+    """
+    path = Path(path)
+    content = {
+        "format": FORMAT,
+        "config": {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in dataclasses.asdict(model.config).items()
+        },
+        "about": dict(about or {}),
+        "state": {key: value.detach().cpu() for key, value in model.state_dict().items()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            torch.save(content, stream)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load_checkpoint(path: str | Path) -> tuple[AnnyHmr, dict[str, str]]:
+    """The network of a checkpoint in evaluation mode, FP32, and what is said about it. No code of the file runs.
+
+    Raises:
+        CheckpointError: not such a file, or a key is missing, unexpected, misshapen or not finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; give a checkpoint of Multi-HMR on Anny (.pt)")
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or hostile archive raises nearly anything
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(f"{path}: refused: not tensors and text only, or damaged ({reason})") from error
+    if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint of Multi-HMR on Anny (`format` is not `{FORMAT}`)")
+    state, about = content.get("state"), content.get("about")
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path}: `state` must hold tensors, and nothing else")
+    model = AnnyHmr(_config(path, content.get("config")))
+    wanted = model.state_dict()
+    problems = {
+        "missing": [key for key in wanted if key not in state],
+        "unexpected": [str(key) for key in state if key not in wanted],
+        "misshapen": [
+            f"{key} {list(state[key].shape)} (need {list(wanted[key].shape)})"
+            for key in wanted
+            if key in state and state[key].shape != wanted[key].shape
+        ],
+        "not finite": [key for key, value in state.items() if not value.isfinite().all()],
+    }
+    if any(problems.values()):
+        what = "; ".join(f"{problem} {_listed(keys)}" for problem, keys in problems.items() if keys)
+        raise CheckpointError(f"{path}: {what}")
+    model.load_state_dict({key: value.float() for key, value in state.items()})
+    told = {str(key): str(value) for key, value in about.items()} if isinstance(about, Mapping) else {}
+    return model.eval(), told
+
+
+def _config(path: Path, given: Any) -> AnnyConfig:
+    known = {field.name: field for field in dataclasses.fields(AnnyConfig)}
+    if not isinstance(given, Mapping) or (unknown := [key for key in given if key not in known]):
+        what = f"has no setting {choices(map(str, unknown))}" if isinstance(given, Mapping) else "needs settings"
+        raise CheckpointError(f"{path}: `config` {what}; its settings: {choices(known)}")
+    settings: dict[str, Any] = {}
+    for key, value in given.items():
+        default = known[key].default
+        if isinstance(default, tuple):
+            fits = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        elif isinstance(default, float):
+            fits = isinstance(value, float | int) and not isinstance(value, bool)
+        else:
+            fits = type(value) is type(default)
+        if not fits:
+            raise CheckpointError(f"{path}: setting `{key}` is {value!r}; need one like {default!r}")
+        settings[key] = tuple(value) if isinstance(default, tuple) else value
+    try:
+        return AnnyConfig(**settings)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+def _listed(keys: list[str], at_most: int = 6) -> str:
+    shown = ", ".join(f"`{key}`" for key in keys[:at_most])
+    return shown + (f" and {len(keys) - at_most} more" if len(keys) > at_most else "")

@@ -1,0 +1,74 @@
+"""Pinhole cameras, and how Multi-HMR tells its network about them.
+
+Frame: x right, y down, z forward. Pixels: origin at the top left corner of the network's square input.
+`K` is upper triangular, ``[[fx, s, cx], [0, fy, cy], [0, 0, 1]]``, so its inverse is a closed form that
+exports to a handful of elementwise operators (no ``Inverse``, which runtimes lack).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["DEFAULT_FIELD_OF_VIEW", "PATCH", "RayEncoding", "default_intrinsics", "focal_length", "unproject"]
+
+PATCH = 14
+"""Side of one token in pixels (DINOv2 /14)."""
+
+DEFAULT_FIELD_OF_VIEW = 60.0
+"""Degrees; what the published models assume where nothing is known of the camera."""
+
+
+def focal_length(image_size: int, field_of_view: float = DEFAULT_FIELD_OF_VIEW) -> float:
+    """Focal length in pixels of a square image of ``image_size`` px seen under ``field_of_view`` degrees."""
+    return image_size / (2.0 * math.tan(math.radians(field_of_view) / 2.0))
+
+
+def default_intrinsics(batch: int, image_size: int, field_of_view: float = DEFAULT_FIELD_OF_VIEW) -> Tensor:
+    """K [batch, 3, 3] for an unknown camera: principal point ``image_size // 2``, square pixels."""
+    f, c = focal_length(image_size, field_of_view), float(image_size // 2)
+    return torch.tensor([[f, 0.0, c], [0.0, f, c], [0.0, 0.0, 1.0]]).repeat(batch, 1, 1)
+
+
+def unproject(pixels: Tensor, K: Tensor) -> Tensor:
+    """``K^-1 [u, v, 1]``: the point at depth 1 m behind every pixel.
+
+    Args:
+        pixels: [B, N, 2] (u, v) px, or [1, N, 2].
+        K: [B, 3, 3] px, upper triangular.
+
+    Returns:
+        [B, N, 3], third component exactly 1.
+    """
+    fx, skew, cx = K[:, 0, 0:1], K[:, 0, 1:2], K[:, 0, 2:3]
+    fy, cy = K[:, 1, 1:2], K[:, 1, 2:3]
+    y = (pixels[..., 1] - cy) / fy
+    x = (pixels[..., 0] - cx - skew * y) / fx
+    return torch.stack((x, y, torch.ones_like(x)), dim=-1)
+
+
+class RayEncoding(nn.Module):
+    """Fourier features of the viewing ray of every token, [B, K] -> [B, N, 3 + 6 * bands].
+
+    The pixel of a token enters as (row, col): x and y are swapped. So were the published models trained, so the
+    swap stays. Order: the ray (3), ``sin(pi f x)`` for all bands of x, then y, then z, then the cosines likewise.
+    """
+
+    pixels: Tensor
+    frequencies: Tensor
+
+    def __init__(self, side: int, bands: int, max_resolution: int) -> None:
+        super().__init__()
+        centres = torch.arange(side, dtype=torch.float32) * PATCH + PATCH // 2
+        rows, columns = torch.meshgrid(centres, centres, indexing="ij")
+        self.register_buffer("pixels", torch.stack((rows, columns), -1).reshape(1, -1, 2), persistent=False)
+        frequencies = torch.linspace(1.0, max_resolution / 2, bands) * math.pi
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.dim = 3 + 6 * bands
+
+    def forward(self, K: Tensor) -> Tensor:
+        rays = unproject(self.pixels, K)
+        angles = (rays[..., None] * self.frequencies).flatten(2)
+        return torch.cat((rays, torch.sin(angles), torch.cos(angles)), dim=-1)

@@ -1,0 +1,103 @@
+"""PyTorch modules to ONNX graphs with static shapes, and graphs that share one file of weights."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+__all__ = ["OPSET", "share_weights", "trace"]
+
+OPSET = 20
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_ALIGNMENT = 4096  # so that runtimes can map weights into memory instead of copying them
+_SMALL = 1024  # bytes; smaller constants stay in the graph, where shape inference wants them
+
+
+def trace(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], name: str) -> onnx.ModelProto:
+    """Export ``module`` as it computes on ``inputs`` (their order is the order of its arguments).
+
+    Nodes are named after the module that they come from (``backbone.blocks.0.attn/node_MatMul_3``), so that whoever
+    changes precision later can choose by name. Nothing else of PyTorch's bookkeeping stays.
+    """
+    with _quiet(), torch.inference_mode():
+        program = torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            verbose=False,
+        )
+    model: onnx.ModelProto = program.model_proto
+    for node in model.graph.node:
+        scopes = next((item.value for item in node.metadata_props if item.key == _SCOPES), "[]")
+        # From the whole to the operator: ['', 'network', 'network.backbone', ..., 'matmul'].
+        modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope]
+        node.name = f"{modules[-1].partition('.')[2] if modules else ''}/{node.name}"
+        del node.metadata_props[:]
+        node.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.ClearField("doc_string")
+    del model.graph.value_info[:]
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    # Contrib operators may have come in through `attention.ort_fused`; functions of PyTorch's own must not.
+    assert not model.functions
+    model.graph.name = name
+    model.producer_name, model.producer_version = "humanrt-export", ""
+    return model
+
+
+def share_weights(models: Sequence[onnx.ModelProto], file: str) -> bytes:
+    """Move the weights of graphs, in place, to one external file, each distinct tensor once; returns its content.
+
+    The graphs name the file's sha256 in their metadata, so that a graph's own hash changes with its weights.
+    """
+    content = bytearray()
+    places: dict[tuple[bytes, int], int] = {}
+    for model in models:
+        for tensor in model.graph.initializer:
+            raw = np.ascontiguousarray(numpy_helper.to_array(tensor)).tobytes()
+            if len(raw) < _SMALL:
+                continue
+            key = hashlib.sha256(raw).digest(), len(raw)
+            if key not in places:
+                content += bytes(-len(content) % _ALIGNMENT)
+                places[key] = len(content)
+                content += raw
+            for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
+                tensor.ClearField(field)
+            del tensor.external_data[:]
+            tensor.data_location = TensorProto.EXTERNAL
+            for entry, value in (("location", file), ("offset", str(places[key])), ("length", str(len(raw)))):
+                tensor.external_data.add(key=entry, value=value)
+    digest = hashlib.sha256(content).hexdigest()
+    for model in models:
+        helper.set_model_props(model, {"weights_file": file, "weights_sha256": digest})
+    return bytes(content)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of what is no concern of a user (torchvision is absent, pytrees)."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

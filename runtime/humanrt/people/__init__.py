@@ -1,0 +1,1 @@
+"""People: Multi-HMR through a bundle, identities over frames, pictures and mesh files."""

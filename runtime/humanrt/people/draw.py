@@ -1,0 +1,79 @@
+"""The overlay of people: heads, skeletons and labels on the image. RGB uint8 [H, W, 3], drawn into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.draw import INK, PAPER, draw_label, unit
+from humanrt.mesh_view import colour_of
+from humanrt.people.results import People
+
+__all__ = ["bones", "draw_labels", "draw_skeletons"]
+
+Image = NDArray[np.uint8]
+
+_CHAINS = (
+    ("pelvis", "spine1", "spine2", "spine3", "neck", "head"),
+    *(
+        tuple(f"{side}_{part}" if part != start else part for part in (start, *limb))
+        for side in ("left", "right")
+        for start, limb in (
+            ("pelvis", ("hip", "knee", "ankle", "foot")),
+            ("spine3", ("collar", "shoulder", "elbow", "wrist")),
+        )
+    ),
+    *(
+        (f"{side}_wrist", *(f"{side}_{finger}{i}" for i in (1, 2, 3)), f"{side}_{finger}_tip")
+        for side in ("left", "right")
+        for finger in ("thumb", "index", "middle", "ring", "pinky")
+    ),
+)
+"""Joints that a skeleton connects, by SMPL-X's names for them."""
+
+
+def bones(joint_names: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of joints to connect by a line; empty for a body whose joints have other names."""
+    place = {name: index for index, name in enumerate(joint_names)}
+    return [(place[a], place[b]) for chain in _CHAINS for a, b in pairwise(chain) if a in place and b in place]
+
+
+def draw_skeletons(image: Image, people: People, ids: Sequence[int], lines: Sequence[tuple[int, int]]) -> None:
+    """Joints and the lines between them, nearest person last. Joints behind the camera are left out."""
+    if people.joints is None or people.joints_2d is None:
+        return
+    u = unit(image)
+    limit = 4.0 * max(image.shape)  # far outside; OpenCV draws nonsense beyond 16 bits
+    for person in np.argsort(-people.translations[:, 2]):
+        pixels = people.joints_2d[person]
+        seen = (people.joints[person][:, 2] > 0) & np.isfinite(pixels).all(axis=1) & (abs(pixels) < limit).all(axis=1)
+        at = [(int(x), int(y)) for x, y in np.round(np.where(seen[:, None], pixels, 0) * 8)]  # in 1/8 px
+        colour = colour_of(ids[person])
+        for rim in (True, False):
+            grow = max(1, round(u)) if rim else 0
+            for a, b in lines:
+                if seen[a] and seen[b]:
+                    thick = max(1, round(1.5 * u)) + 2 * grow
+                    cv2.line(image, at[a], at[b], INK if rim else colour, thick, cv2.LINE_AA, 3)
+            for joint in np.flatnonzero(seen):
+                radius = round((max(1.0, 1.1 * u) + grow) * 8)
+                cv2.circle(image, at[joint], radius, INK if rim else colour, cv2.FILLED, cv2.LINE_AA, 3)
+
+
+def draw_labels(image: Image, people: People, ids: Sequence[int]) -> None:
+    """Where the network saw each head, with identity, score and distance."""
+    u = unit(image)
+    height, width = image.shape[:2]
+    for person, identity in enumerate(ids):
+        x, y = people.locations[person].tolist()
+        if not (-width < x < 2 * width and -height < y < 2 * height):
+            continue
+        centre = (round(x * 8), round(y * 8))
+        for colour, radius in ((INK, 4.5 * u), (PAPER, 3.5 * u), (colour_of(identity), 2.5 * u)):
+            cv2.circle(image, centre, round(radius * 8), colour, cv2.FILLED, cv2.LINE_AA, 3)
+        words = f"#{identity}  {people.scores[person]:.2f}  {people.translations[person][2]:.1f} m"
+        draw_label(image, words, (x + 8 * u, y - 8 * u))

@@ -1,0 +1,337 @@
+"""MultiHMR: an image in, the people in it out, in pixels of that image and in metres."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from humanrt.backends import Array, Backend, BackendOptions, Graph, open_backend
+from humanrt.bundle import Bundle, load_bundle
+from humanrt.camera import Letterbox, check_intrinsics, field_of_view_intrinsics, project
+from humanrt.errors import BackendError, BundleError, choices
+from humanrt.people.results import People
+from humanrt.timing import Stopwatch
+
+__all__ = ["MultiHMR", "Preprocessor", "resize"]
+
+# People up to whom the graph for one person, run once for each, is faster than the graph for all slots.
+_ONE_BY_ONE = 2
+_OUTPUTS = ("vertices", "joints")
+
+
+class Preprocessor:
+    """uint8 RGB images of any size -> the network's input: letterboxed, normalised, planar.
+
+    Args:
+        side: px of the network's square input.
+        mean, std: [3] of R, G, B in 0..1. Padding is black, which is normalised like any other colour.
+    """
+
+    def __init__(self, side: int, mean: ArrayLike, std: ArrayLike) -> None:
+        self.side = side
+        levels = np.arange(256, dtype=np.float64) / 255
+        scale, offset = 1 / np.asarray(std, np.float64), np.asarray(mean, np.float64)
+        # [3, 256]: the normalised value of every level of a channel; one look-up replaces conversion, - and /.
+        self._tables = ((levels - offset[:, None]) * scale[:, None]).astype(np.float32)
+
+    def __call__(self, rgb: NDArray[np.uint8], out: NDArray[np.float32]) -> Letterbox:
+        """Fill ``out``, float32 [3, side, side].
+
+        Raises:
+            ValueError: the image is not uint8 [H, W, 3].
+        """
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+            raise ValueError(f"an image must be uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
+        box = Letterbox.fit((rgb.shape[1], rgb.shape[0]), self.side)
+        (width, height), (x, y) = box.scaled, box.offset
+        for plane, table, colours in zip(cv2.split(resize(rgb, box.scaled)), self._tables, out, strict=True):
+            colours[:y], colours[y + height :] = table[0], table[0]
+            colours[:, :x], colours[:, x + width :] = table[0], table[0]
+            cv2.LUT(plane, table, dst=colours[y : y + height, x : x + width])
+        return box
+
+
+def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The image at (width, height) px, filtered as nearly as OpenCV can to how the networks are fed.
+
+    That is Pillow's antialiased bicubic; the pixels of a photograph differ by 2 to 3 of 255 (root mean square).
+    """
+    height, width = rgb.shape[:2]
+    if (width, height) == size:
+        return rgb
+    smaller = size[0] < width or size[1] < height
+    way = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(rgb, size, interpolation=way), np.uint8)
+
+
+class MultiHMR:
+    """Finds the people in an image and their bodies. One object serves one thread at a time.
+
+    >>> model = MultiHMR("multihmr-bundle")              # made by `humanrt-export multihmr`
+    >>> people = model(rgb)                              # uint8 [H, W, 3] -> People, in px of the image and in metres
+
+    Args:
+        bundle: name or folder of a bundle for the task ``people``, or a loaded one.
+        backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, or an opened backend.
+        precision: of the network: ``fp32`` or another that the bundle has a graph for (``int16``, ``int8``).
+        fov: degrees over the longer side of the image, assumed where no intrinsics are given; None takes the bundle's
+            (60 for the published models), or lets the network estimate the camera where it can. Depth is proportional
+            to the focal length: a wrong angle moves people away or nearer.
+        meshes: also make vertices and joints. Without, nothing of the body model is even loaded.
+        topology: which mesh, where the bundle has several; None takes its first.
+        threads: CPU threads of a network; 0 is all cores.
+
+    Attributes:
+        faces: int32 [F, 3], triangles of every mesh.
+        joint_names: [J] names of the joints.
+
+    Raises:
+        BundleError, BackendError, CameraError: what is wrong and how to mend it.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | str | Path,
+        backend: Backend | str = "cpu",
+        *,
+        precision: str = "fp32",
+        fov: float | None = None,
+        meshes: bool = True,
+        topology: str | None = None,
+        threads: int = 0,
+    ) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="people")
+        if isinstance(backend, str):
+            backend = open_backend(backend, BackendOptions(threads=threads))
+        self.backend = backend
+        self.precision = precision
+        setting = self.bundle.setting
+        self.image_size = int(setting("image_size"))
+        self.fov = float(setting("camera", "field_of_view_deg") if fov is None else fov)
+        centre = float(setting("camera", "principal_point_px"))
+        square = (self.image_size, self.image_size)
+        self._intrinsics = field_of_view_intrinsics(square, self.fov, (centre, centre))
+        mesh = _topology(self.bundle, topology)
+        self._threshold = float(setting("threshold"))
+        self._preprocess = Preprocessor(
+            self.image_size, setting("normalisation", "mean"), setting("normalisation", "std")
+        )
+        self._network = backend.open(self.bundle.graph(_choose(self.bundle, backend.name, precision)))
+        if fov is None and any(output.name == "camera" for output in self._network.spec.outputs):
+            self._intrinsics = np.zeros((3, 3))  # not known: the network estimates them
+        self._image = np.zeros(self._network.tensor("image").shape, np.float32)
+        self._body = _Body(self.bundle, backend, mesh["graph"], mesh["graph_one"]) if meshes else None
+        self.faces: NDArray[np.int32] = self.bundle.array(mesh["faces"])["faces"].astype(np.int32, copy=False)
+        self.joint_names: tuple[str, ...] = tuple(setting("body", "joint_names"))
+
+    def __call__(
+        self, rgb: NDArray[np.uint8], intrinsics: ArrayLike | None = None, threshold: float | None = None
+    ) -> People:
+        """The people in one image.
+
+        Args:
+            rgb: uint8 [H, W, 3].
+            intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's middle.
+            threshold: lowest score of a person, 0..1; None takes the bundle's (0.3 for the published models).
+
+        Raises:
+            ValueError: the image is not uint8 [H, W, 3], or the threshold no probability.
+            CameraError: the intrinsics are none.
+        """
+        watch = Stopwatch()
+        box = self._preprocess(rgb, self._image[0])
+        K = self._intrinsics if intrinsics is None else box.intrinsics_to_square(check_intrinsics(intrinsics))
+        watch.lap("preprocess")
+        return self._people(self._image, np.broadcast_to(K, (len(self._image), 3, 3)), threshold, watch, [box])[0]
+
+    def infer(
+        self, images: NDArray[np.float32], intrinsics: ArrayLike | None = None, threshold: float | None = None
+    ) -> list[People]:
+        """The people in images that are already the network's input; pixels stay those of this input.
+
+        Args:
+            images: float32 [B, 3, S, S]: RGB, letterboxed, normalised. Any B: the bundle's batch is filled up. In an
+                image that holds NaN or infinity nobody is seen; an image of zeros is one like any other.
+            intrinsics: K [B, 3, 3] or [3, 3], px of this input; None assumes `fov` and the middle.
+            threshold: lowest score of a person, 0..1; None takes the bundle's.
+
+        Returns:
+            B results. `People.ms` is the time of all the images of a run together.
+
+        Raises:
+            ValueError: images of another shape or dtype, or the threshold is no probability.
+            CameraError: the intrinsics are none.
+        """
+        images = np.asarray(images)
+        size = self.image_size
+        if images.dtype != np.float32 or images.ndim != 4 or images.shape[1:] != (3, size, size):
+            raise ValueError(
+                f"images must be float32 [B, 3, {size}, {size}], not {images.dtype} {list(images.shape)}; "
+                "call the model itself for uint8 images of any size"
+            )
+        K = np.broadcast_to(self._intrinsics, (len(images), 3, 3))
+        if intrinsics is not None:
+            K = check_intrinsics(intrinsics, len(images))
+        people: list[People] = []
+        batch = len(self._image)
+        for start in range(0, len(images), batch):
+            watch = Stopwatch()
+            some, cameras = images[start : start + batch], K[start : start + batch]
+            count = len(some)
+            if count < batch:  # shapes are static: what is missing is filled up, and not looked at
+                some = np.concatenate((some, np.zeros((batch - count, *some.shape[1:]), np.float32)))
+                cameras = np.concatenate((cameras, np.broadcast_to(self._intrinsics, (batch - count, 3, 3))))
+            people += self._people(some, cameras, threshold, watch, [None] * count)
+        return people
+
+    def _people(
+        self,
+        images: NDArray[np.float32],
+        K: NDArray[np.float64],
+        threshold: float | None,
+        watch: Stopwatch,
+        boxes: Sequence[Letterbox | None],
+    ) -> list[People]:
+        """Full batches -> the people of the first ``len(boxes)`` images, in pixels of what was letterboxed."""
+        threshold = self._threshold if threshold is None else float(threshold)
+        if not 0.0 <= threshold <= 1.0:
+            raise ValueError(f"threshold is {threshold:g}; scores are 0..1")
+        limit = np.array([threshold], np.float32)
+        found = self._network.run({"image": images, "intrinsics": K.astype(np.float32), "threshold": limit})
+        watch.lap("network")
+        if "camera" in found:  # the network's estimate, where nothing was given
+            K = np.where(K[:, :1, :1] > 0, K, found.pop("camera"))
+        # Where each person is: image and slot, best first within an image.
+        slots = [np.flatnonzero(found["valid"][image]) for image in range(len(boxes))]
+        meshes: Sequence[tuple[Array, Array] | None] = [None] * len(boxes)
+        if self._body:
+            meshes = self._body(found, slots)
+            watch.lap("body")
+        people = [
+            _assemble({name: values[image][slot] for name, values in found.items()}, mesh, K[image], box)
+            for image, (slot, mesh, box) in enumerate(zip(slots, meshes, boxes, strict=True))
+        ]
+        watch.lap("decode")
+        return [replace(one, ms=dict(watch.ms)) for one in people]
+
+    def close(self) -> None:
+        """Free the graphs' memory."""
+        self._network.close()
+        if self._body:
+            self._body.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _assemble(
+    found: Mapping[str, Array], mesh: tuple[Array, Array] | None, K: NDArray[np.float64], box: Letterbox | None
+) -> People:
+    """`People` of what the network found in one image, in pixels of the image that went into ``box``."""
+    locations, scores = found["locations"], found["scores"]
+    K = K.astype(np.float64)
+    if box is not None:
+        K = box.intrinsics_to_source(K)
+        locations = box.points_to_source(locations).astype(np.float32)
+    vertices, joints = mesh or (None, None)
+    return People(
+        scores=scores,
+        locations=locations,
+        translations=found["translation"],
+        rotations=found["rotations"],
+        shape=found["shape"],
+        expression=found.get("expression", np.zeros((len(scores), 0), np.float32)),
+        intrinsics=K,
+        vertices=vertices,
+        joints=joints,
+        joints_2d=None if joints is None else project(joints, K).astype(np.float32),
+    )
+
+
+class _Body:
+    """The body graphs: parameters of slots -> vertices and joints, computed for few people or for all slots."""
+
+    def __init__(self, bundle: Bundle, backend: Backend, everybody: str, one: str) -> None:
+        self._all = backend.open(bundle.graph(everybody))
+        self._one: Graph | None = backend.open(bundle.graph(one)) if one in bundle.graphs else None
+        self._inputs = [spec.name for spec in self._all.spec.inputs]
+        self._sizes = [self._all.tensor(name).shape[2:] for name in _OUTPUTS]
+
+    def __call__(self, found: Mapping[str, Array], slots: Sequence[NDArray[np.intp]]) -> list[tuple[Array, Array]]:
+        """Vertices [N, V, 3] and joints [N, J, 3], m, of the people in ``slots`` of each image."""
+        people = sum(map(len, slots))
+        if self._one is not None and people <= _ONE_BY_ONE:
+            return [self._one_by_one(self._one, found, image, slot) for image, slot in enumerate(slots)]
+        posed = self._all.run({name: found[name] for name in self._inputs})
+        return [(posed["vertices"][image][slot], posed["joints"][image][slot]) for image, slot in enumerate(slots)]
+
+    def _one_by_one(
+        self, graph: Graph, found: Mapping[str, Array], image: int, slot: NDArray[np.intp]
+    ) -> tuple[Array, Array]:
+        vertices, joints = (np.empty((len(slot), *size), np.float32) for size in self._sizes)
+        for person, s in enumerate(slot):
+            posed = graph.run({name: found[name][image : image + 1, s : s + 1] for name in self._inputs})
+            vertices[person], joints[person] = (posed[name][0, 0] for name in _OUTPUTS)
+        return vertices, joints
+
+    def close(self) -> None:
+        self._all.close()
+        if self._one:
+            self._one.close()
+
+
+def _topology(bundle: Bundle, name: str | None) -> Mapping[str, str]:
+    """Names of a mesh's graphs and faces: ``graph``, ``graph_one``, ``faces``. BundleError lists the valid names."""
+    only = {"name": "the only one", "graph": "body", "graph_one": "body-1", "faces": "faces"}
+    offered: Sequence[Mapping[str, str]] = bundle.setting("body").get("topologies") or [only]
+    if name is None:
+        return offered[0]
+    for topology in offered:
+        if topology["name"] == name:
+            return topology
+    names = choices(topology["name"] for topology in offered if topology is not only)
+    raise BundleError(
+        f"bundle {bundle.name} has no topology `{name}`; " + (f"it has: {names}" if names else "leave it out")
+    )
+
+
+def _choose(bundle: Bundle, backend: str, precision: str) -> str:
+    """The bundle's network graph for a backend and precision. BackendError says which there are, or what is lacking."""
+    variants = [v for v in bundle.setting("variants") if v.get("backend", backend) == backend]
+    lacking: set[str] = set()
+    for variant in variants:
+        if variant["precision"] == precision:
+            lacking = set(variant.get("cpu", ())) - _processor_features()
+            if not lacking:
+                return str(variant["graph"])
+    if lacking:
+        raise BackendError(
+            f"precision `{precision}` needs a processor with {choices(lacking)}, which this one has not; "
+            "use another precision"
+        )
+    offered = choices({v["precision"] for v in variants})
+    raise BackendError(
+        f"bundle {bundle.name} has no network of precision `{precision}` for backend `{backend}`; it has: {offered}"
+    )
+
+
+def _processor_features() -> set[str]:
+    """What the processor can do, in Linux' words; elsewhere nothing is known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return set(flags.partition(":")[2].split())

@@ -1,0 +1,106 @@
+"""The way of one frame: perceive -> track. Drawing, recording and mesh files come after, from the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from humanrt.camera import check_intrinsics
+from humanrt.capture import Frame
+from humanrt.people.multihmr import MultiHMR
+from humanrt.people.results import People
+from humanrt.people.tracking import PeopleTracker
+from humanrt.rotation import vectors_from_matrices
+from humanrt.timing import Stopwatch
+
+__all__ = ["PeoplePipeline", "PeopleResult"]
+
+
+@dataclass(frozen=True)
+class PeopleResult:
+    """Everything known of one frame.
+
+    Attributes:
+        frame: the frame it belongs to.
+        people: the people, highest score first.
+        ids: [N] identity of each of them, from 1.
+        lost: identities that ended with this frame.
+        ms: milliseconds per stage, in the order of the work, and ``total`` (their sum: no waiting for the source).
+    """
+
+    frame: Frame
+    people: People
+    ids: tuple[int, ...]
+    lost: tuple[int, ...]
+    ms: dict[str, float]
+
+    def record(self) -> dict[str, Any]:
+        """The frame as one line of a recording (shared/CONTRACT.md; docs/people.md)."""
+        height, width = self.frame.image.shape[:2]
+        people = self.people
+        vectors = vectors_from_matrices(people.rotations)
+        joints: NDArray[np.float32] = np.zeros((len(people), 0, 3), np.float32)
+        if people.joints is not None:
+            joints = people.joints
+        return {
+            "frame": self.frame.index,
+            "t": self.frame.t,
+            "size": [width, height],
+            "intrinsics": people.intrinsics,
+            "hands": [],
+            "people": [
+                {
+                    "id": identity,
+                    "score": float(people.scores[i]),
+                    "head_2d": people.locations[i],
+                    "translation": people.translations[i],
+                    "rotations": vectors[i],
+                    "shape": people.shape[i],
+                    "expression": people.expression[i],
+                    "joints_3d": joints[i],
+                }
+                for i, identity in enumerate(self.ids)
+            ],
+            "ms": self.ms,
+        }
+
+
+class PeoplePipeline:
+    """The people of a stream of frames, with identities.
+
+    Args:
+        model: finds the people.
+        tracker: gives them identities; None makes one.
+        intrinsics: K [3, 3] of the camera in px of the frames; None assumes the model's field of view.
+        threshold: lowest score of a person; None takes the bundle's.
+    """
+
+    def __init__(
+        self,
+        model: MultiHMR,
+        tracker: PeopleTracker | None = None,
+        *,
+        intrinsics: ArrayLike | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        self.model = model
+        self.tracker = tracker or PeopleTracker()
+        self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
+        self.threshold = threshold
+
+    def reset(self) -> None:
+        """Forget all identities."""
+        self.tracker.reset()
+
+    def __call__(self, frame: Frame) -> PeopleResult:
+        """Process one frame. Frames come in the order of their time stamps."""
+        people = self.model(frame.image, self.intrinsics, self.threshold)
+        watch = Stopwatch()
+        identities = self.tracker(people, frame.t)
+        watch.lap("track")
+        ms = people.ms | watch.ms
+        ms["total"] = sum(ms.values())
+        return PeopleResult(frame, people, identities.ids, identities.lost, ms)

@@ -1,0 +1,51 @@
+"""What the network says of the people in one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["People"]
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class People:
+    """The people in one image, highest score first. With nobody in it, N is 0 and all other sizes stay.
+
+    Pixels: of the source image (of the network's input, from `MultiHMR.infer`), origin at its top left corner. Metres:
+    camera space, x right, y down, z forward.
+
+    Attributes:
+        scores: [N] 0..1.
+        locations: [N, 2] px, the head as the network saw it.
+        translations: [N, 3] m, the head joint.
+        rotations: [N, R, 3, 3]: the root's relative to the camera, all others to their parent joint.
+        shape: [N, S] shape coefficients of the body model.
+        expression: [N, E] expression coefficients; E is 0 where the body model has none.
+        intrinsics: [3, 3] px, the camera for which all this holds: the user's, or the one assumed.
+        vertices: [N, V, 3] m, or None where meshes were not asked for.
+        joints: [N, J, 3] m, or None likewise.
+        joints_2d: [N, J, 2] px, `joints` in the image, or None likewise. Meaningless where the joint's z is not
+            above 0: it is behind the camera.
+        ms: milliseconds: ``preprocess`` (images of `MultiHMR` itself), ``network``, ``body`` (where meshes were made),
+            ``decode``.
+    """
+
+    scores: Floats
+    locations: Floats
+    translations: Floats
+    rotations: Floats
+    shape: Floats
+    expression: Floats
+    intrinsics: NDArray[np.float64]
+    vertices: Floats | None = None
+    joints: Floats | None = None
+    joints_2d: Floats | None = None
+    ms: dict[str, float] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.scores)

@@ -1,0 +1,81 @@
+"""From a result to a picture: meshes over the image where they can be drawn, else skeletons; labels; timings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.draw import compose, draw_hud, panel_size
+from humanrt.errors import HumanrtError
+from humanrt.mesh_view import MeshView, colour_of
+from humanrt.people.draw import bones, draw_labels, draw_skeletons
+from humanrt.people.pipeline import PeopleResult
+
+__all__ = ["PANELS", "PeoplePainter", "open_mesh_view"]
+
+Image = NDArray[np.uint8]
+
+PANELS = ("side", "top")
+
+
+def open_mesh_view(report: Callable[[str], None]) -> MeshView | None:
+    """What draws meshes, or None and a line to ``report`` that says why not."""
+    try:
+        return MeshView()
+    except HumanrtError as error:
+        report(f"drawing skeletons instead of meshes: {error}")
+        return None
+
+
+class PeoplePainter:
+    """Draws results, always in one size for frames of one size.
+
+    Args:
+        faces: [F, 3] triangles of every mesh.
+        joint_names: names of the joints, for the skeleton.
+        meshes: draws meshes; None draws skeletons.
+        panels: further views beside the picture, of `PANELS`; these need ``meshes``.
+    """
+
+    def __init__(
+        self,
+        faces: NDArray[np.int32],
+        joint_names: Sequence[str],
+        meshes: MeshView | None,
+        panels: Sequence[str] = (),
+    ) -> None:
+        self._faces = faces
+        self._bones = bones(joint_names)
+        self._meshes = meshes
+        self._panels = panels if meshes else ()
+        self._interval = 0.0
+
+    def __call__(self, result: PeopleResult, *, dropped: int | None = None) -> Image:
+        """The picture, RGB uint8 [H, W, 3], of even width and height."""
+        people = result.people
+        colours = [colour_of(identity) for identity in result.ids]
+        vertices: Sequence[NDArray[np.float32]] = [] if people.vertices is None else list(people.vertices)
+        if not vertices:
+            colours = []
+        if self._meshes and vertices:
+            image = self._meshes.draw(result.frame.image, vertices, self._faces, people.intrinsics, colours)
+        else:
+            image = result.frame.image.copy()
+            draw_skeletons(image, people, result.ids, self._bones)
+        draw_labels(image, people, result.ids)
+        # Averaged over about ten frames: a number that changes with every frame cannot be read.
+        total = result.ms.get("total", 0.0)
+        self._interval = 0.9 * self._interval + 0.1 * total if self._interval else total
+        draw_hud(image, result.ms, fps=1e3 / self._interval if self._interval else None, dropped=dropped)
+        if not (self._meshes and self._panels):
+            return compose(image, [])
+        size = panel_size(image.shape[0] + image.shape[0] % 2, len(self._panels))
+        return compose(
+            image,
+            [
+                getattr(self._meshes, panel)(vertices, self._faces, people.intrinsics, colours, size=size)
+                for panel in self._panels
+            ],
+        )

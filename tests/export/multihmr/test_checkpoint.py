@@ -1,0 +1,168 @@
+"""Checkpoints: what is read, and what is refused, by name and without running it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from multihmr_stand_ins import official_args, official_state
+
+from humanrt_export.multihmr.checkpoint import CheckpointError, load_checkpoint, official_name
+from humanrt_export.multihmr.model import ModelConfig, MultiHmr
+
+CONFIG = ModelConfig("dinov2_vits14", 42, 10)
+HEAD = "x_attention_head."
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Any]:
+    return official_state(CONFIG)
+
+
+Save = Callable[..., Path]
+
+
+@pytest.fixture
+def save(state: dict[str, Any], tmp_path: Path) -> Save:
+    """Saves the checkpoint with some keys changed (None: taken out) and some arguments changed."""
+
+    def write(changes: dict[str, Any] | None = None, drop_args: tuple[str, ...] = (), **args: Any) -> Path:
+        merged = {**state, **(changes or {})}
+        namespace = official_args(CONFIG, **args)
+        for name in drop_args:
+            delattr(namespace, name)
+        content = {"args": namespace, "model_state_dict": {k: v for k, v in merged.items() if v is not None}}
+        torch.save(content, tmp_path / "noise.pt")
+        return tmp_path / "noise.pt"
+
+    return write
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+def test_every_name_has_one_official_name_and_back(state: dict[str, Any], save: Save) -> None:
+    model = load_checkpoint(save())
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, state[official_name(name)])
+    names = [official_name(name) for name in model.state_dict()]
+    assert len(set(names)) == len(names)
+
+
+def test_eleven_betas_take_their_own_mean(state: dict[str, Any], save: Save) -> None:
+    config = ModelConfig("dinov2_vits14", 42, 11)
+    other = official_state(config, seed=1)
+    model = load_checkpoint(save(other, num_betas=11))
+    torch.testing.assert_close(model.head.mean_shape, other[HEAD + "init_betas_kid"])
+
+
+def test_arguments_that_older_files_lack(save: Save) -> None:
+    assert load_checkpoint(save(drop_args=("num_betas", "clip_dist", "xat_depth"))).config == CONFIG
+    assert load_checkpoint(save(img_size=42)).config.image_size == 42
+    assert load_checkpoint(save(clip_dist=False)).config.max_distance == float("inf")
+
+
+def test_numbers_of_numpy_among_the_arguments_are_harmless(save: Save) -> None:
+    assert load_checkpoint(save(best_error=np.float64(78.9), epoch=np.int64(3))).config == CONFIG
+
+
+def test_half_precision_weights_are_read(state: dict[str, Any], save: Save) -> None:
+    model = load_checkpoint(save({key: value.half() for key, value in state.items()}))
+    assert all(value.dtype == torch.float32 for value in model.state_dict().values())
+
+
+def test_missing_unexpected_and_misshapen_keys_are_named(save: Save) -> None:
+    assert f"missing `{HEAD}deccam.bias`" in refused(save({HEAD + "deccam.bias": None}))
+    assert "unexpected `mystery.weight`" in refused(save({"mystery.weight": torch.zeros(2)}))
+    assert "`backbone.encoder.blocks.99.norm1.bias`" in refused(
+        save({"backbone.encoder.blocks.99.norm1.bias": torch.zeros(384)})
+    )
+    message = refused(save({HEAD + "cross_values_y": torch.zeros(4, 483)}))
+    assert f"misshapen `{HEAD}cross_values_y` [4, 483] (need [3, 483])" in message
+
+
+def test_the_table_of_another_size_is_refused(save: Save) -> None:
+    assert "cross_queries_x" in refused(save(img_size=[56]))
+
+
+def test_weights_that_are_not_numbers_are_refused(save: Save) -> None:
+    assert "mlp_offset.2.bias" in refused(save({"mlp_offset.2.bias": torch.tensor([0.0, float("nan")])}))
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        ({"backbone": "resnet50"}, "resnet50"),
+        ({"img_size": [43]}, "43"),
+        ({"num_betas": 12}, "12"),
+        ({"camera_embedding": None}, "camera_embedding"),
+        ({"nearness": False}, "nearness"),
+        ({"person_center": "pelvis"}, "person_center"),
+    ],
+)
+def test_other_networks_are_refused(save: Save, args: dict[str, Any], named: str) -> None:
+    assert named in refused(save(**args))
+
+
+class Evil:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("where", ["args", "model_state_dict", "other"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_hostile_file_runs_nothing(tmp_path: Path, where: str, zipped: bool) -> None:
+    target = tmp_path / "owned"
+    content: dict[str, Any] = {"args": argparse.Namespace(), "model_state_dict": {}}
+    content[where] = Evil(f"touch {target}")
+    path = tmp_path / "evil.pt"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    message = refused(path)
+    assert "refused" in message
+    assert "system" in message
+    assert not target.exists()
+
+
+def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
+    assert "no such file" in refused(tmp_path / "absent.pt")
+    path = tmp_path / "file.pt"
+    path.write_bytes(b"not a checkpoint")
+    refused(path)
+    path.write_bytes(pickle.dumps([1, 2]))
+    refused(path)
+    torch.save([1, 2], path)
+    assert "list" in refused(path)
+    torch.save({"state_dict": {}}, path)
+    assert "`args` is missing" in refused(path)
+    torch.save({"args": 3, "model_state_dict": {}}, path)
+    assert "args" in refused(path)
+
+
+def test_every_backbone_and_size_has_its_shapes() -> None:
+    with torch.device("meta"):
+        for backbone, context in (("dinov2_vits14", 483), ("dinov2_vitb14", 867), ("dinov2_vitl14", 1123)):
+            for size in (224, 672, 896):
+                shapes = {
+                    official_name(name): tuple(value.shape)
+                    for name, value in MultiHmr(ModelConfig(backbone, size)).state_dict().items()
+                }
+                assert shapes[HEAD + "cross_values_x"] == (size // 14, context)
+                assert shapes[HEAD + "transformer.to_token_embedding.weight"] == (1024, context + 331)

@@ -1,0 +1,58 @@
+"""The export as a command: what it refuses, and that it then leaves nothing behind."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+from multihmr_stand_ins import official_args, official_state
+
+from humanrt.errors import BundleError, HumanrtError
+from humanrt_export.multihmr import export
+from humanrt_export.multihmr.checkpoint import CheckpointError
+from humanrt_export.multihmr.model import ModelConfig
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    export.configure(parser)
+    return parser.parse_args(words)
+
+
+def test_the_command_refuses_in_one_line_and_writes_nothing(smplx_folder: Path, tmp_path: Path) -> None:
+    checkpoint, out = tmp_path / "noise.pt", tmp_path / "out"
+    options = ("--body-models", str(smplx_folder), "--out", str(out))
+    with pytest.raises(CheckpointError, match="no such file"):
+        run(str(checkpoint), *options)
+    config = ModelConfig("dinov2_vits14", 42)
+    torch.save({"args": official_args(config), "model_state_dict": official_state(config)}, checkpoint)
+    with pytest.raises(BundleError, match="1 to 9 slots"):
+        run(str(checkpoint), *options, "--max-people", "10")
+    with pytest.raises(BundleError, match="batch"):
+        run(str(checkpoint), *options, "--max-people", "3", "--batch", "0")
+    with pytest.raises(HumanrtError, match="SMPLX_NEUTRAL"):
+        run(str(checkpoint), "--body-models", str(tmp_path), "--out", str(out))
+    with pytest.raises(HumanrtError, match="--body-models is missing"):
+        run(str(checkpoint), "--out", str(out))
+    assert not out.exists()
+
+
+def run(*words: str) -> int:
+    return export.run(arguments(*words))
+
+
+@pytest.mark.slow
+def test_a_graph_that_is_not_the_network_stops_the_export(
+    smplx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate is real: with no tolerance at all, rounding alone fails it."""
+    checkpoint, out = tmp_path / "noise.pt", tmp_path / "bundles" / "out"
+    config = ModelConfig("dinov2_vits14", 42)
+    torch.save({"args": official_args(config), "model_state_dict": official_state(config)}, checkpoint)
+    monkeypatch.setitem(export.TOLERANCES, "rotations", (1e-12, "matrix entry"))
+    with pytest.raises(BundleError, match=r"parity gate: network: `rotations` differs"):
+        export.export_multihmr(checkpoint, smplx_folder, out, max_people=4)
+    assert not out.exists()
+    assert not any(out.parent.iterdir())
