@@ -6,6 +6,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 # Pinned before the extras are resolved: an open range makes pip fetch the newest build with gigabytes of CUDA.
 TORCH := 2.13.0
+# What an installation is made of: the compiled library is made anew when its sources change.
+BUILD := pyproject.toml hatch_build.py $(wildcard runtime/humanrt/_native/*.[ch])
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -41,11 +43,11 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "humanrt needs Python 3.11 or newer on the PATH (or: make PYTHON=/path/to/python3)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/lean.stamp: $(BIN)/python pyproject.toml hatch_build.py
+$(VENV)/lean.stamp: $(BIN)/python $(BUILD)
 	$(BIN)/python -m pip install -q -e '.[view]'
 	touch $@
 
-$(VENV)/test.stamp: $(BIN)/python pyproject.toml hatch_build.py
+$(VENV)/test.stamp: $(BIN)/python $(BUILD)
 	$(BIN)/python -m pip install -q torch==$(TORCH)
 	$(BIN)/python -m pip install -q -e '.[view,export,test]'
 	touch $@ $(VENV)/lean.stamp

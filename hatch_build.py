@@ -74,7 +74,7 @@ class NativeHook(BuildHookInterface):  # type: ignore[type-arg]
             library, tag = compile_library()
         except (OSError, RuntimeError) as error:
             self.app.display_warning(
-                "\n*** humanrt is built WITHOUT its compiled library: retargeting will be about 200 times slower "
+                "\n*** humanrt is built WITHOUT its compiled library: retargeting will be about 100 times slower "
                 f"(numpy), a frame of hands about 1 ms (OpenCV, numpy). The compiler said:\n{error}\n***"
             )
             return

@@ -107,6 +107,18 @@ def test_cuda_with_a_gpu_but_the_cpu_package_says_what_to_install(monkeypatch: p
         open_backend("cuda")
 
 
+def test_cuda_that_does_not_start_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU package without CUDA's libraries lists its provider all the same: `auto` must see that it fails."""
+    if cuda.why_not() is None:
+        pytest.skip("CUDA works here")
+    monkeypatch.setattr(cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(cuda.onnxruntime, "get_available_providers", lambda: [cuda.PROVIDER, "CPUExecutionProvider"])
+    assert "does not start" in (cuda.why_not() or "")
+    assert open_backend("auto").name == "cpu"
+    with pytest.raises(BackendError, match="does not start"):
+        open_backend("cuda")
+
+
 def test_another_provider_than_asked_for_is_an_error(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """ONNX Runtime warns and goes on with the CPU when a provider fails to load: the session must be refused."""
     monkeypatch.setattr(cuda, "device_count", lambda: 1)

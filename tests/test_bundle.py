@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +129,110 @@ def test_cached_bundles_are_found_by_name(make_bundle: MakeBundle, monkeypatch: 
     folder = make_bundle({}, name="mine")
     monkeypatch.setenv("HUMANRT_CACHE", str(folder.parent))
     assert load_bundle("mine").path == folder
+
+
+def test_a_folder_of_a_bundles_name_does_not_take_its_place(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain name is a shipped or cached bundle, whatever lies in the current folder; a path says that it is one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HUMANRT_CACHE", str(tmp_path / "cache"))
+    shipped = load_bundle("hands").path
+    Path("hands").mkdir()
+    assert load_bundle("hands").path == shipped
+    Path("hands").rmdir()
+    mine = make_bundle({}, name="hands", licence="mine")
+    assert load_bundle("hands").path == shipped
+    for path in ("./hands", "hands/", Path("hands"), mine, str(mine)):
+        assert load_bundle(path).licence == "mine"
+    mine.rename("own")
+    with pytest.raises(BundleError, match=r"no bundle `own`; known: .*give \./own"):
+        load_bundle("own")
+    monkeypatch.chdir("own")
+    assert load_bundle(".").licence == "mine"
+    shutil.copytree(".", tmp_path / "cache" / "own")
+    assert load_bundle("own").path == tmp_path / "cache" / "own"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 5000, "./" + "x" * 5000, "nul\0l", "./nul\0l", "~nobody-here/hands"])
+def test_impossible_names_are_refused(name: str) -> None:
+    with pytest.raises(BundleError, match="bundle"):
+        load_bundle(name)
+
+
+def tensor(**changes: object) -> dict[str, object]:
+    """Graphs whose one input is changed so; None leaves a field out."""
+    entry = {"shape": [1], "dtype": "float32", **changes}
+    return {"net": {**GRAPH, "inputs": {"image": {k: v for k, v in entry.items() if v is not None}}}}
+
+
+def graph(**changes: object) -> dict[str, object]:
+    return {"net": {key: value for key, value in {**GRAPH, **changes}.items() if value is not None}}
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"name": 3}, "`name` must be a text"),
+        ({"task": None}, "`task` must be a text"),
+        ({"settings": []}, "`settings` must be an object"),
+        ({"graphs": []}, "`graphs` must be an object"),
+        ({"arrays": []}, "`arrays` must be an object"),
+        ({"files": []}, "`files` must be an object"),
+        ({"files": {"net.onnx": "ab"}}, "`files.net.onnx` must be an object"),
+        ({"files": {"net.onnx": {"bytes": 5}}}, "`files.net.onnx.sha256` is missing"),
+        ({"files": {"net.onnx": {"sha256": 5}}}, "`files.net.onnx.sha256` must be a text"),
+        ({"files": {"net.onnx": {"sha256": ""}, "a\0b": {"sha256": ""}}}, "net.onnx is damaged"),
+        ({"files": {"a\0b": {"sha256": ""}}, "graphs": {}}, "null"),
+        ({"arrays": {"x": 1}}, "`arrays.x` must be an object"),
+        ({"arrays": {"x": {}}}, "`arrays.x.file` is missing"),
+        ({"graphs": {"net": []}}, "`graphs.net` must be an object"),
+        ({"graphs": graph(file=None)}, "`graphs.net.file` is missing"),
+        ({"graphs": graph(file=1)}, "`graphs.net.file` must be a text"),
+        ({"graphs": graph(inputs=None)}, "`graphs.net.inputs` is missing"),
+        ({"graphs": graph(outputs=[])}, "`graphs.net.outputs` must be an object"),
+        ({"graphs": tensor(shape=None)}, "`graphs.net.inputs.image.shape` is missing"),
+        ({"graphs": tensor(shape="1")}, "shape` must be a list"),
+        ({"graphs": tensor(shape=[1, "N"])}, "shape` must hold whole numbers"),
+        ({"graphs": tensor(shape=[True])}, "shape` must hold whole numbers"),
+        ({"graphs": tensor(dtype=None)}, "dtype` is missing"),
+        ({"graphs": tensor(dtype="float33")}, "dtype` is no type of numbers: 'float33'"),
+        ({"graphs": tensor(dtype="object")}, "dtype` is no type of numbers"),
+        ({"graphs": tensor(dtype="(")}, "dtype` is no type of numbers"),
+        ({"graphs": tensor(dtype=["f4"])}, "dtype` must be a text"),
+        ({"graphs": tensor(description=1)}, "description` must be a text"),
+    ],
+)
+def test_a_malformed_manifest_names_the_field(make_bundle: MakeBundle, entries: dict[str, object], words: str) -> None:
+    folder = make_bundle({"net.onnx": b"graph"}, graphs={"net": GRAPH})
+    edit(folder, **entries)
+    with pytest.raises(BundleError) as refused:
+        load_bundle(folder)
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_manifest_too_deep_to_read_is_refused(make_bundle: MakeBundle) -> None:
+    folder = make_bundle({})
+    (folder / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(BundleError, match=r"manifest\.json cannot be read"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut short", None])
+def test_an_array_that_is_none_is_refused(make_bundle: MakeBundle, tmp_path: Path, content: bytes | None) -> None:
+    if content is None:
+        np.save(tmp_path / "one.npy", np.zeros(3))
+        content = (tmp_path / "one.npy").read_bytes()
+    bundle = load_bundle(make_bundle({"a.npz": content}, arrays={"x": {"file": "a.npz"}}))
+    with pytest.raises(BundleError, match=r"a\.npz"):
+        bundle.array("x")
+
+
+def test_a_number_is_one(make_bundle: MakeBundle) -> None:
+    settings = {"good": 3, "bad": {"text": "0.5", "flag": True, "none": None, "nan": float("nan"), "list": [1]}}
+    bundle = load_bundle(make_bundle({}, settings=settings))
+    assert bundle.number("good") == 3.0
+    for key in settings["bad"]:  # type: ignore[attr-defined]
+        with pytest.raises(BundleError, match=rf"settings\.bad\.{key}` must be a number"):
+            bundle.number("bad", key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from humanrt import capture
-from humanrt.capture import LatestFrame, list_cameras, open_source
+from humanrt.capture import LatestFrame, list_cameras, open_source, source_files
 from humanrt.errors import SourceError
 
 RED = (250, 10, 20)
@@ -511,3 +512,31 @@ def test_closing_ends_a_paced_file_at_once(tmp_path: Path) -> None:
         next(source)
     assert time.monotonic() - start < 2
     assert list(source) == []
+
+
+# --- what a source reads ---
+
+
+def test_the_files_of_a_source(tmp_path: Path) -> None:
+    for name in ("b10.png", "b9.png", "notes.txt", ".hidden.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in source_files(tmp_path)] == ["b9.png", "b10.png"]
+    assert source_files(tmp_path / "b9.png") == source_files(f"file://{tmp_path}/b9.png") == [tmp_path / "b9.png"]
+    for other in (0, "0", "/dev/video0", "rtsp://host/a.mp4", tmp_path / "missing.mp4"):
+        assert source_files(other) == []
+
+
+def test_an_image_is_read_without_a_stderr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(cv2.imencode(".png", picture())[1].tobytes())
+    monkeypatch.setattr("sys.stderr", None)
+    dup = os.dup
+
+    def closed(descriptor: int) -> int:
+        if descriptor == 2:
+            raise OSError(9, "Bad file descriptor")
+        return dup(descriptor)
+
+    monkeypatch.setattr("os.dup", closed)
+    with open_source(path) as source:
+        assert len(list(source)) == 1

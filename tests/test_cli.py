@@ -147,7 +147,7 @@ def test_an_interrupted_recording_is_readable(tmp_path: Path, stop: signal.Signa
         [*command, "--record", str(record), "--video", str(video)], stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (record.is_file() and record.read_bytes().count(b"\n") > 5):
+    while time.monotonic() < deadline and not (record.is_file() and record.read_bytes().count(b"\n") > 8):
         time.sleep(0.02)
     process.send_signal(stop)
     said = process.communicate(timeout=30)[1]
@@ -222,6 +222,22 @@ def test_doctor_recognises_a_broken_mix(present: dict[str, str], words: str) -> 
 
     broken = [finding for finding in doctor.examine(found) if finding.state == "broken"]
     assert any(words in finding.mend for finding in broken)
+
+
+def test_doctor_says_which_camera_is_closed_to_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    from humanrt import capture
+
+    seen = [
+        capture.Camera(0, Path("/dev/video0"), "Good"),
+        capture.Camera(1, Path("/dev/video1"), "Closed", "no permission: `sudo usermod -aG video $USER`"),
+    ]
+    monkeypatch.setattr(capture, "list_cameras", lambda: seen)
+    cameras = [finding for finding in doctor.examine() if finding.what.startswith("camera ")]
+    assert [(finding.state, finding.detail) for finding in cameras] == [
+        ("yes", "Good (/dev/video0)"),
+        ("no", "Closed (/dev/video1)"),
+    ]
+    assert "usermod" in cameras[1].mend
 
 
 def test_doctor_reads_the_real_installation() -> None:

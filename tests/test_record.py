@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from humanrt.errors import OutputError, SourceError
-from humanrt.record import Recorder, read_recording
+from humanrt.record import Recorder, check_apart, read_recording
 
 HEADER = {"humanrt": "0.1.0", "robots": {"toy": ["a", "b"]}}
 
@@ -230,3 +230,20 @@ def test_what_is_no_recording(tmp_path: Path, content: str) -> None:
 def test_missing_recording(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"none\.jsonl: cannot be read"):
         read_recording(tmp_path / "none.jsonl")
+
+
+def test_outputs_are_apart_from_inputs_and_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "a.mp4"
+    source.write_bytes(b"precious")
+    (tmp_path / "link.mp4").symlink_to(source)
+    (tmp_path / "hard.mp4").hardlink_to(source)
+    (tmp_path / "dangling.mp4").symlink_to(tmp_path / "new.mp4")
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "./a.mp4", "sub/../a.mp4", "link.mp4", "hard.mp4", str(source)):
+        with pytest.raises(OutputError, match=r"--video .* is the source .*choose another name"):
+            check_apart({"--video": Path(name)}, {"the source": [source]})
+    for pair in (("new.mp4", str(tmp_path / "new.mp4")), ("new.mp4", "dangling.mp4"), ("new.mp4", "sub/../new.mp4")):
+        with pytest.raises(OutputError, match="is the file of --record too"):
+            check_apart({"--record": Path(pair[0]), "--video": Path(pair[1])}, {})
+    check_apart({"--record": Path("a.jsonl"), "--video": Path("b.mp4")}, {"the source": [source]})

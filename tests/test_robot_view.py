@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from humanrt.draw import PALETTE
+from humanrt.draw import PALETTE, compose, panel_size
 from humanrt.robot_view import RobotView, _lit_balls, _Scene
 
 Hand = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -204,3 +204,19 @@ def test_cost() -> None:
         view.draw(*hand)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.04
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 300), (300, 1), (7, 5), (64, 130)])
+def test_panels_beside_tiny_images(size: tuple[int, int], panels: int) -> None:
+    """They keep a size that can be drawn, and the canvas holds the image and all of them."""
+    height, width = size
+    panel = panel_size(height + height % 2, panels)
+    drawn = RobotView("toy", size=panel).draw(*made_up_hand(), angles=[0.5], limits=[[0, 1]], note="a note")
+    image = np.full((height, width, 3), 200, np.uint8)
+    canvas = compose(image, [drawn] * panels)
+    assert canvas.shape[0] % 2 == canvas.shape[1] % 2 == 0
+    assert canvas.shape[0] >= max(height, panel[1] * min(panels, 2))
+    assert canvas.shape[1] >= width + panel[0] * ((panels + 1) // 2)
+    np.testing.assert_array_equal(canvas[:height, :width], image)
+    np.testing.assert_array_equal(canvas[: panel[1], -panel[0] :] if panels == 1 else drawn, drawn)

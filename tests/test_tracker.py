@@ -79,6 +79,10 @@ def test_mirrored_images_can_be_declared(frames: list[Frame]) -> None:
     tracker = HandTracker(options=TrackerOptions(mirrored=True))
     flipped = track(edited(frames[:3], lambda image: image[:, ::-1]), tracker)
     assert {hand.side for hands in flipped for hand in hands} == {"right"}
+    # The metric keypoints are the person's own again: those of the image that was flipped.
+    plain = track(frames[:3])
+    for a, b in zip(plain, flipped, strict=True):
+        assert np.linalg.norm(a[0].keypoints_3d - b[0].keypoints_3d, axis=1).mean() < 0.01
 
 
 def test_half_the_resolution(frames: list[Frame], reference: list[Hands]) -> None:

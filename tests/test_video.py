@@ -84,12 +84,17 @@ def test_long_gaps_are_shortened(tmp_path: Path) -> None:
     assert sink.frames == 103
 
 
-def test_odd_sizes_and_wrong_sizes(tmp_path: Path) -> None:
+def test_odd_sizes_and_other_sizes(tmp_path: Path) -> None:
+    """The first picture gives the size; a tall one is fitted in: whole, centred, bars beside it."""
     with VideoSink(tmp_path / "a.mp4", fps=10) as sink:
         sink.write(grey(50, 65, 49))
-        with pytest.raises(ValueError, match="64x48"):
-            sink.write(grey(50))
-    assert len(frames_of(tmp_path / "a.mp4")) == 1
+        sink.write(grey(200, 100, 400))
+        sink.write(grey(200, 1, 1))
+    first, tall, dot = (frame.image for frame in frames_of(tmp_path / "a.mp4"))
+    assert first.shape == tall.shape == dot.shape
+    assert tall[:, 31:33].mean() > 180
+    assert tall[:, :20].mean() < 60 > tall[:, -20:].mean()
+    assert dot[:, 30:34].mean() > 180
 
 
 def test_an_older_video_stays_until_the_first_picture(tmp_path: Path) -> None:

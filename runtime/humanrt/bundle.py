@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +80,16 @@ class Bundle:
             value = value[key]
         return value
 
+    def number(self, *keys: str) -> float:
+        """`setting`, which must be a finite number. BundleError names it."""
+        value = self.setting(*keys)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            where = ".".join(("settings", *keys))
+            raise BundleError(
+                f"{self.path / MANIFEST}: `{where}` must be a number, not {value!r}; make the bundle again"
+            )
+        return float(value)
+
     def graph(self, name: str) -> GraphSpec:
         """The graph called ``name``. BundleError lists the valid names."""
         graphs = self.manifest["graphs"]
@@ -100,7 +112,8 @@ class Bundle:
         try:
             with np.load(file, allow_pickle=False) as data:
                 return {key: data[key] for key in data.files}
-        except ValueError as error:  # objects, which only a pickle can hold
+        # ValueError: objects, which only a pickle can hold. TypeError, AttributeError: one array (.npy), not several.
+        except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise BundleError(f"{file}: {error}; export the bundle again") from error
 
 
@@ -135,7 +148,8 @@ def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
     """Find, read and verify a bundle.
 
     Args:
-        bundle: a folder that holds ``manifest.json``, or the name of a shipped or cached bundle.
+        bundle: the name of a shipped or cached bundle, or a folder that holds ``manifest.json``. A plain name (no
+            separator) is never a folder, so that none that lies about takes the place of a bundle: write ``./name``.
         task: refuse a bundle made for another task (``"hands"``, ``"people"``, ...).
 
     Raises:
@@ -144,14 +158,12 @@ def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
     path = _find(bundle)
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path / MANIFEST} cannot be read ({error}); install or export the bundle again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
         raise BundleError(f"{path / MANIFEST}: format {found!r} is not {FORMAT}; export the bundle with this version")
-    for key in ("name", "task", "licence", "graphs", "files"):
-        if key not in manifest:
-            raise BundleError(f"{path / MANIFEST}: `{key}` is missing; export the bundle again")
+    _check(path / MANIFEST, manifest)
     if task is not None and manifest["task"] != task:
         raise BundleError(f"bundle {path} is for task `{manifest['task']}`, not `{task}`; choose another --bundle")
     _verify(path, manifest)
@@ -159,19 +171,82 @@ def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
 
 
 def _find(bundle: str | Path) -> Path:
-    given = Path(bundle).expanduser()
-    is_path = isinstance(bundle, Path) or given.is_absolute() or len(given.parts) > 1 or given.is_dir()
-    if is_path:
-        if (given / MANIFEST).is_file():
-            return given
-        what = "has no manifest.json" if given.is_dir() else "does not exist"
-        raise BundleError(f"bundle folder {given} {what}; shipped bundles: {choices(shipped_bundles())}")
+    text = str(bundle)
+    separators = {"/", os.sep, os.altsep or os.sep}
+    if isinstance(bundle, Path) or text in (".", "..") or Path(text).drive or any(s in text for s in separators):
+        given = Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for users that do not exist
+        if why := _why_no_bundle(given):
+            raise BundleError(f"bundle folder {given} {why}; shipped bundles: {choices(shipped_bundles())}")
+        return given
     for folder in (_shipped_folder(), cache_folder()):
-        if (folder / given / MANIFEST).is_file():
-            return folder / given
+        if text and not _why_no_bundle(folder / text):
+            return folder / text
     cached = [manifest.parent.name for manifest in cache_folder().glob(f"*/{MANIFEST}")]
     names = choices({*shipped_bundles(), *cached})
-    raise BundleError(f"no bundle `{bundle}`; known: {names or 'none'} (or give a folder)")
+    if text and not _why_no_bundle(Path(text)):
+        raise BundleError(f"no bundle `{text}`; known: {names or 'none'}; for the folder of that name give ./{text}")
+    raise BundleError(f"no bundle `{text}`; known: {names or 'none'} (or give a folder, e.g. ./{text or 'hands'})")
+
+
+def _why_no_bundle(folder: Path) -> str | None:
+    """What keeps a folder from being a bundle, for a message; None where it holds a manifest."""
+    try:
+        (folder / MANIFEST).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "has no manifest.json" if folder.exists() else "does not exist"
+    except (OSError, ValueError) as error:  # no permission; a name too long; a null in it
+        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    return None
+
+
+_KINDS: Mapping[type, str] = {str: "a text", dict: "an object", list: "a list"}
+
+
+def _check(file: Path, manifest: Mapping[str, Any]) -> None:
+    """Whatever this module reads of a manifest is there and of its kind. BundleError names what is not."""
+
+    def refuse(where: str, problem: str) -> BundleError:
+        return BundleError(f"{file}: `{where}` {problem}; export the bundle again")
+
+    def field(entry: Mapping[str, Any], key: str, kind: type, above: str = "") -> Any:
+        where = f"{above}.{key}" if above else key
+        if key not in entry:
+            raise refuse(where, "is missing")
+        if not isinstance(entry[key], kind):
+            raise refuse(where, f"must be {_KINDS[kind]}")
+        return entry[key]
+
+    for key in ("name", "task", "licence"):
+        field(manifest, key, str)
+    field({"settings": {}, **manifest}, "settings", dict)
+    graphs = field(manifest, "graphs", dict)
+    for graph in graphs:
+        where = f"graphs.{graph}"
+        field(field(graphs, graph, dict, "graphs"), "file", str, where)
+        for side in ("inputs", "outputs"):
+            tensors = field(graphs[graph], side, dict, where)
+            for name in tensors:
+                tensor = field(tensors, name, dict, f"{where}.{side}")
+                at = f"{where}.{side}.{name}"
+                shape = field(tensor, "shape", list, at)
+                if not all(type(size) is int and size >= 0 for size in shape):
+                    raise refuse(f"{at}.shape", f"must hold whole numbers, not {shape}")
+                if not _is_dtype(field(tensor, "dtype", str, at)):
+                    raise refuse(f"{at}.dtype", f"is no type of numbers: {tensor['dtype']!r}")
+                field({"description": "", **tensor}, "description", str, at)
+    arrays = field({"arrays": {}, **manifest}, "arrays", dict)
+    for name in arrays:
+        field(field(arrays, name, dict, "arrays"), "file", str, f"arrays.{name}")
+    files = field(manifest, "files", dict)
+    for name in files:
+        field(field(files, name, dict, "files"), "sha256", str, f"files.{name}")
+
+
+def _is_dtype(name: str) -> bool:
+    try:
+        return np.dtype(name).kind in "biufc"
+    except (TypeError, ValueError, SyntaxError):  # numpy parses the text
+        return False
 
 
 def _verify(path: Path, manifest: Mapping[str, Any]) -> None:
@@ -188,8 +263,9 @@ def _verify(path: Path, manifest: Mapping[str, Any]) -> None:
         try:
             with file.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise BundleError(f"{file}: {error.strerror or error}; install or export the bundle again") from error
+        except (OSError, ValueError) as error:  # ValueError: a null in the name
+            why = getattr(error, "strerror", None) or error
+            raise BundleError(f"{file}: {why}; install or export the bundle again") from error
         if digest != entry["sha256"]:
             raise BundleError(
                 f"{file} is damaged: sha256 {digest[:12]}... is not the manifest's {entry['sha256'][:12]}...; "

@@ -33,7 +33,7 @@ if "OPENCV_LOG_LEVEL" not in os.environ:
     _set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, 5
     _set_log_level(0)
 
-__all__ = ["Camera", "Frame", "Grabber", "LatestFrame", "Source", "list_cameras", "open_source"]
+__all__ = ["Camera", "Frame", "Grabber", "LatestFrame", "Source", "list_cameras", "open_source", "source_files"]
 
 Image = npt.NDArray[np.uint8]
 
@@ -42,6 +42,8 @@ VIDEO_SUFFIXES = (
     *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv", ".gif"),
 )
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
+
+_DEVICE = re.compile(r"(?:/dev/video)?(\d+)")
 
 FALLBACK_FPS = 30.0  # for files that announce no frame rate
 CAMERA_MAX_AGE = 2.0  # seconds; slower than any webcam in the dark
@@ -117,7 +119,7 @@ def open_source(
     Raises SourceError when there is nothing there that can be read.
     """
     text = str(source)
-    device = re.fullmatch(r"(?:/dev/video)?(\d+)", text)
+    device = _DEVICE.fullmatch(text)
     if device:
         camera = _CameraGrabber(int(device[1]), size, fps)
         return LatestFrame(camera, max_age=max_age or CAMERA_MAX_AGE)
@@ -130,9 +132,26 @@ def open_source(
     return _paced(_open_path(Path(text), fps), realtime)
 
 
+def source_files(source: str | int | Path) -> list[Path]:
+    """The files that are there and that `open_source` would read; none for cameras and streams. Opens nothing."""
+    text = str(source)
+    local = text.removeprefix("file:") if text.startswith("file://") else text  # as FFmpeg reads it
+    if _DEVICE.fullmatch(text) or "://" in local:
+        return []
+    path = Path(local)
+    return _images_in(path) if path.is_dir() else [path] if path.exists() else []
+
+
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        return sorted((path for path in folder.iterdir() if is_image(path)), key=_natural)
+    except OSError as error:
+        raise SourceError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from None
+
+
 def _open_path(path: Path, fps: float | None) -> Source:
     if path.is_dir():
-        images = sorted((p for p in path.iterdir() if _is_image(p)), key=_natural)
+        images = _images_in(path)
         if not images:
             raise SourceError(f"{path}: no images in this folder; expected {choices(IMAGE_SUFFIXES)}")
         return _Images(str(path), images, fps or FALLBACK_FPS)
@@ -140,7 +159,7 @@ def _open_path(path: Path, fps: float | None) -> Source:
         raise SourceError(
             f"{path}: no such file; give a camera index, stream URL, video file, image or folder of images"
         )
-    if _is_image(path):
+    if is_image(path):
         return _Images(str(path), [path], fps or FALLBACK_FPS)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         if fps is not None:
@@ -158,7 +177,8 @@ def _paced(source: Source, realtime: bool) -> Source:
     return LatestFrame(_PacedGrabber(source), max_age=math.inf) if realtime else source
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether a folder's file of this name is read as one of its images."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
@@ -227,8 +247,14 @@ def _looks_like(head: npt.NDArray[np.uint8] | bytes) -> str:
 @contextlib.contextmanager
 def _no_stderr() -> Iterator[None]:
     """Sends the process's stderr nowhere; for C libraries that write to it directly."""
-    sys.stderr.flush()
-    saved = os.dup(2)
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:  # None where the process was started without one
+            sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed, so nothing comes of writing to it
+        yield
+        return
     sink = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(sink, 2)

@@ -2,65 +2,163 @@
 
 Exit status: 0; 2 for bad usage or bad input, with one line on stderr; 130 after Ctrl-C, 143 after SIGTERM, with
 everything written so far closed and readable.
+
+What is imported here must be light: until `main` runs, Ctrl-C is Python's own, with its traceback.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
 
-from humanrt import __version__
 from humanrt.errors import HumanrtError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 __all__ = ["main"]
 
 
-class _Terminated(BaseException):
-    """SIGTERM, raised like KeyboardInterrupt so that recordings are closed."""
+class _Signals:
+    """SIGINT and SIGTERM, for as long as a command runs.
+
+    Before the command itself begins (`begun`) they end the process on the spot: nothing is open, and an exception
+    in the midst of numpy's imports would come out as another one. From then on they are raised as
+    KeyboardInterrupt, so that recordings are closed; `caught` tells which it was, whatever a library made of it.
+    """
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.caught: int | None = None
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        for which, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            if signal.getsignal(which) == usual:  # else somebody wants it otherwise: `nohup`, `command &`
+                self._previous[which] = usual
+                signal.signal(which, self._stop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for which, usual in self._previous.items():
+            signal.signal(which, usual)  # type: ignore[arg-type]
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        if not self.begun:
+            with contextlib.suppress(OSError):
+                os.write(2, f"humanrt: {_word(signum)} before anything was begun\n".encode())
+            os._exit(128 + signum)
+        self.caught = signum
+        raise KeyboardInterrupt
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise _Terminated
-
-
-class _Parser(argparse.ArgumentParser):
-    """Usage errors in one line, as all other errors are."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+def _word(signum: int) -> str:
+    return "terminated" if signum == signal.SIGTERM else "interrupted"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    with _Signals() as signals:
+        _mend_streams()
+        name = "humanrt"
+        try:
+            options = _parse(arguments)
+            name = f"humanrt {options.command}"
+            signals.begun = True
+            status: int = options.run(options)
+            sys.stdout.flush()
+        except SystemExit as usage:
+            status = usage.code if isinstance(usage.code, int) else 0
+        except BaseException as error:
+            status = _told(name, error, signals.caught)
+        _forget_unwritten()
+        return status
+
+
+def _parse(arguments: Sequence[str] | None) -> Namespace:
+    import argparse
+
+    from humanrt import __version__
     from humanrt.commands import bench, demo, doctor, run
 
-    parser = _Parser(prog="humanrt", description="A camera in, human meshes and robot-hand motion out, live.")
+    class Parser(argparse.ArgumentParser):
+        """Usage errors in one line, as all other errors are."""
+
+        def error(self, message: str) -> None:  # type: ignore[override]
+            self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+
+    parser = Parser(prog="humanrt", description="A camera in, human meshes and robot-hand motion out, live.")
     parser.add_argument("--version", action="version", version=f"humanrt {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for command in (demo, run, bench, doctor):
         command.add_parser(subparsers)
-    options = parser.parse_args(arguments)
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        status: int = options.run(options)
-        return status
-    except HumanrtError as error:
-        print(f"humanrt {options.command}: {error}", file=sys.stderr)
+    return parser.parse_args(arguments)
+
+
+def _told(name: str, error: BaseException, caught: int | None) -> int:
+    """Says in one line what ended a command, and returns its status; raises again what is a mistake of ours."""
+    if caught is not None or isinstance(error, KeyboardInterrupt):
+        caught = caught or signal.SIGINT
+        _say(f"{name}: {_word(caught)}; what was written is complete")
+        return 128 + caught
+    if isinstance(error, HumanrtError):
+        _say(f"{name}: {error}")
         return error.exit_status
-    except KeyboardInterrupt:
-        print(f"humanrt {options.command}: interrupted; what was written is complete", file=sys.stderr)
-        return 130
-    except _Terminated:
-        print(f"humanrt {options.command}: terminated; what was written is complete", file=sys.stderr)
-        return 143
-    except BrokenPipeError:  # `humanrt ... | head`
-        sys.stderr.close()
+    if isinstance(error, BrokenPipeError):  # `humanrt ... | head`
         return 0
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    if isinstance(error, OSError) and error.filename is not None:  # a name too long, a folder closed to us
+        _say(f"{name}: {error.filename}: {error.strerror}; check this path or give another")
+        return 2
+    if isinstance(error, OSError) and not _flushes(sys.stdout, probe="\n"):
+        _say(f"{name}: standard output cannot be written ({error.strerror}); free some space or send it elsewhere")
+        return 2
+    raise error
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr)
+
+
+def _mend_streams() -> None:
+    """Opens nothing in place of closed standard streams, or the next file opened would be taken for one of them."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lives on
+
+
+def _flushes(stream: TextIO, probe: str = "") -> bool:
+    try:
+        stream.write(probe)  # an unbuffered stream holds nothing back that a flush could fail on
+        stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _forget_unwritten() -> None:
+    """Lets go of output that nobody takes, or Python complains of it when it ends, with a status of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        if not _flushes(stream):
+            with contextlib.suppress(OSError, ValueError):
+                sink = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(sink, stream.fileno())
+                os.close(sink)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BONES", "PALETTE", "compose", "draw_hand", "draw_hud", "draw_label", "draw_text", "panel_size"]
+__all__ = ["BONES", "PALETTE", "compose", "draw_hand", "draw_hud", "draw_label", "draw_text", "fit", "panel_size"]
 
 Image = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -34,6 +34,8 @@ FINGER_OF_KEYPOINT = np.array([-1, *np.repeat(np.arange(5), 4)])
 INK: Colour = (22, 24, 30)
 PAPER: Colour = (238, 240, 244)
 DIM: Colour = (160, 166, 178)
+
+SMALLEST_PANEL = 64  # px of height
 
 
 def unit(image: Image) -> float:
@@ -140,31 +142,37 @@ def draw_text(
 
 
 def panel_size(height: int, panels: int) -> tuple[int, int]:
-    """(width, height) px of each of so many panels beside an image so tall; `compose` takes them as is."""
+    """(width, height) px of each of so many panels beside an image so tall; `compose` takes them as is.
+
+    Beside images too small for panels these keep a size that can be drawn, and the canvas grows.
+    """
     rows = 1 if panels == 1 else 2
-    tall = height // rows
+    tall = max(height // rows, SMALLEST_PANEL)
     return tall * 3 // 4 // 2 * 2, tall
 
 
 def compose(image: Image, panels: Sequence[Image]) -> Image:
     """The image, and the panels to the right of it: one as tall as the image, more in two rows.
 
-    Returns uint8 [H, W', 3] with even width and height, as video wants them; panels of another size than
-    `panel_size` are fitted.
+    Returns uint8 [H', W', 3] with even width and height, as video wants them, taller than the image only where
+    panels need it; panels of another size than `panel_size` are fitted.
     """
     tall = image.shape[0] + image.shape[0] % 2
     wide = image.shape[1] + image.shape[1] % 2
     width, height = panel_size(tall, max(1, len(panels)))
     columns = (len(panels) + 1) // 2
+    if panels:
+        tall = max(tall, (height + height % 2) if len(panels) == 1 else 2 * height)
     canvas = np.zeros((tall, wide + columns * width, 3), np.uint8)
     canvas[: image.shape[0], : image.shape[1]] = image
     for i, panel in enumerate(panels):
         x, y = wide + i // 2 * width, i % 2 * height
-        canvas[y : y + height, x : x + width] = _fit(panel, width, height)
+        canvas[y : y + height, x : x + width] = fit(panel, width, height)
     return canvas
 
 
-def _fit(panel: Image, width: int, height: int) -> Image:
+def fit(panel: Image, width: int, height: int) -> Image:
+    """The picture whole, in its own proportions, in the middle of one of (width, height) px."""
     if panel.shape[:2] == (height, width):
         return panel
     scale = min(width / panel.shape[1], height / panel.shape[0])

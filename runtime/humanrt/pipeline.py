@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.capture import Frame
+from humanrt.errors import HumanrtError
 from humanrt.hands.tracker import Hand, Hands, HandTracker
 from humanrt.retarget import HandDescription, Retargeter
 from humanrt.smooth import HandSmoother
@@ -84,7 +85,12 @@ class HandPipeline:
         self.tracker = tracker
         self.smoother = smoother
         # A solver is made and thrown away here, so that what it cannot solve is refused before the first frame.
-        self._robots = {hand.name: hand for hand in (Retargeter(robot).hand for robot in robots)}
+        self._robots: dict[str, HandDescription] = {}
+        for robot in robots:
+            hand = Retargeter(robot).hand
+            if hand.name in self._robots:
+                raise HumanrtError(f"robot {robot}: there is already a robot named `{hand.name}`; rename one of them")
+            self._robots[hand.name] = hand
         self._solvers: dict[int, dict[str, Retargeter]] = {}
         self._solved: dict[int, float] = {}
 

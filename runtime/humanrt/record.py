@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -99,6 +99,34 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"{path}: no folder {folder}; make it first: `mkdir -p {folder}`")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise OutputError(f"{path}: no permission to write there; choose another folder")
+
+
+def check_apart(outputs: Mapping[str, Path], inputs: Mapping[str, Iterable[Path]]) -> None:
+    """Raises OutputError where an output is also an input or another output, by whatever name or link.
+
+    outputs: the files to be written, by the option that names them. inputs: the files to be read, by what they are.
+    """
+    read = [(what, file) for what, files in inputs.items() for file in files]
+    for option, path in outputs.items():
+        for what, file in read:
+            if _same_file(path, file):
+                raise OutputError(f"{option} {path}: is {what} ({file}), which it would replace; choose another name")
+    named = list(outputs.items())
+    for i, (option, path) in enumerate(named):
+        for earlier, other in named[:i]:
+            if _same_file(path, other):
+                raise OutputError(f"{option} {path}: is the file of {earlier} too; choose another name for one of them")
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    """Whether two paths lead to one file, which need not exist yet."""
+    with contextlib.suppress(OSError, ValueError):
+        if os.path.samefile(a, b):  # noqa: PTH121 - Path's own has the same errors
+            return True
+    try:
+        return os.path.normcase(os.path.realpath(a)) == os.path.normcase(os.path.realpath(b))
+    except (OSError, ValueError):
+        return False
 
 
 def _line(record: Mapping[str, Any]) -> bytes:

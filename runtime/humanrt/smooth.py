@@ -3,15 +3,16 @@
 Two things differ from the usual code, both so that the result does not depend on the frame rate:
 
 - each step is the exact solution of the low pass for a path that is straight between two frames, not its
-  first-order approximation: a frame more or less on that path changes nothing, and the lag behind a steady
-  motion is the same at every rate;
+  first-order approximation: at a given cut-off a frame more or less on that path changes nothing, and the lag
+  behind a steady motion is the same at every rate. (The cut-off follows the speed, frame by frame: what remains is
+  about a pixel on a fast move of 300.)
 - the speed that opens the filter is that of a point (its 3 or 2 coordinates together) in hand sizes a second, so
   neither the image's resolution nor the direction of motion changes the smoothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import dist, exp, pi
 
 import numpy as np
@@ -63,6 +64,7 @@ class OneEuro:
         # Arrays that stay in one place: the compiled step reads and changes them there.
         self._points, self._raw, self._smooth = (points.copy("C") for _ in range(3))
         self._velocity = np.zeros(points.shape)
+        self._size = (points.size // points.shape[-1], points.shape[-1])
         self._at = [native.address(a, np.float64) for a in (self._points, self._raw, self._smooth, self._velocity)]
 
     def __call__(self, keypoints: Floats, t: float, unit: float = 1.0) -> NDArray[np.float64]:
@@ -93,8 +95,7 @@ class OneEuro:
         keep = exp(-2 * pi * options.derivative_cutoff * dt)
         if self._native:
             points, *state = self._at
-            count, dims = self._points.size // self._points.shape[-1], self._points.shape[-1]
-            self._native(points, count, dims, dt, unit, options.min_cutoff, options.beta, keep, *state)
+            self._native(points, *self._size, dt, unit, options.min_cutoff, options.beta, keep, *state)
         else:
             self._step(dt, unit, keep)
         return self._smooth.copy()
@@ -135,7 +136,7 @@ class HandSmoother:
         """The same hands with smoothed keypoints; ``t`` is the frame's own time stamp in s."""
         for identity in hands.lost:
             self._filters.pop(identity, None)
-        return replace(hands, hands=tuple(self._smooth(hand, t) for hand in hands))
+        return Hands(tuple([self._smooth(hand, t) for hand in hands]), hands.ms, hands.lost)
 
     def _smooth(self, hand: Hand, t: float) -> Hand:
         filters = self._filters.get(hand.id)
@@ -143,7 +144,7 @@ class HandSmoother:
             filters = self._filters[hand.id] = _Filters(OneEuro(self._options), OneEuro(self._options))
         pixels = filters.pixels(hand.keypoints_2d, t, self._span(hand.keypoints_2d))
         metres = filters.metres(hand.keypoints_3d, t, self._span(hand.keypoints_3d))
-        return replace(hand, keypoints_2d=pixels.astype(np.float32), keypoints_3d=metres.astype(np.float32))
+        return Hand(hand.id, hand.side, hand.score, pixels.astype(np.float32), metres.astype(np.float32))
 
     def _span(self, keypoints: Floats) -> float:
         start, end = self._SPAN

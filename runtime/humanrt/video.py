@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from humanrt.capture import FALLBACK_FPS
+from humanrt.draw import fit
 from humanrt.errors import OutputError
 from humanrt.record import check_writable
 
@@ -80,6 +81,9 @@ class VideoSink(_Closing):
     one that comes before its turn is left out. Gaps over 10 s are shortened to that. Without time stamps
     every picture is written once. The file is replaced when the first picture comes, not before.
 
+    The first picture gives the video its size. Pictures of another size (a folder may hold some) are fitted into
+    it: whole, in their own proportions, centred, with dark bars where they leave room.
+
     A process that dies leaves a playable file that lacks at most its last 256 KiB, about a second of camera
     pictures: OpenCV can be told the container by the name of the file only, and its ISM variant of MP4 is the
     one written in fragments, so the writer gets a link of such a name. Where no link can be made (Windows)
@@ -99,18 +103,16 @@ class VideoSink(_Closing):
         check_writable(self.path)
 
     def write(self, image: Image, t: float | None = None) -> None:
-        """Adds a picture, of the size of the first: RGB uint8 [H, W, 3]; t: seconds on any one clock."""
+        """Adds a picture: RGB uint8 [H, W, 3]; t: seconds on any one clock."""
         if self._closed:
             raise ValueError("video is closed")
         height, width = image.shape[:2]
         if self._writer is None:
             self._writer = self._open(width, height)
-        elif (width, height) != self._size:
-            raise ValueError(f"picture is {width}x{height}, the video {self._size[0]}x{self._size[1]}")
         turn = self.frames if t is None else self._turn(t)
         if turn < self.frames:
             return
-        bgr = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
+        bgr = np.asarray(cv2.cvtColor(fit(image, *self._size), cv2.COLOR_RGB2BGR), np.uint8)
         while self.frames < turn and self._last is not None:
             self._put(self._writer, self._last)
         self._put(self._writer, bgr)

@@ -82,6 +82,12 @@ __attribute__((target("avx2,fma"))) static __m256i weights(__m256 left, __m256 r
                            _mm256_slli_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(right, row)), 16));
 }
 
+/* 8 bytes each from two addresses, one in either half. */
+__attribute__((target("avx2,fma"))) static __m256i pair_of_pairs(const uint8_t *p, const uint8_t *q) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(const void *)p)),
+                                   _mm_loadl_epi64((const __m128i *)(const void *)q), 1);
+}
+
 /* As row_scalar for a whole row of an image that fits_avx2. Neighbours in a row are fetched together as 8 bytes, up to
  * two too many: the pair that ends the image's memory is left to the scalar code; after any other, they are inside. */
 __attribute__((target("avx2,fma"))) static void row_avx2(const Image *image, double x, double y, double dx, double dy,
@@ -100,11 +106,14 @@ __attribute__((target("avx2,fma"))) static void row_avx2(const Image *image, dou
     const __m256i x_last = _mm256_add_epi32(width, minus_two);
     const __m256i y_last = image->row > 0 ? _mm256_add_epi32(height, minus_two) : _mm256_setzero_si256();
     const __m256 fixed = _mm256_set1_ps(WEIGHT);
-    const __m128 unit = _mm_set1_ps(1 / (255 * WEIGHT));
+    const __m256 unit = _mm256_set1_ps(1 / (255 * WEIGHT));
     /* r0 g0 b0 (x) r1 g1 b1 (x) -> r0 r1 g0 g1 b0 b1 0 0 in 16 bits each. */
     const char c = (char)image->column, z = -1;
-    const __m128i pairs = _mm_setr_epi8(0, z, c, z, 1, z, (char)(c + 1), z, 2, z, (char)(c + 2), z, z, z, z, z);
+    const __m256i pairs = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, z, c, z, 1, z, (char)(c + 1), z, 2, z, (char)(c + 2), z, z, z, z, z));
 
+    const uint8_t *const pixels = image->pixels;
+    const ptrdiff_t below = image->row;
     int32_t u = 0;
     for (; u + LANES <= size; u += LANES) {
         const __m256 at = _mm256_add_ps(_mm256_set1_ps((float)u), lane);
@@ -132,35 +141,32 @@ __attribute__((target("avx2,fma"))) static void row_avx2(const Image *image, dou
         }
         const __m256 fx = _mm256_sub_ps(xs, x_floor), fy = _mm256_mul_ps(_mm256_sub_ps(ys, y_floor), fixed);
         const __m256 gx = _mm256_sub_ps(one, fx), gy = _mm256_sub_ps(fixed, fy);
-        int32_t offset[LANES], upper[LANES], lower[LANES];
-        _mm256_storeu_si256((__m256i *)(void *)upper, weights(gx, fx, gy));
-        _mm256_storeu_si256((__m256i *)(void *)lower, weights(gx, fx, fy));
+        const __m256i upper = weights(gx, fx, gy), lower = weights(gx, fx, fy);
+        int32_t offset[LANES];
         _mm256_storeu_si256((__m256i *)(void *)offset,
                             _mm256_add_epi32(_mm256_mullo_epi32(x0, column), _mm256_mullo_epi32(y0, row)));
         for (int i = 0; i < LANES; i += FETCH) {
             /* An address to ask for, perhaps outside the image: asking reads nothing. */
-            const uintptr_t due = (uintptr_t)image->pixels + (uintptr_t)(ptrdiff_t)offset[i] + (uintptr_t)ahead;
+            const uintptr_t due = (uintptr_t)pixels + (uintptr_t)(ptrdiff_t)offset[i] + (uintptr_t)ahead;
             _mm_prefetch((const char *)due, _MM_HINT_T0);
-            _mm_prefetch((const char *)(due + (uintptr_t)image->row), _MM_HINT_T0);
+            _mm_prefetch((const char *)(due + (uintptr_t)below), _MM_HINT_T0);
         }
-        for (int half = 0; half < LANES; half += 4) {
-            __m128i rgb[4]; /* r g b 0 of four output pixels, in fixed point */
-            for (int i = 0; i < 4; i++) {
-                const uint8_t *const p = image->pixels + offset[half + i];
-                const __m128i a = _mm_shuffle_epi8(_mm_loadl_epi64((const __m128i *)(const void *)p), pairs);
-                const __m128i b =
-                    _mm_shuffle_epi8(_mm_loadl_epi64((const __m128i *)(const void *)(p + image->row)), pairs);
-                rgb[i] = _mm_add_epi32(_mm_madd_epi16(a, _mm_set1_epi32(upper[half + i])),
-                                       _mm_madd_epi16(b, _mm_set1_epi32(lower[half + i])));
-            }
-            const __m128i rg01 = _mm_unpacklo_epi32(rgb[0], rgb[1]), b01 = _mm_unpackhi_epi32(rgb[0], rgb[1]);
-            const __m128i rg23 = _mm_unpacklo_epi32(rgb[2], rgb[3]), b23 = _mm_unpackhi_epi32(rgb[2], rgb[3]);
-            const __m128i r = _mm_unpacklo_epi64(rg01, rg23), g = _mm_unpackhi_epi64(rg01, rg23);
-            const __m128i s = _mm_unpacklo_epi64(b01, b23);
-            _mm_storeu_ps(red + u + half, _mm_mul_ps(_mm_cvtepi32_ps(r), unit));
-            _mm_storeu_ps(green + u + half, _mm_mul_ps(_mm_cvtepi32_ps(g), unit));
-            _mm_storeu_ps(blue + u + half, _mm_mul_ps(_mm_cvtepi32_ps(s), unit));
+        __m256i rgb[4]; /* r g b 0 of output pixels i and i + 4, in fixed point */
+        for (int i = 0; i < 4; i++) {
+            const uint8_t *const p = pixels + offset[i], *const q = pixels + offset[i + 4];
+            const __m256i which = _mm256_add_epi32(_mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4), _mm256_set1_epi32(i));
+            const __m256i a = _mm256_shuffle_epi8(pair_of_pairs(p, q), pairs);
+            const __m256i b = _mm256_shuffle_epi8(pair_of_pairs(p + below, q + below), pairs);
+            rgb[i] = _mm256_add_epi32(_mm256_madd_epi16(a, _mm256_permutevar8x32_epi32(upper, which)),
+                                      _mm256_madd_epi16(b, _mm256_permutevar8x32_epi32(lower, which)));
         }
+        const __m256i rg01 = _mm256_unpacklo_epi32(rgb[0], rgb[1]), b01 = _mm256_unpackhi_epi32(rgb[0], rgb[1]);
+        const __m256i rg23 = _mm256_unpacklo_epi32(rgb[2], rgb[3]), b23 = _mm256_unpackhi_epi32(rgb[2], rgb[3]);
+        const __m256i r = _mm256_unpacklo_epi64(rg01, rg23), g = _mm256_unpackhi_epi64(rg01, rg23);
+        const __m256i s = _mm256_unpacklo_epi64(b01, b23);
+        _mm256_storeu_ps(red + u, _mm256_mul_ps(_mm256_cvtepi32_ps(r), unit));
+        _mm256_storeu_ps(green + u, _mm256_mul_ps(_mm256_cvtepi32_ps(g), unit));
+        _mm256_storeu_ps(blue + u, _mm256_mul_ps(_mm256_cvtepi32_ps(s), unit));
     }
     row_scalar(image, x, y, dx, dy, u, size, red, green, blue);
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from functools import cache
 
 import onnxruntime
 
@@ -17,6 +18,12 @@ from humanrt.errors import BackendError
 __all__ = ["OnnxRuntimeCuda", "device_count", "why_not"]
 
 PROVIDER = "CUDAExecutionProvider"
+NO_CPU = "session.disable_cpu_ep_fallback"
+# y = relu(x), one float: an ONNX file of one operator.
+_ONE_OPERATOR = (
+    b'\x08\x07:3\n\x0c\n\x01x\x12\x01y"\x04Relu\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
+    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
+)
 INSTALL = (
     "pip install 'humanrt[cuda]' && pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu "
     "(the two packages overwrite each other: exactly one may be installed)"
@@ -45,7 +52,30 @@ def why_not(device: int = 0) -> str | None:
         return f"GPU {device} does not exist; this machine has {count}"
     if PROVIDER not in onnxruntime.get_available_providers():
         return f"the installed ONNX Runtime has no CUDA provider: {INSTALL}"
-    return None
+    return _trial(device)
+
+
+@cache
+def _trial(device: int) -> str | None:
+    """Why a graph of one operator does not run on the GPU; None when it does. The provider's list only says what was
+    compiled: whether CUDA's and cuDNN's libraries load is seen when a session opens."""
+    _preload()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.add_session_config_entry(NO_CPU, "1")
+    try:
+        session = onnxruntime.InferenceSession(_ONE_OPERATOR, options, providers=[(PROVIDER, {"device_id": device})])
+        given = session.get_providers()[0]
+        failure = "" if given == PROVIDER else f"it chose {given}"
+    except Exception as error:  # the library raises a dozen types of its own
+        failure = str(error).strip().splitlines()[0]
+    return f"ONNX Runtime's CUDA provider does not start ({failure}): {INSTALL}" if failure else None
+
+
+def _preload() -> None:
+    """Wheels bring CUDA and cuDNN as packages of their own; they are found only when loaded first."""
+    if os.environ.get("HUMANRT_SYSTEM_CUDA") != "1" and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()
 
 
 class OnnxRuntimeCuda(Backend):
@@ -57,13 +87,10 @@ class OnnxRuntimeCuda(Backend):
         self.options = options or BackendOptions()
         if reason := why_not(self.options.device):
             raise BackendError(f"backend `cuda` cannot run here: {reason}")
-        # Wheels bring CUDA and cuDNN as packages of their own; they are found only when loaded first.
-        if os.environ.get("HUMANRT_SYSTEM_CUDA") != "1":
-            onnxruntime.preload_dlls()
 
     def open(self, spec: GraphSpec) -> OrtGraph:
         options = onnxruntime.SessionOptions()
         # A node that would land on the CPU is an error, not a slow surprise.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        options.add_session_config_entry(NO_CPU, "1")
         provider = (PROVIDER, {"device_id": self.options.device, "cudnn_conv_algo_search": "HEURISTIC"})
         return OrtGraph(spec, open_session(spec, options, [provider]), "cuda", self.options.device)

@@ -38,6 +38,8 @@ _RIVALS = (
     ),
 )
 
+_AGAIN = "install humanrt again: `pip install --force-reinstall --no-deps .` in its checkout, or its wheel"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -74,7 +76,7 @@ def examine(find_installed: Callable[[tuple[str, ...]], dict[str, str]] = instal
     yield _compiled()
     yield _retargeting()
     yield _video()
-    yield _cameras()
+    yield from _cameras()
     yield _window()
 
 
@@ -98,12 +100,12 @@ def _bundles() -> Iterator[Finding]:
 
     names = shipped_bundles()
     if not names:
-        yield Finding("bundles", "broken", "none came with this installation", "pip install --force-reinstall humanrt")
+        yield Finding("bundles", "broken", "none came with this installation", _AGAIN)
     for name in names:
         try:
             bundle = load_bundle(name)
         except HumanrtError as error:
-            yield Finding(f"bundle {name}", "broken", str(error), "pip install --force-reinstall humanrt")
+            yield Finding(f"bundle {name}", "broken", str(error), _AGAIN)
         else:
             yield Finding(f"bundle {name}", "yes", f"{bundle.task}, {bundle.licence}, sha256 verified, {bundle.path}")
 
@@ -115,11 +117,13 @@ def _backends() -> Iterator[Finding]:
         yield Finding("backend cpu", "broken", f"onnxruntime does not load ({error})", "pip install onnxruntime")
         return
     yield Finding("backend cpu", "yes", f"ONNX Runtime {onnxruntime.__version__}")
-    from humanrt.backends.onnxruntime_cuda import why_not
+    from humanrt.backends.onnxruntime_cuda import INSTALL, why_not
 
-    reason = why_not()
-    why, _, mend = (reason or "").partition(": ")
-    yield Finding("backend cuda", "no" if reason else "yes", why or "ONNX Runtime with CUDA, GPU 0", mend)
+    if reason := why_not():
+        why = reason.removesuffix(f": {INSTALL}")
+        yield Finding("backend cuda", "no", why, INSTALL if why != reason else "")
+    else:
+        yield Finding("backend cuda", "yes", "ONNX Runtime with CUDA, GPU 0")
     yield Finding("backend tensorrt", "no", "not in this version of humanrt", "use --backend cuda or cpu")
 
 
@@ -131,8 +135,8 @@ def _compiled() -> Finding:
             "compiled library",
             "no",
             f"{problem}; OpenCV crops and numpy smooths and retargets: same answers, hands about 1 ms a frame slower, "
-            "retargeting about 200 times",
-            "pip install --force-reinstall --no-binary humanrt humanrt",
+            "retargeting about 100 times",
+            _AGAIN,
         )
     return Finding("compiled library", "yes", f"crops, smoothing and retargeting: {native.LIBRARY.name}")
 
@@ -158,13 +162,19 @@ def _video() -> Finding:
     )
 
 
-def _cameras() -> Finding:
+def _cameras() -> Iterator[Finding]:
     from humanrt.capture import list_cameras
 
     cameras = list_cameras()
-    if cameras:
-        return Finding("cameras", "yes", ", ".join(str(camera) for camera in cameras))
-    return Finding("cameras", "no", "none found", "plug one in, or give a video: humanrt run VIDEO --task hands")
+    if not cameras:
+        mend = "plug one in, or give a video: humanrt run VIDEO --task hands"
+        yield Finding("cameras", "no", "none found", mend)
+    for camera in cameras:
+        what = f"camera {camera.index}"
+        if camera.problem is None:
+            yield Finding(what, "yes", f"{camera.name} ({camera.path})")
+        else:
+            yield Finding(what, "no", f"{camera.name} ({camera.path})", camera.problem)
 
 
 def _window() -> Finding:

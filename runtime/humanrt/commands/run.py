@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt import __version__
+from humanrt import __version__, native
 from humanrt.backends import BACKENDS
 from humanrt.camera import read_intrinsics
-from humanrt.capture import Frame, Source, open_source
-from humanrt.errors import HumanrtError
+from humanrt.capture import Frame, Source, is_image, open_source, source_files
+from humanrt.errors import HumanrtError, OutputError
 from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.people.mesh_io import FORMATS, MeshWriter
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.view import PANELS, PeoplePainter, open_mesh_view
 from humanrt.pipeline import HandPipeline
-from humanrt.record import Recorder
+from humanrt.record import Recorder, check_apart
 from humanrt.smooth import HandSmoother
 from humanrt.video import Sink, open_sink
 from humanrt.view import Painter
@@ -102,7 +103,7 @@ class Result(Protocol):
 
     @property
     def ms(self) -> dict[str, float]:
-        """Milliseconds per stage, and `total`."""
+        """Milliseconds per stage, and `total`; the loop puts `capture` before them."""
 
     def record(self) -> dict[str, Any]:
         """The frame as one line of a recording."""
@@ -118,6 +119,7 @@ class Job:
         header: first line of a recording of this source.
         painter: opens what makes a picture of a result; called only where pictures are wanted.
         deliver: further places for a result to go to.
+        slow: a line to say once, where the work is slower here than it should be.
     """
 
     what: str
@@ -125,6 +127,7 @@ class Job:
     header: Callable[[Source], dict[str, Any]]
     painter: Callable[[ExitStack], Callable[..., NDArray[np.uint8]]]
     deliver: tuple[Callable[[Any], object], ...] = ()
+    slow: str = ""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -138,15 +141,39 @@ def run(arguments: argparse.Namespace) -> int:
                 raise HumanrtError(f"{option} is for --task {task}, not {arguments.task}; leave it out")
     if not arguments.headless and not has_display():
         raise HumanrtError("there is no display for a window; add --headless (and --video FILE.mp4 to see the result)")
+    _check_outputs(arguments)
     with ExitStack() as stack:
         job = _JOBS[arguments.task](arguments)
         source = stack.enter_context(
             open_source(arguments.source, size=arguments.size, fps=arguments.fps, realtime=arguments.realtime)
         )
         sinks = Sinks(stack, job, source, arguments)
+        if job.slow:
+            _say(job.slow)
         summary = loop(source, job, sinks, arguments.max_frames)
-    print(summary, file=sys.stderr)
+    _say(summary)
     return 0
+
+
+def _say(line: str) -> None:
+    """A line on stderr; a run that does its work does not fail because nobody can read along."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr)
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Raises OutputError where what is written would replace what is read, or each other. Opens nothing."""
+    outputs = {option: path for option, path in (("--record", arguments.record), ("--video", arguments.video)) if path}
+    files = {"a --robot file": arguments.robot, "the --intrinsics file": [arguments.intrinsics or ""]}
+    given = {what: [Path(name) for name in names if Path(name).is_file()] for what, names in files.items()}
+    check_apart(outputs, {"the source": source_files(arguments.source), **given})
+    folder = Path(arguments.source)
+    for option, path in outputs.items():
+        if is_image(path) and folder.is_dir() and path.resolve().parent == folder.resolve():
+            raise OutputError(
+                f"{option} {path}: lies in the source folder, whose next run would take it for an image of the source; "
+                "choose another folder"
+            )
 
 
 def _hands(arguments: argparse.Namespace) -> Job:
@@ -154,7 +181,19 @@ def _hands(arguments: argparse.Namespace) -> Job:
     tracker = HandTracker(arguments.bundle or "hands", arguments.backend, options, threads=arguments.threads)
     smoother = HandSmoother() if arguments.smooth == "oneeuro" else None
     pipeline = HandPipeline(tracker, arguments.robot, smoother)
-    return Job("a hand", pipeline, lambda source: header(pipeline, source), lambda stack: Painter(pipeline.robots))
+    slow = ""
+    if problem := native.problem():
+        slow = (
+            "humanrt run: without the compiled library numpy and OpenCV cut out, smooth and retarget, which is slower, "
+            f"retargeting most of all (`humanrt doctor` says more): {problem}"
+        )
+    return Job(
+        "a hand",
+        pipeline,
+        lambda source: header(pipeline, source),
+        lambda stack: Painter(pipeline.robots),
+        slow=slow,
+    )
 
 
 def _people(arguments: argparse.Namespace) -> Job:
@@ -182,7 +221,7 @@ def _people(arguments: argparse.Namespace) -> Job:
     def painter(stack: ExitStack) -> PeoplePainter:
         view = None
         if not arguments.parameters_only:
-            view = open_mesh_view(lambda line: print(f"humanrt run: {line}", file=sys.stderr))
+            view = open_mesh_view(lambda line: _say(f"humanrt run: {line}"))
         if view:
             stack.enter_context(view)
         return PeoplePainter(model.faces, model.joint_names, view, arguments.panels)
@@ -210,6 +249,7 @@ def header(pipeline: HandPipeline, source: Source) -> dict[str, Any]:
             "version": pipeline.tracker.bundle.manifest.get("version"),
         },
         "backend": pipeline.tracker.backend.name,
+        "kernel": "numpy" if native.problem() else "native",
         "model": pipeline.tracker.options.model,
         "smooth": "oneeuro" if pipeline.smoother else "none",
         "mirrored": pipeline.tracker.options.mirrored,
@@ -270,8 +310,9 @@ def loop(source: Source, job: Job, sinks: Sinks, max_frames: int | None) -> str:
     busy = 0.0
     identities: set[int] = set()
     start = perf_counter()
-    for frame in source:
-        result: Result = job.process(frame)
+    for frame, capture in _timed(source):
+        made = job.process(frame)
+        result: Result = replace(made, ms={"capture": capture, **made.ms})  # not part of `total`
         frames += 1
         present += len(result.ids) > 0
         busy += result.ms["total"]
@@ -284,6 +325,18 @@ def loop(source: Source, job: Job, sinks: Sinks, max_frames: int | None) -> str:
         f"{source.dropped} dropped; {busy / max(frames, 1):.2f} ms a frame without reading and drawing, "
         f"{frames / max(wall, 1e-9):.3g} fps in all"
     )
+
+
+def _timed(source: Source) -> Iterator[tuple[Frame, float]]:
+    """Each frame and the milliseconds that getting it took: to decode it, or, of a live source, its age by now."""
+    frames = iter(source)
+    while True:
+        asked = perf_counter()
+        frame = next(frames, None)
+        if frame is None:
+            return
+        seconds = monotonic() - frame.t if source.live else perf_counter() - asked
+        yield frame, seconds * 1e3
 
 
 def _positive(text: str) -> int:

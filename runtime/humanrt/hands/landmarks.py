@@ -57,6 +57,7 @@ class LandmarkNetwork:
         self._points, self._metric, self._presence, self._right = (
             _HostCopy(outputs[name]) for name in ("keypoints_2d", "keypoints_3d", "presence", "handedness")
         )
+        self._fetched = [o for o in (self._points, self._metric, self._presence, self._right) if o.on_device]
         self._crop = make_crop(self._image.array)
         rule = FollowRule.from_settings(bundle.setting("landmarks", "region"))
         size = self._image.array.shape[-1]
@@ -67,7 +68,7 @@ class LandmarkNetwork:
         self._crop(rgb, region)
         self._image.send()
         self._binding.run()
-        for output in (self._points, self._metric, self._presence, self._right):
+        for output in self._fetched:
             output.fetch()
         placed = self._place(region)
         return HandLandmarks(
@@ -86,6 +87,10 @@ class _HostCopy:
     def __init__(self, buffer: Buffer) -> None:
         self._device = None if buffer.host is not None else buffer
         self.array: Floats = np.zeros(buffer.spec.shape, np.float32) if buffer.host is None else buffer.host
+
+    @property
+    def on_device(self) -> bool:
+        return self._device is not None
 
     def send(self) -> None:
         if self._device:

@@ -27,6 +27,8 @@ __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
 
 Side = Literal["left", "right"]
 
+_MIRROR = np.array((-1, 1, 1), np.float32)
+_FALSE_PALMS = 2  # palms more than there is room for that are looked at: a false one must not hide a hand
 _UNNAMED = 2.0  # hand sizes: what it costs, in `_Track.cost`, to leave a hand without the identity it might have
 
 
@@ -38,18 +40,20 @@ class TrackerOptions:
         max_hands: at most so many hands are tracked.
         model: ``"full"`` or ``"lite"`` landmark network.
         min_detection: palm score below which nothing is looked at; None takes the bundle's.
-        min_presence: a hand whose presence falls below is gone from the result in that very frame.
+        min_presence: a hand whose presence falls below is gone from the result in that very frame; None takes the
+            bundle's.
         remember: a hand that comes back within this time, near where it would be, keeps its identity. While a
             hand has been missing for less than this, the detector runs on every frame.
         search_interval: with at least one hand tracked and none just lost, the detector looks for further hands
             this often.
-        mirrored: the images are mirrored (a selfie view): left and right are exchanged.
+        mirrored: the images are mirrored (a selfie view): sides are exchanged and metric keypoints mirrored back, so
+            that both are the person's; keypoints in pixels stay where they are seen.
     """
 
     max_hands: int = 2
     model: str = "full"
     min_detection: float | None = None
-    min_presence: float = 0.5
+    min_presence: float | None = None
     remember: float = 0.7
     search_interval: float = 0.5
     mirrored: bool = False
@@ -175,6 +179,8 @@ class HandTracker:
         )
         self._palms = PalmDetector(self.bundle, self.backend)
         self._landmarks = LandmarkNetwork(self.bundle, self.backend, self.options.model)
+        presence = self.options.min_presence
+        self._presence = float(self.bundle.setting("landmarks", "presence_threshold")) if presence is None else presence
         self._next_id = 1
         self.reset()
 
@@ -204,6 +210,7 @@ class HandTracker:
             self.reset()
         self._t = t
         watch = Stopwatch()
+        self._tracks = [track for track in self._tracks if t - track.seen < self.options.remember]
 
         seen = [self._look(rgb, track.region) for track in self._tracks if track.active]
         self._update(_distinct([marks for marks in seen if marks]), t)
@@ -217,7 +224,10 @@ class HandTracker:
             held = [track.region for track in self._tracks if track.active]
             fresh = [palm.region for palm in palms if not any(_holds(region, palm.region) for region in held)]
             room = self.options.max_hands - len(held)
-            found = [marks for region in fresh[:room] if (marks := self._look(rgb, region))]
+            found: list[HandLandmarks] = []
+            for region in fresh[: room + _FALSE_PALMS]:
+                if len(found) < room and (marks := self._look(rgb, region)):
+                    found.append(marks)
             known = [track.marks for track in self._tracks if track.active]
             self._update(_distinct([*known, *found])[len(known) :], t, new=True)
             watch.lap("landmarks")
@@ -230,7 +240,7 @@ class HandTracker:
     def _look(self, rgb: NDArray[np.uint8], region: Region) -> HandLandmarks | None:
         """Landmarks in a region; None where no hand is."""
         marks = self._landmarks(rgb, region)
-        if not marks.presence >= self.options.min_presence:
+        if not marks.presence >= self._presence:
             return None
         height, width = rgb.shape[:2]
         inside = 0 <= marks.region.x < width and 0 <= marks.region.y < height
@@ -260,8 +270,10 @@ class HandTracker:
 
     def _hand(self, track: _Track) -> Hand:
         marks = track.marks
-        right = (track.right > 0.5) != self.options.mirrored
-        return Hand(track.id, "right" if right else "left", marks.presence, marks.keypoints_2d, marks.keypoints_3d)
+        right, metric = track.right > 0.5, marks.keypoints_3d
+        if self.options.mirrored:
+            right, metric = not right, metric * _MIRROR
+        return Hand(track.id, "right" if right else "left", marks.presence, marks.keypoints_2d, metric)
 
 
 def _holds(region: Region, other: Region) -> bool:

@@ -14,8 +14,9 @@ makes one from a URDF). Metres and radians; frames are named by the joint that m
      "fingers": {"thumb": [knuckle, middle, distal, tip], "index": [...], ...},
      "vector":  ["tip"] or ["tip", "middle"]}
 
-``rotation`` turns the human wrist frame (x out of the palm, z towards the fingers, y = z x x) into the robot's base
-frame. A finger's four points stand for the human's four keypoints of that finger, base to tip.
+Numbers are finite, axes of length 1, every ``rotation`` nine numbers row by row, ``scale`` and ``radius`` positive.
+The hand's ``rotation`` turns the human wrist frame (x out of the palm, z towards the fingers, y = z x x) into the
+robot's base frame. A finger's four points stand for the human's four keypoints of that finger, base to tip.
 """
 
 from __future__ import annotations
@@ -25,18 +26,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import HumanrtError, choices
+from .check import mapping, number, number_map, numbers, one_of, rotation, text
 
-__all__ = ["FINGERS", "Chain", "HandDescription", "Joint", "Point", "load_hand", "robots"]
+__all__ = ["FINGERS", "PARTS", "Chain", "HandDescription", "Joint", "Point", "load_hand", "robots"]
 
 Array = NDArray[np.float64]
 
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+PARTS = ("knuckle", "middle", "distal", "tip")
+"""A finger's four points."""
+JOINT_TYPES = ("revolute", "prismatic")
 ROBOTS = Path(__file__).parent / "robots"
 FORMAT = 1
 
@@ -99,7 +105,11 @@ class HandDescription:
     source: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        text(self.name, "hand: name")
         names = self.joint_names
+        if len(set(names)) != len(names):
+            twice = {name for name in names if names.count(name) > 1}
+            raise HumanrtError(f"hand {self.name}: several joints are named {choices(twice)}; give each its own name")
         known = {*names, None}
         named = [
             *((f"finger {finger}", point.joint) for finger, points in self.fingers.items() for point in points),
@@ -122,9 +132,33 @@ class HandDescription:
                 f"hand {self.name}: fingers {choices(unknown if self.fingers else ['none'])} not understood; "
                 f"name at least one of {choices(FINGERS)}"
             )
+        self._check_numbers()
+        vector_parts(self.vector, f"hand {self.name}: vector")
+        self.chain()
+
+    def _check_numbers(self) -> None:
+        here = f"hand {self.name}:"
         for joint in self.joints:
-            if not joint.lower <= joint.upper:
-                raise HumanrtError(f"hand {self.name}: joint {joint.name} has limits {joint.lower}..{joint.upper}")
+            where = f"{here} joint {text(joint.name, f'{here} joint name')}"
+            numbers(joint.xyz, 3, f"{where}: xyz")
+            rotation(joint.rotation, f"{where}: rotation")
+            length = float(np.linalg.norm(numbers(joint.axis, 3, f"{where}: axis")))
+            if abs(length - 1.0) > 1e-4:
+                raise HumanrtError(f"{where}: axis has length {length:g}; it must be 1")
+            numbers((joint.lower, joint.upper), 2, f"{where}: a limit")
+            if joint.lower > joint.upper:
+                raise HumanrtError(f"{where} has limits {joint.lower}..{joint.upper}; give the lower first")
+            if joint.mimic:
+                numbers(joint.mimic[1:], 2, f"{where}: mimic multiplier or offset")
+        for finger, points in self.fingers.items():
+            for point in points:
+                numbers(point.xyz, 3, f"{here} finger {finger}: xyz")
+        numbers(self.wrist.xyz, 3, f"{here} wrist: xyz")
+        rotation(np.ravel(self.rotation), f"{here} rotation")
+        number(self.scale, f"{here} scale", "be positive")
+        number(self.radius, f"{here} radius", "be positive")
+        number_map(self.locked, f"{here} locked")
+        number_map(self.rest, f"{here} rest")
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -258,46 +292,61 @@ class HandDescription:
         """Reads what :meth:`to_json` wrote; an error names the missing or wrong field."""
         try:
             if data["format"] != FORMAT:
-                raise HumanrtError(f"{where}: format {data['format']}; this version reads format {FORMAT}")
-            joints = tuple(
-                Joint(
-                    name=str(j["name"]),
-                    parent=j["parent"],
-                    xyz=_vector(j["xyz"]),
-                    rotation=tuple(float(v) for v in np.asarray(j["rotation"], dtype=np.float64).reshape(9)),
-                    axis=_vector(j["axis"]),
-                    lower=float(j["lower"]),
-                    upper=float(j["upper"]),
-                    prismatic=j["type"] == "prismatic",
-                    mimic=(
-                        (str(m["joint"]), float(m["multiplier"]), float(m["offset"])) if (m := j.get("mimic")) else None
-                    ),
-                )
-                for j in data["joints"]
-            )
+                raise HumanrtError(f"{where}: format {short(data['format'])}; this version reads format {FORMAT}")
+            joints = tuple(_joint(entry, where) for entry in data["joints"])
             fingers = {}
             for name, points in data["fingers"].items():
-                knuckle, middle, distal, tip = (Point(p["joint"], _vector(p["xyz"])) for p in points)
+                knuckle, middle, distal, tip = (_point(point, f"{where}: finger {name}") for point in points)
                 fingers[str(name)] = (knuckle, middle, distal, tip)
             return cls(
-                name=str(data["name"]),
+                name=text(data["name"], f"{where}: name"),
                 side=str(data["side"]),
                 joints=joints,
                 fingers=fingers,
-                wrist=Point(data["wrist"]["joint"], _vector(data["wrist"]["xyz"])),
-                rotation=np.asarray(data["rotation"], dtype=np.float64).reshape(3, 3),
-                scale=float(data["scale"]),
-                radius=float(data["radius"]),
-                locked={str(k): float(v) for k, v in data.get("locked", {}).items()},
-                rest={str(k): float(v) for k, v in data.get("rest", {}).items()},
-                vector=tuple(data.get("vector", ("tip",))),
+                wrist=_point(data["wrist"], f"{where}: wrist"),
+                rotation=rotation(data["rotation"], f"{where}: rotation"),
+                scale=number(data["scale"], f"{where}: scale", "be positive"),
+                radius=number(data["radius"], f"{where}: radius", "be positive"),
+                locked=number_map(data.get("locked", {}), f"{where}: locked"),
+                rest=number_map(data.get("rest", {}), f"{where}: rest"),
+                vector=vector_parts(data.get("vector", ("tip",)), f"{where}: vector"),
                 licence=str(data.get("licence", "")),
-                source=dict(data.get("source", {})),
+                source=dict(mapping(data.get("source", {}), f"{where}: source", '{"origin": "..."}')),
             )
         except KeyError as error:
             raise HumanrtError(f"{where}: field {error} is missing") from None
         except (TypeError, ValueError, AttributeError) as error:
             raise HumanrtError(f"{where}: not a hand description ({error})") from None
+
+
+def _joint(entry: Any, where: str) -> Joint:
+    where = f"{where}: joint {text(entry['name'], f'{where}: joint name')}"
+    mimic = entry.get("mimic")
+    if mimic is not None:
+        factors = (number(mimic[key], f"{where}: mimic {key}") for key in ("multiplier", "offset"))
+        mimic = (text(mimic["joint"], f"{where}: mimic joint"), *factors)
+    return Joint(
+        name=entry["name"],
+        parent=entry["parent"],
+        xyz=_vector(entry["xyz"], f"{where}: xyz"),
+        rotation=numbers(entry["rotation"], 9, f"{where}: rotation"),
+        axis=_vector(entry["axis"], f"{where}: axis"),
+        lower=number(entry["lower"], f"{where}: lower"),
+        upper=number(entry["upper"], f"{where}: upper"),
+        prismatic=one_of(entry["type"], JOINT_TYPES, f"{where}: type") == "prismatic",
+        mimic=mimic,
+    )
+
+
+def _point(entry: Any, where: str) -> Point:
+    return Point(entry["joint"], _vector(entry["xyz"], f"{where}: xyz"))
+
+
+def vector_parts(values: Any, where: str) -> tuple[str, ...]:
+    """Which points the wrist's vectors go to: a list of names out of ``PARTS``."""
+    if not isinstance(values, (list, tuple)) or not values:
+        raise HumanrtError(f'{where}: give a list such as ["tip", "middle"] out of {choices(PARTS)}')
+    return tuple(one_of(value, PARTS, where) for value in values)
 
 
 def rotation_about(axis: Array, angle: float) -> Array:
@@ -330,10 +379,10 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
                 f"unknown robot {str(robot)!r}; choose from {choices(robots())}, or give the path of a hand's .json"
             )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except OSError as error:
         raise HumanrtError(f"{path}: cannot read the hand description ({error.strerror or error})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HumanrtError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(data, dict):
         raise HumanrtError(f"{path}: a hand description is a JSON object")
@@ -344,8 +393,16 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
     return HandDescription.from_json(data, str(path))
 
 
-def _vector(values: Any) -> tuple[float, float, float]:
-    x, y, z = (float(v) for v in values)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are printable and stand once; json alone keeps the last of two."""
+    found = dict(pairs)
+    if len(found) != len(pairs) or not all(key.isprintable() for key in found):
+        raise ValueError(f"a field stands twice or has control characters: {[key for key, _ in pairs]}")
+    return found
+
+
+def _vector(values: Any, where: str) -> tuple[float, float, float]:
+    x, y, z = numbers(values, 3, where)
     return x, y, z
 
 

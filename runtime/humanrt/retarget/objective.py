@@ -21,7 +21,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from .description import FINGERS, HandDescription, Point
+from .description import FINGERS, PARTS, HandDescription, Point
 
 __all__ = ["DEXPILOT_FINGERS", "DEXPILOT_THUMB", "DIRECTION", "OBJECTIVES", "PINCH", "VECTOR", "Tasks", "build_tasks"]
 
@@ -91,7 +91,7 @@ def _human(finger: str, part: int) -> int:
 
 
 def _vector(hand: HandDescription, scale: float) -> list[_Task]:
-    parts = [{"tip": 3, "distal": 2, "middle": 1, "knuckle": 0}[name] for name in hand.vector]
+    parts = [PARTS.index(name) for name in hand.vector]
     wanted = [(slot, finger, part) for part in parts for slot, finger in enumerate(hand.fingers)]
     return [
         _Task((0, _robot(slot, part)), (0, _human(finger, part)), VECTOR, scale, 1.0 / len(wanted))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import HumanrtError, choices
+from .check import number
 from .description import HandDescription, load_hand
 from .kernel import make_kernel
 from .objective import OBJECTIVES
@@ -63,14 +65,15 @@ class RetargetOptions:
             raise HumanrtError(f"unknown objective {self.objective!r}; choose from {choices(OBJECTIVES)}")
         if self.smoothing_per not in ("second", "call"):
             raise HumanrtError(f"smoothing_per is {self.smoothing_per!r}; give second or call")
-        for name in ("scale", "huber", "tolerance", "project", "escape"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise HumanrtError(f"{name} is {value}; it must be positive")
+        signs = dict.fromkeys(("scale", "huber", "tolerance", "project", "escape", "max_iterations"), "be positive")
+        for name, sign in {**signs, **dict.fromkeys(("smoothing", "rest_weight"), "not be negative")}.items():
+            if (value := getattr(self, name)) is not None or name not in ("scale", "huber", "rest_weight"):
+                number(value, name, sign)
+        for name, kind in (("max_iterations", Integral), ("restarts", bool), ("unlock", bool)):
+            if not isinstance(value := getattr(self, name), kind):
+                raise HumanrtError(f"{name} is {value!r}; it must be of type {kind.__name__}")
         if not self.escape > self.project:
             raise HumanrtError(f"escape ({self.escape}) must be above project ({self.project})")
-        if self.smoothing < 0 or (self.rest_weight or 0.0) < 0:
-            raise HumanrtError("smoothing and rest_weight must not be negative")
 
     @classmethod
     def of_peers(cls, objective: str) -> RetargetOptions:

@@ -21,13 +21,15 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import HumanrtError, choices
-from .description import FINGERS, HandDescription, Joint, Point
+from .check import LARGEST, mapping, number, number_map, text
+from .description import FINGERS, HandDescription, Joint, Point, vector_parts
 from .wrist import palm_template
 
 __all__ = ["hand_from_urdf"]
@@ -35,6 +37,7 @@ __all__ = ["hand_from_urdf"]
 Array = NDArray[np.float64]
 
 MOVABLE = {"revolute", "continuous", "prismatic"}
+KINDS = {"fixed", *MOVABLE}
 TURN = 2.0 * np.pi
 """Limit of a joint that has none: one turn each way."""
 KEYS = {
@@ -61,16 +64,18 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     """``hints``: the object of the module's docstring; ``beside``: its file, from which the URDF's path is relative."""
     if unknown := set(hints) - KEYS:
         raise HumanrtError(f"{beside}: {choices(unknown)} not understood; the fields are {choices(KEYS)}")
-    path = beside.parent / str(hints["urdf"])
-    name = str(hints.get("name", beside.stem))
+    path = beside.parent / text(hints["urdf"], f"{beside}: urdf")
+    name = text(hints.get("name", beside.stem), f"{beside}: name")
+    size = {key: number(hints[key], f"{beside}: {key}", "be positive") for key in ("scale", "radius") if key in hints}
+    source = mapping(hints.get("source", {}), f"{beside}: source", '{"origin": "..."}')
     tips = hints.get("tips")
     if not isinstance(tips, dict) or not tips:
         raise HumanrtError(f'{beside}: name the fingertip links, such as "tips": {{"thumb": "...", "index": "..."}}')
     if wrong := set(tips) - set(FINGERS):
         raise HumanrtError(f"{beside}: tips: {choices(wrong)} not understood; fingers are {choices(FINGERS)}")
     try:
-        text = path.read_bytes()
-        edges = _read(text, path)
+        content = path.read_bytes()
+        edges = _read(content, path)
     except OSError as error:
         raise HumanrtError(f"{path}: cannot read the URDF ({error.strerror or error})") from None
 
@@ -79,12 +84,12 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     roots = sorted(links - set(by_child))
     if len(roots) != 1:
         raise HumanrtError(f"{path}: a hand has one root link, this has {len(roots)}: {choices(roots)}")
-    joints = tuple(_fold(edge, by_child, path) for edge in edges if edge.kind in MOVABLE)
+    joints = tuple(_fold(edge, by_child) for edge in edges if edge.kind in MOVABLE)
 
     def point(link: str, field: str) -> Point:
         if link not in links:
             raise HumanrtError(f"{beside}: {field}: {path.name} has no link {link!r}; it has {choices(links)}")
-        joint, pose = _carrier(link, by_child, path)
+        joint, pose = _carrier(link, by_child)
         x, y, z = (float(v) for v in pose[:3, 3])
         return Point(joint, (x, y, z))
 
@@ -99,13 +104,15 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
             for tip in [point(str(tips[finger]), f"tips: {finger}")]
         },
         wrist=point(str(hints.get("wrist", roots[0])), "wrist"),
-        locked=_numbers(hints, "locked", beside),
-        rest=_numbers(hints, "rest", beside),
-        vector=tuple(hints.get("vector", ("tip",))),
+        locked=number_map(hints.get("locked", {}), f"{beside}: locked"),
+        rest=number_map(hints.get("rest", {}), f"{beside}: rest"),
+        vector=vector_parts(hints.get("vector", ("tip",)), f"{beside}: vector"),
         licence=str(hints.get("licence", "")),
-        source={**hints.get("source", {}), "urdf": path.name, "sha256": hashlib.sha256(text).hexdigest()},
+        source={**source, "urdf": path.name, "sha256": hashlib.sha256(content).hexdigest()},
     )
-    named = hints.get("joints", {})
+    named = mapping(hints.get("joints", {}), f"{beside}: joints", '{"index": ["J1", "J2", "J3"]}')
+    if wrong := set(named) - set(tips):
+        raise HumanrtError(f"{beside}: joints: {choices(wrong)} has no tip; tips are given for {choices(tips)}")
     fingers = {
         finger: _finger_points(bare, finger, points[3], named.get(finger), beside)
         for finger, points in bare.fingers.items()
@@ -115,60 +122,93 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     hand = replace(hand, rotation=rotation)
     return replace(
         hand,
-        scale=float(hints["scale"]) if "scale" in hints else _scale(hand),
-        radius=float(hints["radius"]) if "radius" in hints else _radius(hand),
+        scale=size["scale"] if "scale" in size else _scale(hand),
+        radius=size["radius"] if "radius" in size else _radius(hand),
     )
 
 
-def _read(text: bytes, path: Path) -> list[_Edge]:
+def _read(content: bytes, path: Path) -> list[_Edge]:
+    """The joints, each moving another link, none above itself."""
     try:
-        root = ElementTree.fromstring(text)
-        if root.tag != "robot":
-            raise HumanrtError(f"{path}: not a URDF: its root element is <{root.tag}>, not <robot>")
-        return [_edge(element) for element in root.findall("joint")]
-    except ElementTree.ParseError as error:
+        root = ElementTree.fromstring(content)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: the encoding it declares
         raise HumanrtError(f"{path}: not valid XML ({error})") from None
-    except (KeyError, ValueError, AttributeError) as error:
+    if root.tag != "robot":
+        raise HumanrtError(f"{path}: not a URDF: its root element is <{root.tag}>, not <robot>")
+    try:
+        edges = [_edge(element, f"{path}: joint") for element in root.findall("joint")]
+    except (KeyError, ValueError) as error:
         raise HumanrtError(f"{path}: a joint is incomplete or has a malformed number ({error})") from None
+    for what, names in (
+        ("several joints are named {}; give each its own name", [edge.name for edge in edges]),
+        ("several joints move link {}; a link has one parent: remove the others", [edge.child for edge in edges]),
+    ):
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise HumanrtError(f"{path}: {what.format(choices(twice))}")
+    parents = {edge.child: edge.parent for edge in edges}
+    sound: set[str] = set()
+    for start in parents:
+        above: dict[str, None] = {}
+        link = start
+        while link in parents and link not in sound:
+            if link in above:
+                raise HumanrtError(f"{path}: links {choices(above)} form a loop; a hand is a tree with one root link")
+            above[link] = None
+            link = parents[link]
+        sound.update(above)
+    return edges
 
 
-def _edge(element: ElementTree.Element) -> _Edge:
-    def triple(tag: str, attribute: str, default: str) -> Array:
+def _edge(element: ElementTree.Element, where: str) -> _Edge:
+    name = text(element.attrib["name"], f"{where} name")
+    where = f"{where} {name}"
+
+    def numbers(tag: str, attribute: str, default: str, count: int = 1) -> Array:
         found = element.find(tag)
-        text = default if found is None else found.get(attribute, default)
-        values = np.array([float(v) for v in text.split()])
-        if values.shape != (3,) or not np.isfinite(values).all():
-            raise ValueError(f"joint {element.get('name')}: {tag} {attribute}={text!r}")
+        given = default if found is None else found.get(attribute, default)
+        try:
+            values = np.array([float(v) for v in given.split()])
+        except ValueError:
+            values = np.zeros(0)
+        if values.shape != (count,) or not (np.abs(values) <= LARGEST).all():
+            raise ValueError(f"joint {name}: {tag} {attribute}={given!r}")
         return values
 
     kind = element.attrib["type"]
+    if kind not in KINDS:
+        what = "is not supported" if kind in ("floating", "planar") else "is not a URDF joint type"
+        raise HumanrtError(f"{where}: type {kind!r} {what}; choose from {choices(KINDS)}")
     parent, child = element.find("parent"), element.find("child")
     if parent is None or child is None:
-        raise ValueError(f"joint {element.get('name')} has no parent or child")
+        raise ValueError(f"joint {name} has no parent or child")
     limit, mimic = element.find("limit"), element.find("mimic")
     lower, upper = -TURN, TURN
     if limit is not None and kind != "continuous":
-        lower, upper = float(limit.get("lower", "0")), float(limit.get("upper", "0"))
-    axis = triple("axis", "xyz", "1 0 0")
+        lower, upper = (float(numbers("limit", end, "0")[0]) for end in ("lower", "upper"))
+    axis = numbers("axis", "xyz", "1 0 0", 3)
     if kind in MOVABLE:
         length = float(np.linalg.norm(axis))
         if length < 1e-9:
-            raise ValueError(f"joint {element.get('name')} has no axis")
+            raise ValueError(f"joint {name} has no axis")
         axis = axis / length
     return _Edge(
-        name=element.attrib["name"],
+        name=name,
         kind=kind,
-        parent=parent.attrib["link"],
-        child=child.attrib["link"],
-        xyz=triple("origin", "xyz", "0 0 0"),
-        rotation=_rpy(triple("origin", "rpy", "0 0 0")),
+        parent=text(parent.attrib["link"], f"{where}: parent link"),
+        child=text(child.attrib["link"], f"{where}: child link"),
+        xyz=numbers("origin", "xyz", "0 0 0", 3),
+        rotation=_rpy(numbers("origin", "rpy", "0 0 0", 3)),
         axis=axis,
         lower=lower,
         upper=upper,
         mimic=(
             None
             if mimic is None
-            else (mimic.attrib["joint"], float(mimic.get("multiplier", "1")), float(mimic.get("offset", "0")))
+            else (
+                text(mimic.attrib["joint"], f"{where}: mimic joint"),
+                float(numbers("mimic", "multiplier", "1")[0]),
+                float(numbers("mimic", "offset", "0")[0]),
+            )
         ),
     )
 
@@ -185,14 +225,10 @@ def _rpy(rpy: Array) -> Array:
     )
 
 
-def _carrier(link: str, by_child: Mapping[str, _Edge], path: Path) -> tuple[str | None, Array]:
+def _carrier(link: str, by_child: Mapping[str, _Edge]) -> tuple[str | None, Array]:
     """The movable joint that carries a link, and the link's pose [4, 4] in that joint's frame."""
     pose = np.eye(4)
-    visited = set()
     while (edge := by_child.get(link)) is not None and edge.kind not in MOVABLE:
-        if link in visited:
-            raise HumanrtError(f"{path}: the links around {link!r} form a loop")
-        visited.add(link)
         step = np.eye(4)
         step[:3, :3], step[:3, 3] = edge.rotation, edge.xyz
         pose = step @ pose
@@ -200,9 +236,9 @@ def _carrier(link: str, by_child: Mapping[str, _Edge], path: Path) -> tuple[str 
     return (None if edge is None else edge.name), pose
 
 
-def _fold(edge: _Edge, by_child: Mapping[str, _Edge], path: Path) -> Joint:
+def _fold(edge: _Edge, by_child: Mapping[str, _Edge]) -> Joint:
     """A movable joint whose parent is the next movable joint, the fixed ones between them folded in."""
-    parent, pose = _carrier(edge.parent, by_child, path)
+    parent, pose = _carrier(edge.parent, by_child)
     xyz = pose[:3, :3] @ edge.xyz + pose[:3, 3]
     return Joint(
         name=edge.name,
@@ -218,7 +254,7 @@ def _fold(edge: _Edge, by_child: Mapping[str, _Edge], path: Path) -> Joint:
 
 
 def _finger_points(
-    hand: HandDescription, finger: str, tip: Point, named: list[str] | None, beside: Path
+    hand: HandDescription, finger: str, tip: Point, named: Any, beside: Path
 ) -> tuple[Point, Point, Point, Point]:
     """Knuckle, middle and last joint of a finger, and its tip.
 
@@ -249,10 +285,13 @@ def _finger_points(
         return Point(joint, (x, y, z)), pose[:3, 3] + slide * axis
 
     if named is not None:
-        if len(named) != 3 or (wrong := [joint for joint in named if joint not in by_name]):
+        listed = named if isinstance(named, list) else [named]
+        wrong = [joint for joint in listed if joint not in chain]
+        if wrong or len(listed) != 3 or sorted(listed, key=chain.index) != listed:
+            instead = [short(joint).strip("'") for joint in wrong or listed]
             raise HumanrtError(
-                f"{beside}: joints: {finger}: give knuckle, middle and last joint out of {choices(chain)}"
-                + (f", not {choices(wrong)}" if len(named) == 3 else "")
+                f"{beside}: joints: {finger}: give knuckle, middle and last joint, base to tip, out of "
+                f"{', '.join(chain)}, not {choices(instead)}"
             )
         knuckle, middle, distal = (facing(joint)[0] for joint in named)
         return knuckle, middle, distal, tip
@@ -274,7 +313,7 @@ def _rotation(hand: HandDescription, axes: Any, beside: Path) -> Array:
     if axes is not None:
         try:
             along, out = (_signed_axis(str(axes[key])) for key in ("fingers", "palm"))
-        except (KeyError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError):
             raise HumanrtError(f'{beside}: axes: give such as {{"fingers": "+z", "palm": "+x"}}') from None
         if abs(float(along @ out)) > 1e-6:
             raise HumanrtError(f"{beside}: axes: fingers and palm must be at right angles")
@@ -287,11 +326,11 @@ def _rotation(hand: HandDescription, axes: Any, beside: Path) -> Array:
     middle = np.where([joint.name in hand.locked for joint in hand.joints], straight, hand.limits.mean(axis=1))
     start = hand.positions(straight, tips)
     fingers = start - hand.positions(straight, knuckles)
-    along = (fingers / np.linalg.norm(fingers, axis=1, keepdims=True)).mean(axis=0)
-    along /= np.linalg.norm(along)
+    along = (fingers / np.maximum(np.linalg.norm(fingers, axis=1, keepdims=True), 1e-9)).mean(axis=0)
+    along /= max(float(np.linalg.norm(along)), 1e-9)
     out = (hand.positions(straight + 0.3 * (middle - straight), tips) - start).mean(axis=0)
     out -= along * (along @ out)
-    if float(np.linalg.norm(out)) < 1e-4:
+    if min(float(np.linalg.norm(out)) / 1e-4, float(np.linalg.norm(along))) < 0.99:
         raise HumanrtError(
             f'{beside}: cannot tell where the palm faces; give "axes": {{"fingers": "+z", "palm": "+x"}}'
         )
@@ -317,10 +356,3 @@ def _radius(hand: HandDescription) -> float:
     points = hand.positions(hand.rest_pose, [p for finger in hand.fingers.values() for p in finger])
     lengths = np.linalg.norm(np.diff(points.reshape(-1, 4, 3), axis=1), axis=2)
     return 0.28 * float(lengths[lengths > 1e-3].mean()) if (lengths > 1e-3).any() else 0.01
-
-
-def _numbers(hints: Mapping[str, Any], key: str, beside: Path) -> dict[str, float]:
-    try:
-        return {str(name): float(value) for name, value in hints.get(key, {}).items()}
-    except (AttributeError, TypeError, ValueError):
-        raise HumanrtError(f'{beside}: {key}: give such as {{"joint": 0.0}}') from None
