@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +40,7 @@ from humanrt_export.multihmr.camera import DEFAULT_FIELD_OF_VIEW, default_intrin
 from humanrt_export.multihmr.cpu import quantize_linears, split_linears
 from humanrt_export.multihmr.export import DEVIATION, MEAN, THRESHOLD
 from humanrt_export.multihmr.graphs import share_weights, trace
+from humanrt_export.multihmr.parity import OPTIONAL, REFERENCE, Place, drop, gate, judged, matches
 from humanrt_export.multihmr.rotations import matrices_from_vectors
 
 __all__ = ["BODY_TOPOLOGIES", "configure_body", "export_anny", "run"]
@@ -66,7 +67,6 @@ TOLERANCES = {
     "joints": (1e-5, "m"),
 }
 SPLIT_TOLERANCE = 1e-3  # m of mean vertex distance, of `network-cpu16`
-_OPTIONAL = ("network-cpu16", "network-int8-cpu")
 _BODY_INPUTS = ("rotations", "shape", "translation")
 _MESH = ("vertices", "joints")
 _SEED = 20260101
@@ -189,10 +189,10 @@ def export_anny(
                 graph_run = _opened(writer.folder / f"{graph_name}.onnx")
                 some = one if graph_name == _names(topology, topologies)[1] else probe.parameters
                 verdicts[graph_name] = _body_verdict(graph_run, meshes[topology], some)
-        _gate(verdicts)
+        gate(verdicts)
         writer.manifest["parity"] = verdicts
         if not verdicts["network-cpu16"]["passed"]:
-            _drop(writer, "network-cpu16")
+            drop(writer, "network-cpu16")
             report("network-cpu16 is left out: these weights are too sensitive for it")
         report("parity with PyTorch passed")
         return writer.commit()
@@ -321,7 +321,7 @@ def _network_verdict(name: str, graph: Run, meshes: Mapping[str, AnnyBody], prob
     body = list(meshes.values())[-1]
     for feeds, expected in zip(probe.feeds, probe.expected, strict=True):
         found = NetworkOutput(**graph({key: value.numpy() for key, value in feeds.items()}))
-        pairs = list(_matches(expected, found))
+        pairs = list(matches(expected, found))
         people += int(expected.valid.sum())
         same = same and len(pairs) == int(expected.valid.sum()) == int(found.valid.sum())
         for key in errors:
@@ -340,11 +340,11 @@ def _network_verdict(name: str, graph: Run, meshes: Mapping[str, AnnyBody], prob
                 )
             distances.append(float((mesh.vertices - true_mesh.vertices).norm(dim=-1).mean()))
     extra = {"people": people, "same_people": same, "mean_vertex_distance_m": max(distances)}
-    if name not in _OPTIONAL:
-        verdict = _judged(errors, **extra)
+    if name not in OPTIONAL:
+        verdict = judged(errors, TOLERANCES, **extra)
         return {**verdict, "passed": verdict["passed"] and same}
     passed = same and (name != "network-cpu16" or max(distances) <= SPLIT_TOLERANCE)
-    return {"passed": passed, "reference": _REFERENCE, **extra}
+    return {"passed": passed, "reference": REFERENCE, **extra}
 
 
 def _body_verdict(graph: Run, body: AnnyBody, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -353,63 +353,17 @@ def _body_verdict(graph: Run, body: AnnyBody, parameters: Mapping[str, Tensor]) 
         expected = copy.deepcopy(body).double()(*(parameters[key].double() for key in _BODY_INPUTS))
     got = graph({key: value.numpy() for key, value in parameters.items()})
     errors = {key: float(np.abs(got[key] - getattr(expected, key).numpy()).max()) for key in _MESH}
-    return _judged(errors, reference=_REFERENCE.replace("FP32", "FP64"), people=int(expected.joints[..., 0, 0].numel()))
+    return judged(
+        errors, TOLERANCES, reference=REFERENCE.replace("FP32", "FP64"), people=int(expected.joints[..., 0, 0].numel())
+    )
 
 
-_REFERENCE = f"PyTorch {torch.__version__}, FP32, CPU"
-
-_Place = tuple[int, int]
-
-
-def _matches(expected: NetworkOutput, found: NetworkOutput) -> Iterator[tuple[_Place, _Place]]:
-    """(image, slot) of the same person in both, by the token that they are seen in."""
-    for image in range(len(expected.valid)):
-        slots = {int(found.cells[image][slot]): slot for slot in np.flatnonzero(found.valid[image])}
-        for slot in np.flatnonzero(expected.valid[image]):
-            cell = int(expected.cells[image][slot])
-            if cell in slots:
-                yield (image, int(slot)), (image, int(slots[cell]))
-
-
-def _rows(output: NetworkOutput, pairs: Sequence[tuple[_Place, _Place]], side: int, key: str) -> Array:
+def _rows(output: NetworkOutput, pairs: Sequence[tuple[Place, Place]], side: int, key: str) -> Array:
     """An output of the matched people [N, ...]; the cameras are the images'."""
     values = np.asarray(getattr(output, key))
     if key == "camera":
         return values
     return np.stack([values[pair[side]] for pair in pairs]) if pairs else np.zeros((0, *values.shape[2:]), values.dtype)
-
-
-def _judged(errors: Mapping[str, float], **extra: object) -> dict[str, Any]:
-    outputs = {
-        key: {"max_abs": error, "threshold_abs": TOLERANCES[key][0], "unit": TOLERANCES[key][1]}
-        for key, error in errors.items()
-    }
-    # Written so that NaN fails.
-    passed = all(error <= TOLERANCES[key][0] for key, error in errors.items())
-    return {"passed": passed, "reference": _REFERENCE, **extra, "outputs": outputs}
-
-
-def _gate(verdicts: Mapping[str, Mapping[str, Any]]) -> None:
-    """BundleError unless every FP32 graph passed."""
-    for name, verdict in verdicts.items():
-        if verdict["passed"] or name in _OPTIONAL:
-            continue
-        worst = max(verdict["outputs"].items(), key=lambda item: item[1]["max_abs"] / item[1]["threshold_abs"])
-        what = (
-            f"`{worst[0]}` differs by {worst[1]['max_abs']:.2g} {worst[1]['unit']}"
-            if verdict.get("same_people", True)
-            else "it sees other people"
-        )
-        raise BundleError(f"parity gate: {name}: {what} (against PyTorch); nothing was written")
-
-
-def _drop(writer: BundleWriter, name: str) -> None:
-    """Take a graph back out of a bundle that is being written."""
-    entry = writer.manifest["graphs"].pop(name)
-    writer.manifest["files"].pop(entry["file"])
-    (writer.folder / entry["file"]).unlink()
-    settings = writer.manifest["settings"]
-    settings["variants"] = [variant for variant in settings["variants"] if variant["graph"] != name]
 
 
 # --------------------------------------------------------------------------------------------- manifest

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +42,7 @@ from humanrt_export.multihmr.cpu import quantize_linears, split_linears
 from humanrt_export.multihmr.graphs import share_weights, trace
 from humanrt_export.multihmr.head import EXPRESSIONS, ROTATIONS
 from humanrt_export.multihmr.model import ModelConfig, MultiHmr, NetworkOutput
+from humanrt_export.multihmr.parity import REFERENCE, Place, drop, forget, gate, judged, matches
 
 __all__ = ["configure", "export_multihmr", "run"]
 
@@ -174,15 +175,15 @@ def export_multihmr(
             "faces", {"faces": data.faces.astype(np.int32)}, {"faces": "three vertices of every triangle of the mesh"}
         )
         if not int8:
-            _forget(writer, "network-int8-cpu")
+            forget(writer, "network-int8-cpu")
         verdicts = {
             graph_name: _verdict(graph_name, _opened(writer.folder / f"{graph_name}.onnx"), body, probe)
             for graph_name in (*networks, *bodies)
         }
-        _gate(verdicts)
+        gate(verdicts)
         writer.manifest["parity"] = verdicts
         if not verdicts["network-cpu16"]["passed"]:
-            _drop(writer, "network-cpu16")
+            drop(writer, "network-cpu16")
             report("network-cpu16 is left out: not within 1 mm of PyTorch on this machine")
         report("parity with PyTorch passed")
         return writer.commit()
@@ -304,7 +305,7 @@ def _verdict(name: str, graph: Run, body: SmplxBody, probe: _Probe) -> dict[str,
         got = graph(feeds)
         expected = {"vertices": probe.vertices[slots].numpy(), "joints": probe.joints[slots].numpy()}
         errors = {key: float(np.abs(got[key] - value).max()) for key, value in expected.items()}
-        return _judged(errors, people=int(probe.expected.valid[slots].sum()))
+        return judged(errors, TOLERANCES, people=int(probe.expected.valid[slots].sum()))
 
     found = NetworkOutput(
         **{
@@ -312,7 +313,7 @@ def _verdict(name: str, graph: Run, body: SmplxBody, probe: _Probe) -> dict[str,
             for key, value in graph({key: value.numpy() for key, value in probe.feeds.items()}).items()
         }
     )
-    pairs = list(_matches(probe.expected, found))
+    pairs = list(matches(probe.expected, found))
     people = int(probe.expected.valid.sum())
     same = len(pairs) == people == int(found.valid.sum())
     wanted = _people(probe.expected, [pair[0] for pair in pairs])
@@ -330,76 +331,17 @@ def _verdict(name: str, graph: Run, body: SmplxBody, probe: _Probe) -> dict[str,
         }
         span = np.linalg.norm(wanted["translation"], axis=-1, keepdims=True).clip(min=1e-6)
         errors["translation"] = float(np.abs((got["translation"] - wanted["translation"]) / span).max(initial=0.0))
-        verdict = _judged(errors, **extra)
+        verdict = judged(errors, TOLERANCES, **extra)
         verdict["passed"] = verdict["passed"] and same
         return verdict
     passed = same and (name != "network-cpu16" or distance <= SPLIT_TOLERANCE)
-    return {"passed": passed, "reference": _REFERENCE, **extra}
+    return {"passed": passed, "reference": REFERENCE, **extra}
 
 
-_REFERENCE = f"PyTorch {torch.__version__}, FP32, CPU"
-
-
-_Slot = tuple[int, int]  # image, slot
-
-
-def _matches(expected: NetworkOutput, found: NetworkOutput) -> Iterator[tuple[_Slot, _Slot]]:
-    """The same person in both, by the token that they are seen in."""
-    for image in range(len(expected.valid)):
-        slots = {
-            int(cell): slot
-            for slot, (cell, valid) in enumerate(zip(found.cells[image], found.valid[image], strict=True))
-            if valid
-        }
-        for slot in range(expected.valid.shape[1]):
-            cell = int(expected.cells[image, slot])
-            if expected.valid[image, slot] and cell in slots:
-                yield (image, slot), (image, slots[cell])
-
-
-def _people(output: NetworkOutput, slots: list[_Slot]) -> dict[str, Array]:
+def _people(output: NetworkOutput, slots: list[Place]) -> dict[str, Array]:
     """The outputs of some slots, [people, ...]."""
     images, places = np.array(slots, np.int64).reshape(-1, 2).T
     return {key: value.numpy()[images, places] for key, value in output._asdict().items()}
-
-
-def _judged(errors: Mapping[str, float], **extra: object) -> dict[str, Any]:
-    outputs = {
-        key: {"max_abs": error, "threshold_abs": TOLERANCES[key][0], "unit": TOLERANCES[key][1]}
-        for key, error in errors.items()
-    }
-    passed = all(error <= TOLERANCES[key][0] for key, error in errors.items())
-    return {"passed": passed, "reference": _REFERENCE, **extra, "outputs": outputs}
-
-
-def _gate(verdicts: Mapping[str, Mapping[str, Any]]) -> None:
-    """BundleError unless every FP32 graph passed."""
-    for name, verdict in verdicts.items():
-        if verdict["passed"] or name in ("network-cpu16", "network-int8-cpu"):
-            continue
-        worst = max(
-            verdict["outputs"].items(), key=lambda item: item[1]["max_abs"] / item[1]["threshold_abs"], default=None
-        )
-        what = (
-            f"`{worst[0]}` differs by {worst[1]['max_abs']:.2g} {worst[1]['unit']}"
-            if worst and verdict.get("same_people", True)
-            else "it sees other people"
-        )
-        raise BundleError(f"parity gate: {name}: {what} (against PyTorch); nothing was written")
-
-
-def _drop(writer: BundleWriter, name: str) -> None:
-    """Take a graph back out of a bundle that is being written."""
-    entry = writer.manifest["graphs"].pop(name)
-    writer.manifest["files"].pop(entry["file"])
-    (writer.folder / entry["file"]).unlink()
-    _forget(writer, name)
-
-
-def _forget(writer: BundleWriter, name: str) -> None:
-    """Take a graph that is not there out of the variants."""
-    variants = writer.manifest["settings"]["variants"]
-    writer.manifest["settings"]["variants"] = [variant for variant in variants if variant["graph"] != name]
 
 
 # --------------------------------------------------------------------------------------------- manifest

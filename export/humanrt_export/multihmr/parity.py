@@ -1,0 +1,84 @@
+"""The parity gate that every exported graph passes, whichever body it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from humanrt.errors import BundleError
+from humanrt_export.bundle_writer import BundleWriter
+
+__all__ = ["OPTIONAL", "REFERENCE", "Place", "Seen", "Tolerances", "drop", "forget", "gate", "judged", "matches"]
+
+OPTIONAL = ("network-cpu16", "network-int8-cpu")
+"""Graphs of lower precision: their errors are reported, and the bundle is whole without them."""
+
+REFERENCE = f"PyTorch {torch.__version__}, FP32, CPU"
+
+Place = tuple[int, int]
+"""(image, slot)."""
+
+Tolerances = Mapping[str, tuple[float, str]]
+"""Output -> largest error allowed, and its unit."""
+
+
+class Seen(Protocol):
+    """What a network says of who is where: ``valid`` and ``cells``, [B, people]."""
+
+    @property
+    def valid(self) -> Any: ...
+    @property
+    def cells(self) -> Any: ...
+
+
+def matches(expected: Seen, found: Seen) -> Iterator[tuple[Place, Place]]:
+    """The same person in both, by the token that they are seen in."""
+    for image in range(len(expected.valid)):
+        slots = {int(found.cells[image][slot]): int(slot) for slot in np.flatnonzero(found.valid[image])}
+        for slot in np.flatnonzero(expected.valid[image]):
+            cell = int(expected.cells[image][slot])
+            if cell in slots:
+                yield (image, int(slot)), (image, slots[cell])
+
+
+def judged(errors: Mapping[str, float], tolerances: Tolerances, **extra: object) -> dict[str, Any]:
+    """A verdict for the manifest: each output's largest error beside what is allowed."""
+    outputs = {
+        key: {"max_abs": error, "threshold_abs": tolerances[key][0], "unit": tolerances[key][1]}
+        for key, error in errors.items()
+    }
+    # Written so that NaN fails.
+    passed = all(error <= tolerances[key][0] for key, error in errors.items())
+    return {"passed": passed, "reference": REFERENCE, **extra, "outputs": outputs}
+
+
+def gate(verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+    """BundleError, naming the worst output, unless every FP32 graph passed."""
+    for name, verdict in verdicts.items():
+        if verdict["passed"] or name in OPTIONAL:
+            continue
+        outputs = verdict["outputs"].items()
+        worst = max(outputs, key=lambda item: item[1]["max_abs"] / item[1]["threshold_abs"], default=None)
+        what = (
+            f"`{worst[0]}` differs by {worst[1]['max_abs']:.2g} {worst[1]['unit']}"
+            if worst and verdict.get("same_people", True)
+            else "it sees other people"
+        )
+        raise BundleError(f"parity gate: {name}: {what} (against PyTorch); nothing was written")
+
+
+def drop(writer: BundleWriter, name: str) -> None:
+    """Take a graph back out of a bundle that is being written."""
+    entry = writer.manifest["graphs"].pop(name)
+    writer.manifest["files"].pop(entry["file"])
+    (writer.folder / entry["file"]).unlink()
+    forget(writer, name)
+
+
+def forget(writer: BundleWriter, name: str) -> None:
+    """Take a graph that is not there out of the variants."""
+    settings = writer.manifest["settings"]
+    settings["variants"] = [variant for variant in settings["variants"] if variant["graph"] != name]
