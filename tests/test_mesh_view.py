@@ -199,12 +199,12 @@ def test_any_camera_and_any_place(
     truths = [cast([vertices], BALL[1], K, view.size, shift) for shift in shifts]
     sure = np.ptp(truths, axis=0) == 0
     mask = view.mask([vertices], BALL[1], K)
-    # Beside the camera the silhouette runs off to infinity in slivers thinner than the four probes are apart.
-    assert np.count_nonzero(mask[sure] != truths[0][sure]) <= 2
+    np.testing.assert_array_equal(mask[sure], truths[0][sure])
     image = np.full((64, 96, 3), 200, np.uint8)
     changed = (view.draw(image, [vertices], BALL[1], K, [(0, 0, 0)]) != image).any(axis=2)
     np.testing.assert_array_equal(changed[cv2.erode(truths[0].astype(np.uint8), np.ones((3, 3))) > 0], True)
-    np.testing.assert_array_equal(changed[cv2.dilate(truths[0].astype(np.uint8), np.ones((3, 3))) == 0], False)
+    # Beside the camera the silhouette runs out in slivers thinner than a pixel, which only multisampling sees.
+    assert np.count_nonzero(changed[cv2.dilate(truths[0].astype(np.uint8), np.ones((3, 3))) == 0]) <= 2
 
 
 def test_light_comes_from_the_upper_left_whatever_the_winding(view: MeshView) -> None:
