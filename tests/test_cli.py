@@ -15,24 +15,12 @@ import cv2
 import numpy as np
 import pytest
 
+from command_line import refused
 from humanrt.cli import main
 from humanrt.commands import doctor
 from humanrt.commands.demo import CLIP
 from humanrt.record import read_recording
 from humanrt.stats import Percentiles, table
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """Run the command; it must fail with status 2 and one line on stderr, which is returned."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as error:
-        status = error.code  # type: ignore[assignment]
-    captured = capsys.readouterr()
-    assert status == 2, captured
-    assert captured.err.count("\n") == 1, captured.err
-    assert "Traceback" not in captured.err
-    return captured.err
 
 
 def run_hands(*arguments: str | Path) -> int:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from command_line import refused
 from humanrt import MultiHMR, PeoplePipeline
 from humanrt.camera import project
 from humanrt.capture import Frame
@@ -36,18 +37,6 @@ def image(tmp_path: Path, picture: Draw) -> Path:
 
 def run_people(*arguments: str | Path) -> int:
     return main(["run", *map(str, arguments), "--task", "people", "--headless", "--backend", "cpu"])
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """Run the command; it must fail with status 2 and one line on stderr, which is returned."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as error:
-        status = error.code  # type: ignore[assignment]
-    captured = capsys.readouterr()
-    assert status == 2, captured
-    assert captured.err.count("\n") == 1, captured.err
-    return captured.err
 
 
 def test_an_image_to_a_record_a_picture_and_meshes(tmp_path: Path, bundle: Path, image: Path) -> None:

@@ -47,9 +47,9 @@ class PalmDetector:
         self._graph = backend.open(bundle.graph("palm_detector"))
         self._anchors = bundle.array("anchors")["anchors"].astype(np.float32)  # [A, 2] centres, 0..1
         self._size = int(bundle.setting("palm", "input_size"))
-        self._scale = float(bundle.setting("palm", "box_scale"))
-        self._iou = float(bundle.setting("palm", "nms_iou"))
-        self._threshold = float(bundle.setting("palm", "score_threshold"))
+        self._scale = bundle.number("palm", "box_scale")
+        self._iou = bundle.number("palm", "nms_iou")
+        self._threshold = bundle.number("palm", "score_threshold")
         self._axis = (int(bundle.setting("palm", "wrist")), int(bundle.setting("palm", "middle_mcp")))
         region = bundle.setting("palm", "region")
         self._rule = RegionRule(float(region["scale"]), float(region["shift"]))

@@ -180,7 +180,7 @@ class HandTracker:
         self._palms = PalmDetector(self.bundle, self.backend)
         self._landmarks = LandmarkNetwork(self.bundle, self.backend, self.options.model)
         presence = self.options.min_presence
-        self._presence = float(self.bundle.setting("landmarks", "presence_threshold")) if presence is None else presence
+        self._presence = self.bundle.number("landmarks", "presence_threshold") if presence is None else presence
         self._next_id = 1
         self.reset()
 
