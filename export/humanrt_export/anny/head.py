@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from humanrt_export.multihmr.attention import MASKED, Attention, sdpa
+from humanrt_export.multihmr.attention import MASKED, Attention
+from humanrt_export.multihmr.decoder import DecoderLayer
 from humanrt_export.multihmr.detection import gather_tokens
 from humanrt_export.multihmr.rotations import matrices_from_columns
 
@@ -76,7 +76,7 @@ class AnnyHead(nn.Module):
         initial_pose = torch.tensor([*_FACING, *_STILL * (rotations - 1)])
         self.register_buffer("initial_pose", initial_pose, persistent=False)
         self.embed = nn.Linear(tokens, width)
-        self.layers = nn.ModuleList(_Layer(width, heads, mlp) for _ in range(depth))
+        self.layers = nn.ModuleList(DecoderLayer(width, width, heads, mlp, bias=True) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.offset = nn.Linear(width, 2)
         self.pose = nn.Linear(width, 6 * rotations)
@@ -112,35 +112,6 @@ class AnnyHead(nn.Module):
         """Compute attention this way from now on (see `multihmr.attention`)."""
         for layer in self.layers:
             layer.attention = attention
-
-
-class _Layer(nn.Module):
-    """Self-attention over people, cross-attention to the tokens, MLP; each pre-norm and residual."""
-
-    def __init__(self, width: int, heads: int, mlp: int) -> None:
-        super().__init__()
-        inner = 32 * heads
-        self.heads = heads
-        self.attention: Attention = sdpa
-        self.self_norm = nn.LayerNorm(width)
-        self.self_qkv = nn.Linear(width, 3 * inner)
-        self.self_out = nn.Linear(inner, width)
-        self.cross_norm = nn.LayerNorm(width)
-        self.cross_q = nn.Linear(width, inner)
-        self.cross_kv = nn.Linear(width, 2 * inner)
-        self.cross_out = nn.Linear(inner, width)
-        self.mlp_norm = nn.LayerNorm(width)
-        self.mlp_in = nn.Linear(width, mlp)
-        self.mlp_out = nn.Linear(mlp, width)
-
-    def forward(self, x: Tensor, context: Tensor, bias: Tensor) -> Tensor:
-        """x [B, P, width], context [B, N, width] (not normalised), bias [B, 1, 1, P] -> [B, P, width]."""
-        query, key, value = self.self_qkv(self.self_norm(x)).chunk(3, dim=-1)
-        x = x + self.self_out(self.attention(query, key, value, self.heads, bias))
-        key, value = self.cross_kv(context).chunk(2, dim=-1)
-        x = x + self.cross_out(self.attention(self.cross_q(self.cross_norm(x)), key, value, self.heads, None))
-        out: Tensor = x + self.mlp_out(functional.gelu(self.mlp_in(self.mlp_norm(x))))
-        return out
 
 
 def matrices_from_rows(six: Tensor) -> Tensor:

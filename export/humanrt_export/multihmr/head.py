@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from humanrt_export.multihmr.attention import MASKED, Attention, sdpa
+from humanrt_export.multihmr.attention import MASKED, Attention
+from humanrt_export.multihmr.decoder import DecoderLayer
 from humanrt_export.multihmr.detection import gather_tokens
 from humanrt_export.multihmr.rotations import matrices_from_columns
 
@@ -23,7 +23,6 @@ ROTATIONS = 53
 EXPRESSIONS = 10
 _CAMERA = 3
 _WIDTH = 1024
-_HEAD_WIDTH = 32
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class HumanHead(nn.Module):
             self.register_buffer(f"mean_{name}", torch.zeros(1, size))
         self.embed = nn.Linear(context + pose + betas + _CAMERA, _WIDTH)
         self.position = nn.Parameter(torch.zeros(1, 1, _WIDTH))
-        self.layers = nn.ModuleList(_Layer(context, heads) for _ in range(depth))
+        self.layers = nn.ModuleList(DecoderLayer(_WIDTH, context, heads, _WIDTH, bias=False) for _ in range(depth))
         self.pose = nn.Linear(_WIDTH, pose)
         self.shape = nn.Linear(_WIDTH, betas)
         self.camera = nn.Linear(_WIDTH, _CAMERA)
@@ -104,35 +103,6 @@ class HumanHead(nn.Module):
         """Compute attention this way from now on (see `attention`)."""
         for layer in self.layers:
             layer.attention = attention
-
-
-class _Layer(nn.Module):
-    """Self-attention over people, cross-attention to the tokens, MLP; each pre-norm and residual."""
-
-    def __init__(self, context: int, heads: int) -> None:
-        super().__init__()
-        inner = heads * _HEAD_WIDTH
-        self.heads = heads
-        self.attention: Attention = sdpa
-        self.self_norm = nn.LayerNorm(_WIDTH)
-        self.self_qkv = nn.Linear(_WIDTH, 3 * inner, bias=False)
-        self.self_out = nn.Linear(inner, _WIDTH)
-        self.cross_norm = nn.LayerNorm(_WIDTH)
-        self.cross_q = nn.Linear(_WIDTH, inner, bias=False)
-        self.cross_kv = nn.Linear(context, 2 * inner, bias=False)
-        self.cross_out = nn.Linear(inner, _WIDTH)
-        self.mlp_norm = nn.LayerNorm(_WIDTH)
-        self.mlp_in = nn.Linear(_WIDTH, _WIDTH)
-        self.mlp_out = nn.Linear(_WIDTH, _WIDTH)
-
-    def forward(self, x: Tensor, context: Tensor, bias: Tensor) -> Tensor:
-        """x [B, P, 1024], context [B, N, C] (not normalised), bias [B, 1, 1, P] -> [B, P, 1024]."""
-        query, key, value = self.self_qkv(self.self_norm(x)).chunk(3, dim=-1)
-        x = x + self.self_out(self.attention(query, key, value, self.heads, bias))
-        key, value = self.cross_kv(context).chunk(2, dim=-1)
-        x = x + self.cross_out(self.attention(self.cross_q(self.cross_norm(x)), key, value, self.heads, None))
-        out: Tensor = x + self.mlp_out(functional.gelu(self.mlp_in(self.mlp_norm(x))))
-        return out
 
 
 def _pick(table: Tensor, indices: Tensor) -> Tensor:
