@@ -104,6 +104,8 @@ class BundleWriter:
             "inputs": _tensors(model.graph.input, inputs),
             "outputs": _tensors(model.graph.output, outputs),
         }
+        if any(opset.domain == "humanrt" for opset in model.opset_import):
+            self.manifest["graphs"][name]["operators"] = True
 
     def add_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]], descriptions: Mapping[str, str]) -> None:
         """Add ``<name>.npz`` with these arrays and what they are, with units."""

@@ -43,12 +43,13 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """One ONNX graph of a bundle."""
+    """One ONNX graph of a bundle. ``operators``: whether it has operators of humanrt's own (`native.amx_problem`)."""
 
     name: str
     path: Path
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    operators: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Bundle:
             self.path / entry["file"],
             _tensors(entry["inputs"]),
             _tensors(entry["outputs"]),
+            entry.get("operators", False),
         )
 
     def array(self, name: str) -> dict[str, NDArray[Any]]:
@@ -199,7 +201,7 @@ def _why_no_bundle(folder: Path) -> str | None:
     return None
 
 
-_KINDS: Mapping[type, str] = {str: "a text", dict: "an object", list: "a list"}
+_KINDS: Mapping[type, str] = {str: "a text", dict: "an object", list: "a list", bool: "true or false"}
 
 
 def _check(file: Path, manifest: Mapping[str, Any]) -> None:
@@ -223,6 +225,7 @@ def _check(file: Path, manifest: Mapping[str, Any]) -> None:
     for graph in graphs:
         where = f"graphs.{graph}"
         field(field(graphs, graph, dict, "graphs"), "file", str, where)
+        field({"operators": False, **graphs[graph]}, "operators", bool, where)
         for side in ("inputs", "outputs"):
             tensors = field(graphs[graph], side, dict, where)
             for name in tensors:

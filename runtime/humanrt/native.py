@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from humanrt.errors import BackendError
 
-__all__ = ["LIBRARY", "VERSION", "address", "library", "problem"]
+__all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "library", "problem"]
 
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).parent / "_native" / f"humanrt{SUFFIX}"
-VERSION = 2
+VERSION = 3
 """Of all signatures and structures, as in _native/export.h; a library of another version is refused."""
 
 _pointer, _integer, _real, _bytes = ctypes.c_void_p, ctypes.c_int32, ctypes.c_double, ctypes.c_ssize_t
@@ -39,6 +39,7 @@ _SIGNATURES = {
     "humanrt_one_euro": (None, [_pointer, _integer, _integer, *[_real] * 5, *[_pointer] * 3]),
     "humanrt_targets": (None, [_pointer, _pointer, _integer, _integer]),
     "humanrt_evaluate": (_real, [_pointer] * 6),
+    "humanrt_amx": (_integer, []),
     "humanrt_solve": (_integer, [_pointer, _pointer, _integer, _integer, _real]),
 }
 
@@ -74,6 +75,18 @@ def address(array: NDArray[Any], dtype: type[np.generic]) -> int:
     if array.dtype != dtype or not array.flags.c_contiguous:
         raise TypeError(f"the compiled library takes contiguous {np.dtype(dtype)}, not {array.dtype} {array.strides}")
     return array.ctypes.data
+
+
+def amx_problem() -> str | None:
+    """Why the operators of `_native/amx.c` cannot run here, in one line; None when they can."""
+    if reason := problem():
+        return reason
+    return {
+        0: None,
+        1: "they are for Linux on x86-64",
+        2: "this processor has no AMX for bfloat16 (Intel Xeon from Sapphire Rapids on has)",
+        3: "Linux refuses AMX to this process (needs 5.16 or newer)",
+    }[library().humanrt_amx()]
 
 
 def problem() -> str | None:

@@ -160,7 +160,7 @@ def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             },
             "variants": [
                 {"graph": "network", "precision": "fp32"},
-                {"graph": "network", "precision": "int16", "backend": "cpu", "cpu": ["warp_drive"]},
+                {"graph": "network", "precision": "bf16x3", "backend": "cpu", "cpu": ["warp_drive"]},
             ],
         }
         out = tmp_path_factory.mktemp("toy") / f"toy-{batch}-{estimates}"

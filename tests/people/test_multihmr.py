@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from humanrt import MultiHMR, People
+from humanrt import MultiHMR, People, native
+from humanrt.bundle import Bundle
 from humanrt.camera import Letterbox, field_of_view_intrinsics, project
 from humanrt.errors import BackendError, BundleError
+from humanrt.people import multihmr
 from humanrt.people.multihmr import Preprocessor
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -170,12 +172,27 @@ def test_infer_refuses_images_of_another_kind(model: MultiHMR) -> None:
 def test_bundles_and_precisions_that_do_not_fit(toy_bundle: Callable[..., Path]) -> None:
     with pytest.raises(BundleError, match="for task `hands`"):
         MultiHMR("hands")
-    with pytest.raises(BackendError, match="it has: fp32, int16"):
+    with pytest.raises(BackendError, match="it has: bf16x3, fp32"):
         MultiHMR(toy_bundle(), precision="fp64")
     with pytest.raises(BackendError, match="a processor with warp_drive"):
-        MultiHMR(toy_bundle(), precision="int16")
+        MultiHMR(toy_bundle(), precision="bf16x3")
     with pytest.raises(ValueError, match="field of view"):
         MultiHMR(toy_bundle(), fov=0)
+
+
+def test_graphs_for_amx_are_used_where_they_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = {"file": "x.onnx", "inputs": {}, "outputs": {}}
+    graphs = {"ours": {**entry, "operators": True}, "theirs": entry}
+    variants = [{"graph": name, "precision": "fp32", "backend": "cpu", "cpu": []} for name in graphs]
+    variants.append({"graph": "ours", "precision": "bf16x3", "backend": "cpu", "cpu": []})
+    bundle = Bundle(Path(), "b", "people", "", {"graphs": graphs, "settings": {"variants": variants}})
+    monkeypatch.setattr(native, "amx_problem", lambda: None)
+    assert multihmr._choose(bundle, "cpu", "fp32") == "ours"
+    assert multihmr._choose(bundle, "cpu", "bf16x3") == "ours"
+    monkeypatch.setattr(native, "amx_problem", lambda: "this processor has no AMX")
+    assert multihmr._choose(bundle, "cpu", "fp32") == "theirs"
+    with pytest.raises(BackendError, match="`bf16x3` cannot run here: this processor has no AMX; use another"):
+        multihmr._choose(bundle, "cpu", "bf16x3")
 
 
 def test_importing_it_is_light() -> None:

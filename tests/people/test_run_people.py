@@ -123,7 +123,7 @@ def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image:
         (("--bundle", "TOY", "--mesh-format", "stl", "--meshes", "x"), "glb, npz, obj"),
         (("--bundle", "TOY", "--meshes", "/dev/null"), "is a file"),
         (("--bundle", "TOY", "--parameters-only", "--meshes", "x"), "--parameters-only makes no meshes"),
-        (("--bundle", "TOY", "--precision", "fp8"), "it has: fp32, int16"),
+        (("--bundle", "TOY", "--precision", "fp8"), "it has: bf16x3, fp32"),
         (("--bundle", "TOY", "--threshold", "2"), "between 0 and 1"),
         (("--bundle", "TOY", "--robot", "allegro_right"), "--robot is for --task hands"),
         (("--bundle", "TOY", "--task", "hands", "--fov", "60"), "--fov is for --task people"),

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -37,11 +36,11 @@ from humanrt_export.bundle_writer import BundleWriter, sha256
 from humanrt_export.multihmr.attention import Attention, ort_fused, plain, sdpa
 from humanrt_export.multihmr.backbone import BACKBONES
 from humanrt_export.multihmr.camera import DEFAULT_FIELD_OF_VIEW, default_intrinsics
-from humanrt_export.multihmr.cpu import quantize_linears, split_linears
+from humanrt_export.multihmr.cpu import VARIANTS, cpu_graphs
 from humanrt_export.multihmr.export import DEVIATION, MEAN, THRESHOLD
 from humanrt_export.multihmr.graphs import share_weights, trace
-from humanrt_export.multihmr.parity import OPTIONAL, REFERENCE, Place, drop, gate, judged, matches
-from humanrt_export.multihmr.rotations import matrices_from_vectors
+from humanrt_export.multihmr.parity import OPTIONAL, REFERENCE, Place, Run, drop, gate, judged, matches, opened
+from humanrt_export.rotations import matrices_from_vectors
 
 __all__ = ["BODY_TOPOLOGIES", "configure_body", "export_anny", "run"]
 
@@ -56,6 +55,8 @@ humanrt derived from it: blend shapes, skinning weights, bones and triangles of 
 """
 
 # Largest differences from PyTorch that a graph may show.
+_opened = opened  # what `landmarks_body` takes from here
+
 TOLERANCES = {
     "scores": (1e-4, ""),
     "locations": (0.05, "px"),
@@ -66,13 +67,12 @@ TOLERANCES = {
     "vertices": (1e-5, "m"),
     "joints": (1e-5, "m"),
 }
-SPLIT_TOLERANCE = 1e-3  # m of mean vertex distance, of `network-cpu16`
+FAST_TOLERANCE = 1e-3  # m of mean vertex distance, of `network-cpu-bf16x3`
 _BODY_INPUTS = ("rotations", "shape", "translation")
 _MESH = ("vertices", "joints")
 _SEED = 20260101
 
 Array = NDArray[Any]
-Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,10 @@ def export_anny(
         network = _trace_network(model, probe, max_people, plain)
         fused = _trace_network(model, probe, max_people, ort_fused)
     width = BACKBONES[config.backbone][0]
-    networks = {"network": network, "network-cpu": fused, "network-cpu16": split_linears(fused, width)}
-    if int8:
-        networks["network-int8-cpu"] = quantize_linears(fused, width)
+    more, no_amx = cpu_graphs(fused, width, int8=int8)
+    networks = {"network": network, "network-cpu": fused, **more}
+    if no_amx:
+        report(f"network-cpu-amx and network-cpu-bf16x3 are left out, as they cannot be checked here: {no_amx}")
     one = {key: value[:1, :1] for key, value in probe.parameters.items()}
     bodies: dict[str, dict[str, onnx.ModelProto]] = {}
     for topology, body in meshes.items():
@@ -181,19 +182,19 @@ def export_anny(
                 outputs = {value.name: texts[value.name] for value in model_proto.graph.output}
                 writer.add_graph(graph_name, model_proto, inputs, outputs)
         verdicts: dict[str, dict[str, Any]] = {
-            graph_name: _network_verdict(graph_name, _opened(writer.folder / f"{graph_name}.onnx"), meshes, probe)
+            graph_name: _network_verdict(graph_name, opened(writer.folder / f"{graph_name}.onnx"), meshes, probe)
             for graph_name in networks
         }
         for topology, graphs in bodies.items():
             for graph_name in graphs:
-                graph_run = _opened(writer.folder / f"{graph_name}.onnx")
+                graph_run = opened(writer.folder / f"{graph_name}.onnx")
                 some = one if graph_name == _names(topology, topologies)[1] else probe.parameters
                 verdicts[graph_name] = _body_verdict(graph_run, meshes[topology], some)
         gate(verdicts)
         writer.manifest["parity"] = verdicts
-        if not verdicts["network-cpu16"]["passed"]:
-            drop(writer, "network-cpu16")
-            report("network-cpu16 is left out: these weights are too sensitive for it")
+        if not verdicts.get("network-cpu-bf16x3", {"passed": True})["passed"]:
+            drop(writer, "network-cpu-bf16x3")
+            report("network-cpu-bf16x3 is left out: not within 1 mm of PyTorch")
         report("parity with PyTorch passed")
         return writer.commit()
 
@@ -304,16 +305,6 @@ def _probe(model: AnnyHmr, batch: int, max_people: int, seeds: int = 4) -> _Prob
     return _Probe(feeds, tuple(model(*feed.values(), max_people) for feed in feeds), parameters)
 
 
-def _opened(path: Path) -> Run:
-    """A function that runs the graph on the CPU: arrays by name -> arrays by name."""
-    try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise BundleError(f"ONNX Runtime refuses {path.name} ({error}); nothing was written") from error
-    outputs = [value.name for value in session.get_outputs()]
-    return lambda feeds: dict(zip(outputs, session.run(None, dict(feeds)), strict=True))
-
-
 def _network_verdict(name: str, graph: Run, meshes: Mapping[str, AnnyBody], probe: _Probe) -> dict[str, Any]:
     """How far a graph is from PyTorch on the probe, and whether that is near enough."""
     errors = dict.fromkeys((key for key in NetworkOutput._fields if key in TOLERANCES), 0.0)
@@ -343,7 +334,7 @@ def _network_verdict(name: str, graph: Run, meshes: Mapping[str, AnnyBody], prob
     if name not in OPTIONAL:
         verdict = judged(errors, TOLERANCES, **extra)
         return {**verdict, "passed": verdict["passed"] and same}
-    passed = same and (name != "network-cpu16" or max(distances) <= SPLIT_TOLERANCE)
+    passed = same and (name != "network-cpu-bf16x3" or max(distances) <= FAST_TOLERANCE)
     return {"passed": passed, "reference": REFERENCE, **extra}
 
 
@@ -375,12 +366,6 @@ def _settings(
     """Everything that the runtime has to know and must not guess."""
     topologies = list(data)
     names = data[topologies[0]].joint_names
-    variants: list[dict[str, Any]] = [
-        {"graph": "network-cpu", "precision": "fp32", "backend": "cpu", "cpu": []},
-        {"graph": "network", "precision": "fp32"},
-        {"graph": "network-cpu16", "precision": "int16", "backend": "cpu", "cpu": ["amx_int8"]},
-        {"graph": "network-int8-cpu", "precision": "int8", "backend": "cpu", "cpu": []},
-    ]
     return {
         "image_size": config.image_size,
         "batch": batch,
@@ -422,9 +407,7 @@ def _settings(
                 for topology in topologies
             ],
         },
-        # In order of preference: the first of the wanted precision whose demands are met. `cpu`: features that the
-        # processor must have, as Linux names them.
-        "variants": [variant for variant in variants if variant["graph"] in networks],
+        "variants": [variant for variant in VARIANTS if variant["graph"] in networks],
         "fp32_nodes": "all whose name does not start with `backbone.`",
     }
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from humanrt_export.multihmr.attention import MASKED, Attention
 from humanrt_export.multihmr.decoder import DecoderLayer
 from humanrt_export.multihmr.detection import gather_tokens
-from humanrt_export.multihmr.rotations import matrices_from_columns
+from humanrt_export.rotations import matrices_from_rows
 
-__all__ = ["AnnyHead", "Predictions", "matrices_from_rows", "sincos_positions"]
+__all__ = ["AnnyHead", "Predictions", "sincos_positions"]
 
 # The root's rotation before training: Anny's frame (x to the left, y backwards, z up) to the camera's, an upright
 # person who faces the camera. First two columns of [[1, 0, 0], [0, 0, -1], [0, 1, 0]], in layout `rows`.
@@ -112,14 +112,6 @@ class AnnyHead(nn.Module):
         """Compute attention this way from now on (see `multihmr.attention`)."""
         for layer in self.layers:
             layer.attention = attention
-
-
-def matrices_from_rows(six: Tensor) -> Tensor:
-    """Gram-Schmidt on two columns, 6-d layout `rows`: [..., 6] -> rotation matrices [..., 3, 3].
-
-    The six numbers are a 3 x 2 matrix, row by row: its columns are the first two of the rotation.
-    """
-    return matrices_from_columns(torch.cat((six[..., 0::2], six[..., 1::2]), dim=-1))
 
 
 def sincos_positions(side: int, width: int) -> Tensor:

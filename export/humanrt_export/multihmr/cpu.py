@@ -1,86 +1,105 @@
-"""Graphs for ONNX Runtime's CPU kernels: linear layers of the backbone in integer arithmetic.
+"""Graphs for the CPU: what ONNX Runtime's own kernels do faster, or ours.
 
-`split_linears` keeps 16 bits of weights and activations. Both are written as two digits of 8 bits,
-``a = s (a1 + a2 / 254)``, and ``a w ~ a1 w1 + (a1 w2 + a2 w1) / 254``: three integer products, of which the last two
-are one product with the digits side by side. On CPUs with AMX an integer product costs a tenth of a float one, so this
-is faster. Other CPUs have no use for it, and those before VNNI would even overflow in it.
+`amx_operators` gives the backbone's linear layers and attention to the runtime's own operators, which compute with
+products of bfloat16 (`runtime/humanrt/_native/amx.c`): in three parts as exact as in float, in two faster still. They
+need a processor with AMX.
 
-`quantize_linears` keeps 8 bits: fastest on every CPU, and for those who can live with its error.
+`quantize_linears` keeps 8 bits: fast on every CPU, and for those who can live with its error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-__all__ = ["quantize_linears", "split_linears"]
+from humanrt import native
 
+__all__ = ["VARIANTS", "amx_operators", "cpu_graphs", "quantize_linears"]
+
+_AMX = ["amx_bf16", "avx512_bf16"]
+VARIANTS: tuple[Mapping[str, Any], ...] = (
+    {"graph": "network-cpu-amx", "precision": "fp32", "backend": "cpu", "cpu": _AMX},
+    {"graph": "network-cpu", "precision": "fp32", "backend": "cpu", "cpu": []},
+    {"graph": "network", "precision": "fp32"},
+    {"graph": "network-cpu-bf16x3", "precision": "bf16x3", "backend": "cpu", "cpu": _AMX},
+    {"graph": "network-int8-cpu", "precision": "int8", "backend": "cpu", "cpu": []},
+)
+"""For `settings.variants`, in order of preference: the first of the wanted precision whose demands are met is used.
+``cpu``: features that the processor must have, as Linux names them."""
+
+_PARTS = {"network-cpu-amx": 3, "network-cpu-bf16x3": 2}
+_OWN = "humanrt"
+_HEAD = 64  # width of the attention heads that the operator is made for: those of all published backbones
 _CONTRIB = "com.microsoft"
 _LEVELS = 127
-_BASE = 2 * _LEVELS
-_ZERO = 128
 _TINY = 1e-20
 
 Array = NDArray[np.float32]
 Rewrite = Callable[[str, str, Array, str, Array | None], list[onnx.NodeProto]]
 
 
-def split_linears(model: onnx.ModelProto, width: int) -> onnx.ModelProto:
-    """A copy whose widening layers of the backbone (query-key-value, first of the MLP) compute with 16 bits.
+def cpu_graphs(fused: onnx.ModelProto, width: int, *, int8: bool) -> tuple[dict[str, onnx.ModelProto], str | None]:
+    """The graphs that are made of `network-cpu`, and why those for AMX are not among them: none is given away
+    unchecked, and this machine may not be able to run them."""
+    graphs = {}
+    if not (reason := native.amx_problem()):
+        graphs = {name: amx_operators(fused, width, parts) for name, parts in _PARTS.items()}
+    if int8:
+        graphs["network-int8-cpu"] = quantize_linears(fused, width)
+    return graphs, reason
 
-    The narrowing layers stay float: splitting their four times wider input costs as much as it gains.
+
+def amx_operators(model: onnx.ModelProto, width: int, parts: int) -> onnx.ModelProto:
+    """A copy whose backbone's linear layers and attention are the runtime's own operators.
+
+    A layer takes along what follows it: GELU, or the addition to the residual stream.
     """
     graph = onnx.ModelProto()
     graph.CopyFrom(model)
-    constants: dict[str, NDArray[np.generic]] = {
-        "split.zero": np.array(_ZERO, np.uint8),
-        "split.step": np.array(1 / _LEVELS, np.float32),
-        "split.second": np.array(1 / _BASE, np.float32),
-        "split.tiny": np.array(_TINY, np.float32),
-    }
-    ready: set[str] = set()
+    constants: dict[str, NDArray[np.generic]] = {}
 
     def rewrite(name: str, source: str, weight: Array, target: str, bias: Array | None) -> list[onnx.NodeProto]:
-        nodes: list[onnx.NodeProto] = []
-
-        def add(op: str, inputs: list[str], output: str, domain: str = "", **attributes: object) -> None:
-            nodes.append(helper.make_node(op, inputs, [output], name=f"{name}/{output}", domain=domain, **attributes))
-
-        s = f"{source}.split"
-        if source not in ready:
-            ready.add(source)
-            add("Abs", [source], f"{s}.abs")
-            add("ReduceMax", [f"{s}.abs"], f"{s}.max", keepdims=0)
-            add("Mul", [f"{s}.max", "split.step"], f"{s}.raw")
-            add("Max", [f"{s}.raw", "split.tiny"], f"{s}.scale")
-            add("Mul", [f"{s}.scale", "split.second"], f"{s}.scale2")
-            add("QuantizeLinear", [source, f"{s}.scale", "split.zero"], f"{s}.digit1")
-            add("DequantizeLinear", [f"{s}.digit1", f"{s}.scale", "split.zero"], f"{s}.rounded")
-            add("Sub", [source, f"{s}.rounded"], f"{s}.rest")
-            add("QuantizeLinear", [f"{s}.rest", f"{s}.scale2", "split.zero"], f"{s}.digit2")
-            add("Concat", [f"{s}.digit1", f"{s}.digit2"], f"{s}.digits", axis=-1)
-        scale, first = _quantized(weight)
-        rest = weight.astype(np.float64) / scale - first
-        second = np.rint(rest * _BASE).clip(-_LEVELS, _LEVELS)
-        w = f"{target}.weight"
-        constants[f"{w}.1"] = first.astype(np.int8)
-        constants[f"{w}.21"] = np.concatenate((second, first)).astype(np.int8)
-        constants[f"{w}.scale"] = scale
-        optional = [f"{s}.scale", f"{w}.scale", "split.zero"]
-        with_bias = [*optional, "", f"{w}.bias"] if bias is not None else optional
+        constants[f"{target}.weight"] = weight
+        inputs = [source, f"{target}.weight"]
         if bias is not None:
-            constants[f"{w}.bias"] = bias
-        add("MatMulIntegerToFloat", [f"{s}.digit1", f"{w}.1", *with_bias], f"{target}.high", _CONTRIB)
-        optional[0] = f"{s}.scale2"
-        add("MatMulIntegerToFloat", [f"{s}.digits", f"{w}.21", *optional], f"{target}.low", _CONTRIB)
-        add("Add", [f"{target}.high", f"{target}.low"], target)
-        return nodes
+            constants[f"{target}.bias"] = bias
+            inputs.append(f"{target}.bias")
+        return [helper.make_node("Linear", inputs, [target], name=name, domain=_OWN, parts=parts, gelu=0)]
 
-    _rewrite_linears(graph, ((width, 3 * width), (width, 4 * width)), rewrite)
+    _rewrite_linears(graph, width, rewrite)
+    users = _users(graph)
+    linears = {x.output[0]: x for x in graph.graph.node if x.op_type == "Linear" and len(users[x.output[0]]) == 1}
+    splits = {x.output[0]: x for x in graph.graph.node if x.op_type == "Split"}
+    nodes: list[onnx.NodeProto] = []
+    gone: set[str] = set()
+    for node in graph.graph.node:
+        linear = next((linears[value] for value in node.input if value in linears), None)
+        heads = next((item.i for item in node.attribute if item.name == "num_heads"), 0)
+        if node.op_type == "MultiHeadAttention" and node.input[0] in splits and width == _HEAD * heads:
+            gone.add(node.input[0])
+            qkv = [splits[node.input[0]].input[0]]
+            made = helper.make_node("Attention", qkv, node.output, node.name, domain=_OWN, parts=parts, heads=heads)
+        elif linear is not None and node.op_type in ("Gelu", "Add"):
+            gone.add(linear.output[0])
+            made = onnx.NodeProto()
+            made.CopyFrom(linear)
+            made.output[0] = node.output[0]
+            if node.op_type == "Gelu":
+                next(item for item in made.attribute if item.name == "gelu").i = 1
+            else:
+                residual = next(value for value in node.input if value != linear.output[0])
+                made.input.extend([*[""] * (3 - len(made.input)), residual])
+        else:
+            made = node
+        nodes.append(made)
+    nodes = [node for node in nodes if node.output[0] not in gone]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
     _finish(graph, constants)
     return graph
 
@@ -101,7 +120,7 @@ def quantize_linears(model: onnx.ModelProto, width: int) -> onnx.ModelProto:
             inputs += ["", f"{w}.bias"]
         return [helper.make_node("DynamicQuantizeMatMul", inputs, [target], name=name, domain=_CONTRIB)]
 
-    _rewrite_linears(graph, ((width, width), (width, 3 * width), (width, 4 * width), (4 * width, width)), rewrite)
+    _rewrite_linears(graph, width, rewrite)
     _finish(graph, constants)
     return graph
 
@@ -112,13 +131,11 @@ def _quantized(weight: Array) -> tuple[Array, NDArray[np.float64]]:
     return scale, np.rint(weight.astype(np.float64) / scale).clip(-_LEVELS, _LEVELS)
 
 
-def _rewrite_linears(model: onnx.ModelProto, shapes: tuple[tuple[int, int], ...], rewrite: Rewrite) -> None:
+def _rewrite_linears(model: onnx.ModelProto, width: int, rewrite: Rewrite) -> None:
     """Replace ``MatMul`` by a constant (with the ``Add`` of a bias after it) in the backbone's blocks."""
+    shapes = ((width, width), (width, 3 * width), (width, 4 * width), (4 * width, width))
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    users: dict[str, list[onnx.NodeProto]] = {}
-    for node in model.graph.node:
-        for value in node.input:
-            users.setdefault(value, []).append(node)
+    users = _users(model)
     nodes: list[onnx.NodeProto] = []
     merged: set[str] = set()
     for node in model.graph.node:
@@ -140,6 +157,15 @@ def _rewrite_linears(model: onnx.ModelProto, shapes: tuple[tuple[int, int], ...]
     model.graph.node.extend(nodes)
 
 
+def _users(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
+    """The nodes that take a value."""
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for value in node.input:
+            users.setdefault(value, []).append(node)
+    return users
+
+
 def _finish(model: onnx.ModelProto, constants: dict[str, NDArray[np.generic]]) -> None:
     """Add the new constants, drop those that nothing uses any more, and declare the contrib operators."""
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
@@ -147,5 +173,7 @@ def _finish(model: onnx.ModelProto, constants: dict[str, NDArray[np.generic]]) -
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
-    if all(opset.domain != _CONTRIB for opset in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(_CONTRIB, 1))
+    used_domains = {node.domain for node in model.graph.node}
+    for domain in (_CONTRIB, _OWN):
+        if domain in used_domains and all(opset.domain != domain for opset in model.opset_import):
+            model.opset_import.append(helper.make_opsetid(domain, 1))

@@ -2,15 +2,17 @@
 
 The bundle holds these graphs. All have static shapes; `settings.variants` says which to use where.
 
-==================  ====================================================================================
-`network`           standard ONNX, FP32: for TensorRT and CUDA, and the source of every other precision
-`network-cpu`       the same with ONNX Runtime's fused attention
-`network-cpu16`     that with 16-bit integer layers, faster where the CPU has AMX
-`network-int8-cpu`  only on request: that with INT8 layers; its error is in the manifest
-`body`              parameters of all slots -> vertices and joints
-`body-1`            the same for one person, for backends without a use for empty slots
-==================  ====================================================================================
+====================  ==================================================================================
+`network`             standard ONNX, FP32: for TensorRT and CUDA, and the source of every other precision
+`network-cpu`         the same with ONNX Runtime's fused attention
+`network-cpu-amx`     that with our own operators, for CPUs with AMX: as exact, and faster
+`network-cpu-bf16x3`  likewise with 16 bits of every float: faster still, and within 1 mm
+`network-int8-cpu`    only on request: INT8 layers; its error is in the manifest
+`body`                parameters of all slots -> vertices and joints
+`body-1`              the same for one person, for backends without a use for empty slots
+====================  ==================================================================================
 
+The graphs for AMX are made only on machines that can run them, as nothing leaves unchecked.
 Nothing is written unless every FP32 graph, run by ONNX Runtime, agrees with the PyTorch network.
 """
 
@@ -26,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -38,11 +39,11 @@ from humanrt_export.multihmr.backbone import BACKBONES
 from humanrt_export.multihmr.body import JOINT_NAMES, SmplxBody, find_smplx, load_smplx
 from humanrt_export.multihmr.camera import DEFAULT_FIELD_OF_VIEW, default_intrinsics
 from humanrt_export.multihmr.checkpoint import load_checkpoint
-from humanrt_export.multihmr.cpu import quantize_linears, split_linears
+from humanrt_export.multihmr.cpu import VARIANTS, cpu_graphs
 from humanrt_export.multihmr.graphs import share_weights, trace
 from humanrt_export.multihmr.head import EXPRESSIONS, ROTATIONS
 from humanrt_export.multihmr.model import ModelConfig, MultiHmr, NetworkOutput
-from humanrt_export.multihmr.parity import REFERENCE, Place, drop, forget, gate, judged, matches
+from humanrt_export.multihmr.parity import OPTIONAL, REFERENCE, Place, Run, drop, gate, judged, matches, opened
 
 __all__ = ["configure", "export_multihmr", "run"]
 
@@ -57,7 +58,7 @@ Do not pass it on unless both allow it. humanrt, which reads it, is under Apache
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 THRESHOLD = 0.3
 
-# Largest differences from PyTorch that an FP32 graph may show, and the mean vertex distance of `network-cpu16`.
+# Largest differences from PyTorch that an FP32 graph may show, and the mean vertex distance of `network-cpu-bf16x3`.
 TOLERANCES = {
     "scores": (1e-4, ""),
     "locations": (0.05, "px"),
@@ -68,11 +69,10 @@ TOLERANCES = {
     "vertices": (1e-4, "m"),
     "joints": (1e-4, "m"),
 }
-SPLIT_TOLERANCE = 1e-3
+FAST_TOLERANCE = 1e-3
 _PROBE_SEED = 20260101
 
 Array = NDArray[Any]
-Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,10 @@ def export_multihmr(
         network = _trace_network(model, probe, max_people, plain)
         fused = _trace_network(model, probe, max_people, ort_fused)
     width = BACKBONES[config.backbone][0]
-    networks = {"network": network, "network-cpu": fused, "network-cpu16": split_linears(fused, width)}
-    if int8:
-        networks["network-int8-cpu"] = quantize_linears(fused, width)
+    more, no_amx = cpu_graphs(fused, width, int8=int8)
+    networks = {"network": network, "network-cpu": fused, **more}
+    if no_amx:
+        report(f"network-cpu-amx and network-cpu-bf16x3 are left out, as they cannot be checked here: {no_amx}")
     parameters = {name: getattr(probe.expected, name) for name in _BODY_INPUTS}
     one = {name: value[:1, :1] for name, value in parameters.items()}
     bodies = {
@@ -159,7 +160,7 @@ def export_multihmr(
         version="1",
         licence=LICENCE,
         provenance=provenance,
-        settings=_settings(config, max_people, batch),
+        settings=_settings(config, max_people, batch, networks),
     ) as writer:
         writer.add_file("LICENCE-NOTE.txt", LICENCE_NOTE.encode())
         for group, graphs, texts in (
@@ -174,17 +175,15 @@ def export_multihmr(
         writer.add_arrays(
             "faces", {"faces": data.faces.astype(np.int32)}, {"faces": "three vertices of every triangle of the mesh"}
         )
-        if not int8:
-            forget(writer, "network-int8-cpu")
         verdicts = {
-            graph_name: _verdict(graph_name, _opened(writer.folder / f"{graph_name}.onnx"), body, probe)
+            graph_name: _verdict(graph_name, opened(writer.folder / f"{graph_name}.onnx"), body, probe)
             for graph_name in (*networks, *bodies)
         }
         gate(verdicts)
         writer.manifest["parity"] = verdicts
-        if not verdicts["network-cpu16"]["passed"]:
-            drop(writer, "network-cpu16")
-            report("network-cpu16 is left out: not within 1 mm of PyTorch on this machine")
+        if not verdicts.get("network-cpu-bf16x3", {"passed": True})["passed"]:
+            drop(writer, "network-cpu-bf16x3")
+            report("network-cpu-bf16x3 is left out: not within 1 mm of PyTorch")
         report("parity with PyTorch passed")
         return writer.commit()
 
@@ -287,16 +286,6 @@ def _probe(model: MultiHmr, body: SmplxBody, batch: int, max_people: int, seeds:
     return _Probe(feeds, expected, posed.vertices, posed.joints)
 
 
-def _opened(path: Path) -> Run:
-    """A function that runs the graph on the CPU: arrays by name -> arrays by name."""
-    try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise BundleError(f"ONNX Runtime refuses {path.name} ({error}); nothing was written") from error
-    outputs = [value.name for value in session.get_outputs()]
-    return lambda feeds: dict(zip(outputs, session.run(None, dict(feeds)), strict=True))
-
-
 def _verdict(name: str, graph: Run, body: SmplxBody, probe: _Probe) -> dict[str, Any]:
     """How far a graph is from PyTorch on the probe, and whether that is near enough."""
     if name.startswith("body"):
@@ -323,7 +312,7 @@ def _verdict(name: str, graph: Run, body: SmplxBody, probe: _Probe) -> dict[str,
     distances = (mesh.vertices - true_mesh.vertices).norm(dim=-1).mean(dim=-1)
     distance = float(distances.mean()) if pairs else 0.0
     extra = {"people": people, "same_people": same, "mean_vertex_distance_m": distance}
-    if name in ("network", "network-cpu"):
+    if name not in OPTIONAL:
         errors = {
             key: float(np.abs(got[key] - wanted[key]).max(initial=0.0))
             for key in NetworkOutput._fields
@@ -334,7 +323,7 @@ def _verdict(name: str, graph: Run, body: SmplxBody, probe: _Probe) -> dict[str,
         verdict = judged(errors, TOLERANCES, **extra)
         verdict["passed"] = verdict["passed"] and same
         return verdict
-    passed = same and (name != "network-cpu16" or distance <= SPLIT_TOLERANCE)
+    passed = same and (name != "network-cpu-bf16x3" or distance <= FAST_TOLERANCE)
     return {"passed": passed, "reference": REFERENCE, **extra}
 
 
@@ -347,7 +336,7 @@ def _people(output: NetworkOutput, slots: list[Place]) -> dict[str, Array]:
 # --------------------------------------------------------------------------------------------- manifest
 
 
-def _settings(config: ModelConfig, max_people: int, batch: int) -> dict[str, Any]:
+def _settings(config: ModelConfig, max_people: int, batch: int, networks: Mapping[str, object]) -> dict[str, Any]:
     """Everything that the runtime has to know and must not guess."""
     return {
         "image_size": config.image_size,
@@ -370,14 +359,7 @@ def _settings(config: ModelConfig, max_people: int, batch: int) -> dict[str, Any
             "pelvis_joint": JOINT_NAMES.index("pelvis"),
             "head_joint": JOINT_NAMES.index("head"),
         },
-        # In order of preference: the first of the wanted precision whose demands are met. `cpu`: features that the
-        # processor must have, as Linux names them. int16 is within 1 mm of fp32 (see parity), not within 0.1 mm.
-        "variants": [
-            {"graph": "network-cpu", "precision": "fp32", "backend": "cpu", "cpu": []},
-            {"graph": "network", "precision": "fp32"},
-            {"graph": "network-cpu16", "precision": "int16", "backend": "cpu", "cpu": ["amx_int8"]},
-            {"graph": "network-int8-cpu", "precision": "int8", "backend": "cpu", "cpu": []},
-        ],
+        "variants": [variant for variant in VARIANTS if variant["graph"] in networks],
         # For whoever makes other precisions: nodes outside the backbone decide by equality and compute geometry.
         "fp32_nodes": "all whose name does not start with `backbone.`",
     }

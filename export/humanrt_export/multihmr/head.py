@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from humanrt_export.multihmr.attention import MASKED, Attention
 from humanrt_export.multihmr.decoder import DecoderLayer
 from humanrt_export.multihmr.detection import gather_tokens
-from humanrt_export.multihmr.rotations import matrices_from_columns
+from humanrt_export.rotations import matrices_from_columns
 
 __all__ = ["EXPRESSIONS", "ROTATIONS", "HumanHead", "Predictions"]
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import onnxruntime
 import torch
+from numpy.typing import NDArray
 
+from humanrt import native
 from humanrt.errors import BundleError
 from humanrt_export.bundle_writer import BundleWriter
 
-__all__ = ["OPTIONAL", "REFERENCE", "Place", "Seen", "Tolerances", "drop", "forget", "gate", "judged", "matches"]
+__all__ = ["OPTIONAL", "REFERENCE", "Place", "Run", "Seen", "Tolerances", "drop", "gate", "judged", "matches", "opened"]
 
-OPTIONAL = ("network-cpu16", "network-int8-cpu")
+OPTIONAL = ("network-cpu-bf16x3", "network-int8-cpu")
 """Graphs of lower precision: their errors are reported, and the bundle is whole without them."""
 
 REFERENCE = f"PyTorch {torch.__version__}, FP32, CPU"
@@ -32,6 +36,22 @@ class Seen(Protocol):
     def valid(self) -> Any: ...
     @property
     def cells(self) -> Any: ...
+
+
+Run = Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
+
+
+def opened(path: Path) -> Run:
+    """A function that runs the graph on the CPU: arrays by name -> arrays by name."""
+    options = onnxruntime.SessionOptions()
+    if native.amx_problem() is None:
+        options.register_custom_ops_library(str(native.LIBRARY))
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise BundleError(f"ONNX Runtime refuses {path.name} ({error}); nothing was written") from error
+    outputs = [value.name for value in session.get_outputs()]
+    return lambda feeds: dict(zip(outputs, session.run(None, dict(feeds)), strict=True))
 
 
 def matches(expected: Seen, found: Seen) -> Iterator[tuple[Place, Place]]:
@@ -75,10 +95,5 @@ def drop(writer: BundleWriter, name: str) -> None:
     entry = writer.manifest["graphs"].pop(name)
     writer.manifest["files"].pop(entry["file"])
     (writer.folder / entry["file"]).unlink()
-    forget(writer, name)
-
-
-def forget(writer: BundleWriter, name: str) -> None:
-    """Take a graph that is not there out of the variants."""
     settings = writer.manifest["settings"]
     settings["variants"] = [variant for variant in settings["variants"] if variant["graph"] != name]

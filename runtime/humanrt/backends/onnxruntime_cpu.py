@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import onnxruntime
 
+from humanrt import native
 from humanrt.backends import BackendOptions
 from humanrt.backends._onnxruntime import OrtGraph, open_session
 from humanrt.backends.base import Backend
 from humanrt.bundle import GraphSpec
+from humanrt.errors import BackendError
 
 __all__ = ["OnnxRuntimeCpu"]
 
@@ -27,4 +29,8 @@ class OnnxRuntimeCpu(Backend):
         # Workers wait awake for the next operator, which is microseconds away, and asleep for the next frame: by
         # default they burn a core between frames, which starves the camera's thread, OpenCV and the other graphs.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        if spec.operators:
+            if reason := native.amx_problem():
+                raise BackendError(f"graph {spec.name} has operators that cannot run here: {reason}")
+            options.register_custom_ops_library(str(native.LIBRARY))
         return OrtGraph(spec, open_session(spec, options, ["CPUExecutionProvider"]), "cpu")

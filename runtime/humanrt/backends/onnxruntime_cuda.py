@@ -89,6 +89,8 @@ class OnnxRuntimeCuda(Backend):
             raise BackendError(f"backend `cuda` cannot run here: {reason}")
 
     def open(self, spec: GraphSpec) -> OrtGraph:
+        if spec.operators:
+            raise BackendError(f"graph {spec.name} has operators for the CPU; use --backend cpu")
         options = onnxruntime.SessionOptions()
         # A node that would land on the CPU is an error, not a slow surprise.
         options.add_session_config_entry(NO_CPU, "1")

@@ -74,6 +74,7 @@ def examine(find_installed: Callable[[tuple[str, ...]], dict[str, str]] = instal
     yield from _bundles()
     yield from _backends()
     yield _compiled()
+    yield _amx()
     yield _retargeting()
     yield _video()
     yield from _cameras()
@@ -139,6 +140,14 @@ def _compiled() -> Finding:
             _AGAIN,
         )
     return Finding("compiled library", "yes", f"crops, smoothing and retargeting: {native.LIBRARY.name}")
+
+
+def _amx() -> Finding:
+    from humanrt import native
+
+    if problem := native.amx_problem():
+        return Finding("AMX operators", "no", f"{problem}: networks of people take about 1.5 times as long on the CPU")
+    return Finding("AMX operators", "yes", "networks of people run in bfloat16 tiles, as exact as in float")
 
 
 def _retargeting() -> Finding:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from humanrt import native
 from humanrt.backends import Array, Backend, BackendOptions, Graph, open_backend
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.camera import Letterbox, check_intrinsics, field_of_view_intrinsics, project
@@ -80,7 +81,7 @@ class MultiHMR:
     Args:
         bundle: name or folder of a bundle for the task ``people``, or a loaded one.
         backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, or an opened backend.
-        precision: of the network: ``fp32`` or another that the bundle has a graph for (``int16``, ``int8``).
+        precision: of the network: ``fp32`` or another that the bundle has a graph for (``bf16x3``, ``int8``).
         fov: degrees over the longer side of the image, assumed where no intrinsics are given; None takes the bundle's
             (60 for the published models), or lets the network estimate the camera where it can. Depth is proportional
             to the focal length: a wrong angle moves people away or nearer.
@@ -310,17 +311,18 @@ def _topology(bundle: Bundle, name: str | None) -> Mapping[str, str]:
 def _choose(bundle: Bundle, backend: str, precision: str) -> str:
     """The bundle's network graph for a backend and precision. BackendError says which there are, or what is lacking."""
     variants = [v for v in bundle.setting("variants") if v.get("backend", backend) == backend]
-    lacking: set[str] = set()
+    reason = None
     for variant in variants:
         if variant["precision"] == precision:
-            lacking = set(variant.get("cpu", ())) - _processor_features()
-            if not lacking:
-                return str(variant["graph"])
-    if lacking:
-        raise BackendError(
-            f"precision `{precision}` needs a processor with {choices(lacking)}, which this one has not; "
-            "use another precision"
-        )
+            name = str(variant["graph"])
+            if lacking := set(variant.get("cpu", ())) - _processor_features():
+                reason = f"it needs a processor with {choices(lacking)}, which this one has not"
+            else:
+                reason = native.amx_problem() if bundle.graph(name).operators else None
+            if reason is None:
+                return name
+    if reason:
+        raise BackendError(f"precision `{precision}` cannot run here: {reason}; use another precision")
     offered = choices({v["precision"] for v in variants})
     raise BackendError(
         f"bundle {bundle.name} has no network of precision `{precision}` for backend `{backend}`; it has: {offered}"

@@ -19,7 +19,7 @@ from humanrt_export.anny.body import AnnyBody, _from_quaternions, _nearest_rotat
 from humanrt_export.anny.bones import ACTIVE
 from humanrt_export.anny.model import ANNY_VERSION, TOPOLOGIES, AnnyData, load_anny
 from humanrt_export.anny.phenotypes import PHENOTYPES
-from humanrt_export.multihmr.rotations import matrices_from_vectors
+from humanrt_export.rotations import matrices_from_vectors
 
 LOW, HIGH = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
 

@@ -18,7 +18,7 @@ from humanrt_export.anny import export
 from humanrt_export.anny.body import AnnyBody
 from humanrt_export.anny.model import AnnyData
 from humanrt_export.anny.network import AnnyConfig, AnnyHmr, NetworkOutput, save_checkpoint
-from humanrt_export.multihmr.rotations import matrices_from_vectors
+from humanrt_export.rotations import matrices_from_vectors
 
 SLOTS = 3
 

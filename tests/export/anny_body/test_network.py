@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from humanrt.errors import HumanrtError
-from humanrt_export.anny.head import matrices_from_rows, sincos_positions
+from humanrt_export.anny.head import sincos_positions
 from humanrt_export.anny.network import FORMAT, AnnyConfig, AnnyHmr, NetworkOutput, load_checkpoint, save_checkpoint
 from humanrt_export.multihmr.attention import plain, sdpa
 from humanrt_export.multihmr.camera import default_intrinsics, unproject
+from humanrt_export.rotations import matrices_from_rows
 
 UNKNOWN = torch.zeros(1, 3, 3)
 

@@ -17,7 +17,7 @@ from humanrt.bundle import load_bundle
 from humanrt_export.multihmr.body import SmplxBody, find_smplx, load_smplx
 from humanrt_export.multihmr.checkpoint import load_checkpoint
 from humanrt_export.multihmr.export import export_multihmr
-from humanrt_export.multihmr.rotations import matrices_from_vectors
+from humanrt_export.rotations import matrices_from_vectors
 
 PARAMETERS = ("rotations", "shape", "expression", "translation")
 Arrays = dict[str, NDArray[Any]]

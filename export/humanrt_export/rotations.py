@@ -1,6 +1,7 @@
-"""Rotations: the 6-d layout of Multi-HMR, matrices, axis-angle.
+"""Rotations in torch: the two 6-d layouts, matrices, axis-angle. numpy's are in `humanrt.rotation`.
 
 Layout `columns`: six numbers are the first column of the matrix, then the second, before orthonormalisation.
+Layout `rows`: they are a 3 x 2 matrix, row by row, whose columns are the first two of the rotation.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["matrices_from_columns", "matrices_from_vectors"]
+__all__ = ["matrices_from_columns", "matrices_from_rows", "matrices_from_vectors", "rows_from_matrices"]
 
 _EPS = 1e-12
 
@@ -27,6 +28,16 @@ def matrices_from_columns(six: Tensor) -> Tensor:
         dim=-1,
     )
     return torch.stack((x, y, z), dim=-1)
+
+
+def matrices_from_rows(six: Tensor) -> Tensor:
+    """Gram-Schmidt on two columns, 6-d layout `rows`: [..., 6] -> rotation matrices [..., 3, 3]."""
+    return matrices_from_columns(torch.cat((six[..., 0::2], six[..., 1::2]), dim=-1))
+
+
+def rows_from_matrices(R: Tensor) -> Tensor:
+    """The first two columns of [..., 3, 3] in 6-d layout `rows`: [..., 6]."""
+    return R[..., :2].flatten(-2)
 
 
 def matrices_from_vectors(vectors: Tensor) -> Tensor:
