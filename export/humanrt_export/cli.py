@@ -31,8 +31,14 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "hands": Command("humanrt_export.hands", "make the bundle `hands` from MediaPipe's models"),
+    "landmarks": Command("humanrt_export.landmarks", "make the bundle `landmarks` from MediaPipe's body models"),
     "multihmr": Command(
         "humanrt_export.multihmr.export", "make a bundle from an official Multi-HMR checkpoint and your SMPL-X file"
+    ),
+    "engine": Command("humanrt_export.engine.command", "build TensorRT engines of a bundle's graphs", "engine"),
+    "train": Command("humanrt_export.train", "train a network from data"),
+    "posebert": Command(
+        "humanrt_export.posebert.export", "make a bundle from a PoseBERT checkpoint, published or trained by you"
     ),
 }
 

@@ -20,6 +20,7 @@ from onnx import helper, numpy_helper
 __all__ = [
     "Graph",
     "clean",
+    "keep_outputs",
     "merge_heads",
     "merge_ssd_heads",
     "move_resize_after_pointwise",
@@ -410,6 +411,20 @@ def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     result.graph.initializer.extend(kept)
     onnx.checker.check_model(result, full_check=True)
     return result
+
+
+def keep_outputs(graph: Graph, names: Sequence[str]) -> None:
+    """Drop the graph's other outputs, and all nodes that only they need."""
+    kept = {value.name: value for value in graph.model.graph.output if value.name in names}
+    del graph.model.graph.output[:]
+    graph.model.graph.output.extend(kept[name] for name in names)
+    needed = set(names)
+    nodes = []
+    for node in reversed(graph.nodes):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            nodes.append(node)
+    graph.nodes = nodes[::-1]
 
 
 def rename(model: onnx.ModelProto, names: Sequence[tuple[str, str]]) -> onnx.ModelProto:

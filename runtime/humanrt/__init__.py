@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from humanrt.people.results import People
     from humanrt.people.tracking import PeopleTracker
     from humanrt.pipeline import HandPipeline
+    from humanrt.posebert.model import PoseBERT, PoseBERTResult
+    from humanrt.posebert.smoother import HandPoseSmoother
+    from humanrt.posebert.stream import PoseBERTStream, PoseState
     from humanrt.record import read_recording
     from humanrt.retarget import Retargeter
     from humanrt.smooth import HandSmoother, OneEuro
@@ -31,6 +34,7 @@ _HOMES = {
     "Frame": "humanrt.capture",
     "Hand": "humanrt.hands.tracker",
     "HandPipeline": "humanrt.pipeline",
+    "HandPoseSmoother": "humanrt.posebert.smoother",
     "HandSmoother": "humanrt.smooth",
     "HandTracker": "humanrt.hands.tracker",
     "Hands": "humanrt.hands.tracker",
@@ -40,6 +44,10 @@ _HOMES = {
     "People": "humanrt.people.results",
     "PeoplePipeline": "humanrt.people.pipeline",
     "PeopleTracker": "humanrt.people.tracking",
+    "PoseBERT": "humanrt.posebert.model",
+    "PoseBERTResult": "humanrt.posebert.model",
+    "PoseBERTStream": "humanrt.posebert.stream",
+    "PoseState": "humanrt.posebert.stream",
     "Retargeter": "humanrt.retarget",
     "load_bundle": "humanrt.bundle",
     "open_source": "humanrt.capture",
@@ -51,6 +59,7 @@ __all__ = [
     "Frame",
     "Hand",
     "HandPipeline",
+    "HandPoseSmoother",
     "HandSmoother",
     "HandTracker",
     "Hands",
@@ -60,6 +69,10 @@ __all__ = [
     "People",
     "PeoplePipeline",
     "PeopleTracker",
+    "PoseBERT",
+    "PoseBERTResult",
+    "PoseBERTStream",
+    "PoseState",
     "Retargeter",
     "__version__",
     "load_bundle",

@@ -14,7 +14,7 @@ from humanrt.capture import Frame
 from humanrt.errors import HumanrtError
 from humanrt.hands.tracker import Hand, Hands, HandTracker
 from humanrt.retarget import HandDescription, Retargeter
-from humanrt.smooth import HandSmoother
+from humanrt.smooth import Smoother
 from humanrt.timing import Stopwatch
 
 __all__ = ["HandPipeline", "HandResult"]
@@ -38,8 +38,8 @@ class HandResult:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """The identities in view."""
-        return tuple(hand.id for hand in self.hands)
+        """The identities in view: without hands that were filled in."""
+        return tuple(hand.id for hand in self.hands if not hand.filled)
 
     def record(self) -> dict[str, Any]:
         """The frame as one line of a recording (shared/CONTRACT.md; docs/recording.md)."""
@@ -56,6 +56,7 @@ class HandResult:
                     "keypoints_2d": hand.keypoints_2d,
                     "keypoints_3d": hand.keypoints_3d,
                     "robot": self.robots.get(hand.id, {}),
+                    **({"filled": True} if hand.filled else {}),
                 }
                 for hand in self.hands
             ],
@@ -73,14 +74,14 @@ class HandPipeline:
     Args:
         tracker: finds the hands.
         robots: names or description files of robot hands; may be empty.
-        smoother: filters the keypoints; None leaves them raw.
+        smoother: filters the keypoints, and may fill in hands that were missed; None leaves them raw.
     """
 
     def __init__(
         self,
         tracker: HandTracker,
         robots: Sequence[str | Path] = (),
-        smoother: HandSmoother | None = None,
+        smoother: Smoother | None = None,
     ) -> None:
         self.tracker = tracker
         self.smoother = smoother

@@ -12,8 +12,9 @@ Two things differ from the usual code, both so that the result does not depend o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import dist, exp, pi
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from humanrt import native
 from humanrt.hands.tracker import Hand, Hands
 
-__all__ = ["HandSmoother", "OneEuro", "OneEuroOptions"]
+__all__ = ["HandSmoother", "OneEuro", "OneEuroOptions", "Smoother", "hand_span"]
 
 Floats = NDArray[np.floating]
 
@@ -59,6 +60,13 @@ class OneEuro:
     def reset(self) -> None:
         """Forget the past: the next points pass unchanged."""
         self._t: float | None = None
+
+    @property
+    def velocity(self) -> NDArray[np.float64]:
+        """[..., D] how fast each point moves, in its unit a second, smoothed. ValueError before the first points."""
+        if self._t is None:
+            raise ValueError("there is no velocity before the first points")
+        return self._velocity.copy()
 
     def _start(self, points: NDArray[np.float64]) -> None:
         # Arrays that stay in one place: the compiled step reads and changes them there.
@@ -112,6 +120,27 @@ class OneEuro:
         self._raw[...] = points
 
 
+class Smoother(Protocol):
+    """What smooths the hands of a stream of frames.
+
+    Attributes:
+        name: of the kind, as `humanrt run --smooth` calls it.
+    """
+
+    name: str
+
+    def reset(self) -> None:
+        """Forget all identities."""
+
+    def __call__(self, hands: Hands, t: float) -> Hands:
+        """The hands of the frame at ``t`` s, smoothed."""
+
+
+def hand_span(keypoints: Floats) -> float:
+    """From the wrist to the middle knuckle: a length that finger movements leave alone. keypoints: [21, D]."""
+    return max(dist(keypoints[0].tolist(), keypoints[9].tolist()), 1e-9)
+
+
 @dataclass
 class _Filters:
     pixels: OneEuro
@@ -121,8 +150,7 @@ class _Filters:
 class HandSmoother:
     """Smooths the keypoints of `Hands`, in the image and in metres; state belongs to an identity and ends with it."""
 
-    # Wrist to middle knuckle: a length that finger movements leave alone.
-    _SPAN = (0, 9)
+    name = "oneeuro"
 
     def __init__(self, options: OneEuroOptions | None = None) -> None:
         self._options = options or OneEuroOptions()
@@ -142,10 +170,6 @@ class HandSmoother:
         filters = self._filters.get(hand.id)
         if filters is None:
             filters = self._filters[hand.id] = _Filters(OneEuro(self._options), OneEuro(self._options))
-        pixels = filters.pixels(hand.keypoints_2d, t, self._span(hand.keypoints_2d))
-        metres = filters.metres(hand.keypoints_3d, t, self._span(hand.keypoints_3d))
-        return Hand(hand.id, hand.side, hand.score, pixels.astype(np.float32), metres.astype(np.float32))
-
-    def _span(self, keypoints: Floats) -> float:
-        start, end = self._SPAN
-        return max(dist(keypoints[start].tolist(), keypoints[end].tolist()), 1e-9)
+        pixels = filters.pixels(hand.keypoints_2d, t, hand_span(hand.keypoints_2d))
+        metres = filters.metres(hand.keypoints_3d, t, hand_span(hand.keypoints_3d))
+        return replace(hand, keypoints_2d=pixels.astype(np.float32), keypoints_3d=metres.astype(np.float32))

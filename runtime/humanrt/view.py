@@ -40,7 +40,8 @@ class Painter:
         """The picture, RGB uint8 [H, W, 3], of one size for frames of one size."""
         image = result.frame.image.copy()
         for hand in result.hands:
-            draw_hand(image, hand.keypoints_2d, id=hand.id, side=hand.side, score=hand.score)
+            side = f"{hand.side}  not seen" if hand.filled else hand.side
+            draw_hand(image, hand.keypoints_2d, id=hand.id, side=side, score=None if hand.filled else hand.score)
         # Averaged over about ten frames: a number that changes with every frame cannot be read.
         total = result.ms.get("total", 0.0)
         self._interval = 0.9 * self._interval + 0.1 * total if self._interval else total

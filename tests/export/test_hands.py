@@ -16,7 +16,7 @@ import pytest
 from humanrt.backends import BackendOptions, open_backend
 from humanrt.bundle import load_bundle
 from humanrt.errors import BundleError, SourceError
-from humanrt_export import cli, hands
+from humanrt_export import cli, hands, mediapipe_models
 from humanrt_export.bundle_writer import BundleWriter, sha256
 
 GRAPHS = ("palm_detector", "landmarks_full", "landmarks_lite")
@@ -74,8 +74,8 @@ def test_bundle_is_small(bundle: Path) -> None:
 def test_parity_with_litert_on_noise(name: str, bundle: Path, models: dict[str, bytes]) -> None:
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is the reference and is not installed")
     with open_backend("cpu", BackendOptions(threads=2)).open(load_bundle(bundle).graph(name)) as graph:
-        images = hands._noise(graph.tensor("image").shape, 4)
-        outputs = hands.compare(graph, hands.litert(models[name]), images)
+        images = mediapipe_models.noise(graph.tensor("image").shape, 4)
+        outputs = mediapipe_models.compare(graph, mediapipe_models.litert(models[name]), images, hands.SOURCES[name])
     for output, item in outputs.items():
         assert item["passed"], (output, item)
 
@@ -111,7 +111,7 @@ def test_graphs_are_the_same_bytes_twice_and_as_shipped(models: dict[str, bytes]
         assert first == second
         # Another version of onnx may serialise otherwise; with the recorded one, the shipped file comes back.
         recorded = json.loads((bundle / "manifest.json").read_text())["provenance"]["tools"]
-        if all(hands.version(tool) == recorded[tool] for tool in ("onnx", "numpy", "tflite")):
+        if all(mediapipe_models.version(tool) == recorded[tool] for tool in ("onnx", "numpy", "tflite")):
             assert sha256(first) == sha256(bundle / f"{name}.onnx")
 
 
@@ -132,8 +132,9 @@ def test_a_wrong_graph_does_not_pass(bundle: Path, models: dict[str, bytes]) -> 
     """The gate can fail: another landmark model is not taken for this one."""
     pytest.importorskip("ai_edge_litert")
     with open_backend("cpu", BackendOptions(threads=1)).open(load_bundle(bundle).graph("landmarks_full")) as graph:
-        images = hands._noise(graph.tensor("image").shape, 2)
-        outputs = hands.compare(graph, hands.litert(models["landmarks_lite"]), images)
+        images = mediapipe_models.noise(graph.tensor("image").shape, 2)
+        source = hands.SOURCES["landmarks_full"]
+        outputs = mediapipe_models.compare(graph, mediapipe_models.litert(models["landmarks_lite"]), images, source)
     assert not all(item["passed"] for item in outputs.values())
 
 
@@ -158,7 +159,7 @@ def test_wrong_wheels(tmp_path: Path) -> None:
     with zipfile.ZipFile(bad, "w") as archive:
         for source in hands.SOURCES.values():
             archive.writestr(source.path, b"TFL3 something else")
-        archive.writestr(hands.LICENCE_FILE, "x")
+        archive.writestr(mediapipe_models.LICENCE_FILE, "x")
     with pytest.raises(SourceError, match="sha256"):
         hands.read_wheel(bad)
 
@@ -200,9 +201,9 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_download_without_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hands, "MEDIAPIPE", "mediapipe==0.0.0.invalid-version")
+    monkeypatch.setattr(mediapipe_models, "MEDIAPIPE", "mediapipe==0.0.0.invalid-version")
     with pytest.raises(SourceError, match="--mediapipe-wheel FILE"):
-        hands.download_wheel(tmp_path / "downloads")
+        mediapipe_models.download_wheel(tmp_path / "downloads")
 
 
 # ------------------------------------------------------------------------------------------- the writer

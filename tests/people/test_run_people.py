@@ -111,7 +111,7 @@ def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "needs --bundle PATH"),
+        ((), "needs --bundle: `landmarks`"),
         (("--bundle", "hands"), "is for task `hands`, not `people`"),
         (("--bundle", "nowhere"), "no bundle `nowhere`"),
         (("--bundle", "TOY", "--intrinsics", "1,2,3"), "FX,FY,CX,CY"),

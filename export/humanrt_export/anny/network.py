@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from humanrt.errors import HumanrtError, choices
+from humanrt.errors import choices
 from humanrt_export.anny.bones import ACTIVE, ROOT
 from humanrt_export.anny.head import AnnyHead
 from humanrt_export.anny.phenotypes import PHENOTYPES
+from humanrt_export.checkpoint import CheckpointError, fill, read, tensors
 from humanrt_export.multihmr.attention import Attention
 from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
 from humanrt_export.multihmr.camera import PATCH, focal_length, unproject
@@ -31,20 +32,16 @@ __all__ = [
     "FORMAT",
     "AnnyConfig",
     "AnnyHmr",
-    "CheckpointError",
     "NetworkOutput",
     "load_checkpoint",
     "save_checkpoint",
 ]
 
 FORMAT = "humanrt-multihmr-anny-1"
+_KIND = "Multi-HMR on Anny"
 _USUAL_DISTANCE = 4.0  # m; where people are before training
 _USUAL_SCORE = 0.01  # of a token before training: nearly none holds a head
 _POSITION_SCALE = 0.02
-
-
-class CheckpointError(HumanrtError):
-    """A checkpoint is not what this network is made of; the message names the key or setting."""
 
 
 @dataclass(frozen=True)
@@ -272,34 +269,12 @@ def load_checkpoint(path: str | Path) -> tuple[AnnyHmr, dict[str, str]]:
         CheckpointError: not such a file, or a key is missing, unexpected, misshapen or not finite.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; give a checkpoint of Multi-HMR on Anny (.pt)")
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile archive raises nearly anything
-        reason = str(error).strip().partition("\n")[0]
-        raise CheckpointError(f"{path}: refused: not tensors and text only, or damaged ({reason})") from error
-    if not isinstance(content, Mapping) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: not a checkpoint of Multi-HMR on Anny (`format` is not `{FORMAT}`)")
-    state, about = content.get("state"), content.get("about")
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path}: `state` must hold tensors, and nothing else")
+    content = read(path, _KIND)
+    if content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint of {_KIND} (`format` is not `{FORMAT}`)")
+    state, about = tensors(path, content, "state", _KIND), content.get("about")
     model = AnnyHmr(_config(path, content.get("config")))
-    wanted = model.state_dict()
-    problems = {
-        "missing": [key for key in wanted if key not in state],
-        "unexpected": [str(key) for key in state if key not in wanted],
-        "misshapen": [
-            f"{key} {list(state[key].shape)} (need {list(wanted[key].shape)})"
-            for key in wanted
-            if key in state and state[key].shape != wanted[key].shape
-        ],
-        "not finite": [key for key, value in state.items() if not value.isfinite().all()],
-    }
-    if any(problems.values()):
-        what = "; ".join(f"{problem} {_listed(keys)}" for problem, keys in problems.items() if keys)
-        raise CheckpointError(f"{path}: {what}")
-    model.load_state_dict({key: value.float() for key, value in state.items()})
+    fill(path, model, state, lambda name: name, about="its `config` says what the network is")
     told = {str(key): str(value) for key, value in about.items()} if isinstance(about, Mapping) else {}
     return model.eval(), told
 
@@ -329,8 +304,3 @@ def _config(path: Path, given: Any) -> AnnyConfig:
 
 def _logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
-
-
-def _listed(keys: list[str], at_most: int = 6) -> str:
-    shown = ", ".join(f"`{key}`" for key in keys[:at_most])
-    return shown + (f" and {len(keys) - at_most} more" if len(keys) > at_most else "")

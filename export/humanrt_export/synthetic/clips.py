@@ -21,19 +21,19 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import MissingDependencyError, OutputError
 from humanrt.truth import Truth, finger_flexion, project
+from humanrt_export.entry import run_module
 from humanrt_export.synthetic import hand_motion as motion
 from humanrt_export.synthetic.hand_model import JOINTS, Arm, load_arm, pose
 from humanrt_export.synthetic.hand_motion import Drift, Keyframe, Motion
 from humanrt_export.synthetic.hand_scene import Camera, Look, room
 from humanrt_export.synthetic.render import Renderer
+from humanrt_export.synthetic.sensor import Sensor, shutter
 
 __all__ = ["KINDS", "ClipSpec", "Hand", "plan", "render_clip", "truth_of", "write_clip"]
 
@@ -223,8 +223,8 @@ def _frames(spec: ClipSpec, seed: int, camera: Camera, t: Array, hands: Sequence
     generator = np.random.default_rng([seed, 1])
     look = Look.sample(generator)
     background = room(spec.size, generator, bright_side=float(np.sign(look.key[0])))
-    sensor = _Sensor(spec.size, spec.noise, generator)
-    opened = (np.arange(spec.subframes) + 0.5) / spec.subframes - 0.5  # about the middle of the exposure
+    sensor = Sensor(spec.size, spec.noise, generator)
+    opened = shutter(spec.subframes)
     with Renderer(camera) as renderer:
         for instant in t:
             times = instant + opened * spec.exposure / spec.fps
@@ -235,34 +235,6 @@ def _frames(spec: ClipSpec, seed: int, camera: Camera, t: Array, hands: Sequence
             ]
             layer = np.mean(layers, axis=0)
             yield sensor.develop(layer[..., :3] + background * (1 - layer[..., 3:]))
-
-
-class _Sensor:
-    """Linear light to the picture of a small camera: vignette, tone curve, noise that is correlated a little."""
-
-    def __init__(self, size: tuple[int, int], noise: float, generator: np.random.Generator) -> None:
-        width, height = size
-        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-        radius = np.hypot((x + 0.5) / width - 0.5, ((y + 0.5) / height - 0.5) * height / width)
-        self._vignette = (1 - 0.55 * radius**2)[..., None].astype(np.float32)
-        self._noise = noise
-        self._generator = generator
-        # The tone curve (a soft shoulder, then sRGB) as a table: pow() per pixel would cost more than drawing.
-        light = np.linspace(0, 4, 4096)
-        tone = 1 - np.exp(-1.25 * light)
-        self._table = np.where(tone < 0.0031308, 12.92 * tone, 1.055 * tone ** (1 / 2.4) - 0.055).astype(np.float32)
-
-    def develop(self, light: NDArray[Any]) -> NDArray[np.uint8]:
-        index = (light * self._vignette * (len(self._table) / 4)).clip(0, len(self._table) - 1)
-        picture = self._table[index.astype(np.int32)]
-        if self._noise:
-            shape = picture.shape[:2]
-            grain = self._generator.standard_normal(shape, dtype=np.float32)[..., None]
-            chroma = self._generator.standard_normal((shape[0] // 2, shape[1] // 2, 3), dtype=np.float32)
-            chroma = cv2.resize(chroma, shape[::-1], interpolation=cv2.INTER_LINEAR)
-            # Dark parts are noisier once the tone curve has lifted them.
-            picture = picture + self._noise * (1.3 - 0.6 * picture) * (grain + 0.7 * chroma)
-        return np.asarray((picture * 255 + 0.5).clip(0, 255), dtype=np.uint8)
 
 
 def encode(path: Path, frames: Iterator[NDArray[np.uint8]], size: tuple[int, int], fps: float, quality: int) -> int:
@@ -341,4 +313,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_module(main)

@@ -20,12 +20,18 @@ __all__ = [
     "Drift",
     "Keyframe",
     "Motion",
+    "clip",
     "counting",
+    "curl",
     "fist",
+    "inside",
+    "minimum_jerk",
     "open_hand",
     "pinch",
     "pointing",
     "random_motion",
+    "random_pose",
+    "sample_lag",
 ]
 
 Array = NDArray[np.float64]
@@ -116,10 +122,10 @@ class Motion:
             phase = (t[:, None] - (after.t - after.move)) / after.move
             q = q + minimum_jerk((phase - self.lag) / (1 - late)) * (after.q - before.q)
         # Drift alone can pass a limit, and by little: held back smoothly, clipping would break the C2 promise.
-        return _inside(q + self.drift.at(t))
+        return inside(q + self.drift.at(t))
 
 
-def _inside(q: Array, margin: float = 0.02) -> Array:
+def inside(q: Array, margin: float = 0.02) -> Array:
     """Smoothly keep joint angles inside their limits: nothing changes further than ``margin`` rad from one."""
     low, high = LIMITS[:, 0], LIMITS[:, 1]
 

@@ -14,21 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.errors import MissingDependencyError
 from humanrt_export.synthetic.hand_model import Arm, Surface
 from humanrt_export.synthetic.hand_scene import Camera, Look
+from humanrt_export.synthetic.offscreen import Offscreen
 
 __all__ = ["Renderer"]
 
 Array = NDArray[np.float64]
 
+_NEAR, _FAR = 0.05, 4.0  # m
 _SHADOW = 1024  # texels on each side of the shadow map
 _CAPSULES = 48  # most capsules that can occlude
 _SHADERS = Path(__file__).with_name("shaders")
 
 
-class Renderer:
-    """Draws arms for one camera. A context manager: it owns a GL context.
+class Renderer(Offscreen):
+    """Draws arms for one camera.
 
     Args:
         camera: where from.
@@ -36,48 +37,19 @@ class Renderer:
     """
 
     def __init__(self, camera: Camera, samples: int = 4) -> None:
-        try:
-            import moderngl
-        except ImportError:
-            raise MissingDependencyError(
-                "rendering clips needs moderngl; install it with: pip install moderngl"
-            ) from None
-        try:
-            self._context = moderngl.create_standalone_context(backend="egl")
-        except Exception as error:
-            raise MissingDependencyError(
-                f"rendering clips needs EGL ({error}); on Debian: apt-get install libegl1 libgl1 libgl1-mesa-dri"
-            ) from None
-        self.camera = camera
-        self._moderngl = moderngl
-        gl, size = self._context, camera.size
+        super().__init__(camera, samples)
+        gl = self.gl
         shader = {path.name: path.read_text() for path in _SHADERS.iterdir()}
         self._program = gl.program(
             vertex_shader=shader["mesh.vert"],
             fragment_shader=shader["skin.frag"].replace("CAPSULES", str(_CAPSULES)),
         )
         self._shadow_program = gl.program(vertex_shader=shader["shadow.vert"], fragment_shader=shader["shadow.frag"])
-        self._drawn = gl.framebuffer(
-            [gl.renderbuffer(size, 4, samples=samples, dtype="f2")],
-            gl.depth_renderbuffer(size, samples=samples),
-        )
-        self._resolved = gl.framebuffer([gl.renderbuffer(size, 4, dtype="f2")])
         self._shadow_map = gl.depth_texture((_SHADOW, _SHADOW))
         self._shadow_map.compare_func = "<="
         self._shadow_map.repeat_x = self._shadow_map.repeat_y = False
         self._shadow = gl.framebuffer(depth_attachment=self._shadow_map)
         self._meshes: dict[int, tuple[Any, Any, Any, Surface]] = {}
-
-    def __enter__(self) -> Renderer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Free the GL context; the renderer is unusable afterwards."""
-        self._meshes.clear()
-        self._context.release()
 
     def draw(self, arms: Sequence[tuple[Arm, NDArray[Any]]], look: Look, seed: float = 0.0) -> NDArray[np.float32]:
         """One instant.
@@ -90,7 +62,7 @@ class Renderer:
         Returns:
             [H, W, 4] linear RGB, multiplied by alpha, and alpha.
         """
-        gl = self._context
+        gl = self.gl
         transforms = [arm.transforms(q) for arm, q in arms]
         drawn = []
         for (arm, _), moves in zip(arms, transforms, strict=True):
@@ -99,19 +71,18 @@ class Renderer:
                 drawn.append((surface, arm.side, self._upload(surface, positions, normals)))
         shadow_camera = self._shadow_camera(arms, transforms, look.key)
 
-        gl.enable(self._moderngl.DEPTH_TEST)
+        gl.enable(self.moderngl.DEPTH_TEST)
         self._shadow.use()
         self._shadow.clear(depth=1.0)
         self._shadow_program["shadow_camera"].write(shadow_camera.T.astype("f4").tobytes())
         for _, _, (_, shadow_array) in drawn:
             shadow_array.render()
 
-        self._drawn.use()
-        self._drawn.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+        self.begin()
         self._shadow_map.use(0)
         program = self._program
         for name, value in {
-            "camera": self._projection(),
+            "camera": self.projection(_NEAR, _FAR),
             "shadow_camera": shadow_camera,
         }.items():
             program[name].write(value.T.astype("f4").tobytes())
@@ -126,20 +97,17 @@ class Renderer:
             program["cloth"].value = surface.cloth
             program["skin"].value = tuple(float(x) for x in (look.sleeve if surface.cloth else look.skin))
             # Skin is closed: its far side is never seen. A sleeve is open at the cuff.
-            (gl.disable if surface.cloth else gl.enable)(self._moderngl.CULL_FACE)
+            (gl.disable if surface.cloth else gl.enable)(self.moderngl.CULL_FACE)
             array.render()
-        gl.disable(self._moderngl.CULL_FACE)
-        gl.copy_framebuffer(self._resolved, self._drawn)
-        pixels = np.frombuffer(self._resolved.read(components=4, dtype="f2"), dtype=np.float16)
-        width, height = self.camera.size
-        return pixels.reshape(height, width, 4)[::-1].astype(np.float32)
+        gl.disable(self.moderngl.CULL_FACE)
+        return self.picture()
 
     def _upload(self, surface: Surface, positions: Array, normals: Array) -> tuple[Any, Any]:
         """The surface's vertex arrays, for drawing and for the shadow, with this instant's positions."""
         key = id(surface)
         moving = np.hstack([positions, normals]).astype("f4").tobytes()
         if key not in self._meshes:
-            gl = self._context
+            gl = self.gl
             fixed = np.column_stack([surface.vertices, surface.finger, surface.palm]).astype("f4")
             buffer, constant = gl.buffer(moving), gl.buffer(fixed.tobytes())
             indices = gl.buffer(surface.triangles.astype("i4").tobytes())
@@ -156,19 +124,6 @@ class Renderer:
         else:
             self._meshes[key][0].write(moving)
         return self._meshes[key][1], self._meshes[key][2]
-
-    def _projection(self, near: float = 0.05, far: float = 4.0) -> Array:
-        """[4, 4] camera space (x right, y down, z forward) to clip space, for the camera's intrinsics."""
-        (fx, _, cx), (_, fy, cy), _ = self.camera.intrinsics
-        width, height = self.camera.size
-        return np.array(
-            [
-                [2 * fx / width, 0, 2 * cx / width - 1, 0],
-                [0, -2 * fy / height, 1 - 2 * cy / height, 0],
-                [0, 0, (far + near) / (far - near), -2 * far * near / (far - near)],
-                [0, 0, 1, 0],
-            ]
-        )
 
     def _shadow_camera(self, arms: Sequence[tuple[Arm, Any]], transforms: Sequence[Array], key: Array) -> Array:
         """[4, 4] orthographic view from the main light of all hands and some forearm."""

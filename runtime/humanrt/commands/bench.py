@@ -21,9 +21,10 @@ from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.pipeline import HandPipeline, HandResult
+from humanrt.posebert.smoother import SMOOTHERS, open_smoother
+from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.record import check_writable
 from humanrt.retarget import Retargeter, robots
-from humanrt.smooth import HandSmoother
 from humanrt.stats import Percentiles, machine, peak_memory, read_report, table, write_report
 from humanrt.truth import Truth
 
@@ -32,13 +33,14 @@ __all__ = ["add_parser", "run"]
 MAX_FRAMES = 900  # decoded frames held in memory; 30 s at 30 fps
 LIVE_FRAMES = 200  # frames of the run at the source's own pace
 MAX_PEOPLE_FRAMES, LEAST_PEOPLE_FRAMES = 60, 30
+CROWD = 10  # identities of `bench posebert`
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="latency and accuracy, as a table and as JSON")
     parser.add_argument("what", choices=tuple(_BENCHES), help="what to measure")
     parser.add_argument("--source", help="what to measure on (default: the hand clip that ships; people need one)")
-    parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (people)")
+    parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (people, posebert)")
     parser.add_argument("--precision", default="fp32", metavar="NAME", help="of the network (people; fp32)")
     parser.add_argument("--threshold", type=float, metavar="P", help="lowest score of a person")
     parser.add_argument(
@@ -47,6 +49,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--backend", default="auto", help="auto, cpu, cuda, tensorrt")
     parser.add_argument("--model", default="full", help="landmark model: full or lite")
     parser.add_argument("--max-hands", type=int, default=2)
+    parser.add_argument("--smooth", choices=SMOOTHERS, default=SMOOTHERS[0], help="of hands (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a network (0: all cores)")
     parser.add_argument("--warmup", type=int, default=20, metavar="N", help="frames that are not counted (20)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="times the source is run through (3)")
@@ -95,7 +98,7 @@ def _frames(source: str) -> list[Frame]:
 def _pipeline(arguments: argparse.Namespace, names: Sequence[str]) -> HandPipeline:
     options = TrackerOptions(max_hands=arguments.max_hands, model=arguments.model)
     tracker = HandTracker("hands", arguments.backend, options, threads=arguments.threads)
-    return HandPipeline(tracker, names, HandSmoother())
+    return HandPipeline(tracker, names, open_smoother(arguments.smooth, tracker))
 
 
 def _hands(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -118,7 +121,7 @@ def _hands(arguments: argparse.Namespace) -> dict[str, Any]:
     held = [result.ms["total"] for result in results if "detect" not in result.ms]
     if held:
         stages["tracked"] = held
-    with_hand = sum(len(result.hands) > 0 for result in results)
+    with_hand = sum(len(result.ids) > 0 for result in results)
     total = Percentiles.of(stages["total"])
     dropped, late = _live(arguments)
     summary = [
@@ -290,8 +293,53 @@ def _people(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _posebert(arguments: argparse.Namespace) -> dict[str, Any]:
+    """A frame of a stream, from keypoints to poses: of one hand, and of ten, each at another time of the clip."""
+    start = perf_counter()
+    stream = PoseBERTStream(arguments.bundle or "posebert-hand", backend=arguments.backend, threads=arguments.threads)
+    opened = perf_counter()
+    if stream.points != 21:
+        raise HumanrtError(f"bench posebert is of hands; bundle {stream.bundle.name} takes {stream.points} keypoints")
+    pipeline = _pipeline(arguments, [])
+    seen = [(frame.t, hand) for frame in _frames(arguments.source) for hand in list(pipeline(frame).hands)[:1]]
+    if len(seen) < 2:
+        raise SourceError(f"{arguments.source}: hands in {len(seen)} frames; give a --source with a hand in it")
+    hands = [Observation(hand.keypoints_3d, hand.score, hand.side) for _, hand in seen]
+    begin = perf_counter()
+    stream.update(seen[0][0], {0: hands[0]})
+    cold = {"open_ms": (opened - start) * 1e3, "first_frame_ms": (perf_counter() - begin) * 1e3}
+    times: dict[str, list[float]] = {}
+    for count in (1, CROWD):
+        laps = []
+        for _ in range(arguments.repeat):
+            stream.reset()
+            for index, (t, _) in enumerate(seen):
+                crowd = {i: hands[(index + i * len(hands) // count) % len(hands)] for i in range(count)}
+                begin = perf_counter()
+                stream.update(t, crowd)
+                laps.append((perf_counter() - begin) * 1e3)
+        # The window fills up in the first frames, which costs the same; what is left out is the warm-up.
+        times["1 hand" if count == 1 else f"{count} hands"] = laps[min(arguments.warmup, len(laps) - 1) :]
+    return {
+        "frames": len(seen),
+        "repeat": arguments.repeat,
+        "bundle": stream.bundle.name,
+        "backend": stream.backend.name,
+        "threads": arguments.threads,
+        "window": stream.window,
+        "stages": {name: Percentiles.of(values).as_dict() for name, values in times.items()},
+        "cold": cold,
+        "summary": [
+            f"{stream.bundle.name}, window {stream.window} at {stream.clock_hz:g} Hz, backend {stream.backend.name}, "
+            f"{arguments.threads or 'all'} threads; from keypoints to smoothed keypoints and rotations",
+            f"cold start: {cold['open_ms']:.0f} ms to open, {cold['first_frame_ms']:.0f} ms for the first frame",
+        ],
+    }
+
+
 _BENCHES: Mapping[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "hands": _hands,
     "people": _people,
+    "posebert": _posebert,
     "retarget": _retarget,
 }

@@ -15,8 +15,8 @@ from humanrt.commands.run import header
 from humanrt.errors import OutputError
 from humanrt.hands.tracker import HandTracker
 from humanrt.pipeline import HandPipeline
+from humanrt.posebert.smoother import SMOOTHERS, open_smoother
 from humanrt.record import Recorder
-from humanrt.smooth import HandSmoother
 from humanrt.stats import Percentiles
 from humanrt.truth import Truth
 from humanrt.video import open_sink
@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     truth = Truth.load(TRUTH)
     windowed = not arguments.headless and has_display()
     print("A right hand, rendered (not filmed) so that every joint is known, moves two robot hands:")
-    pipeline = HandPipeline(HandTracker(), ROBOTS, HandSmoother())
+    tracker = HandTracker()
+    pipeline = HandPipeline(tracker, ROBOTS, open_smoother(SMOOTHERS[0], tracker))
     results = []
     start = perf_counter()
     with ExitStack() as stack:

@@ -125,7 +125,17 @@ def _backends() -> Iterator[Finding]:
         yield Finding("backend cuda", "no", why, INSTALL if why != reason else "")
     else:
         yield Finding("backend cuda", "yes", "ONNX Runtime with CUDA, GPU 0")
-    yield Finding("backend tensorrt", "no", "not in this version of humanrt", "use --backend cuda or cpu")
+    yield _tensorrt()
+
+
+def _tensorrt() -> Finding:
+    from humanrt.backends.tensorrt import installed_libraries, problem
+
+    if reason := problem():
+        why, _, mend = reason.partition("; run: ")
+        return Finding("backend tensorrt", "no", why, mend)
+    versions = ", ".join(f"{name} {module.__version__}" for name, module in installed_libraries().items())
+    return Finding("backend tensorrt", "yes", f"{versions}, pycuda; engines: `humanrt-export engine`, docs/engines.md")
 
 
 def _compiled() -> Finding:

@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 
 from humanrt import __version__, native
 from humanrt.backends import BACKENDS
+from humanrt.bundle import Bundle, load_bundle, shipped_bundles
 from humanrt.camera import read_intrinsics
 from humanrt.capture import Frame, Source, is_image, open_source, source_files
 from humanrt.errors import HumanrtError, OutputError
 from humanrt.hands.tracker import HandTracker, TrackerOptions
+from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline
 from humanrt.people.mesh_io import FORMATS, MeshWriter
 from humanrt.people.multihmr import MultiHMR
-from humanrt.people.pipeline import PeoplePipeline
+from humanrt.people.pipeline import PeoplePipeline, PeopleResult
 from humanrt.people.view import PANELS, PeoplePainter, open_mesh_view
 from humanrt.pipeline import HandPipeline
+from humanrt.posebert.smoother import SMOOTHERS, HandPoseSmoother, open_smoother
 from humanrt.record import Recorder, check_apart
-from humanrt.smooth import HandSmoother
 from humanrt.video import Sink, open_sink
 from humanrt.view import Painter
 from humanrt.window import Window, has_display
@@ -36,7 +38,7 @@ __all__ = ["add_parser", "header", "run"]
 
 # What concerns one task only, with its default: given for another task it is an error, not silently without effect.
 _OWN_OPTIONS: dict[str, dict[str, Any]] = {
-    "hands": {"robot": [], "smooth": "oneeuro", "max_hands": 2, "model": "full", "mirrored": False},
+    "hands": {"robot": [], "smooth": SMOOTHERS[0], "max_hands": 2, "model": "full", "mirrored": False},
     "people": {
         "intrinsics": None,
         "fov": None,
@@ -73,7 +75,11 @@ def add_parser(subparsers: Any) -> None:
 
     hands = parser.add_argument_group("hands")
     hands.add_argument("--robot", nargs="+", action="extend", metavar="NAME", help="robot hands to move, name or file")
-    hands.add_argument("--smooth", choices=("oneeuro", "none"), help="smoothing of keypoints")
+    hands.add_argument(
+        "--smooth",
+        choices=SMOOTHERS,
+        help="smoothing of keypoints (default: posebert, which also fills in missed frames)",
+    )
     hands.add_argument("--max-hands", type=_positive, metavar="N", help="track at most N hands (2)")
     hands.add_argument("--model", help="landmark model: full (default) or lite, faster and coarser")
     hands.add_argument("--mirrored", action="store_true", help="the source is a mirrored (selfie) image")
@@ -81,7 +87,9 @@ def add_parser(subparsers: Any) -> None:
     people = parser.add_argument_group("people")
     people.add_argument("--intrinsics", metavar="FX,FY,CX,CY|FILE", help="the camera, px of the source's images")
     people.add_argument("--fov", type=float, metavar="DEGREES", help="instead: over the longer side (default: 60)")
-    people.add_argument("--threshold", type=_probability, metavar="P", help="lowest score of a person (default: 0.3)")
+    people.add_argument(
+        "--threshold", type=_probability, metavar="P", help="lowest score of a person (default: the bundle's)"
+    )
     people.add_argument("--precision", metavar="NAME", help="of the network: fp32 (default), or what the bundle has")
     people.add_argument("--topology", metavar="NAME", help="which mesh, where the bundle has several")
     people.add_argument("--parameters-only", action="store_true", help="neither meshes nor joints")
@@ -119,7 +127,7 @@ class Job:
         header: first line of a recording of this source.
         painter: opens what makes a picture of a result; called only where pictures are wanted.
         deliver: further places for a result to go to.
-        slow: a line to say once, where the work is slower here than it should be.
+        note: a line to say once, where the work is slower or coarser here than it should be.
     """
 
     what: str
@@ -127,7 +135,7 @@ class Job:
     header: Callable[[Source], dict[str, Any]]
     painter: Callable[[ExitStack], Callable[..., NDArray[np.uint8]]]
     deliver: tuple[Callable[[Any], object], ...] = ()
-    slow: str = ""
+    note: str = ""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -148,8 +156,8 @@ def run(arguments: argparse.Namespace) -> int:
             open_source(arguments.source, size=arguments.size, fps=arguments.fps, realtime=arguments.realtime)
         )
         sinks = Sinks(stack, job, source, arguments)
-        if job.slow:
-            _say(job.slow)
+        if job.note:
+            _say(job.note)
         summary = loop(source, job, sinks, arguments.max_frames)
     _say(summary)
     return 0
@@ -179,11 +187,10 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
 def _hands(arguments: argparse.Namespace) -> Job:
     options = TrackerOptions(max_hands=arguments.max_hands, model=arguments.model, mirrored=arguments.mirrored)
     tracker = HandTracker(arguments.bundle or "hands", arguments.backend, options, threads=arguments.threads)
-    smoother = HandSmoother() if arguments.smooth == "oneeuro" else None
-    pipeline = HandPipeline(tracker, arguments.robot, smoother)
-    slow = ""
+    pipeline = HandPipeline(tracker, arguments.robot, open_smoother(arguments.smooth, tracker))
+    note = ""
     if problem := native.problem():
-        slow = (
+        note = (
             "humanrt run: without the compiled library numpy and OpenCV cut out, smooth and retarget, which is slower, "
             f"retargeting most of all (`humanrt doctor` says more): {problem}"
         )
@@ -192,23 +199,26 @@ def _hands(arguments: argparse.Namespace) -> Job:
         pipeline,
         lambda source: header(pipeline, source),
         lambda stack: Painter(pipeline.robots),
-        slow=slow,
+        note=note,
     )
 
 
 def _people(arguments: argparse.Namespace) -> Job:
     if arguments.bundle is None:
         raise HumanrtError(
-            "--task people needs --bundle PATH: its weights may not come with humanrt; "
-            "`humanrt-export multihmr` makes a bundle of those that you download (docs/people.md)"
+            "--task people needs --bundle: `landmarks`, which ships and is coarse, or the folder that "
+            "`humanrt-export multihmr` makes of weights that you download (docs/people.md)"
         )
     if arguments.intrinsics is not None and arguments.fov is not None:
         raise HumanrtError("--intrinsics and --fov both say what the camera is; give one of them")
     if arguments.parameters_only and (arguments.meshes or arguments.panels):
         raise HumanrtError("--parameters-only makes no meshes; leave out --meshes and --panels, or it")
     intrinsics = None if arguments.intrinsics is None else read_intrinsics(arguments.intrinsics)
+    bundle = load_bundle(arguments.bundle, task="people")
+    if bundle.settings.get("model") == "landmarks":
+        return _landmarks(arguments, bundle, intrinsics)
     model = MultiHMR(
-        arguments.bundle,
+        bundle,
         arguments.backend,
         precision=arguments.precision,
         fov=arguments.fov,
@@ -216,6 +226,40 @@ def _people(arguments: argparse.Namespace) -> Job:
         topology=arguments.topology,
         threads=arguments.threads,
     )
+    pipeline = PeoplePipeline(model, intrinsics=intrinsics, threshold=arguments.threshold)
+    return _people_job(arguments, model, pipeline)
+
+
+def _landmarks(arguments: argparse.Namespace, bundle: Bundle, intrinsics: NDArray[np.float64] | None) -> Job:
+    """People by their landmarks: what ships with humanrt."""
+    for name in ("precision", "topology"):
+        if getattr(arguments, name) != _OWN_OPTIONS["people"][name]:
+            raise HumanrtError(f"--{name}: bundle `{bundle.name}` has one network and one mesh; leave it out")
+    poses = "posebert-body" if "posebert-body" in shipped_bundles() else None
+    model = LandmarkPeople(
+        bundle,
+        poses,
+        arguments.backend,
+        fov=arguments.fov,
+        meshes=not arguments.parameters_only,
+        threads=arguments.threads,
+    )
+    pipeline = LandmarkPipeline(model, intrinsics=intrinsics, threshold=arguments.threshold)
+    note = ""
+    if poses is None:
+        note = (
+            "humanrt run: there is no bundle `posebert-body` here: each frame's pose is by itself, by geometry, and "
+            "trembles as the landmarks do"
+        )
+    return _people_job(arguments, model, pipeline, note)
+
+
+def _people_job(
+    arguments: argparse.Namespace,
+    model: MultiHMR | LandmarkPeople,
+    process: Callable[[Frame], PeopleResult],
+    note: str = "",
+) -> Job:
     writer = MeshWriter(arguments.meshes or ".", arguments.mesh_format, model.faces)
 
     def painter(stack: ExitStack) -> PeoplePainter:
@@ -228,10 +272,11 @@ def _people(arguments: argparse.Namespace) -> Job:
 
     return Job(
         "people",
-        PeoplePipeline(model, intrinsics=intrinsics, threshold=arguments.threshold),
+        process,
         lambda source: people_header(model, source),
         painter,
         (writer.write,) if arguments.meshes else (),
+        note,
     )
 
 
@@ -251,14 +296,15 @@ def header(pipeline: HandPipeline, source: Source) -> dict[str, Any]:
         "backend": pipeline.tracker.backend.name,
         "kernel": "numpy" if native.problem() else "native",
         "model": pipeline.tracker.options.model,
-        "smooth": "oneeuro" if pipeline.smoother else "none",
+        "smooth": pipeline.smoother.name if pipeline.smoother else "none",
+        **({"poses": pipeline.smoother.stream.bundle.name} if isinstance(pipeline.smoother, HandPoseSmoother) else {}),
         "mirrored": pipeline.tracker.options.mirrored,
         "source": source.name,
         "fps": source.fps,
     }
 
 
-def people_header(model: MultiHMR, source: Source) -> dict[str, Any]:
+def people_header(model: MultiHMR | LandmarkPeople, source: Source) -> dict[str, Any]:
     """The first line of a recording of people."""
     return {
         "humanrt": __version__,
@@ -269,6 +315,7 @@ def people_header(model: MultiHMR, source: Source) -> dict[str, Any]:
         "precision": model.precision,
         "body": model.bundle.setting("body", "model"),
         "joints": list(model.joint_names),
+        **({"poses": model.poses} if isinstance(model, LandmarkPeople) else {}),
         "source": source.name,
         "fps": source.fps,
     }

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends import Backend, Buffer
+from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.errors import BundleError
 from humanrt.hands.crop import make_crop
 from humanrt.hands.placement import make_placement
 from humanrt.hands.region import FollowRule, Region
+from humanrt.host_copy import HostCopy
 
 __all__ = ["HandLandmarks", "LandmarkNetwork"]
 
@@ -53,9 +54,9 @@ class LandmarkNetwork:
         image = graph.buffer("image")
         outputs = {spec.name: graph.buffer(spec.name) for spec in graph.spec.outputs}
         self._binding = graph.bind({"image": image}, outputs)
-        self._image = _HostCopy(image)
+        self._image = HostCopy(image)
         self._points, self._metric, self._presence, self._right = (
-            _HostCopy(outputs[name]) for name in ("keypoints_2d", "keypoints_3d", "presence", "handedness")
+            HostCopy(outputs[name]) for name in ("keypoints_2d", "keypoints_3d", "presence", "handedness")
         )
         self._fetched = [o for o in (self._points, self._metric, self._presence, self._right) if o.on_device]
         self._crop = make_crop(self._image.array)
@@ -79,23 +80,3 @@ class LandmarkNetwork:
             keypoints_3d=placed.keypoints_3d,
             region=placed.region or region,
         )
-
-
-class _HostCopy:
-    """A buffer as an array that stays in one place: its own memory on the CPU, a copy of a GPU's."""
-
-    def __init__(self, buffer: Buffer) -> None:
-        self._device = None if buffer.host is not None else buffer
-        self.array: Floats = np.zeros(buffer.spec.shape, np.float32) if buffer.host is None else buffer.host
-
-    @property
-    def on_device(self) -> bool:
-        return self._device is not None
-
-    def send(self) -> None:
-        if self._device:
-            self._device.upload(self.array)
-
-    def fetch(self) -> None:
-        if self._device:
-            self._device.download(self.array)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 import cv2
@@ -64,8 +64,8 @@ def draw_skeletons(image: Image, people: People, ids: Sequence[int], lines: Sequ
                 cv2.circle(image, at[joint], radius, INK if rim else colour, cv2.FILLED, cv2.LINE_AA, 3)
 
 
-def draw_labels(image: Image, people: People, ids: Sequence[int]) -> None:
-    """Where the network saw each head, with identity, score and distance."""
+def draw_labels(image: Image, people: People, ids: Sequence[int], filled: Collection[int] = ()) -> None:
+    """Where the network saw each head, with identity, score and distance; ``filled``: those that were not seen."""
     u = unit(image)
     height, width = image.shape[:2]
     for person, identity in enumerate(ids):
@@ -75,5 +75,6 @@ def draw_labels(image: Image, people: People, ids: Sequence[int]) -> None:
         centre = (round(x * 8), round(y * 8))
         for colour, radius in ((INK, 4.5 * u), (PAPER, 3.5 * u), (colour_of(identity), 2.5 * u)):
             cv2.circle(image, centre, round(radius * 8), colour, cv2.FILLED, cv2.LINE_AA, 3)
-        words = f"#{identity}  {people.scores[person]:.2f}  {people.translations[person][2]:.1f} m"
+        score = "not seen" if identity in filled else f"{people.scores[person]:.2f}"
+        words = f"#{identity}  {score}  {people.translations[person][2]:.1f} m"
         draw_label(image, words, (x + 8 * u, y - 8 * u))

@@ -29,6 +29,7 @@ class PeopleResult:
         ids: [N] identity of each of them, from 1.
         lost: identities that ended with this frame.
         ms: milliseconds per stage, in the order of the work, and ``total`` (their sum: no waiting for the source).
+        filled: identities that were not found in this frame: for a short while their pose is filled in.
     """
 
     frame: Frame
@@ -36,6 +37,7 @@ class PeopleResult:
     ids: tuple[int, ...]
     lost: tuple[int, ...]
     ms: dict[str, float]
+    filled: frozenset[int] = frozenset()
 
     def record(self) -> dict[str, Any]:
         """The frame as one line of a recording (shared/CONTRACT.md; docs/people.md)."""
@@ -61,6 +63,7 @@ class PeopleResult:
                     "shape": people.shape[i],
                     "expression": people.expression[i],
                     "joints_3d": joints[i],
+                    **({"filled": True} if identity in self.filled else {}),
                 }
                 for i, identity in enumerate(self.ids)
             ],

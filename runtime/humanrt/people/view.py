@@ -64,7 +64,7 @@ class PeoplePainter:
         else:
             image = result.frame.image.copy()
             draw_skeletons(image, people, result.ids, self._bones)
-        draw_labels(image, people, result.ids)
+        draw_labels(image, people, result.ids, result.filled)
         # Averaged over about ten frames: a number that changes with every frame cannot be read.
         total = result.ms.get("total", 0.0)
         self._interval = 0.9 * self._interval + 0.1 * total if self._interval else total

@@ -165,9 +165,9 @@ def changed(checkpoint: Path, tmp_path: Path, change: Any) -> Path:
     [
         (lambda c: c["state"].pop("head.pose.bias"), "missing `head.pose.bias`"),
         (lambda c: c["state"].update(extra=torch.zeros(1)), "unexpected `extra`"),
-        (lambda c: c["state"].update({"view.2.bias": torch.zeros(3)}), r"misshapen `view.2.bias \[3\] \(need \[1\]\)`"),
-        (lambda c: c["state"].update({"view.2.bias": torch.tensor([math.nan])}), "not finite `view.2.bias`"),
-        (lambda c: c["state"].update({"view.2.bias": "text"}), "`state` must hold tensors"),
+        (lambda c: c["state"].update({"view.2.bias": torch.zeros(3)}), r"misshapen `view.2.bias` \[3\] \(need \[1\]\)"),
+        (lambda c: c["state"].update({"view.2.bias": torch.tensor([math.nan])}), "not finite numbers in `view.2.bias`"),
+        (lambda c: c["state"].update({"view.2.bias": "text"}), "`state` holds more than tensors"),
         (lambda c: c.update(format="other"), FORMAT),
         (lambda c: c.update(config=3), "`config` needs settings"),
         (lambda c: c["config"].update(colour="red"), "no setting colour; its settings: anchor, backbone"),

@@ -49,7 +49,7 @@ def test_soft_limits_are_smooth_and_leave_the_middle_alone() -> None:
     low, high = LIMITS[joint]
     line = np.zeros((4001, len(JOINTS)))
     line[:, joint] = np.linspace(low - 0.3, high + 0.3, 4001)
-    held = motion._inside(line)[:, joint]
+    held = motion.inside(line)[:, joint]
     middle = (line[:, joint] > low + 0.0201) & (line[:, joint] < high - 0.0201)
     np.testing.assert_allclose(held[middle], line[middle, joint], atol=1e-12)
     assert low <= held.min() + 1e-12

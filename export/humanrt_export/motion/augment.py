@@ -1,0 +1,96 @@
+"""More motion out of what was recorded: mirror image, other speeds and rates, other directions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.skeleton import SMPL_24, mirrored, other_sides
+from humanrt_export.motion.clip import Motion, MotionError
+
+__all__ = [
+    "SWAPPED",
+    "interpolate",
+    "mirror",
+    "mirror_rotations",
+    "random_rotation",
+    "resample",
+    "rotate",
+    "turn_about_vertical",
+]
+
+Floats = NDArray[np.floating[Any]]
+Array = NDArray[np.float64]
+
+
+SWAPPED = other_sides(SMPL_24)
+"""[24] the joint of the other side."""
+
+
+def mirror_rotations(rotations: Floats) -> Array:
+    """Local rotations [..., 24, 3, 3] of the mirror image: sides swapped, every turn mirrored in x."""
+    return mirrored(np.asarray(rotations)[..., SWAPPED, :, :])
+
+
+def mirror(motion: Motion) -> Motion:
+    """The motion in a mirror (x -> -x of the world). Twice gives the motion again."""
+    return replace(
+        motion,
+        translation=motion.translation * (-1.0, 1.0, 1.0),
+        rotations=mirror_rotations(motion.rotations),
+        source=f"{motion.source} mirrored",
+    )
+
+
+def interpolate(rotations: Floats, places: ArrayLike) -> Array:
+    """Rotations [T, ..., 3, 3] at fractional frames [N] in 0..T-1 -> [N, ..., 3, 3], by SLERP."""
+    rotations = np.asarray(rotations, np.float64)
+    places = np.asarray(places, np.float64)
+    last = len(rotations) - 1
+    if last < 0 or not ((places >= -1e-9) & (places <= last + 1e-9)).all():
+        raise MotionError(f"frames from 0 to {last} can be asked for")
+    before = np.clip(np.floor(places).astype(int), 0, max(last - 1, 0))
+    after = np.minimum(before + 1, last)
+    amount = (places - before).reshape(-1, *(1,) * (rotations.ndim - 2))
+    start = rotations[before]
+    turn = vectors_from_matrices(np.swapaxes(start, -1, -2) @ rotations[after])
+    return np.asarray(start @ matrices_from_vectors(amount * turn))
+
+
+def resample(motion: Motion, fps: float, speed: float = 1.0) -> Motion:
+    """The motion at another rate; ``speed`` 2: twice as fast."""
+    if not (fps > 0 and speed > 0):
+        raise MotionError(f"{fps} frames per second at {speed} times the speed: both must be above 0")
+    step = speed * motion.fps / fps
+    places = np.arange(int(np.floor((len(motion) - 1) / step + 1e-6)) + 1) * step
+    places = np.minimum(places, len(motion) - 1)
+    frames = np.arange(len(motion))
+    translation = np.stack([np.interp(places, frames, axis) for axis in motion.translation.T], axis=1)
+    source = motion.source if speed == 1 else f"{motion.source} at {speed:.3g} times the speed"
+    return replace(
+        motion, fps=fps, translation=translation, rotations=interpolate(motion.rotations, places), source=source
+    )
+
+
+def rotate(motion: Motion, turn: Floats) -> Motion:
+    """The whole motion turned by [3, 3] about the world's origin, such as from the world to a camera's axes."""
+    rotations = motion.rotations.copy()
+    rotations[:, 0] = turn @ rotations[:, 0]
+    return replace(motion, translation=motion.translation @ np.asarray(turn).T, rotations=rotations)
+
+
+def turn_about_vertical(angle: float) -> Array:
+    """[3, 3] about the world's y."""
+    return matrices_from_vectors(np.array([0.0, angle, 0.0]))
+
+
+def random_rotation(generator: np.random.Generator) -> Array:
+    """[3, 3], all alike likely."""
+    q = generator.standard_normal(4)
+    w, x, y, z = q / np.linalg.norm(q)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(np.eye(3) + 2 * w * cross + 2 * cross @ cross)

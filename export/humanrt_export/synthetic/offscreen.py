@@ -1,0 +1,83 @@
+"""What our rasterisers share: a GL context without a window, a camera's projection, and the picture that comes out."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.errors import MissingDependencyError
+from humanrt_export.synthetic.hand_scene import Camera
+
+__all__ = ["Offscreen"]
+
+
+class Offscreen:
+    """A multisampled floating-point picture of one camera. A context manager: it owns a GL context on EGL.
+
+    Attributes:
+        camera: where from.
+        gl: the context; `moderngl` the package.
+        drawn: the framebuffer to draw into.
+
+    Raises:
+        MissingDependencyError: moderngl or EGL is missing.
+    """
+
+    def __init__(self, camera: Camera, samples: int = 4) -> None:
+        try:
+            import moderngl
+        except ImportError:
+            raise MissingDependencyError(
+                "rendering clips needs moderngl; install it with: pip install moderngl"
+            ) from None
+        try:
+            self.gl: Any = moderngl.create_standalone_context(backend="egl")
+        except Exception as error:
+            raise MissingDependencyError(
+                f"rendering clips needs EGL ({error}); on Debian: apt-get install libegl1 libgl1 libgl1-mesa-dri"
+            ) from None
+        self.camera, self.moderngl = camera, moderngl
+        size = camera.size
+        self.drawn = self.gl.framebuffer(
+            [self.gl.renderbuffer(size, 4, samples=samples, dtype="f2")],
+            self.gl.depth_renderbuffer(size, samples=samples),
+        )
+        self._resolved = self.gl.framebuffer([self.gl.renderbuffer(size, 4, dtype="f2")])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the GL context; the renderer is unusable afterwards."""
+        self.gl.release()
+
+    def begin(self) -> None:
+        """Draw into an empty picture from now on."""
+        self.gl.enable(self.moderngl.DEPTH_TEST)
+        self.drawn.use()
+        self.drawn.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+
+    def picture(self) -> NDArray[np.float32]:
+        """What was drawn: [H, W, 4] linear RGB, multiplied by alpha, and alpha."""
+        self.gl.copy_framebuffer(self._resolved, self.drawn)
+        pixels = np.frombuffer(self._resolved.read(components=4, dtype="f2"), dtype=np.float16)
+        width, height = self.camera.size
+        return pixels.reshape(height, width, 4)[::-1].astype(np.float32)
+
+    def projection(self, near: float, far: float) -> NDArray[np.float64]:
+        """[4, 4] camera space (x right, y down, z forward) to clip space, for depths from ``near`` to ``far`` m."""
+        (fx, _, cx), (_, fy, cy), _ = self.camera.intrinsics
+        width, height = self.camera.size
+        return np.array(
+            [
+                [2 * fx / width, 0, 2 * cx / width - 1, 0],
+                [0, -2 * fy / height, 1 - 2 * cy / height, 0],
+                [0, 0, (far + near) / (far - near), -2 * far * near / (far - near)],
+                [0, 0, 1, 0],
+            ]
+        )

@@ -1,0 +1,351 @@
+"""The training loop, one for all networks: resumable at any step, never losing more than the last minutes.
+
+What is trained is a `Task`: its model, its batches, its losses, its metrics. A batch, and all that is random in a
+step, depends on the seed and the number of the step alone, so a training that was interrupted goes on exactly as if it
+had not been. Methods that change how a
+step is made (adversarial inputs, inner steps) do that in `Task.losses`; the loop asks for a loss to minimise, no more.
+
+A run is a folder: ``last.pt`` (everything needed to go on), ``log.jsonl`` (one line a report), and what the task adds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from humanrt.errors import HumanrtError, OutputError
+
+__all__ = ["LAST", "Task", "TrainOptions", "load_run", "train"]
+
+LAST, LOG = "last.pt", "log.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train; what a resumed run may not change is checked.
+
+    Attributes:
+        steps: in all, over every resumption.
+        batch: windows, images, ... a step.
+        rate: highest learning rate; it rises linearly during `warmup` steps and falls as a cosine to a hundredth.
+        decay: weight decay (AdamW), of matrices only.
+        clip: largest norm of the gradient.
+        average: decay a step of the averaged weights that are validated and exported.
+        seed: everything random comes from it.
+        report_every, validate_every: steps.
+        save_every: seconds.
+        minutes: stop after so long, to be resumed; None: train to the end.
+        device: ``cpu``, ``cuda``, ...
+        threads: of the CPU; 0 leaves torch's own number.
+        half: mixed precision (bfloat16) where the device is a GPU.
+    """
+
+    steps: int = 20000
+    batch: int = 64
+    rate: float = 1e-3
+    warmup: int = 300
+    decay: float = 0.01
+    clip: float = 1.0
+    average: float = 0.999
+    seed: int = 0
+    report_every: int = 100
+    validate_every: int = 1000
+    save_every: float = 60.0
+    minutes: float | None = None
+    device: str = "cpu"
+    threads: int = 0
+    half: bool = True
+
+
+# What may differ when a run goes on: where and how long, not what is computed.
+_FREE = {"report_every", "validate_every", "save_every", "minutes", "device", "threads", "half"}
+
+
+class Task(Protocol):
+    """What is trained."""
+
+    model: nn.Module
+
+    def config(self) -> Mapping[str, Any]:
+        """Everything that decides what is trained, as JSON; a run is resumed only with the same."""
+
+    def batch(self, seed: int, step: int, size: int) -> Mapping[str, Tensor]:
+        """The batch of one step, on the CPU; called ahead of its step, in another thread."""
+
+    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Scalars; ``total`` is minimised, the others are reported."""
+
+    def validate(self, model: nn.Module) -> Mapping[str, float]:
+        """Metrics of a model in evaluation mode."""
+
+
+def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], object] = print) -> dict[str, float]:
+    """Train, or go on training, into ``out``. Returns the last validation's metrics.
+
+    SIGINT and SIGTERM end it after the current step, with everything saved. The first weights are the task's: whoever
+    makes it seeds them.
+
+    Raises:
+        HumanrtError: an option is none; ``out`` holds a run of something else, or cannot be written to; the loss is no
+            longer a number.
+    """
+    _check(options)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        device = torch.device(options.device)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise HumanrtError(f"--device {options.device}: torch cannot use it ({reason}); choose cpu") from error
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+    model = task.model.to(device).train()
+    optimizer = torch.optim.AdamW(_groups(model, options.decay), lr=options.rate, betas=(0.9, 0.98))
+    average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    description = {"task": json.loads(json.dumps(dict(task.config()))), "options": _fixed(options)}
+    step, before = _resume(out / LAST, description, model, optimizer, average)
+    say(f"{out}: " + (f"goes on at step {step} of {options.steps}" if step else f"{options.steps} steps"))
+
+    def save() -> None:
+        content = {
+            "format": 1,
+            "description": description,
+            "step": step,
+            "seconds": before + time.monotonic() - started,
+            "model": model.state_dict(),
+            "average": average,
+            "optimizer": optimizer.state_dict(),
+        }
+        _write(out / LAST, content)
+
+    started = saved = reported = time.monotonic()
+    sums: dict[str, float] = {}
+    summed = 0  # steps in the sums: after a resumption fewer than from report to report
+    metrics: dict[str, float] = {}
+    cast = torch.autocast("cuda", torch.bfloat16, enabled=options.half and device.type == "cuda")
+    with _stopping() as stopped, _ahead(task, options, step) as batches:
+        while step < options.steps and not stopped():
+            batch = {name: value.to(device, non_blocking=True) for name, value in next(batches).items()}
+            for group in optimizer.param_groups:
+                group["lr"] = options.rate * _schedule(step, options)
+            torch.manual_seed((options.seed << 32) + step)  # dropout and the like
+            with cast:
+                losses = task.losses(model, batch)
+            optimizer.zero_grad(set_to_none=True)
+            losses["total"].backward()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), options.clip)
+            if not torch.isfinite(norm):
+                save()
+                raise HumanrtError(
+                    f"{out}: at step {step} the gradient is not finite; the run is kept as it was before: train anew "
+                    "into another --out with a lower --rate or another --seed"
+                )
+            optimizer.step()
+            _follow(average, model, min(options.average, (1 + step) / (10 + step)))
+            step, summed = step + 1, summed + 1
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            now = time.monotonic()
+            if step % options.report_every == 0:
+                means = {name: value / summed for name, value in sums.items()}
+                _log(out / LOG, {"step": step, "seconds": round(before + now - started, 1), **means})
+                left = (options.steps - step) * (now - reported) / summed / 60
+                shown = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+                say(f"{step:6d}  {shown}  {left:.0f} min left")
+                sums, summed, reported = {}, 0, now
+            if step % options.validate_every == 0 or step == options.steps:
+                metrics = _validated(task, model, average)
+                _log(out / LOG, {"step": step, "validation": metrics})
+                say(f"{step:6d}  validation: " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+            if now - saved > options.save_every:
+                save()
+                saved = time.monotonic()
+            if options.minutes is not None and now - started > 60 * options.minutes:
+                break
+        save()
+    if step < options.steps:
+        say(f"{out}: stopped at step {step} of {options.steps}; the same command goes on from there")
+    return metrics
+
+
+def load_run(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], int]:
+    """What a run (its folder or its ``last.pt``) was trained on, its averaged weights, and at which step.
+
+    Raises:
+        HumanrtError: not a run of `train`.
+    """
+    file = path / LAST if path.is_dir() else path
+    content = _read(file)
+    return content["description"], content["average"], content["step"]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise HumanrtError(f"{file}: no such file; give the folder of a training, or its {LAST}")
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise HumanrtError(f"{file}: not a checkpoint of a training ({reason})") from error
+    wanted = {"format", "description", "step", "model", "average", "optimizer"}
+    if not isinstance(content, dict) or not wanted <= content.keys() or content["format"] != 1:
+        raise HumanrtError(f"{file}: not a checkpoint of `humanrt-export train`")
+    return content
+
+
+def _resume(
+    file: Path,
+    description: Mapping[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+) -> tuple[int, float]:
+    """The step and the seconds to go on from; (0, 0.0) where there is nothing."""
+    if not file.exists():
+        return 0, 0.0
+    content = _read(file)
+    for kind in ("task", "options"):
+        for name, value in description[kind].items():
+            if (found := content["description"][kind].get(name)) != value:
+                raise HumanrtError(
+                    f"{file.parent} holds a training with {name} = {found!r}, not {value!r}; "
+                    "give the same settings to go on, or another --out to begin anew"
+                )
+    model.load_state_dict(content["model"])
+    optimizer.load_state_dict(content["optimizer"])
+    for name, value in content["average"].items():
+        average[name].copy_(value)
+    return content["step"], content["seconds"]
+
+
+def _check(options: TrainOptions) -> None:
+    for name in ("steps", "batch", "report_every", "validate_every"):
+        if getattr(options, name) < 1:
+            raise HumanrtError(f"--{name.replace('_', '-')} is {getattr(options, name)}; need 1 or more")
+    for name in ("rate", "clip"):
+        if not 0 < getattr(options, name) < math.inf:
+            raise HumanrtError(f"--{name} is {getattr(options, name)}; need a number above 0")
+    if not 0 <= options.average < 1:
+        raise HumanrtError(f"--average is {options.average}; need a number from 0 to below 1")
+    if not 0 <= options.seed < 2**31:
+        raise HumanrtError(f"--seed is {options.seed}; need 0 to {2**31 - 1}")
+
+
+def _fixed(options: TrainOptions) -> dict[str, Any]:
+    return {name: value for name, value in asdict(options).items() if name not in _FREE}
+
+
+def _write(file: Path, content: Any) -> None:
+    """A checkpoint takes its place in one rename: there is always a whole one."""
+    beside = file.with_suffix(".part")
+    try:
+        with beside.open("wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(file)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter where a disk is full
+        reason = str(error).partition("\n")[0]
+        raise OutputError(f"{file}: cannot be written ({reason}); what was saved before is whole") from error
+
+
+def _log(file: Path, line: Mapping[str, Any]) -> None:
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
+def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms, tokens and the like do not."""
+    values = [value for value in model.parameters() if value.requires_grad]
+    return [
+        {"params": [value for value in values if value.ndim == 2], "weight_decay": decay},
+        {"params": [value for value in values if value.ndim != 2], "weight_decay": 0.0},
+    ]
+
+
+def _schedule(step: int, options: TrainOptions) -> float:
+    if step < options.warmup:
+        return (step + 1) / options.warmup
+    phase = (step - options.warmup) / max(1, options.steps - options.warmup)
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, phase))) / 2
+
+
+def _follow(average: Mapping[str, Tensor], model: nn.Module, keep: float) -> None:
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                average[name].lerp_(value, 1 - keep)
+            else:
+                average[name].copy_(value)
+
+
+def _validated(task: Task, model: nn.Module, average: Mapping[str, Tensor]) -> dict[str, float]:
+    """Metrics of the averaged weights."""
+    trained = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(dict(average))
+    model.eval()
+    try:
+        with torch.inference_mode():
+            return dict(task.validate(model))
+    finally:
+        model.load_state_dict(trained)
+        model.train()
+
+
+@contextmanager
+def _ahead(task: Task, options: TrainOptions, step: int) -> Iterator[Iterator[Mapping[str, Tensor]]]:
+    """Batches from ``step`` on, each made while the step before it is computed."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def batches() -> Iterator[Mapping[str, Tensor]]:
+            at = step
+            coming = pool.submit(task.batch, options.seed, at, options.batch)
+            while True:
+                batch = coming.result()
+                at += 1
+                coming = pool.submit(task.batch, options.seed, at, options.batch)
+                yield batch
+
+        yield batches()
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Whether the user asked to stop: SIGINT and SIGTERM let the step end; a second SIGINT does not wait."""
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        print("stopping after this step; once more to give up at once", file=sys.stderr)
+
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            before[number] = signal.signal(number, stop)
+        except ValueError:  # not the main thread: whoever runs it there stops it
+            break
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,110 @@
+"""Where MediaPipe's 33 landmarks lie on a posed Anny body: each at a constant offset from a joint.
+
+MediaPipe's landmarks are points of a picture, not of a skeleton: "hip" is not the joint of the same name. The offsets
+were fitted on rendered bodies (`humanrt_export.synthetic.body_align`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.skeleton import MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, world_rotations
+
+__all__ = ["HIPS", "OFFSETS_MM", "STATURE", "LandmarkPoints", "plain_name"]
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
+
+STATURE = 1.7  # m, of the person that offsets are given for
+
+HIPS = [MEDIAPIPE_33.index(f"{side}_hip") for side in ("left", "right")]
+"""The landmarks whose middle is the origin of a body's landmarks in metres."""
+
+# Landmark -> the joint of Anny that is near it, and the part of SMPL's body it turns with. `{s}` is L or R.
+_ANCHORS = {
+    "shoulder": ("upperarm01.{s}", "collar"),
+    "elbow": ("lowerarm01.{s}", "shoulder"),
+    "wrist": ("wrist.{s}", "elbow"),
+    "pinky": ("finger5-1.{s}", "wrist"),
+    "index": ("finger2-1.{s}", "wrist"),
+    "thumb": ("finger1-2.{s}", "wrist"),
+    "hip": ("upperleg01.{s}", ""),
+    "knee": ("lowerleg01.{s}", "hip"),
+    "ankle": ("foot.{s}", "knee"),
+    "heel": ("foot.{s}", "ankle"),
+    "foot_index": ("big-toe-tip.{s}", "ankle"),
+}
+
+# Offsets of the left (or middle) landmarks from their anchors in the axes of SMPL's body at rest (T-pose; x to the
+# person's left, y up, z to the front), mm of a person 1.7 m tall; right ones are mirrored. Fitted with
+# `humanrt_export.synthetic.body_align`.
+OFFSETS_MM: dict[str, tuple[float, float, float]] = {
+    "nose": (0.0, 24.9, 102.8),
+    "eye_inner": (15.7, 51.8, 80.0),
+    "eye": (26.5, 51.5, 76.1),
+    "eye_outer": (37.5, 51.1, 72.2),
+    "ear": (53.1, 31.5, 32.0),
+    "mouth": (18.9, -11.1, 88.1),
+    "shoulder": (-19.5, 34.8, -2.8),
+    "elbow": (-26.3, 4.8, 10.5),
+    "wrist": (4.3, 10.0, 3.8),
+    "pinky": (-14.3, -11.3, 25.4),
+    "index": (-20.5, -8.7, -17.9),
+    "thumb": (8.0, 14.9, -25.6),
+    "hip": (-13.1, -21.8, 39.0),
+    "knee": (-2.3, 3.3, -8.4),
+    "ankle": (4.1, 29.6, 10.7),
+    "heel": (-1.3, -39.2, -30.8),
+    "foot_index": (6.2, -2.1, -36.9),
+}
+
+
+def plain_name(landmark: str) -> tuple[str, str]:
+    """Side (left, right, or empty) and name without it of one of MediaPipe's landmarks."""
+    if landmark.startswith("mouth_"):
+        return landmark.removeprefix("mouth_"), "mouth"
+    side, _, plain = landmark.partition("_")
+    return (side, plain) if plain else ("", landmark)
+
+
+class LandmarkPoints:
+    """Joints of Anny and rotations of SMPL's body -> the 33 landmarks, in the frame of the joints.
+
+    Args:
+        joint_names: of the joints that will be given.
+    """
+
+    def __init__(self, joint_names: Sequence[str]) -> None:
+        place = {name: k for k, name in enumerate(joint_names)}
+        part_place = {name: k for k, name in enumerate(SMPL_24)}
+        self._anchors: list[int] = []
+        self._parts: list[int] = []
+        offsets = []
+        for landmark in MEDIAPIPE_33:
+            side, plain = plain_name(landmark)
+            joint, part = _ANCHORS.get(plain, ("head", "head"))
+            self._anchors.append(place[joint.format(s=side[:1].upper())])
+            name = part or "pelvis"
+            self._parts.append(part_place[name if name in ("head", "pelvis") else f"{side}_{name}"])
+            offsets.append(np.array(OFFSETS_MM[plain]) * (-1.0 if side == "right" else 1.0, 1.0, 1.0))
+        self._offsets: Array = np.array(offsets) / 1000
+
+    def anchors(self, joints: Floats, rotations: Floats) -> tuple[Array, Array]:
+        """What offsets are added to: anchors [..., 33, 3] m, and the turns [..., 33, 3, 3] of the offsets."""
+        world = world_rotations(np.asarray(rotations, np.float64), SMPL_PARENTS)
+        return np.asarray(joints[..., self._anchors, :], np.float64), world[..., self._parts, :, :]
+
+    def __call__(self, joints: Floats, rotations: Floats, stature: float = STATURE) -> Array:
+        """[..., 33, 3] m.
+
+        Args:
+            joints: [..., J, 3] m.
+            rotations: [..., 24, 3, 3] SMPL's, the root's to the frame of the joints.
+            stature: m, of the person.
+        """
+        anchors, turns = self.anchors(joints, rotations)
+        return np.asarray(anchors + (turns @ self._offsets[:, :, None])[..., 0] * (stature / STATURE))

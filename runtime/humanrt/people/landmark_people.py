@@ -1,0 +1,374 @@
+"""LandmarkPeople: body meshes from landmarks, on a CPU, live: MediaPipe's landmarks -> PoseBERT -> Anny.
+
+The landmarks in metres, a window of them, become the body's rotations (`PoseBERTStream`), and the body is placed where
+its landmarks project onto those in the picture. How large somebody is, and hence how far away, one camera cannot know,
+and the landmarks do not say: their metres are those of an average adult, whoever is seen (on rendered people from 1.2
+to 2.1 m tall they had the same size). So the stature is assumed, or given; the place in the picture is right either
+way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from humanrt.backends import Backend, BackendOptions, open_backend
+from humanrt.bundle import Bundle, load_bundle
+from humanrt.camera import check_intrinsics, field_of_view_intrinsics, project
+from humanrt.capture import Frame
+from humanrt.errors import BundleError, HumanrtError
+from humanrt.people.body_points import HIPS, LandmarkPoints
+from humanrt.people.body_tracker import Body, BodyTracker, BodyTrackerOptions
+from humanrt.people.landmark_ik import LandmarkIK
+from humanrt.people.landmarks import BodyLandmarks
+from humanrt.people.pipeline import PeopleResult
+from humanrt.people.results import People
+from humanrt.posebert.stream import Observation, PoseBERTStream, PoseState
+from humanrt.skeleton import ANNY_BONES, MEDIAPIPE_33, SMPL_24, anny_from_smpl
+from humanrt.smooth import OneEuro, OneEuroOptions
+from humanrt.timing import Stopwatch
+
+__all__ = ["LandmarkPeople", "LandmarkPipeline", "Tracked", "place"]
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
+
+_EARS = [MEDIAPIPE_33.index(f"{side}_ear") for side in ("left", "right")]
+_GEOMETRY = "geometry"
+_GUESSED = 0.05  # weight of a landmark outside of the picture, against one that is seen
+_NEAR = 0.3  # m, the least depth of a body's origin
+# The place in the picture passes; depth, which trembles by centimetres, is smoothed.
+_DEPTH = OneEuroOptions(min_cutoff=1.0, beta=8.0, derivative_cutoff=2.0)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """The people of one frame: as `MultiHMR` gives them, highest score first, and who they are.
+
+    Attributes:
+        people: the people.
+        ids: [N] identity of each, from 1.
+        lost: identities that ended with this frame.
+        filled: identities that were not seen in this frame: for a short while their pose is filled in, and they are
+            where they were seen last. Their score is 0.
+    """
+
+    people: People
+    ids: tuple[int, ...]
+    lost: tuple[int, ...]
+    filled: frozenset[int]
+
+
+@dataclass
+class _Identity:
+    """What is kept of somebody: where the pelvis is, m; score; head, px, as last seen; the filter of the depth."""
+
+    translation: Array | None = None
+    score: float = 0.0
+    head: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
+    depth: OneEuro = field(default_factory=lambda: OneEuro(_DEPTH))
+
+
+class LandmarkPeople:
+    """Finds people and their bodies by their landmarks, in a stream of images or in one.
+
+    >>> model = LandmarkPeople()                        # the shipped bundles
+    >>> tracked = model.track(rgb, t=t)                  # uint8 [H, W, 3], seconds -> Tracked
+    >>> people = model(rgb)                              # of a single photograph -> People
+
+    Args:
+        bundle: name or folder of the bundle ``landmarks``, or a loaded one.
+        poses: name or folder of a bundle for the task ``posebert`` that takes the 33 landmarks, or a loaded one; None:
+            each frame by itself, by geometry (`LandmarkIK`), which trembles as the landmarks do.
+        backend: ``auto``, ``cpu``, ``cuda``, or an opened backend.
+        fov: degrees over the longer side of the image, assumed where no intrinsics are given; None takes the bundle's.
+        stature: m, of everybody; None takes the bundle's.
+        meshes: also make vertices and joints. Without, `People` has neither.
+        options: of the tracker.
+        threads: CPU threads of a network; 0 is all cores.
+
+    Attributes:
+        faces: int32 [F, 3], triangles of every mesh.
+        joint_names: [J] names of the joints.
+        poses: name of the bundle that makes rotations of landmarks; ``geometry`` without one.
+
+    Raises:
+        BundleError, BackendError, CameraError: what is wrong and how to mend it.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | str | Path = "landmarks",
+        poses: Bundle | str | Path | None = "posebert-body",
+        backend: Backend | str = "cpu",
+        *,
+        fov: float | None = None,
+        stature: float | None = None,
+        meshes: bool = True,
+        options: BodyTrackerOptions | None = None,
+        threads: int = 0,
+    ) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="people")
+        self.backend = (
+            backend if isinstance(backend, Backend) else open_backend(backend, BackendOptions(threads=threads))
+        )
+        self.precision = "fp32"  # of all its networks
+        self.tracker = BodyTracker(self.bundle, self.backend, options)
+        self._stream = None if poses is None else _stream(poses, self.backend)
+        self.poses = _GEOMETRY if self._stream is None else self._stream.bundle.name
+        self._body = self.backend.open(self.bundle.graph("body"))
+        self.faces: NDArray[np.int32] = self.bundle.array("faces")["faces"].astype(np.int32, copy=False)
+        self.joint_names: tuple[str, ...] = tuple(self.bundle.setting("body", "joint_names"))
+        self.fov = self.bundle.number("camera", "field_of_view_deg") if fov is None else fov
+        self.meshes = meshes
+        field_of_view_intrinsics((640, 480), self.fov)  # CameraError now, not with the first image
+        self._points = LandmarkPoints(self.joint_names)
+        self._head = int(self.bundle.setting("body", "head_joint"))
+        self._root = int(self.bundle.setting("body", "pelvis_joint"))
+        self.stature = self.bundle.number("body", "stature_m") if stature is None else float(stature)
+        self._shape = self._shape_of(self.stature)
+        self._ik = LandmarkIK(self._still(self._shape)[0])
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all people. Identities go on counting."""
+        self.tracker.reset()
+        if self._stream is not None:
+            self._stream.reset()
+        self._known: dict[int, _Identity] = {}
+
+    def __call__(
+        self, rgb: NDArray[np.uint8], intrinsics: ArrayLike | None = None, threshold: float | None = None
+    ) -> People:
+        """The people in one image that has nothing to do with those before it. Arguments as for `track`."""
+        self.reset()
+        return self.track(rgb, 0.0, intrinsics, threshold).people
+
+    def track(
+        self,
+        rgb: NDArray[np.uint8],
+        t: float,
+        intrinsics: ArrayLike | None = None,
+        threshold: float | None = None,
+    ) -> Tracked:
+        """The people in the next image of a stream.
+
+        Args:
+            rgb: uint8 [H, W, 3].
+            t: its time stamp, s. Before the last one: the source was rewound, and all is forgotten.
+            intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's middle.
+            threshold: lowest score of a person, 0..1; None is that of the tracker.
+
+        Raises:
+            ValueError: the image is not uint8 [H, W, 3].
+            CameraError: the intrinsics are none.
+        """
+        bodies = self.tracker(rgb, t)
+        ms = {"network": sum(bodies.ms.values())}
+        watch = Stopwatch()
+        size = (rgb.shape[1], rgb.shape[0])
+        K = field_of_view_intrinsics(size, self.fov) if intrinsics is None else check_intrinsics(intrinsics)
+        for identity in bodies.lost:
+            self._known.pop(identity, None)
+        seen = {body.id: body for body in bodies if threshold is None or body.landmarks.score >= threshold}
+        observed = {identity: _observation(body) for identity, body in seen.items()}
+        poses: Mapping[int, PoseState]
+        if self._stream is not None:
+            poses = self._stream.update(t, observed, bodies.lost)
+        else:
+            poses = {identity: self._alone(one.keypoints, t) for identity, one in observed.items()}
+        watch.lap("posebert")
+        found = []
+        for identity, pose in poses.items():
+            known = self._known.setdefault(identity, _Identity())
+            marks = seen[identity].landmarks if identity in seen else None
+            if (one := self._person(known, pose, marks, size, K, t)) is not None:
+                found.append((known.score, identity, one))
+        found.sort(key=lambda item: -item[0])
+        watch.lap("body")
+        people = self._people([one for *_, one in found], [self._known[identity] for _, identity, _ in found], K)
+        watch.lap("decode")
+        ids = tuple(identity for _, identity, _ in found)
+        return Tracked(replace(people, ms=ms | watch.ms), ids, bodies.lost, frozenset(ids) - seen.keys())
+
+    def _person(
+        self, known: _Identity, pose: PoseState, marks: BodyLandmarks | None, size: tuple[int, int], K: Array, t: float
+    ) -> dict[str, NDArray[Any]] | None:
+        """Somebody's parameters and mesh; None where nobody knows where they are."""
+        known.score = 0.0 if marks is None else marks.score
+        if marks is not None:
+            known.head = marks.landmarks_2d[_EARS].mean(axis=0)
+        rotations = anny_from_smpl(pose.rotations).astype(np.float32)
+        posed = self._posed(rotations, self._shape)
+        joints = posed["joints"]
+        if marks is not None:
+            points = self._points(joints, pose.rotations, self.stature)
+            known.translation = self._place(known, points, marks, size, K, t)
+        if known.translation is None:
+            return None
+        move = known.translation.astype(np.float32)
+        return {
+            "rotations": rotations,
+            "shape": self._shape,
+            "vertices": posed["vertices"] + move,
+            "joints": joints + move,
+            "translation": joints[self._head] + move,
+        }
+
+    def _posed(self, rotations: Floats, shape: Floats) -> dict[str, Floats]:
+        """Vertices [V, 3] and joints [J, 3] m, from the pelvis."""
+        feeds = {"rotations": rotations[None, None], "shape": shape[None, None], "translation": _ORIGIN}
+        posed = self._body.run(feeds)
+        joints = posed["joints"][0, 0]
+        root = joints[self._root]
+        return {"vertices": posed["vertices"][0, 0] - root, "joints": joints - root}
+
+    def _place(
+        self, known: _Identity, points: Array, marks: BodyLandmarks, size: tuple[int, int], K: Array, t: float
+    ) -> Array:
+        """Where the pelvis is, [3] m: depth smoothed, the place in the picture not."""
+        # The network believes in what it guesses beyond the picture's edge; a guess is not where somebody was seen.
+        inside = ((marks.landmarks_2d >= 0) & (marks.landmarks_2d < size)).all(axis=1)
+        weights = marks.visibility * marks.presence * np.where(inside, 1.0, _GUESSED)
+        raw = place(points, marks.landmarks_2d, weights, K)
+        log_depth = known.depth(np.log(raw[2:]), t)
+        depth = float(np.exp(log_depth[0]))
+        return np.asarray(raw * (depth / raw[2]))
+
+    def _people(self, found: list[dict[str, NDArray[Any]]], known: list[_Identity], K: Array) -> People:
+        def stack(name: str, *shape: int) -> Floats:
+            return np.stack([one[name] for one in found]) if found else np.zeros((0, *shape), np.float32)
+
+        vertices = stack("vertices", int(self.bundle.setting("body", "vertices")), 3) if self.meshes else None
+        joints = stack("joints", len(self.joint_names), 3) if self.meshes else None
+        return People(
+            scores=np.array([one.score for one in known], np.float32),
+            locations=np.array([one.head for one in known], np.float32).reshape(-1, 2),
+            translations=stack("translation", 3),
+            rotations=stack("rotations", len(ANNY_BONES), 3, 3),
+            shape=stack("shape", len(self._shape)),
+            expression=np.zeros((len(found), 0), np.float32),
+            intrinsics=K,
+            vertices=vertices,
+            joints=joints,
+            joints_2d=None if joints is None else project(joints, K).astype(np.float32),
+        )
+
+    def _shape_of(self, stature: float) -> Floats:
+        """[6] phenotypes of somebody so tall, interpolated between the bundle's examples from small to large."""
+        settings = self.bundle.setting("body")
+        names = [phenotype["name"] for phenotype in settings["phenotypes"]]
+        shapes = [[{**settings["default"], **entry}[name] for name in names] for entry in settings["sizes"]]
+        table = np.array(shapes, np.float32)
+        statures = np.array([self._still(shape)[1] for shape in table])
+        if not statures[0] <= stature <= statures[-1]:
+            raise HumanrtError(f"stature is {stature:g} m; give {statures[0]:.2f} to {statures[-1]:.2f}")
+        return np.array([np.interp(stature, statures, column) for column in table.T], np.float32)
+
+    def _still(self, shape: Floats) -> tuple[Array, float]:
+        """Landmarks [33, 3] m of a shape in the T-pose, and its stature, m."""
+        still = np.broadcast_to(np.eye(3), (len(SMPL_24), 3, 3))
+        posed = self._posed(anny_from_smpl(still).astype(np.float32), shape)
+        stature = float(np.ptp(posed["vertices"][:, 1]))
+        return self._points(posed["joints"], still, stature), stature
+
+    def _alone(self, landmarks: NDArray[np.floating[Any]], t: float) -> PoseState:
+        """The pose of one frame, without PoseBERT."""
+        rotations = self._ik(landmarks).astype(np.float32)
+        return PoseState(np.asarray(landmarks, np.float32), rotations, False, 0.0, t)
+
+    def close(self) -> None:
+        """Free the body graph's memory."""
+        self._body.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class LandmarkPipeline:
+    """The people of a stream of frames, as `PeoplePipeline` gives them.
+
+    Args:
+        model: finds and follows the people.
+        intrinsics: K [3, 3] of the camera in px of the frames; None assumes the model's field of view.
+        threshold: lowest score of a person; None is the tracker's.
+    """
+
+    def __init__(
+        self, model: LandmarkPeople, *, intrinsics: ArrayLike | None = None, threshold: float | None = None
+    ) -> None:
+        self.model = model
+        self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
+        self.threshold = threshold
+
+    def reset(self) -> None:
+        """Forget all identities."""
+        self.model.reset()
+
+    def __call__(self, frame: Frame) -> PeopleResult:
+        """Process one frame. Frames come in the order of their time stamps."""
+        tracked = self.model.track(frame.image, frame.t, self.intrinsics, self.threshold)
+        ms = dict(tracked.people.ms)
+        ms["total"] = sum(ms.values())
+        return PeopleResult(frame, tracked.people, tracked.ids, tracked.lost, ms, tracked.filled)
+
+
+def place(points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]], K: Array) -> Array:
+    """Where a body must be for its points to be seen where they are.
+
+    Args:
+        points: [P, 3] m, from the body's origin, camera axes.
+        seen: [P, 2] px.
+        weights: [P] how much each counts.
+        K: [3, 3] px.
+
+    Returns:
+        The origin [3] m in camera space: least squares of the distances in the picture, outliers counting less.
+    """
+    rays = np.column_stack([seen, np.ones(len(seen))]) @ np.linalg.inv(K).T
+    # x + tx = u (z + tz), and alike for y: linear in t.
+    slope = np.zeros((len(points), 2, 3))
+    slope[:, 0, 0] = slope[:, 1, 1] = 1
+    slope[:, :, 2] = -rays[:, :2]
+    wanted = rays[:, :2] * points[:, 2:] - points[:, :2]
+    chosen = np.asarray(weights, np.float64) + 1e-3
+    solution = np.array([0.0, 0.0, 1.0])
+    for _ in range(8):
+        normal = np.einsum("p,pij,pil->jl", chosen, slope, slope)
+        solution = np.linalg.solve(normal, np.einsum("p,pij,pi->j", chosen, slope, wanted))
+        error = np.linalg.norm(slope @ solution - wanted, axis=1)  # m at the body
+        chosen = (np.asarray(weights, np.float64) + 1e-3) / np.maximum(error, 0.03)
+    if solution[2] < _NEAR:  # the points are those of another pose
+        solution = rays[HIPS].mean(axis=0) * _NEAR
+    return np.asarray(solution)
+
+
+_ORIGIN = np.zeros((1, 1, 3), np.float32)
+
+
+def _stream(poses: Bundle | str | Path, backend: Backend) -> PoseBERTStream:
+    """BundleError where the bundle is for something else than the 33 landmarks of a body."""
+    stream = PoseBERTStream(poses, backend=backend)
+    joints = tuple(stream.bundle.setting("joints"))
+    if stream.points != len(MEDIAPIPE_33) or joints != SMPL_24:
+        raise BundleError(
+            f"bundle {stream.bundle.path} is not for bodies from landmarks: it makes {len(joints)} rotations of "
+            f"{stream.points} keypoints, not SMPL's {len(SMPL_24)} of MediaPipe's {len(MEDIAPIPE_33)}"
+        )
+    return stream
+
+
+def _observation(body: Body) -> Observation:
+    marks = body.landmarks
+    return Observation(marks.landmarks_3d - marks.landmarks_3d[HIPS].mean(axis=0), marks.visibility)

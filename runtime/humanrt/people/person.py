@@ -1,0 +1,90 @@
+"""Person detection: the whole image to rotated regions, one per person (MediaPipe's detector, BlazePose)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, hypot
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.backends import Backend
+from humanrt.bundle import Bundle
+from humanrt.hands.region import Region, upright_angle
+from humanrt.ssd import SingleShotDetector
+
+__all__ = ["Person", "PersonDetector", "region_from_circle", "windows"]
+
+_Window = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Person:
+    """One detected person: score in 0..1, and the region in which the landmark network finds the body."""
+
+    score: float
+    region: Region
+
+
+def region_from_circle(centre: Sequence[float], edge: Sequence[float], scale: float) -> Region:
+    """The square about a circle that holds a body, ``scale`` times as large.
+
+    Args:
+        centre: px, middle of the hips.
+        edge: px, the circle's point beyond the head; it is upwards in the region.
+        scale: of the bundle.
+    """
+    radius = hypot(edge[0] - centre[0], edge[1] - centre[1])
+    return Region(centre[0], centre[1], 2 * radius * scale, upright_angle(centre, edge))
+
+
+class PersonDetector:
+    """Finds people in an RGB image, whose heads it needs to see. In the whole of a picture it finds only those who are
+    more than about half as high; smaller ones are found in `windows` of it. All sizes, thresholds and anchors come
+    from the bundle."""
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self._detect = SingleShotDetector(bundle, backend, "person_detector", "person")
+        self._circle = [2 + int(bundle.setting("person", name)) for name in ("centre", "circle")]
+        self._scale = bundle.number("person", "region", "scale")
+
+    def __call__(
+        self, rgb: NDArray[np.uint8], threshold: float | None = None, window: _Window | None = None
+    ) -> list[Person]:
+        """People in ``rgb`` (uint8 [H, W, 3]), best score first; ``window``: only in this part of it, see `windows`."""
+        left, top = 0, 0
+        if window is not None:
+            left, top, side = window
+            rgb = rgb[top : top + side, left : left + side]
+        scores, points = self._detect(rgb, threshold)
+        circles = points[:, self._circle].tolist()
+        people = [
+            Person(score, region_from_circle(centre, edge, self._scale))
+            for score, (centre, edge) in zip(scores, circles, strict=True)
+        ]
+        if window is None:
+            return people
+        return [replace(p, region=replace(p.region, x=p.region.x + left, y=p.region.y + top)) for p in people]
+
+
+def windows(size: tuple[int, int], parts: Sequence[float] = (1.0, 0.6), overlap: float = 0.5) -> list[_Window]:
+    """Squares of a picture in which to look for people who are too small in the whole of it, large ones first.
+
+    Args:
+        size: (width, height) px.
+        parts: sides of the squares, relative to the picture's shorter side.
+        overlap: by how much of its side a square overlaps its neighbour at least.
+
+    Returns:
+        Left, top and side of each, px.
+    """
+    found = []
+    for part in parts:
+        side = round(min(size) * part)
+        starts = []
+        for extent in size:
+            count = ceil((extent - side) / (side * (1 - overlap)) - 1e-9) + 1
+            starts.append([round(k * (extent - side) / max(count - 1, 1)) for k in range(count)])
+        found += [(x, y, side) for y in starts[1] for x in starts[0]]
+    return [window for window in found if window[2] < max(size)]

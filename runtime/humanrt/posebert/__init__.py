@@ -1,0 +1,1 @@
+"""PoseBERT: windows of poses refined, and streams of them."""

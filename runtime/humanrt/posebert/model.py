@@ -1,0 +1,323 @@
+"""PoseBERT: a window of poses in, the same window refined and completed out. For live streams see `PoseBERTStream`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from humanrt.backends import Array, Backend, BackendOptions, Graph, open_backend
+from humanrt.bundle import Bundle, load_bundle
+from humanrt.errors import BundleError
+from humanrt.timing import Stopwatch
+
+__all__ = ["PoseBERT", "PoseBERTResult"]
+
+Floats = NDArray[np.float32]
+
+_H36M_POINTS = 17
+
+
+@dataclass(frozen=True)
+class PoseBERTResult:
+    """What became of windows. Where these came without a batch, neither has this one.
+
+    Attributes:
+        rotations: [B, T, J, 3, 3], of every frame, observed or not; names of the joints: `PoseBERT.joints`.
+        keypoints: [B, T, K, 3] m, smoothed, from their mean origin (`PoseBERT.origin`); None where none went in, or
+            the bundle holds published weights.
+        ms: milliseconds: ``prepare``, ``network``.
+    """
+
+    rotations: Floats
+    keypoints: Floats | None = None
+    ms: dict[str, float] = field(default_factory=dict)
+
+
+class PoseBERT:
+    """Refines windows of poses: smooths what was observed and fills in what was not.
+
+    >>> poses = PoseBERT("./posebert-smpl")                 # made by `humanrt-export posebert`
+    >>> rotations = poses.window(rotations, mask=observed)   # [B, T, 24, 3, 3] and [B, T] -> [B, T, 24, 3, 3]
+
+    What goes in depends on the bundle (`takes` says it in words):
+
+    - published weights for rotations: ``rotations`` [B, T, 24, 3, 3] of SMPL's joints;
+    - published weights for keypoints: ``root`` [B, T, 3, 3] and ``keypoints`` [B, T, 17, 3] of Human3.6M, m, relative
+      to the hip (which itself is not looked at), bones as long as the weights' mean skeleton's;
+    - ours: ``keypoints`` [B, T, K, 3] m, camera axes, any origin (or ``rotations``), and ``confidence``.
+
+    One object serves one thread at a time.
+
+    Args:
+        bundle: name or folder of a bundle for the task ``posebert``, or a loaded one.
+        backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, or an opened backend.
+        threads: CPU threads; 0 is all cores.
+
+    Attributes:
+        frames: T, the longest window.
+        clock_hz: frames a second that the network is meant for.
+        joints: [J] names of the joints whose rotations come out.
+        parents: [J] places of their parents; -1 for the root.
+        origin: keypoints whose mean is the smoothed ones' origin; empty where none come out.
+        takes: the inputs of `window`, for people to read.
+
+    Raises:
+        BundleError, BackendError: what is wrong and how to mend it.
+    """
+
+    def __init__(self, bundle: Bundle | str | Path, backend: Backend | str = "cpu", *, threads: int = 0) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="posebert")
+        if isinstance(backend, str):
+            backend = open_backend(backend, BackendOptions(threads=threads))
+        self.backend = backend
+        setting = self.bundle.setting
+        self.frames = int(self.bundle.number("window"))
+        self.clock_hz = self.bundle.number("clock_hz")
+        self.joints: tuple[str, ...] = tuple(setting("joints"))
+        self.parents: tuple[int, ...] = tuple(setting("parents"))
+        self.origin: tuple[int, ...] = tuple(self.bundle.settings.get("origin", ()))
+        names = [name for name in self.bundle.graphs if name == "posebert" or name.startswith("posebert_b")]
+        if not names:
+            raise BundleError(f"bundle {self.bundle.path} has no graph `posebert`; export it again")
+        opened = (backend.open(self.bundle.graph(name)) for name in names)
+        self._graphs = {graph.tensor("mask").shape[0]: graph for graph in opened}
+        # The shapes of a frame in each of the arguments that this bundle takes.
+        self._takes = self._arguments()
+        self.takes = ", ".join(
+            f"{name} [B, {self.frames}{''.join(f', {n}' for n in shape)}]" for name, shape in self._takes.items()
+        )
+
+    def _arguments(self) -> dict[str, tuple[int, ...]]:
+        """Argument -> shape of one frame of it. BundleError for a form that this version does not know."""
+        inputs = {tensor.name: tensor.shape for tensor in next(iter(self._graphs.values())).spec.inputs}
+        known: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {
+            ("features", "mask"): self._published(inputs),
+            ("keypoints", "mask", "confidence"): {"keypoints": inputs.get("keypoints", ())[2:]},
+            ("rotations_in", "mask", "confidence"): {"rotations": inputs.get("rotations_in", ())[2:]},
+        }
+        for names, arguments in known.items():
+            if set(inputs) == set(names) and arguments:
+                return arguments
+        raise BundleError(
+            f"bundle {self.bundle.path}: graphs with inputs {', '.join(inputs)} are not known; export it again"
+        )
+
+    def _published(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        values = inputs.get("features", (0,))[-1]
+        if values == 6 * len(self.joints):
+            return {"rotations": (len(self.joints), 3, 3)}
+        if values == 6 + 3 * (_H36M_POINTS - 1):
+            return {"root": (3, 3), "keypoints": (_H36M_POINTS, 3)}
+        return {}
+
+    def window(
+        self,
+        rotations: ArrayLike | None = None,
+        root: ArrayLike | None = None,
+        keypoints: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        confidence: ArrayLike | None = None,
+    ) -> Floats:
+        """Rotations of every frame of windows, [B, T, J, 3, 3]; see `refine`."""
+        return self.refine(rotations, root, keypoints, mask, confidence).rotations
+
+    def refine(
+        self,
+        rotations: ArrayLike | None = None,
+        root: ArrayLike | None = None,
+        keypoints: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        confidence: ArrayLike | None = None,
+    ) -> PoseBERTResult:
+        """Refine windows, oldest frame first. All arguments may come without B, and so does then the result.
+
+        Args:
+            rotations, root, keypoints: what the bundle takes, and nothing else: see the class.
+            mask: bool [B, T], True where the frame was observed; None: all were. A frame that holds NaN or infinity
+                was not. Nothing else that a masked frame holds has any influence.
+            confidence: [B, T, K], or [B, T] for all of a frame, in 0..1, of our bundles; None: 1.
+
+        Any B will do. T may be less than the window: the answer is that of a network of this window, as long as any
+        frame is observed.
+
+        Raises:
+            ValueError: arguments that this bundle does not take, or of other shapes; T is longer than the window; a
+                short window without a single observed frame.
+        """
+        watch = Stopwatch()
+        given = {"rotations": rotations, "root": root, "keypoints": keypoints}
+        if {name for name, value in given.items() if value is not None} != set(self._takes):
+            named = ", ".join(name for name, value in given.items() if value is not None)
+            raise ValueError(f"bundle {self.bundle.name} takes {self.takes}, not {named or 'nothing'}")
+        arrays = {name: _numbers(name, given[name]) for name in self._takes}
+        leading = self._leading(arrays)
+        batched = len(leading) == 2
+        batch, frames = leading if batched else (1, *leading)
+        arrays = {name: value.reshape(batch, frames, *self._takes[name]) for name, value in arrays.items()}
+        if "root" in arrays:
+            arrays["keypoints"] = arrays["keypoints"][:, :, 1:]  # all are relative to the hip
+        observed = _mask(mask, leading).reshape(batch, frames)
+        for value in arrays.values():
+            observed &= np.isfinite(value).all(tuple(range(2, value.ndim)))
+        feeds = self._feeds(arrays, observed, self._confidence(confidence, leading, (batch, frames)))
+        if frames < self.frames:
+            if not observed.any(1).all():
+                raise ValueError(
+                    f"a window shorter than {self.frames} frames needs an observed one; window "
+                    f"{int(np.argmin(observed.any(1)))} has none"
+                )
+            feeds = {name: _padded(value, self.frames) for name, value in feeds.items()}
+        watch.lap("prepare")
+        found = self._run(feeds, batch)
+        watch.lap("network")
+        results = {name: value[:, :frames] if batched else value[0, :frames] for name, value in found.items()}
+        return PoseBERTResult(results["rotations"], results.get("smoothed"), watch.ms)
+
+    def _leading(self, arrays: Mapping[str, Floats]) -> tuple[int, ...]:
+        """(B, T) or (T,) of the arguments. ValueError where they are not the bundle's."""
+        shapes = set()
+        for name, value in arrays.items():
+            shape = self._takes[name]
+            leading = value.shape[: value.ndim - len(shape)]
+            if value.shape[len(leading) :] != shape or len(leading) not in (1, 2):
+                raise ValueError(
+                    f"`{name}` is {list(value.shape)}; bundle {self.bundle.name} takes {self.takes} (B may be left out)"
+                )
+            shapes.add(leading)
+        if len(shapes) > 1:
+            raise ValueError(f"{' and '.join(f'`{name}`' for name in arrays)} have different B or T")
+        leading = shapes.pop()
+        if leading[-1] > self.frames:
+            raise ValueError(
+                f"{leading[-1]} frames are more than the window of {self.frames}; cut them, or export with --window"
+            )
+        if leading[-1] == 0:
+            raise ValueError("a window needs at least one frame")
+        return leading
+
+    def _confidence(
+        self, confidence: ArrayLike | None, leading: tuple[int, ...], shape: tuple[int, int]
+    ) -> Floats | None:
+        """[B, T, points], or None where the bundle asks for none."""
+        graph = next(iter(self._graphs.values()))
+        points = next((tensor.shape[2] for tensor in graph.spec.inputs if tensor.name == "confidence"), None)
+        if points is None:
+            if confidence is not None:
+                raise ValueError(f"bundle {self.bundle.name} takes {self.takes}, and no confidence")
+            return None
+        if confidence is None:
+            return np.ones((*shape, points), np.float32)
+        values = _numbers("confidence", confidence)
+        if values.shape == leading:
+            values = np.broadcast_to(values[..., None], (*leading, points))
+        if values.shape != (*leading, points):
+            wanted = [*leading, points]
+            raise ValueError(f"`confidence` is {list(values.shape)}; need {wanted} or {list(leading)}")
+        values = values.reshape(*shape, points)
+        if ((values < 0) | (values > 1)).any():
+            raise ValueError("`confidence` has values outside of 0..1")
+        # What is not known of a point is no reason to trust it.
+        return np.nan_to_num(values, nan=0.0)
+
+    def _feeds(self, arrays: Mapping[str, Floats], observed: NDArray[np.bool_], confidence: Floats | None) -> Any:
+        """The graph's inputs for all windows; zeros where nothing was observed."""
+
+        def seen(values: Floats) -> Floats:
+            where = observed.reshape(*observed.shape, *([1] * (values.ndim - 2)))
+            return np.where(where, values, np.float32(0))
+
+        feeds: dict[str, Array] = {"mask": observed}
+        if confidence is not None:
+            feeds["confidence"] = seen(confidence)
+            name, values = next(iter(arrays.items()))
+            feeds["rotations_in" if name == "rotations" else name] = seen(values)
+        elif "rotations" in arrays:
+            feeds["features"] = seen(_rows(arrays["rotations"]))
+        else:
+            frame = np.concatenate((_rows(arrays["root"]), _flat(arrays["keypoints"])), axis=-1)
+            feeds["features"] = seen(frame)
+        return feeds
+
+    def _run(self, feeds: Mapping[str, Array], batch: int) -> dict[str, Array]:
+        """All windows through the graphs there are: as few calls as do not compute much in vain."""
+        outputs = {tensor.name: tensor.shape[1:] for tensor in next(iter(self._graphs.values())).spec.outputs}
+        found = {name: np.empty((batch, *shape), np.float32) for name, shape in outputs.items()}
+        start = 0
+        while start < batch:
+            graph = self._graph(batch - start)
+            size = graph.tensor("mask").shape[0]
+            count = min(size, batch - start)
+            some = {name: value[start : start + count] for name, value in feeds.items()}
+            if count < size:  # shapes are static: what is missing is filled up, and not looked at
+                fill = {name: np.zeros((size - count, *value.shape[1:]), value.dtype) for name, value in some.items()}
+                some = {name: np.concatenate((value, fill[name])) for name, value in some.items()}
+            for name, value in graph.run(some).items():
+                found[name][start : start + count] = value[:count]
+            start += count
+        return found
+
+    def _graph(self, left: int) -> Graph:
+        """The graph for the next of ``left`` windows: the smallest that takes them all if half of it is used."""
+        sizes = sorted(self._graphs)
+        for size in sizes:
+            if left <= size <= 2 * left:
+                return self._graphs[size]
+        return self._graphs[max((size for size in sizes if size <= left), default=sizes[0])]
+
+    def close(self) -> None:
+        """Free the graphs' memory."""
+        for graph in self._graphs.values():
+            graph.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _numbers(name: str, values: Any) -> Floats:
+    """float32. ValueError where they are no numbers."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(f"`{name}` is no array of numbers ({error})") from error
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"`{name}` must hold numbers, not {array.dtype}")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and so is missing
+        return array.astype(np.float32, copy=False)
+
+
+def _mask(mask: ArrayLike | None, leading: tuple[int, ...]) -> NDArray[np.bool_]:
+    if mask is None:
+        return np.ones(leading, np.bool_)
+    array = np.asarray(mask)
+    if array.shape != leading or array.dtype.kind not in "biuf" or not ((array == 0) | (array == 1)).all():
+        raise ValueError(
+            f"`mask` must be bool {list(leading)}, True where observed, not {array.dtype} {list(array.shape)}"
+        )
+    return array.astype(np.bool_)
+
+
+def _rows(rotations: Floats) -> Floats:
+    """The first two columns of [B, T, ..., 3, 3], as 3 x 2 matrices row by row: [B, T, 6 each]."""
+    return _flat(rotations[..., :2])
+
+
+def _flat(values: Floats) -> Floats:
+    """[B, T, ...] -> [B, T, values]; B may be 0."""
+    return values.reshape(*values.shape[:2], int(np.prod(values.shape[2:])))
+
+
+def _padded(values: Array, frames: int) -> Array:
+    """[B, T, ...] -> [B, frames, ...]: zeros at the end, which are masked."""
+    zeros = np.zeros((len(values), frames - values.shape[1], *values.shape[2:]), values.dtype)
+    return np.concatenate((values, zeros), axis=1)

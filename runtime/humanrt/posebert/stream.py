@@ -1,0 +1,442 @@
+"""PoseBERT on a live stream: one window per identity, resampled to the model's clock, one inference for all of them.
+
+The window's grid hangs on the newest time: the newest row is the newest observation itself, and the rows before it are
+1 / clock_hz apart, whatever the camera's rate. Frames that were missed are masked, and filled in by the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil, floor, inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.backends import Array, Backend, BackendOptions, open_backend
+from humanrt.bundle import Bundle, GraphSpec, load_bundle
+from humanrt.errors import BundleError, HumanrtError
+from humanrt.host_copy import HostCopy
+from humanrt.rotation import matrices_from_6d, matrices_from_vectors, vectors_from_matrices
+
+if TYPE_CHECKING:
+    from humanrt.posebert.model import PoseBERT
+
+__all__ = ["Observation", "PoseBERTStream", "PoseState"]
+
+# Of a step of the clock: how far an observation may lie from a row ...
+_SAME = 0.1  # to stand in it unchanged (stamps of a steady camera vary by less),
+_NEAR = 0.5  # to be in it at all, so that at rates up to the clock's no observation is lost,
+_CLOSE = 1.5  # and how far apart two may be for a row anywhere between them to be interpolated,
+_APART = 3.0  # or for a row near one of them to be moved along the line to the other.
+_EPSILON = 1e-6  # s: time stamps are sums of floats
+_PER_RUN = {False: 0.5, True: 1000.0}  # what a run costs beside its windows, in windows; on a GPU they are free
+_FORGET = 0.5  # s: after so long a gap a window starts afresh, if gaps so long are not filled
+
+_MIRROR = np.array((-1, 1, 1), np.float32)
+_MIRROR_ROTATION = np.outer(_MIRROR, _MIRROR)  # M R M, element by element
+
+
+class Observation(NamedTuple):
+    """What a front-end saw of one identity; a plain tuple will do.
+
+    Attributes:
+        keypoints: [K, 3] m, camera axes, in the bundle's order; for a bundle that takes rotations, these, [J, 3, 3].
+            With a NaN in it, it was not seen.
+        confidence: [K] (or [J]) in 0..1, or one for all; None where the front-end has none.
+        side: ``"left"`` for a left hand, which is mirrored for the network and back.
+    """
+
+    keypoints: NDArray[np.floating]
+    confidence: NDArray[np.floating] | float | None = None
+    side: str = "right"
+
+
+@dataclass(frozen=True, slots=True)
+class PoseState:
+    """The answer for one identity.
+
+    Attributes:
+        keypoints: float32 [K, 3] m, camera axes, about the bundle's origin (hands: the mean of the 21); [0, 3] from a
+            bundle that takes rotations.
+        rotations: float32 [J, 3, 3], in the order of the bundle's joints, each against its parent's; root: camera axes.
+            A left hand's are those of the left hand, in axes that are the right hand's mirrored twice: M R M.
+        filled: there was no observation at that time (before prediction): the network filled it in.
+        age: seconds from the last observation before that time; 0 where there was one.
+        t: the time, in the source's clock, that this is the pose of: the update's - lag + predict.
+    """
+
+    keypoints: NDArray[np.float32]
+    rotations: NDArray[np.float32]
+    filled: bool
+    age: float
+    t: float
+
+
+class PoseBERTStream:
+    """Smooths, fills and predicts poses as they come.
+
+    >>> stream = PoseBERTStream("posebert-hand")
+    >>> poses = stream.update(t, {1: (keypoints, None, "right")})       # seconds; -> {1: PoseState}
+
+    Args:
+        model: name or folder of a bundle for the task ``posebert``, a loaded one, or a `PoseBERT`. Published weights
+            that take rotations will do, but not those that take keypoints in a frame of their own.
+        lag: frames of the model's clock by which the answer is late, to be smoother: it then knows what came after.
+        predict: s by which the answer is ahead, to cancel the pipeline's own latency. Not together with ``lag``.
+        fill: s; a gap is filled in for so long, then the identity is no more in the answer until it is seen again.
+        backend: ``auto``, ``cpu``, ``cuda``, or an opened backend; None: the `PoseBERT`'s, or ``cpu``.
+        threads: of the network on the CPU; 0: all cores.
+
+    Raises:
+        HumanrtError: BundleError, BackendError, or options that cannot be.
+    """
+
+    def __init__(
+        self,
+        model: PoseBERT | Bundle | str | Path = "posebert-hand",
+        *,
+        lag: int = 0,
+        predict: float = 0.0,
+        fill: float = 0.33,
+        backend: Backend | str | None = None,
+        threads: int = 0,
+    ) -> None:
+        if isinstance(model, Bundle | str | Path):
+            self.bundle = model if isinstance(model, Bundle) else load_bundle(model, task="posebert")
+            backend = backend or "cpu"
+        else:
+            self.bundle, backend = model.bundle, backend or model.backend
+        self.backend = (
+            backend if isinstance(backend, Backend) else open_backend(backend, BackendOptions(threads=threads))
+        )
+        self.clock_hz = self.bundle.number("clock_hz")
+        if self.clock_hz <= 0:
+            raise BundleError(f"{self.bundle.path}: `settings.clock_hz` must be above 0; make the bundle again")
+        self._networks = [_Network(self.backend, spec) for spec in _graphs(self.bundle)]
+        self._plans: dict[int, list[_Network]] = {}
+        self.window = self._networks[0].values.shape[1]
+        self.frame: tuple[int, ...] = self._networks[0].values.shape[2:]
+        self.lag, self.predict, self.fill = lag, predict, fill
+        self._step = 1 / self.clock_hz
+        self._check_options()
+        ahead = predict * self.clock_hz
+        future = ceil(ahead - _EPSILON)
+        self._now = self.window - 1 - future  # the row of the newest time
+        row = self._now - lag + ahead
+        self._row = floor(row + _EPSILON)
+        self._part = row - self._row
+        self._offsets = (np.arange(self._now + 1) - self._now) * self._step
+        self.reset()
+
+    def _check_options(self) -> None:
+        if not (isinstance(self.lag, int) and 0 <= self.lag < self.window - 1):
+            raise HumanrtError(f"lag: {self.lag} is no number of frames between 0 and {self.window - 2}, the window's")
+        most = self.window // 2 * self._step
+        if not 0 <= self.predict <= most:
+            raise HumanrtError(f"predict: {self.predict} s is not between 0 and {most:.2f}, half of the window")
+        if self.lag and self.predict:
+            raise HumanrtError(f"lag {self.lag} and predict {self.predict} s contradict each other; give one of them")
+        if not 0 <= self.fill < inf:
+            raise HumanrtError(f"fill: {self.fill} s is not a time from 0 up")
+
+    @property
+    def points(self) -> int:
+        """K; 0 where the bundle takes rotations."""
+        return self.frame[0] if len(self.frame) == 2 else 0
+
+    def reset(self) -> None:
+        """Forget all identities."""
+        self._tracks: dict[int, _Track] = {}
+        self._t = -inf
+
+    def update(
+        self,
+        t: float,
+        observations: Mapping[int, Observation | tuple[Any, ...]],
+        lost: Iterable[int] = (),
+    ) -> dict[int, PoseState]:
+        """The poses at ``t`` - lag + predict.
+
+        Args:
+            t: time stamp of the frame, s. Before the last one: the source was rewound, and all is forgotten. Equal to
+                the last one: what is observed replaces what was.
+            observations: by identity. One that is known and not in here was missed in this frame.
+            lost: identities that ended: their state is dropped before this frame.
+
+        Returns:
+            By identity, in the order in which they were first seen: those observed, and those missed for no longer
+            than ``fill``. With a lag, that is judged at the time that the answer is for.
+
+        Raises:
+            ValueError: keypoints or confidences of another shape than the bundle's, or a time that is no number.
+        """
+        if not -inf < t < inf:
+            raise ValueError(f"t must be a finite time in s, not {t}")
+        if t < self._t:
+            self.reset()
+        self._t = t
+        for identity in lost:
+            self._tracks.pop(identity, None)
+        for identity, observation in observations.items():
+            self._observe(identity, t, *observation)
+        horizon = max(self.fill, self.window * self._step) + self.lag * self._step
+        for identity in [i for i, track in self._tracks.items() if t - track.last > horizon]:
+            del self._tracks[identity]
+        past = t - self.lag * self._step  # the time whose frame is read, before prediction
+        ages = ((identity, track.age(past)) for identity, track in self._tracks.items())
+        # Two steps more: between two observations near enough to be interpolated nothing needs to be filled in.
+        wanted = [(identity, age) for identity, age in ages if age <= self.fill + 2 * self._step]
+        answer: dict[int, PoseState] = {}
+        start = 0
+        for network in self._plan(len(wanted)):
+            answer |= self._infer(network, wanted[start : start + network.batch], t)
+            start += network.batch
+        return answer
+
+    def _plan(self, count: int) -> list[_Network]:
+        """The networks to run for so many windows: on a CPU every window costs, on a GPU every run."""
+        if count not in self._plans:
+            costs = [_PER_RUN[network.on_device] + network.batch for network in self._networks]
+            best: list[tuple[float, list[_Network]]] = [(0.0, [])]
+            for some in range(1, count + 1):
+                rest = (best[max(some - network.batch, 0)] for network in self._networks)
+                plans = [
+                    (cost + before, [network, *after])
+                    for network, cost, (before, after) in zip(self._networks, costs, rest, strict=True)
+                ]
+                best.append(min(plans, key=lambda plan: (plan[0], len(plan[1]))))
+            self._plans[count] = best[count][1]
+        return self._plans[count]
+
+    def _observe(
+        self,
+        identity: int,
+        t: float,
+        keypoints: NDArray[np.floating],
+        confidence: NDArray[np.floating] | float | None = None,
+        side: str | None = "right",
+    ) -> None:
+        keypoints = np.asarray(keypoints, np.float32)
+        if keypoints.shape != self.frame:
+            what = "keypoints" if self.points else "rotations"
+            raise ValueError(f"{what} of {identity} must be {list(self.frame)}, not {list(keypoints.shape)}")
+        if confidence is not None and np.shape(confidence) not in ((), self.frame[:1]):
+            raise ValueError(f"confidence of {identity} must be [{self.frame[0]}], not {list(np.shape(confidence))}")
+        if not np.isfinite(keypoints).all():
+            return
+        if confidence is not None and not np.isfinite(confidence).all():
+            confidence = np.nan_to_num(confidence)
+        left = side == "left"
+        track = self._tracks.get(identity)
+        if track is None or track.left != left:
+            # Another place in the order too: it is another hand.
+            self._tracks.pop(identity, None)
+            track = self._tracks[identity] = _Track(left, self.frame, self.window, self._step)
+        elif t - track.last > max(self.fill, _FORGET) + self.lag * self._step:
+            track.clear()
+        mirror = _MIRROR if self.points else _MIRROR_ROTATION
+        track.push(t, keypoints * mirror if left else keypoints, confidence)
+
+    def _infer(self, network: _Network, wanted: list[tuple[int, float]], t: float) -> dict[int, PoseState]:
+        grid = t + self._offsets
+        for place, (identity, _) in enumerate(wanted):
+            self._tracks[identity].window(grid, *network.rows(place, len(grid)))
+        network.run(len(wanted))
+        time = t - self.lag * self._step + self.predict
+        answer = {}
+        for place, (identity, age) in enumerate(wanted):
+            keypoints, rotations = self._read(network.smoothed[place], network.rotations[place])
+            if self._tracks[identity].left:
+                keypoints, rotations = keypoints * _MIRROR, rotations * _MIRROR_ROTATION
+            seen = bool(network.mask[place, self._now - self.lag])
+            if not seen and age > self.fill + _EPSILON:
+                continue
+            answer[identity] = PoseState(keypoints, rotations, not seen, 0.0 if seen else age, time)
+        return answer
+
+    def _read(self, keypoints: Array, rotations: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The answer's row, or what lies between two rows."""
+        row, part = self._row, self._part
+        if part < _EPSILON:
+            return keypoints[row].copy(), rotations[row].copy()
+        between = keypoints[row] + np.float32(part) * (keypoints[row + 1] - keypoints[row])
+        return between, _slerp(rotations[row], rotations[row + 1], part)
+
+
+def _slerp(a: Array, b: Array, part: float) -> NDArray[np.float32]:
+    """Rotations [..., 3, 3] on the shortest way from a to b."""
+    turn = vectors_from_matrices(np.swapaxes(a, -1, -2) @ b)
+    return (a @ matrices_from_vectors(part * turn)).astype(np.float32)
+
+
+class _Track:
+    """The observations of one identity within the window, oldest first, in arrays that stay in one place.
+
+    They fill up from the front; when they are full, what the window still needs moves to the front.
+    """
+
+    def __init__(self, left: bool, frame: tuple[int, ...], window: int, step: float) -> None:
+        self.left = left
+        self._step = step
+        self._span = (window + _APART) * step
+        # Of any two neighbours in time that are less than a fifth of a step apart the older one goes (see `push`), so
+        # that a window holds at most ten a step; and as much again, so that moving is rare.
+        size = 20 * (window + 5)
+        self._times = np.empty(size)
+        self._values = np.empty((size, *frame), np.float32)
+        self._confidence = np.empty((size, frame[0]), np.float32)
+        self.clear()
+
+    def clear(self) -> None:
+        self._start = self._end = 0
+
+    @property
+    def last(self) -> float:
+        """Time of the newest observation; -inf before the first."""
+        return float(self._times[self._end - 1]) if self._end > self._start else -inf
+
+    def age(self, t: float) -> float:
+        """Seconds to ``t`` from the last observation that is not after it; inf where there is none."""
+        times = self._times[self._start : self._end]
+        count = int(times.searchsorted(t + _SAME * self._step, side="right"))
+        return max(t - float(times[count - 1]), 0.0) if count else inf
+
+    def push(self, t: float, values: Array, confidence: Array | float | None) -> None:
+        """A new observation, not before the last one; one at the same time takes its place."""
+        count = self._end - self._start
+        if (count and t <= self.last) or (count > 1 and t - self._times[self._end - 2] < self._step / 5):
+            self._end -= 1
+        if self._end == len(self._times):
+            self._move(t - self._span)
+        self._times[self._end] = t
+        self._values[self._end] = values
+        self._confidence[self._end] = 1.0 if confidence is None else confidence
+        self._end += 1
+
+    def _move(self, oldest: float) -> None:
+        first = self._start + int(self._times[self._start :].searchsorted(oldest))
+        count = self._end - first
+        for array in (self._times, self._values, self._confidence):
+            array[:count] = array[first:].copy()  # the two may overlap
+        self._start, self._end = 0, count
+
+    def window(self, grid: NDArray[np.float64], values: Array, mask: Array, confidence: Array) -> None:
+        """Write the rows at the times of ``grid`` [P], the last of which is now, into arrays of P rows."""
+        # What has left the window is dropped; one before its first row stays, to interpolate from.
+        times = self._times[self._start : self._end]
+        self._start += max(int(times.searchsorted(grid[-1] - self._span)) - 1, 0)
+        span = slice(self._start, self._end)
+        times = self._times[span]
+        after = times.searchsorted(grid - _EPSILON)
+        right, left = np.minimum(after, len(times) - 1), np.maximum(after - 1, 0)
+        to_left, to_right = np.abs(grid - times[left]), np.abs(times[right] - grid)
+        gap = times[right] - times[left]  # 0 outside of the observations: left and right are the same
+        near = np.minimum(to_left, to_right) / self._step
+        inside = (gap > 0) & (gap <= _CLOSE * self._step + _EPSILON)
+        mask[:] = inside | (near <= _NEAR)
+        # Who is missing now is missing, at whatever rate.
+        mask[-1] = near[-1] <= _SAME
+        weight = np.divide(to_left, gap, out=np.zeros_like(gap), where=gap > 0)
+        take = (near <= _SAME) | (gap > _APART * self._step)
+        weight = np.where(take, to_right < to_left, weight).astype(np.float32)
+        # Most rows are an observation as it is; zeros where nothing is known.
+        one = np.where(weight > 0.5, right, left)
+        mixed = np.flatnonzero((weight > 0) & (weight < 1) & mask)
+        empty = ~mask
+        for source, out in ((self._values[span], values), (self._confidence[span], confidence)):
+            np.take(source, one, axis=0, out=out)
+            out[empty] = 0
+            if len(mixed):
+                w = weight[mixed].reshape(-1, *[1] * (out.ndim - 1))
+                between = source[left[mixed]] * (1 - w) + source[right[mixed]] * w
+                # Rotations: back onto these, which is not far, of neighbours less than three steps apart.
+                out[mixed] = _orthonormal(between) if between.ndim == 4 else between
+
+
+def _orthonormal(R: Array) -> Array:
+    """Rotations by Gram-Schmidt of the first two columns of [..., 3, 3]."""
+    return matrices_from_6d(R[..., :2].reshape(*R.shape[:-2], 6), "rows")
+
+
+class _Network:
+    """A graph for up to ``batch`` windows, its buffers bound once."""
+
+    def __init__(self, backend: Backend, spec: GraphSpec) -> None:
+        graph = backend.open(spec)
+        inputs = {tensor.name: graph.buffer(tensor.name) for tensor in spec.inputs}
+        outputs = {tensor.name: graph.buffer(tensor.name) for tensor in spec.outputs}
+        self._binding = graph.bind(inputs, outputs)
+        into = {name: HostCopy(buffer) for name, buffer in inputs.items()}
+        out = {name: HostCopy(buffer) for name, buffer in outputs.items()}
+        self._sent, self._fetched = list(into.values()), list(out.values())
+        self.on_device = self._sent[0].on_device
+        self.mask, self.rotations = into["mask"].array, out["rotations"].array
+        self.batch, window, joints = self.rotations.shape[:3]
+        # Published weights take rotations as 6-d `rows`: of these matrices, which are the window.
+        self._features = (
+            into["features"].array.reshape(self.batch, window, joints, 3, 2) if "features" in into else None
+        )
+        self.values = (
+            np.zeros((self.batch, window, joints, 3, 3), np.float32)
+            if self._features is not None
+            else next(into[name].array for name in ("keypoints", "rotations_in") if name in into)
+        )
+        # A graph need not ask for confidences, nor say where keypoints are.
+        shape = self.values.shape[:3]
+        self._confidence = into["confidence"].array if "confidence" in into else np.zeros(shape, np.float32)
+        nothing = np.zeros((self.batch, window, 0, 3), np.float32)
+        self.smoothed = out["smoothed"].array if "smoothed" in out else nothing
+        self.mask[:] = False  # and so it stays in the rows of the future
+
+    def rows(self, place: int, count: int) -> tuple[Array, Array, Array]:
+        """The first rows of values, mask and confidence of one window, to be written."""
+        return self.values[place, :count], self.mask[place, :count], self._confidence[place, :count]
+
+    def run(self, count: int) -> None:
+        """Infer the first ``count`` windows; the others are empty."""
+        self.mask[count:] = False
+        if self._features is not None:
+            np.copyto(self._features, self.values[..., :2])
+        for tensor in self._sent:
+            tensor.send()
+        self._binding.run()
+        for tensor in self._fetched:
+            tensor.fetch()
+
+
+def _graphs(bundle: Bundle) -> list[GraphSpec]:
+    """The graphs for streams: ``posebert``, ``posebert_b1``, ``posebert_b4``..., smallest batch first."""
+    specs = [bundle.graph(name) for name in bundle.graphs if name == "posebert" or name.startswith("posebert_b")]
+    if not specs:
+        raise BundleError(f"bundle {bundle.path} has no graph `posebert`; export the bundle again")
+    frames = {_frame(bundle, spec) for spec in specs}
+    if len(frames) > 1:
+        raise BundleError(f"bundle {bundle.path}: its graphs have different windows; export the bundle again")
+    return sorted(specs, key=lambda spec: next(t.shape[0] for t in spec.inputs if t.name == "mask"))
+
+
+def _frame(bundle: Bundle, spec: GraphSpec) -> tuple[int, ...]:
+    """(T, K or J) of a graph that streams can use. BundleError for another."""
+    shapes = {tensor.name: tensor.shape for tensor in (*spec.inputs, *spec.outputs)}
+    mask, rotations = shapes.get("mask", ()), shapes.get("rotations", ())
+    if len(mask) == 2 and mask[0] > 0 and mask[1] > 1 and rotations == (*mask, *rotations[2:3], 3, 3):
+        joints = rotations[2]
+        points = shapes.get("keypoints", ())[2:3]
+        takes: dict[str, tuple[int, ...]] = {
+            "keypoints": (*mask, *points, 3),
+            "rotations_in": (*mask, joints, 3, 3),
+            "features": (*mask, 6 * joints),
+        }
+        found = [name for name in takes if name in shapes]
+        smoothed = shapes.get("smoothed", takes["keypoints"]) == takes["keypoints"] or "keypoints" not in shapes
+        confidence = shapes.get("confidence", ())[:2] in ((), mask)
+        whole = len(found) == 1 and ("keypoints" not in shapes or "smoothed" in shapes)
+        if whole and shapes[found[0]] == takes[found[0]] and smoothed and confidence:
+            return (mask[1], *shapes[found[0]][2:])
+    raise BundleError(
+        f"{spec.path}: streams cannot use a graph of {', '.join(f'{name} {list(s)}' for name, s in shapes.items())} "
+        f"(bundle `{bundle.name}`); posebert-hand is one that they can"
+    )

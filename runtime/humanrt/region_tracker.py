@@ -1,0 +1,227 @@
+"""RegionTracker: what HandTracker and BodyTracker have in common.
+
+What is found in a region of one frame gives the region of the next, so that each that is followed costs one run of a
+landmark network. The detector, which looks at the whole image, runs only while there is room for more.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, hypot, inf
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.assignment import assign
+from humanrt.hands.region import Region
+from humanrt.timing import Stopwatch
+
+__all__ = ["Marks", "RegionTracker", "Track", "TrackRule"]
+
+_FALSE = 2  # detections more than there is room for that are looked at: a false one must not hide a true one
+
+
+class Marks(Protocol):
+    """What a landmark network found."""
+
+    @property
+    def region(self) -> Region:
+        """Where to look in the next frame."""
+
+
+M = TypeVar("M", bound=Marks)
+
+
+@dataclass(frozen=True)
+class TrackRule:
+    """How what is followed moves. Times are s; a *size* is `unit` of a region's side.
+
+    Attributes:
+        unit: part of a region's side.
+        settle: time constant of the velocity estimate.
+        coast: what is not seen is assumed to move on for so long.
+        reach: sizes, how far from where it was predicted it may be seen...
+        speed: sizes a second, ...and how much farther for every second since it was last seen.
+        ratio_weight: how much a change of size counts against one size of distance.
+        unnamed: sizes: what it costs, in `Track.cost`, to leave something without the identity that it might have.
+        near: two regions whose centres are closer than this part of the smaller's side look at the same.
+        same: two sets of points that are closer on average than this part of the smaller region's side are of the same.
+    """
+
+    unit: float
+    settle: float
+    coast: float
+    reach: float
+    speed: float
+    ratio_weight: float
+    unnamed: float
+    near: float
+    same: float
+
+
+@dataclass
+class Track(Generic[M]):
+    """An identity: what was last seen of it, when, and how it moved (px/s); ``active``: it is in the last frame."""
+
+    rule: TrackRule
+    id: int
+    seen: float
+    marks: M
+    velocity: tuple[float, float] = (0.0, 0.0)
+    active: bool = True
+
+    @property
+    def region(self) -> Region:
+        return self.marks.region
+
+    def observe(self, marks: M, t: float) -> None:
+        """It was seen at ``t`` s, not before the last time."""
+        dt = t - self.seen
+        if dt > 0:
+            keep = exp(-dt / self.rule.settle)
+            old, new = self.region, marks.region
+            vx, vy = (new.x - old.x) / dt, (new.y - old.y) / dt
+            self.velocity = (keep * self.velocity[0] + (1 - keep) * vx, keep * self.velocity[1] + (1 - keep) * vy)
+        self.seen, self.marks, self.active = t, marks, True
+
+    def cost(self, marks: M, t: float) -> float:
+        """How badly ``marks`` fit this identity, in sizes; inf when it cannot be the same."""
+        rule, dt = self.rule, t - self.seen
+        ahead = min(dt, rule.coast)
+        here, there = self.region, marks.region
+        distance = hypot(there.x - here.x - self.velocity[0] * ahead, there.y - here.y - self.velocity[1] * ahead)
+        size = max(here.size, there.size) * rule.unit
+        if distance > size * (rule.reach + rule.speed * dt):
+            return inf
+        ratio = there.size / here.size
+        return distance / size + rule.ratio_weight * abs(ratio - 1 / ratio)
+
+
+T = TypeVar("T", bound=Track[Any])
+
+
+class RegionTracker(ABC, Generic[M, T]):
+    """Follows regions and gives identities to what is found in them.
+
+    Args:
+        rule: see `TrackRule`.
+        most: at most so many are followed.
+        remember: s; what comes back within this time, near where it would be, keeps its identity.
+        search_interval: s between searches for more, while there are some and none was just lost.
+    """
+
+    def __init__(self, rule: TrackRule, most: int, *, remember: float, search_interval: float) -> None:
+        self._rule, self._most = rule, most
+        self._remember, self._search_interval = remember, search_interval
+        self._next_id = 1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all. Identities go on counting."""
+        self._tracks: list[T] = []
+        self._t: float | None = None
+        self._searched = -inf
+
+    @abstractmethod
+    def _look(self, rgb: NDArray[np.uint8], region: Region) -> M | None:
+        """What is in a region; None where nothing is."""
+
+    @abstractmethod
+    def _search(self, rgb: NDArray[np.uint8]) -> Sequence[Region]:
+        """What the detector sees in the whole image, best first."""
+
+    @abstractmethod
+    def _begin(self, identity: int, t: float, marks: M) -> T:
+        """A new identity."""
+
+    @staticmethod
+    @abstractmethod
+    def _points(marks: M) -> NDArray[np.float32]:
+        """[K, 2] px of the image."""
+
+    def _follow(self, rgb: NDArray[np.uint8], t: float | None) -> tuple[list[T], dict[str, float], tuple[int, ...]]:
+        """The next image, uint8 [H, W, 3], at ``t`` s.
+
+        Returns:
+            Who is in it, oldest identity first; ms by stage; the identities that ended.
+
+        Raises:
+            ValueError: the image is not uint8 [H, W, 3].
+        """
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+            raise ValueError(f"an image must be uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
+        before = [track.id for track in self._tracks]
+        if t is None:
+            t = 0.0 if self._t is None else self._t + 1 / 30
+        elif self._t is not None and t < self._t:
+            self.reset()
+        self._t = t
+        watch = Stopwatch()
+        self._tracks = [track for track in self._tracks if t - track.seen < self._remember]
+
+        seen = [self._look(rgb, track.region) for track in self._tracks if track.active]
+        self._update(self._distinct([marks for marks in seen if marks]), t)
+        watch.lap("landmarks")
+
+        if self._must_search(t):
+            self._searched = t
+            regions = self._search(rgb)
+            watch.lap("detect")
+            # What is followed is found again by the detector: only what lies elsewhere is looked at.
+            held = [track.region for track in self._tracks if track.active]
+            fresh = [region for region in regions if not any(self._holds(region, other) for other in held)]
+            room = self._most - len(held)
+            found: list[M] = []
+            for region in fresh[: room + _FALSE]:
+                if len(found) < room and (marks := self._look(rgb, region)):
+                    found.append(marks)
+            known = [track.marks for track in self._tracks if track.active]
+            self._update(self._distinct([*known, *found])[len(known) :], t, new=True)
+            watch.lap("landmarks")
+
+        self._tracks = [track for track in self._tracks if track.active or t - track.seen < self._remember]
+        alive = {track.id for track in self._tracks}
+        active = [track for track in self._tracks if track.active]
+        return active, watch.ms, tuple(id for id in before if id not in alive)
+
+    def _update(self, found: Sequence[M], t: float, *, new: bool = False) -> None:
+        """Give observations to identities: to all of them, or with ``new`` to the lost ones and to new ones."""
+        tracks = [track for track in self._tracks if not track.active] if new else list(self._tracks)
+        if not new:
+            for track in tracks:
+                track.active = False
+        owners = assign([[track.cost(marks, t) for track in tracks] for marks in found], self._rule.unnamed)
+        for marks, owner in zip(found, owners, strict=True):
+            if owner is not None:
+                tracks[owner].observe(marks, t)
+            elif sum(track.active for track in self._tracks) < self._most:
+                self._tracks.append(self._begin(self._next_id, t, marks))
+                self._next_id += 1
+
+    def _must_search(self, t: float) -> bool:
+        active = sum(track.active for track in self._tracks)
+        if active >= self._most:
+            return False
+        if active < len(self._tracks) or active == 0:  # one was just lost, or there is none
+            return True
+        return t - self._searched >= self._search_interval
+
+    def _holds(self, region: Region, other: Region) -> bool:
+        """Whether two regions look at the same."""
+        apart = hypot(region.x - other.x, region.y - other.y)
+        return apart < min(region.size, other.size) * self._rule.near
+
+    def _distinct(self, found: Sequence[M]) -> list[M]:
+        """Observations less those that are another's again (two regions slid onto one); earlier ones stay."""
+        kept: list[M] = []
+        for marks in found:
+            for other in kept:
+                gap = np.linalg.norm(self._points(marks) - self._points(other), axis=1).mean()
+                if gap < self._rule.same * min(marks.region.size, other.region.size):
+                    break
+            else:
+                kept.append(marks)
+        return kept

@@ -1,0 +1,179 @@
+"""The training loop: a run that was interrupted goes on as if it had not been."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch: pip install 'humanrt[export]'")
+
+from humanrt.errors import HumanrtError  # noqa: E402
+from humanrt_export.cli import main  # noqa: E402
+from humanrt_export.posebert.clips import save_clip  # noqa: E402
+from humanrt_export.training import LAST, TrainOptions, load_run, train  # noqa: E402
+
+_OPTIONS = TrainOptions(steps=12, batch=8, warmup=3, report_every=4, validate_every=6, average=0.9, seed=3)
+
+
+class Line:
+    """Fits a line; stops after `limit` steps by raising, as a power cut would."""
+
+    def __init__(self, slope: float = 2.0, limit: int | None = None) -> None:
+        torch.manual_seed(0)
+        self.model: torch.nn.Module = torch.nn.Linear(1, 1)
+        self.slope, self.limit, self.steps = slope, limit, 0
+
+    def config(self) -> Mapping[str, Any]:
+        return {"slope": self.slope}
+
+    def batch(self, seed: int, step: int, size: int) -> dict[str, torch.Tensor]:
+        x = torch.randn(size, 1, generator=torch.Generator().manual_seed(1000 * seed + step))
+        return {"x": x, "y": self.slope * x + 1}
+
+    def losses(self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        if self.steps == self.limit:
+            raise RuntimeError("power cut")
+        self.steps += 1
+        return {"total": (model(batch["x"]) - batch["y"]).square().mean()}
+
+    def validate(self, model: torch.nn.Module) -> dict[str, float]:
+        return {"slope": float(next(model.parameters()))}
+
+
+def _quiet(line: str) -> None:
+    pass
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    train(Line(), tmp_path / "whole", _OPTIONS, _quiet)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(Line(limit=7), tmp_path / "cut", replace(_OPTIONS, save_every=0.0), _quiet)
+    train(Line(), tmp_path / "cut", _OPTIONS, _quiet)
+    _, whole, step = load_run(tmp_path / "whole")
+    _, cut, _ = load_run(tmp_path / "cut" / LAST)
+    assert step == 12
+    for name, value in whole.items():
+        torch.testing.assert_close(cut[name], value, rtol=0, atol=0)
+    content = [torch.load(tmp_path / run / LAST, weights_only=True) for run in ("whole", "cut")]
+    for name, value in content[0]["model"].items():
+        torch.testing.assert_close(content[1]["model"][name], value, rtol=0, atol=0)
+
+
+def test_what_is_random_in_the_network_is_the_same_after_an_interruption(tmp_path: Path) -> None:
+    class Forgetful(Line):
+        def __init__(self, limit: int | None = None) -> None:
+            super().__init__(limit=limit)
+            self.model = torch.nn.Sequential(self.model, torch.nn.Dropout(0.5))
+
+    train(Forgetful(), tmp_path / "whole", _OPTIONS, _quiet)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(Forgetful(limit=7), tmp_path / "cut", replace(_OPTIONS, save_every=0.0), _quiet)
+    train(Forgetful(), tmp_path / "cut", _OPTIONS, _quiet)
+    whole, cut = (load_run(tmp_path / run)[1] for run in ("whole", "cut"))
+    for name, value in whole.items():
+        torch.testing.assert_close(cut[name], value, rtol=0, atol=0)
+
+
+def test_reports_after_an_interruption_are_means_of_the_steps_since(tmp_path: Path) -> None:
+    class Flat(Line):
+        def losses(self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            return {"total": 0 * super().losses(model, batch)["total"] + 1}
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(Flat(limit=7), tmp_path, replace(_OPTIONS, save_every=0.0), _quiet)
+    train(Flat(), tmp_path, _OPTIONS, _quiet)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {line["step"]: line["total"] for line in lines if "total" in line} == {4: 1.0, 8: 1.0, 12: 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", 0), ("batch", 0), ("report_every", 0), ("validate_every", -1), ("rate", float("nan")), ("average", 1.0)],
+)
+def test_options_that_are_none_are_refused(tmp_path: Path, name: str, value: float) -> None:
+    with pytest.raises(HumanrtError, match=f"--{name.replace('_', '-')} is "):
+        train(Line(), tmp_path / "run", replace(_OPTIONS, **{name: value}), _quiet)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+def test_it_learns_and_logs(tmp_path: Path) -> None:
+    metrics = train(Line(), tmp_path, replace(_OPTIONS, steps=300, rate=0.05, validate_every=100), _quiet)
+    assert metrics["slope"] == pytest.approx(2, abs=0.1)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[0]["total"] > lines[-2]["total"]
+    assert lines[-1]["validation"] == metrics
+
+
+def test_minutes_stops_early_and_keeps_everything(tmp_path: Path) -> None:
+    train(Line(), tmp_path, replace(_OPTIONS, minutes=0.0), _quiet)
+    assert load_run(tmp_path)[2] == 1
+    train(Line(), tmp_path, _OPTIONS, _quiet)
+    assert load_run(tmp_path)[2] == 12
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "named"),
+    [(Line(slope=3.0), _OPTIONS, "slope = 2.0"), (Line(), replace(_OPTIONS, rate=0.5), "rate = 0.001")],
+)
+def test_another_training_in_the_folder_is_refused_by_name(
+    tmp_path: Path, task: Line, options: TrainOptions, named: str
+) -> None:
+    train(Line(), tmp_path, replace(_OPTIONS, minutes=0.0), _quiet)
+    with pytest.raises(HumanrtError, match=named):
+        train(task, tmp_path, options, _quiet)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_run_kept(tmp_path: Path) -> None:
+    class Broken(Line):
+        def losses(self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            total = super().losses(model, batch)["total"]
+            return {"total": total / 0 if self.steps > 5 else total}
+
+    with pytest.raises(HumanrtError, match="at step 5 the gradient is not finite"):
+        train(Broken(), tmp_path, _OPTIONS, _quiet)
+    assert load_run(tmp_path)[2] == 5
+
+
+def test_a_device_that_is_not_there(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(HumanrtError, match="--device cuda: torch cannot use it"):
+        train(Line(), tmp_path, replace(_OPTIONS, device="cuda"), _quiet)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_what_is_not_a_run_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / LAST).write_bytes(content)
+    with pytest.raises(HumanrtError, match=r"last\.pt"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--width", "48"), "--width is 48; need a multiple of 32"),
+        (("--depth", "0"), "--depth is 0"),
+        (("--frames", "2"), "--frames is 2"),
+        (("--dropout", "1"), "--dropout is 1"),
+        (("--real", "2"), "--real is 2"),
+        (("--noise", "noise.npz"), "belong together"),
+        ((), "needs 17 and 24; give clips made for it"),
+    ],
+)
+def test_posebert_refuses_what_it_cannot_train(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    turns = np.tile(np.eye(3, dtype=np.float32), (9, 16, 1, 1))
+    points = np.zeros((9, 21, 3), np.float32)
+    hand = {"t": np.arange(9) / 30, "observed": points, "score": np.ones(9), "keypoints": points, "rotations": turns}
+    save_clip(tmp_path / "data" / "train" / "hand.npz", hand)
+    given = ["train", "posebert", "h36m17", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), *words]
+    assert main(given) == 2
+    assert re.search(says, capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,150 @@
+"""The bundle `landmarks`: what ships agrees with LiteRT and its manifest, and bad input is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from humanrt.backends import BackendOptions, open_backend
+from humanrt.bundle import load_bundle
+from humanrt.errors import SourceError
+
+pytest.importorskip("onnx", reason="needs humanrt[export]")
+pytest.importorskip("tflite", reason="needs humanrt[export]")
+
+from humanrt_export import cli, landmarks, mediapipe_models
+from humanrt_export.bundle_writer import sha256
+from humanrt_export.onnx_cleanup import Graph, keep_outputs
+
+ROOT = Path(__file__).resolve().parents[2]
+GRAPHS = ("person_detector", "body_landmarks")
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Path:
+    folder = ROOT / "engines" / "landmarks"
+    if not (folder / "manifest.json").is_file():
+        pytest.skip(f"no bundle in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def flatbuffers(wheel: Path) -> dict[str, bytes]:
+    return mediapipe_models.read_wheel(wheel, landmarks.SOURCES)
+
+
+def test_manifest_describes_every_file(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    files = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
+    assert files - {"manifest.json"} == set(manifest["files"])
+    for name, entry in manifest["files"].items():
+        assert entry == {"sha256": sha256(bundle / name), "bytes": (bundle / name).stat().st_size}
+    assert manifest["task"] == "people"
+    assert manifest["licence"] == "Apache-2.0 AND CC0-1.0"
+    assert "Apache License" in (bundle / "LICENSE").read_text()
+    assert "CC0" in (bundle / "NOTICE.txt").read_text()
+    assert sum(path.stat().st_size for path in bundle.iterdir()) < 17e6
+
+
+def test_every_graph_carries_a_passed_verdict(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert set(manifest["parity"]) == set(manifest["graphs"]) == {*GRAPHS, "body"}
+    assert all(verdict["passed"] for verdict in manifest["parity"].values())
+    for name in GRAPHS:
+        assert manifest["parity"][name]["frames"] >= 20
+
+
+def test_graphs_are_what_the_manifest_says(bundle: Path) -> None:
+    loaded = load_bundle(bundle, task="people")
+    backend = open_backend("cpu", BackendOptions(threads=1))
+    for name in loaded.graphs:
+        backend.open(loaded.graph(name)).close()
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_parity_with_litert_on_noise(name: str, bundle: Path, flatbuffers: dict[str, bytes]) -> None:
+    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is the reference and is not installed")
+    source = landmarks.SOURCES[name]
+    with open_backend("cpu", BackendOptions(threads=2)).open(load_bundle(bundle).graph(name)) as graph:
+        images = mediapipe_models.noise(graph.tensor("image").shape, 4)
+        reference = mediapipe_models.litert(flatbuffers[name])
+        outputs = mediapipe_models.compare(graph, reference, images, source, source.noise_tolerance)
+    for output, item in outputs.items():
+        assert item["passed"], (output, item)
+
+
+def test_graphs_are_the_same_bytes_as_shipped(flatbuffers: dict[str, bytes], bundle: Path) -> None:
+    recorded = json.loads((bundle / "manifest.json").read_text())["provenance"]["tools"]
+    same = all(mediapipe_models.version(tool) == recorded[tool] for tool in ("onnx", "numpy", "tflite"))
+    for name, source in landmarks.SOURCES.items():
+        first, second = (
+            mediapipe_models.build_graph(name, source, flatbuffers[name]).SerializeToString(deterministic=True)
+            for _ in range(2)
+        )
+        assert first == second
+        if same:
+            assert sha256(first) == sha256(bundle / f"{name}.onnx")
+
+
+def test_what_only_dropped_outputs_need_is_gone(flatbuffers: dict[str, bytes]) -> None:
+    source = landmarks.SOURCES["body_landmarks"]
+    whole = mediapipe_models.convert(flatbuffers["body_landmarks"])
+    graph = Graph.of(whole)
+    before = len(graph.nodes)
+    keep_outputs(graph, [f"output_{place}" for place in source.keep or ()])
+    assert graph.outputs == ["output_0", "output_1", "output_4"]
+    assert len(graph.nodes) < before
+    assert not any(node.op_type == "Resize" for node in graph.nodes[-8:])
+
+
+def test_anchors() -> None:
+    anchors = landmarks.anchors()
+    assert anchors.shape == (2254, 2)
+    assert len(np.unique(anchors[: 28 * 28 * 2], axis=0)) == 28 * 28
+    np.testing.assert_allclose(anchors[-1], [6.5 / 7, 6.5 / 7])
+    np.testing.assert_allclose(anchors.mean(axis=0), 0.5, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------- bad input
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert cli.main([str(item) for item in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
+def test_missing_sources(tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(capsys, "landmarks", "--out", tmp_path / "o", "--frames", tmp_path / "no.jpg")
+    assert "no.jpg" in line
+    assert "--frames SOURCE" in line
+    image = tmp_path / "black.png"
+    __import__("cv2").imwrite(str(image), np.zeros((64, 64, 3), np.uint8))
+    given = ("landmarks", "--out", tmp_path / "o", "--frames", image, "--mediapipe-wheel")
+    assert "does not exist" in fails(capsys, *given, tmp_path / "no.whl")
+    assert not (tmp_path / "o").exists()
+
+
+def test_wrong_wheel(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.whl"
+    with zipfile.ZipFile(bad, "w") as archive:
+        for source in landmarks.SOURCES.values():
+            archive.writestr(source.path, b"TFL3 something else")
+        archive.writestr(mediapipe_models.LICENCE_FILE, "x")
+    with pytest.raises(SourceError, match="sha256"):
+        mediapipe_models.read_wheel(bad, landmarks.SOURCES)
+
+
+def test_pictures_without_people_are_refused(bundle: Path, tmp_path: Path) -> None:
+    cv2: Any = pytest.importorskip("cv2")
+    image = tmp_path / "black.png"
+    cv2.imwrite(str(image), np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(SourceError, match="crops of a person"):
+        landmarks._real_inputs(load_bundle(bundle), image)

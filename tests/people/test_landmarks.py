@@ -1,0 +1,286 @@
+"""Bodies from landmarks: detection, landmarks, identities, and the mesh that stands where the person stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from humanrt.backends import open_backend
+from humanrt.bundle import load_bundle
+from humanrt.camera import field_of_view_intrinsics, project
+from humanrt.capture import Frame
+from humanrt.errors import HumanrtError
+from humanrt.hands.region import Region
+from humanrt.people import landmark_people
+from humanrt.people.body_points import HIPS, OFFSETS_MM, plain_name
+from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
+from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline, place
+from humanrt.people.landmarks import BONES, BodyLandmarks
+from humanrt.people.person import PersonDetector, region_from_circle, windows
+from humanrt.posebert.stream import PoseState
+from humanrt.rotation import matrices_from_vectors
+from humanrt.skeleton import HAND_16, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, anny_from_smpl, world_rotations
+
+ROOT = Path(__file__).resolve().parents[2]
+PHOTOGRAPH = ROOT.parent / "shared" / "media" / "people.jpg"
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Path:
+    folder = ROOT / "engines" / "landmarks"
+    if not (folder / "manifest.json").is_file():
+        pytest.skip(f"no bundle in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photograph() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    if not PHOTOGRAPH.is_file():
+        pytest.skip(f"no photograph at {PHOTOGRAPH}")
+    return np.ascontiguousarray(np.asarray(cv2.imread(str(PHOTOGRAPH)), np.uint8)[..., ::-1])
+
+
+@pytest.fixture(scope="module")
+def people(bundle: Path) -> LandmarkPeople:
+    return LandmarkPeople(bundle, poses=None, threads=2)
+
+
+# ------------------------------------------------------------------------------------------- geometry
+
+
+def test_region_holds_the_circle_head_up() -> None:
+    region = region_from_circle((100, 200), (100, 120), 1.25)
+    assert (region.x, region.y, region.size) == (100, 200, 200)
+    assert region.angle == pytest.approx(0)
+    lying = region_from_circle((100, 200), (180, 200), 1.25)
+    assert lying.angle == pytest.approx(np.pi / 2)
+    # The circle's point is straight above the middle of the crop.
+    inverse = cv2.invertAffineTransform(lying.to_image(256))
+    np.testing.assert_allclose(inverse @ [180, 200, 1], [128, 128 - 256 / 2.5], atol=1e-6)
+
+
+def test_windows_cover_the_picture() -> None:
+    seen = np.zeros((533, 799), int)
+    for x, y, side in windows((799, 533)):
+        assert 0 <= x <= 799 - side
+        assert 0 <= y <= 533 - side
+        seen[y : y + side, x : x + side] += 1
+    assert seen.min() >= 2
+    assert windows((640, 640))[0][2] < 640  # the whole picture is looked at anyway
+    assert windows((500, 20), parts=(1.0,))[-1] == (480, 0, 20)
+
+
+def test_every_landmark_has_a_place() -> None:
+    names = {plain_name(landmark)[1] for landmark in MEDIAPIPE_33}
+    assert names == set(OFFSETS_MM)
+    assert {k for bone in BONES for k in bone} == set(range(33))
+
+
+def test_place_finds_where_points_are_seen_despite_outliers() -> None:
+    rng = np.random.default_rng(3)
+    points = rng.normal(0, 0.4, (33, 3))
+    K = field_of_view_intrinsics((640, 480), 60)
+    where = np.array([0.3, -0.2, 3.1])
+    seen = project(points + where, K)
+    np.testing.assert_allclose(place(points, seen, np.ones(33), K), where, atol=1e-6)
+    seen[:4] += 150
+    weights = np.ones(33)
+    np.testing.assert_allclose(place(points, seen, weights, K), where, atol=0.1)
+    weights[:4] = 0
+    np.testing.assert_allclose(place(points, seen, weights, K), where, atol=5e-3)
+
+
+def test_place_is_never_behind_the_camera() -> None:
+    points = np.zeros((33, 3))
+    points[:, 0] = np.linspace(-1, 1, 33)
+    K = field_of_view_intrinsics((640, 480), 60)
+    mirrored = project(points + np.array([0, 0, 2.0]), K)[::-1]
+    assert place(points, mirrored, np.ones(33), K)[2] > 0
+
+
+# ------------------------------------------------------------------------------------------- tracker
+
+
+def _marks(x: float, y: float, size: float = 100.0) -> BodyLandmarks:
+    points = np.tile(np.array([x, y], np.float32), (33, 1))
+    zeros = np.zeros(33, np.float32)
+    return BodyLandmarks(1.0, points, zeros, np.zeros((33, 3), np.float32), zeros, zeros, Region(x, y, size))
+
+
+def test_two_regions_on_one_body_are_one_person(bundle: Path) -> None:
+    assert len(BodyTracker(bundle, threads=1)._distinct([_marks(100, 100), _marks(104, 100), _marks(150, 100)])) == 2
+
+
+def test_tracker_keeps_identities(bundle: Path, photograph: np.ndarray[Any, Any]) -> None:
+    tracker = BodyTracker(bundle, options=BodyTrackerOptions(max_people=3), threads=2)
+    first = tracker(photograph, 0.0)
+    assert len(first) == 3
+    assert set(first.ms) == {"landmarks", "detect"}
+    second = tracker(photograph, 0.03)
+    assert "detect" not in second.ms  # there is no room for more
+    assert {body.id for body in second} <= {body.id for body in first} == {1, 2, 3}
+    for body in second:
+        marks = body.landmarks
+        assert marks.landmarks_2d.shape == (33, 2)
+        assert np.ptp(marks.landmarks_2d[:, 1]) > 50
+        assert 0.7 < np.ptp(marks.landmarks_3d[:, 1]) < 2.2
+        assert np.all((marks.visibility >= 0) & (marks.visibility <= 1))
+        assert np.linalg.norm(marks.landmarks_3d[HIPS].mean(axis=0)) < 0.05
+    tracker.reset()
+    assert tracker(photograph, 0.0)[0].id == 4
+    black = np.zeros_like(photograph)
+    assert len(tracker(black, 0.1)) == 0
+    assert set(tracker(black, 2.0).lost) >= {4}
+
+
+def test_tracker_refuses_what_is_no_image(bundle: Path) -> None:
+    tracker = BodyTracker(bundle, threads=1)
+    wrongs: list[Any] = [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match="uint8"):
+            tracker(wrong)
+    with pytest.raises(ValueError, match="max_people"):
+        BodyTrackerOptions(max_people=0)
+
+
+# ------------------------------------------------------------------------------------------- geometry to rotations
+
+
+def _articulated(rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """[24, 3, 3]: a body whose elbows and knees bend about their hinges."""
+    vectors = np.zeros((24, 3))
+    for name in ("shoulder", "hip"):
+        for side in ("left", "right"):
+            vectors[SMPL_24.index(f"{side}_{name}")] = rng.normal(0, 0.4, 3)
+    for side, left in (("left", 1), ("right", -1)):
+        vectors[SMPL_24.index(f"{side}_elbow"), 1] = -left * rng.uniform(0.7, 1.8)
+        vectors[SMPL_24.index(f"{side}_knee"), 0] = rng.uniform(0.7, 1.8)
+    vectors[0] = rng.normal(0, 1, 3)
+    return matrices_from_vectors(vectors)
+
+
+def test_geometry_gives_rotations_back(people: LandmarkPeople) -> None:
+    rest, _ = people._still(people._shape)
+    still = people._ik(rest)
+    np.testing.assert_allclose(still, np.broadcast_to(np.eye(3), (24, 3, 3)), atol=0.03)
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        local = _articulated(rng)
+        posed = people._posed(anny_from_smpl(local).astype(np.float32), people._shape)
+        points = people._points(posed["joints"], local, people.stature)
+        found = people._ik(points + rng.normal(0, 1, 3))
+        turn = np.swapaxes(world_rotations(found, SMPL_PARENTS), -1, -2) @ world_rotations(local, SMPL_PARENTS)
+        angle = np.degrees(np.arccos(np.clip((np.trace(turn, axis1=-2, axis2=-1) - 1) / 2, -1, 1)))
+        # Offsets of landmarks from joints bend the limbs a little.
+        assert angle[SMPL_24.index("pelvis")] < 3
+        assert angle.max() < 25
+        assert angle.mean() < 8
+
+
+# ------------------------------------------------------------------------------------------- people
+
+
+def test_meshes_stand_where_the_people_stand(people: LandmarkPeople, photograph: np.ndarray[Any, Any]) -> None:
+    found = people(photograph)
+    assert len(found) >= 3
+    assert found.vertices is not None
+    assert found.joints is not None
+    assert found.joints_2d is not None
+    assert np.all(np.diff(found.scores) <= 0)
+    assert np.all(found.translations[:, 2] > 2)
+    seen = {tuple(body.landmarks.landmarks_2d[0]): body.landmarks for body in people.tracker(photograph, 0.0)}
+    head = people.joint_names.index("head")
+    for location, joints in zip(found.locations, found.joints_2d, strict=True):
+        marks = min(seen.values(), key=lambda one: np.linalg.norm(one.landmarks_2d[[7, 8]].mean(axis=0) - location))
+        height = np.ptp(marks.landmarks_2d[:, 1])
+        assert np.linalg.norm(joints[head] - location) < 0.12 * height
+        for side, end in (("left", "L"), ("right", "R")):
+            for landmark, joint in (("shoulder", "upperarm01"), ("hip", "upperleg01")):
+                place_2d = marks.landmarks_2d[MEDIAPIPE_33.index(f"{side}_{landmark}")]
+                gap = np.linalg.norm(joints[people.joint_names.index(f"{joint}.{end}")] - place_2d)
+                assert gap < 0.15 * height, (side, landmark)
+
+
+def test_nobody_keeps_all_sizes(people: LandmarkPeople) -> None:
+    nobody = people(np.zeros((90, 120, 3), np.uint8))
+    assert len(nobody) == 0
+    assert nobody.vertices is not None
+    assert nobody.vertices.shape == (0, 1229, 3)
+    assert nobody.rotations.shape == (0, 74, 3, 3)
+    assert nobody.shape.shape == (0, 6)
+    assert nobody.locations.shape == (0, 2)
+
+
+def test_stature_moves_people_away_and_not_aside(bundle: Path, photograph: np.ndarray[Any, Any]) -> None:
+    short, tall = (LandmarkPeople(bundle, poses=None, stature=m, threads=2)(photograph) for m in (1.5, 1.9))
+    ratio = tall.translations[:, 2] / short.translations[:, 2]
+    assert ratio == pytest.approx(1.9 / 1.5, rel=0.1)
+    assert short.joints_2d is not None
+    assert tall.joints_2d is not None
+    assert np.abs(short.joints_2d - tall.joints_2d).mean() < 6
+    with pytest.raises(HumanrtError, match="stature"):
+        LandmarkPeople(bundle, poses=None, stature=17.0)
+
+
+def test_a_missed_person_is_filled_in(
+    bundle: Path, photograph: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stream:
+        """Remembers everybody."""
+
+        points, bundle = 33, SimpleNamespace(name="any", setting=lambda _: SMPL_24)
+
+        def __init__(self, *_: object, **__: object) -> None:
+            self.known: dict[int, PoseState] = {}
+
+        def reset(self) -> None:
+            self.known = {}
+
+        def update(self, t: float, seen: Any, lost: Any) -> dict[int, PoseState]:
+            one = np.broadcast_to(np.eye(3, dtype=np.float32), (24, 3, 3))
+            self.known |= {k: PoseState(o.keypoints, one, False, 0.0, t) for k, o in seen.items()}
+            return self.known
+
+    monkeypatch.setattr(landmark_people, "PoseBERTStream", Stream)
+    model = LandmarkPeople(bundle, "any", options=BodyTrackerOptions(max_people=2), threads=2)
+    pipeline = LandmarkPipeline(model)
+    first = pipeline(Frame(photograph, 0.0, 0))
+    assert len(first.people) == 2
+    assert first.filled == set()
+    assert not any("filled" in person for person in first.record()["people"])
+    assert set(first.ms) == {"network", "posebert", "body", "decode", "total"}
+    tracked = model.track(np.zeros_like(photograph), 0.05)
+    assert tracked.filled == set(first.ids)
+    assert not tracked.people.scores.any()
+    assert set(tracked.ids) == set(first.ids)
+    order = [first.ids.index(identity) for identity in tracked.ids]
+    np.testing.assert_allclose(tracked.people.translations, first.people.translations[order], atol=1e-5)
+    missed = pipeline(Frame(np.zeros_like(photograph), 0.1, 2))
+    assert [person["filled"] for person in missed.record()["people"]] == [True, True]
+
+
+def test_poses_that_are_not_of_33_landmarks_are_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hands:
+        points, bundle = 21, SimpleNamespace(path="hands", setting=lambda _: HAND_16)
+
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+    monkeypatch.setattr(landmark_people, "PoseBERTStream", Hands)
+    with pytest.raises(HumanrtError, match="not for bodies"):
+        LandmarkPeople(bundle, "hands", threads=1)
+
+
+def test_scores_of_detections_are_above_the_threshold_that_was_asked_for(
+    bundle: Path, photograph: np.ndarray[Any, Any]
+) -> None:
+    detector = PersonDetector(load_bundle(bundle), open_backend("cpu"))
+    window = windows((photograph.shape[1], photograph.shape[0]))[1]
+    usual, all_boxes = detector(photograph, None, window), detector(photograph, 0.0, window)
+    assert usual
+    assert min(person.score for person in all_boxes) < 0.1 < min(person.score for person in usual)
+    assert detector(photograph, 1.0, window) == []
