@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
-from humanrt.backends.base import Array, Backend, Binding, Buffer, Graph
+from humanrt.backends.base import Array, Backend, Binding, Buffer, Event, Graph, Stream
 from humanrt.errors import BackendError, choices
 
-__all__ = ["BACKENDS", "Array", "Backend", "BackendOptions", "Binding", "Buffer", "Graph", "open_backend"]
+__all__ = [
+    "BACKENDS", "Array", "Backend", "BackendOptions", "Binding", "Buffer", "Event", "Graph", "Stream", "open_backend",
+]  # fmt: skip
 
 BACKENDS = ("cpu", "cuda", "tensorrt")
 
@@ -20,10 +23,16 @@ class BackendOptions:
     Attributes:
         threads: threads of one graph's operators on the CPU; 0 leaves it to the runtime (all cores).
         device: ordinal of the GPU.
+        precision: of TensorRT engines; None takes the fastest that has passed its verdict.
+        engines: folder with an ``engines.json`` of its own, besides those of the bundle and of the user's cache.
+        unverified: run engines that have no passing verdict on this kind of GPU. For giving them one.
     """
 
     threads: int = 0
     device: int = 0
+    precision: str | None = None
+    engines: Path | None = None
+    unverified: bool = False
 
     def __post_init__(self) -> None:
         most = 4 * (os.cpu_count() or 1)
@@ -51,5 +60,7 @@ def open_backend(name: str = "auto", options: BackendOptions | None = None) -> B
 
         return OnnxRuntimeCuda(options)
     if name == "tensorrt":
-        raise BackendError("backend `tensorrt` is not in this version of humanrt; use --backend cuda or cpu")
+        from humanrt.backends.tensorrt import TensorRt
+
+        return TensorRt(options)
     raise BackendError(f"no backend `{name}`; choose one of: auto, {choices(BACKENDS)}")

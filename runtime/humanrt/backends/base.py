@@ -8,7 +8,7 @@ allocation. `Graph.run` (host arrays in, host arrays out) is the simple way; `Gr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from humanrt.bundle import GraphSpec, TensorSpec
 
-__all__ = ["Array", "Backend", "Binding", "Buffer", "Graph"]
+__all__ = ["Array", "Backend", "Binding", "Buffer", "Event", "Graph", "Stream"]
 
 Array = NDArray[Any]
 
@@ -35,6 +35,27 @@ class Resource(ABC):  # noqa: B024  (what must be written is in the classes belo
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Event:
+    """A point in a stream's work. Where work is done when the call returns, as here, it has passed already."""
+
+    def wait(self) -> None:
+        """Return when all work before it is done."""
+
+
+class Stream(Resource):
+    """Work that a device does in order, while the host goes on. This one is the host's: done when the call returns."""
+
+    def record(self) -> Event:
+        """A point after all work given so far."""
+        return Event()
+
+    def wait(self, event: Event) -> None:
+        """Work given from now on begins when ``event``, of any stream, has passed. The host does not wait."""
+
+    def synchronize(self) -> None:
+        """Return when all work is done. BackendError when some of it failed."""
 
 
 class Buffer(Resource):
@@ -55,12 +76,39 @@ class Buffer(Resource):
     def download(self, out: Array | None = None) -> Array:
         """Copy to the host, into ``out`` if it is given. Waits for the work that writes the buffer."""
 
+    def upload_async(self, array: Array, stream: Stream) -> None:
+        """As `upload`, in ``stream``'s order; ``array`` (from `Backend.pinned`) must stay as it is until then."""
+        self.upload(array)
+
+    def download_async(self, out: Array, stream: Stream) -> None:
+        """As `download`, in ``stream``'s order; ``out`` (from `Backend.pinned`) is filled when it gets there."""
+        self.download(out)
+
 
 class Binding(ABC):
     """A graph with its inputs and outputs tied to buffers: ``run()`` moves nothing over the bus."""
 
     @abstractmethod
     def run(self) -> None: ...
+
+    def run_async(self, stream: Stream) -> None:
+        """As `run`, in ``stream``'s order: the outputs are there when the stream gets there."""
+        self.run()
+
+
+class Sequential(Binding):
+    """Several bindings, one after the other."""
+
+    def __init__(self, steps: Sequence[Binding]) -> None:
+        self._steps = tuple(steps)
+
+    def run(self) -> None:
+        for step in self._steps:
+            step.run()
+
+    def run_async(self, stream: Stream) -> None:
+        for step in self._steps:
+            step.run_async(stream)
 
 
 class Graph(Resource):
@@ -96,6 +144,18 @@ class Backend(Resource):
     @abstractmethod
     def open(self, spec: GraphSpec) -> Graph:
         """Open a graph. BackendError when the file is not what the manifest says or the backend refuses it."""
+
+    def stream(self) -> Stream:
+        """A new stream of the device."""
+        return Stream()
+
+    def pinned(self, spec: TensorSpec) -> Array:
+        """A host array that `Buffer.upload_async` and `download_async` can copy while the host goes on."""
+        return np.zeros(spec.shape, spec.dtype)
+
+    def record(self, steps: Sequence[Binding]) -> Binding:
+        """Bindings that always run one after the other, as one: on CUDA a graph of one launch."""
+        return Sequential(steps)
 
 
 def check_feed(spec: TensorSpec, array: Array) -> Array:

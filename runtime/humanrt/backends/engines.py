@@ -1,0 +1,267 @@
+"""Built engines (TensorRT plans): what was built from what, and whether this machine may run it.
+
+An engine is listed under ``engines`` in its bundle's manifest, or in an ``engines.json`` of the same form in another
+folder. Every entry says what the plan was built from (its *recipe*), and the sha256 over that recipe is its key:
+
+    "engines": {NAME: {"file": "...plan", "sha256": "...", "bytes": 1, "key": "...", "recipe": {...}, "verdicts": {}}}
+
+Nothing about an engine is believed: the plan's bytes, the key, the files of the graph, the library, the GPU and the
+measured verdict must all agree before a byte reaches TensorRT, and whatever does not is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from humanrt.bundle import MANIFEST, GraphSpec, TensorSpec, cache_folder
+from humanrt.errors import BackendError, BundleError, OutputError, choices
+
+__all__ = [
+    "ENGINES", "LIBRARIES", "PRECISIONS", "Engine", "Recipe", "engines_of", "file_sha256", "read_plan", "select",
+    "shapes_of", "this_platform", "update_json", "write_atomically",
+]  # fmt: skip
+
+ENGINES = "engines.json"
+LIBRARIES = ("tensorrt", "tensorrt-rtx")
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what is in a plan; two equal recipes are the same engine.
+
+    Attributes:
+        graph: its name in the bundle.
+        sources: {file: sha256} of the graph: the ONNX file and those that hold its weights.
+        precision: ``fp32``, ``fp16`` or ``int8``.
+        library, version: ``tensorrt`` or ``tensorrt-rtx``, and which.
+        sm: compute capabilities that it runs on, such as 86 for 8.6.
+        platform: system and processor, such as ``linux-x86_64``.
+        cuda: major version that the library was built for; "" where it does not tell.
+        shapes: {tensor: [dtype, [sizes]]} of inputs and outputs.
+        options: of the builder.
+        tool: version of humanrt that built it.
+    """
+
+    graph: str
+    sources: Mapping[str, str]
+    precision: str
+    library: str
+    version: str
+    sm: tuple[int, ...]
+    platform: str
+    cuda: str
+    shapes: Mapping[str, Any]
+    options: Mapping[str, Any]
+    tool: str
+
+    @property
+    def key(self) -> str:
+        """sha256 over the recipe."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.__dict__, "sm": list(self.sm)}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An entry of a list of engines; nothing of it is checked yet.
+
+    Attributes:
+        name: in its list.
+        path: of the plan.
+        listed: the file that lists it.
+        sha256: of the plan.
+        key: as listed; `select` compares it with the recipe's own.
+        verdicts: {"sm_89": {"passed": ..., ...}}: how near the engine came to the FP32 graph, on which GPU.
+    """
+
+    name: str
+    path: Path
+    listed: Path
+    sha256: str
+    key: str
+    recipe: Recipe
+    verdicts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def this_platform() -> str:
+    """Such as ``linux-x86_64``: a plan is for one."""
+    return f"{platform.system()}-{platform.machine()}".lower()
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file. BundleError when it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror or error}; export the bundle again") from error
+
+
+def shapes_of(tensors: Sequence[TensorSpec]) -> dict[str, Any]:
+    """`Recipe.shapes` of inputs and outputs."""
+    return {tensor.name: [tensor.dtype, list(tensor.shape)] for tensor in tensors}
+
+
+def engines_of(spec: GraphSpec, folders: Sequence[Path] = ()) -> list[Engine]:
+    """All engines listed for a graph: in its bundle, in ``folders``, and in the user's cache (``engines/``).
+
+    Raises:
+        BundleError: a list is not what it should be.
+    """
+    lists = [spec.path.parent / MANIFEST, *(folder / ENGINES for folder in folders)]
+    lists.append(cache_folder() / "engines" / ENGINES)
+    found = []
+    for file in lists:
+        if file.is_file():
+            found += [engine for engine in _read(file) if engine.recipe.graph == spec.name]
+    return found
+
+
+def _read(file: Path) -> list[Engine]:
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8")).get("engines", {})
+        return [_engine(file, name, entry) for name, entry in entries.items()]
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        kind = f"{type(error).__name__}: {error}"
+        raise BundleError(f"{file}: its list of engines cannot be read ({kind}); build the engines again") from error
+
+
+def _engine(file: Path, name: str, entry: Mapping[str, Any]) -> Engine:
+    plan = Path(entry["file"])
+    if plan.is_absolute() or ".." in plan.parts:
+        raise ValueError(f"`{plan}` lies outside the folder")
+    recipe = Recipe(**{**entry["recipe"], "sm": tuple(int(sm) for sm in entry["recipe"]["sm"])})
+    for value in (recipe.sources, recipe.shapes, recipe.options, entry.get("verdicts", {})):
+        if not isinstance(value, dict):
+            raise TypeError(f"{name}: {value!r} is no object")
+    return Engine(name, file.parent / plan, file, entry["sha256"], entry["key"], recipe, entry.get("verdicts", {}))
+
+
+def select(
+    spec: GraphSpec,
+    engines: Sequence[Engine],
+    *,
+    versions: Mapping[str, str],
+    sm: int,
+    precision: str | None = None,
+    unverified: bool = False,
+) -> Engine:
+    """The engine to run a graph with.
+
+    Args:
+        spec: the graph.
+        engines: those that are listed for it.
+        versions: {library: version} that are installed here.
+        sm: the GPU's compute capability, such as 86.
+        precision: None takes the fastest that has passed: int8, fp16, fp32.
+        unverified: also take one without a passing verdict on such a GPU.
+
+    Raises:
+        BackendError: none fits; the line says of every one why not, and how to build one.
+    """
+    library = next(iter(versions), "tensorrt-rtx")
+    build = f"humanrt-export engine {spec.path.parent} --for {library} --precision {precision or 'fp16'} --sm {sm}"
+    wanted = [engine for engine in engines if precision in (None, engine.recipe.precision)]
+    if not wanted:
+        raise BackendError(
+            f"no {precision or ''} engine is built for graph {spec.name}; run: {build}".replace("  ", " ")
+        )
+    reasons = {engine.name: why_not(spec, engine, versions, sm, unverified) for engine in wanted}
+    fit = [engine for engine in wanted if reasons[engine.name] is None]
+    if not fit:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise BackendError(f"no engine of graph {spec.name} may run here. {listed}. Build anew: {build}")
+    return max(fit, key=lambda engine: PRECISIONS.index(engine.recipe.precision))
+
+
+def why_not(spec: GraphSpec, engine: Engine, versions: Mapping[str, str], sm: int, unverified: bool) -> str | None:
+    """Why an engine may not run a graph here; None when it may. The plan's own bytes are checked by `read_plan`."""
+    recipe = engine.recipe
+    if recipe.precision not in PRECISIONS:
+        return f"precision `{recipe.precision}` is none of {choices(PRECISIONS)}"
+    if recipe.key != engine.key:
+        return f"its key is not that of its recipe ({engine.listed} was edited)"
+    if recipe.platform != this_platform():
+        return f"built for {recipe.platform}, this is {this_platform()}"
+    if recipe.library not in versions:
+        return f"needs {recipe.library} {recipe.version}, which is not installed"
+    if recipe.version != versions[recipe.library]:
+        return f"built by {recipe.library} {recipe.version}, installed is {versions[recipe.library]}"
+    if sm not in recipe.sm:
+        return f"built for sm {', '.join(map(str, recipe.sm))}, this GPU is sm {sm}"
+    if dict(recipe.shapes) != shapes_of((*spec.inputs, *spec.outputs)):
+        return "its inputs and outputs are not the manifest's"
+    if spec.path.name not in recipe.sources:
+        return f"built from {choices(recipe.sources)}, not from {spec.path.name}"
+    for name, digest in recipe.sources.items():
+        if file_sha256(spec.path.parent / name) != digest:
+            return f"built from another {name} than the bundle's"
+    verdict = engine.verdicts.get(f"sm_{sm}")
+    if unverified:
+        return None
+    if not isinstance(verdict, dict) or verdict.get("key") != engine.key:
+        return f"no verdict on sm {sm} yet (on this machine: python -m humanrt.backends.verdict {spec.path.parent})"
+    if verdict.get("passed") is not True:
+        return f"it failed its verdict on sm {sm}: {verdict.get('reason', 'see its entry')}"
+    return None
+
+
+def read_plan(engine: Engine) -> bytes:
+    """The plan's bytes. BackendError when they are not those that were built."""
+    again = "build it again with `humanrt-export engine`"
+    try:
+        data = engine.path.read_bytes()
+    except OSError as error:
+        raise BackendError(f"engine {engine.path}: {error.strerror or error}; {again}") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != engine.sha256:
+        raise BackendError(
+            f"engine {engine.path} is damaged: sha256 {digest[:12]}... is not the {engine.sha256[:12]}... "
+            f"of {engine.listed.name}; {again}"
+        )
+    return data
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Whoever looks sees the old file or the new one, also after a power cut. OutputError says what is in the way."""
+    part = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        handle, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(part).chmod(mode)
+        Path(part).replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror or error})") from error
+    finally:
+        if part is not None:
+            Path(part).unlink(missing_ok=True)
+
+
+def update_json(file: Path, name: str, entry: Mapping[str, Any] | None) -> None:
+    """Set (or with None remove) one engine's entry in a manifest or an ``engines.json``, and leave the rest."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        engines = content.setdefault("engines", {})
+        engines.pop(name, None)
+    except (OSError, ValueError, AttributeError) as error:
+        raise BundleError(f"{file} cannot be read ({error}); export the bundle again") from error
+    if entry is not None:
+        engines[name] = dict(entry)
+    write_atomically(file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())

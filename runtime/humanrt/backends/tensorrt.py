@@ -1,0 +1,304 @@
+"""TensorRT and TensorRT for RTX, with pycuda's buffers and streams. Where they cannot run, it says why.
+
+Graphs run from plans that `humanrt-export engine` built (`humanrt.backends.engines`): this backend builds nothing and
+never goes on with another. A frame stays on the device: an output's buffer may be another graph's input, and bindings
+that always follow each other become one CUDA graph (`record`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from humanrt.backends import BackendOptions
+from humanrt.backends.base import Array, Backend, Binding, Buffer, Graph, check_feed
+from humanrt.backends.cuda import CudaBinding, CudaBuffer, CudaDevice, CudaGraph, CudaStream, cuda_call, driver
+from humanrt.backends.engines import Engine, engines_of, read_plan, select, why_not, write_atomically
+from humanrt.bundle import GraphSpec, TensorSpec, cache_folder
+from humanrt.errors import BackendError, HumanrtError, MissingDependencyError
+
+__all__ = ["INSTALL", "TensorRt", "TensorRtGraph", "installed_libraries", "problem"]
+
+INSTALL = (
+    "pip install 'humanrt[engine]' for RTX GPUs (20 series and newer), or pip install 'humanrt[tensorrt]' for others"
+)
+_MODULES = {"tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings"), "tensorrt": ("tensorrt",)}
+
+
+def installed_libraries() -> dict[str, Any]:
+    """{``tensorrt-rtx`` or ``tensorrt``: its module} of those that load.
+
+    Raises:
+        MissingDependencyError: none is installed.
+        BackendError: one is installed and does not load.
+    """
+    found: dict[str, Any] = {}
+    for library, names in _MODULES.items():
+        for name in names:
+            try:
+                module = importlib.import_module(name)
+            except ModuleNotFoundError:
+                continue
+            except (ImportError, OSError, RuntimeError) as error:
+                first = str(error).strip().splitlines()[0]
+                raise BackendError(f"{library} is installed and does not load ({first}); run: {INSTALL}") from error
+            if hasattr(module, "Runtime"):
+                found.setdefault(library, module)
+    if not found:
+        raise MissingDependencyError(f"TensorRT is not installed; run: {INSTALL}")
+    return found
+
+
+def problem(device: int = 0) -> str | None:
+    """Why TensorRT cannot run here, with what mends it; None when it can (engines are checked as they are opened)."""
+    from humanrt.backends.onnxruntime_cuda import device_count
+
+    count = device_count()
+    if count == 0:
+        return "no NVIDIA GPU or driver is visible (check `nvidia-smi`)"
+    if device >= count:
+        return f"GPU {device} does not exist; this machine has {count}"
+    try:
+        installed_libraries()
+        driver()
+    except HumanrtError as error:
+        return str(error)
+    return None
+
+
+class TensorRt(Backend):
+    """Runs engines on one NVIDIA GPU. A context manager: it releases the GPU; graphs and buffers are closed before."""
+
+    name = "tensorrt"
+
+    def __init__(self, options: BackendOptions | None = None) -> None:
+        self.options = options or BackendOptions()
+        if reason := problem(self.options.device):
+            raise BackendError(f"backend `tensorrt` cannot run here: {reason}")
+        self.libraries = installed_libraries()
+        self.versions = {name: str(module.__version__) for name, module in self.libraries.items()}
+        self.device = CudaDevice.open(self.options.device)
+
+    @property
+    def sm(self) -> int:
+        """Compute capability of the GPU, such as 86."""
+        return self.device.sm
+
+    def about(self) -> dict[str, Any]:
+        """What a verdict or a benchmark was made with."""
+        version = ".".join(map(str, self.device.drv.get_version()))
+        return {
+            "gpu": self.device.name, "sm": self.sm, "libraries": self.versions, "cuda": version,
+            "driver": int(self.device.drv.get_driver_version()), "python": sys.version.split()[0],
+        }  # fmt: skip
+
+    def engines(self, spec: GraphSpec) -> list[Engine]:
+        """All engines that are listed for a graph, runnable or not."""
+        return engines_of(spec, [self.options.engines] if self.options.engines else [])
+
+    def why_not(self, spec: GraphSpec, engine: Engine) -> str | None:
+        """Why an engine cannot run here, verdicts apart; None when it can."""
+        return why_not(spec, engine, self.versions, self.sm, unverified=True)
+
+    def open(self, spec: GraphSpec) -> TensorRtGraph:
+        if spec.operators:
+            raise BackendError(f"graph {spec.name} has operators for the CPU; use --backend cpu")
+        engine = select(
+            spec,
+            self.engines(spec),
+            versions=self.versions,
+            sm=self.sm,
+            precision=self.options.precision,
+            unverified=self.options.unverified,
+        )
+        return self.open_engine(spec, engine)
+
+    def open_engine(self, spec: GraphSpec, engine: Engine) -> TensorRtGraph:
+        """Open this engine for the graph. BackendError when its bytes are not those built or TensorRT refuses them."""
+        return TensorRtGraph(spec, engine, self.libraries[engine.recipe.library], read_plan(engine), self.device)
+
+    def stream(self) -> CudaStream:
+        return CudaStream(self.device)
+
+    def pinned(self, spec: TensorSpec) -> Array:
+        return self.device.pinned(spec)
+
+    def record(self, steps: Sequence[Binding]) -> CudaGraph:
+        return CudaGraph(self.device, steps)
+
+    def close(self) -> None:
+        device, self.__dict__["device"] = self.__dict__.get("device"), None
+        if device is not None:
+            device.close()
+
+
+class TensorRtGraph(Graph):
+    """An engine, deserialised.
+
+    Args:
+        spec: what the manifest says.
+        engine: its entry, checked.
+        trt: the library's module.
+        data: the plan.
+        device: where it runs.
+    """
+
+    def __init__(self, spec: GraphSpec, engine: Engine, trt: Any, data: bytes, device: CudaDevice) -> None:
+        self.spec = spec
+        self.engine = engine
+        self.device = device
+        self._logger, messages = _logger(trt)
+        self._runtime = trt.Runtime(self._logger)
+        self._engine: Any = self._runtime.deserialize_cuda_engine(data) if self._runtime is not None else None
+        if self._engine is None:
+            reason = " ".join(messages[0].split())[:300] if messages else "it gave no reason"
+            raise BackendError(f"TensorRT cannot open engine {engine.path}: {reason}; build it on this machine")
+        self.messages = messages
+        self._check(trt)
+        self._config, self._cache = self._runtime_config(engine)
+        self._own: tuple[dict[str, CudaBuffer], dict[str, Array], Binding] | None = None
+
+    def _check(self, trt: Any) -> None:
+        found = {}
+        for index in range(self._engine.num_io_tensors):
+            name = self._engine.get_tensor_name(index)
+            kind = "input" if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT else "output"
+            dtype = np.dtype(trt.nptype(self._engine.get_tensor_dtype(name))).name
+            found[name] = (kind, tuple(self._engine.get_tensor_shape(name)), dtype)
+        declared = {
+            tensor.name: (kind, tensor.shape, tensor.dtype)
+            for kind, tensors in (("input", self.spec.inputs), ("output", self.spec.outputs))
+            for tensor in tensors
+        }
+        if found != declared:
+            raise BackendError(f"engine {self.engine.path} has {found}, the manifest says {declared}; build it again")
+
+    def _runtime_config(self, engine: Engine) -> tuple[Any, Any]:
+        """TensorRT for RTX compiles kernels when a plan is first run: they are kept for the next start."""
+        if engine.recipe.library != "tensorrt-rtx":
+            return None, None
+        config = self._engine.create_runtime_config()
+        cache = config.create_runtime_cache()
+        file = self._cache_file()
+        if file.is_file():
+            cache.deserialize(file.read_bytes())  # one of another driver is ignored
+        config.set_runtime_cache(cache)
+        return config, cache
+
+    def _cache_file(self) -> Path:
+        return cache_folder() / "kernels" / f"{self.engine.key[:24]}-sm{self.device.sm}.cache"
+
+    def context(self) -> Any:
+        """A new execution context: its own scratch memory and tensor addresses."""
+        with cuda_call(f"make room for graph {self.spec.name}"):
+            context = (
+                self._engine.create_execution_context(self._config)
+                if self._config is not None
+                else self._engine.create_execution_context()
+            )
+        if context is None:
+            reason = self.messages[-1] if self.messages else "it gave no reason"
+            raise BackendError(
+                f"TensorRT cannot prepare graph {self.spec.name}: {' '.join(reason.split())[:300]}; "
+                "the GPU's memory may be full (`nvidia-smi`)"
+            )
+        return context
+
+    def buffer(self, name: str) -> CudaBuffer:
+        return CudaBuffer(self.tensor(name), self.device)
+
+    def bind(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> TensorRtBinding:
+        buffers: dict[str, CudaBuffer] = {}
+        for kind, given, specs in (("input", inputs, self.spec.inputs), ("output", outputs, self.spec.outputs)):
+            if set(given) != {spec.name for spec in specs}:
+                raise ValueError(f"graph {self.spec.name} has {kind}s {[s.name for s in specs]}, not {list(given)}")
+            for spec in specs:
+                buffer = given[spec.name]
+                if not isinstance(buffer, CudaBuffer):
+                    raise BackendError(f"buffer for `{spec.name}` belongs to another backend ({type(buffer).__name__})")
+                if (buffer.spec.shape, buffer.spec.dtype) != (spec.shape, spec.dtype):
+                    raise ValueError(f"buffer for `{spec.name}` must be {spec.dtype} {list(spec.shape)}")
+                buffers[spec.name] = buffer
+        return TensorRtBinding(self, buffers, [spec.name for spec in self.spec.outputs])
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        names = [tensor.name for tensor in self.spec.inputs]
+        if set(feeds) != set(names):
+            raise ValueError(f"graph {self.spec.name} takes inputs {names}, not {list(feeds)}")
+        if self._own is None:
+            tensors = (*self.spec.inputs, *self.spec.outputs)
+            buffers = {tensor.name: self.buffer(tensor.name) for tensor in tensors}
+            pinned = {tensor.name: self.device.pinned(tensor) for tensor in tensors}
+            inputs = {name: buffers[name] for name in names}
+            outputs = {tensor.name: buffers[tensor.name] for tensor in self.spec.outputs}
+            self._own = buffers, pinned, self.bind(inputs, outputs)
+        buffers, pinned, binding = self._own
+        stream = self.device.compute
+        for tensor in self.spec.inputs:
+            pinned[tensor.name][...] = check_feed(tensor, feeds[tensor.name])
+            buffers[tensor.name].upload_async(pinned[tensor.name], stream)
+        binding.run_async(stream)
+        for tensor in self.spec.outputs:
+            buffers[tensor.name].download_async(pinned[tensor.name], stream)
+        stream.synchronize()
+        return {tensor.name: pinned[tensor.name].copy() for tensor in self.spec.outputs}
+
+    def close(self) -> None:
+        if self._engine is None:
+            return
+        self.device.compute.synchronize()
+        if self._own is not None:
+            for buffer in self._own[0].values():
+                buffer.close()
+            self._own = None
+        if self._cache is not None:
+            data = bytes(memoryview(self._cache.serialize()))
+            if data:
+                write_atomically(self._cache_file(), data)
+        # Contexts of bindings hold the engine until they die themselves.
+        self._config = self._cache = self._engine = self._runtime = None
+
+
+class TensorRtBinding(CudaBinding):
+    """An execution context whose tensors lie in buffers, once and for all."""
+
+    def __init__(self, graph: TensorRtGraph, buffers: Mapping[str, CudaBuffer], outputs: Sequence[str]) -> None:
+        self.device = graph.device
+        self.written = tuple(buffers[name] for name in outputs)
+        self._name = graph.spec.name
+        self._messages = graph.messages
+        self._buffers = dict(buffers)  # what the context points to must live as long as it
+        self._context = graph.context()
+        for name, buffer in self._buffers.items():
+            if not self._context.set_tensor_address(name, buffer.address):
+                raise BackendError(f"TensorRT refuses the buffer of `{name}` in graph {self._name}: {self._last()}")
+
+    def launch(self, stream: CudaStream) -> None:
+        with cuda_call(f"run graph {self._name}"):
+            given = self._context.execute_async_v3(stream.handle)
+        if not given:
+            raise BackendError(f"TensorRT cannot run graph {self._name} (execute_async_v3): {self._last()}")
+
+    def _last(self) -> str:
+        return " ".join(self._messages[-1].split())[:300] if self._messages else "it gave no reason"
+
+
+def _logger(trt: Any) -> tuple[Any, list[str]]:
+    """A logger for the library, and the list in which its errors gather."""
+    messages: list[str] = []
+    errors = (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR)
+
+    class Collector(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in errors:
+                messages.append(message)
+
+    return Collector(), messages

@@ -1,0 +1,188 @@
+"""Frames on the GPU: uint8 BGR, RGB or NV12 -> the network's input (letterbox.cu), and the same in numpy."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.backends.cuda import CudaBuffer, CudaDevice, CudaStream, Kernel
+from humanrt.camera import Letterbox
+from humanrt.errors import choices
+
+__all__ = ["FILTERS", "FORMATS", "Frame", "GpuLetterbox", "LetterboxOptions", "frame_bytes", "reference"]
+
+FORMATS = ("bgr", "rgb", "nv12")
+FILTERS = ("area", "linear", "cubic")
+MATRICES = ("bt601", "bt709")
+
+
+@dataclass(frozen=True)
+class LetterboxOptions:
+    """How frames become inputs.
+
+    Attributes:
+        format: ``bgr``, ``rgb`` or ``nv12``.
+        mean, std: of R, G, B in 0..1; the input is (level / 255 - mean) / std.
+        filter: ``area``, ``linear`` or ``cubic``; None is area to shrink and cubic to enlarge, as the CPU does.
+        matrix: ``bt601`` or ``bt709``: how NV12 means its colours.
+        fill: level of the padding, 0..255.
+    """
+
+    format: str = "bgr"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    filter: str | None = None
+    matrix: str = "bt601"
+    fill: float = 0.0
+
+    def __post_init__(self) -> None:
+        for what, value, known in (
+            ("format", self.format, FORMATS),
+            ("filter", self.filter, (*FILTERS, None)),
+            ("matrix", self.matrix, MATRICES),
+        ):
+            if value not in known:
+                raise ValueError(f"{what} is {value!r}; choose one of: {choices(k for k in known if k)}")
+
+
+class Frame(ctypes.Structure):
+    """``Letterbox`` of letterbox.cu."""
+
+    _fields_ = (
+        ("source", ctypes.c_void_p),
+        ("out", ctypes.c_void_p),
+        ("chroma", ctypes.c_int64),
+        *((name, ctypes.c_int32) for name in ("format", "matrix", "filter", "width", "height", "pitch")),
+        *((name, ctypes.c_int32) for name in ("side", "scaled_width", "scaled_height", "left", "top")),
+        ("fill", ctypes.c_float),
+        ("gain", ctypes.c_float * 3),
+        ("bias", ctypes.c_float * 3),
+    )
+
+    @classmethod
+    def of(cls, source: int, out: int, box: Letterbox, pitch: int, options: LetterboxOptions) -> Frame:
+        """For a source of ``pitch`` bytes a row; addresses are the device's."""
+        chosen = options.filter or (
+            "area" if box.scaled[0] < box.source[0] or box.scaled[1] < box.source[1] else "cubic"
+        )
+        gain = [1 / (255 * std) for std in options.std]
+        bias = [-mean / std for mean, std in zip(options.mean, options.std, strict=True)]
+        return cls(
+            source, out, pitch * box.source[1], FORMATS.index(options.format), MATRICES.index(options.matrix),
+            FILTERS.index(chosen), *box.source, pitch, box.side, *box.scaled, *box.offset, options.fill,
+            (ctypes.c_float * 3)(*gain), (ctypes.c_float * 3)(*bias),
+        )  # fmt: skip
+
+
+def frame_bytes(size: tuple[int, int], pixel_format: str) -> int:
+    """Bytes of a tightly packed frame (width, height). ValueError for NV12 of odd size."""
+    width, height = size
+    if pixel_format != "nv12":
+        return 3 * width * height
+    if width % 2 or height % 2:
+        raise ValueError(f"NV12 has even sizes, not {width} x {height}")
+    return width * height * 3 // 2
+
+
+class GpuLetterbox:
+    """Letterboxes frames of one size into a network's input buffer. Close it to free the frame's memory.
+
+    Args:
+        device: the GPU.
+        size: (width, height) px of the frames.
+        out: float32 [1, 3, S, S], the network's input.
+        options: see there.
+    """
+
+    def __init__(
+        self, device: CudaDevice, size: tuple[int, int], out: CudaBuffer, options: LetterboxOptions | None = None
+    ) -> None:
+        from humanrt.bundle import TensorSpec
+        from humanrt.kernels.loader import load_kernel
+
+        options = options or LetterboxOptions()
+        side = out.spec.shape[-1]
+        if out.spec.dtype != "float32" or out.spec.shape[-3:] != (3, side, side):
+            raise ValueError(f"a network's input is float32 [1, 3, S, S], not {out.spec.dtype} {list(out.spec.shape)}")
+        self.box = Letterbox.fit(size, side)
+        self.source = CudaBuffer(TensorSpec("frame", (frame_bytes(size, options.format),), "uint8"), device)
+        pitch = size[0] * (1 if options.format == "nv12" else 3)
+        frame = Frame.of(self.source.address, out.address, self.box, pitch, options)
+        self._constants = CudaBuffer(TensorSpec("letterbox", (ctypes.sizeof(frame),), "uint8"), device)
+        self._constants.upload(np.frombuffer(bytes(frame), np.uint8))
+        function = load_kernel("letterbox", device)
+        function.prepare("P")
+        grid = (-(-side // 32), -(-side // 8))
+
+        def give(stream: CudaStream) -> None:
+            function.prepared_async_call(grid, (32, 8, 1), stream.stream, self._constants.address)
+
+        self.step = Kernel(device, give, [out])
+        """The binding to run between the upload of `source` and the network."""
+
+    def close(self) -> None:
+        """Free the frame's memory."""
+        self.source.close()
+        self._constants.close()
+
+
+def reference(
+    frame: NDArray[np.uint8], size: tuple[int, int], side: int, options: LetterboxOptions | None = None
+) -> NDArray[np.float64]:
+    """[3, side, side]: what the kernel computes, in numpy and double precision. frame: the bytes of (width, height)."""
+    options = options or LetterboxOptions()
+    box = Letterbox.fit(size, side)
+    given = Frame.of(0, 0, box, 1, options)
+    rgb = _rgb(frame, size, options)
+    down, across = (
+        _weights(FILTERS[given.filter], box.source[axis], box.scaled[axis]) for axis in (1, 0)
+    )  # [scaled, source]
+    scaled = np.clip(np.einsum("ij,jkc,lk->cil", down, rgb, across, optimize=True), 0, 255)
+    square = np.full((3, side, side), float(options.fill))
+    (x, y), (width, height) = box.offset, box.scaled
+    square[:, y : y + height, x : x + width] = scaled
+    mean, std = (np.asarray(value)[:, None, None] for value in (options.mean, options.std))
+    result: NDArray[np.float64] = (square / 255 - mean) / std
+    return result
+
+
+def _rgb(frame: NDArray[np.uint8], size: tuple[int, int], options: LetterboxOptions) -> NDArray[np.float64]:
+    width, height = size
+    if options.format != "nv12":
+        pixels = frame.reshape(height, width, 3).astype(np.float64)
+        return pixels[..., ::-1] if options.format == "bgr" else pixels
+    light = 1.164384 * np.maximum(frame[: width * height].reshape(height, width) - 16.0, 0)
+    uv = frame[width * height :].reshape(height // 2, width // 2, 2).repeat(2, 0).repeat(2, 1) - 128.0
+    red, green_u, green_v, blue = {
+        "bt601": (1.596027, 0.391762, 0.812968, 2.017232),
+        "bt709": (1.792741, 0.213249, 0.532909, 2.112402),
+    }[options.matrix]
+    u, v = uv[..., 0], uv[..., 1]
+    rgb: NDArray[np.float64] = np.clip(
+        np.stack([light + red * v, light - green_u * u - green_v * v, light + blue * u], -1), 0, 255
+    )
+    return rgb
+
+
+def _weights(kind: str, size: int, scaled: int) -> NDArray[np.float64]:
+    """[scaled, size]: every source pixel's share along one axis."""
+    ratio, source = size / scaled, np.arange(size)
+    weights = np.zeros((scaled, size))
+    rows: Sequence[Any] = range(scaled)
+    for i in rows:
+        if kind == "area":
+            overlap = np.minimum((i + 1) * ratio, source + 1) - np.maximum(i * ratio, source)
+            weights[i] = np.maximum(overlap, 0) / ratio
+            continue
+        u = (i + 0.5) * ratio - 0.5
+        first = int(np.floor(u)) - (kind == "cubic")
+        for at in range(first, first + (2 if kind == "linear" else 4)):
+            d, a = abs(u - at), -0.75
+            inner, outer = ((a + 2) * d - (a + 3)) * d * d + 1, ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+            weights[i, np.clip(at, 0, size - 1)] += 1 - d if kind == "linear" else inner if d <= 1 else outer
+    return weights

@@ -1,0 +1,67 @@
+"""Compiling a kernel at run time, once for every GPU and every change of its source."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from humanrt.backends.cuda import CudaDevice, cuda_call
+from humanrt.backends.engines import write_atomically
+from humanrt.bundle import cache_folder
+from humanrt.errors import BackendError, MissingDependencyError
+
+__all__ = ["ARCHITECTURES", "KERNELS", "load_kernel", "source_path"]
+
+ARCHITECTURES = (75, 80, 86, 87, 89, 90, 100, 120)
+"""Compute capabilities for which the tests compile every kernel."""
+
+KERNELS = ("letterbox", "one_euro", "retarget")
+OPTIONS = ("-O3", "--fmad=true")
+
+
+def source_path(name: str) -> Path:
+    """The .cu file of a kernel."""
+    return Path(__file__).parent / f"{name}.cu"
+
+
+def load_kernel(name: str, device: CudaDevice) -> Any:
+    """The pycuda function ``humanrt_<name>``, compiled for the device and kept in the user's cache.
+
+    Raises:
+        MissingDependencyError: pycuda or nvcc is missing.
+        BackendError: the kernel does not compile or load.
+    """
+    source = source_path(name).read_text(encoding="utf-8")
+    digest = hashlib.sha256(f"{source}{OPTIONS}".encode()).hexdigest()[:16]
+    kept = cache_folder() / "kernels" / f"{name}-sm{device.sm}-{digest}.cubin"
+    if kept.is_file():
+        cubin = kept.read_bytes()
+    else:
+        cubin = _compile(name, source, device.sm)
+        write_atomically(kept, cubin)
+    with cuda_call(f"load kernel {name}"):
+        module = device.drv.module_from_buffer(cubin)
+        function = module.get_function(f"humanrt_{name}")
+    function.humanrt_module = module  # the function does not keep its module alive
+    return function
+
+
+def _compile(name: str, source: str, sm: int) -> bytes:
+    compiler = importlib.import_module("pycuda.compiler")
+    if shutil.which("nvcc") is None:
+        raise MissingDependencyError(
+            f"nvcc is not on the PATH: kernel {name} is compiled at its first use; install the CUDA toolkit, or run: "
+            "pip install nvidia-cuda-nvcc"
+        )
+    try:
+        cubin: bytes = compiler.compile(source, options=list(OPTIONS), arch=f"sm_{sm}", no_extern_c=True)
+    except Exception as error:  # pytools raises ExecError, pycuda CompileError
+        text = str(getattr(error, "stderr", "") or error)
+        line = next(
+            (line for line in text.splitlines() if "error" in line.lower()), text.splitlines()[0] if text else ""
+        )
+        raise BackendError(f"nvcc cannot compile {source_path(name)} for sm_{sm}: {line.strip()}") from error
+    return cubin

@@ -1,0 +1,361 @@
+"""Engines: refused for every reason there is, built for real where TensorRT for RTX is installed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+
+from humanrt.backends.engines import (
+    Engine,
+    Recipe,
+    engines_of,
+    file_sha256,
+    read_plan,
+    select,
+    shapes_of,
+    this_platform,
+)
+from humanrt.bundle import Bundle, load_bundle
+from humanrt.errors import BackendError, BundleError, HumanrtError, MissingDependencyError
+from humanrt_export.cli import main
+from humanrt_export.engine import library as libraries
+from humanrt_export.engine.checks import check_graph, check_targets
+from humanrt_export.engine.command import build_engines
+from humanrt_export.engine.library import Library
+from humanrt_export.engine.precision import find_graphs, load_graph, source_files, to_fp16
+
+from .conftest import linear
+
+TARGETS = {f"SM{n}": n for n in (75, 80, 86, 89, 120, 121)} | {"NONE": 0, "CURRENT": 1}
+FAKE = Library(SimpleNamespace(ComputeCapability=SimpleNamespace(__members__=TARGETS)), "tensorrt-rtx", "1.7.1")
+PLAN = b"a plan"
+
+
+@pytest.fixture
+def engine(toy: Callable[..., Bundle], tmp_path: Path) -> tuple[Bundle, Engine]:
+    """An entry with everything in order, and a verdict on sm 86."""
+    bundle = toy()
+    spec = bundle.graph("toy")
+    recipe = Recipe(
+        graph="toy", sources={"toy.onnx": file_sha256(spec.path)}, precision="fp16", library="tensorrt-rtx",
+        version="1.7.1", sm=(86, 89), platform=this_platform(), cuda="13",
+        shapes=shapes_of((*spec.inputs, *spec.outputs)), options={"tf32": False}, tool="0.1.0",
+    )  # fmt: skip
+    path = tmp_path / "toy.plan"
+    path.write_bytes(PLAN)
+    verdicts = {"sm_86": {"passed": True, "key": recipe.key}}
+    return bundle, Engine("one", path, tmp_path / "engines.json", file_sha256(path), recipe.key, recipe, verdicts)
+
+
+def choose(bundle: Bundle, engine: Engine, sm: int = 86, version: str = "1.7.1", **more: object) -> Engine:
+    return select(bundle.graph("toy"), [engine], versions={"tensorrt-rtx": version}, sm=sm, **more)  # type: ignore[arg-type]
+
+
+def test_an_engine_in_order_is_taken(engine: tuple[Bundle, Engine]) -> None:
+    bundle, entry = engine
+    assert choose(bundle, entry) is entry
+    assert choose(bundle, entry, precision="fp16") is entry
+    assert read_plan(entry) == PLAN
+
+
+def test_the_fastest_precision_that_passed_is_taken(engine: tuple[Bundle, Engine]) -> None:
+    bundle, entry = engine
+    slow, fast = (replace(entry.recipe, precision=p) for p in ("fp32", "int8"))
+    others = [
+        replace(
+            entry,
+            name=recipe.precision,
+            recipe=recipe,
+            key=recipe.key,
+            verdicts={"sm_86": {"passed": ok, "key": recipe.key}},
+        )
+        for recipe, ok in ((slow, True), (fast, False))
+    ]
+    for order in ([entry, *others], [*others, entry]):
+        assert select(bundle.graph("toy"), order, versions={"tensorrt-rtx": "1.7.1"}, sm=86) is entry
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "reason"),
+    [
+        ({}, {"sm": 120}, "built for sm 86, 89, this GPU is sm 120"),
+        ({}, {"sm": 89}, "no verdict on sm 89 yet"),
+        ({}, {"version": "1.8.0"}, "built by tensorrt-rtx 1.7.1, installed is 1.8.0"),
+        ({}, {"precision": "int8"}, "no int8 engine is built for graph toy"),
+        ({"platform": "linux-mips"}, {}, "built for linux-mips"),
+        ({"library": "tensorrt"}, {}, "needs tensorrt 1.7.1, which is not installed"),
+        ({"sources": {"toy.onnx": "0" * 64}}, {}, "built from another toy.onnx"),
+        ({"sources": {"other.onnx": "0" * 64}}, {}, "built from other.onnx, not from toy.onnx"),
+        ({"shapes": {}}, {}, "inputs and outputs are not the manifest's"),
+        ({"precision": "fp3"}, {}, "precision `fp3` is none of"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(
+    engine: tuple[Bundle, Engine], change: dict[str, object], asked: dict[str, object], reason: str
+) -> None:
+    bundle, entry = engine
+    recipe = replace(entry.recipe, **change)  # type: ignore[arg-type]
+    verdicts = {"sm_86": {"passed": True, "key": recipe.key}}
+    with pytest.raises(BackendError, match=reason) as refusal:
+        choose(bundle, replace(entry, recipe=recipe, key=recipe.key, verdicts=verdicts), **asked)  # type: ignore[arg-type]
+    assert "humanrt-export engine" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_edited_recipe_is_refused(engine: tuple[Bundle, Engine]) -> None:
+    bundle, entry = engine
+    with pytest.raises(BackendError, match="its key is not that of its recipe"):
+        choose(bundle, replace(entry, recipe=replace(entry.recipe, sm=(86, 89, 120))), sm=120, unverified=True)
+
+
+def test_without_a_passing_verdict_only_the_override_runs_it(engine: tuple[Bundle, Engine]) -> None:
+    bundle, entry = engine
+    for verdict, reason in (
+        ({}, "no verdict on sm 86 yet"),
+        ({"sm_86": {"passed": True, "key": "of another plan"}}, "no verdict on sm 86 yet"),
+        (
+            {"sm_86": {"passed": False, "key": entry.key, "reason": "y is off by 3"}},
+            "failed its verdict on sm 86: y is off by 3",
+        ),
+        ({"sm_86": "yes"}, "no verdict"),
+    ):
+        bad = replace(entry, verdicts=verdict)
+        with pytest.raises(BackendError, match=reason):
+            choose(bundle, bad)
+        assert choose(bundle, bad, unverified=True) is bad
+
+
+@pytest.mark.parametrize("damage", ["delete", "edit", "cut"])
+def test_a_damaged_plan_is_refused(engine: tuple[Bundle, Engine], damage: str) -> None:
+    _, entry = engine
+    if damage == "delete":
+        entry.path.unlink()
+    else:
+        entry.path.write_bytes(PLAN[:-1] if damage == "cut" else PLAN[:-1] + b"m")
+    with pytest.raises(BackendError, match=r"toy\.plan.*humanrt-export engine") as refusal:
+        read_plan(entry)
+    assert ("is damaged" in str(refusal.value)) == (damage != "delete")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"engines": []}', '{"engines": {"a": {"file": "../x", "recipe": {}}}}', '{"engines": {"a": 1}}'],
+)
+def test_a_broken_list_is_refused(toy: Callable[..., Bundle], tmp_path: Path, text: str) -> None:
+    (tmp_path / "engines.json").write_text(text)
+    with pytest.raises(BundleError, match=r"engines\.json"):
+        engines_of(toy().graph("toy"), [tmp_path])
+
+
+def test_targets() -> None:
+    assert check_targets(FAKE, [89, 86, 86], None) == (86, 89)
+    assert check_targets(FAKE, [], 89) == (89,)
+    for sm, reason in (([90], "data-centre"), ([87], "it has: 75, 80, 86"), ([], "say for which GPUs")):
+        with pytest.raises(BackendError, match=reason):
+            check_targets(FAKE, sm, None)
+    plain = Library(None, "tensorrt", "10.9")
+    assert check_targets(plain, [], 90) == (90,)
+    for sm, here, reason in (([86], None, "none is visible"), ([86], 89, "leaves out"), ([75, 86], 86, "sm 75 alone")):
+        with pytest.raises(BackendError, match=reason):
+            check_targets(plain, sm, here)
+
+
+def test_what_the_library_refuses_is_found_before_the_build(toy: Callable[..., Bundle]) -> None:
+    spec = toy().graph("toy")
+    check_graph(linear(), spec, "fp32", FAKE, [86])
+    with pytest.raises(BackendError, match=r"no FP32 matrix product on sm 75.*head"):
+        check_graph(linear(), spec, "fp32", FAKE, [75, 86])
+    check_graph(linear(kind=onnx.TensorProto.FLOAT16), spec, "fp16", FAKE, [75, 86])
+    own = linear()
+    own.graph.node[0].domain = "humanrt"
+    with pytest.raises(BackendError, match="no standard operator"):
+        check_graph(own, spec, "fp32", FAKE, [86])
+    with pytest.raises(BackendError, match="no QuantizeLinear"):
+        check_graph(linear(), spec, "int8", FAKE, [86])
+    attention = onnx.helper.make_node("Attention", ["x", "x", "x"], ["y"])
+    with_attention = linear(opset=23)
+    with_attention.graph.node.append(attention)
+    with pytest.raises(BackendError, match=r"Attention.*FP32"):
+        check_graph(with_attention, spec, "fp32", FAKE, [86])
+    with pytest.raises(BackendError, match="float64, which TensorRT has not"):
+        check_graph(linear(), toy(dtype="float64").graph("toy"), "fp32", FAKE, [86])
+
+
+def test_fp16_keeps_the_heads_and_what_the_bundle_says() -> None:
+    helper, one = onnx.helper, np.ones((8, 8), np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="backbone.0"),
+        helper.make_node("Softmax", ["a"], ["b"], name="backbone.1"),
+        helper.make_node("MatMul", ["b", "b"], ["c"], name="backbone.2"),
+        helper.make_node("MatMul", ["c", "w"], ["d"], name="neck"),
+        helper.make_node("MatMul", ["d", "w"], ["e"], name="head"),
+        helper.make_node("MatMul", ["e", "e"], ["y"], name="geometry"),  # a product of two results: no linear layer
+    ]
+    info = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [8, 8]) for n in "xy"]
+    graph = helper.make_graph(nodes, "g", info[:1], info[1:], [onnx.numpy_helper.from_array(one / 8, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    half, kept = to_fp16(model, {})
+    assert kept == ["backbone.1", "geometry", "head"]
+    assert to_fp16(model, {"fp32_nodes": "all whose name does not start with `backbone.`"})[1] == [*kept, "neck"]
+    import onnxruntime
+
+    x = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
+    a, b = (
+        onnxruntime.InferenceSession(m.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+        for m in (model, half)
+    )
+    assert b.dtype == np.float32
+    np.testing.assert_allclose(a, b, rtol=1e-2)
+    assert model.graph.node[0].name == "backbone.0"
+    assert not any(node.op_type == "Cast" for node in model.graph.node)  # the given model is as it was
+
+
+def test_graphs_for_other_backends_are_left_out(toy: Callable[..., Bundle]) -> None:
+    bundle = toy()
+    assert [spec.name for spec in find_graphs(bundle, "fp32")] == ["toy"]
+    with pytest.raises(BackendError, match="no INT8 graph"):
+        find_graphs(bundle, "int8")
+    manifest = json.loads((bundle.path / "manifest.json").read_text())
+    manifest["settings"] = {"variants": [{"graph": "toy", "precision": "fp32", "backend": "cpu"}]}
+    (bundle.path / "manifest.json").write_text(json.dumps(manifest))
+    assert find_graphs(load_bundle(bundle.path), "fp32") == []
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+def test_a_missing_library_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in libraries._MODULES[name]:
+        monkeypatch.setitem(__import__("sys").modules, module, None)
+    with pytest.raises(MissingDependencyError, match=f"{name} is not installed; run: pip install"):
+        libraries.load(name)
+
+
+def test_tensorrt_10_3_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "tensorrt", SimpleNamespace(Builder=1, __version__="10.3.0"))
+    with pytest.raises(BackendError, match="wrong results for vision transformers"):
+        libraries.load("tensorrt")
+
+
+def test_a_real_plan_is_built_listed_and_reused(
+    rtx: Library, toy: Callable[..., Bundle], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = toy()
+    plain = file_sha256(bundle.graph("toy").path)
+    (first,) = build_engines(bundle, "fp32", rtx, [86, 89])
+    assert first.plan is not None
+    assert first.path.read_bytes() == first.plan.data
+    assert first.plan.data[:4] == b"vtrt"
+    assert any("MATRIX_MULTIPLY FLOAT" in kind for kind in first.plan.layers)
+    (again,) = build_engines(bundle, "fp32", rtx, [86, 89])
+    assert again.plan is None
+    (entry,) = engines_of(load_bundle(bundle.path).graph("toy"))  # the bundle is still whole
+    assert (entry.recipe.sources, entry.recipe.sm, entry.recipe.version) == ({"toy.onnx": plain}, (86, 89), rtx.version)
+    versions = {"tensorrt-rtx": rtx.version}
+    with pytest.raises(BackendError, match="no verdict on sm 86"):
+        select(bundle.graph("toy"), [entry], versions=versions, sm=86)
+    data = bytearray(first.path.read_bytes())
+    data[len(data) // 2] ^= 1
+    first.path.write_bytes(data)
+    with pytest.raises(BackendError, match="is damaged"):
+        read_plan(select(bundle.graph("toy"), [entry], versions=versions, sm=86, unverified=True))
+    assert main(["engine", str(bundle.path), "--precision", "fp32", "--sm", "86", "89"]) == 0  # built anew
+    assert " MB in " in capsys.readouterr().out
+    read_plan(engines_of(bundle.graph("toy"))[0])
+    assert not list(bundle.path.glob("**/.*"))
+
+
+def test_the_library_refuses_what_the_check_refuses(
+    rtx: Library, toy: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check is not stricter than the library: without it, the same graph fails in the build."""
+    bundle = toy()
+    with pytest.raises(BackendError, match="no FP32 matrix product on sm 75"):
+        build_engines(bundle, "fp32", rtx, [75])
+    monkeypatch.setattr("humanrt_export.engine.command.check_graph", lambda *_: None)
+    with pytest.raises(BackendError, match=r"cannot build graph toy.*FP32 GEMM is not supported"):
+        build_engines(bundle, "fp32", rtx, [75])
+    assert engines_of(bundle.graph("toy")) == []
+
+
+def test_a_graph_that_is_not_the_manifests_is_not_built(rtx: Library, toy: Callable[..., Bundle]) -> None:
+    bundle = toy()
+    spec = bundle.graph("toy")
+    from humanrt_export.engine.build import build_plan
+
+    wrong = replace(spec, outputs=(replace(spec.outputs[0], shape=(2, 9)),))
+    with pytest.raises(BackendError, match="the manifest says"):
+        build_plan(rtx, load_graph(spec), wrong, [86])
+
+
+def test_out_is_a_folder_of_its_own(rtx: Library, toy: Callable[..., Bundle], tmp_path: Path) -> None:
+    bundle, out = toy(), tmp_path / "elsewhere"
+    before = (bundle.path / "manifest.json").read_bytes()
+    (built,) = build_engines(bundle, "fp16", rtx, [86], out=out)
+    assert built.path.parent == out
+    assert (bundle.path / "manifest.json").read_bytes() == before
+    assert [engine.path for engine in engines_of(bundle.graph("toy"), [out])] == [built.path]
+    assert source_files(bundle.graph("toy")) == [bundle.path / "toy.onnx"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hands", "landmarks", "posebert-hand", "posebert-body"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_shipped_bundles_build(rtx: Library, tmp_path: Path, name: str, precision: str) -> None:
+    source = Path(__file__).parents[3] / "engines" / name
+    if not source.is_dir():
+        pytest.skip(f"no bundle {name} in engines/ yet")
+    shutil.copytree(source, tmp_path / name)
+    bundle = load_bundle(tmp_path / name)
+    built = build_engines(bundle, precision, rtx, [86, 89, 120], report=print)
+    assert built
+    for one in built:
+        assert one.plan is not None
+        halves = sum(
+            count for kind, count in one.plan.layers.items() if kind.endswith("HALF") and "CONSTANT" not in kind
+        )
+        assert (halves > 10) == (precision == "fp16")
+        assert 1e5 < one.bytes < 1e8
+
+
+@pytest.mark.slow
+def test_an_int8_graph_builds(rtx: Library, tmp_path: Path) -> None:
+    """Linear layers with QuantizeLinear nodes, ranges from noise: it shows that the library takes them, no accuracy."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    source = Path(__file__).parents[3] / "engines" / "hands"
+    shutil.copytree(source, tmp_path / "hands")
+    rng = np.random.default_rng(0)
+
+    class Noise(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.frames = iter([{"image": rng.random((1, 3, 224, 224), np.float32)} for _ in range(2)])
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(self.frames, None)
+
+    file = tmp_path / "hands" / "landmarks_lite-int8.onnx"
+    extra = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
+    quantize_static(
+        tmp_path / "hands" / "landmarks_lite.onnx", file, Noise(), quant_format=QuantFormat.QDQ, per_channel=True,
+        activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv"],
+        extra_options={**extra, "OpTypesToExcludeOutputQuantization": ["Conv"]},
+    )  # fmt: skip
+    manifest = json.loads((tmp_path / "hands" / "manifest.json").read_text())
+    manifest["graphs"]["landmarks_lite-int8"] = {**manifest["graphs"]["landmarks_lite"], "file": file.name}
+    manifest["files"][file.name] = {"sha256": file_sha256(file)}
+    (tmp_path / "hands" / "manifest.json").write_text(json.dumps(manifest))
+    (built,) = build_engines(load_bundle(tmp_path / "hands"), "int8", rtx, [86, 89, 120], report=print)
+    assert built.plan is not None
+    assert any(kind.startswith("DEQUANTIZE") for kind in built.plan.layers)
+
+
+def test_errors_are_one_line() -> None:
+    with pytest.raises(HumanrtError, match="choose one of: tensorrt, tensorrt-rtx"):
+        libraries.load("openvino")
