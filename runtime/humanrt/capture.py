@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 # FFmpeg reads its level when OpenCV first touches it; errors reach the user as one line of ours instead.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -30,8 +30,8 @@ import numpy.typing as npt
 from humanrt.errors import SourceError, choices
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
-    _set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, 5
-    _set_log_level(0)
+    _opencv: Any = cv2  # 4 and 5 have it in different places, and their stubs know of one
+    (getattr(_opencv, "setLogLevel", None) or _opencv.utils.logging.setLogLevel)(0)
 
 __all__ = ["Camera", "Frame", "Grabber", "LatestFrame", "Source", "list_cameras", "open_source", "source_files"]
 
