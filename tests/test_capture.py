@@ -180,6 +180,9 @@ class Stamps:
         self.at += 1
         return (True, picture()) if self.at < len(self.stamps) else (False, None)
 
+    def set(self, key: int, value: float) -> bool:
+        return True
+
     def get(self, property: int) -> float:
         return {
             cv2.CAP_PROP_FPS: 10.0,

@@ -7,6 +7,7 @@ import mmap
 import sys
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -18,6 +19,9 @@ from humanrt.hands.crop import NativeCrop, OpenCvCrop, make_crop
 from humanrt.hands.region import Region
 
 Image = NDArray[np.uint8]
+# Of a grey level. OpenCV rounds weights to 1/32 px and results to whole levels; before 5, places to 1/32 px besides,
+# which on noise as here is up to 255 / 64 for each axis.
+OPENCV_ERROR = 2 / 255 if int(cv2.__version__.partition(".")[0]) >= 5 else 8 / 255
 needs_native = pytest.mark.skipif(native.problem() is not None, reason=str(native.problem()))
 
 # An array's view -> the same kind of memory that users' images have: whole, flipped, channels reversed, part of a
@@ -62,8 +66,7 @@ def image_of(height: int, width: int) -> Image:
 def test_native_is_opencv(height: int, width: int, region: Region, view: str, size: int) -> None:
     image = VIEWS[view](image_of(height, width))
     expected, portable, fast = (crop(kind, image, region, size) for kind in ("opencv", "portable", "native"))
-    # OpenCV rounds weights to 1/32 px and results to whole grey levels.
-    np.testing.assert_allclose(portable, expected, atol=2 / 255)
+    np.testing.assert_allclose(portable, expected, atol=OPENCV_ERROR)
     np.testing.assert_allclose(fast, portable, atol=0.02 / 255)
 
 
@@ -72,7 +75,7 @@ def test_native_is_opencv(height: int, width: int, region: Region, view: str, si
 def test_a_large_crop_of_a_real_images_size(angle: float) -> None:
     image, region = image_of(720, 1280), Region(640, 360, 700, angle)
     expected, fast = (crop(kind, image, region, 224) for kind in ("opencv", "native"))
-    np.testing.assert_allclose(fast, expected, atol=2 / 255)
+    np.testing.assert_allclose(fast, expected, atol=OPENCV_ERROR)
 
 
 @pytest.mark.parametrize("kind", ["opencv", pytest.param("native", marks=needs_native)])
@@ -125,10 +128,12 @@ def test_no_byte_outside_the_image_is_read(where: str, channels: int, view: str)
         for region in (Region(width / 2, height / 2, 40, angle) for angle in (0.0, 0.5, 1.57, 3.14)):
             image = VIEWS[view](pixels)
             np.testing.assert_allclose(
-                crop("native", image, region), crop("opencv", image.copy(), region), atol=2 / 255
+                crop("native", image, region), crop("opencv", image.copy(), region), atol=OPENCV_ERROR
             )
         corner = Region(width - 1.2, height - 1.2, 2.0)
-        np.testing.assert_allclose(crop("native", image, corner), crop("opencv", image.copy(), corner), atol=2 / 255)
+        np.testing.assert_allclose(
+            crop("native", image, corner), crop("opencv", image.copy(), corner), atol=OPENCV_ERROR
+        )
     finally:
         for guard in guards:
             protect(guard, page, mmap.PROT_READ | mmap.PROT_WRITE)

@@ -279,6 +279,7 @@ class _VideoFile(Source):
 
     def __init__(self, name: str) -> None:
         self._video = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+        self._video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # a telephone's video stands upright; not every OpenCV's own
         fps = float(self._video.get(cv2.CAP_PROP_FPS))
         fps = fps if 0 < fps <= 1000 else math.nan
         count = self._video.get(cv2.CAP_PROP_FRAME_COUNT)
