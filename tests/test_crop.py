@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from humanrt import native
-from humanrt.hands.crop import NativeCrop, OpenCvCrop, make_crop
-from humanrt.hands.region import Region
+from humanrt.crop import NativeCrop, OpenCvCrop, make_crop
+from humanrt.region import Region
 
 Image = NDArray[np.uint8]
 # Of a grey level. OpenCV rounds weights to 1/32 px and results to whole levels; before 5, places to 1/32 px besides,

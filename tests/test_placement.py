@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from humanrt import native
 from humanrt.bundle import load_bundle
 from humanrt.hands.placement import NativePlacement, NumpyPlacement, make_placement
-from humanrt.hands.region import FollowRule, Region
+from humanrt.region import FollowRule, Region
 
 RULE = FollowRule.from_settings(load_bundle("hands").setting("landmarks", "region"))
 needs_native = pytest.mark.skipif(native.problem() is not None, reason=str(native.problem()))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humanrt.bundle import load_bundle
-from humanrt.hands.region import (
+from humanrt.region import (
     FollowRule,
     Region,
     RegionRule,

@@ -17,8 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 # FFmpeg reads its level when OpenCV first touches it; errors reach the user as one line of ours instead.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -28,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from humanrt.errors import SourceError, choices
+from humanrt.resource import Resource
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
     _opencv: Any = cv2  # 4 and 5 have it in different places, and their stubs know of one
@@ -65,7 +65,7 @@ class Frame:
     index: int
 
 
-class Source:
+class Source(Resource):
     """Frames in order: iterate over it, inside `with`.
 
     name: what was opened, for messages and records. live: frames come at the source's pace, not ours.
@@ -91,14 +91,6 @@ class Source:
 
     def close(self) -> None:
         """Lets go of the device or file. May be called twice."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_source(

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from humanrt.draw import DIM, draw_text
 from humanrt.errors import HumanrtError, MissingDependencyError
+from humanrt.resource import Resource
 
 __all__ = ["MeshView", "colour_of"]
 
@@ -82,7 +83,7 @@ void main() { shown = uint(number); }
 """
 
 
-class MeshView:
+class MeshView(Resource):
     """Draws meshes of one topology at a time. Owns a GL context: use it inside `with`, or close it.
 
     Every method takes vertices (one [V, 3] per person, m, camera space), faces ([F, 3], the same array for every
@@ -182,14 +183,6 @@ class MeshView:
             self._topology = None
             self._gl.release()
             self._gl = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _upload(self, vertices: Meshes, faces: Faces) -> list[_Person]:
         """The people that can be drawn, on the device."""

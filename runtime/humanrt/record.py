@@ -11,12 +11,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from humanrt.errors import OutputError, SourceError
+from humanrt.resource import Resource
 
 __all__ = ["Recorder", "Recording", "read_recording"]
 
@@ -24,7 +24,7 @@ PIXELS = 2  # decimals: 0.01 px
 METRES_AND_RADIANS = 5  # decimals: 0.01 mm, 0.0006 degrees
 
 
-class Recorder:
+class Recorder(Resource):
     """Writes a recording.
 
     The file is opened by the first frame, not before: a run that fails earlier leaves an older recording
@@ -80,14 +80,6 @@ class Recorder:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def check_writable(path: Path) -> None:

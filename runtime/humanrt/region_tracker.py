@@ -7,8 +7,8 @@ landmark network. The detector, which looks at the whole image, runs only while 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from math import exp, hypot, inf
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.assignment import assign
-from humanrt.hands.region import Region
+from humanrt.region import Region
+from humanrt.resource import Owner
 from humanrt.timing import Stopwatch
 
-__all__ = ["Marks", "RegionTracker", "Track", "TrackRule"]
+__all__ = ["Found", "Marks", "RegionTracker", "Track", "TrackRule"]
 
 _FALSE = 2  # detections more than there is room for that are looked at: a false one must not hide a true one
 
@@ -101,9 +102,34 @@ class Track(Generic[M]):
 
 
 T = TypeVar("T", bound=Track[Any])
+F = TypeVar("F")
 
 
-class RegionTracker(ABC, Generic[M, T]):
+@dataclass(frozen=True)
+class Found(Generic[F]):
+    """What is followed in one frame, and what finding it cost. A sequence of what was found.
+
+    Attributes:
+        found: oldest identity first.
+        ms: by stage: ``detect`` (the detector, where it ran), ``landmarks`` (crops and landmark network, of all).
+        lost: identities that ended with this frame: state that belongs to them may be dropped.
+    """
+
+    found: tuple[F, ...]
+    ms: dict[str, float] = field(default_factory=dict)
+    lost: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __getitem__(self, index: int) -> F:
+        return self.found[index]
+
+    def __iter__(self) -> Iterator[F]:
+        return iter(self.found)
+
+
+class RegionTracker(Owner, ABC, Generic[M, T, F]):
     """Follows regions and gives identities to what is found in them.
 
     Args:
@@ -114,6 +140,7 @@ class RegionTracker(ABC, Generic[M, T]):
     """
 
     def __init__(self, rule: TrackRule, most: int, *, remember: float, search_interval: float) -> None:
+        super().__init__()
         self._rule, self._most = rule, most
         self._remember, self._search_interval = remember, search_interval
         self._next_id = 1
@@ -142,11 +169,17 @@ class RegionTracker(ABC, Generic[M, T]):
     def _points(marks: M) -> NDArray[np.float32]:
         """[K, 2] px of the image."""
 
-    def _follow(self, rgb: NDArray[np.uint8], t: float | None) -> tuple[list[T], dict[str, float], tuple[int, ...]]:
-        """The next image, uint8 [H, W, 3], at ``t`` s.
+    @abstractmethod
+    def _result(self, track: T) -> F:
+        """What is told of an identity that is in the frame."""
 
-        Returns:
-            Who is in it, oldest identity first; ms by stage; the identities that ended.
+    def __call__(self, rgb: NDArray[np.uint8], t: float | None = None) -> Found[F]:
+        """What is in the next image.
+
+        Args:
+            rgb: uint8 [H, W, 3].
+            t: time of the image in s, never falling; None takes 1/30 s after the last one. A time before the last
+                one starts afresh: the source was rewound.
 
         Raises:
             ValueError: the image is not uint8 [H, W, 3].
@@ -184,8 +217,8 @@ class RegionTracker(ABC, Generic[M, T]):
 
         self._tracks = [track for track in self._tracks if track.active or t - track.seen < self._remember]
         alive = {track.id for track in self._tracks}
-        active = [track for track in self._tracks if track.active]
-        return active, watch.ms, tuple(id for id in before if id not in alive)
+        results = tuple([self._result(track) for track in self._tracks if track.active])
+        return Found(results, watch.ms, tuple(id for id in before if id not in alive))
 
     def _update(self, found: Sequence[M], t: float, *, new: bool = False) -> None:
         """Give observations to identities: to all of them, or with ``new`` to the lost ones and to new ones."""

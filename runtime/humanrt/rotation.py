@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Layout6d", "matrices_from_6d", "matrices_from_vectors", "vectors_from_matrices"]
+__all__ = ["Layout6d", "between", "matrices_from_6d", "matrices_from_vectors", "vectors_from_matrices"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -72,3 +72,8 @@ def matrices_from_6d(numbers: Floats, layout: Layout6d) -> NDArray[np.float64]:
     b = b - (a * b).sum(-1, keepdims=True) * a
     b = b / np.linalg.norm(b, axis=-1, keepdims=True)
     return np.stack([a, b, np.cross(a, b)], axis=-1)
+
+
+def between(a: Floats, b: Floats, amount: float = 0.5) -> NDArray[np.float64]:
+    """The rotations [..., 3, 3] that are ``amount`` of the way, the shorter one, from a to b."""
+    return np.asarray(a @ matrices_from_vectors(amount * vectors_from_matrices(np.swapaxes(a, -1, -2) @ b)))

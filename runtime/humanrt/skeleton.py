@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError, choices
-from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.rotation import between, matrices_from_vectors
 
 __all__ = [
     "ANNY_BONES",
@@ -294,11 +294,6 @@ def _unit(vectors: Floats) -> Array:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
-def _between(a: Array, b: Array, amount: float = 0.5) -> Array:
-    """The rotation that is ``amount`` of the way from a to b."""
-    return np.asarray(a @ matrices_from_vectors(amount * vectors_from_matrices(np.swapaxes(a, -1, -2) @ b)))
-
-
 def _twist(rotations: Array, axis: Array, amount: float) -> Array:
     """The part of rotations [..., 3, 3] that turns about the unit ``axis`` [3] before they swing it, times ``amount``.
 
@@ -431,7 +426,7 @@ def anny_from_smpl(rotations: Floats, hands: Mapping[Side, Floats] | None = None
         if wrist is not None:
             world[f"wrist.{side[0].upper()}"] = wrist @ _HAND_AXES[side].T
     world |= {bone: world[other] for bone, other in _WITH.items()}
-    world |= {bone: _between(world[a], world[b]) for bone, (a, b) in _HALFWAY.items()}
+    world |= {bone: between(world[a], world[b]) for bone, (a, b) in _HALFWAY.items()}
     for end, axis in _FOREARM.items():
         forearm = world[f"lowerarm01.{end}"]
         turn = np.swapaxes(forearm, -1, -2) @ world[f"wrist.{end}"]

@@ -22,6 +22,7 @@ from humanrt.capture import FALLBACK_FPS
 from humanrt.draw import fit
 from humanrt.errors import OutputError
 from humanrt.record import check_writable
+from humanrt.resource import Resource
 
 __all__ = ["ImageSink", "Sink", "VideoSink", "open_sink"]
 
@@ -57,13 +58,7 @@ def open_sink(path: str | Path, fps: float | None = None) -> Sink:
     raise OutputError(f"{path}: '{suffix}' cannot be written; name it .mp4, or .png or .jpg for one image")
 
 
-class _Closing:
-    def close(self) -> None:
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        return self
-
+class _Closing(Resource):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from humanrt.errors import MissingDependencyError, OutputError
+from humanrt.resource import Resource
 
 __all__ = ["Window", "has_display"]
 
@@ -27,7 +28,7 @@ def has_display() -> bool:
     return not (platform == "darwin" and "SSH_CONNECTION" in os.environ)
 
 
-class Window:
+class Window(Resource):
     """Shows pictures until it is closed, by its button, `q` or Esc; use it inside `with`.
 
     Pictures keep their proportions in a window of any size. Raises MissingDependencyError without pygame-ce,
@@ -87,14 +88,6 @@ class Window:
             self.open = False
             self._screen = None
             self._pygame.display.quit()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def fit(size: tuple[int, int], room: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -15,7 +15,6 @@ from humanrt.bundle import load_bundle
 from humanrt.camera import field_of_view_intrinsics, project
 from humanrt.capture import Frame
 from humanrt.errors import HumanrtError
-from humanrt.hands.region import Region
 from humanrt.people import landmark_people
 from humanrt.people.body_points import HIPS, OFFSETS_MM, plain_name
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
@@ -23,6 +22,7 @@ from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline, pla
 from humanrt.people.landmarks import BONES, BodyLandmarks
 from humanrt.people.person import PersonDetector, region_from_circle, windows
 from humanrt.posebert.stream import PoseState
+from humanrt.region import Region
 from humanrt.rotation import matrices_from_vectors
 from humanrt.skeleton import HAND_16, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, anny_from_smpl, world_rotations
 

@@ -403,13 +403,3 @@ def test_rotations_stream_too(rotation_bundle: Callable[[bool], Bundle], publish
     np.testing.assert_allclose(np.linalg.det(answer[1].rotations), 1, atol=1e-5)
     with pytest.raises(ValueError, match="rotations of 1"):
         stream.update(t + STEP, {1: (hand(0),)})
-
-
-def test_slerp_goes_the_shortest_way() -> None:
-    from humanrt.posebert.stream import _slerp
-
-    random = np.random.default_rng(0)
-    a = matrices_from_vectors(random.normal(0, 1, (50, 3)))
-    turn = random.uniform(-1.7, 1.7, (50, 3))  # below half a turn
-    b = a @ matrices_from_vectors(turn)
-    np.testing.assert_allclose(_slerp(a, b, 0.3), a @ matrices_from_vectors(0.3 * turn), atol=1e-6)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.rotation import between, matrices_from_vectors
 from humanrt.skeleton import SMPL_24, SMPL_PARENTS, SMPL_REST, local_rotations, shortest_arc
 from humanrt_export.motion.clip import Motion, MotionError
 
@@ -137,7 +137,7 @@ def retarget(source: Source, naming: Mapping[str, tuple[str, ...]], make: Callab
     world: dict[str, Array] = {}
     for joint, bones in naming.items():
         turns = [frame @ source.turns[bone] @ frame.T for bone in bones]
-        turn = turns[0] if len(turns) == 1 else _between(turns[0], turns[1], 0.5)
+        turn = turns[0] if len(turns) == 1 else between(turns[0], turns[1], 0.5)
         world[joint] = turn @ aligned[joint]
     _fill(world)
     rotations = local_rotations(np.stack([world[joint] for joint in SMPL_24], axis=1), SMPL_PARENTS)
@@ -148,14 +148,10 @@ def _fill(world: dict[str, Array]) -> None:
     """Joints that the source has not: spine by parts of the way, toes and hands still in their parents."""
     for joint, amount in (("spine1", 0.4), ("spine2", 0.8)):
         if joint not in world:
-            world[joint] = _between(world["pelvis"], world["spine3"], amount)
+            world[joint] = between(world["pelvis"], world["spine3"], amount)
     for side, _ in _SIDES:
         world.setdefault(f"{side}_foot", world[f"{side}_ankle"])
         world.setdefault(f"{side}_hand", world[f"{side}_wrist"])
-
-
-def _between(a: Array, b: Array, amount: float) -> Array:
-    return np.asarray(a @ matrices_from_vectors(amount * vectors_from_matrices(np.swapaxes(a, -1, -2) @ b)))
 
 
 def _frame(source: Source, naming: Mapping[str, tuple[str, ...]]) -> Array:

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from humanrt.backends import BackendOptions, open_backend
 from humanrt.bundle import load_bundle
-from humanrt.hands.region import Region
 from humanrt.people.body_points import OFFSETS_MM, STATURE, plain_name
 from humanrt.people.landmarks import BodyNetwork
+from humanrt.region import Region
 from humanrt.skeleton import MEDIAPIPE_33
 from humanrt.truth import project
 from humanrt_export.motion.clip import Motion

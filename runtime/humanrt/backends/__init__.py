@@ -40,12 +40,16 @@ class BackendOptions:
             raise BackendError(f"threads: {self.threads} is not between 0 (all cores) and {most} (4 a core)")
 
 
-def open_backend(name: str = "auto", options: BackendOptions | None = None) -> Backend:
+def open_backend(name: Backend | str = "auto", options: BackendOptions | None = None) -> Backend:
     """The backend called ``name``: ``cpu``, ``cuda`` or ``tensorrt``; ``auto`` is CUDA where it works, else the CPU.
+
+    One that is open already is what it is.
 
     Raises:
         BackendError: unknown name, or it cannot run here (the message says why and what to install).
     """
+    if isinstance(name, Backend):
+        return name
     options = options or BackendOptions()
     if name == "auto":
         from humanrt.backends.onnxruntime_cuda import why_not

@@ -9,32 +9,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.bundle import GraphSpec, TensorSpec
+from humanrt.resource import Resource
 
 __all__ = ["Array", "Backend", "Binding", "Buffer", "Event", "Graph", "Stream"]
 
 Array = NDArray[Any]
-
-
-class Resource(ABC):  # noqa: B024  (what must be written is in the classes below)
-    """Something that holds memory: a context manager, or call ``close()``."""
-
-    def close(self) -> None:  # noqa: B027  (host memory frees itself)
-        """Release it."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Event:
@@ -58,7 +43,7 @@ class Stream(Resource):
         """Return when all work is done. BackendError when some of it failed."""
 
 
-class Buffer(Resource):
+class Buffer(Resource, ABC):
     """Memory of a backend's device for one tensor of fixed shape and dtype. ``close()`` frees it."""
 
     spec: TensorSpec
@@ -111,7 +96,7 @@ class Sequential(Binding):
             step.run_async(stream)
 
 
-class Graph(Resource):
+class Graph(Resource, ABC):
     """An opened graph."""
 
     spec: GraphSpec
@@ -136,7 +121,7 @@ class Graph(Resource):
         return specs[name]
 
 
-class Backend(Resource):
+class Backend(Resource, ABC):
     """One way to run graphs on this machine."""
 
     name: str

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from humanrt.backends.base import Array, Backend, Binding, Buffer, Event, check_feed
+from humanrt.resource import Resource
 
 __all__ = ["Pipelined", "Slot"]
 
@@ -40,7 +41,7 @@ class Slot:
     owned: tuple[Buffer, ...] = ()
 
 
-class Pipelined:
+class Pipelined(Resource):
     """Runs frames through slots. A context manager: leaving it waits for the work and frees the slots.
 
     Args:
@@ -124,9 +125,3 @@ class Pipelined:
         self._slots = []
         self._compute.close()
         self._copy.close()
-
-    def __enter__(self) -> Pipelined:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
+from humanrt.crop import make_crop
 from humanrt.errors import BundleError
-from humanrt.hands.crop import make_crop
 from humanrt.hands.placement import make_placement
-from humanrt.hands.region import FollowRule, Region
 from humanrt.host_copy import HostCopy
+from humanrt.region import FollowRule, Region
 
 __all__ = ["HandLandmarks", "LandmarkNetwork"]
 

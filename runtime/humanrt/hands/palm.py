@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.hands.region import Region, RegionRule, region_from_box, upright_angle
+from humanrt.region import Region, RegionRule, region_from_box, upright_angle
 from humanrt.ssd import SingleShotDetector
 
 __all__ = ["Palm", "PalmDetector"]

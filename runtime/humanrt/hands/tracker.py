@@ -6,7 +6,6 @@ The palm detector runs only while a hand is missing (see `TrackerOptions`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import exp
 from pathlib import Path
@@ -19,8 +18,8 @@ from humanrt.backends import Backend, BackendOptions, open_backend
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
-from humanrt.hands.region import Region
-from humanrt.region_tracker import RegionTracker, Track, TrackRule
+from humanrt.region import Region
+from humanrt.region_tracker import Found, RegionTracker, Track, TrackRule
 
 __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
 
@@ -85,28 +84,8 @@ class Hand:
     filled: bool = False
 
 
-@dataclass(frozen=True)
-class Hands:
-    """The hands of one frame, oldest identity first, and what finding them cost (ms per stage).
-
-    Attributes:
-        hands: the hands.
-        ms: ``detect`` (palm detection, where it ran), ``landmarks`` (crops and landmark network, all hands).
-        lost: identities that ended with this frame: state that belongs to them may be dropped.
-    """
-
-    hands: tuple[Hand, ...]
-    ms: dict[str, float] = field(default_factory=dict)
-    lost: tuple[int, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.hands)
-
-    def __getitem__(self, index: int) -> Hand:
-        return self.hands[index]
-
-    def __iter__(self) -> Iterator[Hand]:
-        return iter(self.hands)
+Hands = Found[Hand]
+"""The hands of one frame."""
 
 
 @dataclass
@@ -125,7 +104,7 @@ class _Track(Track[HandLandmarks]):
         return super().cost(marks, t) + abs(self.right - marks.right)
 
 
-class HandTracker(RegionTracker[HandLandmarks, _Track]):
+class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
     """Finds and follows hands.
 
     >>> tracker = HandTracker()                     # the shipped bundle, on the CPU
@@ -150,9 +129,7 @@ class HandTracker(RegionTracker[HandLandmarks, _Track]):
     ) -> None:
         self.options = options or TrackerOptions()
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="hands")
-        self.backend = (
-            backend if isinstance(backend, Backend) else open_backend(backend, BackendOptions(threads=threads))
-        )
+        self.backend = open_backend(backend, BackendOptions(threads=threads))
         self._palms = PalmDetector(self.bundle, self.backend)
         self._landmarks = LandmarkNetwork(self.bundle, self.backend, self.options.model)
         presence = self.options.min_presence
@@ -163,20 +140,6 @@ class HandTracker(RegionTracker[HandLandmarks, _Track]):
             remember=self.options.remember,
             search_interval=self.options.search_interval,
         )
-
-    def __call__(self, rgb: NDArray[np.uint8], t: float | None = None) -> Hands:
-        """The hands in one image.
-
-        Args:
-            rgb: uint8 [H, W, 3].
-            t: time of the image in s, never falling; None takes 1/30 s after the last one. A time before the last
-                one starts afresh: the source was rewound.
-
-        Raises:
-            ValueError: the image is not uint8 [H, W, 3].
-        """
-        tracks, ms, lost = self._follow(rgb, t)
-        return Hands(tuple([self._hand(track) for track in tracks]), ms, lost)
 
     def _look(self, rgb: NDArray[np.uint8], region: Region) -> HandLandmarks | None:
         """Landmarks in a region; None where no hand is."""
@@ -197,7 +160,7 @@ class HandTracker(RegionTracker[HandLandmarks, _Track]):
     def _points(marks: HandLandmarks) -> NDArray[np.float32]:
         return marks.keypoints_2d
 
-    def _hand(self, track: _Track) -> Hand:
+    def _result(self, track: _Track) -> Hand:
         marks = track.marks
         right, metric = track.right > 0.5, marks.keypoints_3d
         if self.options.mirrored:

@@ -6,8 +6,7 @@ region of the next; the detector runs while there is room for more people (see `
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,10 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend, BackendOptions, open_backend
 from humanrt.bundle import Bundle, load_bundle
-from humanrt.hands.region import Region
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.person import PersonDetector, windows
-from humanrt.region_tracker import RegionTracker, Track, TrackRule
+from humanrt.region import Region
+from humanrt.region_tracker import Found, RegionTracker, Track, TrackRule
 
 __all__ = ["Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
 
@@ -65,31 +64,11 @@ class Body:
     landmarks: BodyLandmarks
 
 
-@dataclass(frozen=True)
-class Bodies:
-    """The people of one frame, oldest identity first, and what finding them cost (ms per stage).
-
-    Attributes:
-        bodies: the people.
-        ms: ``detect`` (person detection, where it ran), ``landmarks`` (crops and landmark network, all people).
-        lost: identities that ended with this frame: state that belongs to them may be dropped.
-    """
-
-    bodies: tuple[Body, ...]
-    ms: dict[str, float] = field(default_factory=dict)
-    lost: tuple[int, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.bodies)
-
-    def __getitem__(self, index: int) -> Body:
-        return self.bodies[index]
-
-    def __iter__(self) -> Iterator[Body]:
-        return iter(self.bodies)
+Bodies = Found[Body]
+"""The people of one frame."""
 
 
-class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks]]):
+class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
     """Finds and follows people's landmarks.
 
     >>> tracker = BodyTracker()                     # the shipped bundle, on the CPU
@@ -115,9 +94,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks]]):
     ) -> None:
         self.options = options or BodyTrackerOptions()
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="people")
-        self.backend = (
-            backend if isinstance(backend, Backend) else open_backend(backend, BackendOptions(threads=threads))
-        )
+        self.backend = open_backend(backend, BackendOptions(threads=threads))
         self._detector = PersonDetector(self.bundle, self.backend)
         self._landmarks = BodyNetwork(self.bundle, self.backend)
         presence, most = self.options.min_presence, self.options.max_people
@@ -134,20 +111,6 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks]]):
         """Forget all people. Identities go on counting."""
         super().reset()
         self._searches = 0
-
-    def __call__(self, rgb: NDArray[np.uint8], t: float | None = None) -> Bodies:
-        """The people in one image.
-
-        Args:
-            rgb: uint8 [H, W, 3].
-            t: time of the image in s, never falling; None takes 1/30 s after the last one. A time before the last
-                one starts afresh: the source was rewound.
-
-        Raises:
-            ValueError: the image is not uint8 [H, W, 3].
-        """
-        tracks, ms, lost = self._follow(rgb, t)
-        return Bodies(tuple([Body(track.id, track.marks) for track in tracks]), ms, lost)
 
     def _search(self, rgb: NDArray[np.uint8]) -> list[Region]:
         people = self._detector(rgb, self.options.min_detection)
@@ -177,6 +140,9 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks]]):
 
     def _begin(self, identity: int, t: float, marks: BodyLandmarks) -> Track[BodyLandmarks]:
         return Track(self._rule, identity, t, marks)
+
+    def _result(self, track: Track[BodyLandmarks]) -> Body:
+        return Body(track.id, track.marks)
 
     @staticmethod
     def _points(marks: BodyLandmarks) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.rotation import between
 from humanrt.skeleton import MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, local_rotations, shortest_arc
 
 __all__ = ["LandmarkIK"]
@@ -43,10 +43,10 @@ class LandmarkIK:
         for name, turn in (
             *(
                 ("pelvis", pelvis),
-                ("spine1", _between(pelvis, chest, 1 / 3)),
-                ("spine2", _between(pelvis, chest, 2 / 3)),
+                ("spine1", between(pelvis, chest, 1 / 3)),
+                ("spine2", between(pelvis, chest, 2 / 3)),
             ),
-            *(("spine3", chest), ("neck", _between(chest, head, 0.5)), ("head", head)),
+            *(("spine3", chest), ("neck", between(chest, head, 0.5)), ("head", head)),
         ):
             world[_JOINT[name]] = turn
         for side, left in (("left", 1.0), ("right", -1.0)):
@@ -112,8 +112,3 @@ def _frame(first: Array, second: Array) -> Array:
         size = float(np.linalg.norm(b))
     b = b / size
     return np.stack([a, b, np.cross(a, b)], axis=1)
-
-
-def _between(a: Array, b: Array, amount: float) -> Array:
-    """The rotation that is ``amount`` of the way from a to b."""
-    return np.asarray(a @ matrices_from_vectors(amount * vectors_from_matrices(a.T @ b)))

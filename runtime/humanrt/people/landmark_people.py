@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +29,7 @@ from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
 from humanrt.posebert.stream import Observation, PoseBERTStream, PoseState
+from humanrt.resource import Resource
 from humanrt.skeleton import ANNY_BONES, MEDIAPIPE_33, SMPL_24, anny_from_smpl
 from humanrt.smooth import OneEuro, OneEuroOptions
 from humanrt.timing import Stopwatch
@@ -75,7 +75,7 @@ class _Identity:
     depth: OneEuro = field(default_factory=lambda: OneEuro(_DEPTH))
 
 
-class LandmarkPeople:
+class LandmarkPeople(Resource):
     """Finds people and their bodies by their landmarks, in a stream of images or in one.
 
     >>> model = LandmarkPeople()                        # the shipped bundles
@@ -115,9 +115,7 @@ class LandmarkPeople:
         threads: int = 0,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="people")
-        self.backend = (
-            backend if isinstance(backend, Backend) else open_backend(backend, BackendOptions(threads=threads))
-        )
+        self.backend = open_backend(backend, BackendOptions(threads=threads))
         self.precision = "fp32"  # of all its networks
         self.tracker = BodyTracker(self.bundle, self.backend, options)
         self._stream = None if poses is None else _stream(poses, self.backend)
@@ -286,14 +284,6 @@ class LandmarkPeople:
     def close(self) -> None:
         """Free the body graph's memory."""
         self._body.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class LandmarkPipeline:

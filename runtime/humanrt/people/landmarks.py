@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.hands.crop import make_crop
-from humanrt.hands.region import Region
+from humanrt.crop import make_crop
 from humanrt.people.person import region_from_circle
+from humanrt.region import Region
 
 __all__ = ["BONES", "BodyLandmarks", "BodyNetwork"]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
@@ -18,6 +16,7 @@ from humanrt.bundle import Bundle, load_bundle
 from humanrt.camera import Letterbox, check_intrinsics, field_of_view_intrinsics, project
 from humanrt.errors import BackendError, BundleError, choices
 from humanrt.people.results import People
+from humanrt.resource import Resource
 from humanrt.timing import Stopwatch
 
 __all__ = ["MultiHMR", "Preprocessor", "resize"]
@@ -72,7 +71,7 @@ def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(rgb, size, interpolation=way), np.uint8)
 
 
-class MultiHMR:
+class MultiHMR(Resource):
     """Finds the people in an image and their bodies. One object serves one thread at a time.
 
     >>> model = MultiHMR("multihmr-bundle")              # made by `humanrt-export multihmr`
@@ -109,9 +108,7 @@ class MultiHMR:
         threads: int = 0,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="people")
-        if isinstance(backend, str):
-            backend = open_backend(backend, BackendOptions(threads=threads))
-        self.backend = backend
+        self.backend = backend = open_backend(backend, BackendOptions(threads=threads))
         self.precision = precision
         setting = self.bundle.setting
         self.image_size = int(setting("image_size"))
@@ -227,14 +224,6 @@ class MultiHMR:
         self._network.close()
         if self._body:
             self._body.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _assemble(

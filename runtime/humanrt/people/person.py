@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.hands.region import Region, upright_angle
+from humanrt.region import Region, upright_angle
 from humanrt.ssd import SingleShotDetector
 
 __all__ = ["Person", "PersonDetector", "region_from_circle", "windows"]

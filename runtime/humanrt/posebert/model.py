@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends import Array, Backend, BackendOptions, Graph, open_backend
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import BundleError
+from humanrt.resource import Resource
 from humanrt.timing import Stopwatch
 
 __all__ = ["PoseBERT", "PoseBERTResult"]
@@ -39,7 +39,7 @@ class PoseBERTResult:
     ms: dict[str, float] = field(default_factory=dict)
 
 
-class PoseBERT:
+class PoseBERT(Resource):
     """Refines windows of poses: smooths what was observed and fills in what was not.
 
     >>> poses = PoseBERT("./posebert-smpl")                 # made by `humanrt-export posebert`
@@ -73,9 +73,7 @@ class PoseBERT:
 
     def __init__(self, bundle: Bundle | str | Path, backend: Backend | str = "cpu", *, threads: int = 0) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="posebert")
-        if isinstance(backend, str):
-            backend = open_backend(backend, BackendOptions(threads=threads))
-        self.backend = backend
+        self.backend = backend = open_backend(backend, BackendOptions(threads=threads))
         setting = self.bundle.setting
         self.frames = int(self.bundle.number("window"))
         self.clock_hz = self.bundle.number("clock_hz")
@@ -274,14 +272,6 @@ class PoseBERT:
         """Free the graphs' memory."""
         for graph in self._graphs.values():
             graph.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _numbers(name: str, values: Any) -> Floats:

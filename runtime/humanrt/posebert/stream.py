@@ -19,7 +19,7 @@ from humanrt.backends import Array, Backend, BackendOptions, open_backend
 from humanrt.bundle import Bundle, GraphSpec, load_bundle
 from humanrt.errors import BundleError, HumanrtError
 from humanrt.host_copy import HostCopy
-from humanrt.rotation import matrices_from_6d, matrices_from_vectors, vectors_from_matrices
+from humanrt.rotation import between, matrices_from_6d
 
 if TYPE_CHECKING:
     from humanrt.posebert.model import PoseBERT
@@ -109,9 +109,7 @@ class PoseBERTStream:
             backend = backend or "cpu"
         else:
             self.bundle, backend = model.bundle, backend or model.backend
-        self.backend = (
-            backend if isinstance(backend, Backend) else open_backend(backend, BackendOptions(threads=threads))
-        )
+        self.backend = open_backend(backend, BackendOptions(threads=threads))
         self.clock_hz = self.bundle.number("clock_hz")
         if self.clock_hz <= 0:
             raise BundleError(f"{self.bundle.path}: `settings.clock_hz` must be above 0; make the bundle again")
@@ -262,14 +260,8 @@ class PoseBERTStream:
         row, part = self._row, self._part
         if part < _EPSILON:
             return keypoints[row].copy(), rotations[row].copy()
-        between = keypoints[row] + np.float32(part) * (keypoints[row + 1] - keypoints[row])
-        return between, _slerp(rotations[row], rotations[row + 1], part)
-
-
-def _slerp(a: Array, b: Array, part: float) -> NDArray[np.float32]:
-    """Rotations [..., 3, 3] on the shortest way from a to b."""
-    turn = vectors_from_matrices(np.swapaxes(a, -1, -2) @ b)
-    return (a @ matrices_from_vectors(part * turn)).astype(np.float32)
+        points = keypoints[row] + np.float32(part) * (keypoints[row + 1] - keypoints[row])
+        return points, between(rotations[row], rotations[row + 1], part).astype(np.float32)
 
 
 class _Track:
@@ -351,9 +343,9 @@ class _Track:
             out[empty] = 0
             if len(mixed):
                 w = weight[mixed].reshape(-1, *[1] * (out.ndim - 1))
-                between = source[left[mixed]] * (1 - w) + source[right[mixed]] * w
+                mean = source[left[mixed]] * (1 - w) + source[right[mixed]] * w
                 # Rotations: back onto these, which is not far, of neighbours less than three steps apart.
-                out[mixed] = _orthonormal(between) if between.ndim == 4 else between
+                out[mixed] = _orthonormal(mean) if mean.ndim == 4 else mean
 
 
 def _orthonormal(R: Array) -> Array:

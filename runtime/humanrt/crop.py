@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import native
-from humanrt.hands.region import Region
+from humanrt.region import Region
 
 __all__ = ["Crop", "NativeCrop", "OpenCvCrop", "make_crop"]
 

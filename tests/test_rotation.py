@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from humanrt.rotation import matrices_from_6d, matrices_from_vectors, vectors_from_matrices
+from humanrt.rotation import between, matrices_from_6d, matrices_from_vectors, vectors_from_matrices
 
 axes = st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda axis: np.linalg.norm(axis) > 1e-3)
 angles = st.one_of(st.floats(0, np.pi), st.floats(0, 1e-6), st.floats(np.pi - 1e-6, np.pi))
@@ -42,3 +42,11 @@ def test_layouts_of_six_numbers() -> None:
     np.testing.assert_allclose(matrices_from_6d(rows, "rows"), R, atol=1e-12)
     np.testing.assert_allclose(matrices_from_6d(3 * columns, "columns"), R, atol=1e-12)
     assert vectors_from_matrices(np.zeros((0, 53, 3, 3))).shape == (0, 53, 3)
+
+
+def test_between_goes_the_shorter_way() -> None:
+    random = np.random.default_rng(0)
+    a = matrices_from_vectors(random.normal(0, 1, (50, 3)))
+    turn = random.uniform(-1.7, 1.7, (50, 3))  # below half a turn
+    b = a @ matrices_from_vectors(turn)
+    np.testing.assert_allclose(between(a, b, 0.3), a @ matrices_from_vectors(0.3 * turn), atol=1e-12)
