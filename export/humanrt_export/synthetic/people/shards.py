@@ -1,0 +1,260 @@
+"""Samples in files: `Shards` reads a folder that may still grow, `ShardWriter` fills it, shard by shard.
+
+A folder holds `people.json`, which says how it was made, and `shard-000000.npz`, `shard-000001.npz`, ... A shard of S
+samples with M people in all is an uncompressed archive of arrays:
+
+    first           int64, index of its first sample for the engine
+    count [S]       people of each sample; their labels follow each other in the arrays of M people
+    rotations, shape, translation, joints, joints_2d, visible: [M, ...] as in `PeopleLabels`
+    intrinsics      [S, 3, 3]
+    image, mask, depth: uint8 [bytes] coded pictures one after the other: JPEG (PNG at quality 0), PNG, 16-bit PNG of
+                    the float16's bits
+    image_end, mask_end, depth_end: int64 [S] where each of them ends
+
+Shards are written beside their place and moved there, so that no reader sees half of one. A shard that exists is never
+made again: a run that was cut off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import mmap
+import os
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.errors import HumanrtError
+from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
+
+__all__ = ["FORMAT", "ShardError", "ShardWriter", "Shards"]
+
+FORMAT = "humanrt-people-1"
+
+_INFO = "people.json"
+_NAME = re.compile(r"shard-(\d{6})\.npz")
+_LABELS = tuple(field.name for field in fields(PeopleLabels))
+_PICTURES = ("image", "mask", "depth")
+_OPEN = 128  # shards that are kept mapped
+
+
+class ShardError(HumanrtError):
+    """A folder of shards is missing, damaged, or of other data than what is asked for."""
+
+
+class Shards(Sequence[PeopleSample]):
+    """The samples of a folder, in the order of their shards. Reads what is there now; `refresh` looks again.
+
+    Attributes:
+        folder: where.
+        info: content of `people.json`.
+
+    Raises:
+        ShardError: it is no such folder. An empty one of a run that has just begun is fine.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.info = _read_info(self.folder)
+        self._paths: list[Path] = []
+        self._ends: list[int] = []
+        self._maps: OrderedDict[int, dict[str, NDArray[Any]]] = OrderedDict()
+        self.refresh()
+
+    def refresh(self) -> int:
+        """Take up shards that came since; the number of samples. Samples that were there keep their places."""
+        known = set(self._paths)
+        for path in sorted(self.folder.glob("shard-*.npz")):
+            if path not in known and _NAME.fullmatch(path.name):
+                self._paths.append(path)
+                count = len(_map(path)["count"])
+                self._ends.append((self._ends[-1] if self._ends else 0) + count)
+        return len(self)
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, index: Any) -> Any:
+        """The sample number ``index``, from 0; or a list of those of a slice."""
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        shard = bisect.bisect_right(self._ends, place)
+        start = self._ends[shard - 1] if shard else 0
+        return _sample(self._arrays(shard), place - start)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_maps": OrderedDict()}  # maps are not for other processes
+
+    def _arrays(self, shard: int) -> dict[str, NDArray[Any]]:
+        if shard not in self._maps:
+            self._maps[shard] = _map(self._paths[shard])
+            if len(self._maps) > _OPEN:
+                self._maps.popitem(last=False)
+        self._maps.move_to_end(shard)
+        return self._maps[shard]
+
+
+class ShardWriter:
+    """Fills a folder. A folder that exists is gone on with, if it was made alike.
+
+    Args:
+        folder: where.
+        about: how the samples are made; kept in `people.json`. What differs from an existing folder is an error.
+        size: samples in a shard.
+        quality: of the images' JPEG; 0: PNG, without loss.
+    """
+
+    def __init__(self, folder: str | Path, about: Mapping[str, Any], size: int = 128, quality: int = 95) -> None:
+        self.folder, self.size, self.quality = Path(folder), size, quality
+        info = json.loads(json.dumps({"format": FORMAT, "shard": size, "quality": quality, **about}))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if (self.folder / _INFO).exists():
+                self._compare(info)
+            else:
+                _atomically(self.folder / _INFO, (json.dumps(info, indent=1) + "\n").encode())
+        except OSError as error:
+            raise ShardError(f"{self.folder}: cannot be written ({error.strerror or error})") from None
+
+    def missing(self, first: int, count: int) -> Iterator[tuple[int, range]]:
+        """Shards of samples ``first`` to ``first + count - 1`` that are not there yet: number, indices of samples."""
+        for number in range(first // self.size, -(-(first + count) // self.size)):
+            start = max(number * self.size, first)
+            indices = range(start, min((number + 1) * self.size, first + count))
+            path = self.path(number)
+            # A shard that an earlier, shorter run left unfilled is made again.
+            if not path.exists() or len(_map(path)["count"]) < len(indices):
+                yield number, indices
+
+    def path(self, number: int) -> Path:
+        """The file of a shard."""
+        return self.folder / f"shard-{number:06d}.npz"
+
+    def write(self, number: int, first: int, samples: Sequence[PeopleSample]) -> Path:
+        """Write the shard ``number``, whose samples have the indices from ``first`` on."""
+        arrays: dict[str, Any] = {
+            "first": np.int64(first),
+            "count": np.array([len(sample.people) for sample in samples], np.int64),
+            "intrinsics": np.stack([sample.intrinsics for sample in samples]),
+        }
+        for name in _LABELS:
+            arrays[name] = np.concatenate([getattr(sample.people, name) for sample in samples])
+        for name in _PICTURES:
+            coded = [_encode(name, getattr(sample, name), self.quality) for sample in samples]
+            arrays[name] = np.concatenate(coded)
+            arrays[f"{name}_end"] = np.cumsum([len(code) for code in coded])
+        path = self.path(number)
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with part.open("wb") as stream:
+                np.savez(stream, allow_pickle=False, **arrays)
+            part.replace(path)
+        except OSError as error:
+            raise ShardError(f"{path}: cannot be written ({error.strerror or error})") from None
+        finally:
+            part.unlink(missing_ok=True)
+        return path
+
+    def _compare(self, info: Mapping[str, Any]) -> None:
+        found = _read_info(self.folder)
+        for key in sorted(found.keys() | info.keys()):
+            if found.get(key) != info.get(key):
+                raise ShardError(
+                    f"{self.folder}: was made with {key} {found.get(key)!r}, not {info.get(key)!r}; "
+                    "give another folder, or the same options"
+                )
+
+
+def _read_info(folder: Path) -> dict[str, Any]:
+    path = folder / _INFO
+    try:
+        info = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ShardError(f"{folder}: no samples there (no {_INFO}); make some: humanrt-export data people") from None
+    except (OSError, ValueError) as error:
+        raise ShardError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
+        raise ShardError(f"{path}: not `{FORMAT}`; make the samples again: humanrt-export data people")
+    return info
+
+
+def _atomically(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _map(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an uncompressed archive, without reading them: views of the mapped file."""
+    try:
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            arrays = {}
+            for member in archive.infolist():
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise ValueError("its arrays are compressed")
+                # The local header: 30 bytes, then name and extra field, whose lengths it holds; then the `.npy`.
+                name, extra = (
+                    int.from_bytes(content[member.header_offset + at : member.header_offset + at + 2], "little")
+                    for at in (26, 28)
+                )
+                stream.seek(member.header_offset + 30 + name + extra)
+                version = np.lib.format.read_magic(stream)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, fortran, kind = read(stream)
+                if fortran or kind.hasobject:
+                    raise ValueError("its arrays are of another layout")
+                flat = np.frombuffer(content, kind, int(np.prod(shape)), stream.tell())
+                arrays[member.filename.removesuffix(".npy")] = flat.reshape(shape)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ShardError(f"{path}: not a whole shard ({error}); delete it and run the same command again") from None
+    wanted = {"first", "count", "intrinsics", *_LABELS, *_PICTURES, *(f"{name}_end" for name in _PICTURES)}
+    if lacking := sorted(wanted - arrays.keys()):
+        raise ShardError(f"{path}: `{lacking[0]}` is missing; delete it and run the same command again")
+    return arrays
+
+
+def _sample(arrays: Mapping[str, NDArray[Any]], place: int) -> PeopleSample:
+    start = int(arrays["count"][:place].sum())
+    people = slice(start, start + int(arrays["count"][place]))
+    pictures = {}
+    for name in _PICTURES:
+        ends = arrays[f"{name}_end"]
+        pictures[name] = _decode(name, arrays[name][int(ends[place - 1]) if place else 0 : int(ends[place])])
+    return PeopleSample(
+        intrinsics=arrays["intrinsics"][place].copy(),
+        people=PeopleLabels(**{name: arrays[name][people].copy() for name in _LABELS}),
+        **pictures,
+    )
+
+
+def _encode(name: str, picture: NDArray[Any], quality: int) -> NDArray[np.uint8]:
+    fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    if name == "image":
+        coded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]) if quality else None
+        _, code = coded or cv2.imencode(".png", picture[..., ::-1], fast)
+    else:
+        _, code = cv2.imencode(".png", picture.view(np.uint16) if name == "depth" else picture, fast)
+    return np.asarray(code, np.uint8).reshape(-1)
+
+
+def _decode(name: str, code: NDArray[np.uint8]) -> NDArray[Any]:
+    if name == "image":
+        return np.ascontiguousarray(np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))[..., ::-1])
+    picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_UNCHANGED))
+    return picture.view(np.float16) if name == "depth" else picture
