@@ -12,10 +12,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DEFAULT_FIELD_OF_VIEW", "PATCH", "RayEncoding", "default_intrinsics", "focal_length", "unproject"]
+__all__ = ["DEFAULT_FIELD_OF_VIEW", "DEVIATION", "MEAN", "PATCH", "RayEncoding", "default_intrinsics", "focal_length", "unproject"]
 
 PATCH = 14
 """Side of one token in pixels (DINOv2 /14)."""
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of RGB in 0..1, which networks see normalised (ImageNet's)."""
 
 DEFAULT_FIELD_OF_VIEW = 60.0
 """Degrees; what the published models assume where nothing is known of the camera."""

@@ -37,7 +37,7 @@ from humanrt_export.bundle_writer import BundleWriter, sha256
 from humanrt_export.multihmr.attention import Attention, ort_fused, plain, sdpa
 from humanrt_export.multihmr.backbone import BACKBONES
 from humanrt_export.multihmr.body import JOINT_NAMES, SmplxBody, find_smplx, load_smplx
-from humanrt_export.multihmr.camera import DEFAULT_FIELD_OF_VIEW, default_intrinsics
+from humanrt_export.multihmr.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, default_intrinsics
 from humanrt_export.multihmr.checkpoint import load_checkpoint
 from humanrt_export.multihmr.cpu import VARIANTS, cpu_graphs
 from humanrt_export.multihmr.graphs import share_weights, trace
@@ -55,7 +55,6 @@ This bundle was made from files that its user downloaded, and stays under their 
 Do not pass it on unless both allow it. humanrt, which reads it, is under Apache-2.0.
 """
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 THRESHOLD = 0.3
 
 # Largest differences from PyTorch that an FP32 graph may show, and the mean vertex distance of `network-cpu-bf16x3`.
