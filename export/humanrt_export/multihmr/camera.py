@@ -12,7 +12,16 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DEFAULT_FIELD_OF_VIEW", "DEVIATION", "MEAN", "PATCH", "RayEncoding", "default_intrinsics", "focal_length", "unproject"]
+__all__ = [
+    "DEFAULT_FIELD_OF_VIEW",
+    "DEVIATION",
+    "MEAN",
+    "PATCH",
+    "RayEncoding",
+    "default_intrinsics",
+    "focal_length",
+    "unproject",
+]
 
 PATCH = 14
 """Side of one token in pixels (DINOv2 /14)."""
