@@ -12,7 +12,7 @@ import math
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,17 @@ class GraphSpec:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle. ``settings`` and ``manifest`` are the manifest's own JSON, read-only by convention."""
+    """A verified bundle. ``settings`` and ``manifest`` are the manifest's own JSON, read-only by convention.
+
+    ``chosen``: graph -> the variant that is opened in its place (`humanrt.variants.at`).
+    """
 
     path: Path
     name: str
     task: str
     licence: str
     manifest: Mapping[str, Any]
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -94,6 +98,7 @@ class Bundle:
     def graph(self, name: str) -> GraphSpec:
         """The graph called ``name``. BundleError lists the valid names."""
         graphs = self.manifest["graphs"]
+        name = self.chosen.get(name, name)
         if name not in graphs:
             raise BundleError(f"bundle {self.path} has no graph `{name}`; it has: {choices(graphs)}")
         entry = graphs[name]

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humanrt import MultiHMR, People, native
+from humanrt.backends import BackendOptions, open_backend
 from humanrt.bundle import Bundle
 from humanrt.camera import Letterbox, field_of_view_intrinsics, project
 from humanrt.errors import BackendError, BundleError
-from humanrt.people import multihmr
 from humanrt.people.multihmr import Preprocessor
+from humanrt.variants import at
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 Draw = Callable[..., Any]
@@ -69,8 +70,8 @@ def test_intrinsics_are_those_of_the_source(model: MultiHMR, picture: Draw) -> N
 def test_few_and_all_people_have_the_same_meshes(model: MultiHMR, picture: Draw) -> None:
     three = model(picture(200, 200, red=(50, 50), green=(150, 50), blue=(100, 150)))
     assert len(three) == 3
-    for colour, at, depth in (("red", (50, 50), 2), ("green", (150, 50), 3), ("blue", (100, 150), 4)):
-        one = model(picture(200, 200, **{colour: at}))
+    for colour, place, depth in (("red", (50, 50), 2), ("green", (150, 50), 3), ("blue", (100, 150), 4)):
+        one = model(picture(200, 200, **{colour: place}))
         np.testing.assert_allclose(one.vertices[0], three.vertices[heads(three)[depth]], atol=1e-6)
 
 
@@ -187,12 +188,13 @@ def test_graphs_for_amx_are_used_where_they_can_run(monkeypatch: pytest.MonkeyPa
     variants.append({"graph": "ours", "precision": "bf16x3", "backend": "cpu", "cpu": []})
     bundle = Bundle(Path(), "b", "people", "", {"graphs": graphs, "settings": {"variants": variants}})
     monkeypatch.setattr(native, "amx_problem", lambda: None)
-    assert multihmr._choose(bundle, "cpu", "fp32") == "ours"
-    assert multihmr._choose(bundle, "cpu", "bf16x3") == "ours"
+    cpu = open_backend("cpu", BackendOptions(unverified=True))
+    assert at(bundle, cpu, "fp32").chosen == {"network": "ours"}
+    assert at(bundle, cpu, "bf16x3").chosen == {"network": "ours"}
     monkeypatch.setattr(native, "amx_problem", lambda: "this processor has no AMX")
-    assert multihmr._choose(bundle, "cpu", "fp32") == "theirs"
+    assert at(bundle, cpu, "fp32").chosen == {"network": "theirs"}
     with pytest.raises(BackendError, match="`bf16x3` cannot run here: this processor has no AMX; use another"):
-        multihmr._choose(bundle, "cpu", "bf16x3")
+        at(bundle, cpu, "bf16x3")
 
 
 def test_importing_it_is_light() -> None:

@@ -25,7 +25,8 @@ class BackendOptions:
         device: ordinal of the GPU.
         precision: of TensorRT engines; None takes the fastest that has passed its verdict.
         engines: folder with an ``engines.json`` of its own, besides those of the bundle and of the user's cache.
-        unverified: run engines that have no passing verdict on this kind of GPU. For giving them one.
+        unverified: run what has no passing verdict: graphs of lower precision, and engines on this kind of GPU.
+        cuda_graphs: launch what always runs together on a GPU as one.
     """
 
     threads: int = 0
@@ -33,6 +34,7 @@ class BackendOptions:
     precision: str | None = None
     engines: Path | None = None
     unverified: bool = False
+    cuda_graphs: bool = True
 
     def __post_init__(self) -> None:
         most = 4 * (os.cpu_count() or 1)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from time import perf_counter
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.bundle import GraphSpec, TensorSpec
+from humanrt.errors import BackendError
 from humanrt.resource import Resource
 
 __all__ = ["Array", "Backend", "Binding", "Buffer", "Event", "Graph", "Stream"]
@@ -25,8 +27,15 @@ Array = NDArray[Any]
 class Event:
     """A point in a stream's work. Where work is done when the call returns, as here, it has passed already."""
 
+    def __init__(self) -> None:
+        self._passed = perf_counter()
+
     def wait(self) -> None:
         """Return when all work before it is done."""
+
+    def ms_since(self, earlier: Event) -> float:
+        """Milliseconds between two points that have passed, of whichever streams of a device."""
+        return (self._passed - earlier._passed) * 1e3
 
 
 class Stream(Resource):
@@ -70,7 +79,10 @@ class Buffer(Resource, ABC):
         self.download(out)
 
 
-class Binding(ABC):
+B = TypeVar("B", bound=Buffer)
+
+
+class Binding(Resource, ABC):
     """A graph with its inputs and outputs tied to buffers: ``run()`` moves nothing over the bus."""
 
     @abstractmethod
@@ -82,7 +94,7 @@ class Binding(ABC):
 
 
 class Sequential(Binding):
-    """Several bindings, one after the other."""
+    """Several bindings, one after the other. They stay their makers': closing this closes none of them."""
 
     def __init__(self, steps: Sequence[Binding]) -> None:
         self._steps = tuple(steps)
@@ -113,6 +125,33 @@ class Graph(Resource, ABC):
     def bind(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> Binding:
         """Tie every input and output to a buffer; an output's buffer may be another graph's input."""
 
+    def check_binding(
+        self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer], kind: type[B]
+    ) -> tuple[dict[str, B], dict[str, B]]:
+        """The same buffers, all there, of the right shapes and of this backend's kind. ValueError, BackendError."""
+        checked: tuple[dict[str, B], dict[str, B]] = ({}, {})
+        for what, given, specs, into in (
+            ("input", inputs, self.spec.inputs, checked[0]),
+            ("output", outputs, self.spec.outputs, checked[1]),
+        ):
+            if set(given) != {spec.name for spec in specs}:
+                raise ValueError(f"graph {self.spec.name} has {what}s {[s.name for s in specs]}, not {list(given)}")
+            for spec in specs:
+                buffer = given[spec.name]
+                if not isinstance(buffer, kind):
+                    raise BackendError(f"buffer for `{spec.name}` belongs to another backend ({type(buffer).__name__})")
+                if (buffer.spec.shape, buffer.spec.dtype) != (spec.shape, spec.dtype):
+                    raise ValueError(f"buffer for `{spec.name}` must be {spec.dtype} {list(spec.shape)}")
+                into[spec.name] = buffer
+        return checked
+
+    def check_feeds(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Every input by name, as the runtime needs it. ValueError where one is missing or of another shape."""
+        names = [tensor.name for tensor in self.spec.inputs]
+        if set(feeds) != set(names):
+            raise ValueError(f"graph {self.spec.name} takes inputs {names}, not {list(feeds)}")
+        return {tensor.name: check_feed(tensor, feeds[tensor.name]) for tensor in self.spec.inputs}
+
     def tensor(self, name: str) -> TensorSpec:
         """The input or output called ``name``. KeyError lists the valid names."""
         specs = {spec.name: spec for spec in (*self.spec.inputs, *self.spec.outputs)}
@@ -122,13 +161,19 @@ class Graph(Resource, ABC):
 
 
 class Backend(Resource, ABC):
-    """One way to run graphs on this machine."""
+    """One way to run graphs on this machine. ``unverified``: also those that have no passing verdict."""
 
     name: str
+    unverified: bool = False
 
     @abstractmethod
     def open(self, spec: GraphSpec) -> Graph:
         """Open a graph. BackendError when the file is not what the manifest says or the backend refuses it."""
+
+    @property
+    def main(self) -> Stream:
+        """The stream that `Binding.run` works in."""
+        return self.stream()
 
     def stream(self) -> Stream:
         """A new stream of the device."""

@@ -27,6 +27,7 @@ from humanrt.record import check_writable
 from humanrt.retarget import Retargeter, robots
 from humanrt.stats import Percentiles, machine, peak_memory, read_report, table, write_report
 from humanrt.truth import Truth
+from humanrt.variants import EXACT
 
 __all__ = ["add_parser", "run"]
 
@@ -40,8 +41,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="latency and accuracy, as a table and as JSON")
     parser.add_argument("what", choices=tuple(_BENCHES), help="what to measure")
     parser.add_argument("--source", help="what to measure on (default: the hand clip that ships; people need one)")
-    parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (people, posebert)")
-    parser.add_argument("--precision", default="fp32", metavar="NAME", help="of the network (people; fp32)")
+    parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (hands, people, posebert)")
+    parser.add_argument("--precision", default=EXACT, metavar="NAME", help="of that bundle's networks (fp32)")
+    parser.add_argument("--unverified", action="store_true", help="run a precision whose error no verdict has passed")
     parser.add_argument("--threshold", type=float, metavar="P", help="lowest score of a person")
     parser.add_argument(
         "--robot", nargs="+", default=None, metavar="NAME", help="default: allegro_right; all for retarget"
@@ -95,9 +97,16 @@ def _frames(source: str) -> list[Frame]:
     return frames
 
 
+def _bundle(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Which bundle is measured, and how its networks compute; without ``bundle`` where none is named."""
+    named = {} if arguments.bundle is None else {"bundle": arguments.bundle}
+    return {**named, "precision": arguments.precision, "unverified": arguments.unverified}
+
+
 def _pipeline(arguments: argparse.Namespace, names: Sequence[str]) -> HandPipeline:
     options = TrackerOptions(max_hands=arguments.max_hands, model=arguments.model)
-    tracker = HandTracker("hands", arguments.backend, options, threads=arguments.threads)
+    own = _bundle(arguments) if arguments.what != "posebert" else {}
+    tracker = HandTracker(own.pop("bundle", "hands"), arguments.backend, options, threads=arguments.threads, **own)
     return HandPipeline(tracker, names, open_smoother(arguments.smooth, tracker))
 
 
@@ -136,6 +145,7 @@ def _hands(arguments: argparse.Namespace) -> dict[str, Any]:
         "frames": len(frames),
         "repeat": arguments.repeat,
         "backend": pipeline.tracker.backend.name,
+        "precision": pipeline.tracker.precision,
         "model": arguments.model,
         "stages": {stage: Percentiles.of(values).as_dict() for stage, values in stages.items()},
         "cold": cold,
@@ -247,7 +257,7 @@ def _people(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.bundle is None:
         raise HumanrtError("bench people needs --bundle PATH; `humanrt-export multihmr` makes one (docs/people.md)")
     start = perf_counter()
-    model = MultiHMR(arguments.bundle, arguments.backend, precision=arguments.precision, threads=arguments.threads)
+    model = MultiHMR(backend=arguments.backend, threads=arguments.threads, **_bundle(arguments))
     pipeline = PeoplePipeline(model, threshold=arguments.threshold)
     opened = perf_counter()
     with open_source(arguments.source) as source:
@@ -296,7 +306,9 @@ def _people(arguments: argparse.Namespace) -> dict[str, Any]:
 def _posebert(arguments: argparse.Namespace) -> dict[str, Any]:
     """A frame of a stream, from keypoints to poses: of one hand, and of ten, each at another time of the clip."""
     start = perf_counter()
-    stream = PoseBERTStream(arguments.bundle or "posebert-hand", backend=arguments.backend, threads=arguments.threads)
+    own = _bundle(arguments)
+    named = own.pop("bundle", "posebert-hand")
+    stream = PoseBERTStream(named, backend=arguments.backend, threads=arguments.threads, **own)
     opened = perf_counter()
     if stream.points != 21:
         raise HumanrtError(f"bench posebert is of hands; bundle {stream.bundle.name} takes {stream.points} keypoints")

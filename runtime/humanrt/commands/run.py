@@ -30,6 +30,7 @@ from humanrt.people.view import PANELS, PeoplePainter, open_mesh_view
 from humanrt.pipeline import HandPipeline
 from humanrt.posebert.smoother import SMOOTHERS, HandPoseSmoother, open_smoother
 from humanrt.record import Recorder, check_apart
+from humanrt.variants import EXACT
 from humanrt.video import Sink, open_sink
 from humanrt.view import Painter
 from humanrt.window import Window, has_display
@@ -43,7 +44,6 @@ _OWN_OPTIONS: dict[str, dict[str, Any]] = {
         "intrinsics": None,
         "fov": None,
         "threshold": None,
-        "precision": "fp32",
         "topology": None,
         "parameters_only": False,
         "meshes": None,
@@ -64,6 +64,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--task", default="hands", help="hands (default) or people")
     parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (default: the task's shipped one)")
     parser.add_argument("--backend", default="auto", help=f"auto, {', '.join(BACKENDS)} (default: auto)")
+    parser.add_argument(
+        "--precision", default=EXACT, metavar="NAME", help="of the networks: fp32 (default), or what the bundle has"
+    )
+    parser.add_argument("--unverified", action="store_true", help="run a precision whose error no verdict has passed")
     parser.add_argument("--record", type=Path, metavar="FILE.jsonl", help="write one JSON line a frame")
     parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="write the picture (.png or .jpg for one image)")
     parser.add_argument("--headless", action="store_true", help="open no window")
@@ -90,7 +94,6 @@ def add_parser(subparsers: Any) -> None:
     people.add_argument(
         "--threshold", type=_probability, metavar="P", help="lowest score of a person (default: the bundle's)"
     )
-    people.add_argument("--precision", metavar="NAME", help="of the network: fp32 (default), or what the bundle has")
     people.add_argument("--topology", metavar="NAME", help="which mesh, where the bundle has several")
     people.add_argument("--parameters-only", action="store_true", help="neither meshes nor joints")
     people.add_argument("--meshes", type=Path, metavar="DIR", help="write a mesh file a frame")
@@ -186,7 +189,14 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
 
 def _hands(arguments: argparse.Namespace) -> Job:
     options = TrackerOptions(max_hands=arguments.max_hands, model=arguments.model, mirrored=arguments.mirrored)
-    tracker = HandTracker(arguments.bundle or "hands", arguments.backend, options, threads=arguments.threads)
+    tracker = HandTracker(
+        arguments.bundle or "hands",
+        arguments.backend,
+        options,
+        threads=arguments.threads,
+        precision=arguments.precision,
+        unverified=arguments.unverified,
+    )
     pipeline = HandPipeline(tracker, arguments.robot, open_smoother(arguments.smooth, tracker))
     note = ""
     if problem := native.problem():
@@ -221,6 +231,7 @@ def _people(arguments: argparse.Namespace) -> Job:
         bundle,
         arguments.backend,
         precision=arguments.precision,
+        unverified=arguments.unverified,
         fov=arguments.fov,
         meshes=not arguments.parameters_only,
         topology=arguments.topology,
@@ -232,9 +243,8 @@ def _people(arguments: argparse.Namespace) -> Job:
 
 def _landmarks(arguments: argparse.Namespace, bundle: Bundle, intrinsics: NDArray[np.float64] | None) -> Job:
     """People by their landmarks: what ships with humanrt."""
-    for name in ("precision", "topology"):
-        if getattr(arguments, name) != _OWN_OPTIONS["people"][name]:
-            raise HumanrtError(f"--{name}: bundle `{bundle.name}` has one network and one mesh; leave it out")
+    if arguments.topology is not None:
+        raise HumanrtError(f"--topology: bundle `{bundle.name}` has one mesh; leave it out")
     poses = "posebert-body" if "posebert-body" in shipped_bundles() else None
     model = LandmarkPeople(
         bundle,
@@ -243,6 +253,8 @@ def _landmarks(arguments: argparse.Namespace, bundle: Bundle, intrinsics: NDArra
         fov=arguments.fov,
         meshes=not arguments.parameters_only,
         threads=arguments.threads,
+        precision=arguments.precision,
+        unverified=arguments.unverified,
     )
     pipeline = LandmarkPipeline(model, intrinsics=intrinsics, threshold=arguments.threshold)
     note = ""
@@ -294,6 +306,7 @@ def header(pipeline: HandPipeline, source: Source) -> dict[str, Any]:
             "version": pipeline.tracker.bundle.manifest.get("version"),
         },
         "backend": pipeline.tracker.backend.name,
+        "precision": pipeline.tracker.precision,
         "kernel": "numpy" if native.problem() else "native",
         "model": pipeline.tracker.options.model,
         "smooth": pipeline.smoother.name if pipeline.smoother else "none",

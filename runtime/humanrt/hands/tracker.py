@@ -14,12 +14,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends import Backend, BackendOptions, open_backend
-from humanrt.bundle import Bundle, load_bundle
+from humanrt.backends import Backend
+from humanrt.bundle import Bundle
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
 from humanrt.region import Region
 from humanrt.region_tracker import Found, RegionTracker, Track, TrackRule
+from humanrt.variants import EXACT, prepared
 
 __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
 
@@ -114,6 +115,9 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
         bundle: name or folder of a bundle for the task ``hands``, or a loaded one.
         backend: ``auto``, ``cpu``, ``cuda``, or an opened backend.
         options: see `TrackerOptions`.
+        threads: CPU threads of a network; 0 is all cores.
+        precision: of the networks: ``fp32`` or another that the bundle has graphs for (`humanrt-export quantize`).
+        unverified: also where these have no passing verdict.
 
     Raises:
         BundleError, BackendError: what is wrong and how to mend it.
@@ -126,10 +130,14 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
         options: TrackerOptions | None = None,
         *,
         threads: int = 0,
+        precision: str = EXACT,
+        unverified: bool = False,
     ) -> None:
         self.options = options or TrackerOptions()
-        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="hands")
-        self.backend = open_backend(backend, BackendOptions(threads=threads))
+        self.bundle, self.backend = prepared(
+            bundle, "hands", backend, precision, threads=threads, unverified=unverified
+        )
+        self.precision = precision
         self._palms = PalmDetector(self.bundle, self.backend)
         self._landmarks = LandmarkNetwork(self.bundle, self.backend, self.options.model)
         presence = self.options.min_presence

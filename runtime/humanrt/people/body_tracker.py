@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends import Backend, BackendOptions, open_backend
-from humanrt.bundle import Bundle, load_bundle
+from humanrt.backends import Backend
+from humanrt.bundle import Bundle
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.person import PersonDetector, windows
 from humanrt.region import Region
 from humanrt.region_tracker import Found, RegionTracker, Track, TrackRule
+from humanrt.variants import EXACT, prepared
 
 __all__ = ["Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
 
@@ -79,6 +80,8 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         backend: ``auto``, ``cpu``, ``cuda``, or an opened backend.
         options: see `BodyTrackerOptions`.
         threads: CPU threads of a network; 0 is all cores.
+        precision: of the networks: ``fp32`` or another that the bundle has graphs for (`humanrt-export quantize`).
+        unverified: also where these have no passing verdict.
 
     Raises:
         BundleError, BackendError: what is wrong and how to mend it.
@@ -91,10 +94,14 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         options: BodyTrackerOptions | None = None,
         *,
         threads: int = 0,
+        precision: str = EXACT,
+        unverified: bool = False,
     ) -> None:
         self.options = options or BodyTrackerOptions()
-        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="people")
-        self.backend = open_backend(backend, BackendOptions(threads=threads))
+        self.bundle, self.backend = prepared(
+            bundle, "people", backend, precision, threads=threads, unverified=unverified
+        )
+        self.precision = precision
         self._detector = PersonDetector(self.bundle, self.backend)
         self._landmarks = BodyNetwork(self.bundle, self.backend)
         presence, most = self.options.min_presence, self.options.max_people

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.backends import Backend, BackendOptions, open_backend
-from humanrt.bundle import Bundle, load_bundle
+from humanrt.backends import Backend
+from humanrt.bundle import Bundle
 from humanrt.camera import check_intrinsics, field_of_view_intrinsics, project
 from humanrt.capture import Frame
 from humanrt.errors import BundleError, HumanrtError
@@ -33,6 +33,7 @@ from humanrt.resource import Resource
 from humanrt.skeleton import ANNY_BONES, MEDIAPIPE_33, SMPL_24, anny_from_smpl
 from humanrt.smooth import OneEuro, OneEuroOptions
 from humanrt.timing import Stopwatch
+from humanrt.variants import EXACT, prepared
 
 __all__ = ["LandmarkPeople", "LandmarkPipeline", "Tracked", "place"]
 
@@ -92,6 +93,8 @@ class LandmarkPeople(Resource):
         meshes: also make vertices and joints. Without, `People` has neither.
         options: of the tracker.
         threads: CPU threads of a network; 0 is all cores.
+        precision: of the tracker's networks: ``fp32`` or another that the bundle has graphs for.
+        unverified: also where these have no passing verdict.
 
     Attributes:
         faces: int32 [F, 3], triangles of every mesh.
@@ -113,11 +116,14 @@ class LandmarkPeople(Resource):
         meshes: bool = True,
         options: BodyTrackerOptions | None = None,
         threads: int = 0,
+        precision: str = EXACT,
+        unverified: bool = False,
     ) -> None:
-        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="people")
-        self.backend = open_backend(backend, BackendOptions(threads=threads))
-        self.precision = "fp32"  # of all its networks
-        self.tracker = BodyTracker(self.bundle, self.backend, options)
+        self.bundle, self.backend = prepared(
+            bundle, "people", backend, precision, threads=threads, unverified=unverified
+        )
+        self.precision = precision
+        self.tracker = BodyTracker(self.bundle, self.backend, options, precision=precision)
         self._stream = None if poses is None else _stream(poses, self.backend)
         self.poses = _GEOMETRY if self._stream is None else self._stream.bundle.name
         self._body = self.backend.open(self.bundle.graph("body"))

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt import native
-from humanrt.backends import Array, Backend, BackendOptions, Graph, open_backend
-from humanrt.bundle import Bundle, load_bundle
+from humanrt.backends import Array, Backend, Graph
+from humanrt.bundle import Bundle
 from humanrt.camera import Letterbox, check_intrinsics, field_of_view_intrinsics, project
-from humanrt.errors import BackendError, BundleError, choices
+from humanrt.errors import BundleError, choices
 from humanrt.people.results import People
 from humanrt.resource import Resource
 from humanrt.timing import Stopwatch
+from humanrt.variants import EXACT, prepared
 
 __all__ = ["MultiHMR", "Preprocessor", "resize"]
 
@@ -81,6 +81,7 @@ class MultiHMR(Resource):
         bundle: name or folder of a bundle for the task ``people``, or a loaded one.
         backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, or an opened backend.
         precision: of the network: ``fp32`` or another that the bundle has a graph for (``bf16x3``, ``int8``).
+        unverified: also where that graph has no passing verdict.
         fov: degrees over the longer side of the image, assumed where no intrinsics are given; None takes the bundle's
             (60 for the published models), or lets the network estimate the camera where it can. Depth is proportional
             to the focal length: a wrong angle moves people away or nearer.
@@ -101,14 +102,15 @@ class MultiHMR(Resource):
         bundle: Bundle | str | Path,
         backend: Backend | str = "cpu",
         *,
-        precision: str = "fp32",
+        precision: str = EXACT,
+        unverified: bool = False,
         fov: float | None = None,
         meshes: bool = True,
         topology: str | None = None,
         threads: int = 0,
     ) -> None:
-        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="people")
-        self.backend = backend = open_backend(backend, BackendOptions(threads=threads))
+        self.bundle, backend = prepared(bundle, "people", backend, precision, threads=threads, unverified=unverified)
+        self.backend = backend
         self.precision = precision
         setting = self.bundle.setting
         self.image_size = int(setting("image_size"))
@@ -121,7 +123,7 @@ class MultiHMR(Resource):
         self._preprocess = Preprocessor(
             self.image_size, setting("normalisation", "mean"), setting("normalisation", "std")
         )
-        self._network = backend.open(self.bundle.graph(_choose(self.bundle, backend.name, precision)))
+        self._network = backend.open(self.bundle.graph("network"))
         if fov is None and any(output.name == "camera" for output in self._network.spec.outputs):
             self._intrinsics = np.zeros((3, 3))  # not known: the network estimates them
         self._image = np.zeros(self._network.tensor("image").shape, np.float32)
@@ -295,34 +297,3 @@ def _topology(bundle: Bundle, name: str | None) -> Mapping[str, str]:
     raise BundleError(
         f"bundle {bundle.name} has no topology `{name}`; " + (f"it has: {names}" if names else "leave it out")
     )
-
-
-def _choose(bundle: Bundle, backend: str, precision: str) -> str:
-    """The bundle's network graph for a backend and precision. BackendError says which there are, or what is lacking."""
-    variants = [v for v in bundle.setting("variants") if v.get("backend", backend) == backend]
-    reason = None
-    for variant in variants:
-        if variant["precision"] == precision:
-            name = str(variant["graph"])
-            if lacking := set(variant.get("cpu", ())) - _processor_features():
-                reason = f"it needs a processor with {choices(lacking)}, which this one has not"
-            else:
-                reason = native.amx_problem() if bundle.graph(name).operators else None
-            if reason is None:
-                return name
-    if reason:
-        raise BackendError(f"precision `{precision}` cannot run here: {reason}; use another precision")
-    offered = choices({v["precision"] for v in variants})
-    raise BackendError(
-        f"bundle {bundle.name} has no network of precision `{precision}` for backend `{backend}`; it has: {offered}"
-    )
-
-
-def _processor_features() -> set[str]:
-    """What the processor can do, in Linux' words; elsewhere nothing is known."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return set(flags.partition(":")[2].split())

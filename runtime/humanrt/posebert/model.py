@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.backends import Array, Backend, BackendOptions, Graph, open_backend
-from humanrt.bundle import Bundle, load_bundle
+from humanrt.backends import Array, Backend, Graph
+from humanrt.bundle import Bundle
 from humanrt.errors import BundleError
 from humanrt.resource import Resource
 from humanrt.timing import Stopwatch
+from humanrt.variants import EXACT, bases, prepared
 
 __all__ = ["PoseBERT", "PoseBERTResult"]
 
@@ -58,6 +59,8 @@ class PoseBERT(Resource):
         bundle: name or folder of a bundle for the task ``posebert``, or a loaded one.
         backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, or an opened backend.
         threads: CPU threads; 0 is all cores.
+        precision: of the networks: ``fp32`` or another that the bundle has graphs for (`humanrt-export quantize`).
+        unverified: also where these have no passing verdict.
 
     Attributes:
         frames: T, the longest window.
@@ -71,16 +74,24 @@ class PoseBERT(Resource):
         BundleError, BackendError: what is wrong and how to mend it.
     """
 
-    def __init__(self, bundle: Bundle | str | Path, backend: Backend | str = "cpu", *, threads: int = 0) -> None:
-        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="posebert")
-        self.backend = backend = open_backend(backend, BackendOptions(threads=threads))
+    def __init__(
+        self,
+        bundle: Bundle | str | Path,
+        backend: Backend | str = "cpu",
+        *,
+        threads: int = 0,
+        precision: str = EXACT,
+        unverified: bool = False,
+    ) -> None:
+        self.bundle, backend = prepared(bundle, "posebert", backend, precision, threads=threads, unverified=unverified)
+        self.backend = backend
         setting = self.bundle.setting
         self.frames = int(self.bundle.number("window"))
         self.clock_hz = self.bundle.number("clock_hz")
         self.joints: tuple[str, ...] = tuple(setting("joints"))
         self.parents: tuple[int, ...] = tuple(setting("parents"))
         self.origin: tuple[int, ...] = tuple(self.bundle.settings.get("origin", ()))
-        names = [name for name in self.bundle.graphs if name == "posebert" or name.startswith("posebert_b")]
+        names = [name for name in bases(self.bundle) if name == "posebert" or name.startswith("posebert_b")]
         if not names:
             raise BundleError(f"bundle {self.bundle.path} has no graph `posebert`; export it again")
         opened = (backend.open(self.bundle.graph(name)) for name in names)

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends import Array, Backend, BackendOptions, open_backend
-from humanrt.bundle import Bundle, GraphSpec, load_bundle
+from humanrt.bundle import Bundle, GraphSpec
 from humanrt.errors import BundleError, HumanrtError
 from humanrt.host_copy import HostCopy
 from humanrt.rotation import between, matrices_from_6d
+from humanrt.variants import EXACT, bases, prepared
 
 if TYPE_CHECKING:
     from humanrt.posebert.model import PoseBERT
@@ -89,6 +90,8 @@ class PoseBERTStream:
         fill: s; a gap is filled in for so long, then the identity is no more in the answer until it is seen again.
         backend: ``auto``, ``cpu``, ``cuda``, or an opened backend; None: the `PoseBERT`'s, or ``cpu``.
         threads: of the network on the CPU; 0: all cores.
+        precision: of the networks: ``fp32`` or another that the bundle has graphs for (`humanrt-export quantize`).
+        unverified: also where these have no passing verdict. A `PoseBERT` has its own.
 
     Raises:
         HumanrtError: BundleError, BackendError, or options that cannot be.
@@ -103,13 +106,16 @@ class PoseBERTStream:
         fill: float = 0.33,
         backend: Backend | str | None = None,
         threads: int = 0,
+        precision: str = EXACT,
+        unverified: bool = False,
     ) -> None:
         if isinstance(model, Bundle | str | Path):
-            self.bundle = model if isinstance(model, Bundle) else load_bundle(model, task="posebert")
-            backend = backend or "cpu"
+            self.bundle, self.backend = prepared(
+                model, "posebert", backend or "cpu", precision, threads=threads, unverified=unverified
+            )
         else:
-            self.bundle, backend = model.bundle, backend or model.backend
-        self.backend = open_backend(backend, BackendOptions(threads=threads))
+            self.bundle = model.bundle
+            self.backend = open_backend(backend or model.backend, BackendOptions(threads=threads))
         self.clock_hz = self.bundle.number("clock_hz")
         if self.clock_hz <= 0:
             raise BundleError(f"{self.bundle.path}: `settings.clock_hz` must be above 0; make the bundle again")
@@ -401,7 +407,7 @@ class _Network:
 
 def _graphs(bundle: Bundle) -> list[GraphSpec]:
     """The graphs for streams: ``posebert``, ``posebert_b1``, ``posebert_b4``..., smallest batch first."""
-    specs = [bundle.graph(name) for name in bundle.graphs if name == "posebert" or name.startswith("posebert_b")]
+    specs = [bundle.graph(name) for name in bases(bundle) if name == "posebert" or name.startswith("posebert_b")]
     if not specs:
         raise BundleError(f"bundle {bundle.path} has no graph `posebert`; export the bundle again")
     frames = {_frame(bundle, spec) for spec in specs}

@@ -1,0 +1,147 @@
+"""Variants: graphs that take another's place at another precision or on another processor, and whether they may.
+
+A bundle lists them under ``settings.variants``, in order of preference::
+
+    {"of": "network", "graph": "network-int8-cpu", "precision": "int8", "backend": "cpu", "cpu": ["avx512_vnni"]}
+
+``of``: the graph whose place it takes (``network`` where it is left out); ``backend``: only there; ``cpu``: features
+that the processor must have, as Linux names them. A variant of lower precision is opened only with a passing verdict,
+which says how far it is from the FP32 graph on real frames (`humanrt.verdict`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from humanrt import native
+from humanrt.backends import Backend, BackendOptions, open_backend
+from humanrt.backends.engines import PRECISIONS
+from humanrt.bundle import Bundle, load_bundle
+from humanrt.errors import BackendError, choices
+
+__all__ = ["EXACT", "at", "base_of", "bases", "prepared", "variants", "why_unproven"]
+
+EXACT = "fp32"
+"""The precision that every graph has, and that needs no verdict."""
+
+_NETWORK = "network"
+Entry = Mapping[str, Any]
+
+
+def variants(bundle: Bundle) -> Sequence[Entry]:
+    """The bundle's entries."""
+    entries: Sequence[Entry] = bundle.settings.get("variants", ())
+    return entries
+
+
+def base_of(bundle: Bundle, graph: str) -> str:
+    """The graph whose place ``graph`` takes; itself where it is no variant."""
+    return next((str(v.get("of", _NETWORK)) for v in variants(bundle) if v["graph"] == graph), graph)
+
+
+def bases(bundle: Bundle) -> tuple[str, ...]:
+    """The bundle's graphs that take nobody's place."""
+    return tuple(name for name in bundle.graphs if base_of(bundle, name) == name)
+
+
+def prepared(
+    bundle: Bundle | str | Path,
+    task: str,
+    backend: Backend | str,
+    precision: str = EXACT,
+    *,
+    threads: int = 0,
+    unverified: bool = False,
+) -> tuple[Bundle, Backend]:
+    """A bundle for a task, at a precision, and the backend that runs it; of a bundle or backend that is open, itself.
+
+    Args:
+        bundle: name or folder of the bundle, or a loaded one.
+        task: that it must be for.
+        backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, or an opened backend.
+        precision: see `at`.
+        threads, unverified: see `BackendOptions`.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task=task)
+    wanted = precision if precision in PRECISIONS and precision != EXACT else None
+    backend = open_backend(backend, BackendOptions(threads=threads, precision=wanted, unverified=unverified))
+    return at(bundle, backend, precision), backend
+
+
+def at(bundle: Bundle, backend: Backend, precision: str = EXACT) -> Bundle:
+    """The same bundle, whose graphs are those of this precision for this backend, as far as it has such.
+
+    Raises:
+        BackendError: it has none; none can run on this processor; or one has no passing verdict and the backend was
+            not opened with ``unverified``.
+    """
+    entries = [v for v in variants(bundle) if v.get("backend", backend.name) == backend.name]
+    chosen: dict[str, str] = {}
+    lacking: dict[str, str] = {}
+    for entry in entries:
+        base, name = str(entry.get("of", _NETWORK)), str(entry["graph"])
+        if entry["precision"] != precision or base in chosen:
+            continue
+        if reason := _why_not_here(bundle, entry):
+            lacking[base] = reason
+        else:
+            chosen[base] = name
+    missing = [base for base in lacking if base not in chosen]
+    if missing and (precision != EXACT or any(base not in bundle.graphs for base in missing)):
+        raise BackendError(f"precision `{precision}` cannot run here: {lacking[missing[0]]}; use another precision")
+    # TensorRT's engines are FP16 or FP32 of the FP32 graph: which it is, is the engine's own (`BackendOptions`).
+    plans = backend.name == "tensorrt" and precision == "fp16"
+    if not chosen and precision != EXACT and not plans:
+        offered = choices({EXACT, *(str(v["precision"]) for v in entries)})
+        raise BackendError(
+            f"bundle {bundle.name} has no graph of precision `{precision}` for backend `{backend.name}`; it has: "
+            f"{offered} (`humanrt-export quantize` makes others)"
+        )
+    if precision != EXACT and not backend.unverified:
+        for name in chosen.values():
+            if reason := why_unproven(bundle, name):
+                raise BackendError(
+                    f"graph {name} of bundle {bundle.name} {reason}; run it all the same with --unverified, or use "
+                    f"--precision {EXACT}"
+                )
+    return replace(bundle, chosen=chosen)
+
+
+def why_unproven(bundle: Bundle, graph: str) -> str | None:
+    """Why a variant may not be relied on; None when its verdict has passed.
+
+    A verdict belongs to a graph's file: after any change there is none. Variants that an exporter made and compared
+    with PyTorch itself have theirs under ``parity``.
+    """
+    again = f"humanrt-export quantize {bundle.path}"
+    given = bundle.manifest.get("verdicts", {}).get(graph)
+    if given is None:
+        given = bundle.manifest.get("parity", {}).get(graph)
+    else:
+        file = bundle.manifest["graphs"][graph]["file"]
+        if not isinstance(given, dict) or given.get("graph_sha256") != bundle.manifest["files"][file]["sha256"]:
+            return f"has a verdict of another file than {file}, so none (run: {again})"
+    if not isinstance(given, dict):
+        return f"has no verdict: nobody knows its error (run: {again})"
+    if given.get("passed") is not True:
+        return f"failed its verdict: {given.get('reason') or 'see its entry in the manifest'}"
+    return None
+
+
+def _why_not_here(bundle: Bundle, entry: Entry) -> str | None:
+    if lacking := set(entry.get("cpu", ())) - _processor_features():
+        return f"it needs a processor with {choices(lacking)}, which this one has not"
+    return native.amx_problem() if bundle.graph(str(entry["graph"])).operators else None
+
+
+def _processor_features() -> set[str]:
+    """What the processor can do, in Linux' words; elsewhere nothing is known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return set(flags.partition(":")[2].split())
