@@ -11,7 +11,10 @@ from humanrt_export.training import TrainOptions
 
 __all__ = ["configure", "options_of", "run"]
 
-KINDS = {"posebert": ("humanrt_export.posebert.train", "smooths, completes and predicts sequences of poses")}
+KINDS = {
+    "posebert": ("humanrt_export.posebert.train", "smooths, completes and predicts sequences of poses"),
+    "multihmr": ("humanrt_export.anny.train", "finds the people in an image and their bodies (Multi-HMR on Anny)"),
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +58,10 @@ def _training(parser: argparse.ArgumentParser) -> None:
     for field in fields(TrainOptions):
         if field.name == "half":
             parser.add_argument("--no-half", dest="half", action="store_false", help="no mixed precision on a GPU")
+            continue
+        if field.name == "half_cpu":
+            text = "mixed precision (bfloat16) on a CPU: faster where it has AMX"
+            parser.add_argument("--half-cpu", action="store_true", help=text)
             continue
         kind = float if field.name == "minutes" else type(field.default)
         name = "--" + field.name.replace("_", "-")

@@ -52,6 +52,7 @@ class TrainOptions:
         device: ``cpu``, ``cuda``, ...
         threads: of the CPU; 0 leaves torch's own number.
         half: mixed precision (bfloat16) where the device is a GPU.
+        half_cpu: likewise on a CPU: several times faster on one with AMX, slower on others.
     """
 
     steps: int = 20000
@@ -69,10 +70,11 @@ class TrainOptions:
     device: str = "cpu"
     threads: int = 0
     half: bool = True
+    half_cpu: bool = False
 
 
 # What may differ when a run goes on: where and how long, not what is computed.
-_FREE = {"report_every", "validate_every", "save_every", "minutes", "device", "threads", "half"}
+_FREE = {"report_every", "validate_every", "save_every", "minutes", "device", "threads", "half", "half_cpu"}
 
 
 class Task(Protocol):
@@ -139,7 +141,8 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
     sums: dict[str, float] = {}
     summed = 0  # steps in the sums: after a resumption fewer than from report to report
     metrics: dict[str, float] = {}
-    cast = torch.autocast("cuda", torch.bfloat16, enabled=options.half and device.type == "cuda")
+    mixed = {"cuda": options.half, "cpu": options.half_cpu}.get(device.type, False)
+    cast = torch.autocast(device.type, torch.bfloat16, enabled=mixed)
     with _stopping() as stopped, _ahead(task, options, step) as batches:
         while step < options.steps and not stopped():
             batch = {name: value.to(device, non_blocking=True) for name, value in next(batches).items()}

@@ -112,7 +112,7 @@ class AnnyBody(nn.Module):
         people = rotations.shape[:-3]
         rest = self.rest(shape.reshape(-1, shape.shape[-1]))
         posed = self.pose(rest, rotations.reshape(-1, *rotations.shape[-3:]), translation.reshape(-1, 3))
-        return BodyOutput(*(value.reshape(*people, -1, 3) for value in posed))
+        return BodyOutput(*(value.reshape(*people, -1 if len(value) else value.shape[1], 3) for value in posed))
 
     def rest(self, shape: Tensor) -> Rest:
         """Phenotypes [N, 6] -> `Rest`."""

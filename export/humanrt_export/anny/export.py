@@ -35,9 +35,9 @@ from humanrt_export.anny.phenotypes import PHENOTYPES
 from humanrt_export.bundle_writer import BundleWriter, sha256
 from humanrt_export.multihmr.attention import Attention, ort_fused, plain, sdpa
 from humanrt_export.multihmr.backbone import BACKBONES
-from humanrt_export.multihmr.camera import DEFAULT_FIELD_OF_VIEW, default_intrinsics
+from humanrt_export.multihmr.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, default_intrinsics
 from humanrt_export.multihmr.cpu import VARIANTS, cpu_graphs
-from humanrt_export.multihmr.export import DEVIATION, MEAN, THRESHOLD
+from humanrt_export.multihmr.detection import THRESHOLD
 from humanrt_export.multihmr.graphs import share_weights, trace
 from humanrt_export.multihmr.parity import OPTIONAL, REFERENCE, Place, Run, drop, gate, judged, matches, opened
 from humanrt_export.rotations import matrices_from_vectors

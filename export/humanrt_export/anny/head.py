@@ -16,7 +16,7 @@ from humanrt_export.multihmr.decoder import DecoderLayer
 from humanrt_export.multihmr.detection import gather_tokens
 from humanrt_export.rotations import matrices_from_rows
 
-__all__ = ["AnnyHead", "Predictions", "sincos_positions"]
+__all__ = ["AnnyHead", "Predictions", "sincos_positions", "upright"]
 
 # The root's rotation before training: Anny's frame (x to the left, y backwards, z up) to the camera's, an upright
 # person who faces the camera. First two columns of [[1, 0, 0], [0, 0, -1], [0, 1, 0]], in layout `rows`.
@@ -73,8 +73,7 @@ class AnnyHead(nn.Module):
         super().__init__()
         self.rotations = rotations
         self.register_buffer("positions", sincos_positions(side, width)[None], persistent=False)
-        initial_pose = torch.tensor([*_FACING, *_STILL * (rotations - 1)])
-        self.register_buffer("initial_pose", initial_pose, persistent=False)
+        self.register_buffer("initial_pose", upright(rotations), persistent=False)
         self.embed = nn.Linear(tokens, width)
         self.layers = nn.ModuleList(DecoderLayer(width, width, heads, mlp, bias=True) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
@@ -95,12 +94,20 @@ class AnnyHead(nn.Module):
             cells: [B, P] int64, the token of each slot.
             valid: [B, P] bool, False for empty slots.
         """
+        return self.read(self.look(tokens, cells, valid))
+
+    def look(self, tokens: Tensor, cells: Tensor, valid: Tensor) -> Tensor:
+        """What is known of every slot [B, P, width], from which `read` takes numbers."""
         context = self.embed(tokens) + self.positions
         x = gather_tokens(context, cells)
         bias = torch.where(valid, 0.0, MASKED).to(x.dtype)[:, None, None, :]
         for layer in self.layers:
             x = layer(x, context, bias)
-        x = self.norm(x)
+        seen: Tensor = self.norm(x)
+        return seen
+
+    def read(self, x: Tensor) -> Predictions:
+        """`Predictions` of what `look` saw."""
         return Predictions(
             offsets=self.offset(x),
             rotations=matrices_from_rows((self.pose(x) + self.initial_pose).unflatten(-1, (self.rotations, 6))),
@@ -112,6 +119,11 @@ class AnnyHead(nn.Module):
         """Compute attention this way from now on (see `multihmr.attention`)."""
         for layer in self.layers:
             layer.attention = attention
+
+
+def upright(rotations: int) -> Tensor:
+    """Somebody who stands and faces the camera: ``rotations`` of them, the root's first, in 6-d layout `rows`."""
+    return torch.tensor([*_FACING, *_STILL * (rotations - 1)])
 
 
 def sincos_positions(side: int, width: int) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from humanrt.errors import choices
 from humanrt_export.anny.bones import ACTIVE, ROOT
-from humanrt_export.anny.head import AnnyHead
+from humanrt_export.anny.head import AnnyHead, Predictions
 from humanrt_export.anny.phenotypes import PHENOTYPES
 from humanrt_export.checkpoint import CheckpointError, fill, read, tensors
 from humanrt_export.multihmr.attention import Attention
@@ -33,6 +33,7 @@ __all__ = [
     "AnnyConfig",
     "AnnyHmr",
     "NetworkOutput",
+    "Trained",
     "load_checkpoint",
     "save_checkpoint",
 ]
@@ -114,6 +115,20 @@ class NetworkOutput(NamedTuple):
     rotations: Tensor
     shape: Tensor
     camera: Tensor
+
+
+class Trained(NamedTuple):
+    """What losses are about: the network's words before they are people.
+
+    Attributes:
+        logits: [B, side^2] of the score of every token.
+        angle: [B] rad, field of view.
+        predictions: of the cells that were asked for.
+    """
+
+    logits: Tensor
+    angle: Tensor
+    predictions: Predictions
 
 
 class _Backbone(DinoV2):
@@ -204,6 +219,20 @@ class AnnyHmr(nn.Module):
             shape=torch.where(person, self.low + self.span * predicted.shape, 0.0),
             camera=camera,
         )
+
+    def at(self, image: Tensor, cells: Tensor, valid: Tensor) -> Trained:
+        """For training: what the network says of people in the tokens where they are known to be.
+
+        Args:
+            image: [B, 3, S, S] as `forward` takes it.
+            cells: [B, P] int64, ``row * side + column``; valid [B, P] bool: the slot holds a person.
+        """
+        everything = self.backbone(image)
+        tokens = everything[:, 1:]
+        seen = self.head.look(tokens, cells, valid)
+        logits = self.detection.score(tokens)[..., 0].float()
+        with torch.autocast(image.device.type, enabled=False):  # rotations and angles want all their digits
+            return Trained(logits, self.field_of_view(everything[:, 0].float()), self.head.read(seen.float()))
 
     def field_of_view(self, class_token: Tensor) -> Tensor:
         """Class token [B, D] -> the angle [B] in rad that the square input spans, 0..pi."""

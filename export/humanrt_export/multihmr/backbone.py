@@ -16,8 +16,13 @@ from humanrt_export.multihmr.camera import PATCH
 
 __all__ = ["BACKBONES", "DinoV2"]
 
-BACKBONES = {"dinov2_vits14": (384, 12, 6), "dinov2_vitb14": (768, 12, 12), "dinov2_vitl14": (1024, 24, 16)}
-"""Name -> (width D, blocks, heads)."""
+BACKBONES = {
+    "dinov2_vits14": (384, 12, 6),
+    "dinov2_vitb14": (768, 12, 12),
+    "dinov2_vitl14": (1024, 24, 16),
+    "vitn14": (192, 6, 3),
+}
+"""Name -> (width D, blocks, heads). `vitn14` is nobody's but ours: small enough to be trained on a CPU."""
 
 _TABLE_SIDE = 37
 _EPS = 1e-6
@@ -35,7 +40,7 @@ class DinoV2(nn.Module):
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, PATCH, PATCH)})
         self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, _EPS)
-        self._folded_positions: Tensor | None = None
+        self.folded_positions: Tensor | None = None
 
     def forward(self, image: Tensor) -> Tensor:
         positions = self._positions()
@@ -55,14 +60,14 @@ class DinoV2(nn.Module):
     def fold(self) -> None:
         """For inference only: resize the position table once, and move LayerScale into the weights before it."""
         with torch.no_grad():
-            self._folded_positions = self._positions().clone()
+            self.folded_positions = self._positions().clone()
             for block in self.blocks:
                 block.fold()
 
     def _positions(self) -> Tensor:
         """[1, 1 + side^2, D]. DINOv2 resizes with a scale of (side + 0.1) / 37, which shifts the samples a little."""
-        if self._folded_positions is not None:
-            return self._folded_positions
+        if self.folded_positions is not None:
+            return self.folded_positions
         if self.side == _TABLE_SIDE:
             return self.pos_embed
         table = self.pos_embed[:, 1:].unflatten(1, (_TABLE_SIDE, _TABLE_SIDE)).permute(0, 3, 1, 2)

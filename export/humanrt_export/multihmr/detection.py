@@ -14,7 +14,10 @@ from torch.nn import functional
 
 from humanrt_export.multihmr.camera import PATCH
 
-__all__ = ["Detection", "Detections", "gather_tokens"]
+__all__ = ["THRESHOLD", "Detection", "Detections", "gather_tokens"]
+
+THRESHOLD = 0.3
+"""From this score on somebody is there, unless the user says otherwise."""
 
 _LOWEST, _HIGHEST = 1e-4, 1 - 1e-4
 _FINITE = 1e30

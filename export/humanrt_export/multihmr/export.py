@@ -40,6 +40,7 @@ from humanrt_export.multihmr.body import JOINT_NAMES, SmplxBody, find_smplx, loa
 from humanrt_export.multihmr.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, default_intrinsics
 from humanrt_export.multihmr.checkpoint import load_checkpoint
 from humanrt_export.multihmr.cpu import VARIANTS, cpu_graphs
+from humanrt_export.multihmr.detection import THRESHOLD
 from humanrt_export.multihmr.graphs import share_weights, trace
 from humanrt_export.multihmr.head import EXPRESSIONS, ROTATIONS
 from humanrt_export.multihmr.model import ModelConfig, MultiHmr, NetworkOutput
@@ -54,8 +55,6 @@ This bundle was made from files that its user downloaded, and stays under their 
 - SMPL-X body model: the Max Planck Society's licence, non-commercial use only (https://smpl-x.is.tue.mpg.de).
 Do not pass it on unless both allow it. humanrt, which reads it, is under Apache-2.0.
 """
-
-THRESHOLD = 0.3
 
 # Largest differences from PyTorch that an FP32 graph may show, and the mean vertex distance of `network-cpu-bf16x3`.
 TOLERANCES = {
