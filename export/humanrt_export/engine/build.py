@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,8 @@ from humanrt.backends.engines import write_atomically
 from humanrt.bundle import GraphSpec
 from humanrt.errors import BackendError
 
-from .library import Library, Log
+from .library import Library, Log, gpu_sm
+from .report import Layer, Report, attentions, from_inspector, from_log, from_network
 
 __all__ = ["BuildOptions", "Plan", "build_plan"]
 
@@ -47,15 +47,13 @@ class Plan:
     Attributes:
         data: its bytes.
         seconds: the build took.
-        layers: {"type dtype": how many} of the network as parsed, whose types are those computed with.
-        report: per layer: name, type, dtypes of its outputs; of the engine itself (after fusion) where there is a GPU.
+        report: layer by layer, what it computes and in which types.
         warnings: of the library.
     """
 
     data: bytes
     seconds: float
-    layers: dict[str, int]
-    report: list[dict[str, Any]] = field(repr=False)
+    report: Report = field(repr=False)
     warnings: list[str] = field(repr=False)
 
 
@@ -105,9 +103,9 @@ def build_plan(
     if cache is not None and timing_cache is not None:
         write_atomically(timing_cache, bytes(memoryview(config.get_timing_cache().serialize())))
     data = bytes(memoryview(memory))
-    report = _engine_report(library, data, log) or _network_report(network)
-    layers = Counter(f"{row['type']} {'/'.join(row['dtypes'])}" for row in _network_report(network))
-    return Plan(data, seconds, dict(sorted(layers.items())), report, log.warnings)
+    layers = _engine_report(library, data, log)
+    report = Report("engine" if layers else "network", layers or from_network(network), attentions(model))
+    return Plan(data, seconds, report, log.warnings)
 
 
 def _configure(library: Library, config: Any, sm: Sequence[int], options: BuildOptions) -> None:
@@ -158,33 +156,15 @@ def _check_network(trt: Any, network: Any, spec: GraphSpec) -> None:
             )
 
 
-def _network_report(network: Any) -> list[dict[str, Any]]:
-    rows = []
-    for index in range(network.num_layers):
-        layer = network.get_layer(index)
-        outputs = [layer.get_output(i) for i in range(layer.num_outputs)]
-        rows.append(
-            {
-                "name": layer.name,
-                "type": layer.type.name,
-                "dtypes": [tensor.dtype.name for tensor in outputs if tensor is not None],
-            }
-        )
-    return rows
-
-
-def _engine_report(library: Library, data: bytes, log: Log) -> list[dict[str, Any]]:
-    """Layers of the finished engine, fused attention included; [] without a GPU, where no plan can be opened."""
-    from .library import gpu_sm
-
-    if gpu_sm() is None:
+def _engine_report(library: Library, data: bytes, log: Log) -> list[Layer]:
+    """Layers of the finished engine, after fusion; [] where the library does not tell."""
+    if log.layers:
+        return [layer for message in log.layers for layer in from_log(message)]
+    if gpu_sm() is None:  # no plan can be opened
         return []
-    import json
-
     trt = library.trt
     engine = trt.Runtime(log.logger).deserialize_cuda_engine(data)
     if engine is None:
         return []
     text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-    layers = json.loads(text).get("Layers", [])
-    return [layer if isinstance(layer, dict) else {"name": str(layer)} for layer in layers]
+    return from_inspector(text)

@@ -11,9 +11,17 @@ from humanrt.bundle import GraphSpec
 from humanrt.errors import BackendError, choices
 
 from .library import Library
+from .report import attentions
 
 __all__ = ["check_graph", "check_targets"]
 
+FIRST_WITH_SOUND_ATTENTION = (10, 5)
+"""Before it TensorRT gives wrong results for vision transformers (NVIDIA/TensorRT issues 4723, 4742)."""
+
+JETSONS = frozenset({72, 87, 110})
+"""Xavier, Orin, Thor."""
+
+_PRODUCTS = ("Attention", "Einsum", "Gemm", "MatMul")
 _STANDARD = ("", "ai.onnx")
 _IO_TYPES = ("float32", "float16", "int32", "int64", "int8", "bool")
 
@@ -50,6 +58,8 @@ def check_targets(library: Library, sm: Sequence[int], here: int | None) -> tupl
         raise BackendError(f"tensorrt builds for the GPU that is here, sm {here}, which --sm leaves out")
     if len(wanted) > 1 and wanted[0] < 80:
         raise BackendError("tensorrt makes one plan for several GPUs only from sm 80 on; build sm 75 alone, on one")
+    if len(wanted) > 1 and JETSONS.intersection(wanted):
+        raise BackendError("tensorrt makes no plan for several GPUs on Jetson; build each on its own board")
     return wanted
 
 
@@ -80,29 +90,58 @@ def check_graph(model: onnx.ModelProto, spec: GraphSpec, precision: str, library
         raise BackendError(f"graph {spec.name} has QuantizeLinear nodes: it is one for --precision int8")
     if not quantised and precision == "int8":
         raise BackendError(f"graph {spec.name} has no QuantizeLinear nodes: it is one for --precision fp32 or fp16")
+    _check_quantisation(model, spec)
     types = _types(model)
-    floats = [
-        node
-        for node in nodes
-        if node.op_type in ("Attention", "MatMul", "Gemm") and types.get(node.input[0]) == "float32"
-    ]
-    for node in floats:
-        if node.op_type == "Attention":
+    products = [node for node in nodes if node.op_type in _PRODUCTS]
+    floats = [node for node in products if types.get(node.input[0]) == "float32"]
+    for node in products:
+        if node.op_type != "Attention":
+            continue
+        if node in floats:
             raise BackendError(
                 f"graph {spec.name}: the operator Attention (opset 23) in FP32 has no kernel in TensorRT; use "
                 "--precision fp16, or export attention as MatMul and Softmax"
             )
-    plain = [node for node in floats if not _dequantised(node, nodes)]
-    if library.rtx and 75 in sm and plain:
+        if library.rtx and len(set(node.input[:3])) < 3:
+            raise BackendError(
+                f"graph {spec.name}: Attention {_where(node)} takes one tensor twice, on which TensorRT for RTX "
+                "crashes; give query, key and value tensors of their own, or export attention as MatMul and Softmax"
+            )
+    if library.rtx and 75 in sm and floats:
         raise BackendError(
-            f"graph {spec.name}: TensorRT for RTX has no FP32 matrix product on sm 75, and {len(plain)} layers are one "
-            f"(first: {plain[0].name or plain[0].output[0]}); leave 75 out of --sm"
+            f"graph {spec.name}: TensorRT for RTX has no FP32 matrix product on sm 75, and {len(floats)} layers are "
+            f"one (first: {_where(floats[0])}); leave 75 out of --sm"
+        )
+    if 75 in sm and (brains := [name for name, dtype in types.items() if dtype == "bfloat16"]):
+        raise BackendError(
+            f"graph {spec.name}: sm 75 has no bfloat16, and {len(brains)} tensors are of it (first: {brains[0]}); "
+            "leave 75 out of --sm"
+        )
+    if library.name == "tensorrt" and library.release < FIRST_WITH_SOUND_ATTENTION and (found := attentions(model)):
+        raise BackendError(
+            f"graph {spec.name} has {len(found)} attentions, which tensorrt {library.version} is known to compute "
+            "wrongly (DINO-ViT); install tensorrt 10.5 or newer (docs/jetson.md), or run it with --backend cuda"
         )
 
 
-def _dequantised(node: onnx.NodeProto, nodes: Sequence[onnx.NodeProto]) -> bool:
-    makers = {name: other.op_type for other in nodes for name in other.output}
-    return all(makers.get(name) == "DequantizeLinear" for name in node.input[:2])
+def _check_quantisation(model: onnx.ModelProto, spec: GraphSpec) -> None:
+    """TensorRT takes signed 8 bits about zero."""
+    values = {item.name: item for item in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or len(node.input) < 3 or not node.input[2]:
+            continue
+        zero = values.get(node.input[2])
+        if zero is None:
+            continue
+        if zero.data_type == onnx.TensorProto.UINT8 or np.any(onnx.numpy_helper.to_array(zero)):
+            raise BackendError(
+                f"graph {spec.name}: {node.op_type} {_where(node)} has a zero point other than 0 or unsigned bytes, "
+                "which TensorRT refuses; quantise symmetrically, to INT8 (humanrt-export quantize --precision int8)"
+            )
+
+
+def _where(node: onnx.NodeProto) -> str:
+    return str(node.name or node.output[0])
 
 
 def _types(model: onnx.ModelProto) -> dict[str, str]:

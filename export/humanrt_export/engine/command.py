@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import onnx
 
 from humanrt import __version__
 from humanrt.backends.engines import (
@@ -24,12 +27,13 @@ from humanrt.backends.engines import (
     write_atomically,
 )
 from humanrt.bundle import MANIFEST, Bundle, GraphSpec, cache_folder, load_bundle
-from humanrt.errors import BackendError, HumanrtError, choices
+from humanrt.errors import BackendError, choices
 
 from .build import BuildOptions, Plan, build_plan
 from .checks import check_graph, check_targets
 from .library import Library, gpu_sm, load
 from .precision import find_graphs, load_graph, source_files, to_fp16
+from .report import name_nodes
 
 __all__ = ["Built", "build_engines", "configure", "run"]
 
@@ -72,7 +76,8 @@ def build_engines(
     Raises:
         BackendError, OutputError: what is wrong and how to mend it.
     """
-    targets = check_targets(library, sm, gpu_sm())
+    here = gpu_sm()
+    targets = check_targets(library, sm, here)
     options = options or BuildOptions()
     specs = find_graphs(bundle, precision)
     if unknown := set(graphs) - {spec.name for spec in specs}:
@@ -82,6 +87,8 @@ def build_engines(
     for spec in specs:
         if graphs and spec.name not in graphs:
             continue
+        model, kept = _prepared(bundle, spec, precision)
+        check_graph(model, spec, precision, library, targets)
         recipe = Recipe(
             graph=spec.name,
             sources={path.relative_to(bundle.path).as_posix(): file_sha256(path) for path in source_files(spec)},
@@ -94,40 +101,52 @@ def build_engines(
             shapes=shapes_of((*spec.inputs, *spec.outputs)),
             options=options.to_json(),
             tool=__version__,
+            network=hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(),
         )
         listed = (bundle.path / MANIFEST) if out is None else (out / ENGINES)
         name = f"{spec.name}-{precision}-{library.name}-sm{'-'.join(map(str, targets))}"
-        kept = None if force else _intact(spec, name, recipe, listed)
-        if kept is not None:
-            report(f"{name}: there already, {kept.stat().st_size / 1e6:.1f} MB")
-            made.append(Built(name, kept, kept.stat().st_size, None))
+        there, reason = _there(spec, name, recipe, listed)
+        if there is not None and not reason and not force:
+            report(f"{name}: there already, {there.path.stat().st_size / 1e6:.1f} MB")
+            made.append(Built(name, there.path, there.path.stat().st_size, None))
             continue
-        made.append(_build(bundle, spec, recipe, library, options, name, listed))
-        plan = made[-1].plan
-        assert plan is not None
-        report(f"{name}: {made[-1].bytes / 1e6:.1f} MB in {plan.seconds:.1f} s; {_types(plan)}")
+        if reason:
+            report(f"{name}: {reason}; built anew")
+        plan = build_plan(library, model, spec, targets, options, _timing_cache(library, here))
+        made.append(_write(plan, kept, recipe, name, listed))
+        if there is not None and there.path != made[-1].path:  # no entry names it any more
+            for leftover in (there.path, there.path.with_suffix(".json")):
+                leftover.unlink(missing_ok=True)
+        report(f"{name}: {made[-1].bytes / 1e6:.1f} MB in {plan.seconds:.1f} s; {plan.report.lines()}")
     return made
 
 
-def _build(
-    bundle: Bundle, spec: GraphSpec, recipe: Recipe, library: Library, options: BuildOptions, name: str, listed: Path
-) -> Built:
+def _prepared(bundle: Bundle, spec: GraphSpec, precision: str) -> tuple[onnx.ModelProto, list[str]]:
+    """The graph in its final precision, every node with a name of its own, and the nodes that stay in FP32."""
     model = load_graph(spec)
     kept: list[str] = []
-    if recipe.precision == "fp16":
+    if precision == "fp16":
         model, kept = to_fp16(model, bundle.settings)
-    check_graph(model, spec, recipe.precision, library, recipe.sm)
-    cache = cache_folder() / "timing" / f"{library.name}-{library.version}-sm{recipe.sm[0]}.cache"
-    plan = build_plan(library, model, spec, recipe.sm, options, cache)
+    name_nodes(model)
+    return model, kept
+
+
+def _timing_cache(library: Library, here: int | None) -> Path:
+    """Where measured kernel times of this library on this kind of GPU are kept."""
+    return cache_folder() / "timing" / f"{library.name}-{library.version}-sm{here}.cache"
+
+
+def _write(plan: Plan, kept: list[str], recipe: Recipe, name: str, listed: Path) -> Built:
+    """Plan, report and entry, in this order and each in one rename: an entry never names what is not there."""
     # The key in the name: a plan of another recipe is another file, and a running process keeps the one it opened.
     file = f"engines/{name}-{recipe.key[:12]}.plan" if listed.name == MANIFEST else f"{name}-{recipe.key[:12]}.plan"
     path = listed.parent / file
     write_atomically(path, plan.data)
-    details = {"layers": plan.layers, "fp32_nodes": kept, "warnings": plan.warnings, "report": plan.report}
+    details = {**plan.report.to_json(), "fp32_nodes": kept, "warnings": plan.warnings}
     write_atomically(path.with_suffix(".json"), (json.dumps(details, indent=1) + "\n").encode())
     entry = {
         "file": file,
-        "sha256": file_sha256(path),
+        "sha256": hashlib.sha256(plan.data).hexdigest(),
         "bytes": len(plan.data),
         "key": recipe.key,
         "recipe": recipe.to_json(),
@@ -137,27 +156,26 @@ def _build(
     return Built(name, path, len(plan.data), plan)
 
 
-def _intact(spec: GraphSpec, name: str, recipe: Recipe, listed: Path) -> Path | None:
-    """The plan of this very recipe, where it is there and whole."""
+def _there(spec: GraphSpec, name: str, recipe: Recipe, listed: Path) -> tuple[Engine | None, str]:
+    """The entry of this name, and why it will not do; "" where it is of this very recipe and whole, or there is none.
+
+    Raises:
+        BundleError: the list cannot be read, so nothing can be added to it.
+    """
     folders = [] if listed.name == MANIFEST else [listed.parent]
+    engine = next((e for e in engines_of(spec, folders) if (e.name, e.listed) == (name, listed)), None)
+    if engine is None:
+        return None, ""
+    if engine.key != engine.recipe.key:
+        return engine, f"its key is not that of its recipe ({listed} was edited)"
+    before, now = engine.recipe.to_json(), recipe.to_json()
+    if changed := [field for field in now if before[field] != now[field]]:
+        return engine, f"it was built with other {choices(changed)}"
     try:
-        kept: list[Engine] = [e for e in engines_of(spec, folders) if (e.name, e.listed) == (name, listed)]
-        if kept and kept[0].key == kept[0].recipe.key == recipe.key:
-            read_plan(kept[0])
-            return kept[0].path
-    except HumanrtError:  # damaged: built anew
-        return None
-    return None
-
-
-def _types(plan: Plan) -> str:
-    """How many layers compute in which type, constants and casts apart."""
-    counts: dict[str, int] = {}
-    for kind, count in plan.layers.items():
-        layer, _, dtype = kind.partition(" ")
-        if layer not in ("CONSTANT", "CAST", "SHUFFLE", "SHAPE"):
-            counts[dtype or "none"] = counts.get(dtype or "none", 0) + count
-    return ", ".join(f"{count} layers {dtype}" for dtype, count in sorted(counts.items(), key=lambda item: -item[1]))
+        read_plan(engine)
+    except BackendError as error:
+        return engine, str(error).rpartition(";")[0]
+    return engine, ""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,6 @@
 """The two libraries that build plans, behind one set of names.
 
-``tensorrt`` (10.5 or newer, and 11) builds on the GPU that will run the plan. ``tensorrt-rtx`` builds without one, for
+``tensorrt`` (10 and 11) builds on the GPU that will run the plan. ``tensorrt-rtx`` builds without one, for
 several compute capabilities in one plan, and compiles what is left for the one it meets when the plan is opened.
 """
 
@@ -16,6 +16,8 @@ from typing import Any
 
 from humanrt.errors import BackendError, MissingDependencyError, choices
 
+from .report import LOG_HEADING
+
 __all__ = ["Library", "Log", "gpu_sm", "load"]
 
 _MODULES = {"tensorrt": ("tensorrt",), "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
@@ -23,8 +25,8 @@ _INSTALL = {
     "tensorrt": "pip install 'humanrt[tensorrt]' (the libraries come from NVIDIA's own index)",
     "tensorrt-rtx": "pip install 'humanrt[engine]'",
 }
-_OLDEST = (10, 5)
-"""TensorRT 10.3 gives wrong results for DINO-ViT; fixed from 10.5 on."""
+_OLDEST = (10, 0)
+"""Strongly typed networks of everything, tensors by name."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Library:
     @property
     def rtx(self) -> bool:
         return self.name == "tensorrt-rtx"
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """Its version as numbers, (major, minor)."""
+        return tuple(int(part) for part in re.findall(r"\d+", self.version)[:2])
 
     @property
     def cuda(self) -> str:
@@ -81,13 +88,10 @@ def load(name: str) -> Library:
         if not hasattr(trt, "Builder"):  # the stub that only downloads, or a namespace left by an uninstallation
             raise MissingDependencyError(f"{name} is installed in part (no Builder); run: {_INSTALL[name]}")
         version = str(trt.__version__)
-        parts = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-        if name == "tensorrt" and parts < _OLDEST:
-            raise BackendError(
-                f"tensorrt {version} is too old: before 10.5 it gives wrong results for vision transformers; "
-                "pip install 'tensorrt>=10.5'"
-            )
-        return Library(trt, name, version)
+        library = Library(trt, name, version)
+        if name == "tensorrt" and library.release < _OLDEST:
+            raise BackendError(f"tensorrt {version} is too old; pip install 'tensorrt>=10.5'")
+        return library
     raise MissingDependencyError(f"{name} is not installed; run: {_INSTALL[name]}")
 
 
@@ -108,11 +112,17 @@ def gpu_sm(device: int = 0) -> int | None:
 
 
 class Log:
-    """Collects what a library says while it builds; `logger` is the object that it wants."""
+    """Collects what a library says while it builds; `logger` is the object that it wants.
+
+    Attributes:
+        errors, warnings: of the library.
+        layers: its lists of the finished engine's layers.
+    """
 
     def __init__(self, trt: Any) -> None:
         errors: list[str] = []
         warnings: list[str] = []
+        layers: list[str] = []
         severity = trt.ILogger.Severity
 
         class _Logger(trt.ILogger):
@@ -124,8 +134,10 @@ class Log:
                     errors.append(message)
                 elif level == severity.WARNING:
                     warnings.append(message)
+                elif message.startswith(LOG_HEADING):
+                    layers.append(message)
 
-        self.errors, self.warnings, self.logger = errors, warnings, _Logger()
+        self.errors, self.warnings, self.layers, self.logger = errors, warnings, layers, _Logger()
 
     def first_error(self, others: Sequence[str] = ()) -> str:
         """One line: the library's first complaint, without the place in its source."""

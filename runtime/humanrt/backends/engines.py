@@ -49,6 +49,8 @@ class Recipe:
         shapes: {tensor: [dtype, [sizes]]} of inputs and outputs.
         options: of the builder.
         tool: version of humanrt that built it.
+        network: sha256 of the graph as the library got it, in its final precision: another list of what stays in FP32
+            is another engine.
     """
 
     graph: str
@@ -62,6 +64,7 @@ class Recipe:
     shapes: Mapping[str, Any]
     options: Mapping[str, Any]
     tool: str
+    network: str = ""
 
     @property
     def key(self) -> str:
@@ -135,7 +138,12 @@ def _read(file: Path) -> list[Engine]:
         return [_engine(file, name, entry) for name, entry in entries.items()]
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         kind = f"{type(error).__name__}: {error}"
-        raise BundleError(f"{file}: its list of engines cannot be read ({kind}); build the engines again") from error
+        raise BundleError(f"{file}: its list of engines cannot be read ({kind}); {_mended(file)}") from error
+
+
+def _mended(file: Path) -> str:
+    what = "delete it" if file.name == ENGINES else "take `engines` out of it, or export the bundle again"
+    return f"{what}, then build the engines again (humanrt-export engine)"
 
 
 def _engine(file: Path, name: str, entry: Mapping[str, Any]) -> Engine:
@@ -261,7 +269,7 @@ def update_json(file: Path, name: str, entry: Mapping[str, Any] | None) -> None:
         engines = content.setdefault("engines", {})
         engines.pop(name, None)
     except (OSError, ValueError, AttributeError) as error:
-        raise BundleError(f"{file} cannot be read ({error}); export the bundle again") from error
+        raise BundleError(f"{file} cannot be read ({error}); {_mended(file)}") from error
     if entry is not None:
         engines[name] = dict(entry)
     write_atomically(file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())

@@ -1,9 +1,8 @@
-"""Engines: refused for every reason there is, built for real where TensorRT for RTX is installed."""
+"""Engines: refused for every reason there is. Real plans are built in test_plans.py."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,14 +24,12 @@ from humanrt.backends.engines import (
 )
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import BackendError, BundleError, HumanrtError, MissingDependencyError
-from humanrt_export.cli import main
 from humanrt_export.engine import library as libraries
 from humanrt_export.engine.checks import check_graph, check_targets
-from humanrt_export.engine.command import build_engines
 from humanrt_export.engine.library import Library
-from humanrt_export.engine.precision import find_graphs, load_graph, source_files, to_fp16
+from humanrt_export.engine.precision import find_graphs, to_fp16
 
-from .conftest import linear
+from .conftest import fused_operator, linear, quantised
 
 TARGETS = {f"SM{n}": n for n in (75, 80, 86, 89, 120, 121)} | {"NONE": 0, "CURRENT": 1}
 FAKE = Library(SimpleNamespace(ComputeCapability=SimpleNamespace(__members__=TARGETS)), "tensorrt-rtx", "1.7.1")
@@ -180,11 +177,20 @@ def test_what_the_library_refuses_is_found_before_the_build(toy: Callable[..., B
         check_graph(own, spec, "fp32", FAKE, [86])
     with pytest.raises(BackendError, match="no QuantizeLinear"):
         check_graph(linear(), spec, "int8", FAKE, [86])
-    attention = onnx.helper.make_node("Attention", ["x", "x", "x"], ["y"])
-    with_attention = linear(opset=23)
-    with_attention.graph.node.append(attention)
     with pytest.raises(BackendError, match=r"Attention.*FP32"):
-        check_graph(with_attention, spec, "fp32", FAKE, [86])
+        check_graph(fused_operator(), spec, "fp32", FAKE, [86])
+    same = fused_operator(onnx.TensorProto.FLOAT16)
+    check_graph(same, spec, "fp16", FAKE, [86])
+    same.graph.node[0].input[2] = "k"  # TensorRT for RTX 1.7.1 dies of it
+    with pytest.raises(BackendError, match=r"Attention attention takes one tensor twice.*crashes"):
+        check_graph(same, spec, "fp16", FAKE, [86])
+    with pytest.raises(BackendError, match=r"sm 75 has no bfloat16.*first: "):
+        check_graph(linear(kind=onnx.TensorProto.BFLOAT16), spec, "fp16", FAKE, [75])
+    with pytest.raises(BackendError, match="it is one for --precision int8"):
+        check_graph(quantised(), spec, "fp16", FAKE, [86])
+    with pytest.raises(BackendError, match=r"QuantizeLinear x_q has a zero point other than 0.*symmetrically"):
+        check_graph(quantised(zero=3), spec, "int8", FAKE, [86])
+    check_graph(quantised(), spec, "int8", FAKE, [86])
     with pytest.raises(BackendError, match="float64, which TensorRT has not"):
         check_graph(linear(), toy(dtype="float64").graph("toy"), "fp32", FAKE, [86])
 
@@ -235,125 +241,6 @@ def test_a_missing_library_says_what_to_install(name: str, monkeypatch: pytest.M
         monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(MissingDependencyError, match=f"{name} is not installed; run: pip install"):
         libraries.load(name)
-
-
-def test_tensorrt_10_3_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "tensorrt", SimpleNamespace(Builder=1, __version__="10.3.0"))
-    with pytest.raises(BackendError, match="wrong results for vision transformers"):
-        libraries.load("tensorrt")
-
-
-def test_a_real_plan_is_built_listed_and_reused(
-    rtx: Library, toy: Callable[..., Bundle], capsys: pytest.CaptureFixture[str]
-) -> None:
-    bundle = toy()
-    plain = file_sha256(bundle.graph("toy").path)
-    (first,) = build_engines(bundle, "fp32", rtx, [86, 89])
-    assert first.plan is not None
-    assert first.path.read_bytes() == first.plan.data
-    assert first.plan.data[:4] == b"vtrt"
-    assert any("MATRIX_MULTIPLY FLOAT" in kind for kind in first.plan.layers)
-    (again,) = build_engines(bundle, "fp32", rtx, [86, 89])
-    assert again.plan is None
-    (entry,) = engines_of(load_bundle(bundle.path).graph("toy"))  # the bundle is still whole
-    assert (entry.recipe.sources, entry.recipe.sm, entry.recipe.version) == ({"toy.onnx": plain}, (86, 89), rtx.version)
-    versions = {"tensorrt-rtx": rtx.version}
-    with pytest.raises(BackendError, match="no verdict on sm 86"):
-        select(bundle.graph("toy"), [entry], versions=versions, sm=86)
-    data = bytearray(first.path.read_bytes())
-    data[len(data) // 2] ^= 1
-    first.path.write_bytes(data)
-    with pytest.raises(BackendError, match="is damaged"):
-        read_plan(select(bundle.graph("toy"), [entry], versions=versions, sm=86, unverified=True))
-    assert main(["engine", str(bundle.path), "--precision", "fp32", "--sm", "86", "89"]) == 0  # built anew
-    assert " MB in " in capsys.readouterr().out
-    read_plan(engines_of(bundle.graph("toy"))[0])
-    assert not list(bundle.path.glob("**/.*"))
-
-
-def test_the_library_refuses_what_the_check_refuses(
-    rtx: Library, toy: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The check is not stricter than the library: without it, the same graph fails in the build."""
-    bundle = toy()
-    with pytest.raises(BackendError, match="no FP32 matrix product on sm 75"):
-        build_engines(bundle, "fp32", rtx, [75])
-    monkeypatch.setattr("humanrt_export.engine.command.check_graph", lambda *_: None)
-    with pytest.raises(BackendError, match=r"cannot build graph toy.*FP32 GEMM is not supported"):
-        build_engines(bundle, "fp32", rtx, [75])
-    assert engines_of(bundle.graph("toy")) == []
-
-
-def test_a_graph_that_is_not_the_manifests_is_not_built(rtx: Library, toy: Callable[..., Bundle]) -> None:
-    bundle = toy()
-    spec = bundle.graph("toy")
-    from humanrt_export.engine.build import build_plan
-
-    wrong = replace(spec, outputs=(replace(spec.outputs[0], shape=(2, 9)),))
-    with pytest.raises(BackendError, match="the manifest says"):
-        build_plan(rtx, load_graph(spec), wrong, [86])
-
-
-def test_out_is_a_folder_of_its_own(rtx: Library, toy: Callable[..., Bundle], tmp_path: Path) -> None:
-    bundle, out = toy(), tmp_path / "elsewhere"
-    before = (bundle.path / "manifest.json").read_bytes()
-    (built,) = build_engines(bundle, "fp16", rtx, [86], out=out)
-    assert built.path.parent == out
-    assert (bundle.path / "manifest.json").read_bytes() == before
-    assert [engine.path for engine in engines_of(bundle.graph("toy"), [out])] == [built.path]
-    assert source_files(bundle.graph("toy")) == [bundle.path / "toy.onnx"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["hands", "landmarks", "posebert-hand", "posebert-body"])
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_the_shipped_bundles_build(rtx: Library, tmp_path: Path, name: str, precision: str) -> None:
-    source = Path(__file__).parents[3] / "engines" / name
-    if not source.is_dir():
-        pytest.skip(f"no bundle {name} in engines/ yet")
-    shutil.copytree(source, tmp_path / name)
-    bundle = load_bundle(tmp_path / name)
-    built = build_engines(bundle, precision, rtx, [86, 89, 120], report=print)
-    assert built
-    for one in built:
-        assert one.plan is not None
-        halves = sum(
-            count for kind, count in one.plan.layers.items() if kind.endswith("HALF") and "CONSTANT" not in kind
-        )
-        assert (halves > 10) == (precision == "fp16")
-        assert 1e5 < one.bytes < 1e8
-
-
-@pytest.mark.slow
-def test_an_int8_graph_builds(rtx: Library, tmp_path: Path) -> None:
-    """Linear layers with QuantizeLinear nodes, ranges from noise: it shows that the library takes them, no accuracy."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    source = Path(__file__).parents[3] / "engines" / "hands"
-    shutil.copytree(source, tmp_path / "hands")
-    rng = np.random.default_rng(0)
-
-    class Noise(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.frames = iter([{"image": rng.random((1, 3, 224, 224), np.float32)} for _ in range(2)])
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(self.frames, None)
-
-    file = tmp_path / "hands" / "landmarks_lite-int8.onnx"
-    extra = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
-    quantize_static(
-        tmp_path / "hands" / "landmarks_lite.onnx", file, Noise(), quant_format=QuantFormat.QDQ, per_channel=True,
-        activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv"],
-        extra_options={**extra, "OpTypesToExcludeOutputQuantization": ["Conv"]},
-    )  # fmt: skip
-    manifest = json.loads((tmp_path / "hands" / "manifest.json").read_text())
-    manifest["graphs"]["landmarks_lite-int8"] = {**manifest["graphs"]["landmarks_lite"], "file": file.name}
-    manifest["files"][file.name] = {"sha256": file_sha256(file)}
-    (tmp_path / "hands" / "manifest.json").write_text(json.dumps(manifest))
-    (built,) = build_engines(load_bundle(tmp_path / "hands"), "int8", rtx, [86, 89, 120], report=print)
-    assert built.plan is not None
-    assert any(kind.startswith("DEQUANTIZE") for kind in built.plan.layers)
 
 
 def test_errors_are_one_line() -> None:

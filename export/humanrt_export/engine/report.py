@@ -1,0 +1,175 @@
+"""What a library made of a graph: the engine's own layers, after fusion, and which attentions became one kernel.
+
+TensorRT for RTX says it in its log while it builds, without a GPU. ``tensorrt`` says it of an opened engine
+(IEngineInspector), whose JSON changed in version 11. Where neither is to be had there are the layers as parsed: each
+computes in the type that it has, but which of them are fused is not known.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import onnx
+
+__all__ = ["Layer", "Report", "attentions", "from_inspector", "from_log", "from_network", "name_nodes"]
+
+LOG_HEADING = "Layers:"
+"""How the message begins in which TensorRT for RTX lists the engine's layers."""
+
+_FUSED = "mha"  # in the names of the library's fused multi-head attention: _gemm_mha_v2, fmha, ...
+_BETWEEN = ("Cast", "Mul", "Div", "Add", "Sub", "Where", "Reshape", "Identity", "QuantizeLinear", "DequantizeLinear")
+_MOVED = ("CONSTANT", "CAST", "SHUFFLE", "SHAPE")
+"""Kinds of layers, as parsed, that compute nothing."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: its name, kind, the types of its outputs, and the nodes of the graph that it computes."""
+
+    name: str
+    kind: str
+    dtypes: tuple[str, ...]
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known of an engine.
+
+    Attributes:
+        of: ``engine`` (after fusion) or ``network`` (as parsed, where the library tells no more).
+        layers: of it.
+        attentions: nodes of the graph that are the middle of an attention (its Softmax).
+    """
+
+    of: Literal["engine", "network"]
+    layers: Sequence[Layer]
+    attentions: Sequence[str]
+
+    @property
+    def fused(self) -> list[str] | None:
+        """Those of the attentions that became one kernel; None where it is not known."""
+        if self.of == "network":
+            return None
+        inside = {node for layer in self.layers if _FUSED in layer.name.lower() for node in layer.nodes}
+        return [name for name in self.attentions if name in inside]
+
+    @property
+    def types(self) -> dict[str, int]:
+        """{type: how many layers give it}, most first. Layers that compute nothing are left out."""
+        computing = [layer for layer in self.layers if layer.dtypes and layer.kind not in _MOVED]
+        return dict(Counter("/".join(dict.fromkeys(layer.dtypes)) for layer in computing).most_common())
+
+    def lines(self) -> str:
+        """Such as ``83 kernels Half, 90 Float; attention fused: 12 of 14``."""
+        what = "kernels" if self.of == "engine" else "layers as parsed"
+        text = ", ".join(f"{count} {dtype}" for dtype, count in self.types.items())
+        fused = self.fused
+        if not self.attentions:
+            return f"{what}: {text}"
+        return f"{what}: {text}; attention fused: {'?' if fused is None else len(fused)} of {len(self.attentions)}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "of": self.of,
+            "types": self.types,
+            "attention": {"nodes": list(self.attentions), "fused": self.fused},
+            "layers": [asdict(layer) for layer in self.layers],
+        }
+
+
+def attentions(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that are the middle of an attention: ``Attention`` itself, and a Softmax of a product of two
+    results (queries, keys) that goes into another such product (with values)."""
+    weights = {item.name for item in model.graph.initializer}
+    for node in model.graph.node:  # in the order of computation
+        if all(name in weights for name in node.input if name):
+            weights.update(node.output)
+    makers = {name: node for node in model.graph.node for name in node.output}
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+
+    def reaches(start: Iterable[str], onwards: bool) -> bool:
+        """Whether such a product lies on this side, with nothing but scaling, masks, casts and the like before it."""
+        open_ends, seen = list(start), set()
+        while open_ends:
+            name = open_ends.pop()
+            found = users.get(name, []) if onwards else [makers[name]] if name in makers else []
+            for node in found:
+                if node.op_type == "MatMul" and not weights.intersection(node.input):
+                    return True
+                if node.op_type in _BETWEEN and id(node) not in seen:
+                    seen.add(id(node))
+                    open_ends += node.output if onwards else node.input
+        return False
+
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Attention"
+        or (node.op_type == "Softmax" and reaches(node.input, onwards=False) and reaches(node.output, onwards=True))
+    ]
+
+
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give every node a name of its own: reports and lists of what stays in FP32 speak of nodes by name."""
+    taken: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        name = node.name or f"{node.op_type}_{index}"
+        node.name = name if name not in taken else f"{name}#{index}"
+        taken.add(node.name)
+
+
+def from_log(message: str) -> list[Layer]:
+    """The engine's layers from the message of TensorRT for RTX that begins with `LOG_HEADING`."""
+    layers = []
+    for line in message.splitlines():
+        if found := re.match(r"Name: (.*?), LayerType: (\w+), ", line):
+            outputs = line.partition("Outputs: [")[2].partition("], TacticName:")[0]
+            types = tuple(re.findall(r"Datatype: (\w+)", outputs))
+            layers.append(Layer(found[1], found[2], types, _nodes(line.partition("Metadata: ")[2])))
+    return layers
+
+
+def from_inspector(text: str) -> list[Layer]:
+    """The engine's layers from ``IEngineInspector.get_engine_information(JSON)``, of TensorRT 10 or 11.
+
+    In 10 a tensor has one text ``Format/Datatype``, in 11 two fields. An engine that was built without detailed
+    profiling lists names only.
+    """
+    layers = []
+    for layer in json.loads(text).get("Layers", []):
+        if isinstance(layer, str):
+            layers.append(Layer(layer, "", ()))
+            continue
+        outputs = layer.get("Outputs", [])
+        types = tuple(str(_first(tensor, "Datatype", "DataType", "Format/Datatype")) for tensor in outputs)
+        nodes = _nodes(str(layer.get("Metadata", "")))
+        layers.append(Layer(str(layer.get("Name", "")), str(layer.get("LayerType", "")), types, nodes))
+    return layers
+
+
+def from_network(network: Any) -> list[Layer]:
+    """The layers of an INetworkDefinition."""
+    layers = []
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        outputs = [layer.get_output(i) for i in range(layer.num_outputs)]
+        types = tuple(tensor.dtype.name for tensor in outputs if tensor is not None)
+        layers.append(Layer(layer.name, layer.type.name, types, _nodes(layer.metadata or "")))
+    return layers
+
+
+def _nodes(metadata: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\[ONNX Layer: (.*?)\]", metadata))
+
+
+def _first(tensor: dict[str, Any], *names: str) -> Any:
+    return next((tensor[name] for name in names if name in tensor), "")
