@@ -1,0 +1,84 @@
+"""Pictures of one person each, out of pictures of people, with their pose: `Crops`.
+
+A crop is what a camera in the same place sees that looks about at the person (`anny.augment`): rotations and joints are
+in the axes of that camera, x right, y down, z forward. Joints are metres from the root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.errors import HumanrtError
+from humanrt_export.anny.augment import Augmentation, random_view, seen_by
+from humanrt_export.anny.bones import ACTIVE, BODY, HEAD, indices
+from humanrt_export.methods.rows import Rows
+from humanrt_export.synthetic.people.sample import PeopleSample
+
+__all__ = ["BONES", "Crops", "crops_of"]
+
+BONES = (*BODY, *HEAD)
+"""What is estimated of a small crop: all but the fingers."""
+
+_LEAST_VISIBLE = 0.5
+_CENTRED = Augmentation(mirror=0, roll=3.0, person=1, span=(0.75, 1.0), enlarge=4.0, bars=0, colour=0, grey=0)
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Crops(Rows):
+    """N people, one a picture.
+
+    Attributes:
+        image: uint8 [N, S, S, 3] RGB; black beyond the borders of the picture that it was.
+        rotations: [N, R, 3, 3] of `BONES`; the root's from Anny's frame to the crop's camera.
+        shape: [N, 6] phenotypes.
+        joints: [N, R, 3] m from the root, where `BONES` begin.
+    """
+
+    image: NDArray[np.uint8]
+    rotations: Floats
+    shape: Floats
+    joints: Floats
+
+
+def crops_of(
+    samples: Iterable[PeopleSample], size: int, joint_names: Sequence[str], most: int | None = None, seed: int = 0
+) -> Crops:
+    """Everybody of whom at least half is seen.
+
+    Args:
+        samples: pictures of people.
+        size: S, px.
+        joint_names: of the samples' joints (`AnnyData.joint_names`).
+        most: stop after so many people.
+        seed: of where exactly cameras look.
+    """
+    bones, places = indices(BONES, ACTIVE), indices(BONES, joint_names)
+    rows: list[tuple[Any, ...]] = []
+    for number, sample in enumerate(samples):
+        for person in np.flatnonzero(sample.people.visible >= _LEAST_VISIBLE):
+            alone = PeopleSample(
+                sample.image, sample.intrinsics, sample.people.take(np.array([person])), sample.mask, sample.depth
+            )
+            generator = np.random.default_rng([seed, number, int(person)])
+            seen = seen_by(alone, random_view(alone, size, _CENTRED, generator))
+            if seen.people.visible[0] < _LEAST_VISIBLE:
+                continue
+            joints = seen.people.joints[0][places]
+            rows.append((seen.image, seen.people.rotations[0][bones], seen.people.shape[0], joints - joints[:1]))
+            if len(rows) == most:
+                return _stacked(rows)
+    if not rows:
+        raise HumanrtError("nobody in these pictures is seen well enough for a crop; give more pictures")
+    return _stacked(rows)
+
+
+def _stacked(rows: Sequence[tuple[Any, ...]]) -> Crops:
+    image, *floats = zip(*rows, strict=True)
+    return Crops(np.stack(image), *(np.stack(values).astype(np.float32) for values in floats))

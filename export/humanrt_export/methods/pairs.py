@@ -1,0 +1,219 @@
+"""Two pictures of one person: where they come from, and batches of them for `crossview`.
+
+A pair is of two cameras at one instant (kind ``view``) or of one camera at two instants (kind ``pose``). Pairs of the
+data engine are cut out about the person and know where the person is; users' own, of folders or a video, do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from humanrt.capture import open_source
+from humanrt.errors import SourceError
+from humanrt_export.anny.augment import Augmentation, random_view, seen_by
+from humanrt_export.anny.dataset import normalised
+from humanrt_export.methods.masking import coverage, hidden_patches
+from humanrt_export.methods.rows import Rows
+from humanrt_export.multihmr.camera import PATCH
+from humanrt_export.synthetic.people.sample import PeopleSample
+
+__all__ = ["KINDS", "FolderPairs", "Pair", "PairArrays", "Pairs", "VideoPairs", "batch_of", "pairs_of"]
+
+KINDS = ("view", "pose")
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+_ABOUT_PERSON = Augmentation(mirror=0, roll=3.0, person=1, span=(0.75, 1.0), enlarge=4.0, bars=0, colour=0, grey=0)
+_LEAST_VISIBLE = 0.5
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures of one person.
+
+    Attributes:
+        first, second: uint8 [S, S, 3] RGB.
+        person: float32 [(S / 14)^2], part of each patch of the first that is a person; zeros where nothing is known.
+    """
+
+    first: Image
+    second: Image
+    person: NDArray[np.float32]
+
+
+class Pairs(Protocol):
+    """Pairs of one kind, of one size."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Pair: ...
+
+
+@dataclass(frozen=True)
+class PairArrays(Rows):
+    """Pairs in memory: the fields of `Pair` with N in front."""
+
+    first: Image
+    second: Image
+    person: NDArray[np.float32]
+
+    def __getitem__(self, index: int) -> Pair:
+        return Pair(self.first[index], self.second[index], self.person[index])
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair]) -> PairArrays:
+        """Those, in order."""
+        return cls(*(np.stack([getattr(pair, field.name) for pair in pairs]) for field in fields(cls)))
+
+
+class FolderPairs:
+    """Pictures of the same name in two folders: ``first/0001.jpg`` and ``second/0001.jpg``. Read when asked for.
+
+    Args:
+        first, second: the folders.
+        size: S, px: the middle square of each picture, resized.
+
+    Raises:
+        SourceError: a folder is missing, or no name is in both.
+    """
+
+    def __init__(self, first: Path, second: Path, size: int) -> None:
+        for folder in (first, second):
+            if not folder.is_dir():
+                raise SourceError(f"{folder}: no such folder; give two folders with pictures of the same names")
+        names = [
+            {path.name for path in folder.iterdir() if path.suffix.lower() in _PICTURES} for folder in (first, second)
+        ]
+        self.paths = [(first / name, second / name) for name in sorted(names[0] & names[1])]
+        if not self.paths:
+            raise SourceError(f"{first} and {second} have no picture of the same name; name those of a pair alike")
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Pair:
+        first, second = (_square(_read(path), self.size) for path in self.paths[index])
+        return Pair(first, second, _nobody(self.size))
+
+
+class VideoPairs:
+    """Frames of a video that are some frames apart. Frames are kept in memory, at their final size.
+
+    Args:
+        video: the file.
+        size: S, px: the middle square of each frame, resized.
+        apart: fewest and most frames between the two.
+        seed: of which second frame goes with each first one.
+
+    Raises:
+        SourceError: the video is too short for that.
+    """
+
+    def __init__(self, video: Path, size: int, apart: tuple[int, int] = (5, 30), seed: int = 0) -> None:
+        least, most = apart
+        if not 1 <= least <= most:
+            raise SourceError(f"frames of a pair are {least} to {most} apart; need 1 or more, the smaller number first")
+        with open_source(video) as source:
+            self.frames = [_square(frame.image, size) for frame in source]
+        if len(self.frames) <= least:
+            raise SourceError(f"{video}: {len(self.frames)} frames, and a pair is {least} apart; give a longer video")
+        generator = np.random.default_rng(seed)
+        self.size = size
+        self.places = [
+            (place, int(generator.integers(place + least, min(place + most, len(self.frames) - 1) + 1)))
+            for place in range(len(self.frames) - least)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Pair:
+        first, second = self.places[index]
+        return Pair(self.frames[first], self.frames[second], _nobody(self.size))
+
+
+def pairs_of(samples: Iterable[tuple[PeopleSample, PeopleSample]], size: int, seed: int = 0) -> list[Pair]:
+    """Pairs of the data engine, cut out about their first person. Those of whom too little is seen are left out.
+
+    Args:
+        samples: two pictures whose first person is the same.
+        size: S, px.
+        seed: of where exactly the cut-outs are.
+    """
+    found = []
+    for number, both in enumerate(samples):
+        generator = np.random.default_rng([seed, number])
+        cut = [_about_person(sample, size, generator) for sample in both]
+        if (one := cut[0]) is not None and (other := cut[1]) is not None:
+            found.append(Pair(one[0], other[0], coverage(one[1], PATCH)))
+    return found
+
+
+def batch_of(
+    sources: Mapping[str, Pairs], ratio: float, bias: float, seed: int, step: int, size: int
+) -> dict[str, Tensor]:
+    """A batch of ``size`` pairs, as many of each source as of the others (the last ones get the rest).
+
+    Args:
+        sources: kind (`KINDS`) -> pairs.
+        ratio, bias: see `masking.hidden_patches`.
+        seed, step: what is random comes from these.
+
+    Returns:
+        ``first``, ``second`` [B, 3, S, S] normalised; ``hidden`` bool [B, N]; ``kind`` int64 [B], place in `KINDS`.
+    """
+    generator = np.random.default_rng([seed, step])
+    chosen, kinds = [], []
+    for number, (kind, pairs) in enumerate(sources.items()):
+        count = size * (number + 1) // len(sources) - size * number // len(sources)
+        chosen += [pairs[int(place)] for place in generator.integers(len(pairs), size=count)]
+        kinds += [KINDS.index(kind)] * count
+    hidden = np.stack([hidden_patches(pair.person, ratio, bias, generator) for pair in chosen])
+    return {
+        "first": normalised(np.stack([pair.first for pair in chosen])),
+        "second": normalised(np.stack([pair.second for pair in chosen])),
+        "hidden": torch.from_numpy(hidden),
+        "kind": torch.tensor(kinds),
+    }
+
+
+def _about_person(
+    sample: PeopleSample, size: int, generator: np.random.Generator
+) -> tuple[Image, NDArray[np.bool_]] | None:
+    """The picture cut out about its first person, and where people are in it."""
+    if not len(sample.people) or sample.people.visible[0] < _LEAST_VISIBLE:
+        return None
+    alone = replace(sample, people=sample.people.take(slice(1)))
+    view = random_view(alone, size, _ABOUT_PERSON, generator)
+    painted = np.repeat((sample.mask > 0).astype(np.uint8)[..., None] * np.uint8(255), 3, axis=-1)
+    seen = seen_by(alone, view)
+    if seen.people.visible[0] < _LEAST_VISIBLE:
+        return None
+    return seen.image, seen_by(replace(alone, image=painted), view).image[..., 0] > 127
+
+
+def _read(path: Path) -> Image:
+    with open_source(path) as source:
+        return next(iter(source)).image
+
+
+def _square(image: Image, size: int) -> Image:
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    cut = np.ascontiguousarray(image[top : top + side, left : left + side])
+    return np.asarray(cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _nobody(size: int) -> NDArray[np.float32]:
+    return np.zeros((size // PATCH) ** 2, np.float32)

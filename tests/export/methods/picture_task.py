@@ -1,0 +1,46 @@
+"""A task on tiny pictures whose gradients are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from humanrt_export.methods.pixels import normalised, pixels
+
+SIZE = 6
+
+
+class Brightness:
+    """Tells how bright a weighted part of a picture is. The loss is linear in the picture if ``power`` is 1."""
+
+    def __init__(self, power: int = 2, limit: int | None = None, network: nn.Module | None = None) -> None:
+        torch.manual_seed(0)
+        self.model: nn.Module = network or nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 1))
+        self.power, self.limit, self.steps = power, limit, 0
+        self.seen: list[Tensor] = []
+
+    def config(self) -> Mapping[str, Any]:
+        return {"power": self.power}
+
+    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(1000 * seed + step)
+        picture = torch.rand(size, 3, SIZE, SIZE, generator=generator)
+        return {"image": normalised(picture), "y": picture.mean((1, 2, 3)), "weight": torch.tensor(1.0)}
+
+    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if self.steps == self.limit:
+            raise RuntimeError("power cut")
+        self.steps += 1
+        self.seen.append(pixels(batch["image"]).detach())
+        off = model(batch["image"])[:, 0] - batch["y"]
+        return {"total": (off if self.power == 1 else off.square()).mean() * batch["weight"]}
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        return {"weight": float(next(model.parameters()).abs().mean())}
+
+
+def quiet(line: str) -> None:
+    """Instead of print."""
