@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from humanrt.backends import BACKENDS, open_backend
+from humanrt.backends import cuda as gpu
 from humanrt.backends import onnxruntime_cuda as cuda
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import BackendError
+from humanrt.packed import pack
 
 onnx = pytest.importorskip("onnx", reason="onnx (extra `export`) makes the toy graphs")
 
@@ -49,6 +51,16 @@ def test_arrays_in_arrays_out(bundle: Bundle) -> None:
     with open_backend("cpu") as backend, backend.open(bundle.graph("double")) as graph:
         np.testing.assert_array_equal(graph.run({"x": x})["y"], 2 * x)
         np.testing.assert_array_equal(graph.run({"x": np.asfortranarray(x)})["y"], 2 * x)
+
+
+def test_a_packed_graph_is_the_same_graph(bundle: Bundle, make_bundle: Callable[..., Path]) -> None:
+    entry = {"file": "double.onnx.z", "inputs": INPUTS, "outputs": OUTPUTS}
+    other = load_bundle(make_bundle({"double.onnx.z": pack(toy_graph(2))}, "packed", graphs={"double": entry}))
+    assert other.graph("double").source == bundle.graph("double").path.read_bytes()
+    x = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+    with open_backend("cpu") as backend:
+        plain, packed = (backend.open(one.graph("double")).run({"x": x})["y"] for one in (bundle, other))
+    np.testing.assert_array_equal(plain, packed)
 
 
 def test_bound_graphs_pass_a_buffer_on(bundle: Bundle) -> None:
@@ -101,7 +113,7 @@ def test_cuda_asked_for_and_absent_is_an_error_never_the_cpu() -> None:
 
 
 def test_cuda_with_a_gpu_but_the_cpu_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(gpu, "problem", lambda device: None)
     monkeypatch.setattr(cuda.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(BackendError, match="pip install onnxruntime-gpu"):
         open_backend("cuda")
@@ -111,7 +123,7 @@ def test_cuda_that_does_not_start_is_not_there(monkeypatch: pytest.MonkeyPatch) 
     """The GPU package without CUDA's libraries lists its provider all the same: `auto` must see that it fails."""
     if cuda.why_not() is None:
         pytest.skip("CUDA works here")
-    monkeypatch.setattr(cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(gpu, "problem", lambda device: None)
     monkeypatch.setattr(cuda.onnxruntime, "get_available_providers", lambda: [cuda.PROVIDER, "CPUExecutionProvider"])
     assert "does not start" in (cuda.why_not() or "")
     assert open_backend("auto").name == "cpu"
@@ -121,7 +133,7 @@ def test_cuda_that_does_not_start_is_not_there(monkeypatch: pytest.MonkeyPatch) 
 
 def test_another_provider_than_asked_for_is_an_error(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """ONNX Runtime warns and goes on with the CPU when a provider fails to load: the session must be refused."""
-    monkeypatch.setattr(cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(gpu, "problem", lambda device: None)
     monkeypatch.setattr(cuda, "why_not", lambda device=0: None)
     if hasattr(cuda.onnxruntime, "preload_dlls"):
         monkeypatch.setattr(cuda.onnxruntime, "preload_dlls", lambda: None)

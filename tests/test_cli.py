@@ -112,11 +112,11 @@ def test_a_corrupted_bundle_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
 
     folder = tmp_path / "hands"
     copytree(load_bundle("hands").path, folder)
-    graph = folder / "palm_detector.onnx"
+    graph = folder / "palm_detector.onnx.z"
     content = bytearray(graph.read_bytes())
     content[len(content) // 2] ^= 1
     graph.write_bytes(content)
-    assert "palm_detector.onnx is damaged" in refused(capsys, "run", CLIP, "--headless", "--bundle", folder)
+    assert "palm_detector.onnx.z is damaged" in refused(capsys, "run", CLIP, "--headless", "--bundle", folder)
 
 
 def test_a_text_file_named_mp4_and_a_bad_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

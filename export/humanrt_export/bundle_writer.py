@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from humanrt import packed
 from humanrt.bundle import FORMAT, MANIFEST
 from humanrt.errors import OutputError
 
@@ -94,11 +95,28 @@ class BundleWriter:
         return path
 
     def add_graph(
-        self, name: str, model: onnx.ModelProto, inputs: Mapping[str, str], outputs: Mapping[str, str]
-    ) -> None:
-        """Add an ONNX graph. ``inputs`` and ``outputs`` describe its tensors by name, with units."""
-        file = f"{name}.onnx"
-        self.add_file(file, model.SerializeToString(deterministic=True))
+        self,
+        name: str,
+        model: onnx.ModelProto,
+        inputs: Mapping[str, str],
+        outputs: Mapping[str, str],
+        *,
+        small: bool = False,
+    ) -> Path:
+        """Add an ONNX graph; its file.
+
+        Args:
+            name: its name.
+            model: the graph; weights in files of their own are added by `add_file`.
+            inputs: what its inputs are, by name, with units.
+            outputs: likewise.
+            small: store it packed (`humanrt.packed`): for bundles that come with humanrt. Not with weights in files
+                of their own.
+        """
+        file, data = f"{name}.onnx", model.SerializeToString(deterministic=True)
+        if small:
+            file, data = file + packed.SUFFIX, packed.pack(data)
+        path = self.add_file(file, data)
         self.manifest["graphs"][name] = {
             "file": file,
             "inputs": _tensors(model.graph.input, inputs),
@@ -106,6 +124,7 @@ class BundleWriter:
         }
         if any(opset.domain == "humanrt" for opset in model.opset_import):
             self.manifest["graphs"][name]["operators"] = True
+        return path
 
     def add_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]], descriptions: Mapping[str, str]) -> None:
         """Add ``<name>.npz`` with these arrays and what they are, with units."""

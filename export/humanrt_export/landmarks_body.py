@@ -77,7 +77,7 @@ def add_body(writer: BundleWriter) -> dict[str, Any]:
         "translation": torch.randn(1, 1, 3, generator=generator),
     }
     graph = store_as_float16(trace(body, inputs, _OUTPUTS, "body"))
-    writer.add_graph(
+    path = writer.add_graph(
         "body",
         graph,
         {
@@ -89,12 +89,13 @@ def add_body(writer: BundleWriter) -> dict[str, Any]:
             "vertices": "m, camera space; triangles in the array `faces`",
             "joints": "m, camera space; names in settings.body.joint_names",
         },
+        small=True,
     )
     faces = np.asarray(data.faces, np.int32)
     writer.add_arrays("faces", {"faces": faces}, {"faces": "three vertices of every triangle of the mesh"})
     writer.add_file("NOTICE.txt", ATTRIBUTION.encode())
     with torch.inference_mode():
         expected = copy.deepcopy(body).double()(*(value.double() for value in inputs.values()))
-    got = opened(writer.folder / "body.onnx")({name: value.numpy() for name, value in inputs.items()})
+    got = opened(path)({name: value.numpy() for name, value in inputs.items()})
     errors = {name: float(np.abs(got[name] - getattr(expected, name).numpy()).max()) for name in _OUTPUTS}
     return judged(errors, TOLERANCES, reference=REFERENCE.replace("FP32", "FP64"), people=1)

@@ -394,7 +394,8 @@ class Models:
             settings=self.settings,
         ) as writer:
             for name, source in self.sources.items():
-                writer.add_graph(name, build_graph(name, source, data[name]), {"image": source.image}, source.outputs)
+                graph = build_graph(name, source, data[name])
+                writer.add_graph(name, graph, {"image": source.image}, source.outputs, small=True)
             writer.add_arrays(
                 "anchors",
                 {"anchors": self.anchors},

@@ -19,9 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt import packed
 from humanrt.errors import BundleError, choices
 
-__all__ = ["FORMAT", "Bundle", "GraphSpec", "TensorSpec", "cache_folder", "load_bundle", "shipped_bundles"]
+__all__ = [
+    "FORMAT", "Bundle", "GraphSpec", "TensorSpec", "cache_folder", "graph_source", "load_bundle", "shipped_bundles",
+]  # fmt: skip
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -50,6 +53,11 @@ class GraphSpec:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     operators: bool = False
+
+    @property
+    def source(self) -> Path | bytes:
+        """What ONNX Runtime opens: the file, or what is in it where it is packed. BundleError: it cannot be read."""
+        return graph_source(self.path)
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,16 @@ class Bundle:
         # ValueError: objects, which only a pickle can hold. TypeError, AttributeError: one array (.npy), not several.
         except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise BundleError(f"{file}: {error}; export the bundle again") from error
+
+
+def graph_source(path: Path) -> Path | bytes:
+    """The ONNX file, or its bytes where it is packed (`humanrt.packed`). BundleError: it cannot be read."""
+    if path.suffix != packed.SUFFIX:
+        return path
+    try:
+        return packed.unpack(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: {error}; install or export the bundle again") from error
 
 
 def _tensors(entries: Mapping[str, Any]) -> tuple[TensorSpec, ...]:

@@ -48,7 +48,7 @@ def test_manifest_describes_every_file(bundle: Path) -> None:
     assert manifest["licence"] == "Apache-2.0 AND CC0-1.0"
     assert "Apache License" in (bundle / "LICENSE").read_text()
     assert "CC0" in (bundle / "NOTICE.txt").read_text()
-    assert sum(path.stat().st_size for path in bundle.iterdir()) < 17e6
+    assert sum(path.stat().st_size for path in bundle.iterdir()) < 10e6
 
 
 def test_every_graph_carries_a_passed_verdict(bundle: Path) -> None:
@@ -88,7 +88,7 @@ def test_graphs_are_the_same_bytes_as_shipped(flatbuffers: dict[str, bytes], bun
         )
         assert first == second
         if same:
-            assert sha256(first) == sha256(bundle / f"{name}.onnx")
+            assert first == load_bundle(bundle).graph(name).source
 
 
 def test_what_only_dropped_outputs_need_is_gone(flatbuffers: dict[str, bytes]) -> None:

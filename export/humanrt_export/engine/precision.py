@@ -58,15 +58,22 @@ def find_graphs(bundle: Bundle, precision: str) -> list[GraphSpec]:
 
 def load_graph(spec: GraphSpec) -> onnx.ModelProto:
     """The model with all its weights. BackendError when it is none."""
+    return _read(spec, weights=True)
+
+
+def _read(spec: GraphSpec, *, weights: bool) -> onnx.ModelProto:
+    source = spec.source
     try:
-        return onnx.load(str(spec.path))
+        if isinstance(source, bytes):
+            return onnx.load_model_from_string(source)
+        return onnx.load(source, load_external_data=weights)
     except Exception as error:  # protobuf and onnx raise types of their own
         raise BackendError(f"{spec.path} is no ONNX model ({str(error).splitlines()[0]}); export it again") from error
 
 
 def source_files(spec: GraphSpec) -> list[Path]:
     """The files that hold the graph: the ONNX file first, then those with its weights."""
-    model = onnx.load(str(spec.path), load_external_data=False)
+    model = _read(spec, weights=False)
     names = {entry.value for item in model.graph.initializer for entry in item.external_data if entry.key == "location"}
     return [spec.path, *(spec.path.parent / name for name in sorted(names))]
 

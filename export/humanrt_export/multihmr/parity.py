@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from humanrt import native
+from humanrt.bundle import graph_source
 from humanrt.errors import BundleError
 from humanrt_export.bundle_writer import BundleWriter
 
@@ -47,7 +48,7 @@ def opened(path: Path) -> Run:
     if native.amx_problem() is None:
         options.register_custom_ops_library(str(native.LIBRARY))
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(graph_source(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise BundleError(f"ONNX Runtime refuses {path.name} ({error}); nothing was written") from error
     outputs = [value.name for value in session.get_outputs()]

@@ -34,6 +34,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from humanrt.bundle import graph_source
 from humanrt.errors import BundleError, HumanrtError, choices
 from humanrt.skeleton import H36M_17, SMPL_24, SMPL_PARENTS
 from humanrt_export.bundle_writer import BundleWriter, sha256
@@ -362,14 +363,12 @@ def _write(
             writer.add_file("LICENCE-NOTE.txt", note.encode())
         if len(graphs) > 1:
             writer.add_file("posebert.bin", share_weights(list(graphs.values()), "posebert.bin"))
-        for name, graph in graphs.items():
+        verdicts = {}
+        for (name, graph), probe in zip(graphs.items(), probes.values(), strict=True):
             inputs = {value.name: texts[value.name] for value in graph.graph.input}
             outputs = {value.name: texts[value.name] for value in graph.graph.output}
-            writer.add_graph(name, graph, inputs, outputs)
-        verdicts = {
-            name: _verdict(writer.folder / f"{name}.onnx", module, probe)
-            for name, probe in zip(graphs, probes.values(), strict=True)
-        }
+            path = writer.add_graph(name, graph, inputs, outputs, small=half and len(graphs) == 1)
+            verdicts[name] = _verdict(path, module, probe)
         gate(verdicts)
         writer.manifest["parity"] = verdicts
         report("parity with PyTorch passed")
@@ -382,7 +381,7 @@ def _write(
 def _verdict(path: Path, module: _Published | _Open, probe: _Probe) -> dict[str, Any]:
     """How far a graph is from PyTorch in FP64 on the probes, and whether that is near enough."""
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(graph_source(path), providers=["CPUExecutionProvider"])
     except Exception as error:
         raise BundleError(f"ONNX Runtime refuses {path.name} ({error}); nothing was written") from error
     exact = copy.deepcopy(module).double()

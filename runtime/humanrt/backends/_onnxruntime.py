@@ -32,8 +32,9 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """A session on exactly these providers. BackendError if ONNX Runtime refuses, or chose another provider."""
     options.log_severity_level = 3  # errors reach the user as one BackendError, not as the library's log
+    source = spec.source
     try:
-        session = onnxruntime.InferenceSession(str(spec.path), options, providers=list(providers))
+        session = onnxruntime.InferenceSession(source, options, providers=list(providers))
     except Exception as error:  # the library raises a dozen types of its own, all derived from Exception
         first_line = str(error).strip().splitlines()[0]
         raise BackendError(f"ONNX Runtime cannot open {spec.path}: {first_line}") from error
