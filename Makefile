@@ -1,6 +1,7 @@
 # Two commands on a fresh machine (Python >= 3.11; no C compiler needed):
 #   make demo   lean runtime with its viewer (no torch, no onnx), then `humanrt demo`
-#   make test   everything CI needs, then lint, types and tests
+#   make test   everything CI needs, then lint, types and tests. With TensorRT for RTX (228 MB), which builds plans
+#               without a GPU: the suite builds those of the shipped bundles and of a small Multi-HMR
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; exit; fi; done)
 VENV := .venv
@@ -49,7 +50,7 @@ $(VENV)/lean.stamp: $(BIN)/python $(BUILD)
 
 $(VENV)/test.stamp: $(BIN)/python $(BUILD)
 	$(BIN)/python -m pip install -q torch==$(TORCH)
-	$(BIN)/python -m pip install -q -e '.[view,export,test]'
+	$(BIN)/python -m pip install -q -e '.[view,export,engine,test]'
 	touch $@ $(VENV)/lean.stamp
 
 clean:

@@ -1,4 +1,4 @@
-"""A FAKE of the calls of ``tensorrt`` 10 and 11 that the builder makes: it could not be installed where this was written.
+"""A FAKE of the calls of ``tensorrt`` 10 and 11 that the builder makes: it cannot be installed where this was written.
 
 Names, arguments and answers are those of NVIDIA's documentation (docs.nvidia.com/deeplearning/tensorrt, Python API of
 10.13 and 11.4, "Migrating Python Code from TensorRT 10.x to 11.x"). It knows only what both have: what 11 took away
