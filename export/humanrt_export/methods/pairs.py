@@ -143,19 +143,20 @@ class VideoPairs:
 
 
 def pairs_of(samples: Iterable[tuple[PeopleSample, PeopleSample]], size: int, seed: int = 0) -> list[Pair]:
-    """Pairs of the data engine, cut out about their first person. Those of whom too little is seen are left out.
+    """Pairs of the data engine, cut out about each person of whom at least half is seen in both pictures.
 
     Args:
-        samples: two pictures whose first person is the same.
+        samples: two pictures of the same people, in the same order.
         size: S, px.
         seed: of where exactly the cut-outs are.
     """
     found = []
-    for number, both in enumerate(samples):
-        generator = np.random.default_rng([seed, number])
-        cut = [_about_person(sample, size, generator) for sample in both]
-        if (one := cut[0]) is not None and (other := cut[1]) is not None:
-            found.append(Pair(one[0], other[0], coverage(one[1], PATCH)))
+    for number, (one, two) in enumerate(samples):
+        for place in range(len(one.people)):
+            generator = np.random.default_rng([seed, number, place])
+            cut = [_about(sample, place, size, generator) for sample in (one, two)]
+            if (first := cut[0]) is not None and (second := cut[1]) is not None:
+                found.append(Pair(first[0], second[0], coverage(first[1], PATCH)))
     return found
 
 
@@ -187,15 +188,15 @@ def batch_of(
     }
 
 
-def _about_person(
-    sample: PeopleSample, size: int, generator: np.random.Generator
+def _about(
+    sample: PeopleSample, place: int, size: int, generator: np.random.Generator
 ) -> tuple[Image, NDArray[np.bool_]] | None:
-    """The picture cut out about its first person, and where people are in it."""
-    if not len(sample.people) or sample.people.visible[0] < _LEAST_VISIBLE:
+    """The picture cut out about a person, and where that person is in it."""
+    if sample.people.visible[place] < _LEAST_VISIBLE:
         return None
-    alone = replace(sample, people=sample.people.take(slice(1)))
+    alone = replace(sample, people=sample.people.take(slice(place, place + 1)))
     view = random_view(alone, size, _ABOUT_PERSON, generator)
-    painted = np.repeat((sample.mask > 0).astype(np.uint8)[..., None] * np.uint8(255), 3, axis=-1)
+    painted = np.repeat(np.where(sample.mask == place + 1, 255, 0).astype(np.uint8)[..., None], 3, axis=-1)
     seen = seen_by(alone, view)
     if seen.people.visible[0] < _LEAST_VISIBLE:
         return None
