@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,3 +57,63 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """``run`` of a kernel, compiled once."""
+    folder, made = tmp_path_factory.mktemp("kernels"), {}
+
+    def run(name: str) -> Any:
+        from cpu_kernels import compile_for_cpu
+        from humanrt.kernels import source_path
+
+        if name not in made:
+            made[name] = compile_for_cpu(source_path(name), name, folder / f"{name}.so")
+        return made[name]
+
+    return run
+
+
+@pytest.fixture
+def gpu(
+    compiled: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[..., Any]]:
+    """Opens ``cuda`` or ``tensorrt`` on one fake GPU; all that was made of it must be gone at the end."""
+    import fake_cuda
+    from humanrt.backends import BackendOptions, cuda, onnxruntime_cuda, open_backend, tensorrt
+    from humanrt.kernels import loader
+
+    fake_cuda.LIVE.clear()
+    fake_cuda.GRAPHS.clear()
+    fake_cuda.Memory.pool.clear()
+    fake_cuda.Stream.by_handle.clear()
+    monkeypatch.setattr(fake_cuda, "KERNELS", [compiled])
+    monkeypatch.setattr(fake_cuda.Memory, "limit", 1 << 26)
+    monkeypatch.setitem(sys.modules, "pycuda.driver", fake_cuda.make_driver())
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake_cuda.make_tensorrt())
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx_bindings", None)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setenv("HUMANRT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cuda, "device_count", lambda: 1)
+    library = fake_cuda.Libcuda()
+    monkeypatch.setattr(cuda, "_libcuda", lambda: library)
+    monkeypatch.setattr(onnxruntime_cuda, "why_not", lambda device=0: None)
+    monkeypatch.setattr(loader, "_compile", lambda name, source, sm: name.encode())
+    cpu = open_backend("cpu", BackendOptions(threads=1))
+
+    def session(spec: Any, options: object, providers: list[tuple[str, dict[str, str]]]) -> Any:
+        assert providers[0][0] == "CUDAExecutionProvider"
+        return fake_cuda.Session(cpu.open(spec), providers[0][1])
+
+    def select(spec: Any, engines: object, **_: object) -> SimpleNamespace:
+        fake_cuda.GRAPHS[spec.name] = cpu.open(spec)
+        recipe = SimpleNamespace(library="tensorrt-rtx")
+        return SimpleNamespace(name=spec.name, path=spec.path, key="0" * 64, recipe=recipe)
+
+    monkeypatch.setattr(onnxruntime_cuda, "open_session", session)
+    monkeypatch.setattr(tensorrt, "select", select)
+    monkeypatch.setattr(tensorrt, "read_plan", lambda engine: b'{"graph": "%s"}' % engine.name.encode())
+    yield lambda name, **options: open_backend(name, BackendOptions(**options))
+    assert not fake_cuda.Context.stack
+    assert not any(fake_cuda.LIVE.values()), fake_cuda.LIVE

@@ -1,8 +1,10 @@
-"""A FAKE of the few calls of pycuda, TensorRT and libcuda that the backend makes, for its control flow alone.
+"""A FAKE of the few calls of pycuda, TensorRT, ONNX Runtime and libcuda that the backends make: a GPU without a GPU.
 
-It computes `y = factor * x` and knows no GPU. What it is strict about is order: a stream does nothing until somebody
-waits for it, and then only what that needs. Work that lacks an event, or a host array that is changed too early, so
-gives wrong numbers here where a real GPU might by luck give right ones.
+Its memory is the host's. Networks are `y = factor * x`, or graphs that ONNX Runtime runs on the CPU; kernels are their
+own sources compiled for the CPU. It shows the control flow, and nothing of a GPU's numbers or times. What it is strict
+about is order: a stream does nothing until somebody waits for it, and then only what that needs. Work that lacks an
+event, or a host array that is changed too early, so gives wrong numbers here where a real GPU might by luck give right
+ones.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import json
 from collections.abc import Callable
+from time import perf_counter
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
@@ -17,6 +20,9 @@ import numpy as np
 
 LIVE: dict[str, int] = {}
 """How many of each resource are alive."""
+
+KERNELS: list[Callable[[str], Any]] = []
+"""Of a kernel's name its ``run`` of on_cpu.cpp: the fixture puts it here."""
 
 
 class FakeError(Exception):
@@ -33,7 +39,12 @@ class Event:
         stream.give(self._pass)
 
     def _pass(self) -> None:
-        self.passed = True
+        self.passed, self.at = True, perf_counter()
+
+    def time_since(self, earlier: Event) -> float:
+        if not (self.passed and earlier.passed):
+            raise FakeError("cuEventElapsedTime failed: device not ready")
+        return (self.at - earlier.at) * 1e3
 
     def synchronize(self) -> None:
         while not self.passed:
@@ -71,20 +82,43 @@ class Memory:
     def __init__(self, size: int) -> None:
         if size > self.limit:
             raise FakeError("cuMemAlloc failed: out of memory")
-        self.address = 4096 * (1 + len(self.pool))
-        self.pool[self.address] = np.full(size, 255, np.uint8)  # NaN as floats
+        memory = np.full(size, 255, np.uint8)  # NaN as floats
+        self.address = memory.ctypes.data
+        self.pool[self.address] = memory
         LIVE["memory"] = LIVE.get("memory", 0) + 1
 
     def __int__(self) -> int:
         return self.address
 
     def free(self) -> None:
-        self.pool[self.address] = np.zeros(0, np.uint8)
+        del self.pool[self.address]
         LIVE["memory"] -= 1
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1).view(np.uint8)
+
+
+class Function:
+    """A kernel, compiled for the CPU; of these, all but the last few arguments are its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name.removeprefix("humanrt_")
+        self.run = KERNELS[0](self.name)
+
+    def prepare(self, arguments: str) -> None:
+        self.arguments = arguments
+
+    def set_attribute(self, attribute: str, value: int) -> None: ...
+
+    def prepared_async_call(
+        self, grid: tuple[int, int], block: tuple[int, int, int], stream: Stream, *given: Any, shared_size: int = 0
+    ) -> None:
+        kinds = {"P": ctypes.c_void_p, "i": ctypes.c_int, "d": ctypes.c_double}
+        assert len(given) == len(self.arguments)
+        own = [kinds[kind](value) for kind, value in zip(self.arguments, given, strict=True)]
+        rest = {"one_euro": (block[0], grid[0]), "retarget": (grid[0], shared_size, block[0], 0)}.get(self.name, grid)
+        stream.give(lambda: self.run(*own, *rest))
 
 
 class Context:
@@ -128,8 +162,10 @@ def make_driver() -> ModuleType:
         _bytes(out)[:] = Memory.pool[address]
 
     for name, value in {
+        "function_attribute": SimpleNamespace(MAX_DYNAMIC_SHARED_SIZE_BYTES=8),
+        "module_from_buffer": lambda data: SimpleNamespace(get_function=Function),
         "Error": FakeError, "Device": Device, "Context": Context, "Stream": Stream, "Event": Event,
-        "event_flags": SimpleNamespace(DISABLE_TIMING=2), "init": lambda: None, "mem_alloc": Memory,
+        "init": lambda: None, "mem_alloc": Memory,
         "memcpy_htod": htod, "memcpy_dtoh": dtoh, "pagelocked_zeros": np.zeros,
         "memcpy_htod_async": lambda to, array, stream: stream.give(lambda: htod(to, array)),
         "memcpy_dtoh_async": lambda out, address, stream: stream.give(lambda: dtoh(out, address)),
@@ -139,26 +175,71 @@ def make_driver() -> ModuleType:
     return module
 
 
+GRAPHS: dict[str, Any] = {}
+"""Graphs of the CPU's backend, by the name that a plan gives them."""
+
+
+def run_at(graph: Any, addresses: dict[str, int]) -> None:
+    """A graph on inputs and outputs in the fake GPU's memory."""
+
+    def at(tensor: Any) -> np.ndarray:
+        return Memory.pool[addresses[tensor.name]].view(tensor.dtype).reshape(tensor.shape)
+
+    for name, value in graph.run({tensor.name: at(tensor).copy() for tensor in graph.spec.inputs}).items():
+        at(graph.tensor(name))[...] = value
+
+
+class Session:
+    """An ONNX Runtime session of the CUDA provider: a graph of the CPU's backend in a fake stream."""
+
+    def __init__(self, graph: Any, options: dict[str, str]) -> None:
+        self.graph, self.stream = graph, Stream.by_handle[int(options["user_compute_stream"])]
+
+    def io_binding(self) -> SimpleNamespace:
+        addresses: dict[str, int] = {}
+
+        def bind(name: str, device: str, ordinal: int, kind: type, shape: list[int], address: int) -> None:
+            tensor = self.graph.tensor(name)
+            assert (device, ordinal, np.dtype(kind), tuple(shape)) == ("cuda", 0, tensor.dtype, tensor.shape)
+            addresses[name] = address
+
+        return SimpleNamespace(bind_input=bind, bind_output=bind, addresses=addresses)
+
+    def run_with_iobinding(self, binding: SimpleNamespace, options: Any) -> None:
+        assert options.get_run_config_entry("disable_synchronize_execution_providers") == "1"
+        self.stream.give(lambda: run_at(self.graph, binding.addresses))
+
+
 class Execution:
     def __init__(self, plan: dict[str, Any]) -> None:
         self.plan, self.addresses = plan, {}
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
-        return name in self.plan["tensors"]
+        return name in self.plan.get("tensors", (name,))
 
     def execute_async_v3(self, handle: int) -> bool:
+        def graph() -> None:
+            run_at(GRAPHS[self.plan["graph"]], self.addresses)
+
         def work() -> None:
             x, y = (Memory.pool[self.addresses[name]].view(np.float32) for name in "xy")
             y[:] = self.plan["factor"] * x
 
-        Stream.by_handle[handle].give(work)
+        Stream.by_handle[handle].give(graph if "graph" in self.plan else work)
         return not self.plan.get("fails")
 
 
 class Engine:
     def __init__(self, plan: dict[str, Any]) -> None:
         self.plan = plan
+        if "graph" in plan:
+            spec = GRAPHS[plan["graph"]].spec
+            self.kinds = {t.name: ("in" if t in spec.inputs else "out", t.dtype) for t in (*spec.inputs, *spec.outputs)}
+            plan = {**plan, "tensors": {t.name: t.shape for t in (*spec.inputs, *spec.outputs)}}
+            self.plan = plan
+        else:
+            self.kinds = {name: ("in" if name == "x" else "out", "float32") for name in plan["tensors"]}
         self.names = list(plan["tensors"])
         self.num_io_tensors = len(self.names)
 
@@ -166,10 +247,10 @@ class Engine:
         return self.names[index]
 
     def get_tensor_mode(self, name: str) -> str:
-        return "in" if name == "x" else "out"
+        return self.kinds[name][0]
 
     def get_tensor_dtype(self, name: str) -> str:
-        return "float32"
+        return self.kinds[name][1]
 
     def get_tensor_shape(self, name: str) -> list[int]:
         return list(self.plan["tensors"][name])

@@ -131,17 +131,6 @@ def test_cuda_that_does_not_start_is_not_there(monkeypatch: pytest.MonkeyPatch) 
         open_backend("cuda")
 
 
-def test_another_provider_than_asked_for_is_an_error(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ONNX Runtime warns and goes on with the CPU when a provider fails to load: the session must be refused."""
-    monkeypatch.setattr(gpu, "problem", lambda device: None)
-    monkeypatch.setattr(cuda, "why_not", lambda device=0: None)
-    if hasattr(cuda.onnxruntime, "preload_dlls"):
-        monkeypatch.setattr(cuda.onnxruntime, "preload_dlls", lambda: None)
-    backend = open_backend("cuda")
-    with pytest.raises(BackendError, match=r"double\.onnx|CPUExecutionProvider"):
-        backend.open(bundle.graph("double"))
-
-
 @pytest.mark.gpu
 def test_cuda_agrees_with_the_cpu(bundle: Bundle) -> None:
     if reason := cuda.why_not():

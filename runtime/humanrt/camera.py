@@ -23,6 +23,7 @@ from humanrt.errors import HumanrtError
 __all__ = [
     "CameraError",
     "Letterbox",
+    "check_image",
     "check_intrinsics",
     "directions",
     "field_of_view_intrinsics",
@@ -62,6 +63,12 @@ def field_of_view_intrinsics(
     f = focal_length(max(size), field_of_view)
     x, y = centre or (size[0] / 2, size[1] / 2)
     return np.array([[f, 0.0, x], [0.0, f, y], [0.0, 0.0, 1.0]])
+
+
+def check_image(rgb: NDArray[Any]) -> None:
+    """ValueError where an image is not uint8 [H, W, 3] with a pixel in it."""
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+        raise ValueError(f"an image must be uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
 
 
 def check_intrinsics(K: ArrayLike, count: int | None = None) -> NDArray[np.float64]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import native
+from humanrt.backends.cuda import CudaBuffer
+from humanrt.bound_graph import BoundGraph
 from humanrt.region import Region
 
-__all__ = ["Crop", "NativeCrop", "OpenCvCrop", "make_crop"]
+__all__ = ["Crop", "NativeCrop", "OpenCvCrop", "crop_into", "make_crop"]
 
 
 class Crop(Protocol):
@@ -19,8 +21,8 @@ class Crop(Protocol):
 
     name: str
 
-    def __call__(self, rgb: NDArray[np.uint8], region: Region) -> None:
-        """Crop ``rgb`` (uint8 [H, W, 3], any strides)."""
+    def __call__(self, rgb: Any, region: Region, /) -> None:
+        """Crop ``rgb``: uint8 [H, W, 3], any strides; where the network is on a GPU, a `GpuImage`."""
 
 
 class NativeCrop:
@@ -63,6 +65,18 @@ class OpenCvCrop:
 def make_crop(tensor: NDArray[np.float32]) -> Crop:
     """The native one where the library loads, else OpenCV's; its ``name`` says which it became."""
     return OpenCvCrop(tensor) if native.problem() else NativeCrop(tensor)
+
+
+def crop_into(network: BoundGraph, name: str = "image") -> Crop:
+    """What fills this input of a network, where the network is; it closes with the network."""
+    buffer = network.buffers[name]
+    if not isinstance(buffer, CudaBuffer):
+        return make_crop(network.arrays[name])
+    from humanrt.kernels.crop import GpuCrop
+
+    crop = network.own(GpuCrop(buffer.device, buffer))
+    network.precede(crop.step, name)
+    return crop
 
 
 def _checked(tensor: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:

@@ -16,6 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.assignment import assign
+from humanrt.backends import Backend
+from humanrt.backends.cuda import CudaBackend
+from humanrt.camera import check_image
+from humanrt.kernels.image import GpuUpload, Picture
 from humanrt.region import Region
 from humanrt.resource import Owner
 from humanrt.timing import Stopwatch
@@ -111,7 +115,8 @@ class Found(Generic[F]):
 
     Attributes:
         found: oldest identity first.
-        ms: by stage: ``detect`` (the detector, where it ran), ``landmarks`` (crops and landmark network, of all).
+        ms: by stage: ``detect`` (the detector, where it ran), ``landmarks`` (crops and landmark network, of all, and
+            the frame's way to a GPU, where that is used).
         lost: identities that ended with this frame: state that belongs to them may be dropped.
     """
 
@@ -133,14 +138,17 @@ class RegionTracker(Owner, ABC, Generic[M, T, F]):
     """Follows regions and gives identities to what is found in them.
 
     Args:
+        backend: where the networks run: frames are put there once.
         rule: see `TrackRule`.
         most: at most so many are followed.
         remember: s; what comes back within this time, near where it would be, keeps its identity.
         search_interval: s between searches for more, while there are some and none was just lost.
     """
 
-    def __init__(self, rule: TrackRule, most: int, *, remember: float, search_interval: float) -> None:
-        super().__init__()
+    def __init__(
+        self, backend: Backend, rule: TrackRule, most: int, *, remember: float, search_interval: float
+    ) -> None:
+        self._upload = self.own(GpuUpload(backend.device)) if isinstance(backend, CudaBackend) else None
         self._rule, self._most = rule, most
         self._remember, self._search_interval = remember, search_interval
         self._next_id = 1
@@ -153,11 +161,11 @@ class RegionTracker(Owner, ABC, Generic[M, T, F]):
         self._searched = -inf
 
     @abstractmethod
-    def _look(self, rgb: NDArray[np.uint8], region: Region) -> M | None:
+    def _look(self, rgb: Picture, region: Region) -> M | None:
         """What is in a region; None where nothing is."""
 
     @abstractmethod
-    def _search(self, rgb: NDArray[np.uint8]) -> Sequence[Region]:
+    def _search(self, rgb: Picture) -> Sequence[Region]:
         """What the detector sees in the whole image, best first."""
 
     @abstractmethod
@@ -184,8 +192,7 @@ class RegionTracker(Owner, ABC, Generic[M, T, F]):
         Raises:
             ValueError: the image is not uint8 [H, W, 3].
         """
-        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-            raise ValueError(f"an image must be uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
+        check_image(rgb)
         before = [track.id for track in self._tracks]
         if t is None:
             t = 0.0 if self._t is None else self._t + 1 / 30
@@ -195,13 +202,14 @@ class RegionTracker(Owner, ABC, Generic[M, T, F]):
         watch = Stopwatch()
         self._tracks = [track for track in self._tracks if t - track.seen < self._remember]
 
-        seen = [self._look(rgb, track.region) for track in self._tracks if track.active]
+        image: Picture = self._upload(rgb) if self._upload else rgb
+        seen = [self._look(image, track.region) for track in self._tracks if track.active]
         self._update(self._distinct([marks for marks in seen if marks]), t)
         watch.lap("landmarks")
 
         if self._must_search(t):
             self._searched = t
-            regions = self._search(rgb)
+            regions = self._search(image)
             watch.lap("detect")
             # What is followed is found again by the detector: only what lies elsewhere is looked at.
             held = [track.region for track in self._tracks if track.active]
@@ -209,7 +217,7 @@ class RegionTracker(Owner, ABC, Generic[M, T, F]):
             room = self._most - len(held)
             found: list[M] = []
             for region in fresh[: room + _FALSE]:
-                if len(found) < room and (marks := self._look(rgb, region)):
+                if len(found) < room and (marks := self._look(image, region)):
                     found.append(marks)
             known = [track.marks for track in self._tracks if track.active]
             self._update(self._distinct([*known, *found])[len(known) :], t, new=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-__all__ = ["Owner", "Resource"]
+__all__ = ["Owner", "Resource", "releasing"]
 
 
 class Resource:
@@ -26,13 +27,18 @@ class Resource:
 
 
 R = TypeVar("R", bound=Resource)
+P = ParamSpec("P")
 
 
 class Owner(Resource):
     """A resource that is made of others, and closes them with itself, the last first."""
 
-    def __init__(self) -> None:
+    _owned: ExitStack
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        self = super().__new__(cls)
         self._owned = ExitStack()
+        return self
 
     def own(self, resource: R) -> R:
         """``resource``, which is closed with this object."""
@@ -40,13 +46,27 @@ class Owner(Resource):
         return resource
 
     @contextmanager
-    def opening(self) -> Iterator[None]:
-        """What was owned is closed again where something inside cannot be opened."""
+    def releasing(self) -> Iterator[Self]:
+        """What is owned by then is closed where something inside fails."""
         try:
-            yield
+            yield self
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         self._owned.close()
+
+
+O = TypeVar("O", bound=Owner)  # noqa: E741
+
+
+def releasing(init: Callable[Concatenate[O, P], None]) -> Callable[Concatenate[O, P], None]:
+    """An owner's ``__init__`` that closes what it owned by then where it fails."""
+
+    @wraps(init)
+    def guarded(self: O, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        with self.releasing():
+            init(self, *args, **kwargs)
+
+    return guarded

@@ -9,29 +9,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends import Backend
+from humanrt.backends.cuda import CudaBuffer
+from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle
+from humanrt.camera import Letterbox
+from humanrt.kernels.image import GpuImage, Picture
+from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions
+from humanrt.resource import Owner, releasing
 
-__all__ = ["SingleShotDetector", "letterbox"]
+__all__ = ["SingleShotDetector", "fitted", "letterbox"]
 
 Floats = NDArray[np.float32]
 
 
-def letterbox(rgb: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], float, float, float]:
-    """Fit the image into a ``size`` x ``size`` square: aspect kept, centred, black padding.
-
-    Returns:
-        The square, the scale (source px per square px), and the left and top padding in square px.
-    """
-    height, width = rgb.shape[:2]
+def fitted(width: int, height: int, size: int) -> tuple[Letterbox, float]:
+    """How MediaPipe fits an image into a ``size`` x ``size`` square, and the scale, source px a px of the square."""
     scale = max(height, width) / size
     w, h = max(round(width / scale), 1), max(round(height / scale), 1)
-    left, top = (size - w) // 2, (size - h) // 2
-    square = np.zeros((size, size, 3), np.uint8)
+    return Letterbox((width, height), size, (w, h), ((size - w) // 2, (size - h) // 2)), scale
+
+
+def letterbox(rgb: NDArray[np.uint8], box: Letterbox) -> NDArray[np.uint8]:
+    """The image in its square: aspect kept, centred, black padding."""
+    (w, h), (left, top) = box.scaled, box.offset
+    square = np.zeros((box.side, box.side, 3), np.uint8)
     cv2.resize(rgb, (w, h), dst=square[top : top + h, left : left + w], interpolation=cv2.INTER_LINEAR)
-    return square, scale, left, top
+    return square
 
 
-class SingleShotDetector:
+class SingleShotDetector(Owner):
     """Finds boxes and their keypoints in an RGB image. All sizes, thresholds and anchors come from the bundle.
 
     Args:
@@ -41,8 +47,9 @@ class SingleShotDetector:
         settings: name of its settings.
     """
 
+    @releasing
     def __init__(self, bundle: Bundle, backend: Backend, graph: str, settings: str) -> None:
-        self._graph = backend.open(bundle.graph(graph))
+        network = self._network = self.own(BoundGraph(backend, bundle.graph(graph)))
         self._anchors = bundle.array("anchors")["anchors"].astype(np.float32)  # [A, 2] centres, 0..1
         self._size = int(bundle.setting(settings, "input_size"))
         self._scale = bundle.number(settings, "box_scale")
@@ -50,25 +57,38 @@ class SingleShotDetector:
         self._threshold = bundle.number(settings, "score_threshold")
         low, high = bundle.setting(settings).get("input_range", (0.0, 1.0))
         self._gain, self._offset = (high - low) / 255.0, 255.0 * low / (low - high)
+        image = network.buffers["image"]
+        if isinstance(image, CudaBuffer):
+            options = LetterboxOptions(
+                "rgb", mean=(low / (low - high),) * 3, std=(1 / (high - low),) * 3, filter="linear"
+            )
+            self._letterbox = network.own(GpuLetterbox(image.device, image, options))
+            network.precede(self._letterbox.step, "image")
 
-    def __call__(self, rgb: NDArray[np.uint8], threshold: float | None = None) -> tuple[list[float], Floats]:
-        """What is found in ``rgb`` (uint8 [H, W, 3]), best first. ``threshold``: lowest score; None: the bundle's.
+    def __call__(self, rgb: Picture, threshold: float | None = None) -> tuple[list[float], Floats]:
+        """What is found in ``rgb`` (uint8 [H, W, 3], where the network is), best first.
+
+        ``threshold``: lowest score; None: the bundle's.
 
         Returns:
             Scores [N], and [N, 2 + K, 2] px of the image: (width, height) of the box, its centre, the keypoints.
         """
-        square, scale, left, top = letterbox(rgb, self._size)
-        blob = cv2.dnn.blobFromImage(square, self._gain, mean=(self._offset,) * 3)
-        out = self._graph.run({"image": blob})
+        box, scale = fitted(rgb.shape[1], rgb.shape[0], self._size)
+        out = self._network.arrays
+        if isinstance(rgb, GpuImage):
+            self._letterbox.place(rgb.address, rgb.pitch, box)
+        else:
+            np.copyto(out["image"], cv2.dnn.blobFromImage(letterbox(rgb, box), self._gain, mean=(self._offset,) * 3))
+        self._network.run()
         threshold = self._threshold if threshold is None else threshold
-        boxes, scores = self._decode(out["boxes"][0], out["scores"][0], threshold)
+        boxes, scores = self.decode(out["boxes"][0], out["scores"][0], threshold)
         # From the unit square of the network to px of the source image.
         points = boxes.reshape(len(boxes), boxes.shape[1] // 2, 2) * self._size
-        points[:, 1:] -= (left, top)  # row 0 is (width, height): it is scaled, not moved
+        points[:, 1:] -= box.offset  # row 0 is (width, height): it is scaled, not moved
         points *= scale
         return scores.tolist(), points
 
-    def _decode(self, raw: Floats, logits: Floats, threshold: float) -> tuple[Floats, Floats]:
+    def decode(self, raw: Floats, logits: Floats, threshold: float) -> tuple[Floats, Floats]:
         """Candidates above the threshold, merged.
 
         Returns:

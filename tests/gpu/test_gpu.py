@@ -11,10 +11,15 @@ import pytest
 
 from humanrt.backends.cuda import CudaBuffer, CudaDevice, CudaGraph
 from humanrt.bundle import TensorSpec
+from humanrt.camera import Letterbox
+from humanrt.crop import make_crop
 from humanrt.errors import HumanrtError
-from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions, reference
+from humanrt.kernels.crop import GpuCrop
+from humanrt.kernels.image import GpuUpload
+from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions, frame_bytes, reference
 from humanrt.kernels.one_euro import GpuOneEuro
 from humanrt.kernels.retarget import GpuRetarget
+from humanrt.region import Region
 from humanrt.retarget import Retargeter, robots
 from humanrt.smooth import OneEuro, hand_span
 
@@ -39,12 +44,32 @@ def device() -> Iterator[CudaDevice]:
 def test_letterbox(device: CudaDevice, form: str) -> None:
     size, options = (640, 480), LetterboxOptions(form)
     with CudaBuffer(TensorSpec("image", (1, 3, 224, 224), "float32"), device) as out:
-        stage = GpuLetterbox(device, size, out, options)
-        frame = np.random.default_rng(0).integers(0, 256, stage.source.spec.shape, np.uint8)
-        stage.source.upload(frame)
-        stage.step.run()
-        np.testing.assert_allclose(out.download()[0], reference(frame, size, 224, options), atol=CLOSE)
-        stage.close()
+        frame = np.random.default_rng(0).integers(0, 256, frame_bytes(size, form), np.uint8)
+        with (
+            CudaBuffer(TensorSpec("frame", frame.shape, "uint8"), device) as source,
+            GpuLetterbox(device, out, options) as letterbox,
+        ):
+            source.upload(frame)
+            letterbox.place(source.address, size[0] * (1 if form == "nv12" else 3), Letterbox.fit(size, 224))
+            letterbox.step.run()
+            np.testing.assert_allclose(out.download()[0], reference(frame, size, 224, options), atol=CLOSE)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, -2.2])
+def test_crop(device: CudaDevice, angle: float) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    region, expected = Region(300, 200, 250, angle), np.zeros((1, 3, 224, 224), np.float32)
+    make_crop(expected)(image, region)
+    with (
+        CudaBuffer(TensorSpec("image", expected.shape, "float32"), device) as out,
+        GpuUpload(device) as upload,
+        GpuCrop(device, out) as crop,
+    ):
+        crop.step.run()
+        assert not out.download().any()  # nothing was given yet
+        crop(upload(image), region)
+        crop.step.run()
+        np.testing.assert_allclose(out.download(), expected, atol=CLOSE)
 
 
 @pytest.mark.parametrize("robot", robots())

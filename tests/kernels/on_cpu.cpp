@@ -106,12 +106,18 @@ extern "C" void run(const float *points, int hands, int count, int dims, const d
 }
 #endif
 
-#ifdef KERNEL_letterbox
-extern "C" void run(const Letterbox *letterbox, int columns, int rows) {
+#if defined KERNEL_letterbox || defined KERNEL_crop
+extern "C" void run(const void *parameters, int columns, int rows) {
     blockDim.x = 32, blockDim.y = 8;
     for (blockIdx.y = 0; blockIdx.y < (unsigned)rows; blockIdx.y++)
         for (blockIdx.x = 0; blockIdx.x < (unsigned)columns; blockIdx.x++)
             for (threadIdx.y = 0; threadIdx.y < 8; threadIdx.y++)
-                for (threadIdx.x = 0; threadIdx.x < 32; threadIdx.x++) humanrt_letterbox(letterbox);
+                for (threadIdx.x = 0; threadIdx.x < 32; threadIdx.x++) {
+#ifdef KERNEL_crop
+                    humanrt_crop((const Crop *)parameters);
+#else
+                    humanrt_letterbox((const Letterbox *)parameters);
+#endif
+                }
 }
 #endif

@@ -6,7 +6,6 @@ What this cannot show is in on_cpu.cpp. tests/gpu runs the kernels on a GPU, whe
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -18,12 +17,18 @@ import cv2
 import numpy as np
 import pytest
 
+from cpu_kernels import compile_for_cpu
+from humanrt import native
 from humanrt.camera import Letterbox
+from humanrt.crop import make_crop
 from humanrt.kernels import ARCHITECTURES, source_path
+from humanrt.kernels.crop import Crop
+from humanrt.kernels.image import GpuImage, window_of
 from humanrt.kernels.letterbox import Frame, LetterboxOptions, frame_bytes, reference
 from humanrt.kernels.loader import KERNELS
 from humanrt.kernels.retarget import STATE, Robot, problem_arrays, shared_bytes, state_arrays
 from humanrt.people.multihmr import Preprocessor
+from humanrt.region import Region
 from humanrt.retarget import Retargeter, robots
 from humanrt.smooth import OneEuro, OneEuroOptions, hand_span
 
@@ -34,39 +39,10 @@ CLOSE = 1e-4
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
-def compiler() -> list[str] | None:
-    """A C++ compiler for this machine's CPU. As C++ without its library, which zig would compile first, for minutes."""
-    if found := shutil.which("g++") or shutil.which("clang++"):
-        return [found]
-    if importlib.util.find_spec("ziglang") is None:
-        return None
-    return [sys.executable, "-m", "ziglang", "cc", "-fno-exceptions", "-fno-rtti", "-fno-sanitize=all"]
-
-
-def compile_for_cpu(source: Path, name: str, library: Path) -> Any:
-    """The function ``run`` of a kernel's source, compiled for the CPU."""
-    command = compiler()
-    if command is None or not sys.platform.startswith("linux"):
-        pytest.skip("needs Linux (ucontext) and g++, clang++ or ziglang")
-    harness = Path(__file__).with_name("on_cpu.cpp")
-    flags = ["-O1", "-std=c++17", "-shared", "-fPIC", "-o", str(library), str(harness), "-lm"]
-    define = [f'-DSOURCE="{source}"', f"-DKERNEL_{name}"]
-    done = subprocess.run([*command, *define, *flags], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return ctypes.CDLL(str(library)).run
-
-
 @pytest.fixture(scope="session")
-def on_cpu(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """`compile_for_cpu` of a kernel by its name, once."""
-    folder, made = tmp_path_factory.mktemp("kernels"), {}
-
-    def compile_kernel(name: str) -> Any:
-        if name not in made:
-            made[name] = compile_for_cpu(source_path(name), name, folder / f"{name}.so")
-        return made[name]
-
-    return compile_kernel
+def on_cpu(compiled: Callable[[str], Any]) -> Callable[[str], Any]:
+    """``run`` of a kernel, compiled for the CPU."""
+    return compiled
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -143,6 +119,44 @@ def test_letterbox_refuses_what_it_has_not() -> None:
         LetterboxOptions("yuyv")
     with pytest.raises(ValueError, match="even sizes"):
         frame_bytes((5, 4), "nv12")
+
+
+# Crop
+
+
+@pytest.mark.parametrize("region", [Region(200, 150, 180, 0.4), Region(20, 10, 300, -2.2), Region(320, 240, 50, 3.1)])
+def test_crop_is_the_cpus(on_cpu: Any, region: Region) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    out, expected = np.full((1, 3, 100, 100), np.nan, np.float32), np.zeros((1, 3, 100, 100), np.float32)
+    make_crop(expected)(image, region)
+    given = GpuImage(image.ctypes.data, 400, 300, 1200)
+    on_cpu("crop")(ctypes.byref(Crop.of(given, region, out.ctypes.data, 100)), 4, 13)
+    np.testing.assert_allclose(out, expected, atol=CLOSE if not native.problem() else 3e-2, rtol=0)
+
+
+def test_crop_of_a_part_is_that_of_the_part(on_cpu: Any) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    whole = GpuImage(image.ctypes.data, 80, 60, 240)
+    part, seen = window_of(whole, 30, 20, 45), window_of(image, 30, 20, 45)
+    assert part.shape == seen.shape == (40, 45, 3)
+    out, expected = np.zeros((1, 3, 32, 32), np.float32), np.zeros((1, 3, 32, 32), np.float32)
+    region = Region(20, 18, 70, 0.3)
+    make_crop(expected)(seen, region)
+    on_cpu("crop")(ctypes.byref(Crop.of(part, region, out.ctypes.data, 32)), 1, 4)
+    np.testing.assert_allclose(out, expected, atol=CLOSE if not native.problem() else 3e-2, rtol=0)
+
+
+@pytest.mark.parametrize("region", [Region(float("nan"), 10, 20), Region(1e300, 10, 20), Region(10, 10, 1e12)])
+def test_crop_of_wild_regions_is_harmless(on_cpu: Any, region: Region) -> None:
+    image, out = np.full((30, 40, 3), 255, np.uint8), np.full((1, 3, 40, 40), np.nan, np.float32)
+    on_cpu("crop")(ctypes.byref(Crop.of(GpuImage(image.ctypes.data, 40, 30, 120), region, out.ctypes.data, 40)), 2, 5)
+    assert ((out >= 0) & (out <= 1)).all()
+
+
+def test_nothing_is_black(on_cpu: Any) -> None:
+    out = np.full((1, 3, 40, 40), np.nan, np.float32)
+    on_cpu("crop")(ctypes.byref(Crop.of(GpuImage(0, 0, 0, 0), Region(0, 0, 1), out.ctypes.data, 40)), 2, 5)
+    assert not out.any()
 
 
 # One-Euro

@@ -238,6 +238,8 @@ def test_a_missed_person_is_filled_in(
         def __init__(self, *_: object, **__: object) -> None:
             self.known: dict[int, PoseState] = {}
 
+        def close(self) -> None: ...
+
         def reset(self) -> None:
             self.known = {}
 

@@ -7,22 +7,25 @@ to the driver directly.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import ctypes
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from humanrt.backends.base import Array, Binding, Buffer, Event, Stream, check_feed
-from humanrt.bundle import TensorSpec
-from humanrt.errors import BackendError, MissingDependencyError
+from humanrt.backends.base import Array, Backend, Binding, Buffer, Event, Graph, Stream, check_feed
+from humanrt.bundle import GraphSpec, TensorSpec
+from humanrt.errors import BackendError, HumanrtError, MissingDependencyError
 
 __all__ = [
-    "INSTALL", "CudaBinding", "CudaBuffer", "CudaDevice", "CudaEvent", "CudaGraph", "CudaStream", "Kernel", "cuda_call",
-    "driver",
+    "INSTALL", "CudaBackend", "CudaBinding", "CudaBuffer", "CudaDevice", "CudaEvent", "CudaGraph", "CudaNetwork",
+    "CudaStream", "Kernel", "cuda_call", "device_count", "driver", "failure", "problem",
 ]  # fmt: skip
 
 INSTALL = "pip install pycuda (it compiles itself: the CUDA toolkit's nvcc must be on the PATH)"
@@ -37,7 +40,7 @@ _ADVICE = (
     ("insufficient", "the driver is older than the CUDA toolkit: update the driver"),
     ("no CUDA-capable device", "no GPU is visible: check `nvidia-smi` and CUDA_VISIBLE_DEVICES"),
     ("invalid device ordinal", "there is no GPU of that number: check `nvidia-smi`"),
-    ("captur", "run without a CUDA graph: this engine does work that cannot be recorded"),
+    ("captur", "run without CUDA graphs (BackendOptions.cuda_graphs): this network does work that cannot be recorded"),
 )
 
 
@@ -57,16 +60,42 @@ def driver() -> Any:
         ) from error
 
 
+def problem(device: int = 0) -> str | None:
+    """Why this GPU cannot be used, with what mends it; None when it can, as far as is known without using it."""
+    count = device_count()
+    if count == 0:
+        return "no NVIDIA GPU or driver is visible (check `nvidia-smi`)"
+    if device >= count:
+        return f"GPU {device} does not exist; this machine has {count}"
+    try:
+        driver()
+    except HumanrtError as error:
+        return str(error)
+    return None
+
+
+def device_count() -> int:
+    """NVIDIA GPUs that the driver shows; 0 where there is no driver. Makes no CUDA context."""
+    try:
+        library = _libcuda()
+    except BackendError:
+        return 0
+    count = ctypes.c_int(0)
+    if library.cuInit(0) != 0 or library.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
 @contextmanager
 def cuda_call(what: str) -> Iterator[None]:
     """An error of CUDA inside becomes a BackendError of one line: what was done, the call that failed, what to do."""
     try:
         yield
     except driver().Error as error:
-        raise _failure(what, str(error)) from error
+        raise failure(what, str(error)) from error
 
 
-def _failure(what: str, message: str) -> BackendError:
+def failure(what: str, message: str) -> BackendError:
     """pycuda's messages name the call: ``cuMemAlloc failed: out of memory``."""
     line = message.strip().splitlines()[0] if message.strip() else "no reason given"
     advice = next((advice for text, advice in _ADVICE if text in line), "see `humanrt doctor`")
@@ -76,12 +105,18 @@ def _failure(what: str, message: str) -> BackendError:
 class CudaEvent(Event):
     """A point in a stream."""
 
-    def __init__(self, event: Any) -> None:
+    def __init__(self, event: Any) -> None:  # without the base's: it takes its time from the GPU
         self.event = event
 
     def wait(self) -> None:
         with cuda_call("finish the work before an event"):
             self.event.synchronize()
+
+    def ms_since(self, earlier: Event) -> float:
+        assert isinstance(earlier, CudaEvent)
+        with cuda_call("time what lies between two events"):
+            ms: float = self.event.time_since(earlier.event)
+        return ms
 
 
 class CudaStream(Stream):
@@ -99,7 +134,7 @@ class CudaStream(Stream):
 
     def record(self) -> CudaEvent:
         with cuda_call("record an event"):
-            event = self._drv.Event(self._drv.event_flags.DISABLE_TIMING)
+            event = self._drv.Event()
             event.record(self.stream)
         return CudaEvent(event)
 
@@ -118,7 +153,7 @@ class CudaBuffer(Buffer):
 
     def __init__(self, spec: TensorSpec, device: CudaDevice) -> None:
         self.spec = spec
-        self._device = device
+        self.device = device
         self._writer: CudaStream | None = None  # the stream that wrote last
         with cuda_call(f"allocate {spec.nbytes / 1e6:.1f} MB for `{spec.name}`"):
             self._memory = device.drv.mem_alloc(max(spec.nbytes, 1))
@@ -135,16 +170,16 @@ class CudaBuffer(Buffer):
 
     def upload(self, array: Array) -> None:
         array = check_feed(self.spec, array)
-        self._device.compute.synchronize()  # what reads it may still run
+        self.device.compute.synchronize()  # what reads it may still run
         with cuda_call(f"upload `{self.spec.name}`"):
-            self._device.drv.memcpy_htod(self.address, array)
+            self.device.drv.memcpy_htod(self.address, array)
         self._writer = None
 
     def upload_async(self, array: Array, stream: Stream) -> None:
         cuda = _cuda(stream)
         array = check_feed(self.spec, array)
         with cuda_call(f"upload `{self.spec.name}`"):
-            self._device.drv.memcpy_htod_async(self.address, array, cuda.stream)
+            self.device.drv.memcpy_htod_async(self.address, array, cuda.stream)
         self._writer = cuda
 
     def download(self, out: Array | None = None) -> Array:
@@ -154,13 +189,13 @@ class CudaBuffer(Buffer):
         if self._writer is not None:
             self._writer.synchronize()
         with cuda_call(f"download `{self.spec.name}`"):
-            self._device.drv.memcpy_dtoh(out, self.address)
+            self.device.drv.memcpy_dtoh(out, self.address)
         return out
 
     def download_async(self, out: Array, stream: Stream) -> None:
         _check_out(self.spec, out)
         with cuda_call(f"download `{self.spec.name}`"):
-            self._device.drv.memcpy_dtoh_async(out, self.address, _cuda(stream).stream)
+            self.device.drv.memcpy_dtoh_async(out, self.address, _cuda(stream).stream)
 
     def close(self) -> None:
         if self._memory is not None:
@@ -216,6 +251,8 @@ class CudaDevice:
         """The GPU of that number. BackendError when there is none."""
         device = cls._open.get(ordinal)
         if device is None:
+            if not cls._open:  # pycuda ends a program with an error where a context is left
+                atexit.register(cls._leave)
             device = cls._open[ordinal] = cls(ordinal)
         device._users += 1
         return device
@@ -232,6 +269,14 @@ class CudaDevice:
                 self.copy.synchronize()
             finally:
                 self._release()
+
+    @classmethod
+    def _leave(cls) -> None:
+        """At the end of the program: what was not closed."""
+        for device in list(cls._open.values()):
+            device._users = 1
+            with contextlib.suppress(BackendError):
+                device.close()
 
     def _release(self) -> None:
         # Streams are destroyed while their context is current.
@@ -338,7 +383,7 @@ class CudaGraph(CudaBinding):
             text = ctypes.c_char_p()
             self._library.cuGetErrorString(status, ctypes.byref(text))
             reason = (text.value or f"error {status}".encode()).decode()
-            raise _failure("run a CUDA graph", f"{name} failed: {reason}")
+            raise failure("run a CUDA graph", f"{name} failed: {reason}")
 
 
 def _libcuda() -> Any:
@@ -364,3 +409,88 @@ class Kernel(CudaBinding):
     def launch(self, stream: CudaStream) -> None:
         with cuda_call("launch a kernel"):
             self._give(stream)
+
+
+class CudaNetwork(Graph):
+    """A network whose inputs and outputs lie in the GPU's memory, whatever runs it."""
+
+    device: CudaDevice
+    _own: tuple[dict[str, CudaBuffer], dict[str, Array], CudaBinding] | None = None
+
+    @abstractmethod
+    def _bound(self, inputs: Mapping[str, CudaBuffer], outputs: Mapping[str, CudaBuffer]) -> CudaBinding:
+        """The network on buffers that fit it."""
+
+    def buffer(self, name: str) -> CudaBuffer:
+        return CudaBuffer(self.tensor(name), self.device)
+
+    def bind(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> CudaBinding:
+        return self._bound(*self.check_binding(inputs, outputs, CudaBuffer))
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        feeds = self.check_feeds(feeds)
+        if self._own is None:
+            tensors = (*self.spec.inputs, *self.spec.outputs)
+            buffers = {tensor.name: self.buffer(tensor.name) for tensor in tensors}
+            pinned = {tensor.name: self.device.pinned(tensor) for tensor in tensors}
+            binding = self.bind(
+                {tensor.name: buffers[tensor.name] for tensor in self.spec.inputs},
+                {tensor.name: buffers[tensor.name] for tensor in self.spec.outputs},
+            )
+            self._own = buffers, pinned, binding
+        buffers, pinned, binding = self._own
+        stream = self.device.compute
+        for name, array in feeds.items():
+            pinned[name][...] = array
+            buffers[name].upload_async(pinned[name], stream)
+        binding.run_async(stream)
+        for tensor in self.spec.outputs:
+            buffers[tensor.name].download_async(pinned[tensor.name], stream)
+        stream.synchronize()
+        return {tensor.name: pinned[tensor.name].copy() for tensor in self.spec.outputs}
+
+    def close(self) -> None:
+        """Free what `run` made for itself; networks of their own kind free the rest."""
+        if self._own is not None:
+            self.device.compute.synchronize()
+            buffers, _, binding = self._own
+            binding.close()
+            for buffer in buffers.values():
+                buffer.close()
+            self._own = None
+
+
+class CudaBackend(Backend):
+    """What runs networks on one GPU: their buffers, streams and kernels are this module's, whatever the library.
+
+    A context manager: it gives the GPU back; graphs and buffers are closed before.
+
+    Args:
+        ordinal: of the GPU.
+        graphs: record what always runs together (`record`) as CUDA graphs.
+    """
+
+    def __init__(self, ordinal: int, graphs: bool) -> None:
+        self.device = CudaDevice.open(ordinal)
+        self._graphs = graphs
+
+    @abstractmethod
+    def open(self, spec: GraphSpec) -> CudaNetwork: ...
+
+    @property
+    def main(self) -> CudaStream:
+        return self.device.compute
+
+    def stream(self) -> CudaStream:
+        return CudaStream(self.device)
+
+    def pinned(self, spec: TensorSpec) -> Array:
+        return self.device.pinned(spec)
+
+    def record(self, steps: Sequence[Binding]) -> Binding:
+        return CudaGraph(self.device, steps) if self._graphs else super().record(steps)
+
+    def close(self) -> None:
+        device, self.__dict__["device"] = self.__dict__.get("device"), None
+        if device is not None:
+            device.close()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
+import numpy as np
 import onnxruntime
 
-from humanrt.backends import BackendOptions
-from humanrt.backends._onnxruntime import OrtGraph, open_session
-from humanrt.backends.base import Backend
+from humanrt.backends import BackendOptions, cuda
+from humanrt.backends._onnxruntime import open_session
+from humanrt.backends.base import Binding, Sequential
+from humanrt.backends.cuda import CudaBackend, CudaBinding, CudaBuffer, CudaDevice, CudaNetwork, CudaStream, failure
 from humanrt.bundle import GraphSpec
 from humanrt.errors import BackendError
 
-__all__ = ["OnnxRuntimeCuda", "device_count", "why_not"]
+__all__ = ["OnnxRuntimeCuda", "why_not"]
 
 PROVIDER = "CUDAExecutionProvider"
 NO_CPU = "session.disable_cpu_ep_fallback"
@@ -30,26 +32,10 @@ INSTALL = (
 )
 
 
-def device_count() -> int:
-    """NVIDIA GPUs that the driver shows; 0 where there is no driver. Makes no CUDA context."""
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(library)
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
-
-
 def why_not(device: int = 0) -> str | None:
     """Why CUDA cannot be used here, with the command that mends it; None when it can."""
-    count = device_count()
-    if count == 0:
-        return "no NVIDIA GPU or driver is visible (check `nvidia-smi`)"
-    if device >= count:
-        return f"GPU {device} does not exist; this machine has {count}"
+    if reason := cuda.problem(device):
+        return reason
     if PROVIDER not in onnxruntime.get_available_providers():
         return f"the installed ONNX Runtime has no CUDA provider: {INSTALL}"
     return _trial(device)
@@ -78,21 +64,97 @@ def _preload() -> None:
         onnxruntime.preload_dlls()
 
 
-class OnnxRuntimeCuda(Backend):
-    """Runs graphs on one NVIDIA GPU; buffers are device memory."""
+class OnnxRuntimeCuda(CudaBackend):
+    """Runs graphs on one NVIDIA GPU, in the streams and on the buffers of `humanrt.backends.cuda`."""
 
     name = "cuda"
 
     def __init__(self, options: BackendOptions | None = None) -> None:
         self.options = options or BackendOptions()
+        self.unverified = self.options.unverified
         if reason := why_not(self.options.device):
             raise BackendError(f"backend `cuda` cannot run here: {reason}")
+        super().__init__(self.options.device, self.options.cuda_graphs)
 
-    def open(self, spec: GraphSpec) -> OrtGraph:
+    def open(self, spec: GraphSpec) -> OrtCudaGraph:
         if spec.operators:
             raise BackendError(f"graph {spec.name} has operators for the CPU; use --backend cpu")
         options = onnxruntime.SessionOptions()
         # A node that would land on the CPU is an error, not a slow surprise.
         options.add_session_config_entry(NO_CPU, "1")
-        provider = (PROVIDER, {"device_id": self.options.device, "cudnn_conv_algo_search": "HEURISTIC"})
-        return OrtGraph(spec, open_session(spec, options, [provider]), "cuda", self.options.device)
+        provider = {
+            "device_id": str(self.options.device),
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "user_compute_stream": str(self.device.compute.handle),
+            "enable_cuda_graph": str(int(self.options.cuda_graphs)),
+        }
+        session = open_session(spec, options, [(PROVIDER, provider)])
+        return OrtCudaGraph(spec, session, self.device, self.options.cuda_graphs)
+
+    def record(self, steps: Sequence[Binding]) -> Binding:
+        # ONNX Runtime records its networks itself, in their first runs; theirs and ours cannot be nested.
+        return Sequential(steps)
+
+
+class OrtCudaGraph(CudaNetwork):
+    """A graph in an ONNX Runtime session that works in the GPU's compute stream."""
+
+    def __init__(self, spec: GraphSpec, session: Any, device: CudaDevice, graphs: bool) -> None:
+        self.spec, self.device = spec, device
+        self._session, self._graphs = session, graphs
+        self._bindings = 0
+
+    def _bound(self, inputs: Mapping[str, CudaBuffer], outputs: Mapping[str, CudaBuffer]) -> OrtCudaBinding:
+        self._bindings += 1
+        return OrtCudaBinding(self, self._session, inputs, outputs, self._bindings if self._graphs else None)
+
+    def close(self) -> None:
+        super().close()
+        self._session = None  # and with it its arena
+
+
+class OrtCudaBinding(CudaBinding):
+    """A session whose inputs and outputs lie in buffers, once and for all.
+
+    Args:
+        recording: number of the CUDA graph that ONNX Runtime makes of it: each binding has its own, for a graph holds
+            the addresses that it was recorded with. None: it makes none.
+    """
+
+    def __init__(
+        self,
+        graph: OrtCudaGraph,
+        session: Any,
+        inputs: Mapping[str, CudaBuffer],
+        outputs: Mapping[str, CudaBuffer],
+        recording: int | None,
+    ) -> None:
+        self.device = graph.device
+        self.written = tuple(outputs.values())
+        self._name = graph.spec.name
+        self._session = session
+        self._buffers = (inputs, outputs)  # what the session points into must live as long as this
+        self._binding = session.io_binding()
+        for bind, buffers in ((self._binding.bind_input, inputs), (self._binding.bind_output, outputs)):
+            for name, buffer in buffers.items():
+                kind = np.dtype(buffer.spec.dtype).type
+                bind(name, "cuda", self.device.ordinal, kind, list(buffer.spec.shape), buffer.address)
+        self._options = onnxruntime.RunOptions()
+        # The host does not wait for the GPU: what follows is in the same stream.
+        self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        if recording is not None:
+            self._options.add_run_config_entry("gpu_graph_id", str(recording))
+
+    def launch(self, stream: CudaStream) -> None:
+        compute = self.device.compute  # the session's stream, whichever is asked for
+        if stream is not compute:
+            compute.wait(stream.record())
+        try:
+            self._session.run_with_iobinding(self._binding, self._options)
+        except Exception as error:  # the library raises a dozen types of its own
+            raise failure(f"run graph {self._name} with ONNX Runtime", str(error)) from error
+        if stream is not compute:
+            stream.wait(compute.record())
+
+    def close(self) -> None:
+        self._session = self._binding = None

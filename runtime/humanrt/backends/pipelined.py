@@ -7,22 +7,24 @@ them together; the order in which the copy stream is given its work makes them o
     compute         run 0              | run 1              | run 2
 
 The download of a frame is given only after the upload of the next, which would otherwise wait behind it for the
-network. A result so comes one frame later: the way of `humanrt bench`, not that of a robot which needs the newest
-frame first (it calls `submit` and `result` in turn, and nothing overlaps but also nothing waits).
+network. A result so comes one frame later: the way of `humanrt run --overlap`, not that of a robot which needs the
+newest frame first (it calls `submit` and `result` in turn, and nothing overlaps but also nothing waits).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from time import perf_counter
 
 import numpy as np
 
 from humanrt.backends.base import Array, Backend, Binding, Buffer, Event, check_feed
 from humanrt.resource import Resource
 
-__all__ = ["Pipelined", "Slot"]
+__all__ = ["Finished", "Pipelined", "Slot"]
 
 
 @dataclass
@@ -31,14 +33,40 @@ class Slot:
 
     Attributes:
         inputs, outputs: buffers that are filled from and copied to the host, by name.
-        step: everything between; a `Sequential` or a CUDA graph for several networks and kernels.
-        owned: buffers between the graphs, closed with the slot.
+        stages: what is between, by name, in this order; each may be many networks and kernels (`Backend.record`).
+        owned: what else is closed with the slot: bindings, buffers between the stages. Closed before the buffers.
     """
 
     inputs: Mapping[str, Buffer]
     outputs: Mapping[str, Buffer]
-    step: Binding
-    owned: tuple[Buffer, ...] = ()
+    stages: Mapping[str, Binding]
+    owned: Sequence[Resource] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A frame that is done.
+
+    Attributes:
+        outputs: by name, in the slot's own pinned memory: they last until a frame is submitted.
+        ms: ``upload`` (with the host's copying), the stages, ``download``, each as the device took it; and ``wait``,
+            what is left of the time from `submit` to `result`: other frames, or the caller. Their sum is that time.
+    """
+
+    outputs: dict[str, Array]
+    ms: dict[str, float]
+
+
+@dataclass
+class _Flight:
+    """A frame on its way: its slot, when it was submitted and how long the host copied, s; points in the streams."""
+
+    slot: int
+    submitted: float
+    copied: float
+    upload: tuple[Event, Event]
+    stages: list[Event]
+    download: tuple[Event, Event] | None = None
 
 
 class Pipelined(Resource):
@@ -53,15 +81,25 @@ class Pipelined(Resource):
     def __init__(self, backend: Backend, make_slot: Callable[[], Slot], slots: int = 2) -> None:
         if slots < 1:
             raise ValueError(f"{slots} slots; at least 1 is needed")
-        self._slots = [make_slot() for _ in range(slots)]
-        self._copy, self._compute = backend.stream(), backend.stream()
-        self._host = [
-            {name: backend.pinned(buffer.spec) for name, buffer in {**slot.inputs, **slot.outputs}.items()}
-            for slot in self._slots
-        ]
+        self._slots: list[Slot] = []
         self._next = 0
-        # Frames in flight, oldest first: slot, end of the computation, end of the download once that is given.
-        self._flight: deque[tuple[int, Event, Event | None]] = deque()
+        self._flight: deque[_Flight] = deque()  # oldest first
+        self._copy, self._compute = backend.stream(), backend.stream()
+        try:
+            for _ in range(slots):
+                self._slots.append(make_slot())
+            self._host = [
+                {name: backend.pinned(buffer.spec) for name, buffer in {**slot.inputs, **slot.outputs}.items()}
+                for slot in self._slots
+            ]
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def slots(self) -> int:
+        """Frames that can be in flight."""
+        return len(self._slots)
 
     @property
     def in_flight(self) -> int:
@@ -74,6 +112,7 @@ class Pipelined(Resource):
         Raises:
             ValueError: every slot is taken (take a `result` first), or a feed is not what the graph needs.
         """
+        submitted = perf_counter()
         if len(self._flight) == len(self._slots):
             raise ValueError(f"{len(self._slots)} frames are in flight: take a result first")
         index = self._next
@@ -83,45 +122,59 @@ class Pipelined(Resource):
         for name, buffer in slot.inputs.items():  # all checked before any is given to the device
             check_feed(buffer.spec, feeds[name])
         self._next = (index + 1) % len(self._slots)
-        for name, buffer in slot.inputs.items():
+        for name in slot.inputs:
             np.copyto(host[name], feeds[name])
+        copied = perf_counter() - submitted
+        begin = self._copy.record()
+        for name, buffer in slot.inputs.items():
             buffer.upload_async(host[name], self._copy)
         uploaded = self._copy.record()
         self._download()  # of the frames before, behind this upload
         self._compute.wait(uploaded)
-        slot.step.run_async(self._compute)
-        self._flight.append((index, self._compute.record(), None))
+        points = [self._compute.record()]
+        for stage in slot.stages.values():
+            stage.run_async(self._compute)
+            points.append(self._compute.record())
+        self._flight.append(_Flight(index, submitted, copied, (begin, uploaded), points))
 
-    def result(self) -> dict[str, Array]:
-        """The outputs of the oldest frame, by name, the caller's to keep. ValueError when none is in flight."""
+    def result(self) -> Finished:
+        """The oldest frame's outputs and times. ValueError when none is in flight."""
         if not self._flight:
             raise ValueError("no frame is in flight: submit one first")
-        if self._flight[0][2] is None:
+        if self._flight[0].download is None:
             self._download()
-        index, _, downloaded = self._flight.popleft()
-        assert downloaded is not None
+        frame = self._flight.popleft()
+        assert frame.download is not None
+        downloaded = frame.download[1]
         downloaded.wait()
-        return {name: self._host[index][name].copy() for name in self._slots[index].outputs}
+        slot = self._slots[frame.slot]
+        ms = {"upload": frame.upload[1].ms_since(frame.upload[0]) + 1e3 * frame.copied}
+        for name, (begin, end) in zip(slot.stages, pairwise(frame.stages), strict=True):
+            ms[name] = end.ms_since(begin)
+        ms["download"] = downloaded.ms_since(frame.download[0])
+        ms["wait"] = max(0.0, 1e3 * (perf_counter() - frame.submitted) - sum(ms.values()))
+        return Finished({name: self._host[frame.slot][name] for name in slot.outputs}, ms)
 
     def _download(self) -> None:
         """Give the copy stream the downloads that it has not been given."""
-        for place, (index, computed, downloaded) in enumerate(self._flight):
-            if downloaded is None:
-                self._copy.wait(computed)
-                for name, buffer in self._slots[index].outputs.items():
-                    buffer.download_async(self._host[index][name], self._copy)
-                self._flight[place] = (index, computed, self._copy.record())
+        for frame in self._flight:
+            if frame.download is None:
+                self._copy.wait(frame.stages[-1])
+                begin = self._copy.record()
+                for name, buffer in self._slots[frame.slot].outputs.items():
+                    buffer.download_async(self._host[frame.slot][name], self._copy)
+                frame.download = begin, self._copy.record()
 
     def close(self) -> None:
         """Wait for the work and free the slots."""
-        if not self._slots:
-            return
+        if self._slots:
+            self._compute.synchronize()
+            self._copy.synchronize()
         self._flight.clear()
-        self._compute.synchronize()
-        self._copy.synchronize()
         for slot in self._slots:
-            for buffer in {id(b): b for b in (*slot.inputs.values(), *slot.outputs.values(), *slot.owned)}.values():
-                buffer.close()
+            buffers = {id(b): b for b in (*slot.inputs.values(), *slot.outputs.values())}
+            for resource in (*slot.stages.values(), *slot.owned, *buffers.values()):
+                resource.close()
         self._slots = []
         self._compute.close()
         self._copy.close()

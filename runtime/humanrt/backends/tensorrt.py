@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from humanrt.backends import BackendOptions
-from humanrt.backends.base import Array, Backend, Binding, Buffer, Graph, check_feed
-from humanrt.backends.cuda import CudaBinding, CudaBuffer, CudaDevice, CudaGraph, CudaStream, cuda_call, driver
+from humanrt.backends import BackendOptions, cuda
+from humanrt.backends.cuda import CudaBackend, CudaBinding, CudaBuffer, CudaDevice, CudaNetwork, CudaStream, cuda_call
 from humanrt.backends.engines import Engine, engines_of, read_plan, select, why_not, write_atomically
-from humanrt.bundle import GraphSpec, TensorSpec, cache_folder
+from humanrt.bundle import GraphSpec, cache_folder
 from humanrt.errors import BackendError, HumanrtError, MissingDependencyError
 
 __all__ = ["INSTALL", "TensorRt", "TensorRtGraph", "installed_libraries", "problem"]
@@ -56,33 +55,28 @@ def installed_libraries() -> dict[str, Any]:
 
 def problem(device: int = 0) -> str | None:
     """Why TensorRT cannot run here, with what mends it; None when it can (engines are checked as they are opened)."""
-    from humanrt.backends.onnxruntime_cuda import device_count
-
-    count = device_count()
-    if count == 0:
-        return "no NVIDIA GPU or driver is visible (check `nvidia-smi`)"
-    if device >= count:
-        return f"GPU {device} does not exist; this machine has {count}"
+    if reason := cuda.problem(device):
+        return reason
     try:
         installed_libraries()
-        driver()
     except HumanrtError as error:
         return str(error)
     return None
 
 
-class TensorRt(Backend):
+class TensorRt(CudaBackend):
     """Runs engines on one NVIDIA GPU. A context manager: it releases the GPU; graphs and buffers are closed before."""
 
     name = "tensorrt"
 
     def __init__(self, options: BackendOptions | None = None) -> None:
         self.options = options or BackendOptions()
+        self.unverified = self.options.unverified
         if reason := problem(self.options.device):
             raise BackendError(f"backend `tensorrt` cannot run here: {reason}")
         self.libraries = installed_libraries()
         self.versions = {name: str(module.__version__) for name, module in self.libraries.items()}
-        self.device = CudaDevice.open(self.options.device)
+        super().__init__(self.options.device, self.options.cuda_graphs)
 
     @property
     def sm(self) -> int:
@@ -122,22 +116,8 @@ class TensorRt(Backend):
         """Open this engine for the graph. BackendError when its bytes are not those built or TensorRT refuses them."""
         return TensorRtGraph(spec, engine, self.libraries[engine.recipe.library], read_plan(engine), self.device)
 
-    def stream(self) -> CudaStream:
-        return CudaStream(self.device)
 
-    def pinned(self, spec: TensorSpec) -> Array:
-        return self.device.pinned(spec)
-
-    def record(self, steps: Sequence[Binding]) -> CudaGraph:
-        return CudaGraph(self.device, steps)
-
-    def close(self) -> None:
-        device, self.__dict__["device"] = self.__dict__.get("device"), None
-        if device is not None:
-            device.close()
-
-
-class TensorRtGraph(Graph):
+class TensorRtGraph(CudaNetwork):
     """An engine, deserialised.
 
     Args:
@@ -161,7 +141,6 @@ class TensorRtGraph(Graph):
         self.messages = messages
         self._check(trt)
         self._config, self._cache = self._runtime_config(engine)
-        self._own: tuple[dict[str, CudaBuffer], dict[str, Array], Binding] | None = None
 
     def _check(self, trt: Any) -> None:
         found = {}
@@ -209,53 +188,13 @@ class TensorRtGraph(Graph):
             )
         return context
 
-    def buffer(self, name: str) -> CudaBuffer:
-        return CudaBuffer(self.tensor(name), self.device)
-
-    def bind(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> TensorRtBinding:
-        buffers: dict[str, CudaBuffer] = {}
-        for kind, given, specs in (("input", inputs, self.spec.inputs), ("output", outputs, self.spec.outputs)):
-            if set(given) != {spec.name for spec in specs}:
-                raise ValueError(f"graph {self.spec.name} has {kind}s {[s.name for s in specs]}, not {list(given)}")
-            for spec in specs:
-                buffer = given[spec.name]
-                if not isinstance(buffer, CudaBuffer):
-                    raise BackendError(f"buffer for `{spec.name}` belongs to another backend ({type(buffer).__name__})")
-                if (buffer.spec.shape, buffer.spec.dtype) != (spec.shape, spec.dtype):
-                    raise ValueError(f"buffer for `{spec.name}` must be {spec.dtype} {list(spec.shape)}")
-                buffers[spec.name] = buffer
-        return TensorRtBinding(self, buffers, [spec.name for spec in self.spec.outputs])
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        names = [tensor.name for tensor in self.spec.inputs]
-        if set(feeds) != set(names):
-            raise ValueError(f"graph {self.spec.name} takes inputs {names}, not {list(feeds)}")
-        if self._own is None:
-            tensors = (*self.spec.inputs, *self.spec.outputs)
-            buffers = {tensor.name: self.buffer(tensor.name) for tensor in tensors}
-            pinned = {tensor.name: self.device.pinned(tensor) for tensor in tensors}
-            inputs = {name: buffers[name] for name in names}
-            outputs = {tensor.name: buffers[tensor.name] for tensor in self.spec.outputs}
-            self._own = buffers, pinned, self.bind(inputs, outputs)
-        buffers, pinned, binding = self._own
-        stream = self.device.compute
-        for tensor in self.spec.inputs:
-            pinned[tensor.name][...] = check_feed(tensor, feeds[tensor.name])
-            buffers[tensor.name].upload_async(pinned[tensor.name], stream)
-        binding.run_async(stream)
-        for tensor in self.spec.outputs:
-            buffers[tensor.name].download_async(pinned[tensor.name], stream)
-        stream.synchronize()
-        return {tensor.name: pinned[tensor.name].copy() for tensor in self.spec.outputs}
+    def _bound(self, inputs: Mapping[str, CudaBuffer], outputs: Mapping[str, CudaBuffer]) -> TensorRtBinding:
+        return TensorRtBinding(self, {**inputs, **outputs}, tuple(outputs.values()))
 
     def close(self) -> None:
         if self._engine is None:
             return
-        self.device.compute.synchronize()
-        if self._own is not None:
-            for buffer in self._own[0].values():
-                buffer.close()
-            self._own = None
+        super().close()
         if self._cache is not None:
             data = bytes(memoryview(self._cache.serialize()))
             if data:
@@ -267,13 +206,15 @@ class TensorRtGraph(Graph):
 class TensorRtBinding(CudaBinding):
     """An execution context whose tensors lie in buffers, once and for all."""
 
-    def __init__(self, graph: TensorRtGraph, buffers: Mapping[str, CudaBuffer], outputs: Sequence[str]) -> None:
+    def __init__(
+        self, graph: TensorRtGraph, buffers: Mapping[str, CudaBuffer], written: tuple[CudaBuffer, ...]
+    ) -> None:
         self.device = graph.device
-        self.written = tuple(buffers[name] for name in outputs)
+        self.written = written
         self._name = graph.spec.name
         self._messages = graph.messages
         self._buffers = dict(buffers)  # what the context points to must live as long as it
-        self._context = graph.context()
+        self._context: Any = graph.context()
         for name, buffer in self._buffers.items():
             if not self._context.set_tensor_address(name, buffer.address):
                 raise BackendError(f"TensorRT refuses the buffer of `{name}` in graph {self._name}: {self._last()}")
@@ -283,6 +224,9 @@ class TensorRtBinding(CudaBinding):
             given = self._context.execute_async_v3(stream.handle)
         if not given:
             raise BackendError(f"TensorRT cannot run graph {self._name} (execute_async_v3): {self._last()}")
+
+    def close(self) -> None:
+        self._context = None  # its scratch memory goes with it
 
     def _last(self) -> str:
         return " ".join(self._messages[-1].split())[:300] if self._messages else "it gave no reason"

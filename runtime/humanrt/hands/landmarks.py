@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends import Backend
+from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle
-from humanrt.crop import make_crop
+from humanrt.crop import crop_into
 from humanrt.errors import BundleError
 from humanrt.hands.placement import make_placement
-from humanrt.host_copy import HostCopy
+from humanrt.kernels.image import Picture
 from humanrt.region import FollowRule, Region
+from humanrt.resource import Owner, releasing
 
 __all__ = ["HandLandmarks", "LandmarkNetwork"]
 
@@ -39,43 +41,36 @@ class HandLandmarks:
     region: Region
 
 
-class LandmarkNetwork:
+class LandmarkNetwork(Owner):
     """The landmark network of a hand bundle, ``model`` being ``"full"`` or ``"lite"``.
 
     Its buffers are allocated and bound once: the crop is written where the network reads it. Not for two threads.
     """
 
+    @releasing
     def __init__(self, bundle: Bundle, backend: Backend, model: str = "full") -> None:
         name = f"landmarks_{model}"
         if name not in bundle.graphs:
             models = ", ".join(g.removeprefix("landmarks_") for g in bundle.graphs if g.startswith("landmarks_"))
             raise BundleError(f"bundle {bundle.path} has no landmark model `{model}`; it has: {models}")
-        graph = backend.open(bundle.graph(name))
-        image = graph.buffer("image")
-        outputs = {spec.name: graph.buffer(spec.name) for spec in graph.spec.outputs}
-        self._binding = graph.bind({"image": image}, outputs)
-        self._image = HostCopy(image)
-        self._points, self._metric, self._presence, self._right = (
-            HostCopy(outputs[name]) for name in ("keypoints_2d", "keypoints_3d", "presence", "handedness")
+        network = self._network = self.own(BoundGraph(backend, bundle.graph(name)))
+        self._crop = crop_into(network)
+        points, metric, self._presence, self._right = (
+            network.arrays[name] for name in ("keypoints_2d", "keypoints_3d", "presence", "handedness")
         )
-        self._fetched = [o for o in (self._points, self._metric, self._presence, self._right) if o.on_device]
-        self._crop = make_crop(self._image.array)
         rule = FollowRule.from_settings(bundle.setting("landmarks", "region"))
-        size = self._image.array.shape[-1]
-        self._place = make_placement(self._points.array[0], self._metric.array[0], size, rule)
+        size = network.arrays["image"].shape[-1]
+        self._place = make_placement(points[0], metric[0], size, rule)
 
-    def __call__(self, rgb: NDArray[np.uint8], region: Region) -> HandLandmarks:
-        """Landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3])."""
+    def __call__(self, rgb: Picture, region: Region) -> HandLandmarks:
+        """Landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3], where the network is)."""
         self._crop(rgb, region)
-        self._image.send()
-        self._binding.run()
-        for output in self._fetched:
-            output.fetch()
+        self._network.run()
         placed = self._place(region)
         return HandLandmarks(
-            presence=self._presence.array.item() if placed.region else 0.0,
+            presence=self._presence.item() if placed.region else 0.0,
             # MediaPipe calls this output "left", of a mirrored selfie: a right hand in the camera's own image.
-            right=self._right.array.item(),
+            right=self._right.item(),
             keypoints_2d=placed.keypoints_2d,
             keypoints_3d=placed.keypoints_3d,
             region=placed.region or region,

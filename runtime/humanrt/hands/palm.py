@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
+from humanrt.kernels.image import Picture
 from humanrt.region import Region, RegionRule, region_from_box, upright_angle
+from humanrt.resource import Owner, releasing
 from humanrt.ssd import SingleShotDetector
 
 __all__ = ["Palm", "PalmDetector"]
@@ -25,17 +27,18 @@ class Palm:
     region: Region
 
 
-class PalmDetector:
+class PalmDetector(Owner):
     """Finds palms in an RGB image. All sizes, thresholds and anchors come from the bundle."""
 
+    @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        self._detect = SingleShotDetector(bundle, backend, "palm_detector", "palm")
+        self._detect = self.own(SingleShotDetector(bundle, backend, "palm_detector", "palm"))
         self._axis = (int(bundle.setting("palm", "wrist")), int(bundle.setting("palm", "middle_mcp")))
         region = bundle.setting("palm", "region")
         self._rule = RegionRule(float(region["scale"]), float(region["shift"]))
 
-    def __call__(self, rgb: NDArray[np.uint8], threshold: float | None = None) -> list[Palm]:
-        """Palms in ``rgb`` (uint8 [H, W, 3]), best score first."""
+    def __call__(self, rgb: Picture, threshold: float | None = None) -> list[Palm]:
+        """Palms in ``rgb`` (uint8 [H, W, 3], where the network is), best score first."""
         return [self._palm(score, p) for score, p in zip(*self._detect(rgb, threshold), strict=True)]
 
     def _palm(self, score: float, points: Floats) -> Palm:

@@ -18,8 +18,10 @@ from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
+from humanrt.kernels.image import Picture
 from humanrt.region import Region
 from humanrt.region_tracker import Found, RegionTracker, Track, TrackRule
+from humanrt.resource import releasing
 from humanrt.variants import EXACT, prepared
 
 __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
@@ -123,6 +125,7 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
         BundleError, BackendError: what is wrong and how to mend it.
     """
 
+    @releasing
     def __init__(
         self,
         bundle: Bundle | str | Path = "hands",
@@ -137,19 +140,22 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
         self.bundle, self.backend = prepared(
             bundle, "hands", backend, precision, threads=threads, unverified=unverified
         )
+        if self.backend is not backend:
+            self.own(self.backend)
         self.precision = precision
-        self._palms = PalmDetector(self.bundle, self.backend)
-        self._landmarks = LandmarkNetwork(self.bundle, self.backend, self.options.model)
+        self._palms = self.own(PalmDetector(self.bundle, self.backend))
+        self._landmarks = self.own(LandmarkNetwork(self.bundle, self.backend, self.options.model))
         presence = self.options.min_presence
         self._presence = self.bundle.number("landmarks", "presence_threshold") if presence is None else presence
         super().__init__(
+            self.backend,
             _RULE,
             self.options.max_hands,
             remember=self.options.remember,
             search_interval=self.options.search_interval,
         )
 
-    def _look(self, rgb: NDArray[np.uint8], region: Region) -> HandLandmarks | None:
+    def _look(self, rgb: Picture, region: Region) -> HandLandmarks | None:
         """Landmarks in a region; None where no hand is."""
         marks = self._landmarks(rgb, region)
         if not marks.presence >= self._presence:
@@ -158,7 +164,7 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
         inside = 0 <= marks.region.x < width and 0 <= marks.region.y < height
         return marks if inside and marks.region.size > 4 else None
 
-    def _search(self, rgb: NDArray[np.uint8]) -> list[Region]:
+    def _search(self, rgb: Picture) -> list[Region]:
         return [palm.region for palm in self._palms(rgb, self.options.min_detection)]
 
     def _begin(self, identity: int, t: float, marks: HandLandmarks) -> _Track:

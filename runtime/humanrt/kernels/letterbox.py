@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends.cuda import CudaBuffer, CudaDevice, CudaStream, Kernel
+from humanrt.backends.cuda import CudaBuffer, CudaDevice
 from humanrt.camera import Letterbox
 from humanrt.errors import choices
+from humanrt.kernels.parameters import Parameters, square_kernel
+from humanrt.resource import Resource
 
 __all__ = ["FILTERS", "FORMATS", "Frame", "GpuLetterbox", "LetterboxOptions", "frame_bytes", "reference"]
 
@@ -89,46 +91,31 @@ def frame_bytes(size: tuple[int, int], pixel_format: str) -> int:
     return width * height * 3 // 2
 
 
-class GpuLetterbox:
-    """Letterboxes frames of one size into a network's input buffer. Close it to free the frame's memory.
+class GpuLetterbox(Resource):
+    """Letterboxes frames into a network's input buffer.
 
     Args:
         device: the GPU.
-        size: (width, height) px of the frames.
         out: float32 [1, 3, S, S], the network's input.
         options: see there.
+
+    Attributes:
+        step: the binding to run after `place` and before the network. Before the first, all is padding.
     """
 
-    def __init__(
-        self, device: CudaDevice, size: tuple[int, int], out: CudaBuffer, options: LetterboxOptions | None = None
-    ) -> None:
-        from humanrt.bundle import TensorSpec
-        from humanrt.kernels.loader import load_kernel
+    def __init__(self, device: CudaDevice, out: CudaBuffer, options: LetterboxOptions | None = None) -> None:
+        self._options = options or LetterboxOptions()
+        self._out, self._side = out, out.spec.shape[-1]
+        nothing = Letterbox((1, 1), self._side, (0, 0), (0, 0))
+        self._parameters = Parameters(Frame.of(0, out.address, nothing, 0, self._options), device)
+        self.step = square_kernel("letterbox", device, self._parameters, out)
 
-        options = options or LetterboxOptions()
-        side = out.spec.shape[-1]
-        if out.spec.dtype != "float32" or out.spec.shape[-3:] != (3, side, side):
-            raise ValueError(f"a network's input is float32 [1, 3, S, S], not {out.spec.dtype} {list(out.spec.shape)}")
-        self.box = Letterbox.fit(size, side)
-        self.source = CudaBuffer(TensorSpec("frame", (frame_bytes(size, options.format),), "uint8"), device)
-        pitch = size[0] * (1 if options.format == "nv12" else 3)
-        frame = Frame.of(self.source.address, out.address, self.box, pitch, options)
-        self._constants = CudaBuffer(TensorSpec("letterbox", (ctypes.sizeof(frame),), "uint8"), device)
-        self._constants.upload(np.frombuffer(bytes(frame), np.uint8))
-        function = load_kernel("letterbox", device)
-        function.prepare("P")
-        grid = (-(-side // 32), -(-side // 8))
-
-        def give(stream: CudaStream) -> None:
-            function.prepared_async_call(grid, (32, 8, 1), stream.stream, self._constants.address)
-
-        self.step = Kernel(device, give, [out])
-        """The binding to run between the upload of `source` and the network."""
+    def place(self, source: int, pitch: int, box: Letterbox) -> None:
+        """What `step` will read: a frame at ``source`` on the GPU, ``pitch`` bytes a row; and where to put it."""
+        self._parameters.give(Frame.of(source, self._out.address, box, pitch, self._options))
 
     def close(self) -> None:
-        """Free the frame's memory."""
-        self.source.close()
-        self._constants.close()
+        self._parameters.close()
 
 
 def reference(

@@ -7,12 +7,13 @@ import numpy as np
 from humanrt.backends.cuda import CudaBuffer, CudaDevice, CudaStream, Kernel
 from humanrt.bundle import TensorSpec
 from humanrt.kernels.loader import load_kernel
+from humanrt.resource import Resource
 from humanrt.smooth import OneEuroOptions
 
 __all__ = ["GpuOneEuro"]
 
 
-class GpuOneEuro:
+class GpuOneEuro(Resource):
     """Smooths keypoints [B, N, D] on the device; the state of every hand stays there.
 
     Args:

@@ -13,6 +13,7 @@ from humanrt.backends.cuda import CudaBuffer, CudaDevice, CudaStream, Kernel, cu
 from humanrt.bundle import TensorSpec
 from humanrt.errors import HumanrtError
 from humanrt.kernels.loader import load_kernel
+from humanrt.resource import Resource
 from humanrt.retarget.problem import Problem
 
 __all__ = ["LANES", "STATE", "GpuRetarget", "Robot", "problem_arrays", "shared_bytes", "state_arrays"]
@@ -92,7 +93,7 @@ def shared_bytes(problem: Problem) -> int:
     return 8 * doubles
 
 
-class GpuRetarget:
+class GpuRetarget(Resource):
     """Solves for the joint angles of a batch of hands on the device, each from its own last solution.
 
     Args:

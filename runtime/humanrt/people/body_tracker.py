@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
+from humanrt.kernels.image import Picture
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.person import PersonDetector, windows
 from humanrt.region import Region
 from humanrt.region_tracker import Found, RegionTracker, Track, TrackRule
+from humanrt.resource import releasing
 from humanrt.variants import EXACT, prepared
 
 __all__ = ["Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
@@ -87,6 +89,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         BundleError, BackendError: what is wrong and how to mend it.
     """
 
+    @releasing
     def __init__(
         self,
         bundle: Bundle | str | Path = "landmarks",
@@ -101,13 +104,16 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         self.bundle, self.backend = prepared(
             bundle, "people", backend, precision, threads=threads, unverified=unverified
         )
+        if self.backend is not backend:
+            self.own(self.backend)
         self.precision = precision
-        self._detector = PersonDetector(self.bundle, self.backend)
-        self._landmarks = BodyNetwork(self.bundle, self.backend)
+        self._detector = self.own(PersonDetector(self.bundle, self.backend))
+        self._landmarks = self.own(BodyNetwork(self.bundle, self.backend))
         presence, most = self.options.min_presence, self.options.max_people
         self._presence = self.bundle.number("landmarks", "presence_threshold") if presence is None else presence
         self.max_people = int(self.bundle.setting("tracking", "max_people")) if most is None else most
         super().__init__(
+            self.backend,
             _RULE,
             self.max_people,
             remember=self.options.remember,
@@ -119,7 +125,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         super().reset()
         self._searches = 0
 
-    def _search(self, rgb: NDArray[np.uint8]) -> list[Region]:
+    def _search(self, rgb: Picture) -> list[Region]:
         people = self._detector(rgb, self.options.min_detection)
         if self.options.windows:
             height, width = rgb.shape[:2]
@@ -134,7 +140,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
                 distinct.append(person.region)
         return distinct
 
-    def _look(self, rgb: NDArray[np.uint8], region: Region) -> BodyLandmarks | None:
+    def _look(self, rgb: Picture, region: Region) -> BodyLandmarks | None:
         """Landmarks in a region; None where nobody is."""
         marks = self._landmarks(rgb, region)
         if not marks.score >= self._presence:

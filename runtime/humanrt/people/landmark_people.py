@@ -29,7 +29,7 @@ from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
 from humanrt.posebert.stream import Observation, PoseBERTStream, PoseState
-from humanrt.resource import Resource
+from humanrt.resource import Owner, releasing
 from humanrt.skeleton import ANNY_BONES, MEDIAPIPE_33, SMPL_24, anny_from_smpl
 from humanrt.smooth import OneEuro, OneEuroOptions
 from humanrt.timing import Stopwatch
@@ -76,7 +76,7 @@ class _Identity:
     depth: OneEuro = field(default_factory=lambda: OneEuro(_DEPTH))
 
 
-class LandmarkPeople(Resource):
+class LandmarkPeople(Owner):
     """Finds people and their bodies by their landmarks, in a stream of images or in one.
 
     >>> model = LandmarkPeople()                        # the shipped bundles
@@ -105,6 +105,7 @@ class LandmarkPeople(Resource):
         BundleError, BackendError, CameraError: what is wrong and how to mend it.
     """
 
+    @releasing
     def __init__(
         self,
         bundle: Bundle | str | Path = "landmarks",
@@ -122,11 +123,13 @@ class LandmarkPeople(Resource):
         self.bundle, self.backend = prepared(
             bundle, "people", backend, precision, threads=threads, unverified=unverified
         )
+        if self.backend is not backend:
+            self.own(self.backend)
         self.precision = precision
-        self.tracker = BodyTracker(self.bundle, self.backend, options, precision=precision)
-        self._stream = None if poses is None else _stream(poses, self.backend)
+        self.tracker = self.own(BodyTracker(self.bundle, self.backend, options, precision=precision))
+        self._stream = None if poses is None else self.own(_stream(poses, self.backend))
         self.poses = _GEOMETRY if self._stream is None else self._stream.bundle.name
-        self._body = self.backend.open(self.bundle.graph("body"))
+        self._body = self.own(self.backend.open(self.bundle.graph("body")))
         self.faces: NDArray[np.int32] = self.bundle.array("faces")["faces"].astype(np.int32, copy=False)
         self.joint_names: tuple[str, ...] = tuple(self.bundle.setting("body", "joint_names"))
         self.fov = self.bundle.number("camera", "field_of_view_deg") if fov is None else fov
@@ -286,10 +289,6 @@ class LandmarkPeople(Resource):
         """The pose of one frame, without PoseBERT."""
         rotations = self._ik(landmarks).astype(np.float32)
         return PoseState(np.asarray(landmarks, np.float32), rotations, False, 0.0, t)
-
-    def close(self) -> None:
-        """Free the body graph's memory."""
-        self._body.close()
 
 
 class LandmarkPipeline:

@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends import Backend
+from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle
-from humanrt.crop import make_crop
+from humanrt.crop import crop_into
+from humanrt.kernels.image import Picture
 from humanrt.people.person import region_from_circle
 from humanrt.region import Region
+from humanrt.resource import Owner, releasing
 
 __all__ = ["BONES", "BodyLandmarks", "BodyNetwork"]
 
@@ -51,22 +54,23 @@ class BodyLandmarks:
     region: Region
 
 
-class BodyNetwork:
+class BodyNetwork(Owner):
     """The landmark network of a bundle ``landmarks``. Not for two threads."""
 
+    @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        self._graph = backend.open(bundle.graph("body_landmarks"))
-        self._image = np.zeros(self._graph.tensor("image").shape, np.float32)
-        self._crop = make_crop(self._image)
+        self._network = self.own(BoundGraph(backend, bundle.graph("body_landmarks")))
+        self._crop = crop_into(self._network)
         self._count = int(bundle.setting("landmarks", "count"))
         self._circle = [int(bundle.setting("landmarks", name)) for name in ("centre", "circle")]
         self._scale = bundle.number("landmarks", "region", "scale")
 
-    def __call__(self, rgb: NDArray[np.uint8], region: Region) -> BodyLandmarks:
-        """Landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3])."""
+    def __call__(self, rgb: Picture, region: Region) -> BodyLandmarks:
+        """Landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3], where the network is)."""
         self._crop(rgb, region)
-        out = self._graph.run({"image": self._image})
-        count, size = self._count, self._image.shape[-1]
+        self._network.run()
+        out = self._network.arrays
+        count, size = self._count, out["image"].shape[-1]
         raw, metric = out["landmarks"][0], out["landmarks_3d"][0, :count]
         finite = bool(np.isfinite(raw).all() and np.isfinite(metric).all())
         to_image = region.to_image(size)
@@ -90,7 +94,3 @@ class BodyNetwork:
             presence=seen[:, 1],
             region=following,
         )
-
-    def close(self) -> None:
-        """Free the graph's memory."""
-        self._graph.close()

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Array, Backend, Graph
+from humanrt.backends.cuda import CudaBackend, CudaNetwork
 from humanrt.bundle import Bundle
-from humanrt.camera import Letterbox, check_intrinsics, field_of_view_intrinsics, project
+from humanrt.camera import Letterbox, check_image, check_intrinsics, field_of_view_intrinsics, project
 from humanrt.errors import BundleError, choices
+from humanrt.people.gpu_people import GpuPeople, Networks
 from humanrt.people.results import People
-from humanrt.resource import Resource
+from humanrt.resource import Owner, releasing
 from humanrt.timing import Stopwatch
 from humanrt.variants import EXACT, prepared
 
-__all__ = ["MultiHMR", "Preprocessor", "resize"]
+__all__ = ["BodyMeshes", "MultiHMR", "Preprocessor", "resize", "topology_of"]
 
 # People up to whom the graph for one person, run once for each, is faster than the graph for all slots.
 _ONE_BY_ONE = 2
@@ -47,8 +51,7 @@ class Preprocessor:
         Raises:
             ValueError: the image is not uint8 [H, W, 3].
         """
-        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-            raise ValueError(f"an image must be uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
+        check_image(rgb)
         box = Letterbox.fit((rgb.shape[1], rgb.shape[0]), self.side)
         (width, height), (x, y) = box.scaled, box.offset
         for plane, table, colours in zip(cv2.split(resize(rgb, box.scaled)), self._tables, out, strict=True):
@@ -71,7 +74,7 @@ def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(rgb, size, interpolation=way), np.uint8)
 
 
-class MultiHMR(Resource):
+class MultiHMR(Owner):
     """Finds the people in an image and their bodies. One object serves one thread at a time.
 
     >>> model = MultiHMR("multihmr-bundle")              # made by `humanrt-export multihmr`
@@ -97,6 +100,9 @@ class MultiHMR(Resource):
         BundleError, BackendError, CameraError: what is wrong and how to mend it.
     """
 
+    _gpu: GpuPeople | None = None
+
+    @releasing
     def __init__(
         self,
         bundle: Bundle | str | Path,
@@ -109,8 +115,11 @@ class MultiHMR(Resource):
         topology: str | None = None,
         threads: int = 0,
     ) -> None:
-        self.bundle, backend = prepared(bundle, "people", backend, precision, threads=threads, unverified=unverified)
-        self.backend = backend
+        self.bundle, self.backend = prepared(
+            bundle, "people", backend, precision, threads=threads, unverified=unverified
+        )
+        if self.backend is not backend:
+            self.own(self.backend)
         self.precision = precision
         setting = self.bundle.setting
         self.image_size = int(setting("image_size"))
@@ -118,18 +127,27 @@ class MultiHMR(Resource):
         centre = float(setting("camera", "principal_point_px"))
         square = (self.image_size, self.image_size)
         self._intrinsics = field_of_view_intrinsics(square, self.fov, (centre, centre))
-        mesh = _topology(self.bundle, topology)
+        mesh = topology_of(self.bundle, topology)
         self._threshold = float(setting("threshold"))
         self._preprocess = Preprocessor(
             self.image_size, setting("normalisation", "mean"), setting("normalisation", "std")
         )
-        self._network = backend.open(self.bundle.graph("network"))
+        self._network = self.own(self.backend.open(self.bundle.graph("network")))
         if fov is None and any(output.name == "camera" for output in self._network.spec.outputs):
             self._intrinsics = np.zeros((3, 3))  # not known: the network estimates them
         self._image = np.zeros(self._network.tensor("image").shape, np.float32)
-        self._body = _Body(self.bundle, backend, mesh["graph"], mesh["graph_one"]) if meshes else None
+        self._body = (
+            self.own(BodyMeshes(self.bundle, self.backend, mesh["graph"], mesh["graph_one"])) if meshes else None
+        )
         self.faces: NDArray[np.int32] = self.bundle.array(mesh["faces"])["faces"].astype(np.int32, copy=False)
         self.joint_names: tuple[str, ...] = tuple(setting("body", "joint_names"))
+        self._done: deque[People] = deque()  # of frames that were submitted, oldest first; then come those on the GPU
+        self._on_gpu: deque[tuple[NDArray[np.float64], Letterbox]] = deque()
+        self._networks: Networks | None = None
+        if isinstance(self.backend, CudaBackend):
+            body = None if self._body is None else cast(CudaNetwork, self._body.everybody)
+            mean_std = setting("normalisation", "mean"), setting("normalisation", "std")
+            self._networks = Networks(self.backend, cast(CudaNetwork, self._network), body, *mean_std)
 
     def __call__(
         self, rgb: NDArray[np.uint8], intrinsics: ArrayLike | None = None, threshold: float | None = None
@@ -142,14 +160,92 @@ class MultiHMR(Resource):
             threshold: lowest score of a person, 0..1; None takes the bundle's (0.3 for the published models).
 
         Raises:
-            ValueError: the image is not uint8 [H, W, 3], or the threshold no probability.
+            ValueError: the image is not uint8 [H, W, 3], or the threshold no probability; or images that were
+                submitted wait to be taken.
             CameraError: the intrinsics are none.
         """
+        if self.in_flight:
+            raise ValueError(f"{self.in_flight} submitted images wait: take their results first")
+        self.submit(rgb, intrinsics, threshold)
+        return self.result()
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether what is submitted is computed while the caller goes on: on a GPU."""
+        return self._networks is not None
+
+    @property
+    def in_flight(self) -> int:
+        """Images submitted whose people were not taken."""
+        return len(self._done) + len(self._on_gpu)
+
+    @property
+    def full(self) -> bool:
+        """Whether a result must be taken before the next image is submitted."""
+        return bool(self._done) or (self._gpu is not None and self._gpu.full)
+
+    def submit(
+        self, rgb: NDArray[np.uint8], intrinsics: ArrayLike | None = None, threshold: float | None = None
+    ) -> None:
+        """Give an image to the network; `result` gives its people. Arguments and errors as for the call itself.
+
+        On a GPU the next image is uploaded while this one is computed, and the one before downloaded (`full` says when
+        to take a result first). On a CPU it is computed at once.
+        """
+        threshold = self._checked(threshold)
+        K = None if intrinsics is None else check_intrinsics(intrinsics)
+        if self._networks is None:
+            self._done.append(self._computed(rgb, K, threshold))
+            return
+        check_image(rgb)
+        gpu = self._for_size(self._networks, (rgb.shape[1], rgb.shape[0]))
+        K = self._intrinsics if K is None else gpu.box.intrinsics_to_square(K)
+        cameras = np.ascontiguousarray(np.broadcast_to(K, (len(self._image), 3, 3)), np.float32)
+        gpu.submit(np.ascontiguousarray(rgb), cameras, np.array([threshold], np.float32))
+        self._on_gpu.append((K, gpu.box))
+
+    def result(self) -> People:
+        """The people in the image submitted first. ValueError when none is waiting."""
+        return self._done.popleft() if self._done else self._from_gpu()
+
+    def _for_size(self, networks: Networks, size: tuple[int, int]) -> GpuPeople:
+        """The GPU's buffers for frames of a size; those of another are freed, and their results kept."""
+        if self._gpu is not None and self._gpu.size != size:
+            while self._on_gpu:
+                self._done.append(self._from_gpu())
+            self._gpu.close()
+            self._gpu = None
+        if self._gpu is None:
+            self._gpu = GpuPeople(networks, size)
+        return self._gpu
+
+    def _from_gpu(self) -> People:
+        if self._gpu is None or not self._on_gpu:
+            raise ValueError("no image is waiting: submit one first")
+        K, box = self._on_gpu.popleft()
+        finished = self._gpu.result()
+        watch = Stopwatch()
+        found = finished.outputs
+        slots = [np.flatnonzero(found["valid"][0])]
+        posed = [found.pop(name) for name in _OUTPUTS if name in found]
+        meshes = [(posed[0][0][slots[0]], posed[1][0][slots[0]])] if posed else [None]
+        people = _decoded(found, np.broadcast_to(K, (len(self._image), 3, 3)), slots, meshes, [box])[0]
+        watch.lap("decode")
+        return replace(people, ms=finished.ms | watch.ms)
+
+    def _computed(self, rgb: NDArray[np.uint8], K: NDArray[np.float64] | None, threshold: float) -> People:
+        """The people in one image, on the CPU."""
         watch = Stopwatch()
         box = self._preprocess(rgb, self._image[0])
-        K = self._intrinsics if intrinsics is None else box.intrinsics_to_square(check_intrinsics(intrinsics))
+        K = self._intrinsics if K is None else box.intrinsics_to_square(K)
         watch.lap("preprocess")
         return self._people(self._image, np.broadcast_to(K, (len(self._image), 3, 3)), threshold, watch, [box])[0]
+
+    def _checked(self, threshold: float | None) -> float:
+        threshold = self._threshold if threshold is None else float(threshold)
+        if not 0.0 <= threshold <= 1.0:
+            raise ValueError(f"threshold is {threshold:g}; scores are 0..1")
+        return threshold
 
     def infer(
         self, images: NDArray[np.float32], intrinsics: ArrayLike | None = None, threshold: float | None = None
@@ -188,44 +284,55 @@ class MultiHMR(Resource):
             if count < batch:  # shapes are static: what is missing is filled up, and not looked at
                 some = np.concatenate((some, np.zeros((batch - count, *some.shape[1:]), np.float32)))
                 cameras = np.concatenate((cameras, np.broadcast_to(self._intrinsics, (batch - count, 3, 3))))
-            people += self._people(some, cameras, threshold, watch, [None] * count)
+            people += self._people(some, cameras, self._checked(threshold), watch, [None] * count)
         return people
 
     def _people(
         self,
         images: NDArray[np.float32],
         K: NDArray[np.float64],
-        threshold: float | None,
+        threshold: float,
         watch: Stopwatch,
         boxes: Sequence[Letterbox | None],
     ) -> list[People]:
         """Full batches -> the people of the first ``len(boxes)`` images, in pixels of what was letterboxed."""
-        threshold = self._threshold if threshold is None else float(threshold)
-        if not 0.0 <= threshold <= 1.0:
-            raise ValueError(f"threshold is {threshold:g}; scores are 0..1")
         limit = np.array([threshold], np.float32)
         found = self._network.run({"image": images, "intrinsics": K.astype(np.float32), "threshold": limit})
         watch.lap("network")
-        if "camera" in found:  # the network's estimate, where nothing was given
-            K = np.where(K[:, :1, :1] > 0, K, found.pop("camera"))
         # Where each person is: image and slot, best first within an image.
         slots = [np.flatnonzero(found["valid"][image]) for image in range(len(boxes))]
         meshes: Sequence[tuple[Array, Array] | None] = [None] * len(boxes)
         if self._body:
             meshes = self._body(found, slots)
             watch.lap("body")
-        people = [
-            _assemble({name: values[image][slot] for name, values in found.items()}, mesh, K[image], box)
-            for image, (slot, mesh, box) in enumerate(zip(slots, meshes, boxes, strict=True))
-        ]
+        people = _decoded(found, K, slots, meshes, boxes)
         watch.lap("decode")
         return [replace(one, ms=dict(watch.ms)) for one in people]
 
     def close(self) -> None:
-        """Free the graphs' memory."""
-        self._network.close()
-        if self._body:
-            self._body.close()
+        """Free the graphs' memory; what was submitted and not taken is lost."""
+        if self._gpu is not None:
+            self._gpu.close()
+            self._gpu = None
+        super().close()
+
+
+def _decoded(
+    found: Mapping[str, Array],
+    K: NDArray[np.float64],
+    slots: Sequence[NDArray[np.intp]],
+    meshes: Sequence[tuple[Array, Array] | None],
+    boxes: Sequence[Letterbox | None],
+) -> list[People]:
+    """`People` of the slots of each image, whose meshes and letterboxes are given; see `_assemble`."""
+    if "camera" in found:  # the network's estimate, where nothing was given
+        K = np.where(K[:, :1, :1] > 0, K, found["camera"])
+    return [
+        _assemble(
+            {name: values[image][slot] for name, values in found.items() if name != "camera"}, mesh, K[image], box
+        )
+        for image, (slot, mesh, box) in enumerate(zip(slots, meshes, boxes, strict=True))
+    ]
 
 
 def _assemble(
@@ -252,21 +359,26 @@ def _assemble(
     )
 
 
-class _Body:
-    """The body graphs: parameters of slots -> vertices and joints, computed for few people or for all slots."""
+class BodyMeshes(Owner):
+    """The body graphs: parameters of slots -> vertices and joints, computed for few people or for all slots.
 
+    On a GPU it is always for all slots, in one launch.
+    """
+
+    @releasing
     def __init__(self, bundle: Bundle, backend: Backend, everybody: str, one: str) -> None:
-        self._all = backend.open(bundle.graph(everybody))
-        self._one: Graph | None = backend.open(bundle.graph(one)) if one in bundle.graphs else None
-        self._inputs = [spec.name for spec in self._all.spec.inputs]
-        self._sizes = [self._all.tensor(name).shape[2:] for name in _OUTPUTS]
+        self.everybody = self.own(backend.open(bundle.graph(everybody)))
+        few = one in bundle.graphs and not isinstance(backend, CudaBackend)
+        self._one: Graph | None = self.own(backend.open(bundle.graph(one))) if few else None
+        self._inputs = [spec.name for spec in self.everybody.spec.inputs]
+        self._sizes = [self.everybody.tensor(name).shape[2:] for name in _OUTPUTS]
 
     def __call__(self, found: Mapping[str, Array], slots: Sequence[NDArray[np.intp]]) -> list[tuple[Array, Array]]:
         """Vertices [N, V, 3] and joints [N, J, 3], m, of the people in ``slots`` of each image."""
         people = sum(map(len, slots))
         if self._one is not None and people <= _ONE_BY_ONE:
             return [self._one_by_one(self._one, found, image, slot) for image, slot in enumerate(slots)]
-        posed = self._all.run({name: found[name] for name in self._inputs})
+        posed = self.everybody.run({name: found[name] for name in self._inputs})
         return [(posed["vertices"][image][slot], posed["joints"][image][slot]) for image, slot in enumerate(slots)]
 
     def _one_by_one(
@@ -278,13 +390,8 @@ class _Body:
             vertices[person], joints[person] = (posed[name][0, 0] for name in _OUTPUTS)
         return vertices, joints
 
-    def close(self) -> None:
-        self._all.close()
-        if self._one:
-            self._one.close()
 
-
-def _topology(bundle: Bundle, name: str | None) -> Mapping[str, str]:
+def topology_of(bundle: Bundle, name: str | None) -> Mapping[str, str]:
     """Names of a mesh's graphs and faces: ``graph``, ``graph_one``, ``faces``. BundleError lists the valid names."""
     only = {"name": "the only one", "graph": "body", "graph_one": "body-1", "faces": "faces"}
     offered: Sequence[Mapping[str, str]] = bundle.setting("body").get("topologies") or [only]

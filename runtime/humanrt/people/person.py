@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, hypot
 
-import numpy as np
-from numpy.typing import NDArray
-
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
+from humanrt.kernels.image import Picture, window_of
 from humanrt.region import Region, upright_angle
+from humanrt.resource import Owner, releasing
 from humanrt.ssd import SingleShotDetector
 
 __all__ = ["Person", "PersonDetector", "region_from_circle", "windows"]
@@ -39,24 +38,26 @@ def region_from_circle(centre: Sequence[float], edge: Sequence[float], scale: fl
     return Region(centre[0], centre[1], 2 * radius * scale, upright_angle(centre, edge))
 
 
-class PersonDetector:
+class PersonDetector(Owner):
     """Finds people in an RGB image, whose heads it needs to see. In the whole of a picture it finds only those who are
     more than about half as high; smaller ones are found in `windows` of it. All sizes, thresholds and anchors come
     from the bundle."""
 
+    @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        self._detect = SingleShotDetector(bundle, backend, "person_detector", "person")
+        self._detect = self.own(SingleShotDetector(bundle, backend, "person_detector", "person"))
         self._circle = [2 + int(bundle.setting("person", name)) for name in ("centre", "circle")]
         self._scale = bundle.number("person", "region", "scale")
 
-    def __call__(
-        self, rgb: NDArray[np.uint8], threshold: float | None = None, window: _Window | None = None
-    ) -> list[Person]:
-        """People in ``rgb`` (uint8 [H, W, 3]), best score first; ``window``: only in this part of it, see `windows`."""
+    def __call__(self, rgb: Picture, threshold: float | None = None, window: _Window | None = None) -> list[Person]:
+        """People in ``rgb`` (uint8 [H, W, 3], where the network is), best score first.
+
+        ``window``: only in this part of it, see `windows`.
+        """
         left, top = 0, 0
         if window is not None:
             left, top, side = window
-            rgb = rgb[top : top + side, left : left + side]
+            rgb = window_of(rgb, left, top, side)
         scores, points = self._detect(rgb, threshold)
         circles = points[:, self._circle].tolist()
         people = [

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends import Array, Backend, Graph
 from humanrt.bundle import Bundle
 from humanrt.errors import BundleError
-from humanrt.resource import Resource
+from humanrt.resource import Owner, releasing
 from humanrt.timing import Stopwatch
 from humanrt.variants import EXACT, bases, prepared
 
@@ -40,7 +40,7 @@ class PoseBERTResult:
     ms: dict[str, float] = field(default_factory=dict)
 
 
-class PoseBERT(Resource):
+class PoseBERT(Owner):
     """Refines windows of poses: smooths what was observed and fills in what was not.
 
     >>> poses = PoseBERT("./posebert-smpl")                 # made by `humanrt-export posebert`
@@ -74,6 +74,7 @@ class PoseBERT(Resource):
         BundleError, BackendError: what is wrong and how to mend it.
     """
 
+    @releasing
     def __init__(
         self,
         bundle: Bundle | str | Path,
@@ -83,8 +84,11 @@ class PoseBERT(Resource):
         precision: str = EXACT,
         unverified: bool = False,
     ) -> None:
-        self.bundle, backend = prepared(bundle, "posebert", backend, precision, threads=threads, unverified=unverified)
-        self.backend = backend
+        self.bundle, self.backend = prepared(
+            bundle, "posebert", backend, precision, threads=threads, unverified=unverified
+        )
+        if self.backend is not backend:
+            self.own(self.backend)
         setting = self.bundle.setting
         self.frames = int(self.bundle.number("window"))
         self.clock_hz = self.bundle.number("clock_hz")
@@ -94,7 +98,7 @@ class PoseBERT(Resource):
         names = [name for name in bases(self.bundle) if name == "posebert" or name.startswith("posebert_b")]
         if not names:
             raise BundleError(f"bundle {self.bundle.path} has no graph `posebert`; export it again")
-        opened = (backend.open(self.bundle.graph(name)) for name in names)
+        opened = [self.own(self.backend.open(self.bundle.graph(name))) for name in names]
         self._graphs = {graph.tensor("mask").shape[0]: graph for graph in opened}
         # The shapes of a frame in each of the arguments that this bundle takes.
         self._takes = self._arguments()
@@ -278,11 +282,6 @@ class PoseBERT(Resource):
             if left <= size <= 2 * left:
                 return self._graphs[size]
         return self._graphs[max((size for size in sizes if size <= left), default=sizes[0])]
-
-    def close(self) -> None:
-        """Free the graphs' memory."""
-        for graph in self._graphs.values():
-            graph.close()
 
 
 def _numbers(name: str, values: Any) -> Floats:

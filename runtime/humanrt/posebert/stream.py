@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends import Array, Backend, BackendOptions, open_backend
+from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.errors import BundleError, HumanrtError
-from humanrt.host_copy import HostCopy
+from humanrt.resource import Owner, releasing
 from humanrt.rotation import between, matrices_from_6d
 from humanrt.variants import EXACT, bases, prepared
 
@@ -76,7 +77,7 @@ class PoseState:
     t: float
 
 
-class PoseBERTStream:
+class PoseBERTStream(Owner):
     """Smooths, fills and predicts poses as they come.
 
     >>> stream = PoseBERTStream("posebert-hand")
@@ -97,6 +98,7 @@ class PoseBERTStream:
         HumanrtError: BundleError, BackendError, or options that cannot be.
     """
 
+    @releasing
     def __init__(
         self,
         model: PoseBERT | Bundle | str | Path = "posebert-hand",
@@ -114,12 +116,14 @@ class PoseBERTStream:
                 model, "posebert", backend or "cpu", precision, threads=threads, unverified=unverified
             )
         else:
-            self.bundle = model.bundle
-            self.backend = open_backend(backend or model.backend, BackendOptions(threads=threads))
+            self.bundle, backend = model.bundle, backend or model.backend
+            self.backend = open_backend(backend, BackendOptions(threads=threads))
+        if self.backend is not backend:
+            self.own(self.backend)
         self.clock_hz = self.bundle.number("clock_hz")
         if self.clock_hz <= 0:
             raise BundleError(f"{self.bundle.path}: `settings.clock_hz` must be above 0; make the bundle again")
-        self._networks = [_Network(self.backend, spec) for spec in _graphs(self.bundle)]
+        self._networks = [self.own(_Network(self.backend, spec)) for spec in _graphs(self.bundle)]
         self._plans: dict[int, list[_Network]] = {}
         self.window = self._networks[0].values.shape[1]
         self.frame: tuple[int, ...] = self._networks[0].values.shape[2:]
@@ -359,34 +363,26 @@ def _orthonormal(R: Array) -> Array:
     return matrices_from_6d(R[..., :2].reshape(*R.shape[:-2], 6), "rows")
 
 
-class _Network:
+class _Network(Owner):
     """A graph for up to ``batch`` windows, its buffers bound once."""
 
     def __init__(self, backend: Backend, spec: GraphSpec) -> None:
-        graph = backend.open(spec)
-        inputs = {tensor.name: graph.buffer(tensor.name) for tensor in spec.inputs}
-        outputs = {tensor.name: graph.buffer(tensor.name) for tensor in spec.outputs}
-        self._binding = graph.bind(inputs, outputs)
-        into = {name: HostCopy(buffer) for name, buffer in inputs.items()}
-        out = {name: HostCopy(buffer) for name, buffer in outputs.items()}
-        self._sent, self._fetched = list(into.values()), list(out.values())
-        self.on_device = self._sent[0].on_device
-        self.mask, self.rotations = into["mask"].array, out["rotations"].array
+        self._network = self.own(BoundGraph(backend, spec))
+        arrays, self.on_device = self._network.arrays, self._network.on_device
+        self.mask, self.rotations = arrays["mask"], arrays["rotations"]
         self.batch, window, joints = self.rotations.shape[:3]
         # Published weights take rotations as 6-d `rows`: of these matrices, which are the window.
-        self._features = (
-            into["features"].array.reshape(self.batch, window, joints, 3, 2) if "features" in into else None
-        )
+        self._features = arrays["features"].reshape(self.batch, window, joints, 3, 2) if "features" in arrays else None
         self.values = (
             np.zeros((self.batch, window, joints, 3, 3), np.float32)
             if self._features is not None
-            else next(into[name].array for name in ("keypoints", "rotations_in") if name in into)
+            else next(arrays[name] for name in ("keypoints", "rotations_in") if name in arrays)
         )
         # A graph need not ask for confidences, nor say where keypoints are.
         shape = self.values.shape[:3]
-        self._confidence = into["confidence"].array if "confidence" in into else np.zeros(shape, np.float32)
+        self._confidence = arrays["confidence"] if "confidence" in arrays else np.zeros(shape, np.float32)
         nothing = np.zeros((self.batch, window, 0, 3), np.float32)
-        self.smoothed = out["smoothed"].array if "smoothed" in out else nothing
+        self.smoothed = arrays.get("smoothed", nothing)
         self.mask[:] = False  # and so it stays in the rows of the future
 
     def rows(self, place: int, count: int) -> tuple[Array, Array, Array]:
@@ -398,11 +394,7 @@ class _Network:
         self.mask[count:] = False
         if self._features is not None:
             np.copyto(self._features, self.values[..., :2])
-        for tensor in self._sent:
-            tensor.send()
-        self._binding.run()
-        for tensor in self._fetched:
-            tensor.fetch()
+        self._network.run()
 
 
 def _graphs(bundle: Bundle) -> list[GraphSpec]:

@@ -1,0 +1,64 @@
+"""A kernel's parameters as a structure on the GPU: a recorded launch keeps its address, while its values change."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from humanrt.backends.cuda import CudaBuffer, CudaDevice, CudaStream, Kernel
+from humanrt.bundle import TensorSpec
+from humanrt.kernels.loader import load_kernel
+from humanrt.resource import Resource
+
+__all__ = ["Parameters", "square_kernel"]
+
+
+class Parameters(Resource):
+    """A structure that one kernel reads.
+
+    Args:
+        first: its values until others are given.
+        device: the GPU, in whose compute stream values change.
+    """
+
+    def __init__(self, first: ctypes.Structure, device: CudaDevice) -> None:
+        self._device = device
+        spec = TensorSpec(type(first).__name__.lower(), (ctypes.sizeof(first),), "uint8")
+        self._buffer, self._pinned = CudaBuffer(spec, device), device.pinned(spec)
+        self._buffer.upload(np.frombuffer(bytes(first), np.uint8))
+        self._taken = device.compute.record()
+
+    @property
+    def address(self) -> int:
+        return self._buffer.address
+
+    def give(self, values: ctypes.Structure) -> None:
+        """The values for whatever the stream runs from now on."""
+        self._taken.wait()  # those before have left the pinned array
+        self._pinned[...] = np.frombuffer(bytes(values), np.uint8)
+        self._buffer.upload_async(self._pinned, self._device.compute)
+        self._taken = self._device.compute.record()
+
+    def close(self) -> None:
+        self._taken.wait()
+        self._buffer.close()
+
+
+def square_kernel(name: str, device: CudaDevice, parameters: Parameters, out: CudaBuffer) -> Kernel:
+    """The kernel that fills a network's input, float32 [..., 3, S, S], one thread a pixel of its first image.
+
+    Raises:
+        ValueError: the input is another.
+    """
+    side = out.spec.shape[-1]
+    if out.spec.dtype != "float32" or out.spec.shape[-3:] != (3, side, side):
+        raise ValueError(f"a network's input is float32 [1, 3, S, S], not {out.spec.dtype} {list(out.spec.shape)}")
+    function = load_kernel(name, device)
+    function.prepare("P")
+    grid = (-(-side // 32), -(-side // 8))
+
+    def give(stream: CudaStream) -> None:
+        function.prepared_async_call(grid, (32, 8, 1), stream.stream, parameters.address)
+
+    return Kernel(device, give, [out])

@@ -1,0 +1,110 @@
+"""Multi-HMR on a GPU: frame -> letterbox -> network -> body, and nothing of it touches the host in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from humanrt.backends.cuda import CudaBackend, CudaBuffer, CudaNetwork
+from humanrt.backends.pipelined import Finished, Pipelined, Slot
+from humanrt.bundle import TensorSpec
+from humanrt.camera import Letterbox
+from humanrt.errors import BackendError
+from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions
+from humanrt.resource import Owner, releasing
+
+__all__ = ["GpuPeople", "Networks"]
+
+FRAMES = 2
+"""Frames on their way at a time: one is uploaded or downloaded while the other is computed."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What a frame goes through.
+
+    Attributes:
+        backend: whose networks they are.
+        network: ``image``, ``intrinsics``, ``threshold`` -> parameters of every slot's person.
+        body: some of these parameters -> ``vertices`` and ``joints`` of all slots; None: no meshes.
+        mean, std: [3] of R, G, B in 0..1, that images are normalised by.
+    """
+
+    backend: CudaBackend
+    network: CudaNetwork
+    body: CudaNetwork | None
+    mean: ArrayLike
+    std: ArrayLike
+
+
+class GpuPeople(Owner):
+    """Frames of one size through the networks, each frame in memory of its own.
+
+    Args:
+        networks: stay the caller's.
+        size: (width, height) px of the frames.
+
+    Raises:
+        BackendError: the graphs do not fit together, or the GPU has no room.
+    """
+
+    @releasing
+    def __init__(self, networks: Networks, size: tuple[int, int]) -> None:
+        self.size = size
+        self.box = Letterbox.fit(size, networks.network.tensor("image").shape[-1])
+        self._networks = networks
+        self._pipeline = self.own(Pipelined(networks.backend, self._slot, FRAMES))
+
+    @property
+    def full(self) -> bool:
+        """Whether a result must be taken before the next frame."""
+        return self._pipeline.in_flight == self._pipeline.slots
+
+    def submit(self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float32], threshold: NDArray[np.float32]) -> None:
+        """Give a frame, uint8 [H, W, 3], to the GPU; see `Pipelined.submit`."""
+        self._pipeline.submit({"frame": rgb, "intrinsics": intrinsics, "threshold": threshold})
+
+    def result(self) -> Finished:
+        """The outputs of the network, and of the body, for the oldest frame."""
+        return self._pipeline.result()
+
+    def _slot(self) -> Slot:
+        networks, device = self._networks, self._networks.backend.device
+        slot = _Slot()
+        with slot.releasing():
+            frame = slot.own(CudaBuffer(TensorSpec("frame", (self.size[1], self.size[0], 3), "uint8"), device))
+            given = {spec.name: slot.own(networks.network.buffer(spec.name)) for spec in networks.network.spec.inputs}
+            found = {spec.name: slot.own(networks.network.buffer(spec.name)) for spec in networks.network.spec.outputs}
+            for buffer in given.values():  # the other images of a batch; and what the recordings below run on
+                buffer.upload(np.zeros(buffer.spec.shape, buffer.spec.dtype))
+            options = LetterboxOptions("rgb", tuple(np.ravel(networks.mean)), tuple(np.ravel(networks.std)))
+            letterbox = slot.own(GpuLetterbox(device, given["image"], options))
+            letterbox.place(frame.address, 3 * self.size[0], self.box)
+            network = slot.own(networks.network.bind(given, found))
+            stages = {"preprocess": letterbox.step, "network": networks.backend.record([network])}
+            if networks.body is not None:
+                posed = {spec.name: slot.own(networks.body.buffer(spec.name)) for spec in networks.body.spec.outputs}
+                body = slot.own(networks.body.bind(_shared(networks.body, found), posed))
+                stages["body"] = networks.backend.record([body])
+                found |= posed
+            device.compute.synchronize()  # frames run in streams of their own
+        inputs = {"frame": frame, "intrinsics": given["intrinsics"], "threshold": given["threshold"]}
+        return Slot(inputs, found, stages, [slot])
+
+
+class _Slot(Owner):
+    """What a slot is made of."""
+
+
+def _shared(body: CudaNetwork, found: dict[str, CudaBuffer]) -> dict[str, CudaBuffer]:
+    """The network's outputs that the body takes. BackendError where it has not these."""
+    for spec in body.spec.inputs:
+        given = found[spec.name].spec if spec.name in found else None
+        if given is None or (given.shape, given.dtype) != (spec.shape, spec.dtype):
+            raise BackendError(
+                f"graph {body.spec.name} takes `{spec.name}` {spec.dtype} {list(spec.shape)}, which the network "
+                "does not give; export the bundle again"
+            )
+    return {spec.name: found[spec.name] for spec in body.spec.inputs}

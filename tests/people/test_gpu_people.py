@@ -1,0 +1,107 @@
+"""Multi-HMR's frames stay on the GPU: on a FAKE one (fake_cuda.py), whose networks and kernels the CPU computes.
+
+It shows the order of the work, what is freed, and that the same people come out; nothing of a GPU's numbers or times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fake_cuda
+from humanrt.errors import BackendError, HumanrtError
+from humanrt.people.multihmr import MultiHMR
+from humanrt.people.pipeline import PeoplePipeline
+
+BACKENDS = pytest.mark.parametrize("name", ["tensorrt", "cuda"])
+
+
+def frames_of(picture: Callable[..., Any], sizes: list[tuple[int, int]]) -> list[np.ndarray]:
+    """A red person who moves and a green one, who is fainter: nobody is a match for nobody."""
+    images = []
+    for i, (width, height) in enumerate(sizes):
+        image = picture(width, height, size=width // 8, red=(30 + 4 * i, 40), green=(width - 40, height - 40 - 3 * i))
+        images.append((image * (1.0, 0.8, 1.0)).astype(np.uint8))
+    return images
+
+
+def same_people(gpu: Any, cpu: Any) -> None:
+    """But for what the CPU's letterbox rounds to whole levels."""
+    assert len(gpu) == len(cpu) > 0
+    for name in ("scores", "locations", "translations", "rotations", "vertices", "joints", "joints_2d", "intrinsics"):
+        np.testing.assert_allclose(getattr(gpu, name), getattr(cpu, name), rtol=2e-2, atol=2e-2, err_msg=name)
+
+
+@BACKENDS
+@pytest.mark.parametrize("graphs", [True, False])
+def test_people_are_those_of_the_cpu(gpu: Any, toy_bundle: Any, picture: Any, name: str, graphs: bool) -> None:
+    images = frames_of(picture, [(160, 120)] * 3 + [(120, 160), (160, 120)])
+    bundle = toy_bundle()
+    with MultiHMR(bundle) as cpu, gpu(name, cuda_graphs=graphs) as backend, MultiHMR(bundle, backend) as model:
+        assert model.overlaps
+        assert not cpu.overlaps
+        for image in images:
+            people, expected = model(image), cpu(image)
+            same_people(people, expected)
+            assert list(people.ms) == ["upload", "preprocess", "network", "body", "download", "wait", "decode"]
+            assert min(people.ms.values()) >= 0
+            with pytest.raises(ValueError, match="scores are 0"):
+                model(image, threshold=2)
+            with pytest.raises(ValueError, match="uint8"):
+                model(image[..., :2])
+        batch = np.random.default_rng(0).random((3, 3, 56, 56), np.float32)
+        for found, expected in zip(model.infer(batch), cpu.infer(batch), strict=True):
+            np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+@BACKENDS
+def test_frames_that_overlap_are_those_that_do_not(gpu: Any, toy_bundle: Any, picture: Any, name: str) -> None:
+    sizes = [(160, 120)] * 4 + [(120, 160)] * 3 + [(160, 120)]
+    images = frames_of(picture, sizes)
+    frames = [SimpleNamespace(image=image, t=i / 30, index=i) for i, image in enumerate(images)]
+    with gpu(name) as backend, MultiHMR(toy_bundle(), backend) as model, MultiHMR(toy_bundle()) as cpu:
+        expected = [PeoplePipeline(cpu)(frame) for frame in frames]
+        found = list(PeoplePipeline(model).overlapped(iter(frames)))
+        assert [result.frame.index for result in found] == list(range(len(frames)))
+        for one, other in zip(found, expected, strict=True):
+            same_people(one.people, other.people)
+        model.submit(images[0])
+        with pytest.raises(ValueError, match="1 submitted images wait"):
+            model(images[0])
+        model.result()
+        with pytest.raises(ValueError, match="submit one first"):
+            model.result()
+
+
+def test_a_batch_and_an_estimated_camera(gpu: Any, toy_bundle: Any, picture: Any) -> None:
+    image = frames_of(picture, [(160, 120)])[0]
+    bundle = toy_bundle(batch=2, estimates=True)
+    with gpu("tensorrt") as backend, MultiHMR(bundle, backend) as model, MultiHMR(bundle) as cpu:
+        same_people(model(image), cpu(image))
+        K = np.array([[200, 0, 80], [0, 200, 60], [0, 0, 1.0]])
+        same_people(model(image, K), cpu(image, K))
+
+
+def test_memory_that_runs_out_leaves_nothing_behind(
+    gpu: Any, toy_bundle: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gpu("tensorrt") as backend, MultiHMR(toy_bundle(), backend) as model:
+        held = fake_cuda.LIVE.get("memory", 0)
+        monkeypatch.setattr(
+            fake_cuda.Memory, "limit", 37_000
+        )  # the first frame is larger, and so is the network's input
+        for size in ((200, 200), (60, 40)):
+            with pytest.raises(BackendError, match=r"allocate .*: cuMemAlloc failed: out of memory; close other"):
+                model(np.zeros((size[1], size[0], 3), np.uint8))
+            assert fake_cuda.LIVE.get("memory", 0) == held
+        monkeypatch.setattr(fake_cuda.Memory, "limit", 1 << 26)
+        assert len(model(np.zeros((120, 160, 3), np.uint8))) == 0
+
+
+def test_a_constructor_that_fails_gives_the_gpu_back(gpu: Any, toy_bundle: Any) -> None:
+    with pytest.raises(HumanrtError, match="no topology"):
+        MultiHMR(toy_bundle(), "tensorrt", topology="none such")
