@@ -9,15 +9,17 @@ need a processor with AMX.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from humanrt import native
+from humanrt_export.quantize.graph import finish, rewrite_linears, users
+from humanrt_export.quantize.integers import dynamic
 
 __all__ = ["VARIANTS", "amx_operators", "cpu_graphs", "quantize_linears"]
 
@@ -35,12 +37,8 @@ VARIANTS: tuple[Mapping[str, Any], ...] = (
 _PARTS = {"network-cpu-amx": 3, "network-cpu-bf16x3": 2}
 _OWN = "humanrt"
 _HEAD = 64  # width of the attention heads that the operator is made for: those of all published backbones
-_CONTRIB = "com.microsoft"
-_LEVELS = 127
-_TINY = 1e-20
 
 Array = NDArray[np.float32]
-Rewrite = Callable[[str, str, Array, str, Array | None], list[onnx.NodeProto]]
 
 
 def cpu_graphs(fused: onnx.ModelProto, width: int, *, int8: bool) -> tuple[dict[str, onnx.ModelProto], str | None]:
@@ -71,9 +69,9 @@ def amx_operators(model: onnx.ModelProto, width: int, parts: int) -> onnx.ModelP
             inputs.append(f"{target}.bias")
         return [helper.make_node("Linear", inputs, [target], name=name, domain=_OWN, parts=parts, gelu=0)]
 
-    _rewrite_linears(graph, width, rewrite)
-    users = _users(graph)
-    linears = {x.output[0]: x for x in graph.graph.node if x.op_type == "Linear" and len(users[x.output[0]]) == 1}
+    rewrite_linears(graph, _backbone(graph, width), rewrite)
+    following = users(graph)
+    linears = {x.output[0]: x for x in graph.graph.node if x.op_type == "Linear" and len(following[x.output[0]]) == 1}
     splits = {x.output[0]: x for x in graph.graph.node if x.op_type == "Split"}
     nodes: list[onnx.NodeProto] = []
     gone: set[str] = set()
@@ -100,80 +98,21 @@ def amx_operators(model: onnx.ModelProto, width: int, parts: int) -> onnx.ModelP
     nodes = [node for node in nodes if node.output[0] not in gone]
     del graph.graph.node[:]
     graph.graph.node.extend(nodes)
-    _finish(graph, constants)
+    finish(graph, constants)
     return graph
 
 
 def quantize_linears(model: onnx.ModelProto, width: int) -> onnx.ModelProto:
     """A copy whose linear layers of the backbone have INT8 weights (per output) and INT8 activations (at run time)."""
-    graph = onnx.ModelProto()
-    graph.CopyFrom(model)
-    constants: dict[str, NDArray[np.generic]] = {}
-
-    def rewrite(name: str, source: str, weight: Array, target: str, bias: Array | None) -> list[onnx.NodeProto]:
-        scale, quantized = _quantized(weight)
-        w = f"{target}.weight"
-        constants[w], constants[f"{w}.scale"] = quantized.astype(np.int8), scale
-        inputs = [source, w, f"{w}.scale"]
-        if bias is not None:
-            constants[f"{w}.bias"] = bias
-            inputs += ["", f"{w}.bias"]
-        return [helper.make_node("DynamicQuantizeMatMul", inputs, [target], name=name, domain=_CONTRIB)]
-
-    _rewrite_linears(graph, width, rewrite)
-    _finish(graph, constants)
-    return graph
+    return dynamic(model, _backbone(model, width))
 
 
-def _quantized(weight: Array) -> tuple[Array, NDArray[np.float64]]:
-    """Scale of every output [N], and the weights [K, N] as integers in -127..127."""
-    scale = np.maximum(np.abs(weight).max(axis=0) / _LEVELS, _TINY).astype(np.float32)
-    return scale, np.rint(weight.astype(np.float64) / scale).clip(-_LEVELS, _LEVELS)
-
-
-def _rewrite_linears(model: onnx.ModelProto, width: int, rewrite: Rewrite) -> None:
-    """Replace ``MatMul`` by a constant (with the ``Add`` of a bias after it) in the backbone's blocks."""
+def _backbone(model: onnx.ModelProto, width: int) -> list[str]:
+    """Names of the linear layers of the backbone's blocks."""
     shapes = ((width, width), (width, 3 * width), (width, 4 * width), (4 * width, width))
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    users = _users(model)
-    nodes: list[onnx.NodeProto] = []
-    merged: set[str] = set()
-    for node in model.graph.node:
-        if node.output[0] in merged:
-            continue
-        weight = constants.get(node.input[1]) if node.op_type == "MatMul" else None
-        if weight is None or tuple(weight.dims) not in shapes or not node.name.startswith("backbone.blocks."):
-            nodes.append(node)
-            continue
-        target, bias = node.output[0], None
-        following = users.get(target, [])
-        if len(following) == 1 and following[0].op_type == "Add":
-            vector = next((constants[x] for x in following[0].input if x in constants), None)
-            if vector is not None and list(vector.dims) == [weight.dims[1]]:
-                target, bias = following[0].output[0], numpy_helper.to_array(vector)
-                merged.add(target)
-        nodes += rewrite(node.name, node.input[0], numpy_helper.to_array(weight), target, bias)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
-def _users(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
-    """The nodes that take a value."""
-    users: dict[str, list[onnx.NodeProto]] = {}
-    for node in model.graph.node:
-        for value in node.input:
-            users.setdefault(value, []).append(node)
-    return users
-
-
-def _finish(model: onnx.ModelProto, constants: dict[str, NDArray[np.generic]]) -> None:
-    """Add the new constants, drop those that nothing uses any more, and declare the contrib operators."""
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    used = {value for node in model.graph.node for value in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    used_domains = {node.domain for node in model.graph.node}
-    for domain in (_CONTRIB, _OWN):
-        if domain in used_domains and all(opset.domain != domain for opset in model.opset_import):
-            model.opset_import.append(helper.make_opsetid(domain, 1))
+    dims = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "MatMul" and node.name.startswith("backbone.blocks.") and dims.get(node.input[1]) in shapes
+    ]

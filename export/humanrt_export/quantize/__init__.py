@@ -1,0 +1,1 @@
+"""Graphs of lower precision, each with a measured verdict: ``humanrt-export quantize``."""

@@ -1,0 +1,207 @@
+"""Real inputs of a bundle's networks: frames of a source through the real pipelines, and what reached each graph.
+
+Hands are cut out where the tracker sees them, people are letterboxed as `MultiHMR` does, windows of PoseBERT are those
+of a stream: the graphs get what they get in use, neighbouring frames, blur and misses included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from humanrt.backends import Array, BackendOptions, Binding, Buffer, Graph
+from humanrt.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from humanrt.bundle import Bundle, GraphSpec
+from humanrt.capture import Frame, open_source
+from humanrt.errors import BundleError, SourceError
+from humanrt.hands.tracker import HandTracker, TrackerOptions
+from humanrt.people.landmark_people import LandmarkPeople
+from humanrt.people.multihmr import MultiHMR
+from humanrt.posebert.stream import Observation, PoseBERTStream
+from humanrt.variants import base_of, bases
+
+__all__ = ["CAMERA_FRAMES", "Recording", "record"]
+
+CAMERA_FRAMES = 600  # of a live source: 20 s at 30 frames a second
+_BYTES = 400e6  # of inputs kept for one graph
+
+Feeds = Sequence[Mapping[str, Array]]
+Progress = Callable[[int, int | None], object]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What reached the graphs.
+
+    Attributes:
+        source: name of what was read.
+        frames: how many images were.
+        feeds: graph -> its inputs, evenly spaced over the source.
+    """
+
+    source: str
+    frames: int
+    feeds: Mapping[str, Feeds]
+
+
+def record(
+    bundle: Bundle,
+    source: str,
+    *,
+    most: int = 500,
+    max_frames: int | None = None,
+    threshold: float | None = None,
+    threads: int = 0,
+    progress: Progress = lambda done, total: None,
+) -> Recording:
+    """Run frames through a bundle's networks in FP32 and keep their inputs.
+
+    Args:
+        bundle: for ``hands``, ``people`` or ``posebert``.
+        source: camera index, stream, video, image or folder, as for ``humanrt run``.
+        most: inputs to keep for one graph; fewer where they are large.
+        max_frames: stop after so many; None is all, of a camera 600.
+        threshold: of Multi-HMR: lowest score of a person; None is the bundle's.
+        progress: is told how many frames are done, of how many.
+
+    Raises:
+        SourceError, BundleError: what is wrong, or nothing was seen.
+    """
+    backend = _Recorder(bundle, most, BackendOptions(threads=threads))
+    steps = _steps(bundle, backend, threshold)
+    done = 0
+    with open_source(source) as frames:
+        limit = CAMERA_FRAMES if max_frames is None and frames.live else max_frames
+        total = min((n for n in (limit, frames.frame_count) if n is not None), default=None)
+        for frame in islice(frames, limit):
+            for step in steps:
+                step(frame)
+            done += 1
+            progress(done, total)
+    feeds = {name: kept.feeds for name, kept in backend.kept.items() if kept.feeds}
+    if not feeds:
+        raise SourceError(f"{source}: none of its {done} frames holds what bundle {bundle.name} looks for")
+    return Recording(Path(source).name or source, done, {**feeds, **dict(_batches(bundle, feeds))})
+
+
+def _steps(bundle: Bundle, backend: _Recorder, threshold: float | None) -> list[Callable[[Frame], object]]:
+    """What to do with a frame."""
+    if bundle.task == "hands":
+        models = [str(model) for model in bundle.setting("landmarks", "models")]
+        trackers = [HandTracker(bundle, backend, TrackerOptions(model=model)) for model in models]
+        return [_follow(tracker) for tracker in trackers]
+    if bundle.task == "people" and bundle.settings.get("model") == "landmarks":
+        people = LandmarkPeople(bundle, None, backend)
+        return [lambda frame: people.track(frame.image, frame.t)]
+    if bundle.task == "people":
+        network = MultiHMR(bundle, backend, meshes=False)
+        return [lambda frame: network(frame.image, threshold=threshold)]
+    if bundle.task == "posebert":
+        return [_poses(bundle, backend)]
+    raise BundleError(f"bundle {bundle.name}: nothing is known of task `{bundle.task}`")
+
+
+def _follow(tracker: HandTracker) -> Callable[[Frame], object]:
+    return lambda frame: tracker(frame.image, frame.t)
+
+
+def _poses(bundle: Bundle, backend: _Recorder) -> Callable[[Frame], object]:
+    kind = bundle.settings.get("input")
+    if kind == "hand21":
+        tracker, stream = HandTracker(), PoseBERTStream(bundle, backend=backend)
+
+        def hands(frame: Frame) -> object:
+            seen = tracker(frame.image, frame.t)
+            observed = {hand.id: Observation(hand.keypoints_3d, hand.score, hand.side) for hand in seen}
+            return stream.update(frame.t, observed, seen.lost)
+
+        return hands
+    if kind == "mediapipe33":
+        people = LandmarkPeople("landmarks", bundle, backend)
+        return lambda frame: people.track(frame.image, frame.t)
+    raise BundleError(
+        f"bundle {bundle.name} takes {kind or 'the published form'}, which no camera gives; calibrate it with motion "
+        "capture (.amc, .bvh, .npz or an archive of them)"
+    )
+
+
+def _batches(bundle: Bundle, feeds: Mapping[str, Feeds]) -> Iterator[tuple[str, Feeds]]:
+    """Inputs of graphs for several windows at once, from those of the graph for one."""
+    for name in bases(bundle):
+        spec = bundle.graph(name)
+        for source, some in feeds.items():
+            one = {tensor.name: tensor for tensor in bundle.graph(source).inputs}
+            if name in feeds or set(one) != {tensor.name for tensor in spec.inputs}:
+                continue
+            size = spec.inputs[0].shape[0]
+            if all(one[t.name].shape == (1, *t.shape[1:]) and t.shape[0] == size for t in spec.inputs):
+                rows = [[some[(start + i) % len(some)] for i in range(size)] for start in range(0, len(some), size)]
+                yield name, [{key: np.concatenate([row[key] for row in chosen]) for key in one} for chosen in rows]
+
+
+@dataclass
+class _Kept:
+    """Inputs of one graph, evenly spaced: where there are too many, every other one goes."""
+
+    most: int
+    feeds: list[dict[str, Array]] = field(default_factory=list)
+    step: int = 1
+    count: int = 0
+
+    def offer(self, feed: Callable[[], dict[str, Array]]) -> None:
+        if self.count % self.step == 0:
+            if len(self.feeds) == self.most:
+                self.feeds = self.feeds[::2]
+                self.step *= 2
+            if self.count % self.step == 0:
+                self.feeds.append(feed())
+        self.count += 1
+
+
+class _Recorder(OnnxRuntimeCpu):
+    """The CPU backend, which keeps what the graphs of one bundle are fed with, by the name of the FP32 graph."""
+
+    def __init__(self, bundle: Bundle, most: int, options: BackendOptions) -> None:
+        super().__init__(options)
+        self._bundle, self._most = bundle, most
+        self.kept: dict[str, _Kept] = {}
+
+    def open(self, spec: GraphSpec) -> Graph:  # type: ignore[override]
+        graph = super().open(spec)
+        if spec.path.parent != self._bundle.path:
+            return graph
+        size = sum(tensor.nbytes for tensor in spec.inputs)
+        most = max(min(self._most, int(_BYTES / size)), 2)
+        return _RecordedGraph(graph, self.kept.setdefault(base_of(self._bundle, spec.name), _Kept(most)))
+
+
+class _RecordedGraph(Graph):
+    def __init__(self, graph: Graph, kept: _Kept) -> None:
+        self.spec = graph.spec
+        self._graph, self._kept = graph, kept
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        self._kept.offer(lambda: {name: array.copy() for name, array in feeds.items()})
+        return self._graph.run(feeds)
+
+    def buffer(self, name: str) -> Buffer:
+        return self._graph.buffer(name)
+
+    def bind(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> Binding:
+        return _RecordedBinding(self._graph.bind(inputs, outputs), inputs, self._kept)
+
+    def close(self) -> None:
+        self._graph.close()
+
+
+class _RecordedBinding(Binding):
+    def __init__(self, binding: Binding, inputs: Mapping[str, Buffer], kept: _Kept) -> None:
+        self._binding, self._inputs, self._kept = binding, inputs, kept
+
+    def run(self) -> None:
+        self._kept.offer(lambda: {name: buffer.download() for name, buffer in self._inputs.items()})
+        self._binding.run()
