@@ -16,31 +16,41 @@ import copy
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from humanrt.errors import BundleError, choices
+from humanrt.errors import BundleError, HumanrtError, choices
 from humanrt_export.anny.body import AnnyBody
 from humanrt_export.anny.bones import HAND_KEYPOINTS, ROOT
 from humanrt_export.anny.model import ANNY_VERSION, AnnyData, load_anny
 from humanrt_export.anny.network import AnnyConfig, AnnyHmr, NetworkOutput, load_checkpoint
 from humanrt_export.anny.phenotypes import PHENOTYPES
 from humanrt_export.bundle_writer import BundleWriter, sha256
-from humanrt_export.multihmr.attention import Attention, ort_fused, plain, sdpa
-from humanrt_export.multihmr.backbone import BACKBONES
-from humanrt_export.multihmr.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, default_intrinsics
-from humanrt_export.multihmr.cpu import VARIANTS, cpu_graphs
-from humanrt_export.multihmr.detection import THRESHOLD
-from humanrt_export.multihmr.graphs import share_weights, trace
-from humanrt_export.multihmr.parity import OPTIONAL, REFERENCE, Place, Run, drop, gate, judged, matches, opened
+from humanrt_export.multihmr.bundle import (
+    MESH,
+    PROBE_SEED,
+    Graphs,
+    check_sizes,
+    common_settings,
+    common_texts,
+    finish,
+    network_graphs,
+    probe_image,
+    short_name,
+    tools,
+    write_graphs,
+)
+from humanrt_export.multihmr.graphs import trace
+from humanrt_export.multihmr.parity import OPTIONAL, REFERENCE, Place, Run, judged, matches, opened
+from humanrt_export.multihmr.weights import round_weights
+from humanrt_export.onnx_cleanup import store_as_float16, store_as_int8
 from humanrt_export.rotations import matrices_from_vectors
+from humanrt_export.training import LAST
 
 __all__ = ["BODY_TOPOLOGIES", "configure_body", "export_anny", "run"]
 
@@ -69,8 +79,6 @@ TOLERANCES = {
 }
 FAST_TOLERANCE = 1e-3  # m of mean vertex distance, of `network-cpu-bf16x3`
 _BODY_INPUTS = ("rotations", "shape", "translation")
-_MESH = ("vertices", "joints")
-_SEED = 20260101
 
 Array = NDArray[Any]
 
@@ -93,18 +101,23 @@ def export_anny(
     max_people: int = 16,
     batch: int = 1,
     int8: bool = False,
+    small: bool = False,
+    more_about: Mapping[str, str] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Make a bundle.
 
     Args:
-        checkpoint: file of `network.save_checkpoint`, or a network (its weights count as under Apache-2.0).
+        checkpoint: file of `network.save_checkpoint`, a training's folder, or a network (its weights count as under
+            Apache-2.0).
         out: folder of the bundle.
         name: of the bundle; None: ``multihmr-anny-`` with size and backbone.
         topologies: of `BODY_TOPOLOGIES`, the default one first.
         max_people: slots per image; where more people are seen, the best are kept.
         batch: images per call.
         int8: add `network-int8-cpu`.
+        small: store weights in 8 bits and bodies in 16, a quarter of the file; all graphs compute with floats still.
+        more_about: what else is to be said about the weights, for the manifest.
         report: called with a line for every step.
 
     Returns:
@@ -114,45 +127,47 @@ def export_anny(
         HumanrtError: a file is refused, or a graph failed the parity gate. Nothing is written then.
     """
     model, about, files = _network(checkpoint)
+    about |= more_about or {}
     config = model.config
-    if not 1 <= max_people <= config.tokens:
-        raise BundleError(
-            f"max_people is {max_people}; a {config.image_size} px network has 1 to {config.tokens} slots"
-        )
-    if batch < 1:
-        raise BundleError(f"batch is {batch}; need 1 or more")
+    check_sizes(config, max_people, batch)
     if not topologies or set(topologies) - set(BODY_TOPOLOGIES) or len(set(topologies)) != len(topologies):
         raise BundleError(f"topologies are {list(topologies)}; choose from: {choices(BODY_TOPOLOGIES)}")
     data = {topology: load_anny(topology) for topology in topologies}
     meshes = {topology: AnnyBody(data[topology], config.bones, config.anchor).eval() for topology in topologies}
+    if small:
+        model.backbone.fold()
+        round_weights(model)
+        for mesh in meshes.values():
+            with torch.no_grad():  # half the file, for half a millimetre at most
+                mesh.blend.copy_(mesh.blend.half().float())
     with torch.inference_mode():
         probe = _probe(model, batch, max_people)
     report(f"probe: {int(probe.expected[0].valid.sum())} people")
 
     model.backbone.fold()
-    with torch.inference_mode():
-        network = _trace_network(model, probe, max_people, plain)
-        fused = _trace_network(model, probe, max_people, ort_fused)
-    width = BACKBONES[config.backbone][0]
-    more, no_amx = cpu_graphs(fused, width, int8=int8)
-    networks = {"network": network, "network-cpu": fused, **more}
-    if no_amx:
-        report(f"network-cpu-amx and network-cpu-bf16x3 are left out, as they cannot be checked here: {no_amx}")
+    networks = network_graphs(
+        model, config, probe.feeds[0], NetworkOutput._fields, max_people, int8=int8, report=report
+    )
     one = {key: value[:1, :1] for key, value in probe.parameters.items()}
-    bodies: dict[str, dict[str, onnx.ModelProto]] = {}
+    bodies: dict[str, Graphs] = {}
     for topology, body in meshes.items():
         graph, graph_one, _ = _names(topology, topologies)
         bodies[topology] = {
-            graph: trace(body, probe.parameters, _MESH, graph),
-            graph_one: trace(body, one, _MESH, graph_one),
+            graph: trace(body, probe.parameters, MESH, graph),
+            graph_one: trace(body, one, MESH, graph_one),
+        }
+    if small:
+        networks = {graph: store_as_float16(store_as_int8(model_proto)) for graph, model_proto in networks.items()}
+        bodies = {
+            topology: {graph: store_as_float16(model_proto) for graph, model_proto in graphs.items()}
+            for topology, graphs in bodies.items()
         }
     report("traced")
 
-    size = config.backbone.removeprefix("dinov2_vit").removesuffix("14")
     weights_licence = about.get("licence", "LicenseRef-unspecified")
     with BundleWriter(
         Path(out),
-        name=name or f"multihmr-anny-{config.image_size}-{size}",
+        name=name or f"multihmr-anny-{short_name(config)}",
         task="people",
         version="1",
         licence=BODY_LICENCE if weights_licence == "Apache-2.0" else f"{weights_licence} AND {BODY_LICENCE}",
@@ -162,25 +177,20 @@ def export_anny(
             "body": {"model": "Anny", "version": ANNY_VERSION, "licence": BODY_LICENCE, "attribution": ATTRIBUTION},
             "files": files,
             "converted_by": "humanrt-export multihmr --body anny",
-            "tools": {tool: version(tool) for tool in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")},
+            "tools": tools(),
         },
         settings=_settings(config, data, max_people, batch, networks),
     ) as writer:
         writer.add_file("NOTICE.txt", ATTRIBUTION.encode())
         texts = _texts(config)
-        groups: dict[str, dict[str, onnx.ModelProto]] = {"network": networks}
         for topology in topologies:
-            graph, _, faces = _names(topology, topologies)
-            groups[graph] = bodies[topology]
+            faces = _names(topology, topologies)[2]
             writer.add_arrays(
                 faces, {"faces": data[topology].faces}, {"faces": "three vertices of every triangle of the mesh"}
             )
-        for group, graphs in groups.items():
-            writer.add_file(f"{group}.bin", share_weights(list(graphs.values()), f"{group}.bin"))
-            for graph_name, model_proto in graphs.items():
-                inputs = {value.name: texts[value.name] for value in model_proto.graph.input}
-                outputs = {value.name: texts[value.name] for value in model_proto.graph.output}
-                writer.add_graph(graph_name, model_proto, inputs, outputs)
+        write_graphs(writer, "network", networks, texts)
+        for topology in topologies:
+            write_graphs(writer, _names(topology, topologies)[0], bodies[topology], texts)
         verdicts: dict[str, dict[str, Any]] = {
             graph_name: _network_verdict(graph_name, opened(writer.folder / f"{graph_name}.onnx"), meshes, probe)
             for graph_name in networks
@@ -190,13 +200,7 @@ def export_anny(
                 graph_run = opened(writer.folder / f"{graph_name}.onnx")
                 some = one if graph_name == _names(topology, topologies)[1] else probe.parameters
                 verdicts[graph_name] = _body_verdict(graph_run, meshes[topology], some)
-        gate(verdicts)
-        writer.manifest["parity"] = verdicts
-        if not verdicts.get("network-cpu-bf16x3", {"passed": True})["passed"]:
-            drop(writer, "network-cpu-bf16x3")
-            report("network-cpu-bf16x3 is left out: not within 1 mm of PyTorch")
-        report("parity with PyTorch passed")
-        return writer.commit()
+        return finish(writer, verdicts, report)
 
 
 def configure_body(parser: argparse.ArgumentParser) -> None:
@@ -209,9 +213,21 @@ def configure_body(parser: argparse.ArgumentParser) -> None:
         help="Anny: meshes of 13718 (full) and 1229 (10pc) vertices, the default one first (default: both)",
     )
 
+    parser.add_argument("--name", help="Anny: of the bundle (default: multihmr-anny-SIZE-BACKBONE)")
+    parser.add_argument("--small", action="store_true", help="Anny: store weights in 8 bits: a quarter of the file")
+    parser.add_argument(
+        "--about",
+        action="append",
+        default=[],
+        metavar="KEY=TEXT",
+        help="Anny: what is to be said about the weights in the manifest: licence, data, commit, ...",
+    )
+
 
 def run(options: argparse.Namespace) -> int:
     """`humanrt-export multihmr --body anny`."""
+    if odd := [text for text in options.about if "=" not in text]:
+        raise HumanrtError(f"--about {odd[0]}: need KEY=TEXT")
     folder = export_anny(
         options.checkpoint,
         options.out,
@@ -219,6 +235,9 @@ def run(options: argparse.Namespace) -> int:
         max_people=options.max_people,
         batch=options.batch,
         int8=options.int8_cpu,
+        name=options.name,
+        small=options.small,
+        more_about=dict(text.split("=", 1) for text in options.about),
         report=lambda line: print(line, file=sys.stderr),
     )
     sys.stdout.write(f"{folder}\n")
@@ -228,25 +247,14 @@ def run(options: argparse.Namespace) -> int:
 # --------------------------------------------------------------------------------------------- graphs
 
 
-class _Network(nn.Module):
-    """`AnnyHmr` with a fixed number of slots, its name the root of all node names."""
-
-    def __init__(self, model: AnnyHmr, max_people: int) -> None:
-        super().__init__()
-        self.network = model
-        self.max_people = max_people
-
-    def forward(self, image: Tensor, intrinsics: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network(image, intrinsics, threshold, self.max_people))
-
-
 def _network(checkpoint: str | Path | AnnyHmr) -> tuple[AnnyHmr, dict[str, str], dict[str, Any]]:
     """A network to export, which may be changed; what is said about it; its file."""
     if isinstance(checkpoint, AnnyHmr):
         return copy.deepcopy(checkpoint).eval(), {"licence": "Apache-2.0"}, {}
     path = Path(checkpoint)
     model, about = load_checkpoint(path)
-    return model, about, {path.name: {"sha256": sha256(path)}}
+    file = path / LAST if path.is_dir() else path
+    return model, about, {file.name: {"sha256": sha256(file)}}
 
 
 def _names(topology: str, topologies: Sequence[str]) -> tuple[str, str, str]:
@@ -256,45 +264,14 @@ def _names(topology: str, topologies: Sequence[str]) -> tuple[str, str, str]:
     return f"body-{topology}", f"body-1-{topology}", f"faces-{topology}"
 
 
-def _trace_network(model: AnnyHmr, probe: _Probe, max_people: int, attention: Attention) -> onnx.ModelProto:
-    model.use_attention(backbone=attention, head=plain)
-    try:
-        return trace(_Network(model, max_people).eval(), probe.feeds[0], NetworkOutput._fields, "network")
-    finally:
-        model.use_attention(backbone=sdpa, head=sdpa)
-
-
 # --------------------------------------------------------------------------------------------- parity
 
 
-def _probe(model: AnnyHmr, batch: int, max_people: int, seeds: int = 4) -> _Probe:
-    """Smooth noise in which the network sees somebody, and PyTorch's answer; and random bodies.
-
-    The threshold lies in the widest gap between the best scores, so that rounding cannot move anybody across it.
-    """
-    size = model.config.image_size
-    known = default_intrinsics(batch, size)
-    known[:, 0, 2] += 0.03 * size
-    known[:, 1, 2] -= 0.05 * size
-    for seed in range(seeds):
-        generator = torch.Generator().manual_seed(_SEED + seed)
-        image = 4 * nn.functional.avg_pool2d(torch.randn(batch, 3, size, size, generator=generator), 9, 1, 4)
-        peaks = model.detection.heat_map(model.backbone(image)[:, 1:]).flatten(1)
-        best = peaks.flatten().sort(descending=True).values[: min(max_people, 8) + 1]
-        gaps = best[:-1] - best[1:]
-        # Two people or more where there is room: with one, nobody attends to anybody.
-        fewest = min(1, len(gaps) - 1)
-        count = fewest + int(gaps[fewest:].argmax())
-        if gaps[count] > 1e-5:
-            break
-    else:
-        count = -1  # no score stands out: nobody, in all of the seeds
-    threshold = ((best[count] + best[count + 1]) / 2 if count >= 0 else (best[0] + 1) / 2).reshape(1)
-    feeds = tuple(
-        {"image": image, "intrinsics": intrinsics, "threshold": threshold}
-        for intrinsics in (known, torch.zeros_like(known))
-    )
-    generator = torch.Generator().manual_seed(_SEED)
+def _probe(model: AnnyHmr, batch: int, max_people: int) -> _Probe:
+    """Somebody in smooth noise, and PyTorch's answer; and random bodies."""
+    probed = probe_image(lambda image: model.backbone(image)[:, 1:], model.detection, model.config, batch, max_people)
+    feeds = probed.feeds(), probed.feeds(torch.zeros_like(probed.intrinsics))
+    generator = torch.Generator().manual_seed(PROBE_SEED)
     low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
     slots = (batch, max_people)
     parameters = {
@@ -343,7 +320,7 @@ def _body_verdict(graph: Run, body: AnnyBody, parameters: Mapping[str, Tensor]) 
     with torch.inference_mode():
         expected = copy.deepcopy(body).double()(*(parameters[key].double() for key in _BODY_INPUTS))
     got = graph({key: value.numpy() for key, value in parameters.items()})
-    errors = {key: float(np.abs(got[key] - getattr(expected, key).numpy()).max()) for key in _MESH}
+    errors = {key: float(np.abs(got[key] - getattr(expected, key).numpy()).max()) for key in MESH}
     return judged(
         errors, TOLERANCES, reference=REFERENCE.replace("FP32", "FP64"), people=int(expected.joints[..., 0, 0].numel())
     )
@@ -363,69 +340,52 @@ def _rows(output: NetworkOutput, pairs: Sequence[tuple[Place, Place]], side: int
 def _settings(
     config: AnnyConfig, data: Mapping[str, AnnyData], max_people: int, batch: int, networks: Mapping[str, object]
 ) -> dict[str, Any]:
-    """Everything that the runtime has to know and must not guess."""
     topologies = list(data)
     names = data[topologies[0]].joint_names
-    return {
-        "image_size": config.image_size,
-        "batch": batch,
-        "max_people": max_people,
-        "threshold": THRESHOLD,
-        "normalisation": {"mean": list(MEAN), "std": list(DEVIATION), "of": "RGB in 0..1"},
-        "letterbox": {"keep_aspect": True, "align": "centre", "fill": 0, "when": "before normalisation"},
-        "camera": {
-            "field_of_view_deg": DEFAULT_FIELD_OF_VIEW,
-            "principal_point_px": config.image_size // 2,
-            "of": "the square input, where the user gives no intrinsics",
-            "estimated": "zeros for intrinsics: the network estimates the field of view; see output `camera`",
+    camera = {"estimated": "zeros for intrinsics: the network estimates the field of view; see output `camera`"}
+    body = {
+        "model": "Anny",
+        "version": ANNY_VERSION,
+        "rotations": len(config.bones),
+        "bones": list(config.bones),
+        "rotation_convention": (
+            "root: from Anny's frame (x to the person's left, y backwards, z up) to the camera's; others: against "
+            "the parent bone, in the axes of Anny's frame while in the reference pose (Anny's `local-ref`)"
+        ),
+        "phenotypes": [{"name": p.name, "low": p.low, "high": p.high, "meaning": p.meaning} for p in PHENOTYPES],
+        "num_expressions": 0,
+        "joint_names": list(names),
+        "pelvis_joint": names.index(ROOT),
+        "head_joint": names.index(config.anchor),
+        "hand_keypoints": {
+            side: [names.index(name) for name in HAND_KEYPOINTS[letter]]
+            for side, letter in (("left", "L"), ("right", "R"))
         },
-        "body": {
-            "model": "Anny",
-            "version": ANNY_VERSION,
-            "rotations": len(config.bones),
-            "bones": list(config.bones),
-            "rotation_convention": (
-                "root: from Anny's frame (x to the person's left, y backwards, z up) to the camera's; others: against "
-                "the parent bone, in the axes of Anny's frame while in the reference pose (Anny's `local-ref`)"
-            ),
-            "phenotypes": [{"name": p.name, "low": p.low, "high": p.high, "meaning": p.meaning} for p in PHENOTYPES],
-            "num_expressions": 0,
-            "joint_names": list(names),
-            "pelvis_joint": names.index(ROOT),
-            "head_joint": names.index(config.anchor),
-            "hand_keypoints": {
-                side: [names.index(name) for name in HAND_KEYPOINTS[letter]]
-                for side, letter in (("left", "L"), ("right", "R"))
-            },
-            # The first is the default.
-            "topologies": [
-                {
-                    "name": topology,
-                    "vertices": len(data[topology].template),
-                    **dict(zip(("graph", "graph_one", "faces"), _names(topology, topologies), strict=True)),
-                }
-                for topology in topologies
-            ],
-        },
-        "variants": [variant for variant in VARIANTS if variant["graph"] in networks],
-        "fp32_nodes": "all whose name does not start with `backbone.`",
+        # The first is the default.
+        "topologies": [
+            {
+                "name": topology,
+                "vertices": len(data[topology].template),
+                **dict(zip(("graph", "graph_one", "faces"), _names(topology, topologies), strict=True)),
+            }
+            for topology in topologies
+        ],
     }
+    return common_settings(config, max_people, batch, networks, camera=camera, body=body)
 
 
 def _texts(config: AnnyConfig) -> dict[str, str]:
-    size = config.image_size
+    common = common_texts(config)
     return {
-        "image": f"RGB, NCHW, letterboxed to {size} px and normalised as in settings; NaN or infinity: nobody is seen",
-        "intrinsics": f"K in px of the {size} px input: [[fx, s, cx], [0, fy, cy], [0, 0, 1]]; zeros: not known",
-        "threshold": "lowest score of a person, 0..1",
-        "scores": "0..1, highest first; 0 where the slot is empty",
-        "valid": "the slot holds a person; all else of an empty slot is 0, its rotations identity",
-        "cells": f"token of the person, row * {config.side} + column; meaningless in an empty slot",
-        "locations": f"x, y of the head in px of the {size} px input",
+        **common,
+        "intrinsics": f"{common['intrinsics']}; zeros: not known",
         "translation": f"x, y, z of the joint `{config.anchor}` in m, camera space: x right, y down, z forward",
         "rotations": "matrices of the bones in settings.body.bones, see settings.body.rotation_convention",
         "shape": "phenotypes in settings.body.phenotypes, each in its range",
-        "camera": f"K in px of the {size} px input that holds for all this: the given one, or the network's estimate",
+        "camera": (
+            f"K in px of the {config.image_size} px input that holds for all this: the given one, or the network's "
+            "estimate"
+        ),
         "vertices": "m, camera space; triangles in the array `faces` of the same topology",
         "joints": "m, camera space; names in settings.body.joint_names",
     }

@@ -6,7 +6,9 @@ A checkpoint is what ``torch.save`` makes of tensors, numbers and text, so that 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import math
 import os
 import tempfile
@@ -27,8 +29,10 @@ from humanrt_export.multihmr.attention import Attention
 from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
 from humanrt_export.multihmr.camera import PATCH, focal_length, unproject
 from humanrt_export.multihmr.detection import Detection
+from humanrt_export.training import load_run
 
 __all__ = [
+    "ABOUT",
     "FORMAT",
     "AnnyConfig",
     "AnnyHmr",
@@ -39,6 +43,7 @@ __all__ = [
 ]
 
 FORMAT = "humanrt-multihmr-anny-1"
+ABOUT = "about.json"  # of a training's folder: the command, the data
 _KIND = "Multi-HMR on Anny"
 _USUAL_DISTANCE = 4.0  # m; where people are before training
 _USUAL_SCORE = 0.01  # of a token before training: nearly none holds a head
@@ -294,11 +299,14 @@ def save_checkpoint(path: str | Path, model: AnnyHmr, about: Mapping[str, str] |
 def load_checkpoint(path: str | Path) -> tuple[AnnyHmr, dict[str, str]]:
     """The network of a checkpoint in evaluation mode, FP32, and what is said about it. No code of the file runs.
 
+    Args:
+        path: file of `save_checkpoint`, or the folder of a training, whose averaged weights are taken.
+
     Raises:
         CheckpointError: not such a file, or a key is missing, unexpected, misshapen or not finite.
     """
     path = Path(path)
-    content = read(path, _KIND)
+    content = _of_run(path) if path.is_dir() else read(path, _KIND)
     if content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of {_KIND} (`format` is not `{FORMAT}`)")
     state, about = tensors(path, content, "state", _KIND), content.get("about")
@@ -306,6 +314,16 @@ def load_checkpoint(path: str | Path) -> tuple[AnnyHmr, dict[str, str]]:
     fill(path, model, state, lambda name: name, about="its `config` says what the network is")
     told = {str(key): str(value) for key, value in about.items()} if isinstance(about, Mapping) else {}
     return model.eval(), told
+
+
+def _of_run(folder: Path) -> dict[str, Any]:
+    """What a checkpoint of a training's averaged weights would hold."""
+    description, state, step = load_run(folder)
+    config = description["task"].get("settings")
+    about = {"licence": "Apache-2.0", "training": json.dumps({"step": step, **description})}
+    with contextlib.suppress(OSError):
+        about |= json.loads((folder / ABOUT).read_text())
+    return {"format": FORMAT, "config": config, "about": about, "state": state}
 
 
 def _config(path: Path, given: Any) -> AnnyConfig:

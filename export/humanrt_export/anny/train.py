@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from humanrt_export.anny.dataset import Growing, PeopleImages
 from humanrt_export.anny.losses import Weights, losses
 from humanrt_export.anny.metrics import Bodies, PeopleMetrics, truth_of
 from humanrt_export.anny.model import load_anny
-from humanrt_export.anny.network import AnnyConfig, AnnyHmr
+from humanrt_export.anny.network import ABOUT, AnnyConfig, AnnyHmr
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.multihmr.attention import plain
 from humanrt_export.multihmr.backbone import BACKBONES
@@ -65,6 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
     if options.device == "cpu":
         task.model.use_attention(plain, plain)  # whose backward pass is twice as fast there
     print(f"{len(task.images.samples)} samples, {sum(p.numel() for p in task.model.parameters()) / 1e6:.1f} M weights")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    about = {
+        "command": shlex.join(["humanrt-export", *sys.argv[1:]]),
+        "data": json.dumps({"samples": len(task.images.samples), **task.about}),
+    }
+    (arguments.out / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
     train(task, arguments.out, options)
     return 0
 
@@ -99,9 +108,17 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
         growth=arguments.growth,
         workers=arguments.workers,
     )
-    held_out = PeopleImages(val_shards, config.image_size)
+    validation = PeopleImages(val_shards, config.image_size)
     torch.manual_seed(seed)  # of the first weights
-    task = PeopleTask(config, weights, images, held_out, int(arguments.points_from * steps), arguments.validated)
+    task = PeopleTask(
+        config,
+        weights,
+        images,
+        validation,
+        points_from=int(arguments.points_from * steps),
+        validated=arguments.validated,
+        about=train_shards.info,
+    )
     if arguments.backbone_weights:
         load_backbone(task.model, arguments.backbone_weights)
     return task
@@ -130,18 +147,21 @@ class PeopleTask:
     Attributes:
         settings: the network.
         weights: of the losses.
-        images, held_out: what is trained and validated on.
+        images, validation: what is trained and validated on.
         points_from: step from which projected losses count.
         validated: samples of a validation.
+        body_topology: of the body that losses and metrics see.
+        about: how the samples were made.
     """
 
     settings: AnnyConfig
     weights: Weights
     images: PeopleImages
-    held_out: PeopleImages
+    validation: PeopleImages
     points_from: int = 0
     validated: int = 200
     body_topology: str = _TOPOLOGY
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.model = AnnyHmr(self.settings)
@@ -176,11 +196,11 @@ class PeopleTask:
         """Of held-out pictures, cameras known: see `metrics.PeopleMetrics.summary`."""
         device = next(model.parameters()).device
         body, metrics = self.body.to(device), PeopleMetrics(self.joint_names)
-        count = min(self.validated, len(self.held_out.samples))
-        places = np.linspace(0, len(self.held_out.samples) - 1, count).astype(int).tolist()
+        count = min(self.validated, len(self.validation.samples))
+        places = np.linspace(0, len(self.validation.samples) - 1, count).astype(int).tolist()
         for first in range(0, count, _PEOPLE):
-            samples = self.held_out.plain(places[first : first + _PEOPLE])
-            batch = self.held_out.stacked(samples)
+            samples = self.validation.plain(places[first : first + _PEOPLE])
+            batch = self.validation.stacked(samples)
             image, intrinsics = (batch[name].to(device) for name in ("image", "intrinsics"))
             out = model(image, intrinsics, torch.full((1,), THRESHOLD, device=device), _PEOPLE)
             for place, sample in enumerate(samples):
@@ -196,4 +216,4 @@ class PeopleTask:
         own = (torch.from_numpy(x) for x in (people.rotations, people.shape, people.translation))
         device = self.body.template.device
         vertices = self.body(*(x.to(device) for x in own)).vertices.cpu().numpy()
-        return truth_of(people, vertices, (self.held_out.size,) * 2, self.held_out.least)
+        return truth_of(people, vertices, (self.validation.size,) * 2, self.validation.least)

@@ -22,29 +22,34 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from humanrt.errors import BundleError, HumanrtError
+from humanrt.errors import HumanrtError
 from humanrt_export.bundle_writer import BundleWriter, sha256
-from humanrt_export.multihmr.attention import Attention, ort_fused, plain, sdpa
-from humanrt_export.multihmr.backbone import BACKBONES
 from humanrt_export.multihmr.body import JOINT_NAMES, SmplxBody, find_smplx, load_smplx
-from humanrt_export.multihmr.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, default_intrinsics
+from humanrt_export.multihmr.bundle import (
+    MESH,
+    check_sizes,
+    common_settings,
+    common_texts,
+    finish,
+    network_graphs,
+    probe_image,
+    short_name,
+    tools,
+    write_graphs,
+)
 from humanrt_export.multihmr.checkpoint import load_checkpoint
-from humanrt_export.multihmr.cpu import VARIANTS, cpu_graphs
-from humanrt_export.multihmr.detection import THRESHOLD
-from humanrt_export.multihmr.graphs import share_weights, trace
+from humanrt_export.multihmr.graphs import trace
 from humanrt_export.multihmr.head import EXPRESSIONS, ROTATIONS
 from humanrt_export.multihmr.model import ModelConfig, MultiHmr, NetworkOutput
-from humanrt_export.multihmr.parity import OPTIONAL, REFERENCE, Place, Run, drop, gate, judged, matches, opened
+from humanrt_export.multihmr.parity import OPTIONAL, REFERENCE, Place, Run, judged, matches, opened
 
 __all__ = ["configure", "export_multihmr", "run"]
 
@@ -68,7 +73,6 @@ TOLERANCES = {
     "joints": (1e-4, "m"),
 }
 FAST_TOLERANCE = 1e-3
-_PROBE_SEED = 20260101
 
 Array = NDArray[Any]
 
@@ -113,12 +117,7 @@ def export_multihmr(
     checkpoint, smplx = Path(checkpoint), find_smplx(body_models)
     model = load_checkpoint(checkpoint)
     config = model.config
-    if not 1 <= max_people <= config.tokens:
-        raise BundleError(
-            f"max_people is {max_people}; a {config.image_size} px network has 1 to {config.tokens} slots"
-        )
-    if batch < 1:
-        raise BundleError(f"batch is {batch}; need 1 or more")
+    check_sizes(config, max_people, batch)
     data = load_smplx(smplx, config.num_betas)
     body = SmplxBody(data).eval()
     report(f"read {checkpoint.name}: {config.backbone}, {config.image_size} px, {config.num_betas} betas; {smplx.name}")
@@ -127,19 +126,12 @@ def export_multihmr(
     report(f"probe: {int(probe.expected.valid.sum())} people")
 
     model.backbone.fold()
-    with torch.inference_mode():
-        network = _trace_network(model, probe, max_people, plain)
-        fused = _trace_network(model, probe, max_people, ort_fused)
-    width = BACKBONES[config.backbone][0]
-    more, no_amx = cpu_graphs(fused, width, int8=int8)
-    networks = {"network": network, "network-cpu": fused, **more}
-    if no_amx:
-        report(f"network-cpu-amx and network-cpu-bf16x3 are left out, as they cannot be checked here: {no_amx}")
+    networks = network_graphs(model, config, probe.feeds, NetworkOutput._fields, max_people, int8=int8, report=report)
     parameters = {name: getattr(probe.expected, name) for name in _BODY_INPUTS}
     one = {name: value[:1, :1] for name, value in parameters.items()}
     bodies = {
-        "body": trace(body, parameters, ("vertices", "joints"), "body"),
-        "body-1": trace(body, one, ("vertices", "joints"), "body-1"),
+        "body": trace(body, parameters, MESH, "body"),
+        "body-1": trace(body, one, MESH, "body-1"),
     }
     report("traced")
 
@@ -148,12 +140,11 @@ def export_multihmr(
         "authors": "Baradel et al., NAVER LABS Europe (Multi-HMR); Pavlakos et al., MPI (SMPL-X)",
         "files": {path.name: {"sha256": sha256(path)} for path in (checkpoint, smplx)},
         "converted_by": "humanrt-export multihmr",
-        "tools": {tool: version(tool) for tool in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")},
+        "tools": tools(),
     }
-    name = f"multihmr-{config.image_size}-{config.backbone.removeprefix('dinov2_vit').removesuffix('14')}"
     with BundleWriter(
         Path(out),
-        name=name,
+        name=f"multihmr-{short_name(config)}",
         task="people",
         version="1",
         licence=LICENCE,
@@ -161,15 +152,9 @@ def export_multihmr(
         settings=_settings(config, max_people, batch, networks),
     ) as writer:
         writer.add_file("LICENCE-NOTE.txt", LICENCE_NOTE.encode())
-        for group, graphs, texts in (
-            ("network", networks, _network_texts(config)),
-            ("body", bodies, _body_texts(config)),
-        ):
-            writer.add_file(f"{group}.bin", share_weights(list(graphs.values()), f"{group}.bin"))
-            for graph_name, graph in graphs.items():
-                inputs = {value.name: texts[value.name] for value in graph.graph.input}
-                outputs = {value.name: texts[value.name] for value in graph.graph.output}
-                writer.add_graph(graph_name, graph, inputs, outputs)
+        texts = _texts(config)
+        write_graphs(writer, "network", networks, texts)
+        write_graphs(writer, "body", bodies, texts)
         writer.add_arrays(
             "faces", {"faces": data.faces.astype(np.int32)}, {"faces": "three vertices of every triangle of the mesh"}
         )
@@ -177,13 +162,7 @@ def export_multihmr(
             graph_name: _verdict(graph_name, opened(writer.folder / f"{graph_name}.onnx"), body, probe)
             for graph_name in (*networks, *bodies)
         }
-        gate(verdicts)
-        writer.manifest["parity"] = verdicts
-        if not verdicts.get("network-cpu-bf16x3", {"passed": True})["passed"]:
-            drop(writer, "network-cpu-bf16x3")
-            report("network-cpu-bf16x3 is left out: not within 1 mm of PyTorch")
-        report("parity with PyTorch passed")
-        return writer.commit()
+        return finish(writer, verdicts, report)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -230,55 +209,12 @@ def run(options: argparse.Namespace) -> int:
 _BODY_INPUTS = ("rotations", "shape", "expression", "translation")
 
 
-class _Network(nn.Module):
-    """`MultiHmr` with a fixed number of slots, its name the root of all node names."""
-
-    def __init__(self, model: MultiHmr, max_people: int) -> None:
-        super().__init__()
-        self.network = model
-        self.max_people = max_people
-
-    def forward(self, image: Tensor, intrinsics: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network(image, intrinsics, threshold, self.max_people))
-
-
-def _trace_network(model: MultiHmr, probe: _Probe, max_people: int, attention: Attention) -> onnx.ModelProto:
-    model.use_attention(backbone=attention, head=plain)
-    try:
-        return trace(_Network(model, max_people).eval(), probe.feeds, NetworkOutput._fields, "network")
-    finally:
-        model.use_attention(backbone=sdpa, head=sdpa)
-
-
 # --------------------------------------------------------------------------------------------- parity
 
 
-def _probe(model: MultiHmr, body: SmplxBody, batch: int, max_people: int, seeds: int = 4) -> _Probe:
-    """Smooth noise in which the network sees somebody, off-centre intrinsics, and PyTorch's answer.
-
-    The threshold lies in the widest gap between the best scores, so that rounding cannot move anybody across it.
-    """
-    size = model.config.image_size
-    intrinsics = default_intrinsics(batch, size)
-    intrinsics[:, 0, 2] += 0.03 * size
-    intrinsics[:, 1, 2] -= 0.05 * size
-    for seed in range(seeds):
-        generator = torch.Generator().manual_seed(_PROBE_SEED + seed)
-        noise = torch.randn(batch, 3, size, size, generator=generator)
-        image = 4 * nn.functional.avg_pool2d(noise, 9, stride=1, padding=4)
-        peaks = model.detection.heat_map(model.backbone(image)).flatten(1)
-        best = peaks.flatten().sort(descending=True).values[: min(max_people, 8) + 1]
-        gaps = best[:-1] - best[1:]
-        # Two people or more where there is room: with one, nobody attends to anybody.
-        fewest = min(1, len(gaps) - 1)
-        count = fewest + int(gaps[fewest:].argmax())
-        if gaps[count] > 1e-5:
-            break
-    else:
-        count = -1  # no score stands out: nobody, in all of the seeds
-    between = (best[count] + best[count + 1]) / 2 if count >= 0 else (best[0] + 1) / 2
-    threshold = between.reshape(1)
-    feeds = {"image": image, "intrinsics": intrinsics, "threshold": threshold}
+def _probe(model: MultiHmr, body: SmplxBody, batch: int, max_people: int) -> _Probe:
+    """Somebody in smooth noise, and PyTorch's answer."""
+    feeds = probe_image(model.backbone, model.detection, model.config, batch, max_people).feeds()
     expected = model(*feeds.values(), max_people)
     posed = body(*(getattr(expected, name) for name in _BODY_INPUTS))
     return _Probe(feeds, expected, posed.vertices, posed.joints)
@@ -335,54 +271,25 @@ def _people(output: NetworkOutput, slots: list[Place]) -> dict[str, Array]:
 
 
 def _settings(config: ModelConfig, max_people: int, batch: int, networks: Mapping[str, object]) -> dict[str, Any]:
-    """Everything that the runtime has to know and must not guess."""
-    return {
-        "image_size": config.image_size,
-        "batch": batch,
-        "max_people": max_people,
-        "threshold": THRESHOLD,
-        "normalisation": {"mean": list(MEAN), "std": list(DEVIATION), "of": "RGB in 0..1"},
-        "letterbox": {"keep_aspect": True, "align": "centre", "fill": 0, "when": "before normalisation"},
-        "camera": {
-            "field_of_view_deg": DEFAULT_FIELD_OF_VIEW,
-            "principal_point_px": config.image_size // 2,
-            "of": "the square input, where the user gives no intrinsics",
-        },
-        "body": {
-            "model": "SMPL-X neutral",
-            "num_betas": config.num_betas,
-            "num_expressions": EXPRESSIONS,
-            "rotations": ROTATIONS,
-            "joint_names": list(JOINT_NAMES),
-            "pelvis_joint": JOINT_NAMES.index("pelvis"),
-            "head_joint": JOINT_NAMES.index("head"),
-        },
-        "variants": [variant for variant in VARIANTS if variant["graph"] in networks],
-        # For whoever makes other precisions: nodes outside the backbone decide by equality and compute geometry.
-        "fp32_nodes": "all whose name does not start with `backbone.`",
+    body = {
+        "model": "SMPL-X neutral",
+        "num_betas": config.num_betas,
+        "num_expressions": EXPRESSIONS,
+        "rotations": ROTATIONS,
+        "joint_names": list(JOINT_NAMES),
+        "pelvis_joint": JOINT_NAMES.index("pelvis"),
+        "head_joint": JOINT_NAMES.index("head"),
     }
+    return common_settings(config, max_people, batch, networks, camera={}, body=body)
 
 
-def _network_texts(config: ModelConfig) -> dict[str, str]:
-    size = config.image_size
+def _texts(config: ModelConfig) -> dict[str, str]:
     return {
-        "image": f"RGB, NCHW, letterboxed to {size} px and normalised as in settings; NaN or infinity: nobody is seen",
-        "intrinsics": f"K in px of the {size} px input: [[fx, s, cx], [0, fy, cy], [0, 0, 1]]",
-        "threshold": "lowest score of a person, 0..1",
-        "scores": "0..1, highest first; 0 where the slot is empty",
-        "valid": "the slot holds a person; all else of an empty slot is 0, its rotations identity",
-        "cells": f"token of the person, row * {config.side} + column; meaningless in an empty slot",
-        "locations": f"x, y of the head in px of the {size} px input",
+        **common_texts(config),
         "translation": "x, y, z of the head joint in m, camera space: x right, y down, z forward",
         "rotations": "matrices: root (body to camera), 21 body, 15 left hand, 15 right hand, jaw (each to its parent)",
         "shape": "SMPL-X shape coefficients",
         "expression": "SMPL-X expression coefficients",
-    }
-
-
-def _body_texts(config: ModelConfig) -> dict[str, str]:
-    return {
-        **_network_texts(config),
         "vertices": "m, camera space; triangles in the array `faces`",
         "joints": "m, camera space; names in settings.body.joint_names",
     }

@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-__all__ = ["OPSET", "share_weights", "trace"]
+__all__ = ["OPSET", "common_weights", "share_weights", "trace"]
 
 OPSET = 20
 _SCOPES = "pkg.torch.onnx.name_scopes"
@@ -87,6 +87,22 @@ def share_weights(models: Sequence[onnx.ModelProto], file: str) -> bytes:
     for model in models:
         helper.set_model_props(model, {"weights_file": file, "weights_sha256": digest})
     return bytes(content)
+
+
+def common_weights(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
+    """Move the weights that graphs have in common, by name and content, out of them, in place; a model of these alone.
+
+    A graph's bytes followed by those of the weights are the whole model again: protobuf reads both as one message.
+    """
+    held = [{item.name: item.SerializeToString(deterministic=True) for item in m.graph.initializer} for m in models]
+    common = {name for name, content in held[0].items() if all(other.get(name) == content for other in held)}
+    weights = onnx.ModelProto()
+    weights.graph.initializer.extend(item for item in models[0].graph.initializer if item.name in common)
+    for model in models:
+        own = [item for item in model.graph.initializer if item.name not in common]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(own)
+    return weights
 
 
 @contextlib.contextmanager

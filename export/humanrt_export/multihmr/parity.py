@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from humanrt import native
-from humanrt.bundle import graph_source
 from humanrt.errors import BundleError
 from humanrt_export.bundle_writer import BundleWriter
 
@@ -42,15 +41,16 @@ class Seen(Protocol):
 Run = Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
 
 
-def opened(path: Path) -> Run:
-    """A function that runs the graph on the CPU: arrays by name -> arrays by name."""
+def opened(source: Path | bytes) -> Run:
+    """A function that runs the graph (`BundleWriter.source`) on the CPU: arrays by name -> arrays by name."""
     options = onnxruntime.SessionOptions()
     if native.amx_problem() is None:
         options.register_custom_ops_library(str(native.LIBRARY))
     try:
-        session = onnxruntime.InferenceSession(graph_source(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise BundleError(f"ONNX Runtime refuses {path.name} ({error}); nothing was written") from error
+        name = source.name if isinstance(source, Path) else "a graph"
+        raise BundleError(f"ONNX Runtime refuses {name} ({error}); nothing was written") from error
     outputs = [value.name for value in session.get_outputs()]
     return lambda feeds: dict(zip(outputs, session.run(None, dict(feeds)), strict=True))
 

@@ -101,6 +101,29 @@ def test_the_manifest_says_what_a_runtime_needs(bundle: Bundle, coarse: AnnyData
     }
 
 
+def test_a_small_bundle_is_a_quarter_and_as_near_to_pytorch(
+    network: AnnyHmr, bundle: Bundle, coarse: AnnyData, tmp_path: Path
+) -> None:
+    """Its graphs compute what the rounded network computes (that is the parity gate), which is nearly the network."""
+    about = {"data": "none", "commit": "abc"}
+    folder = export.export_anny(
+        network, tmp_path / "out", name="little", topologies=("10pc",), max_people=SLOTS, small=True, more_about=about
+    )
+    little = load_bundle(folder, task="people")
+    assert little.name == "little"
+    assert json.loads((folder / "manifest.json").read_text())["provenance"]["weights"]["commit"] == "abc"
+    for file, part in (("network.bin", 0.32), ("body.bin", 0.75)):
+        assert (folder / file).stat().st_size < part * (bundle.path / file).stat().st_size
+    size = network.config.image_size
+    image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(11))
+    K, limit = torch.zeros(1, 3, 3), torch.tensor([0.01])
+    with torch.inference_mode():
+        wanted: NetworkOutput = network(image, K, limit, SLOTS)
+    got = run(little, "network", image=image.numpy(), intrinsics=K.numpy(), threshold=limit.numpy())
+    np.testing.assert_allclose(np.sort(got["scores"]), np.sort(wanted.scores), atol=0.02)
+    np.testing.assert_allclose(got["camera"], wanted.camera, rtol=0.02)
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

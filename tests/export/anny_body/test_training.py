@@ -22,7 +22,7 @@ from humanrt_export.anny.head import Predictions
 from humanrt_export.anny.losses import Weights, focal, losses
 from humanrt_export.anny.metrics import Bodies, PeopleMetrics, aligned, matched, truth_of
 from humanrt_export.anny.model import AnnyData
-from humanrt_export.anny.network import AnnyConfig, AnnyHmr, Trained
+from humanrt_export.anny.network import AnnyConfig, AnnyHmr, Trained, load_checkpoint
 from humanrt_export.anny.phenotypes import PHENOTYPES
 from humanrt_export.anny.train import load_backbone
 from humanrt_export.checkpoint import CheckpointError
@@ -211,6 +211,12 @@ def test_a_resumed_training_is_the_same(data: Path, tmp_path: Path, stopped_at: 
     lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "validation" in line] == [3, 6]
     assert {"total", "detection", "vertices", "view"} <= lines[0].keys()
+    # The folder is a checkpoint: what is exported are its averaged weights.
+    model, about = load_checkpoint(tmp_path / "whole")
+    assert all(torch.equal(value, whole[name]) for name, value in model.state_dict().items())
+    assert about["command"].startswith("humanrt-export ")
+    assert json.loads(about["data"])["samples"] == 4
+    assert json.loads(about["training"])["step"] == 6
 
 
 @pytest.fixture

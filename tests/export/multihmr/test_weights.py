@@ -1,0 +1,58 @@
+"""Weights stored in 8 bits: rounded once, and then nothing is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper, numpy_helper
+
+from humanrt_export.multihmr.weights import int8_rows
+from humanrt_export.onnx_cleanup import store_as_int8
+
+
+def test_rows_are_rounded_by_half_a_step_at_most() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(40, 7, 19, generator=generator) * 10 ** torch.linspace(-6, 3, 40)[:, None, None]
+    weight[3] = 0
+    rounded = int8_rows(weight)
+    step = weight.abs().amax((1, 2), keepdim=True) / 127
+    assert ((rounded - weight).abs() <= 0.501 * step).all()
+    assert (rounded[3] == 0).all()
+    assert torch.equal(int8_rows(rounded), rounded)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_rounded_weights_are_stored_without_loss(transposed: bool) -> None:
+    rounded = int8_rows(torch.randn(96, 64, generator=torch.Generator().manual_seed(1))).numpy()
+    weight = rounded.T if transposed else rounded
+    model = product(weight)
+    stored = store_as_int8(model)
+    assert stored.ByteSize() < 0.4 * model.ByteSize()
+    x = np.random.default_rng(0).normal(size=(5, weight.shape[0])).astype(np.float32)
+    np.testing.assert_array_equal(run(stored, x), run(model, x))
+
+
+def test_other_weights_stay_as_they_are() -> None:
+    weight = np.random.default_rng(0).normal(size=(96, 64)).astype(np.float32)
+    assert [node.op_type for node in store_as_int8(product(weight)).graph.node] == ["MatMul"]
+
+
+def product(weight: np.ndarray) -> onnx.ModelProto:
+    values = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [5, size])
+        for name, size in (("x", weight.shape[0]), ("y", weight.shape[1]))
+    ]
+    constant = numpy_helper.from_array(np.ascontiguousarray(weight), "weight")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weight"], ["y"])], "g", values[:1], values[1:], [constant]
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x})[0]
