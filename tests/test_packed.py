@@ -55,6 +55,17 @@ def test_what_is_not_packed_is_refused(data: bytes, make_bundle: Callable[..., P
         open_backend("cpu").open(bundle.graph("net"))
 
 
+def test_shared_weights_follow_the_graph(make_bundle: Callable[..., Path]) -> None:
+    files = {"net.onnx.z": pack(b"graph"), "weights.onnx.z": pack(b"weights")}
+    entry = {"file": "net.onnx.z", "weights": "weights.onnx.z", "inputs": {}, "outputs": {}}
+    folder = make_bundle(files, graphs={"net": entry})
+    assert load_bundle(folder).graph("net").source == b"graphweights"
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"weights": "weights', '"weights": "other'))
+    with pytest.raises(BundleError, match=r"`other\.onnx\.z` has no sha256"):
+        load_bundle(folder)
+
+
 @pytest.mark.parametrize(("name", "graph"), UNPACKED)
 def test_what_ships_is_what_it_was(name: str, graph: str) -> None:
     source = load_bundle(name).graph(graph).source

@@ -19,7 +19,7 @@ import onnx
 from numpy.typing import NDArray
 
 from humanrt import packed
-from humanrt.bundle import FORMAT, MANIFEST
+from humanrt.bundle import FORMAT, MANIFEST, graph_source
 from humanrt.errors import OutputError
 
 __all__ = ["BundleWriter", "sha256"]
@@ -102,8 +102,9 @@ class BundleWriter:
         outputs: Mapping[str, str],
         *,
         small: bool = False,
-    ) -> Path:
-        """Add an ONNX graph; its file.
+        weights: str | None = None,
+    ) -> None:
+        """Add an ONNX graph.
 
         Args:
             name: its name.
@@ -112,19 +113,33 @@ class BundleWriter:
             outputs: likewise.
             small: store it packed (`humanrt.packed`): for bundles that come with humanrt. Not with weights in files
                 of their own.
+            weights: name of the packed file (`add_weights`) of those that it shares with other small graphs.
         """
         file, data = f"{name}.onnx", model.SerializeToString(deterministic=True)
         if small:
             file, data = file + packed.SUFFIX, packed.pack(data)
-        path = self.add_file(file, data)
+        self.add_file(file, data)
         self.manifest["graphs"][name] = {
             "file": file,
             "inputs": _tensors(model.graph.input, inputs),
             "outputs": _tensors(model.graph.output, outputs),
         }
+        if weights is not None:
+            self.manifest["graphs"][name]["weights"] = weights
         if any(opset.domain == "humanrt" for opset in model.opset_import):
             self.manifest["graphs"][name]["operators"] = True
-        return path
+
+    def source(self, name: str) -> Path | bytes:
+        """What ONNX Runtime opens of a graph that was added."""
+        entry = self.manifest["graphs"][name]
+        weights = entry.get("weights")
+        return graph_source(self.folder / entry["file"], self.folder / weights if weights else None)
+
+    def add_weights(self, name: str, weights: onnx.ModelProto) -> str:
+        """Add weights that small graphs share (`graphs.common_weights`); the file's name."""
+        file = f"{name}.onnx{packed.SUFFIX}"
+        self.add_file(file, packed.pack(weights.SerializeToString(deterministic=True)))
+        return file
 
     def add_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]], descriptions: Mapping[str, str]) -> None:
         """Add ``<name>.npz`` with these arrays and what they are, with units."""

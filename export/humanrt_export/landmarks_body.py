@@ -77,7 +77,7 @@ def add_body(writer: BundleWriter) -> dict[str, Any]:
         "translation": torch.randn(1, 1, 3, generator=generator),
     }
     graph = store_as_float16(trace(body, inputs, _OUTPUTS, "body"))
-    path = writer.add_graph(
+    writer.add_graph(
         "body",
         graph,
         {
@@ -96,6 +96,6 @@ def add_body(writer: BundleWriter) -> dict[str, Any]:
     writer.add_file("NOTICE.txt", ATTRIBUTION.encode())
     with torch.inference_mode():
         expected = copy.deepcopy(body).double()(*(value.double() for value in inputs.values()))
-    got = opened(path)({name: value.numpy() for name, value in inputs.items()})
+    got = opened(writer.source("body"))({name: value.numpy() for name, value in inputs.items()})
     errors = {name: float(np.abs(got[name] - getattr(expected, name).numpy()).max()) for name in _OUTPUTS}
     return judged(errors, TOLERANCES, reference=REFERENCE.replace("FP32", "FP64"), people=1)

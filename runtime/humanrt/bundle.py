@@ -46,18 +46,24 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """One ONNX graph of a bundle. ``operators``: whether it has operators of humanrt's own (`native.amx_problem`)."""
+    """One ONNX graph of a bundle.
+
+    Attributes:
+        operators: whether it has operators of humanrt's own (`native.amx_problem`).
+        weights: packed file of the weights that it shares with others; None: they are its own.
+    """
 
     name: str
     path: Path
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     operators: bool = False
+    weights: Path | None = None
 
     @property
     def source(self) -> Path | bytes:
         """What ONNX Runtime opens: the file, or what is in it where it is packed. BundleError: it cannot be read."""
-        return graph_source(self.path)
+        return graph_source(self.path, self.weights)
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ class Bundle:
             _tensors(entry["inputs"]),
             _tensors(entry["outputs"]),
             entry.get("operators", False),
+            self.path / entry["weights"] if "weights" in entry else None,
         )
 
     def array(self, name: str) -> dict[str, NDArray[Any]]:
@@ -132,14 +139,21 @@ class Bundle:
             raise BundleError(f"{file}: {error}; export the bundle again") from error
 
 
-def graph_source(path: Path) -> Path | bytes:
-    """The ONNX file, or its bytes where it is packed (`humanrt.packed`). BundleError: it cannot be read."""
+def graph_source(path: Path, weights: Path | None = None) -> Path | bytes:
+    """The ONNX file, or its bytes where it is packed (`humanrt.packed`). BundleError: it cannot be read.
+
+    ``weights``: packed as well, a model of weights alone. Two messages of protobuf, one after the other, are one with
+    the lists of both.
+    """
     if path.suffix != packed.SUFFIX:
         return path
-    try:
-        return packed.unpack(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: {error}; install or export the bundle again") from error
+    parts = []
+    for file in (path, weights):
+        try:
+            parts += [packed.unpack(file.read_bytes())] if file else []
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{file}: {error}; install or export the bundle again") from error
+    return b"".join(parts)
 
 
 def _tensors(entries: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
@@ -249,6 +263,7 @@ def _check(file: Path, manifest: Mapping[str, Any]) -> None:
         where = f"graphs.{graph}"
         field(field(graphs, graph, dict, "graphs"), "file", str, where)
         field({"operators": False, **graphs[graph]}, "operators", bool, where)
+        field({"weights": "", **graphs[graph]}, "weights", str, where)
         for side in ("inputs", "outputs"):
             tensors = field(graphs[graph], side, dict, where)
             for name in tensors:
@@ -278,7 +293,8 @@ def _is_dtype(name: str) -> bool:
 def _verify(path: Path, manifest: Mapping[str, Any]) -> None:
     """Every file that the manifest lists is there and is the one that was listed; every graph's file is listed."""
     files: Mapping[str, Any] = manifest["files"]
-    used = [entry["file"] for kind in ("graphs", "arrays") for entry in manifest.get(kind, {}).values()]
+    entries = [entry for kind in ("graphs", "arrays") for entry in manifest.get(kind, {}).values()]
+    used = [entry[key] for entry in entries for key in ("file", "weights") if key in entry]
     for name in used:
         if name not in files:
             raise BundleError(f"{path / MANIFEST}: `{name}` has no sha256 under `files`; export the bundle again")

@@ -29,18 +29,16 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from humanrt.bundle import graph_source
 from humanrt.errors import BundleError, HumanrtError, choices
 from humanrt.skeleton import H36M_17, SMPL_24, SMPL_PARENTS
 from humanrt_export.bundle_writer import BundleWriter, sha256
 from humanrt_export.checkpoint import CheckpointError, fill, read, tensors
-from humanrt_export.multihmr.graphs import share_weights, trace
-from humanrt_export.multihmr.parity import Tolerances, gate, judged
+from humanrt_export.multihmr.graphs import common_weights, trace
+from humanrt_export.multihmr.parity import Tolerances, gate, judged, opened
 from humanrt_export.onnx_cleanup import store_as_float16
 from humanrt_export.posebert.checkpoint import INPUTS, load_checkpoint
 from humanrt_export.posebert.kinds import KINDS, Kind
@@ -361,14 +359,15 @@ def _write(
     with BundleWriter(out, task="posebert", **about) as writer:
         if note:
             writer.add_file("LICENCE-NOTE.txt", note.encode())
+        shared = None
         if len(graphs) > 1:
-            writer.add_file("posebert.bin", share_weights(list(graphs.values()), "posebert.bin"))
+            shared = writer.add_weights("posebert_weights", common_weights(list(graphs.values())))
         verdicts = {}
         for (name, graph), probe in zip(graphs.items(), probes.values(), strict=True):
             inputs = {value.name: texts[value.name] for value in graph.graph.input}
             outputs = {value.name: texts[value.name] for value in graph.graph.output}
-            path = writer.add_graph(name, graph, inputs, outputs, small=half and len(graphs) == 1)
-            verdicts[name] = _verdict(path, module, probe)
+            writer.add_graph(name, graph, inputs, outputs, small=half, weights=shared)
+            verdicts[name] = _verdict(writer.source(name), module, probe)
         gate(verdicts)
         writer.manifest["parity"] = verdicts
         report("parity with PyTorch passed")
@@ -378,23 +377,20 @@ def _write(
 # --------------------------------------------------------------------------------------------- parity
 
 
-def _verdict(path: Path, module: _Published | _Open, probe: _Probe) -> dict[str, Any]:
+def _verdict(source: Path | bytes, module: _Published | _Open, probe: _Probe) -> dict[str, Any]:
     """How far a graph is from PyTorch in FP64 on the probes, and whether that is near enough."""
-    try:
-        session = onnxruntime.InferenceSession(graph_source(path), providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise BundleError(f"ONNX Runtime refuses {path.name} ({error}); nothing was written") from error
+    run = opened(source)
     exact = copy.deepcopy(module).double()
     errors = dict.fromkeys(module.outputs, 0.0)
     rounding = dict.fromkeys(module.outputs, 0.0)
     for feeds in probe:
-        got = session.run(list(module.outputs), {name: value.numpy() for name, value in feeds.items()})
+        mine = run({name: value.numpy() for name, value in feeds.items()})
         with torch.inference_mode():
             single = module(*feeds.values())
             double = exact(*(v.double() if v.is_floating_point() else v for v in feeds.values()))
-        for name, mine, theirs, truth in zip(module.outputs, got, single, double, strict=True):
+        for name, theirs, truth in zip(module.outputs, single, double, strict=True):
             # NaN counts, and fails: max() of Python's would lose it.
-            errors[name] = float(np.max([errors[name], np.abs(mine - truth.numpy()).max()]))
+            errors[name] = float(np.max([errors[name], np.abs(mine[name] - truth.numpy()).max()]))
             rounding[name] = max(rounding[name], float((theirs - truth).abs().max()))
     allowed = {
         name: (max(limit, _ROUNDING * rounding.get(name, 0.0)), unit) for name, (limit, unit) in TOLERANCES.items()

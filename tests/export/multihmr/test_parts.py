@@ -16,7 +16,7 @@ from humanrt import native
 from humanrt_export.multihmr.attention import MASKED, plain, sdpa
 from humanrt_export.multihmr.camera import RayEncoding, default_intrinsics, focal_length, unproject
 from humanrt_export.multihmr.cpu import amx_operators, quantize_linears
-from humanrt_export.multihmr.graphs import share_weights
+from humanrt_export.multihmr.graphs import common_weights, share_weights
 from humanrt_export.rotations import matrices_from_columns, matrices_from_vectors
 
 finite = st.floats(-10, 10, allow_nan=False, width=32)
@@ -189,3 +189,16 @@ def test_shared_weights_are_stored_once() -> None:
     assert len(share_weights([first, second], "b.bin")) == alone
     assert len(first.SerializeToString()) < 2000
     assert {item.key for item in first.metadata_props} == {"weights_file", "weights_sha256"}
+
+
+def test_common_weights_and_a_graph_make_the_model_again() -> None:
+    model, x = linear_model()
+    expected = run(model, x)
+    first, second = linear_model()[0], linear_model()[0]
+    own = numpy_helper.from_array(np.float32([2]), "own")
+    second.graph.initializer.append(own)
+    weights = common_weights([first, second])
+    assert [[item.name for item in part.graph.initializer] for part in (first, second)] == [[], ["own"]]
+    assert {item.name for item in weights.graph.initializer} == {item.name for item in model.graph.initializer}
+    whole = onnx.load_model_from_string(first.SerializeToString() + weights.SerializeToString())
+    np.testing.assert_array_equal(run(whole, x), expected)
