@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from humanrt.capture import Frame
 from humanrt.errors import HumanrtError
 from humanrt.hands.tracker import Hand, Hands, HandTracker
+from humanrt.resource import Resource
 from humanrt.retarget import HandDescription, Retargeter
 from humanrt.smooth import Smoother
 from humanrt.timing import Stopwatch
@@ -65,8 +66,8 @@ class HandResult:
         }
 
 
-class HandPipeline:
-    """Hands of a stream of frames, and the joint angles of the robot hands that they drive.
+class HandPipeline(Resource):
+    """Hands of a stream of frames, and the joint angles of the robot hands that they drive. Closes what it was given.
 
     A hand drives the robots of its own side. A robot of the other side it drives mirrored, but only while no robot
     of the hand's own side was asked for: one person with one robot may use either hand.
@@ -130,6 +131,12 @@ class HandPipeline:
         ms |= watch.ms
         ms["total"] = sum(ms.values())
         return HandResult(frame, hands, robots, ms)
+
+    def close(self) -> None:
+        """Free the tracker's and the smoother's networks."""
+        if self.smoother:
+            self.smoother.close()
+        self.tracker.close()
 
     def _solve(self, hand: Hand, t: float) -> dict[str, NDArray[np.float64]]:
         solvers = self._solvers.get(hand.id)

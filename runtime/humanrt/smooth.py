@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from humanrt import native
 from humanrt.hands.tracker import Hand, Hands
+from humanrt.resource import Resource
 
 __all__ = ["HandSmoother", "OneEuro", "OneEuroOptions", "Smoother", "hand_span"]
 
@@ -132,6 +133,9 @@ class Smoother(Protocol):
     def reset(self) -> None:
         """Forget all identities."""
 
+    def close(self) -> None:
+        """Free what it opened."""
+
     def __call__(self, hands: Hands, t: float) -> Hands:
         """The hands of the frame at ``t`` s, smoothed."""
 
@@ -147,7 +151,7 @@ class _Filters:
     metres: OneEuro
 
 
-class HandSmoother:
+class HandSmoother(Resource):
     """Smooths the keypoints of `Hands`, in the image and in metres; state belongs to an identity and ends with it."""
 
     name = "oneeuro"

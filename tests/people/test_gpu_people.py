@@ -5,14 +5,18 @@ It shows the order of the work, what is freed, and that the same people come out
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 import fake_cuda
+from humanrt.cli import main
 from humanrt.errors import BackendError, HumanrtError
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
@@ -105,3 +109,31 @@ def test_memory_that_runs_out_leaves_nothing_behind(
 def test_a_constructor_that_fails_gives_the_gpu_back(gpu: Any, toy_bundle: Any) -> None:
     with pytest.raises(HumanrtError, match="no topology"):
         MultiHMR(toy_bundle(), "tensorrt", topology="none such")
+
+
+def test_run_and_bench_overlap_on_a_gpu(
+    gpu: Any, toy_bundle: Any, picture: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, bundle = tmp_path / "images", str(toy_bundle())
+    folder.mkdir()
+    for i, image in enumerate(frames_of(picture, [(160, 120)] * 4)):
+        cv2.imwrite(str(folder / f"{i}.png"), image[..., ::-1])
+    command = ["run", str(folder), "--task", "people", "--bundle", bundle, "--headless"]
+    records = {}
+    for name, options in (("cpu", []), ("tensorrt", []), ("tensorrt", ["--overlap"])):
+        record = tmp_path / f"{name}{len(options)}.jsonl"
+        assert main([*command, "--backend", name, *options, "--record", str(record)]) == 0
+        records[record.stem] = [json.loads(line) for line in record.read_text().splitlines()[1:]]
+    for key in ("tensorrt0", "tensorrt1"):
+        assert [line["frame"] for line in records[key]] == [0, 1, 2, 3]
+        for line, other in zip(records[key], records["cpu0"], strict=True):
+            assert [person["id"] for person in line["people"]] == [person["id"] for person in other["people"]]
+            stages = [ms for stage, ms in line["ms"].items() if stage not in ("total", "capture")]
+            assert line["ms"]["total"] == pytest.approx(sum(stages), abs=1e-3)
+    capsys.readouterr()
+    assert main([*command, "--backend", "cpu", "--overlap"]) == 2
+    assert "--overlap: backend cpu has nothing to overlap" in capsys.readouterr().err
+    assert main(["bench", "people", "--source", str(folder), "--bundle", bundle, "--backend", "cuda"]) == 0
+    out = capsys.readouterr().out
+    assert "fps with frames that overlap" in out
+    assert "download" in out

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -75,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise SourceError(
             f"{arguments.compare} is a report of `bench {before.get('bench')}`; give one of the same bench"
         )
-    report = _BENCHES[arguments.what](arguments)
+    with ExitStack() as stack:
+        report = _BENCHES[arguments.what](arguments, stack)
     report = {"bench": arguments.what, "source": arguments.source, "machine": machine(), **report}
     stages = {name: Percentiles(**values) for name, values in report["stages"].items()}
     print(table(stages, "ms", before["stages"] if before else None))
@@ -103,17 +105,17 @@ def _bundle(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**named, "precision": arguments.precision, "unverified": arguments.unverified}
 
 
-def _pipeline(arguments: argparse.Namespace, names: Sequence[str]) -> HandPipeline:
+def _pipeline(arguments: argparse.Namespace, names: Sequence[str], stack: ExitStack) -> HandPipeline:
     options = TrackerOptions(max_hands=arguments.max_hands, model=arguments.model)
     own = _bundle(arguments) if arguments.what != "posebert" else {}
     tracker = HandTracker(own.pop("bundle", "hands"), arguments.backend, options, threads=arguments.threads, **own)
-    return HandPipeline(tracker, names, open_smoother(arguments.smooth, tracker))
+    return stack.enter_context(HandPipeline(tracker, names, open_smoother(arguments.smooth, tracker)))
 
 
-def _hands(arguments: argparse.Namespace) -> dict[str, Any]:
+def _hands(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     frames = _frames(arguments.source)
     start = perf_counter()
-    pipeline = _pipeline(arguments, arguments.robot or ["allegro_right"])
+    pipeline = _pipeline(arguments, arguments.robot or ["allegro_right"], stack)
     opened = perf_counter()
     pipeline(frames[0])
     cold = {"open_ms": (opened - start) * 1e3, "first_frame_ms": (perf_counter() - opened) * 1e3}
@@ -132,7 +134,7 @@ def _hands(arguments: argparse.Namespace) -> dict[str, Any]:
         stages["tracked"] = held
     with_hand = sum(len(result.ids) > 0 for result in results)
     total = Percentiles.of(stages["total"])
-    dropped, late = _live(arguments)
+    dropped, late = _live(arguments, stack)
     summary = [
         f"a hand in {with_hand} of {len(frames)} frames; {1e3 / total.p50:.0f} fps at the median, "
         "without reading and drawing",
@@ -160,9 +162,9 @@ def _hands(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**report, "summary": summary}
 
 
-def _live(arguments: argparse.Namespace) -> tuple[int, Percentiles]:
+def _live(arguments: argparse.Namespace, stack: ExitStack) -> tuple[int, Percentiles]:
     """The source at its own pace through the camera's latest-frame path: drops, and ms from grab to result."""
-    pipeline = _pipeline(arguments, arguments.robot or ["allegro_right"])
+    pipeline = _pipeline(arguments, arguments.robot or ["allegro_right"], stack)
     late = []
     with open_source(arguments.source, realtime=True) as source:
         for _, frame in zip(range(LIVE_FRAMES), source, strict=False):
@@ -205,10 +207,10 @@ def _accuracy_lines(accuracy: Accuracy) -> list[str]:
     return lines
 
 
-def _retarget(arguments: argparse.Namespace) -> dict[str, Any]:
+def _retarget(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     """Solver time on the keypoints of the source, one thread, every robot in turn frame by frame."""
     frames = _frames(arguments.source)
-    pipeline = _pipeline(arguments, [])
+    pipeline = _pipeline(arguments, [], stack)
     hands = [(hand, frame.t) for frame in frames for hand in list(pipeline(frame).hands)[:1]]
     if not hands:
         raise SourceError(f"{arguments.source}: no hand found, so there is nothing to retarget; give another --source")
@@ -252,12 +254,12 @@ def _retarget(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _people(arguments: argparse.Namespace) -> dict[str, Any]:
+def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     """Every frame of the source, 30 in all at least, and the peak memory of the process."""
     if arguments.bundle is None:
         raise HumanrtError("bench people needs --bundle PATH; `humanrt-export multihmr` makes one (docs/people.md)")
     start = perf_counter()
-    model = MultiHMR(backend=arguments.backend, threads=arguments.threads, **_bundle(arguments))
+    model = stack.enter_context(MultiHMR(backend=arguments.backend, threads=arguments.threads, **_bundle(arguments)))
     pipeline = PeoplePipeline(model, threshold=arguments.threshold)
     opened = perf_counter()
     with open_source(arguments.source) as source:
@@ -289,6 +291,12 @@ def _people(arguments: argparse.Namespace) -> dict[str, Any]:
     ]
     if peak is not None:
         summary.append(f"peak memory of the process: {peak / 1e6:.0f} MB")
+    overlapped = None
+    if model.overlaps:
+        begin = perf_counter()
+        done = sum(1 for _ in pipeline.overlapped(frame for _ in range(arguments.repeat) for frame in frames))
+        overlapped = done / (perf_counter() - begin)
+        summary.append(f"{overlapped:.1f} fps with frames that overlap (`humanrt run --overlap`)")
     return {
         "frames": len(frames),
         "counted": len(counts),
@@ -296,6 +304,7 @@ def _people(arguments: argparse.Namespace) -> dict[str, Any]:
         "backend": model.backend.name,
         "precision": model.precision,
         "people": float(np.mean(counts)),
+        **({} if overlapped is None else {"overlapped_fps": overlapped}),
         "stages": {stage: Percentiles.of(values).as_dict() for stage, values in stages.items()},
         "cold": cold,
         "peak_memory_bytes": peak,
@@ -303,16 +312,16 @@ def _people(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _posebert(arguments: argparse.Namespace) -> dict[str, Any]:
+def _posebert(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     """A frame of a stream, from keypoints to poses: of one hand, and of ten, each at another time of the clip."""
     start = perf_counter()
     own = _bundle(arguments)
     named = own.pop("bundle", "posebert-hand")
-    stream = PoseBERTStream(named, backend=arguments.backend, threads=arguments.threads, **own)
+    stream = stack.enter_context(PoseBERTStream(named, backend=arguments.backend, threads=arguments.threads, **own))
     opened = perf_counter()
     if stream.points != 21:
         raise HumanrtError(f"bench posebert is of hands; bundle {stream.bundle.name} takes {stream.points} keypoints")
-    pipeline = _pipeline(arguments, [])
+    pipeline = _pipeline(arguments, [], stack)
     seen = [(frame.t, hand) for frame in _frames(arguments.source) for hand in list(pipeline(frame).hands)[:1]]
     if len(seen) < 2:
         raise SourceError(f"{arguments.source}: hands in {len(seen)} frames; give a --source with a hand in it")
@@ -349,7 +358,7 @@ def _posebert(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-_BENCHES: Mapping[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+_BENCHES: Mapping[str, Callable[[argparse.Namespace, ExitStack], dict[str, Any]]] = {
     "hands": _hands,
     "people": _people,
     "posebert": _posebert,

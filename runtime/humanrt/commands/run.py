@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from humanrt.people.view import PANELS, PeoplePainter, open_mesh_view
 from humanrt.pipeline import HandPipeline
 from humanrt.posebert.smoother import SMOOTHERS, HandPoseSmoother, open_smoother
 from humanrt.record import Recorder, check_apart
+from humanrt.resource import Resource
 from humanrt.variants import EXACT
 from humanrt.video import Sink, open_sink
 from humanrt.view import Painter
@@ -45,6 +47,7 @@ _OWN_OPTIONS: dict[str, dict[str, Any]] = {
         "fov": None,
         "threshold": None,
         "topology": None,
+        "overlap": False,
         "parameters_only": False,
         "meshes": None,
         "mesh_format": "glb",
@@ -95,6 +98,7 @@ def add_parser(subparsers: Any) -> None:
         "--threshold", type=_probability, metavar="P", help="lowest score of a person (default: the bundle's)"
     )
     people.add_argument("--topology", metavar="NAME", help="which mesh, where the bundle has several")
+    people.add_argument("--overlap", action="store_true", help="on a GPU: more frames a second, each a frame later")
     people.add_argument("--parameters-only", action="store_true", help="neither meshes nor joints")
     people.add_argument("--meshes", type=Path, metavar="DIR", help="write a mesh file a frame")
     people.add_argument("--mesh-format", metavar="NAME", help=f"{', '.join(FORMATS)} (default: glb)")
@@ -126,7 +130,8 @@ class Job:
 
     Attributes:
         what: is looked for, for the summary.
-        process: one frame to its result.
+        process: frames to their results, in order.
+        owned: what is closed when the loop ends.
         header: first line of a recording of this source.
         painter: opens what makes a picture of a result; called only where pictures are wanted.
         deliver: further places for a result to go to.
@@ -134,7 +139,8 @@ class Job:
     """
 
     what: str
-    process: Callable[[Frame], Any]
+    process: Callable[[Iterator[Frame]], Iterator[Any]]
+    owned: Resource
     header: Callable[[Source], dict[str, Any]]
     painter: Callable[[ExitStack], Callable[..., NDArray[np.uint8]]]
     deliver: tuple[Callable[[Any], object], ...] = ()
@@ -155,6 +161,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments)
     with ExitStack() as stack:
         job = _JOBS[arguments.task](arguments)
+        stack.enter_context(job.owned)
         source = stack.enter_context(
             open_source(arguments.source, size=arguments.size, fps=arguments.fps, realtime=arguments.realtime)
         )
@@ -206,6 +213,7 @@ def _hands(arguments: argparse.Namespace) -> Job:
         )
     return Job(
         "a hand",
+        lambda frames: map(pipeline, frames),
         pipeline,
         lambda source: header(pipeline, source),
         lambda stack: Painter(pipeline.robots),
@@ -238,13 +246,20 @@ def _people(arguments: argparse.Namespace) -> Job:
         threads=arguments.threads,
     )
     pipeline = PeoplePipeline(model, intrinsics=intrinsics, threshold=arguments.threshold)
-    return _people_job(arguments, model, pipeline)
+    if not arguments.overlap:
+        return _people_job(arguments, model, lambda frames: map(pipeline, frames))
+    if not model.overlaps:
+        model.close()
+        raise HumanrtError(f"--overlap: backend {model.backend.name} has nothing to overlap; leave it out")
+    return _people_job(arguments, model, pipeline.overlapped)
 
 
 def _landmarks(arguments: argparse.Namespace, bundle: Bundle, intrinsics: NDArray[np.float64] | None) -> Job:
     """People by their landmarks: what ships with humanrt."""
     if arguments.topology is not None:
         raise HumanrtError(f"--topology: bundle `{bundle.name}` has one mesh; leave it out")
+    if arguments.overlap:
+        raise HumanrtError(f"--overlap: bundle `{bundle.name}` finds people one frame by the last; leave it out")
     poses = "posebert-body" if "posebert-body" in shipped_bundles() else None
     model = LandmarkPeople(
         bundle,
@@ -263,13 +278,13 @@ def _landmarks(arguments: argparse.Namespace, bundle: Bundle, intrinsics: NDArra
             "humanrt run: there is no bundle `posebert-body` here: each frame's pose is by itself, by geometry, and "
             "trembles as the landmarks do"
         )
-    return _people_job(arguments, model, pipeline, note)
+    return _people_job(arguments, model, lambda frames: map(pipeline, frames), note)
 
 
 def _people_job(
     arguments: argparse.Namespace,
     model: MultiHMR | LandmarkPeople,
-    process: Callable[[Frame], PeopleResult],
+    process: Callable[[Iterator[Frame]], Iterator[PeopleResult]],
     note: str = "",
 ) -> Job:
     writer = MeshWriter(arguments.meshes or ".", arguments.mesh_format, model.faces)
@@ -285,6 +300,7 @@ def _people_job(
     return Job(
         "people",
         process,
+        model,
         lambda source: people_header(model, source),
         painter,
         (writer.write,) if arguments.meshes else (),
@@ -370,9 +386,15 @@ def loop(source: Source, job: Job, sinks: Sinks, max_frames: int | None) -> str:
     busy = 0.0
     identities: set[int] = set()
     start = perf_counter()
-    for frame, capture in _timed(source):
-        made = job.process(frame)
-        result: Result = replace(made, ms={"capture": capture, **made.ms})  # not part of `total`
+    captures: deque[float] = deque()  # of frames whose results are yet to come
+
+    def timed() -> Iterator[Frame]:
+        for frame, capture in _timed(source):
+            captures.append(capture)
+            yield frame
+
+    for made in job.process(timed()):
+        result: Result = replace(made, ms={"capture": captures.popleft(), **made.ms})  # not part of `total`
         frames += 1
         present += len(result.ids) > 0
         busy += result.ms["total"]

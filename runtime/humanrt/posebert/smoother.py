@@ -15,6 +15,7 @@ from humanrt.bundle import Bundle
 from humanrt.errors import BundleError
 from humanrt.hands.tracker import Hand, Hands, HandTracker
 from humanrt.posebert.stream import Observation, PoseBERTStream, PoseState
+from humanrt.resource import Owner, releasing
 from humanrt.smooth import HandSmoother, OneEuro, OneEuroOptions, Smoother, hand_span
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class _Pixels:
     shift: NDArray[np.float64]  # [3] m
 
 
-class HandPoseSmoother:
+class HandPoseSmoother(Owner):
     """Smooths the keypoints of `Hands`: in metres by PoseBERT, in the image by One-Euro.
 
     A hand that is missed is filled in for up to ``fill`` s: it is in the result with `Hand.filled` set and score 0, its
@@ -53,6 +54,7 @@ class HandPoseSmoother:
 
     name = "posebert"
 
+    @releasing
     def __init__(
         self,
         model: PoseBERT | Bundle | str | Path = "posebert-hand",
@@ -63,7 +65,7 @@ class HandPoseSmoother:
         backend: Backend | str | None = None,
         threads: int = 0,
     ) -> None:
-        self.stream = PoseBERTStream(model, predict=predict, fill=fill, backend=backend, threads=threads)
+        self.stream = self.own(PoseBERTStream(model, predict=predict, fill=fill, backend=backend, threads=threads))
         if self.stream.points != 21:
             raise BundleError(
                 f"bundle {self.stream.bundle.path} is not for hands: it takes {self.stream.points} keypoints, not 21"
