@@ -120,12 +120,16 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
         about=train_shards.info,
     )
     if arguments.backbone_weights:
-        load_backbone(task.model, arguments.backbone_weights)
+        load_backbone(task.model.backbone, config.backbone, arguments.backbone_weights)
     return task
 
 
-def load_backbone(model: AnnyHmr, path: Path) -> None:
+def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
     """Start from a backbone's weights: a file of tensors in DINOv2's layout, or a mapping with them under ``state``.
+
+    Args:
+        backbone: a `DinoV2`; name: its key in `backbone.BACKBONES`, for messages.
+        path: the file.
 
     Raises:
         CheckpointError: not such a file, or weights of another backbone.
@@ -136,8 +140,8 @@ def load_backbone(model: AnnyHmr, path: Path) -> None:
     state = content.get("state", content)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path}: holds more than tensors; give a backbone's weights in DINOv2's layout")
-    about = f"the backbone is {model.config.backbone}; choose another with --backbone"
-    fill(path, model.backbone, dict(state), lambda name: name, unneeded=r"mask_token|register_tokens", about=about)
+    about = f"the backbone is {name}; give weights of that one"
+    fill(path, backbone, dict(state), lambda name: name, unneeded=r"mask_token|register_tokens", about=about)
 
 
 @dataclass

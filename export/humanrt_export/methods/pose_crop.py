@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from humanrt_export.anny.bones import ROOT, indices
 from humanrt_export.anny.dataset import normalised
 from humanrt_export.anny.head import upright
 from humanrt_export.anny.model import AnnyData
+from humanrt_export.anny.train import load_backbone
 from humanrt_export.methods.crops import BONES, Crops
-from humanrt_export.methods.encoders import encoder
+from humanrt_export.methods.encoders import Transformer, encoder
 from humanrt_export.rotations import matrices_from_rows
 
 __all__ = ["PoseCrop", "PoseCropConfig", "PoseCropTask", "Skeleton"]
@@ -110,6 +112,17 @@ class PoseCropTask:
         self.settings, self.trained, self.held = config, trained, held
         self.skeleton = skeleton.eval().requires_grad_(False)
         self.model: nn.Module = PoseCrop(config)
+
+    def start_from(self, path: Path) -> None:
+        """Begin with a pre-trained backbone: a file of `crossview.save_backbone`, or DINOv2's own.
+
+        Raises:
+            HumanrtError: the encoder is no transformer, or the weights are another one's.
+        """
+        encoder = self.model.encoder
+        if not isinstance(encoder, Transformer):
+            raise HumanrtError(f"--backbone-weights is for transformers; {self.settings.encoder} is none")
+        load_backbone(encoder.backbone, self.settings.encoder, path)
 
     def config(self) -> Mapping[str, Any]:
         """The network and its losses."""

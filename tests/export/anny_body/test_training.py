@@ -261,11 +261,11 @@ def test_a_backbone_is_started_from(tmp_path: Path, data: Path) -> None:
     one, other = AnnyHmr(config), AnnyHmr(config)
     state = one.backbone.state_dict()
     torch.save({**state, "mask_token": torch.zeros(1, 64)}, tmp_path / "backbone.pt")
-    load_backbone(other, tmp_path / "backbone.pt")
+    load_backbone(other.backbone, other.config.backbone, tmp_path / "backbone.pt")
     assert all(torch.equal(value, state[name]) for name, value in other.backbone.state_dict().items())
     torch.save({name: value for name, value in state.items() if "norm1" not in name}, tmp_path / "less.pt")
     with pytest.raises(CheckpointError, match="missing"):
-        load_backbone(other, tmp_path / "less.pt")
+        load_backbone(other.backbone, other.config.backbone, tmp_path / "less.pt")
 
 
 def test_a_batch_of_a_growing_folder_is_that_of_the_full_one(samples: list[PeopleSample]) -> None:

@@ -190,7 +190,7 @@ def test_it_trains_resumes_and_its_encoder_is_a_backbone_bit_for_bit(tmp_path: P
     from humanrt_export.anny.train import load_backbone
 
     network = AnnyHmr(AnnyConfig(backbone="tiny", image_size=98, width=32, depth=1, heads=1, mlp=32))
-    load_backbone(network, file)
+    load_backbone(network.backbone, "tiny", file)
     own = {name.removeprefix("encoder."): value for name, value in whole.items() if name.startswith("encoder.")}
     assert own.keys() == network.backbone.state_dict().keys()
     for name, value in network.backbone.state_dict().items():
