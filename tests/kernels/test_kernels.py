@@ -46,16 +46,16 @@ def on_cpu(compiled: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 @pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize("arch", [75, *(pytest.param(arch, marks=pytest.mark.slow) for arch in ARCHITECTURES[1:])])
-def test_nvcc_compiles(name: str, arch: int, tmp_path: Path) -> None:
+def test_nvcc_compiles_for_every_gpu(name: str, tmp_path: Path) -> None:
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("no nvcc on the PATH")
-    out = tmp_path / "k.cubin"
-    command = [nvcc, "-cubin", f"-arch=sm_{arch}", "-O3", "--Werror", "all-warnings", "-o", str(out)]
-    done = subprocess.run([*command, str(source_path(name))], capture_output=True, text=True, check=False)
+    out = tmp_path / "k.fatbin"
+    targets = [part for arch in ARCHITECTURES for part in ("-gencode", f"arch=compute_{arch},code=sm_{arch}")]
+    flags = ["-fatbin", "-O3", "--threads", "2", "--Werror", "all-warnings", "-o", str(out)]
+    done = subprocess.run([nvcc, *flags, *targets, str(source_path(name))], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert out.read_bytes()[:4] == b"\x7fELF"
+    assert out.stat().st_size > 1000 * len(ARCHITECTURES)
 
 
 # Letterbox
