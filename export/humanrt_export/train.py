@@ -15,7 +15,7 @@ KINDS = {
     "posebert": ("humanrt_export.posebert.train", "smooths, completes and predicts sequences of poses"),
     "multihmr": ("humanrt_export.anny.train", "finds the people in an image and their bodies (Multi-HMR on Anny)"),
     "crossview": ("humanrt_export.methods.train_crossview", "pre-trains a backbone on pairs of pictures of one person"),
-    "pose-crop": ("humanrt_export.methods.train_pose_crop", "a small network for one person, to try training methods on"),
+    "pose-crop": ("humanrt_export.methods.train_pose_crop", "a small network for one person, to try methods on"),
 }
 
 
