@@ -36,6 +36,10 @@ COMMANDS: Mapping[str, Command] = {
         "humanrt_export.multihmr.export", "make a bundle from an official Multi-HMR checkpoint and your SMPL-X file"
     ),
     "engine": Command("humanrt_export.engine.command", "build TensorRT engines of a bundle's graphs", "engine"),
+    "quantize": Command(
+        "humanrt_export.quantize.command", "make FP16 and INT8 graphs of a bundle, each with a verdict on real frames"
+    ),
+    "data": Command("humanrt_export.data", "make training data: pictures of people with exact truth", "synthetic"),
     "train": Command("humanrt_export.train", "train a network from data"),
     "posebert": Command(
         "humanrt_export.posebert.export", "make a bundle from a PoseBERT checkpoint, published or trained by you"

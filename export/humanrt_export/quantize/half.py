@@ -40,7 +40,7 @@ def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes += [node, *after]
     del made.graph.node[:]
     made.graph.node.extend(nodes)
-    constants = {"spread": 8193.0, "shift": 0.75, "normal": 2.0**-14, "largest": 65504.0, "beyond": 1e38}
+    constants = {"spread": 8193.0, "shift": 0.75, "normal": 2.0**-14, "infinite": 65520.0, "beyond": 1e38}
     made.graph.initializer.extend(
         numpy_helper.from_array(np.array(value, np.float32), f"half.{name}") for name, value in constants.items()
     )
@@ -65,8 +65,7 @@ def _rounding(source: str, target: str) -> list[onnx.NodeProto]:
         node("Abs", [source], t("abs")),
         node("Less", [t("abs"), "half.normal"], t("is_small")),
         node("Where", [t("is_small"), t("small"), t("normal")], t("in_range")),
-        node("Abs", [t("in_range")], t("abs2")),
-        node("Greater", [t("abs2"), "half.largest"], t("is_large")),
+        node("GreaterOrEqual", [t("abs"), "half.infinite"], t("is_large")),
         node("Mul", [source, "half.beyond"], t("infinite")),
         node("Where", [t("is_large"), t("infinite"), t("in_range")], target),
     ]

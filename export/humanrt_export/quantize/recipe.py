@@ -40,10 +40,14 @@ class LayerRule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The recipe. ``fp32_operators`` and ``fp32_heads`` are of FP16; for INT8 see `layers`."""
+    """The recipe. ``fp32_operators`` and ``fp32_heads`` are of FP16; for INT8 see `layers`.
+
+    ``fp32_graphs``: patterns of names of graphs that are never converted.
+    """
 
     fp32_operators: tuple[str, ...]
     fp32_heads: bool
+    fp32_graphs: tuple[str, ...]
     tables: Mapping[str, Any]
 
     def layers(self, precision: str, graph: str) -> LayerRule:
@@ -72,7 +76,7 @@ def load_recipe() -> Recipe:
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
         fp16 = tables["fp16"]
-        return Recipe(tuple(fp16["fp32_operators"]), bool(fp16["fp32_heads"]), tables)
+        return Recipe(tuple(fp16["fp32_operators"]), bool(fp16["fp32_heads"]), tuple(tables["fp32_graphs"]), tables)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HumanrtError(f"{file} cannot be read ({type(error).__name__}: {error}); install humanrt again") from error
 

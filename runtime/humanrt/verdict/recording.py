@@ -24,7 +24,7 @@ from humanrt.people.multihmr import MultiHMR
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.variants import base_of, bases
 
-__all__ = ["CAMERA_FRAMES", "Recording", "record"]
+__all__ = ["CAMERA_FRAMES", "Recorder", "Recording", "record"]
 
 CAMERA_FRAMES = 600  # of a live source: 20 s at 30 frames a second
 _BYTES = 400e6  # of inputs kept for one graph
@@ -71,7 +71,7 @@ def record(
     Raises:
         SourceError, BundleError: what is wrong, or nothing was seen.
     """
-    backend = _Recorder(bundle, most, BackendOptions(threads=threads))
+    backend = Recorder(bundle, most, BackendOptions(threads=threads))
     steps = _steps(bundle, backend, threshold)
     done = 0
     with open_source(source) as frames:
@@ -82,13 +82,13 @@ def record(
                 step(frame)
             done += 1
             progress(done, total)
-    feeds = {name: kept.feeds for name, kept in backend.kept.items() if kept.feeds}
+    feeds = backend.feeds()
     if not feeds:
         raise SourceError(f"{source}: none of its {done} frames holds what bundle {bundle.name} looks for")
-    return Recording(Path(source).name or source, done, {**feeds, **dict(_batches(bundle, feeds))})
+    return Recording(Path(source).name or source, done, feeds)
 
 
-def _steps(bundle: Bundle, backend: _Recorder, threshold: float | None) -> list[Callable[[Frame], object]]:
+def _steps(bundle: Bundle, backend: Recorder, threshold: float | None) -> list[Callable[[Frame], object]]:
     """What to do with a frame."""
     if bundle.task == "hands":
         models = [str(model) for model in bundle.setting("landmarks", "models")]
@@ -109,7 +109,7 @@ def _follow(tracker: HandTracker) -> Callable[[Frame], object]:
     return lambda frame: tracker(frame.image, frame.t)
 
 
-def _poses(bundle: Bundle, backend: _Recorder) -> Callable[[Frame], object]:
+def _poses(bundle: Bundle, backend: Recorder) -> Callable[[Frame], object]:
     kind = bundle.settings.get("input")
     if kind == "hand21":
         tracker, stream = HandTracker(), PoseBERTStream(bundle, backend=backend)
@@ -162,13 +162,13 @@ class _Kept:
         self.count += 1
 
 
-class _Recorder(OnnxRuntimeCpu):
+class Recorder(OnnxRuntimeCpu):
     """The CPU backend, which keeps what the graphs of one bundle are fed with, by the name of the FP32 graph."""
 
-    def __init__(self, bundle: Bundle, most: int, options: BackendOptions) -> None:
+    def __init__(self, bundle: Bundle, most: int, options: BackendOptions | None = None) -> None:
         super().__init__(options)
         self._bundle, self._most = bundle, most
-        self.kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _Kept] = {}
 
     def open(self, spec: GraphSpec) -> Graph:  # type: ignore[override]
         graph = super().open(spec)
@@ -176,7 +176,12 @@ class _Recorder(OnnxRuntimeCpu):
             return graph
         size = sum(tensor.nbytes for tensor in spec.inputs)
         most = max(min(self._most, int(_BYTES / size)), 2)
-        return _RecordedGraph(graph, self.kept.setdefault(base_of(self._bundle, spec.name), _Kept(most)))
+        return _RecordedGraph(graph, self._kept.setdefault(base_of(self._bundle, spec.name), _Kept(most)))
+
+    def feeds(self) -> dict[str, Feeds]:
+        """Graph -> what it was fed with; graphs for several windows of PoseBERT are fed from those for one."""
+        found: dict[str, Feeds] = {name: kept.feeds for name, kept in self._kept.items() if kept.feeds}
+        return {**found, **dict(_batches(self._bundle, found))}
 
 
 class _RecordedGraph(Graph):
