@@ -2,8 +2,7 @@
 
 Weights in float16 hardly deflate as they are: of each, one byte is noise (the end of the mantissa), and it hides that
 the other (sign and exponent) repeats. So a file is taken apart into planes, here the even bytes and the odd ones, which
-are deflated one after the other. Where zeros prevail, one plane is better. Opening costs 5 ms a MB (LZMA: 5 % smaller
-still, 45 ms a MB).
+are deflated one after the other. Opening costs 5 ms a MB (LZMA: 4 % smaller still, 45 ms a MB).
 
 A packed file is one byte, the number of planes, and a zlib stream of the planes in their order.
 """
@@ -20,15 +19,18 @@ SUFFIX = ".z"
 """What the name of a packed file ends with."""
 
 _PLANES = (1, 2, 4)  # bytes as they are; of float16; of float32
+_STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY)  # what repeats by chance only misleads
 
 
 def pack(data: bytes) -> bytes:
     """The shortest packed form of ``data``."""
     content = np.frombuffer(data, np.uint8)
-    forms = (
-        bytes([planes]) + zlib.compress(b"".join(content[first::planes].tobytes() for first in range(planes)), 9)
-        for planes in _PLANES
-    )
+    forms = []
+    for planes in _PLANES:
+        apart = b"".join(content[first::planes].tobytes() for first in range(planes))
+        for strategy in _STRATEGIES:
+            deflate = zlib.compressobj(9, strategy=strategy)
+            forms.append(bytes([planes]) + deflate.compress(apart) + deflate.flush())
     return min(forms, key=len)
 
 
