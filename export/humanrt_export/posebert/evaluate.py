@@ -776,7 +776,7 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     clips = report["clips"]
-    yield f"{clips['val']} clips, {clips['frames']} frames with a hand; One-Euro tuned on {clips['train']} others."
+    yield f"{clips['val']} clips, {clips['frames']} frames with an observation; One-Euro tuned on {clips['train']} others."
     yield ""
     yield "| lag | method | error mm | change mm/frame | accel. mm/frame^2 | jerk mm/frame^3 | setting |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | --- |"
