@@ -19,10 +19,13 @@ from humanrt.skeleton import SMPL_24, SMPL_PARENTS, anny_from_smpl, world_rotati
 from humanrt_export.anny.body import AnnyBody, Rest
 from humanrt_export.anny.model import load_anny
 
-__all__ = ["BodyModel", "Outfit", "Person", "Posed", "load_body", "sample_phenotypes"]
+__all__ = ["GARMENTS", "BodyModel", "Outfit", "Person", "Posed", "load_body", "sample_phenotypes", "vertex_normals"]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
+
+GARMENTS = ("skin", "shirt", "trousers", "shoes", "hair")
+"""What a vertex can be of: `Person.garments` holds places here."""
 
 # Human3.6M's `neck` (the nose) and `head` (its top): m from the head joint in the T-pose (x left, y up, z front), of
 # somebody of `STATURE`.
@@ -68,6 +71,7 @@ class Outfit:
         legs: 0 shorts, 1 long.
         loose: m by which garments stand off the skin.
         hair_length: 0 bald, 1 short, 2 long.
+        folds: by how much, 0..1, garments stand off more here and less there.
     """
 
     skin: Array
@@ -81,6 +85,7 @@ class Outfit:
     legs: int
     loose: float
     hair_length: int
+    folds: float = 0.0
 
     @classmethod
     def sample(cls, generator: np.random.Generator, skin: Array) -> Outfit:
@@ -124,12 +129,14 @@ class Person:
         phenotypes: [6].
         rest: of `AnnyBody`.
         colours: [V, 3] linear albedo.
+        garments: uint8 [V], places in `GARMENTS`.
         stature: m.
     """
 
     phenotypes: Floats
     rest: Rest
     colours: Floats
+    garments: NDArray[np.uint8]
     stature: float
 
 
@@ -151,15 +158,25 @@ class Posed:
 
 
 class BodyModel:
-    """Makes and poses people. Attributes: ``faces`` int32 [F, 3], ``joint_names``, ``points``: its landmarks."""
+    """Makes and poses people.
+
+    Attributes:
+        body: what poses them.
+        faces: int32 [F, 3].
+        joint_names: of `AnnyData`.
+        points: their landmarks.
+    """
 
     def __init__(self, topology: str = "full") -> None:
         self._data = load_anny(topology)
-        self._body = AnnyBody(self._data).eval()
+        self.body = AnnyBody(self._data).eval()
         self.faces: NDArray[np.int32] = self._data.faces
         self.joint_names = self._data.joint_names
         self._place = {name: place for place, name in enumerate(self.joint_names)}
-        self._main = [self._data.names[k] for k in self._data.weights.argmax(axis=1)]
+        main = [self._data.names[k].split(".")[0] for k in self._data.weights.argmax(axis=1)]
+        self._main = np.array(main)
+        self._triangles = torch.from_numpy(self.faces.astype(np.int64))
+        self._moved: dict[tuple[str, ...], NDArray[np.bool_]] = {}
         self.points = LandmarkPoints(self.joint_names)
 
     # ----------------------------------------------------------------------------------------- people
@@ -167,36 +184,47 @@ class BodyModel:
     def person(self, phenotypes: NDArray[np.floating[Any]], outfit: Outfit) -> Person:
         """Somebody of this shape in these clothes."""
         with torch.inference_mode():
-            rest = self._body.rest(torch.from_numpy(np.asarray(phenotypes, np.float32))[None])
+            rest = self.body.rest(torch.from_numpy(np.asarray(phenotypes, np.float32))[None])
         surface = rest.surface[0, :, : len(self._main)].numpy().T.astype(np.float64)  # [V, 3] in Anny's frame
         stature = float(np.ptp(surface[:, 2]))
-        colours, worn = self._dress(surface, rest.heads[0].numpy(), stature / STATURE, outfit)
+        colours, worn, garments = self._dress(surface, rest.heads[0].numpy(), stature / STATURE, outfit)
         if outfit.loose > 0:
-            surface = surface + (worn * outfit.loose)[:, None] * _normals(surface, self.faces)
+            if outfit.folds:
+                worn = worn * (1 + outfit.folds * _waves(surface))
+            surface = surface + (worn * outfit.loose)[:, None] * self.normals(torch.from_numpy(surface)).numpy()
             moved = rest.surface.clone()
             moved[0, :, : len(self._main)] = torch.from_numpy(surface.T.astype(np.float32))
             rest = rest._replace(surface=moved)
-        return Person(np.asarray(phenotypes, np.float32), rest, colours.astype(np.float32), stature)
+        return Person(np.asarray(phenotypes, np.float32), rest, colours.astype(np.float32), garments, stature)
 
-    def _dress(self, surface: Array, heads: Floats, scale: float, outfit: Outfit) -> tuple[Array, Array]:
-        """Albedo [V, 3], and how far each vertex stands off the skin [V], 0..1."""
-        main = np.array([name.split(".")[0] for name in self._main])
+    def normals(self, vertices: torch.Tensor) -> torch.Tensor:
+        """Unit normals of vertices [V, 3]."""
+        return vertex_normals(vertices, self._triangles)
+
+    def _dress(
+        self, surface: Array, heads: Floats, scale: float, outfit: Outfit
+    ) -> tuple[Array, Array, NDArray[np.uint8]]:
+        """Albedo [V, 3], how far each vertex stands off the skin [V], 0..1, and its garment [V]."""
         colours = np.tile(outfit.skin, (len(surface), 1))
         worn = np.zeros(len(surface))
+        garments = np.zeros(len(surface), np.uint8)
 
         def bones(*starts: str) -> NDArray[np.bool_]:
-            return np.asarray(np.any([np.char.startswith(main, start) for start in starts], axis=0))
+            """Vertices that follow bones of such names."""
+            if starts not in self._moved:
+                self._moved[starts] = np.any([np.char.startswith(self._main, start) for start in starts], axis=0)
+            return self._moved[starts]
 
         z = surface[:, 2]
         waist = heads[self._place["spine05"], 2] + 0.02 * scale
         trousers = (bones("root", "pelvis", "spine") & (z < waist)) | bones("upperleg")
         if outfit.legs:
-            trousers |= bones("lowerleg")
+            trousers = trousers | bones("lowerleg")
         shirt = (bones("spine", "clavicle", "shoulder", "root", "pelvis") & (z >= waist)) | (
             bones("neck01") & (z < heads[self._place["neck01"], 2] + 0.02 * scale)
         )
         if outfit.sleeves >= 1:
-            shirt |= bones("upperarm01") if outfit.sleeves == 1 else bones("upperarm", "lowerarm")
+            shirt = shirt | bones("upperarm01") if outfit.sleeves == 1 else bones("upperarm", "lowerarm")
         shoes = bones("foot", "toe")
         colours[trousers], colours[shirt], colours[shoes] = outfit.trousers, outfit.shirt, outfit.shoes
         if outfit.stripes:
@@ -204,6 +232,8 @@ class BodyModel:
             colours[striped] = outfit.stripe
         worn[trousers | shirt] = 1.0
         worn[shoes] = 0.5
+        for name, part in (("trousers", trousers), ("shirt", shirt), ("shoes", shoes)):
+            garments[part] = GARMENTS.index(name)
 
         eye = (heads[self._place["eye.L"]] + heads[self._place["eye.R"]]) / 2
         apart = float(np.linalg.norm(heads[self._place["eye.L"]] - heads[self._place["eye.R"]]))
@@ -221,6 +251,7 @@ class BodyModel:
             scalp &= head
             colours[scalp] = outfit.hair
             worn[scalp] = 1.2
+            garments[scalp] = GARMENTS.index("hair")
         eyes = bones("eye")
         colours[eyes] = 0.62
         for side in (-1, 1):
@@ -231,7 +262,7 @@ class BodyModel:
             colours[brow] = 0.4 * outfit.skin + 0.6 * outfit.hair
         lips = head & (abs(at[:, 0]) < 0.024) & (abs(at[:, 2] + 0.068) < 0.0085) & (at[:, 1] < 0.005)
         colours[lips] = outfit.skin * (0.95, 0.6, 0.6)
-        return colours, worn
+        return colours, worn, garments
 
     # ----------------------------------------------------------------------------------------- pose
 
@@ -248,7 +279,7 @@ class BodyModel:
         vertices, joints = [], []
         with torch.inference_mode():
             for turn, place in zip(turns, root, strict=True):
-                posed = self._body.pose(rest, turn[None], torch.zeros(1, 3))
+                posed = self.body.pose(rest, turn[None], torch.zeros(1, 3))
                 move = np.asarray(place, np.float32) - posed.joints[0, 0].numpy()
                 vertices.append(posed.vertices[0].numpy() + move)
                 joints.append(posed.joints[0].numpy() + move)
@@ -296,12 +327,17 @@ def load_body(topology: str = "full") -> BodyModel:
     return BodyModel(topology)
 
 
-def _normals(vertices: Array, faces: NDArray[np.integer[Any]]) -> Array:
-    """Unit normals [V, 3]."""
+def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+    """Unit normals [V, 3] of vertices [V, 3] and triangles int64 [F, 3]."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
-    across = np.cross(b - a, c - a)
-    total = np.zeros_like(vertices)
+    across = torch.linalg.cross(b - a, c - a)
+    total = torch.zeros_like(vertices)
     for k in range(3):
-        for axis in range(3):
-            total[:, axis] += np.bincount(faces[:, k], across[:, axis], len(vertices))
-    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12))
+        total.index_add_(0, faces[:, k], across)
+    return total / torch.linalg.vector_norm(total, dim=1, keepdim=True).clamp_min(1e-12)
+
+
+def _waves(surface: Array) -> Array:
+    """Folds of cloth [V], -1..1, a few centimetres long, for a surface [V, 3] m."""
+    x, y, z = 45 * surface.T
+    return np.asarray(np.sin(x + 2 * np.sin(0.6 * z)) * np.sin(0.7 * y + 1.7 * np.sin(0.4 * x) + 0.5 * z))

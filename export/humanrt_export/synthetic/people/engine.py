@@ -1,0 +1,283 @@
+"""`PeopleEngine`: samples by their index, drawn and labelled.
+
+Everything random about a sample comes from the seed and its index, so that samples can be made in any order and on
+any number of machines, and one seed always gives the same bytes on one machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, Self
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from humanrt.errors import HumanrtError
+from humanrt.truth import project
+from humanrt_export.anny.body import Rest
+from humanrt_export.synthetic.body_model import GARMENTS, BodyModel, load_body
+from humanrt_export.synthetic.hand_scene import Camera
+from humanrt_export.synthetic.people.backdrop import Backdrops, light_of
+from humanrt_export.synthetic.people.options import EngineOptions
+from humanrt_export.synthetic.people.poses import PoseSource, clean_motions
+from humanrt_export.synthetic.people.render import Figure, PeopleRenderer, Thing
+from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
+from humanrt_export.synthetic.people.scene import Somebody, World, draw_world, later, other_view
+from humanrt_export.synthetic.people.view import View
+from humanrt_export.synthetic.sensor import Sensor, compressed
+
+__all__ = ["PeopleEngine"]
+
+Floats = NDArray[np.float32]
+Kind = Literal["view", "pose"]
+
+_FINE = 70.0  # px of stature, from which on the full mesh is drawn
+_ASPECTS = (4 / 3, 3 / 2, 16 / 9)
+
+
+class PeopleEngine:
+    """Makes samples. A context manager: it owns a GL context.
+
+    Args:
+        options: what is asked for.
+
+    Attributes:
+        joint_names: of the labels' joints.
+
+    Raises:
+        MissingDependencyError: moderngl, EGL or Anny are missing.
+        HumanrtError: motions or backgrounds cannot be read.
+    """
+
+    def __init__(self, options: EngineOptions) -> None:
+        self.options = options
+        motions = clean_motions(options.motions, options.part) if options.motions else []
+        self.source = PoseSource(motions, options.seed)
+        self._models = {name: load_body(name) for name in ("full", "10pc")}
+        self.joint_names = self._models["full"].joint_names
+        self._head = self.joint_names.index("head")
+        self.backdrops = Backdrops(options.seed, options.backgrounds)
+        faces = {name: model.faces for name, model in self._models.items()}
+        size = (options.size, options.size)
+        self.renderer = PeopleRenderer(size, faces, self.backdrops.textures, options.multisamples)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the GL context; the engine is unusable afterwards."""
+        self.renderer.close()
+
+    def sample(self, index: int) -> PeopleSample:
+        """The sample number ``index``, from 0. People of whom nothing is seen are left out."""
+        world, view = self.world(index)
+        return _seen(self.shoot(world, view, self._generator(index, 1)))
+
+    def pair(self, index: int, kind: Kind) -> tuple[PeopleSample, PeopleSample]:
+        """The same people twice, in the same order: those seen in either picture.
+
+        Args:
+            index: the first sample is `sample`'s of this index, but for who is listed.
+            kind: `view`: two cameras at one instant; `pose`: one camera at two instants.
+        """
+        if kind not in ("view", "pose"):
+            raise HumanrtError(f"no pairs `{kind}`; there are: pose, view")
+        world, view = self.world(index)
+        generator = self._generator(index, 2)
+        if kind == "view":
+            second = world, other_view(world, view, generator)
+        else:
+            second = later(world, generator, self.source, self._models["10pc"]), view
+        one = self.shoot(world, view, self._generator(index, 1))
+        two = self.shoot(*second, generator, like=one)
+        seen = (one.people.visible > 0) | (two.people.visible > 0)
+        return _chosen(one, seen), _chosen(two, seen)
+
+    def world(self, index: int) -> tuple[World, View]:
+        """Who and what is in the sample number ``index``, and the camera."""
+        if index < 0:
+            raise HumanrtError(f"sample {index}; need 0 or more")
+        options = self.options
+        return draw_world(
+            self._generator(index, 0),
+            options.size,
+            options.most,
+            self.source,
+            self._models["10pc"],
+            options.style,
+            len(self.backdrops.textures),
+        )
+
+    def shoot(
+        self, world: World, view: View, generator: np.random.Generator, like: PeopleSample | None = None
+    ) -> PeopleSample:
+        """A picture of a world.
+
+        Args:
+            world: who and what.
+            view: from where.
+            generator: of the background and the camera's faults.
+            like: list people in the order of this sample of the same world; None: the nearest first.
+        """
+        style, camera = self.options.style, view.camera
+        figures, labels = self._figures(world.people, view, like is None)
+        things = [_seen_from(thing, view) for thing in world.things]
+        self.renderer.load(figures, things)
+        darkness = float(generator.uniform(*style.shadow))
+        layer = self.renderer.draw(camera, view.look, view.up, darkness)
+        mask, depth = self.renderer.labels(camera)
+        behind = light_of(self.backdrops.draw(camera.size, generator, style.backdrops))
+        around = float(np.mean([view.look.fill_above, view.look.fill_below]) / 0.35)
+        lit = max(around, 0.15) if style.heat else 0.25 * float(np.mean(view.look.key_radiance)) + 0.75 * around
+        picture = layer[..., :3] + behind * np.float32(lit) * (1 - layer[..., 3:])
+        if generator.uniform() < style.overlays:
+            _overlay(picture, mask, generator)
+        image = self._developed(picture, generator)
+        self._letterbox(image, mask, labels, generator)
+        visible = np.array([self._visible(place, camera, mask) for place in range(len(figures))], np.float32)
+        seen = np.where(mask > 0, depth, np.float32(0)).astype(np.float16)
+        people = replace(labels, visible=visible)
+        return PeopleSample(image, camera.intrinsics.astype(np.float32), people, mask, seen)
+
+    # ----------------------------------------------------------------------------------------- people
+
+    def _figures(self, people: Sequence[Somebody], view: View, sort: bool) -> tuple[list[Figure], PeopleLabels]:
+        """Everybody in camera space, and their labels without what is visible; sorted: the nearest first."""
+        K, count = view.camera.intrinsics, len(people)
+        heads = view.see(np.stack([somebody.head for somebody in people])) if people else np.zeros((0, 3))
+        order = np.argsort(heads[:, 2], kind="stable") if sort else np.arange(count)
+        figures: list[Figure] = []
+        rotations = np.zeros((count, len(self._models["full"].body.bones), 3, 3), np.float32)
+        joints = np.zeros((count, len(self.joint_names), 3), np.float32)
+        for row, place in enumerate(order):
+            somebody = people[place]
+            rotations[row] = somebody.rotations
+            rotations[row, 0] = view.turn @ somebody.rotations[0]
+            focal = K[0, 0] / max(float(heads[place, 2]), 0.3)
+            topology = "full" if 1.7 * focal > _FINE else "10pc"
+            model = self._models[topology]
+            if topology not in somebody.persons:
+                somebody.persons[topology] = model.person(somebody.phenotypes, somebody.outfit)
+            person = somebody.persons[topology]
+            with torch.inference_mode():
+                posed = model.body.pose(
+                    person.rest,
+                    torch.from_numpy(rotations[row : row + 1]),
+                    torch.from_numpy(heads[place : place + 1].astype(np.float32)),
+                )
+                normals = model.normals(posed.vertices[0]).numpy()
+            joints[row] = posed.joints[0].numpy()
+            still = _still(model, person.rest, person.colours, person.garments)
+            figures.append(Figure(topology, posed.vertices[0].numpy(), normals, still, somebody.fabric))
+        labels = PeopleLabels(
+            rotations=rotations,
+            shape=np.array([people[place].phenotypes for place in order], np.float32).reshape(count, 6),
+            translation=heads[order].astype(np.float32),
+            joints=joints,
+            joints_2d=project(joints, K).astype(np.float32),
+            visible=np.zeros(count, np.float32),
+        )
+        return figures, labels
+
+    def _visible(self, place: int, camera: Camera, mask: NDArray[np.uint8]) -> float:
+        """Share of a person's pixels that ``mask`` shows."""
+        seen = int((mask == place + 1).sum())
+        return min(seen / max(self.renderer.area(camera, place), 1.0), 1.0) if seen else 0.0
+
+    # ----------------------------------------------------------------------------------------- camera
+
+    def _developed(self, light: Floats, generator: np.random.Generator) -> NDArray[np.uint8]:
+        """What a camera makes of linear light [H, W, 3]: blur, tone, noise, colours, compression."""
+        style, size = self.options.style, light.shape[1]
+        if generator.uniform() < style.blurred:
+            light = cv2.filter2D(light, -1, _streak(generator, size), borderType=cv2.BORDER_REPLICATE)
+        if generator.uniform() < 0.3:
+            light = cv2.GaussianBlur(light, (0, 0), float(generator.uniform(0.3, 1.1)) * size / 224)
+        sensor = Sensor((size, size), style.sensor_noise(generator), generator)
+        image = style.graded(sensor.develop(light), generator)
+        if generator.uniform() < 0.15:  # somebody made it smaller before
+            small = int(size * generator.uniform(0.35, 0.9))
+            image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (size, size))
+        quality = 0 if generator.uniform() < style.uncompressed else int(generator.integers(*style.jpeg))
+        return compressed(np.ascontiguousarray(image, np.uint8), quality).copy()
+
+    def _letterbox(
+        self, image: NDArray[np.uint8], mask: NDArray[np.uint8], labels: PeopleLabels, generator: np.random.Generator
+    ) -> None:
+        """Black bars on two sides, as the network's input has them for pictures that are not square."""
+        if generator.uniform() >= self.options.letterboxed:
+            return
+        size = len(image)
+        bar = round(size * (1 - 1 / _ASPECTS[generator.integers(len(_ASPECTS))]) / 2)
+        upright = bool(generator.uniform() < 0.3)
+        if len(labels):  # mostly not over the nearest person's head
+            at = float(labels.joints_2d[0, self._head, 0 if upright else 1])
+            if min(at, size - at) < bar and generator.uniform() < 0.85:
+                return
+        for array in (image, mask):
+            turned = np.swapaxes(array, 0, 1) if upright else array
+            turned[:bar] = 0
+            turned[size - bar :] = 0
+
+    def _generator(self, index: int, stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.options.seed, index, stream])
+
+
+def _still(model: BodyModel, rest: Rest, colours: Floats, garments: NDArray[np.uint8]) -> Floats:
+    """`Figure.still`."""
+    surface = rest.surface[0, :, : len(colours)].numpy().T
+    cloth = [garments == GARMENTS.index(name) for name in ("shirt", "trousers")]
+    return np.column_stack([surface, colours, *cloth]).astype(np.float32)
+
+
+def _seen_from(thing: Thing, view: View) -> Thing:
+    return replace(
+        thing,
+        vertices=view.see(thing.vertices).astype(np.float32),
+        normals=(thing.normals @ view.turn.T).astype(np.float32),
+    )
+
+
+def _seen(sample: PeopleSample) -> PeopleSample:
+    return _chosen(sample, sample.people.visible > 0)
+
+
+def _chosen(sample: PeopleSample, wanted: NDArray[np.bool_]) -> PeopleSample:
+    """Those people only; the mask's numbers follow."""
+    numbers = np.concatenate(([0], np.where(wanted, np.cumsum(wanted), 0))).astype(np.uint8)
+    return replace(sample, people=sample.people.take(wanted), mask=numbers[sample.mask])
+
+
+def _streak(generator: np.random.Generator, size: int) -> Floats:
+    """The kernel of a camera that moved while the shutter was open."""
+    length, angle = generator.uniform(1.5, 8) * size / 224, generator.uniform(0, np.pi)
+    reach = int(np.ceil(length / 2))
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    end = length / 2 * np.array([np.cos(angle), np.sin(angle)])
+    start, stop = (np.rint(16 * (reach + sign * end)).astype(int).tolist() for sign in (-1, 1))
+    cv2.line(kernel, start, stop, 1.0, 1, cv2.LINE_AA, 4)
+    return kernel / max(float(kernel.sum()), 1e-6)
+
+
+def _overlay(picture: Floats, mask: NDArray[np.uint8], generator: np.random.Generator) -> None:
+    """Something flat and blurred before the lens: a finger, a leaf, a bar, an edge."""
+    size = len(mask)
+    alpha = np.zeros(mask.shape, np.float32)
+    for _ in range(int(generator.integers(1, 3))):
+        angle = generator.uniform(0, 2 * np.pi)
+        at = size * (0.5 + generator.uniform(0.25, 0.6) * np.array([np.cos(angle), np.sin(angle)]))
+        corners = at + size * generator.uniform(0.05, 0.3) * generator.uniform(
+            -1, 1, (int(generator.integers(3, 8)), 2)
+        )
+        cv2.fillPoly(alpha, [cv2.convexHull(corners.astype(np.int32))], 1.0, cv2.LINE_AA)
+    alpha = cv2.GaussianBlur(alpha, (0, 0), float(generator.uniform(0.4, 3)) * size / 224)[..., None]
+    colour = generator.uniform(0.01, 0.7) * generator.uniform(0.5, 1, 3) * (0.2 + float(picture.mean()))
+    picture *= 1 - alpha
+    picture += alpha * colour.astype(np.float32)
+    mask[alpha[..., 0] > 0.5] = 0

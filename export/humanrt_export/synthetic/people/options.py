@@ -1,0 +1,58 @@
+"""What an engine is asked for: `EngineOptions`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from humanrt.errors import HumanrtError, choices
+from humanrt_export.synthetic.people.poses import PARTS, Part
+from humanrt_export.synthetic.people.style import STYLES, Style
+
+__all__ = ["EngineOptions"]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Everything that decides what samples are.
+
+    Attributes:
+        size: side of the square picture in px.
+        seed: of everything random; with an index it decides a sample.
+        most: people in a picture, 0 to 10.
+        motions: recordings (a file, a folder or an archive, see `motion.load`); None: poses from joint limits alone.
+        part: of the recordings: `train`, `val` (held out, see `motion.split`) or `all`.
+        backgrounds: folder of photographs; None: procedural backgrounds alone.
+        style: what pictures look like.
+        letterboxed: share of pictures with black bars, as pictures that are not square have for the network.
+        multisamples: a pixel.
+    """
+
+    size: int = 224
+    seed: int = 0
+    most: int = 10
+    motions: Path | None = None
+    part: Part = "train"
+    backgrounds: Path | None = None
+    style: Style = STYLES["randomised"]
+    letterboxed: float = 0.3
+    multisamples: int = 4
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.size <= 4096:
+            raise HumanrtError(f"size is {self.size} px; need 32 to 4096")
+        if not 0 <= self.most <= 10:
+            raise HumanrtError(f"{self.most} people at most; need 0 to 10")
+        if self.seed < 0:
+            raise HumanrtError(f"seed is {self.seed}; need 0 or more")
+        if self.part not in PARTS:
+            raise HumanrtError(f"no part `{self.part}`; there are: {choices(PARTS)}")
+
+    def about(self) -> dict[str, Any]:
+        """For a file: what decides samples, paths by their names."""
+        names = {key: None if path is None else path.name for key, path in self._paths().items()}
+        return vars(self) | names | {"style": self.style.about()}
+
+    def _paths(self) -> dict[str, Path | None]:
+        return {"motions": self.motions, "backgrounds": self.backgrounds}

@@ -1,0 +1,314 @@
+"""Where poses come from: recordings, joint limits, mixtures of both; and hands, which no recording here moves.
+
+A pose is given as rotations of SMPL's joints in a world with y up, and two hands (`humanrt.skeleton`); angles of the
+joint limits are ours, after what books on anatomy call the normal range of motion.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.bundle import cache_folder
+from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.skeleton import HAND_16, SMPL_24, anny_from_smpl, mirrored
+from humanrt_export.motion.augment import interpolate, mirror_rotations, random_rotation, resample
+from humanrt_export.motion.body_fk import forward
+from humanrt_export.motion.clean import clean
+from humanrt_export.motion.clip import Motion, MotionError, about
+from humanrt_export.motion.load import load_motions
+from humanrt_export.motion.split import split
+from humanrt_export.npz import read_npz
+from humanrt_export.posebert.clips import save_clip
+from humanrt_export.synthetic.hand_model import load_arm
+from humanrt_export.synthetic.hand_repertoire import hand_rotations, repertoire
+
+__all__ = ["PARTS", "Part", "Pose", "PoseSource", "anny_rotations", "clean_motions"]
+
+Array = NDArray[np.float64]
+Part = Literal["train", "val", "all"]
+PARTS: tuple[Part, ...] = ("train", "val", "all")
+
+_FPS = 30.0
+_HAND_PERSONS = 2
+
+# Degrees about x, y and z of the joint's rest axes (x left, y up, z front), applied in this order; of pairs the left
+# one. Third: where most people hold it most of the time, which draws lean to.
+_LIMITS: dict[str, tuple[tuple[float, float], ...]] = {
+    "hip": ((-110, 18), (-30, 30), (-12, 42)),
+    "knee": ((0, 135), (0, 0), (0, 0)),
+    "ankle": ((-22, 32), (-8, 8), (-12, 12)),
+    "spine1": ((-10, 25), (-14, 14), (-10, 10)),
+    "spine2": ((-8, 18), (-14, 14), (-9, 9)),
+    "spine3": ((-8, 14), (-12, 12), (-8, 8)),
+    "neck": ((-18, 22), (-32, 32), (-14, 14)),
+    "head": ((-18, 22), (-30, 30), (-14, 14)),
+    "collar": ((-4, 4), (-10, 8), (-6, 14)),
+    "shoulder": ((-55, 55), (-115, 35), (-82, 70)),
+    "elbow": ((-10, 10), (-140, 0), (0, 0)),
+    "wrist": ((-70, 70), (-18, 24), (-60, 60)),
+}
+_USUAL = {"hip": (-8, 0, 3), "knee": (8, 0, 0), "shoulder": (0, -15, -65), "elbow": (0, -25, 0)}
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A pose at an instant.
+
+    Attributes:
+        body: [24, 3, 3] SMPL's, the root's to a world with y up.
+        left, right: [15, 3, 3] fingers, as of a right hand both.
+        clip: recording and frame it comes from, and whether mirrored; None for those that nobody moved.
+    """
+
+    body: Array
+    left: Array
+    right: Array
+    clip: tuple[int, float, bool] | None = None
+
+
+def anny_rotations(poses: Sequence[Pose]) -> Array:
+    """[N, 74, 3, 3] as `AnnyBody` takes them, the root's to the world."""
+    return anny_from_smpl(
+        np.stack([pose.body for pose in poses]),
+        {"left": np.stack([pose.left for pose in poses]), "right": np.stack([pose.right for pose in poses])},
+    )
+
+
+class PoseSource:
+    """Draws poses.
+
+    Args:
+        motions: recordings, at any rate; none: all poses come from joint limits.
+        seed: of the hands' library.
+    """
+
+    def __init__(self, motions: Sequence[Motion], seed: int = 0) -> None:
+        self._motions = [resample(motion, _FPS) if motion.fps != _FPS else motion for motion in motions]
+        lengths = np.array([len(motion) for motion in self._motions], np.float64)
+        self._chances = lengths / lengths.sum() if len(lengths) else lengths
+        generator = np.random.default_rng([seed, 77])
+        arm = load_arm("right")
+        library = [hand_rotations(arm, repertoire(arm, generator)) for _ in range(_HAND_PERSONS)]
+        self._hands = np.concatenate(library)[:, 1:]  # [M, 15, 3, 3]
+        assert self._hands.shape[1:] == (len(HAND_16) - 1, 3, 3)
+
+    def draw(self, generator: np.random.Generator, *, hands: bool = False) -> Pose:
+        """One pose; ``hands``: held before the body, as people do who show something."""
+        left, right = self.hand(generator), self.hand(generator)
+        kind = generator.uniform()
+        clip = None
+        if len(self._motions) and kind < (0.2 if hands else 0.65):
+            body, clip = self._recorded(generator)
+            if generator.uniform() < 0.5:
+                body = _shaken(body, generator, np.radians(generator.uniform(0, 10)))
+        else:
+            body = _from_limits(generator, hands)
+            if len(self._motions) and generator.uniform() < 0.6:
+                body = self._mixed(body, generator)
+            if generator.uniform() < 0.08:
+                body[0] = random_rotation(generator)
+        if hands or generator.uniform() < 0.5:  # wrists of recordings hardly move
+            for side in ("left", "right"):
+                body[SMPL_24.index(f"{side}_wrist")] = _joint("wrist", side, generator, 1.4)
+        return Pose(body, left, right, clip)
+
+    def later(self, pose: Pose, generator: np.random.Generator) -> Pose:
+        """The same person at another instant, up to a second and a half away."""
+        left, right = (_between(hand, self.hand(generator), generator) for hand in (pose.left, pose.right))
+        if pose.clip is None:
+            other = _from_limits(generator, hands=False)
+            body = _between(pose.body, other, generator)
+            body[0] = pose.body[0] @ matrices_from_vectors(np.radians(10) * generator.standard_normal(3))
+            return Pose(body, left, right)
+        number, frame, flipped = pose.clip
+        last = len(self._motions[number]) - 1
+        seconds = generator.uniform(0.2, 1.5) * generator.choice([-1, 1])
+        body = self.at(number, float(np.clip(frame + seconds * _FPS, 0, last)), flipped)
+        # What was turned and shaken stays so.
+        body[0] = pose.body[0] @ self.at(number, frame, flipped)[0].T @ body[0]
+        return replace(pose, body=body, left=left, right=right)
+
+    def at(self, number: int, frame: float, flipped: bool) -> Array:
+        """[24, 3, 3] of a recording at a fractional frame (30 a second)."""
+        motion = self._motions[number]
+        first = min(int(frame), max(len(motion) - 2, 0))
+        body = interpolate(motion.rotations[first : first + 2], [min(frame - first, 1.0)])[0]
+        return mirror_rotations(body) if flipped else body
+
+    def hand(self, generator: np.random.Generator) -> Array:
+        """[15, 3, 3]: a library's pose, or something between two; sometimes relaxed."""
+        if generator.uniform() < 0.15:
+            still = np.broadcast_to(np.eye(3), (15, 3, 3))
+            return _shaken(still, generator, np.radians(4))
+        one, two = self._hands[generator.integers(len(self._hands), size=2)]
+        if generator.uniform() < 0.4:
+            return np.asarray(one)
+        # Each finger its own part of the way.
+        amount = np.repeat(generator.uniform(size=5) if generator.uniform() < 0.5 else [generator.uniform()] * 5, 3)
+        turn = vectors_from_matrices(np.swapaxes(one, -1, -2) @ two)
+        return np.asarray(one @ matrices_from_vectors(amount[:, None] * turn))
+
+    def _recorded(self, generator: np.random.Generator) -> tuple[Array, tuple[int, float, bool]]:
+        number = int(generator.choice(len(self._motions), p=self._chances))
+        frame = float(generator.uniform(0, len(self._motions[number]) - 1))
+        flipped = bool(generator.uniform() < 0.5)
+        return self.at(number, frame, flipped), (number, frame, flipped)
+
+    def _mixed(self, body: Array, generator: np.random.Generator) -> Array:
+        """Legs and trunk of a recording, arms and head of ``body``."""
+        recorded, _ = self._recorded(generator)
+        upper = [k for k, name in enumerate(SMPL_24) if any(part in name for part in _UPPER)]
+        recorded[upper] = body[upper]
+        return recorded
+
+
+_UPPER = ("neck", "head", "collar", "shoulder", "elbow", "wrist")
+
+
+def clean_motions(path: Path, part: Part) -> list[Motion]:
+    """Recordings of a file, a folder or an archive without their capture errors, at 30 frames a second.
+
+    Cleaning takes half a minute, so that of a file it is kept in humanrt's cache.
+
+    Raises:
+        MotionError: nothing there can be read, or nothing is in that part.
+    """
+    if path.is_file():
+        key = hashlib.sha1(path.read_bytes()).hexdigest()[:16]
+        cached = cache_folder() / "motions" / f"{key}-1.npz"
+        if not cached.is_file():
+            _store(cached, _cleaned(path))
+        motions = _stored(cached)
+    else:
+        motions = _cleaned(path)
+    chosen = motions if part == "all" else split(motions)[part]
+    if not chosen:
+        raise MotionError(f"{path}: no recording of the part `{part}` (see humanrt_export.motion.split)")
+    return chosen
+
+
+def _cleaned(path: Path) -> list[Motion]:
+    return [resample(piece, _FPS) for motion in load_motions(path) for piece in clean(motion)]
+
+
+def _store(path: Path, motions: Sequence[Motion]) -> None:
+    arrays: dict[str, Any] = {
+        "length": np.array([len(motion) for motion in motions]),
+        "rotations": np.concatenate([motion.rotations for motion in motions]).astype(np.float32),
+        "translation": np.concatenate([motion.translation for motion in motions]).astype(np.float32),
+    }
+    for name in ("name", "subject", "source"):
+        arrays[name] = np.array([getattr(motion, name) for motion in motions])
+    save_clip(path, arrays)
+
+
+def _stored(path: Path) -> list[Motion]:
+    arrays = read_npz(path)
+    ends = np.cumsum(arrays["length"])
+    return [
+        Motion(
+            _FPS,
+            arrays["translation"][end - length : end].astype(np.float64),
+            arrays["rotations"][end - length : end].astype(np.float64),
+            *(str(arrays[name][k]) for name in ("source", "name", "subject")),
+        )
+        for k, (end, length) in enumerate(zip(ends.tolist(), arrays["length"].tolist(), strict=True))
+    ]
+
+
+# --------------------------------------------------------------------------------------------- joint limits
+
+
+def _joint(name: str, side: str, generator: np.random.Generator, lean: float) -> Array:
+    """[3, 3] within the limits; the larger ``lean``, the nearer to what is usual. 0.5: anywhere."""
+    usual = _USUAL.get(name, (0.0, 0.0, 0.0))
+    turn: Array = np.eye(3)
+    for axis, (low, high), middle in zip("xyz", _LIMITS[name], usual, strict=True):
+        away = generator.uniform() ** lean
+        end = high if generator.uniform() * (high - low) < high - middle else low
+        angle = np.radians(middle + away * (end - middle))
+        turn = np.asarray(about(axis, np.asarray(angle)) @ turn)
+    return mirrored(turn) if side == "right" else turn
+
+
+def _from_limits(generator: np.random.Generator, hands: bool, tries: int = 12) -> Array:
+    """[24, 3, 3]: the first of some random poses whose arms and legs do not pass through the body."""
+    best, least = np.eye(3)[None].repeat(24, 0), np.inf
+    lean = float(generator.uniform(0.6, 2.0))
+    for _ in range(tries):
+        body = np.broadcast_to(np.eye(3), (24, 3, 3)).copy()
+        for place, joint in enumerate(SMPL_24):
+            side, _, name = joint.rpartition("_")
+            if name in _LIMITS:
+                # Legs and trunk mostly carry somebody who stands.
+                body[place] = _joint(name, side, generator, lean if name in _UPPER else 2 * lean)
+        if hands:
+            _raise_arms(body, generator)
+        tilt = np.radians(generator.normal(0, (8, 4)))
+        body[0] = about("x", tilt[0]) @ about("z", tilt[1])
+        cost = _crossing(body)
+        if cost < least:
+            best, least = body, cost
+        if cost <= 0:
+            break
+    return best
+
+
+def _raise_arms(body: Array, generator: np.random.Generator) -> None:
+    """Bring one hand or both before chest or face."""
+    sides = [("left",), ("right",), ("left", "right")][generator.integers(3)]
+    for side in sides:
+        twist, swing, lift, bend = np.radians(generator.uniform((-35, -95, -60, -130), (50, -35, 5, -25)))
+        shoulder = about("z", lift) @ about("y", swing) @ about("x", twist)
+        elbow = about("y", bend)
+        for joint, turn in (("shoulder", shoulder), ("elbow", elbow)):
+            body[SMPL_24.index(f"{side}_{joint}")] = mirrored(turn) if side == "right" else turn
+
+
+def _crossing(body: Array) -> float:
+    """How deep [m] arms are in trunk, head and thighs, and legs in each other; 0: not at all."""
+    joints = dict(zip(SMPL_24, forward(body[None])[0][0], strict=True))
+    depth = 0.0
+    up = body[0] @ np.array([0.0, 0.08, 0.0])
+    head = joints["head"] + up
+    for side, other in (("left", "right"), ("right", "left")):
+        arm = [
+            joints[f"{side}_elbow"],
+            joints[f"{side}_wrist"],
+            joints[f"{side}_hand"],
+            2 * joints[f"{side}_hand"] - joints[f"{side}_wrist"],
+        ]
+        for point in arm:
+            depth += max(0.0, 0.155 - _distance(point, joints["pelvis"], joints["neck"]))
+            depth += max(0.0, 0.145 - float(np.linalg.norm(point - head)))
+            for leg in ("left", "right"):
+                depth += max(0.0, 0.09 - _distance(point, joints[f"{leg}_hip"], joints[f"{leg}_knee"]))
+        depth += max(0.0, 0.12 - _distance(joints[f"{side}_knee"], joints[f"{other}_hip"], joints[f"{other}_knee"]))
+        depth += max(0.0, 0.10 - _distance(joints[f"{side}_ankle"], joints[f"{other}_knee"], joints[f"{other}_ankle"]))
+    depth += max(0.0, 0.06 - float(np.linalg.norm(joints["left_hand"] - joints["right_hand"])))
+    return depth
+
+
+def _distance(point: Array, start: Array, end: Array) -> float:
+    """From a point to a segment."""
+    along = end - start
+    part = float(np.clip((point - start) @ along / max(float(along @ along), 1e-12), 0, 1))
+    return float(np.linalg.norm(point - start - part * along))
+
+
+def _shaken(rotations: NDArray[Any], generator: np.random.Generator, deviation: float) -> Array:
+    turns = matrices_from_vectors(deviation * generator.standard_normal((len(rotations), 3)))
+    return np.asarray(rotations @ turns)
+
+
+def _between(one: Array, two: Array, generator: np.random.Generator) -> Array:
+    """Part of the way from one pose to another."""
+    turn = vectors_from_matrices(np.swapaxes(one, -1, -2) @ two)
+    return np.asarray(one @ matrices_from_vectors(generator.uniform(0.15, 0.7) * turn))

@@ -1,0 +1,331 @@
+"""Who stands where, in what pose and clothes, seen by which camera: `draw_world`.
+
+World: y up, the ground at y = 0, metres. The first camera stands at x = z = 0 and looks along -z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from humanrt_export.anny.bones import indices
+from humanrt_export.anny.phenotypes import PHENOTYPES
+from humanrt_export.motion.augment import turn_about_vertical
+from humanrt_export.synthetic.body_model import BodyModel, Outfit, Person, sample_phenotypes
+from humanrt_export.synthetic.hand_scene import Camera, Look
+from humanrt_export.synthetic.people.poses import Pose, PoseSource, anny_rotations
+from humanrt_export.synthetic.people.render import Fabric, Thing
+from humanrt_export.synthetic.people.style import Style
+from humanrt_export.synthetic.people.things import draw_things
+from humanrt_export.synthetic.people.view import View, aimed, look_at
+
+__all__ = ["Somebody", "World", "draw_world", "later", "other_view"]
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
+
+_PEOPLE = np.array([3.0, 34, 25, 15, 9, 5, 3, 2, 1.5, 1.25, 1.25])  # weights of 0 to 10
+_SHOTS = ("group", "portrait", "hands")
+_SHOT = (0.5, 0.22, 0.28)
+_CLEAR = 0.16  # m along z that everybody keeps from the camera
+
+# Spheres that people are kept apart by: bone, radius in m of somebody of 1.7 m.
+_SPHERES = {
+    "root": 0.16, "spine03": 0.16, "spine01": 0.16, "head": 0.14,
+    **{f"{bone}.{side}": radius for side in "LR" for bone, radius in {
+        "upperleg01": 0.11, "upperleg02": 0.09, "lowerleg01": 0.08, "lowerleg02": 0.07, "foot": 0.09,
+        "upperarm01": 0.08, "lowerarm01": 0.07, "wrist": 0.08, "finger3-1": 0.09,
+    }.items()},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """One person of a world.
+
+    Attributes:
+        phenotypes: [6].
+        outfit, fabric: clothes.
+        pose: its root already turned to where the person faces.
+        rotations: [74, 3, 3] Anny's, of that pose, the root's to the world.
+        head: [3] m, where the joint `head` is.
+        persons: what `BodyModel.person` made of it, by topology; filled when drawn.
+    """
+
+    phenotypes: Floats
+    outfit: Outfit
+    fabric: Fabric
+    pose: Pose
+    rotations: Array
+    head: Array
+    persons: dict[str, Person] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class World:
+    """People and things; things in the world's axes."""
+
+    people: tuple[Somebody, ...]
+    things: tuple[Thing, ...]
+
+
+def draw_world(
+    generator: np.random.Generator,
+    size: int,
+    most: int,
+    source: PoseSource,
+    coarse: BodyModel,
+    style: Style,
+    textures: int,
+) -> tuple[World, View]:
+    """A random world and a camera in it.
+
+    Args:
+        generator: everything random comes from here.
+        size: side of the picture in px.
+        most: people at most.
+        source: of poses.
+        coarse: a body model to place people with.
+        style: of clothes, light and things.
+        textures: how many there are to choose from.
+    """
+    weights = _PEOPLE[: most + 1] / _PEOPLE[: most + 1].sum()
+    count = int(generator.choice(len(weights), p=weights))
+    shot = str(generator.choice(_SHOTS, p=_SHOT))
+    if shot != "group":
+        count = min(count, 3)
+    poses = [source.draw(generator, hands=shot == "hands" and place == 0) for place in range(count)]
+    poses = [_facing(pose, generator, place == 0 and shot != "group") for place, pose in enumerate(poses)]
+    shapes = [_phenotypes(generator) for _ in range(count)]
+    clothes = [_clothes(generator, style, textures) for _ in range(count)]
+    rotations, vertices, joints = _posed(coarse, poses, shapes)
+
+    fov = float(np.radians(generator.uniform(30, 100) if shot == "hands" else generator.uniform(24, 95)))
+    camera = Camera((size, size), fov)
+    place, turn, heads = _arranged(generator, shot, camera, coarse, vertices, joints)
+    people = [
+        Somebody(shape, *worn, pose, rotation, head)
+        for shape, worn, pose, rotation, head in zip(shapes, clothes, poses, rotations, heads, strict=True)
+        if head is not None
+    ]
+    kept = [k for k, head in enumerate(heads) if head is not None]
+    look = style.light(generator, turn[:, 1])
+    view = View(camera, turn, place, look)
+    spots = np.concatenate([joints[k] + heads[k] for k in kept]) if kept else np.zeros((0, 3))
+    things = draw_things(generator, style, textures, spots, view)
+    return World(tuple(people), tuple(things)), view
+
+
+def later(world: World, generator: np.random.Generator, source: PoseSource, coarse: BodyModel) -> World:
+    """The same people at another instant, about where they were."""
+    if not world.people:
+        return world
+    poses = [source.later(somebody.pose, generator) for somebody in world.people]
+    shapes = [somebody.phenotypes for somebody in world.people]
+    before = _posed(coarse, [somebody.pose for somebody in world.people], shapes)
+    rotations, vertices, joints = _posed(coarse, poses, shapes)
+    people = []
+    for k, somebody in enumerate(world.people):
+        # The pelvis stays, feet come to the ground again if they were there.
+        hover = float(before[1][k, :, 1].min() + somebody.head[1])
+        head = somebody.head + before[2][k, 0] - joints[k, 0]
+        head[1] = hover - vertices[k, :, 1].min()
+        people.append(replace(somebody, pose=poses[k], rotations=rotations[k], head=head))
+    return replace(world, people=tuple(people))
+
+
+def other_view(world: World, view: View, generator: np.random.Generator, tries: int = 12) -> View:
+    """Another camera that looks at the same people, from 15 to 150 degrees aside."""
+    if not world.people:
+        return view
+    heads = np.stack([somebody.head for somebody in world.people])
+    middle = heads.mean(axis=0) * (1, 0.8, 1)
+    best = view
+    for _ in range(tries):
+        angle = np.radians(generator.uniform(15, 150)) * generator.choice([-1, 1])
+        away = turn_about_vertical(angle) @ (view.place - middle) * generator.uniform(0.85, 1.3)
+        place = middle + away
+        place[1] = max(view.place[1] + generator.normal(0, 0.3), 0.15)
+        turn = look_at(place, middle, generator.normal(0, 0.05))
+        key = turn @ view.turn.T @ view.look.key
+        best = replace(view, turn=turn, place=place, look=replace(view.look, key=key))
+        if best.see(heads)[:, 2].min() > 0.6:
+            return best
+    return view
+
+
+# --------------------------------------------------------------------------------------------- people
+
+
+def _phenotypes(generator: np.random.Generator) -> Floats:
+    """[6]: mostly adults as one meets them, else anywhere in the whole space."""
+    if generator.uniform() < 0.6:
+        return sample_phenotypes(generator)
+    low, high = (np.array([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
+    shape = generator.uniform(low, high)
+    age = [p.name for p in PHENOTYPES].index("age")
+    if shape[age] < 0.1 and generator.uniform() < 0.7:  # babies are rare
+        shape[age] = generator.uniform(0.1, 1.0)
+    return np.asarray(shape, np.float32)
+
+
+def _clothes(generator: np.random.Generator, style: Style, textures: int) -> tuple[Outfit, Fabric]:
+    outfit = Outfit.sample(generator, Look.sample(generator).skin)
+    outfit = replace(
+        outfit,
+        loose=float(np.exp(generator.uniform(np.log(0.003), np.log(0.035)))),
+        folds=float(generator.uniform(0, 0.9)),
+        stripes=0.0,  # the fabric has patterns of its own
+    )
+    if generator.uniform() < 0.25:  # any colour at all
+        outfit = replace(outfit, hair=generator.uniform(0.01, 0.5, 3), shirt=generator.uniform(0.01, 0.8, 3))
+    fabric = Fabric(
+        patterns=(
+            int(generator.choice(6, p=(0.4, 0.14, 0.12, 0.07, 0.1, 0.17))),
+            int(generator.choice(6, p=(0.7, 0.06, 0.06, 0.03, 0.07, 0.08))),
+        ),
+        second=generator.uniform(0.01, 0.7, (2, 1)) * generator.uniform(0.4, 1, (2, 3)),
+        frame=np.stack(
+            [
+                np.exp(generator.uniform(np.log(3), np.log(30), 2)),
+                generator.choice([0.0, np.pi / 2, 0.6, -0.9], 2),
+                generator.uniform(0.25, 0.75, 2),
+            ],
+            axis=1,
+        ),
+        texture=int(generator.integers(textures)),
+        rough=float(generator.uniform(0, 0.006)),
+        shine=float(generator.uniform(0.0, 0.12)),
+        seed=generator.uniform(0, 10, 3),
+    )
+    if style.heat:
+        warm = {
+            "skin": (0.7, 1.0),
+            "shirt": (0.2, 0.7),
+            "trousers": (0.2, 0.7),
+            "hair": (0.3, 0.6),
+            "shoes": (0.1, 0.4),
+        }
+        grey = {name: np.full(3, generator.uniform(*limits)) for name, limits in warm.items()}
+        outfit = replace(outfit, skin=grey["skin"], hair=grey["hair"], shoes=grey["shoes"])
+        outfit = replace(outfit, shirt=grey["shirt"], trousers=grey["trousers"])
+        fabric = replace(fabric, patterns=(0, 0), glow=0.85, shine=0.0)
+    return outfit, fabric
+
+
+def _facing(pose: Pose, generator: np.random.Generator, toward: bool) -> Pose:
+    """Turned about the vertical: mostly to the camera, which is where z is."""
+    front = pose.body[0][:, 2]
+    azimuth = np.arctan2(front[0], front[2])
+    wanted = generator.normal(0, 0.5) if toward else generator.normal(0, 0.9)
+    if generator.uniform() < (0.1 if toward else 0.35):
+        wanted = generator.uniform(-np.pi, np.pi)
+    body = pose.body.copy()
+    body[0] = turn_about_vertical(wanted - azimuth) @ body[0]
+    return replace(pose, body=body)
+
+
+def _posed(model: BodyModel, poses: Sequence[Pose], shapes: Sequence[Floats]) -> tuple[Array, Floats, Floats]:
+    """Rotations [N, 74, 3, 3], vertices [N, V, 3] and joints [N, J, 3] m from each one's head, in the world's axes."""
+    if not poses:
+        return np.zeros((0, 74, 3, 3)), np.zeros((0, 1, 3), np.float32), np.zeros((0, 1, 3), np.float32)
+    rotations = anny_rotations(poses)
+    with torch.inference_mode():
+        posed = model.body(
+            torch.from_numpy(rotations.astype(np.float32)),
+            torch.from_numpy(np.stack(shapes)),
+            torch.zeros(len(poses), 3),
+        )
+    return rotations, posed.vertices.numpy(), posed.joints.numpy()
+
+
+def _arranged(
+    generator: np.random.Generator,
+    shot: str,
+    camera: Camera,
+    model: BodyModel,
+    vertices: Floats,
+    joints: Floats,
+) -> tuple[Array, Array, list[Array | None]]:
+    """Where the camera is [3] and its axes [3, 3]; where each head is [3], None for those who found no place."""
+    names = model.joint_names
+    spheres = indices(_SPHERES, names)
+    wrists = indices(["finger3-1.L", "finger3-1.R"], names)
+    size = np.array([np.ptp(body[:, 1]) for body in vertices]).clip(0.5, 2.0) / 1.7
+    half = camera.fov / 2
+    # Grounded: the lowest point of each is on the ground; few jump.
+    lift = np.where(generator.uniform(size=len(vertices)) < 0.05, generator.uniform(0, 0.4, len(vertices)), 0.0)
+    heads = [np.array([0.0, up - body[:, 1].min(), 0.0]) for up, body in zip(lift.tolist(), vertices, strict=True)]
+    if not heads:
+        place = np.array([0.0, generator.uniform(0.3, 2.5), 0.0])
+        return place, look_at(place, np.array([0.0, generator.uniform(0, 2), -4.0])), []
+
+    first = heads[0]
+    if shot == "group":
+        # By how much of the picture's height somebody takes.
+        part = float(np.exp(generator.uniform(np.log(0.22), np.log(1.5))))
+        near = float(np.clip(1.7 / (2 * np.tan(half) * part), 1.2, 10.0))
+        # Somewhere between the feet and the head.
+        target = first * (1, generator.uniform(0.5, 1.0), 1)
+        height = float(np.clip(generator.normal(1.5, 0.5), 0.2, 3.5))
+    else:
+        aim = np.zeros(3)
+        if shot == "hands":
+            aim = joints[0, wrists[int(generator.integers(2))]] * generator.uniform(0.1, 0.7)
+            near = float(np.exp(generator.uniform(np.log(0.45), np.log(1.4))))
+        else:
+            near = float(np.exp(generator.uniform(np.log(0.6), np.log(1.9))))
+            aim[1] = -generator.uniform(-0.1, 0.3) * size[0] * near
+        target = first + aim
+        height = float(target[1] + generator.normal(0, 0.3) * near)
+    place = np.array([0.0, max(height, 0.1), 0.0])
+    # Put the target at that distance in front, then nobody too close.
+    shift = np.array([0.0, 0.0, -near - target[2]])
+    heads[0], target = first + shift, target + shift
+    turn = aimed(generator, camera, place, target)
+    # Heads are what people are found by: mostly, the first one's is seen.
+    for _ in range(0 if generator.uniform() < 0.1 else 5):
+        at = (heads[0] - place) @ turn.T
+        if np.abs(at[:2]).max() < 0.92 * at[2] * np.tan(half):
+            break
+        turn = aimed(generator, camera, place, target + generator.uniform(0, 1) * (heads[0] - target))
+    for _ in range(6):
+        seen = (vertices[0] + heads[0] - place) @ turn.T
+        lack = _CLEAR - float(seen[:, 2].min())
+        if lack <= 0:
+            break
+        heads[0], target = heads[0] - (0, 0, lack + 0.02), target - (0, 0, lack + 0.02)
+    else:
+        heads[0] = heads[0] - (0, 0, 1.5)
+        turn = look_at(place, heads[0])
+
+    found: list[Array | None] = [heads[0]]
+    placed = [(joints[0, spheres] + heads[0], size[0])]
+    radii = np.array(list(_SPHERES.values()))
+    forward = turn[2] * (1, 0, 1)
+    forward /= max(float(np.linalg.norm(forward)), 1e-6)
+    side = np.array([-forward[2], 0.0, forward[0]])
+    for k in range(1, len(heads)):
+        chosen = None
+        for _ in range(16):
+            depth = max(near, 1.0) * (1 + generator.exponential(0.5)) if shot == "group" else generator.uniform(1.2, 6)
+            sideways = depth * np.tan(half) * generator.uniform(-1.05, 1.05)
+            spot = place + depth * forward + sideways * side
+            head = np.array([spot[0], heads[k][1], spot[2]])
+            own = joints[k, spheres] + head
+            apart = all(
+                (
+                    np.linalg.norm(own[:, None] - other[None], axis=-1) > radii[:, None] * size[k] + radii[None] * scale
+                ).all()
+                for other, scale in placed
+            )
+            if apart and ((vertices[k] + head - place) @ turn.T)[:, 2].min() > _CLEAR:
+                chosen = head
+                placed.append((own, size[k]))
+                break
+        found.append(chosen)
+    return place, turn, found

@@ -1,0 +1,58 @@
+"""Cameras in the world: `View`, and how they are turned to what they look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt_export.synthetic.hand_scene import Camera, Look
+
+__all__ = ["View", "aimed", "look_at"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera in the world: turn [3, 3] from the world's axes to the camera's, place [3] m, and the light it sees."""
+
+    camera: Camera
+    turn: Array
+    place: Array
+    look: Look
+
+    @property
+    def up(self) -> Array:
+        """[3] the world's vertical."""
+        return np.asarray(self.turn[:, 1])
+
+    def see(self, points: NDArray[Any]) -> NDArray[Any]:
+        """World [..., 3] m -> camera space."""
+        return np.asarray((points - self.place) @ self.turn.T)
+
+
+def look_at(place: Array, target: Array, roll: float = 0.0) -> Array:
+    """[3, 3] from the world's axes to those of a camera at ``place`` whose middle sees ``target``, rolled [rad]."""
+    forward = (target - place) / np.linalg.norm(target - place)
+    right = np.cross(forward, [0.0, 1.0, 0.0])
+    right /= max(float(np.linalg.norm(right)), 1e-9)
+    down = np.cross(forward, right)
+    c, s = np.cos(roll), np.sin(roll)
+    return np.stack([c * right + s * down, c * down - s * right, forward])
+
+
+def aimed(generator: np.random.Generator, camera: Camera, place: Array, target: Array) -> Array:
+    """Axes of a camera that sees the target somewhere about the picture's middle."""
+    turn = look_at(place, target)
+    reach = np.tan(camera.fov / 2)
+    across, down = np.arctan(reach * np.clip(generator.normal(0, 0.22, 2), -0.6, 0.6))
+    roll = np.radians(generator.uniform(-35, 35) if generator.uniform() < 0.08 else generator.normal(0, 4))
+    c, s = np.cos(across), np.sin(across)
+    yaw = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    c, s = np.cos(down), np.sin(down)
+    pitch = np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
+    c, s = np.cos(roll), np.sin(roll)
+    return np.asarray(np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ pitch @ yaw @ turn)
