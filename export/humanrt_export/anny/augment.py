@@ -33,7 +33,7 @@ _GREY = np.full((3, 3), 1 / 3)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to pictures. Probabilities and ranges; all 0 and ``zoom`` (1, 1): nothing.
+    """What is done to pictures, which the engine has randomised before. All 0 and ``zoom`` (1, 1): nothing.
 
     Attributes:
         mirror: probability.
@@ -53,12 +53,12 @@ class Augmentation:
     zoom: tuple[float, float] = (0.85, 1.3)
     span: tuple[float, float] = (0.35, 1.1)
     enlarge: float = 2.5
-    bars: float = 0.5
-    colour: float = 1.0
+    bars: float = 0.2
+    colour: float = 0.7
     grey: float = 0.1
-    blur: float = 0.3
-    noise: float = 0.4
-    cutout: float = 0.3
+    blur: float = 0.1
+    noise: float = 0.2
+    cutout: float = 0.2
 
     @classmethod
     def none(cls) -> Augmentation:

@@ -22,7 +22,7 @@ from humanrt_export.anny.dataset import Growing, PeopleImages
 from humanrt_export.anny.losses import Weights, losses
 from humanrt_export.anny.metrics import Bodies, PeopleMetrics, truth_of
 from humanrt_export.anny.model import load_anny
-from humanrt_export.anny.network import ABOUT, AnnyConfig, AnnyHmr
+from humanrt_export.anny.network import ABOUT, AnnyConfig, AnnyHmr, load_checkpoint
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.multihmr.attention import plain
 from humanrt_export.multihmr.backbone import BACKBONES
@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads that make pictures (default: 1)")
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="dinov2_vits14")
     parser.add_argument("--backbone-weights", type=Path, metavar="FILE", help="start from these (DINOv2's layout)")
+    parser.add_argument("--start-from", type=Path, metavar="FILE", help="start from all weights of this checkpoint")
     parser.add_argument("--image-size", type=int, default=AnnyConfig.image_size, metavar="PX")
     for name in ("width", "depth", "heads", "mlp"):
         default = getattr(AnnyConfig, name)
@@ -121,6 +122,11 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
     )
     if arguments.backbone_weights:
         load_backbone(task.model.backbone, config.backbone, arguments.backbone_weights)
+    if arguments.start_from:
+        before, _ = load_checkpoint(arguments.start_from)
+        if before.config != config:
+            raise HumanrtError(f"{arguments.start_from}: another network ({before.config}); give its settings")
+        task.model.load_state_dict(before.state_dict())
     return task
 
 
