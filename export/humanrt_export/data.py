@@ -16,13 +16,12 @@ import torch
 from humanrt.errors import HumanrtError, OutputError
 from humanrt_export.anny.model import load_anny
 from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, PeopleSample, ShardWriter
+from humanrt_export.synthetic.people.engine import KINDS
 from humanrt_export.synthetic.people.poses import PARTS
 from humanrt_export.synthetic.people.sheet import labelled, sheet
 from humanrt_export.synthetic.people.style import find_style
 
 __all__ = ["configure", "run"]
-
-_PAIRS = ("view", "pose")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--part", choices=PARTS, default=default.part, help="of the recordings (default: %(default)s; val: held out)")
     add("--backgrounds", type=Path, metavar="DIR", help="photographs for backgrounds, beside the procedural ones")
     add("--style", default=default.style.name, help=f"looks: {', '.join(sorted(STYLES))} (default: %(default)s)")
-    add("--pairs", choices=_PAIRS, help="the same people twice: two cameras, or two instants; samples 2i and 2i + 1")
+    add("--pairs", choices=KINDS, help="the same people twice: two cameras, or two instants; samples 2i and 2i + 1")
     add("--shard", type=int, default=128, help="samples in a file, even (default: %(default)s)")
     add("--quality", type=int, default=95, help="of the images' JPEG; 0: PNG, without loss (default: %(default)s)")
     add("--plain", action="store_true", help="no labels on the sheet")

@@ -6,7 +6,7 @@ Everything random about a scene comes from a seed and an index. Motion comes fro
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -19,18 +19,19 @@ from humanrt_export.motion.clip import Motion
 from humanrt_export.synthetic.body_model import BodyModel, Outfit, Person, sample_phenotypes
 from humanrt_export.synthetic.body_render import BodyRenderer
 from humanrt_export.synthetic.hand_scene import Camera, Look, room
-from humanrt_export.synthetic.sensor import Sensor, compressed, shutter
+from humanrt_export.synthetic.sensor import Filming, Sensor, compressed, frame_times, shutter
 
 __all__ = ["BodyScene", "draw_scene", "film", "pose_at"]
 
 Array = NDArray[np.float64]
 
+_RATES = {30: 0.8, 15: 0.05, 24: 0.07, 25: 0.08}
 _SIZES = ((480, 360), (640, 480), (480, 270), (640, 360), (360, 480))
 _NEAREST = 0.9  # m from the camera to somebody's pelvis
 
 
 @dataclass(frozen=True)
-class BodyScene:
+class BodyScene(Filming):
     """One clip before it is drawn.
 
     Attributes:
@@ -39,11 +40,6 @@ class BodyScene:
         start: s into the motion; speed: how much faster than recorded.
         camera: with `turn` [3, 3] from the world's axes to the camera's and `place` [3] m, where the camera is.
         look: the light.
-        t: [T] s, middle of each frame's exposure, not always evenly spaced.
-        exposure: s that the shutter is open; subframes: instants averaged over it.
-        noise: standard deviation of the sensor's noise over full scale.
-        jpeg: quality at which the frames are compressed; 0: not at all.
-        light: factor on all light.
         desk: part of the picture's height from which on something in front hides the person; 1: nothing.
     """
 
@@ -55,12 +51,6 @@ class BodyScene:
     turn: Array
     place: Array
     look: Look
-    t: Array
-    exposure: float
-    subframes: int
-    noise: float
-    jpeg: int
-    light: float
     desk: float
 
 
@@ -74,7 +64,7 @@ def draw_scene(model: BodyModel, motions: Sequence[Motion], seed: int, index: in
     start = float(generator.uniform(0.04, max(motion.seconds - seconds * speed - 0.05, 0.041)))
     if generator.uniform() < 0.5:
         motion = mirror(motion)
-    t = _times(generator, seconds)
+    t, _ = frame_times(generator, seconds, _RATES, stutter=0.3, drop=0.15, dropped=0.1, kept=2)
 
     look = Look.sample(generator)
     person = model.person(sample_phenotypes(generator), Outfit.sample(generator, look.skin))
@@ -103,19 +93,6 @@ def draw_scene(model: BodyModel, motions: Sequence[Motion], seed: int, index: in
         light=float(generator.uniform(0.12, 0.35) if dark else generator.uniform(0.7, 1.2)),
         desk=float(generator.uniform(0.55, 0.85)) if generator.uniform() < 0.15 else 1.0,
     )
-
-
-def _times(generator: np.random.Generator, seconds: float) -> Array:
-    """When frames are taken, s from 0: mostly 30 Hz, some stutter, some drop frames."""
-    fps = float(generator.choice([30, 15, 24, 25], p=[0.8, 0.05, 0.07, 0.08]))
-    t = np.arange(max(round(seconds * fps), 2)) / fps
-    if generator.uniform() < 0.3:
-        t = t + np.clip(generator.normal(0, generator.uniform(0.05, 0.2), len(t)), -0.45, 0.45) / fps
-    if generator.uniform() < 0.15:
-        kept = generator.uniform(size=len(t)) > generator.uniform(0.02, 0.1)
-        kept[:2] = True
-        t = t[kept]
-    return np.asarray(t - t[0])
 
 
 def _recorded(motion: Motion, at: NDArray[Any]) -> tuple[Array, Array]:
@@ -171,12 +148,7 @@ def film(model: BodyModel, scene: BodyScene, seed: int, index: int) -> Iterator[
     """The pictures: uint8 [H, W, 3] RGB, one for each time of ``scene.t``."""
     generator = np.random.default_rng([seed, index, 1])
     size, light = scene.camera.size, scene.light
-    look = replace(
-        scene.look,
-        key_radiance=light * scene.look.key_radiance,
-        fill_above=light * scene.look.fill_above,
-        fill_below=light * scene.look.fill_below,
-    )
+    look = scene.look.lit(light)
     side = float(np.sign(look.key[0]))
     background = light * room(size, generator, bright_side=side, blur=float(generator.uniform(0.002, 0.013)))
     hidden = _in_front(scene, generator)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -51,6 +51,15 @@ class Look:
     key_radiance: Array
     fill_above: Array
     fill_below: Array
+
+    def lit(self, factor: float) -> Look:
+        """The same with all its light times ``factor``."""
+        return replace(
+            self,
+            key_radiance=factor * self.key_radiance,
+            fill_above=factor * self.fill_above,
+            fill_below=factor * self.fill_below,
+        )
 
     @classmethod
     def sample(cls, generator: np.random.Generator) -> Look:

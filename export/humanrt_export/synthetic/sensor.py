@@ -1,14 +1,64 @@
-"""What a small camera makes of light: blur, tone, noise and its reduction, compression."""
+"""What a small camera makes of light and time: frames, blur, tone, noise and its reduction, compression."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NoiseReduction", "Sensor", "compressed", "shutter"]
+__all__ = ["Filming", "NoiseReduction", "Sensor", "compressed", "frame_times", "shutter"]
+
+
+@dataclass(frozen=True)
+class Filming:
+    """How a clip is filmed.
+
+    Attributes:
+        t: [T] s, middle of each frame's exposure, not always evenly spaced.
+        exposure: s that the shutter is open; subframes: instants averaged over it.
+        noise: standard deviation of the sensor's noise over full scale.
+        jpeg: quality at which the frames are compressed; 0: not at all.
+        light: factor on all light.
+    """
+
+    t: NDArray[np.float64]
+    exposure: float
+    subframes: int
+    noise: float
+    jpeg: int
+    light: float
+
+
+def frame_times(
+    generator: np.random.Generator,
+    seconds: float,
+    rates: Mapping[int, float],
+    *,
+    stutter: float,
+    drop: float,
+    dropped: float,
+    kept: int = 0,
+) -> tuple[NDArray[np.float64], float]:
+    """When frames are taken, [T] s from 0, and the camera's frames a second.
+
+    Args:
+        rates: frames a second -> how likely.
+        stutter: part of cameras whose frames are not evenly spaced.
+        drop: part of cameras that drop frames, at most a part ``dropped`` of them, none of the first ``kept``.
+    """
+    fps = float(generator.choice(list(rates), p=list(rates.values())))
+    t = np.arange(max(round(seconds * fps), 2)) / fps
+    if generator.uniform() < stutter:
+        t = t + np.clip(generator.normal(0, generator.uniform(0.05, 0.2), len(t)), -0.45, 0.45) / fps
+    if generator.uniform() < drop:
+        there = generator.uniform(size=len(t)) > generator.uniform(0.02, dropped)
+        there[:kept] = True
+        t = t[there]
+    return np.asarray(t - t[0]), fps
 
 
 def shutter(subframes: int) -> NDArray[np.float64]:

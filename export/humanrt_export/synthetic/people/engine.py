@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from humanrt.errors import HumanrtError
+from humanrt.errors import HumanrtError, choices
 from humanrt.truth import project
 from humanrt_export.anny.body import Rest
 from humanrt_export.synthetic.body_model import GARMENTS, BodyModel, load_body
@@ -29,10 +29,12 @@ from humanrt_export.synthetic.people.scene import Somebody, World, draw_world, l
 from humanrt_export.synthetic.people.view import View
 from humanrt_export.synthetic.sensor import Sensor, compressed
 
-__all__ = ["PeopleEngine"]
+__all__ = ["KINDS", "Kind", "PeopleEngine"]
 
 Floats = NDArray[np.float32]
 Kind = Literal["view", "pose"]
+KINDS: tuple[Kind, ...] = ("view", "pose")
+"""Of pairs: two cameras at one instant, one camera at two instants."""
 
 _FINE = 70.0  # px of stature, from which on the full mesh is drawn
 _ASPECTS = (4 / 3, 3 / 2, 16 / 9)
@@ -77,34 +79,35 @@ class PeopleEngine:
     def sample(self, index: int) -> PeopleSample:
         """The sample number ``index``, from 0. People of whom nothing is seen are left out."""
         world, view = self.world(index)
-        return _seen(self.shoot(world, view, self._generator(index, 1)))
+        sample = self.shoot(world, view, self._generator(index, 1), self._generator(index, 2))
+        return _chosen(sample, sample.people.visible > 0)
 
     def pair(self, index: int, kind: Kind) -> tuple[PeopleSample, PeopleSample]:
-        """The same people twice, in the same order: those seen in either picture.
+        """The same people twice, in the same order: those seen in either picture, the first one's nearest first.
 
         Args:
             index: the first sample is `sample`'s of this index, but for who is listed.
             kind: `view`: two cameras at one instant; `pose`: one camera at two instants.
         """
-        if kind not in ("view", "pose"):
-            raise HumanrtError(f"no pairs `{kind}`; there are: pose, view")
+        if kind not in KINDS:
+            raise HumanrtError(f"no pairs `{kind}`; there are: {choices(KINDS)}")
         world, view = self.world(index)
-        generator = self._generator(index, 2)
+        other = self._generator(index, 3)
+        one = self.shoot(world, view, self._generator(index, 1), self._generator(index, 2))
         if kind == "view":
-            second = world, other_view(world, view, generator)
-        else:
-            second = later(world, generator, self.source, self._models["10pc"]), view
-        one = self.shoot(world, view, self._generator(index, 1))
-        two = self.shoot(*second, generator, like=one)
+            two = self.shoot(world, other_view(world, view, other), other, other)
+        else:  # what the camera does to pictures, and what is behind, stays; its noise does not
+            world = later(world, other, self.source, self._models["10pc"])
+            two = self.shoot(world, view, self._generator(index, 1), other)
         seen = (one.people.visible > 0) | (two.people.visible > 0)
         return _chosen(one, seen), _chosen(two, seen)
 
     def world(self, index: int) -> tuple[World, View]:
-        """Who and what is in the sample number ``index``, and the camera."""
+        """Who, the nearest first, and what is in the sample number ``index``, and the camera."""
         if index < 0:
             raise HumanrtError(f"sample {index}; need 0 or more")
         options = self.options
-        return draw_world(
+        world, view = draw_world(
             self._generator(index, 0),
             options.size,
             options.most,
@@ -113,20 +116,22 @@ class PeopleEngine:
             options.style,
             len(self.backdrops.textures),
         )
+        people = sorted(world.people, key=lambda somebody: float(view.see(somebody.head)[2]))
+        return replace(world, people=tuple(people)), view
 
     def shoot(
-        self, world: World, view: View, generator: np.random.Generator, like: PeopleSample | None = None
+        self, world: World, view: View, generator: np.random.Generator, noise: np.random.Generator
     ) -> PeopleSample:
-        """A picture of a world.
+        """A picture of a world, and everybody in it, seen or not, in their order.
 
         Args:
             world: who and what.
             view: from where.
-            generator: of the background and the camera's faults.
-            like: list people in the order of this sample of the same world; None: the nearest first.
+            generator: of the background and of what the camera is like.
+            noise: of the sensor.
         """
         style, camera = self.options.style, view.camera
-        figures, labels = self._figures(world.people, view, like is None)
+        figures, labels = self._figures(world.people, view)
         things = [_seen_from(thing, view) for thing in world.things]
         self.renderer.load(figures, things)
         darkness = float(generator.uniform(*style.shadow))
@@ -138,7 +143,7 @@ class PeopleEngine:
         picture = layer[..., :3] + behind * np.float32(lit) * (1 - layer[..., 3:])
         if generator.uniform() < style.overlays:
             _overlay(picture, mask, generator)
-        image = self._developed(picture, generator)
+        image = self._developed(picture, generator, noise)
         self._letterbox(image, mask, labels, generator)
         visible = np.array([self._visible(place, camera, mask) for place in range(len(figures))], np.float32)
         seen = np.where(mask > 0, depth, np.float32(0)).astype(np.float16)
@@ -147,19 +152,17 @@ class PeopleEngine:
 
     # ----------------------------------------------------------------------------------------- people
 
-    def _figures(self, people: Sequence[Somebody], view: View, sort: bool) -> tuple[list[Figure], PeopleLabels]:
-        """Everybody in camera space, and their labels without what is visible; sorted: the nearest first."""
+    def _figures(self, people: Sequence[Somebody], view: View) -> tuple[list[Figure], PeopleLabels]:
+        """Everybody in camera space, and their labels without what is visible."""
         K, count = view.camera.intrinsics, len(people)
         heads = view.see(np.stack([somebody.head for somebody in people])) if people else np.zeros((0, 3))
-        order = np.argsort(heads[:, 2], kind="stable") if sort else np.arange(count)
         figures: list[Figure] = []
         rotations = np.zeros((count, len(self._models["full"].body.bones), 3, 3), np.float32)
         joints = np.zeros((count, len(self.joint_names), 3), np.float32)
-        for row, place in enumerate(order):
-            somebody = people[place]
+        for row, somebody in enumerate(people):
             rotations[row] = somebody.rotations
             rotations[row, 0] = view.turn @ somebody.rotations[0]
-            focal = K[0, 0] / max(float(heads[place, 2]), 0.3)
+            focal = K[0, 0] / max(float(heads[row, 2]), 0.3)
             topology = "full" if 1.7 * focal > _FINE else "10pc"
             model = self._models[topology]
             if topology not in somebody.persons:
@@ -169,7 +172,7 @@ class PeopleEngine:
                 posed = model.body.pose(
                     person.rest,
                     torch.from_numpy(rotations[row : row + 1]),
-                    torch.from_numpy(heads[place : place + 1].astype(np.float32)),
+                    torch.from_numpy(heads[row : row + 1].astype(np.float32)),
                 )
                 normals = model.normals(posed.vertices[0]).numpy()
             joints[row] = posed.joints[0].numpy()
@@ -177,8 +180,8 @@ class PeopleEngine:
             figures.append(Figure(topology, posed.vertices[0].numpy(), normals, still, somebody.fabric))
         labels = PeopleLabels(
             rotations=rotations,
-            shape=np.array([people[place].phenotypes for place in order], np.float32).reshape(count, 6),
-            translation=heads[order].astype(np.float32),
+            shape=np.array([somebody.phenotypes for somebody in people], np.float32).reshape(count, 6),
+            translation=heads.astype(np.float32),
             joints=joints,
             joints_2d=project(joints, K).astype(np.float32),
             visible=np.zeros(count, np.float32),
@@ -192,14 +195,16 @@ class PeopleEngine:
 
     # ----------------------------------------------------------------------------------------- camera
 
-    def _developed(self, light: Floats, generator: np.random.Generator) -> NDArray[np.uint8]:
+    def _developed(
+        self, light: Floats, generator: np.random.Generator, noise: np.random.Generator
+    ) -> NDArray[np.uint8]:
         """What a camera makes of linear light [H, W, 3]: blur, tone, noise, colours, compression."""
         style, size = self.options.style, light.shape[1]
         if generator.uniform() < style.blurred:
             light = cv2.filter2D(light, -1, _streak(generator, size), borderType=cv2.BORDER_REPLICATE)
         if generator.uniform() < 0.3:
             light = cv2.GaussianBlur(light, (0, 0), float(generator.uniform(0.3, 1.1)) * size / 224)
-        sensor = Sensor((size, size), style.sensor_noise(generator), generator)
+        sensor = Sensor((size, size), style.sensor_noise(generator), noise)
         image = style.graded(sensor.develop(light), generator)
         if generator.uniform() < 0.15:  # somebody made it smaller before
             small = int(size * generator.uniform(0.35, 0.9))
@@ -242,10 +247,6 @@ def _seen_from(thing: Thing, view: View) -> Thing:
         vertices=view.see(thing.vertices).astype(np.float32),
         normals=(thing.normals @ view.turn.T).astype(np.float32),
     )
-
-
-def _seen(sample: PeopleSample) -> PeopleSample:
-    return _chosen(sample, sample.people.visible > 0)
 
 
 def _chosen(sample: PeopleSample, wanted: NDArray[np.bool_]) -> PeopleSample:
