@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
@@ -33,30 +34,78 @@ from humanrt_export.multihmr.checkpoint import load_checkpoint
 
 
 class Eager:
-    """An official checkpoint in PyTorch: uint8 image in, meshes of the people in it out."""
+    """An official checkpoint in PyTorch: uint8 image in, meshes of the people in it out.
 
-    def __init__(self, checkpoint: Path, body_models: Path, max_people: int, mean: Any, std: Any) -> None:
-        self.model = load_checkpoint(checkpoint).eval()
-        self.body = SmplxBody(load_smplx(find_smplx(body_models), self.model.config.num_betas)).eval()
-        self.max_people = max_people
-        self.mean, self.std = (torch.tensor(values).reshape(3, 1, 1) for values in (mean, std))
+    Args:
+        checkpoint, body_models: as for `humanrt-export multihmr`.
+        max_people: slots.
+        mean, std: of R, G, B in 0..1.
+        device: of torch.
+        autocast: the network's type, as the authors' demo has it (float16); None: float32.
+        compiled: through torch.compile.
+    """
+
+    def __init__(
+        self, checkpoint: Path, body_models: Path, max_people: int, mean: Any, std: Any,
+        device: str = "cpu", autocast: torch.dtype | None = None, compiled: bool = False,
+    ) -> None:  # fmt: skip
+        self.model = load_checkpoint(checkpoint).eval().to(device)
+        self.body = SmplxBody(load_smplx(find_smplx(body_models), self.model.config.num_betas)).eval().to(device)
+        self.max_people, self.device, self.autocast = max_people, device, autocast
+        self.mean, self.std = (torch.tensor(values, device=device).reshape(3, 1, 1) for values in (mean, std))
         side = self.side = self.model.config.image_size
         K = field_of_view_intrinsics((side, side), 60.0, (side // 2, side // 2))
-        self.intrinsics = torch.from_numpy(K.astype(np.float32))[None]
+        self.intrinsics = torch.from_numpy(K.astype(np.float32))[None].to(device)
+        self.run = torch.compile(self.model) if compiled else self.model
 
     @torch.inference_mode()
     def __call__(self, rgb: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-        """Network locations [N, 2] px and vertices [N, V, 3] m."""
+        """Network locations [N, 2] px and vertices [N, V, 3] m, on the host."""
         box = Letterbox.fit((rgb.shape[1], rgb.shape[0]), self.side)
         square = np.zeros((self.side, self.side, 3), np.uint8)
         (width, height), (x, y) = box.scaled, box.offset
         square[y : y + height, x : x + width] = resize(rgb, box.scaled)
-        image = (torch.from_numpy(square).permute(2, 0, 1).float() / 255 - self.mean) / self.std
-        found = self.model(image[None], self.intrinsics, torch.tensor([threshold]), self.max_people)
+        pixels = torch.from_numpy(square).to(self.device)
+        image = (pixels.permute(2, 0, 1).float() / 255 - self.mean) / self.std
+        limit = torch.tensor([threshold], device=self.device)
+        with torch.autocast(self.device, self.autocast or torch.float16, enabled=self.autocast is not None):
+            found = self.run(image[None], self.intrinsics, limit, self.max_people)
         people = found.valid[0]
         parameters = (found.rotations, found.shape, found.expression, found.translation)
-        posed = self.body(*(value[0][people] for value in parameters))
-        return found.locations[0][people].numpy(), posed.vertices.numpy()
+        posed = self.body(*(value[0][people].float() for value in parameters))
+        return found.locations[0][people].float().cpu().numpy(), posed.vertices.cpu().numpy()
+
+
+Run = Callable[[np.ndarray], object]
+
+
+def in_turns(
+    runs: Mapping[str, Run], images: Sequence[np.ndarray], turns: int, first: str
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Each run on the same images in turn, so that what else the machine does falls on all of them.
+
+    Returns:
+        Milliseconds of every call, and, of all but the run ``first``, its median over theirs in every turn. The first
+        turn is the warm-up.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    ratios: dict[str, list[float]] = {name: [] for name in runs if name != first}
+    for turn in range(turns + 1):
+        medians = {}
+        for name, run in runs.items():
+            sleep(0.1)
+            took = []
+            for image in images:
+                begin = perf_counter()
+                run(image)
+                took.append((perf_counter() - begin) * 1e3)
+            medians[name] = float(np.median(took))
+            if turn:
+                times[name] += took
+        if turn:
+            for name, values in ratios.items():
+                values.append(medians[first] / medians[name])
+    return times, ratios
 
 
 def main() -> None:
@@ -102,25 +151,9 @@ def main() -> None:
                 gaps.append(float(np.linalg.norm(people.vertices[row] - nearest, axis=1).mean() * 1e3))
         distances[precision] = {"people": len(people), "of": len(locations), "matched": len(gaps), "mm": gaps}
 
-    times: dict[str, list[float]] = {"PyTorch eager": [], **{name: [] for name in ours}}
-    ratios: dict[str, list[float]] = {name: [] for name in ours}
-    runs = {"PyTorch eager": lambda image: eager(image, threshold)}
+    runs: dict[str, Run] = {"PyTorch eager": lambda image: eager(image, threshold)}
     runs |= {name: lambda image, model=model: model(image, threshold=threshold) for name, model in ours.items()}
-    for turn in range(arguments.turns + 1):
-        medians = {}
-        for name, run in runs.items():
-            sleep(0.1)
-            took = []
-            for image in images:
-                begin = perf_counter()
-                run(image)
-                took.append((perf_counter() - begin) * 1e3)
-            medians[name] = float(np.median(took))
-            if turn:  # the first is the warm-up
-                times[name] += took
-        if turn:
-            for name in ours:
-                ratios[name].append(medians["PyTorch eager"] / medians[name])
+    times, ratios = in_turns(runs, images, arguments.turns, "PyTorch eager")
 
     stages = {name: Percentiles.of(values) for name, values in times.items()}
     print(table(stages))

@@ -9,16 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from humanrt.backends.cuda import CudaBuffer, CudaDevice, CudaGraph
-from humanrt.bundle import TensorSpec
+from humanrt.backends import BackendOptions, open_backend
+from humanrt.backends.cuda import CudaBackend, CudaBuffer, CudaDevice, CudaGraph, CudaNetwork
+from humanrt.backends.pipelined import Pipelined, Slot
+from humanrt.bundle import GraphSpec, TensorSpec
 from humanrt.camera import Letterbox
+from humanrt.capture import open_source
+from humanrt.commands.demo import CLIP
 from humanrt.crop import make_crop
 from humanrt.errors import HumanrtError
+from humanrt.hands.tracker import HandTracker
 from humanrt.kernels.crop import GpuCrop
-from humanrt.kernels.image import GpuUpload
+from humanrt.kernels.image import GpuImage, GpuUpload
 from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions, frame_bytes, reference
 from humanrt.kernels.one_euro import GpuOneEuro
 from humanrt.kernels.retarget import GpuRetarget
+from humanrt.posebert.smoother import HandPoseSmoother
 from humanrt.region import Region
 from humanrt.retarget import Retargeter, robots
 from humanrt.smooth import OneEuro, hand_span
@@ -94,13 +100,72 @@ def test_smoothing_and_retargeting_in_one_graph(device: CudaDevice, robot: str) 
         solve.close()
 
 
-def test_memory_is_flat(device: CudaDevice) -> None:
-    with CudaBuffer(TensorSpec("x", (1 << 20,), "float32"), device) as buffer:
-        array = np.zeros(1 << 20, np.float32)
-        buffer.upload(array)
-        before = device.memory()[0]
-        for _ in range(10_000):
-            event = device.copy.record()
-            device.compute.wait(event)
+def test_memory_is_flat_over_10_000_frames(device: CudaDevice) -> None:
+    """Frames that overlap: upload, letterbox and crop in one CUDA graph, events, download."""
+    size, side = (64, 48), 32
+    backend = KernelsOnly(device)
+
+    def slot() -> Slot:
+        frame = CudaBuffer(TensorSpec("frame", (size[1], size[0], 3), "uint8"), device)
+        whole, part = (
+            CudaBuffer(TensorSpec(name, (1, 3, side, side), "float32"), device) for name in ("whole", "part")
+        )
+        letterbox, crop = GpuLetterbox(device, whole, LetterboxOptions("rgb")), GpuCrop(device, part)
+        letterbox.place(frame.address, 3 * size[0], Letterbox.fit(size, side))
+        crop(GpuImage(frame.address, *size, 3 * size[0]), Region(32, 24, 20, 0.3))
         device.compute.synchronize()
+        steps = CudaGraph(device, [letterbox.step, crop.step])
+        return Slot({"frame": frame}, {"whole": whole, "part": part}, {"kernels": steps}, [letterbox, crop])
+
+    images = np.random.default_rng(0).integers(0, 256, (7, size[1], size[0], 3), np.uint8)
+    expected = [reference(image, size, side, LetterboxOptions("rgb")) for image in images]
+    with Pipelined(backend, slot) as frames:
+        before = None
+        for i in range(10_000):
+            frames.submit({"frame": images[i % 7]})
+            if frames.in_flight < frames.slots:
+                continue
+            finished = frames.result()
+            assert list(finished.ms) == ["upload", "kernels", "download", "wait"]
+            if i % 1000 == 1:
+                np.testing.assert_allclose(finished.outputs["whole"][0], expected[(i - 1) % 7], atol=CLOSE)
+                assert finished.outputs["part"].any()
+                before = before or device.memory()[0]
+        assert before is not None
         assert before - device.memory()[0] < 1 << 20
+
+
+class KernelsOnly(CudaBackend):
+    """A backend without networks, on a GPU that is open."""
+
+    def __init__(self, device: CudaDevice) -> None:
+        self.device = device
+
+    def open(self, spec: GraphSpec) -> CudaNetwork:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+@pytest.mark.parametrize("name", ["cuda", "tensorrt"])
+def test_hands_are_those_of_the_cpu(name: str, graphs: bool) -> None:
+    """Frames on the GPU from the upload to keypoints, and PoseBERT after them; networks in FP32."""
+    try:
+        backend = open_backend(name, BackendOptions(precision="fp32", unverified=True, cuda_graphs=graphs))
+    except HumanrtError as error:
+        pytest.skip(str(error))
+    with open_source(str(CLIP)) as source:
+        frames = [frame for _, frame in zip(range(30), source, strict=False)]
+    with backend:
+        try:
+            tracker = HandTracker(backend=backend)
+            smoother = HandPoseSmoother(backend=backend)
+        except HumanrtError as error:  # no engine is built for this GPU
+            pytest.skip(str(error))
+        with tracker, smoother, HandTracker() as cpu, HandPoseSmoother() as plain:
+            for frame in frames:
+                found, expected = tracker(frame.image, frame.t), cpu(frame.image, frame.t)
+                assert [hand.side for hand in found] == [hand.side for hand in expected]
+                found, expected = smoother(found, frame.t), plain(expected, frame.t)
+                for hand, other in zip(found, expected, strict=True):
+                    np.testing.assert_allclose(hand.keypoints_2d, other.keypoints_2d, atol=1.0)
+                    np.testing.assert_allclose(hand.keypoints_3d, other.keypoints_3d, atol=3e-3)
