@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from humanrt.backends.engines import write_atomically
 from humanrt.errors import HumanrtError, OutputError
 from humanrt_export.anny.model import load_anny
 from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, PeopleSample, ShardWriter
@@ -108,14 +109,7 @@ def _draw_sheet(engine: PeopleEngine, arguments: argparse.Namespace) -> None:
     done, code = cv2.imencode(path.suffix, sheet(pictures, arguments.columns)[..., ::-1])
     if not done:
         raise OutputError(f"{path}: {len(pictures)} pictures of {arguments.size} px are too many for one sheet")
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(np.asarray(code).tobytes())
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(path, np.asarray(code).tobytes())
 
 
 def _write(engine: PeopleEngine, arguments: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ joint limits are ours, after what books on anatomy call the normal range of moti
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.backends.engines import write_atomically
 from humanrt.bundle import cache_folder
 from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
 from humanrt.skeleton import HAND_16, SMPL_24, anny_from_smpl, mirrored
@@ -23,9 +25,8 @@ from humanrt_export.motion.body_fk import forward
 from humanrt_export.motion.clean import clean
 from humanrt_export.motion.clip import Motion, MotionError, about
 from humanrt_export.motion.load import load_motions
-from humanrt_export.motion.split import split
+from humanrt_export.motion.split import part_of
 from humanrt_export.npz import read_npz
-from humanrt_export.posebert.clips import save_clip
 from humanrt_export.synthetic.hand_model import load_arm
 from humanrt_export.synthetic.hand_repertoire import hand_rotations, repertoire
 
@@ -188,7 +189,7 @@ def clean_motions(path: Path, part: Part) -> list[Motion]:
         motions = _stored(cached)
     else:
         motions = _cleaned(path)
-    chosen = motions if part == "all" else split(motions)[part]
+    chosen = [motion for motion in motions if part in ("all", part_of(motion))]
     if not chosen:
         raise MotionError(f"{path}: no recording of the part `{part}` (see humanrt_export.motion.split)")
     return chosen
@@ -206,7 +207,9 @@ def _store(path: Path, motions: Sequence[Motion]) -> None:
     }
     for name in ("name", "subject", "source"):
         arrays[name] = np.array([getattr(motion, name) for motion in motions])
-    save_clip(path, arrays)
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    write_atomically(path, content.getvalue())
 
 
 def _stored(path: Path) -> list[Motion]:

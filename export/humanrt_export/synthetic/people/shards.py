@@ -18,9 +18,9 @@ made again: a run that was cut off goes on where it was.
 from __future__ import annotations
 
 import bisect
+import io
 import json
 import mmap
-import os
 import re
 import zipfile
 from collections import OrderedDict
@@ -33,6 +33,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.backends.engines import write_atomically
 from humanrt.errors import HumanrtError
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 
@@ -114,19 +115,19 @@ class ShardWriter:
         about: how the samples are made; kept in `people.json`. What differs from an existing folder is an error.
         size: samples in a shard.
         quality: of the images' JPEG; 0: PNG, without loss.
+
+    Raises:
+        ShardError: the folder holds other data.
+        OutputError: it cannot be written.
     """
 
     def __init__(self, folder: str | Path, about: Mapping[str, Any], size: int = 128, quality: int = 95) -> None:
         self.folder, self.size, self.quality = Path(folder), size, quality
         info = json.loads(json.dumps({"format": FORMAT, "shard": size, "quality": quality, **about}))
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if (self.folder / _INFO).exists():
-                self._compare(info)
-            else:
-                _atomically(self.folder / _INFO, (json.dumps(info, indent=1) + "\n").encode())
-        except OSError as error:
-            raise ShardError(f"{self.folder}: cannot be written ({error.strerror or error})") from None
+        if (self.folder / _INFO).exists():
+            self._compare(info)
+        else:
+            write_atomically(self.folder / _INFO, (json.dumps(info, indent=1) + "\n").encode())
 
     def missing(self, first: int, count: int) -> Iterator[tuple[int, range]]:
         """Shards of samples ``first`` to ``first + count - 1`` that are not there yet: number, indices of samples."""
@@ -155,16 +156,9 @@ class ShardWriter:
             coded = [_encode(name, getattr(sample, name), self.quality) for sample in samples]
             arrays[name] = np.concatenate(coded)
             arrays[f"{name}_end"] = np.cumsum([len(code) for code in coded])
-        path = self.path(number)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with part.open("wb") as stream:
-                np.savez(stream, allow_pickle=False, **arrays)
-            part.replace(path)
-        except OSError as error:
-            raise ShardError(f"{path}: cannot be written ({error.strerror or error})") from None
-        finally:
-            part.unlink(missing_ok=True)
+        path, content = self.path(number), io.BytesIO()
+        np.savez(content, allow_pickle=False, **arrays)
+        write_atomically(path, content.getvalue())
         return path
 
     def _compare(self, info: Mapping[str, Any]) -> None:
@@ -188,15 +182,6 @@ def _read_info(folder: Path) -> dict[str, Any]:
     if not isinstance(info, dict) or info.get("format") != FORMAT:
         raise ShardError(f"{path}: not `{FORMAT}`; make the samples again: humanrt-export data people")
     return info
-
-
-def _atomically(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _map(path: Path) -> dict[str, NDArray[Any]]:
