@@ -6,28 +6,25 @@ must agree with LiteRT on real frames and on noise before anything is written.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from humanrt.backends import BackendOptions, open_backend
-from humanrt.bundle import Bundle, cache_folder
+from humanrt.bundle import Bundle
+from humanrt.capture import open_source
 from humanrt.errors import SourceError
 from humanrt.hands.landmarks import LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
 from humanrt_export import mediapipe_models
 from humanrt_export.bundle_writer import sha256
-from humanrt_export.mediapipe_models import MEDIAPIPE, Models, Recorder, Source, download_wheel
+from humanrt_export.mediapipe_command import MediapipeCommand
+from humanrt_export.mediapipe_models import Models, Recorder, Source, anchor_centres
 
-__all__ = ["anchor_centres", "build_graph", "configure", "export_hands", "read_wheel", "run"]
+__all__ = ["SETTINGS", "SOURCES", "anchors", "configure", "export_hands", "run"]
 
 Array = NDArray[Any]
 
@@ -114,40 +111,12 @@ STRIDE = 10
 MIN_CROPS = 20
 
 
-def read_wheel(wheel: Path) -> dict[str, bytes]:
-    """The models (by graph name) and ``LICENSE`` out of the wheel, checked against their pinned sha256."""
-    return mediapipe_models.read_wheel(wheel, SOURCES)
-
-
-def build_graph(name: str, data: bytes) -> onnx.ModelProto:
-    """The ONNX graph ``name`` of the bundle from its flatbuffer."""
-    return mediapipe_models.build_graph(name, SOURCES[name], data)
-
-
-def anchor_centres() -> Array:
+def anchors() -> Array:
     """Centres of the palm detector's anchors, float32 [2016, 2]: x, y in 0..1 of the square."""
-    return mediapipe_models.anchor_centres(192, (8, 16, 16, 16))
+    return anchor_centres(192, (8, 16, 16, 16))
 
 
 # --------------------------------------------------------------------------------------------- parity gate
-
-
-def _frames(video: Path, stride: int) -> Iterable[NDArray[np.uint8]]:
-    """Every ``stride``-th frame of a video as RGB uint8 [H, W, 3]."""
-    if not video.is_file():
-        raise SourceError(
-            f"video {video} for the parity gate does not exist; give one that shows a hand: --frames VIDEO"
-        )
-    capture = cv2.VideoCapture(str(video))
-    try:
-        for index in itertools.count():
-            ok, frame = capture.read()
-            if not ok:
-                break
-            if index % stride == 0:
-                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-    finally:
-        capture.release()
 
 
 def _real_inputs(bundle: Bundle, video: Path) -> dict[str, list[Array]]:
@@ -158,15 +127,16 @@ def _real_inputs(bundle: Bundle, video: Path) -> dict[str, list[Array]]:
     recorder = Recorder(open_backend("cpu", BackendOptions(threads=1)))
     palms = PalmDetector(bundle, recorder)
     networks = [LandmarkNetwork(bundle, recorder, model) for model in SETTINGS["landmarks"]["models"]]
-    for frame in _frames(video, STRIDE):
-        for palm in palms(frame)[:2]:
-            for network in networks:
-                network(frame, network(frame, palm.region).region)
+    with open_source(video) as source:
+        for frame in itertools.islice(source, 0, None, STRIDE):
+            for palm in palms(frame.image)[:2]:
+                for network in networks:
+                    network(frame.image, network(frame.image, palm.region).region)
     crops = min(len(images) for name, images in recorder.seen.items() if name.startswith("landmarks"))
     if crops < MIN_CROPS:
         raise SourceError(
             f"{video}: only {crops} crops of a hand were found, the parity gate needs {MIN_CROPS}; give a video that "
-            "shows a hand for longer: --frames VIDEO"
+            "shows a hand for longer: --frames SOURCE"
         )
     return recorder.seen
 
@@ -186,34 +156,10 @@ def export_hands(out: Path, wheel: Path, video: Path) -> Path:
     Raises:
         HumanrtError: a source is missing or not the pinned one, or the parity gate failed. Nothing is written then.
     """
-    models = Models("hands", "hands", SOURCES, SETTINGS, anchor_centres())
-    return models.export(out, read_wheel(wheel), lambda bundle, data: parity(bundle, data, video))
+    models = Models("hands", "hands", SOURCES, SETTINGS, anchors())
+    data = mediapipe_models.read_wheel(wheel, SOURCES)
+    return models.export(out, data, lambda bundle, flatbuffers: parity(bundle, flatbuffers, video))
 
 
-def _default_video() -> Path:
-    """The recording beside a checkout; it is not part of the project."""
-    return Path(__file__).resolve().parents[3] / "shared" / "media" / "hand.mp4"
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``humanrt-export hands``."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
-    parser.add_argument(
-        "--mediapipe-wheel", type=Path, metavar="FILE", help=f"the wheel of {MEDIAPIPE}; default: download it with pip"
-    )
-    parser.add_argument(
-        "--frames", type=Path, metavar="VIDEO", help="video that shows a hand, for the parity gate against LiteRT"
-    )
-
-
-def run(options: argparse.Namespace) -> int:
-    """Run the command."""
-    video: Path = options.frames or _default_video()
-    if not video.is_file():
-        raise SourceError(
-            f"video {video} for the parity gate does not exist; give one that shows a hand: --frames VIDEO"
-        )
-    wheel = options.mediapipe_wheel or download_wheel(cache_folder() / "downloads")
-    folder = export_hands(options.out, wheel, video)
-    sys.stdout.write(f"{folder}: bundle `hands`, parity with LiteRT passed\n")
-    return 0
+_COMMAND = MediapipeCommand("hands", export_hands, "a video that shows a hand", "hand.mp4")
+configure, run = _COMMAND.configure, _COMMAND.run

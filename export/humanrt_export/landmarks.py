@@ -7,8 +7,6 @@ coarse body, as a graph (`landmarks_body`).
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends import BackendOptions, open_backend
-from humanrt.bundle import Bundle, cache_folder
+from humanrt.bundle import Bundle
 from humanrt.capture import open_source
 from humanrt.errors import MissingDependencyError, SourceError
 from humanrt.people.landmarks import BodyNetwork
 from humanrt.people.person import PersonDetector
 from humanrt_export import mediapipe_models
 from humanrt_export.bundle_writer import sha256
-from humanrt_export.mediapipe_models import MEDIAPIPE, Models, Recorder, Source, anchor_centres, download_wheel
+from humanrt_export.mediapipe_command import MediapipeCommand
+from humanrt_export.mediapipe_models import Models, Recorder, Source, anchor_centres
 
 __all__ = ["SETTINGS", "SOURCES", "anchors", "configure", "export_landmarks", "run"]
 
@@ -170,33 +169,5 @@ def export_landmarks(out: Path, wheel: Path, images: Path) -> Path:
     return models.export(out, data, lambda bundle, flatbuffers: parity(bundle, flatbuffers, images))
 
 
-def _default_images() -> Path:
-    """The photograph beside a checkout; it is not part of the project."""
-    return Path(__file__).resolve().parents[3] / "shared" / "media" / "people.jpg"
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``humanrt-export landmarks``."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
-    parser.add_argument(
-        "--mediapipe-wheel", type=Path, metavar="FILE", help=f"the wheel of {MEDIAPIPE}; default: download it with pip"
-    )
-    parser.add_argument(
-        "--frames",
-        type=Path,
-        metavar="SOURCE",
-        help="image, folder or video that shows people, for the parity gate against LiteRT",
-    )
-
-
-def run(options: argparse.Namespace) -> int:
-    """Run the command."""
-    images: Path = options.frames or _default_images()
-    if not images.exists():
-        raise SourceError(
-            f"{images} for the parity gate does not exist; give an image or video that shows people: --frames SOURCE"
-        )
-    wheel = options.mediapipe_wheel or download_wheel(cache_folder() / "downloads")
-    folder = export_landmarks(options.out, wheel, images)
-    sys.stdout.write(f"{folder}: bundle `landmarks`, parity with LiteRT passed\n")
-    return 0
+_COMMAND = MediapipeCommand("landmarks", export_landmarks, "an image or video that shows people", "people.jpg")
+configure, run = _COMMAND.configure, _COMMAND.run

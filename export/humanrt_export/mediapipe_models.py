@@ -161,8 +161,8 @@ def _reshape_outputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...
     return graph.to_model()
 
 
-def anchor_centres(size: int = 192, strides: Iterable[int] = (8, 16, 16, 16), per_layer: int = 2) -> Array:
-    """Centres of a detector's anchors, 0..1 of the square; the palm detector's by default.
+def anchor_centres(size: int, strides: Iterable[int], per_layer: int = 2) -> Array:
+    """Centres of a detector's anchors, 0..1 of the square.
 
     Layers of equal stride share one grid, with ``per_layer`` anchors each at the centre of every cell; anchors are
     ordered by grid, row, column.

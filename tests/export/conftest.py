@@ -34,9 +34,10 @@ def models(wheel: Path) -> dict[str, bytes]:
     """The three flatbuffers and LICENSE, by name."""
     pytest.importorskip("onnx", reason="needs humanrt[export]")
     pytest.importorskip("tflite", reason="needs humanrt[export]")
-    from humanrt_export.hands import read_wheel
+    from humanrt_export.hands import SOURCES
+    from humanrt_export.mediapipe_models import read_wheel
 
-    return read_wheel(wheel)
+    return read_wheel(wheel, SOURCES)
 
 
 @pytest.fixture(scope="session")

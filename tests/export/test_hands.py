@@ -81,7 +81,7 @@ def test_parity_with_litert_on_noise(name: str, bundle: Path, models: dict[str, 
 
 
 def test_anchors() -> None:
-    anchors = hands.anchor_centres()
+    anchors = hands.anchors()
     assert anchors.shape == (2016, 2)
     assert anchors.dtype == np.float32
     fine, coarse = anchors[: 24 * 24 * 2], anchors[24 * 24 * 2 :]
@@ -107,7 +107,10 @@ def test_two_exports_are_the_same_bytes(wheel: Path, video: Path, tmp_path: Path
 
 def test_graphs_are_the_same_bytes_twice_and_as_shipped(models: dict[str, bytes], bundle: Path) -> None:
     for name in GRAPHS:
-        first, second = (hands.build_graph(name, models[name]).SerializeToString(deterministic=True) for _ in range(2))
+        first, second = (
+            mediapipe_models.build_graph(name, hands.SOURCES[name], models[name]).SerializeToString(deterministic=True)
+            for _ in range(2)
+        )
         assert first == second
         # Another version of onnx may serialise otherwise; with the recorded one, the shipped file comes back.
         recorded = json.loads((bundle / "manifest.json").read_text())["provenance"]["tools"]
@@ -151,23 +154,23 @@ def test_wrong_wheels(tmp_path: Path) -> None:
     bad = tmp_path / "bad.whl"
     bad.write_bytes(b"PK not a zip")
     with pytest.raises(SourceError, match="cannot be read as a wheel"):
-        hands.read_wheel(bad)
+        mediapipe_models.read_wheel(bad, hands.SOURCES)
     with zipfile.ZipFile(bad, "w") as archive:
         archive.writestr("other.txt", "x")
     with pytest.raises(SourceError, match="is not the wheel of mediapipe"):
-        hands.read_wheel(bad)
+        mediapipe_models.read_wheel(bad, hands.SOURCES)
     with zipfile.ZipFile(bad, "w") as archive:
         for source in hands.SOURCES.values():
             archive.writestr(source.path, b"TFL3 something else")
         archive.writestr(mediapipe_models.LICENCE_FILE, "x")
     with pytest.raises(SourceError, match="sha256"):
-        hands.read_wheel(bad)
+        mediapipe_models.read_wheel(bad, hands.SOURCES)
 
 
 def test_missing_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = fails(capsys, "hands", "--out", tmp_path / "o", "--frames", tmp_path / "no.mp4")
     assert "no.mp4" in line
-    assert "--frames VIDEO" in line
+    assert "--frames SOURCE" in line
 
 
 def test_video_without_a_hand(bundle: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ OTHERS = (
 @pytest.fixture(scope="session")
 def litert() -> Callable[[bytes], Callable[[Array], list[Array]]]:
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is the reference and is not installed")
-    from humanrt_export.hands import litert as open_model
+    from humanrt_export.mediapipe_models import litert as open_model
 
     return open_model
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
+from humanrt.errors import HumanrtError
+from humanrt_export.motion.clean import clean
 from humanrt_export.motion.clip import Motion
+from humanrt_export.motion.load import load_motions
 
-__all__ = ["HELD_OUT_CLIPS", "HELD_OUT_SUBJECTS", "part_of", "split"]
+__all__ = ["HELD_OUT_CLIPS", "HELD_OUT_SUBJECTS", "PARTS", "Part", "load_part", "part_of"]
 
 Part = Literal["train", "val"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 HELD_OUT_SUBJECTS = ("03",)
 """CMU's subject 03 whole: walking and climbing on uneven ground by somebody the training has not seen."""
@@ -24,9 +28,9 @@ def part_of(motion: Motion) -> Part:
     return "val" if held else "train"
 
 
-def split(motions: Iterable[Motion]) -> dict[Part, list[Motion]]:
-    """Part -> its motions, in their order."""
-    parts: dict[Part, list[Motion]] = {"train": [], "val": []}
-    for motion in motions:
-        parts[part_of(motion)].append(motion)
-    return parts
+def load_part(path: Path, part: Part) -> list[Motion]:
+    """The recordings of a part in a folder or archive, cleaned. HumanrtError: there is none."""
+    whole = [motion for motion in load_motions(path) if part_of(motion) == part]
+    if not whole:
+        raise HumanrtError(f"{path}: no motion of the part `{part}`")
+    return [piece for motion in whole for piece in clean(motion)]

@@ -17,15 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from humanrt.errors import HumanrtError
 from humanrt.people.body_points import HIPS
 from humanrt_export.entry import run_module
 from humanrt_export.motion.augment import resample, rotate
-from humanrt_export.motion.clean import clean
 from humanrt_export.motion.clip import Motion
-from humanrt_export.motion.load import load_motions
-from humanrt_export.motion.split import part_of
-from humanrt_export.posebert.clips import save_clip
+from humanrt_export.motion.split import PARTS, load_part
+from humanrt_export.posebert.clips import clip_options, save_clip
 from humanrt_export.synthetic.body_model import BodyModel, Outfit, load_body, sample_phenotypes
 
 __all__ = ["body_clip", "main", "pieces"]
@@ -71,17 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="clean body motion, as clips whose observation is the truth",
     )
     parser.add_argument("--motions", type=Path, required=True, help="folder or archive of motions (see motion.load)")
-    parser.add_argument("--part", choices=("train", "val"), default="train", help="of the motions (motion.split)")
-    parser.add_argument("--out", type=Path, required=True, help="folder; gets motion_ROUND_NUMBER.npz")
+    parser.add_argument("--part", choices=PARTS, default="train", help="of the motions (motion.split)")
+    clip_options(parser, "motion_ROUND_NUMBER.npz", seed=5, seconds=16.0)
     parser.add_argument("--rounds", type=int, default=2, help="times that each motion is worn, by others each time")
-    parser.add_argument("--seconds", type=float, default=16.0)
     parser.add_argument("--rate", type=float, default=30.0)
-    parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args(arguments)
-    whole = [motion for motion in load_motions(options.motions) if part_of(motion) == options.part]
-    motions = [part for motion in whole for part in clean(motion)]
-    if not motions:
-        raise HumanrtError(f"{options.motions}: no motion of the part `{options.part}`")
+    motions = load_part(options.motions, options.part)
     model = load_body("10pc")
     frames = number = 0
     for turn in range(options.rounds):

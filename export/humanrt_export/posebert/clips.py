@@ -14,8 +14,10 @@ A clip is a dict of arrays, also the content of one ``.npz`` file:
 
 from __future__ import annotations
 
+import argparse
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 from humanrt.errors import HumanrtError
 from humanrt_export.npz import read_npz
 
-__all__ = ["Clip", "follow", "load_clips", "save_clip"]
+__all__ = ["Clip", "clip_options", "follow", "load_clips", "pair_options", "save_clip", "save_pairs"]
 
 Array = NDArray[Any]
 Clip = Mapping[str, Array]
@@ -88,3 +90,37 @@ def follow(seen: Sequence[Mapping[int, Array]], truth_2d: Array, near: float) ->
             followed = best if close else None
         chosen.append(followed)
     return chosen
+
+
+def clip_options(parser: argparse.ArgumentParser, files: str, *, seed: int, seconds: float) -> None:
+    """Options of every command that makes clips."""
+    parser.add_argument("--out", type=Path, required=True, help=f"folder; gets {files}")
+    parser.add_argument("--seed", type=int, default=seed, help="validation and training must differ in it")
+    parser.add_argument("--seconds", type=float, default=seconds)
+
+
+def pair_options(parser: argparse.ArgumentParser, name: str, *, clips: int, bundle: str) -> None:
+    """Options of commands that make pairs, for `save_pairs`."""
+    clip_options(parser, f"{name}_SEED_INDEX.npz", seed=1, seconds=4.0)
+    parser.add_argument("--clips", type=int, default=clips)
+    parser.add_argument("--first", type=int, default=0, help="index of the first clip")
+    parser.add_argument("--bundle", default=bundle)
+
+
+def save_pairs(options: argparse.Namespace, name: str, make: Callable[[int], Mapping[str, Any]]) -> None:
+    """Make the pairs that `pair_options` ask for, by their index, and report each. Those that exist are left alone."""
+    began, made, count = time.perf_counter(), 0, 0
+    for index in range(options.first, options.first + options.clips):
+        path = options.out / f"{name}_{options.seed}_{index:05d}.npz"
+        if path.exists():
+            continue
+        clip = make(index)
+        save_clip(path, clip)
+        made, count = made + 1, count + len(clip["t"])
+        motion = f"{clip['motion']}, " if "motion" in clip else ""
+        seen, spent = float((clip["score"] > 0).mean()), time.perf_counter() - began
+        print(
+            f"{path.name}: {motion}{len(clip['t'])} frames, {seen:.0%} seen; {1e3 * spent / count:.0f} ms a frame",
+            flush=True,
+        )
+    print(f"{made} clips, {count} frames in {time.perf_counter() - began:.0f} s")

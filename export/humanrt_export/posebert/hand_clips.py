@@ -14,14 +14,13 @@ import argparse
 import functools
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt_export.entry import run_module
-from humanrt_export.posebert.clips import save_clip
+from humanrt_export.posebert.clips import clip_options, save_clip
 from humanrt_export.synthetic.hand_model import Arm, load_arm
 from humanrt_export.synthetic.hand_repertoire import hand_rotations, repertoire, varied_motion
 
@@ -67,10 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m humanrt_export.posebert.hand_clips",
         description="clean hand motion, as clips whose observation is the truth",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder; gets motion_SEED.npz")
-    parser.add_argument("--seed", type=int, default=0, help="of the first clip; the others count up")
+    clip_options(parser, "motion_SEED.npz; seeds count up", seed=0, seconds=16.0)
     parser.add_argument("--clips", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=16.0)
     parser.add_argument("--rate", type=float, default=30.0)
     options = parser.parse_args(arguments)
     began = time.perf_counter()

@@ -24,7 +24,6 @@ A clip is one .npz (T frames; camera axes x right, y down, z forward):
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,16 +32,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from humanrt.errors import HumanrtError
 from humanrt.people.body_points import HIPS
 from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
 from humanrt.truth import project
 from humanrt_export.entry import run_module
-from humanrt_export.motion.clean import clean
 from humanrt_export.motion.clip import Motion
-from humanrt_export.motion.load import load_motions
-from humanrt_export.motion.split import part_of
-from humanrt_export.posebert.clips import follow, save_clip
+from humanrt_export.motion.split import PARTS, load_part
+from humanrt_export.posebert.clips import follow, pair_options, save_pairs
 from humanrt_export.synthetic.body_model import BodyModel, load_body
 from humanrt_export.synthetic.body_scene import draw_scene, film, pose_at
 
@@ -131,36 +127,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="render moving people, track them as live, and keep both",
     )
     parser.add_argument("--motions", type=Path, required=True, help="folder or archive of motions (see motion.load)")
-    parser.add_argument("--part", choices=("train", "val"), required=True, help="of the motions")
-    parser.add_argument("--out", type=Path, required=True, help="folder; gets body_SEED_INDEX.npz")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--clips", type=int, default=12)
-    parser.add_argument("--first", type=int, default=0, help="index of the first clip")
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--bundle", default="landmarks")
+    parser.add_argument("--part", choices=PARTS, required=True, help="of the motions")
+    pair_options(parser, "body", clips=12, bundle="landmarks")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    whole = [motion for motion in load_motions(options.motions) if part_of(motion) == options.part]
-    motions = [part for motion in whole for part in clean(motion)]
-    if not motions:
-        raise HumanrtError(f"{options.motions}: no motion of the part `{options.part}`")
+    motions = load_part(options.motions, options.part)
     model = load_body("full")
     tracker = BodyTracker(options.bundle, "cpu", BodyTrackerOptions(max_people=1), threads=1)
-    began, made, count = time.perf_counter(), 0, 0
-    for index in range(options.first, options.first + options.clips):
-        path = options.out / f"body_{options.seed}_{index:05d}.npz"
-        if path.exists():
-            continue
-        clip = make_pair(model, motions, tracker, options.seed, index, options.seconds)
-        save_clip(path, clip)
-        made, count = made + 1, count + len(clip["t"])
-        spent = time.perf_counter() - began
-        print(
-            f"{path.name}: {clip['motion']}, {len(clip['t'])} frames, {(clip['score'] > 0).mean():.0%} seen; "
-            f"{1e3 * spent / count:.0f} ms a frame",
-            flush=True,
-        )
-    print(f"{made} clips, {count} frames in {time.perf_counter() - began:.0f} s")
+    save_pairs(options, "body", lambda index: make_pair(model, motions, tracker, options.seed, index, options.seconds))
     return 0
 
 

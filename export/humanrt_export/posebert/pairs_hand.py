@@ -25,10 +25,8 @@ A clip is one .npz (T frames, all hands mirrored to right ones; camera axes x ri
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,12 +35,12 @@ from numpy.typing import NDArray
 from humanrt.hands.tracker import Hands, HandTracker, TrackerOptions
 from humanrt.truth import project
 from humanrt_export.entry import run_module
-from humanrt_export.posebert.clips import follow, save_clip
+from humanrt_export.posebert.clips import follow, pair_options, save_pairs
 from humanrt_export.synthetic.hand_model import Arm, load_arm
 from humanrt_export.synthetic.hand_repertoire import Layered, hand_rest, hand_rotations, repertoire, varied_motion
 from humanrt_export.synthetic.hand_scene import Camera, Look, room
 from humanrt_export.synthetic.render import Renderer
-from humanrt_export.synthetic.sensor import NoiseReduction, Sensor, compressed, shutter
+from humanrt_export.synthetic.sensor import Filming, NoiseReduction, Sensor, compressed, frame_times, shutter
 
 __all__ = ["Scene", "draw_scene", "frames", "main", "make_pair"]
 
@@ -50,31 +48,21 @@ Array = NDArray[np.float64]
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 _NEAR = 0.6  # hand sizes from the hand: what is found nearer is it
+_RATES = {30: 0.66, 15: 0.07, 20: 0.06, 24: 0.08, 25: 0.07, 50: 0.03, 60: 0.03}
 _SIZES = ((480, 360), (640, 480), (320, 240), (480, 270), (424, 240))
 
 
 @dataclass(frozen=True)
-class Scene:
+class Scene(Filming):
     """Everything about one clip before it is drawn.
 
     Attributes:
-        t: [T] s, middle of each frame's exposure, not always evenly spaced.
-        exposure: s that the shutter is open; subframes: instants averaged over it.
-        noise: standard deviation of the sensor's noise over full scale.
-        jpeg: quality at which the frames are compressed; 0: not at all.
-        light: factor on all light.
         calm: part of the last picture kept where nothing moves (the camera's own noise reduction).
     """
 
     arm: Arm
     motion: Layered
     camera: Camera
-    t: Array
-    exposure: float
-    subframes: int
-    noise: float
-    jpeg: int
-    light: float
     calm: float = 0.0
 
 
@@ -103,13 +91,7 @@ def draw_scene(
         depth=(0.30, 0.85) if raw else (0.28, 0.6),
         leave=leave,
     )
-    fps = float(generator.choice([30, 15, 20, 24, 25, 50, 60], p=[0.66, 0.07, 0.06, 0.08, 0.07, 0.03, 0.03]))
-    t = np.arange(round(seconds * fps)) / fps
-    if generator.uniform() < 0.35:  # a camera that stutters
-        t = t + np.clip(generator.normal(0, generator.uniform(0.05, 0.2), len(t)), -0.45, 0.45) / fps
-    if generator.uniform() < 0.2:  # and drops frames
-        t = t[generator.uniform(size=len(t)) > generator.uniform(0.02, 0.12)]
-    t = t - t[0]
+    t, fps = frame_times(generator, seconds, _RATES, stutter=0.35, drop=0.2, dropped=0.12)
     dark = generator.uniform() < 0.13
     blurred = dark or generator.uniform() < 0.25
     return Scene(
@@ -129,13 +111,7 @@ def draw_scene(
 def frames(scene: Scene, seed: int, index: int) -> Iterator[NDArray[np.uint8]]:
     """Film it: uint8 [H, W, 3] RGB, one for each time of ``scene.t``."""
     generator = np.random.default_rng([seed, index, 1])
-    look = Look.sample(generator)
-    look = replace(
-        look,
-        key_radiance=scene.light * look.key_radiance,
-        fill_above=scene.light * look.fill_above,
-        fill_below=scene.light * look.fill_below,
-    )
+    look = Look.sample(generator).lit(scene.light)
     size = scene.camera.size
     background = scene.light * room(size, generator, bright_side=float(np.sign(look.key[0])))
     sensor = Sensor(size, scene.noise, generator)
@@ -226,29 +202,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m humanrt_export.posebert.pairs_hand",
         description="render moving hands, track them as live, and keep both",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder; gets hand_SEED_INDEX.npz")
-    parser.add_argument("--seed", type=int, default=1, help="validation and training must differ in it")
-    parser.add_argument("--clips", type=int, default=16)
-    parser.add_argument("--first", type=int, default=0, help="index of the first clip")
-    parser.add_argument("--seconds", type=float, default=4.0)
+    pair_options(parser, "hand", clips=16, bundle="hands")
     parser.add_argument("--raw", action="store_true", help="cameras that do not reduce noise")
-    parser.add_argument("--bundle", default="hands")
     options = parser.parse_args(arguments)
     tracker = HandTracker(options.bundle, "cpu", TrackerOptions(), threads=1)
-    began, made, count = time.perf_counter(), 0, 0
-    for index in range(options.first, options.first + options.clips):
-        path = options.out / f"hand_{options.seed}_{index:05d}.npz"
-        if path.exists():
-            continue
-        clip = make_pair(tracker, options.seed, index, options.seconds, raw=options.raw)
-        save_clip(path, clip)
-        made, count = made + 1, count + len(clip["t"])
-        seen = float((clip["score"] > 0).mean())
-        spent = time.perf_counter() - began
-        print(
-            f"{path.name}: {len(clip['t'])} frames, {seen:.0%} seen; {1e3 * spent / count:.0f} ms a frame", flush=True
-        )
-    print(f"{made} clips, {count} frames in {time.perf_counter() - began:.0f} s")
+    save_pairs(options, "hand", lambda index: make_pair(tracker, options.seed, index, options.seconds, raw=options.raw))
     return 0
 
 
