@@ -5,7 +5,7 @@
 
 Clips are what `python -m humanrt_export.posebert.pairs_hand` (or `pairs_body`) writes: what the real front-end saw of a
 rendered hand or body, beside what was true. Both of One-Euro's parameters are searched on --train, for each lag.
-Definitions: `humanrt_export.posebert.evaluate`. Writes report.json, report.md, and report.png where matplotlib is
+Definitions: `humanrt_export.posebert.evaluation`. Writes report.json, report.md, and report.png where matplotlib is
 installed. Needs what exports (torch), to read clips. Without --bundle it measures One-Euro alone.
 """
 
@@ -28,7 +28,12 @@ from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.smooth import OneEuro, OneEuroOptions, hand_span
 from humanrt.stats import machine
 from humanrt_export.posebert.clips import load_clips
-from humanrt_export.posebert.evaluate import LAGS, Batch, Setting, differences, evaluate, grid, markdown
+from humanrt_export.posebert.evaluation.batch import Batch
+from humanrt_export.posebert.evaluation.compare import evaluate
+from humanrt_export.posebert.evaluation.one_euro import Setting
+from humanrt_export.posebert.evaluation.score import differences
+from humanrt_export.posebert.evaluation.search import LAGS, grid
+from humanrt_export.posebert.evaluation.tables import markdown
 from humanrt_export.posebert.kinds import KINDS
 
 Array = NDArray[Any]

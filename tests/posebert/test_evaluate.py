@@ -10,14 +10,18 @@ import pytest
 from numpy.typing import NDArray
 
 from humanrt.bundle import Bundle
-from humanrt.rotation import matrices_from_vectors
 from humanrt.smooth import OneEuro, OneEuroOptions, hand_span
-from humanrt_export.posebert import evaluate as ev
+from humanrt_export.posebert.evaluation.answers import bursts, extrapolated, held, simulate
+from humanrt_export.posebert.evaluation.batch import STEP, Batch
+from humanrt_export.posebert.evaluation.compare import evaluate
+from humanrt_export.posebert.evaluation.one_euro import one_euro
+from humanrt_export.posebert.evaluation.score import differences, score
+from humanrt_export.posebert.evaluation.search import grid
+from humanrt_export.posebert.evaluation.tables import markdown
 
 Array = NDArray[Any]
 Toy = Callable[..., Bundle]
 
-STEP = 1 / 30
 SHAPE = np.random.default_rng(0).normal(0, 0.03, (21, 3))
 
 
@@ -39,46 +43,46 @@ def clip(seed: int = 0, frames: int = 90, noise: float = 0.0, even: bool = True,
 
 
 def with_gap(made: dict[str, Array], start: int, stop: int) -> dict[str, Array]:
-    observed, score = made["observed"].copy(), made["score"].copy()
-    observed[start:stop], score[start:stop] = np.nan, 0
-    return {**made, "observed": observed, "score": score}
+    observed, scores = made["observed"].copy(), made["score"].copy()
+    observed[start:stop], scores[start:stop] = np.nan, 0
+    return {**made, "observed": observed, "score": scores}
 
 
 @pytest.mark.parametrize("setting", [(1.2, 12.0), (0.3, 0.0), (5.0, 40.0)])
 def test_the_fast_one_euro_is_the_runtimes(setting: tuple[float, float]) -> None:
     identity = np.repeat([1, 2], 45)
     clips = [clip(0, 60), with_gap(clip(1, 80, 0.003, even=False), 20, 33), clip(2, 90, 0.003, identity=identity)]
-    batch = ev.Batch.of(clips)
-    points, speeds = ev.one_euro(batch, *setting, velocities=True)
+    batch = Batch.of(clips)
+    points, speeds = one_euro(batch, *setting, velocities=True)
     for place, made in enumerate(clips):
         filters: dict[int, OneEuro] = {}
         for i, (t, raw) in enumerate(zip(made["t"], made["observed"], strict=True)):
             if not np.isfinite(raw).all():
                 assert np.isnan(points[place, i]).all()
                 continue
-            one_euro = filters.setdefault(int(batch.identity[place, i]), OneEuro(OneEuroOptions(*setting)))
-            np.testing.assert_allclose(points[place, i], one_euro(raw, float(t), hand_span(raw)), atol=2e-6)
-            np.testing.assert_allclose(speeds[place, i], one_euro.velocity, atol=1e-4)
+            own = filters.setdefault(int(batch.identity[place, i]), OneEuro(OneEuroOptions(*setting)))
+            np.testing.assert_allclose(points[place, i], own(raw, float(t), hand_span(raw)), atol=2e-6)
+            np.testing.assert_allclose(speeds[place, i], own.velocity, atol=1e-4)
         assert np.isnan(points[place, len(made["t"]) :]).all()
 
 
 def test_size_and_place_are_no_errors_but_shape_is() -> None:
-    batch = ev.Batch.of([clip(0), clip(1, 60, even=False)])
-    same = ev.score(batch, batch.truth * 1.3 + 0.5)
-    truth = ev.score(batch, batch.truth)
+    batch = Batch.of([clip(0), clip(1, 60, even=False)])
+    same = score(batch, batch.truth * 1.3 + 0.5)
+    truth = score(batch, batch.truth)
     assert same.error < 1e-3
     assert same.change < 1e-2
     assert same.acceleration == pytest.approx(truth.acceleration, rel=1e-2)
     assert same.frames == 150
     moved = batch.truth.copy()
     moved[..., 8, 0] += 0.021  # one keypoint of 21, and with it the mean: 20 mm itself, and 1 mm of each other
-    assert ev.score(batch, moved).error == pytest.approx((20 + 20 * 1) / 21, rel=0.05)
+    assert score(batch, moved).error == pytest.approx((20 + 20 * 1) / 21, rel=0.05)
 
 
 @pytest.mark.parametrize("shift", [-8 * STEP, -STEP, 0.05, 0.1])
 def test_an_answer_is_compared_with_the_time_that_it_is_for(shift: float) -> None:
-    batch = ev.Batch.of([clip(0, 90), clip(1, 70)])
-    right, wrong = ev.score(batch, batch.truth_at(shift), shift), ev.score(batch, batch.truth, shift)
+    batch = Batch.of([clip(0, 90), clip(1, 70)])
+    right, wrong = score(batch, batch.truth_at(shift), shift), score(batch, batch.truth, shift)
     assert right.error < 1e-3
     assert wrong.error > 0.5
     assert 0 < right.frames < 160
@@ -90,23 +94,23 @@ def test_differences_are_of_real_time() -> None:
     path = 3 * (t / STEP) ** 2  # acceleration 6 a step^2, whatever the stamps
     points = np.zeros((60, 2, 3))
     points[..., 1] = path[:, None]
-    first, second, third = ev.differences(t, points, np.ones(60, bool))
+    first, second, third = differences(t, points, np.ones(60, bool))
     np.testing.assert_allclose(np.linalg.norm(second, axis=-1), 6, rtol=1e-6)
     np.testing.assert_allclose(third, 0, atol=1e-6)
     assert len(first) == 59
     where = np.ones(60, bool)
     where[20:30] = False
-    assert len(ev.differences(t, points, where)[0]) == 50 - 2  # none over the gap
+    assert len(differences(t, points, where)[0]) == 50 - 2  # none over the gap
     # At 120 frames a second the differences are still those of frames 1/30 s apart.
     fine = np.arange(240) / 120
     shake = np.zeros((240, 1, 3))
     shake[::2] = 1
-    assert not ev.differences(fine, shake, np.ones(240, bool))[1].any()
+    assert not differences(fine, shake, np.ones(240, bool))[1].any()
 
 
 def test_a_fifth_is_taken_away_in_bursts() -> None:
-    batch = ev.Batch.of([clip(i, 150, even=i % 2 == 0) for i in range(6)])
-    missing = ev.bursts(batch)
+    batch = Batch.of([clip(i, 150, even=i % 2 == 0) for i in range(6)])
+    missing = bursts(batch)
     assert missing.mean() == pytest.approx(0.2, abs=0.04)
     assert not missing[:, :10].any()
     for times, row in zip(batch.t, missing, strict=True):
@@ -120,10 +124,10 @@ def test_a_fifth_is_taken_away_in_bursts() -> None:
 def test_baselines_of_gaps() -> None:
     made = clip(0, 60)
     line = (SHAPE + np.linspace(0, 1, 60)[:, None, None] * np.linspace(-0.1, 0.1, 21)[:, None]).astype(np.float32)
-    batch = ev.Batch.of([with_gap({**made, "observed": line, "keypoints": line}, 20, 28)])
-    np.testing.assert_array_equal(ev.held(batch, batch.observed)[0, 27], line[19])
-    np.testing.assert_allclose(ev.extrapolated(batch, batch.observed)[0], line, atol=1e-6)
-    ahead = ev.extrapolated(batch, batch.observed, 2 * STEP)[0]
+    batch = Batch.of([with_gap({**made, "observed": line, "keypoints": line}, 20, 28)])
+    np.testing.assert_array_equal(held(batch, batch.observed)[0, 27], line[19])
+    np.testing.assert_allclose(extrapolated(batch, batch.observed)[0], line, atol=1e-6)
+    ahead = extrapolated(batch, batch.observed, 2 * STEP)[0]
     np.testing.assert_allclose(ahead[1:58], line[3:], atol=1e-6)
 
 
@@ -135,35 +139,21 @@ def test_the_simulated_stream_sees_what_a_user_would(toy: Toy) -> None:
     taken_wrong["observed"] = np.where(
         wrong[:, None, None], taken_wrong["observed"] * (-1, 1, 1), taken_wrong["observed"]
     )
-    batch = ev.Batch.of([with_gap(clip(0, 70), 20, 25), taken_wrong, clip(2, 50, identity=np.repeat([3, 4], 25))])
+    batch = Batch.of([with_gap(clip(0, 70), 20, 25), taken_wrong, clip(2, 50, identity=np.repeat([3, 4], 25))])
     echo = toy("echo")
-    answers = ev.simulate(batch, echo)
+    answers = simulate(batch, echo)
     seen = batch.seen
     np.testing.assert_allclose(answers.keypoints[seen], batch.about(batch.observed)[seen], atol=1e-6)
     assert answers.filled[0, 20:25].all()
     assert answers.filled.sum() == 5
-    assert ev.score(batch, answers.keypoints, where=seen).error < 1e-3
-    late = ev.simulate(batch, echo, lag=2)
-    assert ev.score(batch, late.keypoints, -2 * STEP, seen & ~late.filled).error < 1e-3
-
-
-def test_one_euro_on_rotations_keeps_rest_calms_noise_and_knows_no_seam() -> None:
-    t = np.arange(60) * STEP
-    random = np.random.default_rng(0)
-    still = matrices_from_vectors(np.tile([[np.pi, 0, 0], [0, 3.1, 0.2]], (60, 1, 1)))
-    np.testing.assert_allclose(ev.one_euro_rotations(still, t, 1.0, 1.0), still, atol=1e-9)
-    noisy = still @ matrices_from_vectors(random.normal(0, 0.05, (60, 2, 3)))
-    smooth = ev.one_euro_rotations(noisy, t, 0.5, 0.0)
-    assert ev.degrees(smooth, still)[20:].mean() < 0.5 * ev.degrees(noisy, still)[20:].mean()
-    turning = matrices_from_vectors(np.linspace(0, 12, 60)[:, None, None] * (0, 0, 1.0))
-    lagging = ev.degrees(ev.one_euro_rotations(turning, t, 3.0, 0.0), turning)[20:]
-    assert lagging.max() < 40  # through half a turn too
-    assert np.ptp(lagging) < 1
+    assert score(batch, answers.keypoints, where=seen).error < 1e-3
+    late = simulate(batch, echo, lag=2)
+    assert score(batch, late.keypoints, -2 * STEP, seen & ~late.filled).error < 1e-3
 
 
 def test_the_search_smooths_noise_more_with_lag_and_the_report_has_it_all(toy: Toy) -> None:
-    train, val = (ev.Batch.of([clip(i + s, 60, 0.004) for i in range(3)]) for s in (0, 10))
-    found = ev.grid(train, (0.3, 1.2, 5.0, 15.0), (0.0, 8.0))
+    train, val = (Batch.of([clip(i + s, 60, 0.004) for i in range(3)]) for s in (0, 10))
+    found = grid(train, (0.3, 1.2, 5.0, 15.0), (0.0, 8.0))
     zero, late = found.best(0), found.best(4)
     assert zero is not None
     assert late is not None
@@ -171,39 +161,18 @@ def test_the_search_smooths_noise_more_with_lag_and_the_report_has_it_all(toy: T
     assert found.best(0, most=0.0) is None
     calm = [point[0] for point in found.curve(0)]
     assert calm == sorted(calm)
-    report = ev.evaluate(val, train, toy("average", window=8), lags=(0, 2), predictions=(0.05,))
+    report = evaluate(val, train, toy("average", window=8), lags=(0, 2), predictions=(0.05,))
     methods = report["lags"]["0"]["methods"]
     assert methods["oneeuro"]["error"] < methods["raw"]["error"]
     assert methods["oneeuro"]["acceleration"] < methods["raw"]["acceleration"]
     assert methods["oneeuro_as_calm"]["acceleration"] <= methods["posebert"]["acceleration"] * 1.05
     assert {"hold last", "extrapolate", "posebert"} <= set(report["gaps"]["methods"])
     assert {"constant pose", "constant velocity", "posebert"} <= set(report["prediction"]["0.05"])
-    text = ev.markdown(report)
+    text = markdown(report)
     assert "PoseBERT" in text
     assert "nan" not in text.split("By speed")[0]
 
 
-def test_rotations_are_compared_at_equal_lag_too(rotation_bundle: Callable[[bool], Bundle]) -> None:
-    random = np.random.default_rng(0)
-    clips = []
-    for i in range(4):
-        t = np.arange(80) * STEP
-        true = matrices_from_vectors(0.5 * np.sin(2 * t[:, None, None] + random.normal(0, 2, (24, 3))))
-        noisy = true @ matrices_from_vectors(random.normal(0, 0.05, (80, 24, 3)))
-        if i == 0:
-            noisy[30:34] = np.nan
-        clips.append((t, noisy, true))
-    found = ev.evaluate_rotations(
-        clips[:2], clips[2:], rotation_bundle(False), lags=(0, 4), cutoffs=(0.5, 2, 6), betas=(0.0, 1.0)
-    )
-    for table in found.values():
-        assert table["truth"]["degrees"] < 1e-4
-        assert table["oneeuro"]["degrees"] < table["raw"]["degrees"]
-        assert table["oneeuro"]["acceleration"] < table["raw"]["acceleration"]
-        assert table["posebert"]["degrees"] == pytest.approx(table["raw"]["degrees"], rel=0.1)  # an echo
-    assert found["4"]["oneeuro"]["degrees"] < found["0"]["oneeuro"]["degrees"]
-
-
 def test_no_clips_is_refused() -> None:
     with pytest.raises(ValueError, match="no clips"):
-        ev.Batch.of([])
+        Batch.of([])
