@@ -34,8 +34,10 @@ from humanrt.errors import HumanrtError
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.stats import Percentiles, machine, table
+from humanrt.verdict import record
 from humanrt_export.multihmr.export import export_multihmr
 from humanrt_export.multihmr.model import ModelConfig
+from humanrt_export.quantize.command import quantize
 from people_vs_torch import Eager, Run, in_turns
 
 EAGER = "PyTorch eager, autocast"
@@ -62,6 +64,22 @@ def images_of(source: str | None, count: int) -> list[np.ndarray]:
         return [found[i % len(found)] for i in range(count)]
     rng = np.random.default_rng(0)
     return [cv2.resize(rng.integers(0, 256, (18, 32, 3), np.uint8), (1280, 720)) for _ in range(count)]
+
+
+def with_variants(bundle: Bundle, folder: Path, images: list[np.ndarray], precisions: list[str]) -> dict[str, str]:
+    """Add the network's graphs of lower precision to the bundle, calibrated on the images; why one cannot be made."""
+    pictures, reasons = folder / "calibration", {}
+    pictures.mkdir()
+    for i, image in enumerate(images[:4]):
+        cv2.imwrite(str(pictures / f"{i}.png"), image[..., ::-1])
+    recording = record(bundle, str(pictures), most=4, threshold=0.0)
+    for precision in precisions:
+        if precision != "fp32":
+            try:
+                quantize(bundle, precision, recording, graphs=("network",))
+            except HumanrtError as error:
+                reasons[f"a graph in {precision}"] = str(error)
+    return reasons
 
 
 def threshold_for(model: MultiHMR, image: np.ndarray, people: int) -> float:
@@ -126,6 +144,7 @@ def main() -> int:
     parser.add_argument("--precision", nargs="+", default=["fp32", "fp16", "int8"])
     parser.add_argument("--engines", type=Path, metavar="DIR", help="of engines (`humanrt-export engine --out`)")
     parser.add_argument("--bundle", type=Path, help="of that checkpoint; default: it is exported")
+    parser.add_argument("--quantize", action="store_true", help="first add the network in the other precisions")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--frames", type=int, default=20, help="images a turn")
@@ -139,8 +158,11 @@ def main() -> int:
             checkpoint, bodies = stand_in(folder, arguments.size, arguments.side)
         path = arguments.bundle or export_multihmr(checkpoint, bodies, folder / "bundle")
         bundle = load_bundle(path, task="people")
-        models, reasons = opened(stack, bundle, arguments.device, arguments.precision, arguments.engines)
         images = images_of(arguments.source, arguments.frames)
+        lacking = with_variants(bundle, folder, images, arguments.precision) if arguments.quantize else {}
+        bundle = load_bundle(path, task="people")
+        models, reasons = opened(stack, bundle, arguments.device, arguments.precision, arguments.engines)
+        reasons |= lacking
         threshold = float(bundle.setting("threshold"))
         if arguments.checkpoint is None:
             with MultiHMR(bundle, "cpu", meshes=False) as model:
