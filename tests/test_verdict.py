@@ -97,6 +97,21 @@ def test_angles_of_poses_are_exact_down_to_nothing() -> None:
         np.testing.assert_allclose(found.distances["rotations"].values, degrees, rtol=1e-6, atol=1e-6)
 
 
+def test_poses_before_anything_was_seen_do_not_count() -> None:
+    bundle = load_bundle("posebert-hand")
+    shape = bundle.graph("posebert_b1").outputs[0].shape
+    mask = np.zeros((1, 40), bool)
+    mask[0, [10, 11, 30]] = True
+    still = {"rotations": np.broadcast_to(np.eye(3), shape).copy(), "smoothed": np.zeros((1, 40, 21, 3))}
+    for place, counts in ((9, False), (10, True), (20, True), (30, True), (31, False)):
+        moved = {name: value.copy() for name, value in still.items()}
+        moved["smoothed"][:, place] = 1.0
+        made = Case(bundle, bundle.graph("posebert_b1"), [{"mask": mask}], [still], [moved])
+        values = compare(made).distances["keypoints"].values
+        assert len(values) == 21 * 21
+        assert bool(values.any()) is counts
+
+
 def test_limits_are_the_bundles_own(hands: Bundle) -> None:
     def with_limits(value: Any) -> Bundle:
         manifest = {**hands.manifest, "settings": {**hands.settings, "verdict_limits": value}}

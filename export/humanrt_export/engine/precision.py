@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from humanrt_export.quantize.graph import copied, fold_constants, heads
 from humanrt_export.quantize.recipe import load_recipe
 
 __all__ = ["find_graphs", "load_graph", "source_files", "to_fp16"]
+
+_FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
 
 def find_graphs(bundle: Bundle, precision: str) -> list[GraphSpec]:
@@ -81,6 +84,8 @@ def to_fp16(model: onnx.ModelProto, settings: Mapping[str, Any]) -> tuple[onnx.M
     kept = {node.name for node in model.graph.node if node.op_type in operators}
     if recipe.fp32_heads:
         kept |= heads(model)
+    only = recipe.only("fp16", model.graph.name)
+    kept |= {node.name for node in model.graph.node if not any(fnmatchcase(node.name, pattern) for pattern in only)}
     if rule := re.search(r"all whose name does not start with `(.+?)`", str(settings.get("fp32_nodes", ""))):
         kept |= {node.name for node in model.graph.node if not node.name.startswith(rule[1])}
     with warnings.catch_warnings():  # weights below FP16's smallest number become it: meant
@@ -90,4 +95,52 @@ def to_fp16(model: onnx.ModelProto, settings: Mapping[str, Any]) -> tuple[onnx.M
         half = convert_float_to_float16(
             model, keep_io_types=True, op_block_list=[*blocked, *operators], node_block_list=sorted(kept)
         )
-    return half, sorted(kept)
+    return _without_detours(half), sorted(kept)
+
+
+def _without_detours(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph without casts of FP32 to FP16 and back.
+
+    The converter puts them between any two nodes that stay in FP32, and so rounds every number of a head to 11 bits.
+    """
+    made = onnx.shape_inference.infer_shapes(model)
+    values = (*made.graph.value_info, *made.graph.input, *made.graph.output)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in values}
+    kinds |= {item.name: item.data_type for item in made.graph.initializer}
+    casts = {node.output[0]: node.input[0] for node in made.graph.node if node.op_type == "Cast"}
+    outputs = {value.name for value in made.graph.output}
+    same: dict[str, str] = {}
+    for node in made.graph.node:
+        down = node.input[0] if node.op_type == "Cast" and kinds.get(node.output[0]) == _FLOAT else ""
+        start = casts.get(down, "")
+        if kinds.get(down) == _HALF and kinds.get(start) == _FLOAT:
+            same[node.output[0]] = start
+    for node in made.graph.node:
+        if node.output[0] in outputs and node.output[0] in same:
+            node.op_type = "Identity"
+            del node.attribute[:]
+        for place, name in enumerate(node.input):
+            if name in same and node.op_type != "Identity":
+                node.input[place] = same[name]
+        if node.op_type == "Identity" and node.output[0] in same:
+            node.input[0] = same[node.output[0]]
+    # Only what leads to an output, each node after those that it takes from: the converter appends its casts.
+    makers = {name: node for node in made.graph.node for name in node.output}
+    order: list[onnx.NodeProto] = []
+    done: set[str] = set()
+    open_ends = [(makers[name], False) for name in sorted(outputs, reverse=True)]
+    while open_ends:
+        node, ready = open_ends.pop()
+        if node.name in done:
+            continue
+        if ready:
+            done.add(node.name)
+            order.append(node)
+        else:
+            open_ends.append((node, True))
+            open_ends += [(makers[name], False) for name in node.input if name in makers]
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in order]
+    del made.graph.value_info[:]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    return made

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from humanrt.backends import Array
 from humanrt.backends.engines import file_sha256
@@ -27,6 +26,7 @@ from humanrt_export.quantize.place import slim
 from humanrt_export.quantize.ranges import channel_maxima, clips
 from humanrt_export.quantize.recipe import LayerRule, keep_json, kept_json, load_recipe
 from humanrt_export.quantize.sensitivity import exclusions, groups, sensitivity, table
+from humanrt_export.quantize.session import session
 
 __all__ = ["PRECISIONS", "Conversion", "Variant"]
 
@@ -155,9 +155,9 @@ class Conversion:
         return Variant(self.name, slim(model, self.spec), verdict, len(layers), excluded)
 
     def _case(self, model: onnx.ModelProto, feeds: Feeds, references: Feeds) -> Case:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        opened = session(model)
         names = [tensor.name for tensor in self.bundle.graph(self.base).outputs]
-        found = [dict(zip(names, session.run(names, dict(feed)), strict=True)) for feed in feeds]
+        found = [dict(zip(names, opened.run(names, dict(feed)), strict=True)) for feed in feeds]
         return Case(self.bundle, self.bundle.graph(self.base), feeds, references, found)
 
     # ------------------------------------------------------------------------------------------------ INT8

@@ -136,7 +136,7 @@ def linear_layers(model: onnx.ModelProto, rule: LayerRule) -> list[Layer]:
         if weight is None or node.input[0] in constants or node.domain not in ("", "ai.onnx"):
             continue
         wanted = any(fnmatchcase(node.name, p) for p in rule.only)
-        if not wanted or any(fnmatchcase(node.name, p) for p in rule.keep) or node.name in last:
+        if not wanted or node.name in last:
             continue
         if node.op_type == "MatMul" and len(weight.dims) != 2:
             continue

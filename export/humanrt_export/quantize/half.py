@@ -20,6 +20,9 @@ def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
     """An FP32 graph that computes what the graph, parts of which are FP16, does on a GPU."""
     made = onnx.shape_inference.infer_shapes(model)
     kinds = {value.name: value.type.tensor_type.elem_type for value in (*made.graph.value_info, *made.graph.output)}
+    unknown = [name for node in made.graph.node for name in node.output if name and name not in kinds]
+    if unknown:  # it would go through unrounded, and look better than it is
+        raise ValueError(f"shape inference does not tell the type of `{unknown[0]}`")
     del made.graph.value_info[:]
     halves = [item for item in made.graph.initializer if item.data_type == _HALF]
     for item in halves:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
 from humanrt_export.quantize.integers import LEVELS
+from humanrt_export.quantize.session import session
 
 __all__ = ["best_clip", "channel_maxima", "clips"]
 
@@ -101,8 +101,8 @@ def _values(
     inner = [name for name in names if name not in inputs]
     del watched.graph.output[:]
     watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in inner)
-    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
+    opened = session(watched)
     for done, feed in enumerate(feeds, start=1):
-        values = dict(zip(inner, session.run(inner, dict(feed)), strict=True))
+        values = dict(zip(inner, opened.run(inner, dict(feed)), strict=True))
         yield {name: values[name] if name in values else feed[name] for name in names}
         progress(done, len(feeds))

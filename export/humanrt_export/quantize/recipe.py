@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,13 @@ class LayerRule:
     Attributes:
         operators: of these kinds.
         keep_heads: not the last before an output.
-        only, keep: patterns of node names: these only; these not.
+        only: patterns of node names.
         smooth: SmoothQuant's alpha; 0: none.
     """
 
     operators: tuple[str, ...]
     keep_heads: bool
     only: tuple[str, ...] = ("*",)
-    keep: tuple[str, ...] = ()
     smooth: float = 0.0
 
 
@@ -52,14 +52,18 @@ class Recipe:
 
     def layers(self, precision: str, graph: str) -> LayerRule:
         """The rule for a graph at ``int8`` or ``int8-cpu``."""
-        table, own = self.tables[precision], self.tables.get("layers", {}).get(graph, {})
+        table = self.tables[precision]
         return LayerRule(
             tuple(table["operators"]),
             bool(table["keep_heads"]),
-            tuple(own.get("only", ("*",))),
-            tuple(own.get("keep", ())),
+            self.only(precision, graph),
             float(table.get("smooth", 0.0)),
         )
+
+    def only(self, precision: str, graph: str) -> tuple[str, ...]:
+        """Patterns of the names of a graph's nodes that may be converted."""
+        table: Mapping[str, Sequence[str]] = self.tables[precision].get("only", {})
+        return next((tuple(patterns) for name, patterns in table.items() if fnmatchcase(graph, name)), ("*",))
 
 
 def _folder() -> Path:

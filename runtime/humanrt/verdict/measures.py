@@ -213,12 +213,21 @@ def _detections(case: Case, tally: _Tally) -> None:
 
 
 def _poses(case: Case, tally: _Tally) -> None:
-    for r, f in zip(case.references, case.found, strict=True):
+    """Poses from the first observed frame of a window to the last, gaps between them included: nobody uses what the
+    network makes up before anything was seen, which may be anything."""
+    for feed, r, f in zip(case.feeds, case.references, case.found, strict=True):
+        shown = _between(feed["mask"]) if "mask" in feed else np.ones(r["rotations"].shape[:2], bool)
+        r, f = ({name: value[shown] for name, value in o.items()} for o in (r, f))
         gap = np.linalg.norm(r["rotations"].astype(np.float64) - f["rotations"], axis=(-2, -1))
         # |A - B| = 2 sqrt(2) sin(angle / 2) of rotations: exact at small angles, where arccos is not.
         tally.add("rotations", "degrees", np.degrees(2 * np.arcsin(np.minimum(gap / 8**0.5, 1.0))))
         if "smoothed" in r:
             tally.points("keypoints", "mm", r["smoothed"], f["smoothed"], _MM)
+
+
+def _between(mask: Array) -> NDArray[np.bool_]:
+    """[B, T]: not before the first True of a row and not after its last."""
+    return np.asarray(np.maximum.accumulate(mask, axis=1) & np.maximum.accumulate(mask[:, ::-1], axis=1)[:, ::-1])
 
 
 def _mesh(case: Case, tally: _Tally) -> None:
