@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import onnx
@@ -28,6 +29,7 @@ from humanrt.backends.engines import (
 )
 from humanrt.bundle import MANIFEST, Bundle, GraphSpec, cache_folder, load_bundle
 from humanrt.errors import BackendError, choices
+from humanrt_export.quantize.recipe import load_recipe
 
 from .build import BuildOptions, Plan, build_plan
 from .checks import check_graph, check_targets
@@ -104,7 +106,7 @@ def build_engines(
             network=hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(),
         )
         listed = (bundle.path / MANIFEST) if out is None else (out / ENGINES)
-        name = f"{spec.name}-{precision}-{library.name}-sm{'-'.join(map(str, targets))}"
+        name = f"{spec.name.removesuffix('-int8')}-{precision}-{library.name}-sm{'-'.join(map(str, targets))}"
         there, reason = _there(spec, name, recipe, listed)
         if there is not None and not reason and not force:
             report(f"{name}: there already, {there.path.stat().st_size / 1e6:.1f} MB")
@@ -125,7 +127,9 @@ def _prepared(bundle: Bundle, spec: GraphSpec, precision: str) -> tuple[onnx.Mod
     """The graph in its final precision, every node with a name of its own, and the nodes that stay in FP32."""
     model = load_graph(spec)
     kept: list[str] = []
-    if precision == "fp16":
+    if precision == "fp16" and any(fnmatchcase(spec.name, name) for name in load_recipe().fp32_graphs):
+        kept = ["all"]  # a mesh in metres: no engine of it is to be less exact
+    elif precision == "fp16":
         model, kept = to_fp16(model, bundle.settings)
     name_nodes(model)
     return model, kept

@@ -261,7 +261,16 @@ def check_built(built: list[Built], precision: str, engines: list[Engine]) -> No
         read_plan(engine)
 
 
-@pytest.mark.parametrize("name", ["hands", "landmarks", "posebert-hand", "posebert-body", "posebert-body-h36m"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hands",
+        "landmarks",
+        "posebert-hand",
+        pytest.param("posebert-body", marks=pytest.mark.slow),  # as posebert-hand, with other widths
+        pytest.param("posebert-body-h36m", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_shipped_bundles_build(rtx: Library, tmp_path: Path, name: str, precision: str) -> None:
     shutil.copytree(SHIPPED / name, tmp_path / name)
@@ -272,8 +281,29 @@ def test_the_shipped_bundles_build(rtx: Library, tmp_path: Path, name: str, prec
     if precision == "fp16":
         for one in built:
             assert one.plan is not None
-            assert any("Half" in kind for kind in one.plan.report.types), one.name
+            exact = one.name.startswith("body-")  # a mesh in metres (calibration/recipe.toml)
+            assert any("Half" in kind for kind in one.plan.report.types) != exact, one.name
             if name.startswith("posebert"):
                 blocks = [node for node in one.plan.report.attentions if node.startswith("blocks.")]
                 assert len(blocks) == 4
                 assert set(blocks) <= set(one.plan.report.fused or ())
+
+
+def test_int8_of_a_shipped_bundle(rtx: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From `humanrt-export quantize` to a plan: ranges from frames of the clip that ships."""
+    from humanrt.backends.verdict import default_source
+    from humanrt.verdict import record
+    from humanrt_export.quantize.command import quantize
+
+    monkeypatch.setattr("humanrt_export.quantize.recipe._places", lambda: (tmp_path / "kept",))
+    bundle = load_bundle("hands")
+    clip = default_source(bundle)
+    assert clip is not None
+    recording = record(bundle, clip, most=4, max_frames=6)
+    quantize(bundle, "int8", recording, graphs=("landmarks_lite",), out=tmp_path / "hands", say=False)
+    quantised_bundle = load_bundle(tmp_path / "hands")
+    (built,) = build_engines(quantised_bundle, "int8", rtx, TARGETS)
+    assert built.plan is not None
+    assert sum(count for kind, count in built.plan.report.types.items() if "Int8" in kind) > 20
+    (engine,) = engines_of(quantised_bundle.graph("landmarks_lite-int8"))
+    assert (engine.name, engine.recipe.precision) == ("landmarks_lite-int8-tensorrt-rtx-sm86-89-120", "int8")

@@ -1,0 +1,81 @@
+"""The table of plans in docs/engines.md: every shipped bundle, and others that are given, by TensorRT for RTX.
+
+    python bench/plan_table.py [BUNDLE ...] [--sm 86 89 120] [--json FILE]
+
+Needs no GPU. INT8 is built where a bundle has INT8 graphs (`humanrt-export quantize`). Seconds are of one build on this
+machine, whose processor and load are printed; every other figure comes out the same again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from humanrt.bundle import Bundle, load_bundle, shipped_bundles
+from humanrt.errors import HumanrtError
+from humanrt.stats import machine
+from humanrt.variants import variants
+from humanrt_export.engine.command import Built, build_engines
+from humanrt_export.engine.library import Library, load
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundles", nargs="*", help="names or folders (default: all that ship)")
+    parser.add_argument("--sm", type=int, nargs="+", default=[86, 89, 120])
+    parser.add_argument("--json", type=Path, help="write the figures")
+    options = parser.parse_args()
+    try:
+        library = load("tensorrt-rtx")
+        bundles = [load_bundle(Path(b) if Path(b).is_dir() else b) for b in options.bundles or shipped_bundles()]
+        rows = [row for bundle in bundles for row in measured(bundle, library, options.sm)]
+    except HumanrtError as error:
+        print(f"plan_table: {error}", file=sys.stderr)
+        return error.exit_status
+    about = {"library": f"{library.name} {library.version}", "sm": options.sm, "machine": machine()}
+    print(f"{about['library']}, sm {', '.join(map(str, options.sm))}; load {os.getloadavg()[0]:.1f}\n")
+    print("| graph | precision | plan, MB | build, s | kernels by type | attention fused |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for row in rows:
+        kinds = ", ".join(f"{count} {dtype}" for dtype, count in row["kernels"].items())
+        fused = f"{row['fused']} of {row['attentions']}" if row["attentions"] else "-"
+        print(
+            f"| {row['bundle']}: {row['graph']} | {row['precision']} | {row['bytes'] / 1e6:.1f} | {row['seconds']:.1f} "
+            f"| {kinds} | {fused} |"
+        )
+    if options.json:
+        options.json.write_text(json.dumps({**about, "plans": rows}, indent=1) + "\n")
+    return 0
+
+
+def measured(bundle: Bundle, library: Library, sm: list[int]) -> list[dict[str, Any]]:
+    """One row a graph and precision. The plans go into a folder that is deleted."""
+    rows = []
+    int8 = any(entry["precision"] == "int8" and entry.get("backend") == "tensorrt" for entry in variants(bundle))
+    for precision in ("fp32", "fp16", *(("int8",) if int8 else ())):
+        with tempfile.TemporaryDirectory(prefix="plans-") as folder:
+            built = build_engines(bundle, precision, library, sm, out=Path(folder))
+        rows += [{"bundle": bundle.name, "precision": precision, **figures(one)} for one in built]
+    return rows
+
+
+def figures(built: Built) -> dict[str, Any]:
+    assert built.plan is not None
+    report = built.plan.report
+    return {
+        "graph": built.name.partition("-tensorrt")[0].rpartition("-")[0],
+        "bytes": built.bytes,
+        "seconds": round(built.plan.seconds, 2),
+        "kernels": report.types,
+        "attentions": len(report.attentions),
+        "fused": len(report.fused or ()),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
