@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 470  # s, of all steps together
-KERNELS = ("crop", "letterbox", "one_euro", "retarget")
+KERNELS = ("crop", "letterbox", "one_euro", "pick", "retarget")
 PASSED, FAILED, SKIPPED = "passed", "FAILED", "skipped"
 
 Reason = Callable[[], str | None]
@@ -131,7 +131,8 @@ def steps(out: Path, carry: Path, environment: dict[str, str]) -> list[Step]:
         Step("hands-cpu", 60, [*bench, "--backend", "cpu", "--json", str(out / "hands-cpu.json")],
              report="hands-cpu.json"),
         *(Step(f"verdict-{name}", 60, [python, "-m", "humanrt.backends.verdict", f"engines/{name}"],
-               first(gpu, backend("tensorrt", environment), engines(f"engines/{name}"))) for name in ("hands", "posebert-hand")),
+               first(gpu, backend("tensorrt", environment), engines(f"engines/{name}")))
+          for name in ("hands", "posebert-hand")),
         *(Step(f"sanitizer-{kind}", 60,
                ["compute-sanitizer", "--tool", kind, "--error-exitcode", "9", *tests, "tests/gpu/test_gpu.py", "-k",
                 "letterbox or crop or (smoothing and allegro_right)"],

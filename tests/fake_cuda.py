@@ -114,10 +114,14 @@ class Function:
     def prepared_async_call(
         self, grid: tuple[int, int], block: tuple[int, int, int], stream: Stream, *given: Any, shared_size: int = 0
     ) -> None:
-        kinds = {"P": ctypes.c_void_p, "i": ctypes.c_int, "d": ctypes.c_double}
+        kinds = {"P": ctypes.c_void_p, "i": ctypes.c_int, "f": ctypes.c_float, "d": ctypes.c_double}
         assert len(given) == len(self.arguments)
         own = [kinds[kind](value) for kind, value in zip(self.arguments, given, strict=True)]
-        rest = {"one_euro": (block[0], grid[0]), "retarget": (grid[0], shared_size, block[0], 0)}.get(self.name, grid)
+        rest = {
+            "one_euro": (block[0], grid[0]),
+            "pick": (block[0], grid[0]),
+            "retarget": (grid[0], shared_size, block[0], 0),
+        }.get(self.name, grid)
         stream.give(lambda: self.run(*own, *rest))
 
 

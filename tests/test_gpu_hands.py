@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hands import sequence
 
 import fake_cuda
+from humanrt.bundle import load_bundle
 from humanrt.capture import open_source
-from humanrt.errors import HumanrtError
+from humanrt.errors import BundleError, HumanrtError
 from humanrt.hands.tracker import HandTracker, TrackerOptions
+from humanrt.posebert.gpu_retarget import GpuPoseRetarget
+from humanrt.posebert.model import PoseBERT
 from humanrt.posebert.smoother import HandPoseSmoother
+from humanrt.retarget import Retargeter
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,3 +49,32 @@ def test_a_model_that_opened_its_backend_closes_it(gpu: Any) -> None:
 def test_a_tracker_that_cannot_open_gives_the_gpu_back(gpu: Any) -> None:
     with pytest.raises(HumanrtError, match="no landmark model `none such`"):
         HandTracker(backend="tensorrt", options=TrackerOptions(model="none such"))
+
+
+def test_windows_to_joints_without_the_host(gpu: Any) -> None:
+    """PoseBERT and the solver in one launch, on a batch of three hands; smoothed by the CPU's PoseBERT and solver."""
+    bundle = load_bundle("posebert-hand")
+    poses, robot, frames = PoseBERT(bundle, threads=1), Retargeter("allegro_right"), sequence(3 * 40).astype(np.float32)
+    T = poses.frames
+    steps = np.arange(T) * 40 // T
+    with gpu("tensorrt") as backend, GpuPoseRetarget(bundle, backend, robot, 3) as chain:
+        own = [Retargeter("allegro_right") for _ in range(3)]
+        for shift in (0, 1, 2):
+            windows = np.stack([frames[40 * hand + np.minimum(steps + shift, 39)] for hand in range(3)])
+            windows[1] *= (-1, 1, 1)
+            mask = np.ones((3, T), bool)
+            mask[2, -4:] = False  # what was missed is filled in
+            windows[2, -4:] = np.nan
+            q = chain(windows, mask, sides=("right", "left", "right"))
+            right = windows * np.array([1, -1, 1])[:, None, None, None] ** np.array([1, 0, 0])
+            smoothed = poses.refine(keypoints=right, mask=mask).keypoints
+            assert smoothed is not None
+            expected = [solver.solve(points, side="right") for solver, points in zip(own, smoothed[:, -1], strict=True)]
+            np.testing.assert_allclose(q, expected, atol=1e-4)
+        chain.reset()
+        with pytest.raises(ValueError, match="finite"):
+            chain(windows)
+        with pytest.raises(ValueError, match="left or right"):
+            chain(windows, mask, sides=("right",))
+        with pytest.raises(BundleError, match="not for 99; solve them in parts"):
+            GpuPoseRetarget(bundle, backend, robot, 99)

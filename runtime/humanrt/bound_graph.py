@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from humanrt.backends import Array, Backend, Binding
+from humanrt.backends import Array, Backend, Binding, Buffer
 from humanrt.bundle import GraphSpec
 from humanrt.resource import Owner, releasing
 
@@ -41,13 +41,20 @@ class BoundGraph(Owner):
                 array, self.on_device = backend.pinned(buffer.spec), True
             self.arrays[name] = array
         self._sent = set(inputs)
-        self._fetched = tuple(outputs)
+        self._fetched: tuple[str, ...] = tuple(outputs)
         self._whole: Binding | None = None
 
     def precede(self, step: Binding, fills: str) -> None:
         """``step`` runs before the network from now on and fills this input, which is sent no more."""
         self._steps.insert(0, step)
         self._sent.remove(fills)
+
+    def follow(self, step: Binding, **results: Buffer) -> None:
+        """``step``, on a GPU, runs after the network from now on; ``arrays`` has its ``results`` too."""
+        self._steps.append(step)
+        for name, buffer in results.items():
+            self.buffers[name], self.arrays[name] = buffer, self.backend.pinned(buffer.spec)
+            self._fetched += (name,)
 
     def run(self) -> None:
         """The inputs as they are now -> the outputs."""

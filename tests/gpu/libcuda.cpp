@@ -138,6 +138,16 @@ static void run(const std::string &name, const char *arguments, unsigned columns
         ((void (*)(void *, int, int, int, void *, int, int, double, double, double, void *, void *, void *, void *, int,
                    int))f)(a.points, a.hands, a.count, a.dims, a.dt, a.first, a.last, a.cutoff, a.beta, a.derivative,
                            a.raw, a.smooth, a.velocity, a.out, lanes, columns);
+    } else if (name == "pick") {
+        struct Arguments {
+            void *windows;
+            int count, frames, values, row;
+            float part;
+            void *out;
+        } a;
+        memcpy(&a, arguments, sizeof a);
+        ((void (*)(void *, int, int, int, int, float, void *, int, int))f)(a.windows, a.count, a.frames, a.values, a.row,
+                                                                           a.part, a.out, lanes, columns);
     } else if (name == "retarget") {
         int local;
         memcpy(&local, arguments + 32, sizeof local);

@@ -121,3 +121,13 @@ extern "C" void run(const void *parameters, int columns, int rows) {
                 }
 }
 #endif
+
+#ifdef KERNEL_pick
+extern "C" void run(const float *windows, int count, int frames, int values, int row, float part, float *out, int block,
+                    int blocks) {
+    blockDim.x = block;
+    for (blockIdx.x = 0; blockIdx.x < (unsigned)blocks; blockIdx.x++)
+        for (threadIdx.x = 0; threadIdx.x < (unsigned)block; threadIdx.x++)
+            humanrt_pick(windows, count, frames, values, row, part, out);
+}
+#endif

@@ -159,6 +159,21 @@ def test_nothing_is_black(on_cpu: Any) -> None:
     assert not out.any()
 
 
+# Pick
+
+
+@pytest.mark.parametrize("row", [0, 3, 1.25, 4])
+def test_pick_takes_a_frame_or_what_is_between_two(on_cpu: Any, row: float) -> None:
+    windows = np.random.default_rng(0).normal(size=(3, 5, 21, 3)).astype(np.float32)
+    out = np.full((3, 21, 3), np.nan, np.float32)
+    run, first = on_cpu("pick"), int(row)
+    part = row - first
+    pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (windows, out)]
+    run(pointers[0], 3, 5, 63, first, ctypes.c_float(part), pointers[1], 64, 3)
+    expected = windows[:, first] * (1 - part) + windows[:, min(first + 1, 4)] * part
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+
+
 # One-Euro
 
 

@@ -18,7 +18,7 @@ __all__ = ["ARCHITECTURES", "KERNELS", "load_kernel", "source_path"]
 ARCHITECTURES = (75, 80, 86, 87, 89, 90, 100, 120)
 """Compute capabilities for which the tests compile every kernel."""
 
-KERNELS = ("crop", "letterbox", "one_euro", "retarget")
+KERNELS = ("crop", "letterbox", "one_euro", "pick", "retarget")
 OPTIONS = ("-O3", "--fmad=true")
 
 
