@@ -140,13 +140,7 @@ class _Backbone(DinoV2):
     """`DinoV2` that keeps its class token: image [B, 3, S, S] -> [B, 1 + (S/14)^2, D]."""
 
     def forward(self, image: Tensor) -> Tensor:
-        positions = self._positions()
-        patches = self.patch_embed["proj"](image).flatten(2).transpose(1, 2) + positions[:, 1:]
-        tokens = torch.cat(((self.cls_token + positions[:, :1]).expand(image.shape[0], -1, -1), patches), dim=1)
-        for block in self.blocks:
-            tokens = block(tokens)
-        normalised: Tensor = self.norm(tokens)
-        return normalised
+        return self.everything(image)
 
 
 class _Nowhere(nn.Module):

@@ -24,6 +24,8 @@ from humanrt_export.anny.metrics import Bodies, PeopleMetrics, truth_of
 from humanrt_export.anny.model import load_anny
 from humanrt_export.anny.network import ABOUT, AnnyConfig, AnnyHmr, load_checkpoint
 from humanrt_export.checkpoint import CheckpointError
+from humanrt_export.methods.compose import composed
+from humanrt_export.methods.compose import configure as configure_methods
 from humanrt_export.multihmr.attention import plain
 from humanrt_export.multihmr.backbone import BACKBONES
 from humanrt_export.multihmr.detection import THRESHOLD
@@ -58,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     for name, value in asdict(Weights()).items():
         parser.add_argument(f"--loss-{name}", type=float, default=value, metavar="W", help=f"weight ({value:g})")
+    configure_methods(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -75,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         "data": json.dumps({"samples": len(task.images.samples), **task.about}),
     }
     (arguments.out / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
-    train(task, arguments.out, options)
+    train(composed(task, arguments), arguments.out, options)
     return 0
 
 
@@ -194,6 +197,11 @@ class PeopleTask:
         batch = self.images.batch(seed, step, size)
         batch["points"] = torch.tensor(float(step >= self.points_from))
         return batch
+
+    def held_out_batch(self, size: int) -> dict[str, Tensor]:
+        """The first held-out pictures as they are, like a batch of the last step."""
+        samples = self.validation.plain(range(min(size, len(self.validation.samples))))
+        return self.validation.stacked(samples) | {"points": torch.tensor(1.0)}
 
     def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `losses.losses`."""

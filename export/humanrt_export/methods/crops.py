@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from humanrt_export.anny.augment import Augmentation, random_view, seen_by
 from humanrt_export.anny.bones import ACTIVE, BODY, HEAD, indices
 from humanrt_export.methods.rows import Rows
 from humanrt_export.synthetic.people.sample import PeopleSample
+from humanrt_export.synthetic.people.shards import Shards
 
-__all__ = ["BONES", "Crops", "crops_of"]
+__all__ = ["BONES", "Crops", "crops_at", "crops_of"]
 
 BONES = (*BODY, *HEAD)
 """What is estimated of a small crop: all but the fingers."""
@@ -77,6 +79,21 @@ def crops_of(
     if not rows:
         raise HumanrtError("nobody in these pictures is seen well enough for a crop; give more pictures")
     return _stacked(rows)
+
+
+def crops_at(path: Path, size: int) -> Crops:
+    """Crops of a file that `Crops.save` wrote, or of a folder of samples (`humanrt-export data people`).
+
+    Raises:
+        HumanrtError: it is neither, or its crops are of another size.
+    """
+    if path.is_dir():
+        shards = Shards(path)
+        return crops_of(shards, size, shards.info["joint_names"])
+    crops = Crops.load(path)
+    if crops.image.shape[1:] != (size, size, 3):
+        raise HumanrtError(f"{path}: its crops are {crops.image.shape[1]} px, not {size}; choose that --image-size")
+    return crops
 
 
 def _stacked(rows: Sequence[tuple[Any, ...]]) -> Crops:

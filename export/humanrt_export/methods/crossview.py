@@ -31,7 +31,7 @@ from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
 from humanrt_export.multihmr.camera import PATCH
 from humanrt_export.multihmr.decoder import DecoderLayer
 
-__all__ = ["CrossView", "CrossViewConfig", "CrossViewTask", "Encoder", "patches", "picture", "save_backbone", "sheet"]
+__all__ = ["CrossView", "CrossViewConfig", "CrossViewTask", "patches", "picture", "save_backbone", "sheet"]
 
 _EPS = 1e-6
 _VALIDATED = 64
@@ -69,23 +69,6 @@ class CrossViewConfig:
             raise HumanrtError("the hidden ratio must be between 0 and 1, and its bias at least 0")
 
 
-class Encoder(DinoV2):
-    """`DinoV2` that may see only some patches: image [B, 3, S, S] -> tokens [B, V, D]."""
-
-    def forward(self, image: Tensor, seen: Tensor | None = None) -> Tensor:
-        """``seen`` [B, V] int64: the patches that it sees, in this order; None: all."""
-        positions = self._positions()
-        tokens = self.patch_embed["proj"](image).flatten(2).transpose(1, 2) + positions[:, 1:]
-        if seen is not None:
-            tokens = tokens.gather(1, seen[..., None].expand(-1, -1, tokens.shape[-1]))
-        first = (self.cls_token + positions[:, :1]).expand(len(image), -1, -1)
-        tokens = torch.cat((first, tokens), dim=1)
-        for block in self.blocks:
-            tokens = block(tokens)
-        normalised: Tensor = self.norm(tokens)
-        return normalised[:, 1:]
-
-
 class CrossView(nn.Module):
     """First picture with holes, whole second picture -> the hidden pixels."""
 
@@ -94,7 +77,7 @@ class CrossView(nn.Module):
     def __init__(self, config: CrossViewConfig) -> None:
         super().__init__()
         features = BACKBONES[config.backbone][0]
-        self.encoder = initialised(Encoder(config.backbone, config.image_size))
+        self.encoder = initialised(DinoV2(config.backbone, config.image_size))
         self.embed = nn.Linear(features, config.width)
         self.unseen = nn.Parameter(torch.zeros(1, 1, config.width))
         positions = sincos_positions(config.image_size // PATCH, config.width)[None]
@@ -120,7 +103,10 @@ class CrossView(nn.Module):
         size = len(first)
         seen = _places(~hidden)
         context = self.embed(self.encoder(second)) + self.positions
-        known = self.embed(self.encoder(first, seen))
+        # Hidden patches are blank, for some backbones see patches by convolutions, which look beyond their borders.
+        cut = patches(first)
+        shown = picture(torch.where(hidden[..., None], torch.zeros_like(cut), cut))
+        known = self.embed(self.encoder.everything(shown, seen)[:, 1:])
         # Known tokens in their places, the learned one in all others.
         x = self.unseen.to(known.dtype).expand(size, hidden.shape[1], -1)
         x = x.scatter(1, seen[..., None].expand(-1, -1, known.shape[-1]), known) + self.positions

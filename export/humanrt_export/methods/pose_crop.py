@@ -133,7 +133,7 @@ class PoseCropTask:
         generator = np.random.default_rng([seed, step])
         return _tensors(self.trained.take(generator.integers(len(self.trained), size=size)))
 
-    def held_out(self, size: int) -> dict[str, Tensor]:
+    def held_out_batch(self, size: int) -> dict[str, Tensor]:
         """The first of the held-out people."""
         return _tensors(self.held.take(slice(size)))
 

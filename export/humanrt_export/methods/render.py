@@ -1,26 +1,17 @@
-"""Crops and pairs of the data engine in files, for `train pose-crop` and `train crossview`.
-
-    python -m humanrt_export.methods.render crops --count 2000 --style studio --out crops/studio.npz
-    python -m humanrt_export.methods.render pairs --count 2000 --kind view --motions ../shared/mocap/cmu --out view.npz
-
-Everything comes from the seed: one command makes the same file on one machine.
-"""
+"""Crops and pairs straight from the data engine, without the shards that `humanrt-export data people` writes."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import count as counting
-from pathlib import Path
 from typing import Any
 
 from humanrt.errors import HumanrtError
 from humanrt_export.methods.crops import Crops, crops_of
-from humanrt_export.methods.pairs import KINDS, PairArrays, pairs_of
-from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine
+from humanrt_export.methods.pairs import PairArrays, pairs_of
+from humanrt_export.synthetic.people import PeopleEngine
 
-__all__ = ["main", "render_crops", "render_pairs"]
+__all__ = ["render_crops", "render_pairs"]
 
 Say = Callable[[str], object]
 _EVERY = 200
@@ -42,59 +33,13 @@ def render_pairs(engine: PeopleEngine, kind: str, count: int, size: int, say: Sa
     return PairArrays.of(found[:count])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m humanrt_export.methods.render", description=__doc__)
-    parser.add_argument("what", choices=("crops", "pairs"))
-    parser.add_argument("--count", type=int, required=True, metavar="N")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--kind", choices=KINDS, default="view", help="of pairs (default: view)")
-    parser.add_argument("--size", type=int, default=112, metavar="PX", help="of what is written (default: 112)")
-    parser.add_argument("--picture", type=int, default=224, metavar="PX", help="that it is cut out of (default: 224)")
-    parser.add_argument("--style", choices=sorted(STYLES), default="randomised")
-    parser.add_argument("--people", type=int, default=2, metavar="N", help="most in a picture (default: 2)")
-    parser.add_argument("--motions", type=Path, metavar="DIR", help="recordings; without: poses of joint limits")
-    parser.add_argument("--part", choices=("train", "val", "all"), default="train", help="of the recordings (train)")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(arguments)
-    try:
-        options = EngineOptions(
-            size=given.picture,
-            seed=given.seed,
-            most=given.people,
-            motions=given.motions,
-            part=given.part,
-            style=STYLES[given.style],
-            letterboxed=0.0,
-        )
-        with PeopleEngine(options) as engine:
-            if given.what == "crops":
-                render_crops(engine, given.count, given.size, _tell).save(given.out)
-            else:
-                render_pairs(engine, given.kind, given.count, given.size, _tell).save(given.out)
-    except HumanrtError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return error.exit_status
-    print(f"wrote {given.out}")
-    return 0
-
-
 def _counted(count: int, say: Say) -> Iterator[int]:
     """0, 1, 2, ...; not for ever, if pictures give nothing."""
     if count < 1:
-        raise HumanrtError(f"--count is {count}; need 1 or more")
+        raise HumanrtError(f"{count} are asked for; need 1 or more")
     for index in counting():
         if index and index % _EVERY == 0:
             say(f"{index} pictures")
         if index > 100 + 50 * count:
-            raise HumanrtError(f"{index} pictures were too few for {count} people; allow more in each: --people")
+            raise HumanrtError(f"{index} pictures were too few for {count} people; let more be in each")
         yield index
-
-
-def _tell(line: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{line}", end="", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

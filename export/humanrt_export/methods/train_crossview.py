@@ -12,8 +12,9 @@ import torch
 
 from humanrt.errors import HumanrtError, OutputError
 from humanrt_export.methods.crossview import CrossViewConfig, CrossViewTask, save_backbone, sheet
-from humanrt_export.methods.pairs import KINDS, FolderPairs, Pair, PairArrays, Pairs, VideoPairs
+from humanrt_export.methods.pairs import KINDS, FolderPairs, Pair, PairArrays, Pairs, VideoPairs, pairs_of
 from humanrt_export.multihmr.backbone import BACKBONES
+from humanrt_export.synthetic.people.shards import Shards
 from humanrt_export.training import load_run, train
 
 __all__ = ["BACKBONE", "SHEET", "configure", "run", "source_of"]
@@ -31,8 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
             nargs="+",
             default=[],
             metavar="PAIRS",
-            help=f"pairs of {text}: files of `humanrt_export.methods.render pairs`, folders that hold first/ and "
-            "second/ with pictures of the same names, or videos",
+            help=f"pairs of {text}: folders of `humanrt-export data people --pairs {kind}`, folders that hold first/ "
+            f"and second/ with pictures of the same names{', or videos' if kind == 'pose' else ''}",
         )
     parser.add_argument(
         "--apart", type=int, nargs=2, default=(5, 30), metavar="N", help="fewest and most frames of a video's pairs"
@@ -62,7 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     sources, held = {}, {}
     for kind in KINDS:
         if paths := getattr(arguments, kind):
-            sources[kind], held[kind] = _split([source_of(path, config.image_size, arguments.apart) for path in paths])
+            sources[kind], held[kind] = _split(
+                [source_of(path, kind, config.image_size, arguments.apart) for path in paths]
+            )
     if not sources:
         raise HumanrtError("no pairs; give some with --view or --pose")
     torch.manual_seed(options.seed)  # of the first weights
@@ -80,17 +83,33 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def source_of(path: Path, size: int, apart: tuple[int, int] = (5, 30)) -> Pairs:
+def source_of(path: Path, kind: str, size: int, apart: tuple[int, int] = (5, 30)) -> Pairs:
     """Pairs of a file, a folder or a video.
 
+    Args:
+        path: what `PairArrays.save` wrote, a folder of samples (`data people --pairs`), one with first/ and second/, or
+            a video.
+        kind: one of `pairs.KINDS`.
+        size: S, px.
+        apart: fewest and most frames between the two of a video.
+
     Raises:
-        HumanrtError: it is none of these, or its pictures are of another size.
+        HumanrtError: it is none of these, of another kind, or its pictures are of another size.
     """
     if path.suffix == ".npz":
         pairs = PairArrays.load(path)
         if pairs.first.shape[1:] != (size, size, 3):
             raise HumanrtError(f"{path}: its pictures are {pairs.first.shape[1]} px, not {size}; make others")
         return pairs
+    if (path / "people.json").is_file():
+        shards = Shards(path)
+        if shards.info["pairs"] != kind:
+            made = f"pairs `{shards.info['pairs']}`" if shards.info["pairs"] else "single pictures"
+            raise HumanrtError(f"{path}: holds {made}; make others: humanrt-export data people --pairs {kind}")
+        both = ((shards[2 * place], shards[2 * place + 1]) for place in range(len(shards) // 2))
+        return PairArrays.of(pairs_of(both, size))
+    if kind == "view" and not (path / "first").is_dir():
+        raise HumanrtError(f"{path}: two views are a folder with first/ and second/ in it, or rendered pairs")
     if (path / "first").is_dir():
         return FolderPairs(path / "first", path / "second", size)
     return VideoPairs(path, size, (apart[0], apart[1]))

@@ -12,12 +12,14 @@ from humanrt_export.anny.model import load_anny
 from humanrt_export.methods.compose import composed
 from humanrt_export.methods.compose import configure as configure_methods
 from humanrt_export.methods.continual import train_domains
-from humanrt_export.methods.crops import Crops
+from humanrt_export.methods.crops import Crops, crops_at
 from humanrt_export.methods.encoders import ENCODERS
 from humanrt_export.methods.pose_crop import PoseCropConfig, PoseCropTask, Skeleton
 from humanrt_export.training import load_run, train
 
 __all__ = ["configure", "run"]
+
+_LEAST = 28  # px
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         required=True,
-        metavar="FILE",
-        help="crops to train on (`humanrt_export.methods.render crops`)",
+        metavar="DIR",
+        help="pictures of people to train on (`humanrt-export data people`), or files of crops",
     )
-    parser.add_argument("--val", type=Path, required=True, metavar="FILE", help="crops to validate on")
-    parser.add_argument("--in-turn", action="store_true", help="train on one file after the other, --steps each")
+    parser.add_argument("--val", type=Path, required=True, metavar="DIR", help="likewise, to validate on")
+    parser.add_argument("--in-turn", action="store_true", help="train on one --data after the other, --steps each")
+    parser.add_argument("--image-size", type=int, default=112, metavar="PX", help="of the crops (default: 112)")
     parser.add_argument("--start", type=Path, metavar="RUN", help="begin with the weights of another pose-crop run")
     parser.add_argument("--backbone-weights", type=Path, metavar="FILE", help="begin with a pre-trained backbone")
     parser.add_argument("--encoder", choices=sorted(ENCODERS), default="resnet")
@@ -49,8 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise HumanrtError("--width and --blocks must be at least 1")
     if arguments.start and arguments.backbone_weights:
         raise HumanrtError("--start brings a whole network and --backbone-weights a part of one; give one of them")
-    trained, held = [Crops.load(path) for path in arguments.data], Crops.load(arguments.val)
-    config = PoseCropConfig(arguments.encoder, held.image.shape[1], arguments.width, arguments.blocks)
+    size = arguments.image_size
+    if size < _LEAST:
+        raise HumanrtError(f"--image-size is {size}; need {_LEAST} px or more")
+    trained, held = [crops_at(path, size) for path in arguments.data], crops_at(arguments.val, size)
+    config = PoseCropConfig(arguments.encoder, size, arguments.width, arguments.blocks)
     skeleton = Skeleton(load_anny("10pc"))
 
     def task(crops: Crops) -> PoseCropTask:
@@ -69,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = [path.stem for path in arguments.data]
     tasks = {name: task(crops) for name, crops in zip(names, trained, strict=True)}
     if len(tasks) != len(names):
-        raise HumanrtError("two files of --data have the same name, which is their domain's; rename one")
+        raise HumanrtError("two of --data have the same name, which is their domain's; rename one")
     wrapped = {name: composed(one, arguments) for name, one in tasks.items()}
     domains = dict(zip(names, trained, strict=True))
     found = train_domains(

@@ -17,7 +17,7 @@ __all__ = ["Wrapped", "held_out", "sample_losses"]
 class HoldsOut(Protocol):
     """A task with pictures that it does not train on."""
 
-    def held_out(self, size: int) -> Mapping[str, Tensor]:
+    def held_out_batch(self, size: int) -> Mapping[str, Tensor]:
         """Always the same batch of at most ``size``, on the CPU."""
 
 
@@ -56,7 +56,7 @@ class Wrapped:
         """The task's own."""
         return self.task.validate(model)
 
-    def held_out(self, size: int) -> Mapping[str, Tensor]:
+    def held_out_batch(self, size: int) -> Mapping[str, Tensor]:
         """See `held_out`."""
         return held_out(self.task, size)
 
@@ -67,7 +67,7 @@ class Wrapped:
 
 def held_out(task: Task, size: int) -> Mapping[str, Tensor]:
     """Pictures that ``task`` does not train on; where it keeps none, a batch of a seed that no training has."""
-    return task.held_out(size) if isinstance(task, HoldsOut) else task.batch(2**31, 0, size)
+    return task.held_out_batch(size) if isinstance(task, HoldsOut) else task.batch(2**31, 0, size)
 
 
 def sample_losses(task: Task, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:

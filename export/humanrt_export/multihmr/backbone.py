@@ -50,14 +50,25 @@ class DinoV2(nn.Module):
         self.folded_positions: Tensor | None = None
 
     def forward(self, image: Tensor) -> Tensor:
+        return self.everything(image)[:, 1:]
+
+    def everything(self, image: Tensor, seen: Tensor | None = None) -> Tensor:
+        """The class token, then those of patches, [B, 1 + (S/14)^2, D].
+
+        Args:
+            image: as above.
+            seen: [B, V] int64: the only patches that it looks at, in this order; [B, 1 + V, D] comes out.
+        """
         positions = self._positions()
         patches = self.patch_embed["proj"](image).flatten(2).transpose(1, 2) + positions[:, 1:]
+        if seen is not None:
+            patches = patches.gather(1, seen[..., None].expand(-1, -1, patches.shape[-1]))
         first = (self.cls_token + positions[:, :1]).expand(image.shape[0], -1, -1)
         tokens = torch.cat((first, patches), dim=1)
         for block in self.blocks:
             tokens = block(tokens)
         normalised: Tensor = self.norm(tokens)
-        return normalised[:, 1:]
+        return normalised
 
     def use_attention(self, attention: Attention) -> None:
         """Compute attention this way from now on (see `attention`)."""
