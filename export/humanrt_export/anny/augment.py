@@ -49,7 +49,7 @@ class Augmentation:
 
     mirror: float = 0.5
     roll: float = 6.0
-    person: float = 0.5
+    person: float = 0.8
     zoom: tuple[float, float] = (0.85, 1.3)
     span: tuple[float, float] = (0.35, 1.1)
     enlarge: float = 2.5
