@@ -29,6 +29,7 @@ PYCUDA = "pycuda==2026.1"
 ONNXRUNTIME = "onnxruntime-gpu==1.31.0"
 NEEDED = ("pytools", "siphash24", "mako", "markupsafe", "platformdirs", "typing_extensions")
 PROVIDER = "onnxruntime/capi/libonnxruntime_providers_cuda.so"
+LEFT_OUT = ("providers_tensorrt", "/transformers/", "/tools/", "libonnxruntime.so")  # the last is C's, not Python's
 _FATBIN = struct.pack("<I", 0xBA55ED50)
 
 
@@ -91,7 +92,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             download(ONNXRUNTIME, Path(folder), arguments.python)
             (wheel,) = Path(folder).glob("*.whl")
-            with zipfile.ZipFile(wheel) as source, lzma.open(out / "onnxruntime_gpu.tar.xz", "wb", preset=1) as packed:
+            with zipfile.ZipFile(wheel) as source, lzma.open(out / "onnxruntime_gpu.tar.xz", "wb", preset=6) as packed:
                 kept, gone = repack(source, packed, arguments.sm)
         print(
             f"ONNX Runtime: {kept / 1e6:.0f} MB of machine code for sm {arguments.sm} kept, {gone / 1e6:.0f} MB zeroed"
@@ -105,11 +106,11 @@ def main() -> int:
 
 
 def repack(wheel: zipfile.ZipFile, packed: lzma.LZMAFile, sm: int) -> tuple[int, int]:
-    """The wheel's files as a tar, the CUDA provider cut; TensorRT's provider is left out."""
+    """The wheel's files as a tar, the CUDA provider cut, without what is not needed to run graphs."""
     counts = (0, 0)
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name in wheel.namelist():
-            if name.endswith("/") or "providers_tensorrt" in name or "/transformers/" in name or "/tools/" in name:
+            if name.endswith("/") or any(part in name for part in LEFT_OUT):
                 continue
             data = bytearray(wheel.read(name))
             if name == PROVIDER:
