@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from hostile import Hostile
 
 from humanrt.errors import HumanrtError
 from humanrt_export.anny.head import sincos_positions
@@ -187,12 +188,9 @@ def test_a_wrong_checkpoint_is_refused_by_name(checkpoint: Path, tmp_path: Path,
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_no_code_of_a_file_runs(tmp_path: Path) -> None:
-    class Hostile:
-        def __reduce__(self) -> Any:
-            return (Path(tmp_path / "touched").touch, ())
-
-    (tmp_path / "hostile.pt").write_bytes(pickle.dumps(Hostile()))
-    torch.save({"format": FORMAT, "state": Hostile()}, tmp_path / "hostile2.pt")
+    hostile = Hostile(tmp_path / "touched")
+    (tmp_path / "hostile.pt").write_bytes(pickle.dumps(hostile))
+    torch.save({"format": FORMAT, "state": hostile}, tmp_path / "hostile2.pt")
     for name in ("hostile.pt", "hostile2.pt"):
         with pytest.raises(HumanrtError, match="refused"):
             load_checkpoint(tmp_path / name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import sys
 import types
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hostile import Hostile
 from multihmr_stand_ins import smplx_arrays
 
 from humanrt.errors import HumanrtError
@@ -146,21 +146,13 @@ def test_object_members_of_an_npz_are_read_safely(arrays: dict[str, Any], tmp_pa
     np.testing.assert_allclose(load_smplx(path).regressor, arrays["J_regressor"])
 
 
-class Evil:
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {self.target}",)
-
-
 @pytest.mark.parametrize("suffix", ["npz", "pkl"])
 def test_hostile_files_run_nothing(arrays: dict[str, Any], tmp_path: Path, suffix: str) -> None:
     target, path = tmp_path / "owned", tmp_path / f"SMPLX_NEUTRAL.{suffix}"
     if suffix == "npz":
-        np.savez(path, **{**arrays, "weights": np.array(Evil(target), dtype=object)})
+        np.savez(path, **{**arrays, "weights": np.array(Hostile(target), dtype=object)})
     else:
-        path.write_bytes(pickle.dumps({**arrays, "weights": Evil(target)}))
+        path.write_bytes(pickle.dumps({**arrays, "weights": Hostile(target)}))
     with pytest.raises(HumanrtError, match=r"refused.*system") as caught:
         load_smplx(path)
     assert "\n" not in str(caught.value)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hostile import refuse_files_that_are_no_checkpoints, refuse_hostile_file
 from multihmr_stand_ins import official_args, official_state
 
 from humanrt_export.multihmr.checkpoint import CheckpointError, load_checkpoint, official_name
@@ -117,39 +116,15 @@ def test_other_networks_are_refused(save: Save, args: dict[str, Any], named: str
     assert named in refused(save(**args))
 
 
-class Evil:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (self.command,)
-
-
 @pytest.mark.parametrize("where", ["args", "model_state_dict", "other"])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_hostile_file_runs_nothing(tmp_path: Path, where: str, zipped: bool) -> None:
-    target = tmp_path / "owned"
-    content: dict[str, Any] = {"args": argparse.Namespace(), "model_state_dict": {}}
-    content[where] = Evil(f"touch {target}")
-    path = tmp_path / "evil.pt"
-    torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    message = refused(path)
-    assert "refused" in message
-    assert "system" in message
-    assert not target.exists()
+    refuse_hostile_file(refused, tmp_path, {"args": argparse.Namespace(), "model_state_dict": {}}, where, zipped)
 
 
 def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
-    assert "no such file" in refused(tmp_path / "absent.pt")
+    refuse_files_that_are_no_checkpoints(refused, tmp_path)
     path = tmp_path / "file.pt"
-    path.write_bytes(b"not a checkpoint")
-    refused(path)
-    path.write_bytes(pickle.dumps([1, 2]))
-    refused(path)
-    torch.save([1, 2], path)
-    assert "list" in refused(path)
     torch.save({"state_dict": {}}, path)
     assert "`args` is missing" in refused(path)
     torch.save({"args": 3, "model_state_dict": {}}, path)
