@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from golden_people import golden, golden_bodies, make_golden  # noqa: F401 (fixtures: one registration, one export)
+
 # The same examples in every run, so that a red CI is the change's doing; look for new ones with
 # `pytest --hypothesis-profile explore`.
 settings.register_profile("steady", derandomize=True)

@@ -1,4 +1,4 @@
-"""What the tests of people share: a toy network whose answers are known, and the golden cases through the exporter.
+"""What the tests of people share: a toy network whose answers are known.
 
 The toy network sees a person wherever a colour is bright: red 2 m away, green 3 m, blue 4 m, the head at the centre of
 the colour, the score its brightness. Its body is a tetrahedron with the head at its tip. So every step from the
@@ -7,11 +7,8 @@ source's pixels to a mesh file can be checked, without torch.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -194,40 +191,3 @@ def picture() -> Callable[..., NDArray[np.uint8]]:
         return image
 
     return draw
-
-
-# --- the golden cases, through the exporter ---
-
-
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("people_stand_ins", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_export_tests = _load(ROOT / "tests" / "export" / "multihmr" / "conftest.py")
-golden_bodies, golden_case = _export_tests.golden_bodies, _export_tests.golden_case
-
-
-@dataclass(frozen=True)
-class Golden:
-    """A recorded case (`GoldenCase` of the export tests) and the bundle of its checkpoint."""
-
-    case: Any
-    bundle: Path
-
-
-@pytest.fixture(scope="session", params=["multihmr_224_s_batch2", "multihmr_448_s"])
-def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Golden:
-    """Checkpoint file in the official format -> exporter -> bundle."""
-    for package in ("torch", "onnx", "onnxscript"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: needs what exports")
-    case = request.getfixturevalue("golden_case")(request.param)
-    from humanrt_export.multihmr.export import export_multihmr
-
-    out = tmp_path_factory.mktemp("people") / request.param
-    return Golden(case, export_multihmr(case.checkpoint, case.bodies, out, batch=case.settings["batch"]))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,31 +10,14 @@ import torch
 from multihmr_stand_ins import GoldenCase, opened
 from numpy.typing import NDArray
 
+from golden_people import Golden
 from humanrt.bundle import load_bundle
 from humanrt_export.multihmr.body import SmplxBody, find_smplx, load_smplx
 from humanrt_export.multihmr.checkpoint import load_checkpoint
-from humanrt_export.multihmr.export import export_multihmr
 from humanrt_export.rotations import matrices_from_vectors
 
 PARAMETERS = ("rotations", "shape", "expression", "translation")
 Arrays = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Golden:
-    case: GoldenCase
-    bundle: Path
-
-
-@pytest.fixture(scope="module", params=["multihmr_224_s_batch2", "multihmr_448_s"])
-def golden(
-    request: pytest.FixtureRequest,
-    golden_case: Callable[[str], GoldenCase],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Golden:
-    case = golden_case(request.param)
-    out = tmp_path_factory.mktemp("bundles") / request.param
-    return Golden(case, export_multihmr(case.checkpoint, case.bodies, out, batch=case.settings["batch"]))
 
 
 def feeds(case: GoldenCase) -> Arrays:

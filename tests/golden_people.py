@@ -1,0 +1,97 @@
+"""The golden cases of Multi-HMR, exported once a session: for the tests of the exporter and those of the runtime."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
+CASES = ("multihmr_224_s_batch2", "multihmr_448_s")
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A recorded case (`multihmr_stand_ins.GoldenCase`) and the bundle of its checkpoint."""
+
+    case: Any
+    bundle: Path
+
+
+@pytest.fixture(scope="session")
+def golden_bodies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the body model that the cases were recorded with."""
+    if not GOLDEN.is_dir():
+        pytest.skip(f"{GOLDEN} is not here: it is shared with developers and CI only")
+    folder: Path = tmp_path_factory.mktemp("golden-bodies")
+    _module(GOLDEN / "stand_in_smplx.py").write(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_golden(golden_bodies: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Golden]:
+    """A case by its name: checkpoint file in the official format -> exporter -> bundle. Each is made once."""
+    made: dict[str, Golden] = {}
+
+    def make(name: str) -> Golden:
+        from humanrt_export.multihmr.export import export_multihmr
+
+        if name not in made:
+            case = _case(name, golden_bodies, tmp_path_factory.mktemp(name))
+            out = tmp_path_factory.mktemp("bundles") / name
+            bundle = export_multihmr(case.checkpoint, case.bodies, out, batch=case.settings["batch"])
+            made[name] = Golden(case, bundle)
+        return made[name]
+
+    return make
+
+
+@pytest.fixture(scope="session", params=CASES)
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Each case."""
+    for package in ("torch", "onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: needs what exports")
+    make: Callable[[str], Golden] = request.getfixturevalue("make_golden")
+    return make(request.param)
+
+
+def _case(name: str, bodies: Path, folder: Path) -> Any:
+    import torch
+    from multihmr_stand_ins import GoldenCase, official_args
+
+    from humanrt_export.multihmr.model import ModelConfig
+
+    settings = json.loads((GOLDEN / f"{name}.json").read_text())
+    with np.load(GOLDEN / f"{name}.npz") as arrays:
+        expected = dict(arrays)
+    tensor_for = _module(GOLDEN / "stand_in_weights.py").tensor_for
+    state = {
+        key: torch.from_numpy(
+            expected["ckpt_" + key.rpartition(".")[2]] if "init_" in key else tensor_for(key, shape, settings["seed"])
+        )
+        for key, shape in settings["keys"].items()
+    }
+    config = ModelConfig(settings["backbone"], settings["img_size"], settings["num_betas"])
+    checkpoint = folder / f"{name}.pt"
+    torch.save({"args": official_args(config), "model_state_dict": state}, checkpoint)
+    shape = (settings["batch"], 3, settings["img_size"], settings["img_size"])
+    noise = np.random.RandomState(settings["image_seed"]).standard_normal(shape).astype(np.float32)
+    image = torch.nn.functional.avg_pool2d(torch.from_numpy(noise), 9, stride=1, padding=4) * 4
+    return GoldenCase(settings, expected, checkpoint, bodies, image.numpy())
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
