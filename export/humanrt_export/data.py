@@ -1,11 +1,21 @@
-"""``humanrt-export data``: makes training data. ``data people``: pictures of people with exact truth, in shards."""
+"""``humanrt-export data``: makes training data with exact truth.
+
+``data people``: pictures of people, in shards; ``data film``: people who move before a standing camera, one video.
+
+A film is ``NAME.mp4`` with ``NAME.npz`` beside it, of T frames with N people, everybody in all frames: t [T] s, fps,
+intrinsics [3, 3] px, size (W, H) px, joint_names [J], clips [N] (which recordings), and `PeopleLabels` by name:
+rotations [T, N, R, 3, 3], shape [T, N, 6], translation [T, N, 3] m, joints [T, N, J, 3] m, joints_2d [T, N, J, 2] px,
+visible [T, N].
+"""
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import time
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +25,11 @@ import torch
 
 from humanrt.backends.engines import write_atomically
 from humanrt.errors import HumanrtError, OutputError
+from humanrt.video import open_sink
 from humanrt_export.anny.model import load_anny
-from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, PeopleSample, ShardWriter
+from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, PeopleLabels, PeopleSample, ShardWriter
 from humanrt_export.synthetic.people.engine import KINDS
+from humanrt_export.synthetic.people.film import draw_film, shoot_film
 from humanrt_export.synthetic.people.poses import PARTS
 from humanrt_export.synthetic.people.sheet import labelled, sheet
 from humanrt_export.synthetic.people.style import find_style
@@ -30,51 +42,89 @@ def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="DATA", required=True)
     people = kinds.add_parser(
         "people",
-        help="pictures of people with exact truth",
+        help="pictures of people",
         description="Pictures of 0 to 10 people, Anny bodies, with exact truth. The same command goes on where it was.",
     )
-    add, default = people.add_argument, EngineOptions()
+    default = EngineOptions()
+    add = people.add_argument
     add("--out", type=Path, metavar="DIR", help="folder of shards; if it exists, what is missing is made")
     add("--sheet", type=Path, metavar="FILE", help="draw samples with their labels into this picture (.png, .jpg)")
     add("--count", type=int, required=True, help="samples (pairs, with --pairs)")
     add("--from", type=int, default=0, dest="first", metavar="I", help="index of the first (default: 0)")
-    add("--seed", type=int, default=default.seed, help="with an index, it decides a sample (default: %(default)s)")
     add("--size", type=int, default=default.size, help="side of the pictures in px (default: %(default)s)")
     add("--most", type=int, default=default.most, help="people in a picture, 0 to 10 (default: %(default)s)")
-    add("--motions", type=Path, metavar="PATH", help="recordings: file, folder or archive; else joint limits alone")
-    add("--part", choices=PARTS, default=default.part, help="of the recordings (default: %(default)s; val: held out)")
-    add("--backgrounds", type=Path, metavar="DIR", help="photographs for backgrounds, beside the procedural ones")
-    add("--style", default=default.style.name, help=f"looks: {', '.join(sorted(STYLES))} (default: %(default)s)")
     add("--pairs", choices=KINDS, help="the same people twice: two cameras, or two instants; samples 2i and 2i + 1")
     add("--shard", type=int, default=128, help="samples in a file, even (default: %(default)s)")
     add("--quality", type=int, default=95, help="of the images' JPEG; 0: PNG, without loss (default: %(default)s)")
     add("--plain", action="store_true", help="no labels on the sheet")
     add("--columns", type=int, default=8, help="of the sheet (default: %(default)s)")
+    _scenes(people, default)
+    film = kinds.add_parser(
+        "film",
+        help="a video of moving people",
+        description="A video of people who move by recordings before a camera that stands, with the truth beside it.",
+    )
+    add = film.add_argument
+    add("--out", type=Path, required=True, metavar="FILE", help="the video (.mp4); its truth gets the same name, .npz")
+    add("--seconds", type=float, default=6.0, help="length (default: %(default)s)")
+    add("--fps", type=float, default=30.0, help="frames a second (default: %(default)s)")
+    add("--width", type=int, default=640, help="of the picture in px (default: %(default)s)")
+    add("--height", type=int, default=480, help="of the picture in px (default: %(default)s)")
+    add("--people", type=int, default=3, help="1 to 4 (default: %(default)s)")
+    add("--index", type=int, default=0, help="which film of this seed (default: %(default)s)")
+    _scenes(film, default)
+
+
+def _scenes(parser: argparse.ArgumentParser, default: EngineOptions) -> None:
+    """Options of all kinds of data."""
+    add = parser.add_argument
+    add("--seed", type=int, default=default.seed, help="with an index, it decides a sample (default: %(default)s)")
+    add("--motions", type=Path, metavar="PATH", help="recordings: file, folder or archive; else joint limits alone")
+    add("--part", choices=PARTS, default=default.part, help="of the recordings (default: %(default)s; val: held out)")
+    add("--backgrounds", type=Path, metavar="DIR", help="photographs for backgrounds, beside the procedural ones")
+    add("--style", default=default.style.name, help=f"looks: {', '.join(sorted(STYLES))} (default: %(default)s)")
     add("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make data."""
-    _check(arguments)
+    film = arguments.kind == "film"
+    (_check_film if film else _check)(arguments)
     # llvmpipe, where there is no GPU, takes as many threads as there are cores if it is not told.
     os.environ.setdefault("LP_NUM_THREADS", str(arguments.threads))
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(arguments.threads)
+    style = find_style(arguments.style)
     options = EngineOptions(
-        size=arguments.size,
+        size=arguments.width if film else arguments.size,
+        height=arguments.height if film else None,
         seed=arguments.seed,
-        most=arguments.most,
+        most=EngineOptions.most if film else arguments.most,
         motions=arguments.motions,
         part=arguments.part,
         backgrounds=arguments.backgrounds,
-        style=find_style(arguments.style),
+        # What a standing camera does not have in every frame alike.
+        style=replace(style, blurred=0.0, overlays=0.0) if film else style,
     )
     with PeopleEngine(options) as engine:
-        if arguments.sheet:
+        if film:
+            _write_film(engine, arguments)
+        elif arguments.sheet:
             _draw_sheet(engine, arguments)
-        if arguments.out:
+        if not film and arguments.out:
             _write(engine, arguments)
     return 0
+
+
+def _check_film(arguments: argparse.Namespace) -> None:
+    if arguments.out.suffix.lower() != ".mp4":
+        raise HumanrtError(f"--out {arguments.out}: need a name that ends in .mp4")
+    if not (0 < arguments.seconds <= 600 and 1 <= arguments.fps <= 240):
+        raise HumanrtError("--seconds must be above 0 and at most 600, --fps from 1 to 240")
+    if arguments.width % 2 or arguments.height % 2:
+        raise HumanrtError(f"{arguments.width} x {arguments.height} px: videos need even sides")
+    if arguments.threads < 1 or arguments.index < 0:
+        raise HumanrtError("--threads must be at least 1, --index at least 0")
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -133,6 +183,39 @@ def _write(engine: PeopleEngine, arguments: argparse.Namespace) -> None:
             )
     _tell("\n" if made else "")
     print(f"{arguments.out}: {total} samples, {made} of them made now")
+
+
+def _write_film(engine: PeopleEngine, arguments: argparse.Namespace) -> None:
+    film = draw_film(engine, arguments.index, arguments.seconds, arguments.fps, arguments.people)
+    start, samples = time.monotonic(), []
+    with open_sink(arguments.out, film.fps) as sink:
+        for sample in shoot_film(engine, film, arguments.index):
+            sink.write(sample.image)
+            samples.append(sample)
+            _tell(f"{len(samples)} of {len(film.worlds)} frames")
+    _tell("\n")
+    truth = {
+        field.name: np.stack([getattr(sample.people, field.name) for sample in samples])
+        for field in fields(PeopleLabels)
+    }
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        allow_pickle=False,
+        t=np.arange(len(samples)) / film.fps,
+        fps=film.fps,
+        intrinsics=samples[0].intrinsics,
+        size=np.array(engine.options.frame),
+        joint_names=np.array(engine.joint_names),
+        clips=np.array(film.clips),
+        **truth,
+    )
+    write_atomically(arguments.out.with_suffix(".npz"), content.getvalue())
+    print(
+        f"{arguments.out}: {len(samples)} frames, {len(samples) / (time.monotonic() - start):.1f} a second; moved by:"
+    )
+    for clip in film.clips:
+        print(f"  {clip}")
 
 
 def _tell(text: str) -> None:

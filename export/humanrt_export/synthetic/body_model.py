@@ -219,12 +219,12 @@ class BodyModel:
         waist = heads[self._place["spine05"], 2] + 0.02 * scale
         trousers = (bones("root", "pelvis", "spine") & (z < waist)) | bones("upperleg")
         if outfit.legs:
-            trousers = trousers | bones("lowerleg")
+            trousers |= bones("lowerleg")
         shirt = (bones("spine", "clavicle", "shoulder", "root", "pelvis") & (z >= waist)) | (
             bones("neck01") & (z < heads[self._place["neck01"], 2] + 0.02 * scale)
         )
         if outfit.sleeves >= 1:
-            shirt = shirt | bones("upperarm01") if outfit.sleeves == 1 else bones("upperarm", "lowerarm")
+            shirt |= bones("upperarm01") if outfit.sleeves == 1 else bones("upperarm", "lowerarm")
         shoes = bones("foot", "toe")
         colours[trousers], colours[shirt], colours[shoes] = outfit.trousers, outfit.shirt, outfit.shoes
         if outfit.stripes:

@@ -9,7 +9,6 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed")
 
-from humanrt.errors import MissingDependencyError
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
 from humanrt.rotation import matrices_from_vectors
 from humanrt.skeleton import MEDIAPIPE_33, SMPL_24
@@ -30,17 +29,6 @@ def model() -> BodyModel:
     if not cached_file("full").is_file():
         pytest.skip("Anny is not in the cache, and building it takes a minute")
     return load_body("full")
-
-
-@pytest.fixture(scope="module")
-def gl() -> None:
-    pytest.importorskip("moderngl", reason="moderngl is not installed: pip install moderngl")
-    from humanrt_export.synthetic.body_render import BodyRenderer
-
-    try:
-        BodyRenderer(Camera((64, 48))).close()
-    except MissingDependencyError as error:
-        pytest.skip(str(error))
 
 
 def somebody(model: BodyModel, seed: int = 0) -> Person:

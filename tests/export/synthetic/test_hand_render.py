@@ -7,7 +7,6 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from humanrt.errors import MissingDependencyError
 from humanrt.truth import project
 from humanrt_export.synthetic import hand_motion as motion
 from humanrt_export.synthetic.clips import ClipSpec, render_clip
@@ -15,17 +14,6 @@ from humanrt_export.synthetic.hand_model import load_arm, pose
 from humanrt_export.synthetic.hand_scene import Camera, Look, room
 
 SMALL = (160, 120)
-
-
-@pytest.fixture(scope="module")
-def gl() -> None:
-    pytest.importorskip("moderngl", reason="moderngl is not installed: pip install moderngl")
-    from humanrt_export.synthetic.render import Renderer
-
-    try:
-        Renderer(Camera(SMALL)).close()
-    except MissingDependencyError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.usefixtures("gl")

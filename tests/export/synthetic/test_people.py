@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from humanrt_export.synthetic.hand_scene import Camera
 from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, PeopleSample
 from humanrt_export.synthetic.people.backdrop import KINDS, Backdrops
 from humanrt_export.synthetic.people.poses import PoseSource, anny_rotations
+from humanrt_export.synthetic.people.scene import apart, spheres
 from humanrt_export.synthetic.people.sheet import labelled, sheet
 from humanrt_export.synthetic.people.style import find_style
 from humanrt_export.synthetic.people.view import look_at
@@ -204,12 +206,7 @@ def test_pairs_are_of_the_same_people(engine: PeopleEngine) -> None:
 
 
 def test_people_stand_apart_and_before_the_camera(engine: PeopleEngine) -> None:
-    from humanrt_export.synthetic.people import scene
-
-    names = engine.joint_names
-    spheres = [names.index(name) for name in scene._SPHERES]
-    radii = np.array(list(scene._SPHERES.values()))
-    pairs = 0
+    places, pairs = spheres(engine.joint_names), 0
     for index in range(30):
         world, view = engine.world(index)
         if not world.people:
@@ -220,12 +217,9 @@ def test_people_stand_apart_and_before_the_camera(engine: PeopleEngine) -> None:
         height = (labels.joints - ground) @ view.up
         assert height.min(axis=1).max() < 0.6  # nobody flies
         assert height.min() > -0.02  # nor sinks
-        points = labels.joints[:, spheres]
-        for a in range(len(points)):
-            for b in range(a):
-                gap = np.linalg.norm(points[a][:, None] - points[b][None], axis=-1)
-                assert (gap > 0.25 * (radii[:, None] + radii[None])).all()
-                pairs += 1
+        for a, b in itertools.combinations(labels.joints[:, places], 2):
+            assert apart(a, 0.25, b, 0.25)  # small ones have small spheres
+            pairs += 1
     assert pairs > 10
 
 
@@ -310,6 +304,9 @@ def test_garments_cover_the_body() -> None:
     plain, folded = (model.person(shape, replace(outfit, folds=folds)) for folds in (0.0, 0.8))
     worn = {name: (plain.garments == place).sum() for place, name in enumerate(GARMENTS)}
     assert all(count > 0 for count in worn.values()), worn
+    short = model.person(shape, replace(outfit, sleeves=1))
+    shirt = GARMENTS.index("shirt")
+    assert ((plain.garments == shirt) >= (short.garments == shirt)).all()  # long sleeves bare nothing
     skin = plain.garments == GARMENTS.index("skin")
     a, b = (person.rest.surface[0, :, : len(skin)].numpy() for person in (plain, folded))
     np.testing.assert_array_equal(a[:, skin], b[:, skin])

@@ -63,8 +63,12 @@ class PeopleEngine:
         self._head = self.joint_names.index("head")
         self.backdrops = Backdrops(options.seed, options.backgrounds)
         faces = {name: model.faces for name, model in self._models.items()}
-        size = (options.size, options.size)
-        self.renderer = PeopleRenderer(size, faces, self.backdrops.textures, options.multisamples)
+        self.renderer = PeopleRenderer(options.frame, faces, self.backdrops.textures, options.multisamples)
+
+    @property
+    def coarse(self) -> BodyModel:
+        """The body model of few vertices, which people are placed with."""
+        return self._models["10pc"]
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +101,7 @@ class PeopleEngine:
         if kind == "view":
             two = self.shoot(world, other_view(world, view, other), other, other)
         else:  # what the camera does to pictures, and what is behind, stays; its noise does not
-            world = later(world, other, self.source, self._models["10pc"])
+            world = later(world, other, self.source, self.coarse)
             two = self.shoot(world, view, self._generator(index, 1), other)
         seen = (one.people.visible > 0) | (two.people.visible > 0)
         return _chosen(one, seen), _chosen(two, seen)
@@ -109,10 +113,10 @@ class PeopleEngine:
         options = self.options
         world, view = draw_world(
             self._generator(index, 0),
-            options.size,
+            options.frame,
             options.most,
             self.source,
-            self._models["10pc"],
+            self.coarse,
             options.style,
             len(self.backdrops.textures),
         )
@@ -199,16 +203,17 @@ class PeopleEngine:
         self, light: Floats, generator: np.random.Generator, noise: np.random.Generator
     ) -> NDArray[np.uint8]:
         """What a camera makes of linear light [H, W, 3]: blur, tone, noise, colours, compression."""
-        style, size = self.options.style, light.shape[1]
+        style, (height, width) = self.options.style, light.shape[:2]
         if generator.uniform() < style.blurred:
-            light = cv2.filter2D(light, -1, _streak(generator, size), borderType=cv2.BORDER_REPLICATE)
+            light = cv2.filter2D(light, -1, _streak(generator, width), borderType=cv2.BORDER_REPLICATE)
         if generator.uniform() < 0.3:
-            light = cv2.GaussianBlur(light, (0, 0), float(generator.uniform(0.3, 1.1)) * size / 224)
-        sensor = Sensor((size, size), style.sensor_noise(generator), noise)
+            light = cv2.GaussianBlur(light, (0, 0), float(generator.uniform(0.3, 1.1)) * width / 224)
+        sensor = Sensor((width, height), style.sensor_noise(generator), noise)
         image = style.graded(sensor.develop(light), generator)
         if generator.uniform() < 0.15:  # somebody made it smaller before
-            small = int(size * generator.uniform(0.35, 0.9))
-            image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (size, size))
+            scale = generator.uniform(0.35, 0.9)
+            small = cv2.resize(image, (int(scale * width), int(scale * height)), interpolation=cv2.INTER_AREA)
+            image = cv2.resize(small, (width, height))
         quality = 0 if generator.uniform() < style.uncompressed else int(generator.integers(*style.jpeg))
         return compressed(np.ascontiguousarray(image, np.uint8), quality).copy()
 
@@ -216,9 +221,9 @@ class PeopleEngine:
         self, image: NDArray[np.uint8], mask: NDArray[np.uint8], labels: PeopleLabels, generator: np.random.Generator
     ) -> None:
         """Black bars on two sides, as the network's input has them for pictures that are not square."""
-        if generator.uniform() >= self.options.letterboxed:
-            return
         size = len(image)
+        if generator.uniform() >= self.options.letterboxed or size != image.shape[1]:
+            return
         bar = round(size * (1 - 1 / _ASPECTS[generator.integers(len(_ASPECTS))]) / 2)
         upright = bool(generator.uniform() < 0.3)
         if len(labels):  # mostly not over the nearest person's head
@@ -268,11 +273,12 @@ def _streak(generator: np.random.Generator, size: int) -> Floats:
 
 def _overlay(picture: Floats, mask: NDArray[np.uint8], generator: np.random.Generator) -> None:
     """Something flat and blurred before the lens: a finger, a leaf, a bar, an edge."""
-    size = len(mask)
+    size = mask.shape[1]
+    middle = np.array(mask.shape[::-1]) / 2
     alpha = np.zeros(mask.shape, np.float32)
     for _ in range(int(generator.integers(1, 3))):
         angle = generator.uniform(0, 2 * np.pi)
-        at = size * (0.5 + generator.uniform(0.25, 0.6) * np.array([np.cos(angle), np.sin(angle)]))
+        at = middle + size * generator.uniform(0.25, 0.6) * np.array([np.cos(angle), np.sin(angle)])
         corners = at + size * generator.uniform(0.05, 0.3) * generator.uniform(
             -1, 1, (int(generator.integers(3, 8)), 2)
         )

@@ -18,18 +18,20 @@ class EngineOptions:
     """Everything that decides what samples are.
 
     Attributes:
-        size: side of the square picture in px.
+        size: width of the picture in px.
+        height: of the picture in px; None: as its width.
         seed: of everything random; with an index it decides a sample.
         most: people in a picture, 0 to 10.
         motions: recordings (a file, a folder or an archive, see `motion.load`); None: poses from joint limits alone.
         part: of the recordings: `train`, `val` (held out, see `motion.split`) or `all`.
         backgrounds: folder of photographs; None: procedural backgrounds alone.
         style: what pictures look like.
-        letterboxed: share of pictures with black bars, as pictures that are not square have for the network.
+        letterboxed: share of square pictures with black bars, as others get them for the network.
         multisamples: a pixel.
     """
 
     size: int = 224
+    height: int | None = None
     seed: int = 0
     most: int = 10
     motions: Path | None = None
@@ -40,8 +42,9 @@ class EngineOptions:
     multisamples: int = 4
 
     def __post_init__(self) -> None:
-        if not 32 <= self.size <= 4096:
-            raise HumanrtError(f"size is {self.size} px; need 32 to 4096")
+        for side in self.frame:
+            if not 32 <= side <= 4096:
+                raise HumanrtError(f"size is {side} px; need 32 to 4096")
         if not 0 <= self.most <= 10:
             raise HumanrtError(f"{self.most} people at most; need 0 to 10")
         if self.seed < 0:
@@ -49,10 +52,13 @@ class EngineOptions:
         if self.part not in PARTS:
             raise HumanrtError(f"no part `{self.part}`; there are: {choices(PARTS)}")
 
+    @property
+    def frame(self) -> tuple[int, int]:
+        """(W, H) px."""
+        return self.size, self.height or self.size
+
     def about(self) -> dict[str, Any]:
         """For a file: what decides samples, paths by their names."""
-        names = {key: None if path is None else path.name for key, path in self._paths().items()}
+        paths = {"motions": self.motions, "backgrounds": self.backgrounds}
+        names = {key: None if path is None else path.name for key, path in paths.items()}
         return vars(self) | names | {"style": self.style.about()}
-
-    def _paths(self) -> dict[str, Path | None]:
-        return {"motions": self.motions, "backgrounds": self.backgrounds}

@@ -88,11 +88,14 @@ class PoseSource:
     Args:
         motions: recordings, at any rate; none: all poses come from joint limits.
         seed: of the hands' library.
+
+    Attributes:
+        motions: the recordings, at 30 frames a second.
     """
 
     def __init__(self, motions: Sequence[Motion], seed: int = 0) -> None:
-        self._motions = [resample(motion, _FPS) if motion.fps != _FPS else motion for motion in motions]
-        lengths = np.array([len(motion) for motion in self._motions], np.float64)
+        self.motions = [resample(motion, _FPS) if motion.fps != _FPS else motion for motion in motions]
+        lengths = np.array([len(motion) for motion in self.motions], np.float64)
         self._chances = lengths / lengths.sum() if len(lengths) else lengths
         generator = np.random.default_rng([seed, 77])
         arm = load_arm("right")
@@ -105,13 +108,13 @@ class PoseSource:
         left, right = self.hand(generator), self.hand(generator)
         kind = generator.uniform()
         clip = None
-        if len(self._motions) and kind < (0.2 if hands else 0.65):
+        if len(self.motions) and kind < (0.2 if hands else 0.65):
             body, clip = self._recorded(generator)
             if generator.uniform() < 0.5:
                 body = _shaken(body, generator, np.radians(generator.uniform(0, 10)))
         else:
             body = _from_limits(generator, hands)
-            if len(self._motions) and generator.uniform() < 0.6:
+            if len(self.motions) and generator.uniform() < 0.6:
                 body = self._mixed(body, generator)
             if generator.uniform() < 0.08:
                 body[0] = random_rotation(generator)
@@ -129,7 +132,7 @@ class PoseSource:
             body[0] = pose.body[0] @ matrices_from_vectors(np.radians(10) * generator.standard_normal(3))
             return Pose(body, left, right)
         number, frame, flipped = pose.clip
-        last = len(self._motions[number]) - 1
+        last = len(self.motions[number]) - 1
         seconds = generator.uniform(0.2, 1.5) * generator.choice([-1, 1])
         body = self.at(number, float(np.clip(frame + seconds * _FPS, 0, last)), flipped)
         # What was turned and shaken stays so.
@@ -138,7 +141,7 @@ class PoseSource:
 
     def at(self, number: int, frame: float, flipped: bool) -> Array:
         """[24, 3, 3] of a recording at a fractional frame (30 a second)."""
-        motion = self._motions[number]
+        motion = self.motions[number]
         first = min(int(frame), max(len(motion) - 2, 0))
         body = interpolate(motion.rotations[first : first + 2], [min(frame - first, 1.0)])[0]
         return mirror_rotations(body) if flipped else body
@@ -157,8 +160,8 @@ class PoseSource:
         return np.asarray(one @ matrices_from_vectors(amount[:, None] * turn))
 
     def _recorded(self, generator: np.random.Generator) -> tuple[Array, tuple[int, float, bool]]:
-        number = int(generator.choice(len(self._motions), p=self._chances))
-        frame = float(generator.uniform(0, len(self._motions[number]) - 1))
+        number = int(generator.choice(len(self.motions), p=self._chances))
+        frame = float(generator.uniform(0, len(self.motions[number]) - 1))
         flipped = bool(generator.uniform() < 0.5)
         return self.at(number, frame, flipped), (number, frame, flipped)
 

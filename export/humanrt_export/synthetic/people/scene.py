@@ -23,7 +23,17 @@ from humanrt_export.synthetic.people.style import Style
 from humanrt_export.synthetic.people.things import draw_things
 from humanrt_export.synthetic.people.view import View, aimed, look_at
 
-__all__ = ["Somebody", "World", "draw_world", "later", "other_view"]
+__all__ = [
+    "Somebody",
+    "World",
+    "_phenotypes",
+    "apart",
+    "draw_clothes",
+    "draw_world",
+    "later",
+    "other_view",
+    "spheres",
+]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -75,7 +85,7 @@ class World:
 
 def draw_world(
     generator: np.random.Generator,
-    size: int,
+    size: tuple[int, int],
     most: int,
     source: PoseSource,
     coarse: BodyModel,
@@ -86,7 +96,7 @@ def draw_world(
 
     Args:
         generator: everything random comes from here.
-        size: side of the picture in px.
+        size: (W, H) px of the picture.
         most: people at most.
         source: of poses.
         coarse: a body model to place people with.
@@ -101,11 +111,11 @@ def draw_world(
     poses = [source.draw(generator, hands=shot == "hands" and place == 0) for place in range(count)]
     poses = [_facing(pose, generator, place == 0 and shot != "group") for place, pose in enumerate(poses)]
     shapes = [_phenotypes(generator) for _ in range(count)]
-    clothes = [_clothes(generator, style, textures) for _ in range(count)]
+    clothes = [draw_clothes(generator, style, textures) for _ in range(count)]
     rotations, vertices, joints = _posed(coarse, poses, shapes)
 
     fov = float(np.radians(generator.uniform(30, 100) if shot == "hands" else generator.uniform(24, 95)))
-    camera = Camera((size, size), fov)
+    camera = Camera(size, fov)
     place, turn, heads = _arranged(generator, shot, camera, coarse, vertices, joints)
     people = [
         Somebody(shape, *worn, pose, rotation, head)
@@ -118,6 +128,23 @@ def draw_world(
     spots = np.concatenate([joints[k] + heads[k] for k in kept]) if kept else np.zeros((0, 3))
     things = draw_things(generator, style, textures, spots, view)
     return World(tuple(people), tuple(things)), view
+
+
+def spheres(names: Sequence[str]) -> list[int]:
+    """Where the joints that people are kept apart by are among ``names``."""
+    return indices(_SPHERES, names)
+
+
+def apart(one: Array, size: float, other: Array, other_size: float) -> bool:
+    """Whether two people do not touch.
+
+    Args:
+        one, other: [..., S, 3] m, their joints of `spheres`; at several instants, if you like.
+        size, other_size: how large they are; 1: 1.7 m.
+    """
+    radii = np.array(list(_SPHERES.values()))
+    gaps = np.linalg.norm(one[..., :, None, :] - other[..., None, :, :], axis=-1)
+    return bool((gaps > radii[:, None] * size + radii[None] * other_size).all())
 
 
 def later(world: World, generator: np.random.Generator, source: PoseSource, coarse: BodyModel) -> World:
@@ -173,7 +200,7 @@ def _phenotypes(generator: np.random.Generator) -> Floats:
     return np.asarray(shape, np.float32)
 
 
-def _clothes(generator: np.random.Generator, style: Style, textures: int) -> tuple[Outfit, Fabric]:
+def draw_clothes(generator: np.random.Generator, style: Style, textures: int) -> tuple[Outfit, Fabric]:
     outfit = Outfit.sample(generator, Look.sample(generator).skin)
     outfit = replace(
         outfit,
@@ -253,7 +280,7 @@ def _arranged(
 ) -> tuple[Array, Array, list[Array | None]]:
     """Where the camera is [3] and its axes [3, 3]; where each head is [3], None for those who found no place."""
     names = model.joint_names
-    spheres = indices(_SPHERES, names)
+    places = spheres(names)
     wrists = indices(["finger3-1.L", "finger3-1.R"], names)
     size = np.array([np.ptp(body[:, 1]) for body in vertices]).clip(0.5, 2.0) / 1.7
     half = camera.fov / 2
@@ -304,8 +331,7 @@ def _arranged(
         turn = look_at(place, heads[0])
 
     found: list[Array | None] = [heads[0]]
-    placed = [(joints[0, spheres] + heads[0], size[0])]
-    radii = np.array(list(_SPHERES.values()))
+    placed = [(joints[0, places] + heads[0], size[0])]
     forward = turn[2] * (1, 0, 1)
     forward /= max(float(np.linalg.norm(forward)), 1e-6)
     side = np.array([-forward[2], 0.0, forward[0]])
@@ -316,14 +342,9 @@ def _arranged(
             sideways = depth * np.tan(half) * generator.uniform(-1.05, 1.05)
             spot = place + depth * forward + sideways * side
             head = np.array([spot[0], heads[k][1], spot[2]])
-            own = joints[k, spheres] + head
-            apart = all(
-                (
-                    np.linalg.norm(own[:, None] - other[None], axis=-1) > radii[:, None] * size[k] + radii[None] * scale
-                ).all()
-                for other, scale in placed
-            )
-            if apart and ((vertices[k] + head - place) @ turn.T)[:, 2].min() > _CLEAR:
+            own = joints[k, places] + head
+            free = all(apart(own, size[k], other, scale) for other, scale in placed)
+            if free and ((vertices[k] + head - place) @ turn.T)[:, 2].min() > _CLEAR:
                 chosen = head
                 placed.append((own, size[k]))
                 break

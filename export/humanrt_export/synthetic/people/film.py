@@ -1,0 +1,204 @@
+"""A film of people who move by recordings, seen by one camera that stands: `draw_film`, `shoot_film`.
+
+Only stretches of recordings on even ground are taken, so that feet stay on it. Fingers move from pose to pose of the
+hands' library, since no recording here moves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from humanrt.errors import HumanrtError
+from humanrt.people.body_points import STATURE
+from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.skeleton import anny_from_smpl
+from humanrt.truth import project
+from humanrt_export.motion.augment import mirror, resample, rotate, turn_about_vertical
+from humanrt_export.motion.clip import Motion
+from humanrt_export.synthetic.body_model import sample_phenotypes
+from humanrt_export.synthetic.hand_motion import minimum_jerk
+from humanrt_export.synthetic.hand_scene import Camera
+from humanrt_export.synthetic.people.engine import PeopleEngine
+from humanrt_export.synthetic.people.poses import Pose
+from humanrt_export.synthetic.people.sample import PeopleSample
+from humanrt_export.synthetic.people.scene import Somebody, World, apart, draw_clothes, spheres
+from humanrt_export.synthetic.people.things import draw_things
+from humanrt_export.synthetic.people.view import View, look_at
+
+__all__ = ["Film", "draw_film", "shoot_film"]
+
+Array = NDArray[np.float64]
+
+_EVEN = 0.2  # m by which the lowest point of a body may go up and down
+_INSIDE = 0.04  # of the picture's sides, that heads keep from them
+_HAND = 1.1  # s from one pose of a hand to the next
+_TRIES = 400
+
+
+@dataclass(frozen=True)
+class Film:
+    """People at every frame.
+
+    Attributes:
+        fps: frames a second.
+        worlds: at each frame; things stay.
+        view: from where.
+        clips: which recordings move whom, for people to read.
+    """
+
+    fps: float
+    worlds: tuple[World, ...]
+    view: View
+    clips: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Actor:
+    """One person through the whole film, the pelvis of the first frame above the origin, in the world's axes."""
+
+    somebody: Somebody
+    poses: tuple[Pose, ...]
+    rotations: Array
+    heads: Array
+    points: Array
+    size: float
+    clip: str
+
+
+def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, people: int) -> Film:
+    """The film number ``index`` of the engine's seed.
+
+    Args:
+        engine: of the pictures' size, and with recordings.
+        index: decides, with the seed.
+        seconds, fps: length and frames a second.
+        people: how many, 1 to 4.
+
+    Raises:
+        HumanrtError: no recording is long and even enough, or so many find no place.
+    """
+    if not engine.source.motions:
+        raise HumanrtError("films need recordings; give --motions")
+    if not 1 <= people <= 4:
+        raise HumanrtError(f"{people} people in a film; need 1 to 4")
+    generator = np.random.default_rng([engine.options.seed, index, 9])
+    actors = [_actor(engine, generator, seconds, fps) for _ in range(people)]
+    camera = Camera(engine.options.frame, float(generator.uniform(0.9, 1.15)))
+    width, height = camera.size
+    place = np.array([0.0, generator.uniform(1.2, 1.9), 0.0])
+    turn = look_at(place, np.array([0.0, 0.85, -4.0]), generator.normal(0, 0.02))
+    placed: list[tuple[_Actor, Array]] = []
+    for actor in actors:
+        for _ in range(_TRIES):
+            depth = generator.uniform(2.2, 5.0)
+            across = depth * np.tan(camera.fov / 2) * generator.uniform(-0.8, 0.8)
+            spot = np.array([across, 0.0, -depth])
+            seen = (actor.heads + spot - place) @ turn.T
+            at = project(seen, camera.intrinsics) / (width, height)
+            if (
+                seen[:, 2].min() > 1.2
+                and ((at > _INSIDE) & (at < 1 - _INSIDE)).all()
+                and all(
+                    apart(actor.points + spot, actor.size, other.points + there, other.size) for other, there in placed
+                )
+            ):
+                placed.append((actor, spot))
+                break
+        else:
+            raise HumanrtError(f"film {index}: no place for {people} people; give another seed, or fewer people")
+    look = engine.options.style.light(generator, turn[:, 1])
+    view = View(camera, turn, place, look)
+    spots = np.concatenate([(actor.points[::10] + spot).reshape(-1, 3) for actor, spot in placed])
+    things = tuple(draw_things(generator, engine.options.style, len(engine.backdrops.textures), spots, view))
+    worlds = []
+    for frame in range(len(actors[0].poses)):
+        crowd = [
+            replace(
+                actor.somebody,
+                pose=actor.poses[frame],
+                rotations=actor.rotations[frame],
+                head=actor.heads[frame] + spot,
+            )
+            for actor, spot in placed
+        ]
+        worlds.append(World(tuple(crowd), things))
+    return Film(fps, tuple(worlds), view, tuple(actor.clip for actor, _ in placed))
+
+
+def shoot_film(engine: PeopleEngine, film: Film, index: int) -> Iterator[PeopleSample]:
+    """Its frames: everybody in the same order in all of them, seen or not."""
+    seed = engine.options.seed
+    for frame, world in enumerate(film.worlds):
+        # One background and one camera: the same stream for all frames; each has its own noise.
+        noise = np.random.default_rng([seed, index, 11, frame])
+        yield engine.shoot(world, film.view, np.random.default_rng([seed, index, 10]), noise)
+
+
+def _actor(engine: PeopleEngine, generator: np.random.Generator, seconds: float, fps: float) -> _Actor:
+    style, textures = engine.options.style, len(engine.backdrops.textures)
+    shape = sample_phenotypes(generator)
+    motions = [motion for motion in engine.source.motions if motion.seconds > seconds + 0.1]
+    for _ in range(60 if motions else 0):
+        motion = motions[int(generator.integers(len(motions)))]
+        start = generator.uniform(0, motion.seconds - seconds - 0.05)
+        part = _stretch(resample(motion, fps), round(start * fps), round(seconds * fps))
+        if generator.uniform() < 0.5:
+            part = mirror(part)
+        front = part.rotations[0, 0][:, 2]
+        azimuth = np.arctan2(front[0], front[2])
+        part = rotate(part, turn_about_vertical(generator.normal(0, 0.6) - azimuth))
+        hands = [_moving_hand(engine, generator, len(part), fps) for _ in range(2)]
+        rotations = anny_from_smpl(part.rotations, {"left": hands[0], "right": hands[1]})
+        body = engine.coarse.body
+        with torch.inference_mode():
+            posed = body(
+                torch.from_numpy(rotations.astype(np.float32)),
+                torch.from_numpy(shape).expand(len(part), -1),
+                torch.zeros(len(part), 3),
+            )
+        joints = posed.joints.numpy().astype(np.float64)
+        stature = _stature(engine, shape)
+        path = (part.translation - part.translation[0] * (1, 0, 1)) * (stature / STATURE)
+        heads = path - joints[:, 0]
+        lowest = posed.vertices.numpy()[..., 1].min(axis=1) + heads[:, 1]
+        if np.ptp(lowest) < _EVEN:
+            heads[:, 1] -= lowest.min()
+            poses = tuple(Pose(*frame) for frame in zip(part.rotations, *hands, strict=True))
+            somebody = Somebody(shape, *draw_clothes(generator, style, textures), poses[0], rotations[0], heads[0])
+            points = joints[:, spheres(engine.joint_names)] + heads[:, None]
+            return _Actor(somebody, poses, rotations, heads, points, stature / STATURE, part.source)
+    raise HumanrtError(f"no recording of {seconds:g} s on even ground; give a shorter time or other --motions")
+
+
+def _stretch(motion: Motion, first: int, count: int) -> Motion:
+    stop = first + count
+    return replace(
+        motion,
+        rotations=motion.rotations[first:stop],
+        translation=motion.translation[first:stop],
+        source=f"{motion.source} from {first / motion.fps:.2f} s",
+    )
+
+
+def _stature(engine: PeopleEngine, shape: NDArray[np.float32]) -> float:
+    with torch.inference_mode():
+        surface = engine.coarse.body.rest(torch.from_numpy(shape)[None]).surface
+    return float(np.ptp(surface[0, 2].numpy()))
+
+
+def _moving_hand(engine: PeopleEngine, generator: np.random.Generator, frames: int, fps: float) -> Array:
+    """[T, 15, 3, 3]: from pose to pose, each movement of minimum jerk, with pauses."""
+    stops: Sequence[Array] = [engine.source.hand(generator) for _ in range(int(frames / fps / _HAND) + 2)]
+    t = np.arange(frames) / fps / _HAND + generator.uniform()
+    before = t.astype(int).clip(0, len(stops) - 2)
+    amount = minimum_jerk(np.asarray((t - before) * generator.uniform(1.0, 2.0)))
+    one: Array = np.stack([stops[k] for k in before])
+    two: Array = np.stack([stops[k + 1] for k in before])
+    turn: NDArray[Any] = vectors_from_matrices(np.swapaxes(one, -1, -2) @ two)
+    return np.asarray(one @ matrices_from_vectors(amount[:, None, None] * turn))
