@@ -27,6 +27,7 @@ from humanrt_export.anny.head import sincos_positions
 from humanrt_export.methods.encoders import initialised
 from humanrt_export.methods.pairs import KINDS, Pairs, batch_of
 from humanrt_export.methods.pixels import pixels
+from humanrt_export.multihmr.attention import Attention
 from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
 from humanrt_export.multihmr.camera import PATCH
 from humanrt_export.multihmr.decoder import DecoderLayer
@@ -115,6 +116,12 @@ class CrossView(nn.Module):
         guessed = x.gather(1, _places(hidden)[..., None].expand(-1, -1, x.shape[-1]))
         found: Tensor = self.pixels(self.norm(guessed))
         return found
+
+    def use_attention(self, attention: Attention) -> None:
+        """Compute attention this way from now on (see `multihmr.attention`)."""
+        self.encoder.use_attention(attention)
+        for layer in self.layers:
+            layer.attention = attention
 
 
 def patches(image: Tensor) -> Tensor:

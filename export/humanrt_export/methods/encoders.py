@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError, choices
+from humanrt_export.multihmr.attention import Attention
 from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
 from humanrt_export.multihmr.camera import PATCH
 
@@ -49,6 +50,10 @@ class Transformer(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         tokens: Tensor = self.backbone(image)
         return tokens.mean(dim=1)
+
+    def use_attention(self, attention: Attention) -> None:
+        """Compute attention this way from now on (see `multihmr.attention`)."""
+        self.backbone.use_attention(attention)
 
 
 ENCODERS = ("resnet", *BACKBONES)

@@ -1,6 +1,6 @@
 """What the measurements of training methods share (bench/crossview.py and its kin): data, equal time, seeds, tables.
 
-Time is equalised before it is spent: how long a step of each method takes is measured once, in turns, and each method gets
+Time is equalised before it is spent: how long a step of each method takes is measured once, in turns, and each gets
 as many steps as fit in the same seconds, so that every run has its whole schedule of learning rates, and a run that was
 cut off goes on with the same number of steps.
 """
@@ -28,13 +28,14 @@ from humanrt_export.methods.encoders import ENCODERS
 from humanrt_export.methods.pairs import PairArrays
 from humanrt_export.methods.pose_crop import PoseCropConfig, PoseCropTask, Skeleton
 from humanrt_export.methods.render import render_crops, render_pairs
+from humanrt_export.multihmr.attention import plain
 from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine
 from humanrt_export.training import Task, TrainOptions, load_run, train
 
 __all__ = ["Bench", "Look", "arguments", "spread", "table"]
 
 _HELD_OUT_SEED = 1_000_000
-_TURNS = 4
+_TURNS = 3
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Bench:
 
     def __init__(self, given: argparse.Namespace) -> None:
         if given.quick:
-            given.seconds, given.train, given.val, given.seeds = 4.0, 64, 16, min(given.seeds, 2)
+            given.seconds, given.train, given.val, given.seeds, given.batch = 2.0, 64, 16, min(given.seeds, 2), 8
         if given.seeds < 1 or given.seconds <= 0 or min(given.train, given.val) < 1:
             raise HumanrtError("need at least one seed, one second, and one person to train and to measure on")
         self.given = given
@@ -139,7 +140,10 @@ class Bench:
     def task(self, trained: Crops, held: Crops, seed: int, config: PoseCropConfig | None = None) -> PoseCropTask:
         """The small task, its first weights from the seed."""
         torch.manual_seed(seed)
-        return PoseCropTask(config or self.config, trained, held, self.skeleton)
+        task = PoseCropTask(config or self.config, trained, held, self.skeleton)
+        if self.given.device == "cpu":
+            task.model.use_attention(plain)  # whose backward pass is twice as fast there
+        return task
 
     def measure(self, tasks: Mapping[str, Callable[[], Task]]) -> None:
         """How long a step of each takes: of `_TURNS` turns in which each makes a few steps, the fastest counts."""

@@ -24,6 +24,7 @@ from humanrt_export.anny.model import AnnyData
 from humanrt_export.anny.train import load_backbone
 from humanrt_export.methods.crops import BONES, Crops
 from humanrt_export.methods.encoders import Transformer, encoder
+from humanrt_export.multihmr.attention import Attention
 from humanrt_export.rotations import matrices_from_rows
 
 __all__ = ["PoseCrop", "PoseCropConfig", "PoseCropTask", "Skeleton"]
@@ -63,6 +64,11 @@ class PoseCrop(nn.Module):
         self.pose = nn.Linear(self.encoder.features, 6 * len(BONES))
         nn.init.normal_(self.pose.weight, std=_RESIDUAL_SCALE * self.encoder.features**-0.5)
         nn.init.zeros_(self.pose.bias)
+
+    def use_attention(self, attention: Attention) -> None:
+        """Compute attention this way from now on, where the encoder has any (see `multihmr.attention`)."""
+        if isinstance(self.encoder, Transformer):
+            self.encoder.use_attention(attention)
 
     def forward(self, image: Tensor) -> Tensor:
         six = self.pose(self.encoder(image)).float() + self.standing

@@ -15,6 +15,7 @@ from humanrt_export.methods.continual import train_domains
 from humanrt_export.methods.crops import Crops, crops_at
 from humanrt_export.methods.encoders import ENCODERS
 from humanrt_export.methods.pose_crop import PoseCropConfig, PoseCropTask, Skeleton
+from humanrt_export.multihmr.attention import plain
 from humanrt_export.training import load_run, train
 
 __all__ = ["configure", "run"]
@@ -62,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     def task(crops: Crops) -> PoseCropTask:
         torch.manual_seed(options.seed)  # of the first weights
         made = PoseCropTask(config, crops, held, skeleton)
+        if options.device == "cpu" or arguments.second_order:
+            made.model.use_attention(plain)  # twice as fast backwards on a CPU, and it can be differentiated twice
         if arguments.start:
             _start(made, arguments.start)
         if arguments.backbone_weights:

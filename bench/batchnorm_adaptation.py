@@ -1,0 +1,68 @@
+"""Batch-norm-only adaptation against no and full fine-tuning, at equal time, when looks and poses shift.
+
+    python bench/batchnorm_adaptation.py --motions ../shared/mocap/cmu_asfamc.tar.xz --out build/batchnorm
+    python bench/batchnorm_adaptation.py --out build/batchnorm --quick
+
+The first takes about half an hour on two cores. A small residual network learns people of joint-limit poses in the look
+`studio`. Then it is adapted to people of recorded poses in another look, with few and with many pictures: not at all,
+by batch norm only (weights, biases, running statistics), or as a whole. Measured on held-out people of the new look and
+poses; of the old look and new poses (what MoCap-SPIN is after: poses are learned from renders, looks must not be
+forgotten); of the old look and poses.
+"""
+
+from __future__ import annotations
+
+from humanrt_export.methods.batch_norm import PARTS, Partial
+from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.methods.pose_crop import PoseCropTask
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0], seconds=60.0, train=2000, encoder="resnet", rate=2e-3)
+    parser.add_argument("--source-seconds", type=float, default=180.0, help="of the first training (default: 180)")
+    parser.add_argument("--look", default="outdoor", help="style adapted to (default: outdoor)")
+    parser.add_argument("--few", type=int, default=64, metavar="N", help="pictures of a small adaptation (default: 64)")
+    parser.add_argument("--adapt-rate", type=float, default=5e-4, help="learning rate of adaptations (default: 0.0005)")
+    given = parser.parse_args()
+    bench = Bench(given)
+    if given.quick:
+        given.source_seconds, given.few = 2.0, 16
+    old, new, new_poses = Look("studio"), Look(given.look, bool(given.motions)), Look("studio", bool(given.motions))
+    source, target = bench.crops(old, "train"), bench.crops(new, "train")
+    measured = {"new look, new poses": new, "old look, new poses": new_poses, "old look, old poses": old}
+    held = {name: bench.crops(look, "val") for name, look in measured.items()}
+    amounts = {"few": target.take(slice(given.few)), "all": target}
+
+    def task(amount: str | None, seed: int) -> PoseCropTask:
+        return bench.task(amounts[amount] if amount else source, held["new look, new poses"], seed)
+
+    bench.measure(
+        {"source": lambda: task(None, 0)} | {part: lambda part=part: Partial(task("all", 0), part) for part in PARTS}
+    )
+    found: dict[str, list[dict[str, float]]] = {}
+
+    def note(name: str, one: PoseCropTask) -> None:
+        errors = {what: one.error(one.model, crops) for what, crops in held.items()}
+        found.setdefault(name, []).append(errors)
+        bench.say(f"{name}: " + "  ".join(f"{what} {error:.1f}" for what, error in errors.items()))
+
+    for seed in range(given.seeds):
+        first = task(None, seed)
+        weights = bench.train(f"source-{seed}", first, bench.options("source", seed, given.source_seconds))
+        note("frozen", first)
+        for amount, crops in amounts.items():
+            for part in PARTS:
+                one = task(amount, seed)
+                one.model.load_state_dict(weights)
+                bench.train(
+                    f"{part}-{amount}-{seed}", Partial(one, part), bench.options(part, seed, rate=given.adapt_rate)
+                )
+                note(f"{part}, {len(crops)} pictures", one)
+    rows = [(name, *(spread(run[what] for run in runs) for what in held)) for name, runs in found.items()]
+    text = f"Joint error, mm, {given.seeds} seeds; from `{old.name}` to `{new.name}`, {given.seconds:.0f} s each:\n\n"
+    text += table(("adapted", *held), rows)
+    bench.write({"runs": found}, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Pre-training by cross-view and cross-pose completion against training from scratch, at equal time in all.
+
+    python bench/crossview.py --out build/crossview            about an hour on two cores
+    python bench/crossview.py --out build/crossview --quick
+
+A small transformer completes pairs of rendered people, at each ratio of hidden patches, without labels. Then it learns
+poses from few and from many labelled crops; the same network from scratch learns them for as long as pre-training and
+that together, and also for as long as the latter alone. Sheets of completions are in the runs (`sheet-*.png`).
+"""
+
+from __future__ import annotations
+
+import cv2
+import torch
+
+from humanrt_export.methods.crossview import CrossViewConfig, CrossViewTask, save_backbone, sheet
+from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.methods.pairs import KINDS
+from humanrt_export.methods.pose_crop import PoseCropTask
+from humanrt_export.multihmr.attention import plain
+
+_LOOK = Look("randomised")
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0], seconds=100.0, train=2000, encoder="vitn14", rate=1e-3)
+    parser.add_argument("--pre-seconds", type=float, default=200.0, help="of pre-training (default: 200)")
+    parser.add_argument("--ratios", type=float, nargs="+", default=[0.75, 0.9], help="hidden parts (default: 0.75 0.9)")
+    parser.add_argument("--bias", type=float, default=CrossViewConfig.bias, help="how much more of people (default: 3)")
+    parser.add_argument("--pairs", type=int, default=2000, metavar="N", help="of each kind (default: 2000)")
+    parser.add_argument("--few", type=int, default=250, metavar="N", help="labelled crops of the small case (250)")
+    parser.add_argument("--width", type=int, default=192, help="of the decoder (default: 192)")
+    parser.add_argument("--depth", type=int, default=4, help="of the decoder (default: 4)")
+    parser.add_argument("--heads", type=int, default=6, help="of the decoder (default: 6)")
+    given = parser.parse_args()
+    bench = Bench(given)
+    if given.quick:
+        given.pre_seconds, given.pairs, given.few = 2.0, 24, 16
+    trained, held = (bench.crops(_LOOK, part) for part in ("train", "val"))
+    amounts = {name: trained.take(slice(count)) for name, count in (("few", given.few), ("all", len(trained)))}
+    pairs = {kind: bench.pairs(_LOOK, kind, given.pairs) for kind in KINDS}
+    cut = max(1, given.pairs // 10)
+    sources = {kind: arrays.take(slice(cut, None)) for kind, arrays in pairs.items()}
+    kept = {kind: arrays.take(slice(cut)) for kind, arrays in pairs.items()}
+
+    def completion(ratio: float, seed: int) -> CrossViewTask:
+        torch.manual_seed(seed)
+        config = CrossViewConfig(given.encoder, given.size, given.width, given.depth, given.heads, ratio, given.bias)
+        task = CrossViewTask(config, sources, kept)
+        if given.device == "cpu":
+            task.model.use_attention(plain)  # whose backward pass is twice as fast there
+        return task
+
+    def pose(amount: str, seed: int) -> PoseCropTask:
+        return bench.task(amounts[amount], held, seed)
+
+    bench.measure(
+        {f"completion {ratio:g}": lambda ratio=ratio: completion(ratio, 0) for ratio in given.ratios}
+        | {"pose": lambda: pose("all", 0)}
+    )
+    found: dict[str, list[dict[str, float]]] = {}
+    completions: dict[str, list[dict[str, float]]] = {}
+    for seed in range(given.seeds):
+        for ratio in given.ratios:
+            name = f"completion {ratio:g}"
+            pre = completion(ratio, seed)
+            run = f"completion-{ratio:g}-{seed}"
+            weights = bench.train(run, pre, bench.options(name, seed, given.pre_seconds))
+            backbone = save_backbone(bench.out / "runs" / run / "backbone.pt", pre, weights, {})
+            cv2.imwrite(str(bench.out / "runs" / f"sheet-{ratio:g}-{seed}.png"), sheet(pre, pre.model)[..., ::-1])
+            with torch.no_grad():
+                completions.setdefault(name, []).append(pre.validate(pre.model))
+            for amount in amounts:
+                one = pose(amount, seed)
+                one.start_from(backbone)
+                bench.train(f"pre-{ratio:g}-{amount}-{seed}", one, bench.options("pose", seed))
+                found.setdefault(f"pre-trained, {ratio:.0%} hidden", []).append({amount: one.error(one.model, held)})
+        for name, seconds in (
+            ("from scratch, as long in all", given.pre_seconds + given.seconds),
+            ("from scratch, as long on poses", given.seconds),
+        ):
+            for amount in amounts:
+                one = pose(amount, seed)
+                bench.train(f"scratch-{seconds:.0f}-{amount}-{seed}", one, bench.options("pose", seed, seconds))
+                found.setdefault(name, []).append({amount: one.error(one.model, held)})
+    columns = {f"{len(crops)} labelled": name for name, crops in amounts.items()}
+    rows = [
+        (name, *(spread(run[column] for run in runs if column in run) for column in columns.values()))
+        for name, runs in found.items()
+    ]
+    times = f"{given.pre_seconds:.0f} s of pre-training, {given.seconds:.0f} s on poses"
+    text = f"Joint error, mm, {given.seeds} seeds; {times}:\n\n"
+    text += table(("training", *columns), rows)
+    names = list(next(iter(completions.values()))[0])
+    text += "\nCompletion, held-out pairs (`without`: beside the second picture of another pair):\n\n"
+    rows = [
+        (name.split()[1], *(spread((run[key] for run in runs), 3) for key in names))
+        for name, runs in completions.items()
+    ]
+    text += table(("hidden", *(name.replace("_", " ") for name in names)), rows)
+    bench.write({"runs": found, "completions": completions}, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""N-FGSM against clean, FGSM, RS-FGSM and PGD training at equal time: error of poses, clean and attacked.
+
+    python bench/nfgsm.py --out build/nfgsm            about an hour on two cores
+    python bench/nfgsm.py --out build/nfgsm --quick    two minutes, to see that it works
+
+Every method trains the same small network on the same rendered people for the same seconds, from each seed. Attacks of
+the measurement: FGSM, and PGD with 50 steps and 10 restarts, the worst for each picture, both within epsilon. Where a
+training overfits catastrophically, PGD's loss is far above the single step's (`single_step_gap`): the largest gap that
+its own watch saw is in the table, and in how many seeds it was above one half.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from humanrt_export.methods.adversarial import METHODS, Adversarial, AdversarialOptions, Pgd, fgsm, worst_case
+from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.methods.pixels import normalised, pixels
+from humanrt_export.methods.pose_crop import PoseCropTask
+
+_LOOK = Look("randomised")
+_OVERFITTED = 0.5
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0], seconds=150.0, train=2000, encoder="resnet", rate=2e-3)
+    parser.add_argument("--epsilon", type=float, default=8.0, metavar="E", help="of 255 (default: 8)")
+    parser.add_argument("--attacked", type=int, default=32, metavar="N", help="held-out people under PGD (default: 32)")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    given = parser.parse_args()
+    bench = Bench(given)
+    epsilon = given.epsilon / 255
+    attack = Pgd(epsilon, 5, 2) if given.quick else Pgd(epsilon)
+    trained, held = (bench.crops(_LOOK, part) for part in ("train", "val"))
+
+    def make(method: str, seed: int) -> tuple[PoseCropTask, Any]:
+        task = bench.task(trained, held, seed)
+        return task, task if method == "clean" else Adversarial(task, AdversarialOptions(method, epsilon))
+
+    methods = ("clean", *given.methods)
+    bench.measure({method: lambda method=method: make(method, 0)[1] for method in methods})
+    found: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
+    for seed in range(given.seeds):
+        for method in methods:
+            task, wrapped = make(method, seed)
+            options = bench.options(method, seed)
+            options = bench.options(method, seed, validate_every=max(1, options.steps // 8))
+            bench.train(f"{method}-{seed}", wrapped, options)
+            gaps = [
+                line["validation"].get("single_step_gap", 0.0)
+                for line in bench.log(f"{method}-{seed}")
+                if "validation" in line
+            ]
+            found[method].append(
+                {"steps": options.steps, "watched_gap": max(gaps), **attacked(task, attack, given.attacked)}
+            )
+            bench.say(f"{method}-{seed}: {found[method][-1]}")
+    rows = []
+    for method in methods:
+        runs = found[method]
+        rows.append(
+            (
+                "clean training" if method == "clean" else {"pgd": "PGD (7 steps)"}.get(method, method.upper()),
+                f"{1000 * bench.step_seconds(method):.0f}",
+                runs[0]["steps"],
+                *(spread(run[name] for run in runs) for name in ("clean", "fgsm", "pgd")),
+                f"{max(run['watched_gap'] for run in runs):.2f}" if method != "clean" else "",
+                f"{sum(run['watched_gap'] > _OVERFITTED for run in runs)} of {len(runs)}" if method != "clean" else "",
+            )
+        )
+    head = (
+        "training",
+        "ms a step",
+        "steps",
+        "clean mm",
+        "FGSM mm",
+        f"PGD-{attack.steps} x {attack.restarts} mm",
+        "largest gap",
+        "overfitted",
+    )
+    text = f"Joint error, {given.seeds} seeds, {given.seconds:.0f} s each, epsilon {given.epsilon:g}/255:\n\n" + table(
+        head, rows
+    )
+    bench.write({"runs": found}, text)
+
+
+def attacked(task: PoseCropTask, attack: Pgd, most: int) -> dict[str, float]:
+    """Mean joint error, mm, of the task's network: of all held-out people, and of the first ones under attacks."""
+    device = next(task.model.parameters()).device
+    batch = {name: value.to(device) for name, value in task.held_out_batch(most).items()}
+    picture = pixels(batch["image"])
+
+    def loss(changed: torch.Tensor) -> torch.Tensor:
+        return task.losses(task.model, {**batch, "image": normalised(changed)})["total"]
+
+    single = {**batch, "image": normalised(fgsm(loss, picture, attack.epsilon))}
+    worst = worst_case(task, task.model, batch, attack)
+    with torch.no_grad():
+        errors = {
+            name: float(task.errors(task.model, made).mean()) for name, made in (("fgsm", single), ("pgd", worst))
+        }
+    return {"clean": task.error(task.model, task.held), **errors}
+
+
+if __name__ == "__main__":
+    main()
