@@ -32,12 +32,13 @@ from humanrt.capture import open_source
 from humanrt.mesh_view import MeshView, colour_of
 from humanrt.people.body_points import STATURE, LandmarkPoints
 from humanrt.people.landmark_people import LandmarkPeople
+from humanrt.people.metrics import Bodies, PeopleMetrics
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import People
 from humanrt.skeleton import smpl_from_anny
 from humanrt_export.anny.body import AnnyBody
-from humanrt_export.anny.metrics import Bodies, PeopleMetrics, truth_of
 from humanrt_export.anny.model import load_anny
+from humanrt_export.anny.truth import NEAREST, truth_of
 from humanrt_export.synthetic.people import PeopleLabels, Shards
 
 Array = NDArray[Any]
@@ -67,7 +68,7 @@ class Row:
 def bodies(people: People) -> Bodies:
     assert people.joints is not None
     assert people.vertices is not None
-    return Bodies(people.joints, people.vertices, people.locations)
+    return Bodies(people.joints, people.locations, people.vertices)
 
 
 def only(truth: Bodies, places: set[int]) -> Bodies:
@@ -111,7 +112,7 @@ def measure(arguments: argparse.Namespace, model: MultiHMR) -> dict[str, Any]:
         sample = shards[index]
         labels, side = sample.people, sample.image.shape[1]
         truth = truth_of(labels, posed(body, labels)[1], sample.image.shape[1::-1], _LEAST)
-        labels = labels.take(labels.translation[:, 2] > 0.15)
+        labels = labels.take(labels.translation[:, 2] > NEAREST)
         ours, theirs = (
             bodies(model(sample.image, sample.intrinsics)),
             bodies(landmarks(sample.image, sample.intrinsics)),
@@ -121,12 +122,15 @@ def measure(arguments: argparse.Namespace, model: MultiHMR) -> dict[str, Any]:
         seen, seen_too = {j for _, j in pairs}, {j for _, j in others}
         n = len(labels)
         mean = replace(labels, rotations=np.tile(rotations, (n, 1, 1, 1)), shape=np.tile(shape, (n, 1)))
-        guess = Bodies(*posed(body, mean), truth.heads)
+        joints, vertices = posed(body, mean)
+        guess = Bodies(joints, truth.heads, vertices)
         rows["mean pose, of whom multihmr-anny finds"].add(guess, only(truth, seen), side)
         rows["multihmr-anny, of whom landmarks find"].add(ours, only(truth, seen_too), side)
         rows["landmarks, of whom multihmr-anny finds"].add(theirs, only(truth, seen), side)
         for i, j in pairs:
-            offsets = [x.vertices[k] - x.joints[k, :1] for x, k in ((ours, i), (truth, j))]
+            assert ours.vertices is not None
+            assert truth.vertices is not None
+            offsets = ours.vertices[i] - ours.joints[i, :1], truth.vertices[j] - truth.joints[j, :1]
             everybody.append((float(1000 * np.linalg.norm(offsets[0] - offsets[1], axis=-1).mean()), index, j, i))
     summary = {name: {"all": row.everybody.summary(), "close": row.close.summary()} for name, row in rows.items()}
     return {"samples": count, "rows": summary, "people": everybody}
@@ -199,7 +203,7 @@ def sheet(arguments: argparse.Namespace, model: MultiHMR, people: list[Any], out
 
 
 def _extent(people: PeopleLabels, person: int) -> float:
-    points = people.take(people.translation[:, 2] > 0.15).joints_2d[person]
+    points = people.take(people.translation[:, 2] > NEAREST).joints_2d[person]
     inside = points[((points >= 0) & (points < 1e4)).all(-1)]
     return float(np.ptp(inside, axis=0).max() / 224) if len(inside) else 0.0
 

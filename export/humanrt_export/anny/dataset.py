@@ -15,12 +15,12 @@ from torch import Tensor
 from humanrt.errors import HumanrtError
 from humanrt_export.anny.augment import Augmentation, appearance, head_place, random_view, seen_by
 from humanrt_export.anny.bones import ACTIVE
+from humanrt_export.anny.truth import NEAREST
 from humanrt_export.multihmr.camera import DEVIATION, MEAN, PATCH
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 
 __all__ = ["Growing", "PeopleImages", "Samples", "normalised", "targets"]
 
-_NEAREST = 0.15  # m, of a head
 _PATIENCE = 300.0  # s that a batch waits for samples that are still being made
 
 
@@ -154,7 +154,7 @@ def targets(people: PeopleLabels, size: int, slots: int, least: float) -> dict[s
     taken: set[int] = set()
     for person in np.argsort(people.translation[:, 2]):
         z, (x, y) = people.translation[person, 2], heads[person]
-        if z < _NEAREST or not (0 <= x < size and 0 <= y < size):
+        if z < NEAREST or not (0 <= x < size and 0 <= y < size):
             continue
         cell = int(y // PATCH) * side + int(x // PATCH)
         slot = len(taken)

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError
+from humanrt.people.metrics import Bodies, PeopleMetrics
 from humanrt_export.anny.augment import Augmentation
 from humanrt_export.anny.body import AnnyBody
 from humanrt_export.anny.dataset import Growing, PeopleImages
 from humanrt_export.anny.losses import Weights, losses
-from humanrt_export.anny.metrics import Bodies, PeopleMetrics, truth_of
 from humanrt_export.anny.model import load_anny
 from humanrt_export.anny.network import ABOUT, AnnyConfig, AnnyHmr, load_checkpoint
+from humanrt_export.anny.truth import truth_of
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.methods.compose import composed
 from humanrt_export.methods.compose import configure as configure_methods
@@ -224,7 +225,7 @@ class PeopleTask:
             for place, sample in enumerate(samples):
                 here = out.valid[place]
                 posed = body(out.rotations[place][here], out.shape[place][here], out.translation[place][here])
-                told = (posed.joints, posed.vertices, out.locations[place][here])
+                told = (posed.joints, out.locations[place][here], posed.vertices)
                 found = Bodies(*(value.cpu().numpy() for value in told))
                 metrics.add(found, self.truth(sample.people))
         return metrics.summary()

@@ -15,16 +15,17 @@ from people_samples import make_sample
 from torch import Tensor
 
 from humanrt.errors import HumanrtError
+from humanrt.people.metrics import Bodies, PeopleMetrics, aligned, matched
 from humanrt_export import cli
 from humanrt_export.anny.body import AnnyBody
 from humanrt_export.anny.dataset import PeopleImages, normalised, targets
 from humanrt_export.anny.head import Predictions
 from humanrt_export.anny.losses import Weights, focal, losses
-from humanrt_export.anny.metrics import Bodies, PeopleMetrics, aligned, matched, truth_of
 from humanrt_export.anny.model import AnnyData
 from humanrt_export.anny.network import AnnyConfig, AnnyHmr, Trained, load_checkpoint
 from humanrt_export.anny.phenotypes import PHENOTYPES
 from humanrt_export.anny.train import load_backbone
+from humanrt_export.anny.truth import truth_of
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.multihmr.backbone import BACKBONES
 from humanrt_export.synthetic.people import PeopleLabels, PeopleSample, ShardWriter
@@ -134,7 +135,7 @@ def test_metrics_by_hand(coarse: AnnyData, body: AnnyBody) -> None:
             *(torch.from_numpy(x) for x in (people.rotations, people.shape, people.translation))
         ).vertices.numpy()
     truth = truth_of(people, vertices, (SIZE, SIZE), 0.25)
-    exact = Bodies(truth.joints, truth.vertices, truth.heads)
+    exact = Bodies(truth.joints, truth.heads, truth.vertices)
     metrics = PeopleMetrics(coarse.joint_names)
     metrics.add(exact, truth)
     summary = metrics.summary()
@@ -144,10 +145,10 @@ def test_metrics_by_hand(coarse: AnnyData, body: AnnyBody) -> None:
     # One person, moved by 0.1 m and 2 % larger about the root, and one detection where nobody is.
     root = truth.joints[:1, :1]
     larger = [1.02 * (x[:1] - root) + root + np.array([0.1, 0, 0]) for x in (truth.joints, truth.vertices)]
-    other = [np.concatenate((x, x)) for x in larger]
+    joints, larger_vertices = (np.concatenate((x, x)) for x in larger)
     heads = np.concatenate((truth.heads[:1], truth.heads[:1] + 1000))
     metrics = PeopleMetrics(coarse.joint_names)
-    metrics.add(Bodies(*other, heads), truth)
+    metrics.add(Bodies(joints, heads, larger_vertices), truth)
     summary = metrics.summary()
     assert (summary["precision"], summary["recall"], summary["people"]) == (0.5, 0.5, 1)
     distances = np.linalg.norm(truth.vertices[0] - root[0], axis=-1)
@@ -167,8 +168,8 @@ def test_similarity_is_taken_off_and_mirrors_are_not() -> None:
 
 def test_the_nearest_heads_are_matched_once() -> None:
     nothing = np.zeros((3, 0, 3))
-    found = Bodies(nothing, nothing, np.array([[10.0, 10], [14, 10], [300, 10]]))
-    truth = Bodies(nothing[:2], nothing[:2], np.array([[13.0, 10], [240, 10]]), np.array([50.0, 60]))
+    found = Bodies(nothing, np.array([[10.0, 10], [14, 10], [300, 10]]))
+    truth = Bodies(nothing[:2], np.array([[13.0, 10], [240, 10]]), extents=np.array([50.0, 60]))
     assert matched(found, truth) == [(1, 0)]
 
 

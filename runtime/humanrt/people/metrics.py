@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt_export.anny.augment import head_place
-from humanrt_export.anny.bones import BODY, HAND_KEYPOINTS, HEAD, indices
-from humanrt_export.synthetic.people.sample import PeopleLabels
+from humanrt.skeleton import ANNY_BONES
 
-__all__ = ["Bodies", "PeopleMetrics", "aligned", "matched", "truth_of"]
+__all__ = ["Bodies", "PeopleMetrics", "aligned", "matched"]
 
 Array = NDArray[Any]
 
 _REACH = 0.3  # of a person's extent in the picture: how far off a head may be found
 _LEAST_REACH = 10.0  # px
-_NEAREST = 0.15  # m
+_BODY = tuple(bone for bone in ANNY_BONES if not bone.startswith(("finger", "metacarpal")))
+_HANDS = tuple(
+    (f"wrist.{side}", *(f"finger{k}-{end}.{side}" for k in (1, 2, 3, 4, 5) for end in (1, 2, 3, "tip")))
+    for side in "LR"
+)
 
 
 @dataclass(frozen=True)
@@ -31,39 +33,18 @@ class Bodies:
     """People of one picture, found or true.
 
     Attributes:
-        joints, vertices: [N, J, 3] and [N, V, 3] m, camera axes.
+        joints: [N, J, 3] m, camera axes.
         heads: [N, 2] px.
+        vertices: [N, V, 3] m, or None where meshes do not matter.
         extents: [N] px, the larger side of the box around the joints in the picture (of true people).
         wanted: [N] bool: whether somebody must be found; others neither count as found nor as missed (of true people).
     """
 
     joints: Array
-    vertices: Array
     heads: Array
+    vertices: Array | None = None
     extents: Array | None = None
     wanted: Array | None = None
-
-
-def truth_of(people: PeopleLabels, vertices: Array, size: tuple[int, int], least: float) -> Bodies:
-    """Who is in a picture of ``size`` (width, height) px: `wanted` are those with their head in it, and `visible` from
-    ``least`` on. Whoever is behind the camera is left out.
-
-    Args:
-        people: N people.
-        vertices: [N, V, 3] m, theirs.
-        size: px.
-        least: share of themselves.
-    """
-    ahead = people.translation[:, 2] > _NEAREST
-    people, vertices = people.take(ahead), vertices[ahead]
-    heads = people.joints_2d[:, head_place(people)]
-    seen = np.asarray(((people.joints_2d >= 0) & (people.joints_2d < size)).all(-1))
-    inside = ((heads >= 0) & (heads < size)).all(-1)
-    shown = np.where(seen[..., None], people.joints_2d, np.nan)
-    extents = [
-        float(np.nanmax(np.nanmax(x, 0) - np.nanmin(x, 0))) if s.any() else 0 for x, s in zip(shown, seen, strict=True)
-    ]
-    return Bodies(people.joints, vertices, heads, np.array(extents), inside & (people.visible >= least))
 
 
 def matched(found: Bodies, truth: Bodies) -> list[tuple[int, int]]:
@@ -96,7 +77,7 @@ class PeopleMetrics:
     """Counts and errors of a set of pictures.
 
     Args:
-        joint_names: of `Bodies.joints`, the root first.
+        joint_names: of `Bodies.joints`: Anny's, the root first.
     """
 
     joint_names: Sequence[str]
@@ -106,8 +87,10 @@ class PeopleMetrics:
     errors: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._body = indices((*BODY, *HEAD), self.joint_names)
-        self._hands = [indices(names, self.joint_names) for names in HAND_KEYPOINTS.values()]
+        place = {name: k for k, name in enumerate(self.joint_names)}
+        self._body = [place[name] for name in _BODY]
+        self._hands = [[place[name] for name in names] for names in _HANDS]
+        self._head = place["head"]
 
     def add(self, found: Bodies, truth: Bodies) -> list[tuple[int, int]]:
         """Count a picture. Returns who was taken for whom: (found, true)."""
@@ -123,24 +106,22 @@ class PeopleMetrics:
 
     def _measure(self, found: Bodies, truth: Bodies, i: Array, j: Array) -> None:
         joints, true_joints = found.joints[i].astype(np.float64), truth.joints[j].astype(np.float64)
-        vertices, true_vertices = found.vertices[i].astype(np.float64), truth.vertices[j].astype(np.float64)
         root, true_root = joints[:, :1], true_joints[:, :1]
         some, true_some = joints[:, self._body], true_joints[:, self._body]
         self._note("mpjpe", some - root, true_some - true_root)
         self._note("pa_mpjpe", aligned(some, true_some), true_some)
-        self._note("pve", vertices - root, true_vertices - true_root)
-        self._note("pa_pve", aligned(vertices, true_vertices), true_vertices)
+        if found.vertices is not None and truth.vertices is not None:
+            vertices, true_vertices = found.vertices[i].astype(np.float64), truth.vertices[j].astype(np.float64)
+            self._note("pve", vertices - root, true_vertices - true_root)
+            self._note("pa_pve", aligned(vertices, true_vertices), true_vertices)
         for hand in self._hands:
             own, true = joints[:, hand], true_joints[:, hand]
             self._note("hands", own - own[:, :1], true - true[:, :1])
             self._note("pa_hands", aligned(own, true), true)
-        place, true_place = self._heads(joints), self._heads(true_joints)
+        place, true_place = joints[:, self._head], true_joints[:, self._head]
         self._note("place", place[:, None], true_place[:, None])
         off = np.abs(place[:, 2] / true_place[:, 2] - 1)
         self.errors.setdefault("depth", []).extend(off.tolist())
-
-    def _heads(self, joints: Array) -> Array:
-        return joints[:, self.joint_names.index("head")]
 
     def _note(self, name: str, points: Array, truth: Array) -> None:
         self.errors.setdefault(name, []).extend(np.linalg.norm(points - truth, axis=-1).mean(1).tolist())
