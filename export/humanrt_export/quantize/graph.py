@@ -19,7 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_FOLDED = ("Cast", "Identity", "Transpose")
+_FOLDED = ("Cast", "Identity", "Mul", "Transpose")
 _DOMAINS = ("com.microsoft", "humanrt")
 
 Array = NDArray[Any]
@@ -62,18 +62,19 @@ def copied(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def fold_constants(model: onnx.ModelProto) -> None:
-    """In place: weights behind ``Cast`` or ``Transpose`` become weights, as stored FP16 ones are."""
+    """In place: weights behind ``Cast``, ``Mul`` or ``Transpose`` become weights: some are stored in FP16 or INT8."""
     constants = {item.name: item for item in model.graph.initializer}
     kept = []
     for node in model.graph.node:
-        source = constants.get(node.input[0]) if node.op_type in _FOLDED and node.input else None
-        if source is None:
+        if node.op_type not in _FOLDED or not all(name in constants for name in node.input):
             kept.append(node)
             continue
-        value = numpy_helper.to_array(source)
+        value = numpy_helper.to_array(constants[node.input[0]])
         attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
         if node.op_type == "Cast":
             value = value.astype(helper.tensor_dtype_to_np_dtype(attributes["to"]))
+        elif node.op_type == "Mul":
+            value = value * numpy_helper.to_array(constants[node.input[1]])
         elif node.op_type == "Transpose":
             value = np.ascontiguousarray(value.transpose(attributes.get("perm")))
         constants[node.output[0]] = numpy_helper.from_array(value, node.output[0])

@@ -71,6 +71,26 @@ def test_weights_stored_in_fp16_are_weights() -> None:
     np.testing.assert_allclose(run(model, image), before, atol=1e-4)
 
 
+def test_weights_stored_in_int8_are_weights(model: onnx.ModelProto, feeds: Feeds) -> None:
+    """As `onnx_cleanup.store_as_int8` stores them: Cast, then Mul."""
+    stored = copied(model)
+    scale, integers = quantized(onnx.numpy_helper.to_array(model.graph.initializer[2]), 1)
+    stored.graph.initializer[2].CopyFrom(onnx.numpy_helper.from_array(integers, "fc1.int8"))
+    stored.graph.initializer.append(onnx.numpy_helper.from_array(scale, "fc1.scale"))
+    made = [
+        onnx.helper.make_node("Cast", ["fc1.int8"], ["fc1.cast"], name="cast", to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("Mul", ["fc1.cast", "fc1.scale"], ["fc1.weight"], name="mul"),
+    ]
+    nodes = [*made, *stored.graph.node]
+    del stored.graph.node[:]
+    stored.graph.node.extend(nodes)
+    before = run(stored, feeds[0]["x"])
+    fold_constants(stored)
+    assert [layer.group for layer in linear_layers(stored, ALL)] == ["block.fc1", "block.fc2"]
+    assert "Mul" not in {node.op_type for node in stored.graph.node}
+    np.testing.assert_allclose(run(stored, feeds[0]["x"]), before, atol=1e-6)
+
+
 def test_the_recipe_is_read_and_is_what_the_conversion_does(model: onnx.ModelProto) -> None:
     recipe = load_recipe()
     assert {"LayerNormalization", "Softmax"} <= set(recipe.fp32_operators)

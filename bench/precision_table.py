@@ -1,0 +1,218 @@
+"""What each precision costs and gains: variant, size, error on real frames, and speed on this CPU beside FP32.
+
+For every bundle a copy gets its FP16, INT8 and INT8-CPU graphs (`humanrt-export quantize`), calibrated on every other
+input of the source and judged on the rest against the FP32 graph on ONNX Runtime's CPU. Variants that an exporter made
+(Multi-HMR's for AMX) are judged on the same inputs. Then all of a graph's variants take turns on the same inputs and
+threads; a turn's ratio is FP32's time by the variant's, and the median of the ratios is the figure. FP16 and INT8 with
+Q/DQ nodes are for GPUs: their time on a CPU is no argument against them.
+
+    python bench/precision_table.py                                    # the bundles that ship, ../shared's recordings
+    python bench/precision_table.py --bundle DIR=SOURCE --threshold 0.5        # a Multi-HMR bundle of yours
+
+Needs onnx and ONNX Runtime (`pip install 'humanrt[export]'`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+import numpy as np
+import onnx
+
+from humanrt.backends import BackendOptions, open_backend
+from humanrt.backends.verdict import default_source
+from humanrt.bundle import Bundle, load_bundle
+from humanrt.errors import BackendError, HumanrtError
+from humanrt.stats import machine, write_report
+from humanrt.variants import EXACT, base_of, bases, variants
+from humanrt.verdict import Recording, case_of, judge, record
+from humanrt_export.quantize.command import quantize
+from humanrt_export.quantize.convert import PRECISIONS
+from humanrt_export.quantize.motion import is_motion, record_motion
+
+SHARED = Path(__file__).parents[2] / "shared"
+DEFAULTS = (
+    f"hands={SHARED}/media/hand.mp4",
+    f"landmarks={SHARED}/media/people.jpg",
+    f"posebert-hand={SHARED}/media/hand.mp4",
+    f"posebert-body={SHARED}/mocap/cmu_asfamc.tar.xz",
+)
+SLOW = 50.0  # ms: graphs slower than this take fewer turns
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table. ``error`` is by what it is of: unit, mean, p99, max; ``speed`` that of FP32's standard graph
+    by this one's, ``speed_best`` that of the fastest FP32 graph that this processor runs."""
+
+    bundle: str
+    graph: str
+    precision: str
+    megabytes: float
+    passed: bool | None
+    error: dict[str, Any]
+    p50_ms: float
+    p99_ms: float
+    speed: float
+    speed_best: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", action="append", metavar="NAME|DIR[=SOURCE]", help="repeatable")
+    parser.add_argument("--graph", action="append", default=[], help="only this graph (repeatable)")
+    parser.add_argument("--precision", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument("--sensitivity", action="store_true", help="leave out layers that INT8's limits demand")
+    parser.add_argument("--inputs", type=int, default=64, help="inputs of each graph (64)")
+    parser.add_argument("--max-frames", type=int, help="of a source")
+    parser.add_argument("--threshold", type=float, help="lowest score of a person, for Multi-HMR")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: all cores)")
+    parser.add_argument("--turns", type=int, default=40, help="of each graph (slow ones a quarter)")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    rows: list[Row] = []
+    try:
+        for word in options.bundle or DEFAULTS:
+            rows += _measured(word, options)
+    except HumanrtError as error:
+        sys.exit(f"precision_table: {error}")
+    for line in _table(rows):
+        print(line)
+    if options.json:
+        about = {"machine": machine(), "threads": options.threads, "turns": options.turns, "inputs": options.inputs}
+        write_report(options.json, {**about, "rows": [asdict(row) for row in rows]})
+
+
+def _measured(word: str, options: argparse.Namespace) -> list[Row]:
+    name, _, source = word.partition("=")
+    bundle = load_bundle(Path(name) if Path(name).is_dir() else name)
+    source = source or default_source(bundle) or ""
+    if not source:
+        raise HumanrtError(f"{name}: give its frames, {name}=SOURCE")
+    if is_motion(source):
+        recording = record_motion(bundle, source, options.inputs)
+    else:
+        recording = record(
+            bundle, source, most=options.inputs, max_frames=options.max_frames, threshold=options.threshold
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        made = bundle
+        out = Path(folder) / bundle.name
+        for precision in options.precision:
+            try:
+                quantize(
+                    made,
+                    precision,
+                    recording,
+                    out=out,
+                    graphs=tuple(options.graph),
+                    find_exclusions=options.sensitivity and precision != "fp16",
+                )
+                made = load_bundle(out)
+            except BackendError as error:
+                print(f"{bundle.name}: {error}", file=sys.stderr)
+        rows = []
+        for base in bases(made):
+            alike = [base, *(str(v["graph"]) for v in variants(made) if base_of(made, str(v["graph"])) == base)]
+            names = list(dict.fromkeys(alike))
+            if base in recording.feeds and len(names) > 1 and (not options.graph or base in options.graph):
+                rows += _compared(made, base, names, recording, options)
+        return rows
+
+
+def _compared(
+    bundle: Bundle, base: str, names: Sequence[str], recording: Recording, options: argparse.Namespace
+) -> list[Row]:
+    """A row for each variant of a graph."""
+    feeds = recording.feeds[base][1::2] or recording.feeds[base]
+    verdicts = dict(bundle.manifest.get("verdicts", {}))
+    precision = {base: EXACT, **{str(v["graph"]): str(v["precision"]) for v in variants(bundle)}}
+    times: dict[str, list[float]] = {}
+    with open_backend("cpu", BackendOptions(threads=options.threads)) as cpu:
+        opened = {}
+        for name in names:
+            try:
+                opened[name] = cpu.open(bundle.graph(name))
+            except BackendError as error:
+                print(f"{bundle.name}: {name} cannot run here: {error}", file=sys.stderr)
+        for name in [name for name in opened if name not in verdicts and name != base]:
+            verdicts[name] = judge(case_of(bundle, base, feeds, opened[name].run), precision[name])
+        start = perf_counter()
+        opened[base].run(feeds[0])
+        slow = (perf_counter() - start) * 1e3 > SLOW
+        turns = max(options.turns // (4 if slow else 1), 3)
+        for turn in range(turns + 2):
+            feed = feeds[turn % len(feeds)]
+            for name, graph in opened.items():
+                sleep(0.002)  # threads of the one before fall asleep
+                start = perf_counter()
+                graph.run(feed)
+                times.setdefault(name, []).append((perf_counter() - start) * 1e3)
+    measured = {name: np.array(values[2:]) for name, values in times.items()}  # two turns to warm up
+    best = min((n for n in measured if precision[n] == EXACT), key=lambda n: float(np.median(measured[n])))
+    rows = []
+    for name, values in measured.items():
+        verdict = verdicts.get(name, {})
+        rows.append(
+            Row(
+                bundle.name,
+                name,
+                precision[name],
+                _megabytes(bundle, name),
+                verdict.get("passed"),
+                _errors(verdict),
+                float(np.median(values)),
+                float(np.percentile(values, 99)),
+                float(np.median(measured[base] / values)),
+                float(np.median(measured[best] / values)),
+            )
+        )
+    return rows
+
+
+def _errors(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a verdict, what the table shows."""
+    kinds = ("unit", "mean", "p99", "max")
+    errors = {what: {kind: row[kind] for kind in kinds} for what, row in verdict.get("distances", {}).items()}
+    return {**errors, **({"detections": verdict["detections"]} if "detections" in verdict else {})}
+
+
+def _megabytes(bundle: Bundle, name: str) -> float:
+    """Of the graph's file and of the weights that it has elsewhere."""
+    spec = bundle.graph(name)
+    size = sum(path.stat().st_size for path in (spec.path, spec.weights) if path)
+    if isinstance(spec.source, Path):
+        model = onnx.load(str(spec.path), load_external_data=False)
+        lengths = (e.value for item in model.graph.initializer for e in item.external_data if e.key == "length")
+        size += sum(int(length) for length in lengths)
+    return size / 1e6
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    lines = [
+        "| graph | MB | verdict | error, mean (p99) | gained, lost | p50, p99 ms | speed | by the fastest FP32 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        errors = {name: e for name, e in row.error.items() if name != "detections"}
+        said = "; ".join(f"{name} {e['mean']:.2g} ({e['p99']:.2g}) {e['unit']}" for name, e in errors.items())
+        seen = row.error.get("detections")
+        changed = f"{seen['gained']}, {seen['lost']} of {seen['reference']}" if seen else ""
+        passed = {True: "passed", False: "failed", None: "reference"}[row.passed]
+        lines.append(
+            f"| {row.bundle} {row.graph} | {row.megabytes:.1f} | {passed} | {said} | {changed} | "
+            f"{row.p50_ms:.2f}, {row.p99_ms:.2f} | {row.speed:.2f} | {row.speed_best:.2f} |"
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    main()
