@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -191,3 +192,12 @@ def picture() -> Callable[..., NDArray[np.uint8]]:
         return image
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def photograph() -> NDArray[np.uint8]:
+    """The people of shared/media, which is not part of the project."""
+    path = ROOT.parent / "shared" / "media" / "people.jpg"
+    if not path.is_file():
+        pytest.skip(f"no photograph at {path}")
+    return np.ascontiguousarray(np.asarray(cv2.imread(str(path)), np.uint8)[..., ::-1])

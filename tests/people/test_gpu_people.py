@@ -18,6 +18,7 @@ import pytest
 import fake_cuda
 from humanrt.cli import main
 from humanrt.errors import BackendError, HumanrtError
+from humanrt.people.body_tracker import BodyTracker
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 
@@ -137,3 +138,16 @@ def test_run_and_bench_overlap_on_a_gpu(
     out = capsys.readouterr().out
     assert "fps with frames that overlap" in out
     assert "download" in out
+
+
+def test_landmarks_of_people_are_those_of_the_cpu(gpu: Any, photograph: np.ndarray) -> None:
+    """Detector, its windows of the picture and the rotated crops, all cut out of one frame on the GPU.
+
+    The CPU rounds what the detector sees to whole levels; the regions that it finds move a little.
+    """
+    with gpu("cuda") as backend, BodyTracker(backend=backend) as tracker, BodyTracker(threads=1) as cpu:
+        found, expected = tracker(photograph, 0.0), cpu(photograph, 0.0)
+        assert len(found) == len(expected) > 0
+        for body, other in zip(found, expected, strict=True):
+            apart = np.linalg.norm(body.landmarks.landmarks_2d - other.landmarks.landmarks_2d, axis=1)
+            assert np.median(apart) < 0.03 * other.landmarks.region.size

@@ -25,24 +25,14 @@ from humanrt.posebert.stream import PoseState
 from humanrt.region import Region
 from humanrt.rotation import matrices_from_vectors
 from humanrt.skeleton import HAND_16, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, anny_from_smpl, world_rotations
+from shipped import shipped
 
 ROOT = Path(__file__).resolve().parents[2]
-PHOTOGRAPH = ROOT.parent / "shared" / "media" / "people.jpg"
 
 
 @pytest.fixture(scope="module")
 def bundle() -> Path:
-    folder = ROOT / "engines" / "landmarks"
-    if not (folder / "manifest.json").is_file():
-        pytest.skip(f"no bundle in {folder}")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def photograph() -> np.ndarray[Any, np.dtype[np.uint8]]:
-    if not PHOTOGRAPH.is_file():
-        pytest.skip(f"no photograph at {PHOTOGRAPH}")
-    return np.ascontiguousarray(np.asarray(cv2.imread(str(PHOTOGRAPH)), np.uint8)[..., ::-1])
+    return shipped("landmarks")
 
 
 @pytest.fixture(scope="module")

@@ -252,6 +252,7 @@ class CudaDevice:
         device = cls._open.get(ordinal)
         if device is None:
             if not cls._open:  # pycuda ends a program with an error where a context is left
+                atexit.unregister(cls._leave)
                 atexit.register(cls._leave)
             device = cls._open[ordinal] = cls(ordinal)
         device._users += 1
