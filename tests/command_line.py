@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,14 @@ import pytest
 from humanrt.cli import main
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """Run the command; it must fail with status 2 and one line on stderr, which is returned."""
+def refused(
+    capsys: pytest.CaptureFixture[str],
+    *arguments: str | Path,
+    command: Callable[[Sequence[str]], int] = main,
+) -> str:
+    """Run ``command``; it must fail with status 2 and one line on stderr, which is returned."""
     try:
-        status = main([str(argument) for argument in arguments])
+        status = command([str(argument) for argument in arguments])
     except SystemExit as error:
         status = error.code  # type: ignore[assignment]
     captured = capsys.readouterr()
