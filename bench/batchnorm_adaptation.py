@@ -26,7 +26,7 @@ def main() -> None:
     given = parser.parse_args()
     bench = Bench(given)
     if given.quick:
-        given.source_seconds, given.few = 2.0, 16
+        given.source_seconds, given.few = 1.0, 16
     old, new, new_poses = Look("studio"), Look(given.look, bool(given.motions)), Look("studio", bool(given.motions))
     source, target = bench.crops(old, "train"), bench.crops(new, "train")
     measured = {"new look, new poses": new, "old look, new poses": new_poses, "old look, old poses": old}

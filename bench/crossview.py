@@ -35,7 +35,7 @@ def main() -> None:
     given = parser.parse_args()
     bench = Bench(given)
     if given.quick:
-        given.pre_seconds, given.pairs, given.few = 2.0, 24, 16
+        given.pre_seconds, given.pairs, given.few = 1.0, 24, 16
     trained, held = (bench.crops(_LOOK, part) for part in ("train", "val"))
     amounts = {name: trained.take(slice(count)) for name, count in (("few", given.few), ("all", len(trained)))}
     pairs = {kind: bench.pairs(_LOOK, kind, given.pairs) for kind in KINDS}

@@ -32,7 +32,7 @@ def main() -> None:
     given = parser.parse_args()
     bench = Bench(given)
     epsilon = given.epsilon / 255
-    attack = Pgd(epsilon, 5, 2) if given.quick else Pgd(epsilon)
+    attack = Pgd(epsilon, 3, 2) if given.quick else Pgd(epsilon)
     trained, held = (bench.crops(_LOOK, part) for part in ("train", "val"))
 
     def make(method: str, seed: int) -> tuple[PoseCropTask, Any]:

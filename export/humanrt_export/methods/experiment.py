@@ -86,7 +86,8 @@ class Bench:
 
     def __init__(self, given: argparse.Namespace) -> None:
         if given.quick:
-            given.seconds, given.train, given.val, given.seeds, given.batch = 2.0, 64, 16, min(given.seeds, 2), 8
+            small = {"seconds": 1.0, "train": 64, "val": 16, "seeds": min(given.seeds, 2), "batch": 8, "size": 56}
+            vars(given).update(small)
         if given.seeds < 1 or given.seconds <= 0 or min(given.train, given.val) < 1:
             raise HumanrtError("need at least one seed, one second, and one person to train and to measure on")
         self.given = given
