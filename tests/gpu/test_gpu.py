@@ -23,6 +23,7 @@ from humanrt.kernels.crop import GpuCrop
 from humanrt.kernels.image import GpuImage, GpuUpload
 from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions, frame_bytes, reference
 from humanrt.kernels.one_euro import GpuOneEuro
+from humanrt.kernels.pick import GpuPick
 from humanrt.kernels.retarget import GpuRetarget
 from humanrt.posebert.smoother import HandPoseSmoother
 from humanrt.region import Region
@@ -76,6 +77,19 @@ def test_crop(device: CudaDevice, angle: float) -> None:
         crop(upload(image), region)
         crop.step.run()
         np.testing.assert_allclose(out.download(), expected, atol=CLOSE)
+
+
+@pytest.mark.parametrize("row", [0, 2.25, 4])
+def test_pick(device: CudaDevice, row: float) -> None:
+    windows = np.random.default_rng(0).normal(size=(3, 5, 21, 3)).astype(np.float32)
+    first, part = int(row), row - int(row)
+    with CudaBuffer(TensorSpec("windows", windows.shape, "float32"), device) as buffer, GpuPick(buffer, row) as pick:
+        buffer.upload(windows)
+        pick.step.run()
+        expected = windows[:, first] * (1 - part) + windows[:, min(first + 1, 4)] * part
+        np.testing.assert_allclose(pick.out.download(), expected, atol=1e-6)
+        with pytest.raises(ValueError, match="not in a window of 5"):
+            GpuPick(buffer, 4.5)
 
 
 @pytest.mark.parametrize("robot", robots())
