@@ -199,4 +199,4 @@ def test_options_reach_the_session(gpu: Any, bundle: Bundle, monkeypatch: pytest
             assert seen[-1]["user_compute_stream"] == str(backend.device.compute.handle)
             assert seen[-1]["enable_cuda_graph"] == str(int(graphs))
     assert BackendOptions().cuda_graphs
-    assert seen[0]["device_id"] == "0"
+    assert (seen[0]["device_id"], seen[0]["use_tf32"]) == ("0", "0")

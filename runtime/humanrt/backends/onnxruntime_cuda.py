@@ -87,6 +87,7 @@ class OnnxRuntimeCuda(CudaBackend):
             "cudnn_conv_algo_search": "HEURISTIC",
             "user_compute_stream": str(self.device.compute.handle),
             "enable_cuda_graph": str(int(self.options.cuda_graphs)),
+            "use_tf32": "0",  # what is called FP32 is FP32, as in our engines
         }
         session = open_session(spec, options, [(PROVIDER, provider)])
         return OrtCudaGraph(spec, session, self.device, self.options.cuda_graphs)
