@@ -39,7 +39,12 @@ COMMANDS: Mapping[str, Command] = {
     "quantize": Command(
         "humanrt_export.quantize.command", "make FP16 and INT8 graphs of a bundle, each with a verdict on real frames"
     ),
-    "data": Command("humanrt_export.data", "make training data: pictures of people with exact truth", "synthetic"),
+    "data": Command(
+        "humanrt_export.data", "make training data: pictures of people with exact truth", "export,synthetic"
+    ),
+    "pack": Command(
+        "humanrt_export.pack.command", "put a bundle, the runtime and a self-check into one archive", "engine"
+    ),
     "train": Command("humanrt_export.train", "train a network from data"),
     "posebert": Command(
         "humanrt_export.posebert.export", "make a bundle from a PoseBERT checkpoint, published or trained by you"
