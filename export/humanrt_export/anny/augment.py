@@ -49,9 +49,9 @@ class Augmentation:
 
     mirror: float = 0.5
     roll: float = 6.0
-    person: float = 0.9
+    person: float = 0.7
     zoom: tuple[float, float] = (0.85, 1.3)
-    span: tuple[float, float] = (0.5, 1.15)
+    span: tuple[float, float] = (0.35, 1.1)
     enlarge: float = 3.0
     bars: float = 0.2
     colour: float = 0.7

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from humanrt.errors import HumanrtError
+from humanrt.people.metrics import LEAST
 from humanrt_export.anny.augment import Augmentation, appearance, head_place, random_view, seen_by
 from humanrt_export.anny.bones import ACTIVE
 from humanrt_export.anny.truth import NEAREST
@@ -75,7 +76,7 @@ class PeopleImages:
         slots: int = 12,
         augmentation: Augmentation | None = None,
         *,
-        least: float = 0.25,
+        least: float = LEAST,
         start: int = 0,
         growth: float = 0.0,
         workers: int = 1,

@@ -55,6 +55,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name in ("width", "depth", "heads", "mlp"):
         default = getattr(AnnyConfig, name)
         parser.add_argument(f"--{name}", type=int, default=default, help=f"of the decoder (default: {default})")
+    looks = Augmentation()
+    parser.add_argument(
+        "--person",
+        type=float,
+        default=looks.person,
+        metavar="P",
+        help=f"pictures that look at somebody ({looks.person})",
+    )
+    parser.add_argument(
+        "--span",
+        type=float,
+        nargs=2,
+        default=looks.span,
+        metavar=("LEAST", "MOST"),
+        help=f"part of such a picture that the person fills ({looks.span[0]} {looks.span[1]})",
+    )
     parser.add_argument("--no-appearance", action="store_true", help="leave light, colours, noise as they are rendered")
     parser.add_argument(
         "--points-from", type=float, default=0.1, metavar="P", help="part of the steps before projected losses (0.1)"
@@ -88,6 +104,8 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
     for name in ("validated", "workers"):
         if getattr(arguments, name) < 1:
             raise HumanrtError(f"--{name} is {getattr(arguments, name)}; need 1 or more")
+    if not (0 <= arguments.person <= 1 and 0 < arguments.span[0] <= arguments.span[1]):
+        raise HumanrtError("--person is a part from 0 to 1, --span a least and a most above 0")
     if not 0 <= arguments.points_from <= 1:
         raise HumanrtError(f"--points-from is {arguments.points_from}; need a part from 0 to 1")
     if arguments.start < 0 or arguments.growth < 0:
@@ -98,7 +116,7 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
         **{name: getattr(arguments, name) for name in ("width", "depth", "heads", "mlp")},
     )
     weights = Weights(**{name: getattr(arguments, f"loss_{name}") for name in asdict(Weights())})
-    augmentation = Augmentation()
+    augmentation = Augmentation(person=arguments.person, span=tuple(arguments.span))
     if arguments.no_appearance:
         augmentation = replace(augmentation, colour=0, grey=0, blur=0, noise=0, cutout=0)
     train_shards, val_shards = (Shards(arguments.data / part) for part in ("train", "val"))
@@ -128,7 +146,7 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
         load_backbone(task.model.backbone, config.backbone, arguments.backbone_weights)
     if arguments.start_from:
         before, _ = load_checkpoint(arguments.start_from)
-        if before.config != config:
+        if replace(before.config, image_size=config.image_size) != config:  # its tables fit any size
             raise HumanrtError(f"{arguments.start_from}: another network ({before.config}); give its settings")
         task.model.load_state_dict(before.state_dict())
     return task

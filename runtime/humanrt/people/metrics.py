@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from humanrt.skeleton import ANNY_BONES
 
-__all__ = ["Bodies", "PeopleMetrics", "aligned", "matched"]
+__all__ = ["LEAST", "Bodies", "PeopleMetrics", "aligned", "matched", "true_bodies"]
 
 Array = NDArray[Any]
+
+LEAST = 0.25
+"""Whoever is seen less than this share of must not be found."""
 
 _REACH = 0.3  # of a person's extent in the picture: how far off a head may be found
 _LEAST_REACH = 10.0  # px
@@ -45,6 +48,34 @@ class Bodies:
     vertices: Array | None = None
     extents: Array | None = None
     wanted: Array | None = None
+
+
+def true_bodies(
+    joints: Array,
+    joints_2d: Array,
+    head: int,
+    visible: Array,
+    size: tuple[int, ...],
+    *,
+    least: float = LEAST,
+    vertices: Array | None = None,
+) -> Bodies:
+    """Who is in a picture: `wanted` are those with their head in it of whom enough is seen.
+
+    Args:
+        joints, joints_2d: [N, J, 3] m and [N, J, 2] px, all before the camera.
+        head: which of the joints is found in pictures.
+        visible: [N], share of each that is seen.
+        size: (width, height) px.
+        least: `visible` of people who must be found.
+        vertices: [N, V, 3] m.
+    """
+    heads = joints_2d[:, head]
+    seen = np.asarray(((joints_2d >= 0) & (joints_2d < size)).all(-1))
+    low = np.where(seen[..., None], joints_2d, np.inf).min(1, initial=np.inf)
+    high = np.where(seen[..., None], joints_2d, -np.inf).max(1, initial=-np.inf)
+    extents = np.maximum(high - low, 0).max(-1, initial=0)
+    return Bodies(joints, heads, vertices, extents, seen[:, head] & (visible >= least))
 
 
 def matched(found: Bodies, truth: Bodies) -> list[tuple[int, int]]:
