@@ -35,29 +35,31 @@ TARGETS = {
 }
 
 
-def compile_library() -> tuple[Path, str]:
-    """Compiles for this machine; returns the library and the platform tag of a wheel that holds it."""
-    machine = platform.machine()
+def compile_library(
+    system: str = sys.platform, machine: str = platform.machine(), folder: Path = SOURCES
+) -> tuple[Path, str]:
+    """Compiles, for this machine or another; returns the library and the platform tag of a wheel that holds it."""
     try:
-        target, cpu, tag, suffix = TARGETS[sys.platform, machine]
+        target, cpu, tag, suffix = TARGETS[system, machine]
     except KeyError:
-        raise RuntimeError(f"no target is listed for {sys.platform} on {machine}") from None
-    if sys.platform == "linux" and "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or ""):
+        raise RuntimeError(f"no target is listed for {system} on {machine}") from None
+    here = (system, machine) == (sys.platform, platform.machine())
+    if here and system == "linux" and "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or ""):
         target, tag = target.replace("gnu.2.17", "musl"), tag.replace("manylinux_2_17", "musllinux_1_2")
-    library = SOURCES / f"humanrt{suffix}"
+    library = folder / f"humanrt{suffix}"
     part = library.with_name(f"humanrt.part{suffix}")
     command = [
         *(sys.executable, "-m", "ziglang", "cc"),
         *("-target", target, f"-mcpu={cpu}", "-std=c99", "-O3", "-fno-math-errno", "-fno-sanitize=all"),
         *("-Wall", "-Wextra", "-shared", "-fPIC", "-s", "-o", str(part)),
         *(str(source) for source in sorted(SOURCES.glob("*.c"))),
-        *(["-lm"] if sys.platform == "linux" else []),
+        *(["-lm"] if system == "linux" else []),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
     part.replace(library)  # a running process keeps the old one
-    for leftover in (*SOURCES.glob("humanrt.part*"), *SOURCES.glob("*.lib"), *SOURCES.glob("*.pdb")):
+    for leftover in (*folder.glob("humanrt.part*"), *folder.glob("*.lib"), *folder.glob("*.pdb")):
         leftover.unlink()
     return library, tag
 
