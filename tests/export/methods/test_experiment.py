@@ -1,0 +1,90 @@
+"""What the measurements of training methods share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from humanrt.errors import HumanrtError, MissingDependencyError
+from humanrt_export.anny.model import cached_file
+from humanrt_export.methods.batch_norm import Partial
+from humanrt_export.methods.crops import Crops
+from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    if not cached_file("10pc").is_file():
+        pytest.skip("Anny is not in the cache; `pytest -m slow tests/export/anny_body` builds it")
+    parser = arguments("A test.", seconds=9.0, train=9, encoder="resnet", rate=1e-3)
+    return Bench(parser.parse_args(["--out", str(tmp_path), "--quick", "--threads", "1", "--seeds", "1"]))
+
+
+def crops(count: int = 8, size: int = 56) -> Crops:
+    generator = np.random.default_rng(0)
+    eye = np.tile(np.eye(3, dtype=np.float32), (count, 36, 1, 1))
+    image = generator.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+    return Crops(image, eye, np.full((count, 6), 0.5, np.float32), np.zeros((count, 36, 3), np.float32))
+
+
+def test_mean_and_deviation_of_seeds() -> None:
+    assert spread([1.0, 2.0, 3.0]) == "2.0 +- 1.0"
+    assert spread([2.345], 2) in ("2.35", "2.34")
+    assert table(("a", "b"), [("x", 1)]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n"
+
+
+def test_every_method_gets_the_steps_that_fit_in_the_same_seconds(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = bench.task(crops(), crops(), 0)
+    assert 0 < bench._step_seconds(task, 0) < 60
+    timed = iter([0.3, 0.9, 0.2, 0.8, 0.25, 0.7])  # in turns: plain, slow, plain, ...; the fastest counts
+    monkeypatch.setattr(bench, "_step_seconds", lambda task, turn: next(timed))
+    bench.measure({"plain": lambda: task, "slow": lambda: Partial(task, "full")})
+    assert (bench.step_seconds("plain"), bench.step_seconds("slow")) == (0.2, 0.7)
+    assert (bench.options("plain", 0, 20.0).steps, bench.options("slow", 0, 20.0).steps) == (100, 29)
+    again = Bench(bench.given)
+    assert again.step_seconds("slow") == 0.7  # so that a run goes on with as many steps
+
+
+def test_seeds_decide_the_first_weights_and_what_is_trained_is_kept(bench: Bench) -> None:
+    first, same, other = (bench.task(crops(), crops(), seed).model.state_dict() for seed in (0, 0, 1))
+    assert torch.equal(first["pose.weight"], same["pose.weight"])
+    assert not torch.equal(first["pose.weight"], other["pose.weight"])
+    bench.measure({"plain": lambda: bench.task(crops(), crops(), 0)})
+    options = bench.options("plain", 0, 0.0)
+    task = bench.task(crops(), crops(), 0)
+    weights = bench.train("plain-0", task, options)
+    assert not task.model.training
+    read = bench.train("plain-0", bench.task(crops(), crops(), 0), options)
+    assert all(torch.equal(value, read[name]) for name, value in weights.items())
+    assert any("validation" in line for line in bench.log("plain-0"))
+    bench.write({"runs": {}}, "| |\n")
+    assert (bench.out / "report.md").read_text() == "| |\n"
+
+
+def test_looks_are_rendered_once_and_parts_are_other_people(bench: Bench) -> None:
+    pytest.importorskip("moderngl", reason="rendering needs humanrt[synthetic]")
+    bench.given.train, bench.given.val = 3, 2
+    try:
+        train, val = (bench.crops(Look("studio"), part) for part in ("train", "val"))
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+    assert (len(train), len(val)) == (3, 2)
+    assert not np.isclose(train.shape[0], val.shape[0]).all()
+    before = sorted((bench.out / "data").iterdir())
+    np.testing.assert_array_equal(bench.crops(Look("studio"), "train").image, train.image)
+    assert sorted((bench.out / "data").iterdir()) == before
+    pairs = bench.pairs(Look("studio"), "pose", 2)
+    assert pairs.first.shape == pairs.second.shape == (2, 56, 56, 3)
+    assert pairs.person.max() > 0.5
+    assert not np.array_equal(pairs.first, pairs.second)
+
+
+def test_refusals(tmp_path: Path) -> None:
+    given = arguments("A test.", seconds=0.0, train=9, encoder="resnet", rate=1e-3).parse_args(["--out", str(tmp_path)])
+    with pytest.raises(HumanrtError, match="at least one seed"):
+        Bench(given)
