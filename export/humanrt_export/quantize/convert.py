@@ -39,10 +39,11 @@ PRECISIONS: Mapping[str, Mapping[str, str]] = {
 
 _ARITHMETIC = {
     "fp16": "FP16 after every operator, sums in FP32, emulated on the CPU",
-    "int8": "INT8 products by ONNX Runtime on the CPU, FP32 between them",
+    "int8": "INT8 products, FP16 between them where the graph's opset is 19 or newer, emulated on the CPU",
     "int8-cpu": "INT8 products by ONNX Runtime on the CPU, FP32 between them",
 }
 _SMOOTHING_FRAMES = 32
+_HALF_QDQ = 19
 _TRIAL_FRAMES = 8  # of the sensitivity report
 
 Feeds = Sequence[Mapping[str, Array]]
@@ -129,7 +130,7 @@ class Conversion:
         """
         if self.precision == "fp16":
             model, _ = to_fp16(load_graph(self.spec), self.bundle.settings)
-            return self._judged(model, emulated(model), [], [])
+            return self._judged(model, [], [])
         if find_exclusions:
             self._find_exclusions()
         kept = kept_json(self._report_name) or {}
@@ -137,14 +138,11 @@ class Conversion:
         chosen = [layer for layer in self.layers if layer.group not in excluded]
         if not chosen:
             raise BackendError(f"graph {self.base}: no layer bears {self.precision} (see {self._report_name}.json)")
-        model = self._integers(chosen)
-        return self._judged(model, model, chosen, excluded)
+        return self._judged(self._integers(chosen), chosen, excluded)
 
-    def _judged(
-        self, model: onnx.ModelProto, checked: onnx.ModelProto, layers: Sequence[Layer], excluded: Sequence[str]
-    ) -> Variant:
+    def _judged(self, model: onnx.ModelProto, layers: Sequence[Layer], excluded: Sequence[str]) -> Variant:
         verdict = judge(
-            self._case(checked, self.judged, self.references),
+            self._case(model, self.judged, self.references),
             PRECISIONS[self.precision]["precision"],
             arithmetic=_ARITHMETIC[self.precision],
             source=self.recording.source,
@@ -155,7 +153,7 @@ class Conversion:
         return Variant(self.name, slim(model, self.spec), verdict, len(layers), excluded)
 
     def _case(self, model: onnx.ModelProto, feeds: Feeds, references: Feeds) -> Case:
-        opened = session(model)
+        opened = session(model if self.precision == "int8-cpu" else emulated(model))
         names = [tensor.name for tensor in self.bundle.graph(self.base).outputs]
         found = [dict(zip(names, opened.run(names, dict(feed)), strict=True)) for feed in feeds]
         return Case(self.bundle, self.bundle.graph(self.base), feeds, references, found)
@@ -200,7 +198,10 @@ class Conversion:
         names = {layer.name for layer in chosen}
         if self.precision == "int8-cpu":
             return dynamic(model, [layer.name for layer in layers if layer.name in names])
-        return with_qdq(model, [layer for layer in layers if layer.name in names], self._clips)
+        # What is not INT8 is FP16, as TensorRT's attention wants it; Q/DQ nodes have that from opset 19 on.
+        half = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")) >= _HALF_QDQ
+        made = with_qdq(model, [layer for layer in layers if layer.name in names], self._clips, half=half)
+        return to_fp16(made, self.bundle.settings)[0] if half else made
 
     @property
     def _report_name(self) -> str:

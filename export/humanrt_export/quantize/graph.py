@@ -141,6 +141,8 @@ def linear_layers(model: onnx.ModelProto, rule: LayerRule) -> list[Layer]:
             continue
         if node.op_type == "MatMul" and len(weight.dims) != 2:
             continue
+        if node.op_type == "Conv" and np.prod(weight.dims) == weight.dims[0]:
+            continue  # one number a channel, a PRelu's: nothing is summed, so INT8 would only round
         turned = any(item.name == "transB" and item.i for item in node.attribute)
         axis = 0 if node.op_type == "Conv" or turned else 1
         group = node.name.partition("/")[0] or node.name

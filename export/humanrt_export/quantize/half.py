@@ -54,7 +54,7 @@ def _rounding(source: str, target: str) -> list[onnx.NodeProto]:
     """Nodes that round to the nearest FP16. Both ways of it round by adding what pushes the last bits out."""
 
     def node(operator: str, inputs: list[str], output: str) -> onnx.NodeProto:
-        return helper.make_node(operator, inputs, [output], name=output)
+        return helper.make_node(operator, inputs, [output], name=f"half:{output}")
 
     def t(name: str) -> str:
         return f"{target}.{name}"

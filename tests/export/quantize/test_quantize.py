@@ -71,6 +71,15 @@ def test_weights_stored_in_fp16_are_weights() -> None:
     np.testing.assert_allclose(run(model, image), before, atol=1e-4)
 
 
+def test_what_sums_nothing_is_no_layer() -> None:
+    """Depthwise convolutions of one pixel, as PRelu is written: a product with a number a channel."""
+    model = copied(load_graph(load_bundle("hands").graph("palm_detector")))
+    fold_constants(model)
+    names = [layer.name for layer in linear_layers(model, ALL)]
+    assert names
+    assert not [name for name in names if name.startswith(("Scale", "Minus"))]
+
+
 def test_weights_stored_in_int8_are_weights(model: onnx.ModelProto, feeds: Feeds) -> None:
     """As `onnx_cleanup.store_as_int8` stores them: Cast, then Mul."""
     stored = copied(model)
