@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from humanrt.errors import MissingDependencyError
+from shipped import shipped
+
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLE = ROOT / "engines" / "hands"
 VIDEO = ROOT.parent / "shared" / "media" / "hand.mp4"
 
 
@@ -31,7 +33,7 @@ def wheel() -> Path:
 
 @pytest.fixture(scope="session")
 def models(wheel: Path) -> dict[str, bytes]:
-    """The three flatbuffers and LICENSE, by name."""
+    """The flatbuffers of the hands and LICENSE, by name."""
     pytest.importorskip("onnx", reason="needs humanrt[export]")
     pytest.importorskip("tflite", reason="needs humanrt[export]")
     from humanrt_export.hands import SOURCES
@@ -42,10 +44,21 @@ def models(wheel: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def bundle() -> Path:
-    """The shipped bundle's folder."""
-    if not (BUNDLE / "manifest.json").is_file():
-        pytest.skip(f"no shipped bundle in {BUNDLE}")
-    return BUNDLE
+    """The bundle `hands`."""
+    return shipped("hands")
+
+
+@pytest.fixture(scope="session")
+def gl() -> None:
+    """Something is about to be rendered: skips where it cannot be."""
+    pytest.importorskip("moderngl", reason="moderngl is not installed: pip install moderngl")
+    from humanrt_export.synthetic.hand_scene import Camera
+    from humanrt_export.synthetic.offscreen import Offscreen
+
+    try:
+        Offscreen(Camera((64, 48))).close()
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

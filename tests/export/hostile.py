@@ -8,10 +8,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Hostile", "refuse_files_that_are_no_checkpoints", "refuse_hostile_file"]
+import pytest
+
+from humanrt_export.checkpoint import CheckpointError
+
+__all__ = ["Hostile", "refusal", "refuse_files_that_are_no_checkpoints", "refuse_hostile_file"]
 
 Refused = Callable[[Path], str]
 """Loads a file that must be refused, and returns the message."""
+
+
+def refusal(load: Callable[[Path], object], path: Path) -> str:
+    """The one line with which a loader refuses a file, by its name."""
+    with pytest.raises(CheckpointError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
 
 
 class Hostile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import json
 import os
 import shutil
 import zipfile
@@ -13,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from humanrt import packed
 from humanrt.backends import BackendOptions, open_backend
 from humanrt.bundle import load_bundle
 from humanrt.errors import BundleError, SourceError
 from humanrt_export import cli, hands, mediapipe_models
-from humanrt_export.bundle_writer import BundleWriter, sha256
+from humanrt_export.bundle_writer import BundleWriter
 
 GRAPHS = ("palm_detector", "landmarks_full", "landmarks_lite")
 
@@ -36,48 +36,6 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 # ------------------------------------------------------------------------------------------- the shipped bundle
-
-
-def test_manifest_describes_every_file(bundle: Path) -> None:
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    files = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
-    assert files - {"manifest.json"} == set(manifest["files"])
-    for name, entry in manifest["files"].items():
-        assert entry == {"sha256": sha256(bundle / name), "bytes": (bundle / name).stat().st_size}
-    assert manifest["licence"] == "Apache-2.0"
-    assert "Apache License" in (bundle / "LICENSE").read_text()
-
-
-def test_every_graph_carries_a_passed_verdict(bundle: Path) -> None:
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    assert set(manifest["parity"]) == set(manifest["graphs"]) == set(GRAPHS)
-    for name, verdict in manifest["parity"].items():
-        assert verdict["passed"]
-        assert verdict["frames"] >= 20
-        assert set(verdict["outputs"]) == set(manifest["graphs"][name]["outputs"])
-        for item in verdict["outputs"].values():
-            assert item["max_abs"] <= item["threshold_abs"]
-
-
-def test_graphs_are_what_the_manifest_says(bundle: Path) -> None:
-    loaded = load_bundle(bundle, task="hands")
-    backend = open_backend("cpu", BackendOptions(threads=1))
-    for name in loaded.graphs:
-        backend.open(loaded.graph(name)).close()  # refuses other names, shapes or dtypes
-
-
-def test_bundle_is_small(bundle: Path) -> None:
-    assert sum(path.stat().st_size for path in bundle.iterdir()) < 7e6
-
-
-@pytest.mark.parametrize("name", GRAPHS)
-def test_parity_with_litert_on_noise(name: str, bundle: Path, models: dict[str, bytes]) -> None:
-    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is the reference and is not installed")
-    with open_backend("cpu", BackendOptions(threads=2)).open(load_bundle(bundle).graph(name)) as graph:
-        images = mediapipe_models.noise(graph.tensor("image").shape, 4)
-        outputs = mediapipe_models.compare(graph, mediapipe_models.litert(models[name]), images, hands.SOURCES[name])
-    for output, item in outputs.items():
-        assert item["passed"], (output, item)
 
 
 def test_anchors() -> None:
@@ -105,19 +63,6 @@ def test_two_exports_are_the_same_bytes(wheel: Path, video: Path, tmp_path: Path
     assert filecmp.cmpfiles(first, second, names, shallow=False)[0] == names
 
 
-def test_graphs_are_the_same_bytes_twice_and_as_shipped(models: dict[str, bytes], bundle: Path) -> None:
-    for name in GRAPHS:
-        first, second = (
-            mediapipe_models.build_graph(name, hands.SOURCES[name], models[name]).SerializeToString(deterministic=True)
-            for _ in range(2)
-        )
-        assert first == second
-        # Another version of onnx may serialise otherwise; with the recorded one, the shipped file comes back.
-        recorded = json.loads((bundle / "manifest.json").read_text())["provenance"]["tools"]
-        if all(mediapipe_models.version(tool) == recorded[tool] for tool in ("onnx", "numpy", "tflite")):
-            assert first == load_bundle(bundle).graph(name).source
-
-
 def test_failed_gate_writes_nothing(
     wheel: Path, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +71,7 @@ def test_failed_gate_writes_nothing(
         return {"palm_detector": {"outputs": {"boxes": item}}}
 
     monkeypatch.setattr(hands, "parity", broken)
+    monkeypatch.setattr(packed, "pack", lambda data: data)  # takes seconds
     line = fails(capsys, "hands", "--out", tmp_path / "o", "--mediapipe-wheel", wheel, "--frames", video)
     assert "palm_detector.boxes differs from LiteRT by 3.0 px" in line
     assert list(tmp_path.iterdir()) == []

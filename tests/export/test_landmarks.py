@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from humanrt.backends import BackendOptions, open_backend
 from humanrt.bundle import load_bundle
 from humanrt.errors import SourceError
+from shipped import shipped
 
 pytest.importorskip("onnx", reason="needs humanrt[export]")
 pytest.importorskip("tflite", reason="needs humanrt[export]")
 
 from humanrt_export import cli, landmarks, mediapipe_models
-from humanrt_export.bundle_writer import sha256
 from humanrt_export.onnx_cleanup import Graph, keep_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,68 +25,12 @@ GRAPHS = ("person_detector", "body_landmarks")
 
 @pytest.fixture(scope="module")
 def bundle() -> Path:
-    folder = ROOT / "engines" / "landmarks"
-    if not (folder / "manifest.json").is_file():
-        pytest.skip(f"no bundle in {folder}")
-    return folder
+    return shipped("landmarks")
 
 
 @pytest.fixture(scope="module")
 def flatbuffers(wheel: Path) -> dict[str, bytes]:
     return mediapipe_models.read_wheel(wheel, landmarks.SOURCES)
-
-
-def test_manifest_describes_every_file(bundle: Path) -> None:
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    files = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
-    assert files - {"manifest.json"} == set(manifest["files"])
-    for name, entry in manifest["files"].items():
-        assert entry == {"sha256": sha256(bundle / name), "bytes": (bundle / name).stat().st_size}
-    assert manifest["task"] == "people"
-    assert manifest["licence"] == "Apache-2.0 AND CC0-1.0"
-    assert "Apache License" in (bundle / "LICENSE").read_text()
-    assert "CC0" in (bundle / "NOTICE.txt").read_text()
-    assert sum(path.stat().st_size for path in bundle.iterdir()) < 10e6
-
-
-def test_every_graph_carries_a_passed_verdict(bundle: Path) -> None:
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    assert set(manifest["parity"]) == set(manifest["graphs"]) == {*GRAPHS, "body"}
-    assert all(verdict["passed"] for verdict in manifest["parity"].values())
-    for name in GRAPHS:
-        assert manifest["parity"][name]["frames"] >= 20
-
-
-def test_graphs_are_what_the_manifest_says(bundle: Path) -> None:
-    loaded = load_bundle(bundle, task="people")
-    backend = open_backend("cpu", BackendOptions(threads=1))
-    for name in loaded.graphs:
-        backend.open(loaded.graph(name)).close()
-
-
-@pytest.mark.parametrize("name", GRAPHS)
-def test_parity_with_litert_on_noise(name: str, bundle: Path, flatbuffers: dict[str, bytes]) -> None:
-    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is the reference and is not installed")
-    source = landmarks.SOURCES[name]
-    with open_backend("cpu", BackendOptions(threads=2)).open(load_bundle(bundle).graph(name)) as graph:
-        images = mediapipe_models.noise(graph.tensor("image").shape, 4)
-        reference = mediapipe_models.litert(flatbuffers[name])
-        outputs = mediapipe_models.compare(graph, reference, images, source, source.noise_tolerance)
-    for output, item in outputs.items():
-        assert item["passed"], (output, item)
-
-
-def test_graphs_are_the_same_bytes_as_shipped(flatbuffers: dict[str, bytes], bundle: Path) -> None:
-    recorded = json.loads((bundle / "manifest.json").read_text())["provenance"]["tools"]
-    same = all(mediapipe_models.version(tool) == recorded[tool] for tool in ("onnx", "numpy", "tflite"))
-    for name, source in landmarks.SOURCES.items():
-        first, second = (
-            mediapipe_models.build_graph(name, source, flatbuffers[name]).SerializeToString(deterministic=True)
-            for _ in range(2)
-        )
-        assert first == second
-        if same:
-            assert first == load_bundle(bundle).graph(name).source
 
 
 def test_what_only_dropped_outputs_need_is_gone(flatbuffers: dict[str, bytes]) -> None:

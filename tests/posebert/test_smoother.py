@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from humanrt.bundle import Bundle
-from humanrt.capture import Frame
+from humanrt.capture import Frame, open_source
+from humanrt.commands.demo import CLIP
 from humanrt.errors import HumanrtError
 from humanrt.hands.tracker import Hand, Hands, HandTracker
 from humanrt.pipeline import HandPipeline
@@ -143,8 +146,13 @@ def test_bench_measures_one_hand_and_ten(toy: Toy, tmp_path: Path, capsys: pytes
     from humanrt.cli import main
 
     bundle = toy("average", (1, 10))
-    report = tmp_path / "report.json"
-    arguments = ["bench", "posebert", "--bundle", str(bundle.path), "--backend", "cpu"]
+    report, pictures = tmp_path / "report.json", tmp_path / "pictures"
+    pictures.mkdir()
+    with open_source(CLIP) as source:
+        for frame in itertools.islice(source, 12):
+            cv2.imwrite(str(pictures / f"{frame.index:02}.jpg"), frame.image[..., ::-1])
+    arguments = ["bench", "posebert", "--bundle", str(bundle.path), "--backend", "cpu", "--threads", "1"]
+    arguments += ["--source", str(pictures)]
     assert main([*arguments, "--repeat", "1", "--json", str(report)]) == 0
     data = json.loads(report.read_text())
     assert data["bench"] == "posebert"

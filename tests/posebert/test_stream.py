@@ -256,13 +256,12 @@ def test_a_left_hand_is_the_right_hands_mirror_image(toy: Toy) -> None:
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_many_identities_at_once_are_what_each_is_alone(
-    toy_batched: Bundle, toy_single: Bundle, data: st.DataObject
+    together: PoseBERTStream, alone: dict[int, PoseBERTStream], data: st.DataObject
 ) -> None:
     """They come, miss frames, and go; batches of 1 and 3, and more people than the largest batch."""
-    people = 7
-    seen = data.draw(st.lists(st.sets(st.integers(1, people)), min_size=1, max_size=25))
-    together = PoseBERTStream(toy_batched, fill=0.1)
-    alone = {i: PoseBERTStream(toy_single, fill=0.1) for i in range(1, people + 1)}
+    seen = data.draw(st.lists(st.sets(st.sampled_from(sorted(alone))), min_size=1, max_size=25))
+    for stream in (together, *alone.values()):
+        stream.reset()
     for index, here in enumerate(seen):
         t = index * STEP
 
@@ -284,13 +283,14 @@ def test_many_identities_at_once_are_what_each_is_alone(
 
 
 @pytest.fixture
-def toy_batched(toy: Toy) -> Bundle:
-    return toy("average", (3, 1))
+def together(toy: Toy) -> PoseBERTStream:
+    return PoseBERTStream(toy("average", (3, 1)), fill=0.1, threads=1)
 
 
 @pytest.fixture
-def toy_single(toy: Toy) -> Bundle:
-    return toy()
+def alone(toy: Toy) -> dict[int, PoseBERTStream]:
+    bundle = toy()
+    return {i: PoseBERTStream(bundle, fill=0.1, threads=1) for i in range(1, 8)}
 
 
 def test_the_batches_that_fit_best_are_run(toy: Toy) -> None:
@@ -330,7 +330,7 @@ def test_answers_are_the_callers_to_keep(toy: Toy) -> None:
 
 
 def test_identities_that_nobody_ends_are_forgotten(toy: Toy) -> None:
-    stream = PoseBERTStream(toy())
+    stream = PoseBERTStream(toy(), threads=1)
     for i in range(200):
         stream.update(i * STEP, {i: (hand(0),)})
     assert len(stream._tracks) < 20

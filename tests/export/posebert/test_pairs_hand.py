@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from humanrt.errors import MissingDependencyError
 from humanrt.hands.tracker import HandTracker
 from humanrt.skeleton import HAND_16, HAND_16_PARENTS
 from humanrt_export.posebert.clips import follow, save_clip
@@ -15,7 +14,6 @@ from humanrt_export.posebert.hand_clips import hand_clips
 from humanrt_export.posebert.pairs_hand import draw_scene, make_pair
 from humanrt_export.synthetic.hand_model import LIMITS, Arm, load_arm
 from humanrt_export.synthetic.hand_repertoire import hand_rest, hand_rotations, repertoire, varied_motion
-from humanrt_export.synthetic.hand_scene import Camera
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
@@ -119,17 +117,6 @@ def test_clips_are_written_whole(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["clip.npz"]
     with np.load(tmp_path / "new" / "clip.npz") as file:
         assert str(file["source"]) == "x"
-
-
-@pytest.fixture(scope="module")
-def gl() -> None:
-    pytest.importorskip("moderngl", reason="moderngl is not installed: pip install moderngl")
-    from humanrt_export.synthetic.render import Renderer
-
-    try:
-        Renderer(Camera((160, 120))).close()
-    except MissingDependencyError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.usefixtures("gl")
