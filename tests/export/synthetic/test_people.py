@@ -183,6 +183,7 @@ def test_pairs_are_of_the_same_people(engine: PeopleEngine) -> None:
             assert len(one.people) == len(two.people)
             np.testing.assert_array_equal(one.people.shape, two.people.shape)
             assert ((one.people.visible > 0) | (two.people.visible > 0)).all()
+            assert (two.people.joints[..., 2] > 0.1).all()
             if not len(one.people):
                 continue
             seen += 1

@@ -99,9 +99,9 @@ class PeopleEngine:
         other = self._generator(index, 3)
         one = self.shoot(world, view, self._generator(index, 1), self._generator(index, 2))
         if kind == "view":
-            two = self.shoot(world, other_view(world, view, other), other, other)
+            two = self.shoot(world, other_view(world, view, other, self.coarse), other, other)
         else:  # what the camera does to pictures, and what is behind, stays; its noise does not
-            world = later(world, other, self.source, self.coarse)
+            world = later(world, view, other, self.source, self.coarse)
             two = self.shoot(world, view, self._generator(index, 1), other)
         seen = (one.people.visible > 0) | (two.people.visible > 0)
         return _chosen(one, seen), _chosen(two, seen)

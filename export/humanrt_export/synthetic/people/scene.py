@@ -147,31 +147,42 @@ def apart(one: Array, size: float, other: Array, other_size: float) -> bool:
     return bool((gaps > radii[:, None] * size + radii[None] * other_size).all())
 
 
-def later(world: World, generator: np.random.Generator, source: PoseSource, coarse: BodyModel) -> World:
-    """The same people at another instant, about where they were."""
-    if not world.people:
-        return world
-    poses = [source.later(somebody.pose, generator) for somebody in world.people]
-    shapes = [somebody.phenotypes for somebody in world.people]
-    before = _posed(coarse, [somebody.pose for somebody in world.people], shapes)
-    rotations, vertices, joints = _posed(coarse, poses, shapes)
-    people = []
-    for k, somebody in enumerate(world.people):
-        # The pelvis stays, feet come to the ground again if they were there.
-        hover = float(before[1][k, :, 1].min() + somebody.head[1])
-        head = somebody.head + before[2][k, 0] - joints[k, 0]
-        head[1] = hover - vertices[k, :, 1].min()
-        people.append(replace(somebody, pose=poses[k], rotations=rotations[k], head=head))
+def later(
+    world: World, view: View, generator: np.random.Generator, source: PoseSource, coarse: BodyModel, tries: int = 4
+) -> World:
+    """The same people at another instant, about where they were; who would run into others in all tries, stays."""
+    people = list(world.people)
+    _, vertices, joints = _posed(coarse, [somebody.pose for somebody in people], _shapes(people))
+    places = spheres(coarse.joint_names)
+    sizes = [_size(body) for body in vertices]
+    where = [body[places] + somebody.head for body, somebody in zip(joints, people, strict=True)]
+    away = view.turn[2] * (1, 0, 1)
+    for k, somebody in enumerate(people):
+        others = [other for other in range(len(people)) if other != k]
+        for _ in range(tries):
+            pose = source.later(somebody.pose, generator)
+            rotations, body, bones = _posed(coarse, [pose], [somebody.phenotypes])
+            # The pelvis stays; feet that were on the ground come to it again. Who would touch the camera steps back.
+            head = somebody.head + joints[k, 0] - bones[0, 0]
+            head[1] = somebody.head[1] + vertices[k, :, 1].min() - body[0, :, 1].min()
+            lack = _CLEAR - float(view.see(body[0] + head)[:, 2].min())
+            head = head + max(lack + 0.01, 0.0) * away / max(float(away @ away), 0.1)
+            own = bones[0, places] + head
+            if all(apart(own, sizes[k], where[other], sizes[other]) for other in others):
+                where[k] = own
+                people[k] = replace(somebody, pose=pose, rotations=rotations[0], head=head)
+                break
     return replace(world, people=tuple(people))
 
 
-def other_view(world: World, view: View, generator: np.random.Generator, tries: int = 12) -> View:
-    """Another camera that looks at the same people, from 15 to 150 degrees aside."""
+def other_view(world: World, view: View, generator: np.random.Generator, coarse: BodyModel, tries: int = 12) -> View:
+    """Another camera that looks at the same people, from 15 to 150 degrees aside; the same where none can stand."""
     if not world.people:
         return view
     heads = np.stack([somebody.head for somebody in world.people])
+    _, vertices, _ = _posed(coarse, [somebody.pose for somebody in world.people], _shapes(world.people))
+    bodies = vertices + heads[:, None]
     middle = heads.mean(axis=0) * (1, 0.8, 1)
-    best = view
     for _ in range(tries):
         angle = np.radians(generator.uniform(15, 150)) * generator.choice([-1, 1])
         away = turn_about_vertical(angle) @ (view.place - middle) * generator.uniform(0.85, 1.3)
@@ -179,9 +190,9 @@ def other_view(world: World, view: View, generator: np.random.Generator, tries: 
         place[1] = max(view.place[1] + generator.normal(0, 0.3), 0.15)
         turn = look_at(place, middle, generator.normal(0, 0.05))
         key = turn @ view.turn.T @ view.look.key
-        best = replace(view, turn=turn, place=place, look=replace(view.look, key=key))
-        if best.see(heads)[:, 2].min() > 0.6:
-            return best
+        other = replace(view, turn=turn, place=place, look=replace(view.look, key=key))
+        if other.see(bodies)[..., 2].min() > _CLEAR:
+            return other
     return view
 
 
@@ -201,6 +212,7 @@ def _phenotypes(generator: np.random.Generator) -> Floats:
 
 
 def draw_clothes(generator: np.random.Generator, style: Style, textures: int) -> tuple[Outfit, Fabric]:
+    """Clothes, skin and hair of somebody; ``textures``: how many there are to choose from."""
     outfit = Outfit.sample(generator, Look.sample(generator).skin)
     outfit = replace(
         outfit,
@@ -270,6 +282,15 @@ def _posed(model: BodyModel, poses: Sequence[Pose], shapes: Sequence[Floats]) ->
     return rotations, posed.vertices.numpy(), posed.joints.numpy()
 
 
+def _shapes(people: Sequence[Somebody]) -> list[Floats]:
+    return [somebody.phenotypes for somebody in people]
+
+
+def _size(vertices: Floats) -> float:
+    """How large somebody's spheres are; 1: as of somebody of 1.7 m who stands."""
+    return float(np.ptp(vertices[:, 1]).clip(0.5, 2.0)) / 1.7
+
+
 def _arranged(
     generator: np.random.Generator,
     shot: str,
@@ -279,59 +300,20 @@ def _arranged(
     joints: Floats,
 ) -> tuple[Array, Array, list[Array | None]]:
     """Where the camera is [3] and its axes [3, 3]; where each head is [3], None for those who found no place."""
-    names = model.joint_names
-    places = spheres(names)
-    wrists = indices(["finger3-1.L", "finger3-1.R"], names)
-    size = np.array([np.ptp(body[:, 1]) for body in vertices]).clip(0.5, 2.0) / 1.7
-    half = camera.fov / 2
-    # Grounded: the lowest point of each is on the ground; few jump.
+    # The lowest point of each is on the ground; few jump.
     lift = np.where(generator.uniform(size=len(vertices)) < 0.05, generator.uniform(0, 0.4, len(vertices)), 0.0)
     heads = [np.array([0.0, up - body[:, 1].min(), 0.0]) for up, body in zip(lift.tolist(), vertices, strict=True)]
     if not heads:
         place = np.array([0.0, generator.uniform(0.3, 2.5), 0.0])
         return place, look_at(place, np.array([0.0, generator.uniform(0, 2), -4.0])), []
+    sizes = [_size(body) for body in vertices]
+    wrists = joints[0, indices(["finger3-1.L", "finger3-1.R"], model.joint_names)]
+    near, place, target = _aim(generator, shot, camera, heads[0], wrists, sizes[0])
+    first, turn = _first(generator, camera, place, target, near, heads[0], vertices[0])
 
-    first = heads[0]
-    if shot == "group":
-        # By how much of the picture's height somebody takes.
-        part = float(np.exp(generator.uniform(np.log(0.22), np.log(1.5))))
-        near = float(np.clip(1.7 / (2 * np.tan(half) * part), 1.2, 10.0))
-        # Somewhere between the feet and the head.
-        target = first * (1, generator.uniform(0.5, 1.0), 1)
-        height = float(np.clip(generator.normal(1.5, 0.5), 0.2, 3.5))
-    else:
-        aim = np.zeros(3)
-        if shot == "hands":
-            aim = joints[0, wrists[int(generator.integers(2))]] * generator.uniform(0.1, 0.7)
-            near = float(np.exp(generator.uniform(np.log(0.45), np.log(1.4))))
-        else:
-            near = float(np.exp(generator.uniform(np.log(0.6), np.log(1.9))))
-            aim[1] = -generator.uniform(-0.1, 0.3) * size[0] * near
-        target = first + aim
-        height = float(target[1] + generator.normal(0, 0.3) * near)
-    place = np.array([0.0, max(height, 0.1), 0.0])
-    # Put the target at that distance in front, then nobody too close.
-    shift = np.array([0.0, 0.0, -near - target[2]])
-    heads[0], target = first + shift, target + shift
-    turn = aimed(generator, camera, place, target)
-    # Heads are what people are found by: mostly, the first one's is seen.
-    for _ in range(0 if generator.uniform() < 0.1 else 5):
-        at = (heads[0] - place) @ turn.T
-        if np.abs(at[:2]).max() < 0.92 * at[2] * np.tan(half):
-            break
-        turn = aimed(generator, camera, place, target + generator.uniform(0, 1) * (heads[0] - target))
-    for _ in range(6):
-        seen = (vertices[0] + heads[0] - place) @ turn.T
-        lack = _CLEAR - float(seen[:, 2].min())
-        if lack <= 0:
-            break
-        heads[0], target = heads[0] - (0, 0, lack + 0.02), target - (0, 0, lack + 0.02)
-    else:
-        heads[0] = heads[0] - (0, 0, 1.5)
-        turn = look_at(place, heads[0])
-
-    found: list[Array | None] = [heads[0]]
-    placed = [(joints[0, places] + heads[0], size[0])]
+    found: list[Array | None] = [first]
+    places = spheres(model.joint_names)
+    placed = [(joints[0, places] + first, sizes[0])]
     forward = turn[2] * (1, 0, 1)
     forward /= max(float(np.linalg.norm(forward)), 1e-6)
     side = np.array([-forward[2], 0.0, forward[0]])
@@ -339,14 +321,70 @@ def _arranged(
         chosen = None
         for _ in range(16):
             depth = max(near, 1.0) * (1 + generator.exponential(0.5)) if shot == "group" else generator.uniform(1.2, 6)
-            sideways = depth * np.tan(half) * generator.uniform(-1.05, 1.05)
+            sideways = depth * np.tan(camera.fov / 2) * generator.uniform(-1.05, 1.05)
             spot = place + depth * forward + sideways * side
             head = np.array([spot[0], heads[k][1], spot[2]])
             own = joints[k, places] + head
-            free = all(apart(own, size[k], other, scale) for other, scale in placed)
+            free = all(apart(own, sizes[k], other, size) for other, size in placed)
             if free and ((vertices[k] + head - place) @ turn.T)[:, 2].min() > _CLEAR:
                 chosen = head
-                placed.append((own, size[k]))
+                placed.append((own, sizes[k]))
                 break
         found.append(chosen)
     return place, turn, found
+
+
+def _aim(
+    generator: np.random.Generator, shot: str, camera: Camera, head: Array, wrists: Floats, size: float
+) -> tuple[float, Array, Array]:
+    """How far the first person is [m], the camera's place [3], and what it looks at [3] while the head is at ``head``.
+
+    Args:
+        wrists: [2, 3] m from the head.
+    """
+    if shot == "group":
+        # By how much of the picture's height somebody takes.
+        part = float(np.exp(generator.uniform(np.log(0.22), np.log(1.5))))
+        near = float(np.clip(1.7 / (2 * np.tan(camera.fov / 2) * part), 1.2, 10.0))
+        # Somewhere between the middle and the head.
+        target = head * (1, generator.uniform(0.5, 1.0), 1)
+        height = float(np.clip(generator.normal(1.5, 0.5), 0.2, 3.5))
+    else:
+        aim = np.zeros(3)
+        if shot == "hands":
+            aim = wrists[int(generator.integers(2))] * generator.uniform(0.1, 0.7)
+            near = float(np.exp(generator.uniform(np.log(0.45), np.log(1.4))))
+        else:
+            near = float(np.exp(generator.uniform(np.log(0.6), np.log(1.9))))
+            aim[1] = -generator.uniform(-0.1, 0.3) * size * near
+        target = head + aim
+        height = float(target[1] + generator.normal(0, 0.3) * near)
+    return near, np.array([0.0, max(height, 0.1), 0.0]), target
+
+
+def _first(
+    generator: np.random.Generator,
+    camera: Camera,
+    place: Array,
+    target: Array,
+    near: float,
+    head: Array,
+    vertices: Floats,
+) -> tuple[Array, Array]:
+    """Where the first person's head comes to be [3], and the camera's axes [3, 3]."""
+    shift = np.array([0.0, 0.0, -near - target[2]])
+    head, target = head + shift, target + shift
+    turn = aimed(generator, camera, place, target)
+    # Heads are what people are found by: mostly, the first one's is seen.
+    for _ in range(0 if generator.uniform() < 0.1 else 5):
+        at = (head - place) @ turn.T
+        if np.abs(at[:2]).max() < 0.92 * at[2] * np.tan(camera.fov / 2):
+            break
+        turn = aimed(generator, camera, place, target + generator.uniform(0, 1) * (head - target))
+    for _ in range(6):  # nobody is too close
+        lack = _CLEAR - float(((vertices + head - place) @ turn.T)[:, 2].min())
+        if lack <= 0:
+            return head, turn
+        head = head - (0, 0, lack + 0.02)
+    head = head - (0, 0, 1.5)
+    return head, look_at(place, head)
