@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,14 +16,23 @@ from torch import Tensor
 from humanrt.errors import HumanrtError
 from humanrt.people.metrics import LEAST
 from humanrt_export.anny.augment import Augmentation, appearance, head_place, random_view, seen_by
-from humanrt_export.anny.bones import ACTIVE
+from humanrt_export.anny.bones import ACTIVE, indices
+from humanrt_export.anny.model import load_anny
 from humanrt_export.anny.truth import NEAREST
 from humanrt_export.multihmr.camera import DEVIATION, MEAN, PATCH
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 
-__all__ = ["Growing", "PeopleImages", "Samples", "normalised", "targets"]
+__all__ = ["MARKS", "Growing", "PeopleImages", "Samples", "normalised", "targets"]
 
 _PATIENCE = 300.0  # s that a batch waits for samples that are still being made
+
+
+MARKS = (
+    *("root", "spine02", "neck01", "head"),
+    *(f"{name}.{side}" for side in "LR" for name in ("eye", "upperarm01", "lowerarm01", "wrist", "finger3-1")),
+    *(f"{name}.{side}" for side in "LR" for name in ("upperleg01", "lowerleg01", "foot", "big-toe-tip")),
+)
+"""Joints that a token is asked about in training."""
 
 
 class Samples(Protocol):
@@ -138,11 +148,12 @@ def targets(people: PeopleLabels, size: int, slots: int, least: float) -> dict[s
 
     Returns:
         ``cells`` int64 [P] and ``valid`` bool [P]; ``ignored`` bool [tokens], where nobody is wanted and nobody is
-        wrong; ``heads`` [P, 2] px; ``rotations`` [P, R, 3, 3], ``shape`` [P, 6], ``translation`` [P, 3]. Of two people
-        in one token the nearer is kept.
+        wrong; ``marks`` bool [tokens, M], where `MARKS` are; ``heads`` [P, 2] px; ``rotations`` [P, R, 3, 3],
+        ``shape`` [P, 6], ``translation`` [P, 3]. Of two people in one token the nearer is kept.
     """
     side = size // PATCH
     row: dict[str, NDArray[Any]] = {
+        "marks": np.zeros((side * side, len(MARKS)), bool),
         "cells": np.zeros(slots, np.int64),
         "valid": np.zeros(slots, bool),
         "ignored": np.zeros(side * side, bool),
@@ -169,4 +180,14 @@ def targets(people: PeopleLabels, size: int, slots: int, least: float) -> dict[s
         for name in ("rotations", "shape", "translation"):
             row[name][slot] = getattr(people, name)[person]
     row["ignored"][list(taken)] = False
+    seen = people.joints_2d[people.visible >= least][:, _mark_places()]
+    cells = (seen // PATCH).astype(int)
+    _, mark = np.nonzero(((seen >= 0) & (seen < size)).all(-1))
+    inside = cells[((seen >= 0) & (seen < size)).all(-1)]
+    row["marks"][inside[:, 1] * side + inside[:, 0], mark] = True
     return row
+
+
+@cache
+def _mark_places() -> list[int]:
+    return indices(MARKS, load_anny("10pc").joint_names)

@@ -36,6 +36,8 @@ class Weights:
         joints, vertices: L1, m, from the root joint; mean over coordinates.
         points: L1 of projected joints and vertices, picture sides; from `warmup` on.
         view: L1, rad, of the field of view.
+        marks: focal loss of which joints are in which token (`dataset.MARKS`), a person's share. Not Multi-HMR's: a
+            backbone that starts from nothing learns from it what a body looks like long before it learns from poses.
     """
 
     detection: float = 10.0
@@ -48,6 +50,7 @@ class Weights:
     vertices: float = 100.0
     points: float = 1.0
     view: float = 1.0
+    marks: float = 1.0
 
 
 def losses(
@@ -63,7 +66,11 @@ def losses(
         weights: of the losses.
     """
     valid, K = batch["valid"], batch["intrinsics"]
-    found = {"detection": focal(said.logits, batch["cells"], valid, batch["ignored"])}
+    hot = torch.zeros_like(said.logits).scatter_add_(1, batch["cells"], valid.to(said.logits.dtype)).clamp(max=1.0)
+    found = {"detection": focal(said.logits, hot, ~batch["ignored"])}
+    if said.marks is not None:
+        people = hot.sum().clamp(min=1.0)
+        found["marks"] = focal(said.marks, batch["marks"].to(hot.dtype), None) * batch["marks"].sum() / people
     side = size // PATCH
     cells = batch["cells"]
     centres = torch.stack((cells % side, cells // side), -1) + 0.5
@@ -101,20 +108,19 @@ def losses(
     return {"total": total, **found}
 
 
-def focal(logits: Tensor, cells: Tensor, valid: Tensor, ignored: Tensor, gamma: float = 2.0) -> Tensor:
-    """Focal loss (Lin et al., 2017) of a heat-map with one hot token a person, a person's share.
+def focal(logits: Tensor, hot: Tensor, counted: Tensor | None, gamma: float = 2.0) -> Tensor:
+    """Focal loss (Lin et al., 2017), for each that is hot.
 
     Args:
-        logits: [B, N] of the tokens.
-        cells: [B, P] int64, tokens of people where ``valid`` [B, P].
-        ignored: [B, N] bool, tokens that do not count.
+        logits: of any shape.
+        hot: 0 or 1, likewise.
+        counted: bool, likewise: others do not count; None: all do.
     """
-    hot = torch.zeros_like(logits).scatter_add_(1, cells, valid.to(logits.dtype)).clamp(max=1.0)
     p = torch.sigmoid(logits)
     positive = hot * (1 - p) ** gamma * functional.softplus(-logits)
     negative = (1 - hot) * p**gamma * functional.softplus(logits)
-    counted = (~ignored).to(logits.dtype)
-    return (counted * (positive + negative)).sum() / hot.sum().clamp(min=1.0)
+    each = positive + negative if counted is None else counted.to(logits.dtype) * (positive + negative)
+    return each.sum() / hot.sum().clamp(min=1.0)
 
 
 def _projected(points: Tensor, truth: Tensor, K: Tensor, size: int) -> Tensor:

@@ -48,6 +48,7 @@ _KIND = "Multi-HMR on Anny"
 _USUAL_DISTANCE = 4.0  # m; where people are before training
 _USUAL_SCORE = 0.01  # of a token before training: nearly none holds a head
 _POSITION_SCALE = 0.02
+_MARKS = "marks."
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,13 @@ class Trained(NamedTuple):
         logits: [B, side^2] of the score of every token.
         angle: [B] rad, field of view.
         predictions: of the cells that were asked for.
+        marks: [B, side^2, M] logits of each mark in each token, or None.
     """
 
     logits: Tensor
     angle: Tensor
     predictions: Predictions
+    marks: Tensor | None = None
 
 
 class _Backbone(DinoV2):
@@ -162,7 +165,7 @@ class AnnyHmr(nn.Module):
     low: Tensor
     span: Tensor
 
-    def __init__(self, config: AnnyConfig) -> None:
+    def __init__(self, config: AnnyConfig, marks: int = 0) -> None:
         super().__init__()
         width = BACKBONES[config.backbone][0]
         self.config = config
@@ -181,6 +184,8 @@ class AnnyHmr(nn.Module):
             mlp=config.mlp,
             size=math.log(focal_length(config.image_size) / _USUAL_DISTANCE),
         )
+        # For training alone: which joints are seen in each token, and no checkpoint has it.
+        self.marks = nn.Linear(width, marks) if marks else None
         identity = torch.eye(3).expand(len(config.bones), 3, 3).clone()
         self.register_buffer("identity", identity, persistent=False)
         self.register_buffer("low", torch.tensor([p.low for p in PHENOTYPES]), persistent=False)
@@ -230,8 +235,9 @@ class AnnyHmr(nn.Module):
         tokens = everything[:, 1:]
         seen = self.head.look(tokens, cells, valid)
         logits = self.detection.score(tokens)[..., 0].float()
+        marks = None if self.marks is None else self.marks(tokens).float()
         with torch.autocast(image.device.type, enabled=False):  # rotations and angles want all their digits
-            return Trained(logits, self.field_of_view(everything[:, 0].float()), self.head.read(seen.float()))
+            return Trained(logits, self.field_of_view(everything[:, 0].float()), self.head.read(seen.float()), marks)
 
     def field_of_view(self, class_token: Tensor) -> Tensor:
         """Class token [B, D] -> the angle [B] in rad that the square input spans, 0..pi."""
@@ -256,6 +262,8 @@ class AnnyHmr(nn.Module):
         """Where training starts: hardly anybody is anywhere, 60 degrees, upright, facing the camera, 4 m away."""
         nn.init.trunc_normal_(self.backbone.pos_embed, std=_POSITION_SCALE)
         nn.init.trunc_normal_(self.backbone.cls_token, std=_POSITION_SCALE)
+        if self.marks is not None:
+            nn.init.constant_(self.marks.bias, _logit(_USUAL_SCORE))
         for last, value in ((self.detection.score[-1], _logit(_USUAL_SCORE)), (self.view[-1], _logit(1 / 3))):
             nn.init.constant_(last.bias, value)
 
@@ -276,7 +284,7 @@ def save_checkpoint(path: str | Path, model: AnnyHmr, about: Mapping[str, str] |
             for key, value in dataclasses.asdict(model.config).items()
         },
         "about": dict(about or {}),
-        "state": {key: value.detach().cpu() for key, value in model.state_dict().items()},
+        "state": {key: value.detach().cpu() for key, value in model.state_dict().items() if not key.startswith(_MARKS)},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
@@ -314,6 +322,7 @@ def _of_run(folder: Path) -> dict[str, Any]:
     """What a checkpoint of a training's averaged weights would hold."""
     description, state, step = load_run(folder)
     config = description["task"].get("settings")
+    state = {name: value for name, value in state.items() if not name.startswith(_MARKS)}
     about = {"licence": "Apache-2.0", "training": json.dumps({"step": step, **description})}
     with contextlib.suppress(OSError):
         about |= json.loads((folder / ABOUT).read_text())

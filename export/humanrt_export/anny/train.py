@@ -19,7 +19,7 @@ from humanrt.errors import HumanrtError
 from humanrt.people.metrics import Bodies, PeopleMetrics
 from humanrt_export.anny.augment import Augmentation
 from humanrt_export.anny.body import AnnyBody
-from humanrt_export.anny.dataset import Growing, PeopleImages
+from humanrt_export.anny.dataset import MARKS, Growing, PeopleImages
 from humanrt_export.anny.losses import Weights, losses
 from humanrt_export.anny.model import load_anny
 from humanrt_export.anny.network import ABOUT, AnnyConfig, AnnyHmr, load_checkpoint
@@ -148,7 +148,7 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
         before, _ = load_checkpoint(arguments.start_from)
         if replace(before.config, image_size=config.image_size) != config:  # its tables fit any size
             raise HumanrtError(f"{arguments.start_from}: another network ({before.config}); give its settings")
-        task.model.load_state_dict(before.state_dict())
+        task.model.load_state_dict(before.state_dict(), strict=False)  # no checkpoint has marks
     return task
 
 
@@ -196,7 +196,7 @@ class PeopleTask:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.model = AnnyHmr(self.settings)
+        self.model = AnnyHmr(self.settings, len(MARKS) if self.weights.marks else 0)
         data = load_anny(self.body_topology)
         self.joint_names = data.joint_names
         self.body = AnnyBody(data, self.settings.bones, self.settings.anchor).eval().requires_grad_(False)

@@ -60,6 +60,7 @@ def perfect(batch: dict[str, Tensor]) -> Trained:
             (batch["shape"] - low) / (high - low),
             torch.log(focal_px[:, None] / batch["translation"][..., 2]),
         ),
+        torch.where(batch["marks"], 40.0, -40.0),
     )
 
 
@@ -74,6 +75,7 @@ def test_losses_are_zero_at_the_truth_and_above_elsewhere(body: AnnyBody, sample
         said.logits / 20,
         said.angle + 0.1,
         Predictions(told.offsets + 0.2, told.rotations @ turned, told.shape + 0.1, told.size + 0.1),
+        said.marks / 20,
     )
     found = losses(wrong, batch, body, SIZE, Weights())
     assert all(float(value) > 1e-3 for value in found.values())
@@ -91,12 +93,11 @@ def test_losses_of_nobody_are_numbers(body: AnnyBody, samples: list[PeopleSample
 
 
 def test_focal_loss_by_hand() -> None:
-    logits = torch.tensor([[0.0, 1.0, -1.0, 3.0]])
-    cells, valid = torch.tensor([[1, 0]]), torch.tensor([[True, False]])
+    logits, hot = torch.tensor([[0.0, 1.0, -1.0, 3.0]]), torch.tensor([[0.0, 1.0, 0.0, 0.0]])
     p = torch.sigmoid(logits[0])
     expected = -((1 - p[1]) ** 2) * p[1].log() - p[0] ** 2 * (1 - p[0]).log() - p[2] ** 2 * (1 - p[2]).log()
-    ignored = torch.tensor([[False, False, False, True]])
-    torch.testing.assert_close(focal(logits, cells, valid, ignored), expected)
+    counted = torch.tensor([[True, True, True, False]])
+    torch.testing.assert_close(focal(logits, hot, counted), expected)
 
 
 def test_who_gets_which_slot(body: AnnyBody) -> None:
@@ -215,6 +216,7 @@ def test_a_resumed_training_is_the_same(data: Path, tmp_path: Path, stopped_at: 
     # The folder is a checkpoint: what is exported are its averaged weights.
     model, about = load_checkpoint(tmp_path / "whole")
     assert all(torch.equal(value, whole[name]) for name, value in model.state_dict().items())
+    assert not any(name.startswith("marks") for name in model.state_dict())
     assert about["command"].startswith("humanrt-export ")
     assert json.loads(about["data"])["samples"] == 4
     assert json.loads(about["training"])["step"] == 6
