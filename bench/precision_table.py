@@ -33,9 +33,13 @@ from humanrt.errors import BackendError, HumanrtError
 from humanrt.stats import machine, write_report
 from humanrt.variants import EXACT, base_of, bases, variants
 from humanrt.verdict import Recording, case_of, judge, record
+from humanrt_export.engine.precision import load_graph
 from humanrt_export.quantize.command import quantize
 from humanrt_export.quantize.convert import PRECISIONS
+from humanrt_export.quantize.graph import copied, fold_constants
 from humanrt_export.quantize.motion import is_motion, record_motion
+from humanrt_export.quantize.place import place
+from humanrt_export.quantize.session import session
 
 SHARED = Path(__file__).parents[2] / "shared"
 DEFAULTS = (
@@ -70,6 +74,9 @@ def main() -> None:
     parser.add_argument("--graph", action="append", default=[], help="only this graph (repeatable)")
     parser.add_argument("--precision", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
     parser.add_argument("--sensitivity", action="store_true", help="leave out layers that INT8's limits demand")
+    parser.add_argument(
+        "--stock", action="store_true", help="also ONNX Runtime's own quantisation of everything, dynamic and static"
+    )
     parser.add_argument("--inputs", type=int, default=64, help="inputs of each graph (64)")
     parser.add_argument("--max-frames", type=int, help="of a source")
     parser.add_argument("--threshold", type=float, help="lowest score of a person, for Multi-HMR")
@@ -119,6 +126,9 @@ def _measured(word: str, options: argparse.Namespace) -> list[Row]:
                 made = load_bundle(out)
             except BackendError as error:
                 print(f"{bundle.name}: {error}", file=sys.stderr)
+        if options.stock:
+            for base in [base for base in bases(made) if base in recording.feeds]:
+                made = _stock(made, base, recording)
         rows = []
         for base in bases(made):
             alike = [base, *(str(v["graph"]) for v in variants(made) if base_of(made, str(v["graph"])) == base)]
@@ -126,6 +136,44 @@ def _measured(word: str, options: argparse.Namespace) -> list[Row]:
             if base in recording.feeds and len(names) > 1 and (not options.graph or base in options.graph):
                 rows += _compared(made, base, names, recording, options)
         return rows
+
+
+def _stock(bundle: Bundle, base: str, recording: Recording) -> Bundle:
+    """The bundle with what ONNX Runtime's own tool makes of a graph, convolutions included, and its verdict."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
+
+    feeds = recording.feeds[base]
+    model = copied(load_graph(bundle.graph(base)))
+    fold_constants(model)
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._left = iter(feeds[0::2])
+
+        def get_next(self) -> Any:
+            return next(self._left, None)
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "fp32.onnx"
+        onnx.save(model, source)
+        for name in ("dynamic", "static"):
+            target = Path(folder) / f"{name}.onnx"
+            if name == "dynamic":
+                operators = ["Conv", "Gemm", "MatMul"]
+                quantize_dynamic(source, target, op_types_to_quantize=operators, weight_type=QuantType.QUInt8)
+            else:
+                kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+                quantize_static(source, target, Reader(), per_channel=True, **kinds)
+            made = onnx.load(target)
+            opened = session(made)
+            outputs = [tensor.name for tensor in bundle.graph(base).outputs]
+
+            def run(feed: Any, opened: Any = opened, outputs: list[str] = outputs) -> dict[str, Any]:
+                return dict(zip(outputs, opened.run(outputs, dict(feed)), strict=True))
+
+            verdict = judge(case_of(bundle, base, feeds[1::2] or feeds, run), "int8")
+            bundle = place(bundle, base, f"{base}-stock-{name}", made, PRECISIONS["int8-cpu"], verdict)
+    return bundle
 
 
 def _compared(
