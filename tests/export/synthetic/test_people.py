@@ -27,6 +27,7 @@ from humanrt_export.synthetic.body_model import GARMENTS, load_body
 from humanrt_export.synthetic.hand_scene import Camera
 from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, PeopleSample
 from humanrt_export.synthetic.people.backdrop import KINDS, Backdrops
+from humanrt_export.synthetic.people.film import draw_film, shoot_film
 from humanrt_export.synthetic.people.poses import PoseSource, anny_rotations
 from humanrt_export.synthetic.people.scene import apart, spheres
 from humanrt_export.synthetic.people.sheet import labelled, sheet
@@ -245,6 +246,30 @@ def test_all_styles_draw(engine: PeopleEngine, monkeypatch: pytest.MonkeyPatch) 
     assert pictures["night"].mean() < 0.6 * pictures["studio"].mean()
     with pytest.raises(HumanrtError, match="randomised"):
         find_style("cubist")
+
+
+def test_films_are_continuous_and_true(engine: PeopleEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(HumanrtError, match="--motions"):
+        draw_film(engine, 0, 1.0, 10.0, 2)
+    monkeypatch.setattr(engine, "source", PoseSource([moving(75)], SEED))
+    with pytest.raises(HumanrtError, match="no recording of 9 s"):
+        draw_film(engine, 0, 9.0, 10.0, 2)
+    film = draw_film(engine, 0, 1.0, 10.0, 2)
+    assert len(film.worlds) == 10
+    frames = list(shoot_film(engine, film, 0))
+    joints = np.stack([frame.people.joints for frame in frames])
+    assert joints.shape[:2] == (10, 2)
+    assert np.linalg.norm(np.diff(joints, axis=0), axis=-1).max() < 0.6  # m in a tenth of a second
+    assert np.ptp(joints, axis=0).max() > 0.05
+    heads = np.stack([frame.people.joints_2d for frame in frames])[:, :, engine.joint_names.index("head")]
+    assert ((heads > 0) & (heads < 96)).all()
+    places = spheres(engine.joint_names)
+    assert apart(joints[:, 0, places], 0.5, joints[:, 1, places], 0.5)
+    shapes = np.stack([frame.people.shape for frame in frames])
+    np.testing.assert_array_equal(shapes, np.broadcast_to(shapes[0], shapes.shape))
+    still = np.stack([frame.image[:8] for frame in frames]).astype(float)  # above the heads: noise alone changes
+    assert np.abs(still - still[0]).mean() < 12
+    assert equal(frames[3], list(shoot_film(engine, draw_film(engine, 0, 1.0, 10.0, 2), 0))[3])
 
 
 # --------------------------------------------------------------------------------------------- parts
