@@ -23,6 +23,7 @@ from humanrt.kernels.loader import load_kernel
 pytest.importorskip("onnx", reason="onnx (extra `export`) makes the toy graphs")
 from test_backends import INPUTS, OUTPUTS, toy_graph
 
+COMPILE = loader._compile  # as it is: the fake GPU's kernels are not compiled by nvcc
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
@@ -147,12 +148,10 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
     assert cuda.problem() == "no NVIDIA GPU or driver is visible (check `nvidia-smi`)"
 
 
-def test_without_nvcc_a_kernel_says_what_to_install(
-    gpu: Any, monkeypatch: pytest.MonkeyPatch, real_compile: Callable[..., bytes]
-) -> None:
+def test_without_nvcc_a_kernel_says_what_to_install(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     compiler = ModuleType("pycuda.compiler")
     monkeypatch.setitem(sys.modules, "pycuda.compiler", compiler)
-    monkeypatch.setattr(loader, "_compile", real_compile)
+    monkeypatch.setattr(loader, "_compile", COMPILE)
     with gpu("cuda") as backend:
         monkeypatch.setattr(loader.shutil, "which", lambda name: None)
         with pytest.raises(MissingDependencyError, match=r"nvcc is not on the PATH: kernel crop .*pip install nvidia"):
@@ -177,11 +176,6 @@ class CompileError(Exception):
     def __init__(self, message: str, stderr: str) -> None:
         super().__init__(message)
         self.stderr = stderr
-
-
-@pytest.fixture
-def real_compile() -> Callable[..., bytes]:
-    return loader._compile
 
 
 def test_options_reach_the_session(gpu: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
