@@ -23,13 +23,13 @@ from torch import Tensor
 from humanrt.errors import HumanrtError
 from humanrt.stats import machine
 from humanrt_export.anny.model import load_anny
-from humanrt_export.methods.crops import Crops
+from humanrt_export.methods.crops import Crops, crops_of
 from humanrt_export.methods.encoders import ENCODERS
 from humanrt_export.methods.pairs import PairArrays
 from humanrt_export.methods.pose_crop import PoseCropConfig, PoseCropTask, Skeleton
 from humanrt_export.methods.render import render_crops, render_pairs
 from humanrt_export.multihmr.attention import plain
-from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine
+from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, Shards
 from humanrt_export.training import Task, TrainOptions, load_run, train
 
 __all__ = ["Bench", "Look", "arguments", "spread", "table"]
@@ -69,6 +69,9 @@ def arguments(text: str, **defaults: Any) -> argparse.ArgumentParser:
     add("--size", type=int, default=112, metavar="PX", help="of crops (default: 112)")
     add("--batch", type=int, default=32, help="(default: 32)")
     add("--rate", type=float, help="highest learning rate")
+    add(
+        "--people", type=Path, metavar="DIR", help="train/ and val/ of `data people`, instead of rendering `randomised`"
+    )
     add("--motions", type=Path, metavar="DIR", help="recordings; without: poses of joint limits only")
     add("--device", default="cpu", help="cpu or cuda (default: cpu)")
     add("--threads", type=int, default=0, help="of the CPU; 0: as torch likes")
@@ -109,9 +112,13 @@ class Bench:
         count = self.given.train if part == "train" else self.given.val
         path = self.out / "data" / f"{look.name}-{part}-{count}-{self.given.size}.npz"
         if not path.is_file():
-            self.say(f"rendering {count} people: {look.name}, {part}")
-            with self._engine(look, part) as engine:
-                render_crops(engine, count, self.given.size).save(path)
+            if self.given.people and look == Look("randomised"):
+                shards = Shards(self.given.people / part)
+                crops_of(shards, self.given.size, shards.info["joint_names"], count).save(path)
+            else:
+                self.say(f"rendering {count} people: {look.name}, {part}")
+                with self._engine(look, part) as engine:
+                    render_crops(engine, count, self.given.size).save(path)
         return Crops.load(path)
 
     def pairs(self, look: Look, kind: str, count: int) -> PairArrays:
