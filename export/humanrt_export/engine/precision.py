@@ -86,8 +86,13 @@ def to_fp16(model: onnx.ModelProto, settings: Mapping[str, Any]) -> tuple[onnx.M
         kept |= heads(model)
     only = recipe.only("fp16", model.graph.name)
     kept |= {node.name for node in model.graph.node if not any(fnmatchcase(node.name, pattern) for pattern in only)}
-    if rule := re.search(r"all whose name does not start with `(.+?)`", str(settings.get("fp32_nodes", ""))):
+    own = str(settings.get("fp32_nodes", ""))
+    if rule := re.search(r"all whose name does not start with `(.+?)`", own):
         kept |= {node.name for node in model.graph.node if not node.name.startswith(rule[1])}
+    elif rule := re.fullmatch(r"all but (\w+(?:, \w+)*)", own):
+        kept |= {node.name for node in model.graph.node if node.op_type not in rule[1].split(", ")}
+    elif own:
+        raise BackendError(f"settings.fp32_nodes: `{own}` is not understood; export the bundle with this version")
     with warnings.catch_warnings():  # weights below FP16's smallest number become it: meant
         warnings.simplefilter("ignore")
         # The default list is of ONNX Runtime's kernels; TensorRT has Resize in FP16.

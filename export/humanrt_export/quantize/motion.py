@@ -38,7 +38,7 @@ def record_motion(bundle: Bundle, source: str, most: int = 500, seed: int = 0) -
     from humanrt_export.motion.load import load_motions
 
     points = _POINTS.get(str(bundle.settings.get("input")))
-    if bundle.task != "posebert" or bundle.settings.get("kind") not in (None, "body"):
+    if bundle.task != "posebert" or bundle.settings.get("kind") not in ("published", "body"):
         raise BundleError(f"bundle {bundle.name} does not take motion capture of bodies; give a video to --calibration")
     rng = np.random.default_rng(seed)
     recorder = Recorder(bundle, most)
@@ -53,8 +53,9 @@ def record_motion(bundle: Bundle, source: str, most: int = 500, seed: int = 0) -
                     mask = rng.random(model.frames) >= _MISSED
                     frames += model.frames
                     if points is None:
-                        model.window(rotations=rotations, mask=mask)
-                    else:
-                        keypoints = about_hips(body_points(rotations, points), points)
-                        model.window(keypoints=keypoints + rng.normal(0, _NOISE, keypoints.shape), mask=mask)
+                        model.window(rotations, mask=mask)
+                        continue
+                    seen = about_hips(body_points(rotations, points), points)
+                    root = rotations[:, 0] if "root" in model.takes else None  # published weights
+                    model.window(root=root, keypoints=seen + rng.normal(0, _NOISE, seen.shape), mask=mask)
     return Recording(Path(source).name, frames, recorder.feeds())

@@ -109,6 +109,11 @@ def test_the_recipe_is_read_and_is_what_the_conversion_does(model: onnx.ModelPro
     assert kept == ["block.norm/n", "head/matmul"]
     _, kept = to_fp16(model, {"fp32_nodes": "all whose name does not start with `block.fc1`"})
     assert {"block/add", "block/gelu", "block.fc2/matmul"} <= set(kept)
+    _, kept = to_fp16(model, {"fp32_nodes": "all but MatMul"})
+    assert {"block.fc1/add", "block/gelu", "head/matmul"} <= set(kept)
+    assert not {"block.fc1/matmul", "block.fc2/matmul"} & set(kept)
+    with pytest.raises(BackendError, match="`some` is not understood"):
+        to_fp16(model, {"fp32_nodes": "some"})
 
 
 # --------------------------------------------------------------------------------------------- FP16
