@@ -43,7 +43,6 @@ from humanrt_export.synthetic.people import PeopleLabels, Shards
 
 Array = NDArray[Any]
 
-_LEAST = 0.25  # `visible` of people who are wanted, as in training
 _CLOSE = 1 / 3  # part of the picture that a person fills who counts as close
 
 
@@ -111,7 +110,7 @@ def measure(arguments: argparse.Namespace, model: MultiHMR) -> dict[str, Any]:
     for index in range(count):
         sample = shards[index]
         labels, side = sample.people, sample.image.shape[1]
-        truth = truth_of(labels, posed(body, labels)[1], sample.image.shape[1::-1], _LEAST)
+        truth = truth_of(labels, posed(body, labels)[1], sample.image.shape[1::-1])
         labels = labels.take(labels.translation[:, 2] > NEAREST)
         ours, theirs = (
             bodies(model(sample.image, sample.intrinsics)),
