@@ -2,17 +2,18 @@
 
     python bench/plan_table.py [BUNDLE ...] [--sm 86 89 120] [--json FILE]
 
-Needs no GPU. INT8 is built where a bundle has INT8 graphs (`humanrt-export quantize`). Seconds are of one build on this
-machine, whose processor and load are printed; every other figure comes out the same again.
+Needs no GPU. INT8 is built where a bundle has INT8 graphs (`humanrt-export quantize`). Seconds are the processor's, of
+all threads, for one build with its conversion: other work on the machine hardly changes them. All else comes out the
+same again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from humanrt.stats import machine
 from humanrt.variants import variants
 from humanrt_export.engine.command import Built, build_engines
 from humanrt_export.engine.library import Library, load
+from humanrt_export.engine.precision import find_graphs
 
 
 def main() -> int:
@@ -38,16 +40,14 @@ def main() -> int:
         print(f"plan_table: {error}", file=sys.stderr)
         return error.exit_status
     about = {"library": f"{library.name} {library.version}", "sm": options.sm, "machine": machine()}
-    print(f"{about['library']}, sm {', '.join(map(str, options.sm))}; load {os.getloadavg()[0]:.1f}\n")
-    print("| graph | precision | plan, MB | build, s | kernels by type | attention fused |")
+    print(f"{about['library']}, sm {', '.join(map(str, options.sm))}\n")
+    print("| graph | precision | plan, MB | build, CPU s | kernels by type | attention fused |")
     print("| --- | --- | --- | --- | --- | --- |")
     for row in rows:
         kinds = ", ".join(f"{count} {dtype}" for dtype, count in row["kernels"].items())
         fused = f"{row['fused']} of {row['attentions']}" if row["attentions"] else "-"
-        print(
-            f"| {row['bundle']}: {row['graph']} | {row['precision']} | {row['bytes'] / 1e6:.1f} | {row['seconds']:.1f} "
-            f"| {kinds} | {fused} |"
-        )
+        size, seconds = f"{row['bytes'] / 1e6:.1f}", f"{row['cpu_seconds']:.1f}"
+        print(f"| {row['bundle']}: {row['graph']} | {row['precision']} | {size} | {seconds} | {kinds} | {fused} |")
     if options.json:
         options.json.write_text(json.dumps({**about, "plans": rows}, indent=1) + "\n")
     return 0
@@ -58,9 +58,13 @@ def measured(bundle: Bundle, library: Library, sm: list[int]) -> list[dict[str, 
     rows = []
     int8 = any(entry["precision"] == "int8" and entry.get("backend") == "tensorrt" for entry in variants(bundle))
     for precision in ("fp32", "fp16", *(("int8",) if int8 else ())):
-        with tempfile.TemporaryDirectory(prefix="plans-") as folder:
-            built = build_engines(bundle, precision, library, sm, out=Path(folder))
-        rows += [{"bundle": bundle.name, "precision": precision, **figures(one)} for one in built]
+        for spec in find_graphs(bundle, precision):
+            start = time.process_time()
+            with tempfile.TemporaryDirectory(prefix="plans-") as folder:
+                (built,) = build_engines(bundle, precision, library, sm, out=Path(folder), graphs=[spec.name])
+            seconds = round(time.process_time() - start, 2)
+            row = {"bundle": bundle.name, "graph": spec.name, "precision": precision, "cpu_seconds": seconds}
+            rows.append({**row, **figures(built)})
     return rows
 
 
@@ -68,9 +72,7 @@ def figures(built: Built) -> dict[str, Any]:
     assert built.plan is not None
     report = built.plan.report
     return {
-        "graph": built.name.partition("-tensorrt")[0].rpartition("-")[0],
         "bytes": built.bytes,
-        "seconds": round(built.plan.seconds, 2),
         "kernels": report.types,
         "attentions": len(report.attentions),
         "fused": len(report.fused or ()),
