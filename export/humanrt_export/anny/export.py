@@ -187,16 +187,16 @@ def export_anny(
             writer.add_arrays(
                 faces, {"faces": data[topology].faces}, {"faces": "three vertices of every triangle of the mesh"}
             )
-        write_graphs(writer, "network", networks, texts)
+        write_graphs(writer, "network", networks, texts, small=small)
         for topology in topologies:
-            write_graphs(writer, _names(topology, topologies)[0], bodies[topology], texts)
+            write_graphs(writer, _names(topology, topologies)[0], bodies[topology], texts, small=small)
         verdicts: dict[str, dict[str, Any]] = {
-            graph_name: _network_verdict(graph_name, opened(writer.folder / f"{graph_name}.onnx"), meshes, probe)
+            graph_name: _network_verdict(graph_name, opened(writer.source(graph_name)), meshes, probe)
             for graph_name in networks
         }
         for topology, graphs in bodies.items():
             for graph_name in graphs:
-                graph_run = opened(writer.folder / f"{graph_name}.onnx")
+                graph_run = opened(writer.source(graph_name))
                 some = one if graph_name == _names(topology, topologies)[1] else probe.parameters
                 verdicts[graph_name] = _body_verdict(graph_run, meshes[topology], some)
         return finish(writer, verdicts, report)

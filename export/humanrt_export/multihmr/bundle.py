@@ -21,7 +21,7 @@ from humanrt_export.multihmr.backbone import BACKBONES
 from humanrt_export.multihmr.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, default_intrinsics
 from humanrt_export.multihmr.cpu import VARIANTS, cpu_graphs
 from humanrt_export.multihmr.detection import THRESHOLD, Detection
-from humanrt_export.multihmr.graphs import share_weights, trace
+from humanrt_export.multihmr.graphs import common_weights, share_weights, trace
 from humanrt_export.multihmr.parity import drop, gate
 
 __all__ = [
@@ -186,13 +186,22 @@ def network_graphs(
     return {"network": network, "network-cpu": fused, **more}
 
 
-def write_graphs(writer: BundleWriter, group: str, graphs: Graphs, texts: Mapping[str, str]) -> None:
-    """Add graphs that share the file ``<group>.bin`` of weights; ``texts`` describe their tensors."""
-    writer.add_file(f"{group}.bin", share_weights(list(graphs.values()), f"{group}.bin"))
+def write_graphs(
+    writer: BundleWriter, group: str, graphs: Graphs, texts: Mapping[str, str], *, small: bool = False
+) -> None:
+    """Add graphs that share one file of weights, packed if ``small``, else ``<group>.bin``.
+
+    ``texts`` describe their tensors.
+    """
+    weights = None
+    if small:
+        weights = writer.add_weights(f"{group}_weights", common_weights(list(graphs.values())))
+    else:
+        writer.add_file(f"{group}.bin", share_weights(list(graphs.values()), f"{group}.bin"))
     for name, graph in graphs.items():
         inputs = {value.name: texts[value.name] for value in graph.graph.input}
         outputs = {value.name: texts[value.name] for value in graph.graph.output}
-        writer.add_graph(name, graph, inputs, outputs)
+        writer.add_graph(name, graph, inputs, outputs, small=small, weights=weights)
 
 
 def finish(writer: BundleWriter, verdicts: Mapping[str, Mapping[str, Any]], report: Report) -> Path:

@@ -158,7 +158,7 @@ def export_multihmr(
             "faces", {"faces": data.faces.astype(np.int32)}, {"faces": "three vertices of every triangle of the mesh"}
         )
         verdicts = {
-            graph_name: _verdict(graph_name, opened(writer.folder / f"{graph_name}.onnx"), body, probe)
+            graph_name: _verdict(graph_name, opened(writer.source(graph_name)), body, probe)
             for graph_name in (*networks, *bodies)
         }
         return finish(writer, verdicts, report)

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -90,19 +91,40 @@ def share_weights(models: Sequence[onnx.ModelProto], file: str) -> bytes:
 
 
 def common_weights(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
-    """Move the weights that graphs have in common, by name and content, out of them, in place; a model of these alone.
+    """Move the weights that several graphs hold out of them, in place; a model of these alone, each once.
 
-    A graph's bytes followed by those of the weights are the whole model again: protobuf reads both as one message.
+    A graph's bytes followed by those of the weights are a whole model again: protobuf reads both as one message. So
+    that names agree, such weights are named after their content; those that only other graphs use are unused there.
     """
-    held = [{item.name: item.SerializeToString(deterministic=True) for item in m.graph.initializer} for m in models]
-    common = {name for name, content in held[0].items() if all(other.get(name) == content for other in held)}
-    weights = onnx.ModelProto()
-    weights.graph.initializer.extend(item for item in models[0].graph.initializer if item.name in common)
+    held: Counter[str] = Counter()
     for model in models:
-        own = [item for item in model.graph.initializer if item.name not in common]
+        held.update({_content_name(item) for item in model.graph.initializer if item.ByteSize() >= _SMALL})
+    weights = onnx.ModelProto()
+    moved: set[str] = set()
+    for model in models:
+        own, names = [], {}
+        for item in model.graph.initializer:
+            name = _content_name(item) if item.ByteSize() >= _SMALL else ""
+            if held[name] < 2:
+                own.append(item)
+                continue
+            names[item.name] = name
+            if name not in moved:
+                moved.add(name)
+                weights.graph.initializer.add().CopyFrom(item)
+                weights.graph.initializer[-1].name = name
         del model.graph.initializer[:]
         model.graph.initializer.extend(own)
+        for node in model.graph.node:
+            node.input[:] = [names.get(value, value) for value in node.input]
     return weights
+
+
+def _content_name(tensor: TensorProto) -> str:
+    unnamed = TensorProto()
+    unnamed.CopyFrom(tensor)
+    unnamed.name = ""
+    return f"w_{hashlib.sha256(unnamed.SerializeToString(deterministic=True)).hexdigest()[:16]}"
 
 
 @contextlib.contextmanager

@@ -194,11 +194,13 @@ def test_shared_weights_are_stored_once() -> None:
 def test_common_weights_and_a_graph_make_the_model_again() -> None:
     model, x = linear_model()
     expected = run(model, x)
-    first, second = linear_model()[0], linear_model()[0]
-    own = numpy_helper.from_array(np.float32([2]), "own")
-    second.graph.initializer.append(own)
-    weights = common_weights([first, second])
-    assert [[item.name for item in part.graph.initializer] for part in (first, second)] == [[], ["own"]]
-    assert {item.name for item in weights.graph.initializer} == {item.name for item in model.graph.initializer}
-    whole = onnx.load_model_from_string(first.SerializeToString() + weights.SerializeToString())
-    np.testing.assert_array_equal(run(whole, x), expected)
+    models = [linear_model()[0] for _ in range(3)]
+    models[1].graph.node[0].input[1] = models[1].graph.initializer[0].name = "the same by another name"
+    models[2].graph.initializer.append(numpy_helper.from_array(np.ones(999, np.float32), "unused"))
+    weights = common_weights(models)
+    large = [item for item in model.graph.initializer if item.ByteSize() >= 1024]
+    assert len(weights.graph.initializer) == len(large) > 0
+    assert [item.name for item in models[2].graph.initializer][-1] == "unused"
+    for part in models:
+        whole = onnx.load_model_from_string(part.SerializeToString() + weights.SerializeToString())
+        np.testing.assert_array_equal(run(whole, x), expected)
