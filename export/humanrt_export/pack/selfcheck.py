@@ -10,7 +10,6 @@ something could not run, for the reason in its line (not counted with --cpu).
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import time
@@ -20,12 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 try:
-    import numpy as np
-
     import humanrt
     from humanrt import native
     from humanrt.backends import Array, Backend, BackendOptions, open_backend
-    from humanrt.backends.verdict import default_source, give
+    from humanrt.backends.engines import file_sha256
+    from humanrt.backends.verdict import default_source, give, read_feeds
     from humanrt.bundle import Bundle, load_bundle
     from humanrt.errors import BundleError, HumanrtError
     from humanrt.stats import Percentiles, machine
@@ -98,9 +96,8 @@ def check_pack(folder: Path) -> dict[str, Any]:
     try:
         listed = [line.split("  ", 1) for line in (folder / "SHA256SUMS").read_text().splitlines()]
         for digest, name in listed:
-            with (folder / name).open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
-                    raise BundleError(f"{folder / name} is damaged: its sha256 is not that of SHA256SUMS; {again}")
+            if not (folder / name).is_file() or file_sha256(folder / name) != digest:
+                raise BundleError(f"{folder / name} is missing, or its sha256 is not that of SHA256SUMS; {again}")
         about: dict[str, Any] = json.loads((folder / "pack.json").read_text())
     except (OSError, ValueError) as error:
         raise BundleError(f"the pack in {folder} is not whole ({error}); {again}") from error
@@ -114,7 +111,7 @@ def check_pack(folder: Path) -> dict[str, Any]:
 
 def rows_of(bundle: Bundle, folder: Path, seconds: float, *, gpu: bool) -> Iterator[Row]:
     """The table, line by line."""
-    feeds, expected = frames_of(folder / "feeds.npz"), frames_of(folder / "expected.npz")
+    feeds, expected = read_feeds(folder / "feeds.npz"), read_feeds(folder / "expected.npz")
     if reason := native.problem():
         yield Row("compiled library", "cpu", "not run", reason)
     with open_backend("cpu") as cpu:
@@ -241,18 +238,6 @@ def timed(
         run(feeds[len(laps) % len(feeds)])
         laps.append(1e3 * (time.perf_counter() - start))
     return Percentiles.of(laps)
-
-
-def frames_of(file: Path) -> dict[str, list[dict[str, Array]]]:
-    """{graph: {tensor: array} of every frame} from arrays called GRAPH/TENSOR."""
-    found: dict[str, list[dict[str, Array]]] = {}
-    with np.load(file, allow_pickle=False) as data:
-        for key in data.files:
-            graph, _, name = key.rpartition("/")
-            values = data[key]
-            for row, value in zip(found.setdefault(graph, [{} for _ in values]), values, strict=True):
-                row[name] = value
-    return found
 
 
 def line_of(row: Row) -> str:

@@ -16,17 +16,18 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from humanrt.bundle import MANIFEST, GraphSpec, TensorSpec, cache_folder
 from humanrt.errors import BackendError, BundleError, OutputError, choices
 
 __all__ = [
-    "ENGINES", "LIBRARIES", "PRECISIONS", "Engine", "Recipe", "engines_of", "file_sha256", "read_plan", "select",
-    "shapes_of", "this_platform", "update_json", "write_atomically",
+    "ENGINES", "LIBRARIES", "PRECISIONS", "Engine", "Recipe", "engines_of", "file_sha256", "opened_atomically", "read_plan",
+    "select", "shapes_of", "this_platform", "update_json", "write_atomically",
 ]  # fmt: skip
 
 ENGINES = "engines.json"
@@ -242,15 +243,20 @@ def read_plan(engine: Engine) -> bytes:
     return data
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Whoever looks sees the old file or the new one, also after a power cut. OutputError says what is in the way."""
+@contextmanager
+def opened_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write: whoever looks sees the old one or, after the block, the new one, also after a power cut.
+
+    Raises:
+        OutputError: what is in the way.
+    """
     part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
         handle, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         Path(part).chmod(mode)
@@ -260,6 +266,12 @@ def write_atomically(path: Path, data: bytes) -> None:
     finally:
         if part is not None:
             Path(part).unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """`opened_atomically` for bytes that are there. OutputError says what is in the way."""
+    with opened_atomically(path) as stream:
+        stream.write(data)
 
 
 def update_json(file: Path, name: str, entry: Mapping[str, Any] | None) -> None:

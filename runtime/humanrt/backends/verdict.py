@@ -25,7 +25,7 @@ from humanrt.errors import BackendError, HumanrtError
 from humanrt.variants import base_of
 from humanrt.verdict import case_of, judge, record
 
-__all__ = ["default_source", "give", "main", "sample_feeds"]
+__all__ = ["default_source", "give", "main", "read_feeds", "sample_feeds"]
 
 Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
 
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bundle = load_bundle(Path(options.bundle) if Path(options.bundle).is_dir() else options.bundle)
         feeds: Feeds | None = None
         if options.feeds is not None:
-            feeds = _read_feeds(options.feeds)
+            feeds = read_feeds(options.feeds)
         elif source := options.source or default_source(bundle):
             feeds = record(bundle, source, most=64).feeds
         verdicts = give(bundle, feeds, BackendOptions(device=options.device))
@@ -130,7 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(verdict["passed"] for verdict in verdicts.values()) else 1
 
 
-def _read_feeds(file: Path) -> Feeds:
+def read_feeds(file: Path) -> Feeds:
+    """{graph: inputs of every frame} of an .npz with arrays GRAPH/INPUT, each [frames, ...]. BackendError where not."""
     feeds: dict[str, list[dict[str, Array]]] = {}
     try:
         with np.load(file, allow_pickle=False) as data:
