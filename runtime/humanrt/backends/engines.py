@@ -26,8 +26,8 @@ from humanrt.bundle import MANIFEST, GraphSpec, TensorSpec, cache_folder
 from humanrt.errors import BackendError, BundleError, OutputError, choices
 
 __all__ = [
-    "ENGINES", "LIBRARIES", "PRECISIONS", "Engine", "Recipe", "engines_of", "file_sha256", "opened_atomically", "read_plan",
-    "select", "shapes_of", "this_platform", "update_json", "write_atomically",
+    "ENGINES", "LIBRARIES", "PRECISIONS", "Engine", "Recipe", "engines_of", "file_sha256", "opened_atomically",
+    "read_plan", "select", "shapes_of", "this_platform", "update_json", "write_atomically",
 ]  # fmt: skip
 
 ENGINES = "engines.json"
