@@ -57,10 +57,14 @@ else
     done
 fi
 
-left=$(awk "BEGIN { print ($chunk - ($(date +%s) - begin)) / 60 }")
+left=$((chunk - ($(date +%s) - begin)))
+if [ "$left" -le 0 ]; then
+    echo "rendering took the whole CHUNK of $chunk s: run it again, what is there stays; or give it longer, or SHARDS=DIR"
+    exit 3
+fi
 # shellcheck disable=SC2086
 "$python" -m humanrt_export.cli train multihmr --data "$data" --out "$state/run" $model --device "$device" \
-    --steps "$steps" --batch "$batch" --minutes "$left" --workers "${WORKERS:-4}" --rate "${RATE:-5e-4}" \
+    --steps "$steps" --batch "$batch" --minutes "$((left / 60)).$(printf %02d $((left % 60 * 100 / 60)))" --workers "${WORKERS:-4}" --rate "${RATE:-5e-4}" \
     ${WEIGHTS:+--start-from "$WEIGHTS"} ${MORE:-}
 
 "$python" - "$state/run" "$out" <<'PY'

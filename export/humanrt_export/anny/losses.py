@@ -36,7 +36,7 @@ class Weights:
         joints, vertices: L1, m, from the root joint; mean over coordinates.
         points: L1 of projected joints and vertices, picture sides; from `warmup` on.
         view: L1, rad, of the field of view.
-        marks: focal loss of which joints are in which token (`dataset.MARKS`), a person's share. Not Multi-HMR's: a
+        marks: focal loss of which joints are in which token (`dataset.MARKS`), a mark's share. Not Multi-HMR's: a
             backbone that starts from nothing learns from it what a body looks like long before it learns from poses.
     """
 
@@ -50,7 +50,7 @@ class Weights:
     vertices: float = 100.0
     points: float = 1.0
     view: float = 1.0
-    marks: float = 1.0
+    marks: float = 5.0
 
 
 def losses(
@@ -69,8 +69,7 @@ def losses(
     hot = torch.zeros_like(said.logits).scatter_add_(1, batch["cells"], valid.to(said.logits.dtype)).clamp(max=1.0)
     found = {"detection": focal(said.logits, hot, ~batch["ignored"])}
     if said.marks is not None:
-        people = hot.sum().clamp(min=1.0)
-        found["marks"] = focal(said.marks, batch["marks"].to(hot.dtype), None) * batch["marks"].sum() / people
+        found["marks"] = focal(said.marks, batch["marks"].to(hot.dtype), None)
     side = size // PATCH
     cells = batch["cells"]
     centres = torch.stack((cells % side, cells // side), -1) + 0.5
