@@ -18,6 +18,7 @@ from humanrt_export.anny import export
 from humanrt_export.anny.body import AnnyBody
 from humanrt_export.anny.model import AnnyData
 from humanrt_export.anny.network import AnnyConfig, AnnyHmr, NetworkOutput, save_checkpoint
+from humanrt_export.multihmr.parity import OPTIONAL
 from humanrt_export.rotations import matrices_from_vectors
 
 SLOTS = 3
@@ -93,7 +94,7 @@ def test_the_manifest_says_what_a_runtime_needs(bundle: Bundle, coarse: AnnyData
     manifest = json.loads((bundle.path / "manifest.json").read_text())
     assert manifest["licence"] == "Apache-2.0 AND CC0-1.0"
     assert "MakeHuman" in manifest["provenance"]["body"]["attribution"]
-    assert all(verdict["passed"] for verdict in manifest["parity"].values())
+    assert all(verdict["passed"] for name, verdict in manifest["parity"].items() if name not in OPTIONAL)
     assert set(manifest["parity"]) >= {"network", "network-cpu", "network-int8-cpu", "body", "body-1"}
     assert {variant["graph"] for variant in bundle.setting("variants")} == {
         name for name in bundle.graphs if name.startswith("network")
