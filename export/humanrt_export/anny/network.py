@@ -27,7 +27,7 @@ from humanrt_export.anny.phenotypes import PHENOTYPES
 from humanrt_export.checkpoint import CheckpointError, fill, read, tensors
 from humanrt_export.multihmr.attention import Attention
 from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
-from humanrt_export.multihmr.camera import PATCH, focal_length, unproject
+from humanrt_export.multihmr.camera import PATCH, TokenGrid, focal_length, unproject
 from humanrt_export.multihmr.detection import Detection
 from humanrt_export.training import load_run
 
@@ -52,7 +52,7 @@ _MARKS = "marks."
 
 
 @dataclass(frozen=True)
-class AnnyConfig:
+class AnnyConfig(TokenGrid):
     """What a checkpoint fixes.
 
     Attributes:
@@ -87,16 +87,6 @@ class AnnyConfig:
             raise CheckpointError(f"phenotypes are {list(self.phenotypes)}; need {list(AnnyConfig.phenotypes)}")
         if min(self.depth, self.heads, self.mlp) < 1 or self.width < 4 or self.width % 4:
             raise CheckpointError("depth, heads and mlp must be at least 1, and width a multiple of 4")
-
-    @property
-    def side(self) -> int:
-        """Tokens along one side of the image."""
-        return self.image_size // PATCH
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of one image."""
-        return self.side**2
 
 
 class NetworkOutput(NamedTuple):

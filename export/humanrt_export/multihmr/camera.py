@@ -18,6 +18,7 @@ __all__ = [
     "MEAN",
     "PATCH",
     "RayEncoding",
+    "TokenGrid",
     "default_intrinsics",
     "focal_length",
     "unproject",
@@ -28,6 +29,23 @@ PATCH = 14
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of RGB in 0..1, which networks see normalised (ImageNet's)."""
+
+
+class TokenGrid:
+    """A network whose input is a square of ``image_size`` px: how many tokens it has."""
+
+    image_size: int
+
+    @property
+    def side(self) -> int:
+        """Tokens along one side of the image."""
+        return self.image_size // PATCH
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one image."""
+        return self.side**2
+
 
 DEFAULT_FIELD_OF_VIEW = 60.0
 """Degrees; what the published models assume where nothing is known of the camera."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from humanrt_export.multihmr.attention import Attention
 from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
-from humanrt_export.multihmr.camera import PATCH, RayEncoding, focal_length, unproject
+from humanrt_export.multihmr.camera import RayEncoding, TokenGrid, focal_length, unproject
 from humanrt_export.multihmr.detection import Detection
 from humanrt_export.multihmr.head import ROTATIONS, HumanHead
 
@@ -20,7 +20,7 @@ _EPS = 1e-10
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(TokenGrid):
     """What a checkpoint fixes.
 
     Attributes:
@@ -42,16 +42,6 @@ class ModelConfig:
     ray_bands: int = 16
     ray_max_resolution: int = 64
     max_distance: float = 50.0
-
-    @property
-    def side(self) -> int:
-        """Tokens along one side of the image."""
-        return self.image_size // PATCH
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of one image."""
-        return self.side**2
 
 
 class NetworkOutput(NamedTuple):
