@@ -82,8 +82,7 @@ def to_fp16(model: onnx.ModelProto, settings: Mapping[str, Any]) -> tuple[onnx.M
     fold_constants(model)
     operators = recipe.fp32_operators
     kept = {node.name for node in model.graph.node if node.op_type in operators}
-    if recipe.fp32_heads:
-        kept |= heads(model)
+    kept |= heads(model, recipe.fp32_heads)
     only = recipe.only("fp16", model.graph.name)
     kept |= {node.name for node in model.graph.node if not any(fnmatchcase(node.name, pattern) for pattern in only)}
     own = str(settings.get("fp32_nodes", ""))

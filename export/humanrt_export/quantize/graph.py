@@ -108,29 +108,31 @@ def finish(model: onnx.ModelProto, constants: Mapping[str, Array]) -> None:
             model.opset_import.append(helper.make_opsetid(domain, 1))
 
 
-def heads(model: onnx.ModelProto) -> set[str]:
-    """Names of the nodes from the last linear layer before each output onwards, that layer included."""
+def heads(model: onnx.ModelProto, depth: int) -> set[str]:
+    """Names of the nodes from the last ``depth`` linear layers before each output onwards, those included."""
     makers = {name: node for node in model.graph.node for name in node.output}
     constant = {item.name for item in model.graph.initializer}
     for node in model.graph.node:  # in the order of computation
         if all(name in constant for name in node.input if name):  # weights, some stored in FP16 behind a Cast
             constant.update(node.output)
-    found: set[str] = set()
-    open_ends = [value.name for value in model.graph.output]
+    found: dict[str, int] = {}  # and how many layers may follow
+    open_ends = [(value.name, depth) for value in model.graph.output if depth > 0]
     while open_ends:
-        node = makers.get(open_ends.pop())
-        if node is None or node.name in found or constant.intersection(node.output):
+        name, left = open_ends.pop()
+        node = makers.get(name)
+        if node is None or found.get(node.name, 0) >= left or constant.intersection(node.output):
             continue
-        found.add(node.name)
-        if node.op_type not in LINEAR or not constant.intersection(node.input):
-            open_ends += node.input
-    return found
+        found[node.name] = left
+        further = left - (node.op_type in LINEAR and bool(constant.intersection(node.input)))
+        if further > 0:
+            open_ends += [(source, further) for source in node.input]
+    return set(found)
 
 
 def linear_layers(model: onnx.ModelProto, rule: LayerRule) -> list[Layer]:
     """The layers of a graph (`copied`, its constants folded) that a rule is for."""
     constants = {item.name: item for item in model.graph.initializer}
-    last = heads(model) if rule.keep_heads else set()
+    last = heads(model, rule.keep_heads)
     layers = []
     for node in model.graph.node:
         weight = constants.get(node.input[1]) if node.op_type in rule.operators and len(node.input) > 1 else None

@@ -27,13 +27,13 @@ class LayerRule:
 
     Attributes:
         operators: of these kinds.
-        keep_heads: not the last before an output.
+        keep_heads: not the last so many before an output.
         only: patterns of node names.
         smooth: SmoothQuant's alpha; 0: none.
     """
 
     operators: tuple[str, ...]
-    keep_heads: bool
+    keep_heads: int
     only: tuple[str, ...] = ("*",)
     smooth: float = 0.0
 
@@ -46,7 +46,7 @@ class Recipe:
     """
 
     fp32_operators: tuple[str, ...]
-    fp32_heads: bool
+    fp32_heads: int
     fp32_graphs: tuple[str, ...]
     tables: Mapping[str, Any]
 
@@ -55,7 +55,7 @@ class Recipe:
         table = self.tables[precision]
         return LayerRule(
             tuple(table["operators"]),
-            bool(table["keep_heads"]),
+            int(table["keep_heads"]),
             self.only(precision, graph),
             float(table.get("smooth", 0.0)),
         )
@@ -80,7 +80,7 @@ def load_recipe() -> Recipe:
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
         fp16 = tables["fp16"]
-        return Recipe(tuple(fp16["fp32_operators"]), bool(fp16["fp32_heads"]), tuple(tables["fp32_graphs"]), tables)
+        return Recipe(tuple(fp16["fp32_operators"]), int(fp16["fp32_heads"]), tuple(tables["fp32_graphs"]), tables)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HumanrtError(f"{file} cannot be read ({type(error).__name__}: {error}); install humanrt again") from error
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -158,7 +159,17 @@ def test_another_graph_is_refused_and_its_plan_replaced(
 
 
 def test_another_list_of_what_stays_in_fp32_is_another_engine(rtx: Library, toy: Callable[..., Bundle]) -> None:
-    bundle = toy()
+    deep = linear()
+    layers = [("r", "x2", "first"), ("x2", "x3", "second"), ("x3", "x4", "third")]
+    square = onnx.numpy_helper.from_array(np.eye(64, dtype=np.float32), "square")
+    deep.graph.initializer.append(square)
+    deep.graph.node[1].input[0] = "x4"
+    products = [onnx.helper.make_node("MatMul", [a, "square"], [b], name=name) for a, b, name in layers]
+    nodes = [deep.graph.node[0], *products, deep.graph.node[1]]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del deep.graph.node[:]
+    deep.graph.node.extend(copies)
+    bundle = toy(deep)
     (first,) = build_engines(bundle, "fp16", rtx, [86])
     edit(
         bundle.path / "manifest.json",

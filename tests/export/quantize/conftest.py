@@ -18,7 +18,7 @@ WIDTH, HIDDEN, OUT, TOKENS = 32, 64, 6, 10
 
 
 def transformer(seed: int = 0) -> onnx.ModelProto:
-    """x [1, T, W] -> LayerNorm -> MatMul, Add, Gelu -> MatMul -> + x -> MatMul (the head), y [1, T, 6].
+    """x [1, T, W] -> LayerNorm -> MatMul, Add, Gelu -> MatMul -> + x -> MatMul -> MatMul (the head), y [1, T, 6].
 
     Two channels of the LayerNorm are 60 times larger than the others.
     """
@@ -33,6 +33,7 @@ def transformer(seed: int = 0) -> onnx.ModelProto:
         "fc1.weight": first,
         "fc1.bias": rng.normal(0, 0.1, HIDDEN),
         "fc2.weight": rng.normal(0, HIDDEN**-0.5, (HIDDEN, WIDTH)),
+        "neck.weight": rng.normal(0, WIDTH**-0.5, (WIDTH, WIDTH)),
         "head.weight": rng.normal(0, WIDTH**-0.5, (WIDTH, OUT)),
     }
     nodes = [
@@ -44,7 +45,8 @@ def transformer(seed: int = 0) -> onnx.ModelProto:
         helper.make_node("Gelu", ["b"], ["g"], name="block/gelu"),
         helper.make_node("MatMul", ["g", "fc2.weight"], ["c"], name="block.fc2/matmul"),
         helper.make_node("Add", ["c", "x"], ["r"], name="block/add"),
-        helper.make_node("MatMul", ["r", "head.weight"], ["y"], name="head/matmul"),
+        helper.make_node("MatMul", ["r", "neck.weight"], ["k"], name="neck/matmul"),
+        helper.make_node("MatMul", ["k", "head.weight"], ["y"], name="head/matmul"),
     ]
     kind = onnx.TensorProto.FLOAT
     graph = helper.make_graph(

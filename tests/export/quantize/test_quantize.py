@@ -37,7 +37,7 @@ from humanrt_export.quantize.smooth import normalised, smooth
 from .conftest import TOKENS, WIDTH, run
 
 CLIP = str(Path(__file__).parents[3] / "runtime" / "humanrt" / "data" / "demo_hand.mp4")
-ALL = LayerRule(("MatMul", "Gemm", "Conv"), keep_heads=True, smooth=0.5)
+ALL = LayerRule(("MatMul", "Gemm", "Conv"), keep_heads=2, smooth=0.5)
 Feeds = list[dict[str, np.ndarray]]
 
 
@@ -52,11 +52,14 @@ def off(model: onnx.ModelProto, exact: onnx.ModelProto, feeds: Feeds) -> float:
 
 def test_layers_are_found_and_heads_left_alone(model: onnx.ModelProto) -> None:
     assert [layer.group for layer in linear_layers(model, ALL)] == ["block.fc1", "block.fc2"]
-    assert heads(model) == {"head/matmul"}
-    everything = LayerRule(("MatMul",), keep_heads=False)
-    assert [layer.group for layer in linear_layers(model, everything)] == ["block.fc1", "block.fc2", "head"]
-    assert not linear_layers(model, LayerRule(("Conv",), keep_heads=False))
-    only = LayerRule(("MatMul",), keep_heads=True, only=("block.fc1*",))
+    assert heads(model, 0) == set()
+    assert heads(model, 1) == {"head/matmul"}
+    assert heads(model, 2) == {"head/matmul", "neck/matmul"}
+    assert heads(model, 3) == {"head/matmul", "neck/matmul", "block/add", "block.fc2/matmul"}
+    everything = LayerRule(("MatMul",), keep_heads=0)
+    assert [layer.group for layer in linear_layers(model, everything)] == ["block.fc1", "block.fc2", "neck", "head"]
+    assert not linear_layers(model, LayerRule(("Conv",), keep_heads=0))
+    only = LayerRule(("MatMul",), keep_heads=1, only=("block.fc1*",))
     assert [layer.group for layer in linear_layers(model, only)] == ["block.fc1"]
 
 
@@ -106,7 +109,7 @@ def test_the_recipe_is_read_and_is_what_the_conversion_does(model: onnx.ModelPro
     assert recipe.layers("int8", "network").only == ("backbone.blocks.*",)
     assert recipe.layers("int8-cpu", "anything").operators == ("MatMul", "Gemm")
     _, kept = to_fp16(model, {})
-    assert kept == ["block.norm/n", "head/matmul"]
+    assert kept == ["block.norm/n", "head/matmul", "neck/matmul"]
     _, kept = to_fp16(model, {"fp32_nodes": "all whose name does not start with `block.fc1`"})
     assert {"block/add", "block/gelu", "block.fc2/matmul"} <= set(kept)
     _, kept = to_fp16(model, {"fp32_nodes": "all but MatMul"})
@@ -334,10 +337,10 @@ def test_weights_in_a_file_of_their_own_stay_there(toy: Callable[..., Bundle]) -
     model = onnx.load(bundle.path / "toy.onnx")
     (bundle.path / "toy.bin").write_bytes(graphs.share_weights([model], "toy.bin"))
     onnx.save(model, bundle.path / "toy.onnx")
-    layers = linear_layers(onnx.load(bundle.path / "toy.onnx"), LayerRule(("MatMul",), keep_heads=True))
+    layers = linear_layers(onnx.load(bundle.path / "toy.onnx"), LayerRule(("MatMul",), keep_heads=1))
     made = slim(dynamic(onnx.load(bundle.path / "toy.onnx"), [layers[0].name]), bundle.graph("toy"))
     outside = {item.name for item in made.graph.initializer if item.data_location == onnx.TensorProto.EXTERNAL}
-    assert outside == {"fc2.weight"}  # fc1 is INT8, the others are small
+    assert outside == {"fc2.weight", "neck.weight"}  # fc1 is INT8, the others are small
 
 
 def test_a_shipped_bundle_stays_as_it_is(tmp_path: Path, feeds: Feeds) -> None:
