@@ -109,24 +109,43 @@ def finish(model: onnx.ModelProto, constants: Mapping[str, Array]) -> None:
 
 
 def heads(model: onnx.ModelProto, depth: int) -> set[str]:
-    """Names of the nodes from the last ``depth`` linear layers before each output onwards, those included."""
+    """Names of the nodes from the last ``depth`` linear layers before the outputs onwards, those included.
+
+    The last one is that on every way to an output; one before it counts where all that it gives goes into those after
+    it, as what feeds a head alone does, and a layer of a residual stream does not.
+    """
+    if depth < 1:
+        return set()
     makers = {name: node for node in model.graph.node for name in node.output}
     constant = {item.name for item in model.graph.initializer}
     for node in model.graph.node:  # in the order of computation
         if all(name in constant for name in node.input if name):  # weights, some stored in FP16 behind a Cast
             constant.update(node.output)
-    found: dict[str, int] = {}  # and how many layers may follow
-    open_ends = [(value.name, depth) for value in model.graph.output if depth > 0]
+    found: set[str] = set()
+    open_ends = [value.name for value in model.graph.output]
     while open_ends:
-        name, left = open_ends.pop()
-        node = makers.get(name)
-        if node is None or found.get(node.name, 0) >= left or constant.intersection(node.output):
+        node = makers.get(open_ends.pop())
+        if node is None or node.name in found or constant.intersection(node.output):
             continue
-        found[node.name] = left
-        further = left - (node.op_type in LINEAR and bool(constant.intersection(node.input)))
-        if further > 0:
-            open_ends += [(source, further) for source in node.input]
-    return set(found)
+        found.add(node.name)
+        if not _linear(node, constant):
+            open_ends += node.input
+    following = users(model)
+    for _ in range(depth - 1):
+        reached: set[str] = set()  # layers of this round, behind which it ends
+        for node in reversed(model.graph.node):
+            takers = {taker.name for name in node.output for taker in following.get(name, [])}
+            if node.name in found or constant.intersection(node.output) or not takers:
+                continue
+            if takers <= found - reached:
+                found.add(node.name)
+                if _linear(node, constant):
+                    reached.add(node.name)
+    return found
+
+
+def _linear(node: onnx.NodeProto, constant: set[str]) -> bool:
+    return node.op_type in LINEAR and bool(constant.intersection(node.input))
 
 
 def linear_layers(model: onnx.ModelProto, rule: LayerRule) -> list[Layer]:
