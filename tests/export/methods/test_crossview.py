@@ -158,8 +158,8 @@ def test_total_is_the_sum_of_both_kinds() -> None:
     losses = {name: float(value.detach()) for name, value in task.losses(task.model, batch).items()}
     guessed = task.model(batch["first"], batch["second"], batch["hidden"])
     each = completion_losses(guessed, batch["first"], batch["hidden"])
-    assert losses["view"] == pytest.approx(float(each[:3].mean()))
-    assert losses["pose"] == pytest.approx(float(each[3:].mean()))
+    assert losses["view"] == pytest.approx(float(each[:3].mean().detach()))
+    assert losses["pose"] == pytest.approx(float(each[3:].mean().detach()))
     assert losses["total"] == pytest.approx(losses["view"] + losses["pose"])
 
 
