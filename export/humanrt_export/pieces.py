@@ -23,7 +23,7 @@ PIECE = 15 << 20  # bytes: below 16 MiB
 def split(file: Path, folder: Path, piece: int = PIECE) -> Path:
     """Cut ``file`` into pieces of at most ``piece`` bytes in ``folder``; the list of them, with hashes, is returned."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = []
+    names: list[dict[str, str]] = []
     with file.open("rb") as stream:
         while content := stream.read(piece):
             name = f"{file.name}.{len(names):02d}"
