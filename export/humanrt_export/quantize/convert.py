@@ -220,7 +220,7 @@ class Conversion:
             chosen = [layer for layer in self.layers if layer.group not in excluded]
             if not chosen:
                 return True
-            case = self._case(self._integers(chosen), feeds, references)
+            case = self._case(self._integers(chosen), self.judged, self.references)
             return bool(judge(case, PRECISIONS[self.precision]["precision"])["passed"])
 
         rows = sensitivity(self.layers, sizes, attempt, self._told("layer groups"))
