@@ -30,6 +30,7 @@ from humanrt_export.methods.compose import configure as configure_methods
 from humanrt_export.multihmr.attention import plain
 from humanrt_export.multihmr.backbone import BACKBONES
 from humanrt_export.multihmr.detection import THRESHOLD
+from humanrt_export.multihmr.trunk import DetectorStem, trunk_weights
 from humanrt_export.synthetic.people import PeopleLabels, Shards
 from humanrt_export.training import train
 
@@ -164,6 +165,10 @@ def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
     """
     from humanrt_export.checkpoint import fill, read
 
+    stem = backbone.patch_embed["proj"]  # type: ignore[index]
+    if isinstance(stem, DetectorStem):
+        stem.trunk.load_state_dict(trunk_weights(path))
+        return
     content = read(path, "backbone")
     state = content.get("state", content)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):

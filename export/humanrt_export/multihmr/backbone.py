@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from humanrt_export.multihmr.attention import Attention, sdpa
 from humanrt_export.multihmr.camera import PATCH
+from humanrt_export.multihmr.trunk import DetectorStem
 
 __all__ = ["BACKBONES", "DinoV2"]
 
@@ -23,14 +24,17 @@ BACKBONES = {
     "dinov2_vitb14": (768, 12, 12),
     "dinov2_vitl14": (1024, 24, 16),
     "vitn14": (192, 6, 3),
+    "mediapipe14": (192, 4, 3),
 }
-"""Name -> (width D, blocks, heads). `vitn14` is nobody's but ours: small enough to be trained on a CPU."""
+"""Name -> (width D, blocks, heads). `vitn14` is nobody's but ours: small enough to be trained on a CPU. `mediapipe14`
+likewise, but its patches are seen by the convolutions of MediaPipe's person detector (`trunk`)."""
 
 _STEMS = {"vitn14": (64, 128, 128)}
 """Backbones whose patches are seen by convolutions, at twice the tokens' density, and the widths of these: with few
 pictures to learn from, such a start learns much faster (Xiao et al., Early convolutions help transformers see better,
 2021), and costs no more than one matrix over whole patches."""
 
+_TRUNKS = ("mediapipe14",)
 _TABLE_SIDE = 37
 _EPS = 1e-6
 
@@ -44,7 +48,7 @@ class DinoV2(nn.Module):
         self.side = image_size // PATCH
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + _TABLE_SIDE**2, width))
-        self.patch_embed = nn.ModuleDict({"proj": _patches(width, _STEMS.get(name, ()))})
+        self.patch_embed = nn.ModuleDict({"proj": _patches(name, width)})
         self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, _EPS)
         self.folded_positions: Tensor | None = None
@@ -94,9 +98,11 @@ class DinoV2(nn.Module):
         return torch.cat((self.pos_embed[:, :1], resized.flatten(2).transpose(1, 2)), dim=1)
 
 
-def _patches(width: int, stem: tuple[int, ...]) -> nn.Module:
+def _patches(name: str, width: int) -> nn.Module:
     """[B, 3, S, S] -> [B, width, S/14, S/14]."""
-    if not stem:
+    if name in _TRUNKS:
+        return DetectorStem(width)
+    if not (stem := _STEMS.get(name, ())):
         return nn.Conv2d(3, width, PATCH, PATCH)
     layers: list[nn.Module] = [nn.Conv2d(3, stem[0], PATCH // 2, PATCH // 2)]
     for before, after in itertools.pairwise(stem):
