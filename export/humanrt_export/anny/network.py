@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from humanrt.errors import choices
 from humanrt_export.anny.bones import ACTIVE, ROOT
-from humanrt_export.anny.head import AnnyHead, Predictions
+from humanrt_export.anny.head import AnnyHead, Predictions, sincos_positions
 from humanrt_export.anny.phenotypes import PHENOTYPES
 from humanrt_export.checkpoint import CheckpointError, fill, read, tensors
 from humanrt_export.multihmr.attention import Attention
-from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
+from humanrt_export.multihmr.backbone import BACKBONES, SCRATCH, TABLE_SIDE, DinoV2
 from humanrt_export.multihmr.camera import PATCH, TokenGrid, focal_length, unproject
 from humanrt_export.multihmr.detection import Detection
 from humanrt_export.training import load_run
@@ -49,6 +49,7 @@ _USUAL_DISTANCE = 4.0  # m; where people are before training
 _USUAL_SCORE = 0.01  # of a token before training: nearly none holds a head
 _POSITION_SCALE = 0.02
 _MARKS = "marks."
+_GIVEN_POSITIONS = 0.3  # of sines and cosines, where no table was learned before
 
 
 @dataclass(frozen=True)
@@ -251,6 +252,11 @@ class AnnyHmr(nn.Module):
     def _initialise(self) -> None:
         """Where training starts: hardly anybody is anywhere, 60 degrees, upright, facing the camera, 4 m away."""
         nn.init.trunc_normal_(self.backbone.pos_embed, std=_POSITION_SCALE)
+        if self.config.backbone in SCRATCH:
+            # Where a token is has to be learned otherwise, which takes longer than all else.
+            table = sincos_positions(TABLE_SIDE, self.backbone.pos_embed.shape[-1])
+            with torch.no_grad():
+                self.backbone.pos_embed[:, 1:] = _GIVEN_POSITIONS * table
         nn.init.trunc_normal_(self.backbone.cls_token, std=_POSITION_SCALE)
         if self.marks is not None:
             nn.init.constant_(self.marks.bias, _logit(_USUAL_SCORE))

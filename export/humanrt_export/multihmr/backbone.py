@@ -17,7 +17,7 @@ from humanrt_export.multihmr.attention import Attention, sdpa
 from humanrt_export.multihmr.camera import PATCH
 from humanrt_export.multihmr.trunk import DetectorStem
 
-__all__ = ["BACKBONES", "DinoV2"]
+__all__ = ["BACKBONES", "SCRATCH", "TABLE_SIDE", "DinoV2"]
 
 BACKBONES = {
     "dinov2_vits14": (384, 12, 6),
@@ -29,13 +29,16 @@ BACKBONES = {
 """Name -> (width D, blocks, heads). `vitn14` is nobody's but ours: small enough to be trained on a CPU. `mediapipe14`
 likewise, but its patches are seen by the convolutions of MediaPipe's person detector (`trunk`)."""
 
+SCRATCH = ("vitn14", "mediapipe14")
+"""Backbones for which nobody published weights."""
+
 _STEMS = {"vitn14": (64, 128, 128)}
 """Backbones whose patches are seen by convolutions, at twice the tokens' density, and the widths of these: with few
 pictures to learn from, such a start learns much faster (Xiao et al., Early convolutions help transformers see better,
 2021), and costs no more than one matrix over whole patches."""
 
 _TRUNKS = ("mediapipe14",)
-_TABLE_SIDE = 37
+TABLE_SIDE = 37
 _EPS = 1e-6
 
 
@@ -47,7 +50,7 @@ class DinoV2(nn.Module):
         width, depth, heads = BACKBONES[name]
         self.side = image_size // PATCH
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + _TABLE_SIDE**2, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + TABLE_SIDE**2, width))
         self.patch_embed = nn.ModuleDict({"proj": _patches(name, width)})
         self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, _EPS)
@@ -90,10 +93,10 @@ class DinoV2(nn.Module):
         """[1, 1 + side^2, D]. DINOv2 resizes with a scale of (side + 0.1) / 37, which shifts the samples a little."""
         if self.folded_positions is not None:
             return self.folded_positions
-        if self.side == _TABLE_SIDE:
+        if self.side == TABLE_SIDE:
             return self.pos_embed
-        table = self.pos_embed[:, 1:].unflatten(1, (_TABLE_SIDE, _TABLE_SIDE)).permute(0, 3, 1, 2)
-        scale = (self.side + 0.1) / _TABLE_SIDE
+        table = self.pos_embed[:, 1:].unflatten(1, (TABLE_SIDE, TABLE_SIDE)).permute(0, 3, 1, 2)
+        scale = (self.side + 0.1) / TABLE_SIDE
         resized = functional.interpolate(table, scale_factor=(scale, scale), mode="bicubic", antialias=False)
         return torch.cat((self.pos_embed[:, :1], resized.flatten(2).transpose(1, 2)), dim=1)
 

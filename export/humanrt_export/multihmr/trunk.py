@@ -1,7 +1,7 @@
 """The convolutions of MediaPipe's person detector as a start for a network: trained on real people, small, Apache-2.0.
 
-An EfficientNet-Lite whose maps at strides 8 and 16 are refined from the coarser ones (a feature pyramid); the detector's
-heads on top are left out. `DetectorTrunk` is its structure; `trunk_weights` reads its weights out of the detector's
+An EfficientNet-Lite whose maps at strides 8 and 16 are refined from the coarser ones (a feature pyramid); the heads on
+top are left out. `DetectorTrunk` is its structure; `trunk_weights` reads its weights out of the detector's
 graph, as `humanrt-export landmarks` makes it, so that a checkpoint which holds them needs no graph any more.
 """
 
