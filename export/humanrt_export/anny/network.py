@@ -26,7 +26,7 @@ from humanrt_export.anny.head import AnnyHead, Predictions, sincos_positions
 from humanrt_export.anny.phenotypes import PHENOTYPES
 from humanrt_export.checkpoint import CheckpointError, fill, read, tensors
 from humanrt_export.multihmr.attention import Attention
-from humanrt_export.multihmr.backbone import BACKBONES, SCRATCH, TABLE_SIDE, DinoV2
+from humanrt_export.multihmr.backbone import BACKBONES, SCRATCH, TABLE_SIDE, TRUNKS, DinoV2
 from humanrt_export.multihmr.camera import PATCH, TokenGrid, focal_length, unproject
 from humanrt_export.multihmr.detection import Detection
 from humanrt_export.training import load_run
@@ -82,6 +82,8 @@ class AnnyConfig(TokenGrid):
             raise CheckpointError(f"no backbone `{self.backbone}`; there are: {choices(BACKBONES)}")
         if self.image_size < PATCH or self.image_size % PATCH:
             raise CheckpointError(f"image_size is {self.image_size}; need a multiple of {PATCH}")
+        if self.backbone in TRUNKS and self.side % 2:
+            raise CheckpointError(f"image_size is {self.image_size}; {self.backbone} needs a multiple of {2 * PATCH}")
         if self.bones[:1] != (ROOT,) or len(set(self.bones)) != len(self.bones):
             raise CheckpointError(f"bones must be different names, `{ROOT}` first")
         if self.phenotypes != AnnyConfig.phenotypes:

@@ -17,7 +17,7 @@ from humanrt_export.multihmr.attention import Attention, sdpa
 from humanrt_export.multihmr.camera import PATCH
 from humanrt_export.multihmr.trunk import DetectorStem
 
-__all__ = ["BACKBONES", "SCRATCH", "TABLE_SIDE", "DinoV2"]
+__all__ = ["BACKBONES", "SCRATCH", "TABLE_SIDE", "TRUNKS", "DinoV2"]
 
 BACKBONES = {
     "dinov2_vits14": (384, 12, 6),
@@ -32,12 +32,14 @@ likewise, but its patches are seen by the convolutions of MediaPipe's person det
 SCRATCH = ("vitn14", "mediapipe14")
 """Backbones for which nobody published weights."""
 
+TRUNKS = ("mediapipe14",)
+"""Backbones that begin with a `DetectorTrunk`; their images' sides are multiples of 28."""
+
 _STEMS = {"vitn14": (64, 128, 128)}
 """Backbones whose patches are seen by convolutions, at twice the tokens' density, and the widths of these: with few
 pictures to learn from, such a start learns much faster (Xiao et al., Early convolutions help transformers see better,
 2021), and costs no more than one matrix over whole patches."""
 
-_TRUNKS = ("mediapipe14",)
 TABLE_SIDE = 37
 _EPS = 1e-6
 
@@ -103,7 +105,7 @@ class DinoV2(nn.Module):
 
 def _patches(name: str, width: int) -> nn.Module:
     """[B, 3, S, S] -> [B, width, S/14, S/14]."""
-    if name in _TRUNKS:
+    if name in TRUNKS:
         return DetectorStem(width)
     if not (stem := _STEMS.get(name, ())):
         return nn.Conv2d(3, width, PATCH, PATCH)

@@ -86,7 +86,6 @@ class DetectorStem(nn.Module):
         super().__init__()
         trunk = DetectorTrunk().requires_grad_(False)
         self.trunk = trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
-        self.norms = nn.ModuleList(nn.LayerNorm(count) for count in DetectorTrunk.WIDTHS)
         cells = [max(1, _STRIDE // stride) ** 2 for stride in DetectorTrunk.STRIDES]
         total = sum(n * count for n, count in zip(cells, DetectorTrunk.WIDTHS, strict=True))
         self.join = nn.Linear(total, width)
@@ -103,16 +102,9 @@ class DetectorStem(nn.Module):
         learns = next(self.trunk.parameters()).requires_grad
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
             maps = self.trunk(seen.contiguous(memory_format=torch.channels_last))
-        parts = []
-        for norm, x, stride in zip(self.norms, maps, DetectorTrunk.STRIDES, strict=True):
-            even = norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            if stride < _STRIDE:
-                even = functional.pixel_unshuffle(even, _STRIDE // stride)
-            elif stride > _STRIDE:
-                even = functional.interpolate(even, size=(side, side), mode="bilinear", align_corners=False)
-            parts.append(even)
-        tokens = self.join(torch.cat(parts, dim=1).permute(0, 2, 3, 1))
-        joined: Tensor = tokens.permute(0, 3, 1, 2)
+            cells = [_cells(x, stride, side) for x, stride in zip(maps, DetectorTrunk.STRIDES, strict=True)]
+            features = torch.cat(cells, dim=1).permute(0, 2, 3, 1)
+        joined: Tensor = self.join(features).permute(0, 3, 1, 2)
         return joined
 
 
@@ -150,6 +142,16 @@ def trunk_weights(path: Path) -> dict[str, Tensor]:
     if state.keys() != trunk.state_dict().keys():
         raise CheckpointError(f"{path}: has {len(given)} convolutions; the person detector's trunk has more")
     return state
+
+
+def _cells(x: Tensor, stride: int, side: int) -> Tensor:
+    """A map [B, C, H, W], normalised over channels and brought to [B, K, side, side]."""
+    even = functional.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
+    if stride < _STRIDE:
+        return functional.pixel_unshuffle(even, _STRIDE // stride)
+    if stride > _STRIDE:
+        return functional.interpolate(even, size=(side, side), mode="bilinear", align_corners=False)
+    return even
 
 
 def _in_order(trunk: DetectorTrunk) -> list[tuple[str, nn.Conv2d]]:
