@@ -165,7 +165,7 @@ def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
     """
     from humanrt_export.checkpoint import fill, read
 
-    stem = backbone.patch_embed["proj"]  # type: ignore[index]
+    stem = backbone.patch_embed["proj"]
     if isinstance(stem, DetectorStem):
         stem.trunk.load_state_dict(trunk_weights(path))
         return

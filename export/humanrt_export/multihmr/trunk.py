@@ -85,7 +85,7 @@ class DetectorStem(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         trunk = DetectorTrunk().requires_grad_(False)
-        self.trunk = trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on a CPU
+        self.trunk = trunk.to(memory_format=torch.channels_last)  # faster on a CPU
         cells = [max(1, _STRIDE // stride) ** 2 for stride in DetectorTrunk.STRIDES]
         total = sum(n * count for n, count in zip(cells, DetectorTrunk.WIDTHS, strict=True))
         self.join = nn.Linear(total, width)
