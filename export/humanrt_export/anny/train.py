@@ -28,7 +28,7 @@ from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.methods.compose import composed
 from humanrt_export.methods.compose import configure as configure_methods
 from humanrt_export.multihmr.attention import plain
-from humanrt_export.multihmr.backbone import BACKBONES
+from humanrt_export.multihmr.backbone import BACKBONES, TRUNKS
 from humanrt_export.multihmr.detection import THRESHOLD
 from humanrt_export.multihmr.trunk import DetectorStem, trunk_weights
 from humanrt_export.synthetic.people import PeopleLabels, Shards
@@ -109,6 +109,12 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
         raise HumanrtError("--person is a part from 0 to 1, --span a least and a most above 0")
     if not 0 <= arguments.points_from <= 1:
         raise HumanrtError(f"--points-from is {arguments.points_from}; need a part from 0 to 1")
+    if arguments.backbone in TRUNKS and not (arguments.backbone_weights or arguments.start_from):
+        # Its trunk rests: at random weights it would stay so.
+        raise HumanrtError(
+            f"--backbone {arguments.backbone} starts from a trained trunk; give --backbone-weights "
+            "engines/landmarks/person_detector.onnx.z"
+        )
     if arguments.start < 0 or arguments.growth < 0:
         raise HumanrtError("--start and --growth cannot be below 0")
     config = AnnyConfig(

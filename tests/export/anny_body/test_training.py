@@ -248,6 +248,7 @@ def stopped_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         (["--validated", "0"], "--validated is 0"),
         (["--width", "30"], "multiple of 4"),
         (["--backbone-weights", "/nowhere.pt"], "no such file"),
+        (["--backbone", "mediapipe14"], "give --backbone-weights"),
     ],
 )
 def test_bad_options_are_one_line(
