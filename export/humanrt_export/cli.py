@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 module.configure(sub)
                 sub.set_defaults(run=module.run)
         options = parser.parse_args(given)
+        options.line = shlex.join(["humanrt-export", *given])  # what made a training or a file says so
         status: int = options.run(options)
     except HumanrtError as error:
         print(f"humanrt-export: {error}", file=sys.stderr)

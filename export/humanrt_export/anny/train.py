@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -92,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{len(task.images.samples)} samples, {sum(p.numel() for p in task.model.parameters()) / 1e6:.1f} M weights")
     arguments.out.mkdir(parents=True, exist_ok=True)
     about = {
-        "command": shlex.join(["humanrt-export", *sys.argv[1:]]),
+        "command": arguments.line,
         "data": json.dumps({"samples": len(task.images.samples), **task.about}),
     }
     (arguments.out / ABOUT).write_text(json.dumps(about, indent=1) + "\n")

@@ -217,7 +217,7 @@ def test_a_resumed_training_is_the_same(data: Path, tmp_path: Path, stopped_at: 
     model, about = load_checkpoint(tmp_path / "whole")
     assert all(torch.equal(value, whole[name]) for name, value in model.state_dict().items())
     assert not any(name.startswith("marks") for name in model.state_dict())
-    assert about["command"].startswith("humanrt-export ")
+    assert about["command"].startswith("humanrt-export train multihmr ")
     assert json.loads(about["data"])["samples"] == 4
     assert json.loads(about["training"])["step"] == 6
 
