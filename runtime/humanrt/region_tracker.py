@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.assignment import assign
-from humanrt.backends import Backend
 from humanrt.backends.cuda import CudaBackend
 from humanrt.camera import check_image
 from humanrt.kernels.image import GpuUpload, Picture
 from humanrt.region import Region
-from humanrt.resource import Owner
 from humanrt.timing import Stopwatch
+from humanrt.variants import Model
 
 __all__ = ["Found", "Marks", "RegionTracker", "Track", "TrackRule"]
 
@@ -134,20 +133,19 @@ class Found(Generic[F]):
         return iter(self.found)
 
 
-class RegionTracker(Owner, ABC, Generic[M, T, F]):
+class RegionTracker(Model, ABC, Generic[M, T, F]):
     """Follows regions and gives identities to what is found in them.
 
     Args:
-        backend: where the networks run: frames are put there once.
         rule: see `TrackRule`.
         most: at most so many are followed.
         remember: s; what comes back within this time, near where it would be, keeps its identity.
         search_interval: s between searches for more, while there are some and none was just lost.
     """
 
-    def __init__(
-        self, backend: Backend, rule: TrackRule, most: int, *, remember: float, search_interval: float
-    ) -> None:
+    def __init__(self, rule: TrackRule, most: int, *, remember: float, search_interval: float) -> None:
+        """`prepare` comes first: frames are put once where the networks run."""
+        backend = self.backend
         self._upload = self.own(GpuUpload(backend.device)) if isinstance(backend, CudaBackend) else None
         self._rule, self._most = rule, most
         self._remember, self._search_interval = remember, search_interval

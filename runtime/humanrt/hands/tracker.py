@@ -22,7 +22,7 @@ from humanrt.kernels.image import Picture
 from humanrt.region import Region
 from humanrt.region_tracker import Found, RegionTracker, Track, TrackRule
 from humanrt.resource import releasing
-from humanrt.variants import EXACT, prepared
+from humanrt.variants import EXACT
 
 __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
 
@@ -137,18 +137,12 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
         unverified: bool = False,
     ) -> None:
         self.options = options or TrackerOptions()
-        self.bundle, self.backend = prepared(
-            bundle, "hands", backend, precision, threads=threads, unverified=unverified
-        )
-        if self.backend is not backend:
-            self.own(self.backend)
-        self.precision = precision
+        self.prepare(bundle, "hands", backend, precision, threads=threads, unverified=unverified)
         self._palms = self.own(PalmDetector(self.bundle, self.backend))
         self._landmarks = self.own(LandmarkNetwork(self.bundle, self.backend, self.options.model))
         presence = self.options.min_presence
         self._presence = self.bundle.number("landmarks", "presence_threshold") if presence is None else presence
         super().__init__(
-            self.backend,
             _RULE,
             self.options.max_hands,
             remember=self.options.remember,

@@ -20,7 +20,7 @@ from humanrt.people.person import PersonDetector, windows
 from humanrt.region import Region
 from humanrt.region_tracker import Found, RegionTracker, Track, TrackRule
 from humanrt.resource import releasing
-from humanrt.variants import EXACT, prepared
+from humanrt.variants import EXACT
 
 __all__ = ["Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
 
@@ -101,19 +101,13 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         unverified: bool = False,
     ) -> None:
         self.options = options or BodyTrackerOptions()
-        self.bundle, self.backend = prepared(
-            bundle, "people", backend, precision, threads=threads, unverified=unverified
-        )
-        if self.backend is not backend:
-            self.own(self.backend)
-        self.precision = precision
+        self.prepare(bundle, "people", backend, precision, threads=threads, unverified=unverified)
         self._detector = self.own(PersonDetector(self.bundle, self.backend))
         self._landmarks = self.own(BodyNetwork(self.bundle, self.backend))
         presence, most = self.options.min_presence, self.options.max_people
         self._presence = self.bundle.number("landmarks", "presence_threshold") if presence is None else presence
         self.max_people = int(self.bundle.setting("tracking", "max_people")) if most is None else most
         super().__init__(
-            self.backend,
             _RULE,
             self.max_people,
             remember=self.options.remember,

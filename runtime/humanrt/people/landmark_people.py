@@ -29,11 +29,11 @@ from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
 from humanrt.posebert.stream import Observation, PoseBERTStream, PoseState
-from humanrt.resource import Owner, releasing
+from humanrt.resource import releasing
 from humanrt.skeleton import ANNY_BONES, MEDIAPIPE_33, SMPL_24, anny_from_smpl
 from humanrt.smooth import OneEuro, OneEuroOptions
 from humanrt.timing import Stopwatch
-from humanrt.variants import EXACT, prepared
+from humanrt.variants import EXACT, Model
 
 __all__ = ["LandmarkPeople", "LandmarkPipeline", "Tracked", "place"]
 
@@ -76,7 +76,7 @@ class _Identity:
     depth: OneEuro = field(default_factory=lambda: OneEuro(_DEPTH))
 
 
-class LandmarkPeople(Owner):
+class LandmarkPeople(Model):
     """Finds people and their bodies by their landmarks, in a stream of images or in one.
 
     >>> model = LandmarkPeople()                        # the shipped bundles
@@ -120,12 +120,7 @@ class LandmarkPeople(Owner):
         precision: str = EXACT,
         unverified: bool = False,
     ) -> None:
-        self.bundle, self.backend = prepared(
-            bundle, "people", backend, precision, threads=threads, unverified=unverified
-        )
-        if self.backend is not backend:
-            self.own(self.backend)
-        self.precision = precision
+        self.prepare(bundle, "people", backend, precision, threads=threads, unverified=unverified)
         self.tracker = self.own(BodyTracker(self.bundle, self.backend, options, precision=precision))
         self._stream = None if poses is None else self.own(_stream(poses, self.backend))
         self.poses = _GEOMETRY if self._stream is None else self._stream.bundle.name

@@ -21,7 +21,7 @@ from humanrt.people.gpu_people import GpuPeople, Networks
 from humanrt.people.results import People
 from humanrt.resource import Owner, releasing
 from humanrt.timing import Stopwatch
-from humanrt.variants import EXACT, prepared
+from humanrt.variants import EXACT, Model
 
 __all__ = ["BodyMeshes", "MultiHMR", "Preprocessor", "resize", "topology_of"]
 
@@ -74,7 +74,7 @@ def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(rgb, size, interpolation=way), np.uint8)
 
 
-class MultiHMR(Owner):
+class MultiHMR(Model):
     """Finds the people in an image and their bodies. One object serves one thread at a time.
 
     >>> model = MultiHMR("multihmr-bundle")              # made by `humanrt-export multihmr`
@@ -115,12 +115,7 @@ class MultiHMR(Owner):
         topology: str | None = None,
         threads: int = 0,
     ) -> None:
-        self.bundle, self.backend = prepared(
-            bundle, "people", backend, precision, threads=threads, unverified=unverified
-        )
-        if self.backend is not backend:
-            self.own(self.backend)
-        self.precision = precision
+        self.prepare(bundle, "people", backend, precision, threads=threads, unverified=unverified)
         setting = self.bundle.setting
         self.image_size = int(setting("image_size"))
         self.fov = float(setting("camera", "field_of_view_deg") if fov is None else fov)

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends import Array, Backend, Graph
 from humanrt.bundle import Bundle
 from humanrt.errors import BundleError
-from humanrt.resource import Owner, releasing
+from humanrt.resource import releasing
 from humanrt.timing import Stopwatch
-from humanrt.variants import EXACT, bases, prepared
+from humanrt.variants import EXACT, Model, bases
 
 __all__ = ["PoseBERT", "PoseBERTResult"]
 
@@ -40,7 +40,7 @@ class PoseBERTResult:
     ms: dict[str, float] = field(default_factory=dict)
 
 
-class PoseBERT(Owner):
+class PoseBERT(Model):
     """Refines windows of poses: smooths what was observed and fills in what was not.
 
     >>> poses = PoseBERT("./posebert-smpl")                 # made by `humanrt-export posebert`
@@ -84,11 +84,7 @@ class PoseBERT(Owner):
         precision: str = EXACT,
         unverified: bool = False,
     ) -> None:
-        self.bundle, self.backend = prepared(
-            bundle, "posebert", backend, precision, threads=threads, unverified=unverified
-        )
-        if self.backend is not backend:
-            self.own(self.backend)
+        self.prepare(bundle, "posebert", backend, precision, threads=threads, unverified=unverified)
         setting = self.bundle.setting
         self.frames = int(self.bundle.number("window"))
         self.clock_hz = self.bundle.number("clock_hz")

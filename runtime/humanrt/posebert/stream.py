@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends import Array, Backend, BackendOptions, open_backend
+from humanrt.backends import Array, Backend, BackendOptions
 from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.errors import BundleError, HumanrtError
 from humanrt.resource import Owner, releasing
 from humanrt.rotation import between, matrices_from_6d
-from humanrt.variants import EXACT, bases, prepared
+from humanrt.variants import EXACT, Model, bases
 
 if TYPE_CHECKING:
     from humanrt.posebert.model import PoseBERT
@@ -77,7 +77,7 @@ class PoseState:
     t: float
 
 
-class PoseBERTStream(Owner):
+class PoseBERTStream(Model):
     """Smooths, fills and predicts poses as they come.
 
     >>> stream = PoseBERTStream("posebert-hand")
@@ -112,14 +112,10 @@ class PoseBERTStream(Owner):
         unverified: bool = False,
     ) -> None:
         if isinstance(model, Bundle | str | Path):
-            self.bundle, self.backend = prepared(
-                model, "posebert", backend or "cpu", precision, threads=threads, unverified=unverified
-            )
+            self.prepare(model, "posebert", backend or "cpu", precision, threads=threads, unverified=unverified)
         else:
-            self.bundle, backend = model.bundle, backend or model.backend
-            self.backend = open_backend(backend, BackendOptions(threads=threads))
-        if self.backend is not backend:
-            self.own(self.backend)
+            self.bundle, self.precision = model.bundle, model.precision
+            self.run_on(backend or model.backend, BackendOptions(threads=threads))
         self.clock_hz = self.bundle.number("clock_hz")
         if self.clock_hz <= 0:
             raise BundleError(f"{self.bundle.path}: `settings.clock_hz` must be above 0; make the bundle again")
