@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from humanrt.errors import MissingDependencyError
 from humanrt_export.synthetic.hand_scene import Camera
 
-__all__ = ["Offscreen"]
+__all__ = ["Offscreen", "light_view"]
 
 
 class Offscreen:
@@ -81,3 +81,25 @@ class Offscreen:
                 [0, 0, 1, 0],
             ]
         )
+
+
+def light_view(
+    points: NDArray[np.float64], key: NDArray[np.float64], up: tuple[float, float, float], margin: float
+) -> NDArray[np.float64]:
+    """[4, 4] orthographic view of points [N, 3] m from a light in the direction ``key`` [3], for a shadow map.
+
+    Args:
+        points: what casts shadows.
+        key: unit vector towards the light.
+        up: any direction that the light does not come from.
+        margin: m that is seen around the points.
+    """
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    reach = float(np.linalg.norm(points - middle, axis=1).max()) + margin
+    side = np.cross(key, up)
+    side /= np.linalg.norm(side)
+    axes = np.stack([side, np.cross(side, key), -key])  # depth grows away from the light
+    result = np.eye(4)
+    result[:3, :3] = axes / np.array([reach, reach, 2 * reach])[:, None]
+    result[:3, 3] = -result[:3, :3] @ middle
+    return result

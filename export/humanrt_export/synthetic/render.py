@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from humanrt_export.synthetic.hand_model import Arm, Surface
 from humanrt_export.synthetic.hand_scene import Camera, Look
-from humanrt_export.synthetic.offscreen import Offscreen
+from humanrt_export.synthetic.offscreen import Offscreen, light_view
 
 __all__ = ["Renderer"]
 
@@ -134,15 +134,7 @@ class Renderer(Offscreen):
                 for (arm, _), moves in zip(arms, transforms, strict=True)
             ]
         )
-        middle = (points.min(axis=0) + points.max(axis=0)) / 2
-        reach = float(np.linalg.norm(points - middle, axis=1).max()) + 0.05
-        side = np.cross(key, [0.0, 1.0, 0.0])
-        side /= np.linalg.norm(side)
-        axes = np.stack([side, np.cross(side, key), -key])  # depth grows away from the light
-        result = np.eye(4)
-        result[:3, :3] = axes / np.array([reach, reach, 2 * reach])[:, None]
-        result[:3, 3] = -result[:3, :3] @ middle
-        return result
+        return light_view(points, key, up=(0.0, 1.0, 0.0), margin=0.05)
 
     def _capsules(self, arms: Sequence[Arm], transforms: Sequence[Array]) -> None:
         starts: list[Array] = []

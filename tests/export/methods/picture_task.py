@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from humanrt_export.methods.pixels import normalised, pixels
+from humanrt_export.training import Task, TrainOptions, load_run, train
 
 SIZE = 6
 
@@ -44,3 +48,15 @@ class Brightness:
 
 def quiet(line: str) -> None:
     """Instead of print."""
+
+
+def check_resuming(folder: Path, method: Callable[[Brightness], Task], steps_before: int) -> None:
+    """A run that is interrupted after so many losses and resumed ends with the weights of one that was not."""
+    options = TrainOptions(steps=8, batch=4, warmup=2, report_every=4, validate_every=4, average=0.9, seed=3)
+    train(method(Brightness()), folder / "whole", options, quiet)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(method(Brightness(limit=steps_before)), folder / "cut", replace(options, save_every=0.0), quiet)
+    train(method(Brightness()), folder / "cut", options, quiet)
+    whole, cut = (load_run(folder / run)[1] for run in ("whole", "cut"))
+    for name, value in whole.items():
+        torch.testing.assert_close(cut[name], value, rtol=0, atol=0)

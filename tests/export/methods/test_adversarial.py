@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from methods.picture_task import SIZE, Brightness, quiet
+from methods.picture_task import SIZE, Brightness, check_resuming, quiet
 from torch import Tensor
 
 from humanrt.errors import HumanrtError
@@ -24,7 +23,7 @@ from humanrt_export.methods.adversarial import (
 )
 from humanrt_export.methods.pixels import normalised, pixels
 from humanrt_export.methods.wrapped import sample_losses
-from humanrt_export.training import TrainOptions, load_run, train
+from humanrt_export.training import TrainOptions, train
 
 EPSILON = 8 / 255
 GREY = torch.full((16, 3, 64, 64), 0.5)
@@ -137,15 +136,8 @@ def test_attacks_leave_no_gradients_and_validation_watches_for_overfitting() -> 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path, method: str) -> None:
-    options = TrainOptions(steps=8, batch=4, warmup=2, report_every=4, validate_every=4, average=0.9, seed=3)
     attack = AdversarialOptions(method, EPSILON, clean=0.25, steps=2, watched=2)
-    train(Adversarial(Brightness(), attack), tmp_path / "whole", options, quiet)
-    with pytest.raises(RuntimeError, match="power cut"):
-        train(Adversarial(Brightness(limit=13), attack), tmp_path / "cut", replace(options, save_every=0.0), quiet)
-    train(Adversarial(Brightness(), attack), tmp_path / "cut", options, quiet)
-    whole, cut = (load_run(tmp_path / run)[1] for run in ("whole", "cut"))
-    for name, value in whole.items():
-        torch.testing.assert_close(cut[name], value, rtol=0, atol=0)
+    check_resuming(tmp_path, lambda task: Adversarial(task, attack), steps_before=13)
 
 
 def test_a_run_goes_on_only_with_the_same_attack(tmp_path: Path) -> None:

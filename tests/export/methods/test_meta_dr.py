@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from methods.picture_task import Brightness, quiet
+from methods.picture_task import Brightness, check_resuming, quiet
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError
@@ -18,7 +18,7 @@ from humanrt_export.methods.continual import Continual, train_domains
 from humanrt_export.methods.manipulations import MANIPULATIONS, Manipulations
 from humanrt_export.methods.meta_dr import MetaDr, MetaDrOptions, Randomised
 from humanrt_export.methods.pixels import normalised, pixels
-from humanrt_export.training import TrainOptions, load_run, train
+from humanrt_export.training import TrainOptions, load_run
 
 BETA, GAMMA, RATE = 0.7, 1.3, 0.2
 
@@ -180,15 +180,7 @@ def test_randomised_changes_its_share(share: float) -> None:
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
-    options = TrainOptions(steps=8, batch=4, warmup=2, report_every=4, validate_every=4, average=0.9, seed=3)
-    method = MetaDrOptions(rate=0.01)
-    train(MetaDr(Brightness(), method), tmp_path / "whole", options, quiet)
-    with pytest.raises(RuntimeError, match="power cut"):
-        train(MetaDr(Brightness(limit=18), method), tmp_path / "cut", replace(options, save_every=0.0), quiet)
-    train(MetaDr(Brightness(), method), tmp_path / "cut", options, quiet)
-    whole, cut = (load_run(tmp_path / run)[1] for run in ("whole", "cut"))
-    for name, value in whole.items():
-        torch.testing.assert_close(cut[name], value, rtol=0, atol=0)
+    check_resuming(tmp_path, lambda task: MetaDr(task, MetaDrOptions(rate=0.01)), steps_before=18)
 
 
 def test_domains_in_turn_begin_where_the_last_one_ended(tmp_path: Path) -> None:

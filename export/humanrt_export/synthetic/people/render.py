@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from humanrt.truth import project
 from humanrt_export.synthetic.hand_scene import Camera, Look
-from humanrt_export.synthetic.offscreen import Offscreen
+from humanrt_export.synthetic.offscreen import Offscreen, light_view
 
 __all__ = ["NEAR", "Fabric", "Figure", "PeopleRenderer", "Thing"]
 
@@ -287,12 +287,4 @@ class PeopleRenderer(Offscreen):
         if not self._people:
             return np.eye(4)
         points = np.concatenate([figure.vertices[::40] for figure, _, _ in self._people]).astype(np.float64)
-        middle = (points.min(axis=0) + points.max(axis=0)) / 2
-        reach = float(np.linalg.norm(points - middle, axis=1).max()) + 0.1
-        side = np.cross(key, [0.1, 0.9, 0.2])
-        side /= np.linalg.norm(side)
-        axes = np.stack([side, np.cross(side, key), -key])  # depth grows away from the light
-        result = np.eye(4)
-        result[:3, :3] = axes / np.array([reach, reach, 2 * reach])[:, None]
-        result[:3, 3] = -result[:3, :3] @ middle
-        return result
+        return light_view(points, key, up=(0.1, 0.9, 0.2), margin=0.1)
