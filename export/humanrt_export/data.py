@@ -15,9 +15,9 @@ import io
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ from humanrt.errors import HumanrtError, OutputError
 from humanrt.video import open_sink
 from humanrt_export.anny.model import load_anny
 from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, PeopleLabels, PeopleSample, ShardWriter
-from humanrt_export.synthetic.people.engine import KINDS
+from humanrt_export.synthetic.people.engine import KINDS, Kind
 from humanrt_export.synthetic.people.film import draw_film, shoot_film
 from humanrt_export.synthetic.people.poses import PARTS
 from humanrt_export.synthetic.people.sheet import labelled, sheet
@@ -142,18 +142,20 @@ def _check(arguments: argparse.Namespace) -> None:
         raise HumanrtError(f"--sheet {arguments.sheet}: need a name that ends in .png or .jpg")
 
 
-def _make(engine: PeopleEngine, pairs: Any, index: int) -> PeopleSample:
-    """Sample ``index``; of pairs, sample 2i and 2i + 1 are the pair i."""
-    return engine.pair(index // 2, pairs)[index % 2] if pairs else engine.sample(index)
+def _made(engine: PeopleEngine, pairs: Kind | None, indices: range) -> Iterator[PeopleSample]:
+    """The samples; of pairs, which begin and end with the indices, 2i and 2i + 1 are the pair i."""
+    if pairs:
+        for index in indices[::2]:
+            yield from engine.pair(index // 2, pairs)
+    else:
+        yield from map(engine.sample, indices)
 
 
 def _draw_sheet(engine: PeopleEngine, arguments: argparse.Namespace) -> None:
     parents = load_anny("10pc").parents.tolist()
     times = 2 if arguments.pairs else 1
-    samples = [
-        _make(engine, arguments.pairs, index)
-        for index in range(times * arguments.first, times * (arguments.first + arguments.count))
-    ]
+    indices = range(times * arguments.first, times * (arguments.first + arguments.count))
+    samples = _made(engine, arguments.pairs, indices)
     pictures = [sample.image if arguments.plain else labelled(sample, parents) for sample in samples]
     path: Path = arguments.sheet
     done, code = cv2.imencode(path.suffix, sheet(pictures, arguments.columns)[..., ::-1])
@@ -170,8 +172,8 @@ def _write(engine: PeopleEngine, arguments: argparse.Namespace) -> None:
     total = times * arguments.count
     for number, indices in writer.missing(times * arguments.first, total):
         samples: list[PeopleSample] = []
-        for index in indices:
-            samples.append(_make(engine, arguments.pairs, index))
+        for sample in _made(engine, arguments.pairs, indices):
+            samples.append(sample)
             made, people = made + 1, people + len(samples[-1].people)
             _tell(f"{made} images, {made / (time.monotonic() - start):.1f} a second, {people / made:.1f} people each")
         writer.write(number, indices[0], samples)

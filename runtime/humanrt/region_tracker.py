@@ -202,6 +202,8 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
 
         image: Picture = self._upload(rgb) if self._upload else rgb
         seen = [self._look(image, track.region) for track in self._tracks if track.active]
+        for track in self._tracks:
+            track.active = False
         self._update(self._distinct([marks for marks in seen if marks]), t)
         watch.lap("landmarks")
 
@@ -210,28 +212,23 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
             regions = self._search(image)
             watch.lap("detect")
             # What is followed is found again by the detector: only what lies elsewhere is looked at.
-            held = [track.region for track in self._tracks if track.active]
-            fresh = [region for region in regions if not any(self._holds(region, other) for other in held)]
+            held = [track for track in self._tracks if track.active]
+            fresh = [region for region in regions if not any(self._holds(region, track.region) for track in held)]
             room = self._most - len(held)
             found: list[M] = []
             for region in fresh[: room + _FALSE]:
                 if len(found) < room and (marks := self._look(image, region)):
                     found.append(marks)
-            known = [track.marks for track in self._tracks if track.active]
-            self._update(self._distinct([*known, *found])[len(known) :], t, new=True)
+            self._update(self._distinct(found, [track.marks for track in held]), t)
             watch.lap("landmarks")
 
-        self._tracks = [track for track in self._tracks if track.active or t - track.seen < self._remember]
         alive = {track.id for track in self._tracks}
         results = tuple([self._result(track) for track in self._tracks if track.active])
         return Found(results, watch.ms, tuple(id for id in before if id not in alive))
 
-    def _update(self, found: Sequence[M], t: float, *, new: bool = False) -> None:
-        """Give observations to identities: to all of them, or with ``new`` to the lost ones and to new ones."""
-        tracks = [track for track in self._tracks if not track.active] if new else list(self._tracks)
-        if not new:
-            for track in tracks:
-                track.active = False
+    def _update(self, found: Sequence[M], t: float) -> None:
+        """Give observations to identities that have none at this time, and to new ones."""
+        tracks = [track for track in self._tracks if not track.active]
         owners = assign([[track.cost(marks, t) for track in tracks] for marks in found], self._rule.unnamed)
         for marks, owner in zip(found, owners, strict=True):
             if owner is not None:
@@ -253,9 +250,9 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         apart = hypot(region.x - other.x, region.y - other.y)
         return apart < min(region.size, other.size) * self._rule.near
 
-    def _distinct(self, found: Sequence[M]) -> list[M]:
-        """Observations less those that are another's again (two regions slid onto one); earlier ones stay."""
-        kept: list[M] = []
+    def _distinct(self, found: Sequence[M], held: Sequence[M] = ()) -> list[M]:
+        """Observations less those that are another's or a held one's again (two regions slid onto one)."""
+        kept = list(held)
         for marks in found:
             for other in kept:
                 gap = np.linalg.norm(self._points(marks) - self._points(other), axis=1).mean()
@@ -263,4 +260,4 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
                     break
             else:
                 kept.append(marks)
-        return kept
+        return kept[len(held) :]

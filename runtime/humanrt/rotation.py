@@ -74,6 +74,6 @@ def matrices_from_6d(numbers: Floats, layout: Layout6d) -> NDArray[np.float64]:
     return np.stack([a, b, np.cross(a, b)], axis=-1)
 
 
-def between(a: Floats, b: Floats, amount: float = 0.5) -> NDArray[np.float64]:
-    """The rotations [..., 3, 3] that are ``amount`` of the way, the shorter one, from a to b."""
+def between(a: Floats, b: Floats, amount: float | Floats = 0.5) -> NDArray[np.float64]:
+    """The rotations [..., 3, 3] that are ``amount`` (or [..., 1]) of the way, the shorter one, from a to b."""
     return np.asarray(a @ matrices_from_vectors(amount * vectors_from_matrices(np.swapaxes(a, -1, -2) @ b)))

@@ -7,7 +7,7 @@ in the axes of that camera, x right, y down, z forward. Joints are metres from t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
-from humanrt_export.anny.augment import Augmentation, random_view, seen_by
+from humanrt_export.anny.augment import Augmentation, View, random_view, seen_by
 from humanrt_export.anny.bones import ACTIVE, BODY, HEAD, indices
 from humanrt_export.methods.rows import Rows
 from humanrt_export.synthetic.people.sample import PeopleSample
 from humanrt_export.synthetic.people.shards import Shards
 
-__all__ = ["BONES", "Crops", "crops_at", "crops_of"]
+__all__ = ["BONES", "Crops", "about_person", "crops_at", "crops_of"]
 
 BONES = (*BODY, *HEAD)
 """What is estimated of a small crop: all but the fingers."""
@@ -64,14 +64,11 @@ def crops_of(
     bones, places = indices(BONES, ACTIVE), indices(BONES, joint_names)
     rows: list[tuple[Any, ...]] = []
     for number, sample in enumerate(samples):
-        for person in np.flatnonzero(sample.people.visible >= _LEAST_VISIBLE):
-            alone = PeopleSample(
-                sample.image, sample.intrinsics, sample.people.take(np.array([person])), sample.mask, sample.depth
-            )
-            generator = np.random.default_rng([seed, number, int(person)])
-            seen = seen_by(alone, random_view(alone, size, _CENTRED, generator))
-            if seen.people.visible[0] < _LEAST_VISIBLE:
+        for person in range(len(sample.people)):
+            cut = about_person(sample, person, size, np.random.default_rng([seed, number, person]))
+            if cut is None:
                 continue
+            seen, _ = cut
             joints = seen.people.joints[0][places]
             rows.append((seen.image, seen.people.rotations[0][bones], seen.people.shape[0], joints - joints[:1]))
             if len(rows) == most:
@@ -79,6 +76,18 @@ def crops_of(
     if not rows:
         raise HumanrtError("nobody in these pictures is seen well enough for a crop; give more pictures")
     return _stacked(rows)
+
+
+def about_person(
+    sample: PeopleSample, place: int, size: int, generator: np.random.Generator
+) -> tuple[PeopleSample, View] | None:
+    """What a camera sees that looks at one person, and that camera; None where less than half of them is seen."""
+    if sample.people.visible[place] < _LEAST_VISIBLE:
+        return None
+    alone = replace(sample, people=sample.people.take(slice(place, place + 1)))
+    view = random_view(alone, size, _CENTRED, generator)
+    seen = seen_by(alone, view)
+    return None if seen.people.visible[0] < _LEAST_VISIBLE else (seen, view)
 
 
 def crops_at(path: Path, size: int) -> Crops:

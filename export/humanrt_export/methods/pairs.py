@@ -19,19 +19,18 @@ from torch import Tensor
 
 from humanrt.capture import open_source
 from humanrt.errors import SourceError
-from humanrt_export.anny.augment import Augmentation, random_view, seen_by
+from humanrt_export.anny.augment import seen_by
 from humanrt_export.anny.dataset import normalised
+from humanrt_export.methods.crops import about_person
 from humanrt_export.methods.masking import coverage, hidden_patches
 from humanrt_export.methods.rows import Rows
 from humanrt_export.multihmr.camera import PATCH
+from humanrt_export.synthetic.people.engine import KINDS
 from humanrt_export.synthetic.people.sample import PeopleSample
 
 __all__ = ["KINDS", "FolderPairs", "Pair", "PairArrays", "Pairs", "VideoPairs", "batch_of", "pairs_of"]
 
-KINDS = ("view", "pose")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-_ABOUT_PERSON = Augmentation(mirror=0, roll=3.0, person=1, span=(0.75, 1.0), enlarge=4.0, bars=0, colour=0, grey=0)
-_LEAST_VISIBLE = 0.5
 
 Image = NDArray[np.uint8]
 
@@ -192,15 +191,12 @@ def _about(
     sample: PeopleSample, place: int, size: int, generator: np.random.Generator
 ) -> tuple[Image, NDArray[np.bool_]] | None:
     """The picture cut out about a person, and where that person is in it."""
-    if sample.people.visible[place] < _LEAST_VISIBLE:
+    cut = about_person(sample, place, size, generator)
+    if cut is None:
         return None
-    alone = replace(sample, people=sample.people.take(slice(place, place + 1)))
-    view = random_view(alone, size, _ABOUT_PERSON, generator)
+    seen, view = cut
     painted = np.repeat(np.where(sample.mask == place + 1, 255, 0).astype(np.uint8)[..., None], 3, axis=-1)
-    seen = seen_by(alone, view)
-    if seen.people.visible[0] < _LEAST_VISIBLE:
-        return None
-    return seen.image, seen_by(replace(alone, image=painted), view).image[..., 0] > 127
+    return seen.image, seen_by(replace(sample, image=painted), view).image[..., 0] > 127
 
 
 def _read(path: Path) -> Image:

@@ -61,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
             for name in ("backbone", "image_size", "width", "depth", "heads", "ratio", "bias")
         }
     )
-    sources, held = {}, {}
+    sources: dict[str, Pairs] = {}
+    held: dict[str, Pairs] = {}
     for kind in KINDS:
         if paths := getattr(arguments, kind):
             sources[kind], held[kind] = _split(

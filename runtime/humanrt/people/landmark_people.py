@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,12 @@ class LandmarkPeople(Model):
         self._root = int(self.bundle.setting("body", "pelvis_joint"))
         self.stature = self.bundle.number("body", "stature_m") if stature is None else float(stature)
         self._shape = self._shape_of(self.stature)
-        self._ik = LandmarkIK(self._still(self._shape)[0])
         self.reset()
+
+    @cached_property
+    def _ik(self) -> LandmarkIK:
+        """Without a PoseBERT; with one nobody asks."""
+        return LandmarkIK(self._still(self._shape)[0])
 
     def reset(self) -> None:
         """Forget all people. Identities go on counting."""
@@ -332,13 +337,14 @@ def place(points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.fl
     slope[:, 0, 0] = slope[:, 1, 1] = 1
     slope[:, :, 2] = -rays[:, :2]
     wanted = rays[:, :2] * points[:, 2:] - points[:, :2]
-    chosen = np.asarray(weights, np.float64) + 1e-3
+    given = np.asarray(weights, np.float64) + 1e-3
+    chosen = given
     solution = np.array([0.0, 0.0, 1.0])
     for _ in range(8):
         normal = np.einsum("p,pij,pil->jl", chosen, slope, slope)
         solution = np.linalg.solve(normal, np.einsum("p,pij,pi->j", chosen, slope, wanted))
         error = np.linalg.norm(slope @ solution - wanted, axis=1)  # m at the body
-        chosen = (np.asarray(weights, np.float64) + 1e-3) / np.maximum(error, 0.03)
+        chosen = given / np.maximum(error, 0.03)
     if solution[2] < _NEAR:  # the points are those of another pose
         solution = rays[HIPS].mean(axis=0) * _NEAR
     return np.asarray(solution)

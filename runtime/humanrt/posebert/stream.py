@@ -252,12 +252,12 @@ class PoseBERTStream(Model):
         time = t - self.lag * self._step + self.predict
         answer = {}
         for place, (identity, age) in enumerate(wanted):
-            keypoints, rotations = self._read(network.smoothed[place], network.rotations[place])
-            if self._tracks[identity].left:
-                keypoints, rotations = keypoints * _MIRROR, rotations * _MIRROR_ROTATION
             seen = bool(network.mask[place, self._now - self.lag])
             if not seen and age > self.fill + _EPSILON:
                 continue
+            keypoints, rotations = self._read(network.smoothed[place], network.rotations[place])
+            if self._tracks[identity].left:
+                keypoints, rotations = keypoints * _MIRROR, rotations * _MIRROR_ROTATION
             answer[identity] = PoseState(keypoints, rotations, not seen, 0.0 if seen else age, time)
         return answer
 

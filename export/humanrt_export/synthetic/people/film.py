@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
 from humanrt.people.body_points import STATURE
-from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.rotation import between
 from humanrt.skeleton import anny_from_smpl
 from humanrt.truth import project
 from humanrt_export.motion.augment import mirror, resample, rotate, turn_about_vertical
@@ -200,5 +199,4 @@ def _moving_hand(engine: PeopleEngine, generator: np.random.Generator, frames: i
     amount = minimum_jerk(np.asarray((t - before) * generator.uniform(1.0, 2.0)))
     one: Array = np.stack([stops[k] for k in before])
     two: Array = np.stack([stops[k + 1] for k in before])
-    turn: NDArray[Any] = vectors_from_matrices(np.swapaxes(one, -1, -2) @ two)
-    return np.asarray(one @ matrices_from_vectors(amount[:, None, None] * turn))
+    return between(one, two, amount[:, None, None])

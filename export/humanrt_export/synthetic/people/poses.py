@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from humanrt.backends.engines import write_atomically
 from humanrt.bundle import cache_folder
-from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.rotation import between, matrices_from_vectors
 from humanrt.skeleton import HAND_16, SMPL_24, anny_from_smpl, mirrored
 from humanrt_export.motion.augment import interpolate, mirror_rotations, random_rotation, resample
 from humanrt_export.motion.body_fk import forward
@@ -156,8 +156,7 @@ class PoseSource:
             return np.asarray(one)
         # Each finger its own part of the way.
         amount = np.repeat(generator.uniform(size=5) if generator.uniform() < 0.5 else [generator.uniform()] * 5, 3)
-        turn = vectors_from_matrices(np.swapaxes(one, -1, -2) @ two)
-        return np.asarray(one @ matrices_from_vectors(amount[:, None] * turn))
+        return between(one, two, amount[:, None])
 
     def _recorded(self, generator: np.random.Generator) -> tuple[Array, tuple[int, float, bool]]:
         number = int(generator.choice(len(self.motions), p=self._chances))
@@ -316,5 +315,4 @@ def _shaken(rotations: NDArray[Any], generator: np.random.Generator, deviation: 
 
 def _between(one: Array, two: Array, generator: np.random.Generator) -> Array:
     """Part of the way from one pose to another."""
-    turn = vectors_from_matrices(np.swapaxes(one, -1, -2) @ two)
-    return np.asarray(one @ matrices_from_vectors(generator.uniform(0.15, 0.7) * turn))
+    return between(one, two, generator.uniform(0.15, 0.7))
