@@ -8,7 +8,6 @@ and does not smooth. It shares no code with humanrt, so that the two can disagre
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
 import subprocess
 import sys
@@ -172,10 +171,6 @@ def run(source: Path, folder: Path, model: str, threads: int, flip: bool = False
         "found": np.array([row is not None for row in rows]),
         **{key: np.array([(row or nothing)[key] for row in rows]) for key in nothing},
     }
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def main() -> None:

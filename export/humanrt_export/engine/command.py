@@ -29,13 +29,13 @@ from humanrt.backends.engines import (
 )
 from humanrt.bundle import MANIFEST, Bundle, GraphSpec, cache_folder, load_bundle
 from humanrt.errors import BackendError, choices
+from humanrt_export.quantize.graph import name_nodes
 from humanrt_export.quantize.recipe import load_recipe
 
 from .build import BuildOptions, Plan, build_plan
 from .checks import check_graph, check_targets
 from .library import Library, gpu_sm, load
 from .precision import find_graphs, load_graph, source_files, to_fp16
-from .report import name_nodes
 
 __all__ = ["Built", "build_engines", "configure", "run"]
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import onnx
 
-__all__ = ["Layer", "Report", "attentions", "from_inspector", "from_log", "from_network", "name_nodes"]
+__all__ = ["Layer", "Report", "attentions", "from_inspector", "from_log", "from_network"]
 
 LOG_HEADING = "Layers:"
 """How the message begins in which TensorRT for RTX lists the engine's layers."""
@@ -116,15 +116,6 @@ def attentions(model: onnx.ModelProto) -> list[str]:
         if node.op_type == "Attention"
         or (node.op_type == "Softmax" and reaches(node.input, onwards=False) and reaches(node.output, onwards=True))
     ]
-
-
-def name_nodes(model: onnx.ModelProto) -> None:
-    """Give every node a name of its own: reports and lists of what stays in FP32 speak of nodes by name."""
-    taken: set[str] = set()
-    for index, node in enumerate(model.graph.node):
-        name = node.name or f"{node.op_type}_{index}"
-        node.name = name if name not in taken else f"{name}#{index}"
-        taken.add(node.name)
 
 
 def from_log(message: str) -> list[Layer]:

@@ -15,7 +15,8 @@ from onnx import helper, numpy_helper
 from humanrt_export.quantize.recipe import LayerRule
 
 __all__ = [
-    "LINEAR", "Layer", "copied", "finish", "fold_constants", "heads", "linear_layers", "rewrite_linears", "users",
+    "LINEAR", "Layer", "copied", "finish", "fold_constants", "heads", "linear_layers", "name_nodes", "rewrite_linears",
+    "users",
 ]  # fmt: skip
 
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -52,13 +53,17 @@ def copied(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy, every node of which has a name of its own."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    seen: set[str] = set()
-    for index, node in enumerate(copy.graph.node):
-        node.name = node.name or f"{node.op_type}_{index}"
-        if node.name in seen:
-            node.name = f"{node.name}#{index}"
-        seen.add(node.name)
+    name_nodes(copy)
     return copy
+
+
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give every node a name of its own: reports and lists of what stays in FP32 speak of nodes by name."""
+    taken: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        name = node.name or f"{node.op_type}_{index}"
+        node.name = name if name not in taken else f"{name}#{index}"
+        taken.add(node.name)
 
 
 def fold_constants(model: onnx.ModelProto) -> None:

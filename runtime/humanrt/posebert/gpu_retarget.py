@@ -17,9 +17,9 @@ from humanrt.bundle import Bundle, GraphSpec
 from humanrt.errors import BundleError
 from humanrt.kernels.pick import GpuPick
 from humanrt.kernels.retarget import GpuRetarget
+from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import Owner, releasing
 from humanrt.retarget import Retargeter
-from humanrt.variants import bases
 
 __all__ = ["GpuPoseRetarget"]
 
@@ -109,15 +109,14 @@ class GpuPoseRetarget(Owner):
 
 def _graph(bundle: Bundle, hands: int) -> GraphSpec:
     """The bundle's smallest graph that takes so many windows."""
-    specs = [bundle.graph(name) for name in bases(bundle) if name == "posebert" or name.startswith("posebert_b")]
-    sizes = {next(t.shape for t in spec.inputs if t.name == "mask")[0]: spec for spec in specs}
-    shapes = {tensor.name: tensor.shape for spec in specs for tensor in (*spec.inputs, *spec.outputs)}
+    sizes = graphs_of(bundle)
+    shapes = {tensor.name: tensor.shape for spec in sizes.values() for tensor in (*spec.inputs, *spec.outputs)}
     if shapes.get("keypoints", ())[2:] != (21, 3) or "smoothed" not in shapes or "confidence" not in shapes:
         raise BundleError(f"bundle {bundle.path} is not for hands: use posebert-hand")
     fitting = [size for size in sizes if size >= hands >= 1]
     if not fitting:
         raise BundleError(
-            f"bundle {bundle.name} has graphs for {', '.join(map(str, sorted(sizes)))} hands, not for {hands}; "
+            f"bundle {bundle.name} has graphs for {', '.join(map(str, sizes))} hands, not for {hands}; "
             "solve them in parts, or export it with a larger --batch"
         )
     return sizes[min(fitting)]

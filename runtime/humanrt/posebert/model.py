@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends import Array, Backend, Graph
 from humanrt.bundle import Bundle
 from humanrt.errors import BundleError
+from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import releasing
 from humanrt.timing import Stopwatch
-from humanrt.variants import EXACT, Model, bases
+from humanrt.variants import EXACT, Model
 
 __all__ = ["PoseBERT", "PoseBERTResult"]
 
@@ -91,11 +92,7 @@ class PoseBERT(Model):
         self.joints: tuple[str, ...] = tuple(setting("joints"))
         self.parents: tuple[int, ...] = tuple(setting("parents"))
         self.origin: tuple[int, ...] = tuple(self.bundle.settings.get("origin", ()))
-        names = [name for name in bases(self.bundle) if name == "posebert" or name.startswith("posebert_b")]
-        if not names:
-            raise BundleError(f"bundle {self.bundle.path} has no graph `posebert`; export it again")
-        opened = [self.own(self.backend.open(self.bundle.graph(name))) for name in names]
-        self._graphs = {graph.tensor("mask").shape[0]: graph for graph in opened}
+        self._graphs = {size: self.own(self.backend.open(spec)) for size, spec in graphs_of(self.bundle).items()}
         # The shapes of a frame in each of the arguments that this bundle takes.
         self._takes = self._arguments()
         self.takes = ", ".join(
@@ -273,7 +270,7 @@ class PoseBERT(Model):
 
     def _graph(self, left: int) -> Graph:
         """The graph for the next of ``left`` windows: the smallest that takes them all if half of it is used."""
-        sizes = sorted(self._graphs)
+        sizes = list(self._graphs)
         for size in sizes:
             if left <= size <= 2 * left:
                 return self._graphs[size]

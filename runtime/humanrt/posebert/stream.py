@@ -19,9 +19,10 @@ from humanrt.backends import Array, Backend, BackendOptions
 from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.errors import BundleError, HumanrtError
+from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import Owner, releasing
 from humanrt.rotation import between, matrices_from_6d
-from humanrt.variants import EXACT, Model, bases
+from humanrt.variants import EXACT, Model
 
 if TYPE_CHECKING:
     from humanrt.posebert.model import PoseBERT
@@ -394,14 +395,12 @@ class _Network(Owner):
 
 
 def _graphs(bundle: Bundle) -> list[GraphSpec]:
-    """The graphs for streams: ``posebert``, ``posebert_b1``, ``posebert_b4``..., smallest batch first."""
-    specs = [bundle.graph(name) for name in bases(bundle) if name == "posebert" or name.startswith("posebert_b")]
-    if not specs:
-        raise BundleError(f"bundle {bundle.path} has no graph `posebert`; export the bundle again")
+    """The graphs for streams, smallest batch first."""
+    specs = list(graphs_of(bundle).values())
     frames = {_frame(bundle, spec) for spec in specs}
     if len(frames) > 1:
         raise BundleError(f"bundle {bundle.path}: its graphs have different windows; export the bundle again")
-    return sorted(specs, key=lambda spec: next(t.shape[0] for t in spec.inputs if t.name == "mask"))
+    return specs
 
 
 def _frame(bundle: Bundle, spec: GraphSpec) -> tuple[int, ...]:

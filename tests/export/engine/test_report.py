@@ -16,8 +16,8 @@ from humanrt_export.engine.report import (
     from_inspector,
     from_log,
     from_network,
-    name_nodes,
 )
+from humanrt_export.quantize.graph import name_nodes
 
 from .conftest import attention
 
