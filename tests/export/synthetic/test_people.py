@@ -22,6 +22,7 @@ from humanrt.truth import project
 from humanrt_export.anny.bones import ACTIVE
 from humanrt_export.anny.model import cached_file, load_anny
 from humanrt_export.anny.phenotypes import PHENOTYPES
+from humanrt_export.motion.body_fk import forward
 from humanrt_export.motion.clip import Motion
 from humanrt_export.synthetic.body_model import GARMENTS, load_body
 from humanrt_export.synthetic.hand_scene import Camera
@@ -248,13 +249,14 @@ def test_all_styles_draw(engine: PeopleEngine, monkeypatch: pytest.MonkeyPatch) 
         find_style("cubist")
 
 
-def test_films_are_continuous_and_true(engine: PeopleEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(HumanrtError, match="--motions"):
-        draw_film(engine, 0, 1.0, 10.0, 2)
-    monkeypatch.setattr(engine, "source", PoseSource([moving(75)], SEED))
-    with pytest.raises(HumanrtError, match="no recording of 9 s"):
-        draw_film(engine, 0, 9.0, 10.0, 2)
+@pytest.mark.parametrize("recorded", [True, False])
+def test_films_are_continuous_and_true(engine: PeopleEngine, monkeypatch: pytest.MonkeyPatch, recorded: bool) -> None:
+    if recorded:
+        monkeypatch.setattr(engine, "source", PoseSource([moving(75)], SEED))
+        with pytest.raises(HumanrtError, match="no recording of 9 s"):
+            draw_film(engine, 0, 9.0, 10.0, 2)
     film = draw_film(engine, 0, 1.0, 10.0, 2)
+    assert all(("gestures" in clip) != recorded for clip in film.clips)
     assert len(film.worlds) == 10
     frames = list(shoot_film(engine, film, 0))
     joints = np.stack([frame.people.joints for frame in frames])
@@ -273,6 +275,21 @@ def test_films_are_continuous_and_true(engine: PeopleEngine, monkeypatch: pytest
 
 
 # --------------------------------------------------------------------------------------------- parts
+
+
+def test_who_stands_keeps_both_feet_where_they_are() -> None:
+    source, generator = PoseSource([]), np.random.default_rng(0)
+    before, least = None, np.inf
+    for _ in range(5):
+        pose = source.standing(generator, before)
+        joints = forward(pose[None])[0][0]
+        least = min(least, np.abs(joints[SMPL_24.index("left_wrist"), 0]))
+        np.testing.assert_array_equal(
+            pose[[SMPL_24.index(n) for n in ("pelvis", "left_knee", "right_hip")]], [np.eye(3)] * 3
+        )
+        assert before is None or np.abs(pose - before).max() > 0.3
+        before = pose
+    assert least < 0.5  # m to the side: arms come down from the rest pose
 
 
 def test_poses_stay_rotations_and_move_on() -> None:

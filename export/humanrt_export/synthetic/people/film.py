@@ -1,12 +1,13 @@
-"""A film of people who move by recordings, seen by one camera that stands: `draw_film`, `shoot_film`.
+"""A film of people who move, seen by one camera that stands: `draw_film`, `shoot_film`.
 
-Only stretches of recordings on even ground are taken, so that feet stay on it. Fingers move from pose to pose of the
-hands' library, since no recording here moves them.
+They move by recordings, of which only stretches on even ground are taken, so that feet stay on it; or, without any,
+they stand and gesture from pose to pose of the joint limits. Fingers always move from pose to pose of the hands'
+library, since no recording here moves them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,7 +37,7 @@ Array = NDArray[np.float64]
 
 _EVEN = 0.2  # m by which the lowest point of a body may go up and down
 _INSIDE = 0.04  # of the picture's sides, that heads keep from them
-_HAND = 1.1  # s from one pose of a hand to the next
+_HAND, _ARMS = 1.1, 1.3  # s from one pose of a hand, of the arms, to the next
 _TRIES = 400
 
 
@@ -74,7 +75,7 @@ def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, peop
     """The film number ``index`` of the engine's seed.
 
     Args:
-        engine: of the pictures' size, and with recordings.
+        engine: of the pictures' size.
         index: decides, with the seed.
         seconds, fps: length and frames a second.
         people: how many, 1 to 4.
@@ -82,8 +83,6 @@ def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, peop
     Raises:
         HumanrtError: no recording is long and even enough, or so many find no place.
     """
-    if not engine.source.motions:
-        raise HumanrtError("films need recordings; give --motions")
     if not 1 <= people <= 4:
         raise HumanrtError(f"{people} people in a film; need 1 to 4")
     generator = np.random.default_rng([engine.options.seed, index, 9])
@@ -142,17 +141,21 @@ def shoot_film(engine: PeopleEngine, film: Film, index: int) -> Iterator[PeopleS
 def _actor(engine: PeopleEngine, generator: np.random.Generator, seconds: float, fps: float) -> _Actor:
     style, textures = engine.options.style, len(engine.backdrops.textures)
     shape = sample_phenotypes(generator)
+    frames = round(seconds * fps)
     motions = [motion for motion in engine.source.motions if motion.seconds > seconds + 0.1]
-    for _ in range(60 if motions else 0):
-        motion = motions[int(generator.integers(len(motions)))]
-        start = generator.uniform(0, motion.seconds - seconds - 0.05)
-        part = _stretch(resample(motion, fps), round(start * fps), round(seconds * fps))
+    for _ in range(60 if motions or not engine.source.motions else 0):
+        if motions:
+            motion = motions[int(generator.integers(len(motions)))]
+            start = generator.uniform(0, motion.seconds - seconds - 0.05)
+            part = _stretch(resample(motion, fps), round(start * fps), frames)
+        else:
+            part = _gestures(engine, generator, frames, fps)
         if generator.uniform() < 0.5:
             part = mirror(part)
         front = part.rotations[0, 0][:, 2]
         azimuth = np.arctan2(front[0], front[2])
         part = rotate(part, turn_about_vertical(generator.normal(0, 0.6) - azimuth))
-        hands = [_moving_hand(engine, generator, len(part), fps) for _ in range(2)]
+        hands = [_moving(lambda _: engine.source.hand(generator), generator, frames, fps, _HAND) for _ in range(2)]
         rotations = anny_from_smpl(part.rotations, {"left": hands[0], "right": hands[1]})
         body = engine.coarse.body
         with torch.inference_mode():
@@ -191,10 +194,25 @@ def _stature(engine: PeopleEngine, shape: NDArray[np.float32]) -> float:
     return float(np.ptp(surface[0, 2].numpy()))
 
 
-def _moving_hand(engine: PeopleEngine, generator: np.random.Generator, frames: int, fps: float) -> Array:
-    """[T, 15, 3, 3]: from pose to pose, each movement of minimum jerk, with pauses."""
-    stops: Sequence[Array] = [engine.source.hand(generator) for _ in range(int(frames / fps / _HAND) + 2)]
-    t = np.arange(frames) / fps / _HAND + generator.uniform()
+def _gestures(engine: PeopleEngine, generator: np.random.Generator, frames: int, fps: float) -> Motion:
+    """Somebody who stands, faces us, and moves arms, head and trunk."""
+    rotations = _moving(lambda before: engine.source.standing(generator, before), generator, frames, fps, _ARMS)
+    return Motion(fps, np.tile((0.0, STATURE / 2, 0.0), (frames, 1)), rotations, "gestures")
+
+
+def _moving(
+    draw: Callable[[Array | None], Array], generator: np.random.Generator, frames: int, fps: float, period: float
+) -> Array:
+    """[T, J, 3, 3]: from pose to pose [J, 3, 3], each movement of minimum jerk, with pauses.
+
+    Args:
+        draw: the next pose, given the one before it.
+        period: s from pose to pose.
+    """
+    stops: list[Array] = []
+    for _ in range(int(frames / fps / period) + 3):  # it begins anywhere in the first movement
+        stops.append(draw(stops[-1] if stops else None))
+    t = np.arange(frames) / fps / period + generator.uniform()
     before = t.astype(int).clip(0, len(stops) - 2)
     amount = minimum_jerk(np.asarray((t - before) * generator.uniform(1.0, 2.0)))
     one: Array = np.stack([stops[k] for k in before])

@@ -38,6 +38,7 @@ PARTS: tuple[Part, ...] = ("train", "val", "all")
 
 _FPS = 30.0
 _HAND_PERSONS = 2
+_WAYS = 8  # tries to find a pose that can be reached
 
 # Degrees about x, y and z of the joint's rest axes (x left, y up, z front), applied in this order; of pairs the left
 # one. Third: where most people hold it most of the time, which draws lean to.
@@ -138,6 +139,27 @@ class PoseSource:
         # What was turned and shaken stays so.
         body[0] = pose.body[0] @ self.at(number, frame, flipped)[0].T @ body[0]
         return replace(pose, body=body, left=left, right=right)
+
+    def standing(self, generator: np.random.Generator, before: Array | None = None) -> Array:
+        """[24, 3, 3] of joint limits: somebody who stands still on both legs.
+
+        Args:
+            before: a pose likewise. On the way from it to the new one nothing passes through the body, if a few tries
+                suffice.
+        """
+        best, least = np.eye(3)[None].repeat(24, 0), np.inf
+        for _ in range(_WAYS):
+            body = _from_limits(generator, hands=bool(generator.uniform() < 0.5))
+            body[[k for k, name in enumerate(SMPL_24) if not any(part in name for part in (*_UPPER, "spine"))]] = (
+                np.eye(3)
+            )
+            way = [body] if before is None else [between(before, body, part) for part in (0.25, 0.5, 0.75, 1.0)]
+            cost = sum(map(_crossing, way))
+            if cost < least:
+                best, least = body, cost
+            if cost <= 0:
+                break
+        return best
 
     def at(self, number: int, frame: float, flipped: bool) -> Array:
         """[24, 3, 3] of a recording at a fractional frame (30 a second)."""
