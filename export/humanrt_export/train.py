@@ -65,6 +65,9 @@ def _training(parser: argparse.ArgumentParser) -> None:
             text = "mixed precision (bfloat16) on a CPU: faster where it has AMX"
             parser.add_argument("--half-cpu", action="store_true", help=text)
             continue
+        if field.name == "muon":
+            parser.add_argument("--muon", action="store_true", help="matrices learn by Muon instead of AdamW")
+            continue
         kind = float if field.name == "minutes" else type(field.default)
         name = "--" + field.name.replace("_", "-")
         parser.add_argument(name, type=kind, default=field.default, help=f"{texts[field.name]} (default: %(default)s)")

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -41,6 +41,7 @@ class TrainOptions:
     Attributes:
         steps: in all, over every resumption.
         batch: windows, images, ... a step.
+        muon: matrices learn by Muon (Jordan et al., 2024), everything else by AdamW; the rates are comparable.
         rate: highest learning rate; it rises linearly during `warmup` steps and falls as a cosine to a hundredth.
         decay: weight decay (AdamW), of matrices only.
         clip: largest norm of the gradient.
@@ -57,6 +58,7 @@ class TrainOptions:
 
     steps: int = 20000
     batch: int = 64
+    muon: bool = False
     rate: float = 1e-3
     warmup: int = 300
     decay: float = 0.01
@@ -75,6 +77,9 @@ class TrainOptions:
 
 # What may differ when a run goes on: where and how long, not what is computed.
 _FREE = {"report_every", "validate_every", "save_every", "minutes", "device", "threads", "half", "half_cpu"}
+
+
+_MUON_LEAST = 64  # rows and columns: smaller matrices only read numbers out
 
 
 class Task(Protocol):
@@ -119,10 +124,10 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
     except OSError as error:
         raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
     model = task.model.to(device).train()
-    optimizer = torch.optim.AdamW(_groups(model, options.decay), lr=options.rate, betas=(0.9, 0.98))
+    optimizers = _optimizers(task, options)
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
     description = {"task": json.loads(json.dumps(dict(task.config()))), "options": _fixed(options)}
-    step, before = _resume(out / LAST, description, model, optimizer, average)
+    step, before = _resume(out / LAST, description, model, optimizers, average)
     say(f"{out}: " + (f"goes on at step {step} of {options.steps}" if step else f"{options.steps} steps"))
 
     def save() -> None:
@@ -133,7 +138,7 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
             "seconds": before + time.monotonic() - started,
             "model": model.state_dict(),
             "average": average,
-            "optimizer": optimizer.state_dict(),
+            "optimizer": [optimizer.state_dict() for optimizer in optimizers],
         }
         _write(out / LAST, content)
 
@@ -146,12 +151,12 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
     with _stopping() as stopped, _ahead(task, options, step) as batches:
         while step < options.steps and not stopped():
             batch = {name: value.to(device, non_blocking=True) for name, value in next(batches).items()}
-            for group in optimizer.param_groups:
-                group["lr"] = options.rate * _schedule(step, options)
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+                group["lr"] = options.rate * group["part"] * _schedule(step, options)
             torch.manual_seed((options.seed << 32) + step)  # dropout and the like
             with cast:
                 losses = task.losses(model, batch)
-            optimizer.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
             losses["total"].backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), options.clip)
             if not torch.isfinite(norm):
@@ -160,7 +165,8 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
                     f"{out}: at step {step} the gradient is not finite; the run is kept as it was before: train anew "
                     "into another --out with a lower --rate or another --seed"
                 )
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             _follow(average, model, min(options.average, (1 + step) / (10 + step)))
             step, summed = step + 1, summed + 1
             for name, value in losses.items():
@@ -217,7 +223,7 @@ def _resume(
     file: Path,
     description: Mapping[str, Any],
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     average: dict[str, Tensor],
 ) -> tuple[int, float]:
     """The step and the seconds to go on from; (0, 0.0) where there is nothing."""
@@ -225,14 +231,19 @@ def _resume(
         return 0, 0.0
     content = _read(file)
     for kind in ("task", "options"):
-        for name, value in description[kind].items():
-            if (found := content["description"][kind].get(name)) != value:
+        before = content["description"][kind]
+        for name in sorted(description[kind].keys() | before.keys()):
+            value = description[kind].get(name)
+            if (found := before.get(name)) != value:
                 raise HumanrtError(
                     f"{file.parent} holds a training with {name} = {found!r}, not {value!r}; "
                     "give the same settings to go on, or another --out to begin anew"
                 )
     model.load_state_dict(content["model"])
-    optimizer.load_state_dict(content["optimizer"])
+    saved = content["optimizer"]
+    # Runs of before there were several have one.
+    for optimizer, state in zip(optimizers, saved if isinstance(saved, list) else [saved], strict=True):
+        optimizer.load_state_dict(state)
     for name, value in content["average"].items():
         average[name].copy_(value)
     return content["step"], content["seconds"]
@@ -252,7 +263,10 @@ def _check(options: TrainOptions) -> None:
 
 
 def _fixed(options: TrainOptions) -> dict[str, Any]:
-    return {name: value for name, value in asdict(options).items() if name not in _FREE}
+    fixed = {name: value for name, value in asdict(options).items() if name not in _FREE}
+    if not options.muon:  # runs of before there was a choice go on
+        del fixed["muon"]
+    return fixed
 
 
 def _write(file: Path, content: Any) -> None:
@@ -274,13 +288,31 @@ def _log(file: Path, line: Mapping[str, Any]) -> None:
         stream.write(json.dumps(line) + "\n")
 
 
-def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; biases, norms, tokens and the like do not."""
-    values = [value for value in model.parameters() if value.requires_grad]
-    return [
-        {"params": [value for value in values if value.ndim == 2], "weight_decay": decay},
-        {"params": [value for value in values if value.ndim != 2], "weight_decay": 0.0},
-    ]
+def _optimizers(task: Task, options: TrainOptions) -> list[torch.optim.Optimizer]:
+    """Muon, where it is wanted, and AdamW. Matrices decay; biases, norms, tokens and the like do not.
+
+    A task with a method ``rate(name)`` says what part of the learning rate a parameter has.
+    """
+    part = getattr(task, "rate", lambda name: 1.0)
+    # By optimizer, part of the rate, decay.
+    groups: dict[bool, dict[tuple[float, float], list[nn.Parameter]]] = {}
+    for name, value in task.model.named_parameters():
+        if value.requires_grad:
+            decay = options.decay if value.ndim == 2 else 0.0
+            by_muon = options.muon and value.ndim == 2 and min(value.shape) >= _MUON_LEAST
+            groups.setdefault(by_muon, {}).setdefault((part(name), decay), []).append(value)
+
+    def settings(by_muon: bool) -> list[dict[str, Any]]:
+        return [
+            {"params": values, "part": rate, "weight_decay": decay} for (rate, decay), values in groups[by_muon].items()
+        ]
+
+    optimizers: list[torch.optim.Optimizer] = []
+    if False in groups:
+        optimizers.append(torch.optim.AdamW(settings(False), lr=options.rate, betas=(0.9, 0.98)))
+    if True in groups:
+        optimizers.append(torch.optim.Muon(settings(True), lr=options.rate, adjust_lr_fn="match_rms_adamw"))
+    return optimizers
 
 
 def _schedule(step: int, options: TrainOptions) -> float:

@@ -64,6 +64,56 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
         torch.testing.assert_close(content[1]["model"][name], value, rtol=0, atol=0)
 
 
+class Layers(Line):
+    """Has a matrix that is large enough for Muon, and a layer that learns at a tenth of the rate."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        super().__init__(limit=limit)
+        self.model = torch.nn.Sequential(torch.nn.Linear(1, 64), torch.nn.Linear(64, 64), torch.nn.Linear(64, 1))
+
+    def validate(self, model: torch.nn.Module) -> dict[str, float]:
+        return {}
+
+    def rate(self, name: str) -> float:
+        return 0.1 if name.startswith("2.") else 1.0
+
+
+def test_with_muon_too(tmp_path: Path) -> None:
+    options = replace(_OPTIONS, muon=True)
+    train(Layers(), tmp_path / "whole", options, _quiet)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(Layers(limit=7), tmp_path / "cut", replace(options, save_every=0.0), _quiet)
+    with pytest.raises(HumanrtError, match="with muon = True, not None"):
+        train(Layers(), tmp_path / "cut", _OPTIONS, _quiet)
+    train(Layers(), tmp_path / "cut", options, _quiet)
+    _, whole, _ = load_run(tmp_path / "whole")
+    _, cut, _ = load_run(tmp_path / "cut")
+    for name, value in whole.items():
+        assert torch.equal(value, cut[name]), name
+
+
+def test_muon_learns_matrices_alone(tmp_path: Path) -> None:
+    plain, muon = (
+        {name: value - Layers().model.state_dict()[name] for name, value in state.items()}
+        for state in (
+            _trained(tmp_path / str(by), replace(_OPTIONS, steps=1, warmup=1, decay=0.0, muon=by))
+            for by in (False, True)
+        )
+    )
+    for name, value in plain.items():
+        # AdamW's first step is the rate, whatever the gradient; Muon's is a turn.
+        expected = 0.1 if name.startswith("2.") else 1.0
+        assert value.abs().max() == pytest.approx(expected * _OPTIONS.rate, rel=0.01)
+        assert torch.equal(value, muon[name]) == (name != "1.weight")
+    assert 0 < muon["1.weight"].square().mean().sqrt() < 0.3 * _OPTIONS.rate
+
+
+def _trained(out: Path, options: TrainOptions) -> dict[str, torch.Tensor]:
+    task = Layers()
+    train(task, out, options, _quiet)
+    return {name: value.detach().clone() for name, value in task.model.state_dict().items()}
+
+
 def test_what_is_random_in_the_network_is_the_same_after_an_interruption(tmp_path: Path) -> None:
     class Forgetful(Line):
         def __init__(self, limit: int | None = None) -> None:
