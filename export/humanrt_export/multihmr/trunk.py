@@ -1,13 +1,12 @@
-"""The convolutions of MediaPipe's person detector as a start for a network: trained on real people, small, Apache-2.0.
+"""The convolutions of MediaPipe's pose landmark network as a start for a network: trained on real people, Apache-2.0.
 
-An EfficientNet-Lite whose maps at strides 8 and 16 are refined from the coarser ones (a feature pyramid); the heads on
-top are left out. `DetectorTrunk` is its structure; `trunk_weights` reads its weights out of the detector's
-graph, as `humanrt-export landmarks` makes it, so that a checkpoint which holds them needs no graph any more.
+An EfficientNet-Lite that is led on to a map of 2 x 2 cells, from which the 33 landmarks of one person are read; those
+last readings are left out. `PoseTrunk` is its structure; `trunk_weights` reads its weights out of the
+graph that `humanrt-export landmarks` makes, so that a checkpoint which holds them needs no graph any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,36 +16,43 @@ from torch.nn import functional
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.multihmr.camera import DEVIATION, MEAN, PATCH
 
-__all__ = ["DetectorStem", "DetectorTrunk", "trunk_weights"]
+__all__ = ["PoseStem", "PoseTrunk", "trunk_weights"]
 
 # Inverted residual blocks: (kernel, stride, expanded width, width). Those that keep size and width are added to.
 _BLOCKS = (
     (3, 1, 24, 16),
     (3, 2, 64, 24),
     (3, 1, 144, 24),
-    (5, 2, 144, 40),
-    (5, 1, 240, 40),
-    (3, 2, 240, 80),
-    (3, 1, 480, 80),
-    (3, 1, 480, 80),
-    (5, 1, 480, 112),
-    (5, 1, 672, 112),
-    (5, 1, 672, 112),
-    (5, 2, 672, 192),
-    (5, 1, 1152, 192),
-    (5, 1, 1152, 192),
-    (5, 1, 1152, 192),
+    (5, 2, 144, 32),
+    (5, 1, 192, 32),
+    (3, 2, 192, 64),
+    (3, 1, 384, 64),
+    (3, 1, 384, 64),
+    (5, 1, 384, 88),
+    (5, 1, 528, 88),
+    (5, 1, 528, 88),
+    (5, 2, 528, 144),
+    (5, 1, 864, 144),
+    (5, 1, 864, 144),
+    (5, 1, 864, 144),
 )
-_STEM, _TOP = 24, 1152
-_QUARTER, _EIGHTH, _SIXTEENTH = 2, 4, 10  # the last block at these strides
+_STEM, _TOP, _WHOLE = 24, 864, 288
+_STAGES = (2, 4, 10, 14)  # the last blocks at strides 4, 8, 16, 32
+_LEARNS = 5  # the first block that learns, where the trunk does: the first at stride 16
 _STRIDE = 16
+_GRID, _LAST = 8, 2  # sides of the map from which the whole is seen, and of that of the whole
 
 
-class DetectorTrunk(nn.Module):
-    """RGB [B, 3, H, W] in -1..1 -> maps: `WIDTHS` channels at `STRIDES`. H and W are multiples of 32."""
+class PoseTrunk(nn.Module):
+    """RGB [B, 3, H, W] in 0..1 -> maps of `WIDTHS` channels at `STRIDES`, and of the whole image [B, 288, 2, 2].
 
-    STRIDES = (4, 8, 8, 16, 16, 32)
-    WIDTHS = (24, 40, 96, 112, 192, 192)
+    H and W are multiples of 32. The network was made for 256 x 256: the last but one of the maps is then 8 x 8, and
+    at other sizes is brought to that before the whole is seen.
+    """
+
+    STRIDES = (4, 8, 16, 32, 32)
+    WIDTHS = (24, 32, 88, 144, 288)
+    WHOLE = _WHOLE * _LAST**2
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,41 +62,54 @@ class DetectorTrunk(nn.Module):
             blocks.append(_Inverted(width, expanded, after, kernel, stride))
             width = after
         self.blocks = nn.ModuleList(blocks)
-        self.top = nn.ModuleList((_conv(width, _TOP, 1), _conv(_TOP, _TOP, 3, groups=_TOP)))
-        self.middle = _Merge(112, _TOP, 192)
-        self.fine = _Merge(40, 192, 96)
+        self.top = nn.ModuleList(
+            (_conv(width, _TOP, 1), *(_conv(_TOP, _TOP, 3, groups=_TOP) for _ in range(2)), _conv(_TOP, _WHOLE, 1))
+        )
+        halves = [True, False, False, False, False, True, False, False, False, False, False]
+        self.whole = nn.ModuleList(_Whole(_WHOLE, half) for half in halves)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         x = _relu6(self.stem(image))
         maps = []
-        for block in self.blocks:
+        for place, block in enumerate(self.blocks):
             x = block(x)
-            maps.append(x)
+            if place in _STAGES:
+                maps.append(x)
         for conv in self.top:
-            x = _relu6(conv(x))
-        middle = self.middle(maps[_SIXTEENTH], x)
-        fine = self.fine(maps[_EIGHTH], middle)
-        return maps[_QUARTER], maps[_EIGHTH], fine, maps[_SIXTEENTH], middle, maps[-1]
+            x = _relu6(_filtered(conv, x) if conv.groups > 1 else conv(x))
+        maps.append(x)
+        if x.shape[-2:] != (_GRID, _GRID):
+            x = functional.interpolate(x, size=(_GRID, _GRID), mode="bilinear", align_corners=False)
+        for block in self.whole:
+            x = block(x)
+        return tuple(maps), x
+
+    def learn(self) -> None:
+        """Let what is at strides of 16 and more learn: most of the weights, at little cost."""
+        for module in (self.blocks[_LEARNS:], self.top, self.whole):
+            module.requires_grad_()
 
 
-class DetectorStem(nn.Module):
+class PoseStem(nn.Module):
     """ImageNet-normalised image [B, 3, S, S] -> [B, width, S/14, S/14], in place of a patch embedding.
 
     The image is enlarged by 16/14, so that a token is a cell of the trunk's maps at stride 16: finer maps give all
-    their cells in it, the coarsest is interpolated. Each map is normalised over channels and has a matrix of its own.
+    their cells in it, coarser ones are interpolated. Each map is normalised over channels and has a matrix of its own.
+    What the trunk sees in the whole image is added to all tokens.
 
-    The trunk learns only after ``requires_grad_()`` of it; before, nothing of it is kept for a backward pass.
+    The trunk learns only after `PoseTrunk.learn`.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        trunk = DetectorTrunk().requires_grad_(False)
+        trunk = PoseTrunk().requires_grad_(False)
         self.trunk = trunk.to(memory_format=torch.channels_last)  # faster on a CPU
-        cells = [max(1, _STRIDE // stride) ** 2 for stride in DetectorTrunk.STRIDES]
-        total = sum(n * count for n, count in zip(cells, DetectorTrunk.WIDTHS, strict=True))
+        cells = [max(1, _STRIDE // stride) ** 2 for stride in PoseTrunk.STRIDES]
+        total = sum(n * count for n, count in zip(cells, PoseTrunk.WIDTHS, strict=True))
         self.join = nn.Linear(total, width)
-        self.register_buffer("gain", 2 * torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
-        self.register_buffer("offset", 2 * torch.tensor(MEAN).view(3, 1, 1) - 1, persistent=False)
+        self.whole = nn.Linear(PoseTrunk.WHOLE, width)
+        self.register_buffer("gain", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
+        self.register_buffer("offset", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
 
     gain: Tensor
     offset: Tensor
@@ -99,17 +118,16 @@ class DetectorStem(nn.Module):
         side = image.shape[-1] // PATCH
         size = (side * _STRIDE, side * _STRIDE)
         seen = functional.interpolate(image * self.gain + self.offset, size=size, mode="bilinear", align_corners=False)
-        learns = next(self.trunk.parameters()).requires_grad
-        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-            maps = self.trunk(seen.contiguous(memory_format=torch.channels_last))
-            cells = [_cells(x, stride, side) for x, stride in zip(maps, DetectorTrunk.STRIDES, strict=True)]
-            features = torch.cat(cells, dim=1).permute(0, 2, 3, 1)
-        joined: Tensor = self.join(features).permute(0, 3, 1, 2)
-        return joined
+        maps, whole = self.trunk(seen.contiguous(memory_format=torch.channels_last))
+        cells = [_cells(x, stride, side) for x, stride in zip(maps, PoseTrunk.STRIDES, strict=True)]
+        features = torch.cat(cells, dim=1).permute(0, 2, 3, 1)
+        seen = functional.layer_norm(whole.flatten(1), (PoseTrunk.WHOLE,))
+        joined: Tensor = self.join(features) + self.whole(seen)[:, None, None]
+        return joined.permute(0, 3, 1, 2)
 
 
 def trunk_weights(path: Path) -> dict[str, Tensor]:
-    """State of a `DetectorTrunk`, out of the person detector's graph (``.onnx``, or packed as ``.onnx.z``).
+    """State of a `PoseTrunk`, out of the landmark network's graph (``.onnx``, or packed as ``.onnx.z``).
 
     Raises:
         CheckpointError: not that graph.
@@ -124,23 +142,23 @@ def trunk_weights(path: Path) -> dict[str, Tensor]:
         graph = onnx.load_from_string(packed.unpack(content) if path.suffix == packed.SUFFIX else content).graph
     except Exception as error:
         reason = str(error).partition("\n")[0]
-        raise CheckpointError(f"{path}: not the graph of a person detector ({reason})") from error
+        raise CheckpointError(f"{path}: not the graph of a landmark network ({reason})") from error
     values = {value.name: torch.from_numpy(numpy_helper.to_array(value).copy()) for value in graph.initializer}
     for node in graph.node:
         if node.op_type == "Cast" and node.input[0] in values:  # stored in float16
             values[node.output[0]] = values[node.input[0]]
     given = [tuple(node.input[1:3]) for node in graph.node if node.op_type == "Conv"]
-    # The graph's convolutions come in the order in which the trunk uses its own, but those of the pyramid's sides,
-    # which it takes as soon as the maps are there.
-    trunk = DetectorTrunk()
+    trunk = PoseTrunk()
+    convolutions = [(name, module) for name, module in trunk.named_modules() if isinstance(module, nn.Conv2d)]
     state: dict[str, Tensor] = {}
-    for (name, conv), (weight, bias) in zip(_in_order(trunk), given, strict=False):
+    # The graph's convolutions come in the order in which the trunk has its own.
+    for (name, conv), (weight, bias) in zip(convolutions, given, strict=False):
         for kind, own, key in (("weight", conv.weight, weight), ("bias", conv.bias, bias)):
             if key not in values or own is None or values[key].shape != own.shape:
-                raise CheckpointError(f"{path}: not the graph of the person detector (`{key}` is no {name}.{kind})")
+                raise CheckpointError(f"{path}: not the graph of the landmark network (`{key}` is no {name}.{kind})")
             state[f"{name}.{kind}"] = values[key].float()
     if state.keys() != trunk.state_dict().keys():
-        raise CheckpointError(f"{path}: has {len(given)} convolutions; the person detector's trunk has more")
+        raise CheckpointError(f"{path}: has {len(given)} convolutions; the landmark network's trunk has more")
     return state
 
 
@@ -152,21 +170,6 @@ def _cells(x: Tensor, stride: int, side: int) -> Tensor:
     if stride > _STRIDE:
         return functional.interpolate(even, size=(side, side), mode="bilinear", align_corners=False)
     return even
-
-
-def _in_order(trunk: DetectorTrunk) -> list[tuple[str, nn.Conv2d]]:
-    """Convolutions as the graph has them: an expansion, then the side branch of its input, then the rest."""
-    names = [name for name, module in trunk.named_modules() if isinstance(module, nn.Conv2d)]
-    sides = {f"blocks.{_EIGHTH + 1}.expand": "fine.side", f"blocks.{_SIXTEENTH + 1}.expand": "middle.side"}
-    ordered: list[str] = []
-    for name in names:
-        if ".side." in name:
-            continue
-        ordered.append(name)
-        if name in sides:
-            ordered += [other for other in names if other.startswith(sides[name])]
-    modules: Mapping[str, nn.Module] = dict(trunk.named_modules())
-    return [(name, conv) for name in ordered if isinstance(conv := modules[name], nn.Conv2d)]
 
 
 class _Inverted(nn.Module):
@@ -181,27 +184,33 @@ class _Inverted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         wide = x if self.expand is None else _relu6(self.expand(x))
-        out: Tensor = self.project(_relu6(self.depth(wide)))
+        out: Tensor = self.project(_relu6(_filtered(self.depth, wide)))
         return out + x if self.added else out
 
 
-class _Merge(nn.Module):
-    """A fine map and a coarse one of half its sides, both brought to ``width``, added, and refined twice."""
+class _Whole(nn.Module):
+    """A filter per channel, then a matrix; added to the input, or to its maxima where that halves the map's sides."""
 
-    def __init__(self, fine: int, coarse: int, width: int) -> None:
+    def __init__(self, width: int, half: bool) -> None:
         super().__init__()
-        self.side = nn.Sequential(_conv(fine, fine, 3, groups=fine), _conv(fine, width, 1))
-        self.down = _conv(coarse, width, 1)
-        self.refine = nn.ModuleList(
-            nn.Sequential(_conv(width, width, 3, groups=width), _conv(width, width, 1)) for _ in range(2)
-        )
+        self.half = half
+        self.depth = nn.Conv2d(width, width, 3, 2 if half else 1, 0 if half else 1, groups=width)
+        self.project = _conv(width, width, 1)
 
-    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        up = functional.interpolate(self.down(coarse), scale_factor=2.0, mode="bilinear", align_corners=False)
-        x = _relu6(self.side(fine)) + _relu6(up)
-        for layers in self.refine:
-            x = _relu6(x + layers(x))
-        return x
+    def forward(self, x: Tensor) -> Tensor:
+        # TensorFlow's "same": where sides are halved, the border is on the right and below.
+        seen = functional.pad(x, (0, 1, 0, 1)) if self.half else x
+        before = functional.max_pool2d(x, 2) if self.half else x
+        return _relu6(before + self.project(_relu6(_filtered(self.depth, seen))))
+
+
+def _filtered(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """A filter per channel, in bfloat16 only where it rests: on a CPU its backward pass is slower so, several times."""
+    if not conv.weight.requires_grad:
+        out: Tensor = conv(x)
+        return out
+    with torch.autocast(x.device.type, enabled=False):
+        return conv(x.float())
 
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1, *, groups: int = 1) -> nn.Conv2d:

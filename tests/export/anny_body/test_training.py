@@ -249,6 +249,7 @@ def stopped_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         (["--width", "30"], "multiple of 4"),
         (["--backbone-weights", "/nowhere.pt"], "no such file"),
         (["--backbone", "mediapipe14"], "give --backbone-weights"),
+        (["--trunk-rate", "-1"], "--trunk-rate is -1"),
     ],
 )
 def test_bad_options_are_one_line(

@@ -1,4 +1,4 @@
-"""The person detector's convolutions in PyTorch: those of its graph, and a backbone that is trained and exported."""
+"""The landmark network's convolutions in PyTorch: those of its graph, and a backbone that is trained and exported."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from humanrt_export.anny.network import AnnyConfig, AnnyHmr, load_checkpoint, sa
 from humanrt_export.anny.train import load_backbone
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.multihmr.backbone import BACKBONES
-from humanrt_export.multihmr.trunk import DetectorStem, DetectorTrunk, trunk_weights
+from humanrt_export.multihmr.trunk import PoseStem, PoseTrunk, trunk_weights
 
-GRAPH = Path(__file__).parents[3] / "engines" / "landmarks" / "person_detector.onnx.z"
-MAPS = ("t54", "t91", "t367", "t209", "t335", "t292")  # in the graph, what the trunk gives
+GRAPH = Path(__file__).parents[3] / "engines" / "landmarks" / "body_landmarks.onnx.z"
+MAPS = ("t216", "t226", "t251", "t269", "t300", "t335")  # in the graph, what the trunk gives
+RESTING = tuple(f"blocks.{place}." for place in range(5))
 SMALL = {"backbone": "mediapipe14", "image_size": 56, "width": 32, "depth": 1, "heads": 1, "mlp": 32}
 
 
@@ -29,27 +30,43 @@ def test_the_trunk_computes_the_graphs_maps() -> None:
     model = onnx.load_from_string(packed.unpack(GRAPH.read_bytes()))
     model.graph.output.extend(onnx.helper.make_tensor_value_info(name, 1, None) for name in MAPS)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 224, 224)).astype(np.float32)
+    image = np.random.default_rng(0).uniform(0, 1, (1, 3, 256, 256)).astype(np.float32)
     wanted = session.run(list(MAPS), {session.get_inputs()[0].name: image})
-    trunk = DetectorTrunk().eval()
+    trunk = PoseTrunk().eval()
     trunk.load_state_dict(trunk_weights(GRAPH))
     with torch.inference_mode():
-        given = trunk(torch.from_numpy(image))
-    for own, true, width in zip(given, wanted, DetectorTrunk.WIDTHS, strict=True):
+        maps, whole = trunk(torch.from_numpy(image))
+    for own, true, width in zip((*maps, whole), wanted, (*PoseTrunk.WIDTHS, 288), strict=True):
         assert own.shape[1] == width
-        assert np.std(true) > 0.5
-        np.testing.assert_allclose(own, true, atol=1e-4)
+        assert np.std(true) > 0.05
+        np.testing.assert_allclose(own, true, atol=1e-4 * np.abs(true).max())
 
 
 def test_the_trunk_rests_until_it_is_asked_to_learn() -> None:
-    stem = DetectorStem(16)
+    stem = PoseStem(16)
     image = torch.randn(1, 3, 56, 56)
     stem(image).square().sum().backward()
     assert stem.join.weight.grad is not None
     assert all(p.grad is None for p in stem.trunk.parameters())
-    stem.trunk.requires_grad_()
+    stem.trunk.learn()
     stem(image).square().sum().backward()
-    assert all(p.grad is not None for p in stem.trunk.parameters())
+    learned = {name for name, p in stem.trunk.named_parameters() if p.grad is not None}
+    resting = {name for name in dict(stem.trunk.named_parameters()) if name.startswith(("stem", *RESTING))}
+    assert learned == dict(stem.trunk.named_parameters()).keys() - resting
+
+
+def test_where_it_learns_its_filters_are_not_rounded() -> None:
+    torch.manual_seed(0)
+    stem = PoseStem(16)
+    stem.trunk.load_state_dict(trunk_weights(GRAPH))
+    image = torch.randn(2, 3, 112, 112)
+    exact = stem(image)
+    for learns in (False, True):
+        if learns:
+            stem.trunk.learn()
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = stem(image).float()
+        assert 0 < (rounded - exact).abs().max() < 0.1 * exact.abs().max()
 
 
 def test_a_checkpoint_needs_no_graph(tmp_path: Path) -> None:
