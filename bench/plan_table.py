@@ -34,7 +34,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         library = load("tensorrt-rtx")
-        bundles = [load_bundle(Path(b) if Path(b).is_dir() else b) for b in options.bundles or shipped_bundles()]
+        bundles = [load_bundle(b) for b in options.bundles or shipped_bundles()]
         rows = [row for bundle in bundles for row in measured(bundle, library, options.sm)]
     except HumanrtError as error:
         print(f"plan_table: {error}", file=sys.stderr)

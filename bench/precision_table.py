@@ -100,7 +100,7 @@ def main() -> None:
 
 def _measured(word: str, options: argparse.Namespace) -> list[Row]:
     name, _, source = word.partition("=")
-    bundle = load_bundle(Path(name) if Path(name).is_dir() else name)
+    bundle = load_bundle(name)
     source = source or default_source(bundle) or ""
     if not source:
         raise HumanrtError(f"{name}: give its frames, {name}=SOURCE")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import sys
 import time
@@ -27,6 +26,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from humanrt.backends.engines import opened_atomically
 from humanrt.errors import HumanrtError, OutputError
 
 __all__ = ["LAST", "Task", "TrainOptions", "load_run", "train"]
@@ -270,17 +270,13 @@ def _fixed(options: TrainOptions) -> dict[str, Any]:
 
 
 def _write(file: Path, content: Any) -> None:
-    """A checkpoint takes its place in one rename: there is always a whole one."""
-    beside = file.with_suffix(".part")
+    """A checkpoint, of which there is always a whole one."""
     try:
-        with beside.open("wb") as stream:
+        with opened_atomically(file) as stream:
             torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(file)
-    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter where a disk is full
+    except RuntimeError as error:  # what torch's own writer raises where a disk is full
         reason = str(error).partition("\n")[0]
-        raise OutputError(f"{file}: cannot be written ({reason}); what was saved before is whole") from error
+        raise OutputError(f"{file} cannot be written ({reason}); what was saved before is whole") from error
 
 
 def _log(file: Path, line: Mapping[str, Any]) -> None:

@@ -12,7 +12,6 @@ import contextlib
 import gzip
 import importlib
 import importlib.util
-import os
 import sys
 import tempfile
 import threading
@@ -29,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from humanrt.backends.engines import opened_atomically
 from humanrt.bundle import cache_folder
 from humanrt.errors import HumanrtError, MissingDependencyError, choices
 from humanrt_export.anny.bones import TIPS
@@ -168,15 +168,8 @@ def progress(text: str, report: Report | None = None, every: float = 1.0) -> Ite
 def _write(path: Path, data: AnnyData) -> None:
     """Atomically: whoever looks sees a whole file or none."""
     arrays = {field.name: np.asarray(getattr(data, field.name)) for field in fields(AnnyData)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **arrays)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with opened_atomically(path) as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def _read(path: Path) -> AnnyData:

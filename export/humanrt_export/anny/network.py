@@ -10,8 +10,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from humanrt.backends.engines import opened_atomically
 from humanrt.errors import choices
 from humanrt_export.anny.bones import ACTIVE, ROOT
 from humanrt_export.anny.head import AnnyHead, Predictions, sincos_positions
@@ -284,15 +283,8 @@ def save_checkpoint(path: str | Path, model: AnnyHmr, about: Mapping[str, str] |
         "about": dict(about or {}),
         "state": {key: value.detach().cpu() for key, value in model.state_dict().items() if not key.startswith(_MARKS)},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            torch.save(content, stream)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with opened_atomically(path) as stream:
+        torch.save(content, stream)
     return path
 
 

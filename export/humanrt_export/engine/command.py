@@ -199,7 +199,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Build, one line a graph."""
     name: str = options.bundle
-    bundle = load_bundle(Path(name) if Path(name).is_dir() else name)
+    bundle = load_bundle(name)
     built = build_engines(
         bundle,
         options.precision,

@@ -11,7 +11,6 @@ The encoder is `DinoV2`, so that its weights load into Multi-HMR's backbone (``t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from humanrt.errors import HumanrtError, OutputError
+from humanrt.backends.engines import opened_atomically
+from humanrt.errors import HumanrtError
 from humanrt_export.anny.head import sincos_positions
 from humanrt_export.methods.encoders import initialised
 from humanrt_export.methods.pairs import KINDS, Pairs, batch_of
@@ -211,15 +211,8 @@ def save_backbone(path: Path, task: CrossViewTask, weights: Mapping[str, Tensor]
         "image_size": task.settings.image_size,
         "about": dict(about),
     }
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, part)
-        part.replace(path)
-    except (OSError, RuntimeError) as error:
-        raise OutputError(f"{path}: cannot be written ({error})") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with opened_atomically(path) as stream:
+        torch.save(content, stream)
     return path
 
 

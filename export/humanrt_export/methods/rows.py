@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.errors import HumanrtError, OutputError
+from humanrt.backends.engines import opened_atomically
+from humanrt.errors import HumanrtError
 from humanrt_export.npz import read_npz
 
 __all__ = ["Rows"]
@@ -35,16 +35,8 @@ class Rows:
 
     def save(self, path: Path) -> Path:
         """Write a `.npz`, atomically."""
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as stream:
-                np.savez(stream, allow_pickle=False, **self._arrays())
-            part.replace(path)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-        finally:
-            part.unlink(missing_ok=True)
+        with opened_atomically(path) as stream:
+            np.savez(stream, allow_pickle=False, **self._arrays())
         return path
 
     @classmethod

@@ -148,7 +148,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Pack, and say what was written."""
     name: str = options.bundle
-    bundle = load_bundle(Path(name) if Path(name).is_dir() else name)
+    bundle = load_bundle(name)
     target = options.platform or this_platform()
     out = options.out or Path(f"{bundle.name}-{target}.tar.gz")
     pack(bundle, out.expanduser().absolute(), target, source=options.source)

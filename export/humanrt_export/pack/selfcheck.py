@@ -27,7 +27,7 @@ try:
     from humanrt.bundle import Bundle, load_bundle
     from humanrt.errors import BundleError, HumanrtError
     from humanrt.stats import Percentiles, machine
-    from humanrt.variants import at, bases, variants
+    from humanrt.variants import at, base_of, bases, variants
     from humanrt.verdict import case_of, judge
 except ModuleNotFoundError as missing:
     sys.exit(f"selfcheck: {missing}; run first: pip install -r requirements.txt (README.txt)")
@@ -184,7 +184,7 @@ def tensorrt_rows(bundle: Bundle, engines: Path, feeds: Feeds, seconds: float) -
             for engine in backend.engines(spec):
                 if engine.name not in verdicts:
                     continue
-                base = name.removesuffix("-int8")
+                base = base_of(bundle, name)
                 with backend.open_engine(spec, engine) as graph:
                     spent = timed(graph.run, feeds[base], seconds) if base in feeds else None
                 yield judged(f"{name}, {engine.recipe.precision}", engine.recipe.library, verdicts[engine.name], spent)

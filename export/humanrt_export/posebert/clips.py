@@ -15,7 +15,6 @@ A clip is a dict of arrays, also the content of one ``.npz`` file:
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.backends.engines import opened_atomically
 from humanrt.errors import HumanrtError
 from humanrt_export.npz import read_npz
 
@@ -59,14 +59,8 @@ def load_clips(folder: Path) -> list[dict[str, Array]]:
 
 def save_clip(path: Path, clip: Mapping[str, Any]) -> None:
     """Write a clip, or other arrays by name, so that no reader ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, **clip)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with opened_atomically(path) as file:
+        np.savez_compressed(file, **clip)
 
 
 def follow(seen: Sequence[Mapping[int, Array]], truth_2d: Array, near: float) -> list[int | None]:

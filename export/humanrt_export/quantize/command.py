@@ -93,7 +93,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Quantize; 1 where a verdict was not passed."""
     name: str = options.bundle
-    bundle = load_bundle(Path(name) if Path(name).is_dir() else name)
+    bundle = load_bundle(name)
     source: str | None = options.calibration or default_source(bundle)
     if source is None:
         raise HumanrtError(

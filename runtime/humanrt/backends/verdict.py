@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", type=int, default=0)
     options = parser.parse_args(arguments)
     try:
-        bundle = load_bundle(Path(options.bundle) if Path(options.bundle).is_dir() else options.bundle)
+        bundle = load_bundle(options.bundle)
         feeds: Feeds | None = None
         if options.feeds is not None:
             feeds = read_feeds(options.feeds)
