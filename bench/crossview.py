@@ -13,6 +13,7 @@ from __future__ import annotations
 import cv2
 import torch
 
+from humanrt_export.methods.crops import mean_error
 from humanrt_export.methods.crossview import CrossViewConfig, CrossViewTask, save_backbone, sheet
 from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
 from humanrt_export.methods.pairs import KINDS
@@ -84,7 +85,8 @@ def main() -> None:
                 bench.train(f"scratch-{seconds:.0f}-{amount}-{seed}", one, bench.options("pose", seed, seconds))
                 found.setdefault(name, []).append({amount: one.error(one.model, held)})
     columns = {f"{len(crops)} labelled": name for name, crops in amounts.items()}
-    rows = [
+    rows: list[tuple[object, ...]] = [("mean pose", *(f"{mean_error(crops, held):.1f}" for crops in amounts.values()))]
+    rows += [
         (name, *(spread(run[column] for run in runs if column in run) for column in columns.values()))
         for name, runs in found.items()
     ]

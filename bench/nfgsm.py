@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from humanrt_export.methods.adversarial import METHODS, Adversarial, AdversarialOptions, Pgd, fgsm, worst_case
+from humanrt_export.methods.crops import mean_error
 from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
 from humanrt_export.methods.pixels import normalised, pixels
 from humanrt_export.methods.pose_crop import PoseCropTask
@@ -57,7 +58,7 @@ def main() -> None:
                 {"steps": options.steps, "watched_gap": max(gaps), **attacked(task, attack, given.attacked)}
             )
             bench.say(f"{method}-{seed}: {found[method][-1]}")
-    rows = []
+    rows: list[tuple[object, ...]] = [("mean pose", "", "", *[f"{mean_error(trained, held):.1f}"] * 3, "", "")]
     for method in methods:
         runs = found[method]
         rows.append(

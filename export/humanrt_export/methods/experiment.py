@@ -72,6 +72,7 @@ def arguments(text: str, **defaults: Any) -> argparse.ArgumentParser:
     add(
         "--people", type=Path, metavar="DIR", help="train/ and val/ of `data people`, instead of rendering `randomised`"
     )
+    add("--start", type=Path, metavar="RUN", help="begin with the network of this run of `train pose-crop`")
     add("--motions", type=Path, metavar="DIR", help="recordings; without: poses of joint limits only")
     add("--device", default="cpu", help="cpu or cuda (default: cpu)")
     add("--threads", type=int, default=0, help="of the CPU; 0: as torch likes")
@@ -150,6 +151,8 @@ class Bench:
         """The small task, its first weights from the seed."""
         torch.manual_seed(seed)
         task = PoseCropTask(config or self.config, trained, held, self.skeleton)
+        if self.given.start:
+            task.start_at(self.given.start)
         if self.given.device == "cpu":
             task.model.use_attention(plain)  # whose backward pass is twice as fast there
         return task

@@ -26,6 +26,7 @@ from humanrt_export.methods.crops import BONES, Crops
 from humanrt_export.methods.encoders import Transformer, encoder
 from humanrt_export.multihmr.attention import Attention
 from humanrt_export.rotations import matrices_from_rows
+from humanrt_export.training import load_run
 
 __all__ = ["PoseCrop", "PoseCropConfig", "PoseCropTask", "Skeleton"]
 
@@ -129,6 +130,20 @@ class PoseCropTask:
         if not isinstance(encoder, Transformer):
             raise HumanrtError(f"--backbone-weights is for transformers; {self.settings.encoder} is none")
         load_backbone(encoder.backbone, self.settings.encoder, path)
+
+    def start_at(self, path: Path) -> None:
+        """Begin with another run's network.
+
+        Raises:
+            HumanrtError: no run, or of another network.
+        """
+        description, weights, _ = load_run(path)
+        told = {name: value for name, value in description["task"].items() if name in self.config()}
+        if told != dict(self.config()):
+            raise HumanrtError(
+                f"{path}: a run of another network ({told}); give the same encoder, size, --width and --blocks"
+            )
+        self.model.load_state_dict(weights)
 
     def config(self) -> Mapping[str, Any]:
         """The network and its losses."""

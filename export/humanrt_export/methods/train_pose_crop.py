@@ -16,7 +16,7 @@ from humanrt_export.methods.crops import Crops, crops_at
 from humanrt_export.methods.encoders import ENCODERS
 from humanrt_export.methods.pose_crop import PoseCropConfig, PoseCropTask, Skeleton
 from humanrt_export.multihmr.attention import plain
-from humanrt_export.training import load_run, train
+from humanrt_export.training import train
 
 __all__ = ["configure", "run"]
 
@@ -34,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="pictures of people to train on (`humanrt-export data people`), or files of crops",
     )
     parser.add_argument("--val", type=Path, required=True, metavar="DIR", help="likewise, to validate on")
+    parser.add_argument("--most", type=int, metavar="N", help="people of each --data, the first ones (default: all)")
     parser.add_argument("--in-turn", action="store_true", help="train on one --data after the other, --steps each")
     parser.add_argument("--image-size", type=int, default=112, metavar="PX", help="of the crops (default: 112)")
     parser.add_argument("--start", type=Path, metavar="RUN", help="begin with the weights of another pose-crop run")
@@ -56,7 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     size = arguments.image_size
     if size < _LEAST:
         raise HumanrtError(f"--image-size is {size}; need {_LEAST} px or more")
-    trained, held = [crops_at(path, size) for path in arguments.data], crops_at(arguments.val, size)
+    if arguments.most is not None and arguments.most < 1:
+        raise HumanrtError(f"--most is {arguments.most}; need 1 or more")
+    trained = [crops_at(path, size, arguments.most) for path in arguments.data]
+    held = crops_at(arguments.val, size)
     config = PoseCropConfig(arguments.encoder, size, arguments.width, arguments.blocks)
     skeleton = Skeleton(load_anny("10pc"))
 
@@ -66,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         if options.device == "cpu" or arguments.second_order:
             made.model.use_attention(plain)  # twice as fast backwards on a CPU, and it can be differentiated twice
         if arguments.start:
-            _start(made, arguments.start)
+            made.start_at(arguments.start)
         if arguments.backbone_weights:
             made.start_from(arguments.backbone_weights)
         return made
@@ -88,11 +92,3 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"after {name}: " + "  ".join(f"{one} {error:.1f} mm" for one, error in zip(names, row, strict=True)))
     print(f"mean {found.final:.1f} mm, forgotten {found.forgetting:.1f} mm (on what was trained on)")
     return 0
-
-
-def _start(task: PoseCropTask, path: Path) -> None:
-    description, weights, _ = load_run(path)
-    told = {name: value for name, value in description["task"].items() if name in task.config()}
-    if told != dict(task.config()):
-        raise HumanrtError(f"{path}: a run of another network ({told}); give the same --encoder, --width and --blocks")
-    task.model.load_state_dict(weights)
