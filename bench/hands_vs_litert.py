@@ -14,7 +14,6 @@ Agreement: the keypoints of humanrt, raw and smoothed, against those of LiteRT's
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, sleep
@@ -26,7 +25,7 @@ from humanrt.capture import Frame, open_source
 from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.pipeline import HandPipeline
 from humanrt.smooth import HandSmoother
-from humanrt.stats import Percentiles, machine, table
+from humanrt.stats import Percentiles, machine, table, write_report
 from litert_hands import LiteRtHand, models
 
 
@@ -134,7 +133,7 @@ def main() -> None:
             "frames": len(frames),
             "gap_px": {name: Percentiles.of(gap).as_dict() for name, gap in gaps.items()},
         }
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_report(arguments.json, report)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from humanrt.people.metrics import Bodies, PeopleMetrics
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import People
 from humanrt.skeleton import smpl_from_anny
+from humanrt.stats import write_report
 from humanrt_export.anny.body import AnnyBody
 from humanrt_export.anny.model import load_anny
 from humanrt_export.anny.truth import NEAREST, truth_of
@@ -301,7 +302,7 @@ def main() -> None:
     result["photos"] = {path.name: photograph(model, landmarks, path, arguments.out) for path in arguments.photos}
     for name, found in result["photos"].items():
         print(name, found)
-    (arguments.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_report(arguments.out / "result.json", result)
 
 
 if __name__ == "__main__":

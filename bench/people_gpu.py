@@ -14,7 +14,6 @@ weights see no people, so the threshold is set where ``--people`` of their score
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -33,7 +32,7 @@ from humanrt.capture import Frame, open_source
 from humanrt.errors import HumanrtError
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
-from humanrt.stats import Percentiles, machine, table
+from humanrt.stats import Percentiles, machine, table, write_report
 from humanrt.verdict import record
 from humanrt_export.multihmr.export import export_multihmr
 from humanrt_export.multihmr.model import ModelConfig
@@ -226,7 +225,7 @@ def main() -> int:
             "gpu_bytes_taken": memory,
             "not_run": reasons,
         }
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_report(arguments.json, report)
     return 0 if any(name.startswith("humanrt") for name in end_to_end) else 1
 
 

@@ -14,7 +14,6 @@ Needs torch and what exports. `--max-people` is the bundle's own.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter, sleep
@@ -28,7 +27,7 @@ from humanrt.bundle import load_bundle
 from humanrt.camera import Letterbox, field_of_view_intrinsics
 from humanrt.capture import open_source
 from humanrt.people.multihmr import MultiHMR, resize
-from humanrt.stats import Percentiles, machine, peak_memory, table
+from humanrt.stats import Percentiles, machine, peak_memory, table, write_report
 from humanrt_export.multihmr.body import SmplxBody, find_smplx, load_smplx
 from humanrt_export.multihmr.checkpoint import load_checkpoint
 
@@ -177,7 +176,7 @@ def main() -> None:
             "distances": distances,
             "peak_memory_of_both_bytes": peak_memory(),
         }
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_report(arguments.json, report)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ same again.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from typing import Any
 
 from humanrt.bundle import Bundle, load_bundle, shipped_bundles
 from humanrt.errors import HumanrtError
-from humanrt.stats import machine
+from humanrt.stats import machine, write_report
 from humanrt.variants import variants
 from humanrt_export.engine.command import Built, build_engines
 from humanrt_export.engine.library import Library, load
@@ -49,7 +48,7 @@ def main() -> int:
         size, seconds = f"{row['bytes'] / 1e6:.1f}", f"{row['cpu_seconds']:.1f}"
         print(f"| {row['bundle']}: {row['graph']} | {row['precision']} | {size} | {seconds} | {kinds} | {fused} |")
     if options.json:
-        options.json.write_text(json.dumps({**about, "plans": rows}, indent=1) + "\n")
+        write_report(options.json, {**about, "plans": rows})
     return 0
 
 

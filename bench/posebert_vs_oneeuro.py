@@ -12,7 +12,6 @@ installed. Needs what exports (torch), to read clips. Without --bundle it measur
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from humanrt.capture import open_source
 from humanrt.hands.tracker import Hand, HandTracker, TrackerOptions
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.smooth import OneEuro, OneEuroOptions, hand_span
-from humanrt.stats import machine
+from humanrt.stats import machine, write_report
 from humanrt_export.posebert.clips import load_clips
 from humanrt_export.posebert.evaluation.batch import Batch
 from humanrt_export.posebert.evaluation.compare import evaluate
@@ -70,7 +69,7 @@ def main() -> None:
         report["video"] = video(arguments.video, best, bundle, arguments.lags, arguments.threads)
         text += video_table(arguments.video.name, report["video"])
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_report(arguments.out / "report.json", report)
     (arguments.out / "report.md").write_text(text)
     print(file=sys.stderr)
     print(text)

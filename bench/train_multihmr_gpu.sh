@@ -64,7 +64,7 @@ if [ "$left" -le 0 ]; then
 fi
 # shellcheck disable=SC2086
 "$python" -m humanrt_export.cli train multihmr --data "$data" --out "$state/run" $model --device "$device" \
-    --steps "$steps" --batch "$batch" --minutes "$((left / 60)).$(printf %02d $((left % 60 * 100 / 60)))" --workers "${WORKERS:-4}" --rate "${RATE:-5e-4}" \
+    --steps "$steps" --batch "$batch" --minutes "$((left / 60)).$(printf %02d $((left % 60 * 100 / 60)))" --workers "${WORKERS:-4}" --muon --rate "${RATE:-5e-4}" \
     ${WEIGHTS:+--start-from "$WEIGHTS"} ${MORE:-}
 
 "$python" - "$state/run" "$out" <<'PY'

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from humanrt.backends.engines import opened_atomically
 from humanrt.errors import HumanrtError, OutputError
 
-__all__ = ["LAST", "Task", "TrainOptions", "load_run", "train"]
+__all__ = ["LAST", "Task", "TrainOptions", "load_run", "train", "trained"]
 
 LAST, LOG = "last.pt", "log.jsonl"
 
@@ -192,6 +192,21 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
     if step < options.steps:
         say(f"{out}: stopped at step {step} of {options.steps}; the same command goes on from there")
     return metrics
+
+
+def trained(task: Task, out: Path, options: TrainOptions, say: Callable[[str], object] = print) -> dict[str, Tensor]:
+    """`train` to the end; the averaged weights, with which the task's network is left, in evaluation mode.
+
+    Raises:
+        HumanrtError: as `train`; it was asked to stop.
+    """
+    train(task, out, options, say)
+    _, weights, step = load_run(out)
+    if step < options.steps:
+        raise HumanrtError(f"{out}: stopped at step {step} of {options.steps}; the same command goes on from there")
+    task.model.load_state_dict(weights)
+    task.model.eval()
+    return weights
 
 
 def load_run(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], int]:

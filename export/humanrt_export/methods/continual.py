@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from humanrt.errors import HumanrtError
-from humanrt_export.training import Task, TrainOptions, load_run, train
+from humanrt_export.training import Task, TrainOptions, trained
 
 __all__ = ["Continual", "train_domains"]
 
@@ -71,14 +71,7 @@ def train_domains(
             task.model.load_state_dict(dict(weights))
         folder = out / f"{number}-{name}"
         own = TrainOptions(**{**options.__dict__, "seed": options.seed + number})
-        train(task, folder, own, say)
-        _, weights, step = load_run(folder)
-        if step < options.steps:
-            raise HumanrtError(
-                f"{folder}: stopped at step {step} of {options.steps}; the same command goes on from there"
-            )
-        task.model.load_state_dict(dict(weights))
-        task.model.eval()
+        weights = trained(task, folder, own, say)
         with torch.inference_mode():
             rows.append(tuple(error(domain, task.model) for domain in tasks))
     return Continual(tuple(tasks), tuple(rows))

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from humanrt.errors import HumanrtError
-from humanrt.stats import machine
+from humanrt.stats import machine, write_report
 from humanrt_export.anny.model import load_anny
 from humanrt_export.methods.crops import Crops, crops_of
 from humanrt_export.methods.encoders import ENCODERS
@@ -30,7 +30,7 @@ from humanrt_export.methods.pose_crop import PoseCropConfig, PoseCropTask, Skele
 from humanrt_export.methods.render import render_crops, render_pairs
 from humanrt_export.multihmr.attention import plain
 from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, Shards
-from humanrt_export.training import Task, TrainOptions, load_run, train
+from humanrt_export.training import Task, TrainOptions, trained
 
 __all__ = ["Bench", "Look", "arguments", "spread", "table"]
 
@@ -199,13 +199,7 @@ class Bench:
         the task's network with them, in evaluation mode."""
         folder = self.out / "runs" / name
         self.say(f"training {name}: {options.steps} steps")
-        train(task, folder, options, lambda line: None)
-        _, weights, step = load_run(folder)
-        if step < options.steps:
-            raise HumanrtError(f"{folder}: stopped at step {step} of {options.steps}; the same command goes on")
-        task.model.load_state_dict(weights)
-        task.model.eval()
-        return weights
+        return trained(task, folder, options, lambda line: None)
 
     def log(self, name: str) -> list[dict[str, Any]]:
         """Lines of a run's log."""
@@ -239,7 +233,7 @@ class Bench:
         given = {name: str(value) if isinstance(value, Path) else value for name, value in vars(self.given).items()}
         about = {"machine": machine() | {"torch": torch.__version__}, "options": given, "step_seconds": self._steps}
         self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / "report.json").write_text(json.dumps(about | dict(report), indent=1) + "\n")
+        write_report(self.out / "report.json", about | dict(report))
         (self.out / "report.md").write_text(text)
         print(text)
         print(f"wrote {self.out}/report.json and report.md")

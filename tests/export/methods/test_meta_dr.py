@@ -113,7 +113,7 @@ def test_what_is_reported_is_the_objective() -> None:
     task = MetaDr(Curved(), _options(False))
     batch = task.batch(1, 0, 5)
     meta = {**batch, "image": normalised(0.5 * pixels(batch["image"]))}
-    losses = {name: float(value) for name, value in task.losses(task.model, batch).items()}
+    losses = {name: float(value.detach()) for name, value in task.losses(task.model, batch).items()}
     at = _flat(task.model)
     stepped = at - RATE * _plain(at, meta)[1]
     assert losses["task"] == pytest.approx(_plain(at, batch)[0])
