@@ -13,7 +13,6 @@ forgotten); of the old look and poses.
 from __future__ import annotations
 
 from humanrt_export.methods.batch_norm import PARTS, Partial
-from humanrt_export.methods.crops import mean_error
 from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
 from humanrt_export.methods.pose_crop import PoseCropTask
 
@@ -59,7 +58,8 @@ def main() -> None:
                     f"{part}-{amount}-{seed}", Partial(one, part), bench.options(part, seed, rate=given.adapt_rate)
                 )
                 note(f"{part}, {len(crops)} pictures", one)
-    blind = ("mean pose of the old", *(f"{mean_error(source, crops):.1f}" for crops in held.values()))
+    guess = task(None, 0).blind_error
+    blind = ("mean pose of the old", *(f"{guess(crops):.1f}" for crops in held.values()))
     rows = [blind] + [(name, *(spread(run[what] for run in runs) for what in held)) for name, runs in found.items()]
     text = f"Joint error, mm, {given.seeds} seeds; from `{old.name}` to `{new.name}`, {given.seconds:.0f} s each:\n\n"
     text += table(("adapted", *held), rows)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import cv2
 import torch
 
-from humanrt_export.methods.crops import mean_error
 from humanrt_export.methods.crossview import CrossViewConfig, CrossViewTask, save_backbone, sheet
 from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
 from humanrt_export.methods.pairs import KINDS
@@ -34,6 +33,8 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=4, help="of the decoder (default: 4)")
     parser.add_argument("--heads", type=int, default=6, help="of the decoder (default: 6)")
     given = parser.parse_args()
+    if given.start:
+        parser.error("--start would leave nothing to compare: one half of the networks begins with nothing")
     bench = Bench(given)
     if given.quick:
         given.pre_seconds, given.pairs, given.few = 1.0, 24, 16
@@ -85,7 +86,7 @@ def main() -> None:
                 bench.train(f"scratch-{seconds:.0f}-{amount}-{seed}", one, bench.options("pose", seed, seconds))
                 found.setdefault(name, []).append({amount: one.error(one.model, held)})
     columns = {f"{len(crops)} labelled": name for name, crops in amounts.items()}
-    rows: list[tuple[object, ...]] = [("mean pose", *(f"{mean_error(crops, held):.1f}" for crops in amounts.values()))]
+    rows: list[tuple[object, ...]] = [("mean pose", *(f"{pose(name, 0).blind_error(held):.1f}" for name in amounts))]
     rows += [
         (name, *(spread(run[column] for run in runs if column in run) for column in columns.values()))
         for name, runs in found.items()

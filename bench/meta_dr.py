@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from humanrt_export.methods.continual import train_domains
-from humanrt_export.methods.crops import Crops, mean_error
+from humanrt_export.methods.crops import Crops
 from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
 from humanrt_export.methods.manipulations import Manipulations
 from humanrt_export.methods.meta_dr import MetaDr, MetaDrOptions, Randomised
@@ -79,8 +79,8 @@ def main() -> None:
             unseen = task.error(task.model, held[_UNSEEN.name])
             found[name].append({"errors": [errors], "final": sum(errors) / len(errors), "unseen": unseen})
             bench.say(f"{name}-{seed}: {found[name][-1]}")
-    everywhere = Crops.joined(list(trained.values()))
-    blind = [mean_error(everywhere, held[look.name]) for look in (*looks, _UNSEEN)]
+    guess = bench.task(Crops.joined(list(trained.values())), held[one], 0).blind_error
+    blind = [guess(held[look.name]) for look in (*looks, _UNSEEN)]
     seen = [f"{error:.1f}" for error in blind[:-1]]
     rows: list[tuple[object, ...]] = [
         ("mean pose", *seen, f"{sum(blind[:-1]) / len(looks):.1f}", "", f"{blind[-1]:.1f}")

@@ -17,7 +17,7 @@
 #   STATE=gpu_state  PYTHON=python3  CHUNK=480 (s of a run)  STEPS=40000  BATCH=64  SAMPLES=60000  RENDERERS=12
 #   MOTIONS= (recordings, e.g. cmu_asfamc.tar.xz; without: joint limits)  SHARDS= (a folder with train and val: no rendering)
 #   CACHE= (holds anny/*.npz, humanrt's cache: body models without the package `anny`)  WEIGHTS=  DEVICE=cuda
-#   MODEL="--backbone dinov2_vits14 --image-size 448 --width 384 --depth 4 --heads 12 --mlp 1536"  MORE= (options of train)
+#   MODEL="--backbone dinov2_vits14 --image-size 448 --width 384 --depth 4 --heads 12 --mlp 1536"  MUON=--muon (empty: AdamW)  MORE= (options of train)
 set -eu
 cd "$(dirname "$0")/.."
 out=${1:?usage: bench/train_multihmr_gpu.sh OUT}
@@ -64,7 +64,7 @@ if [ "$left" -le 0 ]; then
 fi
 # shellcheck disable=SC2086
 "$python" -m humanrt_export.cli train multihmr --data "$data" --out "$state/run" $model --device "$device" \
-    --steps "$steps" --batch "$batch" --minutes "$((left / 60)).$(printf %02d $((left % 60 * 100 / 60)))" --workers "${WORKERS:-4}" --muon --rate "${RATE:-5e-4}" \
+    --steps "$steps" --batch "$batch" --minutes "$((left / 60)).$(printf %02d $((left % 60 * 100 / 60)))" --workers "${WORKERS:-4}" ${MUON---muon} --rate "${RATE:-5e-4}" \
     ${WEIGHTS:+--start-from "$WEIGHTS"} ${MORE:-}
 
 "$python" - "$state/run" "$out" <<'PY'

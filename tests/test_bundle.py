@@ -144,7 +144,8 @@ def test_a_folder_of_a_bundles_name_does_not_take_its_place(
     mine = make_bundle({}, name="hands", licence="mine")
     assert load_bundle("hands").path == shipped
     for path in ("./hands", "hands/", Path("hands"), mine, str(mine)):
-        assert load_bundle(path).licence == "mine"
+        found = load_bundle(path)
+        assert found.licence == load_bundle(str(found.path)).licence == "mine"  # as messages name it
     mine.rename("own")
     with pytest.raises(BundleError, match=r"no bundle `own`; known: .*give \./own"):
         load_bundle("own")

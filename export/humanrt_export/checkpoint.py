@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from humanrt.errors import HumanrtError, choices
+from humanrt.backends.engines import opened_atomically
+from humanrt.errors import HumanrtError, OutputError, choices
 
-__all__ = ["CheckpointError", "Names", "arguments", "fill", "listed", "read", "tensors"]
+__all__ = ["CheckpointError", "Names", "arguments", "fill", "listed", "read", "save", "tensors"]
 
 
 class CheckpointError(HumanrtError):
@@ -54,6 +55,20 @@ def read(path: Path, kind: str) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a {kind} checkpoint")
     return content
+
+
+def save(path: Path, content: Any) -> None:
+    """What `torch.save` writes, atomically: there is always a whole file.
+
+    Raises:
+        OutputError: what is in the way.
+    """
+    try:
+        with opened_atomically(path) as stream:
+            torch.save(content, stream)
+    except RuntimeError as error:  # what torch's own writer raises where a disk is full
+        reason = str(error).partition("\n")[0]
+        raise OutputError(f"{path} cannot be written ({reason}); what was saved before is whole") from error
 
 
 def _safe_globals() -> list[Any]:

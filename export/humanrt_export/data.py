@@ -3,9 +3,9 @@
 ``data people``: pictures of people, in shards; ``data film``: people who move before a standing camera, one video.
 
 A film is ``NAME.mp4`` with ``NAME.npz`` beside it, of T frames with N people, everybody in all frames: t [T] s, fps,
-intrinsics [3, 3] px, size (W, H) px, joint_names [J], clips [N] (which recordings), and `PeopleLabels` by name:
-rotations [T, N, R, 3, 3], shape [T, N, 6], translation [T, N, 3] m, joints [T, N, J, 3] m, joints_2d [T, N, J, 2] px,
-visible [T, N].
+intrinsics [3, 3] px, size (W, H) px, joint_names [J], clips [N] (which recordings, or gestures), and `PeopleLabels` by
+name: rotations [T, N, R, 3, 3], shape [T, N, 6], translation [T, N, 3] m, joints [T, N, J, 3] m, joints_2d
+[T, N, J, 2] px, visible [T, N].
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     film = kinds.add_parser(
         "film",
         help="a video of moving people",
-        description="A video of people who move by recordings before a camera that stands, with the truth beside it.",
+        description="People who move (recordings; without any, gestures) before a camera that stands, and the truth.",
     )
     add = film.add_argument
     add("--out", type=Path, required=True, metavar="FILE", help="the video (.mp4); its truth gets the same name, .npz")

@@ -26,8 +26,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from humanrt.backends.engines import opened_atomically
 from humanrt.errors import HumanrtError, OutputError
+from humanrt_export.checkpoint import save as save_checkpoint
 
 __all__ = ["LAST", "Task", "TrainOptions", "load_run", "train", "trained"]
 
@@ -123,6 +123,8 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+    for part in out.glob(f".{LAST}-*"):  # of a save that was killed
+        part.unlink(missing_ok=True)
     model = task.model.to(device).train()
     optimizers = _optimizers(task, options)
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -140,7 +142,7 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
             "average": average,
             "optimizer": [optimizer.state_dict() for optimizer in optimizers],
         }
-        _write(out / LAST, content)
+        save_checkpoint(out / LAST, content)
 
     started = saved = reported = time.monotonic()
     sums: dict[str, float] = {}
@@ -258,7 +260,10 @@ def _resume(
     saved = content["optimizer"]
     # Runs of before there were several have one.
     for optimizer, state in zip(optimizers, saved if isinstance(saved, list) else [saved], strict=True):
+        parts = [group["part"] for group in optimizer.param_groups]
         optimizer.load_state_dict(state)
+        for group, part in zip(optimizer.param_groups, parts, strict=True):
+            group["part"] = part
     for name, value in content["average"].items():
         average[name].copy_(value)
     return content["step"], content["seconds"]
@@ -284,16 +289,6 @@ def _fixed(options: TrainOptions) -> dict[str, Any]:
     return fixed
 
 
-def _write(file: Path, content: Any) -> None:
-    """A checkpoint, of which there is always a whole one."""
-    try:
-        with opened_atomically(file) as stream:
-            torch.save(content, stream)
-    except RuntimeError as error:  # what torch's own writer raises where a disk is full
-        reason = str(error).partition("\n")[0]
-        raise OutputError(f"{file} cannot be written ({reason}); what was saved before is whole") from error
-
-
 def _log(file: Path, line: Mapping[str, Any]) -> None:
     with file.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")
@@ -305,24 +300,23 @@ def _optimizers(task: Task, options: TrainOptions) -> list[torch.optim.Optimizer
     A task with a method ``rate(name)`` says what part of the learning rate a parameter has.
     """
     part = getattr(task, "rate", lambda name: 1.0)
-    # By optimizer, part of the rate, decay.
-    groups: dict[bool, dict[tuple[float, float], list[nn.Parameter]]] = {}
+    # By part of the rate and being no matrix, in this order; AdamW's own rate always has both groups.
+    adamw: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, False): [], (1.0, True): []}
+    muon: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, value in task.model.named_parameters():
         if value.requires_grad:
-            decay = options.decay if value.ndim == 2 else 0.0
             by_muon = options.muon and value.ndim == 2 and min(value.shape) >= _MUON_LEAST
-            groups.setdefault(by_muon, {}).setdefault((part(name), decay), []).append(value)
+            (muon if by_muon else adamw).setdefault((part(name), value.ndim != 2), []).append(value)
 
-    def settings(by_muon: bool) -> list[dict[str, Any]]:
+    def settings(groups: Mapping[tuple[float, bool], list[nn.Parameter]]) -> list[dict[str, Any]]:
         return [
-            {"params": values, "part": rate, "weight_decay": decay} for (rate, decay), values in groups[by_muon].items()
+            {"params": values, "part": rate, "weight_decay": 0.0 if bare else options.decay}
+            for (rate, bare), values in groups.items()
         ]
 
-    optimizers: list[torch.optim.Optimizer] = []
-    if False in groups:
-        optimizers.append(torch.optim.AdamW(settings(False), lr=options.rate, betas=(0.9, 0.98)))
-    if True in groups:
-        optimizers.append(torch.optim.Muon(settings(True), lr=options.rate, adjust_lr_fn="match_rms_adamw"))
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(settings(adamw), lr=options.rate, betas=(0.9, 0.98))]
+    if muon:
+        optimizers.append(torch.optim.Muon(settings(muon), lr=options.rate, adjust_lr_fn="match_rms_adamw"))
     return optimizers
 
 

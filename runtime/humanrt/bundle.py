@@ -216,7 +216,7 @@ def _find(bundle: str | Path) -> Path:
         given = Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for users that do not exist
         if why := _why_no_bundle(given):
             raise BundleError(f"bundle folder {given} {why}; shipped bundles: {choices(shipped_bundles())}")
-        return given
+        return given.absolute()  # so that what names it in a message can be given again
     for folder in (_shipped_folder(), cache_folder()):
         if text and not _why_no_bundle(folder / text):
             return folder / text

@@ -89,7 +89,7 @@ def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written ({error.strerror or error}); choose another --json") from error
+        raise OutputError(f"{path} cannot be written ({error.strerror or error}); give another place") from error
 
 
 def read_report(path: str | Path) -> dict[str, Any]:

@@ -18,12 +18,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from humanrt.backends.engines import opened_atomically
 from humanrt.errors import choices
 from humanrt_export.anny.bones import ACTIVE, ROOT
 from humanrt_export.anny.head import AnnyHead, Predictions, sincos_positions
 from humanrt_export.anny.phenotypes import PHENOTYPES
-from humanrt_export.checkpoint import CheckpointError, fill, read, tensors
+from humanrt_export.checkpoint import CheckpointError, fill, read, save, tensors
 from humanrt_export.multihmr.attention import Attention
 from humanrt_export.multihmr.backbone import BACKBONES, SCRATCH, TABLE_SIDE, TRUNKS, DinoV2
 from humanrt_export.multihmr.camera import PATCH, TokenGrid, focal_length, unproject
@@ -283,8 +282,7 @@ def save_checkpoint(path: str | Path, model: AnnyHmr, about: Mapping[str, str] |
         "about": dict(about or {}),
         "state": {key: value.detach().cpu() for key, value in model.state_dict().items() if not key.startswith(_MARKS)},
     }
-    with opened_atomically(path) as stream:
-        torch.save(content, stream)
+    save(path, content)
     return path
 
 

@@ -48,7 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validated", type=int, default=200, metavar="N", help="samples of val (default: 200)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads that make pictures (default: 1)")
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="dinov2_vits14")
-    parser.add_argument("--backbone-weights", type=Path, metavar="FILE", help="start from these (DINOv2's layout)")
+    parser.add_argument(
+        "--backbone-weights", type=Path, metavar="FILE", help="start from these (DINOv2's layout; a graph)"
+    )
     parser.add_argument(
         "--trunk-rate",
         type=float,
@@ -115,7 +117,6 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
     if not 0 <= arguments.points_from <= 1:
         raise HumanrtError(f"--points-from is {arguments.points_from}; need a part from 0 to 1")
     if arguments.backbone in TRUNKS and not (arguments.backbone_weights or arguments.start_from):
-        # Its trunk rests: at random weights it would stay so.
         raise HumanrtError(
             f"--backbone {arguments.backbone} starts from a trained trunk; give --backbone-weights "
             "engines/landmarks/body_landmarks.onnx.z"

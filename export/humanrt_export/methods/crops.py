@@ -21,7 +21,7 @@ from humanrt_export.methods.rows import Rows
 from humanrt_export.synthetic.people.sample import PeopleSample
 from humanrt_export.synthetic.people.shards import Shards
 
-__all__ = ["BONES", "Crops", "about_person", "crops_at", "crops_of", "mean_error"]
+__all__ = ["BONES", "Crops", "about_person", "crops_at", "crops_of"]
 
 BONES = (*BODY, *HEAD)
 """What is estimated of a small crop: all but the fingers."""
@@ -47,11 +47,6 @@ class Crops(Rows):
     rotations: Floats
     shape: Floats
     joints: Floats
-
-
-def mean_error(trained: Crops, held: Crops) -> float:
-    """Mean joint error, mm, of whoever says the mean of what was trained on, of everybody, without looking."""
-    return float(1000 * np.linalg.norm(held.joints - trained.joints.mean(0), axis=-1)[:, 1:].mean())
 
 
 def crops_of(

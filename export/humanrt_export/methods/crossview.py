@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from humanrt.backends.engines import opened_atomically
 from humanrt.errors import HumanrtError
 from humanrt_export.anny.head import sincos_positions
+from humanrt_export.checkpoint import save
 from humanrt_export.methods.encoders import initialised
 from humanrt_export.methods.pairs import KINDS, Pairs, batch_of
 from humanrt_export.methods.pixels import pixels
@@ -211,8 +211,7 @@ def save_backbone(path: Path, task: CrossViewTask, weights: Mapping[str, Tensor]
         "image_size": task.settings.image_size,
         "about": dict(about),
     }
-    with opened_atomically(path) as stream:
-        torch.save(content, stream)
+    save(path, content)
     return path
 
 

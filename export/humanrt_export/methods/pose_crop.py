@@ -119,6 +119,7 @@ class PoseCropTask:
         self.settings, self.trained, self.held = config, trained, held
         self.skeleton = skeleton.eval().requires_grad_(False)
         self.model: nn.Module = PoseCrop(config)
+        self._start: dict[str, str] = {}
 
     def start_from(self, path: Path) -> None:
         """Begin with a pre-trained backbone: a file of `crossview.save_backbone`, or DINOv2's own.
@@ -140,14 +141,13 @@ class PoseCropTask:
         description, weights, _ = load_run(path)
         told = {name: value for name, value in description["task"].items() if name in self.config()}
         if told != dict(self.config()):
-            raise HumanrtError(
-                f"{path}: a run of another network ({told}); give the same encoder, size, --width and --blocks"
-            )
+            raise HumanrtError(f"{path}: a run of another network ({told}); give one of the same encoder and size")
         self.model.load_state_dict(weights)
+        self._start = {"start": str(path)}
 
     def config(self) -> Mapping[str, Any]:
-        """The network and its losses."""
-        return {"network": "pose-crop", **asdict(self.settings)}
+        """The network, its losses, and which run it began with, if any."""
+        return {"network": "pose-crop", **asdict(self.settings), **self._start}
 
     def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
         """``image`` [B, 3, S, S], ``rotations``, ``shape``, ``joints`` as in `Crops`."""
@@ -188,10 +188,19 @@ class PoseCropTask:
                 found.append(self.errors(model, {name: value.to(device) for name, value in batch.items()}))
         return float(torch.cat(found).mean())
 
+    def blind_error(self, crops: Crops, most: int = _VALIDATED) -> float:
+        """`error` of whoever says of everybody, without looking, the mean of the poses that are trained on."""
+        u, _, vt = np.linalg.svd(self.trained.rotations.astype(np.float64).mean(0))
+        u[..., -1] *= np.linalg.det(u @ vt)[:, None]
+        return self._told(torch.from_numpy((u @ vt).astype(np.float32)), crops, most)
+
     def _standing(self, crops: Crops) -> float:
-        batch = _tensors(crops.take(slice(_VALIDATED)))
-        still = matrices_from_rows(upright(len(BONES)).unflatten(-1, (len(BONES), 6)))
-        joints = self.skeleton.cpu()(still.expand(len(batch["shape"]), -1, -1, -1), batch["shape"])
+        return self._told(matrices_from_rows(upright(len(BONES)).unflatten(-1, (len(BONES), 6))), crops)
+
+    def _told(self, rotations: Tensor, crops: Crops, most: int = _VALIDATED) -> float:
+        """The error of one pose [R, 3, 3] for everybody."""
+        batch = _tensors(crops.take(slice(most)))
+        joints = self.skeleton.cpu()(rotations.expand(len(batch["shape"]), -1, -1, -1), batch["shape"])
         return float(1000 * (joints - batch["joints"]).norm(dim=-1)[:, 1:].mean())
 
     def _losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

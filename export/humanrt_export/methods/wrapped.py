@@ -56,6 +56,10 @@ class Wrapped:
         """The task's own."""
         return self.task.validate(model)
 
+    def rate(self, name: str) -> float:
+        """The task's own, where it has one (`training`)."""
+        return float(getattr(self.task, "rate", lambda name: 1.0)(name))
+
     def held_out_batch(self, size: int) -> Mapping[str, Tensor]:
         """See `held_out`."""
         return held_out(self.task, size)

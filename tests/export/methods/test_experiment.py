@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,28 @@ def test_refusals(tmp_path: Path) -> None:
     given = arguments("A test.", seconds=0.0, train=9, encoder="resnet", rate=1e-3).parse_args(["--out", str(tmp_path)])
     with pytest.raises(HumanrtError, match="at least one seed"):
         Bench(given)
+
+
+def test_what_the_mean_pose_is_worth_is_measured_as_networks_are(bench: Bench) -> None:
+    task = bench.task(crops(), crops(), 0)
+    still = task.skeleton(torch.eye(3).expand(8, 36, 3, 3), torch.full((8, 6), 0.5)).numpy()
+    same = replace(crops(), joints=still)
+    assert task.blind_error(same) == pytest.approx(0, abs=1e-3)  # everybody is the mean, whatever their size
+    moved = replace(crops(), joints=still + np.float32([0.1, 0, 0]) * (np.arange(36) > 0)[:, None])
+    assert task.blind_error(moved) == pytest.approx(100, abs=0.1)
+    half = replace(moved, joints=np.concatenate([still[:4], moved.joints[4:]]))
+    assert task.blind_error(half, 4) == pytest.approx(0, abs=1e-3)
+
+
+def test_who_began_with_another_network_is_not_taken_for_who_did_not(bench: Bench) -> None:
+    bench.measure({"plain": lambda: bench.task(crops(), crops(), 0)})
+    first = bench.task(crops(), crops(), 0)
+    weights = bench.train("first", first, bench.options("plain", 0, 0.0))
+    bench.given.start = bench.out / "runs" / "first"
+    started = bench.task(crops(), crops(), 1)
+    assert torch.equal(started.model.state_dict()["pose.weight"], weights["pose.weight"])
+    with pytest.raises(HumanrtError, match="start"):
+        bench.train("first", started, bench.options("plain", 0, 0.0))
+    bench.given.encoder = "vitn14"
+    with pytest.raises(HumanrtError, match="another network"):
+        Bench(bench.given).task(crops(), crops(), 1)

@@ -13,10 +13,14 @@ import torch
 from humanrt import packed
 from humanrt.bundle import load_bundle
 from humanrt_export import cli
+from humanrt_export.anny.dataset import PeopleImages
+from humanrt_export.anny.losses import Weights
 from humanrt_export.anny.model import cached_file
 from humanrt_export.anny.network import AnnyConfig, AnnyHmr, load_checkpoint, save_checkpoint
-from humanrt_export.anny.train import load_backbone
+from humanrt_export.anny.train import PeopleTask, load_backbone
 from humanrt_export.checkpoint import CheckpointError
+from humanrt_export.methods.manipulations import Manipulations
+from humanrt_export.methods.meta_dr import Randomised
 from humanrt_export.multihmr.backbone import BACKBONES
 from humanrt_export.multihmr.trunk import PoseStem, PoseTrunk, trunk_weights
 
@@ -100,3 +104,18 @@ def test_it_is_exported_like_any_other(tmp_path: Path, monkeypatch: pytest.Monke
     command = ["multihmr", str(checkpoint), "--body", "anny", "--out", str(tmp_path / "out"), "--topology", "10pc"]
     assert cli.main([*command, "--max-people", "2"]) == 0
     assert load_bundle(tmp_path / "out", task="people").path.is_dir()
+
+
+def test_a_trunk_learns_slower_whatever_is_around_its_task() -> None:
+    if not cached_file("10pc").is_file():
+        pytest.skip("Anny is not in the cache; building it takes a minute")
+    config = AnnyConfig(**SMALL)  # type: ignore[arg-type]
+    nothing = PeopleImages([], config.image_size)
+    resting, learning = (PeopleTask(config, Weights(), nothing, nothing, trunk_rate=rate) for rate in (0.0, 0.1))
+    inside = "backbone.patch_embed.proj.trunk.blocks.9.expand.weight"
+    asked = [dict(task.model.named_parameters())[inside].requires_grad for task in (resting, learning)]
+    assert asked == [False, True]
+    assert "trunk_rate" not in resting.config()
+    for task in (learning, Randomised(learning, Manipulations())):
+        assert task.rate(inside) == 0.1
+        assert task.rate("head.pose.weight") == 1.0

@@ -92,6 +92,24 @@ def test_with_muon_too(tmp_path: Path) -> None:
         assert torch.equal(value, cut[name]), name
 
 
+def test_runs_of_before_muon_go_on(tmp_path: Path) -> None:
+    whole = _trained(tmp_path / "whole", _OPTIONS)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(Layers(limit=7), tmp_path / "cut", replace(_OPTIONS, save_every=0.0), _quiet)
+    content = torch.load(tmp_path / "cut" / LAST, weights_only=True)
+    assert "muon" not in content["description"]["options"]
+    # As it was then: one optimizer, two groups, no part of the rate.
+    (tmp_path / "cut" / f".{LAST}-xyz").write_bytes(b"of a save that was killed")
+    for group in content["optimizer"][0]["param_groups"]:
+        del group["part"]
+    content["optimizer"] = content["optimizer"][0]
+    torch.save(content, tmp_path / "cut" / LAST)
+    cut = _trained(tmp_path / "cut", _OPTIONS)
+    for name, value in whole.items():
+        assert torch.equal(value, cut[name]), name
+    assert not list((tmp_path / "cut").glob(".*"))
+
+
 def test_muon_learns_matrices_alone(tmp_path: Path) -> None:
     plain, muon = (
         {name: value - Layers().model.state_dict()[name] for name, value in state.items()}

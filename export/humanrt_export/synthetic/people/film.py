@@ -49,7 +49,7 @@ class Film:
         fps: frames a second.
         worlds: at each frame; things stay.
         view: from where.
-        clips: which recordings move whom, for people to read.
+        clips: which recordings move whom, or gestures, for people to read.
     """
 
     fps: float
