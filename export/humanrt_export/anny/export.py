@@ -31,6 +31,7 @@ from humanrt_export.anny.model import ANNY_VERSION, AnnyData, load_anny
 from humanrt_export.anny.network import AnnyConfig, AnnyHmr, NetworkOutput, load_checkpoint
 from humanrt_export.anny.phenotypes import PHENOTYPES
 from humanrt_export.bundle_writer import BundleWriter, sha256
+from humanrt_export.multihmr.backbone import TRUNKS
 from humanrt_export.multihmr.bundle import (
     MESH,
     PROBE_SEED,
@@ -47,6 +48,7 @@ from humanrt_export.multihmr.bundle import (
 )
 from humanrt_export.multihmr.graphs import trace
 from humanrt_export.multihmr.parity import OPTIONAL, REFERENCE, Place, Run, judged, matches, opened, optional
+from humanrt_export.multihmr.trunk import TRUNK_ATTRIBUTION
 from humanrt_export.multihmr.weights import round_weights
 from humanrt_export.onnx_cleanup import store_as_float16, store_as_int8
 from humanrt_export.rotations import matrices_from_vectors
@@ -180,7 +182,8 @@ def export_anny(
         },
         settings=_settings(config, data, max_people, batch, networks),
     ) as writer:
-        writer.add_file("NOTICE.txt", ATTRIBUTION.encode())
+        trunk = TRUNK_ATTRIBUTION if config.backbone in TRUNKS else ""
+        writer.add_file("NOTICE.txt", (ATTRIBUTION + trunk).encode())
         texts = _texts(config)
         for topology in topologies:
             faces = _names(topology, topologies)[2]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from humanrt.backends.engines import file_sha256
 from humanrt.errors import HumanrtError
 from humanrt.people.metrics import Bodies, PeopleMetrics
 from humanrt_export.anny.augment import Augmentation
@@ -98,10 +99,14 @@ def run(arguments: argparse.Namespace) -> int:
         task.model.use_attention(plain, plain)  # whose backward pass is twice as fast there
     print(f"{len(task.images.samples)} samples, {sum(p.numel() for p in task.model.parameters()) / 1e6:.1f} M weights")
     arguments.out.mkdir(parents=True, exist_ok=True)
+    data = {name: value for name, value in task.about.items() if name != "joint_names"}
     about = {
         "command": arguments.line,
-        "data": json.dumps({"samples": len(task.images.samples), **task.about}),
+        "data": json.dumps({"samples": len(task.images.samples), **data}),
     }
+    for name in ("backbone_weights", "start_from"):
+        if (path := getattr(arguments, name)) and path.is_file():
+            about[name] = f"{path.name}, sha256 {file_sha256(path)}"
     (arguments.out / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
     train(composed(task, arguments), arguments.out, options)
     return 0

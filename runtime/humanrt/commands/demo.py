@@ -131,7 +131,7 @@ def _people(arguments: argparse.Namespace) -> int:
     print(f"  speed           {total.p50:.1f} ms a frame median, {total.p99:.1f} at 99 %")
     print(f"  in all          {len(results) / wall:.0f} fps with reading, drawing and writing")
     _wrote(out, "demo.mp4", "demo.png")
-    print("Next: humanrt run photo.jpg --task people --bundle landmarks --headless --video out.png   (docs/people.md)")
+    print(f"Next: humanrt run photo.jpg --task people --bundle {name} --headless --video out.png   (docs/people.md)")
     return 0
 
 
