@@ -185,3 +185,4 @@ def test_bench_people(tmp_path: Path, bundle: Path, image: Path, capsys: pytest.
     assert "peak memory" in capsys.readouterr().out
     assert "--bundle" in refused(capsys, "bench", "people", "--source", image)
     assert "--source" in refused(capsys, "bench", "people", "--bundle", bundle)
+    assert "another pipeline" in refused(capsys, "bench", "people", "--bundle", "landmarks", "--source", image)
