@@ -48,6 +48,7 @@ def main() -> None:
     methods = ("plain", "randomised", "meta-dr")
     one = looks[0].name
     bench.measure({name: lambda name=name: wrapped(name, bench.task(trained[one], held[one], 0)) for name in methods})
+    everywhere = Crops.joined(list(trained.values()))
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*methods, "joint", "joint, randomised")}
     for seed in range(given.seeds):
         for method in methods:
@@ -72,14 +73,14 @@ def main() -> None:
             )
             bench.say(f"{method}-{seed}: {found[method][-1]}")
         for method, name in (("plain", "joint"), ("randomised", "joint, randomised")):
-            task = bench.task(Crops.joined(list(trained.values())), held[one], seed)
+            task = bench.task(everywhere, held[one], seed)
             seconds = given.seconds * len(looks)
             bench.train(f"joint-{method}-{seed}", wrapped(method, task), bench.options(method, seed, seconds))
             errors = [task.error(task.model, held[look.name]) for look in looks]
             unseen = task.error(task.model, held[_UNSEEN.name])
             found[name].append({"errors": [errors], "final": sum(errors) / len(errors), "unseen": unseen})
             bench.say(f"{name}-{seed}: {found[name][-1]}")
-    guess = bench.task(Crops.joined(list(trained.values())), held[one], 0).blind_error
+    guess = bench.task(everywhere, held[one], 0).blind_error
     blind = [guess(held[look.name]) for look in (*looks, _UNSEEN)]
     seen = [f"{error:.1f}" for error in blind[:-1]]
     rows: list[tuple[object, ...]] = [

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from humanrt.errors import HumanrtError, OutputError
 from humanrt_export.checkpoint import save as save_checkpoint
 
-__all__ = ["LAST", "Task", "TrainOptions", "load_run", "train", "trained"]
+__all__ = ["LAST", "Task", "TrainOptions", "load_run", "rate_of", "train", "trained"]
 
 LAST, LOG = "last.pt", "log.jsonl"
 
@@ -98,6 +98,12 @@ class Task(Protocol):
 
     def validate(self, model: nn.Module) -> Mapping[str, float]:
         """Metrics of a model in evaluation mode."""
+
+
+def rate_of(task: Task, name: str) -> float:
+    """What part of the learning rate a parameter of the task's model has: 1, or what its method ``rate`` says."""
+    rate: Callable[[str], float] = getattr(task, "rate", lambda name: 1.0)
+    return rate(name)
 
 
 def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], object] = print) -> dict[str, float]:
@@ -295,18 +301,14 @@ def _log(file: Path, line: Mapping[str, Any]) -> None:
 
 
 def _optimizers(task: Task, options: TrainOptions) -> list[torch.optim.Optimizer]:
-    """Muon, where it is wanted, and AdamW. Matrices decay; biases, norms, tokens and the like do not.
-
-    A task with a method ``rate(name)`` says what part of the learning rate a parameter has.
-    """
-    part = getattr(task, "rate", lambda name: 1.0)
+    """Muon, where it is wanted, and AdamW. Matrices decay; biases, norms, tokens and the like do not."""
     # By part of the rate and being no matrix, in this order; AdamW's own rate always has both groups.
     adamw: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, False): [], (1.0, True): []}
     muon: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, value in task.model.named_parameters():
         if value.requires_grad:
             by_muon = options.muon and value.ndim == 2 and min(value.shape) >= _MUON_LEAST
-            (muon if by_muon else adamw).setdefault((part(name), value.ndim != 2), []).append(value)
+            (muon if by_muon else adamw).setdefault((rate_of(task, name), value.ndim != 2), []).append(value)
 
     def settings(groups: Mapping[tuple[float, bool], list[nn.Parameter]]) -> list[dict[str, Any]]:
         return [

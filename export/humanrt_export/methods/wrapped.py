@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from humanrt_export.training import Task
+from humanrt_export.training import Task, rate_of
 
 __all__ = ["Wrapped", "held_out", "sample_losses"]
 
@@ -57,8 +57,8 @@ class Wrapped:
         return self.task.validate(model)
 
     def rate(self, name: str) -> float:
-        """The task's own, where it has one (`training`)."""
-        return float(getattr(self.task, "rate", lambda name: 1.0)(name))
+        """The task's own."""
+        return rate_of(self.task, name)
 
     def held_out_batch(self, size: int) -> Mapping[str, Tensor]:
         """See `held_out`."""

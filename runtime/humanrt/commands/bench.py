@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from humanrt.accuracy import Accuracy, measure
-from humanrt.bundle import load_bundle
 from humanrt.capture import Frame, open_source
 from humanrt.commands.demo import CLIP
 from humanrt.errors import HumanrtError, SourceError
@@ -259,11 +258,6 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     """Every frame of the source, 30 in all at least, and the peak memory of the process."""
     if arguments.bundle is None:
         raise HumanrtError("bench people needs --bundle: multihmr-anny, or one of `humanrt-export multihmr`'s")
-    if load_bundle(arguments.bundle, task="people").settings.get("model") == "landmarks":
-        raise HumanrtError(
-            f"bench people measures Multi-HMR, and --bundle {arguments.bundle} is another pipeline: `humanrt run` with "
-            "--record gives its stages; or choose multihmr-anny"
-        )
     start = perf_counter()
     model = stack.enter_context(MultiHMR(backend=arguments.backend, threads=arguments.threads, **_bundle(arguments)))
     pipeline = PeoplePipeline(model, threshold=arguments.threshold)

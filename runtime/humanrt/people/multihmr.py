@@ -116,6 +116,11 @@ class MultiHMR(Model):
         threads: int = 0,
     ) -> None:
         self.prepare(bundle, "people", backend, precision, threads=threads, unverified=unverified)
+        if self.bundle.settings.get("model") == "landmarks":
+            raise BundleError(
+                f"bundle `{self.bundle.name}` is another pipeline than Multi-HMR (`LandmarkPeople`; its stages: "
+                "`humanrt run` with --record); give multihmr-anny, or one of `humanrt-export multihmr`'s"
+            )
         setting = self.bundle.setting
         self.image_size = int(setting("image_size"))
         self.fov = float(setting("camera", "field_of_view_deg") if fov is None else fov)

@@ -150,9 +150,7 @@ class PoseSource:
         best, least = np.eye(3)[None].repeat(24, 0), np.inf
         for _ in range(_WAYS):
             body = _from_limits(generator, hands=bool(generator.uniform() < 0.5))
-            body[[k for k, name in enumerate(SMPL_24) if not any(part in name for part in (*_UPPER, "spine"))]] = (
-                np.eye(3)
-            )
+            body[_LOWER] = np.eye(3)
             way = [body] if before is None else [between(before, body, part) for part in (0.25, 0.5, 0.75, 1.0)]
             cost = sum(map(_crossing, way))
             if cost < least:
@@ -195,6 +193,7 @@ class PoseSource:
 
 
 _UPPER = ("neck", "head", "collar", "shoulder", "elbow", "wrist")
+_LOWER = [k for k, name in enumerate(SMPL_24) if not any(part in name for part in (*_UPPER, "spine"))]
 
 
 def clean_motions(path: Path, part: Part) -> list[Motion]:
