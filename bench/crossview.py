@@ -49,6 +49,8 @@ def main() -> None:
         torch.manual_seed(seed)
         config = CrossViewConfig(given.encoder, given.size, given.width, given.depth, given.heads, ratio, given.bias)
         task = CrossViewTask(config, sources, kept)
+        if given.backbone_weights:
+            task.start_from(given.backbone_weights)
         if given.device == "cpu":
             task.model.use_attention(plain)  # whose backward pass is twice as fast there
         return task

@@ -29,7 +29,7 @@ from humanrt_export.methods.compose import configure as configure_methods
 from humanrt_export.multihmr.attention import plain
 from humanrt_export.multihmr.backbone import BACKBONES, TRUNKS
 from humanrt_export.multihmr.detection import THRESHOLD
-from humanrt_export.multihmr.trunk import PoseStem, trunk_weights
+from humanrt_export.multihmr.trunk import GRAPHS, PoseStem, trunk_weights
 from humanrt_export.synthetic.people import PeopleLabels, Shards
 from humanrt_export.training import train
 
@@ -121,11 +121,8 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
         raise HumanrtError("--person is a part from 0 to 1, --span a least and a most above 0")
     if not 0 <= arguments.points_from <= 1:
         raise HumanrtError(f"--points-from is {arguments.points_from}; need a part from 0 to 1")
-    if arguments.backbone in TRUNKS and not (arguments.backbone_weights or arguments.start_from):
-        raise HumanrtError(
-            f"--backbone {arguments.backbone} starts from a trained trunk; give --backbone-weights "
-            "engines/landmarks/body_landmarks.onnx.z"
-        )
+    if not (arguments.backbone_weights or arguments.start_from):
+        refuse_bare(arguments.backbone)
     if not 0 <= arguments.trunk_rate <= 1:
         raise HumanrtError(f"--trunk-rate is {arguments.trunk_rate}; need a part from 0 to 1")
     if arguments.start < 0 or arguments.growth < 0:
@@ -173,12 +170,20 @@ def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTas
     return task
 
 
+def refuse_bare(backbone: str) -> None:
+    """Raise `HumanrtError` for a backbone that would begin with a trunk of random numbers, which rests."""
+    if backbone in TRUNKS:
+        raise HumanrtError(
+            f"{backbone} starts from a trained trunk; give --backbone-weights engines/landmarks/body_landmarks.onnx.z"
+        )
+
+
 def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
     """Start from a backbone's weights: a file of tensors in DINOv2's layout, or a mapping with them under ``state``.
 
     Args:
         backbone: a `DinoV2`; name: its key in `backbone.BACKBONES`, for messages.
-        path: the file.
+        path: the file; of one with a `PoseTrunk` also the graph that this is taken from (``.onnx``, ``.onnx.z``).
 
     Raises:
         CheckpointError: not such a file, or weights of another backbone.
@@ -186,7 +191,7 @@ def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
     from humanrt_export.checkpoint import fill, read
 
     stem = backbone.patch_embed["proj"]
-    if isinstance(stem, PoseStem):
+    if isinstance(stem, PoseStem) and path.name.endswith(GRAPHS):
         stem.trunk.load_state_dict(trunk_weights(path))
         return
     content = read(path, "backbone")

@@ -11,23 +11,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
-from humanrt_export.anny.augment import Augmentation, View, random_view, seen_by
+from humanrt.skeleton import mirrored
+from humanrt_export.anny.augment import Augmentation, View, mirror_places, random_view, seen_by
 from humanrt_export.anny.bones import ACTIVE, BODY, HEAD, indices
 from humanrt_export.methods.rows import Rows
 from humanrt_export.synthetic.people.sample import PeopleSample
 from humanrt_export.synthetic.people.shards import Shards
 
-__all__ = ["BONES", "Crops", "about_person", "crops_at", "crops_of"]
+__all__ = ["BONES", "Crops", "about_person", "crops_at", "crops_of", "turned"]
 
 BONES = (*BODY, *HEAD)
 """What is estimated of a small crop: all but the fingers."""
 
 _LEAST_VISIBLE = 0.5
 _CENTRED = Augmentation(mirror=0, roll=3.0, person=1, span=(0.75, 1.0), enlarge=4.0, bars=0, colour=0, grey=0)
+
+_ROLL = 15.0  # degrees, standard deviation
+_ZOOM = (-0.15, 0.1)  # logarithms
+_MIRROR = np.array([-1, 1, 1], np.float32)
+_OTHER_SIDES = mirror_places(BONES)
 
 Floats = NDArray[np.float32]
 
@@ -103,6 +110,28 @@ def crops_at(path: Path, size: int, most: int | None = None) -> Crops:
     if crops.image.shape[1:] != (size, size, 3):
         raise HumanrtError(f"{path}: its crops are {crops.image.shape[1]} px, not {size}; choose that --image-size")
     return crops.take(slice(most))
+
+
+def turned(crops: Crops, generator: np.random.Generator) -> Crops:
+    """The same people, each as another camera in that place sees them: rolled, with another lens, half of them in a
+    mirror. Labels follow; those of a mirror are millimetres off, for Anny's two sides are not quite alike."""
+    images, rotations, joints = np.empty_like(crops.image), crops.rotations.copy(), crops.joints.copy()
+    size = crops.image.shape[1]
+    middle = ((size - 1) / 2, (size - 1) / 2)
+    for row, image in enumerate(crops.image):
+        roll, zoom = generator.normal(0, _ROLL), float(np.exp(generator.uniform(*_ZOOM)))
+        warp = cv2.getRotationMatrix2D(middle, -roll, zoom)  # OpenCV's positive angles are the other way round
+        warped = cv2.warpAffine(image, warp, (size, size), flags=cv2.INTER_LINEAR)
+        c, s = np.cos(np.deg2rad(roll)), np.sin(np.deg2rad(roll))
+        turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
+        rotations[row, 0] = turn @ rotations[row, 0]
+        joints[row] = joints[row] @ turn.T
+        if generator.uniform() < 0.5:
+            warped = warped[:, ::-1]
+            rotations[row] = mirrored(rotations[row, _OTHER_SIDES])
+            joints[row] = joints[row, _OTHER_SIDES] * _MIRROR
+        images[row] = warped
+    return replace(crops, image=images, rotations=rotations, joints=joints)
 
 
 def _stacked(rows: Sequence[tuple[Any, ...]]) -> Crops:

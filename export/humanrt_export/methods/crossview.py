@@ -23,12 +23,13 @@ from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError
 from humanrt_export.anny.head import sincos_positions
+from humanrt_export.anny.train import load_backbone
 from humanrt_export.checkpoint import save
 from humanrt_export.methods.encoders import initialised
 from humanrt_export.methods.pairs import KINDS, Pairs, batch_of
 from humanrt_export.methods.pixels import pixels
 from humanrt_export.multihmr.attention import Attention
-from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
+from humanrt_export.multihmr.backbone import BACKBONES, TRUNKS, DinoV2
 from humanrt_export.multihmr.camera import PATCH
 from humanrt_export.multihmr.decoder import DecoderLayer
 
@@ -64,6 +65,8 @@ class CrossViewConfig:
             raise HumanrtError(f"no backbone `{self.backbone}`; there are: {', '.join(BACKBONES)}")
         if self.image_size < 2 * PATCH or self.image_size % PATCH:
             raise HumanrtError(f"--image-size is {self.image_size}; need a multiple of {PATCH} from {2 * PATCH} on")
+        if self.backbone in TRUNKS and self.image_size % (2 * PATCH):
+            raise HumanrtError(f"--image-size is {self.image_size}; {self.backbone} needs a multiple of {2 * PATCH}")
         if self.width < 4 or self.width % 4 or min(self.depth, self.heads) < 1:
             raise HumanrtError("the decoder's depth and heads must be at least 1, and its width a multiple of 4")
         if not 0 < self.ratio < 1 or self.bias < 0:
@@ -159,10 +162,16 @@ class CrossViewTask:
             raise HumanrtError(f"need pairs of at least one kind of {', '.join(KINDS)}")
         self.settings, self.sources, self.held = config, sources, held
         self.model: nn.Module = CrossView(config)
+        self._start: dict[str, str] = {}
+
+    def start_from(self, path: Path) -> None:
+        """Begin with a backbone that has learned already: DINOv2's, or what `anny.train.load_backbone` takes."""
+        load_backbone(self.model.encoder, self.settings.backbone, path)
+        self._start = {"start": path.name}
 
     def config(self) -> Mapping[str, Any]:
-        """The network, what is hidden, and the kinds of pairs."""
-        return {"network": "crossview", **asdict(self.settings), "kinds": sorted(self.sources)}
+        """The network, what is hidden, the kinds of pairs, and what it began with, if anything."""
+        return {"network": "crossview", **asdict(self.settings), "kinds": sorted(self.sources), **self._start}
 
     def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
         """See `pairs.batch_of`."""

@@ -1,18 +1,23 @@
-"""What looks at a crop: a small residual network with batch norm, or a vision transformer in DINOv2's layout."""
+"""What looks at a crop: a network with batch norm (a small residual one, or MediaPipe's), or a vision transformer."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from humanrt.errors import HumanrtError, choices
 from humanrt_export.multihmr.attention import Attention
-from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
-from humanrt_export.multihmr.camera import PATCH
+from humanrt_export.multihmr.backbone import BACKBONES, TRUNKS, DinoV2
+from humanrt_export.multihmr.camera import DEVIATION, MEAN, PATCH
+from humanrt_export.multihmr.trunk import PoseTrunk
 
-__all__ = ["ENCODERS", "ResNet", "Transformer", "encoder", "initialised"]
+__all__ = ["ENCODERS", "Encoder", "NormedTrunk", "ResNet", "Transformer", "encoder", "initialised"]
 
 _TOKEN_SCALE = 0.02
+_TRUNK_MULTIPLE = 32
 
 
 class ResNet(nn.Module):
@@ -41,6 +46,89 @@ class ResNet(nn.Module):
         return found
 
 
+class NormedTrunk(nn.Module):
+    """Image [B, 3, S, S] -> features [B, 1440]: `PoseTrunk`, with a batch norm after each convolution once more.
+
+    S is a multiple of 32. Published networks have their batch norms folded into their convolutions. `start_from` takes
+    them apart again: each norm gets the mean and the deviation that its convolution's outputs have for some pictures,
+    and the weight and bias that undo them, so that the network sees what it saw before.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = PoseTrunk.WIDTHS[-1] + PoseTrunk.WHOLE
+        self.trunk = PoseTrunk()
+        for module in list(self.trunk.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, nn.Conv2d):
+                    setattr(module, name, _Normed(child))
+        self.trunk.to(memory_format=torch.channels_last)  # faster on a CPU
+        self.register_buffer("gain", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
+        self.register_buffer("offset", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+
+    gain: Tensor
+    offset: Tensor
+
+    def forward(self, image: Tensor) -> Tensor:
+        maps, whole = self.trunk((image * self.gain + self.offset).contiguous(memory_format=torch.channels_last))
+        parts = (maps[-1].mean(dim=(-1, -2)), whole.flatten(1))
+        return torch.cat([functional.layer_norm(part, part.shape[1:]) for part in parts], dim=1)
+
+    def start_from(self, weights: Mapping[str, Tensor], image: Tensor) -> None:
+        """Take the weights of a `PoseTrunk` (`trunk.trunk_weights`), whose norms are folded.
+
+        Args:
+            weights: its state.
+            image: [N, 3, S, S] normalised, what norms are measured on: some hundreds of those that will be trained on.
+        """
+        normed = {name: module for name, module in self.trunk.named_modules() if isinstance(module, _Normed)}
+        for name, module in normed.items():
+            module.restart(weights[f"{name}.weight"], weights[f"{name}.bias"])
+        # One after the other is not needed: a norm that has been measured changes nothing of what the next one sees.
+        with torch.no_grad():
+            self.eval()(image)
+        for module in normed.values():
+            module.measured = True
+
+
+class _Normed(nn.Conv2d):
+    """A convolution and its batch norm."""
+
+    def __init__(self, like: nn.Conv2d) -> None:
+        super().__init__(
+            like.in_channels,
+            like.out_channels,
+            like.kernel_size,
+            like.stride,
+            like.padding,
+            groups=like.groups,
+            bias=False,
+        )
+        self.norm = nn.BatchNorm2d(like.out_channels)
+        self.measured = True
+
+    def restart(self, weight: Tensor, bias: Tensor) -> None:
+        """Be a convolution with a folded norm; the next pictures that are seen say what it was."""
+        with torch.no_grad():
+            self.weight.copy_(weight)
+            self.norm.bias.copy_(bias)
+        self.measured = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = super().forward(x)
+        if not self.measured:
+            self._measure(found)
+        out: Tensor = self.norm(found)
+        return out
+
+    def _measure(self, found: Tensor) -> None:
+        variance, mean = torch.var_mean(found.float(), dim=(0, 2, 3))
+        norm = self.norm
+        norm.running_mean, norm.running_var = mean, variance
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.add_(mean)
+
+
 class Transformer(nn.Module):
     """Image [B, 3, S, S] -> features [B, D], the mean of the patch tokens of a `DinoV2`."""
 
@@ -58,18 +146,25 @@ class Transformer(nn.Module):
         self.backbone.use_attention(attention)
 
 
-ENCODERS = ("resnet", *BACKBONES)
+ENCODERS = ("resnet", "landmark-cnn", *BACKBONES)
 """What `encoder` makes."""
 
+Encoder = ResNet | NormedTrunk | Transformer
 
-def encoder(name: str, size: int, width: int = 32, blocks: int = 1) -> ResNet | Transformer:
+
+def encoder(name: str, size: int, width: int = 32, blocks: int = 1) -> Encoder:
     """A network of `ENCODERS` for pictures of ``size`` px; width and blocks are those of a `ResNet`."""
+    if name not in ENCODERS:
+        raise HumanrtError(f"no encoder `{name}`; there are: {choices(ENCODERS)}")
     if name == "resnet":
         return ResNet(width, blocks)
-    if name not in BACKBONES:
-        raise HumanrtError(f"no encoder `{name}`; there are: {choices(('resnet', *BACKBONES))}")
-    if size < PATCH or size % PATCH:
-        raise HumanrtError(f"the size is {size}; {name} needs a multiple of {PATCH}")
+    if name == "landmark-cnn":
+        if size < _TRUNK_MULTIPLE or size % _TRUNK_MULTIPLE:
+            raise HumanrtError(f"the size is {size}; {name} needs a multiple of {_TRUNK_MULTIPLE}")
+        return NormedTrunk()
+    multiple = 2 * PATCH if name in TRUNKS else PATCH
+    if size < multiple or size % multiple:
+        raise HumanrtError(f"the size is {size}; {name} needs a multiple of {multiple}")
     return Transformer(name, size)
 
 

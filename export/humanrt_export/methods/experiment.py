@@ -73,6 +73,9 @@ def arguments(text: str, **defaults: Any) -> argparse.ArgumentParser:
         "--people", type=Path, metavar="DIR", help="train/ and val/ of `data people`, instead of rendering `randomised`"
     )
     add("--start", type=Path, metavar="RUN", help="begin with the network of this run of `train pose-crop`")
+    add("--backbone-weights", type=Path, metavar="FILE", help="begin with these weights of the encoder")
+    add("--augment", action="store_true", help="roll, zoom and mirror the crops of training")
+    add("--muon", action="store_true", help="matrices learn by Muon")
     add("--motions", type=Path, metavar="DIR", help="recordings; without: poses of joint limits only")
     add("--device", default="cpu", help="cpu or cuda (default: cpu)")
     add("--threads", type=int, default=0, help="of the CPU; 0: as torch likes")
@@ -150,9 +153,11 @@ class Bench:
     def task(self, trained: Crops, held: Crops, seed: int, config: PoseCropConfig | None = None) -> PoseCropTask:
         """The small task, its first weights from the seed."""
         torch.manual_seed(seed)
-        task = PoseCropTask(config or self.config, trained, held, self.skeleton)
+        task = PoseCropTask(config or self.config, trained, held, self.skeleton, self.given.augment)
         if self.given.start:
             task.start_at(self.given.start)
+        if self.given.backbone_weights:
+            task.start_from(self.given.backbone_weights)
         if self.given.device == "cpu":
             task.model.use_attention(plain)  # whose backward pass is twice as fast there
         return task
@@ -183,6 +188,7 @@ class Bench:
             "steps": steps,
             "batch": self.given.batch,
             "rate": self.given.rate,
+            "muon": self.given.muon,
             "warmup": max(1, steps // 20),
             "average": 0.99,
             "seed": seed,

@@ -22,9 +22,10 @@ from humanrt_export.anny.dataset import normalised
 from humanrt_export.anny.head import upright
 from humanrt_export.anny.model import AnnyData
 from humanrt_export.anny.train import load_backbone
-from humanrt_export.methods.crops import BONES, Crops
-from humanrt_export.methods.encoders import Transformer, encoder
+from humanrt_export.methods.crops import BONES, Crops, turned
+from humanrt_export.methods.encoders import NormedTrunk, Transformer, encoder
 from humanrt_export.multihmr.attention import Attention
+from humanrt_export.multihmr.trunk import trunk_weights
 from humanrt_export.rotations import matrices_from_rows
 from humanrt_export.training import load_run
 
@@ -33,6 +34,7 @@ __all__ = ["PoseCrop", "PoseCropConfig", "PoseCropTask", "Skeleton"]
 _RESIDUAL_SCALE = 0.02
 _VALIDATED = 256
 _AT_ONCE = 64
+_MEASURED = 256
 
 
 @dataclass(frozen=True)
@@ -110,27 +112,36 @@ class PoseCropTask:
         trained: people to train on; batches are drawn with replacement.
         held: people to validate on.
         skeleton: of Anny.
+        augmented: people are trained on as other cameras see them (`crops.turned`).
     """
 
-    def __init__(self, config: PoseCropConfig, trained: Crops, held: Crops, skeleton: Skeleton) -> None:
+    def __init__(
+        self, config: PoseCropConfig, trained: Crops, held: Crops, skeleton: Skeleton, augmented: bool = False
+    ) -> None:
         for crops in (trained, held):
             if crops.image.shape[1:] != (config.size, config.size, 3):
                 raise HumanrtError(f"the crops are {crops.image.shape[1]} px, and the network takes {config.size}")
         self.settings, self.trained, self.held = config, trained, held
         self.skeleton = skeleton.eval().requires_grad_(False)
         self.model: nn.Module = PoseCrop(config)
-        self._start: dict[str, str] = {}
+        # What a run is told apart by, where it is not as usual.
+        self._more: dict[str, Any] = {"augmented": True} if augmented else {}
 
     def start_from(self, path: Path) -> None:
-        """Begin with a pre-trained backbone: a file of `crossview.save_backbone`, or DINOv2's own.
+        """Begin with a pre-trained encoder: a file of `crossview.save_backbone`, or DINOv2's own; of `landmark-cnn`
+        the graph of MediaPipe's landmark network.
 
         Raises:
-            HumanrtError: the encoder is no transformer, or the weights are another one's.
+            HumanrtError: nobody publishes weights of this encoder, or the weights are another one's.
         """
         encoder = self.model.encoder
-        if not isinstance(encoder, Transformer):
-            raise HumanrtError(f"--backbone-weights is for transformers; {self.settings.encoder} is none")
-        load_backbone(encoder.backbone, self.settings.encoder, path)
+        if isinstance(encoder, NormedTrunk):
+            some = self.trained.image[:: max(1, len(self.trained) // _MEASURED)][:_MEASURED]
+            encoder.start_from(trunk_weights(path), normalised(some))
+        elif isinstance(encoder, Transformer):
+            load_backbone(encoder.backbone, self.settings.encoder, path)
+        else:
+            raise HumanrtError(f"--backbone-weights: nobody has weights of {self.settings.encoder}; leave it out")
 
     def start_at(self, path: Path) -> None:
         """Begin with another run's network.
@@ -139,20 +150,22 @@ class PoseCropTask:
             HumanrtError: no run, or of another network.
         """
         description, weights, _ = load_run(path)
-        told = {name: value for name, value in description["task"].items() if name in self.config()}
-        if told != dict(self.config()):
+        wanted = {name: value for name, value in self.config().items() if name not in self._more}
+        told = {name: value for name, value in description["task"].items() if name in wanted}
+        if told != wanted:
             raise HumanrtError(f"{path}: a run of another network ({told}); give one of the same encoder and size")
         self.model.load_state_dict(weights)
-        self._start = {"start": str(path)}
+        self._more["start"] = str(path)
 
     def config(self) -> Mapping[str, Any]:
-        """The network, its losses, and which run it began with, if any."""
-        return {"network": "pose-crop", **asdict(self.settings), **self._start}
+        """The network, its losses, and where they are: augmentation, and which run it began with."""
+        return {"network": "pose-crop", **asdict(self.settings), **self._more}
 
     def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
         """``image`` [B, 3, S, S], ``rotations``, ``shape``, ``joints`` as in `Crops`."""
         generator = np.random.default_rng([seed, step])
-        return _tensors(self.trained.take(generator.integers(len(self.trained), size=size)))
+        people = self.trained.take(generator.integers(len(self.trained), size=size))
+        return _tensors(turned(people, generator) if "augmented" in self._more else people)
 
     def held_out_batch(self, size: int) -> dict[str, Tensor]:
         """The first of the held-out people."""

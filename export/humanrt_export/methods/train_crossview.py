@@ -11,6 +11,7 @@ import cv2
 import torch
 
 from humanrt.errors import HumanrtError, OutputError
+from humanrt_export.anny.train import refuse_bare
 from humanrt_export.methods.crossview import CrossViewConfig, CrossViewTask, save_backbone, sheet
 from humanrt_export.methods.pairs import KINDS, FolderPairs, Pair, PairArrays, Pairs, VideoPairs, pairs_of
 from humanrt_export.multihmr.attention import plain
@@ -41,6 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     default = CrossViewConfig()
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default=default.backbone)
+    parser.add_argument(
+        "--backbone-weights", type=Path, metavar="FILE", help="start from these (DINOv2's layout; a graph)"
+    )
     parser.add_argument("--image-size", type=int, default=default.image_size, metavar="PX")
     for name in ("width", "depth", "heads"):
         value = getattr(default, name)
@@ -72,6 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise HumanrtError("no pairs; give some with --view or --pose")
     torch.manual_seed(options.seed)  # of the first weights
     task = CrossViewTask(config, sources, held)
+    if not arguments.backbone_weights:
+        refuse_bare(config.backbone)
+    else:
+        task.start_from(arguments.backbone_weights)
     if options.device == "cpu":
         task.model.use_attention(plain)  # whose backward pass is twice as fast there
     print(", ".join(f"{len(pairs)} pairs of {kind}s" for kind, pairs in sources.items()))

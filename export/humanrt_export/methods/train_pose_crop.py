@@ -9,6 +9,7 @@ import torch
 
 from humanrt.errors import HumanrtError
 from humanrt_export.anny.model import load_anny
+from humanrt_export.anny.train import refuse_bare
 from humanrt_export.methods.compose import composed
 from humanrt_export.methods.compose import configure as configure_methods
 from humanrt_export.methods.continual import train_domains
@@ -36,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--val", type=Path, required=True, metavar="DIR", help="likewise, to validate on")
     parser.add_argument("--most", type=int, metavar="N", help="people of each --data, the first ones (default: all)")
     parser.add_argument("--in-turn", action="store_true", help="train on one --data after the other, --steps each")
+    parser.add_argument("--augment", action="store_true", help="roll, zoom and mirror the crops")
     parser.add_argument("--image-size", type=int, default=112, metavar="PX", help="of the crops (default: 112)")
     parser.add_argument("--start", type=Path, metavar="RUN", help="begin with the weights of another pose-crop run")
     parser.add_argument("--backbone-weights", type=Path, metavar="FILE", help="begin with a pre-trained backbone")
@@ -54,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise HumanrtError("--width and --blocks must be at least 1")
     if arguments.start and arguments.backbone_weights:
         raise HumanrtError("--start brings a whole network and --backbone-weights a part of one; give one of them")
+    if not (arguments.start or arguments.backbone_weights):
+        refuse_bare(arguments.encoder)
     size = arguments.image_size
     if size < _LEAST:
         raise HumanrtError(f"--image-size is {size}; need {_LEAST} px or more")
@@ -66,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def task(crops: Crops) -> PoseCropTask:
         torch.manual_seed(options.seed)  # of the first weights
-        made = PoseCropTask(config, crops, held, skeleton)
+        made = PoseCropTask(config, crops, held, skeleton, arguments.augment)
         if options.device == "cpu" or arguments.second_order:
             made.model.use_attention(plain)  # twice as fast backwards on a CPU, and it can be differentiated twice
         if arguments.start:

@@ -13,16 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from humanrt.packed import SUFFIX
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.multihmr.camera import DEVIATION, MEAN, PATCH
 
-__all__ = ["TRUNK_ATTRIBUTION", "PoseStem", "PoseTrunk", "trunk_weights"]
+__all__ = ["GRAPHS", "TRUNK_ATTRIBUTION", "PoseStem", "PoseTrunk", "trunk_weights"]
 
 TRUNK_ATTRIBUTION = """\
 The network begins with the convolutions of MediaPipe's pose_landmark_full.tflite (The MediaPipe Authors, Google LLC),
 under Apache-2.0, sha256 e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f; training has changed them.
 """
 """For the NOTICE of what begins with it."""
+
+GRAPHS = (".onnx", f".onnx{SUFFIX}")
+"""How files of graphs end."""
 
 # Inverted residual blocks: (kernel, stride, expanded width, width). Those that keep size and width are added to.
 _BLOCKS = (

@@ -18,17 +18,21 @@ from humanrt_export.anny.model import AnnyData, cached_file, load_anny
 from humanrt_export.anny.network import load_checkpoint
 from humanrt_export.anny.train import configure, make_task
 from humanrt_export.methods.adversarial import Pgd, worst_case
-from humanrt_export.methods.crops import Crops, crops_of
+from humanrt_export.methods.batch_norm import batch_norm_state
+from humanrt_export.methods.crops import BONES, Crops, crops_of, turned
 from humanrt_export.methods.crossview import CrossViewConfig, CrossViewTask, save_backbone
+from humanrt_export.methods.encoders import NormedTrunk
 from humanrt_export.methods.pairs import PairArrays, pairs_of
 from humanrt_export.methods.pixels import pixels
 from humanrt_export.methods.pose_crop import PoseCropConfig, PoseCropTask, Skeleton
 from humanrt_export.methods.wrapped import sample_losses
 from humanrt_export.multihmr.backbone import BACKBONES
+from humanrt_export.multihmr.trunk import PoseTrunk, trunk_weights
 from humanrt_export.synthetic.people import PeopleSample, ShardWriter
 from humanrt_export.training import load_run
 
 SIZE = 56
+GRAPH = Path(__file__).parents[3] / "engines" / "landmarks" / "body_landmarks.onnx.z"
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,55 @@ def test_crops_keep_poses_and_joints_together(data: AnnyData, crops: Crops) -> N
     joints = Skeleton(data)(torch.from_numpy(crops.rotations), torch.from_numpy(crops.shape)).numpy()
     assert np.abs(joints - crops.joints).max() < 1e-4  # the skeleton is the body's, in the crop's own camera
     assert np.abs(crops.joints[:, 0]).max() == 0
+
+
+def test_other_cameras_see_the_same_people(data: AnnyData, crops: Crops) -> None:
+    found = turned(crops, np.random.default_rng(3))
+    joints = Skeleton(data)(torch.from_numpy(found.rotations), torch.from_numpy(found.shape)).numpy()
+    assert np.abs(joints - found.joints).max() < 0.006  # Anny's sides differ by so much
+    assert (np.linalg.norm(found.joints - crops.joints, axis=-1).max(-1) > 0.02).all()
+
+
+def test_what_other_cameras_see_is_where_their_labels_are(crops: Crops) -> None:
+    size, side = 96, {name: BONES.index(f"wrist.{name}") for name in "LR"}
+    drawn = np.zeros((len(crops), size, size, 3), np.uint8)
+    for image, joints in zip(drawn, crops.joints, strict=True):  # a bright patch in the direction of the left wrist
+        x, y = np.round(25 * joints[side["L"], :2] / np.linalg.norm(joints[side["L"], :2]) + size / 2).astype(int)
+        image[y - 3 : y + 4, x - 3 : x + 4] = 255
+    names = []
+    for seed in range(4):
+        seen = turned(replace(crops, image=drawn), np.random.default_rng(seed))
+        for image, joints in zip(seen.image[..., 0].astype(float), seen.joints, strict=True):
+            places = np.arange(size) - (size - 1) / 2
+            spot = np.array([image.sum(0) @ places, image.sum(1) @ places])
+            angles = {}
+            for name, joint in side.items():  # in a mirror it is the right wrist
+                x, y = joints[joint, :2]
+                angles[name] = abs(np.arctan2(x * spot[1] - y * spot[0], x * spot[0] + y * spot[1]))
+            names.append(min(angles, key=angles.__getitem__))
+            assert angles[names[-1]] < 0.05
+    assert 8 < names.count("L") < 40
+
+
+def test_batch_norms_are_taken_out_of_convolutions_again(data: AnnyData, crops: Crops) -> None:
+    larger = replace(crops, image=np.repeat(np.repeat(crops.image, 2, 1), 2, 2)[:, :96, :96])
+    task = PoseCropTask(PoseCropConfig("landmark-cnn", 96), larger, larger, Skeleton(data))
+    task.start_from(GRAPH)
+    encoder = task.model.encoder
+    assert isinstance(encoder, NormedTrunk)
+    folded = PoseTrunk()
+    folded.load_state_dict(trunk_weights(GRAPH))
+    image = task.held_out_batch(12)["image"]
+    picture = image * encoder.gain + encoder.offset
+    with torch.no_grad():
+        (maps, whole), (wanted, as_a_whole) = encoder.eval().trunk(picture), folded.eval()(picture)
+        for got, same in zip((*maps, whole), (*wanted, as_a_whole), strict=True):
+            assert float((got - same).abs().max()) < 1e-4 * float(same.abs().max())
+        # Measured on these pictures, norms that follow them see what they saw: training begins where it was.
+        moving = encoder.train().trunk(picture)[1]
+    assert float((moving - as_a_whole).abs().mean()) < 0.02 * float(as_a_whole.abs().mean())
+    norms = [name for name in batch_norm_state(task.model) if name.endswith("running_var")]
+    assert len(norms) == sum(isinstance(module, torch.nn.Conv2d) for module in folded.modules()) > 60
 
 
 def test_crops_in_files(tmp_path: Path, crops: Crops) -> None:
@@ -196,7 +249,12 @@ def test_a_pre_trained_backbone_is_what_training_begins_with(tmp_path: Path, dat
         task.start_from(path)
         for name, value in task.model.encoder.backbone.state_dict().items():
             assert torch.equal(value, pre.model.encoder.state_dict()[name])
-        with pytest.raises(HumanrtError, match="resnet is none"):
+        more = CrossViewTask(config, {"view": nothing}, {})  # and what it may go on with
+        more.start_from(path)
+        for name, value in more.model.encoder.state_dict().items():
+            assert torch.equal(value, pre.model.encoder.state_dict()[name])
+        assert more.config()["start"] == "backbone.pt"
+        with pytest.raises(HumanrtError, match="nobody has weights of resnet"):
             PoseCropTask(PoseCropConfig("resnet", SIZE), crops, crops, Skeleton(data)).start_from(path)
 
 
@@ -206,6 +264,8 @@ def test_a_pre_trained_backbone_is_what_training_begins_with(tmp_path: Path, dat
         (["--image-size", "20"], "--image-size is 20; need 28 px or more"),
         (["--image-size", "112"], "its crops are 56 px, not 112"),
         (["--encoder", "vitn14", "--image-size", "57"], "not 57; choose that --image-size"),
+        (["--encoder", "landmark-cnn"], "the size is 56; landmark-cnn needs a multiple of 32"),
+        (["--encoder", "mediapipe14"], "mediapipe14 starts from a trained trunk; give --backbone-weights"),
         (["--width", "0"], "must be at least 1"),
         (["--adversarial", "n-fgsm", "--epsilon", "300"], "epsilon is"),
         (["--start", "nowhere", "--backbone-weights", "nothing"], "give one of them"),

@@ -21,7 +21,7 @@ from humanrt_export.anny.train import PeopleTask, load_backbone
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.methods.manipulations import Manipulations
 from humanrt_export.methods.meta_dr import Randomised
-from humanrt_export.multihmr.backbone import BACKBONES
+from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
 from humanrt_export.multihmr.trunk import PoseStem, PoseTrunk, trunk_weights
 
 GRAPH = Path(__file__).parents[3] / "engines" / "landmarks" / "body_landmarks.onnx.z"
@@ -81,6 +81,18 @@ def test_a_checkpoint_needs_no_graph(tmp_path: Path) -> None:
         assert torch.equal(value, model.state_dict()[name]), name
     given = again.state_dict()["backbone.patch_embed.proj.trunk.stem.weight"]
     assert torch.equal(given, trunk_weights(GRAPH)["stem.weight"])
+
+
+def test_a_whole_backbone_is_taken_as_it_is(tmp_path: Path) -> None:
+    before = DinoV2("mediapipe14", 56)
+    load_backbone(before, "mediapipe14", GRAPH)
+    with torch.no_grad():
+        before.patch_embed["proj"].join.weight.add_(1)
+    torch.save({"state": before.state_dict()}, tmp_path / "backbone.pt")
+    after = DinoV2("mediapipe14", 56)
+    load_backbone(after, "mediapipe14", tmp_path / "backbone.pt")
+    for name, value in after.state_dict().items():
+        assert torch.equal(value, before.state_dict()[name]), name
 
 
 def test_another_graph_is_refused(tmp_path: Path) -> None:
