@@ -22,7 +22,10 @@ def main() -> None:
     parser.add_argument("--source-seconds", type=float, default=180.0, help="of the first training (default: 180)")
     parser.add_argument("--look", default="outdoor", help="style adapted to (default: outdoor)")
     parser.add_argument("--few", type=int, default=64, metavar="N", help="pictures of a small adaptation (default: 64)")
-    parser.add_argument("--adapt-rate", type=float, default=5e-4, help="learning rate of adaptations (default: 0.0005)")
+    parser.add_argument("--adapt-rate", type=float, default=5e-4, help="learning rate of the whole (default: 0.0005)")
+    parser.add_argument(
+        "--batch-norm-rate", type=float, default=0.016, help="learning rate of batch norm alone (default: 0.016)"
+    )
     given = parser.parse_args()
     bench = Bench(given)
     if given.quick:
@@ -31,6 +34,7 @@ def main() -> None:
     source, target = bench.crops(old, "train"), bench.crops(new, "train")
     measured = {"new look, new poses": new, "old look, new poses": new_poses, "old look, old poses": old}
     held = {name: bench.crops(look, "val") for name, look in measured.items()}
+    rates = {"full": given.adapt_rate, "batch-norm": given.batch_norm_rate}
     amounts = {"few": target.take(slice(given.few)), "all": target}
 
     def task(amount: str | None, seed: int) -> PoseCropTask:
@@ -54,9 +58,7 @@ def main() -> None:
             for part in PARTS:
                 one = task(amount, seed)
                 one.model.load_state_dict(weights)
-                bench.train(
-                    f"{part}-{amount}-{seed}", Partial(one, part), bench.options(part, seed, rate=given.adapt_rate)
-                )
+                bench.train(f"{part}-{amount}-{seed}", Partial(one, part), bench.options(part, seed, rate=rates[part]))
                 note(f"{part}, {len(crops)} pictures", one)
     guess = task(None, 0).blind_error
     blind = ("mean pose of the old", *(f"{guess(crops):.1f}" for crops in held.values()))

@@ -9,26 +9,38 @@
 #   OUT       folder for runs, bundles and records; what is there is gone on with
 #   STEPS     of each training (default: 400); PAIRS of each kind (default: 1000)
 #
-# PYTHON names the interpreter (default: python3), SIZE, BACKBONE, BATCH and DEVICE the scale; on a GPU:
-#   SIZE=448 BACKBONE=dinov2_vits14 BATCH=32 DEVICE=cuda bench/trained_variants.sh people people.jpg variants 20000 50000
+# The robust variant begins with the pre-trained one and goes on under attack, which takes a third of the steps.
+# PYTHON names the interpreter (default: python3), SIZE, BACKBONE, BATCH and DEVICE the scale, WEIGHTS what completion
+# begins with (`none`: nothing), MORE further options of every training, NETWORK of `train multihmr`'s; on a GPU, with
+# DINOv2's weights at hand:
+#   SIZE=448 BACKBONE=dinov2_vits14 WEIGHTS=dinov2_vits14_pretrain.pth BATCH=32 DEVICE=cuda \
+#       bench/trained_variants.sh people people.jpg variants 20000 50000
 set -euo pipefail
-[ $# -ge 3 ] || { sed -n '5,14p' "$0" | cut -c3- >&2; exit 2; }
+[ $# -ge 3 ] || { sed -n '5,17p' "$0" | cut -c3- >&2; exit 2; }
 data=$1 pictures=$2 out=$3 steps=${4:-400} pairs=${5:-1000}
-python=${PYTHON:-python3} size=${SIZE:-224} backbone=${BACKBONE:-vitn14} batch=${BATCH:-16} device=${DEVICE:-cpu}
 root=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-python3} size=${SIZE:-224} backbone=${BACKBONE:-mediapipe14} batch=${BATCH:-16} device=${DEVICE:-cpu}
+weights=${WEIGHTS:-$root/engines/landmarks/body_landmarks.onnx.z}
+read -ra more <<<"${MORE:-}"
+read -ra network <<<"${NETWORK:-}"
 export PYTHONPATH="$root/runtime:$root/export${PYTHONPATH:+:$PYTHONPATH}"
 make() { "$python" -m humanrt_export.cli "$@"; }
 
 for kind in view pose; do
     make data people --pairs "$kind" --count "$pairs" --most 2 --seed 7 --out "$out/pairs-$kind"
 done
-make train crossview --view "$out/pairs-view" --pose "$out/pairs-pose" --backbone "$backbone" --image-size "$size" \
-    --width 192 --depth 4 --heads 6 --steps "$steps" --batch "$batch" --device "$device" --out "$out/crossview"
+common=(--backbone "$backbone" --image-size "$size" --batch "$batch" --device "$device" "${more[@]}")
+start=()
+[ "$weights" = none ] || start=(--backbone-weights "$weights")
+make train crossview --view "$out/pairs-view" --pose "$out/pairs-pose" "${common[@]}" "${start[@]}" \
+    --width 192 --depth 4 --heads 6 --steps "$steps" --out "$out/crossview"
 
-network=(--data "$data" --backbone "$backbone" --image-size "$size" --steps "$steps" --batch "$batch" --device "$device")
-[ "$backbone" = vitn14 ] && network+=(--width 256 --depth 2 --heads 8 --mlp 1024)
-make train multihmr "${network[@]}" --backbone-weights "$out/crossview/backbone.pt" --out "$out/pretrained"
-make train multihmr "${network[@]}" --adversarial n-fgsm --epsilon 4 --clean 0.25 --out "$out/robust"
+network=(--data "$data" "${common[@]}" "${network[@]}")
+[ "$backbone" = dinov2_vits14 ] || network+=(--width 256 --depth 2 --heads 8 --mlp 512)
+make train multihmr "${network[@]}" --steps "$steps" --backbone-weights "$out/crossview/backbone.pt" \
+    --out "$out/pretrained"
+make train multihmr "${network[@]}" --steps $((steps / 3 + 1)) --start-from "$out/pretrained" \
+    --adversarial n-fgsm --epsilon 4 --clean 0.25 --out "$out/robust"
 
 status=0
 for variant in pretrained robust; do
