@@ -17,6 +17,7 @@ from humanrt.commands.run import header
 from humanrt.errors import BundleError, HumanrtError, OutputError
 from humanrt.hands.tracker import HandTracker
 from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline
+from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.truth import PeopleTruth
@@ -136,7 +137,7 @@ def _people(arguments: argparse.Namespace) -> int:
 
 
 def _people_pipeline(bundle: Bundle, truth: PeopleTruth) -> tuple[MultiHMR | LandmarkPeople, Any]:
-    if bundle.settings.get("model") == "landmarks":
+    if uses_landmarks(bundle):
         landmarks = LandmarkPeople(bundle)
         return landmarks, LandmarkPipeline(landmarks, intrinsics=truth.intrinsics)
     model = MultiHMR(bundle)

@@ -24,6 +24,7 @@ from humanrt.capture import Frame, Source, is_image, open_source, source_files
 from humanrt.errors import HumanrtError, OutputError
 from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline
+from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.mesh_io import FORMATS, MeshWriter
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline, PeopleResult
@@ -233,7 +234,7 @@ def _people(arguments: argparse.Namespace) -> Job:
         raise HumanrtError("--parameters-only makes no meshes; leave out --meshes and --panels, or it")
     intrinsics = None if arguments.intrinsics is None else read_intrinsics(arguments.intrinsics)
     bundle = load_bundle(arguments.bundle, task="people")
-    if bundle.settings.get("model") == "landmarks":
+    if uses_landmarks(bundle):
         return _landmarks(arguments, bundle, intrinsics)
     model = MultiHMR(
         bundle,

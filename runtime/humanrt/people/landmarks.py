@@ -17,7 +17,7 @@ from humanrt.people.person import region_from_circle
 from humanrt.region import Region
 from humanrt.resource import Owner, releasing
 
-__all__ = ["BONES", "BodyLandmarks", "BodyNetwork"]
+__all__ = ["BONES", "BodyLandmarks", "BodyNetwork", "uses_landmarks"]
 
 Floats = NDArray[np.float32]
 
@@ -29,6 +29,11 @@ BONES = (
     *((27, 29), (28, 30), (29, 31), (30, 32), (27, 31), (28, 32)),
 )
 """Pairs of landmarks (places in `humanrt.skeleton.MEDIAPIPE_33`) that are drawn connected."""
+
+
+def uses_landmarks(bundle: Bundle) -> bool:
+    """Whether a bundle for people is one of `LandmarkPeople` (else of `MultiHMR`)."""
+    return bundle.settings.get("model") == "landmarks"
 
 
 @dataclass(frozen=True)

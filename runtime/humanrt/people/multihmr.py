@@ -18,6 +18,7 @@ from humanrt.bundle import Bundle
 from humanrt.camera import Letterbox, check_image, check_intrinsics, field_of_view_intrinsics, project
 from humanrt.errors import BundleError, choices
 from humanrt.people.gpu_people import GpuPeople, Networks
+from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.results import People
 from humanrt.resource import Owner, releasing
 from humanrt.timing import Stopwatch
@@ -116,7 +117,7 @@ class MultiHMR(Model):
         threads: int = 0,
     ) -> None:
         self.prepare(bundle, "people", backend, precision, threads=threads, unverified=unverified)
-        if self.bundle.settings.get("model") == "landmarks":
+        if uses_landmarks(self.bundle):
             raise BundleError(
                 f"bundle `{self.bundle.name}` is another pipeline than Multi-HMR (`LandmarkPeople`; its stages: "
                 "`humanrt run` with --record); give multihmr-anny, or one of `humanrt-export multihmr`'s"

@@ -20,6 +20,7 @@ from humanrt.capture import Frame, open_source
 from humanrt.errors import BundleError, SourceError
 from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.people.landmark_people import LandmarkPeople
+from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.multihmr import MultiHMR
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.variants import base_of, bases
@@ -94,7 +95,7 @@ def _steps(bundle: Bundle, backend: Recorder, threshold: float | None) -> list[C
         models = [str(model) for model in bundle.setting("landmarks", "models")]
         trackers = [HandTracker(bundle, backend, TrackerOptions(model=model)) for model in models]
         return [_follow(tracker) for tracker in trackers]
-    if bundle.task == "people" and bundle.settings.get("model") == "landmarks":
+    if bundle.task == "people" and uses_landmarks(bundle):
         people = LandmarkPeople(bundle, None, backend)
         return [lambda frame: people.track(frame.image, frame.t)]
     if bundle.task == "people":
