@@ -5,8 +5,9 @@
 
 Every method trains the same small network on the same rendered people for the same seconds, from each seed. Attacks of
 the measurement: FGSM, and PGD with 50 steps and 10 restarts, the worst for each picture, both within epsilon. Where a
-training overfits catastrophically, PGD's loss is far above the single step's (`single_step_gap`): the largest gap that
-its own watch saw is in the table, and in how many seeds it was above one half.
+training overfits catastrophically, PGD's loss rises far above the single step's (`single_step_gap`): the largest rise
+that its own watch saw from one validation to any later one is in the table, and in how many seeds it was above a
+quarter.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from humanrt_export.methods.pixels import normalised, pixels
 from humanrt_export.methods.pose_crop import PoseCropTask
 
 _LOOK = Look("randomised")
-_OVERFITTED = 0.5
+_OVERFITTED = 0.25
 
 
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0], seconds=150.0, train=2000, encoder="resnet", rate=2e-3)
     parser.add_argument("--epsilon", type=float, default=8.0, metavar="E", help="of 255 (default: 8)")
     parser.add_argument("--attacked", type=int, default=32, metavar="N", help="held-out people under PGD (default: 32)")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=("clean", *METHODS), default=["clean", *METHODS])
     given = parser.parse_args()
     bench = Bench(given)
     epsilon = given.epsilon / 255
@@ -39,7 +40,7 @@ def main() -> None:
         task = bench.task(trained, held, seed)
         return task, task if method == "clean" else Adversarial(task, AdversarialOptions(method, epsilon))
 
-    methods = ("clean", *given.methods)
+    methods: list[str] = given.methods
     bench.measure({method: lambda method=method: make(method, 0)[1] for method in methods})
     found: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
     for seed in range(given.seeds):
@@ -54,7 +55,7 @@ def main() -> None:
                 if "validation" in line
             ]
             found[method].append(
-                {"steps": options.steps, "watched_gap": max(gaps), **attacked(task, attack, given.attacked)}
+                {"steps": options.steps, "gap_rise": rise(gaps), **attacked(task, attack, given.attacked)}
             )
             bench.say(f"{method}-{seed}: {found[method][-1]}")
     guess = bench.task(trained, held, 0).blind_error
@@ -68,8 +69,8 @@ def main() -> None:
                 f"{1000 * bench.step_seconds(method):.0f}",
                 runs[0]["steps"],
                 *(spread(run[name] for run in runs) for name in ("clean", "fgsm", "pgd")),
-                f"{max(run['watched_gap'] for run in runs):.2f}" if method != "clean" else "",
-                f"{sum(run['watched_gap'] > _OVERFITTED for run in runs)} of {len(runs)}" if method != "clean" else "",
+                f"{max(run['gap_rise'] for run in runs):.2f}" if method != "clean" else "",
+                f"{sum(run['gap_rise'] > _OVERFITTED for run in runs)} of {len(runs)}" if method != "clean" else "",
             )
         )
     head = (
@@ -79,13 +80,18 @@ def main() -> None:
         "clean mm",
         "FGSM mm",
         f"PGD-{attack.steps} x {attack.restarts} mm",
-        "largest gap",
+        "gap's rise",
         "overfitted",
     )
     text = f"Joint error, {given.seeds} seeds, {given.seconds:.0f} s each, epsilon {given.epsilon:g}/255:\n\n" + table(
         head, rows
     )
     bench.write({"runs": found}, text)
+
+
+def rise(values: list[float]) -> float:
+    """The most by which a value is above an earlier one."""
+    return max((later - min(values[: place + 1]) for place, later in enumerate(values)), default=0.0)
 
 
 def attacked(task: PoseCropTask, attack: Pgd, most: int) -> dict[str, float]:
