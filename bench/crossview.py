@@ -1,11 +1,12 @@
-"""Pre-training by cross-view and cross-pose completion against training from scratch, at equal time in all.
+"""Pre-training by cross-view and cross-pose completion against training without it, at equal time in all.
 
     python bench/crossview.py --out build/crossview            about an hour on two cores
     python bench/crossview.py --out build/crossview --quick
 
 A small transformer completes pairs of rendered people, at each ratio of hidden patches, without labels. Then it learns
-poses from few and from many labelled crops; the same network from scratch learns them for as long as pre-training and
-that together, and also for as long as the latter alone. Sheets of completions are in the runs (`sheet-*.png`).
+poses from few and from many labelled crops; the same network without completion learns them for as long as pre-training
+and that together, and also for as long as the latter alone. All of them begin with random weights, or with those of
+``--backbone-weights``. Sheets of completions are in the runs (`sheet-*.png`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=6, help="of the decoder (default: 6)")
     given = parser.parse_args()
     if given.start:
-        parser.error("--start would leave nothing to compare: one half of the networks begins with nothing")
+        parser.error(
+            "--start brings heads that know poses, and nothing would be left to compare; see --backbone-weights"
+        )
     bench = Bench(given)
     if given.quick:
         given.pre_seconds, given.pairs, given.few = 1.0, 24, 16
@@ -80,8 +83,8 @@ def main() -> None:
                 bench.train(f"pre-{ratio:g}-{amount}-{seed}", one, bench.options("pose", seed))
                 found.setdefault(f"pre-trained, {ratio:.0%} hidden", []).append({amount: one.error(one.model, held)})
         for name, seconds in (
-            ("from scratch, as long in all", given.pre_seconds + given.seconds),
-            ("from scratch, as long on poses", given.seconds),
+            ("without completion, as long in all", given.pre_seconds + given.seconds),
+            ("without completion, as long on poses", given.seconds),
         ):
             for amount in amounts:
                 one = pose(amount, seed)

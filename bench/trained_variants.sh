@@ -20,27 +20,45 @@ set -euo pipefail
 data=$1 pictures=$2 out=$3 steps=${4:-400} pairs=${5:-1000}
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3} size=${SIZE:-224} backbone=${BACKBONE:-mediapipe14} batch=${BATCH:-16} device=${DEVICE:-cpu}
-weights=${WEIGHTS:-$root/engines/landmarks/body_landmarks.onnx.z}
+case $backbone in
+    mediapipe14) default=$root/engines/landmarks/body_landmarks.onnx.z ;;
+    *) default=none ;;
+esac
+weights=${WEIGHTS:-$default}
 read -ra more <<<"${MORE:-}"
 read -ra network <<<"${NETWORK:-}"
 export PYTHONPATH="$root/runtime:$root/export${PYTHONPATH:+:$PYTHONPATH}"
 make() { "$python" -m humanrt_export.cli "$@"; }
+whole() { # a run that was stopped is not built upon
+    "$python" - "$1" <<'END' || { echo "$1: stopped before its end; the same command goes on" >&2; exit 1; }
+import sys
+from pathlib import Path
+from humanrt_export.training import load_run
+about, _, step = load_run(Path(sys.argv[1]))
+sys.exit(step < about["options"]["steps"])
+END
+}
 
 for kind in view pose; do
     make data people --pairs "$kind" --count "$pairs" --most 2 --seed 7 --out "$out/pairs-$kind"
 done
-common=(--backbone "$backbone" --image-size "$size" --batch "$batch" --device "$device" "${more[@]}")
+common=(--backbone "$backbone" --image-size "$size" --batch "$batch" --device "$device")
 start=()
 [ "$weights" = none ] || start=(--backbone-weights "$weights")
 make train crossview --view "$out/pairs-view" --pose "$out/pairs-pose" "${common[@]}" "${start[@]}" \
-    --width 192 --depth 4 --heads 6 --steps "$steps" --out "$out/crossview"
+    --width 192 --depth 4 --heads 6 --steps "$steps" --out "$out/crossview" "${more[@]}"
+whole "$out/crossview"
 
-network=(--data "$data" "${common[@]}" "${network[@]}")
-[ "$backbone" = dinov2_vits14 ] || network+=(--width 256 --depth 2 --heads 8 --mlp 512)
-make train multihmr "${network[@]}" --steps "$steps" --backbone-weights "$out/crossview/backbone.pt" \
+case $backbone in
+    vitn14 | mediapipe14) common+=(--width 256 --depth 2 --heads 8 --mlp 512) ;;
+esac
+common+=(--data "$data" "${network[@]}" "${more[@]}")
+make train multihmr "${common[@]}" --steps "$steps" --backbone-weights "$out/crossview/backbone.pt" \
     --out "$out/pretrained"
-make train multihmr "${network[@]}" --steps $((steps / 3 + 1)) --start-from "$out/pretrained" \
+whole "$out/pretrained"
+make train multihmr "${common[@]}" --steps $((steps / 3 + 1)) --start-from "$out/pretrained" \
     --adversarial n-fgsm --epsilon 4 --clean 0.25 --out "$out/robust"
+whole "$out/robust"
 
 status=0
 for variant in pretrained robust; do

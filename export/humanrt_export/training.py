@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from humanrt.errors import HumanrtError, OutputError
 from humanrt_export.checkpoint import save as save_checkpoint
 
-__all__ = ["LAST", "Task", "TrainOptions", "load_run", "rate_of", "train", "trained"]
+__all__ = ["LAST", "Task", "TrainOptions", "load_run", "optimizers_of", "rate_of", "train", "trained"]
 
 LAST, LOG = "last.pt", "log.jsonl"
 
@@ -132,7 +132,7 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
     for part in out.glob(f".{LAST}-*"):  # of a save that was killed
         part.unlink(missing_ok=True)
     model = task.model.to(device).train()
-    optimizers = _optimizers(task, options)
+    optimizers = optimizers_of(task, options)
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
     description = {"task": json.loads(json.dumps(dict(task.config()))), "options": _fixed(options)}
     step, before = _resume(out / LAST, description, model, optimizers, average)
@@ -300,7 +300,7 @@ def _log(file: Path, line: Mapping[str, Any]) -> None:
         stream.write(json.dumps(line) + "\n")
 
 
-def _optimizers(task: Task, options: TrainOptions) -> list[torch.optim.Optimizer]:
+def optimizers_of(task: Task, options: TrainOptions) -> list[torch.optim.Optimizer]:
     """Muon, where it is wanted, and AdamW. Matrices decay; biases, norms, tokens and the like do not."""
     # By part of the rate and being no matrix, in this order; AdamW's own rate always has both groups.
     adamw: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, False): [], (1.0, True): []}

@@ -31,7 +31,7 @@ from humanrt_export.multihmr.backbone import BACKBONES, TRUNKS
 from humanrt_export.multihmr.detection import THRESHOLD
 from humanrt_export.multihmr.trunk import GRAPHS, PoseStem, trunk_weights
 from humanrt_export.synthetic.people import PeopleLabels, Shards
-from humanrt_export.training import train
+from humanrt_export.training import LAST, train
 
 __all__ = ["PeopleTask", "configure", "load_backbone", "make_task", "run"]
 
@@ -105,7 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
         "data": json.dumps({"samples": len(task.images.samples), **data}),
     }
     for name in ("backbone_weights", "start_from"):
-        if (path := getattr(arguments, name)) and path.is_file():
+        if path := getattr(arguments, name):
+            path = path / LAST if path.is_dir() else path
             about[name] = f"{path.name}, sha256 {file_sha256(path)}"
     (arguments.out / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
     train(composed(task, arguments), arguments.out, options)
@@ -191,7 +192,10 @@ def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
     from humanrt_export.checkpoint import fill, read
 
     stem = backbone.patch_embed["proj"]
-    if isinstance(stem, PoseStem) and path.name.endswith(GRAPHS):
+    graph = path.name.endswith(GRAPHS)
+    if graph and not isinstance(stem, PoseStem):
+        raise CheckpointError(f"{path}: a graph, which only {', '.join(TRUNKS)} begins with; the backbone is {name}")
+    if graph:
         stem.trunk.load_state_dict(trunk_weights(path))
         return
     content = read(path, "backbone")

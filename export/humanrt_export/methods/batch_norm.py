@@ -40,7 +40,7 @@ class Partial(Wrapped):
         self.part = part
         names = batch_norm_state(self.model)
         if part == "batch-norm" and not names:
-            raise HumanrtError("this network has no batch norm to train; choose --update full, or --encoder resnet")
+            raise HumanrtError("this network has no batch norm to train; choose --update full, or an encoder that has")
         for name, value in self.model.named_parameters():
             value.requires_grad_(part == "full" or name in names)
 

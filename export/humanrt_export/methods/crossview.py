@@ -167,7 +167,7 @@ class CrossViewTask:
     def start_from(self, path: Path) -> None:
         """Begin with a backbone that has learned already: DINOv2's, or what `anny.train.load_backbone` takes."""
         load_backbone(self.model.encoder, self.settings.backbone, path)
-        self._start = {"start": path.name}
+        self._start = {"start": str(path)}
 
     def config(self) -> Mapping[str, Any]:
         """The network, what is hidden, the kinds of pairs, and what it began with, if anything."""

@@ -14,7 +14,7 @@ from humanrt_export.multihmr.backbone import BACKBONES, TRUNKS, DinoV2
 from humanrt_export.multihmr.camera import DEVIATION, MEAN, PATCH
 from humanrt_export.multihmr.trunk import PoseTrunk
 
-__all__ = ["ENCODERS", "Encoder", "NormedTrunk", "ResNet", "Transformer", "encoder", "initialised"]
+__all__ = ["ENCODERS", "NormedTrunk", "ResNet", "Transformer", "encoder", "initialised"]
 
 _TOKEN_SCALE = 0.02
 _TRUNK_MULTIPLE = 32
@@ -149,10 +149,8 @@ class Transformer(nn.Module):
 ENCODERS = ("resnet", "landmark-cnn", *BACKBONES)
 """What `encoder` makes."""
 
-Encoder = ResNet | NormedTrunk | Transformer
 
-
-def encoder(name: str, size: int, width: int = 32, blocks: int = 1) -> Encoder:
+def encoder(name: str, size: int, width: int = 32, blocks: int = 1) -> ResNet | NormedTrunk | Transformer:
     """A network of `ENCODERS` for pictures of ``size`` px; width and blocks are those of a `ResNet`."""
     if name not in ENCODERS:
         raise HumanrtError(f"no encoder `{name}`; there are: {choices(ENCODERS)}")

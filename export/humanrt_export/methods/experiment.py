@@ -23,6 +23,7 @@ from torch import Tensor
 from humanrt.errors import HumanrtError
 from humanrt.stats import machine, write_report
 from humanrt_export.anny.model import load_anny
+from humanrt_export.anny.train import refuse_bare
 from humanrt_export.methods.crops import Crops, crops_of
 from humanrt_export.methods.encoders import ENCODERS
 from humanrt_export.methods.pairs import PairArrays
@@ -30,7 +31,7 @@ from humanrt_export.methods.pose_crop import PoseCropConfig, PoseCropTask, Skele
 from humanrt_export.methods.render import render_crops, render_pairs
 from humanrt_export.multihmr.attention import plain
 from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, Shards
-from humanrt_export.training import Task, TrainOptions, trained
+from humanrt_export.training import Task, TrainOptions, optimizers_of, trained
 
 __all__ = ["Bench", "Look", "arguments", "spread", "table"]
 
@@ -94,10 +95,14 @@ class Bench:
 
     def __init__(self, given: argparse.Namespace) -> None:
         if given.quick:
-            small = {"seconds": 1.0, "train": 64, "val": 16, "seeds": min(given.seeds, 2), "batch": 8, "size": 56}
-            vars(given).update(small)
+            small = {"seconds": 1.0, "train": 64, "val": 16, "seeds": min(given.seeds, 2), "batch": 8}
+            vars(given).update(small, size=64 if given.encoder == "landmark-cnn" else 56)
         if given.seeds < 1 or given.seconds <= 0 or min(given.train, given.val) < 1:
             raise HumanrtError("need at least one seed, one second, and one person to train and to measure on")
+        if given.start and given.backbone_weights:
+            raise HumanrtError("--start brings a whole network and --backbone-weights a part of one; give one of them")
+        if not (given.start or given.backbone_weights):
+            refuse_bare(given.encoder)
         self.given = given
         self.out: Path = given.out
         if given.threads:
@@ -215,16 +220,19 @@ class Bench:
     def _step_seconds(self, task: Task, turn: int) -> float:
         device = torch.device(self.given.device)
         model = task.model.to(device).train()
-        optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=0.0)
+        optimizers = optimizers_of(task, TrainOptions(muon=self.given.muon))
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = 0.0
         times = []
         for step in range(3):
             batch = {name: value.to(device) for name, value in task.batch(turn, step, self.given.batch).items()}
             start = _clock(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or self.given.half_cpu):
                 loss = task.losses(model, batch)["total"]
-            optimizer.zero_grad()
+            model.zero_grad(set_to_none=True)
             loss.backward()
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             times.append(_clock(device) - start)
         return min(times[1:])
 

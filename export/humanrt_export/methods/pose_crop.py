@@ -136,12 +136,14 @@ class PoseCropTask:
         """
         encoder = self.model.encoder
         if isinstance(encoder, NormedTrunk):
-            some = self.trained.image[:: max(1, len(self.trained) // _MEASURED)][:_MEASURED]
-            encoder.start_from(trunk_weights(path), normalised(some))
+            count = len(self.trained)
+            some = np.linspace(0, count - 1, min(count, _MEASURED)).astype(int)
+            encoder.start_from(trunk_weights(path), normalised(self.trained.image[some]))
         elif isinstance(encoder, Transformer):
             load_backbone(encoder.backbone, self.settings.encoder, path)
         else:
             raise HumanrtError(f"--backbone-weights: nobody has weights of {self.settings.encoder}; leave it out")
+        self._more["backbone"] = str(path)
 
     def start_at(self, path: Path) -> None:
         """Begin with another run's network.

@@ -65,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
             for name in ("backbone", "image_size", "width", "depth", "heads", "ratio", "bias")
         }
     )
+    if not arguments.backbone_weights:
+        refuse_bare(config.backbone)
     sources: dict[str, Pairs] = {}
     held: dict[str, Pairs] = {}
     for kind in KINDS:
@@ -76,9 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise HumanrtError("no pairs; give some with --view or --pose")
     torch.manual_seed(options.seed)  # of the first weights
     task = CrossViewTask(config, sources, held)
-    if not arguments.backbone_weights:
-        refuse_bare(config.backbone)
-    else:
+    if arguments.backbone_weights:
         task.start_from(arguments.backbone_weights)
     if options.device == "cpu":
         task.model.use_attention(plain)  # whose backward pass is twice as fast there
@@ -86,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     train(task, arguments.out, options)
     _, weights, step = load_run(arguments.out)
     about = {"licence": arguments.licence, "data": _told(arguments), "training": f"crossview, {step} steps"}
+    if arguments.backbone_weights:
+        about["began with"] = arguments.backbone_weights.name
     save_backbone(arguments.out / BACKBONE, task, weights, about)
     task.model.load_state_dict(weights)
     picture = sheet(task, task.model.eval())

@@ -11,9 +11,12 @@ import torch
 
 from humanrt.errors import HumanrtError, MissingDependencyError
 from humanrt_export.anny.model import cached_file
+from humanrt_export.methods import experiment
 from humanrt_export.methods.batch_norm import Partial
 from humanrt_export.methods.crops import Crops
 from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
+
+GRAPH = Path(__file__).parents[3] / "engines" / "landmarks" / "body_landmarks.onnx.z"
 
 
 @pytest.fixture
@@ -49,6 +52,15 @@ def test_every_method_gets_the_steps_that_fit_in_the_same_seconds(
     assert (bench.options("plain", 0, 20.0).steps, bench.options("slow", 0, 20.0).steps) == (100, 29)
     again = Bench(bench.given)
     assert again.step_seconds("slow") == 0.7  # so that a run goes on with as many steps
+
+
+def test_steps_are_timed_with_the_optimizer_that_makes_them(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(experiment, "optimizers_of", lambda task, options: seen.append(options.muon) or [])
+    for muon in (False, True):
+        bench.given.muon = muon
+        bench._step_seconds(bench.task(crops(), crops(), 0), 0)
+    assert seen == [False, True]
 
 
 def test_seeds_decide_the_first_weights_and_what_is_trained_is_kept(bench: Bench) -> None:
@@ -109,8 +121,12 @@ def test_who_began_with_another_network_is_not_taken_for_who_did_not(bench: Benc
     bench.given.start = bench.out / "runs" / "first"
     started = bench.task(crops(), crops(), 1)
     assert torch.equal(started.model.state_dict()["pose.weight"], weights["pose.weight"])
-    with pytest.raises(HumanrtError, match="start"):
+    with pytest.raises(HumanrtError, match="with start = "):
         bench.train("first", started, bench.options("plain", 0, 0.0))
+    bench.given.backbone_weights = GRAPH
+    with pytest.raises(HumanrtError, match="give one of them"):
+        Bench(bench.given)
+    bench.given.backbone_weights = None
     bench.given.encoder = "vitn14"
     with pytest.raises(HumanrtError, match="another network"):
         Bench(bench.given).task(crops(), crops(), 1)

@@ -29,7 +29,7 @@ from humanrt_export.methods.wrapped import sample_losses
 from humanrt_export.multihmr.backbone import BACKBONES
 from humanrt_export.multihmr.trunk import PoseTrunk, trunk_weights
 from humanrt_export.synthetic.people import PeopleSample, ShardWriter
-from humanrt_export.training import load_run
+from humanrt_export.training import TrainOptions, load_run, trained
 
 SIZE = 56
 GRAPH = Path(__file__).parents[3] / "engines" / "landmarks" / "body_landmarks.onnx.z"
@@ -111,8 +111,31 @@ def test_batch_norms_are_taken_out_of_convolutions_again(data: AnnyData, crops: 
         # Measured on these pictures, norms that follow them see what they saw: training begins where it was.
         moving = encoder.train().trunk(picture)[1]
     assert float((moving - as_a_whole).abs().mean()) < 0.02 * float(as_a_whole.abs().mean())
+    again = PoseCropTask(PoseCropConfig("landmark-cnn", 96), larger, larger, Skeleton(data))
+    again.model.load_state_dict(task.model.state_dict())  # as a run that is read again
+    with torch.no_grad():
+        assert torch.equal(again.model.eval()(image), task.model.eval()(image))
+    assert task.config()["backbone"] == str(GRAPH)
     norms = [name for name in batch_norm_state(task.model) if name.endswith("running_var")]
     assert len(norms) == sum(isinstance(module, torch.nn.Conv2d) for module in folded.modules()) > 60
+
+
+def test_augmented_training_sees_other_views_of_the_same_people(tmp_path: Path, data: AnnyData, crops: Crops) -> None:
+    config = PoseCropConfig("resnet", SIZE, width=4)
+    plain, augmented = (PoseCropTask(config, crops, crops, Skeleton(data), more) for more in (False, True))
+    one, two, same = plain.batch(1, 2, 8), augmented.batch(1, 2, 8), augmented.batch(1, 2, 8)
+    assert torch.equal(one["shape"], two["shape"])  # the same people
+    for name in ("image", "rotations", "joints"):
+        assert not torch.equal(one[name], two[name])
+        assert torch.equal(two[name], same[name])
+    assert plain.config() != augmented.config()
+    options = TrainOptions(steps=1, batch=4, report_every=1, validate_every=1)
+    weights = trained(plain, tmp_path / "plain", options, lambda line: None)
+    augmented.start_at(tmp_path / "plain")  # how it was trained does not matter, what it is does
+    assert torch.equal(augmented.model.state_dict()["pose.weight"], weights["pose.weight"])
+    other = PoseCropTask(replace(config, width=8), crops, crops, Skeleton(data))
+    with pytest.raises(HumanrtError, match="another network"):
+        other.start_at(tmp_path / "plain")
 
 
 def test_crops_in_files(tmp_path: Path, crops: Crops) -> None:
@@ -253,7 +276,7 @@ def test_a_pre_trained_backbone_is_what_training_begins_with(tmp_path: Path, dat
         more.start_from(path)
         for name, value in more.model.encoder.state_dict().items():
             assert torch.equal(value, pre.model.encoder.state_dict()[name])
-        assert more.config()["start"] == "backbone.pt"
+        assert more.config()["start"] == str(path)
         with pytest.raises(HumanrtError, match="nobody has weights of resnet"):
             PoseCropTask(PoseCropConfig("resnet", SIZE), crops, crops, Skeleton(data)).start_from(path)
 
