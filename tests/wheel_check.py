@@ -20,15 +20,14 @@ IMPORT_LIMIT_S = 0.5
 HEAVY = ("torch", "onnx", "matplotlib", "scipy.optimize", "pygame")
 
 PROBE = f"""
-import json, subprocess, sys, time
+import json, os, subprocess, sys
 from importlib import metadata
-times = []
-for _ in range(3):
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import humanrt; humanrt.HandTracker; humanrt.Retargeter"], check=True)
-    bare = time.perf_counter()
-    subprocess.run([sys.executable, "-c", ""], check=True)
-    times.append((bare - start) - (time.perf_counter() - bare))
+def cost(code):  # CPU seconds, whoever else keeps the machine busy
+    before = sum(os.times()[2:4])
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return sum(os.times()[2:4]) - before
+own = "import humanrt; humanrt.HandTracker; humanrt.Retargeter"
+import_s = min(cost(own) for _ in range(3)) - min(cost("") for _ in range(3))
 import humanrt
 humanrt.HandTracker, humanrt.Retargeter
 sizes = {{}}
@@ -37,7 +36,7 @@ for d in metadata.distributions():
     sizes[d.metadata["Name"]] = sum(f.stat().st_size for f in files if f.is_file()) / 1e6
 loaded = [name for name in {HEAVY!r} if name in sys.modules]
 kernel = humanrt.Retargeter("allegro_right").kernel
-found = {{"sizes": sizes, "import_s": min(times), "loaded": loaded, "kernel": kernel, "at": humanrt.__file__}}
+found = {{"sizes": sizes, "import_s": import_s, "loaded": loaded, "kernel": kernel, "at": humanrt.__file__}}
 print(json.dumps(found))
 """
 
