@@ -25,8 +25,8 @@ case $backbone in
     *) default=none ;;
 esac
 weights=${WEIGHTS:-$default}
-read -ra more <<<"${MORE:-}"
-read -ra network <<<"${NETWORK:-}"
+read -rd '' -a more <<<"${MORE:-}" || true
+read -rd '' -a network <<<"${NETWORK:-}" || true
 export PYTHONPATH="$root/runtime:$root/export${PYTHONPATH:+:$PYTHONPATH}"
 make() { "$python" -m humanrt_export.cli "$@"; }
 whole() { # a run that was stopped is not built upon
