@@ -1,40 +1,77 @@
-"""Who is whom: observations of this frame and identities of the last ones, brought together at low total cost."""
+"""Assignment: pair this frame's observations with the last frames' identities at the lowest total cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
 
-__all__ = ["assign"]
+__all__ = ["assign", "gated"]
 
 
-def assign(costs: Sequence[Sequence[float]], unmatched: float) -> list[int | None]:
-    """Each row's column, every column once, low total cost; None where no finite cost is left.
+def assign(costs: Sequence[Sequence[float]], unmatched: float | Sequence[float]) -> list[int | None]:
+    """Return each row's column, or None where the row is left unmatched, at the lowest total cost. It is exact.
 
-    Greedy, then pairs of rows exchange columns while that lowers the sum: exact for two rows, and close for more.
+    Shortest augmenting paths (Jonker and Volgenant, 1987), where leaving a row unmatched is one more way for a path to
+    end: O(rows^2 columns) at worst.
 
     Args:
         costs: one row an observation, one column an identity; infinity where they cannot belong together.
-        unmatched: what it costs to leave an observation without an identity.
+        unmatched: cost of leaving a row unmatched: one for all, or one a row. With infinity as many rows as possible
+            are matched.
     """
     rows, columns = len(costs), len(costs[0]) if costs else 0
-    pairs = sorted((costs[r][c], r, c) for r in range(rows) for c in range(columns))
-    owner: list[int | None] = [None] * rows
-    taken: set[int] = set()
-    for cost, r, c in pairs:
-        if cost < inf and owner[r] is None and c not in taken:
-            owner[r] = c
-            taken.add(c)
+    alone = [float(u) for u in unmatched] if isinstance(unmatched, Sequence) else [float(unmatched)] * rows
+    column_of: list[int | None] = [None] * rows
+    row_of: list[int | None] = [None] * columns
+    row_price, column_price = [0.0] * rows, [0.0] * columns
+    for start in range(rows):
+        distance, reached_from = [inf] * columns, [start] * columns
+        pending = set(range(columns))
+        path: list[tuple[int, float, int | None]] = []  # rows that were reached, how far away, through which column
+        row, here, column = start, 0.0, None
+        shortest, last_row, last_column = inf, start, None  # how the path ends
+        while True:
+            path.append((row, here, column))
+            if (end := here + alone[row] - row_price[row]) < shortest:
+                shortest, last_row = end, row
+            own, offset = costs[row], here - row_price[row]
+            for c in pending:
+                if (there := offset + own[c] - column_price[c]) < distance[c]:
+                    distance[c], reached_from[c] = there, row
+            column = min(pending, key=distance.__getitem__, default=None)
+            if column is None or distance[column] == inf or distance[column] > shortest:
+                break
+            pending.remove(column)
+            here, owner = distance[column], row_of[column]
+            if owner is None:
+                shortest, last_row, last_column = here, reached_from[column], column
+                break
+            row = owner
+        if shortest == inf:
+            continue
+        for row, reached, through in path:
+            row_price[row] += shortest - reached
+            if through is not None:
+                column_price[through] -= shortest - reached
+        # Along the path, from its end: every row takes the column that the next one gives up.
+        row, column = last_row, last_column
+        while True:
+            given_up, column_of[row] = column_of[row], column
+            if column is not None:
+                row_of[column] = row
+            if row == start or given_up is None:
+                break
+            row, column = reached_from[given_up], given_up
+    return column_of
 
-    def at(r: int, c: int | None) -> float:
-        return unmatched if c is None else costs[r][c]
 
-    improved = True
-    while improved:
-        improved = False
-        for a in range(rows):
-            for b in range(a + 1, rows):
-                if at(a, owner[b]) + at(b, owner[a]) < at(a, owner[a]) + at(b, owner[b]) - 1e-9:
-                    owner[a], owner[b] = owner[b], owner[a]
-                    improved = True
-    return owner
+def gated(costs: Sequence[Sequence[float]], unmatched: float) -> list[float]:
+    """Return what leaving each row unmatched must cost so that no pair stays apart that may be together and is free.
+
+    Trackers say by infinity which pairs are too far apart: a finite cost, however large, is better than losing the
+    identity.
+
+    Args:
+        costs, unmatched: see `assign`.
+    """
+    return [max((unmatched, *(cost for cost in row if cost < inf))) for row in costs]

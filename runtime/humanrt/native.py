@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt import processor
 from humanrt.errors import BackendError
 
 __all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "library", "problem"]
@@ -81,6 +82,8 @@ def amx_problem() -> str | None:
     """Why the operators of `_native/amx.c` cannot run here, in one line; None when they can."""
     if reason := problem():
         return reason
+    if processor.hidden() & {"amx_tile", "amx_bf16", "avx512_bf16"}:
+        return f"{processor.HIDE} hides it"
     return {
         0: None,
         1: "they are for Linux on x86-64",

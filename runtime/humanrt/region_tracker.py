@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.assignment import assign
+from humanrt.assignment import assign, gated
 from humanrt.backends.cuda import CudaBackend
 from humanrt.camera import check_image
 from humanrt.kernels.image import GpuUpload, Picture
@@ -229,7 +229,8 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
     def _update(self, found: Sequence[M], t: float) -> None:
         """Give observations to identities that have none at this time, and to new ones."""
         tracks = [track for track in self._tracks if not track.active]
-        owners = assign([[track.cost(marks, t) for track in tracks] for marks in found], self._rule.unnamed)
+        costs = [[track.cost(marks, t) for track in tracks] for marks in found]
+        owners = assign(costs, gated(costs, self._rule.unnamed))
         for marks, owner in zip(found, owners, strict=True):
             if owner is not None:
                 tracks[owner].observe(marks, t)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from humanrt import native
+from humanrt import native, processor
 from humanrt.backends import Backend, BackendOptions, open_backend
 from humanrt.backends.engines import PRECISIONS
 from humanrt.bundle import Bundle, load_bundle
@@ -153,16 +153,6 @@ def why_unproven(bundle: Bundle, graph: str) -> str | None:
 
 
 def _why_not_here(bundle: Bundle, entry: Entry) -> str | None:
-    if lacking := set(entry.get("cpu", ())) - _processor_features():
+    if lacking := set(entry.get("cpu", ())) - processor.features():
         return f"it needs a processor with {choices(lacking)}, which this one has not"
     return native.amx_problem() if bundle.graph(str(entry["graph"])).operators else None
-
-
-def _processor_features() -> set[str]:
-    """What the processor can do, in Linux' words; elsewhere nothing is known."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return set(flags.partition(":")[2].split())

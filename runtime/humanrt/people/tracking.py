@@ -14,7 +14,7 @@ from math import exp, inf
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.assignment import assign
+from humanrt.assignment import assign, gated
 from humanrt.camera import directions
 from humanrt.people.results import People
 
@@ -107,7 +107,8 @@ class PeopleTracker:
             self.reset()
         self._t = t
         states = _states(people)
-        owners = assign([[self._cost(track, state, t) for track in self._tracks] for state in states], self._limit(0.0))
+        costs = [[self._cost(track, state, t) for track in self._tracks] for state in states]
+        owners = assign(costs, gated(costs, self._limit(0.0)))
         ids: list[int] = []
         for state, owner in zip(states, owners, strict=True):
             if owner is None:

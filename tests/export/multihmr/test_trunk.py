@@ -64,13 +64,22 @@ def test_where_it_learns_its_filters_are_not_rounded() -> None:
     stem = PoseStem(16)
     stem.trunk.load_state_dict(trunk_weights(GRAPH))
     image = torch.randn(2, 3, 112, 112)
-    exact = stem(image)
+    dtypes: dict[str, torch.dtype] = {}
+    filters = {name: m for name, m in stem.trunk.named_modules() if isinstance(m, torch.nn.Conv2d) and m.groups > 1}
+    for name, conv in filters.items():
+        conv.register_forward_hook(lambda _module, _given, out, name=name: dtypes.__setitem__(name, out.dtype))
+    with torch.no_grad():
+        exact = stem(image)
     for learns in (False, True):
         if learns:
             stem.trunk.learn()
         with torch.autocast("cpu", torch.bfloat16):
             rounded = stem(image).float()
-        assert 0 < (rounded - exact).abs().max() < 0.1 * exact.abs().max()
+        # What is rounded is said by types: how far rounding carries depends on the processor's kernels.
+        floats = {name for name, dtype in dtypes.items() if dtype == torch.float32}
+        assert dtypes.keys() == filters.keys()
+        assert floats == ({name for name in filters if not name.startswith(RESTING)} if learns else set())
+        assert 0 < (rounded - exact).square().mean() < 0.3**2 * exact.square().mean()
 
 
 def test_a_checkpoint_needs_no_graph(tmp_path: Path) -> None:
