@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from humanrt import packed
 from humanrt.bundle import FORMAT, MANIFEST, graph_source
 from humanrt.errors import OutputError
+from humanrt.paths import without_folders
 
 __all__ = ["BundleWriter", "sha256"]
 
@@ -157,9 +158,10 @@ class BundleWriter:
         }
 
     def write_manifest(self) -> Path:
-        """Write the manifest as it is now. The folder can then be opened with ``load_bundle``."""
+        """Write the manifest as it is now, less paths of this machine. ``load_bundle`` can then open the folder."""
         path = self.folder / MANIFEST
-        path.write_text(json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        content = without_folders(self.manifest)
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return path
 
     def commit(self) -> Path:

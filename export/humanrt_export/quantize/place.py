@@ -13,6 +13,7 @@ import onnx
 from humanrt.backends.engines import write_atomically
 from humanrt.bundle import MANIFEST, Bundle, GraphSpec, load_bundle, shipped_bundles
 from humanrt.errors import BundleError, OutputError
+from humanrt.paths import without_folders
 from humanrt_export.bundle_writer import sha256
 
 __all__ = ["place", "slim", "target"]
@@ -92,5 +93,6 @@ def place(
     manifest.setdefault("verdicts", {})[name] = {**verdict, "graph_sha256": sha256(data)}
     if old not in (None, file):
         manifest["files"].pop(old, None)
-    write_atomically(bundle.path / MANIFEST, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
+    content = json.dumps(without_folders(manifest), indent=1, ensure_ascii=False) + "\n"
+    write_atomically(bundle.path / MANIFEST, content.encode())
     return load_bundle(bundle.path)

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 from humanrt.bundle import MANIFEST, GraphSpec, TensorSpec, cache_folder
 from humanrt.errors import BackendError, BundleError, OutputError, choices
+from humanrt.paths import without_folders
 
 __all__ = [
     "ENGINES", "LIBRARIES", "PRECISIONS", "Engine", "Recipe", "engines_of", "file_sha256", "opened_atomically",
@@ -283,5 +284,5 @@ def update_json(file: Path, name: str, entry: Mapping[str, Any] | None) -> None:
     except (OSError, ValueError, AttributeError) as error:
         raise BundleError(f"{file} cannot be read ({error}); {_mended(file)}") from error
     if entry is not None:
-        engines[name] = dict(entry)
+        engines[name] = without_folders(dict(entry))
     write_atomically(file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
