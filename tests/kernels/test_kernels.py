@@ -6,6 +6,7 @@ What this cannot show is in on_cpu.cpp. tests/gpu runs the kernels on a GPU, whe
 from __future__ import annotations
 
 import ctypes
+import json
 import shutil
 import subprocess
 import sys
@@ -256,6 +257,23 @@ def test_retargeting_is_the_cpu_solvers(on_cpu: Any, robot: str, objective: str)
         np.testing.assert_allclose(gpu.state["cost"][0], cpu._problem.cost[0], rtol=1e-9)
     assert worst < CLOSE
     assert evaluations == 0  # the very same search
+
+
+@pytest.mark.parametrize("robot", ["parallelograms", "two motors", "three jaws", "arm"])
+def test_grippers_and_joints_at_rest_are_the_cpu_solvers(on_cpu: Any, tmp_path: Path, robot: str) -> None:
+    from urdfs import ARM, GRIPPERS, HAND, ON_AN_ARM, TIPS
+
+    joints, tips = (ARM + HAND, TIPS) if robot == "arm" else (ON_AN_ARM + GRIPPERS[robot][0], GRIPPERS[robot][1])
+    (tmp_path / "robot.urdf").write_text(f"<robot>{joints}</robot>")
+    (tmp_path / "robot.json").write_text(json.dumps({"urdf": "robot.urdf", "tips": tips}))
+    cpu = Retargeter(tmp_path / "robot.json")
+    gpu = Batch(on_cpu("retarget"), cpu, 1)
+    ways = []
+    for frame in sequence(20).astype(np.float32):
+        expected = cpu.solve(frame)
+        np.testing.assert_allclose(gpu(frame[None])[0], expected, atol=CLOSE)
+        ways.append(expected)
+    assert np.ptp(ways, axis=0).max() > 5e-3
 
 
 def test_a_batch_is_its_hands_one_by_one(on_cpu: Any) -> None:

@@ -13,7 +13,7 @@
 #include "export.h"
 
 enum { MAX_JOINTS = 64, MAX_VARIABLES = 64, MAX_POINTS = 64, MAX_TASKS = 64, KEYPOINTS = 21, PALM = 6 };
-enum { VECTOR = 0, DIRECTION = 1, DEXPILOT_THUMB = 2, DEXPILOT_FINGERS = 3, PINCH = 4 };
+enum { VECTOR = 0, DIRECTION = 1, DEXPILOT_THUMB = 2, DEXPILOT_FINGERS = 3, PINCH = 4, GRIP = 5 };
 
 typedef struct {
     int32_t joints, variables, points, tasks, max_iterations, starts;
@@ -35,7 +35,9 @@ typedef struct {
     const int32_t *task_pairs;  /* [K, 2] DEXPILOT_FINGERS: its two thumb tasks; DIRECTION: ends of a second vector */
     const double *task_scale;   /* [K] factor; DIRECTION: length of the robot's segment in metres */
     const double *task_weight;  /* [K] */
-    const double *task_close;   /* [K, 2] when the tips touch: weight, target's length; DIRECTION: share of the second */
+    const double *task_close;   /* [K, 2] when the tips touch: weight, target's length; DIRECTION: share of the second;
+                                 * GRIP: unused, distance of the human's tips at which the gripper is open */
+    const double *task_grip;    /* [K, 2, 3] GRIP: the robot vector when closed, when open */
     const double *lower, *upper, *rest; /* [N] */
     const double *palm_template; /* [6, 3] */
     const double *palm_weight;   /* [6] */
@@ -196,6 +198,14 @@ static void set_targets(Problem *p, const double *local, double size) {
             u = u * u * (3 - 2 * u);
             p->weight[k] += u * (p->task_close[2 * k] - p->weight[k]);
             factor = factor * (1 - u) / size + u * p->task_close[2 * k + 1] / (length + 1e-6);
+            break;
+        }
+        case GRIP: {
+            const double *shut = p->task_grip + 6 * k, *wide = shut + 3;
+            double u = (length / size - p->project) / (p->task_close[2 * k + 1] - p->project);
+            u = u < 0 ? 0 : u > 1 ? 1 : u;
+            for (int c = 0; c < 3; c++) v[c] = shut[c] + u * (wide[c] - shut[c]);
+            factor = 1;
             break;
         }
         default:

@@ -136,7 +136,8 @@ class Job:
         header: first line of a recording of this source.
         painter: opens what makes a picture of a result; called only where pictures are wanted.
         deliver: further places for a result to go to.
-        note: a line to say once, where the work is slower or coarser here than it should be.
+        note: to say once: where the work is slower or coarser here than it should be, what a robot was taken for;
+            a line each.
     """
 
     what: str
@@ -206,9 +207,9 @@ def _hands(arguments: argparse.Namespace) -> Job:
         unverified=arguments.unverified,
     )
     pipeline = HandPipeline(tracker, arguments.robot, open_smoother(arguments.smooth, tracker))
-    note = ""
+    notes = [f"humanrt run: {note}" for robot in pipeline.robots.values() for note in robot.notes]
     if problem := native.problem():
-        note = (
+        notes.append(
             "humanrt run: without the compiled library numpy and OpenCV cut out, smooth and retarget, which is slower, "
             f"retargeting most of all (`humanrt doctor` says more): {problem}"
         )
@@ -218,7 +219,7 @@ def _hands(arguments: argparse.Namespace) -> Job:
         pipeline,
         lambda source: header(pipeline, source),
         lambda stack: Painter(pipeline.robots),
-        note=note,
+        note="\n".join(notes),
     )
 
 

@@ -14,7 +14,7 @@
 #endif
 
 enum { KEYPOINTS = 21, PALM = 6 };
-enum { VECTOR = 0, DIRECTION = 1, DEXPILOT_THUMB = 2, DEXPILOT_FINGERS = 3, PINCH = 4 };
+enum { VECTOR = 0, DIRECTION = 1, DEXPILOT_THUMB = 2, DEXPILOT_FINGERS = 3, PINCH = 4, GRIP = 5 };
 
 /* Constants of a robot hand and its objective, then the state of every hand of the batch: all pointers are the
  * device's. J joints, N variables, P points, K tasks, B hands; see solver.c for what the arrays mean. */
@@ -26,7 +26,7 @@ typedef struct {
     const int32_t *point_joint;
     const double *point_xyz;
     const int32_t *task_ends, *task_human, *task_kind, *task_pairs;
-    const double *task_scale, *task_weight, *task_close;
+    const double *task_scale, *task_weight, *task_close, *task_grip;
     const double *lower, *upper, *rest;
     const double *palm_template, *palm_weight, *base_rotation;
     const double *start;
@@ -256,6 +256,11 @@ static __device__ __noinline__ void set_targets(const Robot *p, Work *w, int han
                 u = u * u * (3 - 2 * u);
                 weight += u * (near_weight - weight);
                 factor = factor * (1 - u) / size + u * near / (length + 1e-6);
+            } else if (kind == GRIP) {
+                const double *shut = p->task_grip + 6 * k, *wide = shut + 3;
+                const double u = clip((length / size - p->project) / (near - p->project), 0, 1);
+                for (int c = 0; c < 3; c++) v[c] = shut[c] + u * (wide[c] - shut[c]);
+                factor = 1;
             }
             for (int c = 0; c < 3; c++) w->target[3 * k + c] = factor * v[c];
             w->weight[k] = weight;

@@ -24,7 +24,7 @@ LANES = 32
 _POINTERS = (
     "parent", "prismatic", "variable", "order", "placement", "axis", "gain", "offset", "joint_limits",
     "point_joint", "point_xyz", "task_ends", "task_human", "task_kind", "task_pairs", "task_scale", "task_weight",
-    "task_close", "lower", "upper", "rest", "palm_template", "palm_weight", "base_rotation", "start",
+    "task_close", "task_grip", "lower", "upper", "rest", "palm_template", "palm_weight", "base_rotation", "start",
     "driven", "driven_from", "above",
 )  # fmt: skip
 STATE = ("frame", "has_frame", "projected", "x", "q", "cost", "evaluations")
@@ -62,8 +62,9 @@ def problem_arrays(problem: Problem) -> dict[str, NDArray[Any]]:
     above = np.zeros(len(p.parent), np.int64)
     for j, parent in enumerate(p.parent.tolist()):  # parents come first
         above[j] = (above[parent] if parent >= 0 else 0) | (1 << j)
+    fields = ("ends", "human", "kind", "pairs", "scale", "weight", "close", "grip")
     derived = {
-        **{f"task_{name}": getattr(t, name) for name in ("ends", "human", "kind", "pairs", "scale", "weight", "close")},
+        **{f"task_{name}": getattr(t, name) for name in fields},
         "driven": np.array(moving, np.int32),
         "driven_from": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
         "above": above,
@@ -79,7 +80,7 @@ def state_arrays(problem: Problem, hands: int) -> dict[str, NDArray[Any]]:
         "has_frame": np.zeros(hands, np.int32),
         "projected": np.zeros((hands, len(p.tasks.kind)), np.int32),
         "x": np.tile(p.rest, (hands, 1)),
-        "q": np.zeros((hands, len(p.q))),
+        "q": np.tile(p.rest_q, (hands, 1)),
         "cost": np.zeros(hands),
         "evaluations": np.zeros(hands, np.int32),
     }

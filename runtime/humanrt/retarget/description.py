@@ -103,6 +103,8 @@ class HandDescription:
     vector: tuple[str, ...] = ("tip",)
     licence: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What the user should know of how the hand was read, a line each; not part of the file."""
 
     def __post_init__(self) -> None:
         text(self.name, "hand: name")
@@ -171,12 +173,74 @@ class HandDescription:
 
     @property
     def rest_pose(self) -> Array:
-        """[dof] where the hand is when nothing is asked of it: ``rest``, else zero, inside the limits."""
+        """[dof] where the hand is when nothing is asked of it: ``rest``, else zero, inside the limits.
+
+        A joint that follows another is where that one puts it.
+        """
         pose = np.array([self.rest.get(joint.name, 0.0) for joint in self.joints])
         pose = np.array([self.locked.get(joint.name, value) for joint, value in zip(self.joints, pose, strict=True)])
         low, high = self.limits.T
         clipped: Array = np.minimum(np.maximum(pose, low), high)
+        rows = {joint.name: row for row, joint in enumerate(self.joints)}
+        for row, (leader, gain, offset) in enumerate(self.drives(self.locked)):
+            if leader != self.joints[row].name:
+                value = offset if leader is None else offset + gain * clipped[rows[leader]]
+                clipped[row] = min(max(value, low[row]), high[row])
         return clipped
+
+    def drives(self, locked: Mapping[str, float]) -> list[tuple[str | None, float, float]]:
+        """Per joint (leader, gain, offset): the joint is ``gain * leader + offset``, through any chain of mimics.
+
+        A joint that moves by itself is its own leader; the leader is None where the value is fixed.
+
+        Raises:
+            HumanrtError: mimic joints follow each other in a circle.
+        """
+        joints = {joint.name: joint for joint in self.joints}
+
+        def drive(name: str) -> tuple[str | None, float, float]:
+            gain, offset = 1.0, 0.0
+            for _ in joints:
+                if name in locked:
+                    return None, 0.0, offset + gain * locked[name]
+                mimic = joints[name].mimic
+                if mimic is None:
+                    return name, gain, offset
+                name, gain, offset = mimic[0], gain * mimic[1], offset + gain * mimic[2]
+            raise HumanrtError(f"hand {self.name}: mimic joints around {name} form a loop")
+
+        return [drive(joint.name) for joint in self.joints]
+
+    def carriers(self, joint: str | None) -> tuple[str, ...]:
+        """The joints that move the link of ``joint``: itself and all between it and the base, base first."""
+        parents = {each.name: each.parent for each in self.joints}
+        names: list[str] = []
+        while joint is not None:
+            names.append(joint)
+            joint = parents[joint]
+        return tuple(reversed(names))
+
+    @property
+    def gripper(self) -> bool:
+        """Whether the fingers are jaws, which open and close but cannot point.
+
+        True where all that moves them slides; and of two or three fingers where one motor moves them all, or each
+        has one hinge at most.
+        """
+        drives = {joint.name: drive for joint, drive in zip(self.joints, self.drives(self.locked), strict=True)}
+        prismatic = {joint.name: joint.prismatic for joint in self.joints}
+        wrist = set(self.carriers(self.wrist.joint))
+        moving = [
+            [name for name in self.carriers(points[3].joint) if name not in wrist and drives[name][0] is not None]
+            for points in self.fingers.values()
+        ]
+        every = {name for finger in moving for name in finger}
+        if len(moving) < 2 or not every:
+            return False
+        if all(prismatic[name] for name in every):
+            return True
+        few = len(moving) <= 3
+        return few and (len({drives[name][0] for name in every}) == 1 or all(len(finger) <= 1 for finger in moving))
 
     def chain(self) -> Chain:
         """The joints, parents first, as arrays."""
@@ -210,12 +274,7 @@ class HandDescription:
             local = np.eye(4)
             local[:3, :3] = chain.placement[row, :9].reshape(3, 3)
             local[:3, 3] = chain.placement[row, 9:]
-            motion = np.eye(4)
-            if joint.prismatic:
-                motion[:3, 3] = chain.axis[row] * values[index]
-            else:
-                motion[:3, :3] = rotation_about(chain.axis[row], float(values[index]))
-            frames[joint.name] = frames[joint.parent] @ local @ motion
+            frames[joint.name] = frames[joint.parent] @ local @ joint_motion(joint, float(values[index]))
         return frames
 
     def positions(self, q: Sequence[float] | Array, points: Sequence[Point]) -> Array:
@@ -357,6 +416,16 @@ def rotation_about(axis: Array, angle: float) -> Array:
     return rotation
 
 
+def joint_motion(joint: Joint, value: float) -> Array:
+    """[4, 4] the motion of a joint's link in the joint's frame; ``value``: rad, or metres where it slides."""
+    motion = np.eye(4)
+    if joint.prismatic:
+        motion[:3, 3] = np.array(joint.axis) * value
+    else:
+        motion[:3, :3] = rotation_about(np.array(joint.axis), value)
+    return motion
+
+
 def robots() -> list[str]:
     """Names of the hands that ship."""
     return sorted(path.stem for path in ROBOTS.glob("*.json"))
@@ -369,7 +438,7 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
     path = ROBOTS / f"{robot}.json"
     if str(robot) not in robots():
         path = Path(robot)
-        if path.suffix == ".urdf":
+        if path.suffix in (".urdf", ".xacro"):
             raise HumanrtError(
                 f"{path}: a URDF alone does not say which links are fingertips; give a .json beside it such as "
                 '{"urdf": "hand.urdf", "side": "right", "tips": {"thumb": "link", "index": "link"}}'

@@ -31,7 +31,7 @@ class Kernel(Protocol):
 _POINTERS = (
     "parent", "prismatic", "variable", "order", "placement", "axis", "gain", "offset", "joint_limits",
     "point_joint", "point_xyz", "task_ends", "task_human", "task_kind", "task_pairs", "task_scale", "task_weight",
-    "task_close", "lower", "upper", "rest", "palm_template", "palm_weight", "base_rotation", "start",
+    "task_close", "task_grip", "lower", "upper", "rest", "palm_template", "palm_weight", "base_rotation", "start",
     "frame", "has_frame", "projected", "target", "weight", "x", "q", "cost",
 )  # fmt: skip
 
@@ -59,7 +59,7 @@ class NativeKernel:
             **{name: getattr(p, name) for name in _POINTERS if hasattr(p, name)},
             **{
                 f"task_{name}": getattr(t, name)
-                for name in ("ends", "human", "kind", "pairs", "scale", "weight", "close")
+                for name in ("ends", "human", "kind", "pairs", "scale", "weight", "close", "grip")
             },
         }
         for name, array in arrays.items():

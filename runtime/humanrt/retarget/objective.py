@@ -11,26 +11,37 @@ is made of the human's vector ``v``:
 ``pose``      the default. Each finger segment takes the direction of the human's segment at the robot's own length, so
               straight is straight and a fist is a fist whatever the robot's proportions; and thumb-to-finger vectors
               that take over as the human's tips close, by a smooth step and so without memory.
+
+Grippers (:attr:`HandDescription.gripper`) have jaws, which cannot point. For them ``pose`` is the opening: the vector
+between two jaws' tips goes from the closed gripper's to the open one's as the human's two fingertips part, from
+``project`` to ``GRIP_OPEN``. The two other objectives are refused for them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import HumanrtError
 from .description import FINGERS, PARTS, HandDescription, Point
 
-__all__ = ["DEXPILOT_FINGERS", "DEXPILOT_THUMB", "DIRECTION", "OBJECTIVES", "PINCH", "VECTOR", "Tasks", "build_tasks"]
+__all__ = [
+    "DEXPILOT_FINGERS", "DEXPILOT_THUMB", "DIRECTION", "GRIP", "GRIP_OPEN", "OBJECTIVES", "PINCH", "VECTOR", "Jaws",
+    "Tasks", "build_tasks",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 
 OBJECTIVES = ("pose", "vector", "dexpilot")
 
-VECTOR, DIRECTION, DEXPILOT_THUMB, DEXPILOT_FINGERS, PINCH = range(5)
+VECTOR, DIRECTION, DEXPILOT_THUMB, DEXPILOT_FINGERS, PINCH, GRIP = range(6)
 """How a target is made; the same numbers stand in _native/solver.c."""
+
+GRIP_OPEN = 0.09
+"""Metres between the human's fingertips, of a hand of the palm template's size, at which a gripper is wide open."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,9 @@ class Tasks:
     weight: Array
     close: Array
     """[K, 2] weight and length (metres) that hold when the human's tips touch; DIRECTION: (share of the second
-    vector's direction, unused)."""
+    vector's direction, unused); GRIP: (unused, metres between the human's tips when the gripper is open)."""
+    grip: Array
+    """[K, 2, 3] GRIP: the robot's vector when closed, when open, metres in the base frame; else zero."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +75,34 @@ class _Task:
     weight: float
     close: tuple[float, float] = (0.0, 0.0)
     pairs: tuple[int, int] = (0, 0)
+    grip: Array = field(default_factory=lambda: np.zeros((2, 3)))
 
 
-def build_tasks(hand: HandDescription, objective: str, scale: float) -> Tasks:
-    """``scale``: robot's size over the human's."""
+@dataclass(frozen=True)
+class Jaws:
+    """Joint angles [dof] of a gripper closed, and open; metres between the human's tips at which it is open."""
+
+    closed: Array
+    opened: Array
+    distance: float
+
+
+def build_tasks(hand: HandDescription, objective: str, scale: float, jaws: Jaws | None) -> Tasks:
+    """``scale``: robot's size over the human's. ``jaws``: of a gripper, which the hand is then taken for.
+
+    Raises:
+        HumanrtError: the objective is not for a gripper.
+    """
     points = (hand.wrist, *(point for finger in hand.fingers.values() for point in finger))
-    tasks = {"vector": _vector, "dexpilot": _dexpilot, "pose": _pose}[objective](hand, scale)
+    if jaws is not None:
+        if objective != "pose":
+            raise HumanrtError(
+                f"hand {hand.name} is a gripper: its jaws open and close but cannot point, so objective {objective} "
+                "says nothing to it; use pose"
+            )
+        tasks = _grip(hand, jaws)
+    else:
+        tasks = {"vector": _vector, "dexpilot": _dexpilot, "pose": _pose}[objective](hand, scale)
     return Tasks(
         points=points,
         ends=np.array([t.ends for t in tasks], dtype=np.int32).reshape(-1, 2),
@@ -77,6 +112,7 @@ def build_tasks(hand: HandDescription, objective: str, scale: float) -> Tasks:
         scale=np.array([t.scale for t in tasks]),
         weight=np.array([t.weight for t in tasks]),
         close=np.array([t.close for t in tasks]).reshape(-1, 2),
+        grip=np.array([t.grip for t in tasks]).reshape(-1, 2, 3),
     )
 
 
@@ -159,3 +195,21 @@ def _pose(hand: HandDescription, scale: float) -> list[_Task]:
                     )
                 )
     return tasks
+
+
+def _grip(hand: HandDescription, jaws: Jaws) -> list[_Task]:
+    names = list(hand.fingers)
+    tips = [points[3] for points in hand.fingers.values()]
+    closed, opened = (hand.positions(q, tips) for q in (jaws.closed, jaws.opened))
+    return [
+        _Task(
+            ends=(_robot(slot, 3), _robot(0, 3)),
+            human=(_human(names[slot], 3), _human(names[0], 3)),
+            kind=GRIP,
+            scale=1.0,
+            weight=10.0,  # so that the pull to the rest pose moves a jaw by less than a hundredth of its way
+            close=(0.0, jaws.distance),
+            grip=np.stack([closed[0] - closed[slot], opened[0] - opened[slot]]),
+        )
+        for slot in range(1, len(names))
+    ]

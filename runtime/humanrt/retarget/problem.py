@@ -5,14 +5,15 @@ Both kernels, the compiled one and the numpy reference, read and write these arr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import HumanrtError
-from .description import HandDescription
-from .objective import Tasks, build_tasks
+from .description import HandDescription, Point, joint_motion
+from .objective import GRIP_OPEN, Jaws, Tasks, build_tasks
 from .wrist import PALM_WEIGHTS, palm_template
 
 __all__ = ["LIMITS", "Problem", "build_problem"]
@@ -26,12 +27,15 @@ LIMITS = {"joints": 64, "variables": 64, "points": 64, "tasks": 64}
 
 @dataclass
 class Problem:
-    """Constants, then state. J joints (rows, parents first), N variables, P points, K tasks."""
+    """Constants, then state. J joints that a variable moves (rows, parents first), N variables, P points, K tasks.
+
+    Joints that nothing moves are no rows: they are folded into the placements, and stay in ``q`` as in ``rest_q``.
+    """
 
     parent: Indices
     prismatic: Indices
     variable: Indices
-    """[J] the variable that moves the joint, -1 when it is locked."""
+    """[J] the variable that moves the joint."""
     order: Indices
     """[J] the joint's index in q."""
     placement: Array
@@ -47,6 +51,8 @@ class Problem:
     upper: Array
     rest: Array
     """[N]"""
+    rest_q: Array
+    """[dof] the rest pose; joints that are no rows stay there."""
     source: Indices
     """[N] index in q of the joint that is the variable."""
     palm_template: Array
@@ -82,12 +88,12 @@ class Problem:
         self.has_frame[...] = 0
         self.projected[...] = 0
         self.x[...] = self.rest
+        self.q[...] = self.rest_q
         self.write_q()
 
     def write_q(self) -> None:
         """x -> q."""
-        moved = self.variable >= 0
-        values = self.offset + np.where(moved, self.gain * self.x[np.where(moved, self.variable, 0)], 0.0)
+        values = self.offset + self.gain * self.x[self.variable]
         self.q[self.order] = np.clip(values, self.joint_limits[:, 0], self.joint_limits[:, 1])
 
 
@@ -106,65 +112,49 @@ def build_problem(
     restarts: bool,
 ) -> Problem:
     """The hand and the objective as arrays. ``unlock``: solve for the joints that the description locks, too."""
-    chain = hand.chain()
+    joints = hand.joints
     names = hand.joint_names
-    joints = {joint.name: joint for joint in hand.joints}
-    locked = {} if unlock else dict(hand.locked)
-    free = [name for name in names if name not in locked and joints[name].mimic is None]
+    index = {name: i for i, name in enumerate(names)}
+    drives = hand.drives({} if unlock else hand.locked)
+    free = [name for name, (leader, _, _) in zip(names, drives, strict=True) if leader == name]
     variables = {name: i for i, name in enumerate(free)}
     if not free:
         raise HumanrtError(f"hand {hand.name}: no joint is free to move")
-    lower = np.array([joints[name].lower for name in free])
-    upper = np.array([joints[name].upper for name in free])
+    lower, upper = _ranges(hand, free, drives)
+    rest = np.clip([hand.rest_pose[index[name]] for name in free], lower, upper)
 
-    def drive(name: str) -> tuple[int, float, float]:
-        """Variable, gain and offset of a joint, through any chain of mimics."""
-        gain, offset = 1.0, 0.0
-        for _ in names:
-            if name in locked:
-                return -1, 0.0, offset + gain * locked[name]
-            mimic = joints[name].mimic
-            if mimic is None:
-                return variables[name], gain, offset
-            name, gain, offset = mimic[0], gain * mimic[1], offset + gain * mimic[2]
-        raise HumanrtError(f"hand {hand.name}: mimic joints around {name} form a loop")
+    def pose(x: Array) -> Array:
+        """Variables [N] -> joint angles [dof]."""
+        values = [b if leader is None else a * x[variables[leader]] + b for leader, a, b in drives]
+        return np.clip(values, *hand.limits.T)
 
-    drives = [drive(names[i]) for i in chain.order]
-    for row, (variable, gain, offset) in enumerate(drives):
-        # A joint that follows another must stay within its own limits too: tighten those of the leader.
-        if variable >= 0 and gain != 0.0:
-            joint = hand.joints[chain.order[row]]
-            ends = sorted(((joint.lower - offset) / gain, (joint.upper - offset) / gain))
-            lower[variable] = max(lower[variable], ends[0])
-            upper[variable] = min(upper[variable], ends[1])
-    if (lower > upper).any():
-        name = free[int(np.argmax(lower - upper))]
-        raise HumanrtError(f"hand {hand.name}: no angle of joint {name} keeps its mimic joints within their limits")
-
-    tasks = build_tasks(hand, objective, scale)
-    sizes = {"joints": len(names), "variables": len(free), "points": len(tasks.points), "tasks": len(tasks.kind)}
+    jaws = Jaws(*_reach(hand, lower, upper, pose), max(GRIP_OPEN, escape)) if hand.gripper else None
+    tasks = build_tasks(hand, objective, scale, jaws)
+    fold = _fold(hand, drives, tasks.points)
+    rows = [joints[i] for i in fold.order]
+    sizes = {"joints": len(rows), "variables": len(free), "points": len(tasks.points), "tasks": len(tasks.kind)}
     for what, most in LIMITS.items():
         if sizes[what] > most:
-            raise HumanrtError(f"hand {hand.name}: {sizes[what]} {what}; at most {most} are supported")
-    rows = {names[i]: row for row, i in enumerate(chain.order)}
-    rest = np.clip([hand.rest_pose[names.index(name)] for name in free], lower, upper)
+            raise HumanrtError(f"hand {hand.name}: {sizes[what]} moving {what}; at most {most} are supported")
+    moved = [drives[i] for i in fold.order]
     return Problem(
-        parent=chain.parent,
-        prismatic=chain.prismatic,
-        variable=np.array([d[0] for d in drives], dtype=np.int32),
-        order=chain.order,
-        placement=chain.placement,
-        axis=chain.axis,
-        gain=np.array([d[1] for d in drives]),
-        offset=np.array([d[2] for d in drives]),
-        joint_limits=np.ascontiguousarray(hand.limits[chain.order]),
-        point_joint=np.array([-1 if p.joint is None else rows[p.joint] for p in tasks.points], dtype=np.int32),
-        point_xyz=np.array([p.xyz for p in tasks.points], dtype=np.float64),
+        parent=fold.parent,
+        prismatic=np.array([joint.prismatic for joint in rows], dtype=np.int32),
+        variable=np.array([variables[str(leader)] for leader, _, _ in moved], dtype=np.int32),
+        order=fold.order,
+        placement=fold.placement,
+        axis=np.array([joint.axis for joint in rows], dtype=np.float64),
+        gain=np.array([gain for _, gain, _ in moved]),
+        offset=np.array([offset for _, _, offset in moved]),
+        joint_limits=np.ascontiguousarray(hand.limits[fold.order]),
+        point_joint=fold.point_joint,
+        point_xyz=fold.point_xyz,
         tasks=tasks,
         lower=lower,
         upper=upper,
         rest=rest,
-        source=np.array([names.index(name) for name in free], dtype=np.int32),
+        rest_q=pose(rest),
+        source=np.array([index[name] for name in free], dtype=np.int32),
         palm_template=palm_template(hand.side),
         palm_weight=PALM_WEIGHTS.copy(),
         base_rotation=np.ascontiguousarray(hand.rotation, dtype=np.float64),
@@ -182,6 +172,106 @@ def build_problem(
         target=np.zeros((len(tasks.kind), 3)),
         weight=np.zeros(len(tasks.kind)),
         x=np.zeros(len(free)),
-        q=np.zeros(len(names)),
+        q=pose(rest),
         cost=np.zeros(1),
+    )
+
+
+def _ranges(
+    hand: HandDescription, free: Sequence[str], drives: Sequence[tuple[str | None, float, float]]
+) -> tuple[Array, Array]:
+    """Lower and upper limit [N] of the free joints, within which their followers keep to their own limits too."""
+    joints = {joint.name: joint for joint in hand.joints}
+    ranges = {name: (joints[name].lower, joints[name].upper) for name in free}
+    for joint, (leader, gain, offset) in zip(hand.joints, drives, strict=True):
+        if leader is None or leader == joint.name or gain == 0.0:
+            continue
+        low, high = ranges[leader]
+        ends = sorted(((joint.lower - offset) / gain, (joint.upper - offset) / gain))
+        ranges[leader] = left = max(low, ends[0]), min(high, ends[1])
+        own = joints[leader].upper - joints[leader].lower
+        follows = f"{joint.name} = {gain:g} {leader} {offset:+g}"
+        if left[0] > left[1]:
+            raise HumanrtError(
+                f"hand {hand.name}: no angle of joint {leader} keeps its mimic joints within their limits; mend those "
+                f"of {joint.name}, {joint.lower:g}..{joint.upper:g}, or its multiplier or offset ({follows})"
+            )
+        if own > 0.0 and left[1] - left[0] < 0.01 * own:
+            raise HumanrtError(
+                f"hand {hand.name}: joint {leader} cannot move: {joint.name}, which follows it ({follows}), holds "
+                f"it by its limits {joint.lower:g}..{joint.upper:g}; widen those, or leave a follower's lower and "
+                "upper out"
+            )
+    low, high = np.array([ranges[name] for name in free]).T
+    return low.copy(), high.copy()
+
+
+def _reach(hand: HandDescription, lower: Array, upper: Array, pose: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Joint angles [dof] of a gripper closed, and open: where its tips are nearest, and furthest apart.
+
+    Found variable by variable, each time on a grid that is then refined around the best; the middle of the range
+    decides between ways that are equally good.
+    """
+    tips = [points[3] for points in hand.fingers.values()]
+
+    def apart(x: Array) -> float:
+        where = hand.positions(pose(x), tips)
+        return float(sum(np.linalg.norm(tip - where[0]) for tip in where[1:]))
+
+    ends = []
+    for sign in (-1.0, 1.0):
+        x = (lower + upper) / 2.0
+        for width in (1.0, 1.0, 0.1):
+            for i in range(len(x)):
+                around = x[i] + width * (upper[i] - lower[i]) * np.linspace(-1.0, 1.0, 21)
+                candidates = [x[i], *np.clip(around, lower[i], upper[i])]
+                scores = [sign * apart(np.where(np.arange(len(x)) == i, value, x)) for value in candidates]
+                x[i] = candidates[int(np.argmax(np.round(scores, 9)))]
+        ends.append(pose(x))
+    return ends[0], ends[1]
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """The joints that something moves, with all others folded into their placements; as in :class:`Problem`."""
+
+    order: Indices
+    parent: Indices
+    placement: Array
+    point_joint: Indices
+    point_xyz: Array
+
+
+def _fold(hand: HandDescription, drives: Sequence[tuple[str | None, float, float]], points: Sequence[Point]) -> _Folded:
+    chain = hand.chain()
+    order: list[int] = []
+    parent: list[int] = []
+    placement: list[Array] = []
+    # Of every joint's link: the row that carries it, and its pose in that row's frame (None: the row's own).
+    links: list[tuple[int, Array | None]] = []
+    for row, i in enumerate(chain.order.tolist()):
+        above, pose = (-1, None) if chain.parent[row] < 0 else links[chain.parent[row]]
+        here = np.eye(4)
+        here[:3, :3], here[:3, 3] = chain.placement[row, :9].reshape(3, 3), chain.placement[row, 9:]
+        here = here if pose is None else pose @ here
+        leader, _, value = drives[i]
+        if leader is None:
+            links.append((above, here @ joint_motion(hand.joints[i], value)))
+            continue
+        links.append((len(order), None))
+        order.append(i)
+        parent.append(above)
+        placement.append(np.concatenate([here[:3, :3].ravel(), here[:3, 3]]))
+    rows = {hand.joints[i].name: link for i, link in zip(chain.order.tolist(), links, strict=True)}
+    carried = [(-1, None) if point.joint is None else rows[point.joint] for point in points]
+    where = [
+        np.array(point.xyz) if pose is None else pose[:3, :3] @ np.array(point.xyz) + pose[:3, 3]
+        for point, (_, pose) in zip(points, carried, strict=True)
+    ]
+    return _Folded(
+        order=np.array(order, dtype=np.int32),
+        parent=np.array(parent, dtype=np.int32),
+        placement=np.array(placement, dtype=np.float64),
+        point_joint=np.array([row for row, _ in carried], dtype=np.int32),
+        point_xyz=np.array(where, dtype=np.float64),
     )

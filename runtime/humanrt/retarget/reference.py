@@ -10,16 +10,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .objective import DEXPILOT_FINGERS, DEXPILOT_THUMB, DIRECTION, PINCH, VECTOR
+from .objective import DEXPILOT_FINGERS, DEXPILOT_THUMB, DIRECTION, GRIP, PINCH, VECTOR
 from .problem import Problem
 from .wrist import fit_palm
 
-__all__ = ["Model", "NumpyKernel"]
+__all__ = ["Model", "NumpyKernel", "unmoved_joints"]
 
 Array = NDArray[np.float64]
 
 SAME, CLOSING = 1e-2, 2e-2
 """rad; as in solver.c."""
+
+LEVER = 1e-3
+"""Metres by which a joint must move a vector per radian (per metre: a thousandth) to count as moving it."""
 
 
 class Model(NamedTuple):
@@ -97,14 +100,24 @@ class NumpyKernel:
                 u = u * u * (3.0 - 2.0 * u)
                 weight += u * (near_weight - weight)
                 factor = factor * (1.0 - u) / size + u * near / (length + 1e-6)
+            elif kind == GRIP:
+                shut, wide = p.tasks.grip[k]
+                u = min(max((length / size - p.project) / (near - p.project), 0.0), 1.0)
+                v, factor = shut + u * (wide - shut), 1.0
             else:
                 assert kind == VECTOR
             p.target[k], p.weight[k] = factor * v, weight
 
-    def evaluate(self, x: Array, pull: Array, centre: Array) -> Model:
-        """Cost, gradient and exact Hessian at x [N]; ``pull * (x - centre)^2`` is added to the tasks."""
+    def vectors(self, x: Array) -> Array:
+        """[K, 3, N] how each task's robot vector moves with each variable at x [N]."""
+        first, second = self.problem.tasks.ends.T
+        J = self._kinematics(x)[2]
+        moved: Array = J[second] - J[first]
+        return moved
+
+    def _kinematics(self, x: Array) -> tuple[Array, Array, Array, list[Array]]:
+        """Axes z [J, 3], points [P, 3], their Jacobians [P, 3, N], and the columns of each point's path."""
         p = self.problem
-        n = len(p.x)
         q = p.offset + np.where(p.variable >= 0, p.gain * x[p.variable], 0.0)
         angle = np.where(p.prismatic == 1, 0.0, q)[:, None, None]
         R = self._eye + np.sin(angle) * self._axis + (1.0 - np.cos(angle)) * self._axis_squared
@@ -121,14 +134,20 @@ class NumpyKernel:
         at = np.where(carried, p.point_joint, 0)
         point = np.where(carried[:, None], origin[at] + np.einsum("pab,pb->pa", R[at], p.point_xyz), p.point_xyz)
 
-        # Jacobian of every point, and the forces that the tasks put on it.
-        J = np.zeros((len(point), 3, n))
-        force = np.zeros((len(point), 3))
+        J = np.zeros((len(point), 3, len(p.x)))
         columns = []
         for i, (rows, spread) in enumerate(self._paths):
             arms = _cross(z[rows], point[i] - origin[rows])
             columns.append(np.where(p.prismatic[rows, None] == 1, z[rows], arms))
             J[i] = columns[i].T @ spread
+        return z, point, J, columns
+
+    def evaluate(self, x: Array, pull: Array, centre: Array) -> Model:
+        """Cost, gradient and exact Hessian at x [N]; ``pull * (x - centre)^2`` is added to the tasks."""
+        p = self.problem
+        n = len(p.x)
+        z, point, J, columns = self._kinematics(x)
+        force = np.zeros((len(point), 3))  # that the tasks put on every point
         first, second = p.tasks.ends.T
         r = point[second] - point[first] - p.target
         d = np.sqrt((r * r).sum(axis=1))
@@ -252,3 +271,16 @@ def _box_step(
         step[out] = np.where(x + step < lower, lower, upper)[out] - x[out]
         held |= out
     return step
+
+
+def unmoved_joints(problem: Problem) -> list[int]:
+    """Indices in q of the free joints that move none of the objective's vectors, wherever the hand is."""
+    p, kernel = problem, NumpyKernel(problem)
+    levers = np.zeros(len(p.x))
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        moved = kernel.vectors(rng.uniform(p.lower, p.upper))
+        levers = np.maximum(levers, np.linalg.norm(moved, axis=1).max(axis=0, initial=0.0))
+        if (levers > LEVER).all():
+            break
+    return [int(p.source[i]) for i in np.flatnonzero(levers <= LEVER)]

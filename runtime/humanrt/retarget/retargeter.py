@@ -17,6 +17,7 @@ from .description import HandDescription, load_hand
 from .kernel import make_kernel
 from .objective import OBJECTIVES
 from .problem import build_problem
+from .reference import unmoved_joints
 
 __all__ = ["RetargetOptions", "Retargeter"]
 
@@ -125,6 +126,13 @@ class Retargeter:
             unlock=o.unlock,
             restarts=o.restarts,
         )
+        if still := unmoved_joints(self._problem):
+            names = ", ".join(self.hand.joint_names[i] for i in still)
+            raise HumanrtError(
+                f"hand {self.hand.name}: nothing can move joint {names} with objective {o.objective}: no fingertip "
+                'lies beyond it; name a tip link beyond it, or give the tip a place, such as "tips": {"index": '
+                '{"link": "index_3", "xyz": [0, 0, 0.025]}}, or list the joint under "locked"'
+            )
         self._kernel = make_kernel(self._problem, kernel)
         self._per_call = o.smoothing if o.smoothing_per == "call" else 0.0
         self._per_second = o.smoothing * SMOOTHING_INTERVAL if o.smoothing_per == "second" else 0.0

@@ -4,12 +4,18 @@ The lines are a small JSON file beside the URDF; only ``urdf`` and ``tips`` are 
 
     {"urdf": "my_hand.urdf", "side": "right",
      "tips": {"thumb": "thumb_tip_link", "index": "index_tip_link", "middle": "...", "ring": "..."},
-     "wrist": "palm_link",                        default: the root link
+     "wrist": "palm_link",                        default: the root link; of an arm, the last link before the fingers
      "joints": {"index": ["J1", "J2", "J3"]},     knuckle, middle and last joint; default: the last three of the chain
      "axes": {"fingers": "+z", "palm": "+x"},     in the root's frame: along fingers, out of the palm; default: found
      "locked": {"wrist_joint": 0.0}, "rest": {"thumb_joint": 0.5},
      "scale": 1.6,                                robot's size over the human's; default: found
      "radius": 0.012, "name": "my_hand", "licence": "..."}
+
+A tip without a link of its own is the last moving link and a place in its frame, metres:
+``{"link": "thumb_2", "xyz": [0, 0, 0.03]}``. Where ``side`` is not given it is told by where the thumb is.
+
+The joints between the wrist and the tips are the hand's. All others, such as an arm's, stay at rest: at their value in
+``rest``, else at zero within their limits. Joints that follow one of the hand (mimic) move with it.
 
 Only the kinematics are read, with the standard library; meshes are not opened.
 """
@@ -18,7 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as short
@@ -28,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import HumanrtError, choices
-from .check import LARGEST, mapping, number, number_map, text
+from .check import LARGEST, mapping, number, number_map, numbers, text
 from .description import FINGERS, HandDescription, Joint, Point, vector_parts
 from .wrist import palm_template
 
@@ -38,8 +44,14 @@ Array = NDArray[np.float64]
 
 MOVABLE = {"revolute", "continuous", "prismatic"}
 KINDS = {"fixed", *MOVABLE}
+OUTSIDE = {"floating", "planar"}
+"""Types that a robot's base may have; not a hand's joint."""
 TURN = 2.0 * np.pi
-"""Limit of a joint that has none: one turn each way."""
+"""Limit of a continuous joint: one turn each way."""
+LONGEST = 2.0
+"""Metres from the wrist to a tip, and of a slide's way: what is longer is not a hand in metres."""
+UNCLEAR = 0.05
+"""Share of the hand's length by which a thumb, and the row of knuckles, must lie to a side to tell left from right."""
 KEYS = {
     "urdf", "name", "side", "tips", "wrist", "joints", "axes", "locked", "rest", "scale", "radius", "vector",
     "licence", "source",
@@ -55,8 +67,9 @@ class _Edge:
     xyz: Array
     rotation: Array
     axis: Array
-    lower: float
-    upper: float
+    lower: float | None
+    upper: float | None
+    """None: neither is given."""
     mimic: tuple[str, float, float] | None
 
 
@@ -83,33 +96,58 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     links = {edge.parent for edge in edges} | set(by_child)
     roots = sorted(links - set(by_child))
     if len(roots) != 1:
-        raise HumanrtError(f"{path}: a hand has one root link, this has {len(roots)}: {choices(roots)}")
-    joints = tuple(_fold(edge, by_child) for edge in edges if edge.kind in MOVABLE)
+        raise HumanrtError(f"{path}: a hand has one root link, this has {len(roots)}: {choices(roots) or 'no joint'}")
 
-    def point(link: str, field: str) -> Point:
+    def known(link: str, field: str) -> str:
         if link not in links:
             raise HumanrtError(f"{beside}: {field}: {path.name} has no link {link!r}; it has {choices(links)}")
+        return link
+
+    ends = {finger: _tip(tips[finger], f"{beside}: tips: {finger}") for finger in FINGERS if finger in tips}
+    for finger, (link, _) in ends.items():
+        known(link, f"tips: {finger}")
+    tip_links = {finger: link for finger, (link, _) in ends.items()}
+    wrist = known(str(hints["wrist"]), "wrist") if "wrist" in hints else _default_wrist(tip_links, roots[0], by_child)
+    locked = number_map(hints.get("locked", {}), f"{beside}: locked")
+    rest = number_map(hints.get("rest", {}), f"{beside}: rest")
+    moving, held = _roles(edges, wrist, tip_links, by_child, f"{beside}")
+    for edge in edges:
+        _check_edge(edge, f"{path}: joint {edge.name}", edge.name in moving - set(locked))
+    joints = _with_ranges([_fold(edge, by_child) for edge in edges if edge.kind in MOVABLE], edges)
+    notes = []
+    if stay := [name for name in held if name not in locked]:
+        notes.append(
+            f"{name}: {_some(stay)} {'stays' if len(stay) == 1 else 'stay'} at rest: not between {wrist} and the tips"
+        )
+    if still := [
+        joint.name for joint in joints if joint.name in moving - set(locked) and joint.lower == joint.upper
+        and joint.mimic is None
+    ]:  # fmt: skip
+        notes.append(f"{name}: {_some(still)} cannot move: lower and upper limit are the same in {path.name}")
+    fixed = {
+        joint.name: float(np.clip(rest.get(joint.name, 0.0), joint.lower, joint.upper))
+        for joint in joints
+        if (joint.name in held and (joint.mimic is None or joint.mimic[0] in moving)) or joint.name in still
+    }
+
+    def point(link: str, xyz: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Point:
         joint, pose = _carrier(link, by_child)
-        x, y, z = (float(v) for v in pose[:3, 3])
+        x, y, z = (float(v) for v in pose[:3, :3] @ np.array(xyz) + pose[:3, 3])
         return Point(joint, (x, y, z))
 
     bare = HandDescription(
         name=name,
         side=str(hints.get("side", "right")),
         joints=joints,
-        fingers={
-            finger: (tip, tip, tip, tip)
-            for finger in FINGERS
-            if finger in tips
-            for tip in [point(str(tips[finger]), f"tips: {finger}")]
-        },
-        wrist=point(str(hints.get("wrist", roots[0])), "wrist"),
-        locked=number_map(hints.get("locked", {}), f"{beside}: locked"),
-        rest=number_map(hints.get("rest", {}), f"{beside}: rest"),
+        fingers={finger: (tip, tip, tip, tip) for finger, end in ends.items() for tip in [point(*end)]},
+        wrist=point(wrist),
+        locked={**fixed, **locked},
+        rest=rest,
         vector=vector_parts(hints.get("vector", ("tip",)), f"{beside}: vector"),
         licence=str(hints.get("licence", "")),
         source={**source, "urdf": path.name, "sha256": hashlib.sha256(content).hexdigest()},
     )
+    _check_fingers(bare, tip_links, wrist, beside)
     named = mapping(hints.get("joints", {}), f"{beside}: joints", '{"index": ["J1", "J2", "J3"]}')
     if wrong := set(named) - set(tips):
         raise HumanrtError(f"{beside}: joints: {choices(wrong)} has no tip; tips are given for {choices(tips)}")
@@ -120,6 +158,19 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     hand = replace(bare, fingers=fingers)
     rotation = _rotation(hand, hints.get("axes"), beside)
     hand = replace(hand, rotation=rotation)
+    if not hand.gripper:
+        side = _side(hand)
+        if "side" not in hints:
+            hand = replace(hand, side=side or "right")
+            if side != "right":
+                told = "by where its thumb is" if side else "since nothing tells its sides apart"
+                notes.append(f'{name}: taken for a {hand.side} hand, {told}; "side" in {beside.name} says otherwise')
+        elif side not in (None, hand.side) and hints.get("axes") is None:
+            raise HumanrtError(
+                f"{beside}: side is {hand.side}, but the thumb is where a {side} hand has it; give the other side, or "
+                'say where the palm faces by "axes": {"fingers": "+z", "palm": "+x"}'
+            )
+    hand = replace(hand, notes=tuple(notes))
     return replace(
         hand,
         scale=size["scale"] if "scale" in size else _scale(hand),
@@ -129,12 +180,23 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
 
 def _read(content: bytes, path: Path) -> list[_Edge]:
     """The joints, each moving another link, none above itself."""
+    xacro = HumanrtError(
+        f"{path}: this is xacro, from which a URDF is yet to be made: run `xacro {path.name} > hand.urdf` (a tool of "
+        'ROS; also `pip install xacro`) and name its result under "urdf"'
+    )
     try:
         root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: the encoding it declares
+        if b"<xacro:" in content and "unbound prefix" in str(error):
+            raise xacro from None
         raise HumanrtError(f"{path}: not valid XML ({error})") from None
+    if any("xacro" in str(element.tag).lower() for element in root.iter()):
+        raise xacro
     if root.tag != "robot":
         raise HumanrtError(f"{path}: not a URDF: its root element is <{root.tag}>, not <robot>")
+    for joint in root.findall("joint"):
+        if any("${" in value or "$(" in value for element in joint.iter() for value in element.attrib.values()):
+            raise xacro
     try:
         edges = [_edge(element, f"{path}: joint") for element in root.findall("joint")]
     except (KeyError, ValueError) as error:
@@ -163,7 +225,7 @@ def _edge(element: ElementTree.Element, where: str) -> _Edge:
     name = text(element.attrib["name"], f"{where} name")
     where = f"{where} {name}"
 
-    def numbers(tag: str, attribute: str, default: str, count: int = 1) -> Array:
+    def values_of(tag: str, attribute: str, default: str, count: int = 1) -> Array:
         found = element.find(tag)
         given = default if found is None else found.get(attribute, default)
         try:
@@ -175,17 +237,25 @@ def _edge(element: ElementTree.Element, where: str) -> _Edge:
         return values
 
     kind = element.attrib["type"]
-    if kind not in KINDS:
-        what = "is not supported" if kind in ("floating", "planar") else "is not a URDF joint type"
-        raise HumanrtError(f"{where}: type {kind!r} {what}; choose from {choices(KINDS)}")
+    if kind not in KINDS | OUTSIDE:
+        raise HumanrtError(f"{where}: type {kind!r} is not a URDF joint type; choose from {choices(KINDS)}")
     parent, child = element.find("parent"), element.find("child")
     if parent is None or child is None:
         raise ValueError(f"joint {name} has no parent or child")
     limit, mimic = element.find("limit"), element.find("mimic")
-    lower, upper = -TURN, TURN
-    if limit is not None and kind != "continuous":
-        lower, upper = (float(numbers("limit", end, "0")[0]) for end in ("lower", "upper"))
-    axis = numbers("axis", "xyz", "1 0 0", 3)
+    lower: float | None
+    upper: float | None
+    if kind == "continuous":
+        lower, upper = (None, None) if mimic is not None else (-TURN, TURN)
+    elif limit is None or not {"lower", "upper"} & set(limit.attrib):
+        lower, upper = None, None
+    else:  # URDF: zero where one of the two is left out
+        lower, upper = (float(values_of("limit", end, "0")[0]) for end in ("lower", "upper"))
+    rpy = values_of("origin", "rpy", "0 0 0", 3)
+    if np.abs(rpy).max() > 1.01 * TURN:
+        given = " ".join(f"{v:g}" for v in rpy)
+        raise HumanrtError(f"{where}: origin rpy={given!r} looks like degrees; a URDF's angles are radians")
+    axis = values_of("axis", "xyz", "1 0 0", 3)
     if kind in MOVABLE:
         length = float(np.linalg.norm(axis))
         if length < 1e-9:
@@ -196,8 +266,8 @@ def _edge(element: ElementTree.Element, where: str) -> _Edge:
         kind=kind,
         parent=text(parent.attrib["link"], f"{where}: parent link"),
         child=text(child.attrib["link"], f"{where}: child link"),
-        xyz=numbers("origin", "xyz", "0 0 0", 3),
-        rotation=_rpy(numbers("origin", "rpy", "0 0 0", 3)),
+        xyz=values_of("origin", "xyz", "0 0 0", 3),
+        rotation=_rpy(rpy),
         axis=axis,
         lower=lower,
         upper=upper,
@@ -206,11 +276,168 @@ def _edge(element: ElementTree.Element, where: str) -> _Edge:
             if mimic is None
             else (
                 text(mimic.attrib["joint"], f"{where}: mimic joint"),
-                float(numbers("mimic", "multiplier", "1")[0]),
-                float(numbers("mimic", "offset", "0")[0]),
+                float(values_of("mimic", "multiplier", "1")[0]),
+                float(values_of("mimic", "offset", "0")[0]),
             )
         ),
     )
+
+
+def _tip(value: Any, where: str) -> tuple[str, tuple[float, float, float]]:
+    """A tip's link, and its place in that link's frame."""
+    if not isinstance(value, dict):
+        return str(value), (0.0, 0.0, 0.0)
+    if set(value) != {"link", "xyz"}:
+        raise HumanrtError(f'{where}: give a link, or such as {{"link": "thumb_2", "xyz": [0, 0, 0.03]}} (metres)')
+    x, y, z = numbers(value["xyz"], 3, f"{where}: xyz")
+    return str(value["link"]), (x, y, z)
+
+
+def _above(link: str, by_child: Mapping[str, _Edge]) -> list[_Edge]:
+    """The joints between a link and the root, root first."""
+    edges = []
+    while (edge := by_child.get(link)) is not None:
+        edges.append(edge)
+        link = edge.parent
+    return edges[::-1]
+
+
+def _default_wrist(tips: Mapping[str, str], root: str, by_child: Mapping[str, _Edge]) -> str:
+    """The last link that carries all tips; the root where no joint lies between the two, and for a single tip."""
+    if len(tips) < 2:
+        return root
+    chains = [_above(link, by_child) for link in tips.values()]
+    wrist, moved = root, False
+    for edge, *others in zip(*chains, strict=False):
+        if any(other.name != edge.name for other in others):
+            break
+        wrist, moved = edge.child, moved or edge.kind != "fixed"
+    return wrist if moved else root
+
+
+def _roles(
+    edges: Sequence[_Edge], wrist: str, tips: Mapping[str, str], by_child: Mapping[str, _Edge], beside: str
+) -> tuple[set[str], list[str]]:
+    """Names of the joints that are the hand's, and of the others: those that stay at rest."""
+    chains = {finger: _above(link, by_child) for finger, link in tips.items()}
+    above = {edge.name for edge in _above(wrist, by_child)}
+    kinds = {edge.name: edge.kind for edge in edges}
+    rigid = {name for name in above if kinds[name] != "fixed"}
+    moving: set[str] = set()
+    for finger, edges_above in chains.items():
+        chain = [edge.name for edge in edges_above]
+        if not rigid <= set(chain):
+            root = edges_above[0].parent if edges_above else tips[finger]
+            better = _default_wrist({**tips, "wrist": wrist}, root, by_child)
+            raise HumanrtError(
+                f"{beside}: tips: {finger}: link {tips[finger]} is not carried by the wrist link {wrist}; give as "
+                f"wrist the link that carries all fingers, such as {better}"
+            )
+        moving |= {name for name in chain if name not in above}
+    mimics = {edge.name: edge.mimic[0] for edge in edges if edge.mimic}
+    for name in [*moving]:  # what leads a joint of the hand is the hand's, wherever it is
+        leader = mimics.get(name)
+        while leader is not None and leader not in moving | above:
+            moving.add(leader)
+            leader = mimics.get(leader)
+    for name in mimics:  # and what follows one
+        chain = [name]
+        while (leader := mimics.get(chain[-1])) is not None and leader not in chain:
+            if leader in moving:
+                moving |= set(chain) - above
+                break
+            chain.append(leader)
+    moving = {name for name in moving if kinds.get(name, "fixed") != "fixed"}
+    return moving, [edge.name for edge in edges if edge.kind != "fixed" and edge.name not in moving]
+
+
+def _check_edge(edge: _Edge, where: str, moving: bool) -> None:
+    """Refuses what cannot be meant as it stands; ``moving``: the joint is one of the hand's."""
+    if moving and edge.kind in OUTSIDE:
+        raise HumanrtError(f"{where}: type {edge.kind!r} is not supported; choose from {choices(KINDS)}")
+    if not moving or edge.kind not in MOVABLE:
+        return
+    if edge.lower is None or edge.upper is None:
+        if edge.mimic is None:
+            raise HumanrtError(
+                f"{where} is {edge.kind} but has no lower and upper limit; give it "
+                f'<limit lower="..." upper="..."/> in {"metres" if edge.kind == "prismatic" else "radians"}'
+                + (", or lock it" if edge.kind == "prismatic" else ", make it continuous, or lock it")
+            )
+        return
+    largest = max(abs(edge.lower), abs(edge.upper))
+    if edge.kind == "revolute" and largest > 1.01 * TURN:
+        raise HumanrtError(
+            f"{where} has limits {edge.lower:g}..{edge.upper:g}, which look like degrees; a URDF's are radians: "
+            f"{np.radians(edge.lower):.4g}..{np.radians(edge.upper):.4g}"
+        )
+    if edge.kind == "prismatic" and largest > LONGEST:
+        raise HumanrtError(
+            f"{where} has limits {edge.lower:g}..{edge.upper:g}, which look like millimetres; a URDF's are metres: "
+            f"{edge.lower / 1e3:.4g}..{edge.upper / 1e3:.4g}"
+        )
+
+
+def _with_ranges(joints: Sequence[Joint], edges: Sequence[_Edge]) -> tuple[Joint, ...]:
+    """The joints, with limits for those that were given none: a follower's are where its leader takes it."""
+    given = {edge.name: edge.lower is not None for edge in edges}
+    by_name = {joint.name: joint for joint in joints}
+
+    def ranged(joint: Joint) -> Joint:
+        gain, offset, leader = 1.0, 0.0, joint
+        for _ in joints:
+            if given[leader.name] or leader.mimic is None or leader.mimic[0] not in by_name:
+                break
+            name, a, b = leader.mimic
+            gain, offset, leader = gain * a, offset + gain * b, by_name[name]
+        if leader is joint:
+            return joint
+        low, high = sorted((gain * leader.lower + offset, gain * leader.upper + offset))
+        return replace(joint, lower=low, upper=high)
+
+    return tuple(joint if given[joint.name] else ranged(joint) for joint in joints)
+
+
+def _check_fingers(hand: HandDescription, tips: Mapping[str, str], wrist: str, beside: Path) -> None:
+    """Refuses fingers that nothing can move, and hands that are not in metres."""
+    drives = {joint.name: drive[0] for joint, drive in zip(hand.joints, hand.drives(hand.locked), strict=True)}
+    above = set(hand.carriers(hand.wrist.joint))
+    rest = hand.positions(hand.rest_pose, [hand.wrist, *(points[3] for points in hand.fingers.values())])
+    for (finger, points), tip in zip(hand.fingers.items(), rest[1:], strict=True):
+        chain = [name for name in hand.carriers(points[3].joint) if name not in above]
+        where = f"{beside}: tips: {finger}"
+        if not any(drives[name] for name in chain) and not hand.gripper:
+            why = f"{_some(chain)} cannot move" if chain else f"none lies between it and {wrist}"
+            raise HumanrtError(f"{where}: no joint moves that link, {tips[finger]}: {why}; give a link that one moves")
+        if (distance := float(np.linalg.norm(tip - rest[0]))) > LONGEST:
+            raise HumanrtError(
+                f"{where}: the tip is {distance:.3g} m from {wrist}; a URDF's lengths are metres, not millimetres"
+            )
+
+
+def _some(names: Sequence[str]) -> str:
+    """``joint a``, ``joints a, b``, or with many the first and the last few."""
+    listed = names if len(names) <= 8 else [*names[:5], f"{len(names) - 7} more", *names[-2:]]
+    return f"{'joint' if len(names) == 1 else 'joints'} {', '.join(listed)}"
+
+
+def _side(hand: HandDescription) -> str | None:
+    """The side of a hand that has its thumb and its row of knuckles where this one has; None where they do not say.
+
+    In the wrist frame y points to a right hand's thumb: it lies further that way than the other fingers, and the index
+    further than the little finger.
+    """
+    names = [finger for finger in hand.fingers if finger != "thumb"]
+    rest = hand.rest_pose
+    where = {finger: hand.positions(rest, points) @ hand.rotation for finger, points in hand.fingers.items()}
+    wrist = hand.positions(rest, [hand.wrist])[0] @ hand.rotation
+    length = max(float(np.linalg.norm(points[3] - wrist)) for points in where.values())
+    row = float(where[names[0]][0, 1] - where[names[-1]][0, 1]) if len(names) > 1 else 0.0
+    thumb = 0.0
+    if "thumb" in where and names:
+        thumb = float(where["thumb"][:, 1].mean() - np.mean([where[finger][:, 1].mean() for finger in names]))
+    both = row + thumb
+    return None if abs(both) < UNCLEAR * length else "right" if both > 0 else "left"
 
 
 def _rpy(rpy: Array) -> Array:
@@ -246,8 +473,8 @@ def _fold(edge: _Edge, by_child: Mapping[str, _Edge]) -> Joint:
         xyz=(float(xyz[0]), float(xyz[1]), float(xyz[2])),
         rotation=tuple(float(v) for v in (pose[:3, :3] @ edge.rotation).ravel()),
         axis=(float(edge.axis[0]), float(edge.axis[1]), float(edge.axis[2])),
-        lower=edge.lower,
-        upper=edge.upper,
+        lower=-TURN if edge.lower is None else edge.lower,
+        upper=TURN if edge.upper is None else edge.upper,
         prismatic=edge.kind == "prismatic",
         mimic=edge.mimic,
     )
@@ -264,14 +491,10 @@ def _finger_points(
     by_name = {joint.name: joint for joint in hand.joints}
     frames = hand.forward(np.zeros(len(hand.joints)))
     end = frames[tip.joint][:3, :3] @ np.array(tip.xyz) + frames[tip.joint][:3, 3]
-    chain = []
-    name = tip.joint
-    while name is not None:
-        chain.append(name)
-        name = by_name[name].parent
-    chain.reverse()
-    if not chain:
-        raise HumanrtError(f"{beside}: tips: {finger}: no joint moves that link")
+    above = set(hand.carriers(hand.wrist.joint))
+    chain = [joint for joint in hand.carriers(tip.joint) if joint not in above]
+    if not chain and named is None:  # a gripper's fixed jaw
+        return tip, tip, tip, tip
 
     def facing(joint: str) -> tuple[Point, Array]:
         pose = frames[joint]
@@ -323,7 +546,8 @@ def _rotation(hand: HandDescription, axes: Any, beside: Path) -> Array:
     knuckles = [hand.fingers[finger][0] for finger in names]
     tips = [hand.fingers[finger][3] for finger in names]
     straight = hand.rest_pose
-    middle = np.where([joint.name in hand.locked for joint in hand.joints], straight, hand.limits.mean(axis=1))
+    still = [leader is None for leader, _, _ in hand.drives(hand.locked)]
+    middle = np.where(still, straight, hand.limits.mean(axis=1))
     start = hand.positions(straight, tips)
     fingers = start - hand.positions(straight, knuckles)
     along = (fingers / np.maximum(np.linalg.norm(fingers, axis=1, keepdims=True), 1e-9)).mean(axis=0)
@@ -331,6 +555,8 @@ def _rotation(hand: HandDescription, axes: Any, beside: Path) -> Array:
     out = (hand.positions(straight + 0.3 * (middle - straight), tips) - start).mean(axis=0)
     out -= along * (along @ out)
     if min(float(np.linalg.norm(out)) / 1e-4, float(np.linalg.norm(along))) < 0.99:
+        if hand.gripper:  # whose opening has no palm to face
+            return np.eye(3)
         raise HumanrtError(
             f'{beside}: cannot tell where the palm faces; give "axes": {{"fingers": "+z", "palm": "+x"}}'
         )

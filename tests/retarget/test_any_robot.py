@@ -1,0 +1,395 @@
+"""Robots as people have them: arms, whole robots, grippers, followers, and URDFs with faults.
+
+Each moves as the hand does, or is refused with one line that says what to do; what nothing can move is named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hands import human_hand, sequence
+from urdfs import (
+    ARM,
+    ARM_JOINTS,
+    GRIPPERS,
+    HAND,
+    LEFT,
+    NO_RANGE,
+    ON_AN_ARM,
+    RANGE,
+    TIPS,
+    WIDE,
+    finger,
+    fixed,
+    joint,
+    thumb,
+)
+
+from humanrt.cli import main
+from humanrt.commands.demo import CLIP
+from humanrt.errors import HumanrtError
+from humanrt.kernels.retarget import problem_arrays, state_arrays
+from humanrt.retarget import HandDescription, Retargeter, load_hand
+
+
+@pytest.fixture
+def robot(tmp_path: Path) -> Callable[..., Path]:
+    def write(joints: str, /, **hints: Any) -> Path:
+        (tmp_path / "robot.urdf").write_text(f'<robot name="r">{joints}</robot>')
+        (tmp_path / "robot.json").write_text(json.dumps({"urdf": "robot.urdf", "tips": TIPS, **hints}))
+        return tmp_path / "robot.json"
+
+    return write
+
+
+def refused(message: str, call: Callable[[], object]) -> None:
+    with pytest.raises(HumanrtError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def solved(robot: Path | HandDescription, frames: int = 40, **options: Any) -> dict[str, np.ndarray]:
+    """Each joint's way [frames] on hands that open, close and pinch, by name."""
+    retargeter = Retargeter(robot, **options)
+    q = np.array([retargeter.solve(frame, side="right") for frame in sequence(frames)])
+    low, high = retargeter.limits.T
+    assert (q >= low).all()
+    assert (q <= high).all()
+    return dict(zip(retargeter.joint_names, q.T, strict=True))
+
+
+# Arms and whole robots: only the joints from the wrist to the tips are the hand's
+
+
+@pytest.mark.parametrize("given", [{"wrist": "palm"}, {}], ids=["wrist given", "wrist found"])
+def test_an_arm_stays_at_rest(robot: Callable[..., Path], given: dict[str, str], kernel: str) -> None:
+    alone = solved(robot(HAND), kernel=kernel, frames=12)
+    path = robot(ARM + HAND, **given, rest={"shoulder": 0.4})
+    way = solved(path, kernel=kernel, frames=12)
+    rest = {"shoulder": 0.4, "elbow": -0.1, "linkage": 0.1}
+    for name in ARM_JOINTS:
+        np.testing.assert_allclose(way[name], rest.get(name, 0.0), atol=1e-12)
+    for name, values in alone.items():
+        np.testing.assert_allclose(way[name], values, atol=1e-6)
+        assert np.ptp(values) > 0.1
+    (note,) = load_hand(path).notes
+    assert all(name in note for name in ARM_JOINTS)
+    assert "not between palm and the tips" in note
+    again = HandDescription.from_json(json.loads(json.dumps(load_hand(path).to_json())))
+    np.testing.assert_allclose(solved(again, kernel=kernel, frames=12)["index_j1"], way["index_j1"], atol=1e-6)
+
+
+def test_a_whole_robot_of_more_joints_than_the_solver_takes(robot: Callable[..., Path]) -> None:
+    spine = "".join(joint(f"body_{i}", f"b{i - 1}" if i else "world", f"b{i}", "0 0 0.02") for i in range(60))
+    legs = "".join(joint(f"leg_{i}", f"l{i - 1}" if i else "world", f"l{i}", "0 0 -0.1") for i in range(40))
+    base = joint("free", "odom", "world", kind="floating", limit=None)
+    mount = fixed("b59", "palm")
+    path = robot(base + legs + spine + mount + HAND, wrist="palm")
+    retargeter = Retargeter(path)
+    assert len(retargeter.joint_names) == 109
+    alone, way, portable = solved(robot(HAND)), solved(retargeter.hand), solved(retargeter.hand, 8, kernel="numpy")
+    for name, values in way.items():
+        if name.startswith(("body", "leg")):
+            assert (values == 0.0).all()
+        else:
+            np.testing.assert_allclose(values, alone[name], atol=1e-6)
+            np.testing.assert_allclose(solved(retargeter.hand, 8)[name], portable[name], atol=1e-9)
+    assert "joints free, leg_0, leg_1, leg_2, leg_3, 94 more, body_58, body_59 stay at rest" in retargeter.hand.notes[0]
+    # the GPU takes the same problem, and knows where the others rest
+    assert len(problem_arrays(retargeter._problem)["parent"]) == 9
+    assert state_arrays(retargeter._problem, 2)["q"].shape == (2, 109)
+
+
+def test_wrist_that_does_not_carry_the_fingers(robot: Callable[..., Path]) -> None:
+    other = joint("pan", "base", "camera", axis="0 0 1", limit=WIDE) + fixed("base", "palm")
+    refused(
+        "tips: thumb: link thumb_tip is not carried by the wrist link camera; give as wrist .* such as base",
+        lambda: load_hand(robot(other + HAND, wrist="camera")),
+    )
+    assert load_hand(robot(fixed("palm", "frame", "0 0 -0.02") + HAND, wrist="frame")).wrist.xyz == (0, 0, -0.02)
+    refused(
+        "tips: index: no joint moves that link",
+        lambda: load_hand(robot(HAND, wrist="index_3", tips={"index": "index_tip"})),
+    )
+
+
+def test_a_joint_between_palm_and_fingers_is_the_hands(robot: Callable[..., Path]) -> None:
+    """A palm in the middle of the chain: what lies beyond it moves, what lies before it does not."""
+    arch = joint("arch", "heel", "palm", "0 0 0.01", axis="1 0 0", limit='lower="-0.4" upper="0.4"')
+    way = solved(robot(joint("lift", "base", "heel", limit=WIDE) + arch + HAND, wrist="heel"))
+    assert np.ptp(way["lift"]) == 0.0
+    assert np.ptp(way["arch"]) > 0.01
+
+
+# Followers
+
+
+@pytest.mark.parametrize("limit", [NO_RANGE, None, "continuous"])
+def test_followers_without_a_range_do_not_bind_their_leader(robot: Callable[..., Path], limit: str | None) -> None:
+    kind = {"kind": "continuous", "limit": None} if limit == "continuous" else {"limit": limit}
+    follower = joint("index_j2", "index_1", "index_2", "0 0 0.045", mimic='joint="index_j1" multiplier="1.1"', **kind)
+    second = joint("index_j3", "index_2", "index_3", "0 0 0.03", mimic='joint="index_j2" multiplier="-0.9"', **kind)
+    second = second.replace('axis xyz="0 1 0"', 'axis xyz="0 -1 0"')
+    text = HAND.replace(joint("index_j2", "index_1", "index_2", "0 0 0.045"), follower)
+    text = text.replace(joint("index_j3", "index_2", "index_3", "0 0 0.03"), second)
+    way = solved(robot(text))
+    assert np.ptp(way["index_j1"]) > 0.5
+    np.testing.assert_allclose(way["index_j2"], 1.1 * way["index_j1"], atol=1e-9)
+    np.testing.assert_allclose(way["index_j3"], -0.99 * way["index_j1"], atol=1e-9)
+    low, high = load_hand(robot(text)).limits[4:6].T
+    np.testing.assert_allclose([*low, *high], [0.0, -1.584, 1.76, 0.0], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("limit", "mimic"),
+    [
+        ('lower="0" upper="0"', 'joint="index_j1"'),
+        (RANGE, 'joint="index_j1" multiplier="-1"'),
+        ('lower="0.4" upper="0.4"', 'joint="index_j1" offset="0.4"'),
+    ],
+)
+def test_a_follower_that_holds_its_leader_is_named(robot: Callable[..., Path], limit: str, mimic: str) -> None:
+    plain = joint("index_j2", "index_1", "index_2", "0 0 0.045")
+    text = HAND.replace(plain, joint("index_j2", "index_1", "index_2", "0 0 0.045", limit=limit, mimic=mimic))
+    refused(r"joint index_j1 cannot move: index_j2, which follows it .*, holds it", lambda: Retargeter(robot(text)))
+
+
+def test_a_leader_beside_the_hand_leads(robot: Callable[..., Path]) -> None:
+    """A motor's own link is no finger's, and what follows a finger but carries no tip still follows."""
+    first = joint("index_j1", "palm", "index_1", "0 0.026 0.095")
+    led = joint("index_j1", "palm", "index_1", "0 0.026 0.095", mimic='joint="motor" multiplier="0.5"')
+    motor = joint("motor", "palm", "rotor", limit='lower="0" upper="3"')
+    cover = joint("cover", "palm", "lid", limit=NO_RANGE, mimic='joint="index_j1" multiplier="2"')
+    path = robot(motor + cover + HAND.replace(first, led))
+    way = solved(path)
+    assert np.ptp(way["motor"]) > 0.5
+    np.testing.assert_allclose(way["index_j1"], 0.5 * way["motor"], atol=1e-9)
+    np.testing.assert_allclose(way["cover"], way["motor"], atol=1e-9)
+    assert load_hand(path).notes == ()
+
+
+# Tips
+
+
+def test_joints_that_move_no_tip_are_named(robot: Callable[..., Path]) -> None:
+    bare = {"thumb": "thumb_2", "index": "index_3", "middle": "middle_tip"}
+    refused(
+        r'nothing can move joint thumb_j2, index_j3 .*no fingertip lies beyond.*"link": "index_3", "xyz"',
+        lambda: Retargeter(robot(HAND, tips=bare)),
+    )
+    placed = {**TIPS, "index": {"link": "index_3", "xyz": [0, 0, 0.025]}}
+    expected, way = solved(robot(HAND)), solved(robot(HAND, tips=placed))
+    for name, values in expected.items():
+        np.testing.assert_allclose(way[name], values, atol=1e-9)
+    # or the user says that they stay
+    way = solved(robot(HAND, tips=bare, locked={"thumb_j2": 0.2, "index_j3": 0.3}))
+    assert (way["index_j3"] == 0.3).all()
+    assert np.ptp(way["index_j2"]) > 0.5
+
+
+@pytest.mark.parametrize(
+    "tip", [{"link": "index_3"}, {"link": "index_3", "xyz": [0, 0]}, {"link": "x", "xyz": [0, 0, 0]}]
+)
+def test_places_of_tips(robot: Callable[..., Path], tip: dict[str, object]) -> None:
+    refused(r"tips: index", lambda: load_hand(robot(HAND, tips={**TIPS, "index": tip})))
+
+
+# Limits
+
+
+@pytest.mark.parametrize("limit", [NO_RANGE, None])
+@pytest.mark.parametrize("kind", ["revolute", "prismatic"])
+def test_a_joint_without_limits_is_refused(robot: Callable[..., Path], kind: str, limit: str | None) -> None:
+    plain = joint("index_j2", "index_1", "index_2", "0 0 0.045")
+    text = HAND.replace(plain, joint("index_j2", "index_1", "index_2", "0 0 0.045", kind=kind, limit=limit))
+    refused(f"joint index_j2 is {kind} but has no lower and upper limit", lambda: load_hand(robot(text)))
+    assert (solved(robot(text, locked={"index_j2": 0.0}))["index_j2"] == 0.0).all()
+
+
+def test_one_limit_left_out_is_zero(robot: Callable[..., Path]) -> None:
+    assert load_hand(robot(HAND.replace('lower="0" upper="1.6"', 'upper="1.6"'))).limits[3].tolist() == [0.0, 1.6]
+
+
+def test_a_joint_without_a_range_is_named(robot: Callable[..., Path]) -> None:
+    plain = joint("index_j2", "index_1", "index_2", "0 0 0.045")
+    stiff = joint("index_j2", "index_1", "index_2", "0 0 0.045", limit='lower="0" upper="0"')
+    path = robot(HAND.replace(plain, stiff))
+    assert load_hand(path).notes == (
+        "robot: joint index_j2 cannot move: lower and upper limit are the same in robot.urdf",
+    )
+    assert (solved(path)["index_j2"] == 0.0).all()
+    text = HAND
+    for plain_limit in ("index_j1", "index_j2", "index_j3"):
+        start = text.index(f'name="{plain_limit}"')
+        text = text[:start] + text[start:].replace(RANGE, 'lower="0" upper="0"', 1)
+    refused("tips: index: no joint moves .*index_j1, index_j2, index_j3 cannot move", lambda: load_hand(robot(text)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (RANGE, 'lower="0" upper="90"', r"joint index_j1 has limits 0..90, which look like degrees; .* 0..1.571"),
+        ('lower="-1.6" upper="1.6"', 'lower="-20" upper="20"', "joint thumb_j0 has limits -20..20, .* degrees"),
+        ('rpy="-1 0 0"', 'rpy="-57.3 0 0"', "joint thumb_j0: origin rpy='-57.3 0 0' looks like degrees"),
+        ("0 0 0.045", "0 0 45", "tips: index: the tip is .* m from palm; a URDF's lengths are metres"),
+    ],
+)
+def test_other_units_are_refused(robot: Callable[..., Path], old: str, new: str, message: str) -> None:
+    assert old in HAND
+    refused(message, lambda: load_hand(robot(HAND.replace(old, new))))
+    slide = joint("index_j1", "palm", "index_1", kind="prismatic", limit='lower="0" upper="40"')
+    plain = joint("index_j1", "palm", "index_1", "0 0.026 0.095")
+    refused("0..40, which look like millimetres; .* 0..0.04", lambda: load_hand(robot(HAND.replace(plain, slide))))
+
+
+# Sides
+
+
+def test_a_left_hand_without_side_is_told_by_its_thumb(robot: Callable[..., Path]) -> None:
+    right = Retargeter(robot(HAND))
+    assert right.hand.side == "right"
+    assert right.hand.notes == ()
+    left = Retargeter(robot(LEFT))
+    assert left.hand.side == "left"
+    assert "taken for a left hand, by where its thumb is" in left.hand.notes[0]
+    for bend in (0.1, 0.6):
+        tips = [
+            r.hand.positions(r.solve(human_hand(bend, side=side)), [p[3] for p in r.hand.fingers.values()])
+            for r, side in ((right, "right"), (left, "left"))
+        ]
+        np.testing.assert_allclose(tips[1] * [1, -1, 1], tips[0], atol=1e-4)
+    assert load_hand(robot(LEFT, side="left")).notes == ()
+    axes = {"fingers": "+z", "palm": "+x"}
+    assert load_hand(robot(LEFT, axes=axes)).side == "left"
+    assert load_hand(robot(LEFT, side="right", axes=axes)).side == "right"  # said twice: believed
+    for text, side, other in ((LEFT, "right", "left"), (HAND, "left", "right")):
+        refused(
+            f"side is {side}, but the thumb is where a {other} hand has it; .*axes",
+            lambda t=text, s=side: load_hand(robot(t, side=s)),
+        )
+
+
+def test_a_hand_whose_sides_cannot_be_told_says_so(robot: Callable[..., Path]) -> None:
+    text = thumb().replace("0.01 0.03 0.03", "0.03 0 0.03").replace('rpy="-1 0 0"', 'rpy="0 0 0"') + finger(
+        "index", "0 0 0.095"
+    )
+    hand = load_hand(robot(text, tips={"thumb": "thumb_tip", "index": "index_tip"}))
+    assert hand.side == "right"
+    assert "nothing tells its sides apart" in hand.notes[0]
+
+
+# Grippers
+
+
+def pinching(frames: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Hands [frames, 21, 3] whose finger tips part from the thumb's, in turning directions, by distances [frames] m."""
+    distances = 0.062 - 0.062 * np.cos(np.linspace(0, 4 * np.pi, frames))
+    hands = []
+    for i, distance in enumerate(distances):
+        hand = human_hand(0.3 + 0.2 * np.sin(i))
+        away = np.array([np.sin(0.2 * i), np.cos(0.2 * i), 0.5])
+        for tip, sign in ((8, 1.0), (12, 1.0)):
+            hand[tip] = hand[4] + sign * distance * away / np.linalg.norm(away)
+        hands.append(hand)
+    return np.array(hands), distances
+
+
+@pytest.mark.parametrize("arm", ["", ON_AN_ARM], ids=["alone", "on an arm"])
+@pytest.mark.parametrize("name", GRIPPERS)
+def test_a_gripper_opens_as_thumb_and_finger_part(robot: Callable[..., Path], name: str, arm: str, kernel: str) -> None:
+    text, tips = GRIPPERS[name]
+    retargeter = Retargeter(robot(arm + text, tips=tips), kernel=kernel)
+    hand = retargeter.hand
+    assert hand.gripper
+    frames, apart = pinching(60 if kernel == "native" else 12)
+    if "middle" in tips and "thumb" not in tips:
+        frames[:, 12] = frames[:, 8] + (frames[:, 8] - frames[:, 4])
+    q = np.array([retargeter.solve(frame) for frame in frames])
+    points = [points[3] for points in hand.fingers.values()]
+    opening = np.array([np.linalg.norm(np.subtract(*hand.positions(each, points)[:2])) for each in q])
+    p = retargeter._problem
+    every = [retargeter.hand.positions(x, points)[:2] for x in _grid(retargeter)]
+    widest = max(float(np.linalg.norm(a - b)) for a, b in every)
+    narrowest = min(float(np.linalg.norm(a - b)) for a, b in every)
+    share = (opening - narrowest) / (widest - narrowest)
+    assert np.corrcoef(share, apart)[0, 1] > 0.9
+    assert share[apart < 0.03].max() < 0.05
+    assert share[apart > 0.09].min() > 0.8
+    if arm:
+        assert np.ptp(q[:, :2]) == 0.0
+    assert len(p.x) == len([j for j in hand.joints if j.mimic is None]) - 2 * bool(arm)
+    for objective in ("vector", "dexpilot"):
+        refused("is a gripper: .*use pose", lambda o=objective: Retargeter(hand, objective=o))
+
+
+def _grid(retargeter: Retargeter) -> list[np.ndarray]:
+    """Poses of a gripper [dof], through its range."""
+    p, poses = retargeter._problem, []
+    for corner in np.stack(np.meshgrid(*[np.linspace(0, 1, 9 if len(p.x) > 1 else 101)] * len(p.x)), -1).reshape(
+        -1, len(p.x)
+    ):
+        p.x[...] = p.lower + corner * (p.upper - p.lower)
+        p.write_q()
+        poses.append(retargeter.last)
+    retargeter.reset()
+    return poses
+
+
+def test_a_hand_is_no_gripper(robot: Callable[..., Path]) -> None:
+    assert not load_hand(robot(HAND)).gripper
+    assert not load_hand(robot(HAND, tips={"thumb": "thumb_tip", "index": "index_tip"})).gripper
+    assert not any(load_hand(name).gripper for name in ("allegro_right", "leap_left", "shadow_right"))
+
+
+# Xacro
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<robot xmlns:xacro="http://www.ros.org/wiki/xacro"><xacro:include filename="finger.xacro"/></robot>',
+        '<robot xmlns:x="http://www.ros.org/wiki/xacro"><x:macro name="finger" params="n"/></robot>',
+        '<robot xmlns:xacro="http://ros.org/wiki/xacro"><link name="a"/><xacro:property name="w" value="1"/></robot>',
+        '<robot><xacro:finger name="index"/></robot>',
+        f"<robot>{HAND.replace('0 0 0.045', '0 0 ${length}')}</robot>",
+        f"<robot>{HAND.replace('palm', '${prefix}palm')}</robot>",
+        f"<robot>{HAND.replace('0 0 0.045', '$(arg offset)')}</robot>",
+        "<robot>" + HAND.replace(RANGE, 'lower="0" upper="${pi / 2}"') + "</robot>",
+    ],
+)
+def test_xacro_is_named_for_what_it_is(robot: Callable[..., Path], text: str) -> None:
+    path = robot("")
+    path.with_name("robot.urdf").write_text(text)
+    refused(r"robot\.urdf: this is xacro, .*run `xacro robot\.urdf > hand\.urdf`", lambda: load_hand(path))
+
+
+def test_expanded_xacro_is_a_urdf(robot: Callable[..., Path]) -> None:
+    """The namespace stays in what xacro writes; meshes are not opened, so what names them does not matter."""
+    mesh = '<link name="palm"><visual><geometry><mesh filename="$(find r)/palm.stl"/></geometry></visual></link>'
+    path = robot(HAND)
+    path.with_name("robot.urdf").write_text(
+        f'<robot name="r" xmlns:xacro="http://www.ros.org/wiki/xacro">{mesh}{HAND}</robot>'
+    )
+    assert load_hand(path).side == "right"
+
+
+def test_a_urdf_or_xacro_alone(tmp_path: Path) -> None:
+    for name in ("hand.urdf", "hand.urdf.xacro"):
+        refused("does not say which links are fingertips; give a .json", lambda n=name: load_hand(tmp_path / n))
+
+
+# On the command line
+
+
+def test_run_says_what_stays_at_rest(robot: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    record = robot("").with_name("r.jsonl")
+    options = ("--headless", "--max-frames", "5", "--record", str(record))
+    assert main(["run", str(CLIP), *options, "--robot", str(robot(ARM + HAND))]) == 0
+    error = capsys.readouterr().err
+    assert "robot: joints rail, shoulder, elbow, linkage, forearm, wrist_roll, wrist_lift stay at rest" in error
+    assert "rail" in json.loads(record.read_text().splitlines()[0])["robots"]["robot"]
