@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import pytest
 
 from command_line import refused
 from humanrt.cli import main
-from humanrt.commands import doctor
+from humanrt.commands import doctor, run
 from humanrt.commands.demo import CLIP
 from humanrt.record import read_recording
 from humanrt.stats import Percentiles, table
@@ -83,6 +85,18 @@ def test_demo_measures_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (("run", CLIP, "--headless", "--record", "/nowhere/x.jsonl"), "mkdir -p /nowhere"),
         (("run", "99", "--headless"), "camera"),
         (("run",), "see `humanrt run --help`"),
+        (("run", "--headless", "--robot", "allegro_right", CLIP), "source, before options that take several values"),
+        (("run", CLIP, "--headless", "b.mp4", "c.mp4"), "one SOURCE a run, and here are 3: "),
+        (("run", CLIP, "--headless", "--colour"), "humanrt run: unrecognized arguments: --colour"),
+        (
+            ("run", CLIP, "--headless", "--record", "x.bvh"),
+            "x.bvh: a recording is one JSON line a frame",
+        ),
+        (("run", CLIP, "--headless", "--record", "x.json"), "*.jsonl"),
+        (("bench", "retarget", "--threshold", "0.3"), "--threshold does nothing in `bench retarget`; leave it out"),
+        (("bench", "people", "--robot", "allegro_right"), "--robot does nothing in `bench people`"),
+        (("bench", "posebert", "--smooth", "posebert"), "--smooth does nothing in `bench posebert`"),
+        (("bench", "retarget", "--warmup", "20"), "--warmup does nothing in `bench retarget`"),
         (("fly",), "demo"),
         (("bench", "hands", "--compare", "nowhere.json"), "nowhere.json"),
         (("bench", "hands", "--source", "nowhere.mp4"), "nowhere.mp4"),
@@ -93,6 +107,17 @@ def test_a_users_mistake_is_one_line_and_status_2(
     arguments: tuple[str | Path, ...], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert words in refused(capsys, *arguments)
+
+
+def test_help_of_run_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    said = capsys.readouterr().out
+    examples = [line for line in said.splitlines() if line.startswith("  humanrt run ")]
+    assert len(examples) == 3
+    parser = argparse.ArgumentParser()
+    run.add_parser(parser.add_subparsers())
+    for line in examples:
+        parser.parse_args(shlex.split(line.partition("   ")[0])[1:])
 
 
 def test_no_display_is_said_before_anything_is_opened(
@@ -160,7 +185,8 @@ def test_bench_reports_compares_and_measures_accuracy(tmp_path: Path, capsys: py
     assert {"landmarks", "smooth", "retarget", "total", "tracked"} <= set(data["stages"])
     assert {"p50", "p95", "p99", "max"} <= set(data["stages"]["total"])
     assert data["machine"]["versions"]["onnxruntime"]
-    assert data["live"]["dropped"] >= 0
+    assert 0 <= data["live"]["dropped"] < 30
+    assert data["live"]["grab_to_result_ms"]["p50"] > 0
     capsys.readouterr()
     assert main([*options, "--compare", str(report)]) == 0
     assert "vs before" in capsys.readouterr().out

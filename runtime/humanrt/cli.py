@@ -92,6 +92,8 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
         """Usage errors in one line, as all other errors are."""
 
         def error(self, message: str) -> None:  # type: ignore[override]
+            if message.endswith("required: source"):
+                message += ", before options that take several values"
             self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
 
     parser = Parser(prog="humanrt", description="A camera in, human meshes and robot-hand motion out, live.")
@@ -99,7 +101,16 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for command in (demo, run, bench, doctor):
         command.add_parser(subparsers)
-    return parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown and options.command == "run" and not unknown[0].startswith("-"):
+        parser.exit(
+            2,
+            f"humanrt run: one SOURCE a run, and here are {len(unknown) + 1}: {options.source} {' '.join(unknown)}; "
+            "run them one after the other, each with outputs of its own (a folder of images is one source)\n",
+        )
+    if unknown:
+        subparsers.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def _told(name: str, error: BaseException, caught: int | None) -> int:

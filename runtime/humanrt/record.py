@@ -18,7 +18,9 @@ import numpy as np
 from humanrt.errors import OutputError, SourceError
 from humanrt.resource import Resource
 
-__all__ = ["Recorder", "Recording", "read_recording"]
+__all__ = ["RECORDING_SUFFIX", "Recorder", "Recording", "read_recording"]
+
+RECORDING_SUFFIX = ".jsonl"
 
 PIXELS = 2  # decimals: 0.01 px
 METRES_AND_RADIANS = 5  # decimals: 0.01 mm, 0.0006 degrees

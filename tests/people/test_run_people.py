@@ -16,7 +16,9 @@ from humanrt import MultiHMR, PeoplePipeline
 from humanrt.camera import project
 from humanrt.capture import Frame
 from humanrt.cli import main
+from humanrt.commands import bench
 from humanrt.people.draw import bones
+from humanrt.people.multihmr import DEFAULT_BUNDLE
 from humanrt.people.view import PeoplePainter
 from humanrt.record import read_recording
 
@@ -111,7 +113,6 @@ def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "needs --bundle: `landmarks`"),
         (("--bundle", "hands"), "is for task `hands`, not `people`"),
         (("--bundle", "nowhere"), "no bundle `nowhere`"),
         (("--bundle", "TOY", "--intrinsics", "1,2,3"), "FX,FY,CX,CY"),
@@ -183,6 +184,19 @@ def test_bench_people(tmp_path: Path, bundle: Path, image: Path, capsys: pytest.
     assert {"preprocess", "network", "body", "decode", "track", "total"} == set(data["stages"])
     assert data["people"] == 2
     assert "peak memory" in capsys.readouterr().out
-    assert "--bundle" in refused(capsys, "bench", "people", "--source", image)
-    assert "--source" in refused(capsys, "bench", "people", "--bundle", bundle)
     assert "another pipeline" in refused(capsys, "bench", "people", "--bundle", "landmarks", "--source", image)
+
+
+def test_the_shipped_bundle_runs_where_none_is_named(tmp_path: Path, image: Path) -> None:
+    record = tmp_path / "a.jsonl"
+    assert run_people(image, "--record", record) == 0
+    header = read_recording(record).header
+    assert header["bundle"]["name"] == DEFAULT_BUNDLE
+    assert (len(header["bones"]), len(header["joints"])) == (74, 116)
+
+
+def test_bench_people_needs_no_arguments(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(bench, "MAX_PEOPLE_FRAMES", 2)
+    monkeypatch.setattr(bench, "LEAST_PEOPLE_FRAMES", 2)
+    assert main(["bench", "people", "--repeat", "1", "--warmup", "0"]) == 0
+    assert "people a frame" in capsys.readouterr().out

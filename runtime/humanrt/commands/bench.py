@@ -16,7 +16,7 @@ import numpy as np
 
 from humanrt.accuracy import Accuracy, measure
 from humanrt.capture import Frame, open_source
-from humanrt.commands.demo import CLIP
+from humanrt.commands.demo import CLIP, PEOPLE_CLIP
 from humanrt.errors import HumanrtError, SourceError
 from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.people.multihmr import MultiHMR
@@ -37,24 +37,34 @@ LIVE_FRAMES = 200  # frames of the run at the source's own pace
 MAX_PEOPLE_FRAMES, LEAST_PEOPLE_FRAMES = 60, 30
 CROWD = 10  # identities of `bench posebert`
 
+# Options of some benches only: their defaults, and the benches. For another bench they are refused.
+_OWN_OPTIONS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
+    "threshold": (None, ("people",)),
+    "robot": (None, ("hands", "retarget")),
+    "model": ("full", ("hands", "retarget")),
+    "max_hands": (2, ("hands",)),
+    "smooth": (SMOOTHERS[0], ("hands", "retarget")),
+    "warmup": (20, ("hands", "people", "posebert")),
+}
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="latency and accuracy, as a table and as JSON")
     parser.add_argument("what", choices=tuple(_BENCHES), help="what to measure")
-    parser.add_argument("--source", help="what to measure on (default: the hand clip that ships; people need one)")
-    parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (hands, people, posebert)")
+    parser.add_argument("--source", help="what to measure on (default: a clip that ships)")
+    parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (default: the shipped one)")
     parser.add_argument("--precision", default=EXACT, metavar="NAME", help="of that bundle's networks (fp32)")
     parser.add_argument("--unverified", action="store_true", help="run a precision whose error no verdict has passed")
-    parser.add_argument("--threshold", type=float, metavar="P", help="lowest score of a person")
+    parser.add_argument("--threshold", type=float, metavar="P", help="people: lowest score of a person")
     parser.add_argument(
-        "--robot", nargs="+", default=None, metavar="NAME", help="default: allegro_right; all for retarget"
+        "--robot", nargs="+", metavar="NAME", help="hands, retarget (default: allegro_right; all for retarget)"
     )
     parser.add_argument("--backend", default="auto", help="auto, cpu, cuda, tensorrt")
-    parser.add_argument("--model", default="full", help="landmark model: full or lite")
-    parser.add_argument("--max-hands", type=int, default=2)
-    parser.add_argument("--smooth", choices=SMOOTHERS, default=SMOOTHERS[0], help="of hands (default: %(default)s)")
+    parser.add_argument("--model", help="hands, retarget: landmark model, full (default) or lite")
+    parser.add_argument("--max-hands", type=int, metavar="N", help="hands: track at most N (2)")
+    parser.add_argument("--smooth", choices=SMOOTHERS, help=f"hands, retarget (default: {SMOOTHERS[0]})")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a network (0: all cores)")
-    parser.add_argument("--warmup", type=int, default=20, metavar="N", help="frames that are not counted (20)")
+    parser.add_argument("--warmup", type=int, metavar="N", help="frames that are not counted (20; not of retarget)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="times the source is run through (3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="an older report: print the ratio of medians")
@@ -63,12 +73,16 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print, write."""
+    for name, (default, kinds) in _OWN_OPTIONS.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, default)
+        elif arguments.what not in kinds:
+            option = "--" + name.replace("_", "-")
+            raise HumanrtError(f"{option} does nothing in `bench {arguments.what}`; leave it out")
     if arguments.repeat < 1 or arguments.warmup < 0:
         raise HumanrtError("--repeat must be at least 1 and --warmup at least 0")
     if arguments.source is None:
-        if arguments.what == "people":
-            raise HumanrtError("bench people needs --source: an image, folder or video with people in it")
-        arguments.source = str(CLIP)
+        arguments.source = str(PEOPLE_CLIP if arguments.what == "people" else CLIP)
     if arguments.json:
         check_writable(arguments.json)
     before = read_report(arguments.compare) if arguments.compare else None
@@ -256,8 +270,6 @@ def _retarget(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
 
 def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     """Every frame of the source, 30 in all at least, and the peak memory of the process."""
-    if arguments.bundle is None:
-        raise HumanrtError("bench people needs --bundle: multihmr-anny, or one of `humanrt-export multihmr`'s")
     start = perf_counter()
     model = stack.enter_context(MultiHMR(backend=arguments.backend, threads=arguments.threads, **_bundle(arguments)))
     pipeline = PeoplePipeline(model, threshold=arguments.threshold)

@@ -18,7 +18,7 @@ from humanrt.errors import BundleError, HumanrtError, OutputError
 from humanrt.hands.tracker import HandTracker
 from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline
 from humanrt.people.landmarks import uses_landmarks
-from humanrt.people.multihmr import MultiHMR
+from humanrt.people.multihmr import DEFAULT_BUNDLE, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.truth import PeopleTruth
 from humanrt.people.truth import measure as measure_people
@@ -37,14 +37,13 @@ __all__ = ["CLIP", "PEOPLE_CLIP", "ROBOTS", "TRUTH", "add_parser", "run"]
 CLIP = Path(__file__).parent.parent / "data" / "demo_hand.mp4"
 TRUTH = CLIP.with_suffix(".npz")
 PEOPLE_CLIP = CLIP.with_name("demo_people.mp4")
-PEOPLE = "multihmr-anny"
 ROBOTS = ("allegro_right", "shadow_right")
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("demo", help="the whole job on a clip that ships: no camera, no download")
     parser.add_argument("--task", choices=("hands", "people"), default="hands", help="default: hands")
-    parser.add_argument("--bundle", metavar="NAME|PATH", help=f"of --task people (default: {PEOPLE})")
+    parser.add_argument("--bundle", metavar="NAME|PATH", help=f"of --task people (default: {DEFAULT_BUNDLE})")
     parser.add_argument("--out", type=Path, default=Path("humanrt-demo"), metavar="DIR", help="default: humanrt-demo")
     parser.add_argument("--headless", action="store_true", help="open no window, even where there is a display")
     parser.set_defaults(run=run)
@@ -98,11 +97,11 @@ def _hands(arguments: argparse.Namespace) -> int:
 def _people(arguments: argparse.Namespace) -> int:
     """Find people, make their meshes, follow and draw them."""
     out: Path = arguments.out
-    name = arguments.bundle or PEOPLE
-    if arguments.bundle is None and PEOPLE not in shipped_bundles():
+    name = arguments.bundle or DEFAULT_BUNDLE
+    if arguments.bundle is None and DEFAULT_BUNDLE not in shipped_bundles():
         raise BundleError(
-            f"there is no bundle `{PEOPLE}` in this installation: give --bundle landmarks, which ships and is coarse, "
-            "or the folder of one that you made (docs/people.md)"
+            f"there is no bundle `{DEFAULT_BUNDLE}` in this installation: give --bundle landmarks, which ships and is "
+            "coarse, or the folder of one that you made (docs/people.md)"
         )
     bundle = load_bundle(name, task="people")
     truth = PeopleTruth.load(PEOPLE_CLIP.with_suffix(".npz"))

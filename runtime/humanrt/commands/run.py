@@ -26,12 +26,12 @@ from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline
 from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.mesh_io import FORMATS, MeshWriter
-from humanrt.people.multihmr import MultiHMR
+from humanrt.people.multihmr import DEFAULT_BUNDLE, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline, PeopleResult
 from humanrt.people.view import PANELS, PeoplePainter, open_mesh_view
 from humanrt.pipeline import HandPipeline
 from humanrt.posebert.smoother import SMOOTHERS, HandPoseSmoother, open_smoother
-from humanrt.record import Recorder, check_apart
+from humanrt.record import RECORDING_SUFFIX, Recorder, check_apart
 from humanrt.resource import Resource
 from humanrt.variants import EXACT
 from humanrt.video import Sink, open_sink
@@ -56,6 +56,13 @@ _OWN_OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 
+_EXAMPLES = """\
+examples:
+  humanrt run 0 --robot allegro_right                          a webcam, in a window
+  humanrt run clip.mp4 --robot leap_right --headless --record out.jsonl --video out.mp4
+  humanrt run photo.jpg --task people --headless --video out.png --meshes meshes
+"""
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
@@ -63,10 +70,14 @@ def add_parser(subparsers: Any) -> None:
         help="track hands or people in SOURCE; move robot hands, or make meshes",
         description="Track hands in SOURCE and move robot hands, or find people and make their meshes. Without "
         "--headless a window shows it; q stops.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", help="camera index, stream URL, video file, image, or folder of images")
     parser.add_argument("--task", default="hands", help="hands (default) or people")
-    parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (default: the task's shipped one)")
+    parser.add_argument(
+        "--bundle", metavar="NAME|PATH", help=f"model bundle (default: hands, or {DEFAULT_BUNDLE} for people)"
+    )
     parser.add_argument("--backend", default="auto", help=f"auto, {', '.join(BACKENDS)} (default: auto)")
     parser.add_argument(
         "--precision", default=EXACT, metavar="NAME", help="of the networks: fp32 (default), or what the bundle has"
@@ -182,7 +193,14 @@ def _say(line: str) -> None:
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
-    """Raises OutputError where what is written would replace what is read, or each other. Opens nothing."""
+    """Raises OutputError where what is written would replace what is read, or each other, or is no such file.
+
+    Opens nothing.
+    """
+    if arguments.record and arguments.record.suffix.lower() not in ("", RECORDING_SUFFIX):
+        raise OutputError(
+            f"--record {arguments.record}: a recording is one JSON line a frame; name it *{RECORDING_SUFFIX}"
+        )
     outputs = {option: path for option, path in (("--record", arguments.record), ("--video", arguments.video)) if path}
     files = {"a --robot file": arguments.robot, "the --intrinsics file": [arguments.intrinsics or ""]}
     given = {what: [Path(name) for name in names if Path(name).is_file()] for what, names in files.items()}
@@ -224,17 +242,12 @@ def _hands(arguments: argparse.Namespace) -> Job:
 
 
 def _people(arguments: argparse.Namespace) -> Job:
-    if arguments.bundle is None:
-        raise HumanrtError(
-            "--task people needs --bundle: `landmarks`, which ships and is coarse, or the folder that "
-            "`humanrt-export multihmr` makes of weights that you download (docs/people.md)"
-        )
     if arguments.intrinsics is not None and arguments.fov is not None:
         raise HumanrtError("--intrinsics and --fov both say what the camera is; give one of them")
     if arguments.parameters_only and (arguments.meshes or arguments.panels):
         raise HumanrtError("--parameters-only makes no meshes; leave out --meshes and --panels, or it")
     intrinsics = None if arguments.intrinsics is None else read_intrinsics(arguments.intrinsics)
-    bundle = load_bundle(arguments.bundle, task="people")
+    bundle = load_bundle(arguments.bundle or DEFAULT_BUNDLE, task="people")
     if uses_landmarks(bundle):
         return _landmarks(arguments, bundle, intrinsics)
     model = MultiHMR(
@@ -337,6 +350,7 @@ def header(pipeline: HandPipeline, source: Source) -> dict[str, Any]:
 
 def people_header(model: MultiHMR | LandmarkPeople, source: Source) -> dict[str, Any]:
     """The first line of a recording of people."""
+    body = model.bundle.setting("body")
     return {
         "humanrt": __version__,
         "task": "people",
@@ -344,7 +358,8 @@ def people_header(model: MultiHMR | LandmarkPeople, source: Source) -> dict[str,
         "bundle": {"name": model.bundle.name, "version": model.bundle.manifest.get("version")},
         "backend": model.backend.name,
         "precision": model.precision,
-        "body": model.bundle.setting("body", "model"),
+        "body": body["model"],
+        **({"bones": list(body["bones"])} if "bones" in body else {}),
         "joints": list(model.joint_names),
         **({"poses": model.poses} if isinstance(model, LandmarkPeople) else {}),
         "source": source.name,

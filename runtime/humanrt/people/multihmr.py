@@ -24,7 +24,10 @@ from humanrt.resource import Owner, releasing
 from humanrt.timing import Stopwatch
 from humanrt.variants import EXACT, Model
 
-__all__ = ["BodyMeshes", "MultiHMR", "Preprocessor", "resize", "topology_of"]
+__all__ = ["DEFAULT_BUNDLE", "BodyMeshes", "MultiHMR", "Preprocessor", "resize", "topology_of"]
+
+DEFAULT_BUNDLE = "multihmr-anny"
+"""The shipped bundle for people: finds more of them, and more exactly, than `landmarks` (docs/multihmr-anny.md)."""
 
 # People up to whom the graph for one person, run once for each, is faster than the graph for all slots.
 _ONE_BY_ONE = 2
@@ -78,11 +81,11 @@ def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
 class MultiHMR(Model):
     """Finds the people in an image and their bodies. One object serves one thread at a time.
 
-    >>> model = MultiHMR("multihmr-bundle")              # made by `humanrt-export multihmr`
+    >>> model = MultiHMR()                               # what ships; or a folder of `humanrt-export multihmr`
     >>> people = model(rgb)                              # uint8 [H, W, 3] -> People, in px of the image and in metres
 
     Args:
-        bundle: name or folder of a bundle for the task ``people``, or a loaded one.
+        bundle: name or folder of a bundle for the task ``people``, or a loaded one; by default the shipped one.
         backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, or an opened backend.
         precision: of the network: ``fp32`` or another that the bundle has a graph for (``bf16x3``, ``int8``).
         unverified: also where that graph has no passing verdict.
@@ -106,7 +109,7 @@ class MultiHMR(Model):
     @releasing
     def __init__(
         self,
-        bundle: Bundle | str | Path,
+        bundle: Bundle | str | Path = DEFAULT_BUNDLE,
         backend: Backend | str = "cpu",
         *,
         precision: str = EXACT,
