@@ -55,7 +55,7 @@ def main() -> int:
 def measured(bundle: Bundle, library: Library, sm: list[int]) -> list[dict[str, Any]]:
     """One row a graph and precision. The plans go into a folder that is deleted."""
     rows = []
-    int8 = any(entry["precision"] == "int8" and entry.get("backend") == "tensorrt" for entry in variants(bundle))
+    int8 = any(entry.precision == "int8" and entry.backend == "tensorrt" for entry in variants(bundle))
     for precision in ("fp32", "fp16", *(("int8",) if int8 else ())):
         for spec in find_graphs(bundle, precision):
             start = time.process_time()

@@ -131,7 +131,7 @@ def _measured(word: str, options: argparse.Namespace) -> list[Row]:
                 made = _stock(made, base, recording)
         rows = []
         for base in bases(made):
-            alike = [base, *(str(v["graph"]) for v in variants(made) if base_of(made, str(v["graph"])) == base)]
+            alike = [base, *(v.graph for v in variants(made) if base_of(made, v.graph) == base)]
             names = list(dict.fromkeys(alike))
             if base in recording.feeds and len(names) > 1 and (not options.graph or base in options.graph):
                 rows += _compared(made, base, names, recording, options)
@@ -182,7 +182,7 @@ def _compared(
     """A row for each variant of a graph."""
     feeds = recording.feeds[base][1::2] or recording.feeds[base]
     verdicts = dict(bundle.manifest.get("verdicts", {}))
-    precision = {base: EXACT, **{str(v["graph"]): str(v["precision"]) for v in variants(bundle)}}
+    precision = {base: EXACT, **{v.graph: v.precision for v in variants(bundle)}}
     times: dict[str, list[float]] = {}
     with open_backend("cpu", BackendOptions(threads=options.threads)) as cpu:
         opened = {}

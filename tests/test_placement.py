@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from humanrt import native
 from humanrt.bundle import load_bundle
+from humanrt.bundle_settings import HandsSettings
 from humanrt.hands.placement import NativePlacement, NumpyPlacement, make_placement
-from humanrt.region import FollowRule, Region
+from humanrt.region import Region
 
-RULE = FollowRule.from_settings(load_bundle("hands").setting("landmarks", "region"))
+RULE = HandsSettings.of(load_bundle("hands")).region
 needs_native = pytest.mark.skipif(native.problem() is not None, reason=str(native.problem()))
 KINDS = [NumpyPlacement, pytest.param(NativePlacement, marks=needs_native)]
 

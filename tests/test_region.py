@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from humanrt.bundle import load_bundle
+from humanrt.bundle_settings import HandsSettings
 from humanrt.region import (
-    FollowRule,
     Region,
     RegionRule,
     region_from_box,
@@ -19,7 +19,7 @@ from humanrt.region import (
 angles = st.floats(-np.pi, np.pi)
 
 
-RULE = FollowRule.from_settings(load_bundle("hands").setting("landmarks", "region"))
+RULE = HandsSettings.of(load_bundle("hands")).region
 HAND = np.random.default_rng(3).normal(0, 40, (21, 2)) + np.array((300, 200))
 
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-import zipfile
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import packed
+from humanrt.arrays import read_arrays
 from humanrt.errors import BundleError, choices
 
 __all__ = [
@@ -28,6 +29,9 @@ __all__ = [
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_LARGEST_MANIFEST = 1 << 24  # bytes
+_LARGEST_SIZE = 1 << 31  # of a tensor, along one axis
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -102,10 +106,10 @@ class Bundle:
     def number(self, *keys: str) -> float:
         """`setting`, which must be a finite number. BundleError names it."""
         value = self.setting(*keys)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             where = ".".join(("settings", *keys))
             raise BundleError(
-                f"{self.path / MANIFEST}: `{where}` must be a number, not {value!r}; make the bundle again"
+                f"{self.path / MANIFEST}: `{where}` must be a number, not {short(value)}; make the bundle again"
             )
         return float(value)
 
@@ -132,10 +136,8 @@ class Bundle:
             raise BundleError(f"bundle {self.path} has no array `{name}`; it has: {choices(arrays) or 'none'}")
         file = self.path / arrays[name]["file"]
         try:
-            with np.load(file, allow_pickle=False) as data:
-                return {key: data[key] for key in data.files}
-        # ValueError: objects, which only a pickle can hold. TypeError, AttributeError: one array (.npy), not several.
-        except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            return read_arrays(file)
+        except (ValueError, OSError) as error:
             raise BundleError(f"{file}: {error}; export the bundle again") from error
 
 
@@ -196,12 +198,14 @@ def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
     """
     path = _find(bundle)
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(_text(path / MANIFEST))
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path / MANIFEST} cannot be read ({error}); install or export the bundle again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise BundleError(f"{path / MANIFEST}: format {found!r} is not {FORMAT}; export the bundle with this version")
+        raise BundleError(
+            f"{path / MANIFEST}: format {short(found)} is not {FORMAT}; export the bundle with this version"
+        )
     _check(path / MANIFEST, manifest)
     if task is not None and manifest["task"] != task:
         raise BundleError(f"bundle {path} is for task `{manifest['task']}`, not `{task}`; choose another --bundle")
@@ -238,6 +242,13 @@ def _why_no_bundle(folder: Path) -> str | None:
     return None
 
 
+def _text(file: Path) -> str:
+    """What a manifest holds. OSError, ValueError: it cannot be read, or is larger than any manifest."""
+    if file.stat().st_size > _LARGEST_MANIFEST:
+        raise ValueError(f"it is larger than {_LARGEST_MANIFEST >> 20} MiB")
+    return file.read_text(encoding="utf-8")
+
+
 _KINDS: Mapping[type, str] = {str: "a text", dict: "an object", list: "a list", bool: "true or false"}
 
 
@@ -245,6 +256,7 @@ def _check(file: Path, manifest: Mapping[str, Any]) -> None:
     """Whatever this module reads of a manifest is there and of its kind. BundleError names what is not."""
 
     def refuse(where: str, problem: str) -> BundleError:
+        where = where if len(where) < 120 and where.isprintable() else short(where)
         return BundleError(f"{file}: `{where}` {problem}; export the bundle again")
 
     def field(entry: Mapping[str, Any], key: str, kind: type, above: str = "") -> Any:
@@ -256,10 +268,13 @@ def _check(file: Path, manifest: Mapping[str, Any]) -> None:
         return entry[key]
 
     for key in ("name", "task", "licence"):
-        field(manifest, key, str)
+        if not (text := field(manifest, key, str)) or not text.isprintable() or len(text) > _LONGEST_NAME:
+            raise refuse(key, f"must be a name on one line, not {short(text)}")
     field({"settings": {}, **manifest}, "settings", dict)
     graphs = field(manifest, "graphs", dict)
     for graph in graphs:
+        if not graph.isprintable() or len(graph) > _LONGEST_NAME:
+            raise refuse("graphs", f"names a graph {short(graph)}")
         where = f"graphs.{graph}"
         field(field(graphs, graph, dict, "graphs"), "file", str, where)
         field({"operators": False, **graphs[graph]}, "operators", bool, where)
@@ -270,10 +285,10 @@ def _check(file: Path, manifest: Mapping[str, Any]) -> None:
                 tensor = field(tensors, name, dict, f"{where}.{side}")
                 at = f"{where}.{side}.{name}"
                 shape = field(tensor, "shape", list, at)
-                if not all(type(size) is int and size >= 0 for size in shape):
-                    raise refuse(f"{at}.shape", f"must hold whole numbers, not {shape}")
+                if not all(type(size) is int and 0 <= size < _LARGEST_SIZE for size in shape) or len(shape) > 32:
+                    raise refuse(f"{at}.shape", f"must hold whole numbers, not {short(shape)}")
                 if not _is_dtype(field(tensor, "dtype", str, at)):
-                    raise refuse(f"{at}.dtype", f"is no type of numbers: {tensor['dtype']!r}")
+                    raise refuse(f"{at}.dtype", f"is no type of numbers: {short(tensor['dtype'])}")
                 field({"description": "", **tensor}, "description", str, at)
     arrays = field({"arrays": {}, **manifest}, "arrays", dict)
     for name in arrays:
@@ -284,6 +299,8 @@ def _check(file: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _is_dtype(name: str) -> bool:
+    if len(name) > 20:
+        return False
     try:
         return np.dtype(name).kind in "biufc"
     except (TypeError, ValueError, SyntaxError):  # numpy parses the text

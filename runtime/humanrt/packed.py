@@ -19,6 +19,7 @@ SUFFIX = ".z"
 """What the name of a packed file ends with."""
 
 _PLANES = (1, 2, 4)  # bytes as they are; of float16; of float32
+_ALWAYS = 1 << 24  # bytes that may be unpacked of any file
 _STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY)  # what repeats by chance only misleads
 
 
@@ -35,14 +36,22 @@ def pack(data: bytes) -> bytes:
 
 
 def unpack(packed: bytes) -> bytes:
-    """What `pack` was given. ValueError: it is not what `pack` gives."""
+    """What `pack` was given. ValueError: it is not what `pack` gives, or a hundred times as large unpacked."""
     planes = packed[0] if packed else 0
     if planes not in _PLANES:
         raise ValueError("it is not a packed file")
     try:
-        data = np.frombuffer(zlib.decompress(packed[1:]), np.uint8)
+        # Weights do not shrink to a hundredth: what would grow so much was made to fill the memory.
+        limit = max(100 * len(packed), _ALWAYS)
+        stream = zlib.decompressobj()
+        content_bytes = stream.decompress(memoryview(packed)[1:], limit + 1)
     except zlib.error as error:
         raise ValueError(str(error)) from error
+    if len(content_bytes) > limit:
+        raise ValueError("unpacked, it would be more than a hundred times as large")
+    if not stream.eof:
+        raise ValueError("it is cut short")
+    data = np.frombuffer(content_bytes, np.uint8)
     content = np.empty_like(data)
     start = 0
     for first in range(planes):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import atan2, cos, floor, pi, sin
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,15 +83,6 @@ class FollowRule:
     inside: tuple[int, ...]
     start: tuple[tuple[int, float], ...]
     end: tuple[tuple[int, float], ...]
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> FollowRule:
-        ends = [
-            tuple((int(index), float(weight)) for index, weight in settings["up"][end].items())
-            for end in ("from", "to")
-        ]
-        grow = RegionRule(float(settings["scale"]), float(settings["shift"]))
-        return cls(grow, tuple(int(index) for index in settings["keypoints"]), *ends)
 
 
 def region_from_keypoints(keypoints: Floats, rule: FollowRule) -> Region:

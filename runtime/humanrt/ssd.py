@@ -12,6 +12,7 @@ from humanrt.backends import Backend
 from humanrt.backends.cuda import CudaBuffer
 from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle
+from humanrt.bundle_settings import DetectorSettings
 from humanrt.camera import Letterbox
 from humanrt.kernels.image import GpuImage, Picture
 from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions
@@ -49,13 +50,12 @@ class SingleShotDetector(Owner):
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend, graph: str, settings: str) -> None:
+        own = DetectorSettings.of(bundle, graph, settings)
+        self._anchors = own.anchors(bundle, graph)
+        self._size, self._scale = own.input_size, own.box_scale
+        self._iou, self._threshold = own.nms_iou, own.score_threshold
+        low, high = own.input_range
         network = self._network = self.own(BoundGraph(backend, bundle.graph(graph)))
-        self._anchors = bundle.array("anchors")["anchors"].astype(np.float32)  # [A, 2] centres, 0..1
-        self._size = int(bundle.setting(settings, "input_size"))
-        self._scale = bundle.number(settings, "box_scale")
-        self._iou = bundle.number(settings, "nms_iou")
-        self._threshold = bundle.number(settings, "score_threshold")
-        low, high = bundle.setting(settings).get("input_range", (0.0, 1.0))
         self._gain, self._offset = (high - low) / 255.0, 255.0 * low / (low - high)
         image = network.buffers["image"]
         if isinstance(image, CudaBuffer):

@@ -11,15 +11,14 @@ which says how far it is from the FP32 graph on real frames (`humanrt.verdict`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from humanrt import native, processor
 from humanrt.backends import Backend, BackendOptions, open_backend
 from humanrt.backends.engines import PRECISIONS
 from humanrt.bundle import Bundle, load_bundle
+from humanrt.bundle_settings import Variant, variants_of
 from humanrt.errors import BackendError, choices
 from humanrt.resource import Owner
 
@@ -28,19 +27,15 @@ __all__ = ["EXACT", "Model", "at", "base_of", "bases", "variants", "why_unproven
 EXACT = "fp32"
 """The precision that every graph has, and that needs no verdict."""
 
-_NETWORK = "network"
-Entry = Mapping[str, Any]
 
-
-def variants(bundle: Bundle) -> Sequence[Entry]:
-    """The bundle's entries."""
-    entries: Sequence[Entry] = bundle.settings.get("variants", ())
-    return entries
+def variants(bundle: Bundle) -> tuple[Variant, ...]:
+    """The bundle's variants, in order of preference. BundleError where one is none."""
+    return variants_of(bundle)
 
 
 def base_of(bundle: Bundle, graph: str) -> str:
     """The graph whose place ``graph`` takes; itself where it is no variant."""
-    return next((str(v.get("of", _NETWORK)) for v in variants(bundle) if v["graph"] == graph), graph)
+    return next((variant.of for variant in variants(bundle) if variant.graph == graph), graph)
 
 
 def bases(bundle: Bundle) -> tuple[str, ...]:
@@ -99,12 +94,12 @@ def at(bundle: Bundle, backend: Backend, precision: str = EXACT) -> Bundle:
         BackendError: it has none; none can run on this processor; or one has no passing verdict and the backend was
             not opened with ``unverified``.
     """
-    entries = [v for v in variants(bundle) if v.get("backend", backend.name) == backend.name]
+    entries = [variant for variant in variants(bundle) if variant.on(backend.name)]
     chosen: dict[str, str] = {}
     lacking: dict[str, str] = {}
     for entry in entries:
-        base, name = str(entry.get("of", _NETWORK)), str(entry["graph"])
-        if entry["precision"] != precision or base in chosen:
+        base, name = entry.of, entry.graph
+        if entry.precision != precision or base in chosen:
             continue
         if reason := _why_not_here(bundle, entry):
             lacking[base] = reason
@@ -116,7 +111,7 @@ def at(bundle: Bundle, backend: Backend, precision: str = EXACT) -> Bundle:
     # TensorRT's engines are FP16 or FP32 of the FP32 graph: which it is, is the engine's own (`BackendOptions`).
     plans = backend.name == "tensorrt" and precision == "fp16"
     if not chosen and precision != EXACT and not plans:
-        offered = choices({EXACT, *(str(v["precision"]) for v in entries)})
+        offered = choices({EXACT, *(variant.precision for variant in entries)})
         raise BackendError(
             f"bundle {bundle.name} has no graph of precision `{precision}` for backend `{backend.name}`; it has: "
             f"{offered} (`humanrt-export quantize` makes others)"
@@ -152,7 +147,7 @@ def why_unproven(bundle: Bundle, graph: str) -> str | None:
     return None
 
 
-def _why_not_here(bundle: Bundle, entry: Entry) -> str | None:
-    if lacking := set(entry.get("cpu", ())) - processor.features():
+def _why_not_here(bundle: Bundle, entry: Variant) -> str | None:
+    if lacking := set(entry.cpu) - processor.features():
         return f"it needs a processor with {choices(lacking)}, which this one has not"
-    return native.amx_problem() if bundle.graph(str(entry["graph"])).operators else None
+    return native.amx_problem() if bundle.graph(entry.graph).operators else None

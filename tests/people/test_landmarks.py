@@ -223,7 +223,7 @@ def test_a_missed_person_is_filled_in(
     class Stream:
         """Remembers everybody."""
 
-        points, bundle = 33, SimpleNamespace(name="any", setting=lambda _: SMPL_24)
+        points, joints, bundle = 33, SMPL_24, SimpleNamespace(name="any")
 
         def __init__(self, *_: object, **__: object) -> None:
             self.known: dict[int, PoseState] = {}
@@ -258,7 +258,7 @@ def test_a_missed_person_is_filled_in(
 
 def test_poses_that_are_not_of_33_landmarks_are_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Hands:
-        points, bundle = 21, SimpleNamespace(path="hands", setting=lambda _: HAND_16)
+        points, joints, bundle = 21, HAND_16, SimpleNamespace(path="hands")
 
         def __init__(self, *_: object, **__: object) -> None: ...
 

@@ -168,8 +168,10 @@ def rotation_bundle(make_bundle: Callable[..., Path]) -> Callable[[bool], Bundle
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         graphs = {"posebert": {"file": "x.onnx", "inputs": inputs, "outputs": {"rotations": out}}}
+        names = [f"joint_{i}" for i in range(24)]
+        settings = {"clock_hz": 30, "window": window, "joints": names, "parents": list(range(-1, 23))}
         files = {"x.onnx": bytes(model.SerializeToString())}
-        entries = {"task": "posebert", "graphs": graphs, "settings": {"clock_hz": 30, "window": window}}
+        entries = {"task": "posebert", "graphs": graphs, "settings": settings}
         return load_bundle(make_bundle(files, "rotations", **entries))
 
     return make

@@ -18,6 +18,7 @@ import onnx
 
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.errors import BackendError, choices
+from humanrt.variants import variants
 from humanrt_export.quantize.graph import copied, fold_constants, heads
 from humanrt_export.quantize.recipe import load_recipe
 
@@ -32,13 +33,11 @@ def find_graphs(bundle: Bundle, precision: str) -> list[GraphSpec]:
     FP16 is made from the FP32 graph. INT8 needs ranges of a real recording, so it needs a graph of its own in the
     bundle, called ``<graph>-int8`` or listed under ``settings.variants``, with QuantizeLinear nodes.
     """
-    variants = bundle.settings.get("variants", [])
-    others = {v["graph"] for v in variants if v.get("backend", "tensorrt") != "tensorrt" or v["precision"] != "fp32"}
+    listed_variants = variants(bundle)
+    others = {v.graph for v in listed_variants if not v.on("tensorrt") or v.precision != "fp32"}
     usable = [bundle.graph(name) for name in bundle.graphs]
     if precision == "int8":
-        listed = {
-            v["graph"] for v in variants if v["precision"] == "int8" and v.get("backend", "tensorrt") == "tensorrt"
-        }
+        listed = {v.graph for v in listed_variants if v.precision == "int8" and v.on("tensorrt")}
         found = [spec for spec in usable if spec.name in listed or spec.name.endswith("-int8")]
         if not found:
             raise BackendError(

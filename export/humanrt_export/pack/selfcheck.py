@@ -124,7 +124,7 @@ def rows_of(bundle: Bundle, folder: Path, seconds: float, *, gpu: bool) -> Itera
 
 def graph_rows(bundle: Bundle, backend: Backend, feeds: Feeds, expected: Feeds, seconds: float) -> Iterator[Row]:
     """Every graph in FP32, and its variants of this backend, against the FP32 results of the machine that packed."""
-    named = [str(entry["precision"]) for entry in variants(bundle) if entry.get("backend") == backend.name]
+    named = [entry.precision for entry in variants(bundle) if entry.backend == backend.name]
     for precision in dict.fromkeys(["fp32", *named]):
         try:
             chosen = at(bundle, backend, precision)
@@ -160,7 +160,7 @@ def tensorrt_rows(bundle: Bundle, engines: Path, feeds: Feeds, seconds: float) -
     if reason := problem():
         yield Row("engines", "tensorrt", "not run", reason)
         return
-    int8 = any(entry["precision"] == "int8" and entry.get("backend") == "tensorrt" for entry in variants(bundle))
+    int8 = any(entry.precision == "int8" and entry.backend == "tensorrt" for entry in variants(bundle))
     try:
         from humanrt_export.engine.command import build_engines
         from humanrt_export.engine.library import load

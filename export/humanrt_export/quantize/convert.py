@@ -112,9 +112,9 @@ class Conversion:
     def _source(self) -> GraphSpec:
         """The FP32 graph that the variant is made from: on the CPU the one with fused operators, if any."""
         for entry in variants(self.bundle):
-            plain = entry["precision"] == EXACT and entry.get("backend") == "cpu" and not entry.get("cpu")
-            if self.precision == "int8-cpu" and plain and entry.get("of", "network") == self.base:
-                return self.bundle.graph(str(entry["graph"]))
+            plain = entry.precision == EXACT and entry.backend == "cpu" and not entry.cpu
+            if self.precision == "int8-cpu" and plain and entry.of == self.base:
+                return self.bundle.graph(entry.graph)
         return self.bundle.graph(self.base)
 
     @cached_property

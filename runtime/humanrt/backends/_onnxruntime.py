@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from reprlib import repr as short
 from typing import Any
 
 import onnxruntime
@@ -23,6 +24,10 @@ _DTYPES = {
     "tensor(int64)": "int64",
     "tensor(bool)": "bool",
 }
+
+
+def _told(tensor: tuple[tuple[Any, ...], str] | None) -> str:
+    return "missing" if tensor is None else f"{tensor[1]} {short(list(tensor[0]))}"
 
 
 def open_session(
@@ -50,5 +55,10 @@ def open_session(
         declared = {tensor.name: (tensor.shape, tensor.dtype) for tensor in tensors}
         actual = {value.name: (tuple(value.shape), _DTYPES.get(value.type, value.type)) for value in found}
         if declared != actual:
-            raise BackendError(f"{spec.path}: {kind}s are {actual}, the manifest says {declared}; export it again")
+            names = [name for name in {**declared, **actual} if declared.get(name) != actual.get(name)]
+            name = names[0]
+            raise BackendError(
+                f"{spec.path}: {kind} {short(name)} is {_told(actual.get(name))}, the manifest says "
+                f"{_told(declared.get(name))}; export it again"
+            )
     return session

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from humanrt.backends import Backend
 from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle
+from humanrt.bundle_settings import HandsSettings
 from humanrt.crop import crop_into
-from humanrt.errors import BundleError
+from humanrt.errors import BundleError, choices
 from humanrt.hands.placement import make_placement
 from humanrt.kernels.image import Picture
-from humanrt.region import FollowRule, Region
+from humanrt.region import Region
 from humanrt.resource import Owner, releasing
 
 __all__ = ["HandLandmarks", "LandmarkNetwork"]
@@ -49,18 +50,18 @@ class LandmarkNetwork(Owner):
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend, model: str = "full") -> None:
+        settings = HandsSettings.of(bundle)
         name = f"landmarks_{model}"
-        if name not in bundle.graphs:
-            models = ", ".join(g.removeprefix("landmarks_") for g in bundle.graphs if g.startswith("landmarks_"))
+        if model not in settings.models:
+            models = choices(settings.models)
             raise BundleError(f"bundle {bundle.path} has no landmark model `{model}`; it has: {models}")
         network = self._network = self.own(BoundGraph(backend, bundle.graph(name)))
         self._crop = crop_into(network)
         points, metric, self._presence, self._right = (
             network.arrays[name] for name in ("keypoints_2d", "keypoints_3d", "presence", "handedness")
         )
-        rule = FollowRule.from_settings(bundle.setting("landmarks", "region"))
         size = network.arrays["image"].shape[-1]
-        self._place = make_placement(points[0], metric[0], size, rule)
+        self._place = make_placement(points[0], metric[0], size, settings.region)
 
     def __call__(self, rgb: Picture, region: Region) -> HandLandmarks:
         """Landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3], where the network is)."""

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
+from humanrt.bundle_settings import HandsSettings
 from humanrt.kernels.image import Picture
-from humanrt.region import Region, RegionRule, region_from_box, upright_angle
+from humanrt.region import Region, region_from_box, upright_angle
 from humanrt.resource import Owner, releasing
 from humanrt.ssd import SingleShotDetector
 
@@ -32,10 +33,10 @@ class PalmDetector(Owner):
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        settings = HandsSettings.of(bundle)
         self._detect = self.own(SingleShotDetector(bundle, backend, "palm_detector", "palm"))
-        self._axis = (int(bundle.setting("palm", "wrist")), int(bundle.setting("palm", "middle_mcp")))
-        region = bundle.setting("palm", "region")
-        self._rule = RegionRule(float(region["scale"]), float(region["shift"]))
+        self._axis = (settings.wrist, settings.middle_mcp)
+        self._rule = settings.palm_region
 
     def __call__(self, rgb: Picture, threshold: float | None = None) -> list[Palm]:
         """Palms in ``rgb`` (uint8 [H, W, 3], where the network is), best score first."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
+from humanrt.bundle_settings import HandsSettings
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
 from humanrt.kernels.image import Picture
@@ -138,10 +139,11 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
     ) -> None:
         self.options = options or TrackerOptions()
         self.prepare(bundle, "hands", backend, precision, threads=threads, unverified=unverified)
+        settings = HandsSettings.of(self.bundle)
         self._palms = self.own(PalmDetector(self.bundle, self.backend))
         self._landmarks = self.own(LandmarkNetwork(self.bundle, self.backend, self.options.model))
         presence = self.options.min_presence
-        self._presence = self.bundle.number("landmarks", "presence_threshold") if presence is None else presence
+        self._presence = settings.presence_threshold if presence is None else presence
         super().__init__(
             _RULE,
             self.options.max_hands,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
+from humanrt.bundle_settings import LandmarksSettings
 from humanrt.kernels.image import Picture
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.person import PersonDetector, windows
@@ -102,11 +103,12 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
     ) -> None:
         self.options = options or BodyTrackerOptions()
         self.prepare(bundle, "people", backend, precision, threads=threads, unverified=unverified)
+        settings = LandmarksSettings.of(self.bundle)
         self._detector = self.own(PersonDetector(self.bundle, self.backend))
         self._landmarks = self.own(BodyNetwork(self.bundle, self.backend))
         presence, most = self.options.min_presence, self.options.max_people
-        self._presence = self.bundle.number("landmarks", "presence_threshold") if presence is None else presence
-        self.max_people = int(self.bundle.setting("tracking", "max_people")) if most is None else most
+        self._presence = settings.presence_threshold if presence is None else presence
+        self.max_people = settings.max_people if most is None else most
         super().__init__(
             _RULE,
             self.max_people,

@@ -9,7 +9,7 @@ way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
+from humanrt.bundle_settings import LandmarksSettings, face_indices
 from humanrt.camera import check_intrinsics, field_of_view_intrinsics, project
 from humanrt.capture import Frame
 from humanrt.errors import BundleError, HumanrtError
@@ -122,19 +123,21 @@ class LandmarkPeople(Model):
         unverified: bool = False,
     ) -> None:
         self.prepare(bundle, "people", backend, precision, threads=threads, unverified=unverified)
+        settings = LandmarksSettings.of(self.bundle)
+        body = settings.body
         self.tracker = self.own(BodyTracker(self.bundle, self.backend, options, precision=precision))
         self._stream = None if poses is None else self.own(_stream(poses, self.backend))
         self.poses = _GEOMETRY if self._stream is None else self._stream.bundle.name
         self._body = self.own(self.backend.open(self.bundle.graph("body")))
-        self.faces: NDArray[np.int32] = self.bundle.array("faces")["faces"].astype(np.int32, copy=False)
-        self.joint_names: tuple[str, ...] = tuple(self.bundle.setting("body", "joint_names"))
-        self.fov = self.bundle.number("camera", "field_of_view_deg") if fov is None else fov
+        self.faces: NDArray[np.int32] = face_indices(self.bundle, "faces", body.vertices)
+        self.joint_names: tuple[str, ...] = body.joint_names
+        self.fov = settings.field_of_view if fov is None else fov
         self.meshes = meshes
         field_of_view_intrinsics((640, 480), self.fov)  # CameraError now, not with the first image
-        self._points = LandmarkPoints(self.joint_names)
-        self._head = int(self.bundle.setting("body", "head_joint"))
-        self._root = int(self.bundle.setting("body", "pelvis_joint"))
-        self.stature = self.bundle.number("body", "stature_m") if stature is None else float(stature)
+        self._points = _landmark_points(self.bundle, self.joint_names)
+        self._head, self._root = body.head_joint, body.pelvis_joint
+        self._vertices, self._sizes = body.vertices, body.sizes
+        self.stature = body.stature_m if stature is None else float(stature)
         self._shape = self._shape_of(self.stature)
         self.reset()
 
@@ -252,7 +255,7 @@ class LandmarkPeople(Model):
         def stack(name: str, *shape: int) -> Floats:
             return np.stack([one[name] for one in found]) if found else np.zeros((0, *shape), np.float32)
 
-        vertices = stack("vertices", int(self.bundle.setting("body", "vertices")), 3) if self.meshes else None
+        vertices = stack("vertices", self._vertices, 3) if self.meshes else None
         joints = stack("joints", len(self.joint_names), 3) if self.meshes else None
         return People(
             scores=np.array([one.score for one in known], np.float32),
@@ -269,11 +272,10 @@ class LandmarkPeople(Model):
 
     def _shape_of(self, stature: float) -> Floats:
         """[6] phenotypes of somebody so tall, interpolated between the bundle's examples from small to large."""
-        settings = self.bundle.setting("body")
-        names = [phenotype["name"] for phenotype in settings["phenotypes"]]
-        shapes = [[{**settings["default"], **entry}[name] for name in names] for entry in settings["sizes"]]
-        table = np.array(shapes, np.float32)
+        table = np.array(self._sizes, np.float32)
         statures = np.array([self._still(shape)[1] for shape in table])
+        if not (np.diff(statures) > 0).all():  # NaN included
+            raise BundleError(f"{self.bundle.path}: `settings.body.sizes` must go from short to tall; export it again")
         if not statures[0] <= stature <= statures[-1]:
             raise HumanrtError(f"stature is {stature:g} m; give {statures[0]:.2f} to {statures[-1]:.2f}")
         return np.array([np.interp(stature, statures, column) for column in table.T], np.float32)
@@ -356,13 +358,22 @@ _ORIGIN = np.zeros((1, 1, 3), np.float32)
 def _stream(poses: Bundle | str | Path, backend: Backend) -> PoseBERTStream:
     """BundleError where the bundle is for something else than the 33 landmarks of a body."""
     stream = PoseBERTStream(poses, backend=backend)
-    joints = tuple(stream.bundle.setting("joints"))
-    if stream.points != len(MEDIAPIPE_33) or joints != SMPL_24:
+    if stream.points != len(MEDIAPIPE_33) or stream.joints != SMPL_24:
         raise BundleError(
-            f"bundle {stream.bundle.path} is not for bodies from landmarks: it makes {len(joints)} rotations of "
+            f"bundle {stream.bundle.path} is not for bodies from landmarks: it makes {len(stream.joints)} rotations of "
             f"{stream.points} keypoints, not SMPL's {len(SMPL_24)} of MediaPipe's {len(MEDIAPIPE_33)}"
         )
     return stream
+
+
+def _landmark_points(bundle: Bundle, joint_names: Sequence[str]) -> LandmarkPoints:
+    """BundleError where a joint is missing that landmarks are placed by."""
+    try:
+        return LandmarkPoints(joint_names)
+    except KeyError as error:
+        raise BundleError(
+            f"{bundle.path}: `settings.body.joint_names` lacks {error}, which landmarks are placed by; export it again"
+        ) from error
 
 
 def _observation(body: Body) -> Observation:

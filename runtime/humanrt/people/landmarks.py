@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Backend
 from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle
+from humanrt.bundle_settings import LandmarksSettings, is_landmarks
 from humanrt.crop import crop_into
 from humanrt.kernels.image import Picture
 from humanrt.people.person import region_from_circle
@@ -33,7 +34,7 @@ BONES = (
 
 def uses_landmarks(bundle: Bundle) -> bool:
     """Whether a bundle for people is one of `LandmarkPeople` (else of `MultiHMR`)."""
-    return bundle.settings.get("model") == "landmarks"
+    return is_landmarks(bundle)
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,10 @@ class BodyNetwork(Owner):
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        settings = LandmarksSettings.of(bundle)
         self._network = self.own(BoundGraph(backend, bundle.graph("body_landmarks")))
         self._crop = crop_into(self._network)
-        self._count = int(bundle.setting("landmarks", "count"))
-        self._circle = [int(bundle.setting("landmarks", name)) for name in ("centre", "circle")]
-        self._scale = bundle.number("landmarks", "region", "scale")
+        self._count, self._circle, self._scale = settings.count, list(settings.circle), settings.scale
 
     def __call__(self, rgb: Picture, region: Region) -> BodyLandmarks:
         """Landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3], where the network is)."""

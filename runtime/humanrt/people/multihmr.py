@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends import Array, Backend, Graph
 from humanrt.backends.cuda import CudaBackend, CudaNetwork
 from humanrt.bundle import Bundle
+from humanrt.bundle_settings import MultiHmrSettings, Topology, face_indices
 from humanrt.camera import Letterbox, check_image, check_intrinsics, field_of_view_intrinsics, project
 from humanrt.errors import BundleError, choices
 from humanrt.people.gpu_people import GpuPeople, Networks
@@ -125,32 +126,28 @@ class MultiHMR(Model):
                 f"bundle `{self.bundle.name}` is another pipeline than Multi-HMR (`LandmarkPeople`; its stages: "
                 "`humanrt run` with --record); give multihmr-anny, or one of `humanrt-export multihmr`'s"
             )
-        setting = self.bundle.setting
-        self.image_size = int(setting("image_size"))
-        self.fov = float(setting("camera", "field_of_view_deg") if fov is None else fov)
-        centre = float(setting("camera", "principal_point_px"))
+        settings = MultiHmrSettings.of(self.bundle)
+        self.image_size = settings.image_size
+        self.fov = float(settings.field_of_view if fov is None else fov)
+        centre = settings.principal_point
         square = (self.image_size, self.image_size)
         self._intrinsics = field_of_view_intrinsics(square, self.fov, (centre, centre))
-        mesh = topology_of(self.bundle, topology)
-        self._threshold = float(setting("threshold"))
-        self._preprocess = Preprocessor(
-            self.image_size, setting("normalisation", "mean"), setting("normalisation", "std")
-        )
+        mesh = topology_of(self.bundle, settings, topology)
+        self._threshold = settings.threshold
+        self._preprocess = Preprocessor(self.image_size, settings.mean, settings.std)
         self._network = self.own(self.backend.open(self.bundle.graph("network")))
         if fov is None and any(output.name == "camera" for output in self._network.spec.outputs):
             self._intrinsics = np.zeros((3, 3))  # not known: the network estimates them
         self._image = np.zeros(self._network.tensor("image").shape, np.float32)
-        self._body = (
-            self.own(BodyMeshes(self.bundle, self.backend, mesh["graph"], mesh["graph_one"])) if meshes else None
-        )
-        self.faces: NDArray[np.int32] = self.bundle.array(mesh["faces"])["faces"].astype(np.int32, copy=False)
-        self.joint_names: tuple[str, ...] = tuple(setting("body", "joint_names"))
+        self._body = self.own(BodyMeshes(self.bundle, self.backend, mesh.graph, mesh.graph_one)) if meshes else None
+        self.faces: NDArray[np.int32] = face_indices(self.bundle, mesh.faces, mesh.vertices)
+        self.joint_names: tuple[str, ...] = settings.joint_names
         self._done: deque[People] = deque()  # of frames that were submitted, oldest first; then come those on the GPU
         self._on_gpu: deque[tuple[NDArray[np.float64], Letterbox]] = deque()
         self._networks: Networks | None = None
         if isinstance(self.backend, CudaBackend):
             body = None if self._body is None else cast(CudaNetwork, self._body.everybody)
-            mean_std = setting("normalisation", "mean"), setting("normalisation", "std")
+            mean_std = settings.mean, settings.std
             self._networks = Networks(self.backend, cast(CudaNetwork, self._network), body, *mean_std)
 
     def __call__(
@@ -395,16 +392,14 @@ class BodyMeshes(Owner):
         return vertices, joints
 
 
-def topology_of(bundle: Bundle, name: str | None) -> Mapping[str, str]:
-    """Names of a mesh's graphs and faces: ``graph``, ``graph_one``, ``faces``. BundleError lists the valid names."""
-    only = {"name": "the only one", "graph": "body", "graph_one": "body-1", "faces": "faces"}
-    offered: Sequence[Mapping[str, str]] = bundle.setting("body").get("topologies") or [only]
+def topology_of(bundle: Bundle, settings: MultiHmrSettings, name: str | None) -> Topology:
+    """The mesh of a name; None: the first. BundleError lists the valid names."""
     if name is None:
-        return offered[0]
-    for topology in offered:
-        if topology["name"] == name:
+        return settings.topologies[0]
+    for topology in settings.topologies if settings.named else ():
+        if topology.name == name:
             return topology
-    names = choices(topology["name"] for topology in offered if topology is not only)
+    names = choices(topology.name for topology in settings.topologies if settings.named)
     raise BundleError(
         f"bundle {bundle.name} has no topology `{name}`; " + (f"it has: {names}" if names else "leave it out")
     )

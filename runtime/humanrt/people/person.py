@@ -8,6 +8,7 @@ from math import ceil, hypot
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
+from humanrt.bundle_settings import LandmarksSettings
 from humanrt.kernels.image import Picture, window_of
 from humanrt.region import Region, upright_angle
 from humanrt.resource import Owner, releasing
@@ -45,9 +46,10 @@ class PersonDetector(Owner):
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        settings = LandmarksSettings.of(bundle)
         self._detect = self.own(SingleShotDetector(bundle, backend, "person_detector", "person"))
-        self._circle = [2 + int(bundle.setting("person", name)) for name in ("centre", "circle")]
-        self._scale = bundle.number("person", "region", "scale")
+        self._circle = [2 + index for index in settings.person_circle]
+        self._scale = settings.person_scale
 
     def __call__(self, rgb: Picture, threshold: float | None = None, window: _Window | None = None) -> list[Person]:
         """People in ``rgb`` (uint8 [H, W, 3], where the network is), best score first.

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Array, Backend, Graph
 from humanrt.bundle import Bundle
+from humanrt.bundle_settings import PoseBertSettings
 from humanrt.errors import BundleError
 from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import releasing
@@ -86,13 +87,11 @@ class PoseBERT(Model):
         unverified: bool = False,
     ) -> None:
         self.prepare(bundle, "posebert", backend, precision, threads=threads, unverified=unverified)
-        setting = self.bundle.setting
-        self.frames = int(self.bundle.number("window"))
-        self.clock_hz = self.bundle.number("clock_hz")
-        self.joints: tuple[str, ...] = tuple(setting("joints"))
-        self.parents: tuple[int, ...] = tuple(setting("parents"))
-        self.origin: tuple[int, ...] = tuple(self.bundle.settings.get("origin", ()))
-        self._graphs = {size: self.own(self.backend.open(spec)) for size, spec in graphs_of(self.bundle).items()}
+        specs = graphs_of(self.bundle)
+        settings, *_ = [PoseBertSettings.of(self.bundle, spec.name) for spec in specs.values()]
+        self.frames, self.clock_hz, self.joints = settings.window, settings.clock_hz, settings.joints
+        self.parents, self.origin = settings.parents, settings.origin
+        self._graphs = {size: self.own(self.backend.open(spec)) for size, spec in specs.items()}
         # The shapes of a frame in each of the arguments that this bundle takes.
         self._takes = self._arguments()
         self.takes = ", ".join(

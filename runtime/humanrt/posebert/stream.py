@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Array, Backend, BackendOptions
 from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle, GraphSpec
+from humanrt.bundle_settings import PoseBertSettings
 from humanrt.errors import BundleError, HumanrtError
 from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import Owner, releasing
@@ -117,10 +118,10 @@ class PoseBERTStream(Model):
         else:
             self.bundle, self.precision = model.bundle, model.precision
             self.run_on(backend or model.backend, BackendOptions(threads=threads))
-        self.clock_hz = self.bundle.number("clock_hz")
-        if self.clock_hz <= 0:
-            raise BundleError(f"{self.bundle.path}: `settings.clock_hz` must be above 0; make the bundle again")
-        self._networks = [self.own(_Network(self.backend, spec)) for spec in _graphs(self.bundle)]
+        specs = _graphs(self.bundle)
+        settings, *_ = [PoseBertSettings.of(self.bundle, spec.name) for spec in specs]
+        self.clock_hz, self.joints = settings.clock_hz, settings.joints
+        self._networks = [self.own(_Network(self.backend, spec)) for spec in specs]
         self._plans: dict[int, list[_Network]] = {}
         self.window = self._networks[0].values.shape[1]
         self.frame: tuple[int, ...] = self._networks[0].values.shape[2:]

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from humanrt.assignment import assign
 from humanrt.backends import Array, open_backend
 from humanrt.bundle import Bundle, GraphSpec
+from humanrt.bundle_settings import DetectorSettings, MultiHmrSettings
 from humanrt.camera import project
-from humanrt.people.multihmr import BodyMeshes, topology_of
+from humanrt.people.multihmr import BodyMeshes
 from humanrt.ssd import SingleShotDetector
 
 __all__ = ["RAW", "Case", "Comparison", "Detections", "Distances", "compare"]
@@ -141,10 +142,10 @@ def compare(case: Case) -> Comparison:
 
 def _people(case: Case, tally: _Tally) -> None:
     """Multi-HMR: the meshes that both make of who is seen in the same place."""
-    mesh = topology_of(case.bundle, None)
-    side = float(case.bundle.number("image_size"))
+    settings = MultiHmrSettings.of(case.bundle)
+    mesh, side = settings.topologies[0], float(settings.image_size)
     with open_backend("cpu") as cpu:
-        bodies = BodyMeshes(case.bundle, cpu, mesh["graph"], mesh["graph_one"])
+        bodies = BodyMeshes(case.bundle, cpu, mesh.graph, mesh.graph_one)
         for feed, r, f in zip(case.feeds, case.references, case.found, strict=True):
             for image in range(len(r["valid"])):
                 there, here = (np.flatnonzero(o["valid"][image]) for o in (r, f))
@@ -203,7 +204,8 @@ def _detections(case: Case, tally: _Tally) -> None:
     settings = case.spec.name.removesuffix("_detector")
     with open_backend("cpu") as cpu:
         decode = SingleShotDetector(case.bundle, cpu, case.spec.name, settings).decode
-    side, threshold = (case.bundle.number(settings, key) for key in ("input_size", "score_threshold"))
+    own = DetectorSettings.of(case.bundle, case.spec.name, settings)
+    side, threshold = own.input_size, own.score_threshold
     for r, f in zip(case.references, case.found, strict=True):
         there, here = (side * decode(o["boxes"][0], o["scores"][0], threshold)[0].astype(np.float64) for o in (r, f))
         pairs = _nearest(there[:, 2:4], here[:, 2:4], _SAME_BOX * there[:, :2].max(axis=1, initial=0))

@@ -16,6 +16,7 @@ import numpy as np
 from humanrt.backends import Array, BackendOptions, Binding, Buffer, Graph
 from humanrt.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from humanrt.bundle import Bundle, GraphSpec
+from humanrt.bundle_settings import HandsSettings
 from humanrt.capture import Frame, open_source
 from humanrt.errors import BundleError, SourceError
 from humanrt.hands.tracker import HandTracker, TrackerOptions
@@ -92,7 +93,7 @@ def record(
 def _steps(bundle: Bundle, backend: Recorder, threshold: float | None) -> list[Callable[[Frame], object]]:
     """What to do with a frame."""
     if bundle.task == "hands":
-        models = [str(model) for model in bundle.setting("landmarks", "models")]
+        models = HandsSettings.of(bundle).models
         trackers = [HandTracker(bundle, backend, TrackerOptions(model=model)) for model in models]
         return [_follow(tracker) for tracker in trackers]
     if bundle.task == "people" and uses_landmarks(bundle):

@@ -1,0 +1,174 @@
+"""Soak test of the hand pipeline: do memory and latency stay flat over many frames of a real clip?
+
+::
+
+    python bench/soak_hands.py ../shared/media/hand.mp4 --frames 100000 --json soak.json
+
+The clip is opened and decoded anew every round; its frames go through the pipeline (tracker, smoother, retargeting)
+with its own time stamps, which go on rising from round to round. Between rounds the clock jumps by `--pause` seconds,
+so that identities end and begin, as they do in front of a camera: state that outlives its identity would show as memory
+that grows. Latency is the pipeline's, without decoding.
+
+One row a block of frames: resident memory at its end, Python objects alive then, and latency of a frame, as wall time
+and as processor time of the calling thread. Other work on the machine disturbs wall time; with `--threads 1`, all work
+is the calling thread's, and its processor time is close to what a quiet machine would show.
+
+Exit status 1 where the second half of the blocks needs more memory or time than the first, beyond `--tolerance`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from time import perf_counter, thread_time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.capture import Frame, open_source
+from humanrt.commands.demo import CLIP
+from humanrt.errors import HumanrtError, SourceError
+from humanrt.hands.tracker import HandTracker
+from humanrt.pipeline import HandPipeline
+from humanrt.posebert.smoother import SMOOTHERS, open_smoother
+from humanrt.stats import machine, write_report
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", nargs="?", default=str(CLIP), help="a video file (default: the clip that ships)")
+    parser.add_argument("--frames", type=int, default=100_000, help="default: %(default)s")
+    parser.add_argument("--block", type=int, default=10_000, help="frames a row (default: %(default)s)")
+    parser.add_argument("--pause", type=float, default=2.0, help="s between rounds (default: %(default)s)")
+    parser.add_argument("--robot", nargs="+", default=["allegro_right"])
+    parser.add_argument("--smooth", choices=SMOOTHERS, default=SMOOTHERS[0])
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of a network (default: %(default)s)")
+    parser.add_argument("--tolerance", type=float, default=0.1, help="growth still called flat (%(default)s)")
+    parser.add_argument("--json", type=Path, help="write the figures")
+    options = parser.parse_args()
+    if options.frames < 1 or options.block < 1:
+        parser.error("--frames and --block must be at least 1")
+    try:
+        tracker = HandTracker(threads=options.threads)
+        with HandPipeline(tracker, options.robot, open_smoother(options.smooth, tracker)) as pipeline:
+            blocks = soak(pipeline, options)
+        report = {
+            "source": Path(options.source).name,
+            "frames": options.frames,
+            "robots": options.robot,
+            "smooth": options.smooth,
+            "threads": options.threads,
+            "machine": machine(),
+            "blocks": [block.row() for block in blocks],
+            **growth(blocks),
+        }
+        if options.json:
+            write_report(options.json, report)
+    except HumanrtError as error:
+        print(f"soak_hands: {error}", file=sys.stderr)
+        return error.exit_status
+    memory, time = report["memory_growth"], report["p99_growth"]
+    print(f"\nfrom the first half to the second: memory {memory:+.1%}, p99 of the processor's time {time:+.1%}")
+    return int(max(memory, time) > options.tolerance)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Figures of some frames in a row; times in ms."""
+
+    end: int
+    resident_mb: float
+    objects: int
+    identities: int
+    wall: tuple[float, float, float]
+    cpu: tuple[float, float, float]
+
+    def row(self) -> dict[str, Any]:
+        """The figures by name, for JSON."""
+        names = ("p50", "p99", "max")
+        return {
+            "frames": self.end,
+            "resident_mb": self.resident_mb,
+            "objects": self.objects,
+            "identities": self.identities,
+            "wall_ms": dict(zip(names, self.wall, strict=True)),
+            "cpu_ms": dict(zip(names, self.cpu, strict=True)),
+        }
+
+
+def played(source: str, pause: float) -> Iterator[Frame]:
+    """The clip's frames, round after round without end; stamps go on rising. SourceError: a camera, or empty."""
+    index, start = 0, 0.0
+    while True:
+        t = None
+        with open_source(source, realtime=False) as opened:
+            if opened.live:
+                raise SourceError(f"{source}: a soak needs a file; record one first")
+            for frame in opened:
+                t = start + frame.t
+                yield replace(frame, index=index, t=t)
+                index += 1
+        if t is None:
+            raise SourceError(f"{source}: holds no frame")
+        start = t + pause
+
+
+def soak(pipeline: HandPipeline, options: argparse.Namespace) -> list[Block]:
+    """Run the frames and print a row a block."""
+    print("| frames | resident MB | objects | identities | p50 ms | p99 ms | max ms | CPU p50 | CPU p99 |")
+    print("| ---: |" + " ---: |" * 8)
+    wall, cpu = np.empty(options.block), np.empty(options.block)
+    blocks: list[Block] = []
+    identities = used = 0
+    for frame in islice(played(options.source, options.pause), options.frames):
+        begin, busy = perf_counter(), thread_time()
+        result = pipeline(frame)
+        cpu[used], wall[used] = (thread_time() - busy) * 1e3, (perf_counter() - begin) * 1e3
+        identities = max(identities, *result.ids, 0)
+        used += 1
+        if used == options.block or frame.index + 1 == options.frames:
+            block = measured(frame.index + 1, identities, wall[:used], cpu[:used])
+            milliseconds = " | ".join(f"{value:.2f}" for value in (*block.wall, *block.cpu[:2]))
+            print(
+                f"| {block.end} | {block.resident_mb:.1f} | {block.objects} | {identities} | {milliseconds} |",
+                flush=True,
+            )
+            blocks.append(block)
+            used = 0
+    return blocks
+
+
+def measured(end: int, identities: int, wall: NDArray[np.float64], cpu: NDArray[np.float64]) -> Block:
+    """The row of a block that ends here."""
+    gc.collect()
+    times = [(*np.percentile(values, (50, 99)).tolist(), float(values.max())) for values in (wall, cpu)]
+    return Block(end, resident(), len(gc.get_objects()), identities, *times)
+
+
+def growth(blocks: list[Block]) -> dict[str, float]:
+    """Relative growth of memory and of the p99 of processor time, from the first half of the blocks to the second.
+
+    The first block counts for neither: caches and allocators fill up in it.
+    """
+    rest = blocks[1:] if len(blocks) > 2 else blocks
+    first, second = rest[: max(1, len(rest) // 2)], rest[len(rest) // 2 :]
+    memory = [float(np.mean([b.resident_mb for b in half])) for half in (first, second)]
+    late = [float(np.median([b.cpu[1] for b in half])) for half in (first, second)]
+    return {"memory_growth": memory[1] / memory[0] - 1, "p99_growth": late[1] / late[0] - 1}
+
+
+def resident() -> float:
+    """Memory that this process holds now, MB (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(main())
