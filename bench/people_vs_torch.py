@@ -26,7 +26,8 @@ from humanrt.backends import BackendOptions, open_backend
 from humanrt.bundle import load_bundle
 from humanrt.camera import Letterbox, field_of_view_intrinsics
 from humanrt.capture import open_source
-from humanrt.people.multihmr import MultiHMR, resize
+from humanrt.letterbox import resize
+from humanrt.people.multihmr import MultiHMR
 from humanrt.stats import Percentiles, machine, peak_memory, table, write_report
 from humanrt_export.multihmr.body import SmplxBody, find_smplx, load_smplx
 from humanrt_export.multihmr.checkpoint import load_checkpoint

@@ -31,7 +31,7 @@ def golden_bodies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not GOLDEN.is_dir():
         pytest.skip(f"{GOLDEN} is not here: it is shared with developers and CI only")
     folder: Path = tmp_path_factory.mktemp("golden-bodies")
-    _module(GOLDEN / "stand_in_smplx.py").write(folder)
+    load_module(GOLDEN / "stand_in_smplx.py").write(folder)
     return folder
 
 
@@ -72,7 +72,7 @@ def _case(name: str, bodies: Path, folder: Path) -> Any:
     settings = json.loads((GOLDEN / f"{name}.json").read_text())
     with np.load(GOLDEN / f"{name}.npz") as arrays:
         expected = dict(arrays)
-    tensor_for = _module(GOLDEN / "stand_in_weights.py").tensor_for
+    tensor_for = load_module(GOLDEN / "stand_in_weights.py").tensor_for
     state = {
         key: torch.from_numpy(
             expected["ckpt_" + key.rpartition(".")[2]] if "init_" in key else tensor_for(key, shape, settings["seed"])
@@ -88,7 +88,7 @@ def _case(name: str, bodies: Path, folder: Path) -> Any:
     return GoldenCase(settings, expected, checkpoint, bodies, image.numpy())
 
 
-def _module(path: Path) -> ModuleType:
+def load_module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.bundle import MANIFEST, Bundle
-from humanrt.errors import BundleError
+from humanrt.errors import BundleError, choices
+from humanrt.letterbox import PILLOW, RESIZES, Resize
 from humanrt.region import FollowRule, RegionRule
 
 __all__ = [
@@ -138,6 +139,13 @@ class Section:
         if len(set(texts)) < len(texts):
             raise self.error(key, f"names {short(next(t for t in texts if texts.count(t) > 1))} twice")
         return texts
+
+    def choice(self, key: str, known: Sequence[str]) -> str:
+        """One of the known texts."""
+        value = self._get(key)
+        if value not in known:
+            raise self.error(key, f"is {short(value)}; this version has: {choices(known)}")
+        return str(value)
 
     def weights(self, key: str, count: int) -> tuple[tuple[int, float], ...]:
         """An object of weights by index below ``count``: (index, weight) each."""
@@ -482,6 +490,7 @@ class MultiHmrSettings:
         max_people: slots of an image.
         threshold: lowest score of a person, 0..1.
         mean, std: of R, G, B in 0..1, that images are normalised by.
+        resize: how images are scaled to the network's input (`humanrt.letterbox`).
         field_of_view: degrees over the longer side of the image, where no intrinsics are given.
         principal_point: px of the square input.
         body: name of the body model.
@@ -496,6 +505,7 @@ class MultiHmrSettings:
     threshold: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: Resize
     field_of_view: float
     principal_point: float
     body: str
@@ -538,6 +548,7 @@ class MultiHmrSettings:
             settings.number("threshold", 0.0, 1.0),
             normalisation.numbers("mean", 3, -1e3, 1e3),
             normalisation.numbers("std", 3, 1e-6, 1e3),
+            _resize(settings, body.text("model")),
             camera.number("field_of_view_deg", 1.0, 179.0),
             camera.number("principal_point_px", 0.0, size),
             body.text("model"),
@@ -545,6 +556,17 @@ class MultiHmrSettings:
             topologies,
             bool(listed),
         )
+
+
+def _resize(settings: Section, body: str) -> Resize:
+    """``settings.letterbox.resize``, which bundles lack that were exported before there was this setting.
+
+    Those on Anny were trained with humanrt, and get ``opencv-area`` as before; those on SMPL-X are made of the published
+    weights, and get what their authors feed them: ``pillow-bicubic``.
+    """
+    if "letterbox" in settings and "resize" in (letterbox := settings.section("letterbox")):
+        return cast(Resize, letterbox.choice("resize", RESIZES))
+    return "opencv-area" if body == "Anny" else PILLOW
 
 
 def _topology(bundle: Bundle, names: tuple[str, ...], slots: tuple[int, int]) -> Topology:

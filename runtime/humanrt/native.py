@@ -22,7 +22,7 @@ __all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "library", "problem"]
 
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).parent / "_native" / f"humanrt{SUFFIX}"
-VERSION = 4
+VERSION = 5
 """Of all signatures and structures, as in _native/export.h; a library of another version is refused."""
 
 _pointer, _integer, _real, _bytes = ctypes.c_void_p, ctypes.c_int32, ctypes.c_double, ctypes.c_ssize_t
@@ -32,6 +32,14 @@ _SIGNATURES = {
     "humanrt_crop": (
         _integer,
         [_pointer, _integer, _integer, _bytes, _bytes, _bytes, *[_real] * 6, _integer, _pointer, _integer],
+    ),
+    "humanrt_letterbox": (
+        _integer,
+        [
+            *(_pointer, _integer, _integer, _bytes),
+            *(_pointer, _integer, _integer) * 2,
+            *(_integer, _pointer, _pointer, _integer, _integer, _integer, _integer),
+        ],
     ),
     "humanrt_place": (
         _integer,

@@ -47,9 +47,11 @@ def device() -> Iterator[CudaDevice]:
     device.close()
 
 
-@pytest.mark.parametrize("form", ["bgr", "rgb", "nv12"])
-def test_letterbox(device: CudaDevice, form: str) -> None:
-    size, options = (640, 480), LetterboxOptions(form)
+@pytest.mark.parametrize(
+    ("form", "kind"), [("bgr", None), ("rgb", None), ("nv12", None), ("bgr", "pillow"), ("rgb", "pillow")]
+)
+def test_letterbox(device: CudaDevice, form: str, kind: str | None) -> None:
+    size, options = (640, 480), LetterboxOptions(form, filter=kind)
     with CudaBuffer(TensorSpec("image", (1, 3, 224, 224), "float32"), device) as out:
         frame = np.random.default_rng(0).integers(0, 256, frame_bytes(size, form), np.uint8)
         with (

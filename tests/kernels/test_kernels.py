@@ -25,10 +25,10 @@ from humanrt.crop import make_crop
 from humanrt.kernels import ARCHITECTURES, source_path
 from humanrt.kernels.crop import Crop
 from humanrt.kernels.image import GpuImage, window_of
-from humanrt.kernels.letterbox import Frame, LetterboxOptions, frame_bytes, reference
+from humanrt.kernels.letterbox import Frame, LetterboxOptions, frame_bytes, reference, tables
 from humanrt.kernels.loader import KERNELS
 from humanrt.kernels.retarget import STATE, Robot, problem_arrays, shared_bytes, state_arrays
-from humanrt.people.multihmr import Preprocessor
+from humanrt.letterbox import Preprocessor
 from humanrt.region import Region
 from humanrt.retarget import Retargeter, robots
 from humanrt.smooth import OneEuro, OneEuroOptions, hand_span
@@ -67,7 +67,9 @@ def letterbox(run: Any, frame: np.ndarray, size: tuple[int, int], side: int, opt
     frame = np.ascontiguousarray(frame).reshape(-1)
     pitch = size[0] * (1 if options.format == "nv12" else 3)
     assert frame.size == frame_bytes(size, options.format)
-    given = Frame.of(frame.ctypes.data, out.ctypes.data, Letterbox.fit(size, side), pitch, options)
+    box = Letterbox.fit(size, side)
+    table = tables(box, options) if options.filter == "pillow" else np.zeros(0, np.int32)
+    given = Frame.of(frame.ctypes.data, out.ctypes.data, box, pitch, options, table.ctypes.data if table.size else 0)
     run(ctypes.byref(given), -(-side // 32), -(-side // 8))
     return out
 
@@ -86,6 +88,28 @@ def test_letterbox_is_its_reference(on_cpu: Any, size: tuple[int, int], side: in
         options = LetterboxOptions(form, filter=kind, fill=17, **IMAGENET)
         out = letterbox(on_cpu("letterbox"), frame, size, side, options)
         np.testing.assert_allclose(out, reference(frame, size, side, options), atol=CLOSE, rtol=0)
+
+
+@pytest.mark.parametrize(("size", "side"), [*SIZES, ((70, 300), 112), ((9, 300), 112)])
+def test_letterbox_as_pillow_has_the_cpus_very_numbers(on_cpu: Any, size: tuple[int, int], side: int) -> None:
+    """Both orders of the passes: a picture that is more than twice as high as wide goes down first."""
+    frame = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    expected = np.empty((3, side, side), np.float32)
+    Preprocessor(side, *IMAGENET.values())(frame, expected)
+    for form, given in (("rgb", frame), ("bgr", frame[..., ::-1])):
+        options = LetterboxOptions(form, filter="pillow", **IMAGENET)
+        np.testing.assert_array_equal(letterbox(on_cpu("letterbox"), given, size, side, options), expected)
+
+
+def test_letterbox_as_pillow_of_nv12(on_cpu: Any) -> None:
+    """Colours are rounded to whole levels before they are scaled, as OpenCV's conversion rounds them."""
+    size, rng = (322, 242), np.random.default_rng(1)
+    frame = rng.integers(0, 256, frame_bytes(size, "nv12"), np.uint8)
+    options = LetterboxOptions("nv12", filter="pillow", **IMAGENET)
+    out = letterbox(on_cpu("letterbox"), frame, size, 160, options)
+    levels = np.abs(out - reference(frame, size, 160, options)) * np.array(IMAGENET["std"])[:, None, None] * 255
+    assert levels.max() < 1.01
+    assert (levels < CLOSE).mean() > 0.999  # but where single precision rounds a colour to the other side
 
 
 @pytest.mark.parametrize("matrix", ["bt601", "bt709"])
@@ -108,7 +132,7 @@ def test_letterbox_is_the_cpus_preprocessing_but_for_its_rounding(
     """The CPU rounds to whole levels between resizing and normalising; half a level of 255 is what may differ."""
     smooth = cv2.GaussianBlur(np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), np.uint8), (0, 0), 3)
     expected = np.empty((3, side, side), np.float32)
-    Preprocessor(side, *IMAGENET.values())(smooth, expected)
+    Preprocessor(side, *IMAGENET.values(), "opencv-area")(smooth, expected)
     out = letterbox(on_cpu("letterbox"), smooth, size, side, LetterboxOptions("rgb", **IMAGENET))
     levels = np.abs(out - expected) * np.array(IMAGENET["std"])[:, None, None] * 255
     assert levels.max() < (0.51 if size[0] >= side else 1.01)  # enlarging, OpenCV's coefficients have 11 bits

@@ -372,7 +372,8 @@ def _settings(
             for topology in topologies
         ],
     }
-    return common_settings(config, max_people, batch, networks, camera=camera, body=body)
+    # Rendered at the network's own size, by sampling areas: what comes closest to it is the mean over areas.
+    return common_settings(config, max_people, batch, networks, resize="opencv-area", camera=camera, body=body)
 
 
 def _texts(config: AnnyConfig) -> dict[str, str]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from humanrt.errors import BundleError
+from humanrt.letterbox import Resize
 from humanrt_export.bundle_writer import BundleWriter
 from humanrt_export.multihmr.attention import Attention, ort_fused, plain, sdpa
 from humanrt_export.multihmr.backbone import BACKBONES
@@ -224,17 +225,27 @@ def common_settings(
     batch: int,
     networks: Mapping[str, object],
     *,
+    resize: Resize,
     camera: Mapping[str, Any],
     body: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that the runtime has to know and must not guess; ``camera`` and ``body`` are the body's own."""
+    """Everything that the runtime has to know and must not guess.
+
+    ``resize`` is how the network's authors scale images; ``camera`` and ``body`` are the body's own.
+    """
     return {
         "image_size": config.image_size,
         "batch": batch,
         "max_people": max_people,
         "threshold": THRESHOLD,
         "normalisation": {"mean": list(MEAN), "std": list(DEVIATION), "of": "RGB in 0..1"},
-        "letterbox": {"keep_aspect": True, "align": "centre", "fill": 0, "when": "before normalisation"},
+        "letterbox": {
+            "keep_aspect": True,
+            "align": "centre",
+            "fill": 0,
+            "resize": resize,
+            "when": "before normalisation",
+        },
         "camera": {
             "field_of_view_deg": DEFAULT_FIELD_OF_VIEW,
             "principal_point_px": config.image_size // 2,

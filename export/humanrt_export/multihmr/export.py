@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from humanrt.errors import HumanrtError
+from humanrt.letterbox import PILLOW
 from humanrt_export.bundle_writer import BundleWriter, sha256
 from humanrt_export.multihmr.body import JOINT_NAMES, SmplxBody, find_smplx, load_smplx
 from humanrt_export.multihmr.bundle import (
@@ -278,7 +279,7 @@ def _settings(config: ModelConfig, max_people: int, batch: int, networks: Mappin
         "pelvis_joint": JOINT_NAMES.index("pelvis"),
         "head_joint": JOINT_NAMES.index("head"),
     }
-    return common_settings(config, max_people, batch, networks, camera={}, body=body)
+    return common_settings(config, max_people, batch, networks, resize=PILLOW, camera={}, body=body)
 
 
 def _texts(config: ModelConfig) -> dict[str, str]:

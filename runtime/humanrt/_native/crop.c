@@ -12,13 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "avx2.h"
 #include "export.h"
-
-#if defined(__x86_64__) || defined(_M_X64)
-#define HAVE_AVX2_PATH 1
-#include <cpuid.h>
-#include <immintrin.h>
-#endif
 
 typedef struct {
     const uint8_t *pixels;     /* the first pixel's first channel */
@@ -51,23 +46,6 @@ static void row_scalar(const Image *image, double x, double y, double dx, double
 }
 
 #ifdef HAVE_AVX2_PATH
-
-static int ask_avx2(void) {
-    unsigned a, b, c, d, low, high;
-    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
-    const unsigned wanted = (1u << 12) | (1u << 27) | (1u << 28); /* FMA, OSXSAVE, AVX */
-    if ((c & wanted) != wanted) return 0;
-    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    if ((low & 6) != 6) return 0; /* the system saves the wide registers */
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & (1u << 5));
-}
-
-/* Asked once: under a hypervisor the question takes longer than some crops. */
-static int has_avx2(void) {
-    static int known = -1;
-    if (known < 0) known = ask_avx2();
-    return known;
-}
 
 /* LANES output pixels at a time. Source pixels are asked for before they are due, AHEAD cache lines on, at every FETCH-th
  * lane: rows of an image are pages apart, which the processor's own prefetching does not follow, and a frame that a

@@ -2,7 +2,8 @@
  *
  * One thread a pixel of the square. Filters, with the pixel centres and coefficients of OpenCV: AREA (mean over what the
  * pixel covers: for shrinking), LINEAR (two taps, no antialiasing) and CUBIC (four taps, a = -0.75: for enlarging). Unlike
- * OpenCV's, the result is not rounded to whole levels in between.
+ * OpenCV's, the result is not rounded to whole levels in between. PILLOW is humanrt/letterbox.py's, in integers: windows
+ * and the input's value for each level come from there, and every level is equal to the CPU's.
  *
  * source: [height, pitch] bytes; BGR and RGB are interleaved, NV12 is Y and behind it, at `chroma` bytes, the UV plane of
  * half the size with the same pitch. matrix: 0 is BT.601, 1 BT.709, both in video range (Y 16..235).
@@ -13,14 +14,18 @@
 #endif
 
 enum { BGR = 0, RGB = 1, NV12 = 2 };
-enum { AREA = 0, LINEAR = 1, CUBIC = 2 };
+enum { AREA = 0, LINEAR = 1, CUBIC = 2, PILLOW = 3 };
+enum { BITS = 22, HALF = 1 << (BITS - 1) };
 
 typedef struct {
     const uint8_t *source;
     float *out;
+    const int32_t *across, *down; /* PILLOW: windows [scaled][2 + taps], as in humanrt/letterbox.py */
+    const float *levels;          /* PILLOW: [3][256] */
     int64_t chroma;
     int32_t format, matrix, filter, width, height, pitch;
     int32_t side, scaled_width, scaled_height, left, top;
+    int32_t across_taps, down_taps, down_first;
     float fill, gain[3], bias[3];
 } Letterbox;
 
@@ -66,13 +71,45 @@ static __device__ float tap_weight(int filter, int i, int size, int scaled, int 
 
 static __device__ int inside(int at, int size) { return at < 0 ? 0 : at >= size ? size - 1 : at; }
 
+static __device__ int clipped(int sum) {
+    const int whole = sum >> BITS;
+    return whole < 0 ? 0 : whole > 255 ? 255 : whole;
+}
+
+/* Levels of a pixel of the scaled picture. The pass that is the first is done again for every pixel: `inner`. */
+static __device__ void pillow(const Letterbox *p, int i, int j, int *rgb) {
+    const int32_t *columns = p->across + (int64_t)i * (2 + p->across_taps);
+    const int32_t *rows = p->down + (int64_t)j * (2 + p->down_taps);
+    const int32_t *inner = p->down_first ? rows : columns, *outer = p->down_first ? columns : rows;
+    int sum[3] = {HALF, HALF, HALF};
+    for (int o = 0; o < outer[1]; o++) {
+        int line[3] = {HALF, HALF, HALF};
+        for (int n = 0; n < inner[1]; n++) {
+            const int at = inner[0] + n, other = outer[0] + o;
+            float pixel[3];
+            colour(p, p->down_first ? other : at, p->down_first ? at : other, pixel);
+            for (int c = 0; c < 3; c++) line[c] += inner[2 + n] * (int)(pixel[c] + 0.5f);
+        }
+        for (int c = 0; c < 3; c++) sum[c] += outer[2 + o] * clipped(line[c]);
+    }
+    for (int c = 0; c < 3; c++) rgb[c] = clipped(sum[c]);
+}
+
 extern "C" __global__ void humanrt_letterbox(const Letterbox *letterbox) {
     const Letterbox p = *letterbox;
     const int x = (int)(blockIdx.x * blockDim.x + threadIdx.x), y = (int)(blockIdx.y * blockDim.y + threadIdx.y);
     if (x >= p.side || y >= p.side) return;
     const int i = x - p.left, j = y - p.top;
+    const int64_t plane = (int64_t)p.side * p.side;
+    float *const out = p.out + (int64_t)y * p.side + x;
     float sum[3] = {p.fill, p.fill, p.fill};
     if (i >= 0 && j >= 0 && i < p.scaled_width && j < p.scaled_height) {
+        if (p.filter == PILLOW) {
+            int rgb[3];
+            pillow(&p, i, j, rgb);
+            for (int c = 0; c < 3; c++) out[c * plane] = p.levels[256 * c + rgb[c]];
+            return;
+        }
         int columns, rows;
         const int u = first_tap(p.filter, i, p.width, p.scaled_width, &columns);
         const int v = first_tap(p.filter, j, p.height, p.scaled_height, &rows);
@@ -87,7 +124,5 @@ extern "C" __global__ void humanrt_letterbox(const Letterbox *letterbox) {
             }
         }
     }
-    const int64_t plane = (int64_t)p.side * p.side;
-    for (int c = 0; c < 3; c++)
-        p.out[c * plane + (int64_t)y * p.side + x] = level(sum[c]) * p.gain[c] + p.bias[c];
+    for (int c = 0; c < 3; c++) out[c * plane] = level(sum[c]) * p.gain[c] + p.bias[c];
 }

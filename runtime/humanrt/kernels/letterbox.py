@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends.cuda import CudaBuffer, CudaDevice
+from humanrt.bundle import TensorSpec
 from humanrt.camera import Letterbox
 from humanrt.errors import choices
 from humanrt.kernels.parameters import Parameters, square_kernel
+from humanrt.letterbox import down_first, levels_of, pillow_resize, windows
 from humanrt.resource import Resource
 
-__all__ = ["FILTERS", "FORMATS", "Frame", "GpuLetterbox", "LetterboxOptions", "frame_bytes", "reference"]
+__all__ = ["FILTERS", "FORMATS", "Frame", "GpuLetterbox", "LetterboxOptions", "frame_bytes", "reference", "tables"]
 
 FORMATS = ("bgr", "rgb", "nv12")
-FILTERS = ("area", "linear", "cubic")
+FILTERS = ("area", "linear", "cubic", "pillow")
 MATRICES = ("bt601", "bt709")
 
 
@@ -30,7 +32,8 @@ class LetterboxOptions:
     Attributes:
         format: ``bgr``, ``rgb`` or ``nv12``.
         mean, std: of R, G, B in 0..1; the input is (level / 255 - mean) / std.
-        filter: ``area``, ``linear`` or ``cubic``; None is area to shrink and cubic to enlarge, as the CPU does.
+        filter: ``area``, ``linear``, ``cubic``, or ``pillow``, which is ``pillow-bicubic`` of `humanrt.letterbox`; None
+            is its ``opencv-area``: area to shrink and cubic to enlarge.
         matrix: ``bt601`` or ``bt709``: how NV12 means its colours.
         fill: level of the padding, 0..255.
     """
@@ -58,25 +61,35 @@ class Frame(ctypes.Structure):
     _fields_ = (
         ("source", ctypes.c_void_p),
         ("out", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("across", "down", "levels")),
         ("chroma", ctypes.c_int64),
         *((name, ctypes.c_int32) for name in ("format", "matrix", "filter", "width", "height", "pitch")),
         *((name, ctypes.c_int32) for name in ("side", "scaled_width", "scaled_height", "left", "top")),
+        *((name, ctypes.c_int32) for name in ("across_taps", "down_taps", "down_first")),
         ("fill", ctypes.c_float),
         ("gain", ctypes.c_float * 3),
         ("bias", ctypes.c_float * 3),
     )
 
     @classmethod
-    def of(cls, source: int, out: int, box: Letterbox, pitch: int, options: LetterboxOptions) -> Frame:
-        """For a source of ``pitch`` bytes a row; addresses are the device's."""
+    def of(cls, source: int, out: int, box: Letterbox, pitch: int, options: LetterboxOptions, table: int = 0) -> Frame:
+        """For a source of ``pitch`` bytes a row; addresses are the device's. table: where `tables` are, if any."""
         chosen = options.filter or (
             "area" if box.scaled[0] < box.source[0] or box.scaled[1] < box.source[1] else "cubic"
         )
         gain = [1 / (255 * std) for std in options.std]
         bias = [-mean / std for mean, std in zip(options.mean, options.std, strict=True)]
+        used = (0, 0, 0), (0, 0, 0)
+        if table:
+            across, down = (windows(size, scaled) for size, scaled in zip(box.source, box.scaled, strict=True))
+            starts = np.cumsum((0, across.nbytes, down.nbytes)) + table
+            used = (
+                tuple(starts.tolist()),
+                (across.shape[1] - 2, down.shape[1] - 2, down_first(box.source, box.scaled)),
+            )
         return cls(
-            source, out, pitch * box.source[1], FORMATS.index(options.format), MATRICES.index(options.matrix),
-            FILTERS.index(chosen), *box.source, pitch, box.side, *box.scaled, *box.offset, options.fill,
+            source, out, *used[0], pitch * box.source[1], FORMATS.index(options.format), MATRICES.index(options.matrix),
+            FILTERS.index(chosen), *box.source, pitch, box.side, *box.scaled, *box.offset, *used[1], options.fill,
             (ctypes.c_float * 3)(*gain), (ctypes.c_float * 3)(*bias),
         )  # fmt: skip
 
@@ -89,6 +102,12 @@ def frame_bytes(size: tuple[int, int], pixel_format: str) -> int:
     if width % 2 or height % 2:
         raise ValueError(f"NV12 has even sizes, not {width} x {height}")
     return width * height * 3 // 2
+
+
+def tables(box: Letterbox, options: LetterboxOptions) -> NDArray[np.int32]:
+    """What the kernel reads for the filter ``pillow``: windows across, windows down, and the bits of the levels."""
+    parts = [windows(size, scaled).ravel() for size, scaled in zip(box.source, box.scaled, strict=True)]
+    return np.concatenate((*parts, levels_of(options.mean, options.std).ravel().view(np.int32)))
 
 
 class GpuLetterbox(Resource):
@@ -105,17 +124,33 @@ class GpuLetterbox(Resource):
 
     def __init__(self, device: CudaDevice, out: CudaBuffer, options: LetterboxOptions | None = None) -> None:
         self._options = options or LetterboxOptions()
-        self._out, self._side = out, out.spec.shape[-1]
+        self._out, self._side, self._device = out, out.spec.shape[-1], device
+        self._box: Letterbox | None = None
+        self._tables: CudaBuffer | None = None
         nothing = Letterbox((1, 1), self._side, (0, 0), (0, 0))
         self._parameters = Parameters(Frame.of(0, out.address, nothing, 0, self._options), device)
         self.step = square_kernel("letterbox", device, self._parameters, out)
 
     def place(self, source: int, pitch: int, box: Letterbox) -> None:
         """What `step` will read: a frame at ``source`` on the GPU, ``pitch`` bytes a row; and where to put it."""
-        self._parameters.give(Frame.of(source, self._out.address, box, pitch, self._options))
+        if self._options.filter == "pillow" and box != self._box:
+            array = tables(box, self._options)
+            self._close_tables()
+            self._tables = CudaBuffer(TensorSpec("windows", array.shape, "int32"), self._device)
+            self._tables.upload(array)
+            self._box = box
+        table = self._tables.address if self._tables else 0
+        self._parameters.give(Frame.of(source, self._out.address, box, pitch, self._options, table))
 
     def close(self) -> None:
         self._parameters.close()
+        self._close_tables()
+
+    def _close_tables(self) -> None:
+        if self._tables is not None:
+            self._device.compute.synchronize()  # whose work may still read them
+            self._tables.close()
+            self._tables = self._box = None
 
 
 def reference(
@@ -126,10 +161,14 @@ def reference(
     box = Letterbox.fit(size, side)
     given = Frame.of(0, 0, box, 1, options)
     rgb = _rgb(frame, size, options)
-    down, across = (
-        _weights(FILTERS[given.filter], box.source[axis], box.scaled[axis]) for axis in (1, 0)
-    )  # [scaled, source]
-    scaled = np.clip(np.einsum("ij,jkc,lk->cil", down, rgb, across, optimize=True), 0, 255)
+    if options.filter == "pillow":
+        levels = pillow_resize(np.floor(rgb + 0.5).astype(np.uint8), box.scaled)
+        scaled = levels.transpose(2, 0, 1).astype(np.float64)
+    else:
+        down, across = (
+            _weights(FILTERS[given.filter], box.source[axis], box.scaled[axis]) for axis in (1, 0)
+        )  # [scaled, source]
+        scaled = np.clip(np.einsum("ij,jkc,lk->cil", down, rgb, across, optimize=True), 0, 255)
     square = np.full((3, side, side), float(options.fill))
     (x, y), (width, height) = box.offset, box.scaled
     square[:, y : y + height, x : x + width] = scaled

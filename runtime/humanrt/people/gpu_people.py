@@ -13,6 +13,7 @@ from humanrt.bundle import TensorSpec
 from humanrt.camera import Letterbox
 from humanrt.errors import BackendError
 from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions
+from humanrt.letterbox import PILLOW, Resize
 from humanrt.resource import Owner, releasing
 
 __all__ = ["GpuPeople", "Networks"]
@@ -30,6 +31,7 @@ class Networks:
         network: ``image``, ``intrinsics``, ``threshold`` -> parameters of every slot's person.
         body: some of these parameters -> ``vertices`` and ``joints`` of all slots; None: no meshes.
         mean, std: [3] of R, G, B in 0..1, that images are normalised by.
+        resize: how images are scaled, one of `humanrt.letterbox.RESIZES`.
     """
 
     backend: CudaBackend
@@ -37,6 +39,7 @@ class Networks:
     body: CudaNetwork | None
     mean: ArrayLike
     std: ArrayLike
+    resize: Resize
 
 
 class GpuPeople(Owner):
@@ -79,7 +82,12 @@ class GpuPeople(Owner):
             found = {spec.name: slot.own(networks.network.buffer(spec.name)) for spec in networks.network.spec.outputs}
             for buffer in given.values():  # the other images of a batch; and what the recordings below run on
                 buffer.upload(np.zeros(buffer.spec.shape, buffer.spec.dtype))
-            options = LetterboxOptions("rgb", tuple(np.ravel(networks.mean)), tuple(np.ravel(networks.std)))
+            options = LetterboxOptions(
+                "rgb",
+                tuple(np.ravel(networks.mean)),
+                tuple(np.ravel(networks.std)),
+                filter="pillow" if networks.resize == PILLOW else None,
+            )
             letterbox = slot.own(GpuLetterbox(device, given["image"], options))
             letterbox.place(frame.address, 3 * self.size[0], self.box)
             network = slot.own(networks.network.bind(given, found))

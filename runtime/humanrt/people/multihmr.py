@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -18,6 +17,7 @@ from humanrt.bundle import Bundle
 from humanrt.bundle_settings import MultiHmrSettings, Topology, face_indices
 from humanrt.camera import Letterbox, check_image, check_intrinsics, field_of_view_intrinsics, project
 from humanrt.errors import BundleError, choices
+from humanrt.letterbox import Preprocessor
 from humanrt.people.gpu_people import GpuPeople, Networks
 from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.results import People
@@ -25,7 +25,7 @@ from humanrt.resource import Owner, releasing
 from humanrt.timing import Stopwatch
 from humanrt.variants import EXACT, Model
 
-__all__ = ["DEFAULT_BUNDLE", "BodyMeshes", "MultiHMR", "Preprocessor", "resize", "topology_of"]
+__all__ = ["DEFAULT_BUNDLE", "BodyMeshes", "MultiHMR", "Preprocessor", "topology_of"]
 
 DEFAULT_BUNDLE = "multihmr-anny"
 """The shipped bundle for people: finds more of them, and more exactly, than `landmarks` (docs/multihmr-anny.md)."""
@@ -33,50 +33,6 @@ DEFAULT_BUNDLE = "multihmr-anny"
 # People up to whom the graph for one person, run once for each, is faster than the graph for all slots.
 _ONE_BY_ONE = 2
 _OUTPUTS = ("vertices", "joints")
-
-
-class Preprocessor:
-    """uint8 RGB images of any size -> the network's input: letterboxed, normalised, planar.
-
-    Args:
-        side: px of the network's square input.
-        mean, std: [3] of R, G, B in 0..1. Padding is black, which is normalised like any other colour.
-    """
-
-    def __init__(self, side: int, mean: ArrayLike, std: ArrayLike) -> None:
-        self.side = side
-        levels = np.arange(256, dtype=np.float64) / 255
-        scale, offset = 1 / np.asarray(std, np.float64), np.asarray(mean, np.float64)
-        # [3, 256]: the normalised value of every level of a channel; one look-up replaces conversion, - and /.
-        self._tables = ((levels - offset[:, None]) * scale[:, None]).astype(np.float32)
-
-    def __call__(self, rgb: NDArray[np.uint8], out: NDArray[np.float32]) -> Letterbox:
-        """Fill ``out``, float32 [3, side, side].
-
-        Raises:
-            ValueError: the image is not uint8 [H, W, 3].
-        """
-        check_image(rgb)
-        box = Letterbox.fit((rgb.shape[1], rgb.shape[0]), self.side)
-        (width, height), (x, y) = box.scaled, box.offset
-        for plane, table, colours in zip(cv2.split(resize(rgb, box.scaled)), self._tables, out, strict=True):
-            colours[:y], colours[y + height :] = table[0], table[0]
-            colours[:, :x], colours[:, x + width :] = table[0], table[0]
-            cv2.LUT(plane, table, dst=colours[y : y + height, x : x + width])
-        return box
-
-
-def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The image at (width, height) px, filtered as nearly as OpenCV can to how the networks are fed.
-
-    That is Pillow's antialiased bicubic; the pixels of a photograph differ by 2 to 3 of 255 (root mean square).
-    """
-    height, width = rgb.shape[:2]
-    if (width, height) == size:
-        return rgb
-    smaller = size[0] < width or size[1] < height
-    way = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(rgb, size, interpolation=way), np.uint8)
 
 
 class MultiHMR(Model):
@@ -100,6 +56,7 @@ class MultiHMR(Model):
     Attributes:
         faces: int32 [F, 3], triangles of every mesh.
         joint_names: [J] names of the joints.
+        resize: how images are scaled to the network's input (`humanrt.letterbox`): the bundle's setting.
 
     Raises:
         BundleError, BackendError, CameraError: what is wrong and how to mend it.
@@ -134,7 +91,8 @@ class MultiHMR(Model):
         self._intrinsics = field_of_view_intrinsics(square, self.fov, (centre, centre))
         mesh = topology_of(self.bundle, settings, topology)
         self._threshold = settings.threshold
-        self._preprocess = Preprocessor(self.image_size, settings.mean, settings.std)
+        self.resize = settings.resize
+        self._preprocess = Preprocessor(self.image_size, settings.mean, settings.std, self.resize)
         self._network = self.own(self.backend.open(self.bundle.graph("network")))
         if fov is None and any(output.name == "camera" for output in self._network.spec.outputs):
             self._intrinsics = np.zeros((3, 3))  # not known: the network estimates them
@@ -148,7 +106,7 @@ class MultiHMR(Model):
         if isinstance(self.backend, CudaBackend):
             body = None if self._body is None else cast(CudaNetwork, self._body.everybody)
             mean_std = settings.mean, settings.std
-            self._networks = Networks(self.backend, cast(CudaNetwork, self._network), body, *mean_std)
+            self._networks = Networks(self.backend, cast(CudaNetwork, self._network), body, *mean_std, self.resize)
 
     def __call__(
         self, rgb: NDArray[np.uint8], intrinsics: ArrayLike | None = None, threshold: float | None = None
