@@ -561,8 +561,8 @@ class MultiHmrSettings:
 def _resize(settings: Section, body: str) -> Resize:
     """``settings.letterbox.resize``, which bundles lack that were exported before there was this setting.
 
-    Those on Anny were trained with humanrt, and get ``opencv-area`` as before; those on SMPL-X are made of the published
-    weights, and get what their authors feed them: ``pillow-bicubic``.
+    Those on Anny were trained with humanrt, and get ``opencv-area`` as before; those on SMPL-X are made of the
+    published weights, and get what their authors feed them: ``pillow-bicubic``.
     """
     if "letterbox" in settings and "resize" in (letterbox := settings.section("letterbox")):
         return cast(Resize, letterbox.choice("resize", RESIZES))
