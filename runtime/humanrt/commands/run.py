@@ -197,10 +197,6 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
 
     Opens nothing.
     """
-    if arguments.record and arguments.record.suffix.lower() not in ("", RECORDING_SUFFIX):
-        raise OutputError(
-            f"--record {arguments.record}: a recording is one JSON line a frame; name it *{RECORDING_SUFFIX}"
-        )
     outputs = {option: path for option, path in (("--record", arguments.record), ("--video", arguments.video)) if path}
     files = {"a --robot file": arguments.robot, "the --intrinsics file": [arguments.intrinsics or ""]}
     given = {what: [Path(name) for name in names if Path(name).is_file()] for what, names in files.items()}
@@ -212,6 +208,10 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
                 f"{option} {path}: lies in the source folder, whose next run would take it for an image of the source; "
                 "choose another folder"
             )
+    if arguments.record and arguments.record.suffix.lower() not in ("", RECORDING_SUFFIX):
+        raise OutputError(
+            f"--record {arguments.record}: a recording is one JSON line a frame; name it *{RECORDING_SUFFIX}"
+        )
 
 
 def _hands(arguments: argparse.Namespace) -> Job:
