@@ -197,23 +197,15 @@ class Stamps:
         pass
 
 
-@pytest.mark.parametrize(
-    ("stamps", "expected"),
-    [
-        ([0, 0.05, 0.3, 0.31], [0, 0.05, 0.3, 0.31]),
-        ([0, 0, 0, 0], [0, 0.1, 0.2, 0.3]),
-        ([0, 0.2, 0.1, 5.0], [0, 0.2, 0.3, 0.4]),
-        ([float("nan"), 1, 2, 3], [0, 0.1, 0.2, 0.3]),
-    ],
-    ids=["variable", "none", "backwards", "nan"],
-)
-def test_time_stamps_always_increase(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamps: list[float], expected: list[float]
-) -> None:
-    (tmp_path / "a.mp4").touch()
-    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Stamps(stamps, len(stamps)))
-    with open_source(tmp_path / "a.mp4") as source:
-        assert [frame.t for frame in source] == pytest.approx(expected)
+def test_stamps_of_a_video_are_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One stamp twice, then another rate: all stamps after that are the container's."""
+    (tmp_path / "a.mkv").touch()
+    stamps = [0, 0.1, 0.2, 0.2, 0.3, 0.6, 0.9]
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Stamps(stamps, 10))
+    with open_source(tmp_path / "a.mkv") as source:
+        frames = list(source)
+    assert [frame.t for frame in frames] == pytest.approx([0, 0.1, 0.2, 0.25, 0.3, 0.6, 0.9])
+    assert [frame.index for frame in frames] == list(range(7))
 
 
 @pytest.mark.parametrize(
@@ -223,10 +215,11 @@ def test_time_stamps_always_increase(
 def test_slightly_wrong_frame_counts_are_healthy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delivered: int, announced: int, whole: bool
 ) -> None:
-    (tmp_path / "a.mkv").touch()
+    """In AVI, whose count is no estimate."""
+    (tmp_path / "a.avi").write_bytes(b"RIFF\0\0\0\0AVI " + bytes(100))
     stamps = [i / 10 for i in range(delivered)]
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Stamps(stamps, announced))
-    with open_source(tmp_path / "a.mkv") as source:
+    with open_source(tmp_path / "a.avi") as source:
         if whole:
             assert len(list(source)) == delivered
         else:
@@ -235,11 +228,43 @@ def test_slightly_wrong_frame_counts_are_healthy(
 
 
 def test_variable_rate_is_not_taken_for_a_truncated_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Matroska announces duration * rate: with 5 of 10 frames a second left out, half of them never come."""
-    (tmp_path / "a.mkv").touch()
+    """With 5 of 10 frames a second left out, half of what the duration announces never comes."""
+    (tmp_path / "a.avi").write_bytes(b"RIFF\0\0\0\0AVI " + bytes(100))
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Stamps([i / 5 for i in range(50)], 100))
-    with open_source(tmp_path / "a.mkv") as source:
+    with open_source(tmp_path / "a.avi") as source:
         assert len(list(source)) == 50
+
+
+class Server:
+    """Stands for an address: opened first it loses its connection after some frames; then it gives so many."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, first: int, then: int | None) -> None:
+        opened = iter([first, then])
+
+        def capture(*_: object) -> Stamps:
+            frames = next(opened)
+            video = Stamps([i / 10 for i in range(frames or 0)], 100)
+            video.grab = lambda: video.read()[0]  # type: ignore[attr-defined]
+            if frames is None:
+                video.isOpened = lambda: False  # type: ignore[method-assign]
+            return video
+
+        monkeypatch.setattr(cv2, "VideoCapture", capture)
+
+
+@pytest.mark.parametrize(
+    ("then", "whole"), [(60, True), (100, False), (None, False)], ids=["as long", "longer", "gone"]
+)
+def test_an_address_that_gives_less_than_announced_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, then: int | None, whole: bool
+) -> None:
+    Server(monkeypatch, 60, then)
+    with open_source("http://127.0.0.1:9/a.mkv") as source:
+        if whole:
+            assert len(list(source)) == 60
+        else:
+            with pytest.raises(SourceError, match="breaks off after frame 60 of 100"):
+                list(source)
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mkv"])
@@ -525,6 +550,8 @@ def test_the_files_of_a_source(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     assert [path.name for path in source_files(tmp_path)] == ["b9.png", "b10.png"]
     assert source_files(tmp_path / "b9.png") == source_files(f"file://{tmp_path}/b9.png") == [tmp_path / "b9.png"]
+    (tmp_path / "a b.png").touch()
+    assert source_files(f"file://{tmp_path}/a%20b.png") == [tmp_path / "a b.png"]
     for other in (0, "0", "/dev/video0", "rtsp://host/a.mp4", tmp_path / "missing.mp4"):
         assert source_files(other) == []
 

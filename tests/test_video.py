@@ -77,6 +77,23 @@ def test_steady_stamps_lose_and_repeat_nothing(tmp_path: Path) -> None:
     assert sink.frames == 100
 
 
+@pytest.mark.parametrize(
+    "fps", [66.6667, 83.3333, 90.017, 1000 / 15, 333.333, 655.353, 24000 / 1001, 59.94, 14.985, 0.01, 1 / 3, 1e-4]
+)
+def test_rates_whose_clock_the_format_cannot_count(tmp_path: Path, fps: float) -> None:
+    """MPEG-4 counts in 1/65535 s at best: the nearest rate that can be written is taken."""
+    path = tmp_path / "a.mp4"
+    with VideoSink(path, fps) as sink:
+        for i in range(100):
+            sink.write(grey(i, 16, 16), i / fps if fps >= 0.01 else None)
+    reader = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    frames = 0
+    while reader.read()[0]:
+        frames += 1
+    assert frames == pytest.approx(100, abs=1)
+    assert frames / reader.get(cv2.CAP_PROP_FPS) == pytest.approx(100 / max(fps, 0.01), rel=0.01)
+
+
 def test_long_gaps_are_shortened(tmp_path: Path) -> None:
     with VideoSink(tmp_path / "a.mp4", fps=10) as sink:
         for t in (0.0, 3600.0, 3600.1):

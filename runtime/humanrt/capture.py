@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 # FFmpeg reads its level when OpenCV first touches it; errors reach the user as one line of ours instead.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -26,12 +27,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from humanrt.errors import SourceError, choices
+from humanrt.address import is_address, redacted_address
+from humanrt.animation import Animation, read_animation
+from humanrt.container import Container, read_container, read_extent
+from humanrt.errors import SourceError, choices, printable
+from humanrt.file_name import name_for_opencv
+from humanrt.orientation import exif_turn, turned
 from humanrt.resource import Resource
+from humanrt.stamps import increasing
+
+
+def _silence_opencv() -> None:
+    opencv: Any = cv2  # 4 and 5 have it in different places, and their stubs know of one
+    (getattr(opencv, "setLogLevel", None) or opencv.utils.logging.setLogLevel)(0)
+
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
-    _opencv: Any = cv2  # 4 and 5 have it in different places, and their stubs know of one
-    (getattr(_opencv, "setLogLevel", None) or _opencv.utils.logging.setLogLevel)(0)
+    _silence_opencv()
 
 __all__ = ["Camera", "Frame", "Grabber", "LatestFrame", "Source", "list_cameras", "open_source", "source_files"]
 
@@ -41,13 +53,14 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"),
     *(".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv", ".gif"),
 )
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".apng", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
 
 _DEVICE = re.compile(r"(?:/dev/video)?(\d+)")
 
 FALLBACK_FPS = 30.0  # for files that announce no frame rate
 CAMERA_MAX_AGE = 2.0  # seconds; slower than any webcam in the dark
 STREAM_MAX_AGE = 10.0  # seconds; HLS delivers in bursts of several seconds
+LARGEST_EXIF = 1 << 20  # bytes at the begin of a picture in which its EXIF is looked for
 OPEN_TIMEOUT = 10.0  # seconds until a live source must have given its first frame
 
 
@@ -117,20 +130,42 @@ def open_source(
         return LatestFrame(camera, max_age=max_age or CAMERA_MAX_AGE)
     if size is not None:
         raise SourceError(f"{text}: a size can be asked of cameras only; leave it out to get the file's own")
-    if "://" in text:
-        if Path(text.partition("?")[0]).suffix.lower() in VIDEO_SUFFIXES:
-            return _paced(_VideoFile(text), realtime)
-        return LatestFrame(_StreamGrabber(text), max_age=max_age or STREAM_MAX_AGE)
-    return _paced(_open_path(Path(text), fps), realtime)
+    local = _local_path(text)
+    if local is not None:
+        return _paced(_open_path(local, fps), realtime)
+    _keep_quiet_of(text)
+    if Path(re.split("[?#]", text, maxsplit=1)[0]).suffix.lower() in VIDEO_SUFFIXES:
+        return _paced(_RemoteVideo(text), realtime)
+    return LatestFrame(_StreamGrabber(text), max_age=max_age or STREAM_MAX_AGE)
+
+
+def _local_path(text: str) -> Path | None:
+    """Return the path that a source names, also as ``file:///...``; None for another address."""
+    if not text.lower().startswith("file://"):
+        return None if is_address(text) else Path(text)
+    path = Path(text[len("file://") :])
+    return path if path.exists() else Path(unquote(os.fspath(path)))  # as file managers write it: `my%20clip.mp4`
+
+
+def _keep_quiet_of(address: str) -> None:
+    """Silence OpenCV's and FFmpeg's logs, which print addresses whole, where this one has secrets.
+
+    Whoever asked for their logs gets none then. FFmpeg takes its level once, when it is first used.
+    """
+    if redacted_address(address) == address:
+        return
+    os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
+    for variable in ("OPENCV_FFMPEG_DEBUG", "OPENCV_VIDEOIO_DEBUG"):
+        os.environ.pop(variable, None)
+    _silence_opencv()
 
 
 def source_files(source: str | int | Path) -> list[Path]:
     """The files that are there and that `open_source` would read; none for cameras and streams. Opens nothing."""
     text = str(source)
-    local = text.removeprefix("file:") if text.startswith("file://") else text  # as FFmpeg reads it
-    if _DEVICE.fullmatch(text) or "://" in local:
+    path = _local_path(text)
+    if _DEVICE.fullmatch(text) or path is None:
         return []
-    path = Path(local)
     return _images_in(path) if path.is_dir() else [path] if path.exists() else []
 
 
@@ -146,23 +181,35 @@ def _open_path(path: Path, fps: float | None) -> Source:
         images = _images_in(path)
         if not images:
             raise SourceError(f"{path}: no images in this folder; expected {choices(IMAGE_SUFFIXES)}")
-        return _Images(str(path), images, fps or FALLBACK_FPS)
+        return _Images(printable(str(path)), images, fps or FALLBACK_FPS)
     if not path.exists():
         raise SourceError(
-            f"{path}: no such file; give a camera index, stream URL, video file, image or folder of images"
+            f"{redacted_address(str(path))}: no such file; "
+            "give a camera index, stream URL, video file, image or folder of images"
         )
     if is_image(path):
-        return _Images(str(path), [path], fps or FALLBACK_FPS)
+        animation = _read_animation(path)
+        if animation is None:
+            return _Images(printable(str(path)), [path], fps or FALLBACK_FPS)
+        _refuse_rate(path, fps)
+        return _AnimatedImage(path, animation)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        if fps is not None:
-            raise SourceError(
-                f"{path}: a rate can be asked of cameras and folders only; leave it out, the file has its own"
-            )
-        return _VideoFile(str(path))
+        _refuse_rate(path, fps)
+        return _VideoFile(path)
+    container = read_container(path)
+    if container is not None and container.video is None and container.sound:
+        raise SourceError(f"{path}: there is no video in it, only sound ({container.kind}); give a video or an image")
     raise SourceError(
         f"{path}: '{path.suffix}' is no known video or image; "
         f"videos: {choices(VIDEO_SUFFIXES)}; images: {choices(IMAGE_SUFFIXES)}"
     )
+
+
+def _refuse_rate(path: Path, fps: float | None) -> None:
+    if fps is not None:
+        raise SourceError(
+            f"{path}: a rate can be asked of cameras and folders only; leave it out, the file has its own"
+        )
 
 
 def _paced(source: Source, realtime: bool) -> Source:
@@ -201,23 +248,36 @@ class _Images(Source):
         return Frame(image, index / self._rate, index)
 
 
-def _read_image(path: Path) -> Image:
-    """uint8 [H, W, 3] RGB: grey expanded, alpha dropped, 16 bit scaled to 8, turned as its EXIF says."""
+def _read_file(path: Path) -> npt.NDArray[np.uint8]:
     try:
-        data = np.fromfile(path, np.uint8)  # cv2.imread cannot open non-ASCII paths on Windows
+        return np.fromfile(path, np.uint8)  # cv2.imread cannot open non-ASCII paths on Windows
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
+def _read_image(path: Path) -> Image:
+    """uint8 [H, W, 3] RGB: grey expanded, alpha dropped, 16 bit scaled to 8, turned as its EXIF says.
+
+    Of an animation the first picture.
+    """
+    data = _read_file(path)
+    turn = exif_turn(data[:LARGEST_EXIF].tobytes())
+    animation = read_animation(data.tobytes()) if _may_move(data) else None
     image: npt.NDArray[np.generic] | None = None
     with contextlib.suppress(cv2.error), _no_stderr():  # libpng complains there by itself
-        if len(data):
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        if animation is not None:
+            image = next(animation.pictures(), None)
+        elif len(data):
+            # OpenCV knows EXIF in some formats only, which ones depends on its version; a TIFF it turns in any case.
+            flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+            image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise SourceError(f"{path}: not a readable image ({_looks_like(data)}); replace or remove it")
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if image.dtype != np.uint8:
         raise SourceError(f"{path}: holds {image.dtype} pixels whose range is unknown; save it as 8 or 16 bit PNG")
-    return _rgb(image)
+    return np.asarray(turned(_rgb(image), turn), np.uint8)
 
 
 def _rgb(bgr: npt.NDArray[np.generic]) -> Image:
@@ -257,86 +317,239 @@ def _no_stderr() -> Iterator[None]:
         os.close(sink)
 
 
-class _VideoFile(Source):
-    """Every frame of a video file.
+class _AnimatedImage(Source):
+    """An animated WebP or PNG: its pictures once through, with their own times."""
 
-    Time stamps are the container's. The first one that does not increase (raw streams, damaged indexes) ends
-    their use: from there on each frame comes 1/fps after the one before.
-
-    A file counts as broken off, and a SourceError follows its last readable frame, when against its
-    announcement both more than max(5, 2 %) frames and more than max(0.25 s, 2 %) of its time are missing.
-    Either alone occurs in healthy files: Matroska and WebM announce an estimated frame count, and a variable
-    frame rate makes the announced duration one.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._video = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
-        self._video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # a telephone's video stands upright; not every OpenCV's own
-        fps = float(self._video.get(cv2.CAP_PROP_FPS))
-        fps = fps if 0 < fps <= 1000 else math.nan
-        count = self._video.get(cv2.CAP_PROP_FRAME_COUNT)
-        super().__init__(name, (0, 0), None if math.isnan(fps) else fps, int(count) if 0 < count < 1e9 else None)
-        self._step = 1.0 / (self.fps or FALLBACK_FPS)
-        self._stamps_good = True
-        self._t = -math.inf
+    def __init__(self, path: Path, animation: Animation) -> None:
+        self._animation = animation
+        self._times = animation.times
+        self._turn = exif_turn(_read_file(path).tobytes())
+        self._pictures = animation.pictures()
         self._index = 0
-        self._ahead = self._read()  # read now, so that a bad file fails at opening and the size is the true one
+        self._ahead = self._read()
         if self._ahead is None:
-            self.close()
-            raise SourceError(f"{name}: {_why_no_video(name)}")
+            raise SourceError(f"{path}: its first picture cannot be decoded; replace it")
         height, width = self._ahead.image.shape[:2]
-        self.size = (width, height)
+        count = len(self._times)
+        super().__init__(printable(str(path)), (width, height), round(count / animation.seconds, 6), count)
+
+    def _read(self) -> Frame | None:
+        with _no_stderr():
+            image = next(self._pictures, None)
+        if image is None:
+            return None
+        frame = Frame(np.asarray(turned(_rgb(image), self._turn), np.uint8), self._times[self._index], self._index)
+        self._index += 1
+        return frame
 
     def __next__(self) -> Frame:
         frame, self._ahead = self._ahead, None
         if frame is None:
             frame = self._read()
         if frame is None:
-            self._check_complete()
+            if self._animation.cut or self._index < len(self._times):
+                raise SourceError(
+                    f"{self.name}: breaks off after picture {self._index}; the pictures before it were used, "
+                    "copy the file again for the rest"
+                )
             raise StopIteration
         return frame
 
-    def _read(self) -> Frame | None:
-        ok, image = self._video.read()
-        if not ok:
+
+def _read_animation(path: Path) -> Animation | None:
+    data = _read_file(path)
+    animation = read_animation(data.tobytes()) if _may_move(data) else None
+    return animation if animation is not None and len(animation.parts) > 1 else None
+
+
+def _may_move(data: npt.NDArray[np.uint8]) -> bool:
+    """Whether a file may be an animation, by its first bytes."""
+    start = data[:16].tobytes()
+    return start[:8] == b"\x89PNG\r\n\x1a\n" or start[8:] == b"WEBPVP8X"
+
+
+class _Video(Source):
+    """Every frame of a video, read by FFmpeg.
+
+    Time stamps are the container's; where they do not increase, `humanrt.stamps` mends them.
+    """
+
+    def __init__(self, name: str, opened: str, container: Container | None) -> None:
+        """name: for messages and records. opened: what FFmpeg opens. container: what is known of it."""
+        self._opened = opened
+        self._turn = container.turn if container else None
+        self._video = cv2.VideoCapture(opened, cv2.CAP_FFMPEG)
+        # A telephone's video stands upright; not every OpenCV's own. It knows no mirror images.
+        self._video.set(cv2.CAP_PROP_ORIENTATION_AUTO, float(self._turn is None))
+        fps = float(self._video.get(cv2.CAP_PROP_FPS))
+        fps = fps if 0 < fps <= 1000 else math.nan
+        count = self._video.get(cv2.CAP_PROP_FRAME_COUNT)
+        super().__init__(name, (0, 0), None if math.isnan(fps) else fps, int(count) if 0 < count < 1e9 else None)
+        self._step = 1.0 / (self.fps or FALLBACK_FPS)
+        self._stamp = -math.inf
+        self._t = 0.0
+        self._index = 0
+        self._pictures = increasing(self._read(), self._step)
+        self._ahead = self._deliver()  # read now, so that a bad file fails at opening and the size is the true one
+        if self._ahead is None:
+            self.close()
+            raise SourceError(f"{name}: {self._why_nothing()}")
+        height, width = self._ahead.image.shape[:2]
+        self.size = (width, height)
+
+    def __next__(self) -> Frame:
+        frame, self._ahead = self._ahead, None
+        if frame is None:
+            frame = self._deliver()
+        if frame is None:
+            if self._video.isOpened():
+                self._check_complete()
+            raise StopIteration
+        return frame
+
+    def _deliver(self) -> Frame | None:
+        found = next(self._pictures, None)
+        if found is None:
             return None
-        stamp = float(self._video.get(cv2.CAP_PROP_POS_MSEC)) / 1000
-        self._stamps_good = self._stamps_good and math.isfinite(stamp) and stamp > self._t
-        first = self._index == 0
-        self._t = stamp if self._stamps_good else 0.0 if first else self._t + self._step
-        frame = Frame(_rgb(image), self._t, self._index)
+        bgr, self._t = found
+        image = _rgb(bgr)
+        frame = Frame(
+            image if self._turn is None else np.asarray(turned(image, self._turn), np.uint8), self._t, self._index
+        )
         self._index += 1
         return frame
 
+    def _read(self) -> Iterator[tuple[npt.NDArray[np.generic], float]]:
+        """Pictures as they are stored, and the container's time stamps in seconds."""
+        while True:
+            ok, image = self._video.read()
+            if not ok:
+                return
+            stamp = float(self._video.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+            if stamp > self._stamp:
+                self._stamp = stamp
+            yield image, stamp
+
+    def _why_nothing(self) -> str:
+        raise NotImplementedError
+
     def _check_complete(self) -> None:
-        if self.frame_count is None or not self._video.isOpened():
-            return
-        announced = self.frame_count * self._step
-        missing = self.frame_count - self._index
-        seconds = announced - (self._t + self._step)
-        if missing > max(5, 0.02 * self.frame_count) and seconds > max(0.25, 0.02 * announced):
-            raise SourceError(
-                f"{self.name}: breaks off after frame {self._index} of {self.frame_count} "
-                f"({self._t + self._step:.1f} s of {announced:.1f} s); the frames before it were used, "
-                "copy the file again for the rest"
-            )
+        """Raises SourceError where more of the video should have come."""
+        raise NotImplementedError
+
+    def _lacks(self, frames: int | None, seconds: float | None = None) -> bool:
+        """Whether of so many frames too few came, both by their number and by their time.
+
+        Either alone occurs in healthy files: a frame or two that cannot be decoded without others, a variable frame
+        rate that makes the announced duration one.
+        """
+        if frames is None:
+            return False
+        seconds = frames * self._step if seconds is None else seconds
+        late = seconds - (self._t + self._step)
+        return frames - self._index > max(5, 0.02 * frames) and late > max(0.25, 0.02 * seconds)
+
+    def _breaks_off(self, frames: int | None) -> SourceError:
+        of, of_seconds = "", ""
+        if frames is not None and frames > self._index:
+            of, of_seconds = f" of {frames}", f" of {frames * self._step:.1f} s"
+        return SourceError(
+            f"{self.name}: breaks off after frame {self._index}{of} "
+            f"({self._t + self._step:.1f} s{of_seconds}); the frames before it were used, "
+            "copy the file again for the rest"
+        )
 
     def close(self) -> None:
         self._video.release()
         self._ahead = None
 
 
-def _why_no_video(name: str) -> str:
-    if "://" in name:
+class _VideoFile(_Video):
+    """A video file.
+
+    It counts as broken off, and a SourceError follows its last readable frame, where its container ends in the middle
+    of something, or announces exactly how many frames there are and clearly fewer come. Most containers only allow an
+    estimate, which counts the sound that goes on behind the picture: it is no reason.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._container = read_container(path)
+        name = printable(str(path))
+        if self._container is not None and self._container.kind in _TRACKS_KNOWN and self._container.video is None:
+            raise SourceError(f"{name}: {_why_no_video(path, self._container)}")
+        with name_for_opencv(path) as opened:
+            super().__init__(name, opened, self._container)
+
+    def _why_nothing(self) -> str:
+        return _why_no_video(self._path, self._container)
+
+    def _check_complete(self) -> None:
+        extent = read_extent(self._path)
+        exact = extent.frames
+        if exact is None and self._container is not None and self._container.kind == "AVI":
+            exact = self.frame_count
+        if extent.cut and (exact is None or self._index < exact):
+            raise self._breaks_off(exact or self.frame_count)
+        if self._lacks(exact, extent.seconds):
+            raise self._breaks_off(exact)
+
+
+class _RemoteVideo(_Video):
+    """A video file at an address."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(redacted_address(address), address, None)
+
+    def _why_nothing(self) -> str:
         return "no video comes from this address; check it with `ffprobe`"
+
+    def _check_complete(self) -> None:
+        if self._lacks(self.frame_count) and self._goes_on():
+            raise self._breaks_off(self.frame_count)
+
+    def _goes_on(self) -> bool:
+        """Whether the address, asked again, has a frame after the last one, or nothing at all any more."""
+        again = cv2.VideoCapture(self._opened, cv2.CAP_FFMPEG)
+        try:
+            if not again.isOpened():
+                return True
+            again.set(cv2.CAP_PROP_POS_MSEC, (self._stamp + self._step) * 1000)
+            for _ in range(self._index + 10):  # the whole again, where the server knows no ranges
+                if not again.grab():
+                    return False
+                if float(again.get(cv2.CAP_PROP_POS_MSEC)) / 1000 > self._stamp + self._step / 2:
+                    return True
+        finally:
+            again.release()
+        return False
+
+
+# Containers of which it is known whether there is video in them before FFmpeg looks, which takes cover art for one.
+_TRACKS_KNOWN = frozenset(
+    ("MP4", "Matroska", "ASF", "Ogg", "WAV", "MP3", "MPEG audio", "FLAC", "AIFF", "AMR", "CAF", "MIDI")
+)
+
+
+def _why_no_video(path: Path, container: Container | None) -> str:
     try:
-        with Path(name).open("rb") as file:
+        with path.open("rb") as file:
             head = file.read(256)
     except OSError as error:
         return f"cannot be read ({error.strerror}); check its permissions"
-    if b"ftyp" in head[:16]:  # an MP4 whose index, usually at its end, is not there
+    if container is None:
+        return f"not a readable video ({_looks_like(head)}); copy it again or convert it with `ffmpeg`"
+    if not container.index:
+        if head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"):
+            return "no video but a picture (HEIF or AVIF); convert it to JPEG or PNG"
         return "an MP4 cut short: its index is missing; copy it again or repair it with `untrunc`"
-    return f"not a readable video ({_looks_like(head)}); copy it again or convert it with `ffmpeg`"
+    if container.video is None:
+        only = ", only sound" if container.sound else ""
+        return f"there is no video in it{only} ({container.kind}); give a video or an image"
+    if container.video == "encrypted":
+        return "its video is encrypted; give a copy that is not"
+    codec = "" if container.video == "unknown" else f" ({container.video})"
+    return f"its codec{codec} cannot be decoded here; convert it: `ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4`"
 
 
 # --- live sources ---
@@ -480,7 +693,7 @@ class _StreamGrabber:
     """A network stream, by FFmpeg."""
 
     def __init__(self, url: str) -> None:
-        self.name = re.sub(r"//[^/@]*@", "//", url)  # no password in messages and recordings
+        self.name = redacted_address(url)  # no password in messages and recordings
         self.size = (0, 0)
         self.fps: float | None = None
         self._url = url

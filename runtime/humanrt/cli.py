@@ -9,14 +9,16 @@ What is imported here must be light: until `main` runs, Ctrl-C is Python's own, 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, NoReturn, Self, TextIO
 
-from humanrt.errors import HumanrtError
+from humanrt.address import redacted, redacted_address
+from humanrt.errors import HumanrtError, printable
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -96,6 +98,12 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
                 message += ", before options that take several values"
             self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
 
+        def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+            if message:
+                given = sys.argv[1:] if arguments is None else arguments
+                message = _without_secrets(message.rstrip("\n"), given) + "\n"
+            super().exit(status, message)
+
     parser = Parser(prog="humanrt", description="A camera in, human meshes and robot-hand motion out, live.")
     parser.add_argument("--version", action="version", version=f"humanrt {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
@@ -113,6 +121,16 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     return options
 
 
+def _without_secrets(message: str, arguments: Sequence[str]) -> str:
+    """Return what argparse says of the arguments, which it quotes, in one line and without passwords of addresses."""
+    for argument in sorted(arguments, key=len, reverse=True):
+        shown = redacted_address(argument)
+        if shown != argument:
+            for quoted in (argument, repr(argument)[1:-1]):
+                message = message.replace(quoted, shown)
+    return printable(redacted(message))
+
+
 def _told(name: str, error: BaseException, caught: int | None) -> int:
     """Says in one line what ended a command, and returns its status; raises again what is a mistake of ours."""
     if caught is not None or isinstance(error, KeyboardInterrupt):
@@ -125,7 +143,7 @@ def _told(name: str, error: BaseException, caught: int | None) -> int:
     if isinstance(error, BrokenPipeError):  # `humanrt ... | head`
         return 0
     if isinstance(error, OSError) and error.filename is not None:  # a name too long, a folder closed to us
-        _say(f"{name}: {error.filename}: {error.strerror}; check this path or give another")
+        _say(f"{name}: {printable(redacted(str(error.filename)))}: {error.strerror}; check this path or give another")
         return 2
     if isinstance(error, OSError) and not _flushes(sys.stdout, probe="\n"):
         _say(f"{name}: standard output cannot be written ({error.strerror}); free some space or send it elsewhere")
@@ -139,7 +157,10 @@ def _say(line: str) -> None:
 
 
 def _mend_streams() -> None:
-    """Opens nothing in place of closed standard streams, or the next file opened would be taken for one of them."""
+    """Make standard streams fit to be written to.
+
+    What is closed is replaced by nothing, or the next file opened would be taken for one of them.
+    """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -151,6 +172,9 @@ def _mend_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lives on
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):  # a file name may hold what the locale cannot encode
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _flushes(stream: TextIO, probe: str = "") -> bool:

@@ -6,7 +6,11 @@ on stderr and exits with status 2; a traceback is kept for our own mistakes.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterable
+
+from humanrt.address import redacted
 
 __all__ = [
     "BackendError",
@@ -16,13 +20,20 @@ __all__ = [
     "OutputError",
     "SourceError",
     "choices",
+    "printable",
 ]
 
 
 class HumanrtError(Exception):
-    """A mistake in what was asked or given; the message is one line and says how to mend it."""
+    """A mistake in what was asked or given; the message is one line and says how to mend it.
+
+    Whatever the message quotes, it stays one printable line, and addresses in it carry no secrets.
+    """
 
     exit_status = 2
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(printable(redacted(text)) if isinstance(text, str) else text for text in arguments))
 
 
 class SourceError(HumanrtError):
@@ -48,3 +59,16 @@ class MissingDependencyError(HumanrtError):
 def choices(names: Iterable[str]) -> str:
     """The valid names, for the end of an error message: ``"a, b, c"``, sorted."""
     return ", ".join(sorted(names))
+
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Return a text such as a file name on one line, in valid Unicode.
+
+    Bytes that are not UTF-8, which Python holds as surrogates, and control characters become escapes like ``\xe9``.
+    """
+    with contextlib.suppress(UnicodeEncodeError):  # half a pair, as Windows allows in names
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -20,7 +21,8 @@ import numpy.typing as npt
 
 from humanrt.capture import FALLBACK_FPS
 from humanrt.draw import fit
-from humanrt.errors import OutputError
+from humanrt.errors import HumanrtError, OutputError
+from humanrt.file_name import name_for_opencv
 from humanrt.record import check_writable
 from humanrt.resource import Resource
 
@@ -30,6 +32,23 @@ Image = npt.NDArray[np.uint8]
 
 RESERVE = 4 << 20  # bytes of disk kept free, so that a file can always be ended properly
 LONGEST_GAP = 10.0  # seconds
+SLOWEST = 0.01  # fps that the container can hold
+
+
+MP4V = cv2.VideoWriter.fourcc(*"mp4v")
+
+
+def _rates(fps: float) -> Iterator[float]:
+    """Yield the rate that is asked for, then those near it that need a coarser clock.
+
+    MPEG-4 Part 2 counts time in units of 1/65535 s at best. OpenCV writes a rate as N / 10^k, to 0.001 fps, and what
+    then has an N above 65535 (66.667, 333.33) is refused. Pictures keep their time at any rate.
+    """
+    yield fps
+    for decimals in (2, 1, 0):
+        if round(fps, decimals) > 0:
+            yield round(fps, decimals)
+    yield SLOWEST
 
 
 class Sink(Protocol):
@@ -132,21 +151,21 @@ class VideoSink(_Closing):
 
     def _open(self, width: int, height: int) -> cv2.VideoWriter:
         self._size = (width, height)
-        mp4v = cv2.VideoWriter.fourcc(*"mp4v")
-        with tempfile.TemporaryDirectory() as folder:
-            link = Path(folder, "fragmented.ismv")
+        with ExitStack() as stack:
             try:
-                link.symlink_to(self.path.resolve())
+                name = stack.enter_context(name_for_opencv(self.path.resolve(), suffix=".ismv"))
                 self._fragmented = True
-            except OSError:
-                link = self.path
-            writer = cv2.VideoWriter(os.fspath(link), cv2.CAP_FFMPEG, mp4v, self.fps, self._size)
-        if not writer.isOpened():
-            raise OutputError(
-                f"{self.path}: no {width}x{height} video at {self.fps:g} fps can be written there; "
-                "check the folder's permissions, or name another"
-            )
-        return writer
+            except HumanrtError:
+                name = stack.enter_context(name_for_opencv(self.path))
+            for rate in _rates(self.fps):
+                writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, MP4V, rate, self._size)
+                if writer.isOpened():
+                    self.fps = rate
+                    return writer
+        raise OutputError(
+            f"{self.path}: no {width}x{height} video at {self.fps:g} fps can be written there; "
+            "check the folder's permissions, or name another"
+        )
 
     def close(self) -> None:
         """Ends the file. Raises OutputError where not all of it could be written. May be called twice."""

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from humanrt.accuracy import Accuracy, measure
+from humanrt.address import is_address, redacted_address
 from humanrt.capture import Frame, open_source
 from humanrt.commands.demo import CLIP, PEOPLE_CLIP
-from humanrt.errors import HumanrtError, SourceError
+from humanrt.errors import HumanrtError, SourceError, printable
 from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
@@ -92,7 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     with ExitStack() as stack:
         report = _BENCHES[arguments.what](arguments, stack)
-    report = {"bench": arguments.what, "source": arguments.source, "machine": machine(), **report}
+    source = printable(redacted_address(arguments.source))
+    report = {"bench": arguments.what, "source": source, "machine": machine(), **report}
     stages = {name: Percentiles(**values) for name, values in report["stages"].items()}
     print(table(stages, "ms", before["stages"] if before else None))
     for line in report["summary"]:
@@ -106,10 +108,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _frames(source: str) -> list[Frame]:
     with open_source(source) as opened:
         if opened.live:
-            raise SourceError(f"{source}: a bench needs a file, so that it can be run again; record one first")
+            raise SourceError(f"{opened.name}: a bench needs a file, so that it can be run again; record one first")
         frames = [frame for _, frame in zip(range(MAX_FRAMES), opened, strict=False)]
     if not frames:
-        raise SourceError(f"{source}: holds no frame")
+        raise SourceError(f"{opened.name}: holds no frame")
     return frames
 
 
@@ -190,7 +192,7 @@ def _live(arguments: argparse.Namespace, stack: ExitStack) -> tuple[int, Percent
 def _truth(source: str) -> Truth | None:
     """The truth beside a rendered clip, NAME.npz; None when there is none."""
     truth = Path(source).with_suffix(".npz")
-    return Truth.load(truth) if truth.is_file() else None
+    return Truth.load(truth) if not is_address(source) and truth.is_file() else None
 
 
 def _accuracy_report(accuracy: Accuracy) -> dict[str, Any]:
@@ -227,7 +229,10 @@ def _retarget(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
     pipeline = _pipeline(arguments, [], stack)
     hands = [(hand, frame.t) for frame in frames for hand in list(pipeline(frame).hands)[:1]]
     if not hands:
-        raise SourceError(f"{arguments.source}: no hand found, so there is nothing to retarget; give another --source")
+        raise SourceError(
+            f"{redacted_address(arguments.source)}: no hand found, so there is nothing to retarget; "
+            "give another --source"
+        )
     solvers = {name: Retargeter(name) for name in (arguments.robot or robots())}
     times: dict[str, list[float]] = {solver.hand.name: [] for solver in solvers.values()}
     costs: dict[str, list[float]] = {name: [] for name in times}
@@ -276,10 +281,10 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     opened = perf_counter()
     with open_source(arguments.source) as source:
         if source.live:
-            raise SourceError(f"{arguments.source}: a bench needs a file, so that it can be run again; record one")
+            raise SourceError(f"{source.name}: a bench needs a file, so that it can be run again; record one")
         frames = [frame for _, frame in zip(range(MAX_PEOPLE_FRAMES), source, strict=False)]
     if not frames:
-        raise SourceError(f"{arguments.source}: holds no frame")
+        raise SourceError(f"{source.name}: holds no frame")
     begin = perf_counter()
     pipeline(frames[0])
     cold = {"open_ms": (opened - start) * 1e3, "first_frame_ms": (perf_counter() - begin) * 1e3}
@@ -336,7 +341,9 @@ def _posebert(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
     pipeline = _pipeline(arguments, [], stack)
     seen = [(frame.t, hand) for frame in _frames(arguments.source) for hand in list(pipeline(frame).hands)[:1]]
     if len(seen) < 2:
-        raise SourceError(f"{arguments.source}: hands in {len(seen)} frames; give a --source with a hand in it")
+        raise SourceError(
+            f"{redacted_address(arguments.source)}: hands in {len(seen)} frames; give a --source with a hand in it"
+        )
     hands = [Observation(hand.keypoints_3d, hand.score, hand.side) for _, hand in seen]
     begin = perf_counter()
     stream.update(seen[0][0], {0: hands[0]})

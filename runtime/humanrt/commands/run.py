@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import __version__, native
+from humanrt.address import is_address
 from humanrt.backends import BACKENDS
 from humanrt.bundle import Bundle, load_bundle, shipped_bundles
 from humanrt.camera import read_intrinsics
@@ -203,7 +204,12 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
     check_apart(outputs, {"the source": source_files(arguments.source), **given})
     folder = Path(arguments.source)
     for option, path in outputs.items():
-        if is_image(path) and folder.is_dir() and path.resolve().parent == folder.resolve():
+        if (
+            is_image(path)
+            and not is_address(arguments.source)
+            and folder.is_dir()
+            and path.resolve().parent == folder.resolve()
+        ):
             raise OutputError(
                 f"{option} {path}: lies in the source folder, whose next run would take it for an image of the source; "
                 "choose another folder"
