@@ -34,6 +34,9 @@ __all__ = [
 
 Floats = NDArray[np.floating[Any]]
 
+_SHORTEST, _LARGEST = 1e-3, 1e7  # px, of focal lengths and whatever else is in K
+_LARGEST_FILE = 1 << 20  # bytes, of nine numbers
+
 
 class CameraError(HumanrtError, ValueError):
     """Intrinsics or a field of view that no camera has."""
@@ -75,11 +78,11 @@ def check_intrinsics(K: ArrayLike, count: int | None = None) -> NDArray[np.float
     """K as float64 [3, 3], or [count, 3, 3]; one matrix is repeated.
 
     Raises:
-        CameraError: another shape, not finite, no positive focal lengths, or not upper triangular.
+        CameraError: another shape, not finite, no positive focal lengths, absurd numbers, or not upper triangular.
     """
     try:
         matrix = np.asarray(K, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CameraError(f"intrinsics are not numbers ({error}); give K as a 3 x 3 matrix in pixels") from None
     wanted = [3, 3] if count is None else [count, 3, 3]
     if count is not None and matrix.shape == (3, 3):
@@ -90,6 +93,8 @@ def check_intrinsics(K: ArrayLike, count: int | None = None) -> NDArray[np.float
         raise CameraError("intrinsics hold NaN or infinity")
     if not ((matrix[..., 0, 0] > 0).all() and (matrix[..., 1, 1] > 0).all()):
         raise CameraError("intrinsics: the focal lengths K[0][0] and K[1][1] must be above 0 px")
+    if np.abs(matrix).max(initial=0) > _LARGEST or min(matrix[..., 0, 0].min(), matrix[..., 1, 1].min()) < _SHORTEST:
+        raise CameraError(f"intrinsics must be pixels: focal lengths of {_SHORTEST:g} px at least, nothing above 1e7")
     if np.any(matrix[..., 1, 0]) or np.any(matrix[..., 2, :] != (0.0, 0.0, 1.0)):
         raise CameraError("intrinsics are not [[fx, s, cx], [0, fy, cy], [0, 0, 1]]; is K transposed?")
     return matrix
@@ -110,13 +115,15 @@ def read_intrinsics(text: str) -> NDArray[np.float64]:
         return check_intrinsics(np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]))
     path = Path(text)
     try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ValueError("the file is larger than any matrix of three rows")
         if path.suffix == ".npy":
             matrix = np.load(path, allow_pickle=False)
         elif path.suffix == ".json":
             matrix = json.loads(path.read_text(encoding="utf-8"))
         else:
             matrix = np.loadtxt(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, RecursionError, OverflowError, TypeError) as error:
         raise CameraError(f"{text}: no intrinsics can be read ({error}); give FX,FY,CX,CY or a 3 x 3 matrix") from None
     try:
         return check_intrinsics(matrix)

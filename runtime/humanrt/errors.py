@@ -16,6 +16,7 @@ __all__ = [
     "BackendError",
     "BundleError",
     "HumanrtError",
+    "InvalidInputError",
     "MissingDependencyError",
     "OutputError",
     "SourceError",
@@ -34,6 +35,10 @@ class HumanrtError(Exception):
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*(printable(redacted(text)) if isinstance(text, str) else text for text in arguments))
+
+
+class InvalidInputError(HumanrtError, ValueError):
+    """An argument or option that cannot be: NaN, infinite, or out of range. Nothing changed."""
 
 
 class SourceError(HumanrtError):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from humanrt.assignment import assign, gated
 from humanrt.backends.cuda import CudaBackend
 from humanrt.camera import check_image
+from humanrt.checks import SAME_INSTANT, check_time
 from humanrt.kernels.image import GpuUpload, Picture
 from humanrt.region import Region
 from humanrt.timing import Stopwatch
@@ -84,7 +85,7 @@ class Track(Generic[M]):
     def observe(self, marks: M, t: float) -> None:
         """It was seen at ``t`` s, not before the last time."""
         dt = t - self.seen
-        if dt > 0:
+        if dt > SAME_INSTANT:
             keep = exp(-dt / self.rule.settle)
             old, new = self.region, marks.region
             vx, vy = (new.x - old.x) / dt, (new.y - old.y) / dt
@@ -188,9 +189,11 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
                 one starts afresh: the source was rewound.
 
         Raises:
-            ValueError: the image is not uint8 [H, W, 3].
+            ValueError: the image is not uint8 [H, W, 3], or ``t`` no finite number of seconds. The state is then as
+                before.
         """
         check_image(rgb)
+        t = None if t is None else check_time(t)
         before = [track.id for track in self._tracks]
         if t is None:
             t = 0.0 if self._t is None else self._t + 1 / 30

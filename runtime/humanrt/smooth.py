@@ -13,17 +13,19 @@ Two things differ from the usual code, both so that the result does not depend o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import dist, exp, pi
+from math import dist, exp, inf, pi
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import native
+from humanrt.checks import SAME_INSTANT, check_points, check_range, check_time
+from humanrt.errors import InvalidInputError
 from humanrt.hands.tracker import Hand, Hands
 from humanrt.resource import Resource
 
-__all__ = ["HandSmoother", "OneEuro", "OneEuroOptions", "Smoother", "hand_span"]
+__all__ = ["HandSmoother", "OneEuro", "OneEuroOptions", "Smoother", "check_hands", "hand_span"]
 
 Floats = NDArray[np.floating]
 
@@ -46,8 +48,9 @@ class OneEuroOptions:
     derivative_cutoff: float = 3.0
 
     def __post_init__(self) -> None:
-        if not (self.min_cutoff > 0 and self.beta >= 0 and self.derivative_cutoff > 0):
-            raise ValueError(f"cut-offs must be above 0 Hz and beta not below 0: {self}")
+        check_range(self.min_cutoff, "min_cutoff (Hz)", 0.0, above=True)
+        check_range(self.beta, "beta", 0.0)
+        check_range(self.derivative_cutoff, "derivative_cutoff (Hz)", 0.0, above=True)
 
 
 class OneEuro:
@@ -85,8 +88,14 @@ class OneEuro:
             unit: length, in the points' unit, that counts as 1 in `OneEuroOptions.beta`.
 
         Raises:
-            ValueError: the shape changed without a ``reset()``.
+            ValueError: the shape changed without a ``reset()``; or keypoints, ``t`` or ``unit`` are not finite numbers,
+                or ones that nothing measures. The state is then as before.
         """
+        t = check_time(t)
+        keypoints = np.asarray(keypoints)
+        check_points(keypoints, "keypoints")
+        if not 0 < unit < inf:
+            raise InvalidInputError(f"unit must be a length above 0, not {unit!r}")
         if self._t is None:
             self._t = t
             self._start(np.asarray(keypoints, np.float64))
@@ -96,7 +105,7 @@ class OneEuro:
                 f"points changed from {self._raw.shape} to {keypoints.shape}; call reset() between identities"
             )
         dt = t - self._t
-        if dt <= 0:
+        if dt <= SAME_INSTANT:
             return self._smooth.copy()
         self._t = t
         self._points[...] = keypoints
@@ -140,6 +149,14 @@ class Smoother(Protocol):
         """The hands of the frame at ``t`` s, smoothed."""
 
 
+def check_hands(hands: Hands, t: float) -> None:
+    """ValueError where the time stamp or a keypoint is not a finite number that a camera gives."""
+    check_time(t)
+    for hand in hands:
+        check_points(hand.keypoints_2d, f"keypoints_2d of hand {hand.id}")
+        check_points(hand.keypoints_3d, f"keypoints_3d of hand {hand.id}")
+
+
 def hand_span(keypoints: Floats) -> float:
     """From the wrist to the middle knuckle: a length that finger movements leave alone. keypoints: [21, D]."""
     return max(dist(keypoints[0].tolist(), keypoints[9].tolist()), 1e-9)
@@ -165,7 +182,11 @@ class HandSmoother(Resource):
         self._filters.clear()
 
     def __call__(self, hands: Hands, t: float) -> Hands:
-        """The same hands with smoothed keypoints; ``t`` is the frame's own time stamp in s."""
+        """The same hands with smoothed keypoints; ``t`` is the frame's own time stamp in s.
+
+        ValueError where that, or a keypoint, is not a finite number; the state is then as before.
+        """
+        check_hands(hands, t)
         for identity in hands.lost:
             self._filters.pop(identity, None)
         return Hands(tuple([self._smooth(hand, t) for hand in hands]), hands.ms, hands.lost)

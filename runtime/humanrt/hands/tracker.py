@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle_settings import HandsSettings
+from humanrt.checks import check_count, check_probability, check_range
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
 from humanrt.kernels.image import Picture
@@ -63,8 +64,11 @@ class TrackerOptions:
     mirrored: bool = False
 
     def __post_init__(self) -> None:
-        if self.max_hands < 1:
-            raise ValueError(f"max_hands must be at least 1, not {self.max_hands}")
+        check_count(self.max_hands, "max_hands")
+        check_probability(self.min_detection, "min_detection")
+        check_probability(self.min_presence, "min_presence")
+        check_range(self.remember, "remember (s)", 0.0)
+        check_range(self.search_interval, "search_interval (s)", 0.0)
 
 
 @dataclass(frozen=True)

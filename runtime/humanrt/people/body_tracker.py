@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle_settings import LandmarksSettings
+from humanrt.checks import check_count, check_probability, check_range
 from humanrt.kernels.image import Picture
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.person import PersonDetector, windows
@@ -56,8 +57,12 @@ class BodyTrackerOptions:
     search_interval: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.max_people is not None and self.max_people < 1:
-            raise ValueError(f"max_people must be at least 1, not {self.max_people}")
+        if self.max_people is not None:
+            check_count(self.max_people, "max_people")
+        check_probability(self.min_detection, "min_detection")
+        check_probability(self.min_presence, "min_presence")
+        check_range(self.remember, "remember (s)", 0.0)
+        check_range(self.search_interval, "search_interval (s)", 0.0)
 
 
 @dataclass(frozen=True)

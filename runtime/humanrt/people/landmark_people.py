@@ -21,8 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle_settings import LandmarksSettings, face_indices
-from humanrt.camera import check_intrinsics, field_of_view_intrinsics, project
+from humanrt.camera import check_image, check_intrinsics, field_of_view_intrinsics, project
 from humanrt.capture import Frame
+from humanrt.checks import check_probability
 from humanrt.errors import BundleError, HumanrtError
 from humanrt.people.body_points import HIPS, LandmarkPoints
 from humanrt.people.body_tracker import Body, BodyTracker, BodyTrackerOptions
@@ -176,14 +177,16 @@ class LandmarkPeople(Model):
             threshold: lowest score of a person, 0..1; None is that of the tracker.
 
         Raises:
-            ValueError: the image is not uint8 [H, W, 3].
-            CameraError: the intrinsics are none.
+            ValueError: the image is not uint8 [H, W, 3], ``t`` no finite time, or the threshold no probability.
+            CameraError: the intrinsics are none. The state is then as before.
         """
+        check_image(rgb)
+        check_probability(threshold, "threshold")
+        size = (rgb.shape[1], rgb.shape[0])
+        K = field_of_view_intrinsics(size, self.fov) if intrinsics is None else check_intrinsics(intrinsics)
         bodies = self.tracker(rgb, t)
         ms = {"network": sum(bodies.ms.values())}
         watch = Stopwatch()
-        size = (rgb.shape[1], rgb.shape[0])
-        K = field_of_view_intrinsics(size, self.fov) if intrinsics is None else check_intrinsics(intrinsics)
         for identity in bodies.lost:
             self._known.pop(identity, None)
         seen = {body.id: body for body in bodies if threshold is None or body.landmarks.score >= threshold}

@@ -185,7 +185,7 @@ class MultiHMR(Model):
         finished = self._gpu.result()
         watch = Stopwatch()
         found = finished.outputs
-        slots = [np.flatnonzero(found["valid"][0])]
+        slots = [_occupied(found, 0)]
         posed = [found.pop(name) for name in _OUTPUTS if name in found]
         meshes = [(posed[0][0][slots[0]], posed[1][0][slots[0]])] if posed else [None]
         people = _decoded(found, np.broadcast_to(K, (len(self._image), 3, 3)), slots, meshes, [box])[0]
@@ -259,7 +259,7 @@ class MultiHMR(Model):
         found = self._network.run({"image": images, "intrinsics": K.astype(np.float32), "threshold": limit})
         watch.lap("network")
         # Where each person is: image and slot, best first within an image.
-        slots = [np.flatnonzero(found["valid"][image]) for image in range(len(boxes))]
+        slots = [_occupied(found, image) for image in range(len(boxes))]
         meshes: Sequence[tuple[Array, Array] | None] = [None] * len(boxes)
         if self._body:
             meshes = self._body(found, slots)
@@ -274,6 +274,14 @@ class MultiHMR(Model):
             self._gpu.close()
             self._gpu = None
         super().close()
+
+
+def _occupied(found: Mapping[str, Array], image: int) -> NDArray[np.intp]:
+    """Slots of an image that hold somebody, and somewhere: what is not a number would stay in trackers and filters."""
+    finite = np.isfinite(found["scores"][image])
+    for name in ("locations", "translation"):
+        finite &= np.isfinite(found[name][image]).all(axis=-1)
+    return np.flatnonzero(found["valid"][image] & finite)
 
 
 def _decoded(

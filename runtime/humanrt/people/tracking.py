@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from humanrt.assignment import assign, gated
 from humanrt.camera import directions
+from humanrt.checks import SAME_INSTANT, check_points, check_range, check_time
 from humanrt.people.results import People
 
 __all__ = ["Identities", "PeopleTracker", "PeopleTrackerOptions"]
@@ -43,6 +44,11 @@ class PeopleTrackerOptions:
     remember: float = 2.0
     coast: float = 0.5
     settle: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("reach", "speed", "depth_weight", "remember", "coast"):
+            check_range(getattr(self, name), name, 0.0)
+        check_range(self.settle, "settle (s)", 0.0, above=True)
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class _Track:
 
     def observe(self, state: Vector, t: float, settle: float) -> None:
         dt = t - self.seen
-        if dt > 0:
+        if dt > SAME_INSTANT:
             keep = exp(-dt / settle)
             self.velocity = keep * self.velocity + (1 - keep) * (state - self.state) / dt
         self.seen, self.state = t, state
@@ -101,7 +107,13 @@ class PeopleTracker:
         Args:
             people: what was seen.
             t: time of the frame in s, never falling; one before the last starts afresh: the source was rewound.
+
+        Raises:
+            ValueError: ``t``, or where somebody is, is not a finite number. The state is then as before.
         """
+        t = check_time(t)
+        for name in ("locations", "translations"):
+            check_points(getattr(people, name), f"{name} of people")
         before = [track.id for track in self._tracks]
         if self._t is not None and t < self._t:
             self.reset()

@@ -16,7 +16,7 @@ from humanrt.errors import BundleError
 from humanrt.hands.tracker import Hand, Hands, HandTracker
 from humanrt.posebert.stream import Observation, PoseBERTStream, PoseState
 from humanrt.resource import Owner, releasing
-from humanrt.smooth import HandSmoother, OneEuro, OneEuroOptions, Smoother, hand_span
+from humanrt.smooth import HandSmoother, OneEuro, OneEuroOptions, Smoother, check_hands, hand_span
 
 if TYPE_CHECKING:
     from humanrt.posebert.model import PoseBERT
@@ -80,7 +80,11 @@ class HandPoseSmoother(Owner):
         self._t: float | None = None
 
     def __call__(self, hands: Hands, t: float) -> Hands:
-        """The same hands smoothed, and those that were missed filled in; ``t`` is the frame's own time stamp in s."""
+        """The same hands smoothed, and those that were missed filled in; ``t`` is the frame's own time stamp in s.
+
+        ValueError where that, or a keypoint, is not a finite number; the state is then as before.
+        """
+        check_hands(hands, t)
         if self._t is not None and t < self._t:
             self.reset()
         self._t = t
@@ -106,7 +110,6 @@ class HandPoseSmoother(Owner):
         mean = hand.keypoints_3d.mean(axis=0, keepdims=True)
         state.shift = state.origin(mean, t, hand_span(hand.keypoints_3d))[0]
         state.velocity = state.smooth.velocity.mean(axis=0)
-        # Keypoints that are no numbers are not for the network; they stay what they are, and can be seen to be so.
         metres = hand.keypoints_3d if pose is None else self._placed(pose, state)
         state.hand, state.t = replace(hand, keypoints_2d=points, keypoints_3d=metres), t
         return state.hand

@@ -19,7 +19,8 @@ from humanrt.backends import Array, Backend, BackendOptions
 from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.bundle_settings import PoseBertSettings
-from humanrt.errors import BundleError, HumanrtError
+from humanrt.checks import LARGEST, check_time
+from humanrt.errors import BundleError, HumanrtError, InvalidInputError
 from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import Owner, releasing
 from humanrt.rotation import between, matrices_from_6d
@@ -48,8 +49,8 @@ class Observation(NamedTuple):
 
     Attributes:
         keypoints: [K, 3] m, camera axes, in the bundle's order; for a bundle that takes rotations, these, [J, 3, 3].
-            With a NaN in it, it was not seen.
-        confidence: [K] (or [J]) in 0..1, or one for all; None where the front-end has none.
+            With a NaN in it, or a number that nothing measures (beyond 1e9), it was not seen.
+        confidence: [K] (or [J]) in 0..1, or one for all; None where the front-end has none. NaN counts as 0.
         side: ``"left"`` for a left hand, which is mirrored for the network and back.
     """
 
@@ -177,17 +178,19 @@ class PoseBERTStream(Model):
             than ``fill``. With a lag, that is judged at the time that the answer is for.
 
         Raises:
-            ValueError: keypoints or confidences of another shape than the bundle's, or a time that is no number.
+            ValueError: keypoints or confidences of another shape than the bundle's, confidences outside of 0..1, a
+                side that is none, or a time that is no finite number of seconds. The state is then as before.
         """
-        if not -inf < t < inf:
-            raise ValueError(f"t must be a finite time in s, not {t}")
+        t = check_time(t)
+        checked = {identity: self._checked(identity, *observation) for identity, observation in observations.items()}
         if t < self._t:
             self.reset()
         self._t = t
         for identity in lost:
             self._tracks.pop(identity, None)
-        for identity, observation in observations.items():
-            self._observe(identity, t, *observation)
+        for identity, seen in checked.items():
+            if seen is not None:
+                self._observe(identity, t, *seen)
         horizon = max(self.fill, self.window * self._step) + self.lag * self._step
         for identity in [i for i, track in self._tracks.items() if t - track.last > horizon]:
             del self._tracks[identity]
@@ -217,25 +220,32 @@ class PoseBERTStream(Model):
             self._plans[count] = best[count][1]
         return self._plans[count]
 
-    def _observe(
+    def _checked(
         self,
         identity: int,
-        t: float,
         keypoints: NDArray[np.floating],
         confidence: NDArray[np.floating] | float | None = None,
         side: str | None = "right",
-    ) -> None:
-        keypoints = np.asarray(keypoints, np.float32)
+    ) -> tuple[Array, Array | float | None, bool] | None:
+        """Keypoints, confidence, and whether it is a left hand; None where it was not seen. See `update`."""
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and so was not seen
+            keypoints = np.asarray(keypoints, np.float32)
         if keypoints.shape != self.frame:
             what = "keypoints" if self.points else "rotations"
             raise ValueError(f"{what} of {identity} must be {list(self.frame)}, not {list(keypoints.shape)}")
         if confidence is not None and np.shape(confidence) not in ((), self.frame[:1]):
             raise ValueError(f"confidence of {identity} must be [{self.frame[0]}], not {list(np.shape(confidence))}")
-        if not np.isfinite(keypoints).all():
-            return
-        if confidence is not None and not np.isfinite(confidence).all():
-            confidence = np.nan_to_num(confidence)
-        left = side == "left"
+        if side not in (None, "left", "right"):
+            raise InvalidInputError(f"side of {identity} must be left or right, not {side!r}")
+        if confidence is not None:
+            confidence = np.nan_to_num(np.asarray(confidence, np.float64))  # not known: no reason to trust it
+            if not (confidence.min(initial=0) >= 0 and confidence.max(initial=0) <= 1):
+                raise InvalidInputError(f"confidence of {identity} must be numbers from 0 to 1")
+        if not np.abs(keypoints).max(initial=0) <= LARGEST:  # NaN included
+            return None
+        return keypoints, confidence, side == "left"
+
+    def _observe(self, identity: int, t: float, keypoints: Array, confidence: Array | float | None, left: bool) -> None:
         track = self._tracks.get(identity)
         if track is None or track.left != left:
             # Another place in the order too: it is another hand.

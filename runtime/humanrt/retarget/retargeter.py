@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import check_points, check_range
 from ..errors import HumanrtError, choices
 from .check import number
 from .description import HandDescription, load_hand
@@ -167,7 +168,8 @@ class Retargeter:
         search starts from the last solution.
         ``side``: which human hand it is; the other than the robot's is mirrored. None: the robot's.
 
-        Raises ValueError for keypoints of another shape or not finite; the state is then as before.
+        Raises ValueError for keypoints of another shape, for keypoints or a dt that are not finite numbers or that
+        nothing measures, and for a negative dt; the state is then as before.
         """
         return self._run(keypoints, dt, side, False)
 
@@ -190,8 +192,6 @@ class Retargeter:
         """
         p = self._problem
         points = _checked(keypoints)
-        if not np.isfinite(points).all():
-            raise ValueError("a keypoint is not a finite number")
         state: list[NDArray[Any]] = [p.frame, p.has_frame, p.projected, p.target, p.weight]
         kept = [array.copy() for array in state]
         self._kernel.targets(points, self._mirror(side), local)
@@ -205,13 +205,21 @@ class Retargeter:
 
     def reset(self, q: ArrayLike | None = None) -> None:
         """Forgets the past: the next frame starts from the rest pose, or from q [dof]."""
+        start = None if q is None else self._variables(q)
         self._problem.reset()
-        if q is not None:
-            self.warm_start(q)
+        if start is not None:
+            self._start_from(start)
 
     def warm_start(self, q: ArrayLike) -> None:
-        """Takes q [dof] for the last solution, such as the real robot's measured pose; clipped to the limits."""
-        self._problem.x[...] = np.clip(self._variables(q), self._problem.lower, self._problem.upper)
+        """Takes q [dof] for the last solution, such as the real robot's measured pose; clipped to the limits.
+
+        Raises ValueError for another shape, NaN, infinity, or numbers that no joint measures; the state is then as
+        before.
+        """
+        self._start_from(self._variables(q))
+
+    def _start_from(self, x: Array) -> None:
+        self._problem.x[...] = np.clip(x, self._problem.lower, self._problem.upper)
         self._problem.write_q()
 
     @property
@@ -226,6 +234,8 @@ class Retargeter:
 
     def _run(self, keypoints: ArrayLike, dt: float | None, side: str | None, local: bool) -> Array:
         points = _checked(keypoints)
+        if dt is not None:
+            check_range(dt, "dt", 0.0)
         smoothing = self._per_call
         if dt is not None and self._per_second > 0.0:
             # Shown again at the same instant, a frame changes nothing: the weight grows without bound as dt -> 0.
@@ -246,6 +256,7 @@ class Retargeter:
         values = np.asarray(q, dtype=np.float64)
         if values.shape != (len(self.hand.joints),):
             raise ValueError(f"q has shape {values.shape}; {self.hand.name} has {len(self.hand.joints)} joints")
+        check_points(values, "the joints' positions")
         if self._order is None:
             return values
         sorted_values = np.empty_like(values)
@@ -272,4 +283,5 @@ def _checked(keypoints: ArrayLike) -> Array:
     points = np.asarray(keypoints, dtype=np.float64)
     if points.shape != (21, 3):
         raise ValueError(f"keypoints have shape {points.shape}; 21 keypoints in MediaPipe order, [21, 3] metres")
+    check_points(points, "keypoints")
     return points

@@ -1,0 +1,88 @@
+"""Checks of numbers where they enter: time stamps, measured points, options.
+
+Filters, trackers and solvers carry state from frame to frame, and one NaN in it would stay there for ever. So what is
+not a number, or is one that no camera, clock or robot gives, is refused before any state changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.errors import InvalidInputError
+
+__all__ = [
+    "LARGEST",
+    "LATEST",
+    "SAME_INSTANT",
+    "check_count",
+    "check_points",
+    "check_probability",
+    "check_range",
+    "check_time",
+]
+
+LATEST = 1e11
+"""s: time stamps beyond (the year 5138) are of another unit: milliseconds or nanoseconds."""
+
+SAME_INSTANT = 1e-9
+"""s: stamps nearer than this are of the same instant; speeds between them would be rounding errors."""
+
+LARGEST = 1e9
+"""Pixels or metres: coordinates beyond are no measurement, and would overflow in products."""
+
+
+def check_time(t: Any, name: str = "t") -> float:
+    """The time stamp as a float. InvalidInputError where it is not a finite time in seconds."""
+    try:
+        seconds = float(t)
+    except (TypeError, ValueError, OverflowError):
+        seconds = float("nan")
+    if not -LATEST <= seconds <= LATEST:  # NaN included
+        raise InvalidInputError(f"{name} must be a finite time in seconds, not {_shown(t)}")
+    return seconds
+
+
+def check_points(points: NDArray[Any], name: str) -> None:
+    """InvalidInputError where an array of coordinates holds NaN, infinity, or what no measurement gives."""
+    if points.size and not float(np.abs(points).max()) <= LARGEST:
+        raise InvalidInputError(f"{name}: {_first_bad(points)} is not a finite number, 1e9 at most")
+
+
+def check_range(value: Any, name: str, low: float, high: float = LARGEST, *, above: bool = False) -> None:
+    """InvalidInputError where an option is not a number from ``low`` (``above``: but not that) to ``high``."""
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not low <= value <= high or (above and value == low):
+        raise InvalidInputError(
+            f"{name} must be a number {'above' if above else 'from'} {low:g} {'and at most' if above else 'to'} "
+            f"{high:g}, not {_shown(value)}"
+        )
+
+
+def check_probability(value: Any, name: str) -> None:
+    """InvalidInputError where an option is neither None (the bundle's) nor a number from 0 to 1."""
+    if value is not None:
+        check_range(value, name, 0.0, 1.0)
+
+
+def check_count(value: Any, name: str, high: int = 1000) -> None:
+    """InvalidInputError where an option is not a whole number from 1 on."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < 1:
+        raise InvalidInputError(f"{name} must be at least 1, not {_shown(value)}")
+    if value > high:
+        raise InvalidInputError(f"{name} must be at most {high}, not {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:60]
+    except ValueError:  # whole numbers of thousands of digits are not written out
+        return f"a {type(value).__name__} of thousands of digits"
+
+
+def _first_bad(points: NDArray[Any]) -> str:
+    bad = points[~(np.abs(points) <= LARGEST)]
+    return _shown(float(bad.flat[0])) if bad.size else "others"
