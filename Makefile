@@ -5,8 +5,13 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; exit; fi; done)
 VENV := .venv
-# Pinned before the extras are resolved: an open range makes pip fetch the newest build with gigabytes of CUDA.
+# torch without CUDA, installed before the extras that ask for torch are resolved. Its builds for the CPU (2.13.0+cpu)
+# are on PyTorch's own index; PyPI's 2.13.0 brings gigabytes of CUDA on Linux. Beside PyPI, pip takes the `+cpu` one of
+# the same version, as it counts as newer. Where only PyPI or a mirror can be reached, the index is left out: pip would
+# ask it for minutes, and the mirror's own build is taken. TORCH_INDEX= (empty) does so too.
 TORCH := 2.13.0
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+REACHED = $(BIN)/python -c "import urllib.request as u; u.urlopen('$(TORCH_INDEX)/torch/', timeout=10)" 2>/dev/null
 # What an installation is made of: the compiled library is made anew when its sources change.
 BUILD := pyproject.toml hatch_build.py $(wildcard runtime/humanrt/_native/*.[ch])
 BIN := $(VENV)/bin
@@ -15,25 +20,31 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: demo test lint types pytest slow wheel-check bench clean
 
 demo: $(VENV)/lean.stamp
+	@echo "make: humanrt demo ..."
 	$(BIN)/humanrt demo $(DEMO)
 
 test: lint types pytest
 
 lint: $(VENV)/test.stamp
+	@echo "make: lint (ruff) ..."
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/test.stamp
+	@echo "make: types (mypy; about a minute the first time) ..."
 	$(BIN)/mypy
 
 pytest: $(VENV)/test.stamp
+	@echo "make: tests (pytest; about 6 minutes on 2 cores) ..."
 	$(BIN)/python -m pytest
 
 slow: $(VENV)/test.stamp
+	@echo "make: slow tests (pytest -m slow; half an hour and more) ..."
 	$(BIN)/python -m pytest -m slow
 
 # The wheel, installed away from the checkout, must run the demo on its own.
 wheel-check: $(VENV)/test.stamp
+	@echo "make: building the wheel and running the demo from it in a fresh environment (2 minutes) ..."
 	$(BIN)/python tests/wheel_check.py
 
 bench: $(VENV)/lean.stamp
@@ -45,11 +56,22 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/lean.stamp: $(BIN)/python $(BUILD)
+	@echo "make: installing the lean runtime into $(VENV): numpy, ONNX Runtime, OpenCV, viewer (about 100 MB), and a"
+	@echo "make: compiler for the build (another 100 MB, thrown away); pip is silent for a minute or two ..."
 	$(BIN)/python -m pip install -q -e '.[view]'
 	touch $@
 
 $(VENV)/test.stamp: $(BIN)/python $(BUILD)
-	$(BIN)/python -m pip install -q torch==$(TORCH)
+	@if [ -n "$(TORCH_INDEX)" ] && $(REACHED); then \
+		echo "make: installing torch $(TORCH) for the CPU (about 200 MB); pip is silent for a minute or two ..."; \
+		$(BIN)/python -m pip install -q --extra-index-url $(TORCH_INDEX) torch==$(TORCH); \
+	else \
+		echo "make: installing torch $(TORCH) from PyPI, as $(or $(TORCH_INDEX),no TORCH_INDEX) cannot be reached: 200 MB,"; \
+		echo "make: or on Linux several GB with CUDA, if there is no build for the CPU; pip is silent until then ..."; \
+		$(BIN)/python -m pip install -q torch==$(TORCH); \
+	fi
+	@echo "make: installing what tests need: runtime, exporters, TensorRT for RTX, ruff, mypy, pytest (about 400 MB);"
+	@echo "make: pip is silent for two or three minutes ..."
 	$(BIN)/python -m pip install -q -e '.[view,export,engine,test]'
 	touch $@ $(VENV)/lean.stamp
 
