@@ -77,7 +77,8 @@ class NativeHook(BuildHookInterface):  # type: ignore[type-arg]
         except (OSError, RuntimeError) as error:
             self.app.display_warning(
                 "\n*** humanrt is built WITHOUT its compiled library: retargeting will be about 100 times slower "
-                f"(numpy), a frame of hands about 1 ms (OpenCV, numpy). The compiler said:\n{error}\n***"
+                "(numpy), a frame of hands about 1 ms and one of people 5 to 60 ms (OpenCV, numpy). "
+                f"The compiler said:\n{error}\n***"
             )
             return
         build_data["pure_python"] = False

@@ -41,6 +41,7 @@ from test_crop import VIEWS
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LEVELS = levels_of(MEAN, STD)
+CODES = ("fastest", "sse2", "portable")
 sizes = st.integers(1, 150)
 
 
@@ -48,7 +49,7 @@ def scalers() -> dict[str, Scaler]:
     """Everything that scales as Pillow does on this machine."""
     found: dict[str, Scaler] = {"numpy": PortableScaler(LEVELS)}
     if native.problem() is None:
-        found |= {"native": NativeScaler(LEVELS), "portable C": NativeScaler(LEVELS, portable=True)}
+        found |= {code: NativeScaler(LEVELS, code=code) for code in CODES}
     return found
 
 
@@ -155,8 +156,8 @@ def test_large_images_too(size: tuple[int, int]) -> None:
 @pytest.mark.skipif(native.problem() is not None, reason=str(native.problem()))
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects memory with mprotect")
 @pytest.mark.parametrize("size", [(5, 3), (64, 40), (20, 97)])
-@pytest.mark.parametrize("portable", [False, True])
-def test_no_byte_behind_the_image_is_read(size: tuple[int, int], portable: bool) -> None:
+@pytest.mark.parametrize("code", CODES)
+def test_no_byte_behind_the_image_is_read(size: tuple[int, int], code: str) -> None:
     """The image ends where a page ends, behind which nothing may be read."""
     rgb = noise(*size)
     page = mmap.PAGESIZE
@@ -169,7 +170,7 @@ def test_no_byte_behind_the_image_is_read(size: tuple[int, int], portable: bool)
     libc = ctypes.CDLL(None)
     assert libc.mprotect(ctypes.c_void_p(address + pages * page), page, 0) == 0
     try:
-        out = boxed(NativeScaler(LEVELS, portable=portable), at_end, 56)
+        out = boxed(NativeScaler(LEVELS, code=code), at_end, 56)
     finally:
         libc.mprotect(ctypes.c_void_p(address + pages * page), page, 3)
     np.testing.assert_array_equal(out, boxed(PortableScaler(LEVELS), rgb, 56))

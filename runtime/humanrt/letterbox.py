@@ -145,15 +145,15 @@ class NativeScaler:
 
     Args:
         levels: float32 [3, 256], see `levels_of`.
-        portable: without the processor's vector instructions, for the tests.
+        code: ``fastest`` that this processor has; for the tests, ``sse2``, where there is any, or ``portable``.
     """
 
     name = "native"
 
-    def __init__(self, levels: NDArray[np.float32], *, portable: bool = False) -> None:
+    def __init__(self, levels: NDArray[np.float32], *, code: str = "fastest") -> None:
         self._letterbox = native.library().humanrt_letterbox
         self._levels = np.ascontiguousarray(levels, np.float32)
-        self._path = int(portable)
+        self._path = ("fastest", "portable", "sse2").index(code)
 
     def __call__(self, rgb: NDArray[np.uint8], box: Letterbox, out: NDArray[np.float32]) -> None:
         height, width, _ = rgb.shape

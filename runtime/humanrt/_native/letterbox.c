@@ -5,7 +5,8 @@
  * weights, and which pass is the first, come from humanrt/letterbox.py. Rows go through one after the other, and an
  * output row is made as soon as those in its window have been: what lies between the passes stays in the cache.
  *
- * With AVX2 where the processor has it; the portable code gives the same integers.
+ * With AVX2 where the processor has it, else with SSE2, which every x86-64 has; elsewhere in portable code. All of them
+ * give the same integers.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -73,7 +74,7 @@ static void down_portable(const int32_t *window, uint8_t *const *rows, int32_t c
     }
 }
 
-#ifdef HAVE_AVX2_PATH
+#ifdef HAVE_AVX2_PATH /* that is: x86-64 */
 #define AVX2 __attribute__((target("avx2,fma")))
 
 /* pmaddwd multiplies pairs of 16 bits: a weight is high * 2^16 + low, either with a sign, and so are the sums of products.
@@ -99,6 +100,63 @@ static const int32_t *pairs_of(const Windows *windows, int32_t i) {
 AVX2 static inline __m256i rounded(__m256i low, __m256i high) {
     const __m256i sum = _mm256_add_epi32(low, _mm256_slli_epi32(high, 16));
     return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(HALF)), BITS);
+}
+
+static inline __m128i rounded4(__m128i low, __m128i high) {
+    const __m128i sum = _mm_add_epi32(low, _mm_slli_epi32(high, 16));
+    return _mm_srai_epi32(_mm_add_epi32(sum, _mm_set1_epi32(HALF)), BITS);
+}
+
+/* As across_portable. A register holds two neighbouring pixels of a row: r r' g g' b b' and what is not used. */
+static void across_sse2(const Windows *windows, const uint8_t *rows, size_t bytes, uint8_t *const *out) {
+    enum { TOGETHER = 4 };
+    const __m128i zero = _mm_setzero_si128();
+    for (int32_t x = 0; x < windows->scaled; x++) {
+        const int32_t *const w = window(windows, x);
+        for (int row = 0; row < ROWS; row += TOGETHER) {
+            const int32_t *pair = pairs_of(windows, x);
+            const uint8_t *at = rows + (size_t)row * bytes + 3 * (size_t)w[0];
+            __m128i low[TOGETHER], high[TOGETHER];
+            for (int i = 0; i < TOGETHER; i++) low[i] = high[i] = zero;
+            for (int32_t k = 0; k < w[1]; k += 2, at += 6, pair += 2) {
+                const __m128i low_pair = _mm_set1_epi32(pair[0]), high_pair = _mm_set1_epi32(pair[1]);
+#pragma clang loop unroll(full)
+                for (int i = 0; i < TOGETHER; i++) {
+                    const __m128i near = _mm_loadl_epi64((const __m128i *)(const void *)(at + (size_t)i * bytes));
+                    const __m128i both = _mm_unpacklo_epi8(near, _mm_srli_si128(near, 3));
+                    const __m128i words = _mm_unpacklo_epi8(both, zero);
+                    low[i] = _mm_add_epi32(low[i], _mm_madd_epi16(words, low_pair));
+                    high[i] = _mm_add_epi32(high[i], _mm_madd_epi16(words, high_pair));
+                }
+            }
+            int32_t pixels[TOGETHER];
+            _mm_storeu_si128((__m128i *)(void *)pixels,
+                             _mm_packus_epi16(_mm_packs_epi32(rounded4(low[0], high[0]), rounded4(low[1], high[1])),
+                                              _mm_packs_epi32(rounded4(low[2], high[2]), rounded4(low[3], high[3]))));
+            for (int i = 0; i < TOGETHER; i++) memcpy(out[row + i] + 3 * (size_t)x, pixels + i, 4);
+        }
+    }
+}
+
+/* As down_portable, with the window's pairs of weights. Writes up to 7 bytes too many. */
+static void down_sse2(const int32_t *pairs, int32_t taps, uint8_t *const *rows, int32_t count, uint8_t *out) {
+    const __m128i zero = _mm_setzero_si128();
+    for (int32_t from = 0; from < count; from += 8) {
+        __m128i low0 = zero, low1 = zero, high0 = zero, high1 = zero;
+        for (int32_t k = 0; k < taps; k += 2) {
+            const uint8_t *p = rows[k] + from, *q = rows[k + 1 < taps ? k + 1 : k] + from;
+            const __m128i both = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)p),
+                                                   _mm_loadl_epi64((const __m128i *)(const void *)q));
+            const __m128i left = _mm_unpacklo_epi8(both, zero), right = _mm_unpackhi_epi8(both, zero);
+            const __m128i low = _mm_set1_epi32(pairs[k]), high = _mm_set1_epi32(pairs[k + 1]);
+            low0 = _mm_add_epi32(low0, _mm_madd_epi16(left, low));
+            low1 = _mm_add_epi32(low1, _mm_madd_epi16(right, low));
+            high0 = _mm_add_epi32(high0, _mm_madd_epi16(left, high));
+            high1 = _mm_add_epi32(high1, _mm_madd_epi16(right, high));
+        }
+        const __m128i words = _mm_packs_epi32(rounded4(low0, high0), rounded4(low1, high1));
+        _mm_storel_epi64((__m128i *)(void *)(out + from), _mm_packus_epi16(words, words));
+    }
 }
 
 /* As across_portable. Either half of a register holds a row, two neighbouring pixels of it: r r' g g' b b' 0 0. */
@@ -173,27 +231,23 @@ AVX2 static void down_avx2(const int32_t *pairs, int32_t taps, uint8_t *const *r
 }
 #endif
 
-static void go_across(const Windows *windows, const uint8_t *rows, size_t bytes, uint8_t *const *out, int fast) {
+enum { PORTABLE = 1, WITH_SSE2 = 2, WITH_AVX2 = 3 };
+
+static void go_across(const Windows *windows, const uint8_t *rows, size_t bytes, uint8_t *const *out, int path) {
 #ifdef HAVE_AVX2_PATH
-    if (fast) {
-        across_avx2(windows, rows, bytes, out);
-        return;
-    }
+    if (path == WITH_AVX2) across_avx2(windows, rows, bytes, out);
+    if (path == WITH_SSE2) across_sse2(windows, rows, bytes, out);
 #endif
-    (void)fast;
-    across_portable(windows, rows, bytes, out);
+    if (path == PORTABLE) across_portable(windows, rows, bytes, out);
 }
 
-static void go_down(const Windows *windows, int32_t j, uint8_t *const *rows, int32_t count, uint8_t *out, int fast) {
+static void go_down(const Windows *windows, int32_t j, uint8_t *const *rows, int32_t count, uint8_t *out, int path) {
     const int32_t *const w = window(windows, j);
 #ifdef HAVE_AVX2_PATH
-    if (fast) {
-        down_avx2(pairs_of(windows, j), w[1], rows, count, out);
-        return;
-    }
+    if (path == WITH_AVX2) down_avx2(pairs_of(windows, j), w[1], rows, count, out);
+    if (path == WITH_SSE2) down_sse2(pairs_of(windows, j), w[1], rows, count, out);
 #endif
-    (void)fast;
-    down_portable(w, rows, count, out);
+    if (path == PORTABLE) down_portable(w, rows, count, out);
 }
 
 /* Rows that are kept between the passes: those of any window, and those made too early: ROWS go in at a time. */
@@ -249,8 +303,8 @@ static void place(const Square *square, int32_t j, const uint8_t *row) {
 /* pixels: the first row, `row` bytes from the next (may be negative), RGB without gaps. across, down: windows of
  * `scaled_width` and `scaled_height` output pixels, as in Windows. down_first: whether the pass down is the first.
  * levels: [3][256], the normalised value of each level. out: [3][side][side], the scaled picture's corner at (left, top),
- * levels[c][0] around it. path: 0 is the fastest that this processor has, 1 the portable one. Returns the path taken:
- * 2 AVX2, 1 portable; 0: no memory. */
+ * levels[c][0] around it. path: 0 is the fastest that this processor has, else PORTABLE or, if it is there, WITH_SSE2.
+ * Returns the path taken, WITH_AVX2 among them; 0: no memory. */
 EXPORT int32_t humanrt_letterbox(const uint8_t *pixels, int32_t width, int32_t height, ptrdiff_t row,
                                  const int32_t *across, int32_t scaled_width, int32_t across_taps, const int32_t *down,
                                  int32_t scaled_height, int32_t down_taps, int32_t down_first, const float *levels,
@@ -277,10 +331,12 @@ EXPORT int32_t humanrt_letterbox(const uint8_t *pixels, int32_t width, int32_t h
     /* wide: ROWS rows before they go across; narrow: after; ring: what the pass down reads. */
     uint8_t *const wide = (uint8_t *)(lines.pairs + pairs[1]), *const narrow = wide + ROWS * wide_bytes;
     uint8_t *const ring = narrow + ROWS * scaled_bytes;
-    int fast = 0;
+    int taken = PORTABLE;
 #ifdef HAVE_AVX2_PATH
-    fast = path != 1 && has_avx2();
-    if (fast) split(&columns), split(&lines);
+    if (path != PORTABLE) {
+        taken = path != WITH_SSE2 && has_avx2() ? WITH_AVX2 : WITH_SSE2;
+        split(&columns), split(&lines);
+    }
 #endif
     (void)path;
 
@@ -299,21 +355,21 @@ EXPORT int32_t humanrt_letterbox(const uint8_t *pixels, int32_t width, int32_t h
                 memcpy(copy, pixels + y * row, 3 * (size_t)width);
                 memset(copy + 3 * (size_t)width, 0, BEYOND);
             }
-            if (!down_first) go_across(&columns, wide, wide_bytes, made_rows, fast);
+            if (!down_first) go_across(&columns, wide, wide_bytes, made_rows, taken);
         }
         for (int32_t k = 0; k < w[1]; k++) seen[k] = ring + (size_t)((w[0] + k) % kept) * ring_bytes;
         if (!down_first) {
-            go_down(&lines, j, seen, 3 * between_width, narrow, fast);
+            go_down(&lines, j, seen, 3 * between_width, narrow, taken);
             place(&square, j, narrow);
             continue;
         }
         const int32_t done = j % ROWS;
-        go_down(&lines, j, seen, 3 * between_width, wide + (size_t)done * wide_bytes, fast);
+        go_down(&lines, j, seen, 3 * between_width, wide + (size_t)done * wide_bytes, taken);
         if (done < ROWS - 1 && j < scaled_height - 1) continue;
         for (int32_t i = done + 1; i < ROWS; i++) memset(wide + (size_t)i * wide_bytes, 0, wide_bytes);
-        go_across(&columns, wide, wide_bytes, to, fast);
+        go_across(&columns, wide, wide_bytes, to, taken);
         for (int32_t i = 0; i <= done; i++) place(&square, j - done + i, narrow + (size_t)i * scaled_bytes);
     }
     free(memory);
-    return fast ? 2 : 1;
+    return taken;
 }
