@@ -16,16 +16,20 @@ from hands import human_hand, sequence
 from urdfs import (
     ARM,
     ARM_JOINTS,
+    FOLLOWS,
     GRIPPERS,
     HAND,
+    JAWS,
     LEFT,
     NO_RANGE,
     ON_AN_ARM,
     RANGE,
+    SLIDE,
     TIPS,
     WIDE,
     finger,
     fixed,
+    jaws,
     joint,
     thumb,
 )
@@ -118,6 +122,18 @@ def test_wrist_that_does_not_carry_the_fingers(robot: Callable[..., Path]) -> No
     )
 
 
+def test_one_finger_on_an_arm_does_not_tell_where_the_hand_begins(robot: Callable[..., Path]) -> None:
+    tips = {"index": "index_tip"}
+    refused(
+        'joints rail, shoulder, .* carry the tip of the index, and no second tip tells .* "wrist": "palm"',
+        lambda: load_hand(robot(ARM + finger("index", "0 0 0.1"), tips=tips)),
+    )
+    way = solved(robot(ARM + finger("index", "0 0 0.1"), tips=tips, wrist="palm"))
+    assert np.ptp(way["shoulder"]) == 0.0
+    assert np.ptp(way["index_j1"]) > 0.5
+    refused("there is no <joint> in this URDF", lambda: load_hand(robot("<link name='palm'/>")))
+
+
 def test_a_joint_between_palm_and_fingers_is_the_hands(robot: Callable[..., Path]) -> None:
     """A palm in the middle of the chain: what lies beyond it moves, what lies before it does not."""
     arch = joint("arch", "heel", "palm", "0 0 0.01", axis="1 0 0", limit='lower="-0.4" upper="0.4"')
@@ -159,6 +175,15 @@ def test_a_follower_that_holds_its_leader_is_named(robot: Callable[..., Path], l
     refused(r"joint index_j1 cannot move: index_j2, which follows it .*, holds it", lambda: Retargeter(robot(text)))
 
 
+def test_a_follower_of_what_stays_at_rest_is_named(robot: Callable[..., Path]) -> None:
+    for mimic in ('joint="shoulder"', 'joint="middle_j1" multiplier="0" offset="0.2"'):
+        first = joint("index_j1", "palm", "index_1", "0 0.026 0.095")
+        led = joint("index_j1", "palm", "index_1", "0 0.026 0.095", limit=NO_RANGE, mimic=mimic)
+        path = robot(ARM + HAND.replace(first, led), rest={"shoulder": 0.2})
+        assert "joint index_j1 cannot move: " in load_hand(path).notes[1]
+        np.testing.assert_allclose(solved(path)["index_j1"], 0.2)
+
+
 def test_a_leader_beside_the_hand_leads(robot: Callable[..., Path]) -> None:
     """A motor's own link is no finger's, and what follows a finger but carries no tip still follows."""
     first = joint("index_j1", "palm", "index_1", "0 0.026 0.095")
@@ -179,7 +204,7 @@ def test_a_leader_beside_the_hand_leads(robot: Callable[..., Path]) -> None:
 def test_joints_that_move_no_tip_are_named(robot: Callable[..., Path]) -> None:
     bare = {"thumb": "thumb_2", "index": "index_3", "middle": "middle_tip"}
     refused(
-        r'nothing can move joint thumb_j2, index_j3 .*no fingertip lies beyond.*"link": "index_3", "xyz"',
+        r'nothing can move joint thumb_j2, index_j3: it turns no finger .*"link": "index_3", "xyz"',
         lambda: Retargeter(robot(HAND, tips=bare)),
     )
     placed = {**TIPS, "index": {"link": "index_3", "xyz": [0, 0, 0.025]}}
@@ -219,9 +244,8 @@ def test_a_joint_without_a_range_is_named(robot: Callable[..., Path]) -> None:
     plain = joint("index_j2", "index_1", "index_2", "0 0 0.045")
     stiff = joint("index_j2", "index_1", "index_2", "0 0 0.045", limit='lower="0" upper="0"')
     path = robot(HAND.replace(plain, stiff))
-    assert load_hand(path).notes == (
-        "robot: joint index_j2 cannot move: lower and upper limit are the same in robot.urdf",
-    )
+    (note,) = load_hand(path).notes
+    assert note.startswith("robot: joint index_j2 cannot move: lower and upper limit are the same in robot.urdf, or")
     assert (solved(path)["index_j2"] == 0.0).all()
     text = HAND
     for plain_limit in ("index_j1", "index_j2", "index_j3"):
@@ -286,6 +310,18 @@ def test_a_hand_whose_sides_cannot_be_told_says_so(robot: Callable[..., Path]) -
 # Grippers
 
 
+EXTENT = {
+    "one jaw is fixed": (0.003, 0.1213),
+    "parallelograms": (0.0, 0.084),
+    "two hinges": (0.0, 0.0938),
+    "two hinges that could cross": (0.0, 0.06),
+    "fingers of two hinges": (0.0, 0.1),
+    "three jaws": (0.0, 0.0693),
+    "three motors": (0.0, 0.0693),
+}
+"""Metres between the first two tips, closed and open, of those grippers that have others than 0..0.08."""
+
+
 def pinching(frames: int = 60) -> tuple[np.ndarray, np.ndarray]:
     """Hands [frames, 21, 3] whose finger tips part from the thumb's, in turning directions, by distances [frames] m."""
     distances = 0.062 - 0.062 * np.cos(np.linspace(0, 4 * np.pi, frames))
@@ -312,32 +348,36 @@ def test_a_gripper_opens_as_thumb_and_finger_part(robot: Callable[..., Path], na
     q = np.array([retargeter.solve(frame) for frame in frames])
     points = [points[3] for points in hand.fingers.values()]
     opening = np.array([np.linalg.norm(np.subtract(*hand.positions(each, points)[:2])) for each in q])
-    p = retargeter._problem
-    every = [retargeter.hand.positions(x, points)[:2] for x in _grid(retargeter)]
-    widest = max(float(np.linalg.norm(a - b)) for a, b in every)
-    narrowest = min(float(np.linalg.norm(a - b)) for a, b in every)
+    # From tips that touch, or the narrowest gap, to the opening of jaws that have not crossed
+    narrowest, widest = EXTENT.get(name, (0.0, 0.08))
     share = (opening - narrowest) / (widest - narrowest)
     assert np.corrcoef(share, apart)[0, 1] > 0.9
     assert share[apart < 0.03].max() < 0.05
     assert share[apart > 0.09].min() > 0.8
     if arm:
         assert np.ptp(q[:, :2]) == 0.0
-    assert len(p.x) == len([j for j in hand.joints if j.mimic is None]) - 2 * bool(arm)
+    assert len(retargeter._problem.x) == len([j for j in hand.joints if j.mimic is None]) - 2 * bool(arm)
     for objective in ("vector", "dexpilot"):
         refused("is a gripper: .*use pose", lambda o=objective: Retargeter(hand, objective=o))
 
 
-def _grid(retargeter: Retargeter) -> list[np.ndarray]:
-    """Poses of a gripper [dof], through its range."""
-    p, poses = retargeter._problem, []
-    for corner in np.stack(np.meshgrid(*[np.linspace(0, 1, 9 if len(p.x) > 1 else 101)] * len(p.x)), -1).reshape(
-        -1, len(p.x)
-    ):
-        p.x[...] = p.lower + corner * (p.upper - p.lower)
-        p.write_q()
-        poses.append(retargeter.last)
-    retargeter.reset()
-    return poses
+def test_what_carries_all_jaws_stays_at_rest_and_is_named(robot: Callable[..., Path]) -> None:
+    lift = joint("lift", "base", "hand", kind="prismatic", limit=SLIDE)
+    path = robot(lift + GRIPPERS["two motors"][0], tips=JAWS, wrist="base", rest={"lift": 0.01})
+    assert load_hand(path).notes == ("robot: joint lift stays at rest: it carries all jaws of a gripper",)
+    way = solved(path)
+    assert (way["lift"] == 0.01).all()
+    assert np.ptp(way["left"]) > 0.01
+
+
+def test_a_gripper_that_cannot_open_is_refused(robot: Callable[..., Path]) -> None:
+    alike = jaws({}, FOLLOWS)
+    refused(
+        "nothing can move joint left: it turns no finger and moves no tip", lambda: Retargeter(robot(alike, tips=JAWS))
+    )
+    still = {"thumb": "a", "index": "b"}
+    fixed_tips = GRIPPERS["two motors"][0] + fixed("hand", "a") + fixed("hand", "b")
+    refused("tips: thumb: no joint moves that link, a", lambda: load_hand(robot(fixed_tips, tips=still)))
 
 
 def test_a_hand_is_no_gripper(robot: Callable[..., Path]) -> None:

@@ -152,6 +152,7 @@ def test_any_field_may_be_junk(tmp_path: Path, junk: object) -> None:
     """Whatever stands in any field: one line, or finite angles."""
     hints = {
         **HINTS,
+        "tips": {"index": {"link": "f3", "xyz": [0.0, 0.0, 0.025]}, "thumb": "ttip"},
         "wrist": "palm",
         "joints": {"index": ["F1", "F2", "F3"]},
         "axes": {"fingers": "+z", "palm": "+x"},

@@ -99,7 +99,7 @@ def linkage(sign: int) -> str:
 TURNED = {"rpy": "0 0 3.14159265"}
 FOLLOWS = {"mimic": 'joint="left"'}
 JAWS = {"thumb": "left_tip", "index": "right_tip"}
-GRIPPERS = {
+GRIPPERS: dict[str, tuple[str, dict[str, str]]] = {
     "one follows, turned about": (jaws({}, {**TURNED, **FOLLOWS}), JAWS),
     "one follows, axis reversed": (jaws({}, {"axis": "0 -1 0", **FOLLOWS}), JAWS),
     "one follows the other way": (
@@ -122,6 +122,17 @@ GRIPPERS = {
         joint("left", "hand", "left_jaw", "0 0.01 0.03", axis="-1 0 0", limit='lower="0" upper="0.6"')
         + joint("right", "hand", "right_jaw", "0 -0.01 0.03", axis="1 0 0", limit='lower="0" upper="0.6"')
         + fixed("left_jaw", "left_tip", "0 -0.01 0.08") + fixed("right_jaw", "right_tip", "0 0.01 0.08"), JAWS),
+    "two hinges that could cross": (
+        joint("left", "hand", "left_jaw", "0 0.03 0.03", axis="1 0 0")
+        + joint("right", "hand", "right_jaw", "0 -0.03 0.03", axis="-1 0 0")
+        + fixed("left_jaw", "left_tip", "0 0 0.08") + fixed("right_jaw", "right_tip", "0 0 0.08"), JAWS),
+    "fingers of two hinges": (
+        "".join(
+            joint(f"{name}_root", "hand", f"{name}_arm", f"0 {0.05 * sign} 0.03", axis=f"{sign} 0 0")
+            + joint(f"{name}_bend", f"{name}_arm", f"{name}_jaw", "0 0 0.06", axis=f"{sign} 0 0")
+            + fixed(f"{name}_jaw", f"{name}_tip", "0 0 0.05")
+            for name, sign in (("left", 1), ("right", -1))
+        ), JAWS),
     "three jaws": (
         "".join(
             joint(f"slide_{i}", "hand", f"jaw_{i}", "0 0 0.06", kind="prismatic", rpy=f"0 0 {2.0943951 * i}",

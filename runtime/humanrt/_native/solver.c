@@ -36,7 +36,7 @@ typedef struct {
     const double *task_scale;   /* [K] factor; DIRECTION: length of the robot's segment in metres */
     const double *task_weight;  /* [K] */
     const double *task_close;   /* [K, 2] when the tips touch: weight, target's length; DIRECTION: share of the second;
-                                 * GRIP: unused, distance of the human's tips at which the gripper is open */
+                                 * GRIP: weight, distance of the human's tips at which the gripper is open */
     const double *task_grip;    /* [K, 2, 3] GRIP: the robot vector when closed, when open */
     const double *lower, *upper, *rest; /* [N] */
     const double *palm_template; /* [6, 3] */
@@ -205,6 +205,7 @@ static void set_targets(Problem *p, const double *local, double size) {
             double u = (length / size - p->project) / (p->task_close[2 * k + 1] - p->project);
             u = u < 0 ? 0 : u > 1 ? 1 : u;
             for (int c = 0; c < 3; c++) v[c] = shut[c] + u * (wide[c] - shut[c]);
+            p->weight[k] += (1 - u) * (p->task_close[2 * k] - p->weight[k]);
             factor = 1;
             break;
         }

@@ -260,6 +260,7 @@ static __device__ __noinline__ void set_targets(const Robot *p, Work *w, int han
                 const double *shut = p->task_grip + 6 * k, *wide = shut + 3;
                 const double u = clip((length / size - p->project) / (near - p->project), 0, 1);
                 for (int c = 0; c < 3; c++) v[c] = shut[c] + u * (wide[c] - shut[c]);
+                weight += (1 - u) * (near_weight - weight);
                 factor = 1;
             }
             for (int c = 0; c < 3; c++) w->target[3 * k + c] = factor * v[c];

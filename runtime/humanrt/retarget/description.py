@@ -24,6 +24,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from reprlib import repr as short
@@ -205,7 +206,7 @@ class HandDescription:
                     return None, 0.0, offset + gain * locked[name]
                 mimic = joints[name].mimic
                 if mimic is None:
-                    return name, gain, offset
+                    return (None, 0.0, offset) if gain == 0.0 else (name, gain, offset)
                 name, gain, offset = mimic[0], gain * mimic[1], offset + gain * mimic[2]
             raise HumanrtError(f"hand {self.name}: mimic joints around {name} form a loop")
 
@@ -220,27 +221,58 @@ class HandDescription:
             joint = parents[joint]
         return tuple(reversed(names))
 
-    @property
+    @cached_property
     def gripper(self) -> bool:
         """Whether the fingers are jaws, which open and close but cannot point.
 
         True where all that moves them slides; and of two or three fingers where one motor moves them all, or each
-        has one hinge at most.
+        has one hinge at most, or they bend towards each other (``opposed``). Joints that carry all fingers do not
+        count.
         """
-        drives = {joint.name: drive for joint, drive in zip(self.joints, self.drives(self.locked), strict=True)}
-        prismatic = {joint.name: joint.prismatic for joint in self.joints}
-        wrist = set(self.carriers(self.wrist.joint))
-        moving = [
-            [name for name in self.carriers(points[3].joint) if name not in wrist and drives[name][0] is not None]
+        fingers = self.own_joints()
+        every = {name for finger in fingers for name in finger}
+        if len(fingers) < 2 or not every:
+            return False
+        if all(joint.prismatic for joint in self.joints if joint.name in every):
+            return True
+        leaders = {drive[0] for joint, drive in zip(self.joints, self.drives(self.locked), strict=True)
+                   if joint.name in every}  # fmt: skip
+        few = len(fingers) <= 3
+        return few and (len(leaders) == 1 or all(len(finger) <= 1 for finger in fingers) or self.opposed)
+
+    @cached_property
+    def opposed(self) -> bool:
+        """Whether the first finger stands beside the others as straight as they, and bends against them.
+
+        A human's thumb does not: it points away from the fingers. Such hands grasp by closing on what lies between.
+        """
+        fingers = self.own_joints()
+        if len(fingers) < 2 or not all(fingers):
+            return False
+        rest = self.rest_pose
+        still = [leader is None for leader, _, _ in self.drives(self.locked)]
+        closing = rest + 0.3 * (np.where(still, rest, self.limits.mean(axis=1)) - rest)
+        tips = [points[3] for points in self.fingers.values()]
+        roots = [Point(finger[0], (0.0, 0.0, 0.0)) for finger in fingers]
+        start = self.positions(rest, tips)
+        along, bend = start - self.positions(rest, roots), self.positions(closing, tips) - start
+
+        def agree(vectors: Array) -> float:
+            first, others = vectors[0], vectors[1:].mean(axis=0)
+            size = float(np.linalg.norm(first) * np.linalg.norm(others))
+            return float(first @ others) / size if size > 1e-8 else 0.0
+
+        return agree(along) > 0.5 and agree(bend) < -0.5
+
+    def own_joints(self) -> list[list[str]]:
+        """Of each finger, the joints that something moves and that do not carry all fingers, base first."""
+        drives = {joint.name: drive[0] for joint, drive in zip(self.joints, self.drives(self.locked), strict=True)}
+        chains = [
+            [name for name in self.carriers(points[3].joint) if drives[name] is not None]
             for points in self.fingers.values()
         ]
-        every = {name for finger in moving for name in finger}
-        if len(moving) < 2 or not every:
-            return False
-        if all(prismatic[name] for name in every):
-            return True
-        few = len(moving) <= 3
-        return few and (len({drives[name][0] for name in every}) == 1 or all(len(finger) <= 1 for finger in moving))
+        shared = set(self.carriers(self.wrist.joint)).union(set(chains[0]).intersection(*chains[1:]))
+        return [[name for name in chain if name not in shared] for chain in chains]
 
     def chain(self) -> Chain:
         """The joints, parents first, as arrays."""

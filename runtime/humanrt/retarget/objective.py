@@ -61,7 +61,7 @@ class Tasks:
     weight: Array
     close: Array
     """[K, 2] weight and length (metres) that hold when the human's tips touch; DIRECTION: (share of the second
-    vector's direction, unused); GRIP: (unused, metres between the human's tips when the gripper is open)."""
+    vector's direction, unused); GRIP: (weight, metres between the human's tips when the gripper is open)."""
     grip: Array
     """[K, 2, 3] GRIP: the robot's vector when closed, when open, metres in the base frame; else zero."""
 
@@ -80,11 +80,13 @@ class _Task:
 
 @dataclass(frozen=True)
 class Jaws:
-    """Joint angles [dof] of a gripper closed, and open; metres between the human's tips at which it is open."""
+    """Tips [F, 3] of a gripper closed, and open, metres in the base frame; metres between the human's tips at which it
+    is open; the number of its motors."""
 
     closed: Array
     opened: Array
     distance: float
+    motors: int
 
 
 def build_tasks(hand: HandDescription, objective: str, scale: float, jaws: Jaws | None) -> Tasks:
@@ -199,8 +201,9 @@ def _pose(hand: HandDescription, scale: float) -> list[_Task]:
 
 def _grip(hand: HandDescription, jaws: Jaws) -> list[_Task]:
     names = list(hand.fingers)
-    tips = [points[3] for points in hand.fingers.values()]
-    closed, opened = (hand.positions(q, tips) for q in (jaws.closed, jaws.opened))
+    # One motor follows the first two fingers; jaws with motors of their own follow each its finger and the first.
+    pairs = len(names) if jaws.motors > 1 else 2
+    closed, opened = jaws.closed, jaws.opened
     return [
         _Task(
             ends=(_robot(slot, 3), _robot(0, 3)),
@@ -208,8 +211,8 @@ def _grip(hand: HandDescription, jaws: Jaws) -> list[_Task]:
             kind=GRIP,
             scale=1.0,
             weight=10.0,  # so that the pull to the rest pose moves a jaw by less than a hundredth of its way
-            close=(0.0, jaws.distance),
+            close=(200.0, jaws.distance),  # fingertips that touch count more than others that are apart
             grip=np.stack([closed[0] - closed[slot], opened[0] - opened[slot]]),
         )
-        for slot in range(1, len(names))
+        for slot in range(1, pairs)
     ]

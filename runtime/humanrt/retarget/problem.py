@@ -128,7 +128,7 @@ def build_problem(
         values = [b if leader is None else a * x[variables[leader]] + b for leader, a, b in drives]
         return np.clip(values, *hand.limits.T)
 
-    jaws = Jaws(*_reach(hand, lower, upper, pose), max(GRIP_OPEN, escape)) if hand.gripper else None
+    jaws = Jaws(*_reach(hand, lower, upper, rest, pose), max(GRIP_OPEN, escape), len(free)) if hand.gripper else None
     tasks = build_tasks(hand, objective, scale, jaws)
     fold = _fold(hand, drives, tasks.points)
     rows = [joints[i] for i in fold.order]
@@ -184,7 +184,7 @@ def _ranges(
     joints = {joint.name: joint for joint in hand.joints}
     ranges = {name: (joints[name].lower, joints[name].upper) for name in free}
     for joint, (leader, gain, offset) in zip(hand.joints, drives, strict=True):
-        if leader is None or leader == joint.name or gain == 0.0:
+        if leader is None or leader == joint.name:
             continue
         low, high = ranges[leader]
         ends = sorted(((joint.lower - offset) / gain, (joint.upper - offset) / gain))
@@ -206,29 +206,59 @@ def _ranges(
     return low.copy(), high.copy()
 
 
-def _reach(hand: HandDescription, lower: Array, upper: Array, pose: Callable[[Array], Array]) -> tuple[Array, Array]:
-    """Joint angles [dof] of a gripper closed, and open: where its tips are nearest, and furthest apart.
+def _reach(
+    hand: HandDescription, lower: Array, upper: Array, rest: Array, pose: Callable[[Array], Array]
+) -> tuple[Array, Array]:
+    """Tips [F, 3] of a gripper closed, and open.
 
-    Found variable by variable, each time on a grid that is then refined around the best; the middle of the range
-    decides between ways that are equally good.
+    Closed, the tips of one motor are where they are nearest; those of several are one, or as near as they come. Open,
+    fingers of several joints are at the limits near the rest pose, or opposite where those are closed; other jaws are
+    where their tips are furthest apart without having crossed. What is nearest and furthest is found variable by
+    variable, each time on a grid that is then refined around the best.
     """
-    tips = [points[3] for points in hand.fingers.values()]
+    points = [points[3] for points in hand.fingers.values()]
 
-    def apart(x: Array) -> float:
-        where = hand.positions(pose(x), tips)
-        return float(sum(np.linalg.norm(tip - where[0]) for tip in where[1:]))
+    def where(x: Array) -> Array:
+        return hand.positions(pose(x), points)
 
-    ends = []
-    for sign in (-1.0, 1.0):
-        x = (lower + upper) / 2.0
+    def vectors(x: Array) -> Array:
+        tips = where(x)
+        between: Array = tips[1:] - tips[0]
+        return between
+
+    def furthest(sign: float, side: Array | None = None) -> Array:
+        """Variables whose tips are furthest apart (sign 1) or nearest (-1); ``side``: vectors they may not oppose."""
+        x = (lower + upper) / 2.0 if side is None else rest.copy()
         for width in (1.0, 1.0, 0.1):
             for i in range(len(x)):
                 around = x[i] + width * (upper[i] - lower[i]) * np.linspace(-1.0, 1.0, 21)
-                candidates = [x[i], *np.clip(around, lower[i], upper[i])]
-                scores = [sign * apart(np.where(np.arange(len(x)) == i, value, x)) for value in candidates]
+                candidates = np.unique(np.clip([x[i], *around], lower[i], upper[i]))
+                candidates = candidates[np.argsort(np.abs(candidates - x[i]), kind="stable")]
+                scores = []
+                for value in candidates:
+                    v = vectors(np.where(np.arange(len(x)) == i, value, x))
+                    crossed = side is not None and float((v * side).sum()) < 0.0
+                    scores.append(-np.inf if crossed else sign * float(np.linalg.norm(v, axis=1).sum()))
                 x[i] = candidates[int(np.argmax(np.round(scores, 9)))]
-        ends.append(pose(x))
-    return ends[0], ends[1]
+        return x
+
+    several = len(lower) > 1
+    if several and any(len(finger) > 1 for finger in hand.own_joints()):
+        near = np.where(rest < (lower + upper) / 2.0, lower, upper)
+        far = lower + upper - near
+        wide = near if _open_further(vectors(near), vectors(far)) else far
+    else:
+        wide = furthest(1.0)
+        if _open_further(vectors(rest), vectors(wide)):
+            wide = furthest(1.0, vectors(rest))
+    opened = where(wide)
+    return np.zeros_like(opened) if several else where(furthest(-1.0)), opened
+
+
+def _open_further(here: Array, there: Array) -> bool:
+    """Whether jaws are open by the vectors ``here``, and crossed over, or closed, by those ``there``."""
+    size, other = float(np.linalg.norm(here)), float(np.linalg.norm(there))
+    return size > other or (float((here * there).sum()) < 0.0 and size > 0.1 * other)
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ class NumpyKernel:
                 shut, wide = p.tasks.grip[k]
                 u = min(max((length / size - p.project) / (near - p.project), 0.0), 1.0)
                 v, factor = shut + u * (wide - shut), 1.0
+                weight += (1.0 - u) * (near_weight - weight)
             else:
                 assert kind == VECTOR
             p.target[k], p.weight[k] = factor * v, weight

@@ -130,9 +130,10 @@ class Retargeter:
         if still := unmoved_joints(self._problem):
             names = ", ".join(self.hand.joint_names[i] for i in still)
             raise HumanrtError(
-                f"hand {self.hand.name}: nothing can move joint {names} with objective {o.objective}: no fingertip "
-                'lies beyond it; name a tip link beyond it, or give the tip a place, such as "tips": {"index": '
-                '{"link": "index_3", "xyz": [0, 0, 0.025]}}, or list the joint under "locked"'
+                f"hand {self.hand.name}: nothing can move joint {names}: it turns no finger and moves no tip against "
+                f"another (objective {o.objective}); name a tip link beyond it, or give the tip a place, such as "
+                '"tips": {"index": {"link": "index_3", "xyz": [0, 0, 0.025]}}, or both jaws of a gripper, or list the '
+                'joint under "locked"'
             )
         self._kernel = make_kernel(self._problem, kernel)
         self._per_call = o.smoothing if o.smoothing_per == "call" else 0.0

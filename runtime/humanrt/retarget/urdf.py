@@ -50,6 +50,8 @@ TURN = 2.0 * np.pi
 """Limit of a continuous joint: one turn each way."""
 LONGEST = 2.0
 """Metres from the wrist to a tip, and of a slide's way: what is longer is not a hand in metres."""
+MOST = 5
+"""Joints that a single finger has at most; where there are more, some are an arm's."""
 UNCLEAR = 0.05
 """Share of the hand's length by which a thumb, and the row of knuckles, must lie to a side to tell left from right."""
 KEYS = {
@@ -95,8 +97,10 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     by_child = {edge.child: edge for edge in edges}
     links = {edge.parent for edge in edges} | set(by_child)
     roots = sorted(links - set(by_child))
+    if not edges:
+        raise HumanrtError(f"{path}: there is no <joint> in this URDF; give one of a robot that moves")
     if len(roots) != 1:
-        raise HumanrtError(f"{path}: a hand has one root link, this has {len(roots)}: {choices(roots) or 'no joint'}")
+        raise HumanrtError(f"{path}: a hand has one root link, this has {len(roots)}: {choices(roots)}")
 
     def known(link: str, field: str) -> str:
         if link not in links:
@@ -108,6 +112,14 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         known(link, f"tips: {finger}")
     tip_links = {finger: link for finger, (link, _) in ends.items()}
     wrist = known(str(hints["wrist"]), "wrist") if "wrist" in hints else _default_wrist(tip_links, roots[0], by_child)
+    if "wrist" not in hints and len(tips) == 1:
+        [(finger, link)] = tip_links.items()
+        chain = [edge.name for edge in _above(link, by_child) if edge.kind != "fixed"]
+        if len(chain) > MOST:
+            raise HumanrtError(
+                f"{beside}: {_some(chain)} carry the tip of the {finger}, and no second tip tells which are an arm's; "
+                'name the link that carries the finger, such as "wrist": "palm"'
+            )
     locked = number_map(hints.get("locked", {}), f"{beside}: locked")
     rest = number_map(hints.get("rest", {}), f"{beside}: rest")
     moving, held = _roles(edges, wrist, tip_links, by_child, f"{beside}")
@@ -119,15 +131,11 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         notes.append(
             f"{name}: {_some(stay)} {'stays' if len(stay) == 1 else 'stay'} at rest: not between {wrist} and the tips"
         )
-    if still := [
-        joint.name for joint in joints if joint.name in moving - set(locked) and joint.lower == joint.upper
-        and joint.mimic is None
-    ]:  # fmt: skip
-        notes.append(f"{name}: {_some(still)} cannot move: lower and upper limit are the same in {path.name}")
     fixed = {
         joint.name: float(np.clip(rest.get(joint.name, 0.0), joint.lower, joint.upper))
         for joint in joints
-        if (joint.name in held and (joint.mimic is None or joint.mimic[0] in moving)) or joint.name in still
+        if (joint.name in held and (joint.mimic is None or joint.mimic[0] in moving))
+        or (joint.name in moving and joint.mimic is None and joint.lower == joint.upper)
     }
 
     def point(link: str, xyz: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Point:
@@ -147,7 +155,22 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         licence=str(hints.get("licence", "")),
         source={**source, "urdf": path.name, "sha256": hashlib.sha256(content).hexdigest()},
     )
+    if bare.gripper and (shared := [name for name in _shared(bare) if name not in bare.locked]):
+        pose = dict(zip(bare.joint_names, bare.rest_pose, strict=True))
+        bare = replace(bare, locked={**{name: float(pose[name]) for name in shared}, **bare.locked})
+        stays = "stays at rest: it carries" if len(shared) == 1 else "stay at rest: they carry"
+        notes.append(f"{name}: {_some(shared)} {stays} all jaws of a gripper")
+        moving -= set(shared)
     _check_fingers(bare, tip_links, wrist, beside)
+    if still := [
+        joint.name
+        for joint, (leader, _, _) in zip(joints, bare.drives(bare.locked), strict=True)
+        if leader is None and joint.name in moving and joint.name not in locked
+    ]:
+        notes.append(
+            f"{name}: {_some(still)} cannot move: lower and upper limit are the same in {path.name}, or what "
+            f"{'it follows' if len(still) == 1 else 'they follow'} stays at rest"
+        )
     named = mapping(hints.get("joints", {}), f"{beside}: joints", '{"index": ["J1", "J2", "J3"]}')
     if wrong := set(named) - set(tips):
         raise HumanrtError(f"{beside}: joints: {choices(wrong)} has no tip; tips are given for {choices(tips)}")
@@ -396,6 +419,13 @@ def _with_ranges(joints: Sequence[Joint], edges: Sequence[_Edge]) -> tuple[Joint
         return replace(joint, lower=low, upper=high)
 
     return tuple(joint if given[joint.name] else ranged(joint) for joint in joints)
+
+
+def _shared(hand: HandDescription) -> list[str]:
+    """The joints beyond the wrist that carry all tips."""
+    above = set(hand.carriers(hand.wrist.joint))
+    first, *others = (hand.carriers(points[3].joint) for points in hand.fingers.values())
+    return [name for name in first if name not in above and all(name in chain for chain in others)]
 
 
 def _check_fingers(hand: HandDescription, tips: Mapping[str, str], wrist: str, beside: Path) -> None:
