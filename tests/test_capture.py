@@ -185,6 +185,7 @@ class Stamps:
 
     def get(self, property: int) -> float:
         return {
+            cv2.CAP_PROP_ORIENTATION_META: 0.0,
             cv2.CAP_PROP_FPS: 10.0,
             cv2.CAP_PROP_FRAME_COUNT: self.announced,
             cv2.CAP_PROP_POS_MSEC: 1000 * self.stamps[min(self.at, len(self.stamps) - 1)],

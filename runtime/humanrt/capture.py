@@ -32,7 +32,7 @@ from humanrt.animation import Animation, read_animation
 from humanrt.container import Container, read_container, read_extent
 from humanrt.errors import SourceError, choices, printable
 from humanrt.file_name import name_for_opencv
-from humanrt.orientation import exif_turn, turned
+from humanrt.orientation import Turn, exif_turn, turned
 from humanrt.resource import Resource
 from humanrt.stamps import increasing
 
@@ -374,11 +374,11 @@ class _Video(Source):
     Time stamps are the container's; where they do not increase, `humanrt.stamps` mends them.
     """
 
-    def __init__(self, name: str, opened: str, container: Container | None) -> None:
-        """name: for messages and records. opened: what FFmpeg opens. container: what is known of it."""
+    def __init__(self, name: str, opened: str) -> None:
+        """name: for messages and records. opened: what FFmpeg opens."""
         self._opened = opened
-        self._turn = container.turn if container else None
         self._video = cv2.VideoCapture(opened, cv2.CAP_FFMPEG)
+        self._turn = self._turn_of_container()
         # A telephone's video stands upright; not every OpenCV's own. It knows no mirror images.
         self._video.set(cv2.CAP_PROP_ORIENTATION_AUTO, float(self._turn is None))
         fps = float(self._video.get(cv2.CAP_PROP_FPS))
@@ -430,7 +430,12 @@ class _Video(Source):
                 self._stamp = stamp
             yield image, stamp
 
+    def _turn_of_container(self) -> Turn | None:
+        """How the picture is to be shown; None leaves it to FFmpeg, which knows no mirror images."""
+        raise NotImplementedError
+
     def _why_nothing(self) -> str:
+        """What to say where no picture comes."""
         raise NotImplementedError
 
     def _check_complete(self) -> None:
@@ -479,7 +484,10 @@ class _VideoFile(_Video):
         if self._container is not None and self._container.kind in _TRACKS_KNOWN and self._container.video is None:
             raise SourceError(f"{name}: {_why_no_video(path, self._container)}")
         with name_for_opencv(path) as opened:
-            super().__init__(name, opened, self._container)
+            super().__init__(name, opened)
+
+    def _turn_of_container(self) -> Turn | None:
+        return self._container.turn if self._container else None
 
     def _why_nothing(self) -> str:
         return _why_no_video(self._path, self._container)
@@ -496,17 +504,35 @@ class _VideoFile(_Video):
 
 
 class _RemoteVideo(_Video):
-    """A video file at an address."""
+    """A video file at an address.
+
+    Its container is read there only where FFmpeg cannot say enough: how to show what is turned, why nothing comes, and
+    whether all came.
+    """
 
     def __init__(self, address: str) -> None:
-        super().__init__(redacted_address(address), address, None)
+        super().__init__(redacted_address(address), address)
+
+    def _turn_of_container(self) -> Turn | None:
+        """Asked only where FFmpeg finds a turn: it takes a mirror image for half a turn."""
+        if not self._video.get(cv2.CAP_PROP_ORIENTATION_META):
+            return None
+        container = read_container(self._opened)
+        return container.turn if container else None
 
     def _why_nothing(self) -> str:
-        return "no video comes from this address; check it with `ffprobe`"
+        container = read_container(self._opened)
+        if container is None or not container.index:
+            return "no video comes from this address; check it with `ffprobe`"
+        return _why_not_decoded(container)
 
     def _check_complete(self) -> None:
-        if self._lacks(self.frame_count) and self._goes_on():
-            raise self._breaks_off(self.frame_count)
+        if not self._lacks(self.frame_count):
+            return
+        extent = read_extent(self._opened)
+        cut = extent.cut and (extent.frames is None or self._index < extent.frames)
+        if cut or self._lacks(extent.frames, extent.seconds) or self._goes_on():
+            raise self._breaks_off(extent.frames or self.frame_count)
 
     def _goes_on(self) -> bool:
         """Whether the address, asked again, has a frame after the last one, or nothing at all any more."""
@@ -543,6 +569,10 @@ def _why_no_video(path: Path, container: Container | None) -> str:
         if head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"):
             return "no video but a picture (HEIF or AVIF); convert it to JPEG or PNG"
         return "an MP4 cut short: its index is missing; copy it again or repair it with `untrunc`"
+    return _why_not_decoded(container)
+
+
+def _why_not_decoded(container: Container) -> str:
     if container.video is None:
         only = ", only sound" if container.sound else ""
         return f"there is no video in it{only} ({container.kind}); give a video or an image"

@@ -21,11 +21,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from humanrt.orientation import UPRIGHT, Turn, turn_of_matrix
+from humanrt.remote_file import RemoteFile
 
 __all__ = ["Container", "Extent", "read_container", "read_extent"]
 
@@ -34,6 +35,15 @@ MOST_SAMPLES = 1 << 23  # frames of an MP4 whose times are looked at; 77 hours a
 MOST_ELEMENTS = 1 << 21  # boxes, blocks, tags or pages that are walked over
 
 _BAD = (struct.error, IndexError, ValueError, OverflowError, OSError)
+
+
+class _Bytes(Protocol):
+    """A file that is read at given places."""
+
+    size: int
+
+    def at(self, offset: int, count: int) -> bytes:
+        """Return up to `count` bytes from an offset on; fewer at the end of the file."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +75,22 @@ class Extent:
     seconds: float | None = None
 
 
-def read_container(path: Path) -> Container | None:
-    """Read what a file holds; None where it is no regular file, or not of a kind known here."""
+def read_container(source: Path | str) -> Container | None:
+    """Read what a file holds, or what is at an http address; None where it is not of a kind known here.
+
+    Only regular files are read.
+    """
     try:
-        with _File(path) as file:
+        with _open(source) as file:
             return _describe(file)
     except _BAD:
         return None
 
 
-def read_extent(path: Path) -> Extent:
-    """Read how much picture a file should give; an empty Extent where that is not known."""
+def read_extent(source: Path | str) -> Extent:
+    """Read how much picture a file, or what is at an http address, should give; an empty Extent where it is unknown."""
     try:
-        with _File(path) as file:
+        with _open(source) as file:
             start = file.at(0, 1024)
             for begins, measure in _EXTENTS:
                 if begins(start):
@@ -85,6 +98,10 @@ def read_extent(path: Path) -> Extent:
     except _BAD:
         pass
     return Extent()
+
+
+def _open(source: Path | str) -> _File | RemoteFile:
+    return RemoteFile(source) if isinstance(source, str) else _File(source)
 
 
 class _File:
@@ -109,7 +126,7 @@ class _File:
         return self._file.read(count)
 
 
-def _describe(file: _File) -> Container | None:
+def _describe(file: _Bytes) -> Container | None:
     start = file.at(0, 1024)
     if _is_mp4(start):
         return _describe_mp4(file)
@@ -186,7 +203,7 @@ def _is_mp4(start: bytes) -> bool:
     return start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
 
 
-def _top_boxes(file: _File) -> Iterator[tuple[bytes, int, int, int]]:
+def _top_boxes(file: _Bytes) -> Iterator[tuple[bytes, int, int, int]]:
     """Yield type, start of the body, end as announced, and start of each top-level box of an MP4."""
     at = 0
     for _ in range(MOST_ELEMENTS):
@@ -228,7 +245,7 @@ def _child(data: memoryview, *path: bytes) -> memoryview:
     return data
 
 
-def _index(file: _File) -> memoryview | None:
+def _index(file: _Bytes) -> memoryview | None:
     for kind, body, end, _ in _top_boxes(file):
         if kind == b"moov":
             if end > file.size or end - body > LARGEST_INDEX:
@@ -242,7 +259,7 @@ def _tracks(moov: memoryview, handler: bytes) -> list[memoryview]:
     return [track for track in tracks if _child(track, b"mdia", b"hdlr")[8:12] == handler]
 
 
-def _describe_mp4(file: _File) -> Container:
+def _describe_mp4(file: _Bytes) -> Container:
     moov = _index(file)
     if moov is None:
         return Container("MP4", None, sound=False, index=False)
@@ -273,7 +290,7 @@ def _mp4_turn(moov: memoryview, track: memoryview) -> Turn:
     return turn_of_matrix(a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h)
 
 
-def _mp4_extent(file: _File) -> Extent:
+def _mp4_extent(file: _Bytes) -> Extent:
     moov = _index(file)
     videos = [] if moov is None else _tracks(moov, b"vide")
     if moov is None or not videos:
@@ -388,7 +405,7 @@ def _element(head: bytes) -> tuple[int, int | None, int] | None:
     return int.from_bytes(head[:width], "big"), None if size == (1 << 7 * length) - 1 else size, width + length
 
 
-def _elements(file: _File) -> Iterator[tuple[int, int, int | None]]:
+def _elements(file: _Bytes) -> Iterator[tuple[int, int, int | None]]:
     """Yield identity, start of the body, and end of what lies in the segment; clusters of unknown size are entered.
 
     The last one may be 0: there is something that is no element, or the head of one that is cut.
@@ -418,7 +435,7 @@ def _children(data: memoryview) -> Iterator[tuple[int, memoryview]]:
         at += head + size
 
 
-def _describe_matroska(file: _File) -> Container | None:
+def _describe_matroska(file: _Bytes) -> Container | None:
     for identity, body, end in _elements(file):
         if identity == _TRACKS and end is not None and end - body <= LARGEST_INDEX:
             entries = [dict(_children(entry)) for kind, entry in _children(memoryview(file.at(body, end - body)))
@@ -455,7 +472,7 @@ def _real(data: memoryview) -> float:
     return value
 
 
-def _matroska_extent(file: _File) -> Extent:
+def _matroska_extent(file: _Bytes) -> Extent:
     segment_end: int | None = None
     clusters = index = False
     at = 0
@@ -479,7 +496,7 @@ def _matroska_extent(file: _File) -> Extent:
 # --- AVI, FLV, ASF ---
 
 
-def _describe_avi(file: _File) -> Container:
+def _describe_avi(file: _Bytes) -> Container:
     """Its count of frames is exact, so only the codec is read."""
     head = file.at(0, 1 << 16)
     headers = [match.start() for match in re.finditer(rb"strh....(?=vids|auds)", head, re.DOTALL)]
@@ -500,7 +517,7 @@ _FLV_CODECS = {2: "Sorenson H.263", 3: "Flash screen video", 4: "VP6", 5: "VP6",
 _FLV_CODECS |= {12: "HEVC", 13: "AV1"}
 
 
-def _flv_tags(file: _File) -> Iterator[tuple[int, bytes, int]]:
+def _flv_tags(file: _Bytes) -> Iterator[tuple[int, bytes, int]]:
     """Yield type, first bytes, and end as announced of each tag."""
     at = int.from_bytes(file.at(5, 4), "big") + 4
     for _ in range(MOST_ELEMENTS):
@@ -512,7 +529,7 @@ def _flv_tags(file: _File) -> Iterator[tuple[int, bytes, int]]:
         at = end + 4
 
 
-def _describe_flv(file: _File) -> Container:
+def _describe_flv(file: _Bytes) -> Container:
     codec, sound = None, False
     for number, (kind, first, _) in enumerate(_flv_tags(file)):
         if kind == 9 and codec is None and first:
@@ -523,7 +540,7 @@ def _describe_flv(file: _File) -> Container:
     return Container("FLV", codec, sound)
 
 
-def _flv_extent(file: _File) -> Extent:
+def _flv_extent(file: _Bytes) -> Extent:
     end = 0
     for _, _, end in _flv_tags(file):
         if end > file.size:
@@ -552,7 +569,7 @@ def _asf_objects(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += size
 
 
-def _describe_asf(file: _File) -> Container:
+def _describe_asf(file: _Bytes) -> Container:
     size = int.from_bytes(file.at(16, 8), "little")
     streams = [item for name, item in _asf_objects(file.at(30, min(size, 1 << 20) - 30)) if name == _ASF_STREAM]
     videos = [stream for stream in streams if stream[24:40] == _ASF_VIDEO]
@@ -560,7 +577,7 @@ def _describe_asf(file: _File) -> Container:
     return Container("ASF", _codec(videos[0][105:109]) if videos else None, sound)
 
 
-def _asf_extent(file: _File) -> Extent:
+def _asf_extent(file: _Bytes) -> Extent:
     at = int.from_bytes(file.at(16, 8), "little")
     head = file.at(at, 24)
     if head[:16] != _ASF_DATA:
@@ -580,7 +597,7 @@ _OGG_VIDEO = {b"\x80theora": "Theora", b"BBCD\0": "Dirac", b"\x01video": "OGM", 
 _OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex ", b"\x01audio")
 
 
-def _describe_ogg(file: _File) -> Container:
+def _describe_ogg(file: _Bytes) -> Container:
     """Each stream begins with a page of its own, before all other pages."""
     head = file.at(0, 1 << 14)
     pages = [match.end() for match in re.finditer(rb"OggS\0\x02.{20}(?=[\x01-\x04])", head, re.DOTALL)]
@@ -589,7 +606,7 @@ def _describe_ogg(file: _File) -> Container:
     return Container("Ogg", videos[0] if videos else None, any(packet.startswith(_OGG_SOUND) for packet in packets))
 
 
-def _ogg_extent(file: _File) -> Extent:
+def _ogg_extent(file: _Bytes) -> Extent:
     at = 0
     for _ in range(MOST_ELEMENTS):
         head = file.at(at, 282)
@@ -609,7 +626,7 @@ def _is_gif(start: bytes) -> bool:
     return start[:6] in (b"GIF87a", b"GIF89a")
 
 
-def _gif_extent(file: _File) -> Extent:
+def _gif_extent(file: _Bytes) -> Extent:
     flags = file.at(10, 1)[0]
     at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     for _ in range(MOST_ELEMENTS):
@@ -646,7 +663,7 @@ def _is_transport(start: bytes) -> bool:
     return _packet_size(start) is not None
 
 
-def _transport_extent(file: _File) -> Extent:
+def _transport_extent(file: _Bytes) -> Extent:
     size = _packet_size(file.at(0, 1024))
     return Extent(cut=size is not None and file.size % size != 0)
 
@@ -655,7 +672,7 @@ def _is_program(start: bytes) -> bool:
     return start[:4] == b"\0\0\x01\xba"
 
 
-def _program_extent(file: _File) -> Extent:
+def _program_extent(file: _Bytes) -> Extent:
     """By the packets of its last megabyte."""
     tail = file.at(max(0, file.size - (1 << 20)), 1 << 20)
     at = tail.find(b"\0\0\x01\xba")
@@ -676,7 +693,7 @@ def _program_extent(file: _File) -> Extent:
     return Extent(cut=at > len(tail)) if at >= 0 else Extent()
 
 
-def _describe_mpeg(file: _File) -> Container | None:
+def _describe_mpeg(file: _Bytes) -> Container | None:
     """By the packets that begin in its first 4 MB: which are of pictures, which of sound."""
     head = file.at(0, 4 << 20)
     video = re.search(rb"\0\0\x01[\xe0-\xef]", head) is not None
