@@ -17,6 +17,7 @@ How it is made fair:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -27,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 PEERS = ("dex-retargeting==0.5.0", "dexi-rs==0.4.1", "six")
+TORCH, TORCH_INDEX = "torch==2.13.0", "https://download.pytorch.org/whl/cpu"
+"""dex-retargeting imports torch and does not ask for it. Its builds for the CPU: PyPI's bring gigabytes of CUDA."""
 CHUNK = 40
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "humanrt" / "bench-peers"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
@@ -129,8 +132,14 @@ def read_keypoints(path: Path) -> Any:
 
 def install(python: Path) -> None:
     folder = python.parent.parent
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEERS], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet"]
+    print(f"installing {', '.join((TORCH, *PEERS))} into {folder}", flush=True)
+    print("(about 300 MB; pip is silent for minutes)", flush=True)
+    if subprocess.run([*pip, "--retries", "0", "--index-url", TORCH_INDEX, TORCH], check=False).returncode:
+        print(f"{TORCH_INDEX} cannot be reached: taking PyPI's torch", flush=True)
+        subprocess.run([*pip, TORCH], check=True)
+    subprocess.run([*pip, *PEERS], check=True)
 
 
 def compare(keypoints: Any, robot: str, objective: str, ask: Any) -> dict[str, Any]:
@@ -286,11 +295,14 @@ def main() -> int:
     assert process.stdout is not None
 
     def ask(**request: Any) -> dict[str, Any]:
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
+        line = ""
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
         if not line:
-            sys.exit("the peers' process ended; see its message above")
+            process.wait()
+            sys.exit("the peers' process ended, see its message above; --install makes its environment anew")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

@@ -23,12 +23,22 @@ __all__ = ["COMMANDS", "Command", "main"]
 
 @dataclass(frozen=True)
 class Command:
-    """A sub-command: the module that holds it, what it does, and the extra that brings its packages."""
+    """A sub-command.
+
+    Attributes:
+        module: that holds it.
+        help: what it does.
+        extra: brings its packages.
+        keeps: what an interrupted run leaves; empty where nothing is written before the end.
+    """
 
     module: str
     help: str
     extra: str = "export"
+    keeps: str = ""
 
+
+_ENGINES_STAY = "engines that were finished are in the bundle and stay; the same command builds the rest"
 
 COMMANDS: Mapping[str, Command] = {
     "hands": Command("humanrt_export.hands", "make the bundle `hands` from MediaPipe's models"),
@@ -36,17 +46,31 @@ COMMANDS: Mapping[str, Command] = {
     "multihmr": Command(
         "humanrt_export.multihmr.export", "make a bundle from an official Multi-HMR checkpoint and your SMPL-X file"
     ),
-    "engine": Command("humanrt_export.engine.command", "build TensorRT engines of a bundle's graphs", "engine"),
+    "engine": Command(
+        "humanrt_export.engine.command",
+        "build TensorRT engines of a bundle's graphs",
+        "engine",
+        _ENGINES_STAY,
+    ),
     "quantize": Command(
-        "humanrt_export.quantize.command", "make FP16 and INT8 graphs of a bundle, each with a verdict on real frames"
+        "humanrt_export.quantize.command",
+        "make FP16 and INT8 graphs of a bundle, each with a verdict on real frames",
+        keeps="graphs that were finished are in the bundle and stay; the same command makes all anew",
     ),
     "data": Command(
-        "humanrt_export.data", "make training data: pictures of people with exact truth", "export,synthetic"
+        "humanrt_export.data",
+        "make training data: pictures of people with exact truth",
+        "export,synthetic",
+        "what is finished stays; the same command makes the rest",
     ),
     "pack": Command(
         "humanrt_export.pack.command", "put a bundle, the runtime and a self-check into one archive", "engine"
     ),
-    "train": Command("humanrt_export.train", "train a network from data"),
+    "train": Command(
+        "humanrt_export.train",
+        "train a network from data",
+        keeps="the last checkpoint stays, if there was one; the same command goes on from there",
+    ),
     "posebert": Command(
         "humanrt_export.posebert.export", "make a bundle from a PoseBERT checkpoint, published or trained by you"
     ),
@@ -78,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"humanrt-export: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        print("humanrt-export: interrupted; nothing was written", file=sys.stderr)
+        left = COMMANDS[chosen].keeps if chosen in COMMANDS else ""
+        print(f"humanrt-export: interrupted; {left or 'nothing was written'}", file=sys.stderr)
         return 130
     return status
 

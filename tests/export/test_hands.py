@@ -7,6 +7,7 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -213,3 +214,18 @@ def test_out_below_a_file(tmp_path: Path, wheel: Path, capsys: pytest.CaptureFix
     line = fails(capsys, "hands", "--out", target, "--mediapipe-wheel", wheel, "--frames", wheel)
     assert "cannot be written" in line
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [("hands", "nothing was written"), ("data", "what is finished stays"), ("train", "checkpoint stays")],
+)
+def test_an_interrupted_command_says_what_it_left(
+    name: str, left: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_load", lambda command: SimpleNamespace(configure=lambda parser: None, run=interrupted))
+    assert cli.main([name]) == 130
+    assert left in capsys.readouterr().err

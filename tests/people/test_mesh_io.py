@@ -12,7 +12,7 @@ import pytest
 
 from humanrt.capture import Frame
 from humanrt.errors import HumanrtError
-from humanrt.people.mesh_io import MeshWriter, glb, npz, obj
+from humanrt.people.mesh_io import MeshWriter, glb, npz, obj, vertex_normals
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
 
@@ -69,15 +69,29 @@ def parsed(data: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
 @pytest.mark.parametrize("vertices", [4, 70000])
 def test_glb(vertices: int) -> None:
     people = some_people(vertices=vertices)
-    document, (indices, *meshes) = parsed(glb(people, (3, 4), FACES))
+    document, (indices, *both) = parsed(glb(people, (3, 4), FACES))
+    meshes, normals = both[:2], both[2:]
     np.testing.assert_array_equal(indices.reshape(-1, 3), FACES)
+    for place, (mesh, normal) in enumerate(zip(meshes, normals, strict=True)):
+        assert document["meshes"][place]["primitives"][0]["attributes"] == {"POSITION": place + 1, "NORMAL": place + 3}
+        np.testing.assert_allclose(np.linalg.norm(normal, axis=1), 1, atol=1e-6)
+        np.testing.assert_array_equal(normal, vertex_normals(mesh, FACES))
     np.testing.assert_array_equal(meshes, people.vertices)
-    for accessor, mesh in zip(document["accessors"][1:], meshes, strict=True):
+    for accessor, mesh in zip(document["accessors"][1:3], meshes, strict=True):
         np.testing.assert_array_equal(accessor["min"], mesh.min(axis=0).astype(float))
         np.testing.assert_array_equal(accessor["max"], mesh.max(axis=0).astype(float))
     assert [node["name"] for node in document["nodes"]] == ["camera-space", "person-3", "person-4"]
     colours = [material["pbrMetallicRoughness"]["baseColorFactor"] for material in document["materials"]]
     assert colours[0] != colours[1]
+
+
+def test_normals_point_out_of_a_ball() -> None:
+    trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed")
+    ball = trimesh.creation.icosphere(subdivisions=3)
+    normals = vertex_normals(np.asarray(ball.vertices), np.asarray(ball.faces, np.int32))
+    assert (normals * ball.vertices).sum(axis=1).min() > 0.999
+    loose = vertex_normals(np.zeros((1, 3)), np.empty((0, 3), np.int32))
+    np.testing.assert_array_equal(loose, [[0, 0, -1]])
 
 
 def test_glb_opens_in_trimesh(tmp_path: Path) -> None:

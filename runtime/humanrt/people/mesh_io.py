@@ -28,17 +28,18 @@ from humanrt.mesh_view import colour_of
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
 
-__all__ = ["FORMATS", "MeshWriter", "glb", "npz", "obj"]
+__all__ = ["FORMATS", "MeshWriter", "glb", "npz", "obj", "vertex_normals"]
 
 Faces = NDArray[np.int32]
 
 
 def glb(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
-    """A binary glTF file. The triangles are stored once, for all people."""
+    """A binary glTF file: positions and normals. The triangles are stored once, for all people."""
     vertices = _vertices(people)
+    normals = [vertex_normals(mesh, faces) for mesh in vertices]
     # 16 bits where they are enough; the largest value of the type is not allowed as an index.
     kind = np.uint16 if vertices.shape[1] < 0xFFFF else np.uint32
-    chunks = [faces.astype(kind).tobytes(), *(mesh.astype(np.float32).tobytes() for mesh in vertices)]
+    chunks = [faces.astype(kind).tobytes(), *(mesh.astype(np.float32).tobytes() for mesh in (*vertices, *normals))]
     views, offset = [], 0
     for index, chunk in enumerate(chunks):
         target = 34963 if index == 0 else 34962  # ELEMENT_ARRAY_BUFFER, ARRAY_BUFFER
@@ -55,6 +56,8 @@ def glb(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
         accessors.append(
             {"bufferView": index, "componentType": 5126, "count": len(mesh), "type": "VEC3", "min": low, "max": high}
         )
+    for index, mesh in enumerate(normals, start=len(vertices) + 1):
+        accessors.append({"bufferView": index, "componentType": 5126, "count": len(mesh), "type": "VEC3"})
     document = {
         "asset": {"version": "2.0", "generator": "humanrt"},
         "scene": 0,
@@ -67,7 +70,13 @@ def glb(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
         "meshes": [
             {
                 "name": f"person-{identity}",
-                "primitives": [{"attributes": {"POSITION": index + 1}, "indices": 0, "material": index}],
+                "primitives": [
+                    {
+                        "attributes": {"POSITION": index + 1, "NORMAL": len(ids) + index + 1},
+                        "indices": 0,
+                        "material": index,
+                    }
+                ],
             }
             for index, identity in enumerate(ids)
         ],
@@ -90,6 +99,20 @@ def glb(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
     text += b" " * (-len(text) % 4)
     parts = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
     return struct.pack("<4sII", b"glTF", 2, 12 + len(parts)) + parts
+
+
+def vertex_normals(vertices: NDArray[np.floating[Any]], faces: Faces) -> NDArray[np.float32]:
+    """Unit normals [V, 3] of a mesh [V, 3], smooth over its triangles; those of no triangle look along -z.
+
+    Without them glTF viewers shade every triangle flat.
+    """
+    a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
+    of_faces = np.cross(b - a, c - a)  # twice the triangle's area long: larger ones count for more
+    corners = faces.ravel()
+    sums = [np.bincount(corners, np.repeat(of_faces[:, axis], 3), len(vertices)) for axis in range(3)]
+    normals = np.stack(sums, axis=1)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.where(lengths > 0, normals / np.where(lengths > 0, lengths, 1), (0, 0, -1)).astype(np.float32)
 
 
 def obj(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:

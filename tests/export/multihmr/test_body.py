@@ -173,7 +173,7 @@ def test_files_that_are_no_bodies(arrays: dict[str, Any], tmp_path: Path) -> Non
         with pytest.raises(BodyFileError, match=named):
             load_smplx(path)
     path.write_bytes(b"PK not a zip")
-    with pytest.raises(HumanrtError):
+    with pytest.raises(HumanrtError, match=r"SMPLX_NEUTRAL\.npz"):
         load_smplx(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("v_template.npy", b"nonsense")

@@ -49,4 +49,5 @@ def test_room_has_the_pictures_size_and_light_in_range() -> None:
     image = room(SMALL, np.random.default_rng(0))
     assert image.shape == (SMALL[1], SMALL[0], 3)
     assert image.min() >= 0
+    assert image.std() > 0.01
     assert 0.05 < image.mean() < 1.0
