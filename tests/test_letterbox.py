@@ -201,6 +201,11 @@ def test_opencvs_way_is_opencvs() -> None:
     np.testing.assert_array_equal(out[:, 5:25], LEVELS[np.arange(3)[:, None, None], smaller.transpose(2, 0, 1)])
 
 
+def test_an_unknown_way_is_refused_and_not_replaced() -> None:
+    with pytest.raises(ValueError, match="resize is 'bicubic'; choose one of: opencv-area, pillow-bicubic"):
+        Preprocessor(56, MEAN, STD, "bicubic")
+
+
 def test_without_the_compiled_library_the_numbers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rgb, outs = noise(80, 50), np.empty((2, 3, 56, 56), np.float32)
     Preprocessor(56, MEAN, STD)(rgb, outs[0])

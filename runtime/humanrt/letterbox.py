@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt import native
 from humanrt.camera import Letterbox, check_image
+from humanrt.errors import choices
 
 __all__ = [
     "PILLOW", "RESIZES", "NativeScaler", "PortableScaler", "Preprocessor", "Resize", "down_first", "levels_of",
@@ -195,9 +196,14 @@ class Preprocessor:
         side: px of the network's square input.
         mean, std: [3] of R, G, B in 0..1. Padding is black, which is normalised like any other colour.
         resize: how images are scaled, one of `RESIZES`.
+
+    Raises:
+        ValueError: there is no such resize.
     """
 
     def __init__(self, side: int, mean: ArrayLike, std: ArrayLike, resize: Resize = PILLOW) -> None:
+        if resize not in RESIZES:
+            raise ValueError(f"resize is {resize!r}; choose one of: {choices(RESIZES)}")
         self.side = side
         levels = levels_of(mean, std)
         native_one = resize == PILLOW and native.problem() is None
