@@ -130,6 +130,8 @@ def main(arguments: list[str] | None = None) -> int:
                 write(shipped_hand(name, options.shipped), (options.out or ROBOTS) / f"{name}.json")
         else:
             hand = load_hand(options.hints)
+            for note in hand.notes:
+                sys.stderr.write(f"{note}\n")
             write(hand, options.out or options.hints.with_name(f"{hand.name}.hand.json"))
     except HumanrtError as error:
         sys.stderr.write(f"{error}\n")

@@ -134,6 +134,15 @@ def test_one_finger_on_an_arm_does_not_tell_where_the_hand_begins(robot: Callabl
     refused("there is no <joint> in this URDF", lambda: load_hand(robot("<link name='palm'/>")))
 
 
+def test_an_arm_below_the_wrist_is_refused(robot: Callable[..., Path]) -> None:
+    text = ARM.replace(f"<limit {NO_RANGE}/></joint>", f"<limit {WIDE}/></joint>") + HAND
+    text = text.replace('<axis xyz="1 0 0"/></joint>', f'<axis xyz="1 0 0"/><limit {WIDE}/></joint>')
+    refused(
+        'wrist: joints rail, shoulder, .* lie between it and all fingers.* such as "wrist": "palm"',
+        lambda: load_hand(robot(text, wrist="world")),
+    )
+
+
 def test_a_joint_between_palm_and_fingers_is_the_hands(robot: Callable[..., Path]) -> None:
     """A palm in the middle of the chain: what lies beyond it moves, what lies before it does not."""
     arch = joint("arch", "heel", "palm", "0 0 0.01", axis="1 0 0", limit='lower="-0.4" upper="0.4"')

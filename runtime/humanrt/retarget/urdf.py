@@ -50,8 +50,8 @@ TURN = 2.0 * np.pi
 """Limit of a continuous joint: one turn each way."""
 LONGEST = 2.0
 """Metres from the wrist to a tip, and of a slide's way: what is longer is not a hand in metres."""
-MOST = 5
-"""Joints that a single finger has at most; where there are more, some are an arm's."""
+MOST, SHARED = 5, 3
+"""Joints that a single finger has at most, and that carry all fingers; where there are more, some are an arm's."""
 UNCLEAR = 0.05
 """Share of the hand's length by which a thumb, and the row of knuckles, must lie to a side to tell left from right."""
 KEYS = {
@@ -155,17 +155,15 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         licence=str(hints.get("licence", "")),
         source={**source, "urdf": path.name, "sha256": hashlib.sha256(content).hexdigest()},
     )
-    if bare.gripper and (shared := [name for name in _shared(bare) if name not in bare.locked]):
-        pose = dict(zip(bare.joint_names, bare.rest_pose, strict=True))
-        bare = replace(bare, locked={**{name: float(pose[name]) for name in shared}, **bare.locked})
-        stays = "stays at rest: it carries" if len(shared) == 1 else "stay at rest: they carry"
-        notes.append(f"{name}: {_some(shared)} {stays} all jaws of a gripper")
-        moving -= set(shared)
+    bare, shared_note = _without_shared(bare, _default_wrist(tip_links, roots[0], by_child), beside)
+    notes += shared_note
     _check_fingers(bare, tip_links, wrist, beside)
     if still := [
         joint.name
         for joint, (leader, _, _) in zip(joints, bare.drives(bare.locked), strict=True)
-        if leader is None and joint.name in moving and joint.name not in locked
+        if leader is None
+        and joint.name in moving
+        and joint.name not in {*locked, *(_shared(bare) if bare.gripper else ())}
     ]:
         notes.append(
             f"{name}: {_some(still)} cannot move: lower and upper limit are the same in {path.name}, or what "
@@ -182,17 +180,8 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     rotation = _rotation(hand, hints.get("axes"), beside)
     hand = replace(hand, rotation=rotation)
     if not hand.gripper:
-        side = _side(hand)
-        if "side" not in hints:
-            hand = replace(hand, side=side or "right")
-            if side != "right":
-                told = "by where its thumb is" if side else "since nothing tells its sides apart"
-                notes.append(f'{name}: taken for a {hand.side} hand, {told}; "side" in {beside.name} says otherwise')
-        elif side not in (None, hand.side) and hints.get("axes") is None:
-            raise HumanrtError(
-                f"{beside}: side is {hand.side}, but the thumb is where a {side} hand has it; give the other side, or "
-                'say where the palm faces by "axes": {"fingers": "+z", "palm": "+x"}'
-            )
+        hand, side_note = _with_side(hand, "side" in hints, hints.get("axes") is not None, beside)
+        notes += side_note
     hand = replace(hand, notes=tuple(notes))
     return replace(
         hand,
@@ -426,6 +415,44 @@ def _shared(hand: HandDescription) -> list[str]:
     above = set(hand.carriers(hand.wrist.joint))
     first, *others = (hand.carriers(points[3].joint) for points in hand.fingers.values())
     return [name for name in first if name not in above and all(name in chain for chain in others)]
+
+
+def _without_shared(hand: HandDescription, palm: str, beside: Path) -> tuple[HandDescription, list[str]]:
+    """The hand with what carries all jaws of a gripper at rest, and a note; refuses an arm below the wrist."""
+    shared = [name for name in _shared(hand) if name not in hand.locked]
+    if not shared or len(hand.fingers) < 2:
+        return hand, []
+    if not hand.gripper:
+        if len(shared) > SHARED:
+            raise HumanrtError(
+                f"{beside}: wrist: {_some(shared)} lie between it and all fingers, as an arm's do; give the link that "
+                f'the fingers are on, such as "wrist": "{palm}", or lock them'
+            )
+        return hand, []
+    pose = dict(zip(hand.joint_names, hand.rest_pose, strict=True))
+    held = replace(hand, locked={**{name: float(pose[name]) for name in shared}, **hand.locked})
+    stays = "stays at rest: it carries" if len(shared) == 1 else "stay at rest: they carry"
+    return held, [f"{hand.name}: {_some(shared)} {stays} all jaws of a gripper"]
+
+
+def _with_side(hand: HandDescription, given: bool, axes: bool, beside: Path) -> tuple[HandDescription, list[str]]:
+    """The hand with the side that its thumb tells where none is ``given``, and a note.
+
+    Refuses a side that the thumb contradicts, unless the ``axes`` were given too.
+    """
+    side = _side(hand)
+    if given:
+        if side not in (None, hand.side) and not axes:
+            raise HumanrtError(
+                f"{beside}: side is {hand.side}, but the thumb is where a {side} hand has it; give the other side, or "
+                'say where the palm faces by "axes": {"fingers": "+z", "palm": "+x"}'
+            )
+        return hand, []
+    if side == "right":
+        return replace(hand, side=side), []
+    told = "by where its thumb is" if side else "since nothing tells its sides apart"
+    hand = replace(hand, side=side or "right")
+    return hand, [f'{hand.name}: taken for a {hand.side} hand, {told}; "side" in {beside.name} says otherwise']
 
 
 def _check_fingers(hand: HandDescription, tips: Mapping[str, str], wrist: str, beside: Path) -> None:
