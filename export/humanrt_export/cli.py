@@ -102,8 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"humanrt-export: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        left = COMMANDS[chosen].keeps if chosen in COMMANDS else ""
-        print(f"humanrt-export: interrupted; {left or 'nothing was written'}", file=sys.stderr)
+        begun = COMMANDS.get(chosen or "")
+        left = (begun and begun.keeps) or "nothing was written"
+        print(f"humanrt-export: interrupted; {left}", file=sys.stderr)
         return 130
     return status
 

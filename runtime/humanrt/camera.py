@@ -23,6 +23,7 @@ from humanrt.errors import HumanrtError
 __all__ = [
     "CameraError",
     "Letterbox",
+    "as_image",
     "check_image",
     "check_intrinsics",
     "directions",
@@ -72,6 +73,25 @@ def check_image(rgb: NDArray[Any]) -> None:
     """ValueError where an image is not uint8 [H, W, 3] with a pixel in it."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ValueError(f"an image must be uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
+
+
+def as_image(image: ArrayLike | str | Path) -> NDArray[np.uint8]:
+    """Return an image as uint8 [H, W, 3], RGB: an array as it is, the name of an image file read.
+
+    Raises:
+        ValueError: an array of another kind, or a name that is no image file's.
+        SourceError: the file cannot be read.
+    """
+    if isinstance(image, str | Path):
+        from humanrt.capture import is_image, open_source
+
+        if not is_image(Path(image)):
+            raise ValueError(f"{image}: not the name of an image file; frames of videos and cameras: `open_source`")
+        with open_source(str(image)) as source:
+            return next(iter(source)).image
+    array = np.asarray(image)
+    check_image(array)
+    return array
 
 
 def check_intrinsics(K: ArrayLike, count: int | None = None) -> NDArray[np.float64]:

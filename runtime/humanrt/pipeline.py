@@ -73,22 +73,22 @@ class HandPipeline(Resource):
     of the hand's own side was asked for: one person with one robot may use either hand.
 
     Args:
-        tracker: finds the hands.
-        robots: names or description files of robot hands; may be empty.
+        tracker: finds the hands; None is `HandTracker()`, with the shipped bundle.
+        robots: names or description files of robot hands, or one of them; may be empty.
         smoother: filters the keypoints, and may fill in hands that were missed; None leaves them raw.
     """
 
     def __init__(
         self,
-        tracker: HandTracker,
-        robots: Sequence[str | Path] = (),
+        tracker: HandTracker | None = None,
+        robots: str | Path | Sequence[str | Path] = (),
         smoother: Smoother | None = None,
     ) -> None:
-        self.tracker = tracker
+        self.tracker = tracker or HandTracker()
         self.smoother = smoother
         # A solver is made and thrown away here, so that what it cannot solve is refused before the first frame.
         self._robots: dict[str, HandDescription] = {}
-        for robot in robots:
+        for robot in (robots,) if isinstance(robots, str | Path) else robots:
             hand = Retargeter(robot).hand
             if hand.name in self._robots:
                 raise HumanrtError(f"robot {robot}: there is already a robot named `{hand.name}`; rename one of them")
@@ -116,6 +116,8 @@ class HandPipeline(Resource):
 
     def __call__(self, frame: Frame) -> HandResult:
         """Process one frame. Frames come in the order of their time stamps."""
+        if not isinstance(frame, Frame):
+            raise TypeError(f"a pipeline takes frames: of `open_source`, or Frame(image, t, index); not {type(frame)}")
         hands = self.tracker(frame.image, frame.t)
         ms = dict(hands.ms)
         watch = Stopwatch()

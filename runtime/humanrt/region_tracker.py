@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import exp, hypot, inf
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from humanrt.assignment import assign, gated
 from humanrt.backends.cuda import CudaBackend
-from humanrt.camera import check_image
+from humanrt.camera import as_image
 from humanrt.checks import SAME_INSTANT, check_time
 from humanrt.kernels.image import GpuUpload, Picture
 from humanrt.region import Region
@@ -180,11 +181,11 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
     def _result(self, track: T) -> F:
         """What is told of an identity that is in the frame."""
 
-    def __call__(self, rgb: NDArray[np.uint8], t: float | None = None) -> Found[F]:
+    def __call__(self, rgb: NDArray[np.uint8] | str | Path, t: float | None = None) -> Found[F]:
         """What is in the next image.
 
         Args:
-            rgb: uint8 [H, W, 3].
+            rgb: uint8 [H, W, 3], or the name of an image file.
             t: time of the image in s, never falling; None takes 1/30 s after the last one. A time before the last
                 one starts afresh: the source was rewound.
 
@@ -192,7 +193,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
             ValueError: the image is not uint8 [H, W, 3], or ``t`` no finite number of seconds. The state is then as
                 before.
         """
-        check_image(rgb)
+        rgb = as_image(rgb)
         t = None if t is None else check_time(t)
         before = [track.id for track in self._tracks]
         if t is None:

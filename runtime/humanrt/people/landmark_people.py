@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle_settings import LandmarksSettings, face_indices
-from humanrt.camera import check_image, check_intrinsics, field_of_view_intrinsics, project
+from humanrt.camera import as_image, check_image, check_intrinsics, field_of_view_intrinsics, project
 from humanrt.capture import Frame
 from humanrt.checks import check_probability
 from humanrt.errors import BundleError, HumanrtError
@@ -155,11 +155,12 @@ class LandmarkPeople(Model):
         self._known: dict[int, _Identity] = {}
 
     def __call__(
-        self, rgb: NDArray[np.uint8], intrinsics: ArrayLike | None = None, threshold: float | None = None
+        self, rgb: NDArray[np.uint8] | str | Path, intrinsics: ArrayLike | None = None, threshold: float | None = None
     ) -> People:
         """The people in one image that has nothing to do with those before it. Arguments as for `track`."""
+        image = as_image(rgb)
         self.reset()
-        return self.track(rgb, 0.0, intrinsics, threshold).people
+        return self.track(image, 0.0, intrinsics, threshold).people
 
     def track(
         self,

@@ -15,7 +15,7 @@ from humanrt.backends import Array, Backend, Graph
 from humanrt.backends.cuda import CudaBackend, CudaNetwork
 from humanrt.bundle import Bundle
 from humanrt.bundle_settings import MultiHmrSettings, Topology, face_indices
-from humanrt.camera import Letterbox, check_image, check_intrinsics, field_of_view_intrinsics, project
+from humanrt.camera import Letterbox, as_image, check_image, check_intrinsics, field_of_view_intrinsics, project
 from humanrt.errors import BundleError, choices
 from humanrt.letterbox import Preprocessor
 from humanrt.people.gpu_people import GpuPeople, Networks
@@ -109,12 +109,12 @@ class MultiHMR(Model):
             self._networks = Networks(self.backend, cast(CudaNetwork, self._network), body, *mean_std, self.resize)
 
     def __call__(
-        self, rgb: NDArray[np.uint8], intrinsics: ArrayLike | None = None, threshold: float | None = None
+        self, rgb: NDArray[np.uint8] | str | Path, intrinsics: ArrayLike | None = None, threshold: float | None = None
     ) -> People:
         """The people in one image.
 
         Args:
-            rgb: uint8 [H, W, 3].
+            rgb: uint8 [H, W, 3], or the name of an image file.
             intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's middle.
             threshold: lowest score of a person, 0..1; None takes the bundle's (0.3 for the published models).
 
@@ -125,7 +125,7 @@ class MultiHMR(Model):
         """
         if self.in_flight:
             raise ValueError(f"{self.in_flight} submitted images wait: take their results first")
-        self.submit(rgb, intrinsics, threshold)
+        self.submit(as_image(rgb), intrinsics, threshold)
         return self.result()
 
     @property
