@@ -19,6 +19,7 @@ from humanrt.address import redacted, redacted_address
 from humanrt.capture import open_source
 from humanrt.cli import main
 from humanrt.errors import HumanrtError, SourceError
+from humanrt.verdict.recording import name_of
 
 SECRET = "topsecret"
 
@@ -163,6 +164,14 @@ def test_usage_errors_and_reports_hold_no_password(
     printed = capsys.readouterr()
     assert SECRET not in report.read_text() + printed.out + printed.err
     assert json.loads(report.read_text())["source"] == f"http://{server}/clip.mp4?X-Amz-Signature=***"
+
+
+@pytest.mark.parametrize("address", WITH_SECRETS)
+def test_a_manifest_names_a_source_without_its_secrets(address: str) -> None:
+    """What a verdict was calibrated on goes into the bundle, which is passed on."""
+    assert SECRET not in name_of(address)
+    assert name_of("folder/hand.mp4") == "hand.mp4"
+    assert name_of(f"http://u:{SECRET}@host/dir/hand.mp4?token={SECRET}") == "hand.mp4?token=***"
 
 
 def test_a_mistyped_address_is_not_quoted_whole() -> None:

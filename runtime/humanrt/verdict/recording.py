@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from humanrt.address import redacted_address
 from humanrt.backends import Array, BackendOptions, Binding, Buffer, Graph
 from humanrt.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.bundle_settings import HandsSettings
 from humanrt.capture import Frame, open_source
-from humanrt.errors import BundleError, SourceError
+from humanrt.errors import BundleError, SourceError, printable
 from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.people.landmarks import uses_landmarks
@@ -86,8 +87,16 @@ def record(
             progress(done, total)
     feeds = backend.feeds()
     if not feeds:
-        raise SourceError(f"{source}: none of its {done} frames holds what bundle {bundle.name} looks for")
-    return Recording(Path(source).name or source, done, feeds)
+        raise SourceError(
+            f"{redacted_address(source)}: none of its {done} frames holds what bundle {bundle.name} looks for"
+        )
+    return Recording(name_of(source), done, feeds)
+
+
+def name_of(source: str) -> str:
+    """Return the name under which a manifest keeps a source: without folders, passwords and tokens."""
+    shown = printable(redacted_address(source))
+    return Path(shown).name or shown
 
 
 def _steps(bundle: Bundle, backend: Recorder, threshold: float | None) -> list[Callable[[Frame], object]]:
