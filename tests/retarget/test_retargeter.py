@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hands import human_hand, random_rotation, sequence
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from humanrt.errors import HumanrtError
-from humanrt.retarget import FINGERS, Retargeter, RetargetOptions, robots, wrist_frame
+from humanrt.retarget import FINGERS, HandDescription, Retargeter, RetargetOptions, load_hand, robots, wrist_frame
 
 
 @pytest.fixture(scope="module")
@@ -277,3 +279,90 @@ def test_wrist_frame_of_a_line_stays_where_it_was() -> None:
     line[1:] = before[:, 2] * 0.08  # all knuckles in one place along the fingers
     assert angle(wrist_frame(line, previous=before), before) < 3
     np.testing.assert_allclose(wrist_frame(np.zeros((21, 3)), previous=before), before, atol=1e-6)
+
+
+SNAP = [human_hand(1.2)] * 5 + [human_hand(0.0)] * 20
+
+
+@pytest.mark.parametrize("rate", [10, 30, 60, 120])
+@pytest.mark.parametrize("name", robots())
+def test_no_joint_is_faster_than_the_limit_and_all_arrive(name: str, rate: int) -> None:
+    """A fist that is open in the next frame, at any frame rate."""
+    free, bound = Retargeter(name, max_speed=None), Retargeter(name)
+    wanted = np.array([free.solve_local(points, dt=1 / rate) for points in SNAP])
+    found = np.array([bound.solve_local(points, dt=1 / rate) for points in SNAP])
+    assert np.abs(np.diff(wanted, axis=0)).max() > 0.9
+    steps = np.abs(np.diff(found, axis=0))
+    assert steps.max() <= 15.0 / rate + 1e-9
+    # Where the limit is reached it is used, and then the solution is that of an unbounded search.
+    arrived = 5 + int(np.ceil(np.abs(wanted[-1] - wanted[4]).max() / (15.0 / rate)))
+    if arrived < len(SNAP):
+        np.testing.assert_allclose(found[arrived:], wanted[arrived:], atol=1e-6)
+        np.testing.assert_allclose(found[:5], wanted[:5], atol=1e-6)
+
+
+def test_without_time_there_is_no_limit() -> None:
+    free, bound = Retargeter("leap_right", max_speed=None), Retargeter("leap_right", max_speed=0.1)
+    for points in SNAP[3:8]:
+        np.testing.assert_array_equal(bound.solve_local(points), free.solve_local(points))
+
+
+def test_a_speed_counts_from_the_last_result_a_measured_pose_or_from_nowhere() -> None:
+    retargeter = Retargeter("leap_right", max_speed=3.0)
+    fist, fingers = human_hand(1.2), human_hand(0.0)
+    first = retargeter.solve_local(fist, dt=0.1)
+    assert np.abs(first).max() > 0.5, "the first frame may be anywhere"
+    np.testing.assert_array_equal(retargeter.solve_local(fingers, dt=0.0), first)
+    second = retargeter.solve_local(fingers, dt=0.1)
+    np.testing.assert_allclose(np.abs(second - first).max(), 0.3, atol=1e-9)
+    np.testing.assert_array_equal(retargeter.last, second)
+    retargeter.reset()
+    assert np.abs(retargeter.solve_local(fist, dt=0.1) - second).max() > 0.3
+    measured = np.clip(first + 0.2, *retargeter.limits.T)
+    retargeter.warm_start(measured)
+    np.testing.assert_array_equal(retargeter.last, measured)
+    assert np.abs(retargeter.solve_local(fingers, dt=0.1) - measured).max() == pytest.approx(0.3)
+    retargeter.reset(measured)
+    assert np.abs(retargeter.solve_local(fingers, dt=0.1) - measured).max() == pytest.approx(0.3)
+
+
+def test_followers_and_sliding_joints_are_bound_too_and_the_slower_robot_counts() -> None:
+    allegro = load_hand("allegro_right")
+    names = allegro.joint_names
+    leader, follower = names[1], names[2]
+    joints = tuple(
+        replace(joint, mimic=(leader, 2.0, 0.0), lower=-4.0, upper=4.0) if joint.name == follower else joint
+        for joint in allegro.joints
+    )
+    for hand, options, speed in (
+        (replace(allegro, joints=joints), {"max_speed": 6.0}, 6.0),
+        (replace(allegro, joints=joints, max_speed=4.0), {}, 4.0),
+        (replace(allegro, max_speed=40.0), {}, 15.0),
+    ):
+        retargeter = Retargeter(hand, **options)
+        q = np.array([retargeter.solve_local(points, dt=1 / 30) for points in SNAP])
+        steps = np.abs(np.diff(q, axis=0)).max(axis=0) * 30
+        assert steps.max() == pytest.approx(speed)
+        if hand.joints is joints:
+            assert steps[2] == pytest.approx(2 * steps[1])
+    # A slide of 4 cm takes as long as a joint of 1.5 rad, whatever it is told in metres.
+    slide = replace(allegro.joints[1], prismatic=True, axis=(0.0, 0.0, 1.0), lower=0.0, upper=0.04)
+    retargeter = Retargeter(replace(allegro, joints=(allegro.joints[0], slide, *allegro.joints[2:])))
+    q = np.array([retargeter.solve_local(points, dt=1 / 120) for points in SNAP])
+    assert np.abs(np.diff(q[:, 1])).max() <= 0.04 / 1.5 * 15 / 120 + 1e-12
+
+
+@pytest.mark.parametrize("speed", [0, -1.0, np.nan, np.inf, "fast", True])
+def test_a_speed_is_a_positive_number(speed: object) -> None:
+    with pytest.raises(HumanrtError, match="max_speed"):
+        Retargeter("allegro_right", max_speed=speed)
+    with pytest.raises(HumanrtError, match="max_speed"):
+        replace(load_hand("allegro_right"), max_speed=speed)
+    with pytest.raises(HumanrtError, match="max_speed"):
+        HandDescription.from_json({**load_hand("allegro_right").to_json(), "max_speed": speed})
+
+
+def test_a_speed_is_kept_in_the_description() -> None:
+    slow = replace(load_hand("allegro_right"), max_speed=4.0)
+    assert HandDescription.from_json(slow.to_json()).max_speed == 4.0
+    assert "max_speed" not in load_hand("allegro_right").to_json()

@@ -21,6 +21,7 @@ from humanrt.bundle import Bundle, GraphSpec
 from humanrt.bundle_settings import PoseBertSettings
 from humanrt.checks import LARGEST, check_time
 from humanrt.errors import BundleError, HumanrtError, InvalidInputError
+from humanrt.posebert.bones import BoneLengths, Skeleton, skeleton_of
 from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import Owner, releasing
 from humanrt.rotation import between, matrices_from_6d
@@ -65,7 +66,7 @@ class PoseState:
 
     Attributes:
         keypoints: float32 [K, 3] m, camera axes, about the bundle's origin (hands: the mean of the 21); [0, 3] from a
-            bundle that takes rotations.
+            bundle that takes rotations. Their bones have the identity's own lengths (`humanrt.posebert.bones`).
         rotations: float32 [J, 3, 3], in the order of the bundle's joints, each against its parent's; root: camera axes.
             A left hand's are those of the left hand, in axes that are the right hand's mirrored twice: M R M.
         filled: there was no observation at that time (before prediction): the network filled it in.
@@ -124,6 +125,7 @@ class PoseBERTStream(Model):
         self.clock_hz, self.joints = settings.clock_hz, settings.joints
         self._networks = [self.own(_Network(self.backend, spec)) for spec in specs]
         self._plans: dict[int, list[_Network]] = {}
+        self._skeleton = skeleton_of(settings, self._networks[0].values.shape[2:])
         self.window = self._networks[0].values.shape[1]
         self.frame: tuple[int, ...] = self._networks[0].values.shape[2:]
         self.lag, self.predict, self.fill = lag, predict, fill
@@ -250,7 +252,7 @@ class PoseBERTStream(Model):
         if track is None or track.left != left:
             # Another place in the order too: it is another hand.
             self._tracks.pop(identity, None)
-            track = self._tracks[identity] = _Track(left, self.frame, self.window, self._step)
+            track = self._tracks[identity] = _Track(left, self.frame, self.window, self._step, self._skeleton)
         elif t - track.last > max(self.fill, _FORGET) + self.lag * self._step:
             track.clear()
         mirror = _MIRROR if self.points else _MIRROR_ROTATION
@@ -267,8 +269,14 @@ class PoseBERTStream(Model):
             seen = bool(network.mask[place, self._now - self.lag])
             if not seen and age > self.fill + _EPSILON:
                 continue
+            track = self._tracks[identity]
             keypoints, rotations = self._read(network.smoothed[place], network.rotations[place])
-            if self._tracks[identity].left:
+            if track.bones:
+                # Measured where something was observed, in the row that is not ahead; predictions follow.
+                if seen or track.bones.lengths is None:
+                    track.measure(network.smoothed[place, self._now - self.lag], t)
+                keypoints = track.bones.held(keypoints, rotations).astype(np.float32)
+            if track.left:
                 keypoints, rotations = keypoints * _MIRROR, rotations * _MIRROR_ROTATION
             answer[identity] = PoseState(keypoints, rotations, not seen, 0.0 if seen else age, time)
         return answer
@@ -288,8 +296,12 @@ class _Track:
     They fill up from the front; when they are full, what the window still needs moves to the front.
     """
 
-    def __init__(self, left: bool, frame: tuple[int, ...], window: int, step: float) -> None:
+    def __init__(
+        self, left: bool, frame: tuple[int, ...], window: int, step: float, skeleton: Skeleton | None = None
+    ) -> None:
         self.left = left
+        self.bones = None if skeleton is None else BoneLengths(skeleton)
+        self._measured: float | None = None
         self._step = step
         self._span = (window + _APART) * step
         # Of any two neighbours in time that are less than a fifth of a step apart the older one goes (see `push`), so
@@ -313,6 +325,12 @@ class _Track:
         times = self._times[self._start : self._end]
         count = int(times.searchsorted(t + _SAME * self._step, side="right"))
         return max(t - float(times[count - 1]), 0.0) if count else inf
+
+    def measure(self, keypoints: Array, t: float) -> None:
+        """Bones of the answer that was given at ``t``."""
+        assert self.bones is not None
+        self.bones.update(keypoints, self._step if self._measured is None else t - self._measured)
+        self._measured = t
 
     def push(self, t: float, values: Array, confidence: Array | float | None) -> None:
         """A new observation, not before the last one; one at the same time takes its place."""

@@ -11,10 +11,13 @@ makes one from a URDF). Metres and radians; frames are named by the joint that m
      "wrist":   {"joint": null, "xyz": [3]},
      "rotation": [9],
      "radius": 0.012,
+     "max_speed"?: 8.0,
      "fingers": {"thumb": [knuckle, middle, distal, tip], "index": [...], ...},
      "vector":  ["tip"] or ["tip", "middle"]}
 
-Numbers are finite, axes of length 1, every ``rotation`` nine numbers row by row, ``scale`` and ``radius`` positive.
+Numbers are finite, axes of length 1, every ``rotation`` nine numbers row by row, ``scale``, ``radius`` and
+``max_speed`` positive. ``max_speed``: rad/s, what the robot's joints can do, where that is less than the default of
+``RetargetOptions.max_speed``.
 The hand's ``rotation`` turns the human wrist frame (x out of the palm, z towards the fingers, y = z x x) into the
 robot's base frame. A finger's four points stand for the human's four keypoints of that finger, base to tip.
 """
@@ -99,6 +102,8 @@ class HandDescription:
     rotation: Array = field(default_factory=lambda: np.eye(3))
     scale: float = 1.0
     radius: float = 0.01
+    max_speed: float | None = None
+    """rad/s: what the joints can do; None: unknown. See ``RetargetOptions.max_speed``."""
     locked: Mapping[str, float] = field(default_factory=dict)
     rest: Mapping[str, float] = field(default_factory=dict)
     vector: tuple[str, ...] = ("tip",)
@@ -160,6 +165,8 @@ class HandDescription:
         rotation(np.ravel(self.rotation), f"{here} rotation")
         number(self.scale, f"{here} scale", "be positive")
         number(self.radius, f"{here} radius", "be positive")
+        if self.max_speed is not None:
+            number(self.max_speed, f"{here} max_speed", "be positive")
         number_map(self.locked, f"{here} locked")
         number_map(self.rest, f"{here} rest")
 
@@ -374,6 +381,7 @@ class HandDescription:
             "wrist": point(self.wrist),
             "rotation": _short(self.rotation.ravel()),
             "radius": self.radius,
+            **({} if self.max_speed is None else {"max_speed": self.max_speed}),
             "fingers": {name: [point(p) for p in points] for name, points in self.fingers.items()},
             "vector": list(self.vector),
         }
@@ -389,6 +397,7 @@ class HandDescription:
             for name, points in data["fingers"].items():
                 knuckle, middle, distal, tip = (_point(point, f"{where}: finger {name}") for point in points)
                 fingers[str(name)] = (knuckle, middle, distal, tip)
+            speed = data.get("max_speed")
             return cls(
                 name=text(data["name"], f"{where}: name"),
                 side=str(data["side"]),
@@ -398,6 +407,7 @@ class HandDescription:
                 rotation=rotation(data["rotation"], f"{where}: rotation"),
                 scale=number(data["scale"], f"{where}: scale", "be positive"),
                 radius=number(data["radius"], f"{where}: radius", "be positive"),
+                max_speed=speed if speed is None else number(speed, f"{where}: max_speed", "be positive"),
                 locked=number_map(data.get("locked", {}), f"{where}: locked"),
                 rest=number_map(data.get("rest", {}), f"{where}: rest"),
                 vector=vector_parts(data.get("vector", ("tip",)), f"{where}: vector"),

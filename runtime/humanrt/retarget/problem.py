@@ -91,9 +91,9 @@ class Problem:
         self.q[...] = self.rest_q
         self.write_q()
 
-    def write_q(self) -> None:
-        """x -> q."""
-        values = self.offset + self.gain * self.x[self.variable]
+    def write_q(self, x: Array | None = None) -> None:
+        """x -> q; None: the last solution."""
+        values = self.offset + self.gain * (self.x if x is None else x)[self.variable]
         self.q[self.order] = np.clip(values, self.joint_limits[:, 0], self.joint_limits[:, 1])
 
 

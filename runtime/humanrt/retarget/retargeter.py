@@ -27,6 +27,9 @@ Array = NDArray[np.float64]
 SMOOTHING_INTERVAL = 1.0 / 30.0
 """Seconds between frames at which ``smoothing`` counts as given."""
 
+STROKE = 1.5
+"""rad: about what a finger's joint turns from open to closed; a prismatic joint's whole range counts as much."""
+
 
 @dataclass(frozen=True)
 class RetargetOptions:
@@ -45,6 +48,10 @@ class RetargetOptions:
     """``second``: the weight is smoothing / (30 dt), an implicit Euler step of a flow in real time, so the result does
     not depend on the frame rate; and no smoothing where ``solve`` is given no dt. ``call``: the same weight at every
     call whatever the time between, as the peers have it: the answer then depends on how often a frame is shown."""
+    max_speed: float | None = 15.0
+    """rad/s: the fastest that a joint may turn, where ``solve`` is given dt; None: as fast as the solution asks. A
+    prismatic joint takes at least the time for its whole range that a joint that turns takes for 1.5 rad. A hand
+    description's own ``max_speed`` counts where it is lower. See :meth:`Retargeter.solve`."""
     rest_weight: float | None = None
     """Weight of |q - rest pose|^2: decides what the keypoints leave open, without memory of what came before. None:
     4e-3, the weight that the field puts on the distance from the last solution, and twice that for pose, where less
@@ -68,8 +75,10 @@ class RetargetOptions:
         if self.smoothing_per not in ("second", "call"):
             raise HumanrtError(f"smoothing_per is {self.smoothing_per!r}; give second or call")
         signs = dict.fromkeys(("scale", "huber", "tolerance", "project", "escape", "max_iterations"), "be positive")
-        for name, sign in {**signs, **dict.fromkeys(("smoothing", "rest_weight"), "not be negative")}.items():
-            if (value := getattr(self, name)) is not None or name not in ("scale", "huber", "rest_weight"):
+        optional = ("scale", "huber", "rest_weight", "max_speed")
+        signs |= {"max_speed": "be positive", **dict.fromkeys(("smoothing", "rest_weight"), "not be negative")}
+        for name, sign in signs.items():
+            if (value := getattr(self, name)) is not None or name not in optional:
                 number(value, name, sign)
         for name, kind in (("max_iterations", Integral), ("restarts", bool), ("unlock", bool)):
             if not isinstance(value := getattr(self, name), kind):
@@ -81,7 +90,13 @@ class RetargetOptions:
     def of_peers(cls, objective: str) -> RetargetOptions:
         """The problem that dex-retargeting and dexi-rs solve, term for term: for comparisons."""
         return cls(
-            objective=objective, smoothing=4e-3, smoothing_per="call", rest_weight=0.0, unlock=True, restarts=False
+            objective=objective,
+            smoothing=4e-3,
+            smoothing_per="call",
+            max_speed=None,
+            rest_weight=0.0,
+            unlock=True,
+            restarts=False,
         )
 
 
@@ -94,7 +109,7 @@ class Retargeter:
     ``joint_order``: names of the robot's joints in the order in which results are wanted; by default the URDF's.
 
     An instance holds the state of one hand (the last solution, from which the next starts): one per tracked hand,
-    not shared between threads. Joint limits are never exceeded.
+    not shared between threads. Joint limits are never exceeded, nor, where time is given, ``max_speed``.
     """
 
     def __init__(
@@ -138,6 +153,7 @@ class Retargeter:
         self._kernel = make_kernel(self._problem, kernel)
         self._per_call = o.smoothing if o.smoothing_per == "call" else 0.0
         self._per_second = o.smoothing * SMOOTHING_INTERVAL if o.smoothing_per == "second" else 0.0
+        self._speed = self._speeds()
         self._order = self._find_order(joint_order)
         self.evaluations = 0
         """Evaluations of the objective that the last frame took."""
@@ -165,8 +181,12 @@ class Retargeter:
 
         ``keypoints``: metres, MediaPipe order, camera axes (x right, y down, z forward), any origin and orientation.
         ``dt``: seconds since the last frame; smooths towards the last solution, alike at any frame rate (see
-        ``RetargetOptions.smoothing_per``). None: no smoothing; the result depends on this frame alone, save that the
-        search starts from the last solution.
+        ``RetargetOptions.smoothing_per``), and bounds how far each joint moves from the last result: by
+        ``RetargetOptions.max_speed`` times dt. The search itself is not bounded: a joint goes straight to the
+        solution, over as many frames as it takes. (Within bounds around the last result a search can be caught for
+        ever in a bad minimum that it would have to climb out of.) The first frame after a ``reset()`` is not bounded.
+        None: no smoothing and no bound; the result depends on this frame alone, save that the search starts from the
+        last solution.
         ``side``: which human hand it is; the other than the robot's is mirrored. None: the robot's.
 
         Raises ValueError for keypoints of another shape, for keypoints or a dt that are not finite numbers or that
@@ -205,9 +225,13 @@ class Retargeter:
         return cost
 
     def reset(self, q: ArrayLike | None = None) -> None:
-        """Forgets the past: the next frame starts from the rest pose, or from q [dof]."""
+        """Forgets the past: the next frame starts from the rest pose, or from q [dof].
+
+        Without q it may be anywhere; with it, it is bounded by ``max_speed`` from there.
+        """
         start = None if q is None else self._variables(q)
         self._problem.reset()
+        self._held: Array | None = None
         if start is not None:
             self._start_from(start)
 
@@ -222,10 +246,11 @@ class Retargeter:
     def _start_from(self, x: Array) -> None:
         self._problem.x[...] = np.clip(x, self._problem.lower, self._problem.upper)
         self._problem.write_q()
+        self._held = self._problem.x.copy()
 
     @property
     def last(self) -> Array:
-        """[dof] the last solution; the rest pose before the first."""
+        """[dof] the last result; the rest pose before the first."""
         q = self._problem.q
         return q.copy() if self._order is None else q[self._order]
 
@@ -245,8 +270,36 @@ class Retargeter:
         self.evaluations = self._kernel.solve(points, mirror, local, smoothing)
         if self.evaluations < 0:
             raise ValueError("a keypoint is not a finite number")
+        if self._speed is not None:
+            self._bound(self._speed, dt)
         q = self._problem.q
         return q.copy() if self._order is None else q[self._order]
+
+    def _bound(self, speed: Array, dt: float | None) -> None:
+        """Keep q within ``speed`` [N] from the last result; x stays the solution, from which the next search starts."""
+        p, last = self._problem, self._held
+        if dt is None or last is None:
+            self._held = p.x.copy()
+            return
+        reach = speed * max(dt, 0.0)
+        self._held = np.minimum(np.maximum(p.x, last - reach), last + reach)
+        if (self._held != p.x).any():
+            p.write_q(self._held)
+
+    def _speeds(self) -> Array | None:
+        """[N] the fastest that each variable may change, rad/s or m/s; None where nothing bounds it."""
+        given = [speed for speed in (self.options.max_speed, self.hand.max_speed) if speed is not None]
+        if not given:
+            return None
+        p = self._problem
+        # A joint that follows another may move faster than it: then that one must be slower.
+        most = np.zeros(len(p.x))
+        moved = p.variable >= 0
+        span = np.where(p.prismatic, (p.joint_limits[:, 1] - p.joint_limits[:, 0]) / STROKE, 1.0)
+        # A range of nothing cannot be left anyway.
+        per_unit = np.abs(p.gain) / np.maximum(span, 1e-9)
+        np.maximum.at(most, p.variable[moved], per_unit[moved])
+        return np.asarray(min(given) / np.maximum(most, 1e-9))
 
     def _mirror(self, side: str | None) -> bool:
         if side not in (None, "left", "right"):

@@ -9,6 +9,7 @@ The lines are a small JSON file beside the URDF; only ``urdf`` and ``tips`` are 
      "axes": {"fingers": "+z", "palm": "+x"},     in the root's frame: along fingers, out of the palm; default: found
      "locked": {"wrist_joint": 0.0}, "rest": {"thumb_joint": 0.5},
      "scale": 1.6,                                robot's size over the human's; default: found
+     "max_speed": 8.0,                            rad/s that the joints can do, if less than the default of 15
      "radius": 0.012, "name": "my_hand", "licence": "..."}
 
 A tip without a link of its own is the last moving link and a place in its frame, metres:
@@ -16,6 +17,8 @@ A tip without a link of its own is the last moving link and a place in its frame
 
 The joints between the wrist and the tips are the hand's. All others, such as an arm's, stay at rest: at their value in
 ``rest``, else at zero within their limits. Joints that follow one of the hand (mimic) move with it.
+
+``<limit velocity>`` is not read: URDFs hold 0, 1, 100 or 1e6 there where nobody knew, and their controllers do not.
 
 Only the kinematics are read, with the standard library; meshes are not opened.
 """
@@ -56,8 +59,10 @@ UNCLEAR = 0.05
 """Share of the hand's length by which a thumb, and the row of knuckles, must lie to a side to tell left from right."""
 KEYS = {
     "urdf", "name", "side", "tips", "wrist", "joints", "axes", "locked", "rest", "scale", "radius", "vector",
-    "licence", "source",
+    "max_speed", "licence", "source",
 }  # fmt: skip
+
+_POSITIVE = ("scale", "radius", "max_speed")
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         raise HumanrtError(f"{beside}: {choices(unknown)} not understood; the fields are {choices(KEYS)}")
     path = beside.parent / text(hints["urdf"], f"{beside}: urdf")
     name = text(hints.get("name", beside.stem), f"{beside}: name")
-    size = {key: number(hints[key], f"{beside}: {key}", "be positive") for key in ("scale", "radius") if key in hints}
+    size = {key: number(hints[key], f"{beside}: {key}", "be positive") for key in _POSITIVE if key in hints}
     source = mapping(hints.get("source", {}), f"{beside}: source", '{"origin": "..."}')
     tips = hints.get("tips")
     if not isinstance(tips, dict) or not tips:
@@ -187,6 +192,7 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         hand,
         scale=size["scale"] if "scale" in size else _scale(hand),
         radius=size["radius"] if "radius" in size else _radius(hand),
+        max_speed=size.get("max_speed"),
     )
 
 
