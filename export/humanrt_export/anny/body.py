@@ -24,7 +24,7 @@ from humanrt_export.anny.model import AnnyData
 from humanrt_export.anny.phenotypes import corner_weights
 from humanrt_export.multihmr.body import BodyOutput
 
-__all__ = ["AnnyBody", "Rest"]
+__all__ = ["AnnyBody", "Rest", "levels_of", "pick", "skinned"]
 
 _STEPS = 2
 
@@ -92,7 +92,7 @@ class AnnyBody(nn.Module):
         given = {bone: place for place, bone in enumerate(self.bones)}
         indices(self.bones, data.names)
         places: dict[str, ArrayLike] = {"places": [given.get(name, len(given)) for name in data.names]}
-        levels, places["order"] = _levels(data.parents.tolist())
+        levels, places["order"] = levels_of(data.parents.tolist())
         self.levels = len(levels)
         for depth, level in enumerate(levels):
             for name, values in zip(("bone", "parent", "above"), level, strict=True):
@@ -127,15 +127,9 @@ class AnnyBody(nn.Module):
     def pose(self, rest: Rest, rotations: Tensor, translation: Tensor) -> BodyOutput:
         """Turn bones of ``rest`` by rotations [N, R, 3, 3], move ``anchor`` to translation [N, 3] m."""
         still = self.identity.expand(len(rotations), 1, 3, 3)
-        local = _pick(torch.cat((rotations, still), dim=1), self.places)
+        local = pick(torch.cat((rotations, still), dim=1), self.places)
         turns, heads = self._chain(local, rest)
-        # x -> turns (x - rest head) + posed head; every bone's 3 x 4 matrix, flattened and blended per vertex.
-        turns = turns @ rest.turns
-        moves = heads[..., None] - turns @ rest.heads[..., None]
-        transforms = torch.cat((turns, moves), dim=-1).flatten(2).transpose(1, 2)
-        blended = (transforms @ self.weights).unflatten(1, (3, 4))
-        x, y, z = rest.surface[:, None, 0], rest.surface[:, None, 1], rest.surface[:, None, 2]
-        skin = (blended[:, :, 0] * x + blended[:, :, 1] * y + blended[:, :, 2] * z + blended[:, :, 3]).transpose(1, 2)
+        skin = skinned(rest.surface, rest.heads, turns @ rest.turns, heads, self.weights)
         vertices, points = skin[:, : skin.shape[1] - self.points], skin[:, skin.shape[1] - self.points :]
         joints = torch.cat((heads, points), dim=1)
         move = translation[:, None] - joints[:, self.anchor : self.anchor + 1]
@@ -149,16 +143,36 @@ class AnnyBody(nn.Module):
         turns, heads = [local[:, :1]], [torch.zeros_like(rest.heads[:, :1])]
         for level in range(self.levels):
             bone, parent, above = (getattr(self, f"{name}_{level}") for name in ("bone", "parent", "above"))
-            offsets = (_pick(rest.heads, bone) - _pick(rest.heads, parent))[..., None]
+            offsets = (pick(rest.heads, bone) - pick(rest.heads, parent))[..., None]
             if level > 0:  # the root's turn moves nobody: that is how Anny defines its reference pose
-                offsets = _pick(rest.turns, parent) @ offsets
-            parent_turns = _pick(turns[-1], above)
-            heads.append(_pick(heads[-1], above) + (parent_turns @ offsets)[..., 0])
-            turns.append(parent_turns @ _pick(local, bone))
-        return _pick(torch.cat(turns, dim=1), self.order), _pick(torch.cat(heads, dim=1), self.order)
+                offsets = pick(rest.turns, parent) @ offsets
+            parent_turns = pick(turns[-1], above)
+            heads.append(pick(heads[-1], above) + (parent_turns @ offsets)[..., 0])
+            turns.append(parent_turns @ pick(local, bone))
+        return pick(torch.cat(turns, dim=1), self.order), pick(torch.cat(heads, dim=1), self.order)
 
 
-def _pick(x: Tensor, places: Tensor) -> Tensor:
+def skinned(surface: Tensor, rest_heads: Tensor, turns: Tensor, heads: Tensor, weights: Tensor) -> Tensor:
+    """Linear blend skinning: a point x of a bone goes to ``turns (x - rest head) + head``.
+
+    Args:
+        surface: [N, 3, V] m, points at rest.
+        rest_heads, heads: [N, J, 3] m, where bones begin, at rest and posed.
+        turns: [N, J, 3, 3] of bones since rest.
+        weights: [J, V], of bones for points.
+
+    Returns:
+        [N, V, 3] m.
+    """
+    # Every bone's 3 x 4 matrix, flattened and blended per point.
+    moves = heads[..., None] - turns @ rest_heads[..., None]
+    transforms = torch.cat((turns, moves), dim=-1).flatten(2).transpose(1, 2)
+    blended = (transforms @ weights).unflatten(1, (3, 4))
+    x, y, z = surface[:, None, 0], surface[:, None, 1], surface[:, None, 2]
+    return (blended[:, :, 0] * x + blended[:, :, 1] * y + blended[:, :, 2] * z + blended[:, :, 3]).transpose(1, 2)
+
+
+def pick(x: Tensor, places: Tensor) -> Tensor:
     """Entries of dimension 1 of ``x``: exports as one `Gather`."""
     return torch.index_select(x, 1, places)
 
@@ -224,7 +238,7 @@ _ROTATE = [
 _Level = tuple[list[int], list[int], list[int]]
 
 
-def _levels(parents: Sequence[int]) -> tuple[list[_Level], list[int]]:
+def levels_of(parents: Sequence[int]) -> tuple[list[_Level], list[int]]:
     """The tree by distance from the root, and where each bone is in the concatenation of the levels.
 
     Each level: its bones, their parents, and where those parents are in the level before.

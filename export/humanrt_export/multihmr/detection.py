@@ -43,11 +43,18 @@ class Detections:
 
 
 class Detection(nn.Module):
-    """Tokens [B, side^2, D] -> `Detections`."""
+    """Tokens [B, side^2, D] -> `Detections`.
 
-    def __init__(self, width: int, side: int) -> None:
+    Args:
+        width: D.
+        side: tokens along one side of the image.
+        clamped: whether scores keep away from 0 and 1, as those of the models on SMPL-X do.
+    """
+
+    def __init__(self, width: int, side: int, *, clamped: bool = True) -> None:
         super().__init__()
         self.side = side
+        self.clamped = clamped
         self.score = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
         self.offset = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
 
@@ -74,7 +81,9 @@ class Detection(nn.Module):
     def heat_map(self, tokens: Tensor) -> Tensor:
         """Peaks of the score over 3 x 3 tokens, [B, side, side]; equal neighbours are both kept, others are 0."""
         logits = self.score(tokens).unflatten(1, (self.side, self.side))[..., 0]
-        scores = torch.sigmoid(logits).clamp(_LOWEST, _HIGHEST)
+        scores = torch.sigmoid(logits)
+        if self.clamped:
+            scores = scores.clamp(_LOWEST, _HIGHEST)
         highest = functional.max_pool2d(scores[:, None], kernel_size=3, stride=1, padding=1)[:, 0]
         return torch.where(scores == highest, scores, torch.zeros_like(scores))
 
