@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from humanrt.errors import ClosedError
 from humanrt.resource import Owner, Resource, releasing
 
 
@@ -60,3 +61,52 @@ def test_a_resource_is_closed_by_leaving_it_with_an_error_too() -> None:
     with pytest.raises(KeyError), Part("a", log):
         raise KeyError
     assert log == ["a"]
+
+
+class Worker(Owner):
+    NEEDS_OPEN = ("__call__", "ask")
+
+    def __call__(self) -> int:
+        return 1
+
+    def ask(self) -> int:
+        """Answer."""
+        return 2
+
+    def close(self) -> None:
+        if not self.closed:
+            assert self.ask() == 2  # what closing itself does is still allowed
+        super().close()
+
+
+class Specialist(Worker):
+    def ask(self) -> int:
+        return 3 * super().ask() // 3
+
+
+class Stubborn(Resource):
+    def __call__(self) -> int:
+        return 1
+
+    def close(self) -> None:
+        raise OSError("no")
+
+
+@pytest.mark.parametrize("kind", [Worker, Specialist])
+def test_what_is_closed_says_so(kind: type[Worker]) -> None:
+    worker = kind()
+    assert (worker(), worker.ask(), worker.closed) == (1, 2, False)
+    worker.close()
+    assert worker.closed
+    for use in (worker, worker.ask):
+        with pytest.raises(ClosedError, match=f"^this {kind.__name__} is closed; open another$"):
+            use()
+    assert kind.ask.__name__ == "ask"
+
+
+def test_what_cannot_be_closed_is_closed_all_the_same() -> None:
+    stubborn = Stubborn()
+    with pytest.raises(OSError, match="no"):
+        stubborn.close()
+    with pytest.raises(ClosedError):
+        stubborn()

@@ -6,21 +6,28 @@ Every tensor of a file is used, known to be unneeded, or refused by the name tha
 from __future__ import annotations
 
 import argparse
+import contextlib
 import pickle
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from humanrt.backends.engines import opened_atomically
-from humanrt.errors import HumanrtError, OutputError, choices
+from humanrt.errors import HumanrtError, OutputError
+from humanrt_export.archives import damage
 
-__all__ = ["CheckpointError", "Names", "arguments", "fill", "listed", "read", "save", "tensors"]
+__all__ = ["CheckpointError", "Names", "arguments", "built", "fill", "listed", "read", "save", "tensors"]
+
+
+M = TypeVar("M", bound=nn.Module)
+
+_LONGEST = 120  # characters of what a file says, in a message
 
 
 class CheckpointError(HumanrtError):
@@ -29,6 +36,8 @@ class CheckpointError(HumanrtError):
 
 def read(path: Path, kind: str) -> Mapping[str, Any]:
     """What a `.pt` file holds: containers, tensors, an `argparse.Namespace`, numbers of numpy's, and nothing else.
+
+    Paths among the arguments are read as text: nothing is done with them. The archive's checksums are verified.
 
     Args:
         path: the file.
@@ -40,21 +49,39 @@ def read(path: Path, kind: str) -> Mapping[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; download a {kind} checkpoint (.pt) from its authors")
     try:
+        damaged = damage(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if damaged:
+        raise CheckpointError(f"{path}: damaged: {damaged}; download it again")
+    try:
         with torch.serialization.safe_globals(_safe_globals()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols: what it says here must be one line
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        asked = re.search(r"(?:GLOBAL|global:?)\s+`?([\w.]+)`?", str(error))
-        what = f"it asks for `{asked[1]}`, which" if asked else "it holds more than tensors and arguments, which"
-        raise CheckpointError(
-            f"{path}: refused: {what} no {kind} checkpoint needs; download it again from its authors"
-        ) from error
+        raise CheckpointError(f"{path}: refused: {_asked(path, kind, error)}") from error
     except Exception as error:  # a damaged archive raises nearly anything
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0][:_LONGEST]
         raise CheckpointError(f"{path}: not a PyTorch checkpoint ({reason}); download it again") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a {kind} checkpoint")
     return content
+
+
+def _asked(path: Path, kind: str, error: pickle.UnpicklingError) -> str:
+    """What a pickle asks for that no checkpoint needs, by name where that can be told."""
+    names: list[str] = []
+    with contextlib.suppress(Exception), torch.serialization.safe_globals(_safe_globals()):
+        names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    if not names and (named := re.search(r"\bGLOBAL\s+`?([\w.]+)`?", str(error))):
+        names = [named[1]]
+    if names:
+        what = f"it asks for {listed([f'`{name}`' for name in names], 3)}, which"
+    elif re.search(r"Unsupported (operand|protocol)", str(error)):
+        return "its pickle is damaged, or of a protocol other than torch.save's own; download it again from its authors"
+    else:
+        what = "it holds more than tensors and arguments, which"
+    return f"{what} no {kind} checkpoint needs; download it again from its authors"
 
 
 def save(path: Path, content: Any) -> None:
@@ -72,11 +99,23 @@ def save(path: Path, content: Any) -> None:
 
 
 def _safe_globals() -> list[Any]:
-    """All that a file may ask for beside tensors and plain containers: the arguments, and numbers of numpy's."""
+    """All that a file may ask for beside tensors and plain containers: the arguments, and numbers of numpy's.
+
+    And paths, which come as text (`_path_text`): a Windows path cannot even be made elsewhere.
+    """
     number = np.float64(0).__reduce__()[0]
-    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
+    kinds = [type(np.dtype(code)) for code in (*"?bhilqBHILQefd", "U1", "S1")]
     names = [(number, f"{module}.multiarray.scalar") for module in ("numpy.core", "numpy._core")]
-    return [argparse.Namespace, np.dtype, *kinds, *names]
+    paths = [(_path_text, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name in _PATHS]
+    return [argparse.Namespace, np.dtype, *dict.fromkeys(kinds), *names, *paths]
+
+
+_PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
+
+
+def _path_text(*parts: object) -> str:
+    """What is read in place of a pickled path."""
+    return "/".join(str(part).rstrip("/\\") for part in parts)
 
 
 def arguments(path: Path, content: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -100,9 +139,8 @@ def tensors(path: Path, content: Mapping[str, Any], key: str, kind: str) -> dict
 
 def _entry(path: Path, content: Mapping[str, Any], key: str, kind: str) -> Any:
     if key not in content:
-        raise CheckpointError(
-            f"{path}: `{key}` is missing (found: {choices(map(str, content))}); not a {kind} checkpoint"
-        )
+        found = listed([str(name)[:_LONGEST] for name in content]) or "nothing"
+        raise CheckpointError(f"{path}: `{key}` is missing (found: {found}); not a {kind} checkpoint")
     return content[key]
 
 
@@ -153,6 +191,52 @@ def fill(
         CheckpointError: tensors are missing, unexpected, misshapen, not finite, or unequal where they are copies.
     """
     wanted = model.state_dict()
+    places, found, keys = _matched(path, wanted, state, names, unneeded, about)
+    shapes = [place for where in places.values() for place in where]
+    unreal = [f"`{keys[p]}`" for p in shapes if not found[p].is_floating_point() or not found[p].isfinite().all()]
+    if unreal:
+        raise CheckpointError(f"{path}: not finite numbers in {listed(unreal)}; download it again")
+    unequal = [
+        f"`{keys[copy]}` is not `{keys[first]}`"
+        for first, *copies in places.values()
+        for copy in copies
+        if not torch.equal(found[copy], found[first])
+    ]
+    if unequal:
+        raise CheckpointError(f"{path}: {listed(unequal)}, and they must be the same tensor; {about}")
+    model.load_state_dict({name: found[places[name][0]].float() for name in wanted})
+
+
+def built(
+    path: Path,
+    make: Callable[[], M],
+    state: Mapping[str, Tensor],
+    names: Callable[[str], str | Sequence[str]],
+    *,
+    unneeded: str = "",
+    about: str,
+) -> M:
+    """The model of ``make``, filled; see `fill`. Nothing large is made before the file is known to fit it."""
+    with torch.device("meta"):
+        wanted = make().state_dict()
+    _matched(path, wanted, state, names, unneeded, about)
+    model = make()
+    fill(path, model, state, names, unneeded=unneeded, about=about)
+    return model
+
+
+_Places = Mapping[str, tuple[str, ...]]
+
+
+def _matched(
+    path: Path,
+    wanted: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    names: Callable[[str], str | Sequence[str]],
+    unneeded: str,
+    about: str,
+) -> tuple[_Places, dict[str, Tensor], dict[str, str]]:
+    """Our names' places in the file, the tensors at them, and how the file spells these. CheckpointError as `fill`."""
     places = {name: (where,) if isinstance(where := names(name), str) else tuple(where) for name in wanted}
     shapes = {place: wanted[name].shape for name in wanted for place in places[name]}
     found: dict[str, Tensor] = {}
@@ -170,20 +254,9 @@ def fill(
         found[place], keys[place] = tensor, key
     problems["missing"] = [f"`{place}`" for place in shapes if place not in found]
     if any(problems.values()):
-        what = "; ".join(f"{problem} {listed(which)}" for problem, which in problems.items() if which)
+        what = "; ".join(f"{problem} {listed(which, 3)}" for problem, which in problems.items() if which)
         raise CheckpointError(f"{path}: {what}; {about}")
-    unreal = [f"`{keys[p]}`" for p in shapes if not found[p].is_floating_point() or not found[p].isfinite().all()]
-    if unreal:
-        raise CheckpointError(f"{path}: not finite numbers in {listed(unreal)}; download it again")
-    unequal = [
-        f"`{keys[copy]}` is not `{keys[first]}`"
-        for first, *copies in places.values()
-        for copy in copies
-        if not torch.equal(found[copy], found[first])
-    ]
-    if unequal:
-        raise CheckpointError(f"{path}: {listed(unequal)}, and they must be the same tensor; {about}")
-    model.load_state_dict({name: found[places[name][0]].float() for name in wanted})
+    return places, found, keys
 
 
 def listed(keys: Sequence[str], at_most: int = 6) -> str:

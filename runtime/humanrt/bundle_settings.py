@@ -480,6 +480,9 @@ class Topology:
     joints: int
 
 
+_CAMERAS = ("estimate", "field_of_view")  # what is taken where nothing is known of the camera
+
+
 @dataclass(frozen=True)
 class MultiHmrSettings:
     """Of a bundle for the task ``people`` made from Multi-HMR weights, published or ours.
@@ -492,6 +495,8 @@ class MultiHmrSettings:
         mean, std: of R, G, B in 0..1, that images are normalised by.
         resize: how images are scaled to the network's input (`humanrt.letterbox`).
         field_of_view: degrees over the longer side of the image, where no intrinsics are given.
+        estimates: whether the network can estimate the camera (output `camera`).
+        estimated: whether its estimate is used where no intrinsics are given, and not `field_of_view`.
         principal_point: px of the square input.
         body: name of the body model.
         joint_names: names of the joints.
@@ -507,6 +512,8 @@ class MultiHmrSettings:
     std: tuple[float, ...]
     resize: Resize
     field_of_view: float
+    estimates: bool
+    estimated: bool
     principal_point: float
     body: str
     joint_names: tuple[str, ...]
@@ -531,8 +538,11 @@ class MultiHmrSettings:
         rotations = shapes.of("rotations", batch, people, "rotations", 3, 3)[2]
         shapes.of("shape", batch, people, "values")
         body.integer("rotations", rotations, rotations, default=rotations)
-        if "camera" in shapes:
+        estimates = "camera" in shapes
+        if estimates:
             shapes.of("camera", batch, 3, 3)
+        # Bundles that do not say what is usual estimate where they can: so did all before the setting.
+        usual = camera.choice("default", _CAMERAS) if "default" in camera else _CAMERAS[0]
         listed = [
             tuple(one.text(key) for key in ("name", "graph", "graph_one", "faces"))
             for one in body.sections("topologies", default=())
@@ -550,6 +560,8 @@ class MultiHmrSettings:
             normalisation.numbers("std", 3, 1e-6, 1e3),
             _resize(settings, body.text("model")),
             camera.number("field_of_view_deg", 1.0, 179.0),
+            estimates,
+            estimates and usual == _CAMERAS[0],
             camera.number("principal_point_px", 0.0, size),
             body.text("model"),
             body.texts("joint_names", topologies[0].joints),

@@ -15,6 +15,7 @@ from humanrt.address import redacted
 __all__ = [
     "BackendError",
     "BundleError",
+    "ClosedError",
     "HumanrtError",
     "InvalidInputError",
     "MissingDependencyError",
@@ -51,6 +52,10 @@ class OutputError(HumanrtError):
 
 class BundleError(HumanrtError):
     """A model bundle is missing, damaged, or of another version."""
+
+
+class ClosedError(HumanrtError, ValueError):
+    """Something was used after it was closed."""
 
 
 class BackendError(HumanrtError):

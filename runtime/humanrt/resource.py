@@ -6,16 +6,45 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
+
+from humanrt.errors import ClosedError
 
 __all__ = ["Owner", "Resource", "releasing"]
 
 
 class Resource:
-    """Something to be closed, by leaving ``with`` or by calling ``close()``; twice does no harm."""
+    """Something to be closed, by leaving ``with`` or by calling ``close()``; twice does no harm.
+
+    What a class lists in `NEEDS_OPEN` raises `ClosedError` after that, in it and its subclasses.
+    """
+
+    NEEDS_OPEN: ClassVar[tuple[str, ...]] = ("__call__",)
+    """Names of the methods that a closed object refuses."""
+
+    _closed = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in cls.NEEDS_OPEN:
+            if name in cls.__dict__:
+                setattr(cls, name, _refusing(cls.__dict__[name]))
+        if "close" in cls.__dict__:
+            setattr(cls, "close", _closing(cls.__dict__["close"]))  # noqa: B010 - to mypy, a method is no variable
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    @property
+    def title(self) -> str:
+        """What it is called where a message says that it is closed."""
+        return f"this {type(self).__name__.lstrip('_')}"
 
     def close(self) -> None:
         """Release it."""
+        self._closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -24,6 +53,31 @@ class Resource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _refusing(method: Callable[..., Any]) -> Callable[..., Any]:
+    """``method``, which a closed object refuses."""
+
+    @wraps(method)
+    def guarded(self: Resource, /, *args: Any, **kwargs: Any) -> Any:
+        if self._closed:
+            raise ClosedError(f"{self.title} is closed; open another")
+        return method(self, *args, **kwargs)
+
+    return guarded
+
+
+def _closing(close: Callable[..., None]) -> Callable[..., None]:
+    """``close``, after which the object is closed, whatever else it did."""
+
+    @wraps(close)
+    def marking(self: Resource) -> None:
+        try:
+            close(self)
+        finally:
+            self._closed = True
+
+    return marking
 
 
 R = TypeVar("R", bound=Resource)

@@ -1,9 +1,12 @@
 """``humanrt-export multihmr --body anny``: a checkpoint of Multi-HMR on Anny -> a bundle for the runtime.
 
+Our own checkpoints are exported here; NAVER's, told apart by what is in the file, by `published_export`.
+
 The bundle has the same graphs, tensors and settings as one on SMPL-X (see `multihmr.export`), with these differences:
 
 - no `expression`; `shape` holds phenotypes, `rotations` those of the bones in `settings.body.bones`;
 - `intrinsics` may be zeros: then the network's own estimate of the camera is used; `camera` says which was;
+- `settings.camera.default`: what the runtime does where nothing is known of the camera, `estimate` or `field_of_view`;
 - `body`, `body-1` and `faces` exist for each topology; of all but the first, their names end in the topology's.
 
 Everything is under Apache-2.0 or CC0, except for what a checkpoint says of its weights.
@@ -25,12 +28,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from humanrt.errors import BundleError, HumanrtError, choices
+from humanrt.letterbox import Resize
 from humanrt_export.anny.body import AnnyBody
 from humanrt_export.anny.bones import HAND_KEYPOINTS, ROOT
 from humanrt_export.anny.model import ANNY_VERSION, AnnyData, load_anny
 from humanrt_export.anny.network import AnnyConfig, AnnyHmr, NetworkOutput, load_checkpoint
 from humanrt_export.anny.phenotypes import PHENOTYPES
+from humanrt_export.anny.published import PublishedConfig, PublishedHmr
+from humanrt_export.anny.published_body import PublishedBody
 from humanrt_export.bundle_writer import BundleWriter, sha256
+from humanrt_export.checkpoint import read
 from humanrt_export.multihmr.backbone import TRUNKS
 from humanrt_export.multihmr.bundle import (
     MESH,
@@ -47,6 +54,7 @@ from humanrt_export.multihmr.bundle import (
     write_graphs,
 )
 from humanrt_export.multihmr.graphs import trace
+from humanrt_export.multihmr.layouts import Layout, layout_of
 from humanrt_export.multihmr.parity import OPTIONAL, REFERENCE, Place, Run, judged, matches, opened, optional
 from humanrt_export.multihmr.trunk import TRUNK_ATTRIBUTION
 from humanrt_export.multihmr.weights import round_weights
@@ -54,7 +62,17 @@ from humanrt_export.onnx_cleanup import store_as_float16, store_as_int8
 from humanrt_export.rotations import matrices_from_vectors
 from humanrt_export.training import LAST
 
-__all__ = ["BODY_TOPOLOGIES", "configure_body", "export_anny", "run"]
+__all__ = [
+    "ATTRIBUTION",
+    "BODY_LICENCE",
+    "BODY_TOPOLOGIES",
+    "Parts",
+    "anny_texts",
+    "configure_body",
+    "export_anny",
+    "run",
+    "write_people",
+]
 
 BODY_TOPOLOGIES = ("full", "10pc")
 """Whole bodies, finest first."""
@@ -104,6 +122,7 @@ def export_anny(
     int8: bool = False,
     small: bool = False,
     more_about: Mapping[str, str] | None = None,
+    content: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Make a bundle.
@@ -119,6 +138,7 @@ def export_anny(
         int8: add `network-int8-cpu`.
         small: store weights in 8 bits and bodies in 16, a quarter of the file; all graphs compute with floats still.
         more_about: what else is to be said about the weights, for the manifest.
+        content: what `checkpoint.read` made of the file, where that is known already.
         report: called with a line for every step.
 
     Returns:
@@ -127,14 +147,78 @@ def export_anny(
     Raises:
         HumanrtError: a file is refused, or a graph failed the parity gate. Nothing is written then.
     """
-    model, about, files = _network(checkpoint)
+    model, about, files = _network(checkpoint, content)
     about |= more_about or {}
     config = model.config
-    check_sizes(config, max_people, batch)
     if not topologies or set(topologies) - set(BODY_TOPOLOGIES) or len(set(topologies)) != len(topologies):
         raise BundleError(f"topologies are {list(topologies)}; choose from: {choices(BODY_TOPOLOGIES)}")
+    check_sizes(config, max_people, batch)
     data = {topology: load_anny(topology) for topology in topologies}
-    meshes = {topology: AnnyBody(data[topology], config.bones, config.anchor).eval() for topology in topologies}
+    weights_licence = about.get("licence", "LicenseRef-unspecified")
+    trunk = TRUNK_ATTRIBUTION if config.backbone in TRUNKS else ""
+    parts = Parts(
+        model=model,
+        bodies={topology: AnnyBody(data[topology], config.bones, config.anchor).eval() for topology in topologies},
+        faces={topology: data[topology].faces for topology in topologies},
+        name=name or f"multihmr-anny-{short_name(config)}",
+        licence=BODY_LICENCE if weights_licence == "Apache-2.0" else f"{weights_licence} AND {BODY_LICENCE}",
+        provenance={
+            "source": "Multi-HMR on Anny: network and weights of humanrt's own making",
+            "weights": about,
+            "body": {"model": "Anny", "version": ANNY_VERSION, "licence": BODY_LICENCE, "attribution": ATTRIBUTION},
+            "files": files,
+        },
+        notices={"NOTICE.txt": ATTRIBUTION + trunk},
+        # Rendered at the network's own size, by sampling areas: what comes closest to it is the mean over areas.
+        resize="opencv-area",
+        camera={"default": "estimate"},
+        body=_body_settings(config, data),
+        texts=anny_texts(config, config.anchor),
+    )
+    return write_people(parts, out, max_people=max_people, batch=batch, int8=int8, small=small, report=report)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a bundle is made of, whichever network on Anny it is.
+
+    Attributes:
+        model: the network, which may be changed.
+        bodies, faces: topology -> body and its triangles, the default one first.
+        name, licence, provenance: for the manifest.
+        notices: text files by name.
+        resize: how the network's authors scale images (`humanrt.letterbox`).
+        camera, body: settings of these names.
+        texts: what the graphs' tensors are.
+    """
+
+    model: AnnyHmr | PublishedHmr
+    bodies: Mapping[str, AnnyBody | PublishedBody]
+    faces: Mapping[str, Array]
+    name: str
+    licence: str
+    provenance: Mapping[str, Any]
+    notices: Mapping[str, str]
+    resize: Resize
+    camera: Mapping[str, Any]
+    body: Mapping[str, Any]
+    texts: Mapping[str, str]
+
+
+def write_people(
+    parts: Parts,
+    out: str | Path,
+    *,
+    max_people: int,
+    batch: int,
+    int8: bool,
+    small: bool,
+    report: Callable[[str], None],
+) -> Path:
+    """Make a bundle of its parts; see `export_anny`."""
+    model, meshes = parts.model, parts.bodies
+    config, topologies = model.config, list(parts.bodies)
+    check_sizes(config, max_people, batch)
     if small:
         model.backbone.fold()
         round_weights(model)
@@ -165,30 +249,26 @@ def export_anny(
         }
     report("traced")
 
-    weights_licence = about.get("licence", "LicenseRef-unspecified")
     with BundleWriter(
         Path(out),
-        name=name or f"multihmr-anny-{short_name(config)}",
+        name=parts.name,
         task="people",
         version="1",
-        licence=BODY_LICENCE if weights_licence == "Apache-2.0" else f"{weights_licence} AND {BODY_LICENCE}",
+        licence=parts.licence,
         provenance={
-            "source": "Multi-HMR on Anny: network and weights of humanrt's own making",
-            "weights": about,
-            "body": {"model": "Anny", "version": ANNY_VERSION, "licence": BODY_LICENCE, "attribution": ATTRIBUTION},
-            "files": files,
+            **parts.provenance,
             "converted_by": "humanrt-export multihmr --body anny",
             "tools": tools(),
         },
-        settings=_settings(config, data, max_people, batch, networks),
+        settings=_settings(parts, max_people, batch, networks),
     ) as writer:
-        trunk = TRUNK_ATTRIBUTION if config.backbone in TRUNKS else ""
-        writer.add_file("NOTICE.txt", (ATTRIBUTION + trunk).encode())
-        texts = _texts(config)
+        for file, text in parts.notices.items():
+            writer.add_file(file, text.encode())
+        texts = parts.texts
         for topology in topologies:
             faces = _names(topology, topologies)[2]
             writer.add_arrays(
-                faces, {"faces": data[topology].faces}, {"faces": "three vertices of every triangle of the mesh"}
+                faces, {"faces": parts.faces[topology]}, {"faces": "three vertices of every triangle of the mesh"}
             )
         write_graphs(writer, "network", networks, texts, small=small)
         for topology in topologies:
@@ -211,11 +291,13 @@ def configure_body(parser: argparse.ArgumentParser) -> None:
         "--topology",
         nargs="+",
         choices=BODY_TOPOLOGIES,
-        default=list(BODY_TOPOLOGIES),
-        help="Anny: meshes of 13718 (full) and 1229 (10pc) vertices, the default one first (default: both)",
+        help="Anny: meshes of 13718 (full) and 1229 (10pc) vertices, the default one first (default: both; NAVER's "
+        "checkpoint: full, the only one)",
     )
-
-    parser.add_argument("--name", help="Anny: of the bundle (default: multihmr-anny-SIZE-BACKBONE)")
+    parser.add_argument(
+        "--name",
+        help="Anny: of the bundle (default: multihmr-anny-SIZE-BACKBONE, or multihmr-anny-naver-SIZE-BACKBONE)",
+    )
     parser.add_argument("--small", action="store_true", help="Anny: store weights in 8 bits: a quarter of the file")
     parser.add_argument(
         "--about",
@@ -230,10 +312,17 @@ def run(options: argparse.Namespace) -> int:
     """`humanrt-export multihmr --body anny`."""
     if odd := [text for text in options.about if "=" not in text]:
         raise HumanrtError(f"--about {odd[0]}: need KEY=TEXT")
-    folder = export_anny(
+    from humanrt_export.anny.published_export import export_published
+
+    content = None if options.checkpoint.is_dir() else read(options.checkpoint, "Multi-HMR on Anny")
+    published = content is not None and layout_of(content) is Layout.PUBLISHED_ANNY
+    if published and options.topology not in (None, ["full"]):
+        raise HumanrtError("--topology: NAVER's Multi-HMR on Anny has the full mesh only; leave it out")
+    export = export_published if published else export_anny
+    folder = export(
         options.checkpoint,
         options.out,
-        topologies=options.topology,
+        content=content,
         max_people=options.max_people,
         batch=options.batch,
         int8=options.int8_cpu,
@@ -241,6 +330,7 @@ def run(options: argparse.Namespace) -> int:
         small=options.small,
         more_about=dict(text.split("=", 1) for text in options.about),
         report=lambda line: print(line, file=sys.stderr),
+        **({} if published else {"topologies": options.topology or BODY_TOPOLOGIES}),
     )
     sys.stdout.write(f"{folder}\n")
     return 0
@@ -249,12 +339,14 @@ def run(options: argparse.Namespace) -> int:
 # --------------------------------------------------------------------------------------------- graphs
 
 
-def _network(checkpoint: str | Path | AnnyHmr) -> tuple[AnnyHmr, dict[str, str], dict[str, Any]]:
+def _network(
+    checkpoint: str | Path | AnnyHmr, content: Mapping[str, Any] | None
+) -> tuple[AnnyHmr, dict[str, str], dict[str, Any]]:
     """A network to export, which may be changed; what is said about it; its file."""
     if isinstance(checkpoint, AnnyHmr):
         return copy.deepcopy(checkpoint).eval(), {"licence": "Apache-2.0"}, {}
     path = Path(checkpoint)
-    model, about = load_checkpoint(path)
+    model, about = load_checkpoint(path, content)
     file = path / LAST if path.is_dir() else path
     return model, about, {file.name: {"sha256": sha256(file)}}
 
@@ -269,22 +361,23 @@ def _names(topology: str, topologies: Sequence[str]) -> tuple[str, str, str]:
 # --------------------------------------------------------------------------------------------- parity
 
 
-def _probe(model: AnnyHmr, batch: int, max_people: int) -> _Probe:
+def _probe(model: AnnyHmr | PublishedHmr, batch: int, max_people: int) -> _Probe:
     """Somebody in smooth noise, and PyTorch's answer; and random bodies."""
     probed = probe_image(lambda image: model.backbone(image)[:, 1:], model.detection, model.config, batch, max_people)
     feeds = probed.feeds(), probed.feeds(torch.zeros_like(probed.intrinsics))
     generator = torch.Generator().manual_seed(PROBE_SEED)
-    low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
-    slots = (batch, max_people)
+    slots, turning = (batch, max_people), len(model.identity)
     parameters = {
-        "rotations": matrices_from_vectors(0.5 * torch.randn(*slots, len(model.config.bones), 3, generator=generator)),
-        "shape": low + (high - low) * torch.rand(*slots, len(PHENOTYPES), generator=generator),
+        "rotations": matrices_from_vectors(0.5 * torch.randn(*slots, turning, 3, generator=generator)),
+        "shape": model.low + model.span * torch.rand(*slots, len(model.low), generator=generator),
         "translation": torch.randn(*slots, 3, generator=generator),
     }
     return _Probe(feeds, tuple(model(*feed.values(), max_people) for feed in feeds), parameters)
 
 
-def _network_verdict(name: str, graph: Run, meshes: Mapping[str, AnnyBody], probe: _Probe) -> dict[str, Any]:
+def _network_verdict(
+    name: str, graph: Run, meshes: Mapping[str, AnnyBody | PublishedBody], probe: _Probe
+) -> dict[str, Any]:
     """How far a graph is from PyTorch on the probe, and whether that is near enough."""
     errors = dict.fromkeys((key for key in NetworkOutput._fields if key in TOLERANCES), 0.0)
     distances, people, same = [0.0], 0, True
@@ -316,7 +409,7 @@ def _network_verdict(name: str, graph: Run, meshes: Mapping[str, AnnyBody], prob
     return optional(name, same, max(distances), **extra)
 
 
-def _body_verdict(graph: Run, body: AnnyBody, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
+def _body_verdict(graph: Run, body: AnnyBody | PublishedBody, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
     """A body graph against PyTorch in FP64, on random poses and phenotypes."""
     with torch.inference_mode():
         expected = copy.deepcopy(body).double()(*(parameters[key].double() for key in _BODY_INPUTS))
@@ -338,13 +431,33 @@ def _rows(output: NetworkOutput, pairs: Sequence[tuple[Place, Place]], side: int
 # --------------------------------------------------------------------------------------------- manifest
 
 
-def _settings(
-    config: AnnyConfig, data: Mapping[str, AnnyData], max_people: int, batch: int, networks: Mapping[str, object]
-) -> dict[str, Any]:
-    topologies = list(data)
-    names = data[topologies[0]].joint_names
-    camera = {"estimated": "zeros for intrinsics: the network estimates the field of view; see output `camera`"}
+def _settings(parts: Parts, max_people: int, batch: int, networks: Mapping[str, object]) -> dict[str, Any]:
+    topologies = list(parts.bodies)
+    camera = {
+        "estimated": "zeros for intrinsics: the network estimates the field of view; see output `camera`",
+        **parts.camera,
+    }
     body = {
+        **parts.body,
+        # The first is the default.
+        "topologies": [
+            {
+                "name": topology,
+                "vertices": int(parts.faces[topology].max()) + 1,
+                **dict(zip(("graph", "graph_one", "faces"), _names(topology, topologies), strict=True)),
+            }
+            for topology in topologies
+        ],
+    }
+    return common_settings(
+        parts.model.config, max_people, batch, networks, resize=parts.resize, camera=camera, body=body
+    )
+
+
+def _body_settings(config: AnnyConfig, data: Mapping[str, AnnyData]) -> dict[str, Any]:
+    first = next(iter(data.values()))
+    names = first.joint_names
+    return {
         "model": "Anny",
         "version": ANNY_VERSION,
         "rotations": len(config.bones),
@@ -362,26 +475,16 @@ def _settings(
             side: [names.index(name) for name in HAND_KEYPOINTS[letter]]
             for side, letter in (("left", "L"), ("right", "R"))
         },
-        # The first is the default.
-        "topologies": [
-            {
-                "name": topology,
-                "vertices": len(data[topology].template),
-                **dict(zip(("graph", "graph_one", "faces"), _names(topology, topologies), strict=True)),
-            }
-            for topology in topologies
-        ],
     }
-    # Rendered at the network's own size, by sampling areas: what comes closest to it is the mean over areas.
-    return common_settings(config, max_people, batch, networks, resize="opencv-area", camera=camera, body=body)
 
 
-def _texts(config: AnnyConfig) -> dict[str, str]:
+def anny_texts(config: AnnyConfig | PublishedConfig, anchor: str) -> dict[str, str]:
+    """What the tensors of a network on Anny and its body are."""
     common = common_texts(config)
     return {
         **common,
         "intrinsics": f"{common['intrinsics']}; zeros: not known",
-        "translation": f"x, y, z of the joint `{config.anchor}` in m, camera space: x right, y down, z forward",
+        "translation": f"x, y, z of the joint `{anchor}` in m, camera space: x right, y down, z forward",
         "rotations": "matrices of the bones in settings.body.bones, see settings.body.rotation_convention",
         "shape": "phenotypes in settings.body.phenotypes, each in its range",
         "camera": (

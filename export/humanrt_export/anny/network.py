@@ -27,6 +27,7 @@ from humanrt_export.multihmr.attention import Attention
 from humanrt_export.multihmr.backbone import BACKBONES, SCRATCH, TABLE_SIDE, TRUNKS, DinoV2
 from humanrt_export.multihmr.camera import PATCH, TokenGrid, focal_length, unproject
 from humanrt_export.multihmr.detection import Detection, Detections
+from humanrt_export.multihmr.layouts import Layout, require
 from humanrt_export.training import load_run
 
 __all__ = [
@@ -319,17 +320,20 @@ def save_checkpoint(path: str | Path, model: AnnyHmr, about: Mapping[str, str] |
     return path
 
 
-def load_checkpoint(path: str | Path) -> tuple[AnnyHmr, dict[str, str]]:
+def load_checkpoint(path: str | Path, content: Mapping[str, Any] | None = None) -> tuple[AnnyHmr, dict[str, str]]:
     """The network of a checkpoint in evaluation mode, FP32, and what is said about it. No code of the file runs.
 
     Args:
         path: file of `save_checkpoint`, or the folder of a training, whose averaged weights are taken.
+        content: what `checkpoint.read` made of the file, where that is known already.
 
     Raises:
         CheckpointError: not such a file, or a key is missing, unexpected, misshapen or not finite.
     """
     path = Path(path)
-    content = _of_run(path) if path.is_dir() else read(path, _KIND)
+    if content is None:
+        content = _of_run(path) if path.is_dir() else read(path, _KIND)
+    require(path, content, Layout.OWN_ANNY)
     if content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of {_KIND} (`format` is not `{FORMAT}`)")
     state, about = tensors(path, content, "state", _KIND), content.get("about")

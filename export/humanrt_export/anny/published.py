@@ -60,9 +60,9 @@ class PublishedConfig(TokenGrid):
 class PublishedHmr(nn.Module):
     """Image, intrinsics and threshold -> `NetworkOutput`.
 
-    Depth: the network predicts the logarithm of how many px a metre at the head is wide, so a known camera changes where
-    people are, and nothing of how they are. `intrinsics` of zeros ask for the network's own estimate of the camera.
-    Rotations are those of the bones that turn, see `published_body`; the shape is `SHAPE`, all in 0..1.
+    Depth: the network predicts the logarithm of how many px a metre at the head is wide, so a known camera changes
+    where people are, and nothing of how they are. Rotations are those of the bones that turn, see `published_body`;
+    the shape is `SHAPE`, all in 0..1.
     """
 
     identity: Tensor

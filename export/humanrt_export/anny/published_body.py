@@ -155,5 +155,9 @@ def _from_y(along: Tensor) -> Tensor:
     # The axis is (a, 0, c); where there is none to be found, x.
     a, c = torch.where(sine > _EPS, z / sine.clamp(min=_EPS), 1.0), -x / sine.clamp(min=_EPS)
     turned = 1 - y
-    rows = (1 - turned * c * c, -sine * c, turned * a * c, sine * c, y, -sine * a, turned * a * c, sine * a, 1 - turned * a * a)
+    rows = (
+        *(1 - turned * c * c, -sine * c, turned * a * c),
+        *(sine * c, y, -sine * a),
+        *(turned * a * c, sine * a, 1 - turned * a * a),
+    )
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))

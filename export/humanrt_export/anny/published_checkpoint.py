@@ -11,11 +11,10 @@ from typing import Any
 
 from torch import Tensor
 
-from humanrt.errors import choices
 from humanrt_export.anny.published import BONES, SHAPE, PublishedConfig, PublishedHmr
-from humanrt_export.checkpoint import CheckpointError, Names, arguments, fill, read, tensors
+from humanrt_export.checkpoint import CheckpointError, Names, arguments, built, read, tensors
 from humanrt_export.multihmr.backbone import BACKBONES, SCRATCH
-from humanrt_export.multihmr.layouts import Layout, image_size, require, whole_number
+from humanrt_export.multihmr.layouts import Layout, fixed, image_size, one_of, require, whole_number
 
 __all__ = ["load_published", "published_name"]
 
@@ -54,7 +53,14 @@ _TURNS = "useful_rotmat"
 _UNNEEDED = rf"{_TURNS}|eye|encoder\.backbone\.mask_token|body_model\..+"
 # Arguments that would make another network; where they are absent, these are the authors' defaults.
 _FIXED_ARGS: Mapping[str, Any] = {"simple_depth_encoding": 1, "person_center": "head", "num_betas": len(SHAPE)}
-_SIZES = {"width": "xat_dim", "depth": "xat_depth", "heads": "xat_heads", "head_width": "xat_dim_head", "mlp": "xat_mlp_dim"}
+# Sizes of the decoder, by their names in the arguments, and how large they may be.
+_SIZES = {
+    "width": ("xat_dim", 4096),
+    "depth": ("xat_depth", 64),
+    "heads": ("xat_heads", 64),
+    "head_width": ("xat_dim_head", 256),
+    "mlp": ("xat_mlp_dim", 16384),
+}
 
 
 def load_published(path: str | Path, content: Mapping[str, Any] | None = None) -> PublishedHmr:
@@ -72,40 +78,39 @@ def load_published(path: str | Path, content: Mapping[str, Any] | None = None) -
     content = read(path, _KIND) if content is None else content
     require(path, content, Layout.PUBLISHED_ANNY)
     args, state = arguments(path, content, _KIND), tensors(path, content, "model_state_dict", _KIND)
-    config = _config(path, args, state)
-    model = PublishedHmr(config)
+    turns = _turning(state)
+    config = _config(path, args, turns)
     about = f"it is {_KIND}, and its arguments say {config.backbone}, {config.image_size} px"
-    fill(path, model, state, published_name, unneeded=_UNNEEDED, about=about)
-    return model.eval()
+    model: PublishedHmr = built(
+        path, lambda: PublishedHmr(config), state, published_name, unneeded=_UNNEEDED, about=about
+    )
+    if turns is None:  # only now: what is missing altogether says more
+        raise CheckpointError(
+            f"{path}: `{_TURNS}` must be [1, {BONES}] of 0 and 1, 1 for the root; it is {_KIND}: download it again"
+        )
+    model.eval()
+    return model
 
 
-def _config(path: Path, args: Mapping[str, Any], state: Mapping[str, Tensor]) -> PublishedConfig:
+def _config(path: Path, args: Mapping[str, Any], turns: Tensor | None) -> PublishedConfig:
     """The configuration that a file's arguments state."""
-    for name, wanted in _FIXED_ARGS.items():
-        if args.get(name, wanted) != wanted:
-            raise CheckpointError(f"{path}: argument `{name}` is {args[name]!r}; only {wanted!r} is supported")
+    fixed(path, args, _FIXED_ARGS)
     for name in ("backbone", "img_size"):
         if name not in args:
-            raise CheckpointError(f"{path}: argument `{name}` is missing; not a checkpoint of {_KIND}")
-    backbone = args["backbone"]
-    if backbone not in BACKBONES or backbone in SCRATCH:
-        published = choices(name for name in BACKBONES if name not in SCRATCH)
-        raise CheckpointError(f"{path}: argument `backbone` is {backbone!r}; supported: {published}")
+            raise CheckpointError(f"{path}: argument `{name}` is missing, and this is {_KIND}; download it again")
+    backbone = one_of(path, "backbone", args["backbone"], [name for name in BACKBONES if name not in SCRATCH])
+    turning = (0,) if turns is None else tuple(int(bone) for bone in turns.nonzero()[:, 0])
     sizes = {
-        ours: whole_number(path, theirs, args[theirs], least=1) for ours, theirs in _SIZES.items() if theirs in args
+        ours: whole_number(path, theirs, args[theirs], 1, most)
+        for ours, (theirs, most) in _SIZES.items()
+        if theirs in args
     }
-    return PublishedConfig(
-        backbone=str(backbone), image_size=image_size(path, args["img_size"]), turning=_turning(path, state), **sizes
-    )
+    return PublishedConfig(backbone=backbone, image_size=image_size(path, args["img_size"]), turning=turning, **sizes)
 
 
-def _turning(path: Path, state: Mapping[str, Tensor]) -> tuple[int, ...]:
-    """The bones that turn: `useful_rotmat` [1, 163] is 1 for them and 0 for others."""
+def _turning(state: Mapping[str, Tensor]) -> Tensor | None:
+    """`useful_rotmat` [1, 163], which is 1 for the bones that turn and 0 for others; None where it is not that."""
     turns = next((tensor for key, tensor in state.items() if key.removeprefix("module.") == _TURNS), None)
-    if turns is None:
-        raise CheckpointError(f"{path}: `{_TURNS}` is missing; not a checkpoint of {_KIND}")
-    if tuple(turns.shape) != (1, BONES) or not bool(((turns == 0) | (turns == 1)).all()) or not bool(turns[0, 0] == 1):
-        raise CheckpointError(
-            f"{path}: `{_TURNS}` {list(turns.shape)} must be [1, {BONES}] of 0 and 1, 1 for the root; download it again"
-        )
-    return tuple(int(bone) for bone in turns[0].nonzero()[:, 0])
+    if turns is None or tuple(turns.shape) != (1, BONES) or not bool(((turns == 0) | (turns == 1)).all()):
+        return None
+    return turns[0] if bool(turns[0, 0] == 1) else None

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError
+from humanrt_export.archives import damage
 from humanrt_export.multihmr.head import EXPRESSIONS, ROTATIONS
 from humanrt_export.multihmr.unpickle import NpzArrays, UnsafePickleError, as_array, load_pickle
 
@@ -29,6 +30,7 @@ _PELVIS, _HEAD = 0, 15
 # Expressions follow 300 shape directions in the full file, 10 in the small one.
 _FULL_DIRECTIONS, _FULL_EXPRESSION, _SMALL_EXPRESSION = 400, 300, 10
 _LANDMARKS = 51
+_SUM_ERROR = 0.05  # of rows that sum to 1
 
 _FINGERS = ("index", "middle", "pinky", "ring", "thumb")
 _TREE_NAMES = (
@@ -115,6 +117,8 @@ def load_smplx(path: str | Path, num_betas: int = 10) -> SmplxData:
     """Read a SMPL-X file, `.npz` or `.pkl`. BodyFileError names what is missing or misshapen."""
     path = Path(path)
     try:
+        if damaged := damage(path):
+            raise BodyFileError(f"{path}: damaged: {damaged}; download it again")
         if path.suffix == ".npz":
             content: Mapping[str, Any] = NpzArrays(path)
         else:
@@ -138,9 +142,19 @@ def load_smplx(path: str | Path, num_betas: int = 10) -> SmplxData:
         fits = len(array.shape) == len(shape) and all(
             want in (None, have) for want, have in zip(shape, array.shape, strict=True)
         )
-        if not fits or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        if not fits or array.dtype.kind not in "fiu":
             wanted = ["any" if size is None else size for size in shape]
             raise BodyFileError(f"{path}: `{name}` is {array.dtype} {list(array.shape)}; need numbers {wanted}")
+        if not np.isfinite(array).all():
+            what = "NaN" if np.isnan(array).any() else "infinity"
+            raise BodyFileError(f"{path}: `{name}` holds {what}; download it again")
+        return array
+
+    def shares(name: str, *shape: int) -> NDArray[Any]:
+        """Likewise, of rows that sum to 1: where they do not, a part of the file was lost."""
+        array = member(name, *shape)
+        if np.abs(array.sum(1) - 1).max() > _SUM_ERROR:
+            raise BodyFileError(f"{path}: `{name}` is damaged: its rows do not sum to 1; download it again")
         return array
 
     template = member("v_template", None, 3)
@@ -167,8 +181,8 @@ def load_smplx(path: str | Path, num_betas: int = 10) -> SmplxData:
         template=template.astype(np.float64),
         directions=directions[..., kept].astype(np.float64),
         pose_directions=member("posedirs", count, 3, 9 * (JOINTS - 1)).astype(np.float64),
-        regressor=member("J_regressor", JOINTS, count).astype(np.float64),
-        weights=member("weights", count, JOINTS).astype(np.float64),
+        regressor=shares("J_regressor", JOINTS, count).astype(np.float64),
+        weights=shares("weights", count, JOINTS).astype(np.float64),
         parents=tuple(parents.tolist()),
         faces=faces,
         landmark_faces=landmark_faces,

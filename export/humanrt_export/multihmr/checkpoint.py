@@ -12,10 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
-from humanrt.errors import choices
-from humanrt_export.checkpoint import CheckpointError, Names, arguments, fill, read, tensors
+from humanrt_export.checkpoint import CheckpointError, Names, arguments, built, read, tensors
 from humanrt_export.multihmr.backbone import BACKBONES
-from humanrt_export.multihmr.camera import PATCH
+from humanrt_export.multihmr.layouts import Layout, fixed, image_size, one_of, require, whole_number
 from humanrt_export.multihmr.model import ModelConfig, MultiHmr
 
 __all__ = ["CheckpointError", "load_checkpoint", "official_name"]
@@ -76,12 +75,12 @@ def load_checkpoint(path: str | Path) -> MultiHmr:
     """
     path = Path(path)
     content = read(path, _KIND)
+    require(path, content, Layout.SMPLX)
     args, state = arguments(path, content, _KIND), tensors(path, content, "model_state_dict", _KIND)
     config = _config(path, args, state)
-    model = MultiHmr(config)
-    fill(
+    model: MultiHmr = built(
         path,
-        model,
+        lambda: MultiHmr(config),
         state,
         lambda name: official_name(name, config.num_betas),
         unneeded=_UNNEEDED,
@@ -98,31 +97,29 @@ def official_name(name: str, num_betas: int = 10) -> str:
 
 def _config(path: Path, args: Mapping[str, Any], state: Mapping[str, Tensor]) -> ModelConfig:
     """The configuration that a file's arguments state."""
-    for name, wanted in _FIXED_ARGS.items():
-        if args.get(name, wanted) != wanted:
-            raise CheckpointError(f"{path}: argument `{name}` is {args[name]!r}; only {wanted!r} is supported")
+    fixed(path, args, _FIXED_ARGS)
     for name in ("backbone", "img_size"):
         if name not in args:
             raise CheckpointError(f"{path}: argument `{name}` is missing; not a Multi-HMR checkpoint")
-    backbone, sizes = args["backbone"], args["img_size"]
-    if backbone not in BACKBONES:
-        raise CheckpointError(f"{path}: argument `backbone` is {backbone!r}; supported: {choices(BACKBONES)}")
-    sizes = list(sizes) if isinstance(sizes, list | tuple) else [sizes]
-    if not sizes or not all(isinstance(s, int) and s == sizes[0] and s > 0 and s % PATCH == 0 for s in sizes):
-        raise CheckpointError(f"{path}: argument `img_size` is {sizes}; need one multiple of {PATCH}")
+    backbone = one_of(path, "backbone", args["backbone"], BACKBONES)
+    size = image_size(path, args["img_size"])
     # Older files do not say how many betas they predict; their last layer does.
-    betas_key = _HEAD + "decshape.weight"
-    found = state[betas_key].shape[0] if betas_key in state else 10
-    num_betas = args.get("num_betas", found)
-    if num_betas not in _MEAN_SHAPE:
-        raise CheckpointError(f"{path}: argument `num_betas` is {num_betas!r}; supported: 10, 11")
+    last = state.get(_HEAD + "decshape.weight")
+    found = last.shape[0] if last is not None and last.ndim else 10
+    least, most = min(_MEAN_SHAPE), max(_MEAN_SHAPE)
+    num_betas = whole_number(path, "num_betas", args.get("num_betas", found), least, most)
     return ModelConfig(
         backbone=backbone,
-        image_size=sizes[0],
+        image_size=size,
         num_betas=num_betas,
-        head_depth=args.get("xat_depth", 2),
-        head_heads=args.get("xat_num_heads", 8),
-        ray_bands=args.get("camera_embedding_num_bands", 16),
-        ray_max_resolution=args.get("camera_embedding_max_resolution", 64),
+        **{
+            ours: whole_number(path, theirs, args.get(theirs, usual), 1, most)
+            for ours, theirs, usual, most in (
+                ("head_depth", "xat_depth", 2, 64),
+                ("head_heads", "xat_num_heads", 8, 64),
+                ("ray_bands", "camera_embedding_num_bands", 16, 1024),
+                ("ray_max_resolution", "camera_embedding_max_resolution", 64, 4096),
+            )
+        },
         max_distance=50.0 if args.get("clip_dist", True) else float("inf"),
     )

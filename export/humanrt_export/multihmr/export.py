@@ -114,8 +114,9 @@ def export_multihmr(
     Raises:
         HumanrtError: a file is refused, or a graph failed the parity gate. Nothing is written then.
     """
-    checkpoint, smplx = Path(checkpoint), find_smplx(body_models)
-    model = load_checkpoint(checkpoint)
+    checkpoint = Path(checkpoint)
+    model = load_checkpoint(checkpoint)  # first: what a file is comes before what goes with it
+    smplx = find_smplx(body_models)
     config = model.config
     check_sizes(config, max_people, batch)
     data = load_smplx(smplx, config.num_betas)
@@ -169,7 +170,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``humanrt-export multihmr``, for both bodies."""
     from humanrt_export.anny.export import configure_body
 
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="official .pt file, or ours on Anny")
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="NAVER's .pt file, on SMPL-X or on Anny, or our own on Anny"
+    )
     parser.add_argument("--body", choices=("smplx", "anny"), default="smplx", help="body model (default: smplx)")
     parser.add_argument(
         "--body-models", type=Path, metavar="DIR", help="SMPL-X: folder with smplx/SMPLX_NEUTRAL.npz or .pkl"

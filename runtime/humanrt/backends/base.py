@@ -55,6 +55,8 @@ class Stream(Resource):
 class Buffer(Resource, ABC):
     """Memory of a backend's device for one tensor of fixed shape and dtype. ``close()`` frees it."""
 
+    NEEDS_OPEN = ("upload", "download", "upload_async", "download_async")
+
     spec: TensorSpec
 
     @abstractmethod
@@ -85,6 +87,8 @@ B = TypeVar("B", bound=Buffer)
 class Binding(Resource, ABC):
     """A graph with its inputs and outputs tied to buffers: ``run()`` moves nothing over the bus."""
 
+    NEEDS_OPEN = ("run", "run_async")
+
     @abstractmethod
     def run(self) -> None: ...
 
@@ -111,7 +115,13 @@ class Sequential(Binding):
 class Graph(Resource, ABC):
     """An opened graph."""
 
+    NEEDS_OPEN = ("run", "buffer", "bind")
+
     spec: GraphSpec
+
+    @property
+    def title(self) -> str:
+        return f"graph {self.spec.name}"
 
     @abstractmethod
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -162,6 +172,8 @@ class Graph(Resource, ABC):
 
 class Backend(Resource, ABC):
     """One way to run graphs on this machine. ``unverified``: also those that have no passing verdict."""
+
+    NEEDS_OPEN = ("open", "stream", "pinned", "record")
 
     name: str
     unverified: bool = False

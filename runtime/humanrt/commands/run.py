@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline
 from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.mesh_io import FORMATS, MeshWriter
-from humanrt.people.multihmr import DEFAULT_BUNDLE, MultiHMR
+from humanrt.people.multihmr import AUTO, DEFAULT_BUNDLE, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline, PeopleResult
 from humanrt.people.view import PANELS, PeoplePainter, open_mesh_view
 from humanrt.pipeline import HandPipeline
@@ -106,7 +106,13 @@ def add_parser(subparsers: Any) -> None:
 
     people = parser.add_argument_group("people")
     people.add_argument("--intrinsics", metavar="FX,FY,CX,CY|FILE", help="the camera, px of the source's images")
-    people.add_argument("--fov", type=float, metavar="DEGREES", help="instead: over the longer side (default: 60)")
+    people.add_argument(
+        "--fov",
+        type=_field_of_view,
+        metavar="DEGREES|auto",
+        help="instead: over the longer side of the image, or auto: the network's own estimate, where it makes one "
+        "(default: what the bundle says; 60, and auto for our own networks on Anny)",
+    )
     people.add_argument(
         "--threshold", type=_probability, metavar="P", help="lowest score of a person (default: the bundle's)"
     )
@@ -281,6 +287,8 @@ def _landmarks(arguments: argparse.Namespace, bundle: Bundle, intrinsics: NDArra
         raise HumanrtError(f"--topology: bundle `{bundle.name}` has one mesh; leave it out")
     if arguments.overlap:
         raise HumanrtError(f"--overlap: bundle `{bundle.name}` finds people one frame by the last; leave it out")
+    if arguments.fov == AUTO:
+        raise HumanrtError(f"--fov auto: bundle `{bundle.name}` does not estimate the field of view; give degrees")
     poses = "posebert-body" if "posebert-body" in shipped_bundles() else None
     model = LandmarkPeople(
         bundle,
@@ -459,6 +467,15 @@ def _probability(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a score between 0 and 1")
     return value
+
+
+def _field_of_view(text: str) -> float | Literal["auto"]:
+    if text == AUTO:
+        return AUTO
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither degrees nor `{AUTO}`") from None
 
 
 def _rate(text: str) -> float:

@@ -108,6 +108,8 @@ class LandmarkPeople(Model):
         BundleError, BackendError, CameraError: what is wrong and how to mend it.
     """
 
+    NEEDS_OPEN = ("__call__", "track")
+
     @releasing
     def __init__(
         self,

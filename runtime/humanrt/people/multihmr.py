@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Final, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +25,7 @@ from humanrt.resource import Owner, releasing
 from humanrt.timing import Stopwatch
 from humanrt.variants import EXACT, Model
 
-__all__ = ["DEFAULT_BUNDLE", "BodyMeshes", "MultiHMR", "Preprocessor", "topology_of"]
+__all__ = ["AUTO", "DEFAULT_BUNDLE", "BodyMeshes", "MultiHMR", "Preprocessor", "topology_of"]
 
 DEFAULT_BUNDLE = "multihmr-anny"
 """The shipped bundle for people: finds more of them, and more exactly, than `landmarks` (docs/multihmr-anny.md)."""
@@ -33,6 +33,9 @@ DEFAULT_BUNDLE = "multihmr-anny"
 # People up to whom the graph for one person, run once for each, is faster than the graph for all slots.
 _ONE_BY_ONE = 2
 _OUTPUTS = ("vertices", "joints")
+
+AUTO: Final = "auto"
+"""For `fov`: the network's own estimate."""
 
 
 class MultiHMR(Model):
@@ -46,9 +49,10 @@ class MultiHMR(Model):
         backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, or an opened backend.
         precision: of the network: ``fp32`` or another that the bundle has a graph for (``bf16x3``, ``int8``).
         unverified: also where that graph has no passing verdict.
-        fov: degrees over the longer side of the image, assumed where no intrinsics are given; None takes the bundle's
-            (60 for the published models), or lets the network estimate the camera where it can. Depth is proportional
-            to the focal length: a wrong angle moves people away or nearer.
+        fov: degrees over the longer side of the image, assumed where no intrinsics are given; ``auto``: the network's
+            own estimate, where it makes one (Anny); None: what the bundle's settings say (60 degrees for NAVER's
+            models, the estimate for our own on Anny). Depth is proportional to the focal length: a wrong angle moves
+            people away or nearer.
         meshes: also make vertices and joints. Without, nothing of the body model is even loaded.
         topology: which mesh, where the bundle has several; None takes its first.
         threads: CPU threads of a network; 0 is all cores.
@@ -62,6 +66,8 @@ class MultiHMR(Model):
         BundleError, BackendError, CameraError: what is wrong and how to mend it.
     """
 
+    NEEDS_OPEN = ("__call__", "submit", "result", "infer")
+
     _gpu: GpuPeople | None = None
 
     @releasing
@@ -72,7 +78,7 @@ class MultiHMR(Model):
         *,
         precision: str = EXACT,
         unverified: bool = False,
-        fov: float | None = None,
+        fov: float | Literal["auto"] | None = None,
         meshes: bool = True,
         topology: str | None = None,
         threads: int = 0,
@@ -85,7 +91,7 @@ class MultiHMR(Model):
             )
         settings = MultiHmrSettings.of(self.bundle)
         self.image_size = settings.image_size
-        self.fov = float(settings.field_of_view if fov is None else fov)
+        self.fov = float(settings.field_of_view if fov is None or fov == AUTO else fov)
         centre = settings.principal_point
         square = (self.image_size, self.image_size)
         self._intrinsics = field_of_view_intrinsics(square, self.fov, (centre, centre))
@@ -94,7 +100,12 @@ class MultiHMR(Model):
         self.resize = settings.resize
         self._preprocess = Preprocessor(self.image_size, settings.mean, settings.std, self.resize)
         self._network = self.own(self.backend.open(self.bundle.graph("network")))
-        if fov is None and any(output.name == "camera" for output in self._network.spec.outputs):
+        if fov == AUTO and not settings.estimates:
+            raise BundleError(
+                f"the network of bundle {self.bundle.name} does not estimate the field of view; give it in degrees, or "
+                "leave it out"
+            )
+        if fov == AUTO or (fov is None and settings.estimated):
             self._intrinsics = np.zeros((3, 3))  # not known: the network estimates them
         self._image = np.zeros(self._network.tensor("image").shape, np.float32)
         self._body = self.own(BodyMeshes(self.bundle, self.backend, mesh.graph, mesh.graph_one)) if meshes else None

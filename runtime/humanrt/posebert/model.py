@@ -76,6 +76,8 @@ class PoseBERT(Model):
         BundleError, BackendError: what is wrong and how to mend it.
     """
 
+    NEEDS_OPEN = ("window", "refine")
+
     @releasing
     def __init__(
         self,

@@ -102,6 +102,8 @@ class PoseBERTStream(Model):
         HumanrtError: BundleError, BackendError, or options that cannot be.
     """
 
+    NEEDS_OPEN = ("update",)
+
     @releasing
     def __init__(
         self,

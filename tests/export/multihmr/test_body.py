@@ -14,6 +14,7 @@ import pytest
 import torch
 from hostile import Hostile
 from multihmr_stand_ins import smplx_arrays
+from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
 from humanrt_export.multihmr.body import JOINT_NAMES, BodyFileError, SmplxBody, find_smplx, load_smplx
@@ -159,6 +160,27 @@ def test_hostile_files_run_nothing(arrays: dict[str, Any], tmp_path: Path, suffi
     assert not target.exists()
 
 
+def with_one(array: NDArray[Any], value: float) -> NDArray[Any]:
+    """A copy with one other number in its middle."""
+    copy = array.copy()
+    copy.flat[copy.size // 2] = value
+    return copy
+
+
+def test_a_damaged_archive_is_refused_by_its_member(arrays: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "SMPLX_NEUTRAL.npz"
+    np.savez(path, **arrays)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4000] = bytes(4000)
+    path.write_bytes(content)
+    with pytest.raises(BodyFileError, match=r"damaged: its member `\w+.npy`.*; download it again$"):
+        load_smplx(path)
+    path.write_bytes(content[:middle])
+    with pytest.raises(BodyFileError, match="damaged: its end is missing"):
+        load_smplx(path)
+
+
 def test_files_that_are_no_bodies(arrays: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(BodyFileError, match="SMPLX_NEUTRAL"):
         find_smplx(tmp_path)
@@ -166,7 +188,12 @@ def test_files_that_are_no_bodies(arrays: dict[str, Any], tmp_path: Path) -> Non
     for content, named in (
         ({key: value for key, value in arrays.items() if key != "posedirs"}, "posedirs"),
         ({**arrays, "weights": arrays["weights"][:, :24]}, "weights"),
-        ({**arrays, "v_template": np.full((10475, 3), np.nan)}, "v_template"),
+        ({**arrays, "v_template": np.full((10475, 3), np.nan)}, "`v_template` holds NaN"),
+        ({**arrays, "shapedirs": with_one(arrays["shapedirs"], np.nan)}, "`shapedirs` holds NaN"),
+        ({**arrays, "posedirs": with_one(arrays["posedirs"], -np.inf)}, "`posedirs` holds infinity"),
+        ({**arrays, "weights": with_one(arrays["weights"], np.inf)}, "`weights` holds infinity"),
+        ({**arrays, "weights": arrays["weights"] * (np.arange(10475) > 20)[:, None]}, "`weights` is damaged"),
+        ({**arrays, "J_regressor": 2 * arrays["J_regressor"]}, "`J_regressor` is damaged"),
         ({**arrays, "f": arrays["f"] + 10475}, "outside"),
     ):
         np.savez(path, **content)

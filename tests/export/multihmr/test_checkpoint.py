@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from hostile import refusal, refuse_files_that_are_no_checkpoints, refuse_hostile_file
 from multihmr_stand_ins import official_args, official_state
 
+from humanrt_export.checkpoint import read
 from humanrt_export.multihmr.checkpoint import load_checkpoint, official_name
 from humanrt_export.multihmr.model import ModelConfig, MultiHmr
 
@@ -73,6 +75,118 @@ def test_numbers_of_numpy_among_the_arguments_are_harmless(save: Save) -> None:
     assert load_checkpoint(save(best_error=np.float64(78.9), epoch=np.int64(3))).config == CONFIG
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint16, np.int8])
+def test_a_size_may_be_a_number_of_numpy(save: Save, kind: Any) -> None:
+    for size in (kind(42), [kind(42)], [42, kind(42)]):
+        assert load_checkpoint(save(img_size=size)).config == CONFIG
+    config = load_checkpoint(save(xat_depth=kind(2), num_betas=kind(10), backbone=np.str_(CONFIG.backbone))).config
+    assert config == CONFIG
+    assert type(config.image_size) is type(config.head_depth) is int
+
+
+@pytest.mark.parametrize("size", [True, 42.0, np.float64(42), "42", [], [42, 56], [[42]], 14 * 10**9, -14, None])
+def test_sizes_that_are_none(save: Save, size: Any) -> None:
+    assert "argument `img_size` is" in refused(save(img_size=size))
+
+
+def test_what_an_argument_holds_does_not_fill_the_screen(save: Save) -> None:
+    for args in ({"img_size": [1] * 10**5}, {"backbone": "x" * 10**5}, {"nearness": list(range(10**5))}):
+        assert len(refused(save(**args))) < 400
+    for args in ({"backbone": ["dinov2_vits14"]}, {"num_betas": [10]}, {"xat_depth": 10**12}, {"nearness": {}}):
+        assert next(iter(args)) in refused(save(**args))
+
+
+class Named(str):
+    """Stands in a pickle where another class is written afterwards."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Named, (str(self),)
+
+
+def tiny(path: Path, **args: Any) -> Path:
+    """A checkpoint of hardly any weights."""
+    content = {"args": official_args(CONFIG, **args), "model_state_dict": {"mlp_classif.2.bias": torch.zeros(1)}}
+    torch.save(content, path / "tiny.pt")
+    return path / "tiny.pt"
+
+
+def pickled_global(path: Path, module: str, name: str) -> Path:
+    """Write another global in a checkpoint's pickle where `Named` is."""
+    own = f"c{Named.__module__}\n{Named.__qualname__}\n".encode()
+    archive = zipfile.ZipFile(path)
+    members = {info.filename: archive.read(info) for info in archive.infolist()}
+    archive.close()
+    with zipfile.ZipFile(path, "w") as again:
+        for file, content in members.items():
+            again.writestr(file, content.replace(own, f"c{module}\n{name}\n".encode()))
+    return path
+
+
+@pytest.mark.parametrize("module", ["pathlib", "pathlib._local"])
+@pytest.mark.parametrize("name", ["PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"])
+def test_paths_among_the_arguments_are_text(tmp_path: Path, module: str, name: str) -> None:
+    path = pickled_global(tiny(tmp_path, save_dir=Named("logs")), module, name)
+    assert read(path, "Multi-HMR")["args"].save_dir == "logs"
+
+
+def test_what_is_asked_for_is_named(tmp_path: Path) -> None:
+    for module, name in (("datetime", "datetime"), ("os", "system"), ("builtins", "eval")):
+        message = refused(pickled_global(tiny(tmp_path, when=Named("x")), module, name))
+        assert f"asks for `{module}.{name}`" in message
+        assert len(message) < 400
+
+
+def test_a_damaged_archive_is_refused_by_its_member(save: Save) -> None:
+    path = save()
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    assert any(content[middle : middle + 4000])
+    content[middle : middle + 4000] = bytes(4000)
+    path.write_bytes(content)
+    message = refused(path)
+    assert "damaged: its member `noise/data/" in message
+    assert message.endswith("; download it again")
+
+
+def test_a_download_that_was_cut_off_is_damaged(save: Save) -> None:
+    content = save().read_bytes()
+    path = save()
+    for length in (len(content) // 2, len(content) - 10):
+        path.write_bytes(content[:length])
+        assert "damaged: its end is missing" in refused(path)
+
+
+def test_an_archive_without_checksums_is_read(save: Save) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = save()
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert load_checkpoint(path).config == CONFIG
+
+
+def test_a_damaged_pickle_in_a_whole_archive(tmp_path: Path) -> None:
+    path = tiny(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    pickle_name = next(name for name in members if name.endswith("data.pkl"))
+    for place in range(3, len(members[pickle_name]), 7):
+        spoilt = bytearray(members[pickle_name])
+        spoilt[place] ^= 0xFF
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, bytes(spoilt) if name == pickle_name else content)
+        assert len(refused(path)) < 600
+
+
+def test_files_of_july_2024_are_recognised(state: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "old.pt"
+    torch.save({"state_dict_model": state}, path)
+    assert "the authors have replaced these files" in refused(path)
+
+
 def test_half_precision_weights_are_read(state: dict[str, Any], save: Save) -> None:
     model = load_checkpoint(save({key: value.half() for key, value in state.items()}))
     assert all(value.dtype == torch.float32 for value in model.state_dict().values())
@@ -121,7 +235,9 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     refuse_files_that_are_no_checkpoints(refused, tmp_path)
     path = tmp_path / "file.pt"
     torch.save({"state_dict": {}}, path)
-    assert "`args` is missing" in refused(path)
+    assert "`args` is missing (found: state_dict)" in refused(path)
+    torch.save({f"key{k}": {} for k in range(500)}, path)
+    assert len(refused(path)) < 400
     torch.save({"args": 3, "model_state_dict": {}}, path)
     assert "args" in refused(path)
 
