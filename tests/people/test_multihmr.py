@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 
 from humanrt import MultiHMR, People, native
 from humanrt.backends import BackendOptions, open_backend
-from humanrt.bundle import Bundle
+from humanrt.bundle import Bundle, load_bundle
 from humanrt.camera import Letterbox, field_of_view_intrinsics, project
-from humanrt.errors import BackendError, BundleError
+from humanrt.errors import BackendError, BundleError, ClosedError
 from humanrt.people.multihmr import Preprocessor
 from humanrt.variants import at
 
@@ -116,6 +117,53 @@ def test_a_network_that_estimates_the_camera(toy_bundle: Callable[..., Path], pi
         MultiHMR(toy_bundle(estimates=True), topology="third")
     with pytest.raises(BundleError, match="leave it out"):
         MultiHMR(toy_bundle(), topology="third")
+
+
+@pytest.mark.parametrize(("default", "focal"), [(None, 112), ("estimate", 112), ("field_of_view", 96.995)])
+def test_the_bundle_says_what_is_assumed_of_the_camera(
+    toy_bundle: Callable[..., Path], picture: Draw, default: str | None, focal: float
+) -> None:
+    """NAVER's networks on Anny estimate the camera, and their authors assume 60 degrees all the same."""
+    image = picture(112, 84, red=(60, 40))
+    bundle = load_bundle(toy_bundle(estimates=True))
+    settings = dict(bundle.settings)
+    settings["camera"] = {**settings["camera"], **({"default": default} if default else {})}
+    bundle = dataclasses.replace(bundle, manifest={**bundle.manifest, "settings": settings})
+    assert MultiHMR(bundle)(image).intrinsics[0, 0] == pytest.approx(focal, abs=1e-2)
+    assert MultiHMR(bundle, fov="auto")(image).intrinsics[0, 0] == pytest.approx(112, abs=1e-2)
+    assert MultiHMR(bundle, fov=90)(image).intrinsics[0, 0] == pytest.approx(56, abs=1e-2)
+
+
+def test_what_does_not_estimate_the_camera_refuses_auto(toy_bundle: Callable[..., Path]) -> None:
+    with pytest.raises(BundleError, match="does not estimate the field of view; give it in degrees"):
+        MultiHMR(toy_bundle(), fov="auto")
+
+
+def test_a_closed_model_says_so(toy_bundle: Callable[..., Path], picture: Draw) -> None:
+    model = MultiHMR(toy_bundle())
+    image = picture(56, 56, 8, red=(20, 20))
+    model.submit(image)
+    model.close()
+    model.close()
+    for use in (
+        lambda: model(image),
+        lambda: model.submit(image),
+        model.result,
+        lambda: model.infer(np.zeros((1, 3, 56, 56), np.float32)),
+    ):
+        with pytest.raises(ClosedError, match=r"^this MultiHMR is closed; open another$"):
+            use()
+
+
+def test_a_closed_graph_says_so(toy_bundle: Callable[..., Path]) -> None:
+    bundle = load_bundle(toy_bundle())
+    graph = open_backend("cpu", BackendOptions(threads=1)).open(bundle.graph("body-1"))
+    inputs = {spec.name: graph.buffer(spec.name) for spec in graph.spec.inputs}
+    outputs = {spec.name: graph.buffer(spec.name) for spec in graph.spec.outputs}
+    graph.close()
+    for use in (lambda: graph.run({}), lambda: graph.buffer("vertices"), lambda: graph.bind(inputs, outputs)):
+        with pytest.raises(ClosedError, match=r"^graph body-1 is closed; open another$"):
+            use()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 5])

@@ -120,6 +120,8 @@ def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image:
         (("--bundle", "TOY", "--intrinsics", "4x4.npy"), "[4, 4], not [3, 3]"),
         (("--bundle", "TOY", "--intrinsics", "0,500,100,100"), "above 0 px"),
         (("--bundle", "TOY", "--fov", "200"), "1 to 179"),
+        (("--bundle", "TOY", "--fov", "auto"), "does not estimate the field of view"),
+        (("--bundle", "TOY", "--fov", "wide"), "neither degrees nor `auto`"),
         (("--bundle", "TOY", "--fov", "60", "--intrinsics", "1,1,1,1"), "give one of them"),
         (("--bundle", "TOY", "--mesh-format", "stl", "--meshes", "x"), "glb, npz, obj"),
         (("--bundle", "TOY", "--meshes", "/dev/null"), "is a file"),
