@@ -76,7 +76,8 @@ def _asked(path: Path, kind: str, error: pickle.UnpicklingError) -> str:
     if not names and (named := re.search(r"\bGLOBAL\s+`?([\w.]+)`?", str(error))):
         names = [named[1]]
     if names:
-        what = f"it asks for {listed([f'`{name}`' for name in names], 3)}, which"
+        printed = ["".join(letter if letter.isprintable() else "?" for letter in name[:_LONGEST]) for name in names]
+        what = f"it asks for {listed([f'`{name}`' for name in printed], 3)}, which"
     elif re.search(r"Unsupported (operand|protocol)", str(error)):
         return "its pickle is damaged, or of a protocol other than torch.save's own; download it again from its authors"
     else:
