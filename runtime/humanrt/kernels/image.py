@@ -57,7 +57,7 @@ class GpuUpload(Resource):
     def __call__(self, rgb: NDArray[np.uint8]) -> GpuImage:
         """The frame, uint8 [H, W, 3], on the GPU from the next work in the stream on. It may change at once."""
         if self._buffer is None or self._buffer.spec.shape != rgb.shape:
-            self.close()
+            self._free()
             spec = TensorSpec("frame", rgb.shape, "uint8")
             self._buffer, self._pinned = CudaBuffer(spec, self._device), self._device.pinned(spec)
         else:
@@ -69,6 +69,11 @@ class GpuUpload(Resource):
         return GpuImage(self._buffer.address, width, height, 3 * width)
 
     def close(self) -> None:
+        self._free()
+        super().close()
+
+    def _free(self) -> None:
+        """Give the frame's memory back."""
         if self._buffer is not None:
             self._device.compute.synchronize()
             self._buffer.close()
