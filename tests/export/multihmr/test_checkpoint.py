@@ -16,6 +16,7 @@ from multihmr_stand_ins import official_args, official_state
 
 from humanrt_export.checkpoint import read
 from humanrt_export.multihmr.checkpoint import load_checkpoint, official_name
+from humanrt_export.multihmr.layouts import image_size, whole_number
 from humanrt_export.multihmr.model import ModelConfig, MultiHmr
 
 CONFIG = ModelConfig("dinov2_vits14", 42, 10)
@@ -75,27 +76,6 @@ def test_numbers_of_numpy_among_the_arguments_are_harmless(save: Save) -> None:
     assert load_checkpoint(save(best_error=np.float64(78.9), epoch=np.int64(3))).config == CONFIG
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint16, np.int8])
-def test_a_size_may_be_a_number_of_numpy(save: Save, kind: Any) -> None:
-    for size in (kind(42), [kind(42)], [42, kind(42)]):
-        assert load_checkpoint(save(img_size=size)).config == CONFIG
-    config = load_checkpoint(save(xat_depth=kind(2), num_betas=kind(10), backbone=np.str_(CONFIG.backbone))).config
-    assert config == CONFIG
-    assert type(config.image_size) is type(config.head_depth) is int
-
-
-@pytest.mark.parametrize("size", [True, 42.0, np.float64(42), "42", [], [42, 56], [[42]], 14 * 10**9, -14, None])
-def test_sizes_that_are_none(save: Save, size: Any) -> None:
-    assert "argument `img_size` is" in refused(save(img_size=size))
-
-
-def test_what_an_argument_holds_does_not_fill_the_screen(save: Save) -> None:
-    for args in ({"img_size": [1] * 10**5}, {"backbone": "x" * 10**5}, {"nearness": list(range(10**5))}):
-        assert len(refused(save(**args))) < 400
-    for args in ({"backbone": ["dinov2_vits14"]}, {"num_betas": [10]}, {"xat_depth": 10**12}, {"nearness": {}}):
-        assert next(iter(args)) in refused(save(**args))
-
-
 class Named(str):
     """Stands in a pickle where another class is written afterwards."""
 
@@ -110,6 +90,32 @@ def tiny(path: Path, **args: Any) -> Path:
     content = {"args": official_args(CONFIG, **args), "model_state_dict": {"mlp_classif.2.bias": torch.zeros(1)}}
     torch.save(content, path / "tiny.pt")
     return path / "tiny.pt"
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint16, np.int8])
+def test_a_size_may_be_a_number_of_numpy(tmp_path: Path, kind: Any) -> None:
+    for size in (kind(42), [kind(42)], [42, kind(42)]):
+        given = read(tiny(tmp_path, img_size=size, xat_depth=kind(2)), "Multi-HMR")["args"]
+        assert image_size(tmp_path, given.img_size) == 42
+        assert type(image_size(tmp_path, given.img_size)) is int
+        assert whole_number(tmp_path, "xat_depth", given.xat_depth, 1, 64) == 2
+
+
+def test_all_arguments_may_be_of_numpy(save: Save) -> None:
+    args = {"img_size": [np.int64(42)], "xat_depth": np.int32(2), "num_betas": np.uint8(10), "nearness": np.bool_(True)}
+    assert load_checkpoint(save(backbone=np.str_(CONFIG.backbone), **args)).config == CONFIG
+
+
+@pytest.mark.parametrize("size", [True, 42.0, np.float64(42), "42", [], [42, 56], [[42]], 14 * 10**9, -14, None])
+def test_sizes_that_are_none(tmp_path: Path, size: Any) -> None:
+    assert "argument `img_size` is" in refused(tiny(tmp_path, img_size=size))
+
+
+def test_what_an_argument_holds_does_not_fill_the_screen(tmp_path: Path) -> None:
+    for args in ({"img_size": [1] * 10**5}, {"backbone": "x" * 10**5}, {"nearness": list(range(10**5))}):
+        assert len(refused(tiny(tmp_path, **args))) < 400
+    for args in ({"backbone": ["dinov2_vits14"]}, {"num_betas": [10]}, {"xat_depth": 10**12}, {"nearness": {}}):
+        assert next(iter(args)) in refused(tiny(tmp_path, **args))
 
 
 def pickled_global(path: Path, module: str, name: str) -> Path:
