@@ -96,6 +96,7 @@ def test_demo_measures_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (("bench", "retarget", "--threshold", "0.3"), "--threshold does nothing in `bench retarget`; leave it out"),
         (("bench", "people", "--robot", "allegro_right"), "--robot does nothing in `bench people`"),
         (("bench", "posebert", "--smooth", "posebert"), "--smooth does nothing in `bench posebert`"),
+        (("bench", "hands", "--max-frames", "0"), "--max-frames must be at least 1"),
         (("bench", "retarget", "--warmup", "20"), "--warmup does nothing in `bench retarget`"),
         (("fly",), "demo"),
         (("bench", "hands", "--compare", "nowhere.json"), "nowhere.json"),

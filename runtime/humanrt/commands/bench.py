@@ -67,6 +67,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a network (0: all cores)")
     parser.add_argument("--warmup", type=int, metavar="N", help="frames that are not counted (20; not of retarget)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="times the source is run through (3)")
+    parser.add_argument(
+        "--max-frames",
+        type=int,
+        metavar="N",
+        help=f"frames of the source at most (default: {MAX_FRAMES}; of people {MAX_PEOPLE_FRAMES})",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="an older report: print the ratio of medians")
     parser.set_defaults(run=run)
@@ -82,6 +88,10 @@ def run(arguments: argparse.Namespace) -> int:
             raise HumanrtError(f"{option} does nothing in `bench {arguments.what}`; leave it out")
     if arguments.repeat < 1 or arguments.warmup < 0:
         raise HumanrtError("--repeat must be at least 1 and --warmup at least 0")
+    if arguments.max_frames is None:
+        arguments.max_frames = MAX_PEOPLE_FRAMES if arguments.what == "people" else MAX_FRAMES
+    if arguments.max_frames < 1:
+        raise HumanrtError("--max-frames must be at least 1")
     if arguments.source is None:
         arguments.source = str(PEOPLE_CLIP if arguments.what == "people" else CLIP)
     if arguments.json:
@@ -91,25 +101,28 @@ def run(arguments: argparse.Namespace) -> int:
         raise SourceError(
             f"{arguments.compare} is a report of `bench {before.get('bench')}`; give one of the same bench"
         )
+    where = machine()
     with ExitStack() as stack:
         report = _BENCHES[arguments.what](arguments, stack)
     source = printable(redacted_address(arguments.source))
-    report = {"bench": arguments.what, "source": source, "machine": machine(), **report}
+    report = {"bench": arguments.what, "source": source, "machine": where, **report}
     stages = {name: Percentiles(**values) for name, values in report["stages"].items()}
     print(table(stages, "ms", before["stages"] if before else None))
     for line in report["summary"]:
         print(line)
+    load = f", at a load of {where['load'][0]:.1f} beforehand" if where["load"] else ""
+    print(f"on {where['cores']} cores of {where['cpu']}{load}")
     if arguments.json:
         write_report(arguments.json, report)
         print(f"wrote {arguments.json}")
     return 0
 
 
-def _frames(source: str) -> list[Frame]:
-    with open_source(source) as opened:
+def _frames(arguments: argparse.Namespace) -> list[Frame]:
+    with open_source(arguments.source) as opened:
         if opened.live:
             raise SourceError(f"{opened.name}: a bench needs a file, so that it can be run again; record one first")
-        frames = [frame for _, frame in zip(range(MAX_FRAMES), opened, strict=False)]
+        frames = [frame for _, frame in zip(range(arguments.max_frames), opened, strict=False)]
     if not frames:
         raise SourceError(f"{opened.name}: holds no frame")
     return frames
@@ -129,7 +142,7 @@ def _pipeline(arguments: argparse.Namespace, names: Sequence[str], stack: ExitSt
 
 
 def _hands(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
-    frames = _frames(arguments.source)
+    frames = _frames(arguments)
     start = perf_counter()
     pipeline = _pipeline(arguments, arguments.robot or ["allegro_right"], stack)
     opened = perf_counter()
@@ -183,7 +196,7 @@ def _live(arguments: argparse.Namespace, stack: ExitStack) -> tuple[int, Percent
     pipeline = _pipeline(arguments, arguments.robot or ["allegro_right"], stack)
     late = []
     with open_source(arguments.source, realtime=True) as source:
-        for _, frame in zip(range(LIVE_FRAMES), source, strict=False):
+        for _, frame in zip(range(min(LIVE_FRAMES, arguments.max_frames)), source, strict=False):
             pipeline(frame)
             late.append((monotonic() - frame.t) * 1e3)  # a live frame is stamped by this clock when it is grabbed
         return source.dropped, Percentiles.of(late)
@@ -225,7 +238,7 @@ def _accuracy_lines(accuracy: Accuracy) -> list[str]:
 
 def _retarget(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     """Solver time on the keypoints of the source, one thread, every robot in turn frame by frame."""
-    frames = _frames(arguments.source)
+    frames = _frames(arguments)
     pipeline = _pipeline(arguments, [], stack)
     hands = [(hand, frame.t) for frame in frames for hand in list(pipeline(frame).hands)[:1]]
     if not hands:
@@ -282,7 +295,7 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     with open_source(arguments.source) as source:
         if source.live:
             raise SourceError(f"{source.name}: a bench needs a file, so that it can be run again; record one")
-        frames = [frame for _, frame in zip(range(MAX_PEOPLE_FRAMES), source, strict=False)]
+        frames = [frame for _, frame in zip(range(arguments.max_frames), source, strict=False)]
     if not frames:
         raise SourceError(f"{source.name}: holds no frame")
     begin = perf_counter()
@@ -339,7 +352,7 @@ def _posebert(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
     if stream.points != 21:
         raise HumanrtError(f"bench posebert is of hands; bundle {stream.bundle.name} takes {stream.points} keypoints")
     pipeline = _pipeline(arguments, [], stack)
-    seen = [(frame.t, hand) for frame in _frames(arguments.source) for hand in list(pipeline(frame).hands)[:1]]
+    seen = [(frame.t, hand) for frame in _frames(arguments) for hand in list(pipeline(frame).hands)[:1]]
     if len(seen) < 2:
         raise SourceError(
             f"{redacted_address(arguments.source)}: hands in {len(seen)} frames; give a --source with a hand in it"

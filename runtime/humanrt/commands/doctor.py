@@ -67,7 +67,7 @@ def examine(find_installed: Callable[[tuple[str, ...]], dict[str, str]] = instal
     yield Finding(
         "python",
         "yes",
-        f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores{_load()}",
     )
     for what, rivals, default in _RIVALS:
         yield _one_of(what, find_installed(rivals), default)
@@ -79,6 +79,11 @@ def examine(find_installed: Callable[[tuple[str, ...]], dict[str, str]] = instal
     yield _video()
     yield from _cameras()
     yield _window()
+
+
+def _load() -> str:
+    """How busy the machine is, which every measurement suffers from."""
+    return f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
 
 
 def _one_of(what: str, found: dict[str, str], default: str) -> Finding:
