@@ -29,13 +29,13 @@ __all__ = [
 class HumanrtError(Exception):
     """A mistake in what was asked or given; the message is one line and says how to mend it.
 
-    Whatever the message quotes, it stays one printable line, and addresses in it carry no secrets.
+    Whatever the message quotes, it stays one printable line of bounded length, and addresses in it carry no secrets.
     """
 
     exit_status = 2
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(*(printable(redacted(text)) if isinstance(text, str) else text for text in arguments))
+        super().__init__(*(_brief(printable(redacted(text))) if isinstance(text, str) else text for text in arguments))
 
 
 class InvalidInputError(HumanrtError, ValueError):
@@ -64,6 +64,16 @@ class BackendError(HumanrtError):
 
 class MissingDependencyError(HumanrtError):
     """An optional package is not installed; the message names the extra that brings it."""
+
+
+_LONG_WORD = re.compile(r"\S{401,}")
+_LONGEST = 1000
+
+
+def _brief(text: str) -> str:
+    """Cut the middle out of words longer than any name or path, and of what is still longer than anybody reads."""
+    text = _LONG_WORD.sub(lambda word: f"{word[0][:80]}...{word[0][-40:]}", text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 300]} ... {text[-280:]}"
 
 
 def choices(names: Iterable[str]) -> str:

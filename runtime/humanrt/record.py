@@ -182,7 +182,7 @@ class Recording:
                     return
                 try:
                     record = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     record = None
                 if not isinstance(record, dict):
                     raise SourceError(f"{self.path}: line {number} is not a JSON object; delete that line")

@@ -96,7 +96,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
     """A report written by `write_report`. SourceError when it is none."""
     try:
         report = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SourceError(f"{path} is no benchmark report ({error}); make one with --json") from error
     if not isinstance(report, dict) or not isinstance(report.get("stages"), dict):
         raise SourceError(f"{path} is no benchmark report (it has no `stages`); make one with --json")

@@ -21,6 +21,7 @@ from humanrt_export.npz import read_npz
 __all__ = ["parse_amass"]
 
 _JOINTS = {22: "SMPL-X's body", 24: "SMPL", 52: "SMPL-H", 55: "SMPL-X"}
+_MAX_BYTES = 1 << 29  # a day of motion
 _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
 # x right, y away, z up -> x right, y up, z towards.
 _Z_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
@@ -32,7 +33,8 @@ def parse_amass(content: bytes, source: str = "motion", subject: str = "", up: L
     Fingers, jaw and eyes are left out; joints 22 and 23 of SMPL (bases of the hands) too where there are hands.
     """
     try:
-        data = read_npz(io.BytesIO(content), ("poses", "root_orient", "pose_body", "trans", *_RATES))
+        wanted = ("poses", "root_orient", "pose_body", "trans", *_RATES)
+        data = read_npz(io.BytesIO(content), wanted, max_bytes=_MAX_BYTES)
     except (ValueError, OSError) as error:
         raise MotionError(
             f"{source}: not a readable .npz ({error}); AMASS's motions are .npz without pickles"
