@@ -571,3 +571,14 @@ def test_an_image_is_read_without_a_stderr(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("os.dup", closed)
     with open_source(path) as source:
         assert len(list(source)) == 1
+
+
+def test_images_of_a_folder_are_photographs_unless_they_are_said_to_be_frames(tmp_path: Path) -> None:
+    for index in range(2):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.zeros((4, 6, 3), np.uint8))
+    for options, cut, fps in (({}, True, None), ({"frames": True}, False, 30.0), ({"fps": 5.0}, False, 5.0)):
+        with open_source(tmp_path, **options) as source:
+            assert source.fps == fps
+            assert [frame.cut for frame in source] == [cut, cut]
+    with pytest.raises(SourceError, match="only a folder"):
+        open_source(tmp_path / "0.png", frames=True)

@@ -161,6 +161,18 @@ def test_a_hand_that_leaves_is_gone_at_once_and_forgotten_in_time(frames: list[F
     assert [hand.id for hand in back] == [2]
 
 
+def test_a_new_scene_ends_identities(frames: list[Frame]) -> None:
+    tracker = HandTracker()
+    assert [hand.id for hand in tracker(frames[0].image, 0.0)] == [1]
+    tracker.new_scene()
+    after = tracker(frames[1].image, 1 / 30)
+    assert [hand.id for hand in after] == [2]
+    assert after.lost == (1,)
+    # Mirrored and upside down it is another picture, with the hand elsewhere.
+    other = np.ascontiguousarray(frames[2].image[::-1, ::-1])
+    assert tracker(other, 2 / 30).lost == (2,)
+
+
 def test_a_short_gap_keeps_the_identity(frames: list[Frame]) -> None:
     empty = np.full_like(frames[0].image, 90)
     tracker = HandTracker()

@@ -71,11 +71,13 @@ class Frame:
     image: uint8 [H, W, 3], RGB. t: seconds on the source's clock, strictly increasing: for files the
     container's time stamps, from about 0; for live sources `time.monotonic()` when the frame was grabbed.
     index: the frame's number in the source, from 0; a live source leaves gaps where frames were dropped.
+    cut: it has nothing to do with the frames before it: a photograph.
     """
 
     image: Image
     t: float
     index: int
+    cut: bool = False
 
 
 class Source(Resource):
@@ -113,13 +115,16 @@ def open_source(
     fps: float | None = None,
     max_age: float | None = None,
     realtime: bool = False,
+    frames: bool = False,
 ) -> Source:
     """Opens a camera index, stream URL, video file, image, or folder of images.
 
     size: (width, height) px asked of a camera; an error where the camera does not comply. fps: asked of a
-    camera likewise; for a folder of images, its pace (default 30). max_age: seconds after which a live source
-    without a new frame counts as stalled (default 2 for cameras, 10 for streams). realtime: plays a file at
-    its own pace through the live path, frames dropped where the consumer is slow.
+    camera likewise; for a folder of images, their rate (default 30), which says that they are frames. max_age:
+    seconds after which a live source without a new frame counts as stalled (default 2 for cameras, 10 for
+    streams). realtime: plays a file at its own pace through the live path, frames dropped where the consumer is
+    slow. frames: the images of a folder are successive frames of one film, as they are with fps or realtime; else
+    they are photographs, each by itself.
 
     Raises SourceError when there is nothing there that can be read.
     """
@@ -131,8 +136,10 @@ def open_source(
     if size is not None:
         raise SourceError(f"{text}: a size can be asked of cameras only; leave it out to get the file's own")
     local = _local_path(text)
+    if frames and not (local is not None and local.is_dir()):
+        raise SourceError(f"{redacted_address(text)}: only a folder's images can be told to be frames; leave it out")
     if local is not None:
-        return _paced(_open_path(local, fps), realtime)
+        return _paced(_open_path(local, fps, frames or realtime), realtime)
     _keep_quiet_of(text)
     if Path(re.split("[?#]", text, maxsplit=1)[0]).suffix.lower() in VIDEO_SUFFIXES:
         return _paced(_RemoteVideo(text), realtime)
@@ -176,12 +183,12 @@ def _images_in(folder: Path) -> list[Path]:
         raise SourceError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from None
 
 
-def _open_path(path: Path, fps: float | None) -> Source:
+def _open_path(path: Path, fps: float | None, frames: bool) -> Source:
     if path.is_dir():
         images = _images_in(path)
         if not images:
             raise SourceError(f"{path}: no images in this folder; expected {choices(IMAGE_SUFFIXES)}")
-        return _Images(printable(str(path)), images, fps or FALLBACK_FPS)
+        return _Images(printable(str(path)), images, fps or FALLBACK_FPS, film=frames or fps is not None)
     if not path.exists():
         raise SourceError(
             f"{redacted_address(str(path))}: no such file; "
@@ -230,12 +237,15 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
 
 
 class _Images(Source):
-    def __init__(self, name: str, paths: list[Path], fps: float) -> None:
+    """Images; a ``film``'s are its frames, others have nothing to do with each other."""
+
+    def __init__(self, name: str, paths: list[Path], fps: float, *, film: bool = False) -> None:
         self._paths = paths
+        self._film = film
         self._next = 0
         self._first: Image | None = _read_image(paths[0])
         height, width = self._first.shape[:2]
-        super().__init__(name, (width, height), fps if len(paths) > 1 else None, len(paths))
+        super().__init__(name, (width, height), fps if film else None, len(paths))
         self._rate = fps
 
     def __next__(self) -> Frame:
@@ -245,7 +255,7 @@ class _Images(Source):
         image, self._first = self._first, None
         if image is None:
             image = _read_image(self._paths[index])
-        return Frame(image, index / self._rate, index)
+        return Frame(image, index / self._rate, index, cut=not self._film)
 
 
 def _read_file(path: Path) -> npt.NDArray[np.uint8]:

@@ -28,7 +28,9 @@ _STEP = 16.0  # levels of 255, by which a cell must differ to be changed...
 _FAINT = (0.35, 3.0)  # ...or this part of the contrast, where that is less; and no less than so many levels
 _DROP = 0.7  # times the least similarity of the last frames: in a fast pan all of them are low
 _RECENT = 3  # frames
-_BLACK = 20.0  # levels: an image that is nowhere brighter shows nothing
+_BLACK = 10.0  # levels: an image that is nowhere brighter shows nothing
+_DARK = 5  # black images that end a scene
+_FLAT = 2.0  # levels, contrast of an image without anything in it
 _BURNT = 250.0  # levels: here a flash may have wiped out what there was
 _GLARE = 0.2  # part of the picture that is burnt in a flash...
 _FLASH = 4  # frames ...which lasts no longer
@@ -74,6 +76,10 @@ class _Look:
         return min(max(part * float(self.grey.std()), least), _STEP)
 
     @property
+    def flat(self) -> bool:
+        return float(self.grey.std()) < _FLAT
+
+    @property
     def black(self) -> bool:
         return float(self.grey.max()) < _BLACK
 
@@ -81,8 +87,10 @@ class _Look:
 class CutDetector:
     """Finds scene cuts in a stream of images, each when its first image comes. Costs about 0.2 ms an image.
 
-    A cut to black ends a scene too, as does another size of the images. A dissolve counts as a cut in its middle. A
-    flash does not, so a cut to an image that is largely white is found only when that stays: after 4 images.
+    Another size of the images is a cut, too. A dissolve counts as a cut in its middle. A flash does not, so a cut to an
+    image that is largely white is found only when that stays: after 4 images. An image that is black or of one colour,
+    as decoders give for a damaged one, says nothing: what comes after it is compared with what was before. But after 5
+    black ones the scene is over.
 
     >>> cuts = CutDetector()
     >>> cuts(rgb)                       # uint8 [H, W, 3] -> whether a new scene begins with this image
@@ -100,7 +108,7 @@ class CutDetector:
         self._last = look
         self._similar: deque[float] = deque(maxlen=_RECENT)
         self._flash: _Look | None = None  # what was seen before the flash
-        self._waited = 0
+        self._waited = self._dark = 0
         self._past: deque[_Look] = deque(maxlen=max(_SPANS) + 1)
         self._steps: deque[Floats] = deque(maxlen=max(_SPANS))
         if look is not None:
@@ -118,9 +126,10 @@ class CutDetector:
         if last is None:
             self._begin(look)
             return False
-        if size != rgb.shape or look.black != last.black:
+        if size != rgb.shape or self._dark == _DARK:
             return self._begin(look)
-        if look.black:
+        self._dark = self._dark + 1 if look.black and not last.black else 0
+        if look.black or look.flat:
             return False
         if self._flash is not None:
             return self._after_flash(self._flash, look)

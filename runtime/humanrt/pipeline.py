@@ -118,6 +118,8 @@ class HandPipeline(Resource):
         """Process one frame. Frames come in the order of their time stamps."""
         if not isinstance(frame, Frame):
             raise TypeError(f"a pipeline takes frames: of `open_source`, or Frame(image, t, index); not {type(frame)}")
+        if frame.cut:
+            self.tracker.new_scene()
         hands = self.tracker(frame.image, frame.t)
         ms = dict(hands.ms)
         watch = Stopwatch()

@@ -20,6 +20,7 @@ from humanrt.assignment import assign, gated
 from humanrt.backends.cuda import CudaBackend
 from humanrt.camera import as_image
 from humanrt.checks import SAME_INSTANT, check_time
+from humanrt.cuts import CutDetector
 from humanrt.kernels.image import GpuUpload, Picture
 from humanrt.region import Region
 from humanrt.timing import Stopwatch
@@ -70,7 +71,10 @@ class TrackRule:
 
 @dataclass
 class Track(Generic[M]):
-    """An identity: what was last seen of it, when, and how it moved (px/s); ``active``: it is in the last frame."""
+    """An identity: what was last seen of it, when, and how it moved (px/s); ``active``: it is in the last frame.
+
+    ``id`` is 0 while it is not told yet; ``since``: s, when it was seen first.
+    """
 
     rule: TrackRule
     id: int
@@ -78,6 +82,10 @@ class Track(Generic[M]):
     marks: M
     velocity: tuple[float, float] = (0.0, 0.0)
     active: bool = True
+    since: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.since = self.seen
 
     @property
     def region(self) -> Region:
@@ -143,22 +151,41 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         most: at most so many are followed.
         remember: s; what comes back within this time, near where it would be, keeps its identity.
         search_interval: s between searches for more, while there are some and none was just lost.
+        confirm: s; what appears in a scene that is under way is told, and gets its identity, when it was surely seen in
+            every image for so long: a false detection hardly ever is.
     """
 
-    def __init__(self, rule: TrackRule, most: int, *, remember: float, search_interval: float) -> None:
+    def __init__(
+        self, rule: TrackRule, most: int, *, remember: float, search_interval: float, confirm: float = 0.0
+    ) -> None:
         """`prepare` comes first: frames are put once where the networks run."""
         backend = self.backend
         self._upload = self.own(GpuUpload(backend.device)) if isinstance(backend, CudaBackend) else None
         self._rule, self._most = rule, most
-        self._remember, self._search_interval = remember, search_interval
+        self._remember, self._search_interval, self._confirm = remember, search_interval, confirm
         self._next_id = 1
+        self._cuts = CutDetector()
         self.reset()
 
     def reset(self) -> None:
         """Forget all. Identities go on counting."""
+        self._cuts.reset()
+        self._new_scene = False
+        self._forget()
+
+    def new_scene(self) -> None:
+        """The next image has nothing to do with those before it: say so of photographs; cuts of films are found."""
+        self._new_scene = True
+
+    def _forget(self) -> None:
+        """Forget all that was seen: a new scene begins."""
         self._tracks: list[T] = []
         self._t: float | None = None
-        self._searched = -inf
+        self._searched = self._doubted = -inf
+
+    def _adapt(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The image as the networks are given it."""
+        return rgb
 
     @abstractmethod
     def _look(self, rgb: Picture, region: Region) -> M | None:
@@ -167,6 +194,10 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
     @abstractmethod
     def _search(self, rgb: Picture) -> Sequence[Region]:
         """What the detector sees in the whole image, best first."""
+
+    def _sure(self, marks: M) -> bool:
+        """Whether an observation counts for `confirm`."""
+        return True
 
     @abstractmethod
     def _begin(self, identity: int, t: float, marks: M) -> T:
@@ -182,7 +213,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         """What is told of an identity that is in the frame."""
 
     def __call__(self, rgb: NDArray[np.uint8] | str | Path, t: float | None = None) -> Found[F]:
-        """What is in the next image.
+        """What is in the next image. Where a new scene begins with it, all identities end (see `CutDetector`).
 
         Args:
             rgb: uint8 [H, W, 3], or the name of an image file.
@@ -195,15 +226,19 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         """
         rgb = as_image(rgb)
         t = None if t is None else check_time(t)
-        before = [track.id for track in self._tracks]
+        before = [track.id for track in self._tracks if track.id]
         if t is None:
             t = 0.0 if self._t is None else self._t + 1 / 30
         elif self._t is not None and t < self._t:
             self.reset()
-        self._t = t
+        if self._cuts(rgb) or self._new_scene:
+            self._forget()
+        self._new_scene = False
+        begins, self._t = self._t is None, t
         watch = Stopwatch()
         self._tracks = [track for track in self._tracks if t - track.seen < self._remember]
 
+        rgb = self._adapt(rgb)
         image: Picture = self._upload(rgb) if self._upload else rgb
         seen = [self._look(image, track.region) for track in self._tracks if track.active]
         for track in self._tracks:
@@ -226,8 +261,9 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
             self._update(self._distinct(found, [track.marks for track in held]), t)
             watch.lap("landmarks")
 
+        self._confirm_all(t, begins)
         alive = {track.id for track in self._tracks}
-        results = tuple([self._result(track) for track in self._tracks if track.active])
+        results = tuple([self._result(track) for track in self._tracks if track.active and track.id])
         return Found(results, watch.ms, tuple(id for id in before if id not in alive))
 
     def _update(self, found: Sequence[M], t: float) -> None:
@@ -239,14 +275,26 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
             if owner is not None:
                 tracks[owner].observe(marks, t)
             elif sum(track.active for track in self._tracks) < self._most:
-                self._tracks.append(self._begin(self._next_id, t, marks))
-                self._next_id += 1
+                self._tracks.append(self._begin(0, t, marks))
+
+    def _confirm_all(self, t: float, begins: bool) -> None:
+        """Give identities to what was seen for long enough, and drop what was not seen again."""
+        for track in [track for track in self._tracks if not track.id]:
+            if not track.active:
+                self._tracks.remove(track)
+                self._doubted = t
+            elif begins or (self._sure(track.marks) and t - track.since >= self._confirm):
+                track.id, self._next_id = self._next_id, self._next_id + 1
+            elif not self._sure(track.marks):
+                track.since = t
 
     def _must_search(self, t: float) -> bool:
         active = sum(track.active for track in self._tracks)
         if active >= self._most:
             return False
         if active < len(self._tracks) or active == 0:  # one was just lost, or there is none
+            return True
+        if t - self._doubted < self._remember:  # something was seen, not for long: it may have been somebody
             return True
         return t - self._searched >= self._search_interval
 
@@ -255,13 +303,17 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         apart = hypot(region.x - other.x, region.y - other.y)
         return apart < min(region.size, other.size) * self._rule.near
 
+    def _same(self, marks: M, other: M) -> bool:
+        """Whether two observations are of the same."""
+        gap = np.linalg.norm(self._points(marks) - self._points(other), axis=1).mean()
+        return bool(gap < self._rule.same * min(marks.region.size, other.region.size))
+
     def _distinct(self, found: Sequence[M], held: Sequence[M] = ()) -> list[M]:
         """Observations less those that are another's or a held one's again (two regions slid onto one)."""
         kept = list(held)
         for marks in found:
             for other in kept:
-                gap = np.linalg.norm(self._points(marks) - self._points(other), axis=1).mean()
-                if gap < self._rule.same * min(marks.region.size, other.region.size):
+                if self._same(marks, other):
                     break
             else:
                 kept.append(marks)

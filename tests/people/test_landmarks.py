@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +19,9 @@ from humanrt.errors import HumanrtError
 from humanrt.people import landmark_people
 from humanrt.people.body_points import HIPS, OFFSETS_MM, plain_name
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
-from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline, place
+from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline, _Identity, place
 from humanrt.people.landmarks import BONES, BodyLandmarks
-from humanrt.people.person import PersonDetector, region_from_circle, windows
+from humanrt.people.person import PersonDetector, is_grey, region_from_circle, windows
 from humanrt.posebert.stream import PoseState
 from humanrt.region import Region
 from humanrt.rotation import matrices_from_vectors
@@ -62,7 +63,21 @@ def test_windows_cover_the_picture() -> None:
         seen[y : y + side, x : x + side] += 1
     assert seen.min() >= 2
     assert windows((640, 640))[0][2] < 640  # the whole picture is looked at anyway
-    assert windows((500, 20), parts=(1.0,))[-1] == (480, 0, 20)
+    assert windows((500, 40), parts=(1.0,))[-1] == (460, 0, 40)
+
+
+@pytest.mark.parametrize("size", [(16, 9000), (20000, 20), (1080, 20000), (20000, 60), (100000, 100)])
+def test_windows_of_a_long_thin_picture_are_few(size: tuple[int, int]) -> None:
+    found = windows(size)
+    assert len(found) <= 200
+    assert all(0 <= x <= size[0] - side and 0 <= y <= size[1] - side for x, y, side in found)
+
+
+def test_windows_of_a_screenshot_leave_no_gap() -> None:
+    seen = np.zeros(20000, bool)
+    for _, y, side in windows((1080, 20000)):
+        seen[y : y + side] = True
+    assert seen.all()
 
 
 def test_every_landmark_has_a_place() -> None:
@@ -85,6 +100,20 @@ def test_place_finds_where_points_are_seen_despite_outliers() -> None:
     np.testing.assert_allclose(place(points, seen, weights, K), where, atol=5e-3)
 
 
+def test_somebody_is_as_far_away_as_they_are_large_whatever_the_pose(people: LandmarkPeople) -> None:
+    """The pose of a body upside down does not fit what is seen: by itself it would stand before the lens."""
+    K = field_of_view_intrinsics((640, 480), 60)
+    body, _ = people._still(people._shape)
+    where = np.array([0.4, 0.1, 4.0])
+    points = project(body + where, K)
+    marks = replace(_marks(0, 0, 300.0), landmarks_2d=points.astype(np.float32), landmarks_3d=body.astype(np.float32))
+    marks.visibility[:] = marks.presence[:] = 1
+    for pose in (body, body * (-1, -1, 1)):
+        found = people._place(_Identity(), pose, marks, (640, 480), K, 0.0)
+        np.testing.assert_allclose(found[2], 4.0, rtol=0.1)
+        assert np.linalg.norm((found - where)[:2]) < 0.6  # the middle of a body and its pelvis are apart
+
+
 def test_place_is_never_behind_the_camera() -> None:
     points = np.zeros((33, 3))
     points[:, 0] = np.linspace(-1, 1, 33)
@@ -104,6 +133,56 @@ def _marks(x: float, y: float, size: float = 100.0) -> BodyLandmarks:
 
 def test_two_regions_on_one_body_are_one_person(bundle: Path) -> None:
     assert len(BodyTracker(bundle, threads=1)._distinct([_marks(100, 100), _marks(104, 100), _marks(150, 100)])) == 2
+
+
+def test_one_face_is_one_person(bundle: Path) -> None:
+    tracker, points = BodyTracker(bundle, threads=1), _marks(0, 0).landmarks_2d.copy()
+    points[:11] += np.random.default_rng(0).uniform(-20, 20, (11, 2))  # a face
+    one = replace(_marks(100, 100), landmarks_2d=points)
+    other = points.copy()
+    other[11:] += (0, 300)  # the same face on quite another body
+    assert len(tracker._distinct([one, replace(one, landmarks_2d=other)])) == 1
+    assert len(tracker._distinct([one, replace(one, landmarks_2d=np.add(other, (60, 0)))])) == 2
+
+
+def test_who_appears_in_a_film_is_told_when_they_stay(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = BodyTracker(bundle, threads=1)
+    seen: list[Any] = [_marks(100, 200)]
+    monkeypatch.setattr(tracker, "_search", lambda _: [marks.region for marks in seen])
+    monkeypatch.setattr(tracker, "_look", lambda _, region: next((m for m in seen if m.region == region), None))
+    images = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
+    ids = []
+    for k in range(30):
+        # A ghost for two frames and an unsure one for ten; and from frame 15 on somebody.
+        seen[1:] = [_marks(500, 200)] if k in (3, 4) or k >= 15 else []
+        seen[1:] += [replace(_marks(900, 200), score=0.7)] if 2 < k < 13 else []
+        ids.append([body.id for body in tracker(images, k / 30)])
+    assert ids[0] == [1]
+    assert all(one == [1] for one in ids[:15])
+    assert ids[20] == [1, 2]
+    tracker.new_scene()
+    after = tracker(images, 1.0)
+    assert [body.id for body in after] == [3, 4]  # all at once, in the first image
+    assert after.lost == (1, 2)
+
+
+def test_pictures_without_colour(bundle: Path, photograph: np.ndarray[Any, Any]) -> None:
+    one = cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY)
+    grey = np.repeat(one[..., None], 3, axis=2)
+    assert is_grey(grey)
+    assert is_grey(
+        np.clip(grey.astype(int) + np.random.default_rng(0).integers(-1, 2, grey.shape), 0, 255).astype(np.uint8)
+    )
+    assert not is_grey(photograph)
+    assert not is_grey(photograph // 10)
+    tracker = BodyTracker(bundle, threads=2)
+    colour = [body.landmarks for body in tracker(photograph, 0.0)]
+    tracker.reset()
+    found = [body.landmarks for body in tracker(grey, 0.0)]
+    gaps = [
+        [np.linalg.norm(a.landmarks_2d - b.landmarks_2d, axis=1).mean() / a.region.size for b in found] for a in colour
+    ]
+    assert sum(min(row, default=1) < 0.15 for row in gaps) >= 2
 
 
 def test_tracker_keeps_identities(bundle: Path, photograph: np.ndarray[Any, Any]) -> None:

@@ -81,7 +81,8 @@ def test_identities_over_frames(tmp_path: Path, bundle: Path, picture: Draw, con
             writer.write(np.ascontiguousarray(frame))
         writer.release()
     record, video = tmp_path / "a.jsonl", tmp_path / "a.mp4"
-    assert run_people(source, "--bundle", bundle, "--record", record, "--video", video) == 0
+    said = ("--frames",) if container == "folder" else ()
+    assert run_people(source, "--bundle", bundle, "--record", record, "--video", video, *said) == 0
     lines = list(read_recording(record))
     assert len(lines) == 40
     who = {round(person["translation"][2]): set() for person in lines[0]["people"]}
@@ -90,6 +91,29 @@ def test_identities_over_frames(tmp_path: Path, bundle: Path, picture: Draw, con
             who[round(person["translation"][2])].add(person["id"])
     assert sorted(map(tuple, who.values())) == [(1,), (2,)]
     assert cv2.VideoCapture(str(video)).read()[0]
+
+
+def test_photographs_have_nothing_to_do_with_each_other(tmp_path: Path, bundle: Path, picture: Draw) -> None:
+    folder, record = tmp_path / "photographs", tmp_path / "a.jsonl"
+    folder.mkdir()
+    for index in range(3):
+        cv2.imwrite(str(folder / f"{index}.png"), picture(320, 240, red=(60, 90))[..., ::-1])
+    for options, ids in (((), [1, 2, 3]), (("--frames",), [1, 1, 1]), (("--fps", "10"), [1, 1, 1])):
+        assert run_people(folder, "--bundle", bundle, "--record", record, *options) == 0
+        assert [line["people"][0]["id"] for line in read_recording(record)] == ids
+
+
+def test_meshes_of_two_runs_are_not_mixed(
+    tmp_path: Path, bundle: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meshes = tmp_path / "meshes"
+    arguments = ("run", image, "--task", "people", "--bundle", bundle, "--headless", "--meshes", meshes)
+    assert main([*map(str, arguments)]) == 0
+    capsys.readouterr()
+    for kind in ("glb", "npz"):
+        assert "mesh file of an earlier run (000000.glb)" in refused(capsys, *arguments, "--mesh-format", kind)
+    (meshes / "000000.glb").rename(meshes / "mine.glb")
+    assert main([*map(str, arguments)]) == 0
 
 
 def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image: Path) -> None:
@@ -128,6 +152,9 @@ def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image:
         (("--bundle", "TOY", "--parameters-only", "--meshes", "x"), "--parameters-only makes no meshes"),
         (("--bundle", "TOY", "--precision", "fp8"), "it has: bf16x3, fp32"),
         (("--bundle", "TOY", "--threshold", "2"), "between 0 and 1"),
+        (("--bundle", "TOY", "--smooth", "posebert"), "are not smoothed"),
+        (("--bundle", "landmarks", "--smooth", "oneeuro"), "are smoothed by posebert"),
+        (("--bundle", "TOY", "--frames"), "only a folder"),
         (("--bundle", "TOY", "--robot", "allegro_right"), "--robot is for --task hands"),
         (("--bundle", "TOY", "--task", "hands", "--fov", "60"), "--fov is for --task people"),
     ],

@@ -26,7 +26,7 @@ from humanrt.errors import HumanrtError, OutputError
 from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline
 from humanrt.people.landmarks import uses_landmarks
-from humanrt.people.mesh_io import FORMATS, MeshWriter
+from humanrt.people.mesh_io import FORMATS, MeshWriter, check_format
 from humanrt.people.multihmr import AUTO, DEFAULT_BUNDLE, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline, PeopleResult
 from humanrt.people.view import PANELS, PeoplePainter, open_mesh_view
@@ -43,7 +43,7 @@ __all__ = ["add_parser", "header", "run"]
 
 # What concerns one task only, with its default: given for another task it is an error, not silently without effect.
 _OWN_OPTIONS: dict[str, dict[str, Any]] = {
-    "hands": {"robot": [], "smooth": SMOOTHERS[0], "max_hands": 2, "model": "full", "mirrored": False},
+    "hands": {"robot": [], "max_hands": 2, "model": "full", "mirrored": False},
     "people": {
         "intrinsics": None,
         "fov": None,
@@ -89,17 +89,21 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--headless", action="store_true", help="open no window")
     parser.add_argument("--max-frames", type=_positive, metavar="N", help="stop after N frames")
     parser.add_argument("--size", type=_size, metavar="WxH", help="ask this size of a camera")
-    parser.add_argument("--fps", type=_rate, help="ask this rate of a camera; the pace of a folder of images")
+    parser.add_argument("--fps", type=_rate, help="ask this rate of a camera; of a folder: --frames at this rate")
+    parser.add_argument(
+        "--frames", action="store_true", help="a folder's images are frames of one film (default: photographs)"
+    )
     parser.add_argument("--realtime", action="store_true", help="play a file at its own pace, dropping late frames")
+    parser.add_argument(
+        "--smooth",
+        choices=SMOOTHERS,
+        help="of hands, and of people by `landmarks`: posebert (default), which also fills in missed frames; hands: "
+        "or oneeuro, or none",
+    )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of a network (0: all cores)")
 
     hands = parser.add_argument_group("hands")
     hands.add_argument("--robot", nargs="+", action="extend", metavar="NAME", help="robot hands to move, name or file")
-    hands.add_argument(
-        "--smooth",
-        choices=SMOOTHERS,
-        help="smoothing of keypoints (default: posebert, which also fills in missed frames)",
-    )
     hands.add_argument("--max-hands", type=_positive, metavar="N", help="track at most N hands (2)")
     hands.add_argument("--model", help="landmark model: full (default) or lite, faster and coarser")
     hands.add_argument("--mirrored", action="store_true", help="the source is a mirrored (selfie) image")
@@ -183,7 +187,13 @@ def run(arguments: argparse.Namespace) -> int:
         job = _JOBS[arguments.task](arguments)
         stack.enter_context(job.owned)
         source = stack.enter_context(
-            open_source(arguments.source, size=arguments.size, fps=arguments.fps, realtime=arguments.realtime)
+            open_source(
+                arguments.source,
+                size=arguments.size,
+                fps=arguments.fps,
+                realtime=arguments.realtime,
+                frames=arguments.frames,
+            )
         )
         sinks = Sinks(stack, job, source, arguments)
         if job.note:
@@ -236,7 +246,7 @@ def _hands(arguments: argparse.Namespace) -> Job:
         precision=arguments.precision,
         unverified=arguments.unverified,
     )
-    pipeline = HandPipeline(tracker, arguments.robot, open_smoother(arguments.smooth, tracker))
+    pipeline = HandPipeline(tracker, arguments.robot, open_smoother(arguments.smooth or SMOOTHERS[0], tracker))
     notes = [f"humanrt run: {note}" for robot in pipeline.robots.values() for note in robot.notes]
     if problem := native.problem():
         notes.append(
@@ -262,6 +272,8 @@ def _people(arguments: argparse.Namespace) -> Job:
     bundle = load_bundle(arguments.bundle or DEFAULT_BUNDLE, task="people")
     if uses_landmarks(bundle):
         return _landmarks(arguments, bundle, intrinsics)
+    if arguments.smooth is not None:
+        raise HumanrtError(f"--smooth: people of bundle `{bundle.name}` are not smoothed; leave it out")
     model = MultiHMR(
         bundle,
         arguments.backend,
@@ -289,6 +301,10 @@ def _landmarks(arguments: argparse.Namespace, bundle: Bundle, intrinsics: NDArra
         raise HumanrtError(f"--overlap: bundle `{bundle.name}` finds people one frame by the last; leave it out")
     if arguments.fov == AUTO:
         raise HumanrtError(f"--fov auto: bundle `{bundle.name}` does not estimate the field of view; give degrees")
+    if arguments.smooth not in (None, SMOOTHERS[0]):
+        raise HumanrtError(
+            f"--smooth {arguments.smooth}: people by `{bundle.name}` are smoothed by {SMOOTHERS[0]}; leave it out"
+        )
     poses = "posebert-body" if "posebert-body" in shipped_bundles() else None
     model = LandmarkPeople(
         bundle,
@@ -316,7 +332,8 @@ def _people_job(
     process: Callable[[Iterator[Frame]], Iterator[PeopleResult]],
     note: str = "",
 ) -> Job:
-    writer = MeshWriter(arguments.meshes or ".", arguments.mesh_format, model.faces)
+    check_format(arguments.mesh_format)
+    writer = MeshWriter(arguments.meshes, arguments.mesh_format, model.faces) if arguments.meshes else None
 
     def painter(stack: ExitStack) -> PeoplePainter:
         view = None
@@ -332,7 +349,7 @@ def _people_job(
         model,
         lambda source: people_header(model, source),
         painter,
-        (writer.write,) if arguments.meshes else (),
+        (writer.write,) if writer else (),
         note,
     )
 

@@ -18,7 +18,7 @@ from humanrt.bundle_settings import LandmarksSettings
 from humanrt.checks import check_count, check_probability, check_range
 from humanrt.kernels.image import Picture
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
-from humanrt.people.person import PersonDetector, windows
+from humanrt.people.person import PersonDetector, is_grey, sepia, windows
 from humanrt.region import Region
 from humanrt.region_tracker import Found, RegionTracker, Track, TrackRule
 from humanrt.resource import releasing
@@ -30,6 +30,11 @@ __all__ = ["Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
 _RULE = TrackRule(
     unit=1.0, settle=0.2, coast=0.5, reach=0.3, speed=1.0, ratio_weight=0.25, unnamed=1.0, near=1 / 6, same=0.08
 )
+
+_FACE = slice(0, 11)  # landmarks: nose, eyes, ears, mouth
+_GREY = 0.7  # of the detector's threshold, in pictures without colour, where it is less sure
+_SURE = 0.9  # score, below which what has just appeared may be nobody
+_ONE_FACE = 0.5  # two faces that are closer than this part of their size are one
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class BodyTrackerOptions:
             the first frame (a photograph), later in one, another each time.
         search_interval: with at least one person tracked and none just lost, the detector looks for further people
             this often.
+        confirm: a person who appears in a scene that is under way is told, and gets an identity, when they were seen in
+            every image for so long, with a score of 0.9. In a scene's first image (a photograph) everybody is told.
     """
 
     max_people: int | None = None
@@ -55,6 +62,7 @@ class BodyTrackerOptions:
     remember: float = 1.0
     windows: bool = True
     search_interval: float = 0.5
+    confirm: float = 0.1
 
     def __post_init__(self) -> None:
         if self.max_people is not None:
@@ -112,6 +120,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         self._detector = self.own(PersonDetector(self.bundle, self.backend))
         self._landmarks = self.own(BodyNetwork(self.bundle, self.backend))
         presence, most = self.options.min_presence, self.options.max_people
+        self._grey, self._least_grey = False, _GREY * settings.person.score_threshold
         self._presence = settings.presence_threshold if presence is None else presence
         self.max_people = settings.max_people if most is None else most
         super().__init__(
@@ -119,20 +128,27 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
             self.max_people,
             remember=self.options.remember,
             search_interval=self.options.search_interval,
+            confirm=self.options.confirm,
         )
 
-    def reset(self) -> None:
-        """Forget all people. Identities go on counting."""
-        super().reset()
+    def _forget(self) -> None:
+        super()._forget()
         self._searches = 0
 
+    def _adapt(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        self._grey = is_grey(rgb)
+        return sepia(rgb) if self._grey else rgb
+
     def _search(self, rgb: Picture) -> list[Region]:
-        people = self._detector(rgb, self.options.min_detection)
+        least = self.options.min_detection
+        if least is None and self._grey:
+            least = self._least_grey
+        people = self._detector(rgb, least)
         if self.options.windows:
             height, width = rgb.shape[:2]
             parts = windows((width, height))
             for part in parts if self._searches == 0 else [parts[self._searches % len(parts)]] if parts else []:
-                people += self._detector(rgb, self.options.min_detection, part)
+                people += self._detector(rgb, least, part)
             self._searches += 1
             people.sort(key=lambda person: -person.score)
         distinct: list[Region] = []
@@ -157,6 +173,16 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
 
     def _result(self, track: Track[BodyLandmarks]) -> Body:
         return Body(track.id, track.marks)
+
+    def _sure(self, marks: BodyLandmarks) -> bool:
+        return marks.score >= _SURE
+
+    def _same(self, marks: BodyLandmarks, other: BodyLandmarks) -> bool:
+        """One face is one person, however differently the network completes what it does not see."""
+        faces = [one.landmarks_2d[_FACE] for one in (marks, other)]
+        gap = np.linalg.norm(faces[0] - faces[1], axis=1).mean()
+        size = np.mean([np.hypot(*np.ptp(face, axis=0)) for face in faces])
+        return bool(gap < _ONE_FACE * size) or super()._same(marks, other)
 
     @staticmethod
     def _points(marks: BodyLandmarks) -> NDArray[np.float32]:

@@ -25,7 +25,7 @@ from humanrt.camera import as_image, check_image, check_intrinsics, field_of_vie
 from humanrt.capture import Frame
 from humanrt.checks import check_probability
 from humanrt.errors import BundleError, HumanrtError
-from humanrt.people.body_points import HIPS, LandmarkPoints
+from humanrt.people.body_points import HIPS, STATURE, LandmarkPoints
 from humanrt.people.body_tracker import Body, BodyTracker, BodyTrackerOptions
 from humanrt.people.landmark_ik import LandmarkIK
 from humanrt.people.landmarks import BodyLandmarks
@@ -46,6 +46,8 @@ Floats = NDArray[np.float32]
 _EARS = [MEDIAPIPE_33.index(f"{side}_ear") for side in ("left", "right")]
 _GEOMETRY = "geometry"
 _GUESSED = 0.05  # weight of a landmark outside of the picture, against one that is seen
+_UNLIKE = 0.1  # sizes of the region, median: landmarks that are farther from the body's points are of another pose
+_OFF = 1.6  # times or parts of the depth by size: nobody is in one place and so large
 _NEAR = 0.3  # m, the least depth of a body's origin
 # The place in the picture passes; depth, which trembles by centimetres, is smoothed.
 _DEPTH = OneEuroOptions(min_cutoff=1.0, beta=8.0, derivative_cutoff=2.0)
@@ -253,6 +255,11 @@ class LandmarkPeople(Model):
         inside = ((marks.landmarks_2d >= 0) & (marks.landmarks_2d < size)).all(axis=1)
         weights = marks.visibility * marks.presence * np.where(inside, 1.0, _GUESSED)
         raw = place(points, marks.landmarks_2d, weights, K)
+        depth = self.stature / STATURE * _depth_of(marks, K)
+        error = np.linalg.norm(project(points + raw, K) - marks.landmarks_2d, axis=1)
+        if np.median(error) > _UNLIKE * marks.region.size or not 1 / _OFF < raw[2] / depth < _OFF:
+            # The pose lags behind, or is wrong. How large somebody is seen tells the depth whatever their pose.
+            raw = _place_at(depth, points, marks.landmarks_2d, weights, K)
         log_depth = known.depth(np.log(raw[2:]), t)
         depth = float(np.exp(log_depth[0]))
         return np.asarray(raw * (depth / raw[2]))
@@ -321,6 +328,8 @@ class LandmarkPipeline:
 
     def __call__(self, frame: Frame) -> PeopleResult:
         """Process one frame. Frames come in the order of their time stamps."""
+        if frame.cut:
+            self.model.tracker.new_scene()
         tracked = self.model.track(frame.image, frame.t, self.intrinsics, self.threshold)
         ms = dict(tracked.people.ms)
         ms["total"] = sum(ms.values())
@@ -356,6 +365,23 @@ def place(points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.fl
     if solution[2] < _NEAR:  # the points are those of another pose
         solution = rays[HIPS].mean(axis=0) * _NEAR
     return np.asarray(solution)
+
+
+def _depth_of(marks: BodyLandmarks, K: Array) -> float:
+    """Depth, m, at which landmarks that spread so far in metres spread so far in the picture."""
+    metres = np.linalg.norm(marks.landmarks_3d[:, :2] - marks.landmarks_3d[:, :2].mean(axis=0), axis=1)
+    pixels = np.linalg.norm(marks.landmarks_2d - marks.landmarks_2d.mean(axis=0), axis=1)
+    focal = (K[0, 0] + K[1, 1]) / 2
+    return max(float(focal * np.sqrt((metres**2).mean() / max((pixels**2).mean(), 1e-9))), _NEAR)
+
+
+def _place_at(
+    depth: float, points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]], K: Array
+) -> Array:
+    """As `place`, where the depth of the origin is known, m."""
+    rays = np.column_stack([seen, np.ones(len(seen))]) @ np.linalg.inv(K).T
+    across = rays[:, :2] * np.maximum(points[:, 2:] + depth, _NEAR) - points[:, :2]
+    return np.append(np.average(across, axis=0, weights=weights + 1e-3), depth)
 
 
 _ORIGIN = np.zeros((1, 1, 3), np.float32)

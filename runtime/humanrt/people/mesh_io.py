@@ -16,6 +16,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from humanrt.mesh_view import colour_of
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
 
-__all__ = ["FORMATS", "MeshWriter", "glb", "npz", "obj", "vertex_normals"]
+__all__ = ["FORMATS", "MeshWriter", "check_format", "glb", "npz", "obj", "vertex_normals"]
 
 Faces = NDArray[np.int32]
 
@@ -136,6 +137,13 @@ def npz(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
 
 
 FORMATS = {"glb": glb, "obj": obj, "npz": npz}
+_NAME = re.compile(rf"\d{{6,}}\.({'|'.join(FORMATS)})")
+
+
+def check_format(kind: str) -> None:
+    """HumanrtError where a format is none of `FORMATS`."""
+    if kind not in FORMATS:
+        raise HumanrtError(f"no mesh format `{kind}`; choose one of: {choices(FORMATS)}")
 
 
 class MeshWriter:
@@ -148,17 +156,22 @@ class MeshWriter:
 
     Raises:
         HumanrtError: unknown format.
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or holds meshes already, among which those of this run would not be
+            told apart.
     """
 
     def __init__(self, folder: str | Path, kind: str, faces: Faces) -> None:
-        if kind not in FORMATS:
-            raise HumanrtError(f"no mesh format `{kind}`; choose one of: {choices(FORMATS)}")
+        check_format(kind)
         self.folder = Path(folder)
         self._kind = kind
         self._faces = faces
         if self.folder.exists() and not self.folder.is_dir():
             raise OutputError(f"{self.folder}: is a file; give the name of a folder for the meshes")
+        if found := _meshes_in(self.folder):
+            raise OutputError(
+                f"{self.folder}: holds {len(found)} mesh file{'s' if len(found) > 1 else ''} of an earlier run "
+                f"({found[0]}); give a new folder, or empty this one"
+            )
 
     def write(self, result: PeopleResult) -> Path | None:
         """The file of this frame, or None where it has no people. OutputError where it cannot be written."""
@@ -175,6 +188,17 @@ class MeshWriter:
                 part.unlink(missing_ok=True)
             raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another --meshes") from None
         return path
+
+
+def _meshes_in(folder: Path) -> list[str]:
+    """Names of the files in a folder that a `MeshWriter` wrote, or could have."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be read ({error.strerror}); choose another --meshes") from None
+    return sorted(name for name in names if _NAME.fullmatch(name))
 
 
 def _vertices(people: People) -> NDArray[np.float32]:

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, hypot
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle_settings import LandmarksSettings
@@ -14,7 +18,7 @@ from humanrt.region import Region, upright_angle
 from humanrt.resource import Owner, releasing
 from humanrt.ssd import SingleShotDetector
 
-__all__ = ["Person", "PersonDetector", "region_from_circle", "windows"]
+__all__ = ["Person", "PersonDetector", "is_grey", "region_from_circle", "sepia", "windows"]
 
 _Window = tuple[int, int, int]
 
@@ -71,13 +75,35 @@ class PersonDetector(Owner):
         return [replace(p, region=replace(p.region, x=p.region.x + left, y=p.region.y + top)) for p in people]
 
 
+_COLOUR = 0.025  # saturation: a picture with less in the mean is one without colour
+_SEPIA = (1.1, 0.95, 0.75)  # red, green, blue
+
+
+def is_grey(rgb: NDArray[np.uint8]) -> bool:
+    """Whether a picture, uint8 [H, W, 3], has no colour but the traces that compression leaves."""
+    step = max(1, min(rgb.shape[:2]) // 90)
+    some = rgb[::step, ::step].astype(np.float32)
+    return float((some.max(axis=2) - some.min(axis=2)).sum()) < _COLOUR * float(some.max(axis=2).sum())
+
+
+def sepia(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A grey picture in brown: the networks know skin by its colour, and find hardly anybody where it is grey."""
+    levels = np.arange(256)[:, None] * np.array(_SEPIA) + 0.5
+    return np.asarray(cv2.LUT(rgb, np.clip(levels, 0, 255).astype(np.uint8)[None]), np.uint8)
+
+
+_MOST = 96  # windows of one size, however long and thin a picture is
+_LEAST = 32  # px, side of a window; in a smaller one nobody is found
+
+
 def windows(size: tuple[int, int], parts: Sequence[float] = (1.0, 0.6), overlap: float = 0.5) -> list[_Window]:
     """Squares of a picture in which to look for people who are too small in the whole of it, large ones first.
 
     Args:
         size: (width, height) px.
         parts: sides of the squares, relative to the picture's shorter side.
-        overlap: by how much of its side a square overlaps its neighbour at least.
+        overlap: by how much of its side a square overlaps its neighbour at least; less, and in the end gaps between
+            them, where they would be more than 96 of one size: in very long and thin pictures.
 
     Returns:
         Left, top and side of each, px.
@@ -85,9 +111,20 @@ def windows(size: tuple[int, int], parts: Sequence[float] = (1.0, 0.6), overlap:
     found = []
     for part in parts:
         side = round(min(size) * part)
-        starts = []
-        for extent in size:
-            count = ceil((extent - side) / (side * (1 - overlap)) - 1e-9) + 1
-            starts.append([round(k * (extent - side) / max(count - 1, 1)) for k in range(count)])
-        found += [(x, y, side) for y in starts[1] for x in starts[0]]
+        if side < _LEAST:
+            continue
+        for shared in (overlap, overlap / 2, 0.0):
+            places = _squares(size, side, shared)
+            if len(places) <= _MOST:
+                break
+        found += [places[k] for k in np.linspace(0, len(places) - 1, min(len(places), _MOST)).round().astype(int)]
     return [window for window in found if window[2] < max(size)]
+
+
+def _squares(size: tuple[int, int], side: int, overlap: float) -> list[_Window]:
+    """Squares of one size, row by row, that cover a picture evenly."""
+    starts = []
+    for extent in size:
+        count = ceil((extent - side) / (side * (1 - overlap)) - 1e-9) + 1
+        starts.append([round(k * (extent - side) / max(count - 1, 1)) for k in range(count)])
+    return [(x, y, side) for y in starts[1] for x in starts[0]]

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.camera import check_intrinsics
 from humanrt.capture import Frame
+from humanrt.cuts import CutDetector
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import People
 from humanrt.people.tracking import PeopleTracker
@@ -95,10 +96,12 @@ class PeoplePipeline:
         self.tracker = tracker or PeopleTracker()
         self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
         self.threshold = threshold
+        self._cuts = CutDetector()
 
     def reset(self) -> None:
         """Forget all identities."""
         self.tracker.reset()
+        self._cuts.reset()
 
     def __call__(self, frame: Frame) -> PeopleResult:
         """Process one frame. Frames come in the order of their time stamps."""
@@ -120,7 +123,8 @@ class PeoplePipeline:
     def _finish(self, frame: Frame) -> PeopleResult:
         people = self.model.result()
         watch = Stopwatch()
-        identities = self.tracker(people, frame.t)
+        cut = self._cuts(frame.image) or frame.cut
+        identities = self.tracker(people, frame.t, cut=cut)
         watch.lap("track")
         ms = people.ms | watch.ms
         ms["total"] = sum(ms.values())

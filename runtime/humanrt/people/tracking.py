@@ -101,12 +101,13 @@ class PeopleTracker:
         self._tracks: list[_Track] = []
         self._t: float | None = None
 
-    def __call__(self, people: People, t: float) -> Identities:
+    def __call__(self, people: People, t: float, *, cut: bool = False) -> Identities:
         """The identities of the people of one frame.
 
         Args:
             people: what was seen.
             t: time of the frame in s, never falling; one before the last starts afresh: the source was rewound.
+            cut: a new scene begins: nobody of it was seen before.
 
         Raises:
             ValueError: ``t``, or where somebody is, is not a finite number. The state is then as before.
@@ -115,7 +116,7 @@ class PeopleTracker:
         for name in ("locations", "translations"):
             check_points(getattr(people, name), f"{name} of people")
         before = [track.id for track in self._tracks]
-        if self._t is not None and t < self._t:
+        if cut or (self._t is not None and t < self._t):
             self.reset()
         self._t = t
         states = _states(people)
