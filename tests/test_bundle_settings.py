@@ -214,3 +214,12 @@ def test_settings_of_toys_are_read_as_they_are(make_bundle: Callable[..., Path])
     check_settings(unknown)  # nothing is known of such settings
     with pytest.raises(HumanrtError, match=r"`settings\.variants` must be a list"):
         check_settings(load_bundle(make_bundle({}, "other", task="music", settings={"variants": 3})))
+
+
+def test_a_posebert_without_a_mask_is_refused() -> None:
+    inputs = loaded("posebert-body-h36m").manifest["graphs"]["posebert"]["inputs"]
+    for value in (MISSING, {**inputs["mask"], "shape": []}):
+        bundle = changed("posebert-body-h36m", ("graphs", "posebert", "inputs", "mask"), value)
+        for opener in (PoseBERT, PoseBERTStream):
+            with pytest.raises(BundleError, match="no input `mask`"):
+                opener(bundle)

@@ -15,5 +15,13 @@ def graphs_of(bundle: Bundle) -> dict[int, GraphSpec]:
     if not names:
         raise BundleError(f"bundle {bundle.path} has no graph `posebert`; export the bundle again")
     specs = [bundle.graph(name) for name in names]
-    sizes = {next(tensor.shape[0] for tensor in spec.inputs if tensor.name == "mask"): spec for spec in specs}
+    sizes = {_windows(bundle, spec): spec for spec in specs}
     return dict(sorted(sizes.items()))
+
+
+def _windows(bundle: Bundle, spec: GraphSpec) -> int:
+    """How many windows a graph takes at once. BundleError where it has no mask, which says so."""
+    for tensor in spec.inputs:
+        if tensor.name == "mask" and len(tensor.shape) == 2 and tensor.shape[0] >= 1:
+            return tensor.shape[0]
+    raise BundleError(f"bundle {bundle.path}: graph `{spec.name}` has no input `mask` [B, T]; export the bundle again")
