@@ -44,7 +44,8 @@ COMMANDS: Mapping[str, Command] = {
     "hands": Command("humanrt_export.hands", "make the bundle `hands` from MediaPipe's models"),
     "landmarks": Command("humanrt_export.landmarks", "make the bundle `landmarks` from MediaPipe's body models"),
     "multihmr": Command(
-        "humanrt_export.multihmr.export", "make a bundle from an official Multi-HMR checkpoint and your SMPL-X file"
+        "humanrt_export.multihmr.export",
+        "make a bundle from a Multi-HMR checkpoint, NAVER's or ours, on SMPL-X or Anny",
     ),
     "engine": Command(
         "humanrt_export.engine.command",
