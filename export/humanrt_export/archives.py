@@ -13,6 +13,8 @@ __all__ = ["damage"]
 
 _MAGIC = b"PK\x03\x04"
 _CHUNK = 1 << 20
+_ALWAYS = 1 << 26  # bytes that any member may unpack to; above it,
+_MOST = 100  # times what is stored of it
 
 
 def damage(path: Path) -> str | None:
@@ -29,6 +31,9 @@ def damage(path: Path) -> str | None:
         return f"its end is missing or damaged ({error})"
     with archive:
         members = archive.infolist()
+        for member in members:  # weights do not shrink so far: it was made to fill the memory
+            if member.file_size > max(_ALWAYS, _MOST * member.compress_size):
+                return f"its member `{member.filename[:100]}` unpacks to more than {_MOST} times its size"
         if not any(member.CRC for member in members):  # `torch.serialization.set_crc32_options(False)` writes none
             return None
         for member in members:
