@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,17 @@ WITH_SECRETS = [
     f"cache:http://u:{SECRET}@host/a.mp4",
     f"concat:http://u:{SECRET}@host/a.mp4|http://u:{SECRET}@host/b.mp4",
     f"http://host/?url=http://u:{SECRET}@host/a.mp4",
+    f"rtsp://u:a'b\"{SECRET}<`@host/a",
+    f"rtsp:u:{SECRET}@host/a",
+    f"u:{SECRET}@192.168.0.2:554/a",
+    f"//u:{SECRET}@host/a",
+    f"http:/host/a.mp4?token={SECRET}",
+    f"http://user:{SECRET}",
+    f"http://user:{SECRET}/dir/a.mp4",
+    f"rtmp://host/app/{SECRET}",
+    f"rtmps://host/app/instance/{SECRET}?x=1",
+    f"rtsps://192.168.0.2:7441/{SECRET}1x2y3z4w5",
+    f"https://host/hls/{SECRET}-9f86d081-884c-4d63-9b1a-0c2f5e6d7a8b/index.m3u8",
 ]
 
 
@@ -73,6 +85,11 @@ def test_secrets_of_addresses_are_hidden(address: str) -> None:
         ("rtsp://cam:554/live", "rtsp://cam:554/live"),
         ("rtsp:/user:pw@cam/live", "rtsp:/cam/live"),
         ("user:pw@cam/live", "***@cam/live"),
+        ("rtsp://127.0.0.1:x/live", "rtsp://127.0.0.1:***"),
+        ("rtsp://host.org:554/Streaming/Channels/101", "rtsp://host.org:554/Streaming/Channels/101"),
+        ("http://host.org/VID20241128123456.mp4", "http://host.org/VID20241128123456.mp4"),
+        ("http://host.org/a1b2c3d4e5f6a7b8.mp4", "http://host.org/***.mp4"),
+        ("rtmp://host.org/live", "rtmp://host.org/live"),
         ("file:///a/b?c=d.mp4", "file:///a/b?c=d.mp4"),
         ("rtsp://user:a b@cam/1", "rtsp://cam/1"),
         ("rtmp://host/live playpath=x token=y", "rtmp://host/live playpath=*** token=***"),
@@ -82,6 +99,26 @@ def test_secrets_of_addresses_are_hidden(address: str) -> None:
 )
 def test_the_rest_stays(address: str, shown: str) -> None:
     assert redacted_address(address) == shown
+
+
+@pytest.mark.parametrize("text", ["x" * 200_000, "a:" * 100_000, "a:/" * 70_000, "a@" * 100_000, "http://a:b" * 20_000])
+def test_long_texts_take_no_time(text: str) -> None:
+    began = time.monotonic()
+    redacted(text)
+    redacted_address(text)
+    assert time.monotonic() - began < 5.0
+
+
+@pytest.mark.parametrize("option", ["--record", "--video", "--bundle", "--robot", "--backend"])
+def test_an_address_given_for_something_else_is_not_quoted_whole(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    for address in (f"rtsp://u:pa'{SECRET}@host/a", f"u:{SECRET}@host/a", f"http://host/a?token='{SECRET}'"):
+        assert main(["run", str(tmp_path / "a.png"), "--headless", option, address]) == 2
+        printed = capsys.readouterr()
+        assert SECRET not in printed.out + printed.err
+        assert printed.err.count("\n") == 1
 
 
 def test_errors_are_one_printable_line() -> None:

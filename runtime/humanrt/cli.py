@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except SystemExit as usage:
             status = usage.code if isinstance(usage.code, int) else 0
         except BaseException as error:
-            status = _told(name, error, signals.caught)
+            status = _told(name, error, signals.caught, sys.argv[1:] if arguments is None else arguments)
         _forget_unwritten()
         return status
 
@@ -122,28 +122,33 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
 
 
 def _without_secrets(message: str, arguments: Sequence[str]) -> str:
-    """Return what argparse says of the arguments, which it quotes, in one line and without passwords of addresses."""
+    """Return a message in one line, without the passwords of addresses among the arguments that it quotes.
+
+    Wherever an address was given by mistake, such as for a file: a message may then name it as a path, or its folder.
+    """
     for argument in sorted(arguments, key=len, reverse=True):
-        shown = redacted_address(argument)
-        if shown != argument:
-            for quoted in (argument, repr(argument)[1:-1]):
-                message = message.replace(quoted, shown)
+        for name in (argument, os.path.normpath(argument), os.path.dirname(os.path.normpath(argument))):  # noqa: PTH120
+            shown = redacted_address(name)
+            if shown != name:
+                for quoted in (name, repr(name)[1:-1]):
+                    message = message.replace(quoted, shown)
     return printable(redacted(message))
 
 
-def _told(name: str, error: BaseException, caught: int | None) -> int:
+def _told(name: str, error: BaseException, caught: int | None, arguments: Sequence[str]) -> int:
     """Says in one line what ended a command, and returns its status; raises again what is a mistake of ours."""
     if caught is not None or isinstance(error, KeyboardInterrupt):
         caught = caught or signal.SIGINT
         _say(f"{name}: {_word(caught)}; what was written is complete")
         return 128 + caught
     if isinstance(error, HumanrtError):
-        _say(f"{name}: {error}")
+        _say(f"{name}: {_without_secrets(str(error), arguments)}")
         return error.exit_status
     if isinstance(error, BrokenPipeError):  # `humanrt ... | head`
         return 0
     if isinstance(error, OSError) and error.filename is not None:  # a name too long, a folder closed to us
-        _say(f"{name}: {printable(redacted(str(error.filename)))}: {error.strerror}; check this path or give another")
+        line = f"{name}: {error.filename}: {error.strerror}; check this path or give another"
+        _say(_without_secrets(line, arguments))
         return 2
     if isinstance(error, OSError) and not _flushes(sys.stdout, probe="\n"):
         _say(f"{name}: standard output cannot be written ({error.strerror}); free some space or send it elsewhere")
