@@ -36,10 +36,11 @@ def mended(stamps: list[float], step: float = 0.1) -> list[float]:
         ([0, NAN, math.inf, 0.3], [0, 0.1, 0.2, 0.3]),
         ([0] * 12, [i / 10 for i in range(12)]),
         ([NAN] * 12, [i / 10 for i in range(12)]),
+        ([0, -1e16, -1e16, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5], [i / 10 for i in range(10)]),
     ],
     ids=[
         *("variable rate", "repeated", "three times", "repeated, then a gap", "swapped", "back once", "wild"),
-        *("negative", "first lost", "two lost", "none", "no number"),
+        *("negative", "first lost", "two lost", "none", "no number", "zero is elsewhere"),
     ],
 )
 def test_a_local_fault_is_answered_locally(stamps: list[float], expected: list[float]) -> None:

@@ -62,6 +62,9 @@ def increasing(stamped: Iterator[tuple[T, float]], step: float) -> Iterator[tupl
             t = found[1]
         elif last is None:
             t = found[1] - step * found[0]
+            if t < -1.5 * step:  # a clock whose zero is elsewhere, such as OpenCV's for Matroska below 1 fps
+                offset -= t
+                t = 0.0
         else:
             t = last + min(step, (found[1] - last) / (found[0] + 1))
         item, _ = ahead.popleft()

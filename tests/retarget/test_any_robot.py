@@ -6,6 +6,7 @@ Each moves as the hand does, or is refused with one line that says what to do; w
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -442,3 +443,63 @@ def test_run_says_what_stays_at_rest(robot: Callable[..., Path], capsys: pytest.
     error = capsys.readouterr().err
     assert "robot: joints rail, shoulder, elbow, linkage, forearm, wrist_roll, wrist_lift stay at rest" in error
     assert "rail" in json.loads(record.read_text().splitlines()[0])["robots"]["robot"]
+
+
+# Hints that cannot be meant
+
+
+def test_hints_that_cannot_be_meant_are_refused_by_name(robot: Callable[..., Path]) -> None:
+    for hints, message in (
+        ({"tips": {**TIPS, "middle": "index_tip"}}, "index and middle are in the same place on link index_tip"),
+        ({"locked": {"index_j1": 45}}, r"locked: index_j1 is 45, outside its limits 0\.\.1\.6 .*radians"),
+        ({"rest": {"index_j3": -20}}, r"rest: index_j3 is -20, outside its limits"),
+        ({"joints": {"index": ["index_j1", "index_j1", "index_j3"]}}, "not index_j1, index_j1, index_j3"),
+        ({"joints": {"index": ["index_j3", "index_j2", "index_j1"]}}, "not index_j3, index_j2, index_j1"),
+    ):
+        refused(message, lambda hints=hints: Retargeter(robot(HAND, **hints)))
+
+
+def test_tips_of_two_arms_are_refused(robot: Callable[..., Path]) -> None:
+    """A copied line that names the other hand would have the fingers drive both arms."""
+    arm = "".join(joint(f"a{i}", f"link{i}", f"link{i + 1}" if i < 5 else "palm", limit=WIDE) for i in range(6))
+    arms = "".join(
+        re.sub(r'(name|link)="', rf'\1="{side}_', arm + HAND).replace(f"{side}_link0", "torso") for side in "lr"
+    )
+    one = {name: f"r_{tip}" for name, tip in TIPS.items()}
+    assert solved(robot(arms, tips=one), frames=2)["l_a1"].max() == 0.0
+    refused("tips: thumb: joints l_a0.* more than a finger has; give the tips of one hand",
+            lambda: Retargeter(robot(arms, tips={**one, "thumb": "l_thumb_tip"})))  # fmt: skip
+
+
+def test_a_jaw_may_be_the_hand_itself(robot: Callable[..., Path]) -> None:
+    slide = joint("jaw", "hand", "moving", "0 0 0.0", kind="prismatic", limit=SLIDE)
+    way = solved(robot(slide, tips={"thumb": "moving", "index": "hand"}))
+    assert way["jaw"].min() < 0.001
+    assert way["jaw"].max() > 0.035
+
+
+def test_joints_without_type_or_name_are_named(robot: Callable[..., Path]) -> None:
+    for old, new, message in (
+        ('name="index_j2" type="revolute"', 'name="index_j2"', "joint index_j2 has no type"),
+        ('name="index_j2" ', "", "a joint has no name"),
+        ('<parent link="index_1"/>', "<parent/>", "joint index_j2 has no parent or child link"),
+    ):
+        assert old in HAND
+        refused(message, lambda old=old, new=new: Retargeter(robot(HAND.replace(old, new))))
+
+
+def test_hints_of_an_editor_that_marks_utf_8(robot: Callable[..., Path]) -> None:
+    path = robot(HAND)
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert load_hand(path).joint_names
+
+
+@pytest.mark.parametrize("wrong", [90.0, -1e5])
+def test_a_pose_measured_in_degrees_is_refused(wrong: float) -> None:
+    retargeter = Retargeter("allegro_right")
+    before = retargeter.solve(sequence(2)[1])
+    for call in (retargeter.warm_start, retargeter.reset):
+        with pytest.raises(ValueError, match=r"joint joint_3.0 of allegro_right is at .*; give radians"):
+            call([*before[:3], wrong, *before[4:]])
+        np.testing.assert_array_equal(retargeter.last, before)
+    retargeter.warm_start(before + 0.5)

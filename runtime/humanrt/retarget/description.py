@@ -490,7 +490,7 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
                 f"unknown robot {str(robot)!r}; choose from {choices(robots())}, or give the path of a hand's .json"
             )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
+        data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
     except OSError as error:
         raise HumanrtError(f"{path}: cannot read the hand description ({error.strerror or error})") from None
     except (ValueError, RecursionError) as error:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import check_points, check_range
-from ..errors import HumanrtError, choices
+from ..errors import HumanrtError, InvalidInputError, choices
 from .check import number
 from .description import HandDescription, load_hand
 from .kernel import make_kernel
@@ -26,6 +26,9 @@ Array = NDArray[np.float64]
 
 SMOOTHING_INTERVAL = 1.0 / 30.0
 """Seconds between frames at which ``smoothing`` counts as given."""
+
+SLACK_RAD, SLACK_M = 2.0 * np.pi, 1.0
+"""How far outside its limits a joint may be measured."""
 
 STROKE = 1.5
 """rad: about what a finger's joint turns from open to closed; a prismatic joint's whole range counts as much."""
@@ -229,7 +232,7 @@ class Retargeter:
 
         Without q it may be anywhere; with it, it is bounded by ``max_speed`` from there.
         """
-        start = None if q is None else self._variables(q)
+        start = None if q is None else self._measured(q)
         self._problem.reset()
         self._held: Array | None = None
         if start is not None:
@@ -238,10 +241,10 @@ class Retargeter:
     def warm_start(self, q: ArrayLike) -> None:
         """Takes q [dof] for the last solution, such as the real robot's measured pose; clipped to the limits.
 
-        Raises ValueError for another shape, NaN, infinity, or numbers that no joint measures; the state is then as
-        before.
+        Raises ValueError for another shape, NaN, infinity, or positions that no encoder reports: more than a turn, or a
+        metre, outside the joint's limits. The state is then as before.
         """
-        self._start_from(self._variables(q))
+        self._start_from(self._measured(q))
 
     def _start_from(self, x: Array) -> None:
         self._problem.x[...] = np.clip(x, self._problem.lower, self._problem.upper)
@@ -319,6 +322,18 @@ class Retargeter:
 
     def _variables(self, q: ArrayLike) -> Array:
         return self._in_urdf_order(q)[self._problem.source]
+
+    def _measured(self, q: ArrayLike) -> Array:
+        """The variables [N] of a measured pose. InvalidInputError where it cannot be the robot's."""
+        values = self._in_urdf_order(q)
+        for joint, value in zip(self.hand.joints, values, strict=True):
+            slack = SLACK_M if joint.prismatic else SLACK_RAD
+            if not joint.lower - slack <= value <= joint.upper + slack:
+                raise InvalidInputError(
+                    f"joint {joint.name} of {self.hand.name} is at {value:g}, far outside its limits "
+                    f"{joint.lower:g}..{joint.upper:g}; give {'metres' if joint.prismatic else 'radians'}"
+                )
+        return values[self._problem.source]
 
     def _find_order(self, joint_order: Sequence[str] | None) -> NDArray[np.int64] | None:
         if joint_order is None:

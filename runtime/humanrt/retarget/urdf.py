@@ -115,6 +115,10 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     ends = {finger: _tip(tips[finger], f"{beside}: tips: {finger}") for finger in FINGERS if finger in tips}
     for finger, (link, _) in ends.items():
         known(link, f"tips: {finger}")
+        if same := [other for other, end in ends.items() if other != finger and end == ends[finger]]:
+            raise HumanrtError(
+                f"{beside}: tips: {finger} and {same[0]} are in the same place on link {link}; give each finger a tip"
+            )
     tip_links = {finger: link for finger, (link, _) in ends.items()}
     wrist = known(str(hints["wrist"]), "wrist") if "wrist" in hints else _default_wrist(tip_links, roots[0], by_child)
     if "wrist" not in hints and len(tips) == 1:
@@ -127,6 +131,8 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
             )
     locked = number_map(hints.get("locked", {}), f"{beside}: locked")
     rest = number_map(hints.get("rest", {}), f"{beside}: rest")
+    for field, values in (("locked", locked), ("rest", rest)):
+        _check_values(values, edges, f"{beside}: {field}", path.name)
     moving, held = _roles(edges, wrist, tip_links, by_child, f"{beside}")
     for edge in edges:
         _check_edge(edge, f"{path}: joint {edge.name}", edge.name in moving - set(locked))
@@ -217,7 +223,9 @@ def _read(content: bytes, path: Path) -> list[_Edge]:
             raise xacro
     try:
         edges = [_edge(element, f"{path}: joint") for element in root.findall("joint")]
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
+        raise HumanrtError(f"{path}: a <mimic> does not name its joint ({error} is missing)") from None
+    except ValueError as error:
         raise HumanrtError(f"{path}: a joint is incomplete or has a malformed number ({error})") from None
     for what, names in (
         ("several joints are named {}; give each its own name", [edge.name for edge in edges]),
@@ -240,6 +248,8 @@ def _read(content: bytes, path: Path) -> list[_Edge]:
 
 
 def _edge(element: ElementTree.Element, where: str) -> _Edge:
+    if "name" not in element.attrib:
+        raise ValueError("a joint has no name")
     name = text(element.attrib["name"], f"{where} name")
     where = f"{where} {name}"
 
@@ -254,12 +264,14 @@ def _edge(element: ElementTree.Element, where: str) -> _Edge:
             raise ValueError(f"joint {name}: {tag} {attribute}={given!r}")
         return values
 
-    kind = element.attrib["type"]
+    kind = element.get("type")
+    if kind is None:
+        raise ValueError(f"joint {name} has no type")
     if kind not in KINDS | OUTSIDE:
         raise HumanrtError(f"{where}: type {kind!r} is not a URDF joint type; choose from {choices(KINDS)}")
     parent, child = element.find("parent"), element.find("child")
-    if parent is None or child is None:
-        raise ValueError(f"joint {name} has no parent or child")
+    if parent is None or child is None or "link" not in parent.attrib or "link" not in child.attrib:
+        raise ValueError(f"joint {name} has no parent or child link")
     limit, mimic = element.find("limit"), element.find("mimic")
     lower: float | None
     upper: float | None
@@ -396,6 +408,18 @@ def _check_edge(edge: _Edge, where: str, moving: bool) -> None:
         )
 
 
+def _check_values(values: Mapping[str, float], edges: Sequence[_Edge], where: str, urdf: str) -> None:
+    """Refuses values outside their joints' limits: usually degrees or millimetres, which clipping would hide."""
+    for edge in edges:
+        low, high = -TURN if edge.lower is None else edge.lower, TURN if edge.upper is None else edge.upper
+        value = values.get(edge.name)
+        if edge.kind in MOVABLE and value is not None and low <= high and not low - 1e-6 <= value <= high + 1e-6:
+            raise HumanrtError(
+                f"{where}: {edge.name} is {value:g}, outside its limits {low:g}..{high:g} in {urdf}; "
+                "angles are radians, lengths metres"
+            )
+
+
 def _with_ranges(joints: Sequence[Joint], edges: Sequence[_Edge]) -> tuple[Joint, ...]:
     """The joints, with limits for those that were given none: a follower's are where its leader takes it."""
     given = {edge.name: edge.lower is not None for edge in edges}
@@ -462,7 +486,15 @@ def _with_side(hand: HandDescription, given: bool, axes: bool, beside: Path) -> 
 
 
 def _check_fingers(hand: HandDescription, tips: Mapping[str, str], wrist: str, beside: Path) -> None:
-    """Refuses fingers that nothing can move, and hands that are not in metres."""
+    """Refuses fingers that nothing can move, fingers with an arm in them, and hands that are not in metres."""
+    for finger, own in zip(hand.fingers, hand.own_joints(), strict=True):
+        motors = {leader for joint, (leader, _, _) in zip(hand.joints, hand.drives(hand.locked), strict=True)
+                  if joint.name in own}  # fmt: skip
+        if len(motors) > MOST:
+            raise HumanrtError(
+                f"{beside}: tips: {finger}: {_some(own)} move this tip and not all others, more than a finger has; "
+                "give the tips of one hand, or lock the joints that are not its finger's"
+            )
     drives = {joint.name: drive[0] for joint, drive in zip(hand.joints, hand.drives(hand.locked), strict=True)}
     above = set(hand.carriers(hand.wrist.joint))
     rest = hand.positions(hand.rest_pose, [hand.wrist, *(points[3] for points in hand.fingers.values())])
@@ -573,11 +605,11 @@ def _finger_points(
     if named is not None:
         listed = named if isinstance(named, list) else [named]
         wrong = [joint for joint in listed if joint not in chain]
-        if wrong or len(listed) != 3 or sorted(listed, key=chain.index) != listed:
+        if wrong or len(set(listed)) != 3 or sorted(set(listed), key=chain.index) != listed:
             instead = [short(joint).strip("'") for joint in wrong or listed]
             raise HumanrtError(
                 f"{beside}: joints: {finger}: give knuckle, middle and last joint, base to tip, out of "
-                f"{', '.join(chain)}, not {choices(instead)}"
+                f"{', '.join(chain)}, not {', '.join(instead)}"
             )
         knuckle, middle, distal = (facing(joint)[0] for joint in named)
         return knuckle, middle, distal, tip
@@ -635,6 +667,8 @@ def _signed_axis(text: str) -> Array:
 
 def _scale(hand: HandDescription) -> float:
     """Wrist-to-tip length of the straight fingers over that of the human hand the palm template was taken from."""
+    if hand.gripper:  # which opens by its own range, and may have a jaw at the wrist itself
+        return 1.0
     names = [finger for finger in hand.fingers if finger != "thumb"] or list(hand.fingers)
     points = hand.positions(hand.rest_pose, [hand.wrist, *(hand.fingers[finger][3] for finger in names)])
     human = 1.85 * float(np.linalg.norm(palm_template("right")[3]))
