@@ -12,9 +12,9 @@ forgotten); of the old look and poses.
 
 from __future__ import annotations
 
-from humanrt_export.methods.batch_norm import PARTS, Partial
-from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
-from humanrt_export.methods.pose_crop import PoseCropTask
+from humanrt_export.training.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.training.methods.batch_norm import PARTS, Partial
+from humanrt_export.training.tasks.pose_crop import PoseCropTask
 
 
 def main() -> None:

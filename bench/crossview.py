@@ -14,11 +14,11 @@ from __future__ import annotations
 import cv2
 import torch
 
-from humanrt_export.methods.crossview import CrossViewConfig, CrossViewTask, save_backbone, sheet
-from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
-from humanrt_export.methods.pairs import KINDS
-from humanrt_export.methods.pose_crop import PoseCropTask
-from humanrt_export.multihmr.attention import plain
+from humanrt_export.data.people.pairs import KINDS
+from humanrt_export.networks.attention import plain
+from humanrt_export.training.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.training.tasks.crossview import CrossViewConfig, CrossViewTask, save_backbone, sheet
+from humanrt_export.training.tasks.pose_crop import PoseCropTask
 
 _LOOK = Look("randomised")
 

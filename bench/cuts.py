@@ -1,4 +1,4 @@
-"""How often `humanrt.cuts` misses a cut, and how often it finds one where there is none.
+"""How often `humanrt.perception.cuts` misses a cut, and how often it finds one where there is none.
 
 ::
 
@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.capture import open_source
 from humanrt.commands.demo import CLIP, PEOPLE_CLIP
-from humanrt.cuts import CutDetector
+from humanrt.perception.cuts import CutDetector
+from humanrt.sources.opening import open_source
 
 Image = NDArray[np.uint8]
 _SIZE = (640, 360)

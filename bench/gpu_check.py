@@ -122,7 +122,7 @@ def steps(out: Path, carry: Path, environment: dict[str, str]) -> list[Step]:
         Step("carry", 180, [python, "bench/gpu_check.py", "--unpack", str(carry), str(site)], nothing_to_unpack),
         Step("doctor", 40, [python, "-m", "humanrt", "doctor"]),
         Step("kernels", 60, ["sh", "-c", compile_all], first(gpu, tool("nvcc"))),
-        Step("tests", 120, [*tests, "-m", "gpu", "tests/gpu", "tests/test_backends.py"], kernels),
+        Step("tests", 120, [*tests, "-m", "gpu", "tests/gpu", "tests/backends/test_backends.py"], kernels),
         Step("people", 220, [python, "bench/people_gpu.py", "--quantize", "--json", str(out / "people.json")],
              first(gpu, module("torch", environment), module("onnxscript", environment)), "people.json"),
         *(Step(f"hands-{name}", 30, [*bench, "--backend", name, "--json", str(out / f"hands-{name}.json")],
@@ -130,7 +130,7 @@ def steps(out: Path, carry: Path, environment: dict[str, str]) -> list[Step]:
                f"hands-{name}.json") for name in ("cuda", "tensorrt")),
         Step("hands-cpu", 60, [*bench, "--backend", "cpu", "--json", str(out / "hands-cpu.json")],
              report="hands-cpu.json"),
-        *(Step(f"verdict-{name}", 60, [python, "-m", "humanrt.backends.verdict", f"engines/{name}"],
+        *(Step(f"verdict-{name}", 60, [python, "-m", "humanrt.verdict.engines", f"engines/{name}"],
                first(gpu, backend("tensorrt", environment), engines(f"engines/{name}")))
           for name in ("hands", "posebert-hand")),
         *(Step(f"sanitizer-{kind}", 60,

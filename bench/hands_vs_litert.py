@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from humanrt.capture import Frame, open_source
+from humanrt.hands.pipeline import HandPipeline
+from humanrt.hands.smoother import HandSmoother
 from humanrt.hands.tracker import HandTracker, TrackerOptions
-from humanrt.pipeline import HandPipeline
-from humanrt.smooth import HandSmoother
+from humanrt.sources.opening import Frame, open_source
 from humanrt.stats import Percentiles, machine, table, write_report
 from litert_hands import LiteRtHand, models
 

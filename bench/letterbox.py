@@ -16,8 +16,8 @@ from time import perf_counter
 import cv2
 import numpy as np
 
-from humanrt.camera import Letterbox
-from humanrt.letterbox import NativeScaler, PortableScaler, Scaler, levels_of
+from humanrt.geometry.camera import Letterbox
+from humanrt.geometry.letterbox import NativeScaler, PortableScaler, Scaler, levels_of
 from humanrt.stats import machine
 
 CASES = (((1280, 720), 448), ((1920, 1080), 672), ((640, 480), 448), ((320, 240), 448))

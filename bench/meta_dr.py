@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from humanrt_export.methods.continual import train_domains
-from humanrt_export.methods.crops import Crops
-from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
-from humanrt_export.methods.manipulations import Manipulations
-from humanrt_export.methods.meta_dr import MetaDr, MetaDrOptions, Randomised
-from humanrt_export.training import Task
+from humanrt_export.data.people.crops import Crops
+from humanrt_export.training.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.training.loop import Task
+from humanrt_export.training.methods.continual import train_domains
+from humanrt_export.training.methods.manipulations import Manipulations
+from humanrt_export.training.methods.meta_dr import MetaDr, MetaDrOptions, Randomised
 
 _LOOKS = ("studio", "outdoor", "night", "thermal")
 _UNSEEN = Look("randomised")

@@ -27,19 +27,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from humanrt.camera import project
-from humanrt.capture import open_source
-from humanrt.mesh_view import MeshView, colour_of
+from humanrt.drawing.colours import colour_of
+from humanrt.drawing.mesh_view import MeshView
+from humanrt.geometry.anny import smpl_from_anny
+from humanrt.geometry.camera import project
 from humanrt.people.body_points import STATURE, LandmarkPoints
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.people.metrics import Bodies, PeopleMetrics
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import People
-from humanrt.skeleton import smpl_from_anny
+from humanrt.sources.opening import open_source
 from humanrt.stats import write_report
-from humanrt_export.anny.body import AnnyBody
-from humanrt_export.anny.model import load_anny
-from humanrt_export.anny.truth import NEAREST, truth_of
+from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.model import load_anny
+from humanrt_export.data.people.truth import NEAREST, truth_of
 from humanrt_export.synthetic.people import PeopleLabels, Shards
 
 Array = NDArray[Any]

@@ -16,10 +16,17 @@ from typing import Any
 
 import torch
 
-from humanrt_export.methods.adversarial import METHODS, Adversarial, AdversarialOptions, Pgd, fgsm, worst_case
-from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
-from humanrt_export.methods.pixels import normalised, pixels
-from humanrt_export.methods.pose_crop import PoseCropTask
+from humanrt_export.training.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.training.methods.adversarial import (
+    METHODS,
+    Adversarial,
+    AdversarialOptions,
+    Pgd,
+    fgsm,
+    worst_case,
+)
+from humanrt_export.training.methods.pixels import normalised, pixels
+from humanrt_export.training.tasks.pose_crop import PoseCropTask
 
 _LOOK = Look("randomised")
 _OVERFITTED = 0.25

@@ -25,18 +25,19 @@ import cv2
 import numpy as np
 import torch
 
-from humanrt.backends import Backend, BackendOptions, open_backend
+from humanrt.backends import Backend, open_backend
 from humanrt.backends.cuda import CudaBackend
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, load_bundle
-from humanrt.capture import Frame, open_source
 from humanrt.errors import HumanrtError
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
+from humanrt.sources.opening import Frame, open_source
 from humanrt.stats import Percentiles, machine, table, write_report
 from humanrt.verdict import record
-from humanrt_export.multihmr.export import export_multihmr
-from humanrt_export.multihmr.model import ModelConfig
-from humanrt_export.quantize.command import quantize
+from humanrt_export.commands.quantize import quantize
+from humanrt_export.conversion.multihmr_smplx import export_multihmr
+from humanrt_export.networks.multihmr import ModelConfig
 from people_vs_torch import Eager, Run, in_turns
 
 EAGER = "PyTorch eager, autocast"

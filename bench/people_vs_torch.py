@@ -22,15 +22,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from humanrt.backends import BackendOptions, open_backend
+from humanrt.backends import open_backend
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import load_bundle
-from humanrt.camera import Letterbox, field_of_view_intrinsics
-from humanrt.capture import open_source
-from humanrt.letterbox import resize
+from humanrt.geometry.camera import Letterbox, field_of_view_intrinsics
+from humanrt.geometry.letterbox import resize
 from humanrt.people.multihmr import MultiHMR
+from humanrt.sources.opening import open_source
 from humanrt.stats import Percentiles, machine, peak_memory, table, write_report
-from humanrt_export.multihmr.body import SmplxBody, find_smplx, load_smplx
-from humanrt_export.multihmr.checkpoint import load_checkpoint
+from humanrt_export.bodies.smplx import SmplxBody, find_smplx, load_smplx
+from humanrt_export.conversion.multihmr_checkpoint import load_checkpoint
 
 
 class Eager:

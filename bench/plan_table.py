@@ -18,11 +18,11 @@ from typing import Any
 
 from humanrt.bundle import Bundle, load_bundle, shipped_bundles
 from humanrt.errors import HumanrtError
+from humanrt.inference.variants import variants
 from humanrt.stats import machine, write_report
-from humanrt.variants import variants
-from humanrt_export.engine.command import Built, build_engines
-from humanrt_export.engine.library import Library, load
-from humanrt_export.engine.precision import find_graphs
+from humanrt_export.conversion.engine.engines import Built, build_engines
+from humanrt_export.conversion.engine.library import Library, load
+from humanrt_export.conversion.half_graphs import find_graphs
 
 
 def main() -> int:

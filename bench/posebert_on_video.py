@@ -16,10 +16,10 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.capture import open_source
+from humanrt.hands.smoother import hand_span
+from humanrt.hands.smoothers import open_smoother
 from humanrt.hands.tracker import HandTracker, TrackerOptions
-from humanrt.posebert.smoother import open_smoother
-from humanrt.smooth import hand_span
+from humanrt.sources.opening import open_source
 
 _TIPS = {"index": 8, "middle": 12, "ring": 16, "pinky": 20}
 _BONES = {"index": ((5, 6), (6, 7), (7, 8)), "middle": ((9, 10), (10, 11), (11, 12)), "thumb": ((1, 2), (2, 3), (3, 4))}

@@ -3,9 +3,10 @@
     python bench/posebert_vs_oneeuro.py --val pairs/hand/val --train pairs/hand/train --bundle posebert-hand \
         --video ../shared/media/hand.mp4 --out build/posebert
 
-Clips are what `python -m humanrt_export.posebert.pairs_hand` (or `pairs_body`) writes: what the real front-end saw of a
-rendered hand or body, beside what was true. Both of One-Euro's parameters are searched on --train, for each lag.
-Definitions: `humanrt_export.posebert.evaluation`. Writes report.json, report.md, and report.png where matplotlib is
+Clips are what `python -m humanrt_export.data.poses.pairs_hand` (or `pairs_body`) writes: what the real front-end
+saw of a rendered hand or body, beside what was true. Both of One-Euro's parameters are
+searched on --train, for each lag.
+Definitions: `humanrt_export.evaluation`. Writes report.json, report.md, and report.png where matplotlib is
 installed. Needs what exports (torch), to read clips. Without --bundle it measures One-Euro alone.
 """
 
@@ -21,19 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.bundle import Bundle, load_bundle
-from humanrt.capture import open_source
+from humanrt.hands.smoother import hand_span
 from humanrt.hands.tracker import Hand, HandTracker, TrackerOptions
 from humanrt.posebert.stream import Observation, PoseBERTStream
-from humanrt.smooth import OneEuro, OneEuroOptions, hand_span
+from humanrt.smoothing.one_euro import OneEuro, OneEuroOptions
+from humanrt.sources.opening import open_source
 from humanrt.stats import machine, write_report
-from humanrt_export.posebert.clips import load_clips
-from humanrt_export.posebert.evaluation.batch import Batch
-from humanrt_export.posebert.evaluation.compare import evaluate
-from humanrt_export.posebert.evaluation.one_euro import Setting
-from humanrt_export.posebert.evaluation.score import differences
-from humanrt_export.posebert.evaluation.search import LAGS, grid
-from humanrt_export.posebert.evaluation.tables import markdown
-from humanrt_export.posebert.kinds import KINDS
+from humanrt_export.data.poses.clips import load_clips
+from humanrt_export.data.poses.kinds import KINDS
+from humanrt_export.evaluation.batch import Batch
+from humanrt_export.evaluation.compare import evaluate
+from humanrt_export.evaluation.one_euro import Setting
+from humanrt_export.evaluation.score import differences
+from humanrt_export.evaluation.search import LAGS, grid
+from humanrt_export.evaluation.tables import markdown
 
 Array = NDArray[Any]
 

@@ -26,20 +26,21 @@ from typing import Any
 import numpy as np
 import onnx
 
-from humanrt.backends import BackendOptions, open_backend
-from humanrt.backends.verdict import default_source
+from humanrt.backends import open_backend
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import BackendError, HumanrtError
+from humanrt.inference.variants import EXACT, base_of, bases, variants
 from humanrt.stats import machine, write_report
-from humanrt.variants import EXACT, base_of, bases, variants
 from humanrt.verdict import Recording, case_of, judge, record
-from humanrt_export.engine.precision import load_graph
-from humanrt_export.quantize.command import quantize
-from humanrt_export.quantize.convert import PRECISIONS
-from humanrt_export.quantize.graph import copied, fold_constants
-from humanrt_export.quantize.motion import is_motion, record_motion
-from humanrt_export.quantize.place import place
-from humanrt_export.quantize.session import session
+from humanrt.verdict.engines import default_source
+from humanrt_export.commands.quantize import quantize
+from humanrt_export.conversion.half_graphs import load_graph
+from humanrt_export.conversion.quantize.convert import PRECISIONS
+from humanrt_export.conversion.quantize.graph import copied, fold_constants
+from humanrt_export.conversion.quantize.motion import is_motion, record_motion
+from humanrt_export.conversion.quantize.place import place
+from humanrt_export.conversion.quantize.session import session
 
 SHARED = Path(__file__).parents[2] / "shared"
 DEFAULTS = (

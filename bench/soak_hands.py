@@ -32,12 +32,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.capture import Frame, open_source
 from humanrt.commands.demo import CLIP
 from humanrt.errors import HumanrtError, SourceError
+from humanrt.hands.pipeline import HandPipeline
+from humanrt.hands.smoothers import SMOOTHERS, open_smoother
 from humanrt.hands.tracker import HandTracker
-from humanrt.pipeline import HandPipeline
-from humanrt.posebert.smoother import SMOOTHERS, open_smoother
+from humanrt.sources.opening import Frame, open_source
 from humanrt.stats import machine, write_report
 
 

@@ -71,7 +71,7 @@ fi
 import shutil, sys
 from pathlib import Path
 
-from humanrt_export.anny.network import load_checkpoint, save_checkpoint
+from humanrt_export.networks.multihmr_anny import load_checkpoint, save_checkpoint
 from humanrt_export.pieces import split
 
 run, out = map(Path, sys.argv[1:])

@@ -33,7 +33,7 @@ whole() { # a run that was stopped is not built upon
     "$python" - "$1" <<'END' || { echo "$1: stopped before its end; the same command goes on" >&2; exit 1; }
 import sys
 from pathlib import Path
-from humanrt_export.training import load_run
+from humanrt_export.training.loop import load_run
 about, _, step = load_run(Path(sys.argv[1]))
 sys.exit(step < about["options"]["steps"])
 END

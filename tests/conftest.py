@@ -83,7 +83,8 @@ def gpu(
 ) -> Iterator[Callable[..., Any]]:
     """Opens ``cuda`` or ``tensorrt`` on one fake GPU; all that was made of it must be gone at the end."""
     import fake_cuda
-    from humanrt.backends import BackendOptions, cuda, onnxruntime_cuda, open_backend, tensorrt
+    from humanrt.backends import cuda, onnxruntime_cuda, open_backend, tensorrt
+    from humanrt.backends.options import BackendOptions
     from humanrt.kernels import loader
 
     fake_cuda.LIVE.clear()

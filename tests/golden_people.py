@@ -41,7 +41,7 @@ def make_golden(golden_bodies: Path, tmp_path_factory: pytest.TempPathFactory) -
     made: dict[str, Golden] = {}
 
     def make(name: str) -> Golden:
-        from humanrt_export.multihmr.export import export_multihmr
+        from humanrt_export.conversion.multihmr_smplx import export_multihmr
 
         if name not in made:
             case = _case(name, golden_bodies, tmp_path_factory.mktemp(name))
@@ -67,7 +67,7 @@ def _case(name: str, bodies: Path, folder: Path) -> Any:
     import torch
     from multihmr_stand_ins import GoldenCase, official_args
 
-    from humanrt_export.multihmr.model import ModelConfig
+    from humanrt_export.networks.multihmr import ModelConfig
 
     settings = json.loads((GOLDEN / f"{name}.json").read_text())
     with np.load(GOLDEN / f"{name}.npz") as arrays:

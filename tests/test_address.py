@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from humanrt.address import redacted, redacted_address
-from humanrt.capture import open_source
 from humanrt.cli import main
 from humanrt.errors import HumanrtError, SourceError
+from humanrt.sources.opening import open_source
 from humanrt.verdict.recording import name_of
 
 SECRET = "topsecret"

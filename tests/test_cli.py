@@ -21,7 +21,7 @@ from command_line import refused
 from humanrt.cli import main
 from humanrt.commands import doctor, run
 from humanrt.commands.demo import CLIP
-from humanrt.record import read_recording
+from humanrt.outputs.record import read_recording
 from humanrt.stats import Percentiles, table
 
 
@@ -240,7 +240,7 @@ def test_doctor_recognises_a_broken_mix(present: dict[str, str], words: str) -> 
 
 
 def test_doctor_says_which_camera_is_closed_to_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    from humanrt import capture
+    from humanrt.sources import opening as capture
 
     seen = [
         capture.Camera(0, Path("/dev/video0"), "Good"),

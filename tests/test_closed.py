@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from humanrt import HandPipeline, HandTracker, MultiHMR, PoseBERT
-from humanrt.capture import Frame
 from humanrt.errors import ClosedError
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.posebert.stream import PoseBERTStream
+from humanrt.sources.opening import Frame
 
 HANDS = np.zeros((1, 8, 21, 3))
 IMAGE = np.zeros((48, 64, 3), np.uint8)

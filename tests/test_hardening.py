@@ -17,7 +17,7 @@ import pytest
 from humanrt import native
 from humanrt.cli import main
 from humanrt.commands.demo import CLIP
-from humanrt.record import read_recording
+from humanrt.outputs.record import read_recording
 
 COMMAND = [sys.executable, "-m", "humanrt"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from humanrt import HandPipeline, HandTracker, MultiHMR
-from humanrt.camera import as_image
-from humanrt.capture import Frame
 from humanrt.commands.demo import CLIP, PEOPLE_CLIP
 from humanrt.errors import SourceError
+from humanrt.sources.image import as_image
+from humanrt.sources.opening import Frame
 
 
 def first_picture(clip: Path, path: Path) -> Path:

@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 
 from humanrt import HandTracker, Retargeter
-from humanrt.camera import CameraError, check_intrinsics, field_of_view_intrinsics, read_intrinsics
-from humanrt.capture import Frame
 from humanrt.errors import HumanrtError, InvalidInputError
+from humanrt.geometry.camera import CameraError, check_intrinsics, field_of_view_intrinsics, read_intrinsics
+from humanrt.hands.pipeline import HandPipeline
+from humanrt.hands.pose_smoother import HandPoseSmoother
+from humanrt.hands.smoother import HandSmoother
 from humanrt.hands.tracker import Hand, Hands, TrackerOptions
 from humanrt.people.body_tracker import BodyTrackerOptions
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.people.results import People
 from humanrt.people.tracking import PeopleTracker, PeopleTrackerOptions
-from humanrt.pipeline import HandPipeline
-from humanrt.posebert.smoother import HandPoseSmoother
 from humanrt.posebert.stream import PoseBERTStream
-from humanrt.smooth import HandSmoother, OneEuro, OneEuroOptions
+from humanrt.smoothing.one_euro import OneEuro, OneEuroOptions
+from humanrt.sources.opening import Frame
 
 NAN, INF = float("nan"), float("inf")
 TIMES = (NAN, INF, -INF, 1e300, 1.7e18, 10**400, None, "soon", [1.0, 2.0])

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from humanrt.backends.engines import opened_atomically
 from humanrt.errors import HumanrtError, OutputError
+from humanrt.files import opened_atomically
 from humanrt_export.archives import damage
 
 __all__ = ["CheckpointError", "Names", "arguments", "built", "fill", "listed", "read", "save", "tensors"]

@@ -41,39 +41,41 @@ class Command:
 _ENGINES_STAY = "engines that were finished are in the bundle and stay; the same command builds the rest"
 
 COMMANDS: Mapping[str, Command] = {
-    "hands": Command("humanrt_export.hands", "make the bundle `hands` from MediaPipe's models"),
-    "landmarks": Command("humanrt_export.landmarks", "make the bundle `landmarks` from MediaPipe's body models"),
+    "hands": Command("humanrt_export.commands.hands", "make the bundle `hands` from MediaPipe's models"),
+    "landmarks": Command(
+        "humanrt_export.commands.landmarks", "make the bundle `landmarks` from MediaPipe's body models"
+    ),
     "multihmr": Command(
-        "humanrt_export.multihmr.export",
+        "humanrt_export.commands.multihmr",
         "make a bundle from a Multi-HMR checkpoint, NAVER's or ours, on SMPL-X or Anny",
     ),
     "engine": Command(
-        "humanrt_export.engine.command",
+        "humanrt_export.commands.engine",
         "build TensorRT engines of a bundle's graphs",
         "engine",
         _ENGINES_STAY,
     ),
     "quantize": Command(
-        "humanrt_export.quantize.command",
+        "humanrt_export.commands.quantize",
         "make FP16 and INT8 graphs of a bundle, each with a verdict on real frames",
         keeps="graphs that were finished are in the bundle and stay; the same command makes all anew",
     ),
     "data": Command(
-        "humanrt_export.data",
+        "humanrt_export.commands.data",
         "make training data: pictures of people with exact truth",
         "export,synthetic",
         "what is finished stays; the same command makes the rest",
     ),
     "pack": Command(
-        "humanrt_export.pack.command", "put a bundle, the runtime and a self-check into one archive", "engine"
+        "humanrt_export.commands.pack", "put a bundle, the runtime and a self-check into one archive", "engine"
     ),
     "train": Command(
-        "humanrt_export.train",
+        "humanrt_export.commands.train",
         "train a network from data",
         keeps="the last checkpoint stays, if there was one; the same command goes on from there",
     ),
     "posebert": Command(
-        "humanrt_export.posebert.export", "make a bundle from a PoseBERT checkpoint, published or trained by you"
+        "humanrt_export.commands.posebert", "make a bundle from a PoseBERT checkpoint, published or trained by you"
     ),
 }
 

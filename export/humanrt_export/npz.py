@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from numpy.typing import NDArray
 
-from humanrt.arrays import read_arrays
+from humanrt.bundle.arrays import read_arrays
 
 __all__ = ["read_npz"]
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from humanrt.errors import HumanrtError
-from humanrt_export.bundle_writer import sha256
+from humanrt_export.conversion.bundle_writer import sha256
 
 __all__ = ["PIECE", "join", "split"]
 

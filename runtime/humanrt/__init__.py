@@ -14,33 +14,34 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from humanrt.bundle import Bundle, load_bundle
-    from humanrt.capture import Frame, open_source
     from humanrt.errors import HumanrtError
+    from humanrt.hands.pipeline import HandPipeline
+    from humanrt.hands.pose_smoother import HandPoseSmoother
+    from humanrt.hands.smoother import HandSmoother
     from humanrt.hands.tracker import Hand, Hands, HandTracker
+    from humanrt.outputs.record import read_recording
     from humanrt.people.multihmr import MultiHMR
     from humanrt.people.pipeline import PeoplePipeline
     from humanrt.people.results import People
     from humanrt.people.tracking import PeopleTracker
-    from humanrt.pipeline import HandPipeline
     from humanrt.posebert.model import PoseBERT, PoseBERTResult
-    from humanrt.posebert.smoother import HandPoseSmoother
     from humanrt.posebert.stream import PoseBERTStream, PoseState
-    from humanrt.record import read_recording
     from humanrt.retarget import Retargeter
-    from humanrt.smooth import HandSmoother, OneEuro
+    from humanrt.smoothing.one_euro import OneEuro
+    from humanrt.sources.opening import Frame, open_source
 
 _HOMES = {
-    "Bundle": "humanrt.bundle",
-    "Frame": "humanrt.capture",
+    "Bundle": "humanrt.bundle.manifest",
+    "Frame": "humanrt.sources.opening",
     "Hand": "humanrt.hands.tracker",
-    "HandPipeline": "humanrt.pipeline",
-    "HandPoseSmoother": "humanrt.posebert.smoother",
-    "HandSmoother": "humanrt.smooth",
+    "HandPipeline": "humanrt.hands.pipeline",
+    "HandPoseSmoother": "humanrt.hands.pose_smoother",
+    "HandSmoother": "humanrt.smoothing.one_euro",
     "HandTracker": "humanrt.hands.tracker",
     "Hands": "humanrt.hands.tracker",
     "HumanrtError": "humanrt.errors",
     "MultiHMR": "humanrt.people.multihmr",
-    "OneEuro": "humanrt.smooth",
+    "OneEuro": "humanrt.smoothing.one_euro",
     "People": "humanrt.people.results",
     "PeoplePipeline": "humanrt.people.pipeline",
     "PeopleTracker": "humanrt.people.tracking",
@@ -49,9 +50,9 @@ _HOMES = {
     "PoseBERTStream": "humanrt.posebert.stream",
     "PoseState": "humanrt.posebert.stream",
     "Retargeter": "humanrt.retarget",
-    "load_bundle": "humanrt.bundle",
-    "open_source": "humanrt.capture",
-    "read_recording": "humanrt.record",
+    "load_bundle": "humanrt.bundle.manifest",
+    "open_source": "humanrt.sources.opening",
+    "read_recording": "humanrt.outputs.record",
 }
 
 __all__ = [

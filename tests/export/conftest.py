@@ -36,8 +36,8 @@ def models(wheel: Path) -> dict[str, bytes]:
     """The flatbuffers of the hands and LICENSE, by name."""
     pytest.importorskip("onnx", reason="needs humanrt[export]")
     pytest.importorskip("tflite", reason="needs humanrt[export]")
-    from humanrt_export.hands import SOURCES
-    from humanrt_export.mediapipe_models import read_wheel
+    from humanrt_export.conversion.hands import SOURCES
+    from humanrt_export.conversion.mediapipe_models import read_wheel
 
     return read_wheel(wheel, SOURCES)
 

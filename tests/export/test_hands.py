@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from humanrt import packed
-from humanrt.backends import BackendOptions, open_backend
-from humanrt.bundle import load_bundle
+from humanrt.backends import open_backend
+from humanrt.backends.options import BackendOptions
+from humanrt.bundle import load_bundle, packed
 from humanrt.errors import BundleError, SourceError
-from humanrt_export import cli, hands, mediapipe_models
-from humanrt_export.bundle_writer import BundleWriter
+from humanrt_export import cli
+from humanrt_export.conversion import hands, mediapipe_models
+from humanrt_export.conversion.bundle_writer import BundleWriter
 
 GRAPHS = ("palm_detector", "landmarks_full", "landmarks_lite")
 

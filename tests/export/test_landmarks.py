@@ -16,8 +16,9 @@ from shipped import shipped
 pytest.importorskip("onnx", reason="needs humanrt[export]")
 pytest.importorskip("tflite", reason="needs humanrt[export]")
 
-from humanrt_export import cli, landmarks, mediapipe_models
-from humanrt_export.onnx_cleanup import Graph, keep_outputs
+from humanrt_export import cli
+from humanrt_export.conversion import landmarks, mediapipe_models
+from humanrt_export.conversion.onnx_cleanup import Graph, keep_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 GRAPHS = ("person_detector", "body_landmarks")

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from humanrt.backends import BackendOptions, open_backend
+from humanrt.backends import open_backend
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import load_bundle
 from shipped import shipped
 
 pytest.importorskip("onnx", reason="needs humanrt[export]")
 pytest.importorskip("tflite", reason="needs humanrt[export]")
 
-from humanrt_export import hands, landmarks, mediapipe_models
-from humanrt_export.bundle_writer import sha256
+from humanrt_export.conversion import hands, landmarks, mediapipe_models
+from humanrt_export.conversion.bundle_writer import sha256
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from humanrt_export import onnx_cleanup
-from humanrt_export.onnx_cleanup import Graph
+from humanrt_export.conversion import onnx_cleanup
+from humanrt_export.conversion.onnx_cleanup import Graph
 
 ort = pytest.importorskip("onnxruntime")
 Array = NDArray[Any]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from test_onnx_cleanup import run
 
 from humanrt.errors import BundleError
-from humanrt_export import tflite_to_onnx
-from humanrt_export.tflite_to_onnx import convert
+from humanrt_export.conversion import tflite_to_onnx
+from humanrt_export.conversion.tflite_to_onnx import convert
 
 Array = NDArray[Any]
 
@@ -30,7 +30,7 @@ OTHERS = (
 @pytest.fixture(scope="session")
 def litert() -> Callable[[bytes], Callable[[Array], list[Array]]]:
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is the reference and is not installed")
-    from humanrt_export.mediapipe_models import litert as open_model
+    from humanrt_export.conversion.mediapipe_models import litert as open_model
 
     return open_model
 

@@ -142,7 +142,7 @@ BOMBS = (
 
 def recordings(folder: Path) -> Read:
     """Recordings, and reports of `humanrt bench`."""
-    from humanrt.record import read_recording
+    from humanrt.outputs.record import read_recording
     from humanrt.stats import read_report
 
     header = {"humanrt": "1", "robots": {"allegro_right": ["a", "b"]}}
@@ -175,11 +175,11 @@ def checkpoints(folder: Path) -> Read:
     """Checkpoints of Multi-HMR (published, on Anny) and PoseBERT (published, of a training), and body models."""
     import torch
 
-    from humanrt_export.anny.network import AnnyConfig, AnnyHmr, save_checkpoint
-    from humanrt_export.anny.network import load_checkpoint as load_anny
-    from humanrt_export.multihmr.body import load_smplx
-    from humanrt_export.multihmr.checkpoint import load_checkpoint as load_multihmr
-    from humanrt_export.posebert.checkpoint import load_checkpoint as load_posebert
+    from humanrt_export.bodies.smplx import load_smplx
+    from humanrt_export.conversion.multihmr_checkpoint import load_checkpoint as load_multihmr
+    from humanrt_export.conversion.posebert_checkpoint import load_checkpoint as load_posebert
+    from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, save_checkpoint
+    from humanrt_export.networks.multihmr_anny import load_checkpoint as load_anny
 
     torch.set_num_threads(1)
     small = AnnyConfig(backbone="vitn14", image_size=28, width=32, depth=1, heads=1, mlp=32)

@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from humanrt.backends import BackendOptions, open_backend
+from humanrt.backends import open_backend
 from humanrt.backends.cuda import CudaBackend, CudaBuffer, CudaDevice, CudaGraph, CudaNetwork
+from humanrt.backends.options import BackendOptions
 from humanrt.backends.pipelined import Pipelined, Slot
 from humanrt.bundle import GraphSpec, TensorSpec
-from humanrt.camera import Letterbox
-from humanrt.capture import open_source
 from humanrt.commands.demo import CLIP
-from humanrt.crop import make_crop
 from humanrt.errors import HumanrtError
+from humanrt.geometry.camera import Letterbox
+from humanrt.geometry.region import Region
+from humanrt.hands.pose_smoother import HandPoseSmoother
+from humanrt.hands.smoother import hand_span
 from humanrt.hands.tracker import HandTracker
 from humanrt.kernels.crop import GpuCrop
 from humanrt.kernels.image import GpuImage, GpuUpload
@@ -25,10 +27,10 @@ from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions, frame_byte
 from humanrt.kernels.one_euro import GpuOneEuro
 from humanrt.kernels.pick import GpuPick
 from humanrt.kernels.retarget import GpuRetarget
-from humanrt.posebert.smoother import HandPoseSmoother
-from humanrt.region import Region
+from humanrt.perception.crop import make_crop
 from humanrt.retarget import Retargeter, robots
-from humanrt.smooth import OneEuro, hand_span
+from humanrt.smoothing.one_euro import OneEuro
+from humanrt.sources.opening import open_source
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "retarget"))
 from hands import sequence

@@ -20,18 +20,19 @@ import pytest
 
 from cpu_kernels import compile_for_cpu
 from humanrt import native
-from humanrt.camera import Letterbox
-from humanrt.crop import make_crop
+from humanrt.geometry.camera import Letterbox
+from humanrt.geometry.letterbox import Preprocessor
+from humanrt.geometry.region import Region
+from humanrt.hands.smoother import hand_span
 from humanrt.kernels import ARCHITECTURES, source_path
 from humanrt.kernels.crop import Crop
 from humanrt.kernels.image import GpuImage, window_of
 from humanrt.kernels.letterbox import Frame, LetterboxOptions, frame_bytes, reference, tables
 from humanrt.kernels.loader import KERNELS
 from humanrt.kernels.retarget import STATE, Robot, problem_arrays, shared_bytes, state_arrays
-from humanrt.letterbox import Preprocessor
-from humanrt.region import Region
+from humanrt.perception.crop import make_crop
 from humanrt.retarget import Retargeter, robots
-from humanrt.smooth import OneEuro, OneEuroOptions, hand_span
+from humanrt.smoothing.one_euro import OneEuro, OneEuroOptions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "retarget"))
 from hands import sequence

@@ -134,7 +134,7 @@ def _model(onnx: Any, name: str, nodes: Any, constants: Any, *values: dict[str, 
 def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Writes the toy's bundle: ``toy_bundle(batch=2)``; ``estimates`` as on Anny: its own camera, two topologies."""
     onnx = pytest.importorskip("onnx", reason="the toy network is written with onnx: needs humanrt[export]")
-    from humanrt_export.bundle_writer import BundleWriter
+    from humanrt_export.conversion.bundle_writer import BundleWriter
 
     made: dict[tuple[int, bool], Path] = {}
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from humanrt.capture import Frame, open_source
 from humanrt.cli import main
 from humanrt.commands import demo
 from humanrt.errors import SourceError
+from humanrt.outputs.video import open_sink
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
 from humanrt.people.truth import PeopleTruth, measure
-from humanrt.video import open_sink
+from humanrt.sources.opening import Frame, open_source
 
 TRUTH = demo.PEOPLE_CLIP.with_suffix(".npz")
 FEW = 4

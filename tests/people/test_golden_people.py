@@ -14,10 +14,10 @@ import pytest
 
 from golden_people import GOLDEN, load_module
 from humanrt import MultiHMR, People
-from humanrt.camera import Letterbox
-from humanrt.capture import open_source
-from humanrt.letterbox import pillow_resize
-from humanrt.rotation import matrices_from_vectors
+from humanrt.geometry.camera import Letterbox
+from humanrt.geometry.letterbox import pillow_resize
+from humanrt.geometry.rotation import matrices_from_vectors
+from humanrt.sources.opening import open_source
 
 
 @pytest.fixture(scope="module")

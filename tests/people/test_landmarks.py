@@ -13,19 +13,21 @@ import pytest
 
 from humanrt.backends import open_backend
 from humanrt.bundle import load_bundle
-from humanrt.camera import field_of_view_intrinsics, project
-from humanrt.capture import Frame
 from humanrt.errors import HumanrtError
+from humanrt.geometry.anny import anny_from_smpl
+from humanrt.geometry.camera import field_of_view_intrinsics, project
+from humanrt.geometry.region import Region
+from humanrt.geometry.rotation import matrices_from_vectors
+from humanrt.geometry.skeleton import HAND_16, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, world_rotations
 from humanrt.people import landmark_people
 from humanrt.people.body_points import HIPS, OFFSETS_MM, plain_name
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
-from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline, _Identity, place
+from humanrt.people.landmark_people import LandmarkPeople, _Identity, place
+from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.landmarks import BONES, BodyLandmarks
 from humanrt.people.person import PersonDetector, is_grey, region_from_circle, windows
 from humanrt.posebert.stream import PoseState
-from humanrt.region import Region
-from humanrt.rotation import matrices_from_vectors
-from humanrt.skeleton import HAND_16, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, anny_from_smpl, world_rotations
+from humanrt.sources.opening import Frame
 from shipped import shipped
 
 ROOT = Path(__file__).resolve().parents[2]

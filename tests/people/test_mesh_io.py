@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from humanrt.capture import Frame
 from humanrt.errors import HumanrtError
-from humanrt.people.mesh_io import MeshWriter, glb, npz, obj, vertex_normals
+from humanrt.outputs.mesh_files import MeshWriter, glb, npz, obj, vertex_normals
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
+from humanrt.sources.opening import Frame
 
 FACES = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]], np.int32)
 

@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humanrt import MultiHMR, People, native
-from humanrt.backends import BackendOptions, open_backend
+from humanrt.backends import open_backend
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, load_bundle
-from humanrt.camera import Letterbox, field_of_view_intrinsics, project
 from humanrt.errors import BackendError, BundleError, ClosedError
+from humanrt.geometry.camera import Letterbox, field_of_view_intrinsics, project
+from humanrt.inference.variants import at
 from humanrt.people.multihmr import Preprocessor
-from humanrt.variants import at
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 Draw = Callable[..., Any]

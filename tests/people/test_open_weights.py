@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from humanrt.bundle import load_bundle
-from humanrt.capture import open_source
 from humanrt.commands import demo
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.truth import PeopleTruth, measure
+from humanrt.sources.opening import open_source
 from shipped import shipped
 
 EVERY = 12  # frames

@@ -13,14 +13,14 @@ import pytest
 
 from command_line import refused
 from humanrt import MultiHMR, PeoplePipeline
-from humanrt.camera import project
-from humanrt.capture import Frame
 from humanrt.cli import main
 from humanrt.commands import bench
+from humanrt.geometry.camera import project
+from humanrt.outputs.record import read_recording
 from humanrt.people.draw import bones
 from humanrt.people.multihmr import DEFAULT_BUNDLE
 from humanrt.people.view import PeoplePainter
-from humanrt.record import read_recording
+from humanrt.sources.opening import Frame
 
 Draw = Callable[..., Any]
 
@@ -185,8 +185,8 @@ def test_a_picture_shows_heads_and_skeletons(bundle: Path, picture: Draw) -> Non
 
 
 def test_a_picture_shows_meshes_and_panels(bundle: Path, picture: Draw) -> None:
+    from humanrt.drawing.mesh_view import MeshView
     from humanrt.errors import HumanrtError
-    from humanrt.mesh_view import MeshView
 
     try:
         view = MeshView()

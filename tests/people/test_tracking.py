@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from humanrt.camera import field_of_view_intrinsics, project
+from humanrt.geometry.camera import field_of_view_intrinsics, project
 from humanrt.people.results import People
 from humanrt.people.tracking import Identities, PeopleTracker
 

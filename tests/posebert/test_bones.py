@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from humanrt.bundle import Bundle, load_bundle
+from humanrt.geometry.rotation import matrices_from_vectors
+from humanrt.geometry.skeleton import HAND_16, SMPL_24, SMPL_PARENTS, SMPL_REST, world_rotations
 from humanrt.posebert.bones import BoneLengths, Skeleton
 from humanrt.posebert.stream import PoseBERTStream
-from humanrt.rotation import matrices_from_vectors
-from humanrt.skeleton import HAND_16, SMPL_24, SMPL_PARENTS, SMPL_REST, world_rotations
 
 Array = NDArray[np.float64]
 

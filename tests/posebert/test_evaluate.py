@@ -10,14 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from humanrt.bundle import Bundle
-from humanrt.smooth import OneEuro, OneEuroOptions, hand_span
-from humanrt_export.posebert.evaluation.answers import bursts, extrapolated, held, simulate
-from humanrt_export.posebert.evaluation.batch import STEP, Batch
-from humanrt_export.posebert.evaluation.compare import evaluate
-from humanrt_export.posebert.evaluation.one_euro import one_euro
-from humanrt_export.posebert.evaluation.score import differences, score
-from humanrt_export.posebert.evaluation.search import grid
-from humanrt_export.posebert.evaluation.tables import markdown
+from humanrt.hands.smoother import hand_span
+from humanrt.smoothing.one_euro import OneEuro, OneEuroOptions
+from humanrt_export.evaluation.answers import bursts, extrapolated, held, simulate
+from humanrt_export.evaluation.batch import STEP, Batch
+from humanrt_export.evaluation.compare import evaluate
+from humanrt_export.evaluation.one_euro import one_euro
+from humanrt_export.evaluation.score import differences, score
+from humanrt_export.evaluation.search import grid
+from humanrt_export.evaluation.tables import markdown
 
 Array = NDArray[Any]
 Toy = Callable[..., Bundle]

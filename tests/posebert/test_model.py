@@ -67,7 +67,7 @@ Toy = Callable[..., Path]
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     """Writes a toy's bundle: ``toy("hand21", 1, 4)`` takes 1 or 4 windows a call."""
     onnx = pytest.importorskip("onnx", reason="the toy network is written with onnx: needs humanrt[export]")
-    from humanrt_export.bundle_writer import BundleWriter
+    from humanrt_export.conversion.bundle_writer import BundleWriter
 
     def make(sort: str, *batches: int, graph: str = "posebert", **settings: Any) -> Path:
         frame, joints = SORTS[sort]

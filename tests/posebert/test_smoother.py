@@ -13,16 +13,16 @@ import pytest
 from numpy.typing import NDArray
 
 from humanrt.bundle import Bundle
-from humanrt.capture import Frame, open_source
 from humanrt.commands.demo import CLIP
 from humanrt.errors import HumanrtError
+from humanrt.hands import pose_smoother as smoother_module
+from humanrt.hands.pipeline import HandPipeline
+from humanrt.hands.pose_smoother import HandPoseSmoother
+from humanrt.hands.smoother import HandSmoother
 from humanrt.hands.tracker import Hand, Hands, HandTracker
-from humanrt.pipeline import HandPipeline
-from humanrt.posebert import smoother as smoother_module
-from humanrt.posebert.smoother import HandPoseSmoother
-from humanrt.record import Recorder, read_recording
-from humanrt.smooth import HandSmoother
-from humanrt.view import Painter
+from humanrt.hands.view import Painter
+from humanrt.outputs.record import Recorder, read_recording
+from humanrt.sources.opening import Frame, open_source
 
 Toy = Callable[..., Bundle]
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from humanrt.bundle import Bundle
 from humanrt.errors import BundleError, HumanrtError
+from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
 from humanrt.posebert.model import PoseBERT
 from humanrt.posebert.stream import Observation, PoseBERTStream, PoseState, _Track
-from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
 
 Toy = Callable[..., Bundle]
 Points = NDArray[np.float32]

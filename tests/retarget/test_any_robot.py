@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hands import human_hand, sequence
 from urdfs import (
     ARM,
     ARM_JOINTS,
@@ -35,6 +34,7 @@ from urdfs import (
     thumb,
 )
 
+from hands import human_hand, sequence
 from humanrt.cli import main
 from humanrt.commands.demo import CLIP
 from humanrt.errors import HumanrtError

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hands import human_hand
 
+from hands import human_hand
 from humanrt.errors import HumanrtError
 from humanrt.retarget import HandDescription, Retargeter, load_hand, robots
-from humanrt.retarget.description import ROBOTS
+from humanrt.retarget.load import ROBOTS
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "export"))
 
@@ -104,7 +104,7 @@ def test_users_own_urdf_end_to_end(tmp_path: Path, kernel: str) -> None:
 
 
 def test_export_writes_the_description(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    robot_hand = pytest.importorskip("humanrt_export.robot_hand")
+    robot_hand = pytest.importorskip("humanrt_export.commands.robot_hand")
     assert robot_hand.main([str(write(tmp_path)), "-o", str(tmp_path / "out.json")]) == 0
     q = Retargeter(tmp_path / "out.json").solve(human_hand(0.5))
     np.testing.assert_allclose(q, Retargeter(tmp_path / "two.json").solve(human_hand(0.5)), atol=1e-8)
@@ -219,7 +219,7 @@ def peers_urdfs() -> Path | None:
 
 @pytest.mark.skipif(peers_urdfs() is None, reason="the URDFs of dexi-rs 0.4.1 are not installed")
 def test_shipped_hands_are_what_the_script_makes() -> None:
-    from humanrt_export.robot_hand import shipped_hand
+    from humanrt_export.commands.robot_hand import shipped_hand
 
     for name in robots():
         made = shipped_hand(name, peers_urdfs() or Path())

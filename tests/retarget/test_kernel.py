@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hands import human_hand, sequence
 
+from hands import human_hand, sequence
 from humanrt import native
 from humanrt.errors import BackendError
 from humanrt.retarget import Retargeter, RetargetOptions, native_problem, robots

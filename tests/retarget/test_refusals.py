@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hands import human_hand
 from test_hands import HINTS, URDF, write
 
+from hands import human_hand
 from humanrt.errors import HumanrtError
 from humanrt.retarget import HandDescription, Retargeter, RetargetOptions, load_hand, robots
-from humanrt.retarget.description import ROBOTS
+from humanrt.retarget.load import ROBOTS
 
 NAN, INF = float("nan"), float("inf")
 ALLEGRO = json.loads((ROBOTS / "allegro_right.json").read_text(encoding="utf-8"))
@@ -209,7 +209,7 @@ def test_shipped_hands_pass() -> None:
 
 
 def test_command_line_exits_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    robot_hand = pytest.importorskip("humanrt_export.robot_hand")  # the command that needs no model
+    robot_hand = pytest.importorskip("humanrt_export.commands.robot_hand")  # the command that needs no model
     assert robot_hand.main([str(write(tmp_path, scale="abc"))]) == 2
     error = capsys.readouterr().err
     assert "scale is 'abc'; it must be" in error

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hands import human_hand, random_rotation, sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from hands import human_hand, random_rotation, sequence
 from humanrt.errors import HumanrtError
 from humanrt.retarget import FINGERS, HandDescription, Retargeter, RetargetOptions, load_hand, robots, wrist_frame
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.rotation import matrices_from_vectors
+from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt_export.motion.clip import Motion, MotionError
 from humanrt_export.npz import read_npz
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
-from humanrt.skeleton import SMPL_24, mirrored, other_sides
+from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.geometry.skeleton import SMPL_24, mirrored, other_sides
 from humanrt_export.motion.clip import Motion, MotionError
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Where the joints are: rotations on SMPL's tree -> joints, Human3.6M's 17, and points like MediaPipe's 33.
 
-The skeleton is ours (`humanrt.skeleton.SMPL_REST`, bone lengths of Anny); other bodies are that one with groups of
-bones made longer or shorter, alike on both sides. Metres, in the world that the root rotation turns to.
+The skeleton is ours (`humanrt.geometry.skeleton.SMPL_REST`, bone lengths of Anny); other bodies are that one with
+groups of bones made longer or shorter, alike on both sides. Metres, in the world that the root rotation turns to.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import choices
-from humanrt.skeleton import H36M_17, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, SMPL_REST, world_rotations
+from humanrt.geometry.skeleton import H36M_17, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, SMPL_REST, world_rotations
 from humanrt_export.motion.clip import MotionError
 
 __all__ = ["GROUPS", "about_hips", "body_points", "forward", "random_rest", "vary"]

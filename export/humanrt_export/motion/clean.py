@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
-from humanrt.skeleton import SMPL_24
+from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.geometry.skeleton import SMPL_24
 from humanrt_export.motion.clip import Motion
 
 __all__ = ["clean", "jumps", "smooth"]

@@ -29,7 +29,7 @@ class Motion:
     Attributes:
         fps: frames per second.
         translation: [T, 3] m, where the pelvis is.
-        rotations: [T, 24, 3, 3] local rotations of `humanrt.skeleton.SMPL_24`, the root's from the body to the world.
+        rotations: [T, 24, 3, 3] local rotations of `humanrt.geometry.skeleton.SMPL_24`, the root's from body to world.
         source: where it comes from, for people to read.
         name: of the clip, such as `01_02`.
         subject: who moves, such as `01`; empty where unknown.

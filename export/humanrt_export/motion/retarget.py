@@ -4,8 +4,8 @@ A source gives, per bone, its turn since its own rest pose. Its axes are found f
 Limbs then differ by what turns SMPL's T-pose to the source's rest pose: shortest arcs from hip and shoulder outwards,
 and where the elbow's hinge is known, the twist that brings the hinges together. Feet stand flat in either rest pose,
 or would if its legs were put together; trunk and collar bones take the axes alone. Bone lengths are dropped: motions
-become those of one body (`humanrt.skeleton.SMPL_REST`), and the way that the pelvis goes is scaled with the legs, so
-that feet still tread.
+become those of one body (`humanrt.geometry.skeleton.SMPL_REST`), and the pelvis's path is scaled with the legs so that
+feet still tread.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.rotation import between, matrices_from_vectors
-from humanrt.skeleton import SMPL_24, SMPL_PARENTS, SMPL_REST, local_rotations, shortest_arc
+from humanrt.geometry.rotation import between, matrices_from_vectors
+from humanrt.geometry.skeleton import SMPL_24, SMPL_PARENTS, SMPL_REST, local_rotations, shortest_arc
 from humanrt_export.motion.clip import Motion, MotionError
 
 __all__ = ["NAMINGS", "Source", "find_naming", "retarget"]

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from humanrt.backends.engines import file_sha256, opened_atomically
+from humanrt.files import file_sha256, opened_atomically
 
 __all__ = ["SUMS", "sums", "write_archive"]
 

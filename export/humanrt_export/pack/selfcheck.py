@@ -21,14 +21,15 @@ from typing import Any, Literal
 try:
     import humanrt
     from humanrt import native
-    from humanrt.backends import Array, Backend, BackendOptions, open_backend
-    from humanrt.backends.engines import file_sha256
-    from humanrt.backends.verdict import default_source, give, read_feeds
+    from humanrt.backends import Array, Backend, open_backend
+    from humanrt.backends.options import BackendOptions
     from humanrt.bundle import Bundle, load_bundle
     from humanrt.errors import BundleError, HumanrtError
+    from humanrt.files import file_sha256
+    from humanrt.inference.variants import at, base_of, bases, variants
     from humanrt.stats import Percentiles, machine
-    from humanrt.variants import at, base_of, bases, variants
     from humanrt.verdict import case_of, judge
+    from humanrt.verdict.engines import default_source, give, read_feeds
 except ModuleNotFoundError as missing:
     sys.exit(f"selfcheck: {missing}; run first: pip install -r requirements.txt (README.txt)")
 
@@ -162,8 +163,8 @@ def tensorrt_rows(bundle: Bundle, engines: Path, feeds: Feeds, seconds: float) -
         return
     int8 = any(entry.precision == "int8" and entry.backend == "tensorrt" for entry in variants(bundle))
     try:
-        from humanrt_export.engine.command import build_engines
-        from humanrt_export.engine.library import load
+        from humanrt_export.conversion.engine.engines import build_engines
+        from humanrt_export.conversion.engine.library import load
     except ModuleNotFoundError as error:
         yield Row("engines", "tensorrt", "not run", f"{error}; run: pip install -r requirements-gpu.txt")
         return
@@ -197,10 +198,10 @@ def loop_rows(bundle: Bundle, backend: Backend) -> Iterator[Row]:
     clip = default_source(bundle)
     if bundle.task != "hands" or clip is None:
         return
-    from humanrt.capture import open_source
+    from humanrt.hands.pipeline import HandPipeline
+    from humanrt.hands.smoothers import open_smoother
     from humanrt.hands.tracker import HandTracker
-    from humanrt.pipeline import HandPipeline
-    from humanrt.posebert.smoother import open_smoother
+    from humanrt.sources.opening import open_source
 
     what = "image to 16 joints"
     try:

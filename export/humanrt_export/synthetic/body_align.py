@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from humanrt.backends import BackendOptions, open_backend
+from humanrt.backends import open_backend
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import load_bundle
+from humanrt.geometry.region import Region
+from humanrt.geometry.skeleton import MEDIAPIPE_33
+from humanrt.hands.truth import project
 from humanrt.people.body_points import OFFSETS_MM, STATURE, plain_name
 from humanrt.people.landmarks import BodyNetwork
-from humanrt.region import Region
-from humanrt.skeleton import MEDIAPIPE_33
-from humanrt.truth import project
 from humanrt_export.motion.clip import Motion
 from humanrt_export.motion.load import load_motions
 from humanrt_export.motion.split import part_of

@@ -1,7 +1,8 @@
 """Dressed people of known pose: Anny bodies with painted garments, skin and hair, and the points MediaPipe looks for.
 
-Units: metres. Pose is given as rotations of SMPL's 24 joints (`humanrt.skeleton`), root to the camera's axes (x right,
-y down, z forward). Needs torch, and Anny's arrays in humanrt's cache (`humanrt_export.anny.model.load_anny`).
+Units: metres. Pose is given as rotations of SMPL's 24 joints (`humanrt.geometry.skeleton`), root to the camera's axes
+(x right, y down, z forward). Needs torch, and Anny's arrays in humanrt's cache
+(`humanrt_export.bodies.anny.model.load_anny`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from humanrt.geometry.anny import anny_from_smpl
+from humanrt.geometry.skeleton import SMPL_24, SMPL_PARENTS, world_rotations
 from humanrt.people.body_points import STATURE, LandmarkPoints
-from humanrt.skeleton import SMPL_24, SMPL_PARENTS, anny_from_smpl, world_rotations
-from humanrt_export.anny.body import AnnyBody, Rest
-from humanrt_export.anny.model import load_anny
+from humanrt_export.bodies.anny.body import AnnyBody, Rest
+from humanrt_export.bodies.anny.model import load_anny
 
 __all__ = ["GARMENTS", "BodyModel", "Outfit", "Person", "Posed", "load_body", "sample_phenotypes", "vertex_normals"]
 
@@ -113,7 +115,7 @@ class Outfit:
 
 
 def sample_phenotypes(generator: np.random.Generator) -> NDArray[np.float32]:
-    """Random phenotypes [6] (`humanrt_export.anny.phenotypes`): mostly adults, some children, all builds."""
+    """Random phenotypes [6] (`humanrt_export.bodies.anny.phenotypes`): mostly adults, some children, all builds."""
     age = generator.uniform(0.3, 0.5) if generator.uniform() < 0.1 else generator.uniform(0.55, 0.95)
     gender = generator.uniform(0, 0.25) if generator.uniform() < 0.5 else generator.uniform(0.75, 1)
     muscle, weight = generator.uniform(0.25, 0.8, 2)

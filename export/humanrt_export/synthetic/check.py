@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.truth import Truth, finger_flexion
+from humanrt.hands.truth import Truth, finger_flexion
 
 __all__ = ["Reference", "follow", "frames_of", "next_region"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.skeleton import HAND_16, HAND_16_PARENTS, local_rotations
+from humanrt.geometry.skeleton import HAND_16, HAND_16_PARENTS, local_rotations
 from humanrt_export.synthetic import hand_motion as motion
 from humanrt_export.synthetic.hand_model import FINGERS, JOINTS, LIMITS, ROOT, Arm, index_of
 from humanrt_export.synthetic.hand_motion import minimum_jerk

@@ -13,23 +13,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from humanrt.bundle import MANIFEST, GraphSpec, TensorSpec, cache_folder
-from humanrt.errors import BackendError, BundleError, OutputError, choices
-from humanrt.paths import without_folders
+from humanrt.bundle.paths import without_folders
+from humanrt.errors import BackendError, BundleError, choices
+from humanrt.files import file_sha256, write_atomically
 
 __all__ = [
-    "ENGINES", "LIBRARIES", "PRECISIONS", "Engine", "Recipe", "engines_of", "file_sha256", "opened_atomically",
-    "read_plan", "select", "shapes_of", "this_platform", "update_json", "write_atomically",
-]  # fmt: skip
+    "ENGINES",
+    "LIBRARIES",
+    "PRECISIONS",
+    "Engine",
+    "Recipe",
+    "engines_of",
+    "read_plan",
+    "select",
+    "shapes_of",
+    "this_platform",
+    "update_json",
+]
 
 ENGINES = "engines.json"
 LIBRARIES = ("tensorrt", "tensorrt-rtx")
@@ -103,15 +110,6 @@ class Engine:
 def this_platform() -> str:
     """Such as ``linux-x86_64``: a plan is for one."""
     return f"{platform.system()}-{platform.machine()}".lower()
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file. BundleError when it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise BundleError(f"{path}: {error.strerror or error}; export the bundle again") from error
 
 
 def shapes_of(tensors: Sequence[TensorSpec]) -> dict[str, Any]:
@@ -222,7 +220,7 @@ def why_not(spec: GraphSpec, engine: Engine, versions: Mapping[str, str], sm: in
     if unverified:
         return None
     if not isinstance(verdict, dict) or verdict.get("key") != engine.key:
-        return f"no verdict on sm {sm} yet (on this machine: python -m humanrt.backends.verdict {spec.path.parent})"
+        return f"no verdict on sm {sm} yet (on this machine: python -m humanrt.verdict.engines {spec.path.parent})"
     if verdict.get("passed") is not True:
         return f"it failed its verdict on sm {sm}: {verdict.get('reason', 'see its entry')}"
     return None
@@ -242,37 +240,6 @@ def read_plan(engine: Engine) -> bytes:
             f"of {engine.listed.name}; {again}"
         )
     return data
-
-
-@contextmanager
-def opened_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file to write: whoever looks sees the old one or, after the block, the new one, also after a power cut.
-
-    Raises:
-        OutputError: what is in the way.
-    """
-    part = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-        handle, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(part).chmod(mode)
-        Path(part).replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror or error})") from error
-    finally:
-        if part is not None:
-            Path(part).unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """`opened_atomically` for bytes that are there. OutputError says what is in the way."""
-    with opened_atomically(path) as stream:
-        stream.write(data)
 
 
 def update_json(file: Path, name: str, entry: Mapping[str, Any] | None) -> None:

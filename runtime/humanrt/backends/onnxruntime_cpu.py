@@ -9,9 +9,9 @@ import numpy as np
 import onnxruntime
 
 from humanrt import native
-from humanrt.backends import BackendOptions
 from humanrt.backends._onnxruntime import open_session
 from humanrt.backends.base import Array, Backend, Binding, Buffer, Graph, check_feed
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import GraphSpec, TensorSpec
 from humanrt.errors import BackendError
 

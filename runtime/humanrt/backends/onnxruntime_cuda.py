@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from humanrt.backends import BackendOptions, cuda
+from humanrt.backends import cuda
 from humanrt.backends._onnxruntime import open_session
 from humanrt.backends.base import Binding, Sequential
 from humanrt.backends.cuda import CudaBackend, CudaBinding, CudaBuffer, CudaDevice, CudaNetwork, CudaStream, failure
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import GraphSpec
 from humanrt.errors import BackendError
 

@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from humanrt.backends import BackendOptions, cuda
+from humanrt.backends import cuda
 from humanrt.backends.cuda import CudaBackend, CudaBinding, CudaBuffer, CudaDevice, CudaNetwork, CudaStream, cuda_call
-from humanrt.backends.engines import Engine, engines_of, read_plan, select, why_not, write_atomically
+from humanrt.backends.engines import Engine, engines_of, read_plan, select, why_not
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import GraphSpec, cache_folder
 from humanrt.errors import BackendError, HumanrtError, MissingDependencyError
+from humanrt.files import write_atomically
 
 __all__ = ["INSTALL", "TensorRt", "TensorRtGraph", "installed_libraries", "problem"]
 

@@ -14,22 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from humanrt.accuracy import Accuracy, measure
 from humanrt.address import is_address, redacted_address
-from humanrt.capture import Frame, open_source
 from humanrt.commands.demo import CLIP, PEOPLE_CLIP
 from humanrt.errors import HumanrtError, SourceError, printable
+from humanrt.hands.accuracy import Accuracy, measure
+from humanrt.hands.pipeline import HandPipeline, HandResult
+from humanrt.hands.smoothers import SMOOTHERS, open_smoother
 from humanrt.hands.tracker import HandTracker, TrackerOptions
+from humanrt.hands.truth import Truth
+from humanrt.inference.variants import EXACT
+from humanrt.outputs.record import check_writable
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
-from humanrt.pipeline import HandPipeline, HandResult
-from humanrt.posebert.smoother import SMOOTHERS, open_smoother
 from humanrt.posebert.stream import Observation, PoseBERTStream
-from humanrt.record import check_writable
 from humanrt.retarget import Retargeter, robots
+from humanrt.sources.opening import Frame, open_source
 from humanrt.stats import Percentiles, machine, peak_memory, read_report, table, write_report
-from humanrt.truth import Truth
-from humanrt.variants import EXACT
 
 __all__ = ["add_parser", "run"]
 

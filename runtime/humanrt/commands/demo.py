@@ -10,27 +10,28 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from humanrt.accuracy import measure
 from humanrt.bundle import Bundle, load_bundle, shipped_bundles
-from humanrt.capture import Source, open_source
 from humanrt.commands.run import header
 from humanrt.errors import BundleError, HumanrtError, OutputError
+from humanrt.hands.accuracy import measure
+from humanrt.hands.pipeline import HandPipeline
+from humanrt.hands.smoothers import SMOOTHERS, open_smoother
 from humanrt.hands.tracker import HandTracker
-from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline
+from humanrt.hands.truth import Truth
+from humanrt.hands.view import Painter
+from humanrt.outputs.record import Recorder
+from humanrt.outputs.video import open_sink
+from humanrt.outputs.window import Window, has_display
+from humanrt.people.landmark_people import LandmarkPeople
+from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.multihmr import DEFAULT_BUNDLE, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.truth import PeopleTruth
 from humanrt.people.truth import measure as measure_people
 from humanrt.people.view import PeoplePainter, open_mesh_view
-from humanrt.pipeline import HandPipeline
-from humanrt.posebert.smoother import SMOOTHERS, open_smoother
-from humanrt.record import Recorder
+from humanrt.sources.opening import Source, open_source
 from humanrt.stats import Percentiles
-from humanrt.truth import Truth
-from humanrt.video import open_sink
-from humanrt.view import Painter
-from humanrt.window import Window, has_display
 
 __all__ = ["CLIP", "PEOPLE_CLIP", "ROBOTS", "TRUTH", "add_parser", "run"]
 

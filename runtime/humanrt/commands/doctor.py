@@ -187,7 +187,7 @@ def _video() -> Finding:
 
 
 def _cameras() -> Iterator[Finding]:
-    from humanrt.capture import list_cameras
+    from humanrt.sources.opening import list_cameras
 
     cameras = list_cameras()
     if not cameras:
@@ -202,7 +202,7 @@ def _cameras() -> Iterator[Finding]:
 
 
 def _window() -> Finding:
-    from humanrt.window import has_display
+    from humanrt.outputs.window import has_display
 
     if find_spec("pygame") is None:
         return Finding("live window", "no", "pygame-ce is not installed", "pip install 'humanrt[view]'")

@@ -20,24 +20,26 @@ from humanrt import __version__, native
 from humanrt.address import is_address
 from humanrt.backends import BACKENDS
 from humanrt.bundle import Bundle, load_bundle, shipped_bundles
-from humanrt.camera import read_intrinsics
-from humanrt.capture import Frame, Source, is_image, open_source, source_files
 from humanrt.errors import HumanrtError, OutputError
+from humanrt.geometry.camera import read_intrinsics
+from humanrt.hands.pipeline import HandPipeline
+from humanrt.hands.pose_smoother import HandPoseSmoother
+from humanrt.hands.smoothers import SMOOTHERS, open_smoother
 from humanrt.hands.tracker import HandTracker, TrackerOptions
-from humanrt.people.landmark_people import LandmarkPeople, LandmarkPipeline
+from humanrt.hands.view import Painter
+from humanrt.inference.variants import EXACT
+from humanrt.outputs.mesh_files import FORMATS, MeshWriter, check_format
+from humanrt.outputs.record import RECORDING_SUFFIX, Recorder, check_apart
+from humanrt.outputs.video import Sink, open_sink
+from humanrt.outputs.window import Window, has_display
+from humanrt.people.landmark_people import LandmarkPeople
+from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.landmarks import uses_landmarks
-from humanrt.people.mesh_io import FORMATS, MeshWriter, check_format
 from humanrt.people.multihmr import AUTO, DEFAULT_BUNDLE, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline, PeopleResult
 from humanrt.people.view import PANELS, PeoplePainter, open_mesh_view
-from humanrt.pipeline import HandPipeline
-from humanrt.posebert.smoother import SMOOTHERS, HandPoseSmoother, open_smoother
-from humanrt.record import RECORDING_SUFFIX, Recorder, check_apart
 from humanrt.resource import Resource
-from humanrt.variants import EXACT
-from humanrt.video import Sink, open_sink
-from humanrt.view import Painter
-from humanrt.window import Window, has_display
+from humanrt.sources.opening import Frame, Source, is_image, open_source, source_files
 
 __all__ = ["add_parser", "header", "run"]
 

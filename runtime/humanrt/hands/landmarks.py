@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends import Backend
-from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle
-from humanrt.bundle_settings import HandsSettings
-from humanrt.crop import crop_into
+from humanrt.bundle.settings import HandsSettings
 from humanrt.errors import BundleError, choices
+from humanrt.geometry.region import Region
 from humanrt.hands.placement import make_placement
+from humanrt.inference.bound_graph import BoundGraph
 from humanrt.kernels.image import Picture
-from humanrt.region import Region
+from humanrt.perception.crop import crop_into
 from humanrt.resource import Owner, releasing
 
 __all__ = ["HandLandmarks", "LandmarkNetwork"]

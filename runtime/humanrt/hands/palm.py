@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.bundle_settings import HandsSettings
+from humanrt.bundle.settings import HandsSettings
+from humanrt.geometry.region import Region, region_from_box, upright_angle
 from humanrt.kernels.image import Picture
-from humanrt.region import Region, region_from_box, upright_angle
+from humanrt.perception.ssd import SingleShotDetector
 from humanrt.resource import Owner, releasing
-from humanrt.ssd import SingleShotDetector
 
 __all__ = ["Palm", "PalmDetector"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import native
-from humanrt.region import FollowRule, Region, region_from_box, region_from_keypoints
+from humanrt.geometry.region import FollowRule, Region, region_from_box, region_from_keypoints
 
 __all__ = ["NativePlacement", "NumpyPlacement", "Placed", "Placement", "make_placement"]
 

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.bundle_settings import HandsSettings
+from humanrt.bundle.settings import HandsSettings
 from humanrt.checks import check_count, check_probability, check_range
+from humanrt.geometry.region import Region
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
+from humanrt.inference.variants import EXACT
 from humanrt.kernels.image import Picture
-from humanrt.region import Region
-from humanrt.region_tracker import Found, RegionTracker, Track, TrackRule
+from humanrt.perception.region_tracker import Found, RegionTracker, Track, TrackRule
 from humanrt.resource import releasing
-from humanrt.variants import EXACT
 
 __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
 

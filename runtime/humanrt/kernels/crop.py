@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 
 from humanrt.backends.cuda import CudaBuffer, CudaDevice
+from humanrt.geometry.region import Region
 from humanrt.kernels.image import GpuImage
 from humanrt.kernels.parameters import Parameters, square_kernel
-from humanrt.region import Region
 from humanrt.resource import Resource
 
 __all__ = ["Crop", "GpuCrop"]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from humanrt.backends.cuda import CudaBuffer, CudaDevice
 from humanrt.bundle import TensorSpec
-from humanrt.camera import Letterbox
 from humanrt.errors import choices
+from humanrt.geometry.camera import Letterbox
+from humanrt.geometry.letterbox import down_first, levels_of, pillow_resize, windows
 from humanrt.kernels.parameters import Parameters, square_kernel
-from humanrt.letterbox import down_first, levels_of, pillow_resize, windows
 from humanrt.resource import Resource
 
 __all__ = ["FILTERS", "FORMATS", "Frame", "GpuLetterbox", "LetterboxOptions", "frame_bytes", "reference", "tables"]
@@ -32,8 +32,8 @@ class LetterboxOptions:
     Attributes:
         format: ``bgr``, ``rgb`` or ``nv12``.
         mean, std: of R, G, B in 0..1; the input is (level / 255 - mean) / std.
-        filter: ``area``, ``linear``, ``cubic``, or ``pillow``, which is ``pillow-bicubic`` of `humanrt.letterbox`; None
-            is its ``opencv-area``: area to shrink and cubic to enlarge.
+        filter: ``area``, ``linear``, ``cubic``, or ``pillow``, which is ``pillow-bicubic`` of
+            `humanrt.geometry.letterbox`; None is its ``opencv-area``: area to shrink and cubic to enlarge.
         matrix: ``bt601`` or ``bt709``: how NV12 means its colours.
         fill: level of the padding, 0..255.
     """

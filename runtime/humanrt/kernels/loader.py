@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from humanrt.backends.cuda import CudaDevice, cuda_call
-from humanrt.backends.engines import write_atomically
 from humanrt.bundle import cache_folder
 from humanrt.errors import BackendError, MissingDependencyError
+from humanrt.files import write_atomically
 
 __all__ = ["ARCHITECTURES", "KERNELS", "load_kernel", "source_path"]
 

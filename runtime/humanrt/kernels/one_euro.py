@@ -8,7 +8,7 @@ from humanrt.backends.cuda import CudaBuffer, CudaDevice, CudaStream, Kernel
 from humanrt.bundle import TensorSpec
 from humanrt.kernels.loader import load_kernel
 from humanrt.resource import Resource
-from humanrt.smooth import OneEuroOptions
+from humanrt.smoothing.one_euro import OneEuroOptions
 
 __all__ = ["GpuOneEuro"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.skeleton import MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, world_rotations
+from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, world_rotations
 
 __all__ = ["HIPS", "OFFSETS_MM", "STATURE", "LandmarkPoints", "plain_name"]
 

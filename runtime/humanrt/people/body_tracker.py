@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.bundle_settings import LandmarksSettings
+from humanrt.bundle.settings import LandmarksSettings
 from humanrt.checks import check_count, check_probability, check_range
+from humanrt.geometry.region import Region
+from humanrt.inference.variants import EXACT
 from humanrt.kernels.image import Picture
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.person import PersonDetector, is_grey, sepia, windows
-from humanrt.region import Region
-from humanrt.region_tracker import Found, RegionTracker, Track, TrackRule
+from humanrt.perception.region_tracker import Found, RegionTracker, Track, TrackRule
 from humanrt.resource import releasing
-from humanrt.variants import EXACT
 
 __all__ = ["Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.draw import INK, PAPER, draw_label, unit
-from humanrt.mesh_view import colour_of
+from humanrt.drawing.colours import colour_of
+from humanrt.drawing.draw import INK, PAPER, draw_label, unit
 from humanrt.people.results import People
 
 __all__ = ["bones", "draw_labels", "draw_skeletons"]

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends.cuda import CudaBackend, CudaBuffer, CudaNetwork
 from humanrt.backends.pipelined import Finished, Pipelined, Slot
 from humanrt.bundle import TensorSpec
-from humanrt.camera import Letterbox
 from humanrt.errors import BackendError
+from humanrt.geometry.camera import Letterbox
+from humanrt.geometry.letterbox import PILLOW, Resize
 from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions
-from humanrt.letterbox import PILLOW, Resize
 from humanrt.resource import Owner, releasing
 
 __all__ = ["GpuPeople", "Networks"]
@@ -31,7 +31,7 @@ class Networks:
         network: ``image``, ``intrinsics``, ``threshold`` -> parameters of every slot's person.
         body: some of these parameters -> ``vertices`` and ``joints`` of all slots; None: no meshes.
         mean, std: [3] of R, G, B in 0..1, that images are normalised by.
-        resize: how images are scaled, one of `humanrt.letterbox.RESIZES`.
+        resize: how images are scaled, one of `humanrt.geometry.letterbox.RESIZES`.
     """
 
     backend: CudaBackend

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.rotation import between
-from humanrt.skeleton import MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, local_rotations, shortest_arc
+from humanrt.geometry.rotation import between
+from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, local_rotations, shortest_arc
 
 __all__ = ["LandmarkIK"]
 

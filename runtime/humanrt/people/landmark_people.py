@@ -20,25 +20,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.bundle_settings import LandmarksSettings, face_indices
-from humanrt.camera import as_image, check_image, check_intrinsics, field_of_view_intrinsics, project
-from humanrt.capture import Frame
+from humanrt.bundle.settings import LandmarksSettings, face_indices
 from humanrt.checks import check_probability
 from humanrt.errors import BundleError, HumanrtError
+from humanrt.geometry.anny import ANNY_BONES, anny_from_smpl
+from humanrt.geometry.camera import check_image, check_intrinsics, field_of_view_intrinsics, project
+from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24
+from humanrt.inference.model import Model
+from humanrt.inference.variants import EXACT
 from humanrt.people.body_points import HIPS, STATURE, LandmarkPoints
 from humanrt.people.body_tracker import Body, BodyTracker, BodyTrackerOptions
 from humanrt.people.landmark_ik import LandmarkIK
 from humanrt.people.landmarks import BodyLandmarks
-from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
 from humanrt.posebert.stream import Observation, PoseBERTStream, PoseState
 from humanrt.resource import releasing
-from humanrt.skeleton import ANNY_BONES, MEDIAPIPE_33, SMPL_24, anny_from_smpl
-from humanrt.smooth import OneEuro, OneEuroOptions
+from humanrt.smoothing.one_euro import OneEuro, OneEuroOptions
+from humanrt.sources.image import as_image
 from humanrt.timing import Stopwatch
-from humanrt.variants import EXACT, Model
 
-__all__ = ["LandmarkPeople", "LandmarkPipeline", "Tracked", "place"]
+__all__ = ["LandmarkPeople", "Tracked", "place"]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -304,36 +305,6 @@ class LandmarkPeople(Model):
         """The pose of one frame, without PoseBERT."""
         rotations = self._ik(landmarks).astype(np.float32)
         return PoseState(np.asarray(landmarks, np.float32), rotations, False, 0.0, t)
-
-
-class LandmarkPipeline:
-    """The people of a stream of frames, as `PeoplePipeline` gives them.
-
-    Args:
-        model: finds and follows the people.
-        intrinsics: K [3, 3] of the camera in px of the frames; None assumes the model's field of view.
-        threshold: lowest score of a person; None is the tracker's.
-    """
-
-    def __init__(
-        self, model: LandmarkPeople, *, intrinsics: ArrayLike | None = None, threshold: float | None = None
-    ) -> None:
-        self.model = model
-        self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
-        self.threshold = threshold
-
-    def reset(self) -> None:
-        """Forget all identities."""
-        self.model.reset()
-
-    def __call__(self, frame: Frame) -> PeopleResult:
-        """Process one frame. Frames come in the order of their time stamps."""
-        if frame.cut:
-            self.model.tracker.new_scene()
-        tracked = self.model.track(frame.image, frame.t, self.intrinsics, self.threshold)
-        ms = dict(tracked.people.ms)
-        ms["total"] = sum(ms.values())
-        return PeopleResult(frame, tracked.people, tracked.ids, tracked.lost, ms, tracked.filled)
 
 
 def place(points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]], K: Array) -> Array:

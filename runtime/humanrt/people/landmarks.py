@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends import Backend
-from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle
-from humanrt.bundle_settings import LandmarksSettings, is_landmarks
-from humanrt.crop import crop_into
+from humanrt.bundle.settings import LandmarksSettings, is_landmarks
+from humanrt.geometry.region import Region
+from humanrt.inference.bound_graph import BoundGraph
 from humanrt.kernels.image import Picture
 from humanrt.people.person import region_from_circle
-from humanrt.region import Region
+from humanrt.perception.crop import crop_into
 from humanrt.resource import Owner, releasing
 
 __all__ = ["BONES", "BodyLandmarks", "BodyNetwork", "uses_landmarks"]
@@ -29,7 +29,7 @@ BONES = (
     *((11, 23), (12, 24), (23, 24), (23, 25), (24, 26), (25, 27), (26, 28)),
     *((27, 29), (28, 30), (29, 31), (30, 32), (27, 31), (28, 32)),
 )
-"""Pairs of landmarks (places in `humanrt.skeleton.MEDIAPIPE_33`) that are drawn connected."""
+"""Pairs of landmarks (places in `humanrt.geometry.skeleton.MEDIAPIPE_33`) that are drawn connected."""
 
 
 def uses_landmarks(bundle: Bundle) -> bool:
@@ -43,7 +43,8 @@ class BodyLandmarks:
 
     Attributes:
         score: probability that the region holds a person; 0 where the landmarks are not finite numbers.
-        landmarks_2d: [33, 2] px of the source image (origin top left), in the order of `humanrt.skeleton.MEDIAPIPE_33`.
+        landmarks_2d: [33, 2] px of the source image (origin top left), in the order of
+            `humanrt.geometry.skeleton.MEDIAPIPE_33`.
         depth: [33] px, towards (negative) or away from the camera, relative to the hips.
         landmarks_3d: [33, 3] m, relative to the middle of the hips, axes of the camera (x right, y down, z forward).
         visibility: [33] probability that the landmark is in the picture and not hidden.

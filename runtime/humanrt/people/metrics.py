@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.skeleton import ANNY_BONES
+from humanrt.geometry.anny import ANNY_BONES
 
 __all__ = ["LEAST", "Bodies", "PeopleMetrics", "aligned", "matched", "true_bodies"]
 

@@ -14,16 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends import Array, Backend, Graph
 from humanrt.backends.cuda import CudaBackend, CudaNetwork
 from humanrt.bundle import Bundle
-from humanrt.bundle_settings import MultiHmrSettings, Topology, face_indices
-from humanrt.camera import Letterbox, as_image, check_image, check_intrinsics, field_of_view_intrinsics, project
+from humanrt.bundle.settings import MultiHmrSettings, Topology, face_indices
 from humanrt.errors import BundleError, choices
-from humanrt.letterbox import Preprocessor
+from humanrt.geometry.camera import Letterbox, check_image, check_intrinsics, field_of_view_intrinsics, project
+from humanrt.geometry.letterbox import Preprocessor
+from humanrt.inference.model import Model
+from humanrt.inference.variants import EXACT
 from humanrt.people.gpu_people import GpuPeople, Networks
 from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.results import People
 from humanrt.resource import Owner, releasing
+from humanrt.sources.image import as_image
 from humanrt.timing import Stopwatch
-from humanrt.variants import EXACT, Model
 
 __all__ = ["AUTO", "DEFAULT_BUNDLE", "BodyMeshes", "MultiHMR", "Preprocessor", "topology_of"]
 
@@ -60,7 +62,7 @@ class MultiHMR(Model):
     Attributes:
         faces: int32 [F, 3], triangles of every mesh.
         joint_names: [J] names of the joints.
-        resize: how images are scaled to the network's input (`humanrt.letterbox`): the bundle's setting.
+        resize: how images are scaled to the network's input (`humanrt.geometry.letterbox`): the bundle's setting.
 
     Raises:
         BundleError, BackendError, CameraError: what is wrong and how to mend it.

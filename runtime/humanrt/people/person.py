@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.bundle_settings import LandmarksSettings
+from humanrt.bundle.settings import LandmarksSettings
+from humanrt.geometry.region import Region, upright_angle
 from humanrt.kernels.image import Picture, window_of
-from humanrt.region import Region, upright_angle
+from humanrt.perception.ssd import SingleShotDetector
 from humanrt.resource import Owner, releasing
-from humanrt.ssd import SingleShotDetector
 
 __all__ = ["Person", "PersonDetector", "is_grey", "region_from_circle", "sepia", "windows"]
 

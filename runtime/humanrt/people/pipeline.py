@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.camera import check_intrinsics
-from humanrt.capture import Frame
-from humanrt.cuts import CutDetector
+from humanrt.geometry.camera import check_intrinsics
+from humanrt.geometry.rotation import vectors_from_matrices
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import People
 from humanrt.people.tracking import PeopleTracker
-from humanrt.rotation import vectors_from_matrices
+from humanrt.perception.cuts import CutDetector
+from humanrt.sources.opening import Frame
 from humanrt.timing import Stopwatch
 
 __all__ = ["PeoplePipeline", "PeopleResult"]

@@ -14,10 +14,10 @@ from math import exp, inf
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.assignment import assign, gated
-from humanrt.camera import directions
 from humanrt.checks import SAME_INSTANT, check_points, check_range, check_time
+from humanrt.geometry.camera import directions
 from humanrt.people.results import People
+from humanrt.perception.assignment import assign, gated
 
 __all__ = ["Identities", "PeopleTracker", "PeopleTrackerOptions"]
 

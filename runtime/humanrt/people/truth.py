@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.camera import project
 from humanrt.errors import SourceError
+from humanrt.geometry.camera import project
 from humanrt.people.metrics import Bodies, PeopleMetrics, true_bodies
 from humanrt.people.pipeline import PeopleResult
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.draw import compose, draw_hud, panel_size
+from humanrt.drawing.colours import colour_of
+from humanrt.drawing.draw import compose, draw_hud, panel_size
+from humanrt.drawing.mesh_view import MeshView
 from humanrt.errors import HumanrtError
-from humanrt.mesh_view import MeshView, colour_of
 from humanrt.people.draw import bones, draw_labels, draw_skeletons
 from humanrt.people.pipeline import PeopleResult
 

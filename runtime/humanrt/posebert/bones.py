@@ -18,8 +18,16 @@ from math import exp
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.bundle_settings import PoseBertSettings
-from humanrt.skeleton import H36M_17, HAND_16, HAND_16_PARENTS, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, SMPL_REST
+from humanrt.bundle.settings import PoseBertSettings
+from humanrt.geometry.skeleton import (
+    H36M_17,
+    HAND_16,
+    HAND_16_PARENTS,
+    MEDIAPIPE_33,
+    SMPL_24,
+    SMPL_PARENTS,
+    SMPL_REST,
+)
 
 __all__ = ["BoneLengths", "Skeleton", "skeleton_of"]
 

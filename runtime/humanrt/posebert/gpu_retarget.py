@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends.cuda import CudaBackend, CudaBuffer
-from humanrt.bound_graph import BoundGraph
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.errors import BundleError
+from humanrt.inference.bound_graph import BoundGraph
 from humanrt.kernels.pick import GpuPick
 from humanrt.kernels.retarget import GpuRetarget
 from humanrt.posebert.graphs import graphs_of

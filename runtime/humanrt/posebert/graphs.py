@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.errors import BundleError
-from humanrt.variants import bases
+from humanrt.inference.variants import bases
 
 __all__ = ["graphs_of"]
 

@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Array, Backend, Graph
 from humanrt.bundle import Bundle
-from humanrt.bundle_settings import PoseBertSettings
+from humanrt.bundle.settings import PoseBertSettings
 from humanrt.errors import BundleError
+from humanrt.inference.model import Model
+from humanrt.inference.variants import EXACT
 from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import releasing
 from humanrt.timing import Stopwatch
-from humanrt.variants import EXACT, Model
 
 __all__ = ["PoseBERT", "PoseBERTResult"]
 

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends import Array, Backend, BackendOptions
-from humanrt.bound_graph import BoundGraph
+from humanrt.backends import Array, Backend
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, GraphSpec
-from humanrt.bundle_settings import PoseBertSettings
+from humanrt.bundle.settings import PoseBertSettings
 from humanrt.checks import LARGEST, check_time
 from humanrt.errors import BundleError, HumanrtError, InvalidInputError
+from humanrt.geometry.rotation import between, matrices_from_6d
+from humanrt.inference.bound_graph import BoundGraph
+from humanrt.inference.model import Model
+from humanrt.inference.variants import EXACT
 from humanrt.posebert.bones import BoneLengths, Skeleton, skeleton_of
 from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import Owner, releasing
-from humanrt.rotation import between, matrices_from_6d
-from humanrt.variants import EXACT, Model
 
 if TYPE_CHECKING:
     from humanrt.posebert.model import PoseBERT

@@ -1,9 +1,10 @@
 """Retargeting: the keypoints of a human hand become the joint angles of a robot hand."""
 
-from .description import FINGERS, HandDescription, load_hand, robots
-from .kernel import native_problem
-from .retargeter import Retargeter, RetargetOptions
-from .wrist import wrist_frame
+from humanrt.retarget.description import FINGERS, HandDescription
+from humanrt.retarget.kernel import native_problem
+from humanrt.retarget.load import load_hand, robots
+from humanrt.retarget.retargeter import Retargeter, RetargetOptions
+from humanrt.retarget.wrist import wrist_frame
 
 __all__ = [
     "FINGERS",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import HumanrtError, choices
+from humanrt.errors import HumanrtError, choices
 
 __all__ = ["LARGEST", "mapping", "number", "number_map", "numbers", "one_of", "rotation", "text"]
 

@@ -24,22 +24,20 @@ robot's base frame. A finger's four points stand for the human's four keypoints 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import HumanrtError, choices
-from .check import mapping, number, number_map, numbers, one_of, rotation, text
+from humanrt.errors import HumanrtError, choices
+from humanrt.retarget.check import mapping, number, number_map, numbers, one_of, rotation, text
 
-__all__ = ["FINGERS", "PARTS", "Chain", "HandDescription", "Joint", "Point", "load_hand", "robots"]
+__all__ = ["FINGERS", "PARTS", "Chain", "HandDescription", "Joint", "Point"]
 
 Array = NDArray[np.float64]
 
@@ -47,7 +45,6 @@ FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 PARTS = ("knuckle", "middle", "distal", "tip")
 """A finger's four points."""
 JOINT_TYPES = ("revolute", "prismatic")
-ROBOTS = Path(__file__).parent / "robots"
 FORMAT = 1
 
 
@@ -466,50 +463,6 @@ def joint_motion(joint: Joint, value: float) -> Array:
     else:
         motion[:3, :3] = rotation_about(np.array(joint.axis), value)
     return motion
-
-
-def robots() -> list[str]:
-    """Names of the hands that ship."""
-    return sorted(path.stem for path in ROBOTS.glob("*.json"))
-
-
-def load_hand(robot: str | Path | HandDescription) -> HandDescription:
-    """A hand by name, by the path of its description, or by the path of a JSON file that names a URDF and its tips."""
-    if isinstance(robot, HandDescription):
-        return robot
-    path = ROBOTS / f"{robot}.json"
-    if str(robot) not in robots():
-        path = Path(robot)
-        if path.suffix in (".urdf", ".xacro"):
-            raise HumanrtError(
-                f"{path}: a URDF alone does not say which links are fingertips; give a .json beside it such as "
-                '{"urdf": "hand.urdf", "side": "right", "tips": {"thumb": "link", "index": "link"}}'
-            )
-        if path.suffix != ".json":
-            raise HumanrtError(
-                f"unknown robot {str(robot)!r}; choose from {choices(robots())}, or give the path of a hand's .json"
-            )
-    try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
-    except OSError as error:
-        raise HumanrtError(f"{path}: cannot read the hand description ({error.strerror or error})") from None
-    except (ValueError, RecursionError) as error:
-        raise HumanrtError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(data, dict):
-        raise HumanrtError(f"{path}: a hand description is a JSON object")
-    if "urdf" in data:
-        from .urdf import hand_from_urdf
-
-        return hand_from_urdf(data, path)
-    return HandDescription.from_json(data, str(path))
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose keys are printable and stand once; json alone keeps the last of two."""
-    found = dict(pairs)
-    if len(found) != len(pairs) or not all(key.isprintable() for key in found):
-        raise ValueError(f"a field stands twice or has control characters: {[key for key, _ in pairs]}")
-    return found
 
 
 def _vector(values: Any, where: str) -> tuple[float, float, float]:

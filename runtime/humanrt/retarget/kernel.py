@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import native
-from .problem import Problem
-from .reference import Model, NumpyKernel
+from humanrt import native
+from humanrt.retarget.problem import Problem
+from humanrt.retarget.reference import Model, NumpyKernel
 
 __all__ = ["Kernel", "NativeKernel", "make_kernel", "native_problem"]
 

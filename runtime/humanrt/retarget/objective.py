@@ -25,8 +25,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import HumanrtError
-from .description import FINGERS, PARTS, HandDescription, Point
+from humanrt.errors import HumanrtError
+from humanrt.retarget.description import FINGERS, PARTS, HandDescription, Point
 
 __all__ = [
     "DEXPILOT_FINGERS", "DEXPILOT_THUMB", "DIRECTION", "GRIP", "GRIP_OPEN", "OBJECTIVES", "PINCH", "VECTOR", "Jaws",

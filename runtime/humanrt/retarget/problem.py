@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import HumanrtError
-from .description import HandDescription, Point, joint_motion
-from .objective import GRIP_OPEN, Jaws, Tasks, build_tasks
-from .wrist import PALM_WEIGHTS, palm_template
+from humanrt.errors import HumanrtError
+from humanrt.retarget.description import HandDescription, Point, joint_motion
+from humanrt.retarget.objective import GRIP_OPEN, Jaws, Tasks, build_tasks
+from humanrt.retarget.wrist import PALM_WEIGHTS, palm_template
 
 __all__ = ["LIMITS", "Problem", "build_problem"]
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .objective import DEXPILOT_FINGERS, DEXPILOT_THUMB, DIRECTION, GRIP, PINCH, VECTOR
-from .problem import Problem
-from .wrist import fit_palm
+from humanrt.retarget.objective import DEXPILOT_FINGERS, DEXPILOT_THUMB, DIRECTION, GRIP, PINCH, VECTOR
+from humanrt.retarget.problem import Problem
+from humanrt.retarget.wrist import fit_palm
 
 __all__ = ["Model", "NumpyKernel", "unmoved_joints"]
 

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_points, check_range
-from ..errors import HumanrtError, InvalidInputError, choices
-from .check import number
-from .description import HandDescription, load_hand
-from .kernel import make_kernel
-from .objective import OBJECTIVES
-from .problem import build_problem
-from .reference import unmoved_joints
+from humanrt.checks import check_points, check_range
+from humanrt.errors import HumanrtError, InvalidInputError, choices
+from humanrt.retarget.check import number
+from humanrt.retarget.description import HandDescription
+from humanrt.retarget.kernel import make_kernel
+from humanrt.retarget.load import load_hand
+from humanrt.retarget.objective import OBJECTIVES
+from humanrt.retarget.problem import build_problem
+from humanrt.retarget.reference import unmoved_joints
 
 __all__ = ["RetargetOptions", "Retargeter"]
 

@@ -36,10 +36,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import HumanrtError, choices
-from .check import LARGEST, mapping, number, number_map, numbers, text
-from .description import FINGERS, HandDescription, Joint, Point, vector_parts
-from .wrist import palm_template
+from humanrt.errors import HumanrtError, choices
+from humanrt.retarget.check import LARGEST, mapping, number, number_map, numbers, text
+from humanrt.retarget.description import FINGERS, HandDescription, Joint, Point, vector_parts
+from humanrt.retarget.wrist import palm_template
 
 __all__ = ["hand_from_urdf"]
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from humanrt import __version__
-from humanrt.backends import Array, BackendOptions, open_backend
+from humanrt.backends import Array, open_backend
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle
 from humanrt.errors import BundleError
 from humanrt.verdict.limits import DETECTIONS, Limit, limits_of

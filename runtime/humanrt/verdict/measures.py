@@ -12,13 +12,13 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.assignment import assign
 from humanrt.backends import Array, open_backend
 from humanrt.bundle import Bundle, GraphSpec
-from humanrt.bundle_settings import DetectorSettings, MultiHmrSettings
-from humanrt.camera import project
+from humanrt.bundle.settings import DetectorSettings, MultiHmrSettings
+from humanrt.geometry.camera import project
 from humanrt.people.multihmr import BodyMeshes
-from humanrt.ssd import SingleShotDetector
+from humanrt.perception.assignment import assign
+from humanrt.perception.ssd import SingleShotDetector
 
 __all__ = ["RAW", "Case", "Comparison", "Detections", "Distances", "compare"]
 

@@ -14,18 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from humanrt.address import redacted_address
-from humanrt.backends import Array, BackendOptions, Binding, Buffer, Graph
+from humanrt.backends import Array, Binding, Buffer, Graph
 from humanrt.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, GraphSpec
-from humanrt.bundle_settings import HandsSettings
-from humanrt.capture import Frame, open_source
+from humanrt.bundle.settings import HandsSettings
 from humanrt.errors import BundleError, SourceError, printable
 from humanrt.hands.tracker import HandTracker, TrackerOptions
+from humanrt.inference.variants import base_of, bases
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.multihmr import MultiHMR
 from humanrt.posebert.stream import Observation, PoseBERTStream
-from humanrt.variants import base_of, bases
+from humanrt.sources.opening import Frame, open_source
 
 __all__ = ["CAMERA_FRAMES", "Recorder", "Recording", "record"]
 

@@ -12,9 +12,9 @@ if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnxsc
 else:
     import torch
 
-    from humanrt_export.anny.model import AnnyData, cached_file, load_anny
-    from humanrt_export.anny.network import AnnyConfig, AnnyHmr
-    from humanrt_export.multihmr.backbone import BACKBONES
+    from humanrt_export.bodies.anny.model import AnnyData, cached_file, load_anny
+    from humanrt_export.networks.backbone import BACKBONES
+    from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr
 
     @pytest.fixture(scope="session", params=["full", "10pc"])
     def data(request: pytest.FixtureRequest) -> AnnyData:

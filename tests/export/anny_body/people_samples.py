@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from humanrt.camera import project
-from humanrt_export.anny.body import AnnyBody
-from humanrt_export.anny.bones import ACTIVE
-from humanrt_export.rotations import matrices_from_vectors
+from humanrt.geometry.camera import project
+from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.bones import ACTIVE
+from humanrt_export.networks.rotations import matrices_from_vectors
 from humanrt_export.synthetic.people import PeopleLabels, PeopleSample
 
 FACING = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])

@@ -10,11 +10,19 @@ import pytest
 import torch
 from people_samples import make_sample
 
-from humanrt.camera import project
-from humanrt_export.anny.augment import Augmentation, View, appearance, head_place, mirror_places, random_view, seen_by
-from humanrt_export.anny.body import AnnyBody
-from humanrt_export.anny.bones import ACTIVE
-from humanrt_export.anny.model import AnnyData
+from humanrt.geometry.camera import project
+from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.bones import ACTIVE
+from humanrt_export.bodies.anny.model import AnnyData
+from humanrt_export.data.people.augment import (
+    Augmentation,
+    View,
+    appearance,
+    head_place,
+    mirror_places,
+    random_view,
+    seen_by,
+)
 from humanrt_export.synthetic.people import PeopleSample
 
 

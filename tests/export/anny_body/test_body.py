@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from humanrt.errors import HumanrtError
-from humanrt_export.anny.body import AnnyBody, _from_quaternions, _nearest_rotations
-from humanrt_export.anny.bones import ACTIVE
-from humanrt_export.anny.model import ANNY_VERSION, TOPOLOGIES, AnnyData, load_anny
-from humanrt_export.anny.phenotypes import PHENOTYPES
-from humanrt_export.rotations import matrices_from_vectors
+from humanrt_export.bodies.anny.body import AnnyBody, _from_quaternions, _nearest_rotations
+from humanrt_export.bodies.anny.bones import ACTIVE
+from humanrt_export.bodies.anny.model import ANNY_VERSION, TOPOLOGIES, AnnyData, load_anny
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
+from humanrt_export.networks.rotations import matrices_from_vectors
 
 LOW, HIGH = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
 
@@ -171,7 +171,7 @@ def test_it_is_built_from_nothing(tmp_path: Path, coarse: AnnyData) -> None:
     """About a minute: nothing cached anywhere. What comes out is the body of before, and no gigabyte is left."""
     if importlib.util.find_spec("anny") is None:
         pytest.skip("needs the package anny")
-    code = "from humanrt_export.anny.model import load_anny; load_anny('10pc')"
+    code = "from humanrt_export.bodies.anny.model import load_anny; load_anny('10pc')"
     environment = {**os.environ, "HUMANRT_CACHE": str(tmp_path / "own"), "ANNY_CACHE_DIR": str(tmp_path / "theirs")}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=900

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from humanrt_export.anny.bones import ACTIVE, BODY, HAND_KEYPOINTS, HANDS, HEAD, TIPS, BoneError, indices
-from humanrt_export.anny.model import AnnyData
+from humanrt_export.bodies.anny.bones import ACTIVE, BODY, HAND_KEYPOINTS, HANDS, HEAD, TIPS, BoneError, indices
+from humanrt_export.bodies.anny.model import AnnyData
 
 
 def test_the_tables_are_in_the_rig(coarse: AnnyData) -> None:

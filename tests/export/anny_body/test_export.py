@@ -14,12 +14,12 @@ import torch
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import HumanrtError
 from humanrt_export import cli
-from humanrt_export.anny import export
-from humanrt_export.anny.body import AnnyBody
-from humanrt_export.anny.model import AnnyData
-from humanrt_export.anny.network import AnnyConfig, AnnyHmr, NetworkOutput, save_checkpoint
-from humanrt_export.multihmr.parity import OPTIONAL
-from humanrt_export.rotations import matrices_from_vectors
+from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.model import AnnyData
+from humanrt_export.conversion import multihmr_anny as export
+from humanrt_export.conversion.parity import OPTIONAL
+from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput, save_checkpoint
+from humanrt_export.networks.rotations import matrices_from_vectors
 
 SLOTS = 3
 

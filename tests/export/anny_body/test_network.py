@@ -12,11 +12,18 @@ import torch
 from hostile import Hostile
 
 from humanrt.errors import HumanrtError
-from humanrt_export.anny.head import sincos_positions
-from humanrt_export.anny.network import FORMAT, AnnyConfig, AnnyHmr, NetworkOutput, load_checkpoint, save_checkpoint
-from humanrt_export.multihmr.attention import plain, sdpa
-from humanrt_export.multihmr.camera import default_intrinsics, unproject
-from humanrt_export.rotations import matrices_from_rows
+from humanrt_export.networks.anny_head import sincos_positions
+from humanrt_export.networks.attention import plain, sdpa
+from humanrt_export.networks.camera import default_intrinsics, unproject
+from humanrt_export.networks.multihmr_anny import (
+    FORMAT,
+    AnnyConfig,
+    AnnyHmr,
+    NetworkOutput,
+    load_checkpoint,
+    save_checkpoint,
+)
+from humanrt_export.networks.rotations import matrices_from_rows
 
 UNKNOWN = torch.zeros(1, 3, 3)
 

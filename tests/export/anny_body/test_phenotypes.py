@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from humanrt_export.anny.phenotypes import PHENOTYPES, corner_weights
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES, corner_weights
 
 shapes = st.lists(st.floats(-1, 2, width=32), min_size=6, max_size=6)
 

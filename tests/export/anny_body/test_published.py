@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from humanrt import MultiHMR, People
 from humanrt.bundle import Bundle, load_bundle
 from humanrt_export import cli
-from humanrt_export.anny import published_export
-from humanrt_export.anny.model import PublishedRig, load_published_rig, published_rig_file
-from humanrt_export.anny.network import AnnyHmr, save_checkpoint
-from humanrt_export.anny.published import BONES, SHAPE, PublishedConfig, PublishedHmr
-from humanrt_export.anny.published_body import PublishedBody, _from_y
-from humanrt_export.anny.published_checkpoint import load_published, published_name
-from humanrt_export.multihmr.backbone import BACKBONES
-from humanrt_export.multihmr.checkpoint import load_checkpoint as load_smplx_checkpoint
-from humanrt_export.multihmr.model import ModelConfig
-from humanrt_export.rotations import matrices_from_vectors
+from humanrt_export.bodies.anny.model import PublishedRig, load_published_rig, published_rig_file
+from humanrt_export.bodies.anny.published import PublishedBody, _from_y
+from humanrt_export.conversion import multihmr_anny_published as published_export
+from humanrt_export.conversion.multihmr_anny_published_checkpoint import load_published, published_name
+from humanrt_export.conversion.multihmr_checkpoint import load_checkpoint as load_smplx_checkpoint
+from humanrt_export.networks.backbone import BACKBONES
+from humanrt_export.networks.multihmr import ModelConfig
+from humanrt_export.networks.multihmr_anny import AnnyHmr, save_checkpoint
+from humanrt_export.networks.multihmr_anny_published import BONES, SHAPE, PublishedConfig, PublishedHmr
+from humanrt_export.networks.rotations import matrices_from_vectors
 
 GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden"
 TURNING = tuple(bone for bone in range(BONES) if bone % 2 == 0 or bone == 103)
@@ -147,7 +147,7 @@ def test_it_is_the_definition(rig: PublishedRig) -> None:
     shape, translation = torch.rand(2, len(SHAPE), generator=generator), torch.randn(2, 3, generator=generator)
     body = PublishedBody(rig, TURNING)
     posed = body(rotations, shape, translation)
-    from humanrt_export.anny.phenotypes import corner_weights
+    from humanrt_export.bodies.anny.phenotypes import corner_weights
 
     for person in range(2):
         k = (corner_weights(shape[person : person + 1, :6].double()) @ torch.from_numpy(rig.corners))[0].numpy()

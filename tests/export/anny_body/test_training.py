@@ -17,19 +17,19 @@ from torch import Tensor
 from humanrt.errors import HumanrtError
 from humanrt.people.metrics import Bodies, PeopleMetrics, aligned, matched
 from humanrt_export import cli
-from humanrt_export.anny.body import AnnyBody
-from humanrt_export.anny.dataset import PeopleImages, normalised, targets
-from humanrt_export.anny.head import Predictions
-from humanrt_export.anny.losses import Weights, focal, losses
-from humanrt_export.anny.model import AnnyData
-from humanrt_export.anny.network import AnnyConfig, AnnyHmr, Trained, load_checkpoint
-from humanrt_export.anny.phenotypes import PHENOTYPES
-from humanrt_export.anny.train import load_backbone
-from humanrt_export.anny.truth import truth_of
+from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.model import AnnyData
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.checkpoint import CheckpointError
-from humanrt_export.multihmr.backbone import BACKBONES
+from humanrt_export.data.people.dataset import PeopleImages, normalised, targets
+from humanrt_export.data.people.truth import truth_of
+from humanrt_export.networks.anny_head import Predictions
+from humanrt_export.networks.backbone import BACKBONES
+from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, Trained, load_checkpoint
+from humanrt_export.runs import load_run
 from humanrt_export.synthetic.people import PeopleLabels, PeopleSample, ShardWriter
-from humanrt_export.training import load_run
+from humanrt_export.training.tasks.multihmr import load_backbone
+from humanrt_export.training.tasks.multihmr_losses import Weights, focal, losses
 
 SIZE = 98
 
@@ -118,7 +118,7 @@ def test_who_gets_which_slot(body: AnnyBody) -> None:
 
 def test_pictures_are_normalised_as_the_runtime_does() -> None:
     from humanrt.people.multihmr import Preprocessor
-    from humanrt_export.multihmr.camera import DEVIATION, MEAN
+    from humanrt_export.networks.camera import DEVIATION, MEAN
 
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
     expected = np.empty((3, SIZE, SIZE), np.float32)
@@ -227,7 +227,7 @@ def stopped_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Ends trainings after so many steps of their own, as a signal would."""
     from contextlib import contextmanager
 
-    from humanrt_export import training
+    from humanrt_export.training import loop as training
 
     def set_limit(limit: int) -> None:
         @contextmanager
@@ -283,7 +283,7 @@ def test_a_batch_of_a_growing_folder_is_that_of_the_full_one(samples: list[Peopl
 
 
 def test_samples_that_never_come_are_an_error(samples: list[PeopleSample], monkeypatch: pytest.MonkeyPatch) -> None:
-    from humanrt_export.anny import dataset
+    from humanrt_export.data.people import dataset
 
     class Still(list[PeopleSample]):
         folder = "here"

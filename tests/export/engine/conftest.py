@@ -129,7 +129,7 @@ def toy(tmp_path: Path) -> Callable[..., Bundle]:
 @pytest.fixture(scope="session")
 def rtx():
     """TensorRT for RTX, which builds without a GPU; tests skip where it is not installed."""
-    from humanrt_export.engine.library import load
+    from humanrt_export.conversion.engine.library import load
 
     try:
         return load("tensorrt-rtx")

@@ -12,22 +12,14 @@ import numpy as np
 import onnx
 import pytest
 
-from humanrt.backends.engines import (
-    Engine,
-    Recipe,
-    engines_of,
-    file_sha256,
-    read_plan,
-    select,
-    shapes_of,
-    this_platform,
-)
+from humanrt.backends.engines import Engine, Recipe, engines_of, read_plan, select, shapes_of, this_platform
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import BackendError, BundleError, HumanrtError, MissingDependencyError
-from humanrt_export.engine import library as libraries
-from humanrt_export.engine.checks import check_graph, check_targets
-from humanrt_export.engine.library import Library
-from humanrt_export.engine.precision import find_graphs, to_fp16
+from humanrt.files import file_sha256
+from humanrt_export.conversion.engine import library as libraries
+from humanrt_export.conversion.engine.checks import check_graph, check_targets
+from humanrt_export.conversion.engine.library import Library
+from humanrt_export.conversion.half_graphs import find_graphs, to_fp16
 
 from .conftest import fused_operator, linear, quantised
 

@@ -11,14 +11,14 @@ torch = pytest.importorskip("torch", reason="torch (extra `export`) makes the ne
 from multihmr_stand_ins import official_args, official_state, smplx_arrays  # noqa: E402
 
 from humanrt.bundle import Bundle, load_bundle  # noqa: E402
-from humanrt_export.bundle_writer import BundleWriter  # noqa: E402
-from humanrt_export.engine.command import Built, build_engines  # noqa: E402
-from humanrt_export.engine.library import Library  # noqa: E402
-from humanrt_export.multihmr.attention import plain  # noqa: E402
-from humanrt_export.multihmr.bundle import common_settings, write_graphs  # noqa: E402
-from humanrt_export.multihmr.camera import default_intrinsics  # noqa: E402
-from humanrt_export.multihmr.graphs import trace  # noqa: E402
-from humanrt_export.multihmr.model import ModelConfig, MultiHmr, NetworkOutput  # noqa: E402
+from humanrt_export.conversion.bundle_writer import BundleWriter  # noqa: E402
+from humanrt_export.conversion.engine.engines import Built, build_engines  # noqa: E402
+from humanrt_export.conversion.engine.library import Library  # noqa: E402
+from humanrt_export.conversion.graphs import trace  # noqa: E402
+from humanrt_export.conversion.multihmr_graphs import common_settings, write_graphs  # noqa: E402
+from humanrt_export.networks.attention import plain  # noqa: E402
+from humanrt_export.networks.camera import default_intrinsics  # noqa: E402
+from humanrt_export.networks.multihmr import ModelConfig, MultiHmr, NetworkOutput  # noqa: E402
 
 TARGETS = (86, 89, 120)
 BLOCKS, HEADS = 6, 4
@@ -91,7 +91,7 @@ def vit_s(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """ViT-S at 448 px, exported whole."""
     import numpy as np
 
-    from humanrt_export.multihmr.export import export_multihmr
+    from humanrt_export.conversion.multihmr_smplx import export_multihmr
 
     folder: Path = tmp_path_factory.mktemp("vit-s")
     (folder / "smplx").mkdir()

@@ -13,14 +13,15 @@ import numpy as np
 import onnx
 import pytest
 
-from humanrt.backends.engines import Engine, engines_of, file_sha256, read_plan, select
+from humanrt.backends.engines import Engine, engines_of, read_plan, select
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import BackendError, BundleError
+from humanrt.files import file_sha256
 from humanrt_export.cli import main
-from humanrt_export.engine.build import build_plan
-from humanrt_export.engine.command import Built, build_engines
-from humanrt_export.engine.library import Library
-from humanrt_export.engine.precision import load_graph, source_files
+from humanrt_export.conversion.engine.build import build_plan
+from humanrt_export.conversion.engine.engines import Built, build_engines
+from humanrt_export.conversion.engine.library import Library
+from humanrt_export.conversion.half_graphs import load_graph, source_files
 
 from .conftest import attention, fused_operator, linear, quantised
 
@@ -31,7 +32,7 @@ PRECISIONS = ("fp32", "fp16")
 
 @pytest.fixture
 def rebuilt(rtx: Library, toy: Callable[..., Bundle]) -> tuple[Bundle, Path]:
-    """The toy with a plan, and a verdict of two GPUs as `humanrt.backends.verdict` would write it."""
+    """The toy with a plan, and a verdict of two GPUs as `humanrt.verdict.engines` would write it."""
     bundle = toy()
     (built,) = build_engines(bundle, "fp32", rtx, [86, 89])
     manifest = json.loads((bundle.path / "manifest.json").read_text())
@@ -206,8 +207,10 @@ def test_the_library_refuses_what_the_check_refuses(
     bundle = toy(model, name="toy-int8" if precision == "int8" else "toy")
     with pytest.raises(BackendError, match=before):
         build_engines(bundle, precision, rtx, [sm])
-    monkeypatch.setattr("humanrt_export.engine.command.check_graph", lambda *_: None)
-    monkeypatch.setattr("humanrt_export.engine.build._check_network", lambda *_: None)  # bfloat16 has no numpy name
+    monkeypatch.setattr("humanrt_export.conversion.engine.engines.check_graph", lambda *_: None)
+    monkeypatch.setattr(
+        "humanrt_export.conversion.engine.build._check_network", lambda *_: None
+    )  # bfloat16 has no numpy name
     with pytest.raises(BackendError, match=rf"cannot (build|read) graph toy.*{library_says}"):
         build_engines(bundle, precision, rtx, [sm])
     assert engines_of(bundle.graph(bundle.graphs[0])) == []
@@ -302,11 +305,11 @@ def test_the_shipped_bundles_build(rtx: Library, tmp_path: Path, name: str, prec
 
 def test_int8_of_a_shipped_bundle(rtx: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From `humanrt-export quantize` to a plan: ranges from frames of the clip that ships."""
-    from humanrt.backends.verdict import default_source
     from humanrt.verdict import record
-    from humanrt_export.quantize.command import quantize
+    from humanrt.verdict.engines import default_source
+    from humanrt_export.commands.quantize import quantize
 
-    monkeypatch.setattr("humanrt_export.quantize.recipe._places", lambda: (tmp_path / "kept",))
+    monkeypatch.setattr("humanrt_export.conversion.quantize.recipe._places", lambda: (tmp_path / "kept",))
     bundle = load_bundle("hands")
     clip = default_source(bundle)
     assert clip is not None

@@ -9,15 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from humanrt_export.engine.report import (
-    Layer,
-    Report,
-    attentions,
-    from_inspector,
-    from_log,
-    from_network,
-)
-from humanrt_export.quantize.graph import name_nodes
+from humanrt_export.conversion.engine.report import Layer, Report, attentions, from_inspector, from_log, from_network
+from humanrt_export.conversion.quantize.graph import name_nodes
 
 from .conftest import attention
 

@@ -12,12 +12,13 @@ import pytest
 from humanrt.backends.engines import engines_of
 from humanrt.bundle import Bundle
 from humanrt.errors import BackendError
-from humanrt_export.engine import build, command
-from humanrt_export.engine.build import BuildOptions, build_plan
-from humanrt_export.engine.checks import check_graph
-from humanrt_export.engine.command import build_engines
-from humanrt_export.engine.library import Library, load
-from humanrt_export.engine.precision import load_graph
+from humanrt_export.conversion.engine import build
+from humanrt_export.conversion.engine import engines as command
+from humanrt_export.conversion.engine.build import BuildOptions, build_plan
+from humanrt_export.conversion.engine.checks import check_graph
+from humanrt_export.conversion.engine.engines import build_engines
+from humanrt_export.conversion.engine.library import Library, load
+from humanrt_export.conversion.half_graphs import load_graph
 
 from . import fake_tensorrt
 from .conftest import attention, linear

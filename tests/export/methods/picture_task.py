@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from humanrt_export.methods.pixels import normalised, pixels
-from humanrt_export.training import Task, TrainOptions, load_run, train
+from humanrt_export.runs import load_run
+from humanrt_export.training.loop import Task, TrainOptions, train
+from humanrt_export.training.methods.pixels import normalised, pixels
 
 SIZE = 6
 

@@ -10,7 +10,8 @@ from methods.picture_task import SIZE, Brightness, check_resuming, quiet
 from torch import Tensor
 
 from humanrt.errors import HumanrtError
-from humanrt_export.methods.adversarial import (
+from humanrt_export.training.loop import TrainOptions, train
+from humanrt_export.training.methods.adversarial import (
     METHODS,
     Adversarial,
     AdversarialOptions,
@@ -21,9 +22,8 @@ from humanrt_export.methods.adversarial import (
     rs_fgsm,
     worst_case,
 )
-from humanrt_export.methods.pixels import normalised, pixels
-from humanrt_export.methods.wrapped import sample_losses
-from humanrt_export.training import TrainOptions, train
+from humanrt_export.training.methods.pixels import normalised, pixels
+from humanrt_export.training.methods.wrapped import sample_losses
 
 EPSILON = 8 / 255
 GREY = torch.full((16, 3, 64, 64), 0.5)

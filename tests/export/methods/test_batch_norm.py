@@ -10,9 +10,10 @@ from methods.picture_task import Brightness, quiet
 from torch import nn
 
 from humanrt.errors import HumanrtError
-from humanrt_export.methods.batch_norm import Partial, batch_norm_state
-from humanrt_export.methods.encoders import ResNet
-from humanrt_export.training import LAST, TrainOptions, train
+from humanrt_export.networks.encoders import ResNet
+from humanrt_export.runs import LAST
+from humanrt_export.training.loop import TrainOptions, train
+from humanrt_export.training.methods.batch_norm import Partial, batch_norm_state
 
 OPTIONS = TrainOptions(steps=6, batch=8, warmup=1, rate=0.1, report_every=3, validate_every=3, average=0.5)
 

@@ -14,8 +14,13 @@ from methods.picture_task import quiet
 from torch import Tensor
 
 from humanrt.errors import HumanrtError, SourceError
-from humanrt_export.anny.network import AnnyConfig, AnnyHmr
-from humanrt_export.methods.crossview import (
+from humanrt_export.data.people.masking import coverage, hidden_count, hidden_patches
+from humanrt_export.data.people.pairs import FolderPairs, Pair, PairArrays, VideoPairs, batch_of
+from humanrt_export.networks.backbone import BACKBONES, DinoV2
+from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr
+from humanrt_export.runs import load_run
+from humanrt_export.training.loop import TrainOptions, train
+from humanrt_export.training.tasks.crossview import (
     CrossView,
     CrossViewConfig,
     CrossViewTask,
@@ -25,10 +30,6 @@ from humanrt_export.methods.crossview import (
     save_backbone,
     sheet,
 )
-from humanrt_export.methods.masking import coverage, hidden_count, hidden_patches
-from humanrt_export.methods.pairs import FolderPairs, Pair, PairArrays, VideoPairs, batch_of
-from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
-from humanrt_export.training import TrainOptions, load_run, train
 
 OPTIONS = TrainOptions(steps=6, batch=4, warmup=2, report_every=3, validate_every=3, average=0.9, seed=3)
 
@@ -186,7 +187,7 @@ def test_it_trains_resumes_and_its_encoder_is_a_backbone_bit_for_bit(tmp_path: P
         torch.testing.assert_close(cut[name], value, rtol=0, atol=0)
 
     file = save_backbone(tmp_path / "backbone.pt", task(), whole, {"licence": "Apache-2.0"})
-    from humanrt_export.anny.train import load_backbone
+    from humanrt_export.training.tasks.multihmr import load_backbone
 
     network = AnnyHmr(AnnyConfig(backbone="tiny", image_size=98, width=32, depth=1, heads=1, mlp=32))
     load_backbone(network.backbone, "tiny", file)

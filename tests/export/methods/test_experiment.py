@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from humanrt.errors import HumanrtError, MissingDependencyError
-from humanrt_export.anny.model import cached_file
-from humanrt_export.methods import experiment
-from humanrt_export.methods.batch_norm import Partial
-from humanrt_export.methods.crops import Crops
-from humanrt_export.methods.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.bodies.anny.model import cached_file
+from humanrt_export.data.people.crops import Crops
+from humanrt_export.training import experiment
+from humanrt_export.training.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.training.methods.batch_norm import Partial
 
 GRAPH = Path(__file__).parents[3] / "engines" / "landmarks" / "body_landmarks.onnx.z"
 

@@ -14,11 +14,12 @@ from methods.picture_task import Brightness, check_resuming, quiet
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError
-from humanrt_export.methods.continual import Continual, train_domains
-from humanrt_export.methods.manipulations import MANIPULATIONS, Manipulations
-from humanrt_export.methods.meta_dr import MetaDr, MetaDrOptions, Randomised
-from humanrt_export.methods.pixels import normalised, pixels
-from humanrt_export.training import TrainOptions, load_run
+from humanrt_export.runs import load_run
+from humanrt_export.training.loop import TrainOptions
+from humanrt_export.training.methods.continual import Continual, train_domains
+from humanrt_export.training.methods.manipulations import MANIPULATIONS, Manipulations
+from humanrt_export.training.methods.meta_dr import MetaDr, MetaDrOptions, Randomised
+from humanrt_export.training.methods.pixels import normalised, pixels
 
 BETA, GAMMA, RATE = 0.7, 1.3, 0.2
 

@@ -13,23 +13,24 @@ from anny_body.people_samples import make_sample
 
 from humanrt.errors import HumanrtError
 from humanrt_export import cli
-from humanrt_export.anny.body import AnnyBody
-from humanrt_export.anny.model import AnnyData, cached_file, load_anny
-from humanrt_export.anny.network import load_checkpoint
-from humanrt_export.anny.train import configure, make_task
-from humanrt_export.methods.adversarial import Pgd, worst_case
-from humanrt_export.methods.batch_norm import batch_norm_state
-from humanrt_export.methods.crops import BONES, Crops, crops_of, turned
-from humanrt_export.methods.crossview import CrossViewConfig, CrossViewTask, save_backbone
-from humanrt_export.methods.encoders import NormedTrunk
-from humanrt_export.methods.pairs import PairArrays, pairs_of
-from humanrt_export.methods.pixels import pixels
-from humanrt_export.methods.pose_crop import PoseCropConfig, PoseCropTask, Skeleton
-from humanrt_export.methods.wrapped import sample_losses
-from humanrt_export.multihmr.backbone import BACKBONES
-from humanrt_export.multihmr.trunk import PoseTrunk, trunk_weights
+from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.model import AnnyData, cached_file, load_anny
+from humanrt_export.data.people.crops import BONES, Crops, crops_of, turned
+from humanrt_export.data.people.pairs import PairArrays, pairs_of
+from humanrt_export.networks.backbone import BACKBONES
+from humanrt_export.networks.encoders import NormedTrunk
+from humanrt_export.networks.multihmr_anny import load_checkpoint
+from humanrt_export.networks.trunk import PoseTrunk, trunk_weights
+from humanrt_export.runs import load_run
 from humanrt_export.synthetic.people import PeopleSample, ShardWriter
-from humanrt_export.training import TrainOptions, load_run, trained
+from humanrt_export.training.loop import TrainOptions, trained
+from humanrt_export.training.methods.adversarial import Pgd, worst_case
+from humanrt_export.training.methods.batch_norm import batch_norm_state
+from humanrt_export.training.methods.pixels import pixels
+from humanrt_export.training.methods.wrapped import sample_losses
+from humanrt_export.training.tasks.crossview import CrossViewConfig, CrossViewTask, save_backbone
+from humanrt_export.training.tasks.multihmr import configure, make_task
+from humanrt_export.training.tasks.pose_crop import PoseCropConfig, PoseCropTask, Skeleton
 
 SIZE = 56
 GRAPH = Path(__file__).parents[3] / "engines" / "landmarks" / "body_landmarks.onnx.z"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
-from humanrt.skeleton import H36M_17, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, SMPL_REST
+from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.geometry.skeleton import H36M_17, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, SMPL_REST
 from humanrt_export.motion.augment import (
     SWAPPED,
     interpolate,

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
-from humanrt.skeleton import SMPL_24
+from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.geometry.skeleton import SMPL_24
 from humanrt_export.motion.clean import clean, jumps, smooth
 from humanrt_export.motion.clip import Motion
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from humanrt.rotation import matrices_from_vectors
+from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt_export.motion.amass import parse_amass
 from humanrt_export.motion.asf_amc import _careful, _quick, euler, parse_amc, parse_asf
 from humanrt_export.motion.bvh import parse_bvh

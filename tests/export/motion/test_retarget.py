@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from humanrt.rotation import matrices_from_vectors
-from humanrt.skeleton import SMPL_24, SMPL_PARENTS, SMPL_REST
+from humanrt.geometry.rotation import matrices_from_vectors
+from humanrt.geometry.skeleton import SMPL_24, SMPL_PARENTS, SMPL_REST
 from humanrt_export.motion.asf_amc import CMU_UNIT, parse_amc, parse_asf
 from humanrt_export.motion.body_fk import forward
 from humanrt_export.motion.bvh import bvh_motion

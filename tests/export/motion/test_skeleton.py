@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from humanrt.rotation import matrices_from_vectors
-from humanrt.skeleton import (
-    ANNY_BONES,
-    ANNY_PARENTS,
+from humanrt.geometry.anny import ANNY_BONES, ANNY_PARENTS, anny_from_smpl, hand_from_anny, smpl_from_anny
+from humanrt.geometry.rotation import matrices_from_vectors
+from humanrt.geometry.skeleton import (
     HAND_16,
     HAND_16_PARENTS,
     SMPL_24,
@@ -19,12 +18,9 @@ from humanrt.skeleton import (
     SMPLX_55,
     SMPLX_BODY,
     SkeletonError,
-    anny_from_smpl,
-    hand_from_anny,
     local_rotations,
     mirrored,
     shortest_arc,
-    smpl_from_anny,
     world_rotations,
 )
 from humanrt_export.motion.augment import SWAPPED, mirror_rotations
@@ -53,7 +49,7 @@ def test_trees_are_ordered() -> None:
 
 def test_bones_are_those_of_the_network() -> None:
     pytest.importorskip("torch")  # the package `anny` of humanrt_export imports it
-    from humanrt_export.anny.bones import ACTIVE
+    from humanrt_export.bodies.anny.bones import ACTIVE
 
     assert ANNY_BONES == ACTIVE
 
@@ -123,8 +119,8 @@ def test_shared_parts_share() -> None:
 def test_anny_stands_where_the_skeleton_says(cmu: dict[str, Motion]) -> None:
     """AnnyBody posed through the conversion has its joints at those of forward kinematics."""
     torch = pytest.importorskip("torch")
-    from humanrt_export.anny.body import AnnyBody
-    from humanrt_export.anny.model import cached_file, load_anny
+    from humanrt_export.bodies.anny.body import AnnyBody
+    from humanrt_export.bodies.anny.model import cached_file, load_anny
     from humanrt_export.motion.body_fk import forward
 
     if not cached_file("10pc").is_file():
@@ -156,8 +152,8 @@ def test_anny_stands_where_the_skeleton_says(cmu: dict[str, Motion]) -> None:
 def test_hands_are_those_of_the_rendered_arm(side: str) -> None:
     """The synthetic hand's rotations, given to Anny's body: finger joints where the synthetic hand has them."""
     torch = pytest.importorskip("torch")
-    from humanrt_export.anny.body import AnnyBody
-    from humanrt_export.anny.model import cached_file, load_anny
+    from humanrt_export.bodies.anny.body import AnnyBody
+    from humanrt_export.bodies.anny.model import cached_file, load_anny
     from humanrt_export.synthetic.hand_model import load_arm, pose
 
     if not cached_file("10pc").is_file():

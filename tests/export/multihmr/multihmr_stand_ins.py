@@ -13,8 +13,8 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from humanrt_export.multihmr.checkpoint import official_name
-from humanrt_export.multihmr.model import ModelConfig, MultiHmr
+from humanrt_export.conversion.multihmr_checkpoint import official_name
+from humanrt_export.networks.multihmr import ModelConfig, MultiHmr
 
 # The SMPL-X tree: parents of 55 joints.
 PARENTS = (

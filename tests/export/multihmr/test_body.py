@@ -17,8 +17,8 @@ from multihmr_stand_ins import smplx_arrays
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
-from humanrt_export.multihmr.body import JOINT_NAMES, BodyFileError, SmplxBody, find_smplx, load_smplx
-from humanrt_export.rotations import matrices_from_vectors
+from humanrt_export.bodies.smplx import JOINT_NAMES, BodyFileError, SmplxBody, find_smplx, load_smplx
+from humanrt_export.networks.rotations import matrices_from_vectors
 
 HEAD = JOINT_NAMES.index("head")
 

@@ -15,9 +15,9 @@ from hostile import refusal, refuse_files_that_are_no_checkpoints, refuse_hostil
 from multihmr_stand_ins import official_args, official_state
 
 from humanrt_export.checkpoint import read
-from humanrt_export.multihmr.checkpoint import load_checkpoint, official_name
-from humanrt_export.multihmr.layouts import image_size, whole_number
-from humanrt_export.multihmr.model import ModelConfig, MultiHmr
+from humanrt_export.conversion.multihmr_checkpoint import load_checkpoint, official_name
+from humanrt_export.networks.checkpoint_layouts import image_size, whole_number
+from humanrt_export.networks.multihmr import ModelConfig, MultiHmr
 
 CONFIG = ModelConfig("dinov2_vits14", 42, 10)
 HEAD = "x_attention_head."

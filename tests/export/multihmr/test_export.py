@@ -10,14 +10,15 @@ import torch
 from multihmr_stand_ins import official_args, official_state
 
 from humanrt.errors import BundleError, HumanrtError
-from humanrt_export.multihmr import export
-from humanrt_export.multihmr.checkpoint import CheckpointError
-from humanrt_export.multihmr.model import ModelConfig
+from humanrt_export.commands import multihmr as command
+from humanrt_export.conversion import multihmr_smplx as export
+from humanrt_export.conversion.multihmr_checkpoint import CheckpointError
+from humanrt_export.networks.multihmr import ModelConfig
 
 
 def arguments(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    export.configure(parser)
+    command.configure(parser)
     return parser.parse_args(words)
 
 
@@ -40,7 +41,7 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(smplx_folder: Path, 
 
 
 def run(*words: str) -> int:
-    return export.run(arguments(*words))
+    return command.run(arguments(*words))
 
 
 @pytest.mark.slow

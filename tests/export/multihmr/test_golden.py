@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from golden_people import Golden
 from humanrt.bundle import load_bundle
-from humanrt_export.multihmr.body import SmplxBody, find_smplx, load_smplx
-from humanrt_export.multihmr.checkpoint import load_checkpoint
-from humanrt_export.rotations import matrices_from_vectors
+from humanrt_export.bodies.smplx import SmplxBody, find_smplx, load_smplx
+from humanrt_export.conversion.multihmr_checkpoint import load_checkpoint
+from humanrt_export.networks.rotations import matrices_from_vectors
 
 PARAMETERS = ("rotations", "shape", "expression", "translation")
 Arrays = dict[str, NDArray[Any]]

@@ -11,10 +11,10 @@ import torch
 from multihmr_stand_ins import Graph, official_args, official_state, opened
 from numpy.typing import NDArray
 
-from humanrt_export.multihmr.camera import default_intrinsics
-from humanrt_export.multihmr.checkpoint import load_checkpoint
-from humanrt_export.multihmr.export import export_multihmr
-from humanrt_export.multihmr.model import ModelConfig, MultiHmr, NetworkOutput
+from humanrt_export.conversion.multihmr_checkpoint import load_checkpoint
+from humanrt_export.conversion.multihmr_smplx import export_multihmr
+from humanrt_export.networks.camera import default_intrinsics
+from humanrt_export.networks.multihmr import ModelConfig, MultiHmr, NetworkOutput
 
 CONFIG = ModelConfig("dinov2_vitb14", 112, 11)
 PEOPLE = 5

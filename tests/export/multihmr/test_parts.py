@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from humanrt import native
-from humanrt_export.multihmr.attention import MASKED, plain, sdpa
-from humanrt_export.multihmr.camera import RayEncoding, default_intrinsics, focal_length, unproject
-from humanrt_export.multihmr.cpu import amx_operators, quantize_linears
-from humanrt_export.multihmr.graphs import common_weights, share_weights
-from humanrt_export.rotations import matrices_from_columns, matrices_from_vectors
+from humanrt_export.conversion.cpu import amx_operators, quantize_linears
+from humanrt_export.conversion.graphs import common_weights, share_weights
+from humanrt_export.networks.attention import MASKED, plain, sdpa
+from humanrt_export.networks.camera import RayEncoding, default_intrinsics, focal_length, unproject
+from humanrt_export.networks.rotations import matrices_from_columns, matrices_from_vectors
 
 finite = st.floats(-10, 10, allow_nan=False, width=32)
 

@@ -10,19 +10,18 @@ import onnxruntime
 import pytest
 import torch
 
-from humanrt import packed
-from humanrt.bundle import load_bundle
+from humanrt.bundle import load_bundle, packed
 from humanrt_export import cli
-from humanrt_export.anny.dataset import PeopleImages
-from humanrt_export.anny.losses import Weights
-from humanrt_export.anny.model import cached_file
-from humanrt_export.anny.network import AnnyConfig, AnnyHmr, load_checkpoint, save_checkpoint
-from humanrt_export.anny.train import PeopleTask, load_backbone
+from humanrt_export.bodies.anny.model import cached_file
 from humanrt_export.checkpoint import CheckpointError
-from humanrt_export.methods.manipulations import Manipulations
-from humanrt_export.methods.meta_dr import Randomised
-from humanrt_export.multihmr.backbone import BACKBONES, DinoV2
-from humanrt_export.multihmr.trunk import PoseStem, PoseTrunk, trunk_weights
+from humanrt_export.data.people.dataset import PeopleImages
+from humanrt_export.networks.backbone import BACKBONES, DinoV2
+from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, load_checkpoint, save_checkpoint
+from humanrt_export.networks.trunk import PoseStem, PoseTrunk, trunk_weights
+from humanrt_export.training.methods.manipulations import Manipulations
+from humanrt_export.training.methods.meta_dr import Randomised
+from humanrt_export.training.tasks.multihmr import PeopleTask, load_backbone
+from humanrt_export.training.tasks.multihmr_losses import Weights
 
 GRAPH = Path(__file__).parents[3] / "engines" / "landmarks" / "body_landmarks.onnx.z"
 MAPS = ("t216", "t226", "t251", "t269", "t300", "t335")  # in the graph, what the trunk gives

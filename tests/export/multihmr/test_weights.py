@@ -8,8 +8,8 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from humanrt_export.multihmr.weights import int8_rows
-from humanrt_export.onnx_cleanup import store_as_int8
+from humanrt_export.conversion.onnx_cleanup import store_as_int8
+from humanrt_export.conversion.weights import int8_rows
 
 
 def test_rows_are_rounded_by_half_a_step_at_most() -> None:

@@ -21,9 +21,9 @@ from humanrt import native  # noqa: E402
 from humanrt.bundle import load_bundle  # noqa: E402
 from humanrt.errors import HumanrtError  # noqa: E402
 from humanrt_export.cli import main  # noqa: E402
+from humanrt_export.commands.pack import pack  # noqa: E402
 from humanrt_export.pack import selfcheck, wheel  # noqa: E402
 from humanrt_export.pack.archive import write_archive  # noqa: E402
-from humanrt_export.pack.command import pack  # noqa: E402
 
 SHIPPED = Path(__file__).parents[3] / "engines"
 TARGET = wheel.this_platform()

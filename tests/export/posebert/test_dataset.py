@@ -10,11 +10,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'humanrt[export]'")
 
 from humanrt.errors import HumanrtError  # noqa: E402
-from humanrt_export.posebert.clips import load_clips  # noqa: E402
-from humanrt_export.posebert.dataset import Corruption, Windows, resampled  # noqa: E402
-from humanrt_export.posebert.kinds import KINDS, h36m_from_mediapipe  # noqa: E402
-from humanrt_export.posebert.losses import Weights, forward_kinematics, losses  # noqa: E402
-from humanrt_export.posebert.network import Refined  # noqa: E402
+from humanrt_export.data.poses.clips import load_clips  # noqa: E402
+from humanrt_export.data.poses.dataset import Corruption, Windows, resampled  # noqa: E402
+from humanrt_export.data.poses.kinds import KINDS, h36m_from_mediapipe  # noqa: E402
+from humanrt_export.networks.posebert import Refined  # noqa: E402
+from humanrt_export.training.tasks.posebert_losses import Weights, forward_kinematics, losses  # noqa: E402
 
 _ORIGIN = tuple(range(21))
 _LENGTHS = ((0, 5), (0, 9))

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'humanrt[export]'")
 
-from humanrt_export.posebert.network import (  # noqa: E402
+from humanrt_export.networks.posebert import (  # noqa: E402
     PublishedConfig,
     PublishedPoseBert,
     Refined,

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from humanrt.errors import HumanrtError
-from humanrt_export.posebert.noise import SKELETONS, NoiseModel, residuals, wander
-from humanrt_export.posebert.noise_check import imitation, measures, rest_jitter
+from humanrt_export.data.poses.noise import SKELETONS, NoiseModel, residuals, wander
+from humanrt_export.data.poses.noise_check import imitation, measures, rest_jitter
+from humanrt_export.data.poses.noise_fit import fit
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 
@@ -46,7 +47,7 @@ def clips() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def model(clips: list[dict[str, Any]]) -> NoiseModel:
-    return NoiseModel.fit(clips)
+    return fit(clips)
 
 
 def test_what_is_sampled_measures_as_what_was_seen(model: NoiseModel) -> None:
@@ -87,7 +88,7 @@ def test_any_number_of_keypoints(points: int) -> None:
     clips = [clip(seed, points) for seed in range(8)]
     for one in clips:
         one["confidence"] = np.clip(0.9 + 0.05 * np.random.default_rng(0).normal(size=(120, points)), 0, 1)
-    made = NoiseModel.fit(clips)
+    made = fit(clips)
     observed, score, confidence = made(clips[0]["keypoints"], clips[0]["t"], np.random.default_rng(0))
     assert observed.shape == (120, points, 3)
     assert confidence.shape == (120, points)
@@ -137,11 +138,11 @@ def test_rest_jitter_counts_still_frames_only() -> None:
 
 def test_too_little_and_bad_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(HumanrtError, match="200"):
-        NoiseModel.fit([clip(0, seconds=3.0), clip(1, seconds=3.0)])
+        fit([clip(0, seconds=3.0), clip(1, seconds=3.0)])
     with pytest.raises(HumanrtError, match="fewer than 2 clips"):
-        NoiseModel.fit([clip(0, seconds=9.0)])
+        fit([clip(0, seconds=9.0)])
     with pytest.raises(HumanrtError, match="same number"):
-        NoiseModel.fit([clip(0), clip(1, 17)])
+        fit([clip(0), clip(1, 17)])
     for content in (b"no", b"", b"PK\x03\x04 broken off"):
         (tmp_path / "bad.npz").write_bytes(content)
         with pytest.raises(HumanrtError, match="no noise model"):

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from humanrt.geometry.skeleton import HAND_16, HAND_16_PARENTS
 from humanrt.hands.tracker import HandTracker
-from humanrt.skeleton import HAND_16, HAND_16_PARENTS
-from humanrt_export.posebert.clips import follow, save_clip
-from humanrt_export.posebert.hand_clips import hand_clips
-from humanrt_export.posebert.pairs_hand import draw_scene, make_pair
+from humanrt_export.data.poses.clips import follow, save_clip
+from humanrt_export.data.poses.hand_clips import hand_clips
+from humanrt_export.data.poses.pairs_hand import draw_scene, make_pair
 from humanrt_export.synthetic.hand_model import LIMITS, Arm, load_arm
 from humanrt_export.synthetic.hand_repertoire import hand_rest, hand_rotations, repertoire, varied_motion
 

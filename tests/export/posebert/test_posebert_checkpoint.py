@@ -11,8 +11,8 @@ import pytest
 import torch
 from hostile import refusal, refuse_files_that_are_no_checkpoints, refuse_hostile_file
 
-from humanrt_export.posebert.checkpoint import load_checkpoint, official_names
-from humanrt_export.posebert.network import PublishedConfig, PublishedPoseBert
+from humanrt_export.conversion.posebert_checkpoint import load_checkpoint, official_names
+from humanrt_export.networks.posebert import PublishedConfig, PublishedPoseBert
 
 Save = Callable[..., Path]
 REGRESSOR = "decoder.layers.{}.2.fn.net.3.weight"

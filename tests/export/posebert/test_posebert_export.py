@@ -14,9 +14,9 @@ import torch
 from humanrt import PoseBERT
 from humanrt.errors import BundleError
 from humanrt_export.cli import main
-from humanrt_export.posebert import export
-from humanrt_export.posebert.kinds import KINDS
-from humanrt_export.posebert.network import StreamingConfig, StreamingPoseBert
+from humanrt_export.conversion import posebert as export
+from humanrt_export.data.poses.kinds import KINDS
+from humanrt_export.networks.posebert import StreamingConfig, StreamingPoseBert
 
 FRAMES = 12
 

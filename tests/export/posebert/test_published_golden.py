@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from humanrt import PoseBERT
 from humanrt_export.cli import main
-from humanrt_export.posebert.checkpoint import load_checkpoint
-from humanrt_export.posebert.network import PublishedPoseBert
+from humanrt_export.conversion.posebert_checkpoint import load_checkpoint
+from humanrt_export.networks.posebert import PublishedPoseBert
 
 CASES = ("posebert_smpl", "posebert_h36m")
 

@@ -14,8 +14,9 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install 'humanrt[e
 
 from humanrt.errors import HumanrtError  # noqa: E402
 from humanrt_export.cli import main  # noqa: E402
-from humanrt_export.posebert.clips import save_clip  # noqa: E402
-from humanrt_export.training import LAST, TrainOptions, load_run, train  # noqa: E402
+from humanrt_export.data.poses.clips import save_clip  # noqa: E402
+from humanrt_export.runs import LAST, load_run  # noqa: E402
+from humanrt_export.training.loop import TrainOptions, train  # noqa: E402
 
 _OPTIONS = TrainOptions(steps=12, batch=8, warmup=3, report_every=4, validate_every=6, average=0.9, seed=3)
 

@@ -19,20 +19,20 @@ from humanrt.backends import open_backend
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import BackendError, OutputError
 from humanrt.hands.tracker import HandTracker
-from humanrt.variants import at, why_unproven
+from humanrt.inference.variants import at, why_unproven
 from humanrt.verdict import Recording
 from humanrt_export.cli import main
-from humanrt_export.engine.precision import find_graphs, load_graph, to_fp16
-from humanrt_export.quantize.command import quantize
-from humanrt_export.quantize.convert import Conversion
-from humanrt_export.quantize.graph import copied, fold_constants, heads, linear_layers
-from humanrt_export.quantize.half import emulated
-from humanrt_export.quantize.integers import dynamic, quantized, with_qdq
-from humanrt_export.quantize.place import place, slim
-from humanrt_export.quantize.ranges import best_clip, channel_maxima, clips
-from humanrt_export.quantize.recipe import LayerRule, load_recipe
-from humanrt_export.quantize.sensitivity import Row, exclusions
-from humanrt_export.quantize.smooth import normalised, smooth
+from humanrt_export.commands.quantize import quantize
+from humanrt_export.conversion.half_graphs import find_graphs, load_graph, to_fp16
+from humanrt_export.conversion.quantize.convert import Conversion
+from humanrt_export.conversion.quantize.graph import copied, fold_constants, heads, linear_layers
+from humanrt_export.conversion.quantize.half import emulated
+from humanrt_export.conversion.quantize.integers import dynamic, quantized, with_qdq
+from humanrt_export.conversion.quantize.place import place, slim
+from humanrt_export.conversion.quantize.ranges import best_clip, channel_maxima, clips
+from humanrt_export.conversion.quantize.recipe import LayerRule, load_recipe
+from humanrt_export.conversion.quantize.sensitivity import Row, exclusions
+from humanrt_export.conversion.quantize.smooth import normalised, smooth
 
 from .conftest import TOKENS, WIDTH, run
 
@@ -333,7 +333,7 @@ def test_ranges_are_kept_for_this_graph_and_these_frames(toy: Callable[..., Bund
 
 def test_weights_in_a_file_of_their_own_stay_there(toy: Callable[..., Bundle]) -> None:
     bundle = toy()
-    graphs = pytest.importorskip("humanrt_export.multihmr.graphs", reason="needs torch")
+    graphs = pytest.importorskip("humanrt_export.conversion.graphs", reason="needs torch")
     model = onnx.load(bundle.path / "toy.onnx")
     (bundle.path / "toy.bin").write_bytes(graphs.share_weights([model], "toy.bin"))
     onnx.save(model, bundle.path / "toy.onnx")

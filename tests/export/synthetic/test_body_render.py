@@ -9,13 +9,13 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed")
 
+from humanrt.geometry.rotation import matrices_from_vectors
+from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24
+from humanrt.hands.truth import project
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
-from humanrt.rotation import matrices_from_vectors
-from humanrt.skeleton import MEDIAPIPE_33, SMPL_24
-from humanrt.truth import project
-from humanrt_export.anny.model import cached_file
+from humanrt_export.bodies.anny.model import cached_file
+from humanrt_export.data.poses import pairs_body
 from humanrt_export.motion.clip import Motion
-from humanrt_export.posebert import pairs_body
 from humanrt_export.synthetic.body_align import fit
 from humanrt_export.synthetic.body_model import BodyModel, Outfit, Person, load_body, sample_phenotypes
 from humanrt_export.synthetic.body_scene import draw_scene, film, pose_at

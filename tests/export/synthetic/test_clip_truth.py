@@ -10,7 +10,7 @@ import pytest
 
 import humanrt
 from humanrt.errors import SourceError
-from humanrt.truth import Truth, finger_flexion, project
+from humanrt.hands.truth import Truth, finger_flexion, project
 
 DATA = Path(humanrt.__file__).parent / "data"
 TESTS = Path(__file__).parents[2] / "data"

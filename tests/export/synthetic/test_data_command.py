@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 
 from command_line import refused
 from humanrt.errors import MissingDependencyError
-from humanrt_export.anny.model import cached_file
+from humanrt_export.bodies.anny.model import cached_file
 from humanrt_export.cli import main
 from humanrt_export.synthetic.hand_scene import Camera
 from humanrt_export.synthetic.people import Shards

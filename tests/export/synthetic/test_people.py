@@ -16,12 +16,12 @@ pytest.importorskip("torch", reason="torch is not installed")
 import torch
 
 from humanrt.errors import HumanrtError, MissingDependencyError, SourceError
-from humanrt.rotation import matrices_from_vectors, vectors_from_matrices
-from humanrt.skeleton import SMPL_24
-from humanrt.truth import project
-from humanrt_export.anny.bones import ACTIVE
-from humanrt_export.anny.model import cached_file, load_anny
-from humanrt_export.anny.phenotypes import PHENOTYPES
+from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.geometry.skeleton import SMPL_24
+from humanrt.hands.truth import project
+from humanrt_export.bodies.anny.bones import ACTIVE
+from humanrt_export.bodies.anny.model import cached_file, load_anny
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.motion.body_fk import forward
 from humanrt_export.motion.clip import Motion
 from humanrt_export.synthetic.body_model import GARMENTS, load_body

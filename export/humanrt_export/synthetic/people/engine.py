@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError, choices
-from humanrt.truth import project
-from humanrt_export.anny.body import Rest
+from humanrt.hands.truth import project
+from humanrt_export.bodies.anny.body import Rest
 from humanrt_export.synthetic.body_model import GARMENTS, BodyModel, load_body
 from humanrt_export.synthetic.hand_scene import Camera
 from humanrt_export.synthetic.people.backdrop import Backdrops, light_of

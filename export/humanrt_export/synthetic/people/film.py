@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
+from humanrt.geometry.anny import anny_from_smpl
+from humanrt.geometry.rotation import between
+from humanrt.hands.truth import project
 from humanrt.people.body_points import STATURE
-from humanrt.rotation import between
-from humanrt.skeleton import anny_from_smpl
-from humanrt.truth import project
 from humanrt_export.motion.augment import mirror, resample, rotate, turn_about_vertical
 from humanrt_export.motion.clip import Motion
 from humanrt_export.synthetic.body_model import sample_phenotypes

@@ -1,7 +1,7 @@
 """Where poses come from: recordings, joint limits, mixtures of both; and hands, which no recording here moves.
 
-A pose is given as rotations of SMPL's joints in a world with y up, and two hands (`humanrt.skeleton`); angles of the
-joint limits are ours, after what books on anatomy call the normal range of motion.
+A pose is given as rotations of SMPL's joints in a world with y up, and two hands (`humanrt.geometry.skeleton`); angles
+of the joint limits are ours, after what books on anatomy call the normal range of motion.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends.engines import write_atomically
 from humanrt.bundle import cache_folder
-from humanrt.rotation import between, matrices_from_vectors
-from humanrt.skeleton import HAND_16, SMPL_24, anny_from_smpl, mirrored
+from humanrt.files import write_atomically
+from humanrt.geometry.anny import anny_from_smpl
+from humanrt.geometry.rotation import between, matrices_from_vectors
+from humanrt.geometry.skeleton import HAND_16, SMPL_24, mirrored
 from humanrt_export.motion.augment import interpolate, mirror_rotations, random_rotation, resample
 from humanrt_export.motion.body_fk import forward
 from humanrt_export.motion.clean import clean

@@ -22,9 +22,9 @@ class PeopleLabels:
     """N people, the nearest head first. The body is the naked one: clothes are seen, and labelled nowhere.
 
     Attributes:
-        rotations: [N, R, 3, 3] of `humanrt_export.anny.bones.ACTIVE`, as `AnnyBody` takes them: the root's from Anny's
-            frame to the camera's.
-        shape: [N, 6] `humanrt_export.anny.phenotypes.PHENOTYPES`.
+        rotations: [N, R, 3, 3] of `humanrt_export.bodies.anny.bones.ACTIVE`, as `AnnyBody` takes them: the root's from
+            Anny's frame to the camera's.
+        shape: [N, 6] `humanrt_export.bodies.anny.phenotypes.PHENOTYPES`.
         translation: [N, 3] m, of the joint `head`.
         joints: [N, J, 3] m, of `AnnyData.joint_names`.
         joints_2d: [N, J, 2] px, also of joints out of the picture.

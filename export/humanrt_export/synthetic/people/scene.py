@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from humanrt_export.anny.bones import indices
-from humanrt_export.anny.phenotypes import PHENOTYPES
+from humanrt_export.bodies.anny.bones import indices
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.motion.augment import turn_about_vertical
 from humanrt_export.synthetic.body_model import BodyModel, Outfit, Person, sample_phenotypes
 from humanrt_export.synthetic.hand_scene import Camera, Look

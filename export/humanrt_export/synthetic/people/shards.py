@@ -33,8 +33,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends.engines import write_atomically
 from humanrt.errors import HumanrtError
+from humanrt.files import write_atomically
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 
 __all__ = ["FORMAT", "ShardError", "ShardWriter", "Shards"]

@@ -1,0 +1,1 @@
+"""Body models: SMPL-X files and Anny."""

@@ -1,0 +1,1 @@
+"""The free Anny body model."""

@@ -1,0 +1,254 @@
+"""Anny as a small torch module that exports: rotations, phenotypes and translation -> vertices and joints.
+
+Written from Anny's published model (Bregier et al., 2025; Apache-2.0): phenotypes blend a rest shape, every bone's
+rest orientation is the rotation nearest to a matrix that is blended likewise, and bones move vertices linearly
+(linear blend skinning). Units: metres. Frame: the camera's, x right, y down, z forward.
+
+Rotations are Anny's pose parameterization `local-ref`: each is the bone's turn against its parent, in axes that are
+the world's while the body is in its reference pose, the same pose for all shapes. With U the reference orientations
+and X the turn of a bone since the reference pose, ``X_bone = X_parent D_bone``: no U is left in the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from humanrt_export.bodies.anny.bones import ACTIVE, indices
+from humanrt_export.bodies.anny.model import AnnyData
+from humanrt_export.bodies.anny.phenotypes import corner_weights
+from humanrt_export.bodies.smplx import BodyOutput
+
+__all__ = ["AnnyBody", "Rest", "levels_of", "pick", "skinned"]
+
+_STEPS = 2
+
+
+class Rest(NamedTuple):
+    """A shape at rest, all that depends on phenotypes only.
+
+    Attributes:
+        surface: [N, 3, V + P] m, vertices and points in Anny's frame.
+        heads: [N, J, 3] m, where bones begin.
+        turns: [N, J, 3, 3], from a bone's rest pose to its reference pose.
+    """
+
+    surface: Tensor
+    heads: Tensor
+    turns: Tensor
+
+
+class AnnyBody(nn.Module):
+    """Parameters of people -> `BodyOutput`, joints named by `AnnyData.joint_names`.
+
+    The root's rotation turns the body from Anny's frame to the camera's; then the body is moved so that ``anchor``
+    is where the network saw it.
+
+    Args:
+        data: of one topology.
+        bones: the bones that rotations are given for, in their order; others stay as they are in their parents.
+        anchor: the joint that lands on the translation.
+    """
+
+    corners: Tensor
+    template: Tensor
+    blend: Tensor
+    bone_template: Tensor
+    bone_blend: Tensor
+    guess: Tensor
+    weights: Tensor
+    places: Tensor
+    identity: Tensor
+    order: Tensor
+
+    def __init__(self, data: AnnyData, bones: Sequence[str] = ACTIVE, anchor: str = "head") -> None:
+        super().__init__()
+        self.bones = tuple(bones)
+        self.anchor = indices([anchor], data.joint_names)[0]
+        self.points, self.joints = len(data.point_names), len(data.names)
+        count = len(data.corners[0])
+        # Columns of blend shapes: x of all vertices and points, then y, then z.
+        surface = np.concatenate((data.template, data.point_template))
+        blend = np.concatenate((data.blend, data.point_blend), axis=1)
+        bone_blend = np.concatenate((data.head_blend.reshape(count, -1), data.turn_blend.reshape(count, -1)), axis=1)
+        arrays: dict[str, NDArray[Any]] = {
+            "corners": data.corners,
+            "template": surface.T.reshape(-1),
+            "blend": blend.transpose(0, 2, 1).reshape(count, -1),
+            "bone_template": np.concatenate((data.head_template.reshape(-1), data.turn_template.reshape(-1))),
+            "bone_blend": bone_blend,
+            "guess": data.turn_guess.reshape(1 + count, -1),
+            "weights": np.concatenate((data.weights, data.point_weights)).T,
+            "identity": np.eye(3)[None, None],
+        }
+        for name, array in arrays.items():
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array, np.float32)))
+        # Where each bone of the rig finds its rotation among those given; the identity is appended to them.
+        given = {bone: place for place, bone in enumerate(self.bones)}
+        indices(self.bones, data.names)
+        places: dict[str, ArrayLike] = {"places": [given.get(name, len(given)) for name in data.names]}
+        levels, places["order"] = levels_of(data.parents.tolist())
+        self.levels = len(levels)
+        for depth, level in enumerate(levels):
+            for name, values in zip(("bone", "parent", "above"), level, strict=True):
+                places[f"{name}_{depth}"] = values
+        for name, chosen in places.items():
+            self.register_buffer(name, torch.from_numpy(np.asarray(chosen, np.int64)))
+
+    def forward(self, rotations: Tensor, shape: Tensor, translation: Tensor) -> BodyOutput:
+        """Pose bodies.
+
+        Args:
+            rotations: [..., R, 3, 3] of `bones`: the root's from Anny's frame to the camera's, others against their
+                parents.
+            shape: [..., 6] `phenotypes.PHENOTYPES`.
+            translation: [..., 3] m, camera space: where ``anchor`` is.
+        """
+        people = rotations.shape[:-3]
+        rest = self.rest(shape.reshape(-1, shape.shape[-1]))
+        posed = self.pose(rest, rotations.reshape(-1, *rotations.shape[-3:]), translation.reshape(-1, 3))
+        return BodyOutput(*(value.reshape(*people, -1 if len(value) else value.shape[1], 3) for value in posed))
+
+    def rest(self, shape: Tensor) -> Rest:
+        """Phenotypes [N, 6] -> `Rest`."""
+        coefficients = corner_weights(shape) @ self.corners
+        surface = self.template + coefficients @ self.blend
+        bones = self.bone_template + coefficients @ self.bone_blend
+        heads, turns = bones[:, : 3 * self.joints], bones[:, 3 * self.joints :]
+        guess = (self.guess[0] + coefficients @ self.guess[1:]).unflatten(-1, (self.joints, 4))
+        turns = _nearest_rotations(turns.unflatten(-1, (self.joints, 3, 3)), _from_quaternions(guess))
+        return Rest(surface.unflatten(-1, (3, -1)), heads.unflatten(-1, (self.joints, 3)), turns)
+
+    def pose(self, rest: Rest, rotations: Tensor, translation: Tensor) -> BodyOutput:
+        """Turn bones of ``rest`` by rotations [N, R, 3, 3], move ``anchor`` to translation [N, 3] m."""
+        still = self.identity.expand(len(rotations), 1, 3, 3)
+        local = pick(torch.cat((rotations, still), dim=1), self.places)
+        turns, heads = self._chain(local, rest)
+        skin = skinned(rest.surface, rest.heads, turns @ rest.turns, heads, self.weights)
+        vertices, points = skin[:, : skin.shape[1] - self.points], skin[:, skin.shape[1] - self.points :]
+        joints = torch.cat((heads, points), dim=1)
+        move = translation[:, None] - joints[:, self.anchor : self.anchor + 1]
+        return BodyOutput(vertices + move, joints + move)
+
+    def _chain(self, local: Tensor, rest: Rest) -> tuple[Tensor, Tensor]:
+        """Rotations [N, J, 3, 3] against parents -> turns since the reference pose, and heads [N, J, 3] m.
+
+        One product for all bones that are equally far from the root, 16 instead of 103. The root sits in the origin.
+        """
+        turns, heads = [local[:, :1]], [torch.zeros_like(rest.heads[:, :1])]
+        for level in range(self.levels):
+            bone, parent, above = (getattr(self, f"{name}_{level}") for name in ("bone", "parent", "above"))
+            offsets = (pick(rest.heads, bone) - pick(rest.heads, parent))[..., None]
+            if level > 0:  # the root's turn moves nobody: that is how Anny defines its reference pose
+                offsets = pick(rest.turns, parent) @ offsets
+            parent_turns = pick(turns[-1], above)
+            heads.append(pick(heads[-1], above) + (parent_turns @ offsets)[..., 0])
+            turns.append(parent_turns @ pick(local, bone))
+        return pick(torch.cat(turns, dim=1), self.order), pick(torch.cat(heads, dim=1), self.order)
+
+
+def skinned(surface: Tensor, rest_heads: Tensor, turns: Tensor, heads: Tensor, weights: Tensor) -> Tensor:
+    """Linear blend skinning: a point x of a bone goes to ``turns (x - rest head) + head``.
+
+    Args:
+        surface: [N, 3, V] m, points at rest.
+        rest_heads, heads: [N, J, 3] m, where bones begin, at rest and posed.
+        turns: [N, J, 3, 3] of bones since rest.
+        weights: [J, V], of bones for points.
+
+    Returns:
+        [N, V, 3] m.
+    """
+    # Every bone's 3 x 4 matrix, flattened and blended per point.
+    moves = heads[..., None] - turns @ rest_heads[..., None]
+    transforms = torch.cat((turns, moves), dim=-1).flatten(2).transpose(1, 2)
+    blended = (transforms @ weights).unflatten(1, (3, 4))
+    x, y, z = surface[:, None, 0], surface[:, None, 1], surface[:, None, 2]
+    return (blended[:, :, 0] * x + blended[:, :, 1] * y + blended[:, :, 2] * z + blended[:, :, 3]).transpose(1, 2)
+
+
+def pick(x: Tensor, places: Tensor) -> Tensor:
+    """Entries of dimension 1 of ``x``: exports as one `Gather`."""
+    return torch.index_select(x, 1, places)
+
+
+def _nearest_rotations(matrices: Tensor, rotations: Tensor, steps: int = _STEPS) -> Tensor:
+    """The rotation R that maximises trace(R^T M), without a singular value decomposition.
+
+    Newton's method on the rotations: with S = R^T M, turn R by (trace(S) I - S)^-1 (S - S^T)^v. It converges where
+    ``rotations`` [..., 3, 3] are near (from 0.2 rad to 1e-10 in 2 steps), whatever the sign of M's determinant, and its
+    rounding error is that of the problem itself.
+    """
+    identity = torch.eye(3, dtype=matrices.dtype, device=matrices.device)
+    for _ in range(steps):
+        skewed = rotations.transpose(-1, -2) @ matrices
+        diagonal = (skewed * identity).sum(dim=(-2, -1), keepdim=True)
+        slope = _axis(skewed - skewed.transpose(-1, -2))
+        a, b, c = (diagonal * identity - (skewed + skewed.transpose(-1, -2)) / 2).unbind(-2)
+        first = _cross(b, c)
+        solved = torch.stack(
+            ((first * slope).sum(-1), (_cross(c, a) * slope).sum(-1), (_cross(a, b) * slope).sum(-1)), -1
+        )
+        rotations = rotations @ _cayley(solved / (a * first).sum(-1, keepdim=True))
+    return rotations
+
+
+def _axis(skew: Tensor) -> Tensor:
+    """A [..., 3, 3] minus its transpose -> the vector [..., 3] of it."""
+    return torch.stack((skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]), dim=-1)
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    """Vector product: one matrix product for exporters, which lack the operator or write it as fifteen."""
+    products = (a[..., :, None] * b[..., None, :]).flatten(-2)
+    return products @ products.new_tensor(_CROSS)
+
+
+def _cayley(vectors: Tensor) -> Tensor:
+    """Small rotations [..., 3] rad -> matrices, exact to the third order and always orthonormal."""
+    ones = torch.ones_like(vectors[..., :1])
+    return _from_quaternions(torch.cat((vectors / 2, ones), dim=-1))
+
+
+def _from_quaternions(quaternions: Tensor) -> Tensor:
+    """Quaternions x, y, z, w [..., 4] of any length -> rotation matrices [..., 3, 3]."""
+    products = (quaternions[..., :, None] * quaternions[..., None, :]).flatten(-2)
+    squared = (quaternions * quaternions).sum(-1, keepdim=True)
+    return (products @ products.new_tensor(_ROTATE) / squared).unflatten(-1, (3, 3))
+
+
+# Products a_i b_j (row 3 i + j) -> a x b.
+_CROSS = [[0, 0, 0], [0, 0, 1], [0, -1, 0], [0, 0, -1], [0, 0, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, 0, 0]]
+
+# Products q_i q_j of x, y, z, w (row 4 i + j) -> the nine entries of the rotation matrix, row by row.
+_ROTATE = [
+    *([1, 0, 0, 0, -1, 0, 0, 0, -1], [0, 1, 0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0, 1, 0, 0]),
+    *([0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 1, 0, 1, 0, 0, 0, 0, 0], [-1, 0, 0, 0, 1, 0, 0, 0, -1]),
+    *([0, 0, 0, 0, 0, 1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, 0, 1, 0, 0, 0, 1, 0, 0]),
+    *([0, 0, 0, 0, 0, 1, 0, 1, 0], [-1, 0, 0, 0, -1, 0, 0, 0, 1], [0, -1, 0, 1, 0, 0, 0, 0, 0]),
+    *([0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]),
+    [1, 0, 0, 0, 1, 0, 0, 0, 1],
+]
+
+_Level = tuple[list[int], list[int], list[int]]
+
+
+def levels_of(parents: Sequence[int]) -> tuple[list[_Level], list[int]]:
+    """The tree by distance from the root, and where each bone is in the concatenation of the levels.
+
+    Each level: its bones, their parents, and where those parents are in the level before.
+    """
+    levels: list[_Level] = []
+    above = [bone for bone, parent in enumerate(parents) if parent < 0]
+    placed = list(above)
+    while bones := [bone for bone, parent in enumerate(parents) if parent in above]:
+        owners = [parents[bone] for bone in bones]
+        levels.append((bones, owners, [above.index(owner) for owner in owners]))
+        placed += bones
+        above = bones
+    return levels, [placed.index(bone) for bone in range(len(parents))]

@@ -1,0 +1,163 @@
+"""The body of the published Multi-HMR on Anny: rotations, shape and translation -> vertices and joints.
+
+Rotations are Anny's pose parameterization `local-bone`: each is the bone's turn against its parent, in the axes of the
+bone itself at rest. With U the rest orientation, ``X_bone = X_parent U D U^T``, and U depends on the shape: it is the
+least rotation that takes the y axis along the bone, after the bone's constant roll about y. The root's rotation turns
+Anny's frame (x to the person's left, y backwards, z up) to the camera's. Our own networks' bodies (`body`) use another
+parameterization, in axes that do not depend on the shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from humanrt.errors import HumanrtError
+from humanrt_export.bodies.anny.body import levels_of, pick, skinned
+from humanrt_export.bodies.anny.bones import indices
+from humanrt_export.bodies.anny.model import PublishedRig
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES, corner_weights
+from humanrt_export.bodies.smplx import BodyOutput
+
+__all__ = ["PublishedBody"]
+
+_EPS = 1e-12
+
+
+class PublishedBody(nn.Module):
+    """Parameters of people -> `BodyOutput`; joints are the heads of all bones of the rig, in its order.
+
+    Bones that never turn are rigid with their parents: their weights count for the nearest ancestor that turns, and
+    their heads are points of that ancestor.
+
+    Args:
+        rig: the body.
+        turning: indices of the bones that rotations are given for, ascending, the root's first.
+        anchor: the joint that lands on the translation.
+    """
+
+    corners: Tensor
+    template: Tensor
+    blend: Tensor
+    bone_template: Tensor
+    bone_blend: Tensor
+    rolls: Tensor
+    weights: Tensor
+    identity: Tensor
+    order: Tensor
+    joint_order: Tensor
+
+    def __init__(self, rig: PublishedRig, turning: Sequence[int], anchor: str = "head") -> None:
+        super().__init__()
+        self.bones = tuple(rig.names[bone] for bone in turning)
+        self.joint_names = rig.names
+        self.anchor = indices([anchor], rig.names)[0]
+        owners = _owners(rig, turning)
+        place = {bone: k for k, bone in enumerate(turning)}
+        still = [bone for bone in range(len(rig.names)) if bone not in place]
+        self.points = len(still)
+        count = len(rig.corners[0])
+
+        owned = np.zeros((len(rig.names), len(place)), np.float32)  # 1 where a bone's weights go
+        owned[np.arange(len(owners)), [place[owner] for owner in owners]] = 1
+        # Columns of blend shapes: x of all vertices and points, then y, then z.
+        surface = np.concatenate((rig.template, rig.head_template[still]))
+        blend = np.concatenate((rig.blend, rig.head_blend[:, still]), axis=1)
+        bones = np.concatenate((rig.head_template[list(turning)], rig.along_template[list(turning)]))
+        bone_blend = np.concatenate((rig.head_blend[:, turning], rig.along_blend[:, turning]), axis=1)
+        arrays: dict[str, NDArray[Any]] = {
+            "corners": rig.corners,
+            "template": surface.T.reshape(-1),
+            "blend": blend.transpose(0, 2, 1).reshape(count, -1),
+            "bone_template": bones.reshape(-1),
+            "bone_blend": bone_blend.reshape(count, -1),
+            "rolls": rig.rolls[list(turning)],
+            "weights": np.concatenate((rig.weights @ owned, owned[still])).T,
+            "identity": np.eye(3)[None, None],
+        }
+        for name, array in arrays.items():
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array, np.float32)))
+        # The tree of the bones that turn, and where each of the rig's bones is in them and the points after them.
+        self.parents = tuple(-1 if (up := int(rig.parents[bone])) < 0 else place[owners[up]] for bone in turning)
+        levels, order = levels_of(self.parents)
+        self.levels = len(levels)
+        joints = [*turning, *still]
+        places: dict[str, ArrayLike] = {"order": order, "joint_order": np.argsort(joints)}
+        for depth, level in enumerate(levels):
+            for name, values in zip(("bone", "parent", "above"), level, strict=True):
+                places[f"{name}_{depth}"] = values
+        for name, chosen in places.items():
+            self.register_buffer(name, torch.from_numpy(np.asarray(chosen, np.int64)))
+
+    def forward(self, rotations: Tensor, shape: Tensor, translation: Tensor) -> BodyOutput:
+        """Pose bodies.
+
+        Args:
+            rotations: [..., R, 3, 3] of `bones`.
+            shape: [..., 11] `published.SHAPE`, of which the first six count.
+            translation: [..., 3] m, camera space: where ``anchor`` is.
+        """
+        people = rotations.shape[:-3]
+        turns = rotations.reshape(-1, *rotations.shape[-3:])
+        amounts = shape.reshape(-1, shape.shape[-1])[:, : len(PHENOTYPES)]
+
+        coefficients = corner_weights(amounts) @ self.corners
+        surface = (self.template + coefficients @ self.blend).unflatten(-1, (3, -1))
+        bones = (self.bone_template + coefficients @ self.bone_blend).unflatten(-1, (-1, 3))
+        rest_heads, along = bones[:, : len(self.bones)], bones[:, len(self.bones) :]
+        axes = _from_y(along) @ self.rolls
+        local = axes @ turns @ axes.transpose(-1, -2)
+        # The root turns in the world's axes.
+        turned, heads = self._chain(torch.cat((turns[:, :1], local[:, 1:]), dim=1), rest_heads)
+        skin = skinned(surface, rest_heads, turned, heads, self.weights)
+        vertices, points = skin[:, : skin.shape[1] - self.points], skin[:, skin.shape[1] - self.points :]
+        joints = pick(torch.cat((heads, points), dim=1), self.joint_order)
+        move = translation.reshape(-1, 1, 3) - joints[:, self.anchor : self.anchor + 1]
+        return BodyOutput(*((x + move).reshape(*people, x.shape[1], 3) for x in (vertices, joints)))
+
+    def _chain(self, local: Tensor, rest_heads: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotations [N, R, 3, 3] against parents, in the world's axes at rest -> turns since rest and heads [N, R, 3].
+
+        One product for all bones that are equally far from the root, which sits in the origin.
+        """
+        turns, heads = [local[:, :1]], [torch.zeros_like(rest_heads[:, :1])]
+        for level in range(self.levels):
+            bone, parent, above = (getattr(self, f"{name}_{level}") for name in ("bone", "parent", "above"))
+            offsets = (pick(rest_heads, bone) - pick(rest_heads, parent))[..., None]
+            parent_turns = pick(turns[-1], above)
+            heads.append(pick(heads[-1], above) + (parent_turns @ offsets)[..., 0])
+            turns.append(parent_turns @ pick(local, bone))
+        return pick(torch.cat(turns, dim=1), self.order), pick(torch.cat(heads, dim=1), self.order)
+
+
+def _owners(rig: PublishedRig, turning: Sequence[int]) -> list[int]:
+    """For each bone of the rig, itself or the nearest ancestor that turns."""
+    if not turning or turning[0] != 0 or int(rig.parents[0]) >= 0:
+        raise HumanrtError("the rig's first bone must be its root, and it must turn")
+    owners: list[int] = []
+    for bone, parent in enumerate(rig.parents.tolist()):
+        owners.append(bone if bone in turning else owners[parent])
+    return owners
+
+
+def _from_y(along: Tensor) -> Tensor:
+    """The least rotation [..., 3, 3] that turns +y into the direction of ``along`` [..., 3] m.
+
+    Written with sine and 1 - cosine: the usual form with 1 / (1 + cosine) loses all digits near -y.
+    """
+    x, y, z = (along / (along * along).sum(-1, keepdim=True).sqrt().clamp(min=_EPS)).unbind(-1)
+    sine = (x * x + z * z).sqrt()
+    # The axis is (a, 0, c); where there is none to be found, x.
+    a, c = torch.where(sine > _EPS, z / sine.clamp(min=_EPS), 1.0), -x / sine.clamp(min=_EPS)
+    turned = 1 - y
+    rows = (
+        *(1 - turned * c * c, -sine * c, turned * a * c),
+        *(sine * c, y, -sine * a),
+        *(turned * a * c, sine * a, 1 - turned * a * a),
+    )
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))

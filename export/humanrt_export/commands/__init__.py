@@ -1,0 +1,1 @@
+"""The commands of `humanrt-export`: one thin module each."""

@@ -1,0 +1,53 @@
+"""The commands that make a bundle of MediaPipe's models: ``humanrt-export hands`` and ``landmarks``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from humanrt.bundle import cache_folder
+from humanrt.errors import SourceError
+from humanrt_export.conversion.mediapipe_models import MEDIAPIPE, download_wheel
+
+__all__ = ["MediapipeCommand"]
+
+_MEDIA = Path(__file__).resolve().parents[4] / "shared" / "media"
+"""Beside a checkout; not part of the project."""
+
+
+@dataclass(frozen=True)
+class MediapipeCommand:
+    """One of them.
+
+    Attributes:
+        bundle: its name.
+        export: (folder of the bundle, the wheel, frames) -> the folder.
+        shows: what `--frames` must show, and in what: "a video that shows a hand".
+        media: name of the frames that are taken by default, in `shared/media`.
+    """
+
+    bundle: str
+    export: Callable[[Path, Path, Path], Path]
+    shows: str
+    media: str
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Options of the command."""
+        parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
+        wheel = f"the wheel of {MEDIAPIPE}; default: download it with pip"
+        parser.add_argument("--mediapipe-wheel", type=Path, metavar="FILE", help=wheel)
+        frames = f"{self.shows}, for the parity gate against LiteRT"
+        parser.add_argument("--frames", type=Path, metavar="SOURCE", help=frames)
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Run the command."""
+        frames: Path = options.frames or _MEDIA / self.media
+        if not frames.exists():
+            raise SourceError(f"{frames} for the parity gate does not exist; give {self.shows}: --frames SOURCE")
+        wheel = options.mediapipe_wheel or download_wheel(cache_folder() / "downloads")
+        folder = self.export(options.out, wheel, frames)
+        sys.stdout.write(f"{folder}: bundle `{self.bundle}`, parity with LiteRT passed\n")
+        return 0

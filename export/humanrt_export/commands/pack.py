@@ -1,0 +1,156 @@
+"""``humanrt-export pack``: a bundle, the lean runtime and a self-check in one archive, for a machine elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import humanrt
+from humanrt.backends.base import Array
+from humanrt.bundle import MANIFEST, Bundle, load_bundle
+from humanrt.inference.variants import bases
+from humanrt.verdict import record, reference
+from humanrt.verdict.engines import default_source, sample_feeds
+from humanrt_export.pack.archive import SUMS, sums, write_archive
+from humanrt_export.pack.wheel import PLATFORMS, make_wheel, pinned, this_platform
+
+__all__ = ["configure", "pack", "run"]
+
+FRAMES = 4
+"""Inputs of every graph, and what it made of them here."""
+
+READ = 40
+"""Images of the source that they are taken from."""
+
+Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
+
+_README = """\
+{name} for {target}, packed by humanrt {version}
+
+  python3 -m venv env                                   Python 3.11 or newer
+  env/bin/pip install -r requirements.txt
+  env/bin/python selfcheck.py                           one table: what runs here, how exactly, how fast
+
+selfcheck.py compares this machine with the one that packed, builds TensorRT engines where there is a GPU, gives each
+its verdict and times it. Exit status 0: all passed; 1: something failed; 2: the pack is damaged; 3: what ran has passed
+and something could not run: it says why (--cpu asks for the processor alone). For a GPU install requirements-gpu.txt
+as well; Jetson: docs/jetson.md of humanrt.
+
+  env/bin/humanrt {run}   afterwards
+
+feeds.npz holds the inputs that everything is compared on: {source}
+"""
+
+
+def pack(bundle: Bundle, out: Path, target: str, *, source: str | None = None) -> Path:
+    """Write the archive.
+
+    Args:
+        bundle: verified. Its engines stay behind: they are for this machine's GPU.
+        out: the archive (.tar.gz).
+        target: one of `PLATFORMS`.
+        source: frames to compare on, as for ``humanrt run``; None is the clip that ships, for hands, and smooth noise
+            for other bundles.
+
+    Raises:
+        HumanrtError: the source holds nothing, no library can be had for the target, or ``out`` cannot be written.
+    """
+    source = source or default_source(bundle)
+    feeds = _feeds(bundle, source)
+    expected = {name: reference(bundle, name, frames, threads=1) for name, frames in feeds.items()}
+    wheel, wheel_data = make_wheel(target)
+    versions = pinned()
+    described = "frames of " + Path(source).name if source else "smooth noise (no frames were given)"
+    files: dict[str, bytes | Path] = {
+        wheel: wheel_data,
+        "README.txt": _README.format(
+            name=bundle.name, target=target, version=humanrt.__version__, run=_run_line(bundle), source=described
+        ).encode(),
+        "requirements.txt": "".join(
+            [*(f"{name}=={version}\n" for name, version in versions.items()), f"./{wheel}\n"]
+        ).encode(),
+        "requirements-gpu.txt": _gpu_requirements(target).encode(),
+        "selfcheck.py": (Path(__file__).parents[1] / "pack" / "selfcheck.py").read_bytes(),
+        "feeds.npz": _npz(feeds),
+        "expected.npz": _npz(expected),
+        "pack.json": _json(
+            {"humanrt": humanrt.__version__, "bundle": bundle.name, "platform": target, "made_on": this_platform(),
+             "with": versions, "feeds": described}
+        ),
+        f"bundle/{MANIFEST}": _json({key: value for key, value in bundle.manifest.items() if key != "engines"}),
+    }  # fmt: skip
+    files |= {f"bundle/{name}": bundle.path / name for name in bundle.manifest["files"]}
+    files[SUMS] = sums(files)
+    write_archive(out, f"{bundle.name}-{target}", files)
+    return out
+
+
+def _run_line(bundle: Bundle) -> str:
+    """How the bundle is run, without those that are not packed."""
+    if bundle.task == "hands":  # its default smoother is a bundle of its own
+        return "run 0 --task hands --bundle ./bundle --smooth oneeuro --robot allegro_right"
+    return f"run 0 --task {bundle.task} --bundle ./bundle" if bundle.task == "people" else "doctor"
+
+
+def _feeds(bundle: Bundle, source: str | None) -> Feeds:
+    """The inputs of every FP32 graph."""
+    recorded: Feeds = {} if source is None else record(bundle, source, most=FRAMES, max_frames=READ, threads=1).feeds
+    usable = [name for name in bases(bundle) if not bundle.graph(name).operators]
+    return {name: recorded.get(name) or sample_feeds(bundle.graph(name), FRAMES) for name in usable}
+
+
+def _npz(frames: Feeds) -> bytes:
+    """Arrays called GRAPH/TENSOR, each [frames, ...]."""
+    arrays = {
+        f"{graph}/{name}": np.stack([row[name] for row in rows]) for graph, rows in frames.items() for name in rows[0]
+    }
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **dict(sorted(arrays.items())))
+    return content.getvalue()
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _gpu_requirements(target: str) -> str:
+    """What building and running engines needs beside the lean runtime."""
+    lines = ["onnx>=1.17", "pycuda>=2024.1"]
+    if target == "linux-x86_64":
+        lines += [
+            "# RTX GPUs; for others: tensorrt>=10.5",
+            "tensorrt-rtx-cu13-bindings>=1.7",
+            "tensorrt-rtx-cu13-libs>=1.7",
+        ]
+    else:
+        lines += ["# TensorRT comes with JetPack (docs/jetson.md)"]
+    return "\n".join(lines) + "\n"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", help="name or folder of the bundle")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the archive (default: BUNDLE-PLATFORM.tar.gz)")
+    parser.add_argument(
+        "--platform", choices=tuple(PLATFORMS), default=None, help="of the machine it is for (default: as here)"
+    )
+    parser.add_argument(
+        "--source", metavar="SOURCE", help="frames to compare on, as for `humanrt run`; they are packed (default: the "
+        "hand clip that ships, for hands; else noise)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Pack, and say what was written."""
+    name: str = options.bundle
+    bundle = load_bundle(name)
+    target = options.platform or this_platform()
+    out = options.out or Path(f"{bundle.name}-{target}.tar.gz")
+    pack(bundle, out.expanduser().absolute(), target, source=options.source)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB; unpack it there and read README.txt")
+    return 0

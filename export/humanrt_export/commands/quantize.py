@@ -1,0 +1,144 @@
+"""``humanrt-export quantize``: FP16 and INT8 graphs of a bundle, each with a verdict on real frames."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from humanrt.bundle import Bundle, load_bundle
+from humanrt.errors import BackendError, HumanrtError, choices
+from humanrt.inference.variants import bases
+from humanrt.verdict import Recording, record
+from humanrt.verdict.engines import default_source
+from humanrt_export.conversion.quantize.convert import PRECISIONS, Conversion, Variant
+from humanrt_export.conversion.quantize.motion import is_motion, record_motion
+from humanrt_export.conversion.quantize.place import place, target
+from humanrt_export.conversion.quantize.recipe import load_recipe
+
+__all__ = ["configure", "quantize", "run"]
+
+
+def quantize(
+    bundle: Bundle,
+    precision: str,
+    recording: Recording,
+    *,
+    out: Path | None = None,
+    graphs: tuple[str, ...] = (),
+    find_exclusions: bool = False,
+    say: bool = True,
+) -> list[Variant]:
+    """Make the variants of a bundle's graphs and write them into it, or into its copy at ``out``.
+
+    Args:
+        bundle: whose FP32 graphs.
+        precision: ``fp16``, ``int8`` or ``int8-cpu``.
+        recording: real inputs of them.
+        graphs: only these; () is all that the recording is of.
+        find_exclusions: see `Conversion.variant`.
+        say: write on stderr what goes on.
+
+    Raises:
+        BackendError: no graph has a layer that this precision is for.
+        OutputError: the bundle cannot be written.
+    """
+    bundle = target(bundle, out)
+    kept = load_recipe().fp32_graphs
+    usable = [g for g in bases(bundle) if g in recording.feeds and not any(fnmatchcase(g, p) for p in kept)]
+    if unknown := set(graphs) - set(usable):
+        raise BackendError(f"no {precision} can be made of graph {choices(unknown)}; there are: {choices(usable)}")
+    made, refused = [], []
+
+    def tell(line: str) -> None:
+        if say:
+            sys.stderr.write(f"{line}\n")
+
+    for base in usable:
+        if graphs and base not in graphs:
+            continue
+        try:
+            conversion = Conversion(bundle, base, precision, recording, tell)
+        except BackendError as error:
+            refused.append(str(error))
+            continue
+        variant = conversion.variant(find_exclusions=find_exclusions)
+        bundle = place(bundle, base, variant.name, variant.model, PRECISIONS[precision], variant.verdict)
+        made.append(variant)
+    if not made:
+        raise BackendError("; ".join(refused) or f"bundle {bundle.name} has no graph for {precision}")
+    for line in refused:
+        tell(f"left in FP32: {line}")
+    return made
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", help="name or folder of the bundle")
+    parser.add_argument("--precision", choices=tuple(PRECISIONS), required=True)
+    parser.add_argument(
+        "--calibration", metavar="SOURCE", help="video, folder, image or camera index, as for `humanrt run`; of "
+        "PoseBERT bundles also motion capture (default: the hand clip that ships, for hands)",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a copy of the bundle to write into (default: itself)")
+    parser.add_argument("--graph", action="append", default=[], metavar="NAME", help="only this graph (repeatable)")
+    parser.add_argument("--max-frames", type=int, metavar="N", help="images of the source (default: all; camera: 600)")
+    parser.add_argument("--inputs", type=int, default=500, metavar="N", help="inputs kept for one graph (500)")
+    parser.add_argument("--threshold", type=float, metavar="P", help="lowest score of a person (the bundle's)")
+    parser.add_argument(
+        "--sensitivity", action="store_true", help="measure each group of layers, and leave out what the limits demand"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Quantize; 1 where a verdict was not passed."""
+    name: str = options.bundle
+    bundle = load_bundle(name)
+    source: str | None = options.calibration or default_source(bundle)
+    if source is None:
+        raise HumanrtError(
+            f"--calibration is missing: bundle {bundle.name} needs real frames, as many and as varied as can be had: "
+            "give a video, a folder of images or a camera index"
+        )
+    if options.inputs < 2 or (options.max_frames is not None and options.max_frames < 1):
+        raise HumanrtError("--inputs must be at least 2 and --max-frames at least 1")
+    target(bundle, options.out)  # refused before the work
+    if is_motion(source):
+        recording = record_motion(bundle, source, options.inputs)
+    else:
+        recording = record(
+            bundle,
+            source,
+            most=options.inputs,
+            max_frames=options.max_frames,
+            threshold=options.threshold,
+            progress=_progress,
+        )
+    variants = quantize(
+        bundle,
+        options.precision,
+        recording,
+        out=options.out,
+        graphs=tuple(options.graph),
+        find_exclusions=options.sensitivity,
+    )
+    for variant in variants:
+        print(_line(variant))
+    return 0 if all(variant.verdict["passed"] for variant in variants) else 1
+
+
+def _progress(done: int, total: int | None) -> None:
+    if done % 50 == 0 or done == total:
+        sys.stderr.write(f"frames: {done}{f'/{total}' if total else ''}\n")
+
+
+def _line(variant: Variant) -> str:
+    verdict = variant.verdict
+    rows = verdict["distances"].items()
+    found = ", ".join(f"{name} {row['mean']:.3g} {row['unit']} (p99 {row['p99']:.3g})" for name, row in rows)
+    seen = verdict.get("detections")
+    if seen:
+        found += f", {seen['gained']} gained and {seen['lost']} lost of {seen['reference']}"
+    said = "passed" if verdict["passed"] else f"FAILED ({verdict['reason']})"
+    layers = f", {variant.layers} layers in INT8" if variant.layers else ""
+    return f"{variant.name}: {said} on {verdict['frames']} inputs: {found}{layers}"

@@ -1,0 +1,146 @@
+"""Hand descriptions from URDFs: the ones that ship, and any that a user brings.
+
+    python -m humanrt_export.commands.robot_hand HINTS.json [-o OUT.json]   of a URDF (fields: humanrt.retarget.urdf)
+    python -m humanrt_export.commands.robot_hand --shipped FOLDER [-o OUT_DIR]   the six that ship, from FOLDER
+        of dexi-rs 0.4.1: dexi_rs/resources/assets/robots/hands
+
+Descriptions hold kinematics only: no meshes. Standard library and numpy alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from humanrt.errors import HumanrtError
+from humanrt.retarget.description import FINGERS, HandDescription
+from humanrt.retarget.load import ROBOTS, load_hand
+from humanrt.retarget.urdf import hand_from_urdf
+
+__all__ = ["SHIPPED", "main", "shipped_hand", "write"]
+
+ORIGIN = "URDF as modified by dex-urdf, from the dexi-rs 0.4.1 package (Python package index)"
+
+
+def _allegro(side: str) -> dict[str, Any]:
+    first = {"right": (0, 4, 8), "left": (8, 4, 0)}[side]  # the left hand's index finger is the right hand's ring
+    roots = dict(zip(FINGERS[1:], first, strict=False))
+    return {
+        "urdf": f"allegro_hand/allegro_hand_{side}.urdf",
+        "tips": {"thumb": "link_15.0_tip", **{finger: f"link_{i + 3}.0_tip" for finger, i in roots.items()}},
+        "wrist": "wrist",
+        "joints": {
+            "thumb": ["joint_12.0", "joint_14.0", "joint_15.0"],
+            **{finger: [f"joint_{i + k}.0" for k in (1, 2, 3)] for finger, i in roots.items()},
+        },
+        "axes": {"fingers": "+z", "palm": "+x"},
+        "scale": 1.6,
+        "radius": 0.0125,
+        "licence": "BSD-2-Clause, Copyright (c) 2016 SimLab",
+    }
+
+
+def _leap(side: str) -> dict[str, Any]:
+    return {
+        "urdf": f"leap_hand/leap_hand_{side}.urdf",
+        "tips": {finger: f"{finger}_tip_head" for finger in FINGERS[:4]},
+        "wrist": "base",
+        "joints": {
+            "thumb": ["12", "14", "15"],
+            "index": ["1", "2", "3"],
+            "middle": ["5", "6", "7"],
+            "ring": ["9", "10", "11"],
+        },
+        "axes": {"fingers": "+z", "palm": "+x"},
+        "scale": 1.6,
+        "radius": 0.0125,
+        "licence": "MIT, Copyright 2023 Ananye Agarwal",
+    }
+
+
+def _shadow(side: str) -> dict[str, Any]:
+    prefixes = dict(zip(FINGERS, ("th", "ff", "mf", "rf", "lf"), strict=True))
+    return {
+        "urdf": f"shadow_hand/shadow_hand_{side}.urdf",
+        "tips": {finger: f"{prefix}tip" for finger, prefix in prefixes.items()},
+        "wrist": "palm",
+        "joints": {
+            finger: [f"{prefix.upper()}J{k}" for k in ((4, 2, 1) if finger == "thumb" else (3, 2, 1))]
+            for finger, prefix in prefixes.items()
+        },
+        "axes": {"fingers": "+z", "palm": "+x"},
+        "locked": {"WRJ1": 0.0, "WRJ2": 0.0},
+        "scale": 1.2,
+        "radius": 0.009,
+        "vector": ["tip", "middle"],
+        "licence": "Apache-2.0, Copyright 2022 Shadow Robot Company Ltd",
+    }
+
+
+SHIPPED = {
+    f"{name}_{side}": {**make(side), "name": f"{name}_{side}", "side": side, "source": {"origin": ORIGIN}}
+    for name, make in (("allegro", _allegro), ("leap", _leap), ("shadow", _shadow))
+    for side in ("left", "right")
+}
+"""What to read out of each URDF: tips, wrist and scale as in dex-retargeting's configurations."""
+
+
+def shipped_hand(name: str, urdfs: Path) -> HandDescription:
+    """One of the shipped hands, made anew from the folder of URDFs."""
+    return hand_from_urdf(SHIPPED[name], urdfs / f"{name}.json")
+
+
+def write(hand: HandDescription, path: Path) -> None:
+    """One line per joint and finger point, so that a change shows in a diff."""
+    text = json.dumps(hand.to_json(), indent=1, ensure_ascii=False)
+    # json has no "indent to this depth": fold the innermost objects and arrays back onto one line.
+    lines: list[str] = []
+    held = ""
+    depth = 0
+    for line in text.splitlines():
+        level = len(line) - len(line.lstrip())
+        if held:
+            held += line.strip() + ("" if line.strip()[-1] in "[{" else " ")
+            if level == depth and line.strip()[0] in "]}":
+                lines.append(held.replace(" ]", "]").replace(" }", "}").rstrip())
+                held = ""
+        elif (line[-1] in "[{" and level >= 2) or (line.rstrip()[-3:] == '": [' and level == 1 and _flat(line)):
+            held, depth = line, level
+        else:
+            lines.append(line)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _flat(line: str) -> bool:
+    return line.strip().split('"')[1] in ("rotation", "vector")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="humanrt_export.commands.robot_hand", description="hand description from a URDF"
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("hints", nargs="?", type=Path, help="JSON file that names the URDF and its fingertips")
+    what.add_argument("--shipped", type=Path, metavar="FOLDER", help="remake the hands that ship from these URDFs")
+    parser.add_argument("-o", "--out", type=Path, help="file (or, with --shipped, folder) to write")
+    options = parser.parse_args(arguments)
+    try:
+        if options.shipped:
+            for name in SHIPPED:
+                write(shipped_hand(name, options.shipped), (options.out or ROBOTS) / f"{name}.json")
+        else:
+            hand = load_hand(options.hints)
+            for note in hand.notes:
+                sys.stderr.write(f"{note}\n")
+            write(hand, options.out or options.hints.with_name(f"{hand.name}.hand.json"))
+    except HumanrtError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

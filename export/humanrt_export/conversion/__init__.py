@@ -1,0 +1,1 @@
+"""From checkpoints and model files to bundles: tracing, clean-up, parity gates."""

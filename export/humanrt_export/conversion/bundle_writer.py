@@ -1,0 +1,222 @@
+"""Writing a bundle: files and metadata are collected in a temporary folder and take their place in one rename.
+
+Whoever looks at the target sees the old bundle or the new one, never half of one; a failed export leaves nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from humanrt.bundle import FORMAT, MANIFEST, graph_source, packed
+from humanrt.bundle.paths import without_folders
+from humanrt.errors import OutputError
+
+__all__ = ["BundleWriter", "sha256"]
+
+
+def sha256(data: bytes | Path) -> str:
+    """Hexadecimal sha256 of bytes, or of a file."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    with data.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class BundleWriter:
+    """Collects a bundle; ``commit`` puts it in place. Use as a context manager: without commit, nothing stays.
+
+    Args:
+        out: the bundle's folder. It may be absent, empty, or a bundle of the same name, which is then replaced.
+        name: name of the bundle.
+        task: what it is for: ``hands``, ``people``, ...
+        version: version of the bundle's content.
+        licence: SPDX identifier.
+        provenance: where the weights come from and what converted them.
+        settings: everything else that the runtime needs to know.
+
+    Raises:
+        OutputError: the folder cannot be written, or holds something else.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        *,
+        name: str,
+        task: str,
+        version: str,
+        licence: str,
+        provenance: Mapping[str, Any],
+        settings: Mapping[str, Any],
+    ) -> None:
+        self.out = out.expanduser().absolute()
+        _check_replaceable(self.out, name)
+        self.manifest: dict[str, Any] = {
+            "format": FORMAT,
+            "name": name,
+            "task": task,
+            "version": version,
+            "licence": licence,
+            "provenance": dict(provenance),
+            "graphs": {},
+            "arrays": {},
+            "settings": dict(settings),
+            "parity": {},
+            "files": {},
+        }
+        try:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            # Beside the target, so that the rename stays within one file system.
+            self.folder = Path(tempfile.mkdtemp(prefix=f".{self.out.name}-", dir=self.out.parent))
+            self.folder.chmod(0o755)
+        except OSError as error:
+            raise _cannot_write(self.out, error) from error
+
+    def add_file(self, name: str, data: bytes) -> Path:
+        """Add a file and its hash."""
+        path = self.folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        self.manifest["files"][name] = {"sha256": sha256(data), "bytes": len(data)}
+        return path
+
+    def add_graph(
+        self,
+        name: str,
+        model: onnx.ModelProto,
+        inputs: Mapping[str, str],
+        outputs: Mapping[str, str],
+        *,
+        small: bool = False,
+        weights: str | None = None,
+    ) -> None:
+        """Add an ONNX graph.
+
+        Args:
+            name: its name.
+            model: the graph; weights in files of their own are added by `add_file`.
+            inputs: what its inputs are, by name, with units.
+            outputs: likewise.
+            small: store it packed (`humanrt.bundle.packed`): for bundles that come with humanrt. Not with
+                weights in files of their own.
+            weights: name of the packed file (`add_weights`) of those that it shares with other small graphs.
+        """
+        file, data = f"{name}.onnx", model.SerializeToString(deterministic=True)
+        if small:
+            file, data = file + packed.SUFFIX, packed.pack(data)
+        self.add_file(file, data)
+        self.manifest["graphs"][name] = {
+            "file": file,
+            "inputs": _tensors(model.graph.input, inputs),
+            "outputs": _tensors(model.graph.output, outputs),
+        }
+        if weights is not None:
+            self.manifest["graphs"][name]["weights"] = weights
+        if any(opset.domain == "humanrt" for opset in model.opset_import):
+            self.manifest["graphs"][name]["operators"] = True
+
+    def source(self, name: str) -> Path | bytes:
+        """What ONNX Runtime opens of a graph that was added."""
+        entry = self.manifest["graphs"][name]
+        weights = entry.get("weights")
+        return graph_source(self.folder / entry["file"], self.folder / weights if weights else None)
+
+    def add_weights(self, name: str, weights: onnx.ModelProto) -> str:
+        """Add weights that small graphs share (`graphs.common_weights`); the file's name."""
+        file = f"{name}.onnx{packed.SUFFIX}"
+        self.add_file(file, packed.pack(weights.SerializeToString(deterministic=True)))
+        return file
+
+    def add_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]], descriptions: Mapping[str, str]) -> None:
+        """Add ``<name>.npz`` with these arrays and what they are, with units."""
+        file = f"{name}.npz"
+        path = self.folder / file
+        # No time stamps in it: numpy writes the zip epoch, so equal arrays give equal bytes.
+        np.savez(path, allow_pickle=False, **dict(arrays))
+        self.add_file(file, path.read_bytes())
+        self.manifest["arrays"][name] = {
+            "file": file,
+            "arrays": {
+                key: {"shape": list(value.shape), "dtype": str(value.dtype), "description": descriptions[key]}
+                for key, value in arrays.items()
+            },
+        }
+
+    def write_manifest(self) -> Path:
+        """Write the manifest as it is now, less paths of this machine. ``load_bundle`` can then open the folder."""
+        path = self.folder / MANIFEST
+        content = without_folders(self.manifest)
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return path
+
+    def commit(self) -> Path:
+        """Put the bundle in place of whatever the target holds; returns its folder."""
+        self.write_manifest()
+        old = self.folder.with_name(f"{self.folder.name}-old")
+        try:
+            if self.out.exists():
+                self.out.rename(old)
+            try:
+                self.folder.rename(self.out)
+            except OSError:
+                if old.exists():
+                    old.rename(self.out)
+                raise
+        except OSError as error:
+            raise _cannot_write(self.out, error) from error
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+        return self.out
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _tensors(values: Any, descriptions: Mapping[str, str]) -> dict[str, Any]:
+    """Manifest entries of a graph's inputs or outputs; every one must be described."""
+    entries = {}
+    for value in values:
+        kind = value.type.tensor_type
+        entries[value.name] = {
+            "shape": [dim.dim_value for dim in kind.shape.dim],
+            "dtype": np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)).name,
+            "description": descriptions[value.name],
+        }
+    return entries
+
+
+def _check_replaceable(out: Path, name: str) -> None:
+    """OutputError unless ``out`` is absent, empty, or a bundle called ``name``."""
+    if out.is_file():
+        raise OutputError(f"{out} is a file; give a folder to --out")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    try:
+        found = json.loads((out / MANIFEST).read_text(encoding="utf-8")).get("name")
+    except (OSError, ValueError, AttributeError):
+        found = None
+    if found != name:
+        raise OutputError(f"{out} holds something other than a bundle `{name}`; give --out a new or empty folder")
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path} cannot be written ({error.strerror or error}); choose another --out")

@@ -1,0 +1,1 @@
+"""TensorRT engines: checks before the build, the build, and the report of what was built."""

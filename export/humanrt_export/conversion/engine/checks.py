@@ -1,0 +1,151 @@
+"""What a library refuses, found in the graph before the build: a build takes minutes, and says so in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+
+from humanrt.bundle import GraphSpec
+from humanrt.errors import BackendError, choices
+from humanrt_export.conversion.engine.library import Library
+from humanrt_export.conversion.engine.report import attentions
+
+__all__ = ["check_graph", "check_targets"]
+
+FIRST_WITH_SOUND_ATTENTION = (10, 5)
+"""Before it TensorRT gives wrong results for vision transformers (NVIDIA/TensorRT issues 4723, 4742)."""
+
+JETSONS = frozenset({72, 87, 110})
+"""Xavier, Orin, Thor."""
+
+_PRODUCTS = ("Attention", "Einsum", "Gemm", "MatMul")
+_STANDARD = ("", "ai.onnx")
+_IO_TYPES = ("float32", "float16", "int32", "int64", "int8", "bool")
+
+
+def check_targets(library: Library, sm: Sequence[int], here: int | None) -> tuple[int, ...]:
+    """The compute capabilities to build for, ascending; ``here`` is the GPU's own (None: there is none).
+
+    Raises:
+        BackendError: the library cannot build for one of them, or cannot build without a GPU.
+    """
+    wanted = tuple(sorted(set(sm)))
+    if library.rtx:
+        wanted = wanted or ((here,) if here in library.targets else ())
+        if not wanted:
+            known = ", ".join(map(str, library.targets))
+            raise BackendError(f"say for which GPUs: --sm and one or more of {known} (e.g. 86: RTX 30, 89: RTX 40)")
+        for target in wanted:
+            if target in (90, 100, 103):
+                raise BackendError(
+                    f"TensorRT for RTX has no target sm {target} (data-centre GPUs); on such a machine use "
+                    "--for tensorrt, or run with --backend cuda"
+                )
+            if target not in library.targets:
+                known = ", ".join(map(str, library.targets))
+                raise BackendError(f"{library.name} {library.version} has no target sm {target}; it has: {known}")
+        return wanted
+    if here is None:
+        raise BackendError(
+            "tensorrt builds on the GPU that runs the engine, and none is visible here (check `nvidia-smi`); "
+            "--for tensorrt-rtx builds without one"
+        )
+    wanted = wanted or (here,)
+    if here not in wanted:
+        raise BackendError(f"tensorrt builds for the GPU that is here, sm {here}, which --sm leaves out")
+    if len(wanted) > 1 and wanted[0] < 80:
+        raise BackendError("tensorrt makes one plan for several GPUs only from sm 80 on; build sm 75 alone, on one")
+    if len(wanted) > 1 and JETSONS.intersection(wanted):
+        raise BackendError("tensorrt makes no plan for several GPUs on Jetson; build each on its own board")
+    return wanted
+
+
+def check_graph(model: onnx.ModelProto, spec: GraphSpec, precision: str, library: Library, sm: Sequence[int]) -> None:
+    """BackendError for the first thing in the graph that the library is known to refuse.
+
+    Args:
+        model: the graph as it will be parsed, in its final precision.
+        spec: what the manifest says of it.
+    """
+    for tensor in (*spec.inputs, *spec.outputs):
+        if tensor.dtype not in _IO_TYPES:
+            raise BackendError(
+                f"graph {spec.name}: `{tensor.name}` is {tensor.dtype}, which TensorRT has not; export it as one of: "
+                f"{choices(_IO_TYPES)}"
+            )
+        if not all(tensor.shape):
+            raise BackendError(f"graph {spec.name}: `{tensor.name}` has no fixed shape {list(tensor.shape)}")
+    nodes = list(model.graph.node)
+    for node in nodes:
+        if node.domain not in _STANDARD:
+            raise BackendError(
+                f"graph {spec.name}: {node.op_type} ({node.domain}) is no standard operator: the graph is for ONNX "
+                "Runtime on the CPU; build from the bundle's standard FP32 graph"
+            )
+    quantised = any(node.op_type == "QuantizeLinear" for node in nodes)
+    if quantised and precision != "int8":
+        raise BackendError(f"graph {spec.name} has QuantizeLinear nodes: it is one for --precision int8")
+    if not quantised and precision == "int8":
+        raise BackendError(f"graph {spec.name} has no QuantizeLinear nodes: it is one for --precision fp32 or fp16")
+    _check_quantisation(model, spec)
+    types = _types(model)
+    products = [node for node in nodes if node.op_type in _PRODUCTS]
+    floats = [node for node in products if types.get(node.input[0]) == "float32"]
+    for node in products:
+        if node.op_type != "Attention":
+            continue
+        if node in floats:
+            raise BackendError(
+                f"graph {spec.name}: the operator Attention (opset 23) in FP32 has no kernel in TensorRT; use "
+                "--precision fp16, or export attention as MatMul and Softmax"
+            )
+        if library.rtx and len(set(node.input[:3])) < 3:
+            raise BackendError(
+                f"graph {spec.name}: Attention {_where(node)} takes one tensor twice, on which TensorRT for RTX "
+                "crashes; give query, key and value tensors of their own, or export attention as MatMul and Softmax"
+            )
+    if library.rtx and 75 in sm and floats:
+        raise BackendError(
+            f"graph {spec.name}: TensorRT for RTX has no FP32 matrix product on sm 75, and {len(floats)} layers are "
+            f"one (first: {_where(floats[0])}); leave 75 out of --sm"
+        )
+    if 75 in sm and (brains := [name for name, dtype in types.items() if dtype == "bfloat16"]):
+        raise BackendError(
+            f"graph {spec.name}: sm 75 has no bfloat16, and {len(brains)} tensors are of it (first: {brains[0]}); "
+            "leave 75 out of --sm"
+        )
+    if library.name == "tensorrt" and library.release < FIRST_WITH_SOUND_ATTENTION and (found := attentions(model)):
+        raise BackendError(
+            f"graph {spec.name} has {len(found)} attentions, which tensorrt {library.version} is known to compute "
+            "wrongly (DINO-ViT); install tensorrt 10.5 or newer (docs/jetson.md), or run it with --backend cuda"
+        )
+
+
+def _check_quantisation(model: onnx.ModelProto, spec: GraphSpec) -> None:
+    """TensorRT takes signed 8 bits about zero."""
+    values = {item.name: item for item in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or len(node.input) < 3 or not node.input[2]:
+            continue
+        zero = values.get(node.input[2])
+        if zero is None:
+            continue
+        if zero.data_type == onnx.TensorProto.UINT8 or np.any(onnx.numpy_helper.to_array(zero)):
+            raise BackendError(
+                f"graph {spec.name}: {node.op_type} {_where(node)} has a zero point other than 0 or unsigned bytes, "
+                "which TensorRT refuses; quantise symmetrically, to INT8 (humanrt-export quantize --precision int8)"
+            )
+
+
+def _where(node: onnx.NodeProto) -> str:
+    return str(node.name or node.output[0])
+
+
+def _types(model: onnx.ModelProto) -> dict[str, str]:
+    """{tensor: numpy's name of its type}, as far as shape inference tells."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    kinds = {value.name: value.type.tensor_type.elem_type for value in (*inferred.value_info, *inferred.input)}
+    kinds |= {item.name: item.data_type for item in inferred.initializer}
+    return {name: np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind)).name for name, kind in kinds.items() if kind}

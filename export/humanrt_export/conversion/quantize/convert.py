@@ -1,0 +1,250 @@
+"""One graph at one precision: made, calibrated, its sensitive layers left out, and judged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnx
+
+from humanrt.backends import Array
+from humanrt.bundle import Bundle, GraphSpec
+from humanrt.errors import BackendError
+from humanrt.files import file_sha256
+from humanrt.inference.variants import EXACT, variants
+from humanrt.verdict import Case, Comparison, Recording, compare, judge, reference
+from humanrt.verdict.judge import feeds_sha256
+from humanrt_export.conversion.half_graphs import load_graph, source_files, to_fp16
+from humanrt_export.conversion.quantize.graph import Layer, copied, fold_constants, linear_layers
+from humanrt_export.conversion.quantize.half import emulated
+from humanrt_export.conversion.quantize.integers import dynamic, with_qdq
+from humanrt_export.conversion.quantize.place import slim
+from humanrt_export.conversion.quantize.ranges import channel_maxima, clips
+from humanrt_export.conversion.quantize.recipe import LayerRule, keep_json, kept_json, load_recipe
+from humanrt_export.conversion.quantize.sensitivity import exclusions, groups, sensitivity, table
+from humanrt_export.conversion.quantize.session import session
+
+__all__ = ["PRECISIONS", "Conversion", "Variant"]
+
+PRECISIONS: Mapping[str, Mapping[str, str]] = {
+    "fp16": {"precision": "fp16", "backend": "cuda"},
+    "int8": {"precision": "int8", "backend": "tensorrt"},
+    "int8-cpu": {"precision": "int8", "backend": "cpu"},
+}
+"""What each makes, as an entry of ``settings.variants``."""
+
+_ARITHMETIC = {
+    "fp16": "FP16 after every operator, sums in FP32, emulated on the CPU",
+    "int8": "INT8 products, FP16 between them where the graph's opset is 19 or newer, emulated on the CPU",
+    "int8-cpu": "INT8 products by ONNX Runtime on the CPU, FP32 between them",
+}
+_SMOOTHING_FRAMES = 32
+_HALF_QDQ = 19
+_TRIAL_FRAMES = 8  # of the sensitivity report
+
+Feeds = Sequence[Mapping[str, Array]]
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A graph at a precision, ready to be placed.
+
+    Attributes:
+        name: in the bundle.
+        model: the graph.
+        verdict: on it.
+        layers: how many are INT8 (0 for FP16).
+        excluded: groups of layers that stay in FP32, because of their error.
+    """
+
+    name: str
+    model: onnx.ModelProto
+    verdict: Mapping[str, Any]
+    layers: int
+    excluded: Sequence[str]
+
+
+class Conversion:
+    """From one FP32 graph to one precision.
+
+    Args:
+        bundle: its bundle.
+        base: the graph.
+        precision: a key of `PRECISIONS`.
+        recording: real inputs; every other one is for calibration, the others are what it is judged on.
+        say: is told what goes on, a line at a time.
+
+    Raises:
+        BackendError: the graph has no layer that this precision is for.
+    """
+
+    def __init__(self, bundle: Bundle, base: str, precision: str, recording: Recording, say: Say) -> None:
+        self.bundle, self.base, self.precision, self.recording, self._say = bundle, base, precision, recording, say
+        self.name = f"{base}-{precision}"
+        feeds = recording.feeds[base]
+        self.calibration: Feeds = feeds[0::2]
+        self.judged: Feeds = feeds[1::2] or feeds
+        self.spec = self._source()
+        self.model = copied(load_graph(self.spec))
+        fold_constants(self.model)
+        self.layers: list[Layer] = []
+        if precision != "fp16":
+            self.layers = linear_layers(self.model, self.rule)
+            if not self.layers:
+                raise BackendError(
+                    f"graph {base} has no layer that {precision} makes faster (calibration/recipe.toml, "
+                    "docs/precision.md)"
+                )
+        source = self.spec.source  # unpacked: how a graph is stored changes nothing
+        digests = [hashlib.sha256(source).hexdigest()] if isinstance(source, bytes) else []
+        digests += [file_sha256(path) for path in source_files(self.spec) if not digests]
+        self._digest = hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    @property
+    def rule(self) -> LayerRule:
+        return load_recipe().layers(self.precision, self.base)
+
+    def _source(self) -> GraphSpec:
+        """The FP32 graph that the variant is made from: on the CPU the one with fused operators, if any."""
+        for entry in variants(self.bundle):
+            plain = entry.precision == EXACT and entry.backend == "cpu" and not entry.cpu
+            if self.precision == "int8-cpu" and plain and entry.of == self.base:
+                return self.bundle.graph(entry.graph)
+        return self.bundle.graph(self.base)
+
+    @cached_property
+    def references(self) -> list[dict[str, Array]]:
+        """The FP32 graph's outputs for what is judged."""
+        return reference(self.bundle, self.base, self.judged)
+
+    def variant(self, *, find_exclusions: bool = False) -> Variant:
+        """Make it and judge it.
+
+        Args:
+            find_exclusions: find out what each group of layers costs, and leave out as many as the limits demand.
+        """
+        if self.precision == "fp16":
+            model, _ = to_fp16(load_graph(self.spec), self.bundle.settings)
+            return self._judged(model, [], [])
+        if find_exclusions:
+            self._find_exclusions()
+        kept = kept_json(self._report_name) or {}
+        excluded = list(kept.get("excluded", [])) if kept.get("graph_sha256") == self._digest else []
+        chosen = [layer for layer in self.layers if layer.group not in excluded]
+        if not chosen:
+            raise BackendError(f"graph {self.base}: no layer bears {self.precision} (see {self._report_name}.json)")
+        return self._judged(self._integers(chosen), chosen, excluded)
+
+    def _judged(self, model: onnx.ModelProto, layers: Sequence[Layer], excluded: Sequence[str]) -> Variant:
+        verdict = judge(
+            self._case(model, self.judged, self.references),
+            PRECISIONS[self.precision]["precision"],
+            arithmetic=_ARITHMETIC[self.precision],
+            source=self.recording.source,
+            images=self.recording.frames,
+            calibrated_on=0 if self.precision == "fp16" else len(self.calibration),
+            **({"layers": len(layers), "excluded": list(excluded)} if layers else {}),
+        )
+        return Variant(self.name, slim(model, self.spec), verdict, len(layers), excluded)
+
+    def _case(self, model: onnx.ModelProto, feeds: Feeds, references: Feeds) -> Case:
+        opened = session(model if self.precision == "int8-cpu" else emulated(model))
+        names = [tensor.name for tensor in self.bundle.graph(self.base).outputs]
+        found = [dict(zip(names, opened.run(names, dict(feed)), strict=True)) for feed in feeds]
+        return Case(self.bundle, self.bundle.graph(self.base), feeds, references, found)
+
+    # ------------------------------------------------------------------------------------------------ INT8
+
+    @cached_property
+    def _smoothed(self) -> tuple[onnx.ModelProto, list[Layer]]:
+        """The graph with smoother activations, and its layers."""
+        from humanrt_export.conversion.quantize.smooth import normalised, smooth
+
+        tensors = list(normalised(self.model, self.layers)) if self.rule.smooth else []
+        if not tensors:
+            return self.model, self.layers
+        some = self.calibration[:: max(len(self.calibration) // _SMOOTHING_FRAMES, 1)]
+        maxima = channel_maxima(self.model, tensors, some, self._told("smoothing"))
+        model = smooth(self.model, self.layers, maxima, self.rule.smooth)
+        # Smoothed weights have names of their own; the nodes keep theirs.
+        weights = {node.name: node.input[1] for node in model.graph.node if len(node.input) > 1}
+        layers = [Layer(**{**layer.__dict__, "weight": weights[layer.name]}) for layer in self.layers]
+        return model, layers
+
+    @cached_property
+    def _clips(self) -> dict[str, float]:
+        """Ranges of the activations, from what is kept for this very graph, recipe and frames, or measured now."""
+        key = {"graph_sha256": self._digest, "feeds_sha256": feeds_sha256(self.calibration), "rule": repr(self.rule)}
+        name = f"ranges-{self.bundle.name}-{self.base}-{self._digest[:12]}"
+        kept = kept_json(name) or {}
+        if all(kept.get(entry) == value for entry, value in key.items()):
+            self._say(f"{self.name}: ranges of {len(kept['clips'])} activations were kept")
+            return dict(kept["clips"])
+        model, layers = self._smoothed
+        found = clips(model, [layer.source for layer in layers], self.calibration, self._told("calibrating"))
+        about = {"source": self.recording.source, "frames": len(self.calibration)}
+        file = keep_json(name, {**key, **about, "clips": found})
+        self._say(f"{self.name}: ranges of {len(found)} activations kept in {file}")
+        return found
+
+    def _integers(self, chosen: Sequence[Layer]) -> onnx.ModelProto:
+        """The graph with these layers in INT8."""
+        model, layers = self._smoothed
+        names = {layer.name for layer in chosen}
+        if self.precision == "int8-cpu":
+            return dynamic(model, [layer.name for layer in layers if layer.name in names])
+        # What is not INT8 is FP16, as TensorRT's attention wants it; Q/DQ nodes have that from opset 19 on.
+        half = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")) >= _HALF_QDQ
+        made = with_qdq(model, [layer for layer in layers if layer.name in names], self._clips, half=half)
+        return to_fp16(made, self.bundle.settings)[0] if half else made
+
+    @property
+    def _report_name(self) -> str:
+        return f"sensitivity-{self.bundle.name}-{self.name}"
+
+    def _find_exclusions(self) -> None:
+        """The sensitivity report, and from it the groups to leave out; both are kept."""
+        step = max(len(self.judged) // _TRIAL_FRAMES, 1)
+        feeds, references = self.judged[::step], self.references[::step]
+        sizes = {item.name: int(np.prod(item.dims)) for item in self.model.graph.initializer}
+
+        def attempt(chosen: Sequence[Layer]) -> Comparison:
+            return compare(self._case(self._integers(chosen), feeds, references))
+
+        def passes(excluded: Sequence[str]) -> bool:
+            chosen = [layer for layer in self.layers if layer.group not in excluded]
+            if not chosen:
+                return True
+            case = self._case(self._integers(chosen), self.judged, self.references)
+            return bool(judge(case, PRECISIONS[self.precision]["precision"])["passed"])
+
+        rows = sensitivity(self.layers, sizes, attempt, self._told("layer groups"))
+        excluded = exclusions(rows, passes)
+        file = keep_json(
+            self._report_name,
+            {
+                "graph_sha256": self._digest,
+                "source": self.recording.source,
+                "frames": len(feeds),
+                "feeds_sha256": feeds_sha256(feeds),
+                "excluded": excluded,
+                "groups": [dict(row.__dict__) for row in rows],
+            },
+        )
+        for line in table(rows, excluded):
+            self._say(line)
+        self._say(f"{self.name}: {len(excluded)} of {len(groups(self.layers))} groups left out; kept in {file}")
+
+    def _told(self, what: str) -> Callable[[int, int], object]:
+        """Progress as lines, at most ten."""
+
+        def told(done: int, total: int) -> None:
+            if done == total or done % max(total // 10, 1) == 0:
+                self._say(f"{self.name}: {what} {done}/{total}")
+
+        return told

@@ -1,0 +1,61 @@
+"""Motion capture as PoseBERT's input: for bundles that take what no camera gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from humanrt.bundle import Bundle
+from humanrt.errors import BundleError
+from humanrt.geometry.skeleton import H36M_17, MEDIAPIPE_33
+from humanrt.posebert.model import PoseBERT
+from humanrt.verdict import Recording
+from humanrt.verdict.recording import Recorder
+
+__all__ = ["is_motion", "record_motion"]
+
+_SUFFIXES = (".amc", ".bvh", ".npz", ".tar", ".tar.xz", ".tar.gz", ".tgz", ".zip")
+_POINTS = {"h36m17": H36M_17, "mediapipe33": MEDIAPIPE_33}
+_MISSED = 0.1  # part of the frames that are masked
+_NOISE = 0.01  # m
+
+
+def is_motion(source: str) -> bool:
+    """Whether a source is motion capture, by its name."""
+    return source.lower().endswith(_SUFFIXES)
+
+
+def record_motion(bundle: Bundle, source: str, most: int = 500, seed: int = 0) -> Recording:
+    """Windows of real motion, seen as by a front-end: with noise of 1 cm and frames that were missed.
+
+    Raises:
+        BundleError: the bundle takes another input. MotionError: the file cannot be read.
+    """
+    from humanrt_export.motion.augment import resample
+    from humanrt_export.motion.body_fk import about_hips, body_points
+    from humanrt_export.motion.clean import clean
+    from humanrt_export.motion.load import load_motions
+
+    points = _POINTS.get(str(bundle.settings.get("input")))
+    if bundle.task != "posebert" or bundle.settings.get("kind") not in ("published", "body"):
+        raise BundleError(f"bundle {bundle.name} does not take motion capture of bodies; give a video to --calibration")
+    rng = np.random.default_rng(seed)
+    recorder = Recorder(bundle, most)
+    model = PoseBERT(bundle, recorder)
+    frames = 0
+    with model:
+        for motion in load_motions(Path(source)):
+            for part in clean(motion):
+                steady = resample(part, model.clock_hz)
+                for start in range(0, len(steady.rotations) - model.frames + 1, model.frames // 2):
+                    rotations = steady.rotations[start : start + model.frames]
+                    mask = rng.random(model.frames) >= _MISSED
+                    frames += model.frames
+                    if points is None:
+                        model.window(rotations, mask=mask)
+                        continue
+                    seen = about_hips(body_points(rotations, points), points)
+                    root = rotations[:, 0] if "root" in model.takes else None  # published weights
+                    model.window(root=root, keypoints=seen + rng.normal(0, _NOISE, seen.shape), mask=mask)
+    return Recording(Path(source).name, frames, recorder.feeds())

@@ -1,0 +1,98 @@
+"""Variants in a bundle: their files, and what its manifest says of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from humanrt.bundle import MANIFEST, Bundle, GraphSpec, load_bundle, shipped_bundles
+from humanrt.bundle.paths import without_folders
+from humanrt.errors import BundleError, OutputError
+from humanrt.files import write_atomically
+from humanrt_export.conversion.bundle_writer import sha256
+
+__all__ = ["place", "slim", "target"]
+
+
+def target(bundle: Bundle, out: Path | None) -> Bundle:
+    """The bundle to write into: the given one, or its copy at ``out``.
+
+    Raises:
+        OutputError: ``out`` holds something else, or cannot be written; the bundle ships with humanrt.
+    """
+    if out is None:
+        if bundle.name in shipped_bundles() and load_bundle(bundle.name).path.resolve() == bundle.path.resolve():
+            raise OutputError(
+                f"bundle {bundle.name} comes with humanrt and stays as it is; give --out DIR for a copy with variants"
+            )
+        return bundle
+    out = out.expanduser().absolute()
+    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+        try:
+            there = load_bundle(out)
+        except BundleError as error:
+            raise OutputError(f"{out} holds something other than a bundle; give --out a new folder") from error
+        if there.name != bundle.name:
+            raise OutputError(f"{out} holds bundle {there.name}, not {bundle.name}; give --out a new folder")
+        return there
+    try:
+        shutil.copytree(bundle.path, out, dirs_exist_ok=True)
+    except (OSError, shutil.Error) as error:
+        raise OutputError(f"{out} cannot be written ({error}); choose another --out") from error
+    return load_bundle(out)
+
+
+def slim(model: onnx.ModelProto, spec: GraphSpec) -> onnx.ModelProto:
+    """A copy whose weights, where they are still those of the graph that it was made from, stay in that one's file."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    if not isinstance(spec.source, Path):
+        return made
+    apart = onnx.load(str(spec.path), load_external_data=False)
+    whole = onnx.load(str(spec.path))
+    outside = {item.name: item for item in apart.graph.initializer if item.data_location == onnx.TensorProto.EXTERNAL}
+    same = {item.name: item.raw_data for item in whole.graph.initializer if item.name in outside}
+    for item in made.graph.initializer:
+        if item.name in outside and item.raw_data == same[item.name] and item.data_type == outside[item.name].data_type:
+            item.CopyFrom(outside[item.name])
+    return made
+
+
+def place(
+    bundle: Bundle,
+    base: str,
+    name: str,
+    model: onnx.ModelProto,
+    entry: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+) -> Bundle:
+    """Write a variant and its verdict into a bundle, in place of one of the same name; the bundle as it is then.
+
+    Args:
+        base: the graph whose place it takes.
+        entry: of ``settings.variants``: ``precision`` and ``backend``.
+        verdict: from `humanrt.verdict.judge`.
+    """
+    file = f"{name}.onnx"
+    data = model.SerializeToString(deterministic=True)
+    write_atomically(bundle.path / file, data)
+    manifest: dict[str, Any] = json.loads((bundle.path / MANIFEST).read_text(encoding="utf-8"))
+    like = manifest["graphs"][base]
+    old = manifest["graphs"].get(name, {}).get("file")
+    manifest["graphs"][name] = {"file": file, "inputs": like["inputs"], "outputs": like["outputs"]}
+    manifest["files"][file] = {"sha256": sha256(data), "bytes": len(data)}
+    settings = manifest.setdefault("settings", {})
+    others = [variant for variant in settings.get("variants", []) if variant["graph"] != name]
+    settings["variants"] = [*others, {"of": base, "graph": name, **entry}]
+    manifest.get("parity", {}).pop(name, None)  # of the graph that was there
+    manifest.setdefault("verdicts", {})[name] = {**verdict, "graph_sha256": sha256(data)}
+    if old not in (None, file):
+        manifest["files"].pop(old, None)
+    content = json.dumps(without_folders(manifest), indent=1, ensure_ascii=False) + "\n"
+    write_atomically(bundle.path / MANIFEST, content.encode())
+    return load_bundle(bundle.path)

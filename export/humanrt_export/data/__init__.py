@@ -1,0 +1,1 @@
+"""Training data: pictures of people, and clips of poses."""

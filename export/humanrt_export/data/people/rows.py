@@ -1,0 +1,61 @@
+"""Dataclasses of arrays that belong together row by row, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.errors import HumanrtError
+from humanrt.files import opened_atomically
+from humanrt_export.npz import read_npz
+
+__all__ = ["Rows"]
+
+
+class Rows:
+    """Base of a dataclass whose fields are arrays [N, ...]."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self._arrays().values())))
+
+    def take(self, places: NDArray[Any] | slice) -> Self:
+        """Those rows only."""
+        return type(self)(**{name: array[places] for name, array in self._arrays().items()})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """All rows of the parts, in order."""
+        arrays = [part._arrays() for part in parts]
+        return cls(**{name: np.concatenate([part[name] for part in arrays]) for name in arrays[0]})
+
+    def save(self, path: Path) -> Path:
+        """Write a `.npz`, atomically."""
+        with opened_atomically(path) as stream:
+            np.savez(stream, allow_pickle=False, **self._arrays())
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """What `save` wrote.
+
+        Raises:
+            HumanrtError: it is something else.
+        """
+        wanted = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        try:
+            arrays = read_npz(path, wanted)
+        except (OSError, ValueError) as error:
+            raise HumanrtError(f"{path}: cannot be read ({error}); delete it, and make it again") from error
+        if missing := [name for name in wanted if name not in arrays]:
+            raise HumanrtError(f"{path}: `{missing[0]}` is missing; delete it, and make it again")
+        if len({len(array) for array in arrays.values()}) != 1:
+            raise HumanrtError(f"{path}: its arrays do not belong together; delete it, and make it again")
+        return cls(**arrays)
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]

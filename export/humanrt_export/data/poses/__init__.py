@@ -1,0 +1,1 @@
+"""Training windows of poses: clips, front-end noise, pairs."""

@@ -1,0 +1,91 @@
+"""Clean body motion in quantity: motion capture worn by people of all builds, without pictures.
+
+::
+
+    python -m humanrt_export.data.poses.body_clips --motions ../shared/mocap/cmu_asfamc.tar.xz --part train --out DIR
+
+What is true of a clip is what is true of a rendered pair: the same body and points on it (`synthetic.body_model`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from humanrt.people.body_points import HIPS
+from humanrt_export.data.poses.clips import clip_options, save_clip
+from humanrt_export.entry import run_module
+from humanrt_export.motion.augment import resample, rotate
+from humanrt_export.motion.clip import Motion
+from humanrt_export.motion.split import PARTS, load_part
+from humanrt_export.synthetic.body_model import BodyModel, Outfit, load_body, sample_phenotypes
+
+__all__ = ["body_clip", "main", "pieces"]
+
+_CAMERA = np.diag([1.0, -1.0, -1.0])
+"""World (y up) to the axes of a level camera (y down, z forward) that people who face +z look into."""
+
+
+def pieces(motion: Motion, generator: np.random.Generator, rate: float, seconds: float) -> Iterator[Motion]:
+    """A recording at a random speed, cut into clips; a rest shorter than a quarter of one is left out."""
+    motion = resample(motion, rate, speed=float(np.exp(generator.normal(0, 0.15))))
+    frames = round(seconds * rate)
+    for start in range(0, len(motion.rotations), frames):
+        end = min(start + frames, len(motion.rotations))
+        if end - start >= frames // 4:
+            yield replace(motion, rotations=motion.rotations[start:end], translation=motion.translation[start:end])
+
+
+def body_clip(model: BodyModel, motion: Motion, generator: np.random.Generator) -> dict[str, Any]:
+    """The motion worn by somebody random, as a clip of which `observed` is the truth."""
+    seen = rotate(motion, _CAMERA)
+    person = model.person(sample_phenotypes(generator), Outfit.sample(generator, np.full(3, 0.4)))
+    posed = model.pose(person, seen.rotations, seen.translation)
+    origin = posed.landmarks[:, HIPS].mean(axis=1, keepdims=True)
+    count = len(seen.rotations)
+    landmarks = (posed.landmarks - origin).astype(np.float32)
+    return {
+        "t": np.arange(count) / seen.fps,
+        "observed": landmarks,
+        "keypoints": landmarks,
+        "keypoints_h36m": (posed.h36m - origin).astype(np.float32),
+        "score": np.ones(count, np.float32),
+        "confidence": np.ones((count, landmarks.shape[1]), np.float32),
+        "rotations": seen.rotations.astype(np.float32),
+        "source": f"{motion.source}; humanrt_export.data.poses.body_clips",
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m humanrt_export.data.poses.body_clips",
+        description="clean body motion, as clips whose observation is the truth",
+    )
+    parser.add_argument("--motions", type=Path, required=True, help="folder or archive of motions (see motion.load)")
+    parser.add_argument("--part", choices=PARTS, default="train", help="of the motions (motion.split)")
+    clip_options(parser, "motion_ROUND_NUMBER.npz", seed=5, seconds=16.0)
+    parser.add_argument("--rounds", type=int, default=2, help="times that each motion is worn, by others each time")
+    parser.add_argument("--rate", type=float, default=30.0)
+    options = parser.parse_args(arguments)
+    motions = load_part(options.motions, options.part)
+    model = load_body("10pc")
+    frames = number = 0
+    for turn in range(options.rounds):
+        generator = np.random.default_rng([options.seed, turn])
+        for motion in motions:
+            for piece in pieces(motion, generator, options.rate, options.seconds):
+                clip = body_clip(model, piece, generator)
+                save_clip(options.out / f"motion_{turn}_{number:05d}.npz", clip)
+                frames, number = frames + len(clip["t"]), number + 1
+    print(f"{options.out}: {number} clips, {frames} frames")
+    return 0
+
+
+if __name__ == "__main__":
+    run_module(main)

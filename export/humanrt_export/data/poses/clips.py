@@ -1,0 +1,120 @@
+"""Clips: what a front-end saw beside what was true, as training, noise models and measurements read them.
+
+A clip is a dict of arrays, also the content of one ``.npz`` file:
+
+==============  ===========  ==================================================================================
+`t`             [T] s        real time stamps
+`observed`      [T, K, 3] m  what the front-end said, camera axes; NaN where it lost the hand or person
+`score`         [T]          its score, 0 where lost
+`confidence`    [T, K]       of each point; absent: the score's
+`keypoints`     [T, K, 3] m  truth
+`rotations`     [T, J, 3, 3] truth, local to parents, the root's in camera axes
+==============  ===========  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.errors import HumanrtError
+from humanrt.files import opened_atomically
+from humanrt_export.npz import read_npz
+
+__all__ = ["Clip", "clip_options", "follow", "load_clips", "pair_options", "save_clip", "save_pairs"]
+
+Array = NDArray[Any]
+Clip = Mapping[str, Array]
+
+_NEEDED = ("t", "observed", "score", "keypoints", "rotations")
+
+
+def load_clips(folder: Path) -> list[dict[str, Array]]:
+    """All clips of a folder, by name.
+
+    Raises:
+        HumanrtError: there is none, or a file is not a clip.
+    """
+    clips = []
+    for path in sorted(folder.glob("*.npz")):
+        try:
+            clip = read_npz(path)
+        except (OSError, ValueError) as error:
+            raise HumanrtError(f"{path}: cannot be read as a clip ({error}); make it again") from error
+        if missing := [name for name in _NEEDED if name not in clip]:
+            raise HumanrtError(f"{path}: `{missing[0]}` is missing; not a clip")
+        clips.append(clip)
+    if not clips:
+        raise HumanrtError(
+            f"{folder}: holds no clips (*.npz); `python -m humanrt_export.data.poses.pairs_hand` makes some"
+        )
+    return clips
+
+
+def save_clip(path: Path, clip: Mapping[str, Any]) -> None:
+    """Write a clip, or other arrays by name, so that no reader ever sees half of it."""
+    with opened_atomically(path) as file:
+        np.savez_compressed(file, **clip)
+
+
+def follow(seen: Sequence[Mapping[int, Array]], truth_2d: Array, near: float) -> list[int | None]:
+    """Which identity of a front-end is the one hand or person that is there, frame by frame; None where it is lost.
+
+    An identity once found there is followed as long as the tracker reports it, right or wrong; a new one is taken up
+    where it lies there: a false one elsewhere is another identity, and live another stream.
+
+    Args:
+        seen: T frames: identity (from 1 up) -> its points [K, 2] px.
+        truth_2d: [T, K, 2] px.
+        near: largest mean distance of the points from the truth's, in sizes of the truth, of a new identity.
+    """
+    followed: int | None = None
+    chosen: list[int | None] = []
+    for found, points in zip(seen, truth_2d, strict=True):
+        if followed not in found:
+            gaps = {identity: float(np.linalg.norm(own - points, axis=1).mean()) for identity, own in found.items()}
+            best = min(gaps, key=lambda identity: gaps[identity], default=None)
+            close = best is not None and gaps[best] < near * float(np.ptp(points, axis=0).max())
+            followed = best if close else None
+        chosen.append(followed)
+    return chosen
+
+
+def clip_options(parser: argparse.ArgumentParser, files: str, *, seed: int, seconds: float) -> None:
+    """Options of every command that makes clips."""
+    parser.add_argument("--out", type=Path, required=True, help=f"folder; gets {files}")
+    parser.add_argument("--seed", type=int, default=seed, help="validation and training must differ in it")
+    parser.add_argument("--seconds", type=float, default=seconds)
+
+
+def pair_options(parser: argparse.ArgumentParser, name: str, *, clips: int, bundle: str) -> None:
+    """Options of commands that make pairs, for `save_pairs`."""
+    clip_options(parser, f"{name}_SEED_INDEX.npz", seed=1, seconds=4.0)
+    parser.add_argument("--clips", type=int, default=clips)
+    parser.add_argument("--first", type=int, default=0, help="index of the first clip")
+    parser.add_argument("--bundle", default=bundle)
+
+
+def save_pairs(options: argparse.Namespace, name: str, make: Callable[[int], Mapping[str, Any]]) -> None:
+    """Make the pairs that `pair_options` ask for, by their index, and report each. Those that exist are left alone."""
+    began, made, count = time.perf_counter(), 0, 0
+    for index in range(options.first, options.first + options.clips):
+        path = options.out / f"{name}_{options.seed}_{index:05d}.npz"
+        if path.exists():
+            continue
+        clip = make(index)
+        save_clip(path, clip)
+        made, count = made + 1, count + len(clip["t"])
+        motion = f"{clip['motion']}, " if "motion" in clip else ""
+        seen, spent = float((clip["score"] > 0).mean()), time.perf_counter() - began
+        print(
+            f"{path.name}: {motion}{len(clip['t'])} frames, {seen:.0%} seen; {1e3 * spent / count:.0f} ms a frame",
+            flush=True,
+        )
+    print(f"{made} clips, {count} frames in {time.perf_counter() - began:.0f} s")

@@ -1,0 +1,241 @@
+"""Windows to train on: what a front-end saw beside what was true.
+
+Two sources are mixed: pairs of a real front-end, and clean motion with noise that was fitted to such pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from humanrt_export.data.poses.clips import Clip
+
+__all__ = ["Corruption", "Noise", "Windows", "resampled"]
+
+Array = NDArray[Any]
+
+Noise = Callable[[Array, Array, np.random.Generator], tuple[Array, Array, Array]]
+"""Truth [T, K, 3] m, t [T] s, random numbers -> observed [T, K, 3] (NaN where lost), score [T], confidence [T, K]."""
+
+
+def resampled(clip: Clip, rate: float, phase: float = 0.0) -> dict[str, Array]:
+    """A clip on the model's clock, as a stream sees it: rows between observations are interpolated, gaps are NaN.
+
+    Args:
+        clip: any time stamps.
+        rate: frames a second.
+        phase: in 0..1, where in its step the clock begins.
+    """
+    t = np.asarray(clip["t"], np.float64)
+    step = 1 / rate
+    grid = np.arange(t[0] + phase * step, t[-1] + 1e-6, step)
+    after = np.clip(np.searchsorted(t, grid - 1e-9), 1, len(t) - 1)
+    before = after - 1
+    gap = t[after] - t[before]
+    share = np.clip((grid - t[before]) / np.maximum(gap, 1e-9), 0, 1)
+    near = np.where(share > 0.5, after, before)
+
+    observed, there = clip["observed"], _whole(clip["observed"])
+    a, b = observed[before], observed[after]
+    w = share[:, None, None].astype(np.float32)
+    between = there[before] & there[after] & (gap <= 1.5 * step + 1e-6)
+    # An observation at the instant itself is taken as it is, whatever its neighbour.
+    exact = there[near] & (np.abs(grid - t[near]) < 0.25 * step)
+    mixed = np.where(between[:, None, None], a * (1 - w) + b * w, np.nan)
+    rows: dict[str, Array] = {"t": grid, "observed": np.where(exact[:, None, None], observed[near], mixed)}
+    lost = ~_whole(rows["observed"])
+    rows["score"] = np.where(lost, 0.0, clip["score"][near])
+    confidence = clip["confidence"][near] if "confidence" in clip else np.repeat(rows["score"][:, None], a.shape[1], 1)
+    rows["confidence"] = np.where(lost[:, None], 0.0, confidence)
+    rows["keypoints"] = clip["keypoints"][before] * (1 - w) + clip["keypoints"][after] * w
+    # Rotations: linear between neighbours and back onto the rotations; these are a few degrees apart.
+    mean = clip["rotations"][before] * (1 - w[..., None]) + clip["rotations"][after] * w[..., None]
+    rows["rotations"] = _orthonormal(mean)
+    return {name: value.astype(np.float32) if name != "t" else value for name, value in rows.items()}
+
+
+def _orthonormal(R: Array) -> Array:
+    """Rotations nearest, nearly, to matrices close to them (Gram-Schmidt on columns)."""
+    a = R[..., 0] / np.linalg.norm(R[..., 0], axis=-1, keepdims=True)
+    b = R[..., 1] - (a * R[..., 1]).sum(-1, keepdims=True) * a
+    b = b / np.linalg.norm(b, axis=-1, keepdims=True)
+    return np.stack((a, b, np.cross(a, b)), axis=-1)
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """What is done to windows beyond what their front-end did.
+
+    Attributes:
+        bursts: spans taken away, on average per window; up to `longest` frames each.
+        singles: part of the frames taken away one by one.
+        turn: largest rotation about the optical axis, rad; pi: any.
+        tilt: spread of rotations about the other axes, rad; of clean motion three times as much.
+        yaw: largest rotation of clean motion about the vertical, rad.
+        real: part of the windows that are pairs of the real front-end, where there is noise for clean motion too.
+    """
+
+    bursts: float = 0.8
+    longest: int = 12
+    singles: float = 0.03
+    turn: float = np.pi
+    tilt: float = 0.15
+    yaw: float = 0.0
+    real: float = 0.5
+
+
+@dataclass
+class Windows:
+    """Draws batches of windows.
+
+    Attributes:
+        pairs: clips of a real front-end, on the clock.
+        clean: clips of which `observed` is not used.
+        noise: makes observations of clean motion; None: pairs only.
+        frames: T.
+        origin, lengths: as in `StreamingConfig`: in what the truth is measured.
+        flips: keypoint and joint permutations of a mirror image, and whether to use them (bodies; hands are all right).
+        corruption: see there.
+    """
+
+    pairs: Sequence[Clip]
+    clean: Sequence[Clip]
+    noise: Noise | None
+    frames: int
+    origin: tuple[int, ...]
+    lengths: tuple[tuple[int, int], ...]
+    flips: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    corruption: Corruption = field(default_factory=Corruption)
+    _made: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+        """``values``, ``mask``, ``confidence``, ``keypoints``, ``rotations``, ``rows`` of ``size`` windows."""
+        generator = np.random.default_rng([seed, step])
+        windows = [self._window(generator, seed, step // _FRESH) for _ in range(size)]
+        return {name: torch.from_numpy(np.stack([window[name] for window in windows])) for name in windows[0]}
+
+    def _window(self, generator: np.random.Generator, seed: int, epoch: int) -> dict[str, Array]:
+        real = not self.clean or self.noise is None or generator.uniform() < self.corruption.real
+        if real:
+            clip = self.pairs[int(generator.integers(len(self.pairs)))]
+        else:
+            clip = self._noisy(int(generator.integers(len(self.clean))), seed, epoch)
+        start = int(generator.integers(max(1, len(clip["t"]) - self.frames + 1)))
+        rows = slice(start, start + self.frames)
+        window = {name: clip[name][rows] for name in ("observed", "confidence", "keypoints", "rotations")}
+        window = _turned(window, self._turn(generator, 1.0))
+        if self.flips and generator.uniform() < 0.5:
+            window = _flipped(window, *self.flips)
+        return self._padded(self._measured(**window, generator=generator))
+
+    def _noisy(self, index: int, seed: int, epoch: int) -> Clip:
+        """Clean motion as a front-end might see it: turned at will, with noise. The same for `_FRESH` steps."""
+        if self._made.get("epoch") != epoch:
+            self._made.clear()
+            self._made["epoch"] = epoch
+        if index not in self._made:
+            assert self.noise is not None
+            generator = np.random.default_rng([seed, epoch, index, 3])
+            yaw = _about(1, generator.uniform(-1, 1) * self.corruption.yaw)
+            clip = _turned(self.clean[index], self._turn(generator, 3.0) @ yaw)
+            observed, _, confidence = self.noise(clip["keypoints"], clip["t"], generator)
+            self._made[index] = {**clip, "observed": observed, "confidence": confidence}
+        made: Clip = self._made[index]
+        return made
+
+    def _turn(self, generator: np.random.Generator, more: float) -> Array:
+        """A rotation of everything seen. A front-end's noise turns with the picture, but not with the depth: what it
+        has seen is tilted a little, what it is yet to see at will."""
+        about = generator.uniform(-1, 1) * self.corruption.turn
+        tilt, nod = generator.normal(0, self.corruption.tilt * more, 2)
+        return np.asarray(_about(2, about) @ _about(0, nod) @ _about(1, tilt))
+
+    def _measured(
+        self, observed: Array, confidence: Array, keypoints: Array, rotations: Array, generator: np.random.Generator
+    ) -> dict[str, Array]:
+        mask = _whole(observed)
+        taken = self.hidden(generator, len(mask))
+        if (mask & ~taken).sum() >= 4:
+            mask = mask & ~taken
+        since = _since(mask)
+        rows = np.where(since <= self.corruption.longest, 1.0, 0.0)
+        keypoints = keypoints - keypoints[:, list(self.origin)].mean(1, keepdims=True)
+        ends = np.array(self.lengths)
+        unit = np.linalg.norm(keypoints[:, ends[:, 0]] - keypoints[:, ends[:, 1]], axis=-1).mean()
+        return {
+            "values": np.where(mask[:, None, None], observed, 0).astype(np.float32),
+            "mask": mask,
+            "confidence": np.where(mask[:, None], confidence, 0).astype(np.float32),
+            "keypoints": (keypoints / unit).astype(np.float32),
+            "rotations": rotations.astype(np.float32),
+            "rows": rows.astype(np.float32),
+        }
+
+    def hidden(self, generator: np.random.Generator, frames: int) -> NDArray[np.bool_]:
+        """Frames to take away: [frames]."""
+        hidden = generator.uniform(size=frames) < self.corruption.singles * generator.choice([0, 1, 3])
+        for _ in range(generator.poisson(self.corruption.bursts)):
+            length = int(generator.integers(1, self.corruption.longest + 1))
+            at = int(generator.integers(-length // 2, frames))
+            hidden[max(at, 0) : max(at + length, 0)] = True
+        return np.asarray(hidden)
+
+    def _padded(self, window: dict[str, Array]) -> dict[str, Array]:
+        """Clips shorter than a window begin with frames that are not there."""
+        short = self.frames - len(window["mask"])
+        if not short:
+            return window
+        return {
+            name: np.concatenate((np.repeat(value[:1], short, 0) * (name in ("keypoints", "rotations")), value)).astype(
+                value.dtype
+            )
+            for name, value in window.items()
+        }
+
+
+_MIRROR = np.array((-1, 1, 1), np.float32)
+_FRESH = 1000  # steps for which the noise of a clip of clean motion stays as it is: making it costs more than a window
+
+
+def _turned(clip: Clip, R: Array) -> dict[str, Array]:
+    """Everything seen from elsewhere."""
+    R = R.astype(np.float32)
+    turned = {**clip, **{name: clip[name] @ R.T for name in ("observed", "keypoints")}}
+    turned["rotations"] = clip["rotations"].copy()
+    turned["rotations"][:, 0] = R @ clip["rotations"][:, 0]
+    return turned
+
+
+def _flipped(clip: Clip, points: tuple[int, ...], joints: tuple[int, ...]) -> dict[str, Array]:
+    """The mirror image."""
+    flipped = {**clip, **{name: clip[name][:, points] * _MIRROR for name in ("observed", "keypoints")}}
+    flipped["confidence"] = clip["confidence"][:, points]
+    flipped["rotations"] = (_MIRROR[:, None] * clip["rotations"] * _MIRROR)[:, joints]
+    return flipped
+
+
+def _whole(points: Array) -> NDArray[np.bool_]:
+    """[T] frames of [T, K, 3] in which no point is missing."""
+    return np.asarray(np.isfinite(points).all(axis=(1, 2)))
+
+
+def _since(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Frames since the last one that is there; a large number before the first."""
+    index = np.arange(len(mask))
+    last = np.maximum.accumulate(np.where(mask, index, -(10**6)))
+    return np.asarray(index - last)
+
+
+def _about(axis: int, angle: float) -> Array:
+    c, s = np.cos(angle), np.sin(angle)
+    i, j = ((1, 2), (2, 0), (0, 1))[axis]
+    R = np.eye(3)
+    R[i, i] = R[j, j] = c
+    R[i, j], R[j, i] = -s, s
+    return R

@@ -1,0 +1,148 @@
+"""The networks that can be trained: what goes in, what comes out, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.geometry.skeleton import (
+    H36M_17,
+    HAND_16,
+    HAND_16_PARENTS,
+    MEDIAPIPE_33,
+    SMPL_24,
+    SMPL_PARENTS,
+    SMPL_REST,
+    other_sides,
+)
+from humanrt_export.data.poses.clips import Clip
+from humanrt_export.data.poses.dataset import Corruption
+from humanrt_export.networks.posebert import StreamingConfig
+from humanrt_export.synthetic.hand_model import load_arm
+from humanrt_export.synthetic.hand_repertoire import hand_rest
+
+__all__ = ["KINDS", "Kind", "h36m_from_mediapipe"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the networks.
+
+    Attributes:
+        name: on the command line, and `settings.input` of its bundles.
+        body: ``"hand"`` or ``"body"``: `settings.kind`.
+        config: of the network; width and depth are the user's choice.
+        joint_names, parents: the tree of the rotations that come out.
+        rest_metres: [J, 3] joints at rest.
+        size: m, what `StreamingConfig.lengths` measure in the rest pose.
+        clip: a clip as it is on disk -> as this network sees it.
+        flips: keypoints and joints of a mirror image; None where there is none to be had.
+        corruption: what is done to its windows.
+    """
+
+    name: str
+    body: str
+    config: StreamingConfig
+    joint_names: tuple[str, ...]
+    parents: tuple[int, ...]
+    rest_metres: Array
+    size: float
+    clip: Callable[[Clip], Clip]
+    flips: tuple[tuple[int, ...], tuple[int, ...]] | None
+    corruption: Corruption
+
+    @property
+    def rest(self) -> Array:
+        """[J, 3] joints at rest, in units of the network."""
+        return np.asarray(self.rest_metres / self.size)
+
+
+def h36m_from_mediapipe(points: Array) -> Array:
+    """The 17 joints of Human3.6M from 33 landmarks, [..., 33, D] -> [..., 17, D]: what can be said of them.
+
+    `neck` is the nose; the top of the head lies beyond the ears by 0.6 of their way from the shoulders.
+    """
+    at = {name: points[..., place, :] for place, name in enumerate(MEDIAPIPE_33)}
+    hips = (at["left_hip"] + at["right_hip"]) / 2
+    shoulders = (at["left_shoulder"] + at["right_shoulder"]) / 2
+    ears = (at["left_ear"] + at["right_ear"]) / 2
+    made = {
+        "hip": hips,
+        "spine": (hips + shoulders) / 2,
+        "thorax": shoulders,
+        "neck": at["nose"],
+        "head": ears + 0.6 * (ears - shoulders),
+    }
+    return np.stack([(at | made)[name] for name in H36M_17], axis=-2)
+
+
+def _same(clip: Clip) -> Clip:
+    return clip
+
+
+def _h36m(clip: Clip) -> Clip:
+    """Keypoints of the 17-joint skeleton; observations of 33 landmarks become observations of it."""
+    changed: dict[str, Array] = dict(clip)
+    if "keypoints_h36m" in clip:
+        changed["keypoints"] = clip["keypoints_h36m"]
+        changed["observed"] = h36m_from_mediapipe(clip["observed"])
+        if "confidence" in clip:
+            changed["confidence"] = h36m_from_mediapipe(clip["confidence"][..., None])[..., 0].clip(0, 1)
+    return changed
+
+
+def _body(name: str, points: tuple[str, ...], origin: tuple[str, ...], clip: Callable[[Clip], Clip]) -> Kind:
+    sides = ("left", "right")
+    lengths = tuple((points.index(f"{side}_shoulder"), points.index(f"{side}_hip")) for side in sides)
+    rest = {joint: SMPL_REST[place] for place, joint in enumerate(SMPL_24)}
+    return Kind(
+        name=name,
+        body="body",
+        config=StreamingConfig(
+            points=len(points),
+            joints=len(SMPL_24),
+            origin=tuple(points.index(point) for point in origin),
+            lengths=lengths,
+        ),
+        joint_names=SMPL_24,
+        parents=SMPL_PARENTS,
+        rest_metres=SMPL_REST,
+        size=float(np.mean([np.linalg.norm(rest[f"{side}_shoulder"] - rest[f"{side}_hip"]) for side in sides])),
+        clip=clip,
+        flips=(other_sides(points), other_sides(SMPL_24)),
+        # People stand upright before cameras that are nearly level; clean motion may face anywhere.
+        corruption=Corruption(turn=0.25, tilt=0.08, yaw=float(np.pi)),
+    )
+
+
+def _hand() -> Kind:
+    arm = load_arm("right")
+    span = np.linalg.norm(arm.keypoint_rest[[5, 9, 13, 17]] - arm.keypoint_rest[0], axis=-1).mean()
+    return Kind(
+        name="hand21",
+        body="hand",
+        config=StreamingConfig(),
+        joint_names=HAND_16,
+        parents=HAND_16_PARENTS,
+        rest_metres=np.asarray(hand_rest(arm)),
+        size=float(span),
+        clip=_same,
+        flips=None,
+        corruption=Corruption(),
+    )
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        _hand(),
+        _body("mediapipe33", MEDIAPIPE_33, ("left_hip", "right_hip"), _same),
+        _body("h36m17", H36M_17, ("hip",), _h36m),
+    )
+}

@@ -1,0 +1,142 @@
+"""Pairs for bodies: what MediaPipe's landmarks say of rendered moving people, beside the exact truth.
+
+::
+
+    python -m humanrt_export.data.poses.pairs_body --motions DIR --part train --out DIR --seed 1 --clips 150
+
+Every clip is drawn from (seed, index) alone, see `synthetic.body_scene`; motions of the held-out part are never in a
+training clip (`motion.split`). `BodyTracker` sees the frames in order, with their real time stamps, as it would live.
+Clips that exist are left alone, so that a run can be continued.
+
+A clip is one .npz (T frames; camera axes x right, y down, z forward):
+
+    t [T] s; observed [T, 33, 3] m, relative to the middle of its own hips, NaN where lost; score [T], 0 where lost;
+    confidence [T, 33] visibility, 0 where lost
+    keypoints [T, 33, 3] m, truth, relative to the middle of its hips; keypoints_h36m [T, 17, 3] m, truth, likewise
+    rotations [T, 24, 3, 3] SMPL's, local, the root's in camera axes
+    source: how it was made
+    identity [T] int32: the tracker's, 0 where lost; presence [T, 33]: of landmarks in the picture
+    observed_2d, keypoints_2d [T, 33, 2] px; size [2] W, H; intrinsics [3, 3] px
+    translation [T, 3] m, the pelvis in camera space; origin [T, 3] m, the middle of the hips; joints [T, 24, 3] m,
+    SMPL's joints in camera space; rest [24, 3] m, these in the T-pose; phenotypes [6]; stature m; motion: its name
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from humanrt.hands.truth import project
+from humanrt.people.body_points import HIPS
+from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
+from humanrt_export.data.poses.clips import follow, pair_options, save_pairs
+from humanrt_export.entry import run_module
+from humanrt_export.motion.clip import Motion
+from humanrt_export.motion.split import PARTS, load_part
+from humanrt_export.synthetic.body_model import BodyModel, load_body
+from humanrt_export.synthetic.body_scene import draw_scene, film, pose_at
+
+__all__ = ["main", "make_pair"]
+
+Array = NDArray[np.float64]
+_NEAR = 0.4  # body sizes from the person: what is found nearer is it
+Watch = Callable[[int, NDArray[np.uint8], Bodies], None]
+
+
+def make_pair(
+    model: BodyModel,
+    motions: Sequence[Motion],
+    tracker: BodyTracker,
+    seed: int,
+    index: int,
+    seconds: float = 4.0,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """One clip: the arrays of its .npz (see the module).
+
+    Args:
+        model: of the bodies.
+        motions: to choose from.
+        tracker: is reset first.
+        seed, index, seconds: as for `draw_scene`.
+        watch: called with each frame's number, picture and bodies.
+    """
+    scene = draw_scene(model, motions, seed, index, seconds)
+    tracker.reset()
+    seen = []
+    for frame, (picture, t) in enumerate(zip(film(model, scene, seed, index), scene.t, strict=True)):
+        bodies = tracker(picture, float(t))
+        seen.append(bodies)
+        if watch:
+            watch(frame, picture, bodies)
+    rotations, pelvis = pose_at(scene, scene.t)
+    posed = model.pose(scene.person, rotations, pelvis)
+    truth_2d = project(posed.landmarks, scene.camera.intrinsics)
+    origin = posed.landmarks[:, HIPS].mean(axis=1)
+
+    count = len(scene.t)
+    observed, observed_2d = np.full((count, 33, 3), np.nan), np.full((count, 33, 2), np.nan)
+    confidence, presence = np.zeros((count, 33)), np.zeros((count, 33))
+    score, identity = np.zeros(count), np.zeros(count, np.int32)
+    found = [{body.id: body.landmarks for body in bodies} for bodies in seen]
+    at = [{number: marks.landmarks_2d for number, marks in marked.items()} for marked in found]
+    for k, number in enumerate(follow(at, truth_2d, _NEAR)):
+        if number is not None:
+            marks = found[k][number]
+            observed[k] = marks.landmarks_3d - marks.landmarks_3d[HIPS].mean(axis=0)
+            observed_2d[k], confidence[k], presence[k] = marks.landmarks_2d, marks.visibility, marks.presence
+            score[k], identity[k] = marks.score, number
+    arrays = {
+        "t": scene.t,
+        "score": score.astype(np.float32),
+        "identity": identity,
+        "source": f"humanrt_export.data.poses.pairs_body --seed {seed} --first {index} --seconds {seconds:g}",
+        "size": np.array(scene.camera.size),
+        "motion": f"{scene.motion.name} {scene.start:.2f} s x {scene.speed:.2f}",
+        "stature": scene.person.stature,
+    }
+    floats = {
+        "observed": observed,
+        "confidence": confidence,
+        "keypoints": posed.landmarks - origin[:, None],
+        "keypoints_h36m": posed.h36m - origin[:, None],
+        "rotations": rotations,
+        "presence": presence,
+        "observed_2d": observed_2d,
+        "keypoints_2d": truth_2d,
+        "intrinsics": scene.camera.intrinsics,
+        "translation": pelvis,
+        "origin": origin,
+        "joints": model.smpl(posed.joints),
+        "rest": model.rest(scene.person),
+        "phenotypes": scene.person.phenotypes,
+    }
+    return arrays | {name: np.asarray(value, np.float32) for name, value in floats.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m humanrt_export.data.poses.pairs_body",
+        description="render moving people, track them as live, and keep both",
+    )
+    parser.add_argument("--motions", type=Path, required=True, help="folder or archive of motions (see motion.load)")
+    parser.add_argument("--part", choices=PARTS, required=True, help="of the motions")
+    pair_options(parser, "body", clips=12, bundle="landmarks")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    motions = load_part(options.motions, options.part)
+    model = load_body("full")
+    tracker = BodyTracker(options.bundle, "cpu", BodyTrackerOptions(max_people=1), threads=1)
+    save_pairs(options, "body", lambda index: make_pair(model, motions, tracker, options.seed, index, options.seconds))
+    return 0
+
+
+if __name__ == "__main__":
+    run_module(main)

@@ -1,1 +1,0 @@
-"""TensorRT plans from a bundle's graphs: ``humanrt-export engine``. One builder for TensorRT and TensorRT for RTX."""

@@ -1,0 +1,162 @@
+"""Clips of known truth side by side, and values between their frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["HAND_LENGTHS", "STEP", "Batch", "nearest", "shifted", "whole"]
+
+Array = NDArray[Any]
+
+STEP = 1 / 30
+"""s: a frame."""
+
+_MIRROR = np.array((-1, 1, 1), np.float32)
+HAND_LENGTHS = ((0, 5), (0, 9), (0, 13), (0, 17))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips side by side, padded to the longest.
+
+    Attributes:
+        t: [C, T] s.
+        observed: [C, T, K, 3] m as a user has them, in camera axes (not as the network has them): NaN where lost.
+        confidence: [C, T, K].
+        left: [C, T] the front-end called it a left hand.
+        identity: [C, T] of the front-end, 0 where lost.
+        truth: [C, T, K, 3] m, NaN after the clip's end.
+        rotations: [C, T, J, 3, 3] truth.
+        lengths: pairs of keypoints whose mean length is the size.
+        origin: keypoints whose mean is the origin.
+        names: of the clips.
+    """
+
+    t: Array
+    observed: Array
+    confidence: Array
+    left: Array
+    identity: Array
+    truth: Array
+    rotations: Array
+    lengths: tuple[tuple[int, int], ...]
+    origin: tuple[int, ...]
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        clips: Sequence[Mapping[str, Array]],
+        *,
+        lengths: Sequence[tuple[int, int]] = HAND_LENGTHS,
+        origin: Sequence[int] = tuple(range(21)),
+    ) -> Batch:
+        """From clips as they are on disk (design: `humanrt_export.data.poses.dataset`). ValueError for none."""
+        if not clips:
+            raise ValueError("no clips to evaluate on")
+        longest = max(len(clip["t"]) for clip in clips)
+
+        def stack(arrays: Iterable[Array], fill: float | bool) -> Array:
+            padded = []
+            for array in arrays:
+                pad = np.full((longest - len(array), *array.shape[1:]), fill, array.dtype)
+                padded.append(np.concatenate([array, pad]))
+            return np.stack(padded)
+
+        seen = [np.isfinite(clip["observed"]).all(axis=(1, 2)) for clip in clips]
+        wrong = [np.asarray(clip.get("wrong_side", np.zeros(len(clip["t"]), bool)), bool) for clip in clips]
+        # A hand taken for one of the other side is mirrored in the clip, as the network sees it; the user sees it as is
+        observed = [
+            np.where(w[:, None, None], clip["observed"] * _MIRROR, clip["observed"]).astype(np.float32)
+            for clip, w in zip(clips, wrong, strict=True)
+        ]
+        confidence = []
+        for clip, points in zip(clips, observed, strict=True):
+            given = clip.get("confidence", np.repeat(clip["score"][:, None], points.shape[1], axis=1))
+            confidence.append(np.asarray(given, np.float32))
+        identity = [np.asarray(clip.get("identity", s.astype(int)), int) for clip, s in zip(clips, seen, strict=True)]
+        return cls(
+            t=stack([np.asarray(clip["t"], float) for clip in clips], np.inf),
+            observed=stack(observed, np.nan),
+            confidence=stack(confidence, 0.0),
+            left=stack(wrong, False),
+            identity=stack(identity, 0),
+            truth=stack([np.asarray(clip["keypoints"], np.float32) for clip in clips], np.nan),
+            rotations=stack([np.asarray(clip["rotations"], np.float32) for clip in clips], np.nan),
+            lengths=tuple(lengths),
+            origin=tuple(origin),
+            names=tuple(str(clip.get("source", i)) for i, clip in enumerate(clips)),
+        )
+
+    @property
+    def seen(self) -> Array:
+        """[C, T] something was observed."""
+        return whole(self.observed)
+
+    def without(self, missing: Array) -> Batch:
+        """The same clips, with the frames ``missing`` [C, T] taken from the front-end."""
+        observed = np.where(missing[..., None, None], np.nan, self.observed).astype(np.float32)
+        return Batch(**{**self.__dict__, "observed": observed})
+
+    def about(self, points: Array) -> Array:
+        """Points [..., K, 3] about their origin."""
+        return np.asarray(points - points[..., list(self.origin), :].mean(axis=-2, keepdims=True))
+
+    def span(self, points: Array) -> Array:
+        """Mean of the lengths, [...], of points [..., K, 3]."""
+        ends = np.array(self.lengths).T
+        return np.asarray(np.linalg.norm(points[..., ends[0], :] - points[..., ends[1], :], axis=-1).mean(axis=-1))
+
+    def truth_at(self, shift: float) -> Array:
+        """[C, T, K, 3] m: the truth ``shift`` s from each frame, on straight lines between frames; NaN outside."""
+        return shifted(self.t, self.truth, shift)
+
+    def speed(self) -> Array:
+        """[C, T] m/s: how fast the true points move about their origin, smoothed over a few frames."""
+        span = 2 * STEP
+        ahead, behind = (self.about(self.truth_at(s)) for s in (span, -span))
+        here = self.about(self.truth)
+        ahead, behind = (np.where(np.isfinite(a), a, here) for a in (ahead, behind))
+        return np.asarray(np.linalg.norm(ahead - behind, axis=-1).mean(axis=-1) / (2 * span))
+
+
+def whole(points: Array) -> Array:
+    """[C, T] frames of [C, T, K, 3] without a NaN."""
+    return np.asarray(np.isfinite(points).all(axis=(2, 3)))
+
+
+def shifted(t: Array, values: Array, shift: float) -> Array:
+    """values [C, T, ...] at t + shift, linear between frames, NaN outside."""
+    if shift == 0:
+        return values
+    out = np.full_like(values, np.nan)
+    for clip, (times, rows) in enumerate(zip(t, values, strict=True)):
+        count = int(np.isfinite(times).sum())
+        at = times[:count] + shift
+        inside = (at >= times[0] - 1e-6) & (at <= times[count - 1] + 1e-6)
+        after = np.clip(np.searchsorted(times[:count], at - 1e-9), 1, count - 1)
+        gap = times[after] - times[after - 1]
+        share = np.clip((at - times[after - 1]) / np.maximum(gap, 1e-9), 0, 1).astype(values.dtype)
+        share = share.reshape(-1, *[1] * (values.ndim - 2))
+        mixed = rows[after - 1] * (1 - share) + rows[after] * share
+        # At a frame itself its neighbour does not count, which may not be there.
+        mixed = np.where(share < 1e-4, rows[after - 1], np.where(share > 1 - 1e-4, rows[after], mixed))
+        out[clip, :count][inside] = mixed[inside]
+    return out
+
+
+def nearest(batch: Batch, values: Array, shift: float) -> Array:
+    """values [C, T, ...] of the frame nearest to t + shift: of rotations, which have no means."""
+    out = np.full_like(values, np.nan)
+    for clip, times in enumerate(batch.t):
+        count = int(np.isfinite(times).sum())
+        at = times[:count] + shift
+        after = np.clip(np.searchsorted(times[:count], at), 1, count - 1)
+        rows = np.where(at - times[after - 1] < times[after] - at, after - 1, after)
+        out[clip, :count] = values[clip, rows]
+    return out

@@ -1,0 +1,137 @@
+"""Which kind of Multi-HMR checkpoint a file is, told by what is in it; and arguments that all kinds have."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from humanrt.errors import choices
+from humanrt_export.checkpoint import CheckpointError
+from humanrt_export.networks.camera import PATCH
+
+__all__ = ["LARGEST", "Layout", "fixed", "image_size", "layout_of", "one_of", "require", "shown", "whole_number"]
+
+LARGEST = 3584
+"""px; no network has a larger input."""
+
+_LONGEST = 80
+
+
+class Layout(Enum):
+    """A kind of checkpoint: what it is called in messages, and how it is exported."""
+
+    SMPLX = ("NAVER's Multi-HMR on SMPL-X", "leave out --body anny and give --body-models DIR")
+    PUBLISHED_ANNY = ("NAVER's Multi-HMR on Anny", "export it with --body anny")
+    OWN_ANNY = ("humanrt's own Multi-HMR on Anny", "export it with --body anny")
+
+    @property
+    def title(self) -> str:
+        return self.value[0]
+
+    @property
+    def way(self) -> str:
+        """What to do with such a file."""
+        return self.value[1]
+
+
+_OWN_FORMAT = "humanrt-multihmr-anny-"
+_STATE = "model_state_dict"
+# Names of tensors that only one of the published layouts has; one of them is enough.
+_MARKS = {
+    Layout.PUBLISHED_ANNY: (
+        r"encoder\..+|dec_pos_emb|dec_to_token\..+|useful_rotmat|decoder\.transformer\..+|mlp_(pose|shape|dist)\..+"
+    ),
+    Layout.SMPLX: r"backbone\.encoder\..+|x_attention_head\..+|mlp_classif\..+|smpl_layer\..+",
+}
+
+
+def layout_of(content: Mapping[str, Any]) -> Layout | None:
+    """What a file's content is; None where it is none of these."""
+    if str(content.get("format", "")).startswith(_OWN_FORMAT):
+        return Layout.OWN_ANNY
+    return _published_layout(content.get(_STATE))
+
+
+def require(path: Path, content: Mapping[str, Any], wanted: Layout) -> None:
+    """CheckpointError, which says what the file is, where that is known and not ``wanted``.
+
+    Also for NAVER's first files, of July 2024, which hold weights and no arguments.
+    """
+    found = layout_of(content)
+    if found not in (None, wanted):
+        raise CheckpointError(f"{path}: this is {found.title}: {found.way}")
+    if found is Layout.OWN_ANNY or "args" in content:
+        return
+    for key, state in content.items():
+        ours = wanted is Layout.OWN_ANNY and _published_layout(state) is None
+        if not ours and isinstance(state, Mapping) and state and all(isinstance(x, Tensor) for x in state.values()):
+            raise CheckpointError(
+                f"{path}: `args` is missing beside `{str(key)[:80]}`, as in NAVER's files of July 2024; download it "
+                "again: the authors have replaced these files"
+            )
+
+
+def _published_layout(state: Any) -> Layout | None:
+    """Whose tensors these are."""
+    names = [str(name).removeprefix("module.") for name in state] if isinstance(state, Mapping) else []
+    return next((layout for layout, marks in _MARKS.items() if any(re.fullmatch(marks, name) for name in names)), None)
+
+
+def whole_number(path: Path, name: str, value: Any, least: int, most: int) -> int:
+    """An argument that is a whole number, Python's or numpy's. CheckpointError where it is none, or out of range."""
+    number = _index(value)
+    if number is None or not least <= number <= most:
+        raise CheckpointError(
+            f"{path}: argument `{name}` is {shown(value)}; need a whole number from {least} to {most}"
+        )
+    return number
+
+
+def image_size(path: Path, value: Any) -> int:
+    """The argument ``img_size``: one multiple of 14, or several that are equal. CheckpointError where it is not."""
+    sizes = [_index(size) for size in (value if isinstance(value, list | tuple) else [value])]
+    first = sizes[0] if sizes else None
+    if first is None or any(size != first for size in sizes) or first % PATCH or not PATCH <= first <= LARGEST:
+        raise CheckpointError(
+            f"{path}: argument `img_size` is {shown(value)}; need one multiple of {PATCH}, at most {LARGEST}"
+        )
+    return first
+
+
+def one_of(path: Path, name: str, value: Any, allowed: Iterable[str]) -> str:
+    """An argument that is one of some texts. CheckpointError lists them."""
+    names = list(allowed)
+    if not isinstance(value, str) or value not in names:
+        raise CheckpointError(f"{path}: argument `{name}` is {shown(value)}; supported: {choices(names)}")
+    return str(value)
+
+
+def fixed(path: Path, args: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """CheckpointError where an argument that would make another network has another value than the only one known."""
+    for name, only in wanted.items():
+        given = args.get(name, only)
+        plain = given.item() if isinstance(given, np.generic) else given
+        if not isinstance(plain, bool | int | float | str) or plain != only:
+            raise CheckpointError(f"{path}: argument `{name}` is {shown(given)}; only {only!r} is supported")
+
+
+def shown(value: Any) -> str:
+    """A value of a file for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _index(value: Any) -> int | None:
+    if isinstance(value, bool | np.bool_ | Tensor):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None

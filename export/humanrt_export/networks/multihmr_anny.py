@@ -1,0 +1,381 @@
+"""Multi-HMR on Anny: one image in, the camera's field of view and a fixed number of people out; and its checkpoints.
+
+A checkpoint is what ``torch.save`` makes of tensors, numbers and text, so that it loads with ``weights_only``:
+``{"format": "humanrt-multihmr-anny-1", "config": {...}, "about": {...}, "state": {name: tensor}}``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from humanrt.errors import choices
+from humanrt_export.bodies.anny.bones import ACTIVE, ROOT
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
+from humanrt_export.checkpoint import CheckpointError, fill, read, save, tensors
+from humanrt_export.networks.anny_head import AnnyHead, Predictions, sincos_positions
+from humanrt_export.networks.attention import Attention
+from humanrt_export.networks.backbone import BACKBONES, SCRATCH, TABLE_SIDE, TRUNKS, DinoV2
+from humanrt_export.networks.camera import PATCH, TokenGrid, focal_length, unproject
+from humanrt_export.networks.checkpoint_layouts import Layout, require
+from humanrt_export.networks.detection import Detection, Detections
+from humanrt_export.runs import load_run
+
+__all__ = [
+    "ABOUT",
+    "FORMAT",
+    "AnnyConfig",
+    "AnnyHmr",
+    "ClassTokenBackbone",
+    "NetworkOutput",
+    "NoOffsets",
+    "Trained",
+    "camera_of",
+    "load_checkpoint",
+    "people_output",
+    "save_checkpoint",
+]
+
+FORMAT = "humanrt-multihmr-anny-1"
+ABOUT = "about.json"  # of a training's folder: the command, the data
+_KIND = "Multi-HMR on Anny"
+_USUAL_DISTANCE = 4.0  # m; where people are before training
+_USUAL_SCORE = 0.01  # of a token before training: nearly none holds a head
+_POSITION_SCALE = 0.02
+_MARKS = "marks."
+_GIVEN_POSITIONS = 0.3  # of sines and cosines, where no table was learned before
+
+
+@dataclass(frozen=True)
+class AnnyConfig(TokenGrid):
+    """What a checkpoint fixes.
+
+    Attributes:
+        backbone: a key of `backbone.BACKBONES`.
+        image_size: side S of the square input in px, a multiple of 14.
+        width, depth, heads, mlp: of the decoder.
+        bones: names of the rotations, in their order, the root's first.
+        phenotypes: names of the shape, in its order.
+        anchor: the joint that locations and translations are of.
+        max_distance: m; depth is clamped to 0..this.
+    """
+
+    backbone: str = "dinov2_vits14"
+    image_size: int = 448
+    width: int = 512
+    depth: int = 8
+    heads: int = 16
+    mlp: int = 2048
+    bones: tuple[str, ...] = ACTIVE
+    phenotypes: tuple[str, ...] = tuple(phenotype.name for phenotype in PHENOTYPES)
+    anchor: str = "head"
+    max_distance: float = 50.0
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise CheckpointError(f"no backbone `{self.backbone}`; there are: {choices(BACKBONES)}")
+        if self.image_size < PATCH or self.image_size % PATCH:
+            raise CheckpointError(f"image_size is {self.image_size}; need a multiple of {PATCH}")
+        if self.backbone in TRUNKS and self.side % 2:
+            raise CheckpointError(f"image_size is {self.image_size}; {self.backbone} needs a multiple of {2 * PATCH}")
+        if self.bones[:1] != (ROOT,) or len(set(self.bones)) != len(self.bones):
+            raise CheckpointError(f"bones must be different names, `{ROOT}` first")
+        if self.phenotypes != AnnyConfig.phenotypes:
+            raise CheckpointError(f"phenotypes are {list(self.phenotypes)}; need {list(AnnyConfig.phenotypes)}")
+        if min(self.depth, self.heads, self.mlp) < 1 or self.width < 4 or self.width % 4:
+            raise CheckpointError("depth, heads and mlp must be at least 1, and width a multiple of 4")
+
+
+class NetworkOutput(NamedTuple):
+    """P slots per image, highest score first. An empty slot holds score 0, identity rotations, and zeros.
+
+    Attributes:
+        scores: [B, P].
+        valid: [B, P] bool: the slot holds a person.
+        cells: [B, P] int32, ``row * side + column`` of the person's token.
+        locations: [B, P, 2] (u, v) px of the network's input: the head.
+        translation: [B, P, 3] m, camera space: the head.
+        rotations: [B, P, R, 3, 3], see `body`.
+        shape: [B, P, S], phenotypes.
+        camera: [B, 3, 3] K in px: the caller's, or the network's own estimate where that was zeros.
+    """
+
+    scores: Tensor
+    valid: Tensor
+    cells: Tensor
+    locations: Tensor
+    translation: Tensor
+    rotations: Tensor
+    shape: Tensor
+    camera: Tensor
+
+
+class Trained(NamedTuple):
+    """What losses are about: the network's words before they are people.
+
+    Attributes:
+        logits: [B, side^2] of the score of every token.
+        angle: [B] rad, field of view.
+        predictions: of the cells that were asked for.
+        marks: [B, side^2, M] logits of each mark in each token, or None.
+    """
+
+    logits: Tensor
+    angle: Tensor
+    predictions: Predictions
+    marks: Tensor | None = None
+
+
+class ClassTokenBackbone(DinoV2):
+    """`DinoV2` that keeps its class token: image [B, 3, S, S] -> [B, 1 + (S/14)^2, D]."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.everything(image)
+
+
+class NoOffsets(nn.Module):
+    """In place of the detection's own offsets: here, the decoder knows better."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return torch.zeros_like(tokens[..., :2])
+
+
+class AnnyHmr(nn.Module):
+    """Image, intrinsics and threshold -> `NetworkOutput`.
+
+    Depth: the head predicts d, the logarithm of how many px a metre is wide at the person, which an image shows
+    whatever took it; ``z = f / exp(d)`` with the focal length f of the camera in use. So a known camera changes where
+    people are, and nothing of how they are.
+    """
+
+    identity: Tensor
+    low: Tensor
+    span: Tensor
+
+    def __init__(self, config: AnnyConfig, marks: int = 0) -> None:
+        super().__init__()
+        width = BACKBONES[config.backbone][0]
+        self.config = config
+        self.backbone = ClassTokenBackbone(config.backbone, config.image_size)
+        self.detection = Detection(width, config.side)
+        self.detection.offset = NoOffsets()
+        self.view = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+        self.head = AnnyHead(
+            tokens=width,
+            side=config.side,
+            rotations=len(config.bones),
+            phenotypes=len(config.phenotypes),
+            width=config.width,
+            depth=config.depth,
+            heads=config.heads,
+            mlp=config.mlp,
+            size=math.log(focal_length(config.image_size) / _USUAL_DISTANCE),
+        )
+        # For training alone: which joints are seen in each token, and no checkpoint has it.
+        self.marks = nn.Linear(width, marks) if marks else None
+        identity = torch.eye(3).expand(len(config.bones), 3, 3).clone()
+        self.register_buffer("identity", identity, persistent=False)
+        self.register_buffer("low", torch.tensor([p.low for p in PHENOTYPES]), persistent=False)
+        self.register_buffer("span", torch.tensor([p.high - p.low for p in PHENOTYPES]), persistent=False)
+        self._initialise()
+
+    def forward(self, image: Tensor, intrinsics: Tensor, threshold: Tensor, max_people: int) -> NetworkOutput:
+        """Find and measure people.
+
+        Args:
+            image: [B, 3, S, S] RGB, ImageNet-normalised, letterboxed with zeros.
+            intrinsics: K [B, 3, 3] in pixels of this image, upper triangular; zeros where it is not known.
+            threshold: [1], lowest score of a person.
+            max_people: P; where more are present, the P best.
+        """
+        everything = self.backbone(image)
+        tokens = everything[:, 1:]
+        found = self.detection(tokens, image, threshold, max_people)
+        predicted = self.head(tokens, found.cells, found.valid)
+        estimated = self.camera(everything[:, 0])
+        camera = torch.where(intrinsics[:, :1, :1] > 0, intrinsics, estimated)
+        return people_output(found, predicted, camera, self.identity, self.low, self.span, self.config.max_distance)
+
+    def at(self, image: Tensor, cells: Tensor, valid: Tensor) -> Trained:
+        """For training: what the network says of people in the tokens where they are known to be.
+
+        Args:
+            image: [B, 3, S, S] as `forward` takes it.
+            cells: [B, P] int64, ``row * side + column``; valid [B, P] bool: the slot holds a person.
+        """
+        everything = self.backbone(image)
+        tokens = everything[:, 1:]
+        seen = self.head.look(tokens, cells, valid)
+        logits = self.detection.score(tokens)[..., 0].float()
+        marks = None if self.marks is None else self.marks(tokens).float()
+        with torch.autocast(image.device.type, enabled=False):  # rotations and angles want all their digits
+            return Trained(logits, self.field_of_view(everything[:, 0].float()), self.head.read(seen.float()), marks)
+
+    def field_of_view(self, class_token: Tensor) -> Tensor:
+        """Class token [B, D] -> the angle [B] in rad that the square input spans, 0..pi."""
+        angle: Tensor = math.pi * torch.sigmoid(self.view(class_token)[:, 0])
+        return angle
+
+    def camera(self, class_token: Tensor) -> Tensor:
+        """Class token [B, D] -> the K [B, 3, 3] px that the image looks like; principal point in the middle."""
+        return camera_of(self.field_of_view(class_token), self.config.image_size)
+
+    def use_attention(self, backbone: Attention, head: Attention) -> None:
+        """Compute attention these ways from now on (see `multihmr.attention`)."""
+        self.backbone.use_attention(backbone)
+        self.head.use_attention(head)
+
+    def _initialise(self) -> None:
+        """Where training starts: hardly anybody is anywhere, 60 degrees, upright, facing the camera, 4 m away."""
+        nn.init.trunc_normal_(self.backbone.pos_embed, std=_POSITION_SCALE)
+        if self.config.backbone in SCRATCH:
+            # Where a token is has to be learned otherwise, which takes longer than all else.
+            table = sincos_positions(TABLE_SIDE, self.backbone.pos_embed.shape[-1])
+            with torch.no_grad():
+                self.backbone.pos_embed[:, 1:] = _GIVEN_POSITIONS * table
+        nn.init.trunc_normal_(self.backbone.cls_token, std=_POSITION_SCALE)
+        if self.marks is not None:
+            nn.init.constant_(self.marks.bias, _logit(_USUAL_SCORE))
+        for last, value in ((self.detection.score[-1], _logit(_USUAL_SCORE)), (self.view[-1], _logit(1 / 3))):
+            nn.init.constant_(last.bias, value)
+
+
+def people_output(
+    found: Detections,
+    predicted: Predictions,
+    camera: Tensor,
+    identity: Tensor,
+    low: Tensor,
+    span: Tensor,
+    max_distance: float | None,
+) -> NetworkOutput:
+    """Predictions and a camera -> people.
+
+    Args:
+        found: where people are.
+        predicted: what the head says of them.
+        camera: [B, 3, 3] K in px of the network's input.
+        identity: [R, 3, 3], rotations of an empty slot.
+        low, span: [S], ranges of the shape.
+        max_distance: m; depth is clamped to 0..this; None: as it is.
+    """
+    locations = found.locations + PATCH * predicted.offsets
+    depth = camera[:, 0, 0:1] * torch.exp(-predicted.size)
+    if max_distance is not None:
+        depth = depth.clamp(0.0, max_distance)
+    translation = depth[..., None] * unproject(locations, camera)
+
+    # `where`, not a product: an unreadable image fills its slots with NaN.
+    person = found.valid[..., None]
+    return NetworkOutput(
+        scores=found.scores,
+        valid=found.valid,
+        cells=found.cells.to(torch.int32),
+        locations=torch.where(person, locations, 0.0),
+        translation=torch.where(person, translation, 0.0),
+        rotations=torch.where(person[..., None, None], predicted.rotations, identity),
+        shape=torch.where(person, low + span * predicted.shape, 0.0),
+        camera=camera,
+    )
+
+
+def camera_of(angle: Tensor, image_size: int) -> Tensor:
+    """Field of view [B] rad of the square input -> K [B, 3, 3] px; principal point in the middle."""
+    half = angle / 2
+    # Written with sine and cosine, which all runtimes have.
+    f = image_size / 2 * torch.cos(half) / torch.sin(half)
+    zero, one = torch.zeros_like(f), torch.ones_like(f)
+    centre = one * float(image_size // 2)
+    return torch.stack((f, zero, centre, zero, f, centre, zero, zero, one), dim=-1).unflatten(-1, (3, 3))
+
+
+def save_checkpoint(path: str | Path, model: AnnyHmr, about: Mapping[str, str] | None = None) -> Path:
+    """Write a checkpoint, atomically.
+
+    Args:
+        path: the file.
+        model: floating tensors are kept in the precision that they have.
+        about: what the weights are: ``licence`` (SPDX), ``data``, ``authors``, ``training``; goes into bundles.
+    """
+    path = Path(path)
+    content = {
+        "format": FORMAT,
+        "config": {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in dataclasses.asdict(model.config).items()
+        },
+        "about": dict(about or {}),
+        "state": {key: value.detach().cpu() for key, value in model.state_dict().items() if not key.startswith(_MARKS)},
+    }
+    save(path, content)
+    return path
+
+
+def load_checkpoint(path: str | Path, content: Mapping[str, Any] | None = None) -> tuple[AnnyHmr, dict[str, str]]:
+    """The network of a checkpoint in evaluation mode, FP32, and what is said about it. No code of the file runs.
+
+    Args:
+        path: file of `save_checkpoint`, or the folder of a training, whose averaged weights are taken.
+        content: what `checkpoint.read` made of the file, where that is known already.
+
+    Raises:
+        CheckpointError: not such a file, or a key is missing, unexpected, misshapen or not finite.
+    """
+    path = Path(path)
+    if content is None:
+        content = _of_run(path) if path.is_dir() else read(path, _KIND)
+    require(path, content, Layout.OWN_ANNY)
+    if content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint of {_KIND} (`format` is not `{FORMAT}`)")
+    state, about = tensors(path, content, "state", _KIND), content.get("about")
+    model = AnnyHmr(_config(path, content.get("config")))
+    fill(path, model, state, lambda name: name, about="its `config` says what the network is")
+    told = {str(key): str(value) for key, value in about.items()} if isinstance(about, Mapping) else {}
+    return model.eval(), told
+
+
+def _of_run(folder: Path) -> dict[str, Any]:
+    """What a checkpoint of a training's averaged weights would hold."""
+    description, state, step = load_run(folder)
+    config = description["task"].get("settings")
+    state = {name: value for name, value in state.items() if not name.startswith(_MARKS)}
+    about = {"licence": "Apache-2.0", "training": json.dumps({"step": step, **description})}
+    with contextlib.suppress(OSError):
+        about |= json.loads((folder / ABOUT).read_text())
+    return {"format": FORMAT, "config": config, "about": about, "state": state}
+
+
+def _config(path: Path, given: Any) -> AnnyConfig:
+    known = {field.name: field for field in dataclasses.fields(AnnyConfig)}
+    if not isinstance(given, Mapping) or (unknown := [key for key in given if key not in known]):
+        what = f"has no setting {choices(map(str, unknown))}" if isinstance(given, Mapping) else "needs settings"
+        raise CheckpointError(f"{path}: `config` {what}; its settings: {choices(known)}")
+    settings: dict[str, Any] = {}
+    for key, value in given.items():
+        default = known[key].default
+        if isinstance(default, tuple):
+            fits = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        elif isinstance(default, float):
+            fits = isinstance(value, float | int) and not isinstance(value, bool)
+        else:
+            fits = type(value) is type(default)
+        if not fits:
+            raise CheckpointError(f"{path}: setting `{key}` is {value!r}; need one like {default!r}")
+        settings[key] = tuple(value) if isinstance(default, tuple) else value
+    try:
+        return AnnyConfig(**settings)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))

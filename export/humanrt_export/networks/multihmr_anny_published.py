@@ -1,0 +1,179 @@
+"""The published Multi-HMR on Anny (NAVER's `multiHMR_672_L_anny`): its network.
+
+Written from a description of the model (shared/facts/multihmr.md) and checked against recorded outputs; it shares the
+backbone, the detection and the decoder's layers with our own networks. `published_checkpoint` reads its files,
+`published_body` poses its people.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from humanrt_export.networks.anny_head import Predictions
+from humanrt_export.networks.attention import MASKED, Attention
+from humanrt_export.networks.backbone import BACKBONES
+from humanrt_export.networks.camera import TokenGrid
+from humanrt_export.networks.decoder import DecoderLayer
+from humanrt_export.networks.detection import Detection, gather_tokens
+from humanrt_export.networks.multihmr_anny import (
+    ClassTokenBackbone,
+    NetworkOutput,
+    NoOffsets,
+    camera_of,
+    people_output,
+)
+from humanrt_export.networks.rotations import matrices_from_rows
+
+__all__ = ["BONES", "SHAPE", "PublishedConfig", "PublishedHead", "PublishedHmr"]
+
+BONES = 163
+"""Bones of the rig; the network predicts a rotation for each, but only some of them turn."""
+
+SHAPE = (
+    *("gender", "age", "muscle", "weight", "height", "proportions"),
+    *("cupsize", "firmness", "african", "asian", "caucasian"),
+)
+"""Names of the shape's numbers. Only the first six change the body."""
+
+_LEAST_SIZE = math.log(1e-5)  # logarithm of px a metre: nobody is farther away than 1e5 focal lengths
+
+
+@dataclass(frozen=True)
+class PublishedConfig(TokenGrid):
+    """What a checkpoint fixes.
+
+    Attributes:
+        backbone: a key of `backbone.BACKBONES`.
+        image_size: side S of the square input in px, a multiple of 14.
+        turning: indices of the rig's bones that turn, ascending, the root's first.
+        width, depth, heads, head_width, mlp: of the decoder.
+    """
+
+    backbone: str
+    image_size: int
+    turning: tuple[int, ...]
+    width: int = 512
+    depth: int = 8
+    heads: int = 16
+    head_width: int = 32
+    mlp: int = 2048
+
+
+class PublishedHmr(nn.Module):
+    """Image, intrinsics and threshold -> `NetworkOutput`.
+
+    Depth: the network predicts the logarithm of how many px a metre at the head is wide, so a known camera changes
+    where people are, and nothing of how they are. Rotations are those of the bones that turn, see `published_body`;
+    the shape is `SHAPE`, all in 0..1.
+    """
+
+    identity: Tensor
+    low: Tensor
+    span: Tensor
+    fov_max: Tensor
+
+    def __init__(self, config: PublishedConfig) -> None:
+        super().__init__()
+        width = BACKBONES[config.backbone][0]
+        self.config = config
+        self.backbone = ClassTokenBackbone(config.backbone, config.image_size)
+        self.detection = Detection(width, config.side, clamped=False)
+        self.detection.offset = NoOffsets()
+        self.view = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+        self.register_buffer("fov_max", torch.full((1,), math.pi))
+        self.head = PublishedHead(config, width)
+        identity = torch.eye(3).expand(len(config.turning), 3, 3).clone()
+        self.register_buffer("identity", identity, persistent=False)
+        self.register_buffer("low", torch.zeros(len(SHAPE)), persistent=False)
+        self.register_buffer("span", torch.ones(len(SHAPE)), persistent=False)
+
+    def forward(self, image: Tensor, intrinsics: Tensor, threshold: Tensor, max_people: int) -> NetworkOutput:
+        """Find and measure people.
+
+        Args:
+            image: [B, 3, S, S] RGB, ImageNet-normalised, letterboxed with black.
+            intrinsics: K [B, 3, 3] in px of this image, upper triangular; zeros: use the network's own estimate.
+            threshold: [1], lowest score of a person.
+            max_people: P; where more are present, the P best.
+        """
+        everything = self.backbone(image)
+        tokens = everything[:, 1:]
+        found = self.detection(tokens, image, threshold, max_people)
+        predicted = self.head(tokens, found.cells, found.valid)
+        estimated = camera_of(self.field_of_view(everything[:, 0]), self.config.image_size)
+        camera = torch.where(intrinsics[:, :1, :1] > 0, intrinsics, estimated)
+        return people_output(found, predicted, camera, self.identity, self.low, self.span, None)
+
+    def field_of_view(self, class_token: Tensor) -> Tensor:
+        """Class token [B, D] -> the angle [B] in rad that the square input spans."""
+        angle: Tensor = self.fov_max * torch.sigmoid(self.view(class_token)[:, 0])
+        return angle
+
+    def use_attention(self, backbone: Attention, head: Attention) -> None:
+        """Compute attention these ways from now on (see `multihmr.attention`)."""
+        self.backbone.use_attention(backbone)
+        for layer in self.head.layers:
+            layer.attention = head
+
+
+class PublishedHead(nn.Module):
+    """Patch tokens [B, side^2, D] and detected cells -> `Predictions`."""
+
+    positions: Tensor
+    initial_pose: Tensor
+    turning: Tensor
+
+    def __init__(self, config: PublishedConfig, tokens: int) -> None:
+        super().__init__()
+        width = config.width
+        # Both are constants, but the files hold them, and the initial pose of a file need not be the formula's.
+        self.register_buffer("positions", torch.zeros(config.tokens, width))
+        self.register_buffer("initial_pose", torch.zeros(1, 6 * BONES))
+        self.register_buffer("turning", torch.tensor(config.turning), persistent=False)
+        self.embed = nn.Linear(tokens, width)
+        self.layers = nn.ModuleList(
+            DecoderLayer(width, width, config.heads, config.mlp, bias=False, head_width=config.head_width)
+            for _ in range(config.depth)
+        )
+        self.offset = _mlp(width, width, 2)
+        self.pose = _mlp(width + 6 * BONES, width, 6 * BONES)
+        self.shape = _mlp(width, width, len(SHAPE))
+        self.size = _mlp(width, width, 1)
+
+    def forward(self, tokens: Tensor, cells: Tensor, valid: Tensor) -> Predictions:
+        """Predict every slot; what empty slots hold changes nothing in the others.
+
+        Args:
+            tokens: [B, N, D].
+            cells: [B, P] int64, the token of each slot.
+            valid: [B, P] bool, False for empty slots.
+        """
+        return self.read(self.look(tokens, cells, valid))
+
+    def look(self, tokens: Tensor, cells: Tensor, valid: Tensor) -> Tensor:
+        """What the decoder makes of every slot: [B, P, width]."""
+        context = self.embed(tokens) + self.positions
+        x = gather_tokens(context, cells)
+        bias = torch.where(valid, 0.0, MASKED).to(x.dtype)[:, None, None, :]
+        for layer in self.layers:
+            x = layer(x, context, bias)
+        return x
+
+    def read(self, x: Tensor) -> Predictions:
+        """Decoded slots [B, P, width] -> `Predictions`."""
+        start = self.initial_pose.expand(*x.shape[:2], -1)
+        pose = (self.pose(torch.cat((x, start), dim=-1)) + start).unflatten(-1, (BONES, 6))
+        return Predictions(
+            offsets=self.offset(x),
+            rotations=matrices_from_rows(torch.index_select(pose, 2, self.turning)),
+            shape=torch.sigmoid(self.shape(x)),
+            size=self.size(x)[..., 0].clamp(min=_LEAST_SIZE),
+        )
+
+
+def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))

@@ -1,0 +1,307 @@
+"""The networks: what the published ones and ours are made of, and how the two differ.
+
+Both embed every frame, put a learned token in the place of frames that are missing, let frames look at those that are
+there, and after each block a regressor, the same for all, corrects the answer: ``y <- y + MLP(cat(x, y))``.
+
+`PublishedPoseBert` is the published architecture: learned absolute positions, every frame sees every other.
+`StreamingPoseBert` is ours, made for streams. Four things differ:
+
+- All blocks but the last are causal, and positions are relative (rotary: Su et al., RoFormer, 2021). What the last
+  block sees beyond a frame is therefore all of its look-ahead: row ``now - lag`` of one inference is the streaming
+  answer at that lag, row ``now`` is the answer without delay, and masked rows after it are the prediction. In training
+  every row of a window is a streaming answer, so that the jitter from one to the next can be part of the loss.
+- The answer begins as a weighted mean of the observed frames, with weights that the network finds: an adaptive filter,
+  as One-Euro is, with a window instead of a recursion. The regressors correct that, not a mean pose.
+- Each point brings its confidence.
+- It knows nothing of metres or places: points are centred, and measured in lengths of the body's or hand's own bones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from humanrt_export.networks.rotations import matrices_from_rows, rows_from_matrices
+
+__all__ = ["PublishedConfig", "PublishedPoseBert", "Refined", "StreamingConfig", "StreamingPoseBert"]
+
+_MASKED = -1e4
+"""Added to the logits of frames that may not be seen: exp() of it is exactly 0 in FP32, and it fits in FP16."""
+_ABSENT = -1e30
+"""Likewise, and it takes the place of any logit that it is added to: in an empty window all frames count alike, as in
+the published models."""
+
+
+class Block(nn.Module):
+    """Self-attention and MLP, each pre-norm and residual; q, k and v without bias."""
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.attention_out = nn.Linear(width, width)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp_in = nn.Linear(width, hidden)
+        self.mlp_out = nn.Linear(hidden, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, bias: Tensor, turn: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """x [B, T, width]; bias [B or 1, 1, T or 1, T], added to the logits; turn: see `_rotary` -> [B, T, width]."""
+        q, k, v = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
+        )
+        if turn:
+            q, k = _turned(q, turn), _turned(k, turn)
+        logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + bias
+        seen = (torch.softmax(logits, dim=-1) @ v).transpose(1, 2).flatten(2)
+        x = x + self.dropout(self.attention_out(seen))
+        out: Tensor = x + self.dropout(self.mlp_out(self.dropout(functional.gelu(self.mlp_in(self.mlp_norm(x))))))
+        return out
+
+
+class Regressor(nn.Module):
+    """Corrects an answer: [B, T, width] and y [B, T, outputs] -> y."""
+
+    def __init__(self, width: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.hidden = nn.Linear(width + outputs, width)
+        self.out = nn.Linear(width, outputs)
+        nn.init.xavier_uniform_(self.out.weight, gain=0.01)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        hidden = self.dropout(functional.gelu(self.hidden(torch.cat((self.norm(x), y), dim=-1))))
+        out: Tensor = y + self.out(hidden)
+        return out
+
+
+@dataclass(frozen=True)
+class PublishedConfig:
+    """The published architecture; only what a frame holds differs between its checkpoints.
+
+    Attributes:
+        inputs: numbers a frame: 144 (24 rotations, 6-d `rows`) or 54 (6-d root and 16 joints).
+        joints: rotations that come out.
+        frames: the longest window there are positions for.
+    """
+
+    inputs: int = 144
+    joints: int = 24
+    width: int = 512
+    depth: int = 4
+    heads: int = 8
+    hidden: int = 512
+    frames: int = 1024
+    dropout: float = 0.1
+
+
+class PublishedPoseBert(nn.Module):
+    """Features of a window -> rotations of every frame."""
+
+    mean_pose: Tensor
+
+    def __init__(self, config: PublishedConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Linear(config.inputs, config.width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.positions = nn.Parameter(torch.zeros(1, config.frames, config.width))
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, config.hidden, config.dropout) for _ in range(config.depth)
+        )
+        self.regressor = Regressor(config.width, 6 * config.joints, config.dropout)
+        self.register_buffer("mean_pose", torch.eye(3)[:, :2].reshape(1, 1, 6).repeat(1, 1, config.joints))
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """features [B, T, inputs] and mask [B, T], True where a frame was observed -> [B, T, joints, 3, 3].
+
+        What `features` holds in frames that are masked has no influence.
+        """
+        frames = features.shape[1]
+        x = torch.where(mask[..., None], self.embed(features), self.mask_token) + self.positions[:, :frames]
+        bias = _hidden(mask, _ABSENT)
+        y = self.mean_pose.expand(*features.shape[:2], -1)
+        for block in self.blocks:
+            x = block(x, bias)
+            y = self.regressor(x, y)
+        return matrices_from_rows(y.unflatten(-1, (-1, 6)))
+
+
+@dataclass(frozen=True)
+class StreamingConfig:
+    """One of our networks.
+
+    Attributes:
+        source: ``"keypoints"`` or ``"rotations"``: what a frame holds.
+        points: keypoints a frame; with rotations, 0.
+        joints: rotations that come out (and, with rotations, go in).
+        origin: keypoints whose mean is the origin of the others.
+        lengths: pairs of keypoints whose mean distance in the window is the unit of length.
+        readers: weighted means that an answer begins with; each point takes its own mixture of them.
+        rate: frames a second.
+    """
+
+    source: str = "keypoints"
+    points: int = 21
+    joints: int = 16
+    origin: tuple[int, ...] = tuple(range(21))
+    lengths: tuple[tuple[int, int], ...] = ((0, 5), (0, 9), (0, 13), (0, 17))
+    width: int = 128
+    depth: int = 4
+    heads: int = 4
+    hidden: int = 256
+    readers: int = 8
+    dropout: float = 0.0
+    rate: float = 30.0
+
+    @property
+    def values(self) -> int:
+        """Numbers a frame."""
+        return 3 * self.points if self.source == "keypoints" else 6 * self.joints
+
+
+class Refined(NamedTuple):
+    """What a window becomes.
+
+    Attributes:
+        rotations: [B, T, joints, 3, 3].
+        keypoints: [B, T, points, 3] in the input's unit, about their origin; None where rotations go in.
+        unit: [B, 1, 1, 1] the length, in the input's unit, that the network calculates in.
+    """
+
+    rotations: Tensor
+    keypoints: Tensor | None
+    unit: Tensor | None
+
+
+class StreamingPoseBert(nn.Module):
+    """Keypoints (or rotations) of a window, with confidences -> rotations and keypoints of every frame."""
+
+    mean_pose: Tensor
+    frequencies: Tensor
+
+    def __init__(self, config: StreamingConfig) -> None:
+        super().__init__()
+        self.config = config
+        points = config.points if config.source == "keypoints" else config.joints
+        # A frame: its values, how they changed since the frame before (small, so enlarged), and confidences.
+        self.embed = nn.Linear(2 * config.values + points, config.width)
+        self.mask_token = nn.Parameter(torch.randn(1, 1, config.width) * 0.02)
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, config.hidden, config.dropout) for _ in range(config.depth)
+        )
+        keypoints = config.source == "keypoints"
+        self.regressor = Regressor(
+            config.width, config.values + (6 * config.joints if keypoints else 0), config.dropout
+        )
+        self.reader_norm = nn.LayerNorm(config.width)
+        self.reader_query = nn.Linear(config.width, config.readers * _READER_WIDTH, bias=False)
+        self.reader_key = nn.Linear(config.width, config.readers * _READER_WIDTH, bias=False)
+        self.reader_decay = nn.Parameter(torch.linspace(-2.0, 2.0, config.readers))
+        self.reader_mix = nn.Parameter(torch.zeros(points, config.readers))
+        self.register_buffer("mean_pose", torch.eye(3)[:, :2].reshape(1, 1, 6).repeat(1, 1, config.joints))
+        width = config.width // config.heads
+        self.register_buffer("frequencies", 1.0 / 100 ** (torch.arange(0, width, 2) / width), persistent=False)
+
+    def forward(self, values: Tensor, mask: Tensor, confidence: Tensor, lookahead: int | None = None) -> Refined:
+        """One window.
+
+        Args:
+            values: [B, T, points, 3] keypoints in any one unit, or [B, T, joints, 3, 3]; of no influence where masked.
+            mask: [B, T], True where a frame was observed.
+            confidence: [B, T, points or joints] in 0..1.
+            lookahead: a frame's answer may depend on so many frames after it; None: on all.
+        """
+        config = self.config
+        unit = None
+        if config.source == "keypoints":
+            values = values - values[:, :, list(config.origin)].mean(dim=2, keepdim=True)
+            unit = self._unit(values, mask)
+            y = (values / unit).flatten(2)
+        else:
+            y = rows_from_matrices(values).flatten(2)
+        there = mask[..., None]
+        y = torch.where(there, y, 0.0)
+        refined = self._refine(y, mask, torch.where(there, confidence, 0.0), lookahead)
+        rotations = refined[..., -6 * config.joints :].unflatten(-1, (-1, 6))
+        if unit is None:
+            return Refined(matrices_from_rows(rotations), None, None)
+        keypoints = refined[..., : config.values].unflatten(-1, (-1, 3))
+        keypoints = keypoints - keypoints[:, :, list(config.origin)].mean(dim=2, keepdim=True)
+        return Refined(matrices_from_rows(rotations), keypoints * unit, unit)
+
+    def _unit(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Mean length of `StreamingConfig.lengths` in the frames that are there, [B, 1, 1, 1]."""
+        ends = list(zip(*self.config.lengths, strict=True))
+        bones = values[:, :, list(ends[0])] - values[:, :, list(ends[1])]
+        length = ((bones * bones).sum(-1) + 1e-12).sqrt().mean(-1)
+        seen = mask.to(values.dtype)
+        mean = torch.where(mask, length, 0.0).sum(1) / seen.sum(1).clamp(min=1)
+        return mean.clamp(min=1e-6)[:, None, None, None]
+
+    def _refine(self, y: Tensor, mask: Tensor, confidence: Tensor, lookahead: int | None) -> Tensor:
+        """y [B, T, values], 0 where masked -> [B, T, outputs]."""
+        config, frames = self.config, y.shape[1]
+        both = (mask[:, 1:] & mask[:, :-1])[..., None]
+        change = functional.pad(torch.where(both, y[:, 1:] - y[:, :-1], 0.0), (0, 0, 1, 0))
+        x = self.embed(torch.cat((y, (_CHANGE * change).clamp(-4, 4), confidence), dim=-1))
+        x = torch.where(mask[..., None], x, self.mask_token)
+        missing = _hidden(mask)
+        age = torch.arange(frames, device=y.device)
+        age = age[:, None] - age[None, :]  # [T, T], of the frame looked at; negative: it is in the future
+        causal = missing + torch.where(age >= 0, 0.0, _MASKED)
+        last = missing if lookahead is None else missing + torch.where(age >= -lookahead, 0.0, _MASKED)
+        turn = _rotary(frames, self.frequencies)
+        for block in self.blocks[:-1]:
+            x = block(x, causal, turn)
+        # What is looked at comes from the causal part, or the look-ahead would add up.
+        past, x = x, self.blocks[-1](x, last, turn)
+        y = self._read(x, past, y, last, age)
+        if config.source == "keypoints":
+            y = torch.cat((y, self.mean_pose.expand(*y.shape[:2], -1)), dim=-1)
+        for _ in range(_CORRECTIONS):
+            y = self.regressor(x, y)
+        return y
+
+    def _read(self, x: Tensor, past: Tensor, y: Tensor, bias: Tensor, age: Tensor) -> Tensor:
+        """Weighted means of the frames that are there: y [B, T, values], as x [B, T, width] asks ``past`` for them."""
+        config = self.config
+        query = self.reader_query(self.reader_norm(x)).unflatten(-1, (config.readers, -1)).transpose(1, 2)
+        key = self.reader_key(self.reader_norm(past)).unflatten(-1, (config.readers, -1)).transpose(1, 2)
+        near = -torch.exp(self.reader_decay)[:, None, None] * age.abs().to(y.dtype)
+        weights = torch.softmax(query @ key.transpose(-1, -2) * _READER_WIDTH**-0.5 + near + bias, dim=-1)
+        mixture = torch.softmax(self.reader_mix, dim=-1)  # [points, readers]
+        means = weights @ y[:, None]  # [B, readers, T, values]
+        means = means.unflatten(-1, (mixture.shape[0], -1))
+        return (means * mixture.T[None, :, None, :, None]).sum(1).flatten(2)
+
+
+_READER_WIDTH = 16
+_CHANGE = 8.0
+_CORRECTIONS = 2
+
+
+def _hidden(mask: Tensor, masked: float = _MASKED) -> Tensor:
+    """[B, 1, 1, T] to add to logits, so that no frame looks at one that is not there."""
+    return torch.where(mask, 0.0, masked)[:, None, None, :]
+
+
+def _rotary(frames: int, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [T, width of a head] of rotary positions."""
+    angles = torch.arange(frames, device=frequencies.device)[:, None] * frequencies
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate pairs of numbers by their frame's angles."""
+    half = x.shape[-1] // 2
+    cosine, sine = turn
+    return x * cosine + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sine

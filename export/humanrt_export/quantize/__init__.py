@@ -1,1 +1,0 @@
-"""Graphs of lower precision, each with a measured verdict: ``humanrt-export quantize``."""

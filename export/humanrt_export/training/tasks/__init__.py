@@ -1,0 +1,1 @@
+"""What is trained: one module per task, with its losses."""

@@ -1,0 +1,145 @@
+"""What Multi-HMR on Anny is trained by: who is where, how they stand, and where that puts every joint and vertex."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
+from humanrt_export.bodies.smplx import BodyOutput
+from humanrt_export.networks.camera import PATCH, unproject
+from humanrt_export.networks.multihmr_anny import Trained
+
+__all__ = ["Weights", "focal", "losses"]
+
+_NEAREST = 0.1  # m, of what is projected
+_FARTHEST = 0.5  # of the picture's side: projected errors beyond count as this, with a gradient of their own
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weight of each loss (all but `view` and `rotations` as Multi-HMR's).
+
+    Attributes:
+        detection: focal loss of the heat-map.
+        offset: L1, tokens, of the head within its token.
+        rotations: L1 of matrices, summed over the nine entries, mean over bones.
+        shape: L1, phenotypes.
+        distance: L1 of the logarithm of px per metre, which is that of the depth.
+        translation: L1, m, of the head with the true camera.
+        joints, vertices: L1, m, from the root joint; mean over coordinates.
+        points: L1 of projected joints and vertices, picture sides; from `warmup` on.
+        view: L1, rad, of the field of view.
+        marks: focal loss of which joints are in which token (`dataset.MARKS`), a mark's share. Not Multi-HMR's: a
+            backbone that starts from nothing learns from it what a body looks like long before it learns from poses.
+    """
+
+    detection: float = 10.0
+    offset: float = 1.0
+    rotations: float = 1.0
+    shape: float = 1.0
+    distance: float = 1.0
+    translation: float = 1.0
+    joints: float = 100.0
+    vertices: float = 100.0
+    points: float = 1.0
+    view: float = 1.0
+    marks: float = 5.0
+
+
+def losses(
+    said: Trained, batch: Mapping[str, Tensor], body: AnnyBody, size: int, weights: Weights
+) -> dict[str, Tensor]:
+    """All losses of a batch and their weighted sum, ``total``. Means are over people; without people they are 0.
+
+    Args:
+        said: of the network, for the batch's cells.
+        batch: see `dataset.targets`; ``intrinsics`` [B, 3, 3] px; ``points``, weight of the projected ones, 0 or 1.
+        body: in float32; the coarser, the faster.
+        size: side of the picture, px.
+        weights: of the losses.
+    """
+    valid, K = batch["valid"], batch["intrinsics"]
+    hot = torch.zeros_like(said.logits).scatter_add_(1, batch["cells"], valid.to(said.logits.dtype)).clamp(max=1.0)
+    found = {"detection": focal(said.logits, hot, ~batch["ignored"])}
+    if said.marks is not None:
+        found["marks"] = focal(said.marks, batch["marks"].to(hot.dtype), None)
+    side = size // PATCH
+    cells = batch["cells"]
+    centres = torch.stack((cells % side, cells // side), -1) + 0.5
+    heads = PATCH * (centres + said.predictions.offsets)
+    z = K[:, 0, 0:1] * torch.exp(-said.predictions.size)
+    place = z[..., None] * unproject(heads, K)
+    low, span = (
+        torch.tensor(values, device=K.device)
+        for values in ([p.low for p in PHENOTYPES], [p.high - p.low for p in PHENOTYPES])
+    )
+    shape = low + span * said.predictions.shape
+    true_size = torch.log(K[:, 0, 0:1] / batch["translation"][..., 2])
+    # Only people from here on: [N, ...].
+    rotations, true_rotations = said.predictions.rotations[valid], batch["rotations"][valid]
+    found["offset"] = _mean((heads - batch["heads"])[valid].abs()) / PATCH
+    found["rotations"] = 9 * _mean((rotations - true_rotations).abs())
+    found["shape"] = _mean((shape - batch["shape"])[valid].abs())
+    found["distance"] = _mean((said.predictions.size - true_size)[valid].abs())
+    found["translation"] = _mean((place - batch["translation"])[valid].abs())
+    posed: BodyOutput = body(rotations, shape[valid], place[valid])
+    with torch.no_grad():
+        truth: BodyOutput = body(true_rotations, batch["shape"][valid], batch["translation"][valid])
+    for name in ("joints", "vertices"):
+        # The first joint is the root.
+        own, true = (getattr(x, name) - x.joints[:, :1] for x in (posed, truth))
+        found[name] = _mean((own - true).abs())
+    camera = K[:, None].expand(*valid.shape, 3, 3)[valid]
+    found["points"] = batch["points"] * sum(
+        (_projected(getattr(posed, name), getattr(truth, name), camera, size) for name in ("joints", "vertices")),
+        start=torch.zeros((), device=K.device),
+    )
+    true_angle = 2 * torch.atan(size / (2 * K[:, 0, 0]))
+    found["view"] = (said.angle - true_angle).abs().mean()
+    total = sum((asdict(weights)[name] * value for name, value in found.items()), torch.zeros((), device=K.device))
+    return {"total": total, **found}
+
+
+def focal(logits: Tensor, hot: Tensor, counted: Tensor | None, gamma: float = 2.0) -> Tensor:
+    """Focal loss (Lin et al., 2017), for each that is hot.
+
+    Args:
+        logits: of any shape.
+        hot: 0 or 1, likewise.
+        counted: bool, likewise: others do not count; None: all do.
+    """
+    p = torch.sigmoid(logits)
+    positive = hot * (1 - p) ** gamma * functional.softplus(-logits)
+    negative = (1 - hot) * p**gamma * functional.softplus(logits)
+    each = positive + negative if counted is None else counted.to(logits.dtype) * (positive + negative)
+    return each.sum() / hot.sum().clamp(min=1.0)
+
+
+def _projected(points: Tensor, truth: Tensor, K: Tensor, size: int) -> Tensor:
+    """Mean distance (L1, picture sides) of points [N, V, 3] in the picture; those beside the camera do not count."""
+    own, true = (_pixels(x, K) / size for x in (points, truth))
+    ahead = (truth[..., 2] > _NEAREST)[..., None]
+    difference = (own - true).abs()
+    # Straight up to `_FARTHEST`, then logarithmic: one foot beside the camera must not outweigh the rest.
+    bounded = torch.where(
+        difference < _FARTHEST, difference, _FARTHEST * (1 + torch.log(difference.clamp(min=_FARTHEST) / _FARTHEST))
+    )
+    return _mean(torch.where(ahead, bounded, torch.zeros_like(bounded)))
+
+
+def _pixels(points: Tensor, K: Tensor) -> Tensor:
+    z = points[..., 2:].clamp(min=_NEAREST)
+    flat = points[..., :2] / z
+    return flat * torch.stack((K[:, 0, 0], K[:, 1, 1]), -1)[:, None] + K[:, None, :2, 2]
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean; 0 of nothing."""
+    return values.sum() / max(1, math.prod(values.shape))

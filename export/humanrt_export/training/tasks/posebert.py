@@ -1,0 +1,217 @@
+"""``humanrt-export train posebert``: our streaming networks, on pairs of a front-end and the truth."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from humanrt.errors import HumanrtError
+from humanrt_export.data.poses.clips import Clip, load_clips
+from humanrt_export.data.poses.dataset import Noise, Windows, resampled
+from humanrt_export.data.poses.kinds import KINDS, Kind
+from humanrt_export.data.poses.noise import NoiseModel
+from humanrt_export.networks.posebert import Refined, StreamingConfig, StreamingPoseBert
+from humanrt_export.training.loop import train
+from humanrt_export.training.tasks.posebert_losses import Weights, distance, geodesic, losses
+
+__all__ = ["PoseTask", "configure", "run"]
+
+_LOOKAHEADS = (0, 0, 0, 1, 2, 4, 8, None)
+_VALIDATED = 64
+_CALMEST = 0.15
+_HEAD = 32
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own options; those of every training are added after."""
+    parser.add_argument("variant", choices=sorted(KINDS), help="what goes in and what comes out")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds train/*.npz and val/*.npz")
+    parser.add_argument(
+        "--clean", type=Path, metavar="DIR", help="clean motion (*.npz), to which fitted noise is added"
+    )
+    parser.add_argument("--noise", type=Path, metavar="FILE", help="noise model for --clean (fitted by posebert.noise)")
+    parser.add_argument("--real", type=float, default=0.5, metavar="P", help="part of windows that are pairs (0.5)")
+    parser.add_argument("--frames", type=int, default=48, metavar="T", help="length of a window (default: 48)")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument(
+        "--dropout", type=float, default=0.0, metavar="P", help="where there are few pairs (default: 0)"
+    )
+    for name, value in asdict(Weights()).items():
+        parser.add_argument(f"--loss-{name}", type=float, default=value, metavar="W", help=f"weight ({value})")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train."""
+    from humanrt_export.training.options import options_of
+
+    _check(arguments)
+    options, kind = options_of(arguments), KINDS[arguments.variant]
+    config = replace(
+        kind.config,
+        width=arguments.width,
+        depth=arguments.depth,
+        hidden=arguments.hidden,
+        heads=arguments.width // _HEAD,
+        dropout=arguments.dropout,
+    )
+    weights = Weights(**{name: getattr(arguments, f"loss_{name}") for name in asdict(Weights())})
+    parts = [windows_of(arguments, kind, part) for part in ("train", "val")]
+    torch.manual_seed(options.seed)  # of the first weights
+    task = PoseTask(kind, config, weights, *parts)
+    print(f"{len(task.windows.pairs)} clips of pairs, {len(task.windows.clean)} of clean motion")
+    train(task, arguments.out, options)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.width < _HEAD or arguments.width % _HEAD:
+        raise HumanrtError(f"--width is {arguments.width}; need a multiple of {_HEAD}, the width of a head")
+    for name, least in (("depth", 1), ("hidden", 1), ("frames", 3)):  # of two frames there is no acceleration
+        if getattr(arguments, name) < least:
+            raise HumanrtError(f"--{name} is {getattr(arguments, name)}; need {least} or more")
+    if not 0 <= arguments.real <= 1:
+        raise HumanrtError(f"--real is {arguments.real}; need a part from 0 to 1")
+    if not 0 <= arguments.dropout < 1:
+        raise HumanrtError(f"--dropout is {arguments.dropout}; need a part from 0 to below 1")
+    if (arguments.clean is None) != (arguments.noise is None):
+        raise HumanrtError(
+            "--clean DIR and --noise FILE belong together: clean motion gets the fitted noise; give both"
+        )
+
+
+def windows_of(arguments: argparse.Namespace, kind: Kind, part: str) -> Windows:
+    """The windows of ``--data``'s folder ``train`` or ``val``."""
+    rate = kind.config.rate
+
+    def clips(folder: Path) -> list[Clip]:
+        seen = [(phase, kind.clip(clip)) for phase, clip in _phased(load_clips(folder))]
+        wanted = (kind.config.points, kind.config.joints)
+        for _, clip in seen:
+            found = (clip["keypoints"].shape[1], clip["rotations"].shape[1])
+            if found != wanted or clip["observed"].shape != clip["keypoints"].shape:
+                raise HumanrtError(
+                    f"{folder}: its clips have {found[0]} keypoints and {found[1]} rotations, {kind.name} needs "
+                    f"{wanted[0]} and {wanted[1]}; give clips made for it"
+                )
+        return [on_clock(clip, rate, phase) for phase, clip in seen]
+
+    pairs, clean = clips(arguments.data / part), list[Clip]()
+    noise: Noise | None = None
+    if part == "train" and arguments.clean:
+        clean, model = clips(arguments.clean), NoiseModel.load(arguments.noise)
+        if model.points != kind.config.points:
+            raise HumanrtError(
+                f"{arguments.noise}: noise of {model.points} keypoints, {kind.name} has {kind.config.points}; fit it "
+                f"to such pairs (python -m humanrt_export.data.poses.noise_fit --input {kind.name})"
+            )
+        noise = _seen_with(model)
+    corruption = replace(kind.corruption, real=arguments.real)
+    return Windows(
+        pairs, clean, noise, arguments.frames, kind.config.origin, kind.config.lengths, kind.flips, corruption
+    )
+
+
+def _seen_with(model: NoiseModel) -> Noise:
+    """The model's noise, from that of the pairs down to that of a large, well lit, sharp picture."""
+
+    def noise(
+        truth: NDArray[Any], t: NDArray[Any], generator: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        return model(truth, t, generator, fast=float(generator.uniform(_CALMEST, 1)))
+
+    return noise
+
+
+def on_clock(clip: Clip, rate: float, phase: float) -> Clip:
+    """Resampled, from ``phase`` on; frames that are the clock's own stay as they are, as in a stream."""
+    steps = np.diff(clip["t"]) * rate
+    return resampled(clip, rate, 0.0 if np.allclose(steps, 1, atol=0.02) else phase)
+
+
+def _phased(clips: list[dict[str, NDArray[Any]]]) -> list[tuple[float, dict[str, NDArray[Any]]]]:
+    phases = np.random.default_rng(7).uniform(size=len(clips))
+    return [(float(phase), clip) for phase, clip in zip(phases, clips, strict=True)]
+
+
+@dataclass
+class PoseTask:
+    """Masked modelling of pose sequences (`training.Task`)."""
+
+    kind: Kind
+    settings: StreamingConfig
+    weights: Weights
+    windows: Windows
+    held_out: Windows
+
+    def __post_init__(self) -> None:
+        self.model: nn.Module = StreamingPoseBert(self.settings)
+        self.rest = torch.as_tensor(self.kind.rest, dtype=torch.float32)
+
+    def config(self) -> Mapping[str, Any]:
+        """The network, the losses, and what is done to windows; not the clips, to which some may be added."""
+        return {
+            "network": "posebert",
+            "variant": self.kind.name,
+            "settings": asdict(self.settings),
+            "weights": asdict(self.weights),
+            "frames": self.windows.frames,
+            "corruption": asdict(self.windows.corruption),
+        }
+
+    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+        """Windows, and with how much look-ahead they are answered."""
+        batch = self.windows.batch(seed, step, size)
+        batch["lookahead"] = torch.tensor(np.random.default_rng([seed, step, 1]).integers(len(_LOOKAHEADS)))
+        return batch
+
+    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `losses.losses`."""
+        lookahead = _LOOKAHEADS[int(batch["lookahead"])]
+        refined: Refined = model(batch["values"], batch["mask"], batch["confidence"], lookahead)
+        device = batch["rows"].device
+        with torch.autocast(device.type, enabled=False):  # accelerations are differences of nearly equal numbers
+            exact = Refined(*(None if value is None else value.float() for value in refined))
+            return losses(exact, batch, self.kind.parents, self.rest.to(device), self.weights)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Of the held-out pairs, streamed: errors and jitter of the last two thirds of each window, beside raw ones."""
+        device = next(model.parameters()).device
+        batch = {name: value.to(device) for name, value in self.held_out.batch(12345, 0, _VALIDATED).items()}
+        rows = batch["rows"] * (torch.arange(batch["rows"].shape[1], device=device) >= self.windows.frames // 3)
+        found: dict[str, float] = {}
+        for name, lookahead in (("now", 0), ("lag4", 4), ("window", None)):
+            refined: Refined = model(batch["values"], batch["mask"], batch["confidence"], lookahead)
+            found[f"{name}_degrees"] = float(_mean(geodesic(refined.rotations, batch["rotations"]), rows)) * 180 / np.pi
+            if refined.keypoints is not None and refined.unit is not None:
+                found[f"{name}_error"], found[f"{name}_jitter"] = _quality(
+                    refined.keypoints / refined.unit, batch["keypoints"], rows
+                )
+                if name == "now":
+                    seen = rows * batch["mask"]
+                    origin = batch["values"][:, :, list(self.settings.origin)].mean(2, keepdim=True)
+                    raw = (batch["values"] - origin) / refined.unit
+                    found["raw_error"], found["raw_jitter"] = _quality(raw, batch["keypoints"], seen)
+                    found["seen_error"], _ = _quality(refined.keypoints / refined.unit, batch["keypoints"], seen)
+        return found
+
+
+def _quality(keypoints: Tensor, truth: Tensor, rows: Tensor) -> tuple[float, float]:
+    """Mean error, and mean length of the acceleration, in units of the network."""
+    acceleration = keypoints[:, 2:] - 2 * keypoints[:, 1:-1] + keypoints[:, :-2]
+    still = rows[:, 2:] * rows[:, 1:-1] * rows[:, :-2]
+    error = _mean(distance(keypoints, truth), rows)
+    return float(error), float(_mean(acceleration.norm(dim=-1), still))
+
+
+def _mean(values: Tensor, rows: Tensor) -> Tensor:
+    return (values.flatten(2).mean(-1) * rows).sum() / rows.sum()

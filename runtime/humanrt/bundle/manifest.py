@@ -1,0 +1,332 @@
+"""Bundles: one model, one folder, described by its ``manifest.json`` and nothing else.
+
+A bundle is read strictly: an unknown format, a missing file or a file whose sha256 is not the manifest's is
+refused before any of it reaches a parser. Code holds no weights and no magic sizes; ``Bundle.settings`` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from reprlib import repr as short
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.bundle import packed
+from humanrt.bundle.arrays import read_arrays
+from humanrt.errors import BundleError, choices
+
+__all__ = [
+    "FORMAT", "Bundle", "GraphSpec", "TensorSpec", "cache_folder", "graph_source", "load_bundle", "shipped_bundles",
+]  # fmt: skip
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_LARGEST_MANIFEST = 1 << 24  # bytes
+_LARGEST_SIZE = 1 << 31  # of a tensor, along one axis
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a graph: its static shape, numpy dtype name, and meaning with units."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    description: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """One ONNX graph of a bundle.
+
+    Attributes:
+        operators: whether it has operators of humanrt's own (`native.amx_problem`).
+        weights: packed file of the weights that it shares with others; None: they are its own.
+    """
+
+    name: str
+    path: Path
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    operators: bool = False
+    weights: Path | None = None
+
+    @property
+    def source(self) -> Path | bytes:
+        """What ONNX Runtime opens: the file, or what is in it where it is packed. BundleError: it cannot be read."""
+        return graph_source(self.path, self.weights)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. ``settings`` and ``manifest`` are the manifest's own JSON, read-only by convention.
+
+    ``chosen``: graph -> the variant that is opened in its place (`humanrt.inference.variants.at`).
+    """
+
+    path: Path
+    name: str
+    task: str
+    licence: str
+    manifest: Mapping[str, Any]
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        settings: Mapping[str, Any] = self.manifest.get("settings", {})
+        return settings
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        return tuple(self.manifest["graphs"])
+
+    def setting(self, *keys: str) -> Any:
+        """``settings[keys[0]][keys[1]]...``. BundleError names the missing key."""
+        value: Any = self.settings
+        for depth, key in enumerate(keys, start=1):
+            if not isinstance(value, Mapping) or key not in value:
+                where = ".".join(("settings", *keys[:depth]))
+                raise BundleError(f"{self.path / MANIFEST}: `{where}` is missing; make the bundle again")
+            value = value[key]
+        return value
+
+    def number(self, *keys: str) -> float:
+        """`setting`, which must be a finite number. BundleError names it."""
+        value = self.setting(*keys)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+            where = ".".join(("settings", *keys))
+            raise BundleError(
+                f"{self.path / MANIFEST}: `{where}` must be a number, not {short(value)}; make the bundle again"
+            )
+        return float(value)
+
+    def graph(self, name: str) -> GraphSpec:
+        """The graph called ``name``. BundleError lists the valid names."""
+        graphs = self.manifest["graphs"]
+        name = self.chosen.get(name, name)
+        if name not in graphs:
+            raise BundleError(f"bundle {self.path} has no graph `{name}`; it has: {choices(graphs)}")
+        entry = graphs[name]
+        return GraphSpec(
+            name,
+            self.path / entry["file"],
+            _tensors(entry["inputs"]),
+            _tensors(entry["outputs"]),
+            entry.get("operators", False),
+            self.path / entry["weights"] if "weights" in entry else None,
+        )
+
+    def array(self, name: str) -> dict[str, NDArray[Any]]:
+        """The arrays of the ``.npz`` called ``name``, by their names in it. Never unpickles."""
+        arrays = self.manifest.get("arrays", {})
+        if name not in arrays:
+            raise BundleError(f"bundle {self.path} has no array `{name}`; it has: {choices(arrays) or 'none'}")
+        file = self.path / arrays[name]["file"]
+        try:
+            return read_arrays(file)
+        except (ValueError, OSError) as error:
+            raise BundleError(f"{file}: {error}; export the bundle again") from error
+
+
+def graph_source(path: Path, weights: Path | None = None) -> Path | bytes:
+    """The ONNX file, or its bytes where it is packed (`humanrt.bundle.packed`). BundleError: it cannot be read.
+
+    ``weights``: packed as well, a model of weights alone. Two messages of protobuf, one after the other, are one with
+    the lists of both.
+    """
+    if path.suffix != packed.SUFFIX:
+        return path
+    parts = []
+    for file in (path, weights):
+        try:
+            parts += [packed.unpack(file.read_bytes())] if file else []
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{file}: {error}; install or export the bundle again") from error
+    return b"".join(parts)
+
+
+def _tensors(entries: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(name, tuple(entry["shape"]), entry["dtype"], entry.get("description", ""))
+        for name, entry in entries.items()
+    )
+
+
+def cache_folder() -> Path:
+    """Where users' bundles and built engines go by default: ``$HUMANRT_CACHE`` or ``~/.cache/humanrt``."""
+    if given := os.environ.get("HUMANRT_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "humanrt"
+
+
+def _shipped_folder() -> Path:
+    """``engines/`` inside the installed package, or at the root of the checkout for an editable install."""
+    package = Path(__file__).parents[1]
+    installed = package / "engines"
+    return installed if installed.is_dir() else package.parent.parent / "engines"
+
+
+def shipped_bundles() -> list[str]:
+    """Names of the bundles that come with humanrt."""
+    folder = _shipped_folder()
+    return sorted(manifest.parent.name for manifest in folder.glob(f"*/{MANIFEST}"))
+
+
+def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
+    """Find, read and verify a bundle.
+
+    Args:
+        bundle: the name of a shipped or cached bundle, or a folder that holds ``manifest.json``. A plain name (no
+            separator) is never a folder, so that none that lies about takes the place of a bundle: write ``./name``.
+        task: refuse a bundle made for another task (``"hands"``, ``"people"``, ...).
+
+    Raises:
+        BundleError: not found, not format 1, damaged (sha256), or for another task.
+    """
+    path = _find(bundle)
+    try:
+        manifest = json.loads(_text(path / MANIFEST))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path / MANIFEST} cannot be read ({error}); install or export the bundle again") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        raise BundleError(
+            f"{path / MANIFEST}: format {short(found)} is not {FORMAT}; export the bundle with this version"
+        )
+    _check(path / MANIFEST, manifest)
+    if task is not None and manifest["task"] != task:
+        raise BundleError(f"bundle {path} is for task `{manifest['task']}`, not `{task}`; choose another --bundle")
+    _verify(path, manifest)
+    return Bundle(path, manifest["name"], manifest["task"], manifest["licence"], manifest)
+
+
+def _find(bundle: str | Path) -> Path:
+    text = str(bundle)
+    separators = {"/", os.sep, os.altsep or os.sep}
+    if isinstance(bundle, Path) or text in (".", "..") or Path(text).drive or any(s in text for s in separators):
+        given = Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for users that do not exist
+        if why := _why_no_bundle(given):
+            raise BundleError(f"bundle folder {given} {why}; shipped bundles: {choices(shipped_bundles())}")
+        return given.absolute()  # so that what names it in a message can be given again
+    for folder in (_shipped_folder(), cache_folder()):
+        if text and not _why_no_bundle(folder / text):
+            return folder / text
+    cached = [manifest.parent.name for manifest in cache_folder().glob(f"*/{MANIFEST}")]
+    names = choices({*shipped_bundles(), *cached})
+    if text and not _why_no_bundle(Path(text)):
+        raise BundleError(f"no bundle `{text}`; known: {names or 'none'}; for the folder of that name give ./{text}")
+    raise BundleError(f"no bundle `{text}`; known: {names or 'none'} (or give a folder, e.g. ./{text or 'hands'})")
+
+
+def _why_no_bundle(folder: Path) -> str | None:
+    """What keeps a folder from being a bundle, for a message; None where it holds a manifest."""
+    try:
+        (folder / MANIFEST).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "has no manifest.json" if folder.exists() else "does not exist"
+    except (OSError, ValueError) as error:  # no permission; a name too long; a null in it
+        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    return None
+
+
+def _text(file: Path) -> str:
+    """What a manifest holds. OSError, ValueError: it cannot be read, or is larger than any manifest."""
+    if file.stat().st_size > _LARGEST_MANIFEST:
+        raise ValueError(f"it is larger than {_LARGEST_MANIFEST >> 20} MiB")
+    return file.read_text(encoding="utf-8")
+
+
+_KINDS: Mapping[type, str] = {str: "a text", dict: "an object", list: "a list", bool: "true or false"}
+
+
+def _check(file: Path, manifest: Mapping[str, Any]) -> None:
+    """Whatever this module reads of a manifest is there and of its kind. BundleError names what is not."""
+
+    def refuse(where: str, problem: str) -> BundleError:
+        where = where if len(where) < 120 and where.isprintable() else short(where)
+        return BundleError(f"{file}: `{where}` {problem}; export the bundle again")
+
+    def field(entry: Mapping[str, Any], key: str, kind: type, above: str = "") -> Any:
+        where = f"{above}.{key}" if above else key
+        if key not in entry:
+            raise refuse(where, "is missing")
+        if not isinstance(entry[key], kind):
+            raise refuse(where, f"must be {_KINDS[kind]}")
+        return entry[key]
+
+    for key in ("name", "task", "licence"):
+        if not (text := field(manifest, key, str)) or not text.isprintable() or len(text) > _LONGEST_NAME:
+            raise refuse(key, f"must be a name on one line, not {short(text)}")
+    field({"settings": {}, **manifest}, "settings", dict)
+    graphs = field(manifest, "graphs", dict)
+    for graph in graphs:
+        if not graph.isprintable() or len(graph) > _LONGEST_NAME:
+            raise refuse("graphs", f"names a graph {short(graph)}")
+        where = f"graphs.{graph}"
+        field(field(graphs, graph, dict, "graphs"), "file", str, where)
+        field({"operators": False, **graphs[graph]}, "operators", bool, where)
+        field({"weights": "", **graphs[graph]}, "weights", str, where)
+        for side in ("inputs", "outputs"):
+            tensors = field(graphs[graph], side, dict, where)
+            for name in tensors:
+                tensor = field(tensors, name, dict, f"{where}.{side}")
+                at = f"{where}.{side}.{name}"
+                shape = field(tensor, "shape", list, at)
+                if not all(type(size) is int and 0 <= size < _LARGEST_SIZE for size in shape) or len(shape) > 32:
+                    raise refuse(f"{at}.shape", f"must hold whole numbers, not {short(shape)}")
+                if not _is_dtype(field(tensor, "dtype", str, at)):
+                    raise refuse(f"{at}.dtype", f"is no type of numbers: {short(tensor['dtype'])}")
+                field({"description": "", **tensor}, "description", str, at)
+    arrays = field({"arrays": {}, **manifest}, "arrays", dict)
+    for name in arrays:
+        field(field(arrays, name, dict, "arrays"), "file", str, f"arrays.{name}")
+    files = field(manifest, "files", dict)
+    for name in files:
+        field(field(files, name, dict, "files"), "sha256", str, f"files.{name}")
+
+
+def _is_dtype(name: str) -> bool:
+    if len(name) > 20:
+        return False
+    try:
+        return np.dtype(name).kind in "biufc"
+    except (TypeError, ValueError, SyntaxError):  # numpy parses the text
+        return False
+
+
+def _verify(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Every file that the manifest lists is there and is the one that was listed; every graph's file is listed."""
+    files: Mapping[str, Any] = manifest["files"]
+    entries = [entry for kind in ("graphs", "arrays") for entry in manifest.get(kind, {}).values()]
+    used = [entry[key] for entry in entries for key in ("file", "weights") if key in entry]
+    for name in used:
+        if name not in files:
+            raise BundleError(f"{path / MANIFEST}: `{name}` has no sha256 under `files`; export the bundle again")
+    for name, entry in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise BundleError(f"{path / MANIFEST}: `{name}` lies outside the bundle; refused")
+        file = path / name
+        try:
+            with file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except (OSError, ValueError) as error:  # ValueError: a null in the name
+            why = getattr(error, "strerror", None) or error
+            raise BundleError(f"{file}: {why}; install or export the bundle again") from error
+        if digest != entry["sha256"]:
+            raise BundleError(
+                f"{file} is damaged: sha256 {digest[:12]}... is not the manifest's {entry['sha256'][:12]}...; "
+                "install or export the bundle again"
+            )

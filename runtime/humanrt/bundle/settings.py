@@ -1,0 +1,714 @@
+"""Settings of bundles: one frozen dataclass per kind of bundle, checked by type, range and against the graphs.
+
+``manifest.json`` is read like any other input: `HandsSettings.of(bundle)` and the others read what the pipeline needs
+before a graph is opened or memory is allocated, and refuse with a `BundleError` that names the entry. What a graph
+declares (image size, number of keypoints, of joints, of slots) must agree with the settings; that the graph's file
+agrees with what is declared, the backend checks when it opens it.
+
+Entries that nothing here reads are kept as they are: `Bundle.settings` has them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from reprlib import repr as short
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.bundle import MANIFEST, Bundle
+from humanrt.errors import BundleError, choices
+from humanrt.geometry.letterbox import PILLOW, RESIZES, Resize
+from humanrt.geometry.region import FollowRule, RegionRule
+
+__all__ = [
+    "BodySettings",
+    "DetectorSettings",
+    "HandsSettings",
+    "LandmarksSettings",
+    "MultiHmrSettings",
+    "PoseBertSettings",
+    "Section",
+    "Topology",
+    "Variant",
+    "check_settings",
+    "face_indices",
+    "is_landmarks",
+    "variants_of",
+]
+
+MAX_IMAGE_SIZE = 4096
+"""px, the largest side of a network's input."""
+HAND_KEYPOINTS = 21
+_MAX_COUNT = 100_000  # of joints, vertices, people, frames
+_MAX_WEIGHT = 1e3
+_NETWORK = "network"
+_REMEDY = "export the bundle again"
+
+
+class Section:
+    """A JSON object of a manifest whose entries are read by type and range.
+
+    Args:
+        values: the object.
+        where: its path in the manifest, e.g. ``settings.palm``.
+        file: the manifest.
+
+    Every method raises BundleError, naming the entry, where it is missing or is not what is asked for. ``default``: the
+    value where it is missing.
+    """
+
+    def __init__(self, values: Mapping[str, Any], where: str, file: Path) -> None:
+        self._values, self._where, self._file = values, where, file
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Section:
+        """The settings of a bundle."""
+        file = bundle.path / MANIFEST
+        if not isinstance(bundle.settings, Mapping):
+            raise BundleError(f"{file}: `settings` must be an object; {_REMEDY}")
+        return cls(bundle.settings, "settings", file)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def error(self, key: str, problem: str) -> BundleError:
+        """The refusal of an entry."""
+        where = f"{self._where}.{key}"
+        return BundleError(f"{self._file}: `{where if len(where) < 120 else short(where)}` {problem}; {_REMEDY}")
+
+    def section(self, key: str) -> Section:
+        """An object."""
+        return self._section(key, self._get(key))
+
+    def sections(self, key: str, default: Sequence[Section] | None = None) -> Sequence[Section]:
+        """A list of objects."""
+        if default is not None and key not in self:
+            return default
+        return [self._section(f"{key}.{index}", value) for index, value in enumerate(self._list(key))]
+
+    def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
+        """A finite number from ``low`` to ``high``."""
+        if default is not None and key not in self:
+            return default
+        return self._number(key, self._get(key), low, high)
+
+    def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        """A whole number from ``low`` to ``high``; 8.0 is one."""
+        if default is not None and key not in self:
+            return default
+        return self._integer(key, self._get(key), low, high)
+
+    def numbers(
+        self, key: str, count: int, low: float, high: float, default: tuple[float, ...] | None = None
+    ) -> tuple[float, ...]:
+        """A list of so many finite numbers."""
+        if default is not None and key not in self:
+            return default
+        return self._numbers(key, self._get(key), count, low, high)
+
+    def rows(self, key: str, rows: int, columns: int, low: float, high: float) -> tuple[tuple[float, ...], ...]:
+        """A list of lists of finite numbers."""
+        values = self._list(key, rows)
+        return tuple(self._numbers(f"{key}.{i}", value, columns, low, high) for i, value in enumerate(values))
+
+    def integers(
+        self, key: str, low: int, high: int, count: int | None = None, default: tuple[int, ...] | None = None
+    ) -> tuple[int, ...]:
+        """A list of whole numbers; ``count``: of so many."""
+        if default is not None and key not in self:
+            return default
+        return tuple(
+            self._integer(f"{key}.{index}", value, low, high) for index, value in enumerate(self._list(key, count))
+        )
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A text on one line, not empty."""
+        if default is not None and key not in self:
+            return default
+        return self._text(key, self._get(key))
+
+    def texts(self, key: str, count: int | None = None, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """A list of different texts; ``count``: of so many."""
+        if default is not None and key not in self:
+            return default
+        texts = tuple(self._text(f"{key}.{index}", value) for index, value in enumerate(self._list(key, count)))
+        if len(set(texts)) < len(texts):
+            raise self.error(key, f"names {short(next(t for t in texts if texts.count(t) > 1))} twice")
+        return texts
+
+    def choice(self, key: str, known: Sequence[str]) -> str:
+        """One of the known texts."""
+        value = self._get(key)
+        if value not in known:
+            raise self.error(key, f"is {short(value)}; this version has: {choices(known)}")
+        return str(value)
+
+    def weights(self, key: str, count: int) -> tuple[tuple[int, float], ...]:
+        """An object of weights by index below ``count``: (index, weight) each."""
+        values = self._get(key)
+        if not isinstance(values, Mapping) or not values:
+            raise self.error(key, f"must map indices to weights, not {short(values)}")
+        found = []
+        for index, weight in values.items():
+            if not (isinstance(index, str) and index.isascii() and index.isdigit() and int(index[:9]) < count):
+                raise self.error(key, f"has {short(index)} where an index below {count} must stand")
+            found.append((int(index), self._number(f"{key}.{index}", weight, -_MAX_WEIGHT, _MAX_WEIGHT)))
+        return tuple(found)
+
+    def _get(self, key: str) -> Any:
+        if key not in self._values:
+            raise self.error(key, "is missing")
+        return self._values[key]
+
+    def _section(self, key: str, value: Any) -> Section:
+        if not isinstance(value, Mapping):
+            raise self.error(key, f"must be an object, not {short(value)}")
+        return Section(value, f"{self._where}.{key}", self._file)
+
+    def _list(self, key: str, count: int | None = None) -> list[Any]:
+        value = self._get(key)
+        if not isinstance(value, list | tuple):
+            raise self.error(key, f"must be a list, not {short(value)}")
+        if count is not None and len(value) != count:
+            raise self.error(key, f"has {len(value)} entries, not {count}")
+        if len(value) > _MAX_COUNT:
+            raise self.error(key, f"has {len(value)} entries; at most {_MAX_COUNT} are possible")
+        return list(value)
+
+    def _number(self, key: str, value: Any, low: float, high: float) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:  # NaN: neither
+            raise self.error(key, f"must be a number from {low:g} to {high:g}, not {short(value)}")
+        return float(value)
+
+    def _integer(self, key: str, value: Any, low: int, high: int) -> int:
+        whole = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        if not whole or value != int(value):
+            raise self.error(key, f"must be a whole number from {low} to {high}, not {short(value)}")
+        return int(value)
+
+    def _numbers(self, key: str, value: Any, count: int, low: float, high: float) -> tuple[float, ...]:
+        if not isinstance(value, list | tuple) or len(value) != count:
+            raise self.error(key, f"must be a list of {count} numbers, not {short(value)}")
+        return tuple(self._number(f"{key}.{index}", one, low, high) for index, one in enumerate(value))
+
+    def _text(self, key: str, value: Any) -> str:
+        if not isinstance(value, str) or not value or not value.isprintable() or len(value) > 1000:
+            raise self.error(key, f"must be a text on one line, not {short(value)}")
+        return value
+
+
+class _Shapes:
+    """The declared shapes of a graph's inputs and outputs, compared with what a pipeline relies on."""
+
+    def __init__(self, bundle: Bundle, graph: str) -> None:
+        spec = bundle.graph(graph)
+        self._where = f"{bundle.path / MANIFEST}: graph `{spec.name}`"
+        self._tensors = {tensor.name: tensor for tensor in (*spec.inputs, *spec.outputs)}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def of(self, name: str, *shape: int | str, dtype: str = "float32") -> tuple[int, ...]:
+        """The shape of a tensor, which must be ``shape``; a text stands for any size from 1 up, and names it."""
+        tensor = self._tensors.get(name)
+        if tensor is None:
+            raise BundleError(f"{self._where} has no `{name}`; {_REMEDY}")
+        same = len(tensor.shape) == len(shape) and all(
+            size >= 1 if isinstance(wanted, str) else size == wanted
+            for size, wanted in zip(tensor.shape, shape, strict=True)
+        )
+        if not same or tensor.dtype != dtype:
+            needed = ", ".join(map(str, shape))
+            raise BundleError(
+                f"{self._where}: `{name}` is {tensor.dtype} {short(list(tensor.shape))}; the settings need {dtype} "
+                f"[{needed}]; {_REMEDY}"
+            )
+        return tensor.shape
+
+
+# --- hands ---
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """A single-shot detector's.
+
+    Attributes:
+        input_size: px, side of the square that it sees.
+        input_range: what 0 and 255 become.
+        box_scale: px of the square that boxes are given in, per unit of its output.
+        score_threshold: score below which nothing is looked at, 0..1.
+        nms_iou: overlap from which two boxes are one.
+        keypoints: of a box.
+    """
+
+    input_size: int
+    input_range: tuple[float, float]
+    box_scale: float
+    score_threshold: float
+    nms_iou: float
+    keypoints: int
+
+    @classmethod
+    def of(cls, bundle: Bundle, graph: str, section: str) -> DetectorSettings:
+        """Those in ``settings.SECTION`` of a bundle, which are checked against the graph. BundleError."""
+        settings = Section.of(bundle).section(section)
+        size = settings.integer("input_size", 1, MAX_IMAGE_SIZE)
+        shapes = _Shapes(bundle, graph)
+        shapes.of("image", 1, 3, size, size)
+        _, anchors, values = shapes.of("boxes", 1, "anchors", "4 + 2 x keypoints")
+        shapes.of("scores", 1, anchors)
+        keypoints = settings.integer("keypoints", 1, 1000, default=(values - 4) // 2)
+        shapes.of("boxes", 1, anchors, 4 + 2 * keypoints)
+        low, high = settings.numbers("input_range", 2, -1e3, 1e3, default=(0.0, 1.0))
+        if not low < high:
+            raise settings.error("input_range", f"must rise, not be {[low, high]}")
+        return cls(
+            size,
+            (low, high),
+            settings.number("box_scale", 1e-3, 1e6),
+            settings.number("score_threshold", 0.0, 1.0),
+            settings.number("nms_iou", 0.0, 1.0),
+            keypoints,
+        )
+
+    def anchors(self, bundle: Bundle, graph: str) -> NDArray[np.float32]:
+        """[A, 2] centres in 0..1 of the square, as many as the graph has boxes. BundleError where there are not."""
+        count = _Shapes(bundle, graph).of("scores", 1, "anchors")[1]
+        found = bundle.array("anchors").get("anchors")
+        if found is None or found.shape != (count, 2) or found.dtype.kind != "f" or not np.isfinite(found).all():
+            raise BundleError(f"{bundle.path}: array `anchors` must be [{count}, 2] finite numbers; {_REMEDY}")
+        return found.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class HandsSettings:
+    """Of a bundle for the task ``hands``.
+
+    Attributes:
+        palm: the palm detector's.
+        wrist, middle_mcp: indices of the palm's keypoints between which a hand points up.
+        palm_region: how a region is grown from a palm.
+        models: names of the landmark models.
+        presence_threshold: presence below which a region holds no hand, 0..1.
+        region: how the next region follows from keypoints.
+    """
+
+    palm: DetectorSettings
+    wrist: int
+    middle_mcp: int
+    palm_region: RegionRule
+    models: tuple[str, ...]
+    presence_threshold: float
+    region: FollowRule
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> HandsSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        palm, landmarks = settings.section("palm"), settings.section("landmarks")
+        detector = DetectorSettings.of(bundle, "palm_detector", "palm")
+        wrist, middle_mcp = (palm.integer(name, 0, detector.keypoints - 1) for name in ("wrist", "middle_mcp"))
+        if wrist == middle_mcp:
+            raise palm.error("middle_mcp", "must be another keypoint than `wrist`")
+        models = landmarks.texts("models")
+        for index, model in enumerate(models):
+            if f"landmarks_{model}" not in bundle.graphs:
+                raise landmarks.error(f"models.{index}", f"names {short(model)}, for which there is no graph")
+            shapes = _Shapes(bundle, f"landmarks_{model}")
+            size = shapes.of("image", 1, 3, "size", "size")[2]
+            shapes.of("image", 1, 3, landmarks.integer("input_size", 1, MAX_IMAGE_SIZE, default=size), size)
+            for name in ("keypoints_2d", "keypoints_3d"):
+                shapes.of(name, 1, HAND_KEYPOINTS, 3)
+            for name in ("presence", "handedness"):
+                shapes.of(name, 1, 1)
+        region, up = landmarks.section("region"), landmarks.section("region").section("up")
+        inside = region.integers("keypoints", 0, HAND_KEYPOINTS - 1)
+        if len(set(inside)) < 2:
+            raise region.error("keypoints", "must hold at least two keypoints")
+        return cls(
+            detector,
+            wrist,
+            middle_mcp,
+            _region_rule(palm.section("region")),
+            models,
+            landmarks.number("presence_threshold", 0.0, 1.0),
+            FollowRule(_region_rule(region), inside, *(up.weights(end, HAND_KEYPOINTS) for end in ("from", "to"))),
+        )
+
+
+def _region_rule(settings: Section) -> RegionRule:
+    return RegionRule(_region_scale(settings), settings.number("shift", -10.0, 10.0))
+
+
+def _region_scale(settings: Section) -> float:
+    return settings.number("scale", 0.05, 50.0)
+
+
+# --- people ---
+
+
+@dataclass(frozen=True)
+class BodySettings:
+    """The body model of a bundle ``landmarks``.
+
+    Attributes:
+        joint_names: names of the joints.
+        head_joint, pelvis_joint: indices of joints.
+        vertices: how many the mesh has.
+        stature_m: m, assumed of everybody.
+        sizes: [bodies][phenotypes] of examples from small to large, in the order of the graph's input.
+    """
+
+    joint_names: tuple[str, ...]
+    head_joint: int
+    pelvis_joint: int
+    vertices: int
+    stature_m: float
+    sizes: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class LandmarksSettings:
+    """Of a bundle for the task ``people`` whose ``settings.model`` is ``landmarks``.
+
+    Attributes:
+        person: the person detector's.
+        person_circle: indices of its keypoints: centre, and a point of the circle about the body.
+        person_scale: size of a region relative to the circle.
+        count: landmarks of a body.
+        circle, scale: as `person_circle` and `person_scale`, of the landmark network's points.
+        presence_threshold: score below which a region holds nobody, 0..1.
+        max_people: at most so many are tracked.
+        field_of_view: degrees over the longer side of the image, where no intrinsics are given.
+        body: the body model's.
+    """
+
+    person: DetectorSettings
+    person_circle: tuple[int, int]
+    person_scale: float
+    count: int
+    circle: tuple[int, int]
+    scale: float
+    presence_threshold: float
+    max_people: int
+    field_of_view: float
+    body: BodySettings
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> LandmarksSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        person, landmarks = settings.section("person"), settings.section("landmarks")
+        detector = DetectorSettings.of(bundle, "person_detector", "person")
+        shapes = _Shapes(bundle, "body_landmarks")
+        size = shapes.of("image", 1, 3, "size", "size")[2]
+        shapes.of("image", 1, 3, landmarks.integer("input_size", 1, MAX_IMAGE_SIZE, default=size), size)
+        points = shapes.of("landmarks", 1, "points", 5)[1]
+        shapes.of("landmarks_3d", 1, points, 3)
+        shapes.of("presence", 1, 1)
+        return cls(
+            detector,
+            _circle(person, detector.keypoints),
+            _region_scale(person.section("region")),
+            landmarks.integer("count", 33, 33),
+            _circle(landmarks, points),
+            _region_scale(landmarks.section("region")),
+            landmarks.number("presence_threshold", 0.0, 1.0),
+            settings.section("tracking").integer("max_people", 1, 1000),
+            settings.section("camera").number("field_of_view_deg", 1.0, 179.0),
+            _body(bundle, settings.section("body")),
+        )
+
+
+def _circle(settings: Section, points: int) -> tuple[int, int]:
+    centre, circle = (settings.integer(name, 0, points - 1) for name in ("centre", "circle"))
+    if centre == circle:
+        raise settings.error("circle", "must be another point than `centre`")
+    return centre, circle
+
+
+def _body(bundle: Bundle, settings: Section) -> BodySettings:
+    shapes = _Shapes(bundle, "body")
+    vertices = settings.integer("vertices", 1, _MAX_COUNT)
+    shapes.of("vertices", 1, 1, vertices, 3)
+    joints = shapes.of("joints", 1, 1, "joints", 3)[2]
+    rotations = shapes.of("rotations", 1, 1, "rotations", 3, 3)[2]
+    settings.integer("rotations", rotations, rotations, default=rotations)
+    phenotypes = settings.sections("phenotypes")
+    shapes.of("shape", 1, 1, len(phenotypes))
+    shapes.of("translation", 1, 1, 3)
+    ranges = {one.text("name"): (one.number("low", -10.0, 10.0, -10.0), one.number("high", -10.0, 10.0, 10.0))
+              for one in phenotypes}  # fmt: skip
+    if len(ranges) < len(phenotypes):
+        raise settings.error("phenotypes", "has a name twice")
+    default = settings.section("default")
+    usual = {name: default.number(name, *between) for name, between in ranges.items()}
+    sizes = settings.sections("sizes")
+    if len(sizes) < 2:
+        raise settings.error("sizes", "must hold a small and a large body at least")
+    return BodySettings(
+        settings.texts("joint_names", joints),
+        settings.integer("head_joint", 0, joints - 1),
+        settings.integer("pelvis_joint", 0, joints - 1),
+        vertices,
+        settings.number("stature_m", 0.3, 3.0),
+        tuple(tuple(size.number(name, *ranges[name], usual[name]) for name in ranges) for size in sizes),
+    )
+
+
+@dataclass(frozen=True)
+class Topology:
+    """One of the meshes of a bundle for Multi-HMR.
+
+    Attributes:
+        name: of the mesh.
+        graph, graph_one: names of the graphs for all slots and for one person.
+        faces: name of the array of its triangles.
+        vertices, joints: how many it has.
+    """
+
+    name: str
+    graph: str
+    graph_one: str
+    faces: str
+    vertices: int
+    joints: int
+
+
+_CAMERAS = ("estimate", "field_of_view")  # what is taken where nothing is known of the camera
+
+
+@dataclass(frozen=True)
+class MultiHmrSettings:
+    """Of a bundle for the task ``people`` made from Multi-HMR weights, published or ours.
+
+    Attributes:
+        image_size: px, side of the network's square input.
+        batch: images a call.
+        max_people: slots of an image.
+        threshold: lowest score of a person, 0..1.
+        mean, std: of R, G, B in 0..1, that images are normalised by.
+        resize: how images are scaled to the network's input (`humanrt.geometry.letterbox`).
+        field_of_view: degrees over the longer side of the image, where no intrinsics are given.
+        estimates: whether the network can estimate the camera (output `camera`).
+        estimated: whether its estimate is used where no intrinsics are given, and not `field_of_view`.
+        principal_point: px of the square input.
+        body: name of the body model.
+        joint_names: names of the joints.
+        topologies: the meshes, the default first.
+        named: whether the bundle names them, so that they can be chosen by name.
+    """
+
+    image_size: int
+    batch: int
+    max_people: int
+    threshold: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: Resize
+    field_of_view: float
+    estimates: bool
+    estimated: bool
+    principal_point: float
+    body: str
+    joint_names: tuple[str, ...]
+    topologies: tuple[Topology, ...]
+    named: bool
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> MultiHmrSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        normalisation, camera = settings.section("normalisation"), settings.section("camera")
+        body = settings.section("body")
+        size = settings.integer("image_size", 1, MAX_IMAGE_SIZE)
+        shapes = _Shapes(bundle, _NETWORK)
+        batch = shapes.of("image", settings.integer("batch", 1, _MAX_COUNT, default=1), 3, size, size)[0]
+        shapes.of("intrinsics", batch, 3, 3)
+        shapes.of("threshold", 1)
+        people = shapes.of("scores", batch, "people")[1]
+        shapes.of("valid", batch, people, dtype="bool")
+        shapes.of("locations", batch, people, 2)
+        shapes.of("translation", batch, people, 3)
+        rotations = shapes.of("rotations", batch, people, "rotations", 3, 3)[2]
+        shapes.of("shape", batch, people, "values")
+        body.integer("rotations", rotations, rotations, default=rotations)
+        estimates = "camera" in shapes
+        if estimates:
+            shapes.of("camera", batch, 3, 3)
+        # Bundles that do not say what is usual estimate where they can: so did all before the setting.
+        usual = camera.choice("default", _CAMERAS) if "default" in camera else _CAMERAS[0]
+        listed = [
+            tuple(one.text(key) for key in ("name", "graph", "graph_one", "faces"))
+            for one in body.sections("topologies", default=())
+        ]
+        if len({name for name, *_ in listed}) < len(listed):
+            raise body.error("topologies", "has a name twice")
+        only = ("the only one", "body", "body-1", "faces")
+        topologies = tuple(_topology(bundle, names, (batch, people)) for names in listed or [only])
+        return cls(
+            size,
+            batch,
+            settings.integer("max_people", people, people, default=people),
+            settings.number("threshold", 0.0, 1.0),
+            normalisation.numbers("mean", 3, -1e3, 1e3),
+            normalisation.numbers("std", 3, 1e-6, 1e3),
+            _resize(settings, body.text("model")),
+            camera.number("field_of_view_deg", 1.0, 179.0),
+            estimates,
+            estimates and usual == _CAMERAS[0],
+            camera.number("principal_point_px", 0.0, size),
+            body.text("model"),
+            body.texts("joint_names", topologies[0].joints),
+            topologies,
+            bool(listed),
+        )
+
+
+def _resize(settings: Section, body: str) -> Resize:
+    """``settings.letterbox.resize``, which bundles lack that were exported before there was this setting.
+
+    Those on Anny were trained with humanrt, and get ``opencv-area`` as before; those on SMPL-X are made of the
+    published weights, and get what their authors feed them: ``pillow-bicubic``.
+    """
+    if "letterbox" in settings and "resize" in (letterbox := settings.section("letterbox")):
+        return cast(Resize, letterbox.choice("resize", RESIZES))
+    return "opencv-area" if body == "Anny" else PILLOW
+
+
+def _topology(bundle: Bundle, names: tuple[str, ...], slots: tuple[int, int]) -> Topology:
+    """A mesh whose graphs are checked; ``slots``: images a call, and people an image."""
+    name, graph, graph_one, faces = names
+    shapes = _Shapes(bundle, graph)
+    vertices, joints = (shapes.of(mesh, *slots, mesh, 3)[2] for mesh in ("vertices", "joints"))
+    if graph_one in bundle.graphs:
+        one = _Shapes(bundle, graph_one)
+        one.of("vertices", 1, 1, vertices, 3)
+        one.of("joints", 1, 1, joints, 3)
+    return Topology(name, graph, graph_one, faces, vertices, joints)
+
+
+def face_indices(bundle: Bundle, array: str, vertices: int) -> NDArray[np.int32]:
+    """[F, 3] indices of vertices in an array ``faces`` of a bundle. BundleError where they are none."""
+    faces = bundle.array(array).get("faces")
+    good = faces is not None and faces.ndim == 2 and faces.shape[1] == 3 and faces.dtype.kind in "iu"
+    if faces is None or not good or (faces.size and not (faces.min() >= 0 and faces.max() < vertices)):
+        raise BundleError(f"{bundle.path}: array `{array}` must be [F, 3] indices below {vertices}; {_REMEDY}")
+    return np.asarray(faces.astype(np.int32, copy=False))
+
+
+# --- poses ---
+
+
+@dataclass(frozen=True)
+class PoseBertSettings:
+    """Of a bundle for the task ``posebert``.
+
+    Attributes:
+        window: frames of the longest window.
+        clock_hz: frames a second that the network is meant for.
+        joints: names of the joints whose rotations come out.
+        parents: indices of their parents, each before its children; -1 for the root.
+        origin: keypoints whose mean is the smoothed ones' origin; empty where none come out.
+        rest: [J][3] m, the joints at rest; empty where the bundle does not say.
+        input: name of the keypoints or rotations that go in (``hand21``, ``mediapipe33``, ...); empty likewise.
+    """
+
+    window: int
+    clock_hz: float
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    origin: tuple[int, ...]
+    rest: tuple[tuple[float, ...], ...]
+    input: str
+
+    @classmethod
+    def of(cls, bundle: Bundle, graph: str) -> PoseBertSettings:
+        """Read and check them; ``graph``: any of the bundle's PoseBERTs. BundleError names what is wrong."""
+        settings = Section.of(bundle)
+        shapes = _Shapes(bundle, graph)
+        window = settings.integer("window", 2, _MAX_COUNT)
+        batch = shapes.of("mask", "windows", window, dtype="bool")[0]
+        joints = settings.texts("joints", shapes.of("rotations", batch, window, "joints", 3, 3)[2])
+        parents = settings.integers("parents", -1, len(joints) - 1, len(joints))
+        if any(parent >= joint for joint, parent in enumerate(parents)):
+            raise settings.error("parents", "must name each joint's parent before the joint; -1 for the root")
+        points = shapes.of("keypoints", batch, window, "points", 3)[2] if "keypoints" in shapes else 0
+        return cls(
+            window,
+            settings.number("clock_hz", 0.1, 1e4),
+            joints,
+            parents,
+            settings.integers("origin", 0, max(points - 1, 0), default=()),
+            settings.rows("rest", len(joints), 3, -100.0, 100.0) if "rest" in settings else (),
+            settings.text("input", default=""),
+        )
+
+
+# --- all ---
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A graph that takes another's place at another precision or on another processor.
+
+    Attributes:
+        graph: its name.
+        precision: ``fp32``, ``int8``, ...
+        of: the graph whose place it takes.
+        backend: only there; None: on any.
+        cpu: features that the processor must have, as Linux names them.
+    """
+
+    graph: str
+    precision: str
+    of: str = _NETWORK
+    backend: str | None = None
+    cpu: tuple[str, ...] = ()
+
+    def on(self, backend: str) -> bool:
+        """Whether it is meant for a backend of this name."""
+        return self.backend in (None, backend)
+
+
+def variants_of(bundle: Bundle) -> tuple[Variant, ...]:
+    """The bundle's variants, in order of preference. BundleError names what is wrong with one."""
+    return tuple(_variant(bundle, one) for one in Section.of(bundle).sections("variants", default=()))
+
+
+def _variant(bundle: Bundle, settings: Section) -> Variant:
+    graph = settings.text("graph")
+    if graph not in bundle.graphs:
+        raise settings.error("graph", f"names {short(graph)}, which is no graph of the bundle")
+    return Variant(
+        graph,
+        settings.text("precision"),
+        settings.text("of", _NETWORK),
+        settings.text("backend") if "backend" in settings else None,
+        settings.texts("cpu", default=()),
+    )
+
+
+def is_landmarks(bundle: Bundle) -> bool:
+    """Whether a bundle for people is one of landmarks (else of Multi-HMR)."""
+    return bundle.settings.get("model") == "landmarks"
+
+
+def check_settings(bundle: Bundle) -> None:
+    """Check what the pipeline of the bundle's task reads of its settings. BundleError names what is wrong.
+
+    Tasks that nothing here knows have no settings to check.
+    """
+    variants_of(bundle)
+    if bundle.task == "hands":
+        HandsSettings.of(bundle)
+    elif bundle.task == "people":
+        (LandmarksSettings if is_landmarks(bundle) else MultiHmrSettings).of(bundle)
+    elif bundle.task == "posebert":
+        for graph in bundle.graphs:
+            PoseBertSettings.of(bundle, graph)

@@ -1,0 +1,1 @@
+"""Pictures drawn from results: overlays, panels, and meshes with OpenGL."""

@@ -1,0 +1,55 @@
+"""Write files atomically and hash them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from humanrt.errors import BundleError, OutputError
+
+__all__ = ["file_sha256", "opened_atomically", "write_atomically"]
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file. BundleError when it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror or error}; export the bundle again") from error
+
+
+@contextmanager
+def opened_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write: whoever looks sees the old one or, after the block, the new one, also after a power cut.
+
+    Raises:
+        OutputError: what is in the way.
+    """
+    part = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        handle, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(part).chmod(mode)
+        Path(part).replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror or error})") from error
+    finally:
+        if part is not None:
+            Path(part).unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """`opened_atomically` for bytes that are there. OutputError says what is in the way."""
+    with opened_atomically(path) as stream:
+        stream.write(data)

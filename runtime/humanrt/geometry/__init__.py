@@ -1,0 +1,1 @@
+"""Rotations, cameras, image regions and skeletons: one module per concept."""

@@ -1,0 +1,153 @@
+"""The way of one frame: perceive -> track -> smooth -> solve. Drawing and recording come after, from the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.errors import HumanrtError
+from humanrt.hands.smoother import Smoother
+from humanrt.hands.tracker import Hand, Hands, HandTracker
+from humanrt.resource import Resource
+from humanrt.retarget import HandDescription, Retargeter
+from humanrt.sources.opening import Frame
+from humanrt.timing import Stopwatch
+
+__all__ = ["HandPipeline", "HandResult"]
+
+
+@dataclass(frozen=True)
+class HandResult:
+    """Everything known of one frame.
+
+    Attributes:
+        frame: the frame it belongs to.
+        hands: the hands, smoothed where a smoother is set.
+        robots: identity -> robot's name -> float64 [dof] rad, in that robot's `joint_names` order.
+        ms: milliseconds per stage, in the order of the work, and ``total`` (their sum: no waiting for the source).
+    """
+
+    frame: Frame
+    hands: Hands
+    robots: dict[int, dict[str, NDArray[np.float64]]]
+    ms: dict[str, float]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The identities in view: without hands that were filled in."""
+        return tuple(hand.id for hand in self.hands if not hand.filled)
+
+    def record(self) -> dict[str, Any]:
+        """The frame as one line of a recording (shared/CONTRACT.md; docs/recording.md)."""
+        height, width = self.frame.image.shape[:2]
+        return {
+            "frame": self.frame.index,
+            "t": self.frame.t,
+            "size": [width, height],
+            "hands": [
+                {
+                    "id": hand.id,
+                    "side": hand.side,
+                    "score": hand.score,
+                    "keypoints_2d": hand.keypoints_2d,
+                    "keypoints_3d": hand.keypoints_3d,
+                    "robot": self.robots.get(hand.id, {}),
+                    **({"filled": True} if hand.filled else {}),
+                }
+                for hand in self.hands
+            ],
+            "people": [],
+            "ms": self.ms,
+        }
+
+
+class HandPipeline(Resource):
+    """Hands of a stream of frames, and the joint angles of the robot hands that they drive. Closes what it was given.
+
+    A hand drives the robots of its own side. A robot of the other side it drives mirrored, but only while no robot
+    of the hand's own side was asked for: one person with one robot may use either hand.
+
+    Args:
+        tracker: finds the hands; None is `HandTracker()`, with the shipped bundle.
+        robots: names or description files of robot hands, or one of them; may be empty.
+        smoother: filters the keypoints, and may fill in hands that were missed; None leaves them raw.
+    """
+
+    def __init__(
+        self,
+        tracker: HandTracker | None = None,
+        robots: str | Path | Sequence[str | Path] = (),
+        smoother: Smoother | None = None,
+    ) -> None:
+        self.tracker = tracker or HandTracker()
+        self.smoother = smoother
+        # A solver is made and thrown away here, so that what it cannot solve is refused before the first frame.
+        self._robots: dict[str, HandDescription] = {}
+        for robot in (robots,) if isinstance(robots, str | Path) else robots:
+            hand = Retargeter(robot).hand
+            if hand.name in self._robots:
+                raise HumanrtError(f"robot {robot}: there is already a robot named `{hand.name}`; rename one of them")
+            self._robots[hand.name] = hand
+        self._solvers: dict[int, dict[str, Retargeter]] = {}
+        self._solved: dict[int, float] = {}
+
+    @property
+    def robots(self) -> dict[str, HandDescription]:
+        """The robot hands, by name, in the order in which they were asked for."""
+        return dict(self._robots)
+
+    @property
+    def joint_names(self) -> dict[str, list[str]]:
+        """Each robot's joint names: the order of its angles."""
+        return {name: list(hand.joint_names) for name, hand in self._robots.items()}
+
+    def reset(self) -> None:
+        """Forget all identities and their state."""
+        self.tracker.reset()
+        if self.smoother:
+            self.smoother.reset()
+        self._solvers.clear()
+        self._solved.clear()
+
+    def __call__(self, frame: Frame) -> HandResult:
+        """Process one frame. Frames come in the order of their time stamps."""
+        if not isinstance(frame, Frame):
+            raise TypeError(f"a pipeline takes frames: of `open_source`, or Frame(image, t, index); not {type(frame)}")
+        if frame.cut:
+            self.tracker.new_scene()
+        hands = self.tracker(frame.image, frame.t)
+        ms = dict(hands.ms)
+        watch = Stopwatch()
+        if self.smoother:
+            hands = self.smoother(hands, frame.t)
+            watch.lap("smooth")
+        for identity in hands.lost:
+            self._solvers.pop(identity, None)
+            self._solved.pop(identity, None)
+        robots = {hand.id: self._solve(hand, frame.t) for hand in hands} if self._robots else {}
+        if self._robots:
+            watch.lap("retarget")
+        ms |= watch.ms
+        ms["total"] = sum(ms.values())
+        return HandResult(frame, hands, robots, ms)
+
+    def close(self) -> None:
+        """Free the tracker's and the smoother's networks."""
+        if self.smoother:
+            self.smoother.close()
+        self.tracker.close()
+
+    def _solve(self, hand: Hand, t: float) -> dict[str, NDArray[np.float64]]:
+        solvers = self._solvers.get(hand.id)
+        if solvers is None:
+            own = [name for name, robot in self._robots.items() if robot.side == hand.side]
+            names = own or list(self._robots)
+            solvers = self._solvers[hand.id] = {name: Retargeter(self._robots[name]) for name in names}
+        dt = t - self._solved[hand.id] if hand.id in self._solved else None
+        self._solved[hand.id] = t
+        return {name: solver.solve(hand.keypoints_3d, dt=dt, side=hand.side) for name, solver in solvers.items()}

@@ -1,0 +1,133 @@
+"""The hands of a stream smoothed by PoseBERT: what `HandSmoother` does with One-Euro, and gaps filled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import exp
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.backends import Backend
+from humanrt.bundle import Bundle
+from humanrt.errors import BundleError
+from humanrt.hands.smoother import check_hands, hand_span
+from humanrt.hands.tracker import Hand, Hands
+from humanrt.posebert.stream import Observation, PoseBERTStream, PoseState
+from humanrt.resource import Owner, releasing
+from humanrt.smoothing.one_euro import OneEuro, OneEuroOptions
+
+if TYPE_CHECKING:
+    from humanrt.posebert.model import PoseBERT
+
+__all__ = ["HandPoseSmoother"]
+
+
+_COAST = 0.1  # s: how long a hand that is not seen goes on moving in the image
+_OVERLAP = 0.5  # hand spans: nearer to a hand that is seen, one that is not is the same hand under another identity
+
+
+@dataclass
+class _Pixels:
+    """Where a hand is in the image, and what the network leaves out: where the landmark model puts its origin."""
+
+    smooth: OneEuro
+    origin: OneEuro
+    hand: Hand
+    t: float
+    velocity: NDArray[np.float64]  # [2] px/s
+    shift: NDArray[np.float64]  # [3] m
+
+
+class HandPoseSmoother(Owner):
+    """Smooths the keypoints of `Hands`: in metres by PoseBERT, in the image by One-Euro.
+
+    A hand that is missed is filled in for up to ``fill`` s: it is in the result with `Hand.filled` set and score 0, its
+    pose from PoseBERT and its place in the image from its last motion, slowing down. State belongs to an identity and
+    ends with it.
+
+    Args: as for `PoseBERTStream`; ``options`` are One-Euro's. ``predict`` moves the metric keypoints only.
+    """
+
+    name = "posebert"
+
+    @releasing
+    def __init__(
+        self,
+        model: PoseBERT | Bundle | str | Path = "posebert-hand",
+        options: OneEuroOptions | None = None,
+        *,
+        predict: float = 0.0,
+        fill: float = 0.33,
+        backend: Backend | str | None = None,
+        threads: int = 0,
+    ) -> None:
+        self.stream = self.own(PoseBERTStream(model, predict=predict, fill=fill, backend=backend, threads=threads))
+        if self.stream.points != 21:
+            raise BundleError(
+                f"bundle {self.stream.bundle.path} is not for hands: it takes {self.stream.points} keypoints, not 21"
+            )
+        self._options = options or OneEuroOptions()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all identities."""
+        self.stream.reset()
+        self._pixels: dict[int, _Pixels] = {}
+        self._t: float | None = None
+
+    def __call__(self, hands: Hands, t: float) -> Hands:
+        """The same hands smoothed, and those that were missed filled in; ``t`` is the frame's own time stamp in s.
+
+        ValueError where that, or a keypoint, is not a finite number; the state is then as before.
+        """
+        check_hands(hands, t)
+        if self._t is not None and t < self._t:
+            self.reset()
+        self._t = t
+        for identity in hands.lost:
+            self._pixels.pop(identity, None)
+        seen = {hand.id: Observation(hand.keypoints_3d, hand.score, hand.side) for hand in hands}
+        poses = self.stream.update(t, seen, hands.lost)
+        smoothed = [self._seen(hand, t, poses.get(hand.id)) for hand in hands]
+        for identity in [i for i in self._pixels if i not in poses and i not in seen]:
+            del self._pixels[identity]
+        for identity, pose in poses.items():
+            if identity not in seen and (hand := self._missed(identity, t, pose)) and _apart(hand, hands):
+                smoothed.append(hand)
+        smoothed.sort(key=lambda hand: hand.id)
+        return Hands(tuple(smoothed), hands.ms, hands.lost)
+
+    def _seen(self, hand: Hand, t: float, pose: PoseState | None) -> Hand:
+        state = self._pixels.get(hand.id)
+        if state is None or state.hand.side != hand.side:
+            state = _Pixels(OneEuro(self._options), OneEuro(self._options), hand, t, np.zeros(2), np.zeros(3))
+            self._pixels[hand.id] = state
+        points = state.smooth(hand.keypoints_2d, t, hand_span(hand.keypoints_2d)).astype(np.float32)
+        mean = hand.keypoints_3d.mean(axis=0, keepdims=True)
+        state.shift = state.origin(mean, t, hand_span(hand.keypoints_3d))[0]
+        state.velocity = state.smooth.velocity.mean(axis=0)
+        metres = hand.keypoints_3d if pose is None else self._placed(pose, state)
+        state.hand, state.t = replace(hand, keypoints_2d=points, keypoints_3d=metres), t
+        return state.hand
+
+    def _missed(self, identity: int, t: float, pose: PoseState) -> Hand | None:
+        state = self._pixels.get(identity)
+        if state is None:
+            return None
+        way = state.velocity * _COAST * (1 - exp(-(t - state.t) / _COAST))
+        points = (state.hand.keypoints_2d + way).astype(np.float32)
+        return Hand(identity, state.hand.side, 0.0, points, self._placed(pose, state), filled=True)
+
+    @staticmethod
+    def _placed(pose: PoseState, state: _Pixels) -> NDArray[np.float32]:
+        """The pose about the landmark model's origin again, which is not the mean of the keypoints."""
+        return (pose.keypoints + state.shift).astype(np.float32)
+
+
+def _apart(hand: Hand, others: Hands) -> bool:
+    """Whether a hand that is not seen lies elsewhere than all that are."""
+    centre, span = hand.keypoints_2d.mean(axis=0), hand_span(hand.keypoints_2d)
+    return all(np.linalg.norm(other.keypoints_2d.mean(axis=0) - centre) > _OVERLAP * span for other in others)

@@ -1,0 +1,89 @@
+"""From a result to a picture: the overlay on the image, and beside it each robot hand in its solved pose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.drawing.draw import compose, draw_hand, draw_hud, panel_size
+from humanrt.hands.pipeline import HandResult
+from humanrt.hands.robot_view import RobotView
+from humanrt.hands.tracker import Hand
+from humanrt.retarget import HandDescription, wrist_frame
+
+__all__ = ["Painter"]
+
+
+_TALLEST = 480  # px that a robot is drawn at; taller panels are enlarged, for the cost grows with the area
+
+
+class Painter:
+    """Draws results; holds the robots' views and their last poses, so that a lost hand leaves its robot still.
+
+    Args:
+        robots: the robot hands, by name; each gets a panel.
+        follow: turn the robot as the human hand is turned in the image; False shows its palm always.
+    """
+
+    def __init__(self, robots: Mapping[str, HandDescription], *, follow: bool = True) -> None:
+        self._robots = dict(robots)
+        self._follow = follow
+        self._views: dict[str, RobotView] = {}
+        self._size = (0, 0)
+        self._poses = {name: hand.rest_pose for name, hand in self._robots.items()}
+        self._turns: dict[str, NDArray[np.float64] | None] = dict.fromkeys(self._robots)
+        self._interval = 0.0
+
+    def __call__(self, result: HandResult, *, dropped: int | None = None) -> NDArray[np.uint8]:
+        """The picture, RGB uint8 [H, W, 3], of one size for frames of one size."""
+        image = result.frame.image.copy()
+        for hand in result.hands:
+            side = f"{hand.side}  not seen" if hand.filled else hand.side
+            draw_hand(image, hand.keypoints_2d, id=hand.id, side=side, score=None if hand.filled else hand.score)
+        # Averaged over about ten frames: a number that changes with every frame cannot be read.
+        total = result.ms.get("total", 0.0)
+        self._interval = 0.9 * self._interval + 0.1 * total if self._interval else total
+        draw_hud(image, result.ms, fps=1e3 / self._interval if self._interval else None, dropped=dropped)
+        if not self._robots:
+            return compose(image, [])
+        width, height = panel_size(image.shape[0] + image.shape[0] % 2, len(self._robots))
+        size = (width, height) if height <= _TALLEST else (_TALLEST * width // height, _TALLEST)
+        if size != self._size:
+            self._size = size
+            self._views = {
+                name: RobotView(name.replace("_", " "), hand.rotation, size) for name, hand in self._robots.items()
+            }
+        return compose(image, [self._panel(name, result) for name in self._robots])
+
+    def _panel(self, name: str, result: HandResult) -> NDArray[np.uint8]:
+        robot = self._robots[name]
+        hand = _driver(name, robot, result)
+        if hand is None:
+            note = "waiting for a hand"
+        else:
+            self._poses[name] = result.robots[hand.id][name]
+            mirrored = hand.side != robot.side
+            note = f"follows #{hand.id}, {hand.side}" + (" mirrored" if mirrored else "")
+            if self._follow:
+                self._turns[name] = _orientation(hand, mirrored)
+        pose = self._poses[name]
+        return self._views[name].draw(
+            *robot.capsules(pose), orientation=self._turns[name], angles=pose, limits=robot.limits, note=note
+        )
+
+
+def _driver(name: str, robot: HandDescription, result: HandResult) -> Hand | None:
+    """The hand that a panel shows: of the robot's own side if there is one, else the first that moves it."""
+    moving = [hand for hand in result.hands if name in result.robots.get(hand.id, {})]
+    return next((hand for hand in moving if hand.side == robot.side), moving[0] if moving else None)
+
+
+def _orientation(hand: Hand, mirrored: bool) -> NDArray[np.float64]:
+    """[3, 3] the wrist frame for the camera, of the hand or of its mirror image (left-right in the picture)."""
+    keypoints = np.asarray(hand.keypoints_3d, np.float64)
+    if mirrored:
+        other = "left" if hand.side == "right" else "right"
+        return wrist_frame(keypoints * (-1.0, 1.0, 1.0), other)
+    return wrist_frame(keypoints, hand.side)

@@ -1,0 +1,1 @@
+"""Networks opened from bundles: graph variants, and graphs bound to buffers."""

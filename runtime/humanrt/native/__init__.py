@@ -1,0 +1,109 @@
+"""The compiled library of the package, called through ctypes: made by hatch_build.py from the sources in ``_native``.
+
+It holds what numpy and OpenCV do too slowly for every frame; each caller has a portable stand-in, and says which of
+the two it uses (`humanrt doctor` shows it).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.errors import BackendError
+from humanrt.native import processor
+
+__all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "library", "problem"]
+
+SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+LIBRARY = Path(__file__).parents[1] / "_native" / f"humanrt{SUFFIX}"
+VERSION = 5
+"""Of all signatures and structures, as in _native/export.h; a library of another version is refused."""
+
+_pointer, _integer, _real, _bytes = ctypes.c_void_p, ctypes.c_int32, ctypes.c_double, ctypes.c_ssize_t
+
+# name: (result, arguments). Pointers are addresses: making a ctypes pointer takes longer than some of these calls.
+_SIGNATURES = {
+    "humanrt_crop": (
+        _integer,
+        [_pointer, _integer, _integer, _bytes, _bytes, _bytes, *[_real] * 6, _integer, _pointer, _integer],
+    ),
+    "humanrt_letterbox": (
+        _integer,
+        [
+            *(_pointer, _integer, _integer, _bytes),
+            *(_pointer, _integer, _integer) * 2,
+            *(_integer, _pointer, _pointer, _integer, _integer, _integer, _integer),
+        ],
+    ),
+    "humanrt_place": (
+        _integer,
+        [_pointer, _pointer, _integer, *[_real] * 8, _pointer, _pointer, _integer, _pointer, _pointer, _pointer],
+    ),
+    "humanrt_one_euro": (None, [_pointer, _integer, _integer, *[_real] * 5, *[_pointer] * 3]),
+    "humanrt_targets": (None, [_pointer, _pointer, _integer, _integer]),
+    "humanrt_evaluate": (_real, [_pointer] * 6),
+    "humanrt_amx": (_integer, []),
+    "humanrt_solve": (_integer, [_pointer, _pointer, _integer, _integer, _real]),
+}
+
+
+def library() -> ctypes.CDLL:
+    """The loaded library, its functions typed. BackendError says why it cannot be had."""
+    return _load(LIBRARY)
+
+
+@cache
+def _load(path: Path) -> ctypes.CDLL:
+    if not path.is_file():
+        raise BackendError(
+            f"{path} is missing: this installation was built without its compiled library; "
+            "reinstall humanrt (in a checkout: python hatch_build.py)"
+        )
+    try:
+        loaded = ctypes.CDLL(str(path))
+        version = loaded.humanrt_version()
+        if version != VERSION:
+            raise BackendError(f"{path} is of version {version}, not {VERSION}; rebuild: python hatch_build.py")
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(loaded, name)
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError) as error:
+        raise BackendError(f"{path} does not load ({error}); reinstall humanrt") from None
+    return loaded
+
+
+def address(array: NDArray[Any], dtype: type[np.generic]) -> int:
+    """Where a C-contiguous array of ``dtype`` begins. The caller keeps the array alive, and asks once: asking takes
+    longer than what most of these functions do."""
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        raise TypeError(f"the compiled library takes contiguous {np.dtype(dtype)}, not {array.dtype} {array.strides}")
+    return array.ctypes.data
+
+
+def amx_problem() -> str | None:
+    """Why the operators of `_native/amx.c` cannot run here, in one line; None when they can."""
+    if reason := problem():
+        return reason
+    if processor.hidden() & {"amx_tile", "amx_bf16", "avx512_bf16"}:
+        return f"{processor.HIDE} hides it"
+    return {
+        0: None,
+        1: "they are for Linux on x86-64",
+        2: "this processor has no AMX for bfloat16 (Intel Xeon from Sapphire Rapids on has)",
+        3: "Linux refuses AMX to this process (needs 5.16 or newer)",
+    }[library().humanrt_amx()]
+
+
+def problem() -> str | None:
+    """Why the compiled library cannot be used here, in one line; None when it can."""
+    try:
+        library()
+    except BackendError as error:
+        return str(error)
+    return None

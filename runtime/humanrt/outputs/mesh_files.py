@@ -1,0 +1,214 @@
+"""Mesh files: one file a frame, holding all its people. Written by hand: no library is needed.
+
+=======  ============================================================================================
+``glb``  glTF 2.0: a node for each person, named ``person-ID`` and coloured by identity, below a node
+         that turns the camera's axes (y down, z forward) into glTF's (y up, z backward).
+``obj``  Wavefront: an object for each person, named likewise; axes as glTF's, since that is what viewers take.
+``npz``  numpy: all arrays of the result, in the camera's own axes.
+=======  ============================================================================================
+
+Units are metres. Files appear whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.drawing.colours import colour_of
+from humanrt.errors import HumanrtError, OutputError, choices
+from humanrt.people.pipeline import PeopleResult
+from humanrt.people.results import People
+
+__all__ = ["FORMATS", "MeshWriter", "check_format", "glb", "npz", "obj", "vertex_normals"]
+
+Faces = NDArray[np.int32]
+
+
+def glb(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
+    """A binary glTF file: positions and normals. The triangles are stored once, for all people."""
+    vertices = _vertices(people)
+    normals = [vertex_normals(mesh, faces) for mesh in vertices]
+    # 16 bits where they are enough; the largest value of the type is not allowed as an index.
+    kind = np.uint16 if vertices.shape[1] < 0xFFFF else np.uint32
+    chunks = [faces.astype(kind).tobytes(), *(mesh.astype(np.float32).tobytes() for mesh in (*vertices, *normals))]
+    views, offset = [], 0
+    for index, chunk in enumerate(chunks):
+        target = 34963 if index == 0 else 34962  # ELEMENT_ARRAY_BUFFER, ARRAY_BUFFER
+        views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(chunk), "target": target})
+        chunks[index] = chunk + bytes(-len(chunk) % 4)
+        offset += len(chunks[index])
+    binary = b"".join(chunks)
+    component = 5123 if kind is np.uint16 else 5125
+    accessors: list[dict[str, object]] = [
+        {"bufferView": 0, "componentType": component, "count": int(faces.size), "type": "SCALAR"}
+    ]
+    for index, mesh in enumerate(vertices, start=1):
+        low, high = mesh.min(axis=0).tolist(), mesh.max(axis=0).tolist()
+        accessors.append(
+            {"bufferView": index, "componentType": 5126, "count": len(mesh), "type": "VEC3", "min": low, "max": high}
+        )
+    for index, mesh in enumerate(normals, start=len(vertices) + 1):
+        accessors.append({"bufferView": index, "componentType": 5126, "count": len(mesh), "type": "VEC3"})
+    document = {
+        "asset": {"version": "2.0", "generator": "humanrt"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [
+            # Half a turn about x: y down and z forward become y up and z backward.
+            {"name": "camera-space", "rotation": [1, 0, 0, 0], "children": list(range(1, len(ids) + 1))},
+            *({"name": f"person-{identity}", "mesh": index} for index, identity in enumerate(ids)),
+        ],
+        "meshes": [
+            {
+                "name": f"person-{identity}",
+                "primitives": [
+                    {
+                        "attributes": {"POSITION": index + 1, "NORMAL": len(ids) + index + 1},
+                        "indices": 0,
+                        "material": index,
+                    }
+                ],
+            }
+            for index, identity in enumerate(ids)
+        ],
+        "materials": [
+            {
+                "name": f"person-{identity}",
+                "pbrMetallicRoughness": {
+                    "baseColorFactor": [*_linear(colour_of(identity)), 1.0],
+                    "metallicFactor": 0.0,
+                    "roughnessFactor": 0.7,
+                },
+            }
+            for identity in ids
+        ],
+        "accessors": accessors,
+        "bufferViews": views,
+        "buffers": [{"byteLength": len(binary)}],
+    }
+    text = json.dumps(document, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    parts = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(parts)) + parts
+
+
+def vertex_normals(vertices: NDArray[np.floating[Any]], faces: Faces) -> NDArray[np.float32]:
+    """Unit normals [V, 3] of a mesh [V, 3], smooth over its triangles; those of no triangle look along -z.
+
+    Without them glTF viewers shade every triangle flat.
+    """
+    a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
+    of_faces = np.cross(b - a, c - a)  # twice the triangle's area long: larger ones count for more
+    corners = faces.ravel()
+    sums = [np.bincount(corners, np.repeat(of_faces[:, axis], 3), len(vertices)) for axis in range(3)]
+    normals = np.stack(sums, axis=1)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.where(lengths > 0, normals / np.where(lengths > 0, lengths, 1), (0, 0, -1)).astype(np.float32)
+
+
+def obj(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
+    """A Wavefront file, positions to 0.01 mm."""
+    vertices = _vertices(people)
+    text = io.StringIO()
+    text.write("# humanrt; metres; x right, y up, z towards the camera\n")
+    for index, (identity, mesh) in enumerate(zip(ids, vertices, strict=True)):
+        text.write(f"o person-{identity}\n")
+        np.savetxt(text, mesh * (1.0, -1.0, -1.0), fmt="v %.5f %.5f %.5f")
+        np.savetxt(text, faces + 1 + index * vertices.shape[1], fmt="f %d %d %d")
+    return text.getvalue().encode()
+
+
+def npz(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
+    """A numpy archive: the fields of `People`, ``ids`` [N] and ``faces`` [F, 3]."""
+    arrays: dict[str, Any] = {name: value for name, value in vars(people).items() if isinstance(value, np.ndarray)}
+    buffer = io.BytesIO()
+    np.savez(buffer, ids=np.array(ids, np.int64), faces=faces, **arrays)
+    return buffer.getvalue()
+
+
+FORMATS = {"glb": glb, "obj": obj, "npz": npz}
+_NAME = re.compile(rf"\d{{6,}}\.({'|'.join(FORMATS)})")
+
+
+def check_format(kind: str) -> None:
+    """HumanrtError where a format is none of `FORMATS`."""
+    if kind not in FORMATS:
+        raise HumanrtError(f"no mesh format `{kind}`; choose one of: {choices(FORMATS)}")
+
+
+class MeshWriter:
+    """Writes ``FOLDER/000012.glb`` for frame 12; frames without people have no file.
+
+    Args:
+        folder: made if it is not there, when the first file is written.
+        kind: a key of `FORMATS`.
+        faces: [F, 3] triangles of every mesh.
+
+    Raises:
+        HumanrtError: unknown format.
+        OutputError: the folder cannot be written, or holds meshes already, among which those of this run would not be
+            told apart.
+    """
+
+    def __init__(self, folder: str | Path, kind: str, faces: Faces) -> None:
+        check_format(kind)
+        self.folder = Path(folder)
+        self._kind = kind
+        self._faces = faces
+        if self.folder.exists() and not self.folder.is_dir():
+            raise OutputError(f"{self.folder}: is a file; give the name of a folder for the meshes")
+        if found := _meshes_in(self.folder):
+            raise OutputError(
+                f"{self.folder}: holds {len(found)} mesh file{'s' if len(found) > 1 else ''} of an earlier run "
+                f"({found[0]}); give a new folder, or empty this one"
+            )
+
+    def write(self, result: PeopleResult) -> Path | None:
+        """The file of this frame, or None where it has no people. OutputError where it cannot be written."""
+        if not len(result.people):
+            return None
+        path = self.folder / f"{result.frame.index:06d}.{self._kind}"
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(FORMATS[self._kind](result.people, result.ids, self._faces))
+            part.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another --meshes") from None
+        return path
+
+
+def _meshes_in(folder: Path) -> list[str]:
+    """Names of the files in a folder that a `MeshWriter` wrote, or could have."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be read ({error.strerror}); choose another --meshes") from None
+    return sorted(name for name in names if _NAME.fullmatch(name))
+
+
+def _vertices(people: People) -> NDArray[np.float32]:
+    if people.vertices is None:
+        raise ValueError("these people have no meshes; use MultiHMR(..., meshes=True)")
+    return people.vertices
+
+
+def _linear(colour: tuple[int, int, int]) -> list[float]:
+    """sRGB 0..255 -> linear 0..1, as glTF's factors are."""
+    srgb = np.array(colour) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return [round(float(value), 4) for value in linear]

@@ -1,0 +1,218 @@
+"""Pictures out: MP4 video and single images.
+
+The video is MPEG-4 Part 2 (`mp4v`), which every OpenCV wheel can write into MP4: they carry no H.264 encoder,
+for reasons of licence, and their VP9 takes 30 ms a frame. Browsers want H.264: `ffmpeg -i in.mp4 out.mp4`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from humanrt.drawing.draw import fit
+from humanrt.errors import HumanrtError, OutputError
+from humanrt.outputs.record import check_writable
+from humanrt.resource import Resource
+from humanrt.sources.file_name import name_for_opencv
+from humanrt.sources.opening import FALLBACK_FPS
+
+__all__ = ["ImageSink", "Sink", "VideoSink", "open_sink"]
+
+Image = npt.NDArray[np.uint8]
+
+RESERVE = 4 << 20  # bytes of disk kept free, so that a file can always be ended properly
+LONGEST_GAP = 10.0  # seconds
+SLOWEST = 0.01  # fps that the container can hold
+
+
+MP4V = cv2.VideoWriter.fourcc(*"mp4v")
+
+
+def _rates(fps: float) -> Iterator[float]:
+    """Yield the rate that is asked for, then those near it that need a coarser clock.
+
+    MPEG-4 Part 2 counts time in units of 1/65535 s at best. OpenCV writes a rate as N / 10^k, to 0.001 fps, and what
+    then has an N above 65535 (66.667, 333.33) is refused. Pictures keep their time at any rate.
+    """
+    yield fps
+    for decimals in (2, 1, 0):
+        if round(fps, decimals) > 0:
+            yield round(fps, decimals)
+    yield SLOWEST
+
+
+class Sink(Protocol):
+    """Takes pictures: RGB uint8 [H, W, 3], at t seconds on any one clock. Use it inside `with`."""
+
+    def write(self, image: Image, t: float | None = None) -> None:
+        """Adds a picture. Raises OutputError where it cannot be written."""
+
+    def close(self) -> None:
+        """Ends the file. Raises OutputError where it is not complete."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_sink(path: str | Path, fps: float | None = None) -> Sink:
+    """A VideoSink for .mp4 (fps None: 30), an ImageSink for .png and .jpg; OutputError for another suffix."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".mp4":
+        return VideoSink(path, fps or FALLBACK_FPS)
+    if suffix in (".png", ".jpg", ".jpeg"):
+        return ImageSink(path)
+    raise OutputError(f"{path}: '{suffix}' cannot be written; name it .mp4, or .png or .jpg for one image")
+
+
+class _Closing(Resource):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:  # the first error is the one to tell
+            with contextlib.suppress(OutputError):
+                self.close()
+
+
+class VideoSink(_Closing):
+    """An MP4 file of constant frame rate.
+
+    With time stamps, pictures keep their time: one that comes late is preceded by repeats of the one before,
+    one that comes before its turn is left out. Gaps over 10 s are shortened to that. Without time stamps
+    every picture is written once. The file is replaced when the first picture comes, not before.
+
+    The first picture gives the video its size. Pictures of another size (a folder may hold some) are fitted into
+    it: whole, in their own proportions, centred, with dark bars where they leave room.
+
+    A process that dies leaves a playable file that lacks at most its last 256 KiB, about a second of camera
+    pictures: OpenCV can be told the container by the name of the file only, and its ISM variant of MP4 is the
+    one written in fragments, so the writer gets a link of such a name. Where no link can be made (Windows)
+    the MP4 is a plain one, readable once closed.
+    """
+
+    def __init__(self, path: str | Path, fps: float) -> None:
+        self.path = Path(path)
+        self.fps = fps
+        self.frames = 0
+        self._writer: cv2.VideoWriter | None = None
+        self._fragmented = False
+        self._size = (0, 0)
+        self._last: Image | None = None
+        self._start: float | None = None
+        self._closed = False
+        check_writable(self.path)
+
+    def write(self, image: Image, t: float | None = None) -> None:
+        """Adds a picture: RGB uint8 [H, W, 3]; t: seconds on any one clock."""
+        if self._closed:
+            raise ValueError("video is closed")
+        height, width = image.shape[:2]
+        if self._writer is None:
+            self._writer = self._open(width, height)
+        turn = self.frames if t is None else self._turn(t)
+        if turn < self.frames:
+            return
+        bgr = np.asarray(cv2.cvtColor(fit(image, *self._size), cv2.COLOR_RGB2BGR), np.uint8)
+        while self.frames < turn and self._last is not None:
+            self._put(self._writer, self._last)
+        self._put(self._writer, bgr)
+        self._last = bgr
+
+    def _turn(self, t: float) -> int:
+        """The number of the frame that shows time t."""
+        if self._start is None:
+            self._start = t - self.frames / self.fps
+        gap = t - self._start - self.frames / self.fps
+        if gap > LONGEST_GAP:
+            self._start += gap - LONGEST_GAP
+        return round((t - self._start) * self.fps)
+
+    def _put(self, writer: cv2.VideoWriter, bgr: Image) -> None:
+        # OpenCV does not tell of failed writes: stop while there is room for the end of the file.
+        if shutil.disk_usage(self.path.parent).free < RESERVE:
+            self.close()
+            raise OutputError(f"{self.path}: disk full after {self.frames} frames; they stay playable, free some space")
+        writer.write(bgr)
+        self.frames += 1
+
+    def _open(self, width: int, height: int) -> cv2.VideoWriter:
+        self._size = (width, height)
+        with ExitStack() as stack:
+            try:
+                name = stack.enter_context(name_for_opencv(self.path.resolve(), suffix=".ismv"))
+                self._fragmented = True
+            except HumanrtError:
+                name = stack.enter_context(name_for_opencv(self.path))
+            for rate in _rates(self.fps):
+                writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, MP4V, rate, self._size)
+                if writer.isOpened():
+                    self.fps = rate
+                    return writer
+        raise OutputError(
+            f"{self.path}: no {width}x{height} video at {self.fps:g} fps can be written there; "
+            "check the folder's permissions, or name another"
+        )
+
+    def close(self) -> None:
+        """Ends the file. Raises OutputError where not all of it could be written. May be called twice."""
+        self._closed = True
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        writer.release()
+        if self._fragmented and not self._finish():
+            raise OutputError(
+                f"{self.path}: not all of its {self.frames} frames could be written; the first ones stay "
+                "playable, free some space or choose another disk"
+            )
+
+    def _finish(self) -> bool:
+        """Whether the file is complete, ending in an index of its fragments (mfra, closed by mfro)."""
+        with self.path.open("r+b") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 16))
+            complete = file.read(8) == b"\x00\x00\x00\x10mfro"
+            if complete:  # call it an MP4, not a Smooth Streaming file: some players go by that
+                file.seek(8)
+                file.write(b"iso6\x00\x00\x02\x00iso6mp41")
+        return complete
+
+
+class ImageSink(_Closing):
+    """One PNG or JPEG. It appears whole or not at all."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._written = False
+        check_writable(self.path)
+
+    def write(self, image: Image, t: float | None = None) -> None:
+        """Writes the RGB uint8 [H, W, 3] picture; t is not used."""
+        if self._written:
+            raise OutputError(f"{self.path}: holds one image and there are more; name it .mp4")
+        _, data = cv2.imencode(self.path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        part = self.path.with_name(self.path.name + ".part")
+        try:
+            part.write_bytes(data.tobytes())
+            part.replace(self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); choose another place") from None
+        self._written = True
+
+    def close(self) -> None:
+        """Nothing is left to do."""

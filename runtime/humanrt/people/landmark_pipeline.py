@@ -1,0 +1,42 @@
+"""The pipeline of one frame for people by landmarks."""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+
+from humanrt.geometry.camera import check_intrinsics
+from humanrt.people.landmark_people import LandmarkPeople
+from humanrt.people.pipeline import PeopleResult
+from humanrt.sources.opening import Frame
+
+__all__ = ["LandmarkPipeline"]
+
+
+class LandmarkPipeline:
+    """The people of a stream of frames, as `PeoplePipeline` gives them.
+
+    Args:
+        model: finds and follows the people.
+        intrinsics: K [3, 3] of the camera in px of the frames; None assumes the model's field of view.
+        threshold: lowest score of a person; None is the tracker's.
+    """
+
+    def __init__(
+        self, model: LandmarkPeople, *, intrinsics: ArrayLike | None = None, threshold: float | None = None
+    ) -> None:
+        self.model = model
+        self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
+        self.threshold = threshold
+
+    def reset(self) -> None:
+        """Forget all identities."""
+        self.model.reset()
+
+    def __call__(self, frame: Frame) -> PeopleResult:
+        """Process one frame. Frames come in the order of their time stamps."""
+        if frame.cut:
+            self.model.tracker.new_scene()
+        tracked = self.model.track(frame.image, frame.t, self.intrinsics, self.threshold)
+        ms = dict(tracked.people.ms)
+        ms["total"] = sum(ms.values())
+        return PeopleResult(frame, tracked.people, tracked.ids, tracked.lost, ms, tracked.filled)

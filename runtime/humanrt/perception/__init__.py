@@ -1,0 +1,1 @@
+"""What hands, people and faces share: detection, crops, tracking and assignment."""

@@ -1,0 +1,1 @@
+"""Filters in time, whatever they smooth."""
