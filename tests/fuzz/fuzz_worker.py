@@ -36,6 +36,7 @@ from mutations import (  # noqa: E402
 )
 
 from humanrt.errors import HumanrtError  # noqa: E402
+from humanrt.stats import peak_memory  # noqa: E402
 
 MEMORY = 1 << 30
 SECONDS = 30
@@ -339,8 +340,8 @@ def main() -> int:
             report({"index": index, "what": what})
         slowest = max(slowest, time.perf_counter() - begin)
         faulthandler.cancel_dump_traceback_later()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    report({"done": count, "wrong": wrong, "slowest_s": round(slowest, 2), "peak_mb": round(peak)})
+    peak = peak_memory() or 0
+    report({"done": count, "wrong": wrong, "slowest_s": round(slowest, 2), "peak_mb": round(peak / 1e6)})
     shutil.rmtree(folder, ignore_errors=True)
     return int(wrong > 0)
 

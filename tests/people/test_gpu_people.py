@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -21,6 +20,7 @@ from humanrt.errors import BackendError, HumanrtError
 from humanrt.people.body_tracker import BodyTracker
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
+from humanrt.sources.opening import Frame
 
 BACKENDS = pytest.mark.parametrize("name", ["tensorrt", "cuda"])
 
@@ -67,7 +67,7 @@ def test_people_are_those_of_the_cpu(gpu: Any, toy_bundle: Any, picture: Any, na
 def test_frames_that_overlap_are_those_that_do_not(gpu: Any, toy_bundle: Any, picture: Any, name: str) -> None:
     sizes = [(160, 120)] * 4 + [(120, 160)] * 3 + [(160, 120)]
     images = frames_of(picture, sizes)
-    frames = [SimpleNamespace(image=image, t=i / 30, index=i) for i, image in enumerate(images)]
+    frames = [Frame(image, i / 30, i) for i, image in enumerate(images)]
     with gpu(name) as backend, MultiHMR(toy_bundle(), backend) as model, MultiHMR(toy_bundle()) as cpu:
         expected = [PeoplePipeline(cpu)(frame) for frame in frames]
         found = list(PeoplePipeline(model).overlapped(iter(frames)))

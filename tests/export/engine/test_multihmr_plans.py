@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="torch (extra `export`) makes the ne
 from multihmr_stand_ins import official_args, official_state, smplx_arrays  # noqa: E402
 
 from humanrt.bundle import Bundle, load_bundle  # noqa: E402
+from humanrt.geometry.letterbox import PILLOW  # noqa: E402
 from humanrt_export.conversion.bundle_writer import BundleWriter  # noqa: E402
 from humanrt_export.conversion.engine.engines import Built, build_engines  # noqa: E402
 from humanrt_export.conversion.engine.library import Library  # noqa: E402
@@ -50,7 +51,7 @@ def small(rtx: Library, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     graphs = {"network": trace(Slots().eval(), feeds, NetworkOutput._fields, "network")}
     texts = dict.fromkeys((*feeds, *NetworkOutput._fields), "")
     out = tmp_path_factory.mktemp("multihmr") / "small"
-    settings = common_settings(config, 4, 1, graphs, camera={}, body={})
+    settings = common_settings(config, 4, 1, graphs, camera={}, body={}, resize=PILLOW)
     with BundleWriter(
         out, name="small", task="people", version="1", licence="Apache-2.0", provenance={}, settings=settings
     ) as writer:
