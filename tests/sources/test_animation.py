@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -157,3 +159,23 @@ def test_damaged_files_end_early(content: bytes, data: st.DataObject) -> None:
     if animation is not None and animation.width * animation.height < 1 << 16:
         for image in animation.pictures():
             assert image.shape == (animation.height, animation.width, 3)
+
+
+def test_a_damaged_animation_is_no_crash(tmp_path: Path) -> None:
+    """OpenCV 4.11 dies of an animated PNG whose still cannot be decoded; run apart, so that this can be told."""
+    data = bytearray(apng(PARTS, still=True))
+    struct.pack_into(">I", data, data.find(b"fcTL") + 8, 1 << 16)  # a picture outside its canvas: not an animation
+    data[data.find(b"IDAT") + 24] = 0
+    (tmp_path / "a.png").write_bytes(data)
+    command = [sys.executable, "-m", "humanrt", "run", str(tmp_path / "a.png"), "--headless"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "not a readable image" in done.stderr
+
+
+def test_the_still_of_a_damaged_animation_is_read(tmp_path: Path) -> None:
+    data = bytearray(apng(PARTS, still=True))
+    struct.pack_into(">I", data, data.find(b"fcTL") + 8, 1 << 16)
+    (tmp_path / "a.png").write_bytes(data)
+    with open_source(tmp_path / "a.png") as source:
+        assert next(source).image.shape == (12, 16, 3)

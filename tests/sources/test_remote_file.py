@@ -21,11 +21,14 @@ from humanrt.sources.remote_file import MOST_REQUESTS, RemoteFile
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Gives the files of a folder, whole or in ranges; with a password, if one is set."""
+    """Gives the files of a folder, whole or in ranges, with a password if one is set; `sent`: the share that comes."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.ranges, self.login, self.asked = folder, True, "", 0
+        self.folder, self.ranges, self.login, self.asked, self.sent = folder, True, "", 0, 1.0
         super().__init__(("127.0.0.1", 0), Handler)
+
+    def handle_error(self, *_: object) -> None:
+        """A reader that had enough closes the connection; that is no fault."""
 
     @property
     def address(self) -> str:
@@ -59,7 +62,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(end - begin))
         self.end_headers()
         try:
-            self.wfile.write(data[begin:end])
+            self.wfile.write(data[begin : begin + int(self.server.sent * (end - begin))])
+            self.close_connection = self.server.sent < 1.0
         except OSError:  # the reader had enough
             self.close_connection = True
 
@@ -87,15 +91,45 @@ def test_pieces_are_those_of_the_file(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["absent.bin", "a.bin"])
-def test_what_gives_no_pieces_is_an_os_error(server: Server, tmp_path: Path, path: str) -> None:
-    (tmp_path / "a.bin").write_bytes(b"x")
+def test_what_gives_no_pieces_is_an_os_error(
+    server: Server, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.bin").write_bytes(b"xyz")
     server.ranges = False
+    monkeypatch.setattr("humanrt.sources.remote_file.LARGEST_WHOLE", 2)
     for address in (f"http://{server.address}/{path}", "rtsp://127.0.0.1:9/a", "http://127.0.0.1:9/a"):
         with pytest.raises(OSError, match=r"\w"):
             RemoteFile(address)
 
 
-def test_a_mirrored_video_is_shown_mirrored(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ranges", [True, False])
+def test_an_answer_that_breaks_off_or_trickles_is_an_os_error(
+    server: Server, tmp_path: Path, ranges: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Less than was asked for is not what the file says."""
+    (tmp_path / "a.bin").write_bytes(b"x" * 100_000)
+    server.ranges, server.sent = ranges, 0.5
+    with pytest.raises(OSError, match="cut short"):
+        RemoteFile(f"http://{server.address}/a.bin")
+    server.sent = 1.0
+    monkeypatch.setattr("humanrt.sources.remote_file.DEADLINE", -1.0)
+    with pytest.raises(OSError, match="too long"):
+        RemoteFile(f"http://{server.address}/a.bin")
+
+
+def test_a_server_without_ranges_sends_the_whole_once(server: Server, tmp_path: Path) -> None:
+    data = np.random.default_rng(0).integers(0, 256, 300_000, np.uint8).tobytes()
+    (tmp_path / "a.bin").write_bytes(data)
+    server.ranges = False
+    with RemoteFile(f"http://{server.address}/a.bin") as file:
+        for offset, count in ((0, 10), (299_990, 100), (70_000, 100_000)):
+            assert file.at(offset, count) == data[offset : offset + count]
+    assert server.asked == 1
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_mirrored_video_is_shown_mirrored(server: Server, tmp_path: Path, ranges: bool) -> None:
+    server.ranges = ranges
     path = tmp_path / "a.mp4"
     video = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), 30, (64, 48))
     for _ in range(3):
@@ -110,7 +144,9 @@ def test_a_mirrored_video_is_shown_mirrored(server: Server, tmp_path: Path) -> N
     assert image[:, 44:].mean() < 70
 
 
-def test_a_video_that_is_cut_on_the_server_breaks_off(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_video_that_is_cut_on_the_server_breaks_off(server: Server, tmp_path: Path, ranges: bool) -> None:
+    server.ranges = ranges
     path = write_video(tmp_path / "a.mkv", 90)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 6 // 10])

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Animation", "read_animation"]
+__all__ = ["Animation", "read_animation", "without_animation"]
 
 MOST_PIXELS = 1 << 26  # of a canvas: 8192 x 8192, 256 MB
 UNSAID = 0.1  # seconds for which browsers show a picture whose duration is 0
@@ -89,6 +89,22 @@ def read_animation(data: bytes) -> Animation | None:
         if data[:8] == _PNG:
             return _checked(*_read_png(data))
     return None
+
+
+def without_animation(png: bytes) -> bytes:
+    """Return a PNG file without the chunks of its animation; other files as they are.
+
+    OpenCV 4.11 crashes on an animation with a damaged picture, not on a damaged still.
+    """
+    if png[:8] != _PNG or b"acTL" not in png:
+        return png
+    kept, at = [_PNG], 8
+    while at + 8 <= len(png):
+        size, name = struct.unpack_from(">I4s", png, at)
+        if name not in (b"acTL", b"fcTL", b"fdAT"):
+            kept.append(png[at : at + 12 + size])
+        at += 12 + size
+    return b"".join(kept)
 
 
 def _checked(width: int, height: int, parts: list[_Part], cut: bool) -> Animation | None:

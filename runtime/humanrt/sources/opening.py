@@ -30,7 +30,7 @@ import numpy.typing as npt
 from humanrt.address import is_address, redacted_address
 from humanrt.errors import SourceError, choices, printable
 from humanrt.resource import Resource
-from humanrt.sources.animation import Animation, read_animation
+from humanrt.sources.animation import Animation, read_animation, without_animation
 from humanrt.sources.container import Container, read_container, read_extent
 from humanrt.sources.file_name import name_for_opencv
 from humanrt.sources.orientation import Turn, exif_turn, turned
@@ -280,7 +280,8 @@ def _read_image(path: Path) -> Image:
         elif len(data):
             # OpenCV knows EXIF in some formats only, which ones depends on its version; a TIFF it turns in any case.
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-            image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+            still = np.frombuffer(without_animation(data.tobytes()), np.uint8) if _may_move(data) else data
+            image = cv2.imdecode(still, flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise SourceError(f"{path}: not a readable image ({_looks_like(data)}); replace or remove it")
     if image.dtype == np.uint16:

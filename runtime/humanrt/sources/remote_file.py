@@ -1,23 +1,33 @@
-"""A file at an http address, read in pieces: what its container says is in a few of them."""
+"""A file at an http address, read in pieces: a few of them hold what its container says.
+
+Servers that know no ranges, such as Python's own, send the file whole; it is kept in memory if it is small.
+"""
 
 from __future__ import annotations
 
 import base64
 import re
+import time
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 __all__ = ["RemoteFile"]
 
 BLOCK = 1 << 16  # bytes that are fetched at least
 MOST_REQUESTS = 64
-TIMEOUT = 5.0  # seconds
+LARGEST_WHOLE = 64 << 20  # bytes of a file that is sent whole
+TIMEOUT = 5.0  # seconds without any byte
+DEADLINE = 20.0  # seconds an answer may take
 
 
 class RemoteFile:
-    """A file of a server that gives ranges.
+    """A file on an http server.
 
-    size: bytes. Raises OSError where the address is of another protocol, does not answer, gives no ranges, or where
-    too many pieces are asked for.
+    size: bytes. Raises OSError where the address is of another protocol, the server does not answer, an answer is cut
+    short or takes too long, a large file is not sent in ranges, or too many pieces are asked for.
     """
 
     def __init__(self, address: str) -> None:
@@ -62,9 +72,28 @@ class RemoteFile:
         try:
             with urlopen(request, timeout=TIMEOUT) as answer:
                 place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range") or "")
-                if answer.status != 206 or place is None or int(place[1]) != offset:
+                announced = answer.headers.get("Content-Length") or ""
+                if answer.status == 206 and place is not None and int(place[1]) == offset:
+                    self.size, self._start = int(place[2]), offset
+                elif answer.status == 200 and announced.isdecimal() and int(announced) <= LARGEST_WHOLE:
+                    self.size, self._start = int(announced), 0
+                    count = self.size
+                else:
                     raise OSError("the server gives no ranges")
-                self.size = int(place[2])
-                self._start, self._block = offset, answer.read(count)
+                self._block = _read(answer, min(count, self.size - self._start))
         except HTTPException as error:
             raise OSError("no answer of HTTP") from error
+
+
+def _read(answer: HTTPResponse, count: int) -> bytes:
+    """Read exactly so many bytes of an answer. OSError where fewer come, or come too slowly."""
+    begun = time.monotonic()
+    block = bytearray()
+    while len(block) < count:
+        piece = answer.read1(min(count - len(block), BLOCK))
+        if not piece:
+            raise OSError("the answer is cut short")
+        if time.monotonic() - begun > DEADLINE:
+            raise OSError("the answer takes too long")
+        block += piece
+    return bytes(block)
