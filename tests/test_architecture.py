@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import humanrt
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"humanrt": ROOT / "runtime" / "humanrt", "humanrt_export": ROOT / "export" / "humanrt_export"}
 MAX_ROOT_MODULES = 12
@@ -130,3 +132,8 @@ def test_the_runtime_is_lean(module: str) -> None:
 def test_the_root_of_the_runtime_is_small() -> None:
     modules = {file.name for file in PACKAGES["humanrt"].glob("*.py")}
     assert len(modules) <= MAX_ROOT_MODULES, sorted(modules)
+
+
+@pytest.mark.parametrize("name", humanrt.__all__)
+def test_every_public_name_is_found_where_it_is_said_to_be(name: str) -> None:
+    assert getattr(humanrt, name) is not None

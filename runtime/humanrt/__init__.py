@@ -36,7 +36,7 @@ _HOMES = {
     "Hand": "humanrt.hands.tracker",
     "HandPipeline": "humanrt.hands.pipeline",
     "HandPoseSmoother": "humanrt.hands.pose_smoother",
-    "HandSmoother": "humanrt.smoothing.one_euro",
+    "HandSmoother": "humanrt.hands.smoother",
     "HandTracker": "humanrt.hands.tracker",
     "Hands": "humanrt.hands.tracker",
     "HumanrtError": "humanrt.errors",
