@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from humanrt.errors import HumanrtError
-from humanrt.retarget.description import FINGERS, HandDescription
+from humanrt.geometry.hand import FINGERS
+from humanrt.retarget.description import HandDescription
 from humanrt.retarget.load import ROBOTS, load_hand
 from humanrt.retarget.urdf import hand_from_urdf
 

@@ -71,8 +71,6 @@ humanrt derived from it: blend shapes, skinning weights, bones and triangles of 
 """
 
 # Largest differences from PyTorch that a graph may show.
-_opened = opened  # what `landmarks_body` takes from here
-
 TOLERANCES = {
     "scores": (1e-4, ""),
     "locations": (0.05, "px"),

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.geometry.mirror import MIRROR
+
 __all__ = ["HAND_LENGTHS", "STEP", "Batch", "nearest", "shifted", "whole"]
 
 Array = NDArray[Any]
@@ -16,7 +18,6 @@ Array = NDArray[Any]
 STEP = 1 / 30
 """s: a frame."""
 
-_MIRROR = np.array((-1, 1, 1), np.float32)
 HAND_LENGTHS = ((0, 5), (0, 9), (0, 13), (0, 17))
 
 
@@ -72,7 +73,7 @@ class Batch:
         wrong = [np.asarray(clip.get("wrong_side", np.zeros(len(clip["t"]), bool)), bool) for clip in clips]
         # A hand taken for one of the other side is mirrored in the clip, as the network sees it; the user sees it as is
         observed = [
-            np.where(w[:, None, None], clip["observed"] * _MIRROR, clip["observed"]).astype(np.float32)
+            np.where(w[:, None, None], clip["observed"] * MIRROR, clip["observed"]).astype(np.float32)
             for clip, w in zip(clips, wrong, strict=True)
         ]
         confidence = []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
 from humanrt.geometry.skeleton import SMPL_24, mirrored, other_sides
 from humanrt_export.motion.clip import Motion, MotionError
@@ -40,7 +41,7 @@ def mirror(motion: Motion) -> Motion:
     """The motion in a mirror (x -> -x of the world). Twice gives the motion again."""
     return replace(
         motion,
-        translation=motion.translation * (-1.0, 1.0, 1.0),
+        translation=motion.translation * MIRROR,
         rotations=mirror_rotations(motion.rotations),
         source=f"{motion.source} mirrored",
     )

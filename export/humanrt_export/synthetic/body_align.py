@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from humanrt.backends import open_backend
 from humanrt.backends.options import BackendOptions
 from humanrt.bundle import load_bundle
+from humanrt.geometry.camera import project
+from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.region import Region
 from humanrt.geometry.skeleton import MEDIAPIPE_33
-from humanrt.hands.truth import project
 from humanrt.people.body_points import OFFSETS_MM, STATURE, plain_name
 from humanrt.people.landmarks import BodyNetwork
 from humanrt_export.motion.clip import Motion
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     motions = [motion for motion in load_motions(options.motions) if part_of(motion) == "train"]
     anchors, turns, seen, _ = observe(motions, options.scenes, options.frames)
     sys.stdout.write(f"{len(seen)} pictures\n")
-    mirror = np.diag([-1.0, 1.0, 1.0])
+    mirror = np.diag(MIRROR)
     for name in OFFSETS_MM:
         places = [place for place, landmark in enumerate(MEDIAPIPE_33) if plain_name(landmark)[1] == name]
         sides = [turns[:, k] @ (mirror if plain_name(MEDIAPIPE_33[k])[0] == "right" else np.eye(3)) for k in places]

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import MissingDependencyError, OutputError
-from humanrt.hands.truth import Truth, finger_flexion, project
+from humanrt.geometry.camera import project
+from humanrt.hands.truth import Truth, finger_flexion
 from humanrt_export.entry import run_module
 from humanrt_export.synthetic import hand_motion as motion
 from humanrt_export.synthetic.hand_model import JOINTS, Arm, load_arm, pose

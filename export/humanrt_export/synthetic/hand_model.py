@@ -22,14 +22,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ASSET", "FINGERS", "JOINTS", "LIMITS", "Arm", "Surface", "index_of", "load_arm", "pose"]
+from humanrt.geometry.hand import FINGERS
+from humanrt.geometry.mirror import MIRROR
+
+__all__ = ["ASSET", "JOINTS", "LIMITS", "Arm", "Surface", "index_of", "load_arm", "pose"]
 
 ASSET = Path(__file__).with_name("arm.npz")
 
 Array = NDArray[np.float64]
 Side = Literal["left", "right"]
-
-FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 
 _DEGREES: dict[str, tuple[float, float]] = {
     "supination": (-85, 85),
@@ -254,7 +255,7 @@ def _placement(q: Array, side: Side) -> Array:
     x, y, z = np.eye(3)
     rotation = _rotation(z, roll) @ _rotation(x, pitch) @ _rotation(y, yaw) @ np.diag([1.0, -1.0, -1.0])
     if side == "left":  # mirrored about the vertical plane through the camera's axis; the position is not
-        rotation = np.diag([-1.0, 1.0, 1.0]) @ rotation
+        rotation = np.diag(MIRROR) @ rotation
     return np.concatenate([rotation, q[..., :3, None]], axis=-1)
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt_export.synthetic.hand_model import FINGERS, JOINTS, LIMITS, ROOT, Arm, index_of, pose
+from humanrt.geometry.hand import FINGERS
+from humanrt_export.synthetic.hand_model import JOINTS, LIMITS, ROOT, Arm, index_of, pose
 
 __all__ = [
     "Drift",

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.geometry.hand import FINGERS
+from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.skeleton import HAND_16, HAND_16_PARENTS, local_rotations
 from humanrt_export.synthetic import hand_motion as motion
-from humanrt_export.synthetic.hand_model import FINGERS, JOINTS, LIMITS, ROOT, Arm, index_of
+from humanrt_export.synthetic.hand_model import JOINTS, LIMITS, ROOT, Arm, index_of
 from humanrt_export.synthetic.hand_motion import minimum_jerk
 
 __all__ = ["Layered", "hand_rest", "hand_rotations", "repertoire", "varied_motion"]
@@ -49,7 +51,7 @@ def hand_rotations(arm: Arm, q: NDArray[Any]) -> Array:
     """
     turns = arm.transforms(q)[..., [arm.names.index(bone) for bone in _BONES], :, :3]
     if arm.side == "left":
-        turns = np.array([-1.0, 1.0, 1.0])[:, None] * turns
+        turns = MIRROR[:, None] * turns
     return local_rotations(turns, HAND_16_PARENTS)
 
 

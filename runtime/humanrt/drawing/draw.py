@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from humanrt.geometry.hand import KNUCKLES
+
 __all__ = ["BONES", "PALETTE", "compose", "draw_hand", "draw_hud", "draw_label", "draw_text", "fit", "panel_size"]
 
 Image = npt.NDArray[np.uint8]
@@ -25,7 +27,7 @@ PALETTE: npt.NDArray[np.uint8] = np.array(
 
 BONES: tuple[tuple[int, int, int], ...] = (
     *((a, b, -1) for a, b in ((0, 1), (0, 5), (5, 9), (9, 13), (13, 17), (0, 17))),
-    *((first + i, first + i + 1, finger) for finger, first in enumerate((1, 5, 9, 13, 17)) for i in range(3)),
+    *((first + i, first + i + 1, finger) for finger, first in enumerate(KNUCKLES) for i in range(3)),
 )
 """(keypoint, keypoint, finger) in MediaPipe order; finger indexes PALETTE."""
 

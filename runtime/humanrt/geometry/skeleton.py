@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
+from humanrt.geometry.mirror import MIRROR, MIRROR_ROTATION
 from humanrt.geometry.rotation import matrices_from_vectors
 
 __all__ = [
@@ -160,14 +161,13 @@ _REFERENCE = {
 
 # SMPL's body frame in Anny's: x left, y up, z front -> x left, y back, z up.
 SMPL_TO_ANNY: Array = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
-_MIRROR: Array = np.array([-1.0, 1.0, 1.0])
 
 
 def reference_joint(name: str) -> Array:
     """A joint of the reference pose in SMPL's axes, m; the right side mirrored from the left."""
     right = name.endswith(".R")
     place = np.array(_REFERENCE[f"{name[:-1]}L" if right else name])
-    return (place * _MIRROR if right else place) @ SMPL_TO_ANNY
+    return (place * MIRROR if right else place) @ SMPL_TO_ANNY
 
 
 def _rest() -> Array:
@@ -225,7 +225,7 @@ def local_rotations(world: Floats, parents: Sequence[int]) -> Array:
 
 def mirrored(rotations: Floats) -> Array:
     """The same turns [..., 3, 3] seen in a mirror (x -> -x): F R F. Joints of two sides are not swapped."""
-    return np.asarray(rotations, np.float64) * np.outer(_MIRROR, _MIRROR)
+    return np.asarray(rotations, np.float64) * MIRROR_ROTATION
 
 
 def other_sides(names: Sequence[str]) -> tuple[int, ...]:

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.geometry.hand import FINGERS, TIPS, WRIST
+from humanrt.geometry.mirror import MIRROR
 from humanrt.hands.pipeline import HandResult
 from humanrt.hands.tracker import Hand
 from humanrt.hands.truth import Truth, finger_flexion
-from humanrt.retarget import FINGERS, HandDescription, Retargeter, wrist_frame
+from humanrt.retarget import HandDescription, Retargeter, wrist_frame
 from humanrt.stats import Percentiles
 
 __all__ = ["Accuracy", "human_tips", "measure", "robot_tips"]
-
-_WRIST, _TIPS = 0, (4, 8, 12, 16, 20)
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,11 @@ def human_tips(robot: HandDescription, keypoints: NDArray[np.floating], side: st
     Args:
         keypoints: [21, 3] m of a hand of ``side``; the other side than the robot's is mirrored.
     """
-    points = np.asarray(keypoints, np.float64) - keypoints[_WRIST]
+    points = np.asarray(keypoints, np.float64) - keypoints[WRIST]
     if side != robot.side:
-        points = points * (-1.0, 1.0, 1.0)
+        points = points * MIRROR
     local = points @ wrist_frame(points, robot.side)
-    tips = local[[_TIPS[FINGERS.index(finger)] for finger in robot.fingers]]
+    tips = local[[TIPS[FINGERS.index(finger)] for finger in robot.fingers]]
     return np.asarray(robot.scale * tips @ robot.rotation.T, np.float64)
 
 

@@ -18,6 +18,7 @@ from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import HandsSettings
 from humanrt.checks import check_count, check_probability, check_range
+from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.region import Region
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
@@ -30,7 +31,6 @@ __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
 
 Side = Literal["left", "right"]
 
-_MIRROR = np.array((-1, 1, 1), np.float32)
 # A region is about twice as large as its hand, which is the size here. A hand does not fly on for long.
 _RULE = TrackRule(
     unit=0.5, settle=0.1, coast=0.25, reach=1.5, speed=4.0, ratio_weight=0.5, unnamed=2.0, near=0.25, same=0.1
@@ -178,5 +178,5 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
         marks = track.marks
         right, metric = track.right > 0.5, marks.keypoints_3d
         if self.options.mirrored:
-            right, metric = not right, metric * _MIRROR
+            right, metric = not right, metric * MIRROR
         return Hand(track.id, "right" if right else "left", marks.presence, marks.keypoints_2d, metric)

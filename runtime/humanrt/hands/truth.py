@@ -14,16 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import SourceError
+from humanrt.geometry.hand import CHAINS
 
-__all__ = ["FINGERS", "Truth", "finger_flexion", "project"]
+__all__ = ["Truth", "finger_flexion"]
 
 Side = Literal["left", "right"]
-
-FINGERS = ("thumb", "index", "middle", "ring", "pinky")
-"""The order of the finger axis of :func:`finger_flexion`."""
-
-# Chains of keypoints from the wrist to each tip, MediaPipe order: five fingers of five points.
-_CHAINS = np.array([[0, *range(first, first + 4)] for first in (1, 5, 9, 13, 17)])
 
 
 def finger_flexion(keypoints_3d: NDArray[Any]) -> NDArray[np.float64]:
@@ -38,31 +33,17 @@ def finger_flexion(keypoints_3d: NDArray[Any]) -> NDArray[np.float64]:
         keypoints_3d: [..., 21, 3] in any unit, MediaPipe order.
 
     Returns:
-        [..., 5, 3] rad: fingers as in :data:`FINGERS`; joints MCP, PIP, DIP (for the thumb CMC, MCP, IP).
+        [..., 5, 3] rad: fingers as in `geometry.hand.FINGERS`; joints MCP, PIP, DIP (for the thumb CMC, MCP, IP).
     """
     points = np.asarray(keypoints_3d, dtype=np.float64)
     if points.shape[-2:] != (21, 3):
         raise ValueError(f"keypoints_3d has shape {points.shape}; expected [..., 21, 3]")
-    segments = np.diff(points[..., _CHAINS, :], axis=-2)  # [..., 5, 4, 3]
+    segments = np.diff(points[..., np.array(CHAINS), :], axis=-2)  # [..., 5, 4, 3]
     arriving, leaving = segments[..., :-1, :], segments[..., 1:, :]
     # atan2 of sine and cosine keeps its precision near 0 and pi, where arccos loses half the digits.
     sine = np.linalg.norm(np.cross(arriving, leaving), axis=-1)
     cosine = np.sum(arriving * leaving, axis=-1)
     return np.asarray(np.arctan2(sine, cosine), dtype=np.float64)
-
-
-def project(points: NDArray[Any], intrinsics: NDArray[Any]) -> NDArray[np.float64]:
-    """Pinhole projection.
-
-    Args:
-        points: [..., 3] m, camera space: x right, y down, z forward.
-        intrinsics: [3, 3] px.
-
-    Returns:
-        [..., 2] px, origin at the picture's top left corner (see :class:`Truth`).
-    """
-    homogeneous = np.asarray(points, dtype=np.float64) @ np.asarray(intrinsics, dtype=np.float64).T
-    return np.asarray(homogeneous[..., :2] / homogeneous[..., 2:], dtype=np.float64)
 
 
 @dataclass(frozen=True)

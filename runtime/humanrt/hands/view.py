@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.drawing.draw import compose, draw_hand, draw_hud, panel_size
+from humanrt.geometry.mirror import MIRROR
 from humanrt.hands.pipeline import HandResult
 from humanrt.hands.robot_view import RobotView
 from humanrt.hands.tracker import Hand
@@ -85,5 +86,5 @@ def _orientation(hand: Hand, mirrored: bool) -> NDArray[np.float64]:
     keypoints = np.asarray(hand.keypoints_3d, np.float64)
     if mirrored:
         other = "left" if hand.side == "right" else "right"
-        return wrist_frame(keypoints * (-1.0, 1.0, 1.0), other)
+        return wrist_frame(keypoints * MIRROR, other)
     return wrist_frame(keypoints, hand.side)

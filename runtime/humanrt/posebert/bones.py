@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.bundle.settings import PoseBertSettings
+from humanrt.geometry.hand import FINGERS
 from humanrt.geometry.skeleton import (
     H36M_17,
     HAND_16,
@@ -52,7 +53,6 @@ _HAND = (
     ((-16.8, 79.4, 8.5), (-9.5, 34.9, 2.7), (-6.8, 23.5, 8.8), (-6.5, 21.5, 6.8)),
     ((-34.4, 71.4, 9.3), (-11.1, 23.3, 4.2), (-7.4, 14.2, 6.4), (-5.5, 14.3, 6.8)),
 )
-_FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 # The largest angle between a bone and the one before it, degrees: what joints can do, and some for keypoints' errors.
 _THUMB_BENDS = (100.0, 90.0, 100.0)
 _FINGER_BENDS = (110.0, 125.0, 100.0)
@@ -226,7 +226,7 @@ def _levels(parents: Sequence[int]) -> list[Indices]:
 
 def _hand(origin: Sequence[int]) -> Skeleton:
     bones: list[Bone] = []
-    for number, (finger, vectors) in enumerate(zip(_FINGERS, _HAND, strict=True)):
+    for number, (finger, vectors) in enumerate(zip(FINGERS, _HAND, strict=True)):
         bends = (_FREE, *(_THUMB_BENDS if finger == "thumb" else _FINGER_BENDS))
         for place, (vector, bend) in enumerate(zip(vectors, bends, strict=True)):
             end = 1 + 4 * number + place

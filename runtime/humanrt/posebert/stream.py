@@ -21,6 +21,7 @@ from humanrt.bundle import Bundle, GraphSpec
 from humanrt.bundle.settings import PoseBertSettings
 from humanrt.checks import LARGEST, check_time
 from humanrt.errors import BundleError, HumanrtError, InvalidInputError
+from humanrt.geometry.mirror import MIRROR, MIRROR_ROTATION
 from humanrt.geometry.rotation import between, matrices_from_6d
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.inference.model import Model
@@ -42,9 +43,6 @@ _APART = 3.0  # or for a row near one of them to be moved along the line to the 
 _EPSILON = 1e-6  # s: time stamps are sums of floats
 _PER_RUN = {False: 0.5, True: 1000.0}  # what a run costs beside its windows, in windows; on a GPU they are free
 _FORGET = 0.5  # s: after so long a gap a window starts afresh, if gaps so long are not filled
-
-_MIRROR = np.array((-1, 1, 1), np.float32)
-_MIRROR_ROTATION = np.outer(_MIRROR, _MIRROR)  # M R M, element by element
 
 
 class Observation(NamedTuple):
@@ -259,7 +257,7 @@ class PoseBERTStream(Model):
             track = self._tracks[identity] = _Track(left, self.frame, self.window, self._step, self._skeleton)
         elif t - track.last > max(self.fill, _FORGET) + self.lag * self._step:
             track.clear()
-        mirror = _MIRROR if self.points else _MIRROR_ROTATION
+        mirror = MIRROR if self.points else MIRROR_ROTATION
         track.push(t, keypoints * mirror if left else keypoints, confidence)
 
     def _infer(self, network: _Network, wanted: list[tuple[int, float]], t: float) -> dict[int, PoseState]:
@@ -281,7 +279,7 @@ class PoseBERTStream(Model):
                     track.measure(network.smoothed[place, self._now - self.lag], t)
                 keypoints = track.bones.held(keypoints, rotations).astype(np.float32)
             if track.left:
-                keypoints, rotations = keypoints * _MIRROR, rotations * _MIRROR_ROTATION
+                keypoints, rotations = keypoints * MIRROR, rotations * MIRROR_ROTATION
             answer[identity] = PoseState(keypoints, rotations, not seen, 0.0 if seen else age, time)
         return answer
 

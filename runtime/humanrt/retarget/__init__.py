@@ -1,6 +1,7 @@
 """Retargeting: the keypoints of a human hand become the joint angles of a robot hand."""
 
-from humanrt.retarget.description import FINGERS, HandDescription
+from humanrt.geometry.hand import FINGERS
+from humanrt.retarget.description import HandDescription
 from humanrt.retarget.kernel import native_problem
 from humanrt.retarget.load import load_hand, robots
 from humanrt.retarget.retargeter import Retargeter, RetargetOptions

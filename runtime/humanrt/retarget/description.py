@@ -35,13 +35,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError, choices
+from humanrt.geometry.hand import FINGERS
 from humanrt.retarget.check import mapping, number, number_map, numbers, one_of, rotation, text
 
-__all__ = ["FINGERS", "PARTS", "Chain", "HandDescription", "Joint", "Point"]
+__all__ = ["PARTS", "Chain", "HandDescription", "Joint", "Point"]
 
 Array = NDArray[np.float64]
 
-FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 PARTS = ("knuckle", "middle", "distal", "tip")
 """A finger's four points."""
 JOINT_TYPES = ("revolute", "prismatic")

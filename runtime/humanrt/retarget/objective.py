@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
-from humanrt.retarget.description import FINGERS, PARTS, HandDescription, Point
+from humanrt.geometry.hand import FINGERS
+from humanrt.retarget.description import PARTS, HandDescription, Point
 
 __all__ = [
     "DEXPILOT_FINGERS", "DEXPILOT_THUMB", "DIRECTION", "GRIP", "GRIP_OPEN", "OBJECTIVES", "PINCH", "VECTOR", "Jaws",

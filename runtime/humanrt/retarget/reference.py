@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.geometry.mirror import MIRROR
 from humanrt.retarget.objective import DEXPILOT_FINGERS, DEXPILOT_THUMB, DIRECTION, GRIP, PINCH, VECTOR
 from humanrt.retarget.problem import Problem
 from humanrt.retarget.wrist import fit_palm
@@ -66,7 +67,7 @@ class NumpyKernel:
         p = self.problem
         size = 1.0
         if mirror:
-            keypoints = keypoints * (np.array([1.0, -1.0, 1.0]) if local else np.array([-1.0, 1.0, 1.0]))
+            keypoints = keypoints * ((1.0, -1.0, 1.0) if local else MIRROR)
         turn = p.base_rotation
         if not local:
             frame, size = fit_palm(keypoints, p.palm_template, p.frame if p.has_frame[0] else None)

@@ -37,8 +37,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError, choices
+from humanrt.geometry.hand import FINGERS
 from humanrt.retarget.check import LARGEST, mapping, number, number_map, numbers, text
-from humanrt.retarget.description import FINGERS, HandDescription, Joint, Point, vector_parts
+from humanrt.retarget.description import HandDescription, Joint, Point, vector_parts
 from humanrt.retarget.wrist import palm_template
 
 __all__ = ["hand_from_urdf"]

@@ -16,11 +16,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from humanrt.geometry.hand import KNUCKLES, WRIST
+
 __all__ = ["PALM_POINTS", "PALM_WEIGHTS", "palm_template", "wrist_frame"]
 
 Array = NDArray[np.float64]
 
-PALM_POINTS = (0, 1, 5, 9, 13, 17)
+PALM_POINTS = (WRIST, *KNUCKLES)
 """Wrist, thumb's root, knuckles of index, middle, ring and little finger."""
 
 PALM_WEIGHTS = np.array([1.0, 0.5, 1.0, 1.0, 1.0, 1.0])

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed")
 
+from humanrt.geometry.camera import project
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24
-from humanrt.hands.truth import project
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
 from humanrt_export.bodies.anny.model import cached_file
 from humanrt_export.data.poses import pairs_body

@@ -10,7 +10,8 @@ import pytest
 
 import humanrt
 from humanrt.errors import SourceError
-from humanrt.hands.truth import Truth, finger_flexion, project
+from humanrt.geometry.camera import project
+from humanrt.hands.truth import Truth, finger_flexion
 
 DATA = Path(humanrt.__file__).parent / "data"
 TESTS = Path(__file__).parents[2] / "data"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from humanrt.geometry.hand import FINGERS
 from humanrt_export.synthetic import hand_motion as motion
 from humanrt_export.synthetic.clips import KINDS, ClipSpec, plan
-from humanrt_export.synthetic.hand_model import FINGERS, JOINTS, LIMITS, Arm, index_of, load_arm, pose
+from humanrt_export.synthetic.hand_model import JOINTS, LIMITS, Arm, index_of, load_arm, pose
 from humanrt_export.synthetic.hand_motion import Drift, Keyframe, Motion
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from humanrt.hands.truth import project
+from humanrt.geometry.camera import project
 from humanrt_export.synthetic import hand_motion as motion
 from humanrt_export.synthetic.clips import ClipSpec, render_clip
 from humanrt_export.synthetic.hand_model import load_arm, pose

@@ -16,9 +16,9 @@ pytest.importorskip("torch", reason="torch is not installed")
 import torch
 
 from humanrt.errors import HumanrtError, MissingDependencyError, SourceError
+from humanrt.geometry.camera import project
 from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
 from humanrt.geometry.skeleton import SMPL_24
-from humanrt.hands.truth import project
 from humanrt_export.bodies.anny.bones import ACTIVE
 from humanrt_export.bodies.anny.model import cached_file, load_anny
 from humanrt_export.bodies.anny.phenotypes import PHENOTYPES

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.geometry.camera import field_of_view_intrinsics, project
+from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.skeleton import mirrored
 from humanrt_export.bodies.anny.bones import ACTIVE
 from humanrt_export.bodies.anny.model import load_anny
@@ -26,7 +27,6 @@ __all__ = ["Augmentation", "View", "appearance", "head_place", "mirror_places", 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
-_MIRROR = np.array([-1.0, 1.0, 1.0])
 _ASPECTS = (1.0, 1.0, 4 / 3, 3 / 2, 16 / 9, 3 / 4, 2 / 3, 9 / 16)
 _GREY = np.full((3, 3), 1 / 3)
 
@@ -131,7 +131,7 @@ def seen_by(sample: PeopleSample, view: View) -> PeopleSample:
 
     Where the old picture has nothing, the new one is black. `visible` falls by the part of the joints that left it.
     """
-    flip = np.diag(_MIRROR if view.mirror else np.ones(3))
+    flip = np.eye(3) * (MIRROR if view.mirror else 1)
     turn = flip @ view.turn
     size = view.size
     old = np.asarray(sample.intrinsics, np.float64)

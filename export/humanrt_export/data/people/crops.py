@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
+from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.skeleton import mirrored
 from humanrt_export.bodies.anny.bones import ACTIVE, BODY, HEAD, indices
 from humanrt_export.data.people.augment import Augmentation, View, mirror_places, random_view, seen_by
@@ -33,7 +34,6 @@ _CENTRED = Augmentation(mirror=0, roll=3.0, person=1, span=(0.75, 1.0), enlarge=
 
 _ROLL = 15.0  # degrees, standard deviation
 _ZOOM = (-0.15, 0.1)  # logarithms
-_MIRROR = np.array([-1, 1, 1], np.float32)
 _OTHER_SIDES = mirror_places(BONES)
 
 Floats = NDArray[np.float32]
@@ -129,7 +129,7 @@ def turned(crops: Crops, generator: np.random.Generator) -> Crops:
         if generator.uniform() < 0.5:
             warped = warped[:, ::-1]
             rotations[row] = mirrored(rotations[row, _OTHER_SIDES])
-            joints[row] = joints[row, _OTHER_SIDES] * _MIRROR
+            joints[row] = joints[row, _OTHER_SIDES] * MIRROR
         images[row] = warped
     return replace(crops, image=images, rotations=rotations, joints=joints)
 

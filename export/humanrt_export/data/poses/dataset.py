@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from humanrt.geometry.mirror import MIRROR, MIRROR_ROTATION
 from humanrt_export.data.poses.clips import Clip
 
 __all__ = ["Corruption", "Noise", "Windows", "resampled"]
@@ -199,7 +200,6 @@ class Windows:
         }
 
 
-_MIRROR = np.array((-1, 1, 1), np.float32)
 _FRESH = 1000  # steps for which the noise of a clip of clean motion stays as it is: making it costs more than a window
 
 
@@ -214,9 +214,9 @@ def _turned(clip: Clip, R: Array) -> dict[str, Array]:
 
 def _flipped(clip: Clip, points: tuple[int, ...], joints: tuple[int, ...]) -> dict[str, Array]:
     """The mirror image."""
-    flipped = {**clip, **{name: clip[name][:, points] * _MIRROR for name in ("observed", "keypoints")}}
+    flipped = {**clip, **{name: clip[name][:, points] * MIRROR for name in ("observed", "keypoints")}}
     flipped["confidence"] = clip["confidence"][:, points]
-    flipped["rotations"] = (_MIRROR[:, None] * clip["rotations"] * _MIRROR)[:, joints]
+    flipped["rotations"] = (clip["rotations"] * MIRROR_ROTATION)[:, joints]
     return flipped
 
 

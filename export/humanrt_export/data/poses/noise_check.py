@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.geometry.hand import KNUCKLES, TIPS, WRIST
 from humanrt_export.data.poses.clips import Clip, load_clips
 from humanrt_export.data.poses.noise import NoiseModel, Residual, as_seen_by, residuals
 from humanrt_export.data.poses.noise_fit import jerks
@@ -27,10 +28,10 @@ Array = NDArray[np.float64]
 
 _GROUPS: Mapping[int, Mapping[str, tuple[int, ...]]] = {
     21: {
-        "palm": (0, 1, 5, 9, 13, 17),
+        "palm": (WRIST, *KNUCKLES),
         "middle joints": (2, 6, 10, 14, 18),
         "last joints": (3, 7, 11, 15, 19),
-        "tips": (4, 8, 12, 16, 20),
+        "tips": TIPS,
     },
     33: {
         "face": tuple(range(11)),

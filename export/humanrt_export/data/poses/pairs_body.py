@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from humanrt.hands.truth import project
+from humanrt.geometry.camera import project
 from humanrt.people.body_points import HIPS
 from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
 from humanrt_export.data.poses.clips import follow, pair_options, save_pairs

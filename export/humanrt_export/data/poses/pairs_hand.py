@@ -32,8 +32,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.geometry.camera import project
+from humanrt.geometry.mirror import MIRROR
 from humanrt.hands.tracker import Hands, HandTracker, TrackerOptions
-from humanrt.hands.truth import project
 from humanrt_export.data.poses.clips import follow, pair_options, save_pairs
 from humanrt_export.entry import run_module
 from humanrt_export.synthetic.hand_model import Arm, load_arm
@@ -46,7 +47,6 @@ __all__ = ["Scene", "draw_scene", "frames", "main", "make_pair"]
 
 Array = NDArray[np.float64]
 
-_MIRROR = np.array([-1.0, 1.0, 1.0])
 _NEAR = 0.6  # hand sizes from the hand: what is found nearer is it
 _RATES = {30: 0.66, 15: 0.07, 20: 0.06, 24: 0.08, 25: 0.07, 50: 0.03, 60: 0.03}
 _SIZES = ((480, 360), (640, 480), (320, 240), (480, 270), (424, 240))
@@ -159,7 +159,7 @@ def make_pair(
     poses = scene.motion.at(scene.t)
     placed = arm.keypoints(poses)
     truth_2d = project(placed, scene.camera.intrinsics)
-    keypoints = placed * _MIRROR if left else placed
+    keypoints = placed * MIRROR if left else placed
     origin = keypoints.mean(axis=1)
 
     count = len(scene.t)
@@ -171,7 +171,7 @@ def make_pair(
         if number is not None:
             hand = found[k][number]
             metric = hand.keypoints_3d.astype(np.float64)
-            metric = metric * _MIRROR if hand.side == "left" else metric
+            metric = metric * MIRROR if hand.side == "left" else metric
             observed[k], observed_2d[k] = metric - metric.mean(axis=0), hand.keypoints_2d
             score[k], identity[k], wrong[k] = hand.score, hand.id, hand.side != arm.side
     return {

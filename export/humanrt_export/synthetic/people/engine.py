@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError, choices
-from humanrt.hands.truth import project
+from humanrt.geometry.camera import project
 from humanrt_export.bodies.anny.body import Rest
 from humanrt_export.synthetic.body_model import GARMENTS, BodyModel, load_body
 from humanrt_export.synthetic.hand_scene import Camera

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
 from humanrt.geometry.anny import anny_from_smpl
+from humanrt.geometry.camera import project
 from humanrt.geometry.rotation import between
-from humanrt.hands.truth import project
 from humanrt.people.body_points import STATURE
 from humanrt_export.motion.augment import mirror, resample, rotate, turn_about_vertical
 from humanrt_export.motion.clip import Motion

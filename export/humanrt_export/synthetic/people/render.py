@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.hands.truth import project
+from humanrt.geometry.camera import project
 from humanrt_export.synthetic.hand_scene import Camera, Look
 from humanrt_export.synthetic.offscreen import Offscreen, light_view
 

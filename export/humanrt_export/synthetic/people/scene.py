@@ -26,7 +26,6 @@ from humanrt_export.synthetic.people.view import View, aimed, look_at
 __all__ = [
     "Somebody",
     "World",
-    "_phenotypes",
     "apart",
     "draw_clothes",
     "draw_world",
