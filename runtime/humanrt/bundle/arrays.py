@@ -1,4 +1,4 @@
-"""Arrays of an ``.npz`` that anybody may have made: nothing unpickled, no memory taken that the file does not fill."""
+"""Read untrusted ``.npz`` files: nothing is unpickled, and no more memory is allocated than the file fills."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 __all__ = ["MAX_BYTES", "read_arrays"]
 
 MAX_BYTES = 1 << 29
-"""Bytes of all arrays of a file together, unless `read_arrays` is given another limit."""
+"""Total size of a file's arrays in bytes, unless `read_arrays` is given another limit."""
 
 
 def read_arrays(
     file: Path | IO[bytes], max_bytes: int = MAX_BYTES, *, wanted: Collection[str] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of an ``.npz``, by their names in it: all, or those of ``wanted`` that are there.
+    """Return the arrays of an ``.npz`` by name: all of them, or those of ``wanted`` that it has.
 
-    What each array's header promises is compared with what the archive holds of it before memory is taken.
+    Each array's announced size is checked against the archive before memory is allocated.
 
     Raises:
-        OSError, ValueError: the file cannot be read, is no archive of arrays, is damaged, holds objects (which only
-            a pickle can restore), or is larger than ``max_bytes``.
+        OSError, ValueError: the file cannot be read, is not an archive of arrays, is damaged, holds pickled objects,
+            or is larger than ``max_bytes``.
     """
     found: dict[str, NDArray[Any]] = {}
     try:
@@ -45,7 +45,7 @@ def read_arrays(
 
 
 def _array(stream: IO[bytes], member: zipfile.ZipInfo) -> NDArray[Any]:
-    """ValueError where the member is no array, or not as long as its header says."""
+    """Read one array. ValueError if it is not an array, or shorter than its header says."""
     readers: Mapping[tuple[int, int], Any] = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     version = npy.read_magic(stream)
     if version not in readers:

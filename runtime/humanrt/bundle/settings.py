@@ -1,11 +1,11 @@
 """Settings of bundles: one frozen dataclass per kind of bundle, checked by type, range and against the graphs.
 
-``manifest.json`` is read like any other input: `HandsSettings.of(bundle)` and the others read what the pipeline needs
-before a graph is opened or memory is allocated, and refuse with a `BundleError` that names the entry. What a graph
-declares (image size, number of keypoints, of joints, of slots) must agree with the settings; that the graph's file
-agrees with what is declared, the backend checks when it opens it.
+``manifest.json`` is not trusted: `HandsSettings.of(bundle)` and the others read what the pipeline needs before a graph
+is opened or memory is allocated, and raise a `BundleError` that names the faulty entry. What a graph declares (image
+size, number of keypoints, joints, slots) must agree with the settings; that the graph's file agrees with its
+declaration is checked by the backend that opens it.
 
-Entries that nothing here reads are kept as they are: `Bundle.settings` has them all.
+Unknown entries are ignored here; `Bundle.settings` has them all.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ _REMEDY = "export the bundle again"
 
 
 class Section:
-    """A JSON object of a manifest whose entries are read by type and range.
+    """A JSON object of a manifest, read with checks of type and range.
 
     Args:
         values: the object.
         where: its path in the manifest, e.g. ``settings.palm``.
         file: the manifest.
 
-    Every method raises BundleError, naming the entry, where it is missing or is not what is asked for. ``default``: the
-    value where it is missing.
+    Every method raises BundleError, naming the entry, if it is missing or not as required. ``default``: the value of a
+    missing entry.
     """
 
     def __init__(self, values: Mapping[str, Any], where: str, file: Path) -> None:
@@ -66,7 +66,7 @@ class Section:
 
     @classmethod
     def of(cls, bundle: Bundle) -> Section:
-        """The settings of a bundle."""
+        """Return the settings of a bundle."""
         file = bundle.path / MANIFEST
         if not isinstance(bundle.settings, Mapping):
             raise BundleError(f"{file}: `settings` must be an object; {_REMEDY}")
@@ -76,28 +76,28 @@ class Section:
         return key in self._values
 
     def error(self, key: str, problem: str) -> BundleError:
-        """The refusal of an entry."""
+        """Return the error that refuses an entry."""
         where = f"{self._where}.{key}"
         return BundleError(f"{self._file}: `{where if len(where) < 120 else short(where)}` {problem}; {_REMEDY}")
 
     def section(self, key: str) -> Section:
-        """An object."""
+        """Read an object."""
         return self._section(key, self._get(key))
 
     def sections(self, key: str, default: Sequence[Section] | None = None) -> Sequence[Section]:
-        """A list of objects."""
+        """Read a list of objects."""
         if default is not None and key not in self:
             return default
         return [self._section(f"{key}.{index}", value) for index, value in enumerate(self._list(key))]
 
     def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
-        """A finite number from ``low`` to ``high``."""
+        """Read a finite number from ``low`` to ``high``."""
         if default is not None and key not in self:
             return default
         return self._number(key, self._get(key), low, high)
 
     def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        """A whole number from ``low`` to ``high``; 8.0 is one."""
+        """Read a whole number from ``low`` to ``high``; 8.0 counts as one."""
         if default is not None and key not in self:
             return default
         return self._integer(key, self._get(key), low, high)
@@ -105,20 +105,20 @@ class Section:
     def numbers(
         self, key: str, count: int, low: float, high: float, default: tuple[float, ...] | None = None
     ) -> tuple[float, ...]:
-        """A list of so many finite numbers."""
+        """Read a list of ``count`` finite numbers."""
         if default is not None and key not in self:
             return default
         return self._numbers(key, self._get(key), count, low, high)
 
     def rows(self, key: str, rows: int, columns: int, low: float, high: float) -> tuple[tuple[float, ...], ...]:
-        """A list of lists of finite numbers."""
+        """Read a list of lists of finite numbers."""
         values = self._list(key, rows)
         return tuple(self._numbers(f"{key}.{i}", value, columns, low, high) for i, value in enumerate(values))
 
     def integers(
         self, key: str, low: int, high: int, count: int | None = None, default: tuple[int, ...] | None = None
     ) -> tuple[int, ...]:
-        """A list of whole numbers; ``count``: of so many."""
+        """Read a list of whole numbers, of length ``count`` if given."""
         if default is not None and key not in self:
             return default
         return tuple(
@@ -126,13 +126,13 @@ class Section:
         )
 
     def text(self, key: str, default: str | None = None) -> str:
-        """A text on one line, not empty."""
+        """Read a string: one line, not empty."""
         if default is not None and key not in self:
             return default
         return self._text(key, self._get(key))
 
     def texts(self, key: str, count: int | None = None, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """A list of different texts; ``count``: of so many."""
+        """Read a list of distinct strings, of length ``count`` if given."""
         if default is not None and key not in self:
             return default
         texts = tuple(self._text(f"{key}.{index}", value) for index, value in enumerate(self._list(key, count)))
@@ -141,14 +141,14 @@ class Section:
         return texts
 
     def choice(self, key: str, known: Sequence[str]) -> str:
-        """One of the known texts."""
+        """Read one of the known strings."""
         value = self._get(key)
         if value not in known:
             raise self.error(key, f"is {short(value)}; this version has: {choices(known)}")
         return str(value)
 
     def weights(self, key: str, count: int) -> tuple[tuple[int, float], ...]:
-        """An object of weights by index below ``count``: (index, weight) each."""
+        """Read an object that maps indices below ``count`` to weights, as (index, weight) pairs."""
         values = self._get(key)
         if not isinstance(values, Mapping) or not values:
             raise self.error(key, f"must map indices to weights, not {short(values)}")
@@ -202,7 +202,7 @@ class Section:
 
 
 class _Shapes:
-    """The declared shapes of a graph's inputs and outputs, compared with what a pipeline relies on."""
+    """The declared shapes of a graph's inputs and outputs, checked against what a pipeline relies on."""
 
     def __init__(self, bundle: Bundle, graph: str) -> None:
         spec = bundle.graph(graph)
@@ -213,7 +213,7 @@ class _Shapes:
         return name in self._tensors
 
     def of(self, name: str, *shape: int | str, dtype: str = "float32") -> tuple[int, ...]:
-        """The shape of a tensor, which must be ``shape``; a text stands for any size from 1 up, and names it."""
+        """Return a tensor's shape, which must match ``shape``; a string there names a dimension of any size above 0."""
         tensor = self._tensors.get(name)
         if tensor is None:
             raise BundleError(f"{self._where} has no `{name}`; {_REMEDY}")
@@ -235,15 +235,15 @@ class _Shapes:
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """A single-shot detector's.
+    """Settings of a single-shot detector.
 
     Attributes:
-        input_size: px, side of the square that it sees.
-        input_range: what 0 and 255 become.
-        box_scale: px of the square that boxes are given in, per unit of its output.
-        score_threshold: score below which nothing is looked at, 0..1.
-        nms_iou: overlap from which two boxes are one.
-        keypoints: of a box.
+        input_size: px, side of the square input.
+        input_range: the values that pixels 0 and 255 are mapped to.
+        box_scale: px of the square input per unit of the box output.
+        score_threshold: detections below this score are ignored, 0..1.
+        nms_iou: IoU from which two boxes are the same detection.
+        keypoints: number of keypoints of a box.
     """
 
     input_size: int
@@ -255,7 +255,7 @@ class DetectorSettings:
 
     @classmethod
     def of(cls, bundle: Bundle, graph: str, section: str) -> DetectorSettings:
-        """Those in ``settings.SECTION`` of a bundle, which are checked against the graph. BundleError."""
+        """Read ``settings.SECTION`` of a bundle, checked against the graph. BundleError names what is wrong."""
         settings = Section.of(bundle).section(section)
         size = settings.integer("input_size", 1, MAX_IMAGE_SIZE)
         shapes = _Shapes(bundle, graph)
@@ -277,7 +277,7 @@ class DetectorSettings:
         )
 
     def anchors(self, bundle: Bundle, graph: str) -> NDArray[np.float32]:
-        """[A, 2] centres in 0..1 of the square, as many as the graph has boxes. BundleError where there are not."""
+        """Return the anchor centres [A, 2], 0..1 of the square, one per box. BundleError if they do not match."""
         count = _Shapes(bundle, graph).of("scores", 1, "anchors")[1]
         found = bundle.array("anchors").get("anchors")
         if found is None or found.shape != (count, 2) or found.dtype.kind != "f" or not np.isfinite(found).all():
@@ -287,15 +287,15 @@ class DetectorSettings:
 
 @dataclass(frozen=True)
 class HandsSettings:
-    """Of a bundle for the task ``hands``.
+    """Settings of a bundle for the task ``hands``.
 
     Attributes:
-        palm: the palm detector's.
-        wrist, middle_mcp: indices of the palm's keypoints between which a hand points up.
-        palm_region: how a region is grown from a palm.
+        palm: settings of the palm detector.
+        wrist, middle_mcp: indices of the palm keypoints that define the hand's up direction.
+        palm_region: how a region is grown from a palm detection.
         models: names of the landmark models.
-        presence_threshold: presence below which a region holds no hand, 0..1.
-        region: how the next region follows from keypoints.
+        presence_threshold: presence score below which a region holds no hand, 0..1.
+        region: how the next frame's region follows from the keypoints.
     """
 
     palm: DetectorSettings
@@ -354,14 +354,14 @@ def _region_scale(settings: Section) -> float:
 
 @dataclass(frozen=True)
 class BodySettings:
-    """The body model of a bundle ``landmarks``.
+    """Settings of the body model of a ``landmarks`` bundle.
 
     Attributes:
         joint_names: names of the joints.
         head_joint, pelvis_joint: indices of joints.
-        vertices: how many the mesh has.
-        stature_m: m, assumed of everybody.
-        sizes: [bodies][phenotypes] of examples from small to large, in the order of the graph's input.
+        vertices: number of vertices of the mesh.
+        stature_m: m, assumed for every person.
+        sizes: [bodies][phenotypes] example bodies from small to large, in the order of the graph's input.
     """
 
     joint_names: tuple[str, ...]
@@ -374,18 +374,18 @@ class BodySettings:
 
 @dataclass(frozen=True)
 class LandmarksSettings:
-    """Of a bundle for the task ``people`` whose ``settings.model`` is ``landmarks``.
+    """Settings of a bundle for the task ``people`` whose ``settings.model`` is ``landmarks``.
 
     Attributes:
-        person: the person detector's.
-        person_circle: indices of its keypoints: centre, and a point of the circle about the body.
+        person: settings of the person detector.
+        person_circle: indices of its keypoints: the centre of the circle around the body, and a point on it.
         person_scale: size of a region relative to the circle.
-        count: landmarks of a body.
-        circle, scale: as `person_circle` and `person_scale`, of the landmark network's points.
+        count: number of body landmarks.
+        circle, scale: as `person_circle` and `person_scale`, for the landmark network's points.
         presence_threshold: score below which a region holds nobody, 0..1.
-        max_people: at most so many are tracked.
-        field_of_view: degrees over the longer side of the image, where no intrinsics are given.
-        body: the body model's.
+        max_people: maximum number of tracked people.
+        field_of_view: degrees over the longer side of the image, if no intrinsics are given.
+        body: settings of the body model.
     """
 
     person: DetectorSettings
@@ -463,13 +463,13 @@ def _body(bundle: Bundle, settings: Section) -> BodySettings:
 
 @dataclass(frozen=True)
 class Topology:
-    """One of the meshes of a bundle for Multi-HMR.
+    """One mesh of a Multi-HMR bundle.
 
     Attributes:
-        name: of the mesh.
+        name: name of the mesh.
         graph, graph_one: names of the graphs for all slots and for one person.
         faces: name of the array of its triangles.
-        vertices, joints: how many it has.
+        vertices, joints: number of vertices and joints.
     """
 
     name: str
@@ -485,14 +485,14 @@ _CAMERAS = ("estimate", "field_of_view")  # what is taken where nothing is known
 
 @dataclass(frozen=True)
 class MultiHmrSettings:
-    """Of a bundle for the task ``people`` made from Multi-HMR weights, published or ours.
+    """Settings of a bundle for the task ``people`` made from Multi-HMR weights, published or ours.
 
     Attributes:
         image_size: px, side of the network's square input.
-        batch: images a call.
-        max_people: slots of an image.
-        threshold: lowest score of a person, 0..1.
-        mean, std: of R, G, B in 0..1, that images are normalised by.
+        batch: images per call.
+        max_people: slots per image.
+        threshold: minimum score of a person, 0..1.
+        mean, std: of R, G, B in 0..1, used to normalise images.
         resize: how images are scaled to the network's input (`humanrt.geometry.letterbox`).
         field_of_view: degrees over the longer side of the image, where no intrinsics are given.
         estimates: whether the network can estimate the camera (output `camera`).
@@ -501,7 +501,7 @@ class MultiHmrSettings:
         body: name of the body model.
         joint_names: names of the joints.
         topologies: the meshes, the default first.
-        named: whether the bundle names them, so that they can be chosen by name.
+        named: whether the bundle names its meshes, so that one can be chosen by name.
     """
 
     image_size: int
@@ -571,10 +571,10 @@ class MultiHmrSettings:
 
 
 def _resize(settings: Section, body: str) -> Resize:
-    """``settings.letterbox.resize``, which bundles lack that were exported before there was this setting.
+    """Return ``settings.letterbox.resize``, or the default of bundles exported before this setting existed.
 
-    Those on Anny were trained with humanrt, and get ``opencv-area`` as before; those on SMPL-X are made of the
-    published weights, and get what their authors feed them: ``pillow-bicubic``.
+    Those on Anny were trained with humanrt and keep ``opencv-area``; those on SMPL-X hold the published weights and get
+    their authors' preprocessing, ``pillow-bicubic``.
     """
     if "letterbox" in settings and "resize" in (letterbox := settings.section("letterbox")):
         return cast(Resize, letterbox.choice("resize", RESIZES))
@@ -582,7 +582,7 @@ def _resize(settings: Section, body: str) -> Resize:
 
 
 def _topology(bundle: Bundle, names: tuple[str, ...], slots: tuple[int, int]) -> Topology:
-    """A mesh whose graphs are checked; ``slots``: images a call, and people an image."""
+    """Return a mesh after checking its graphs; ``slots``: images per call, and people per image."""
     name, graph, graph_one, faces = names
     shapes = _Shapes(bundle, graph)
     vertices, joints = (shapes.of(mesh, *slots, mesh, 3)[2] for mesh in ("vertices", "joints"))
@@ -594,7 +594,7 @@ def _topology(bundle: Bundle, names: tuple[str, ...], slots: tuple[int, int]) ->
 
 
 def face_indices(bundle: Bundle, array: str, vertices: int) -> NDArray[np.int32]:
-    """[F, 3] indices of vertices in an array ``faces`` of a bundle. BundleError where they are none."""
+    """Return the vertex indices [F, 3] in a bundle's array of faces. BundleError if they are not valid."""
     faces = bundle.array(array).get("faces")
     good = faces is not None and faces.ndim == 2 and faces.shape[1] == 3 and faces.dtype.kind in "iu"
     if faces is None or not good or (faces.size and not (faces.min() >= 0 and faces.max() < vertices)):
@@ -607,16 +607,16 @@ def face_indices(bundle: Bundle, array: str, vertices: int) -> NDArray[np.int32]
 
 @dataclass(frozen=True)
 class PoseBertSettings:
-    """Of a bundle for the task ``posebert``.
+    """Settings of a bundle for the task ``posebert``.
 
     Attributes:
-        window: frames of the longest window.
-        clock_hz: frames a second that the network is meant for.
-        joints: names of the joints whose rotations come out.
+        window: maximum window length in frames.
+        clock_hz: frame rate that the network was trained for.
+        joints: names of the joints whose rotations are predicted.
         parents: indices of their parents, each before its children; -1 for the root.
-        origin: keypoints whose mean is the smoothed ones' origin; empty where none come out.
-        rest: [J][3] m, the joints at rest; empty where the bundle does not say.
-        input: name of the keypoints or rotations that go in (``hand21``, ``mediapipe33``, ...); empty likewise.
+        origin: keypoints whose mean is the origin of the smoothed ones; empty if the network outputs none.
+        rest: [J][3] m, joint positions at rest; empty if the bundle does not give them.
+        input: format of the input keypoints or rotations (``hand21``, ``mediapipe33``, ...); empty if not given.
     """
 
     window: int
@@ -655,14 +655,14 @@ class PoseBertSettings:
 
 @dataclass(frozen=True)
 class Variant:
-    """A graph that takes another's place at another precision or on another processor.
+    """A graph that replaces another one at a different precision or on a different processor.
 
     Attributes:
         graph: its name.
         precision: ``fp32``, ``int8``, ...
-        of: the graph whose place it takes.
-        backend: only there; None: on any.
-        cpu: features that the processor must have, as Linux names them.
+        of: the graph that it replaces.
+        backend: the only backend that it is for; None: any.
+        cpu: CPU features that it requires, as Linux names them.
     """
 
     graph: str
@@ -672,12 +672,12 @@ class Variant:
     cpu: tuple[str, ...] = ()
 
     def on(self, backend: str) -> bool:
-        """Whether it is meant for a backend of this name."""
+        """Return whether it is for the backend of this name."""
         return self.backend in (None, backend)
 
 
 def variants_of(bundle: Bundle) -> tuple[Variant, ...]:
-    """The bundle's variants, in order of preference. BundleError names what is wrong with one."""
+    """Return the bundle's variants in order of preference. BundleError names what is wrong with one."""
     return tuple(_variant(bundle, one) for one in Section.of(bundle).sections("variants", default=()))
 
 
@@ -695,14 +695,14 @@ def _variant(bundle: Bundle, settings: Section) -> Variant:
 
 
 def is_landmarks(bundle: Bundle) -> bool:
-    """Whether a bundle for people is one of landmarks (else of Multi-HMR)."""
+    """Return whether a people bundle is of the landmark model (else Multi-HMR)."""
     return bundle.settings.get("model") == "landmarks"
 
 
 def check_settings(bundle: Bundle) -> None:
-    """Check what the pipeline of the bundle's task reads of its settings. BundleError names what is wrong.
+    """Check the settings that the pipeline of the bundle's task reads. BundleError names what is wrong.
 
-    Tasks that nothing here knows have no settings to check.
+    For unknown tasks only the variants are checked.
     """
     variants_of(bundle)
     if bundle.task == "hands":

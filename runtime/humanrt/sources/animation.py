@@ -1,7 +1,7 @@
-"""Animated WebP and PNG: their pictures one by one, composed as a browser shows them, with their times.
+"""Read animated WebP and PNG frame by frame, composed as a browser shows them, with their timestamps.
 
-OpenCV learned to read them in 4.11 only, and then decodes all pictures at once. Here each is cut out of the file as a
-picture by itself, decoded, and laid onto the canvas. Sizes and offsets in the file are checked before they are used.
+OpenCV reads them from 4.11 on only, and decodes all frames at once. Here each frame is cut out of the file as an image
+of its own, decoded, and composed onto the canvas. Sizes and offsets in the file are checked before they are used.
 
 Formats: RFC 9649 (WebP), PNG third edition of the W3C (acTL, fcTL, fdAT).
 """
@@ -21,14 +21,14 @@ import numpy.typing as npt
 __all__ = ["Animation", "read_animation", "without_animation"]
 
 MOST_PIXELS = 1 << 26  # of a canvas: 8192 x 8192, 256 MB
-UNSAID = 0.1  # seconds for which browsers show a picture whose duration is 0
+UNSAID = 0.1  # seconds for which browsers show a frame whose duration is 0
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One picture of an animation: where it lies on the canvas, for how long, and the file that holds it alone."""
+    """One frame of an animation: its place on the canvas, its duration, and an image file that holds it alone."""
 
     x: int
     y: int
@@ -36,16 +36,16 @@ class _Part:
     height: int
     seconds: float
     blend: bool
-    dispose: int  # what becomes of its area afterwards: 0 stays, 1 cleared, 2 as it was before
+    dispose: int  # its area afterwards: 0 is kept, 1 cleared, 2 restored
     data: bytes
 
 
 @dataclass(frozen=True)
 class Animation:
-    """The pictures of an animated file, decoded when they are asked for.
+    """The frames of an animated file, decoded on demand.
 
-    width, height: px. times: seconds at which each picture begins, from 0. seconds: duration of the whole.
-    cut: whether the file ends before its last picture.
+    width, height: px. times: seconds at which each frame begins, from 0. seconds: total duration.
+    cut: whether the file ends before its last frame.
     """
 
     width: int
@@ -55,17 +55,17 @@ class Animation:
 
     @property
     def times(self) -> list[float]:
-        """When each picture begins, in seconds."""
+        """Start of each frame, in seconds."""
         durations = [part.seconds for part in self.parts]
         return [0.0, *np.cumsum(durations[:-1]).tolist()]
 
     @property
     def seconds(self) -> float:
-        """How long all pictures last together."""
+        """Total duration, in seconds."""
         return sum(part.seconds for part in self.parts)
 
     def pictures(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield each picture, BGR uint8 [H, W, 3]; ends early at one that cannot be decoded."""
+        """Yield each frame, BGR uint8 [H, W, 3]; stop at one that cannot be decoded."""
         canvas = np.zeros((self.height, self.width, 4), np.uint8)
         for part in self.parts:
             picture = _decode(part.data)
@@ -82,7 +82,7 @@ class Animation:
 
 
 def read_animation(data: bytes) -> Animation | None:
-    """Read an animated WebP or PNG file; None for other files, also for stills of these formats and damaged heads."""
+    """Read an animated WebP or PNG file; None for any other file, including still images and damaged headers."""
     with contextlib.suppress(struct.error, IndexError, ValueError):
         if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and data[20] & 2:
             return _checked(*_read_webp(data))
@@ -92,7 +92,7 @@ def read_animation(data: bytes) -> Animation | None:
 
 
 def without_animation(png: bytes) -> bytes:
-    """Return a PNG file without the chunks of its animation; other files as they are.
+    """Return a PNG file without its animation chunks; any other file as it is.
 
     OpenCV 4.11 crashes on an animation with a damaged picture, not on a damaged still.
     """
@@ -117,7 +117,7 @@ def _checked(width: int, height: int, parts: list[_Part], cut: bool) -> Animatio
 
 
 def _decode(data: bytes) -> npt.NDArray[np.uint8] | None:
-    """Decode one picture as BGRA uint8 [H, W, 4]; None where that fails."""
+    """Decode one frame as BGRA uint8 [H, W, 4]; None if that fails."""
     picture: npt.NDArray[np.generic] | None = None
     with contextlib.suppress(cv2.error):
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -133,7 +133,7 @@ def _decode(data: bytes) -> npt.NDArray[np.uint8] | None:
 
 
 def _lay(area: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8], blend: bool) -> None:
-    """Lay a picture onto an area of the canvas, over what is there or in its place; both BGRA, alpha not multiplied."""
+    """Blend a frame over an area of the canvas, or replace the area; both BGRA with straight alpha."""
     alpha = picture[..., 3]
     if not blend or alpha.min() == 255:
         area[:] = picture
@@ -180,11 +180,11 @@ def _read_webp(data: bytes) -> tuple[int, int, list[_Part], bool]:
 
 
 def _webp_alone(chunks: bytes, width: int, height: int) -> bytes:
-    """Return a WebP file of the one picture that is in these chunks; width and height less one."""
+    """Return a WebP file of the one frame in these chunks; width and height are stored minus one."""
     wanted = (b"ALPH", b"VP8 ", b"VP8L")
     found = [(name, start, end) for name, start, end in _riff(chunks, 0, len(chunks)) if name in wanted]
     kept = [chunks[start - 8 : end + (end - start) % 2] for _, start, end in found]
-    if any(name == b"ALPH" for name, _, _ in found):  # it needs the extended head, with the size once more
+    if any(name == b"ALPH" for name, _, _ in found):  # needs the extended header, which repeats the size
         size = width.to_bytes(3, "little") + height.to_bytes(3, "little")
         kept.insert(0, struct.pack("<4sIB3x", b"VP8X", 10, 0x10) + size)
     body = b"WEBP" + b"".join(kept)
@@ -222,7 +222,7 @@ def _read_png(data: bytes) -> tuple[int, int, list[_Part], bool]:
         if end + 4 > len(data):
             break
         if name == b"IDAT" and not animated:
-            return width, height, [], False  # a still: acTL comes before the picture
+            return width, height, [], False  # a still image: acTL would precede the image data
         if name == b"acTL":
             animated = True
         elif name in (b"PLTE", b"tRNS") and size <= 768:
@@ -230,7 +230,7 @@ def _read_png(data: bytes) -> tuple[int, int, list[_Part], bool]:
         elif name == b"fcTL":
             finish()
             control, stream = struct.unpack_from(">IIIIIHHBB", data, start), []
-        elif name == b"IDAT" and control is not None:  # else it is for those who know of no animations
+        elif name == b"IDAT" and control is not None:  # else it is the fallback image of readers without animation
             stream.append(data[start:end])
         elif name == b"fdAT":
             stream.append(data[start + 4 : end])

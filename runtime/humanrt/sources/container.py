@@ -1,11 +1,11 @@
-"""What the container of a video file says of itself: its tracks, how the picture is turned, whether it is all there.
+"""Read a video's container: its tracks, its display orientation, and whether the file is complete.
 
-FFmpeg, through OpenCV, tells little of this: its count of frames is an estimate from the longest track for most
-containers, its rotation knows no mirror image, and why a file does not open it does not say. Read here is only what
-is needed for that, of MP4 and MOV, Matroska and WebM, AVI, FLV, ASF (WMV), Ogg, GIF, and MPEG streams.
+OpenCV's FFmpeg reports little of this: for most containers its frame count is an estimate from the longest track, its
+rotation ignores mirroring, and it does not say why a file cannot be opened. Only what these need is parsed, of MP4 and
+MOV, Matroska and WebM, AVI, FLV, ASF (WMV), Ogg, GIF, and MPEG streams.
 
-Files are not trusted: sizes are checked before anything is read or allocated, loops are bounded, and what makes no
-sense leaves the answer open (None).
+Files are not trusted: sizes are checked before anything is read or allocated, loops are bounded, and inconsistent data
+leaves the answer unknown (None).
 
 Formats: ISO/IEC 14496-12 (MP4), RFC 9559 (Matroska), Adobe Flash Video 10.1 and Enhanced RTMP 2 (FLV), Advanced
 Systems Format 01.20.06e (ASF), RFC 3533 (Ogg), GIF89a.
@@ -31,28 +31,28 @@ from humanrt.sources.remote_file import RemoteFile
 __all__ = ["Container", "Extent", "read_container", "read_extent"]
 
 LARGEST_INDEX = 64 << 20  # bytes of an MP4's index; a day of video has 30 MB
-MOST_SAMPLES = 1 << 23  # frames of an MP4 whose times are looked at; 77 hours at 30 fps
-MOST_ELEMENTS = 1 << 21  # boxes, blocks, tags or pages that are walked over
+MOST_SAMPLES = 1 << 23  # samples of an MP4 whose timestamps are read; 77 hours at 30 fps
+MOST_ELEMENTS = 1 << 21  # boxes, blocks, tags or pages that are visited
 
 _BAD = (struct.error, IndexError, ValueError, OverflowError, OSError)
 
 
 class _Bytes(Protocol):
-    """A file that is read at given places."""
+    """A file that is read at given offsets."""
 
     size: int
 
     def at(self, offset: int, count: int) -> bytes:
-        """Return up to `count` bytes from an offset on; fewer at the end of the file."""
+        """Return up to `count` bytes from `offset` on; fewer at the end of the file."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """What a file holds.
+    """The tracks of a file.
 
-    kind: the container's name, for messages. video: name of the first video track's codec; None without one.
-    sound: whether there is sound. index: False where an MP4 lacks its index. turn: how the picture is to be shown;
-    None where the container is not one whose display matrix is read here.
+    kind: the container format's name, for messages. video: the first video track's codec; None if there is no video.
+    sound: whether there is an audio track. index: False if an MP4 lacks its index. turn: the display orientation; None
+    if it is not read from this kind of container.
     """
 
     kind: str
@@ -64,10 +64,10 @@ class Container:
 
 @dataclass(frozen=True)
 class Extent:
-    """How much picture a file should give.
+    """How much video a file should contain.
 
-    cut: whether it ends in the middle of something, or lacks what its head announces; None where that is unknown.
-    frames: how many frames are shown, None where only an estimate is to be had. seconds: how long they last.
+    cut: whether the file is truncated, or lacks what its header announces; None if unknown. frames: number of frames
+    displayed; None if there is only an estimate. seconds: their total duration.
     """
 
     cut: bool | None = None
@@ -76,7 +76,7 @@ class Extent:
 
 
 def read_container(source: Path | str) -> Container | None:
-    """Read what a file holds, or what is at an http address; None where it is not of a kind known here.
+    """Read the container of a file or of an http address; None if its format is unknown.
 
     Only regular files are read.
     """
@@ -88,7 +88,7 @@ def read_container(source: Path | str) -> Container | None:
 
 
 def read_extent(source: Path | str) -> Extent:
-    """Read how much picture a file, or what is at an http address, should give; an empty Extent where it is unknown."""
+    """Read how much video a file or an http address should contain; an empty Extent if unknown."""
     try:
         with _open(source) as file:
             start = file.at(0, 1024)
@@ -105,10 +105,10 @@ def _open(source: Path | str) -> _File | RemoteFile:
 
 
 class _File:
-    """A regular file, read at given places."""
+    """A regular file, read at given offsets."""
 
     def __init__(self, path: Path) -> None:
-        if not S_ISREG(path.stat().st_mode):  # opening a pipe would take from it
+        if not S_ISREG(path.stat().st_mode):  # opening a pipe would consume its data
             raise OSError("not a regular file")
         self._file: BinaryIO = path.open("rb")
         self.size = os.fstat(self._file.fileno()).st_size
@@ -120,7 +120,7 @@ class _File:
         self._file.close()
 
     def at(self, offset: int, count: int) -> bytes:
-        """Return up to `count` bytes from an offset on; fewer at the end of the file."""
+        """Return up to `count` bytes from `offset` on; fewer at the end of the file."""
         if self._file.tell() != offset:
             self._file.seek(offset)
         return self._file.read(count)
@@ -148,7 +148,7 @@ def _describe(file: _Bytes) -> Container | None:
 
 
 def _text(code: bytes) -> str:
-    """Return a codec's code, which may be any bytes, for a message."""
+    """Return a codec's code, which may hold any bytes, as printable text."""
     return code.decode("latin-1").strip("\0 ").encode("ascii", "backslashreplace").decode() or "unknown"
 
 
@@ -204,14 +204,14 @@ def _is_mp4(start: bytes) -> bool:
 
 
 def _top_boxes(file: _Bytes) -> Iterator[tuple[bytes, int, int, int]]:
-    """Yield type, start of the body, end as announced, and start of each top-level box of an MP4."""
+    """Yield type, start of the body, announced end, and start of each top-level box of an MP4."""
     at = 0
     for _ in range(MOST_ELEMENTS):
         head = file.at(at, 16)
         if len(head) < 8:
             return
         size, kind, body = int.from_bytes(head[:4], "big"), head[4:8], at + 8
-        if kind not in _TOP_LEVEL:  # what follows a film in some files; or zeros where a download has not come to yet
+        if kind not in _TOP_LEVEL:  # trailing data, or zeros that a download has not filled yet
             return
         if size == 1:
             size, body = int.from_bytes(head[8:16], "big"), at + 16
@@ -225,7 +225,7 @@ def _top_boxes(file: _Bytes) -> Iterator[tuple[bytes, int, int, int]]:
 
 
 def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield type and body of each box in a piece of an MP4's index."""
+    """Yield type and body of each box in a part of an MP4's index."""
     at = 0
     while at + 8 <= len(data):
         size, kind, body = int.from_bytes(data[at : at + 4], "big"), bytes(data[at + 4 : at + 8]), at + 8
@@ -239,7 +239,7 @@ def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _child(data: memoryview, *path: bytes) -> memoryview:
-    """Return the first box at that path; an empty one where there is none."""
+    """Return the body of the first box at this path; empty if there is none."""
     for kind in path:
         data = next((body for name, body in _boxes(data) if name == kind), _NOTHING)
     return data
@@ -272,13 +272,13 @@ def _describe_mp4(file: _Bytes) -> Container:
 
 
 def _matrix(box: memoryview, short: int, long: int) -> tuple[int, int, int, int]:
-    """Return a, b, c, d of the matrix in a full box, which lies at one of two places, by the box's version."""
+    """Return a, b, c, d of the matrix in a full box; its offset depends on the box's version."""
     a, b, _, c, d = struct.unpack_from(">5i", box, long if box[0] == 1 else short)
     return a, b, c, d
 
 
 def _mp4_turn(moov: memoryview, track: memoryview) -> Turn:
-    """Return how a track is shown: by its own matrix, then by the film's."""
+    """Return a track's display orientation: its own matrix, followed by the movie's."""
     try:
         a, b, c, d = _matrix(_child(track, b"tkhd"), 40, 52)
         header = _child(moov, b"mvhd")
@@ -329,17 +329,17 @@ def _sample_count(table: memoryview) -> int:
 
 
 def _runs(box: memoryview, count: int) -> np.ndarray:
-    """Return the value of each of `count` samples, from a table of (how many, value); int64 [count]."""
+    """Expand a run-length table of (count, value) to one value per sample; int64 [count]."""
     entries = int.from_bytes(box[4:8], "big")
     pairs = np.frombuffer(box[8 : 8 + 8 * entries], ">u4").reshape(-1, 2).astype(np.int64)
     if pairs[:, 0].sum() > MOST_SAMPLES:
-        raise ValueError("more samples than a film has")
+        raise ValueError("implausibly many samples")
     values = np.repeat(pairs[:, 1].astype(np.uint32).view(np.int32).astype(np.int64), pairs[:, 0])[:count]
     return np.pad(values, (0, count - len(values)))
 
 
 def _shown(moov: memoryview, track: memoryview) -> tuple[int | None, float | None]:
-    """Return how many samples a track's edit list shows, and for how many seconds."""
+    """Return the number of samples that a track's edit list shows, and their duration in seconds."""
     table = _child(track, b"mdia", b"minf", b"stbl")
     count = _sample_count(table)
     if count > MOST_SAMPLES:
@@ -366,7 +366,7 @@ def _shown(moov: memoryview, track: memoryview) -> tuple[int | None, float | Non
 
 
 def _edits(box: memoryview) -> list[tuple[int, int]]:
-    """Return length (units of the film) and start (units of the track) of each edit that shows something."""
+    """Return duration (movie time scale) and start (track time scale) of each edit that is not empty."""
     if not len(box):
         return []
     entry = ">Qq" if box[0] == 1 else ">Ii"
@@ -381,8 +381,8 @@ def _edits(box: memoryview) -> list[tuple[int, int]]:
 _SEGMENT, _CLUSTER, _TRACKS, _CUES = 0x18538067, 0x1F43B675, 0x1654AE6B, 0x1C53BB6B
 _NOTHING = memoryview(b"")
 _BLOCKS = (0xA3, 0xA0)  # SimpleBlock, BlockGroup
-# What else lies in a segment or a cluster: Info, SeekHead, Tags, Attachments, Chapters, Void, CRC-32, Timestamp,
-# SilentTracks, Position, PrevSize, EncryptedBlock; and EBML, where files are joined.
+# Other elements of segments and clusters: Info, SeekHead, Tags, Attachments, Chapters, Void, CRC-32, Timestamp,
+# SilentTracks, Position, PrevSize, EncryptedBlock; and EBML, in concatenated files.
 _OTHERS = frozenset((0x1549A966, 0x114D9B74, 0x1254C367, 0x1941A469, 0x1043A770, 0xEC, 0xBF, 0xE7, 0x5854, 0xA7, 0xAB))
 _KNOWN = _OTHERS | {_SEGMENT, _CLUSTER, _TRACKS, _CUES, *_BLOCKS, 0xAF, 0x1A45DFA3}
 
@@ -392,7 +392,7 @@ def _is_matroska(start: bytes) -> bool:
 
 
 def _element(head: bytes) -> tuple[int, int | None, int] | None:
-    """Return identity, size (None: unknown) and length of the head of an EBML element; None where it is cut."""
+    """Return ID, size (None: unknown) and header length of an EBML element; None if the header is truncated."""
     if not head or not head[0]:
         return None
     width = 9 - head[0].bit_length()
@@ -406,9 +406,9 @@ def _element(head: bytes) -> tuple[int, int | None, int] | None:
 
 
 def _elements(file: _Bytes) -> Iterator[tuple[int, int, int | None]]:
-    """Yield identity, start of the body, and end of what lies in the segment; clusters of unknown size are entered.
+    """Yield ID, start of the body, and end of each element in the segment; clusters of unknown size are entered.
 
-    The last one may be 0: there is something that is no element, or the head of one that is cut.
+    A final ID of 0 stands for data that is not an element, or for a truncated header.
     """
     at = 0
     for _ in range(MOST_ELEMENTS):
@@ -456,7 +456,7 @@ def _matroska_codec(entry: dict[int, memoryview]) -> str:
 
 
 def _matroska_turn(entry: dict[int, memoryview]) -> Turn:
-    """Return how a track is shown, of a rectangular projection: by its roll, mirrored before where its yaw is 180."""
+    """Return the orientation of a rectangular projection: its roll, after mirroring if its yaw is 180 degrees."""
     projection = dict(_children(dict(_children(entry.get(0xE0, _NOTHING))).get(0x7670, _NOTHING)))
     if int.from_bytes(projection.get(0x7671, b""), "big"):  # 360 degrees
         return UPRIGHT
@@ -480,7 +480,7 @@ def _matroska_extent(file: _Bytes) -> Extent:
         if identity == _SEGMENT:
             segment_end = end
         if identity == 0:
-            # Behind the segment anything may follow. In it: a head that is cut, or zeros that a download has not
+            # Anything may follow the segment. Inside it, this is a truncated header, or zeros that a download has not
             # filled yet.
             return Extent(cut=segment_end is None or body < segment_end)
         clusters = clusters or identity == _CLUSTER
@@ -488,7 +488,7 @@ def _matroska_extent(file: _Bytes) -> Extent:
         at = body if end is None else end
         if at > file.size and identity in (_CLUSTER, _TRACKS, *_BLOCKS, 0xE7):
             return Extent(cut=True)
-    # An index after the last cluster is written when the film is complete; without it and with less than was
+    # The index after the last cluster is written when the file is complete; without it, and with less data than
     # announced, clusters are missing.
     return Extent(cut=not index and segment_end is not None and segment_end > file.size)
 
@@ -497,7 +497,7 @@ def _matroska_extent(file: _Bytes) -> Extent:
 
 
 def _describe_avi(file: _Bytes) -> Container:
-    """Its count of frames is exact, so only the codec is read."""
+    """Read the codec only: OpenCV's frame count is exact for AVI."""
     head = file.at(0, 1 << 16)
     headers = [match.start() for match in re.finditer(rb"strh....(?=vids|auds)", head, re.DOTALL)]
     videos = [at for at in headers if head[at + 8 : at + 12] == b"vids"]
@@ -518,7 +518,7 @@ _FLV_CODECS |= {12: "HEVC", 13: "AV1"}
 
 
 def _flv_tags(file: _Bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Yield type, first bytes, and end as announced of each tag."""
+    """Yield type, first bytes, and announced end of each tag."""
     at = int.from_bytes(file.at(5, 4), "big") + 4
     for _ in range(MOST_ELEMENTS):
         head = file.at(at, 16)
@@ -583,7 +583,7 @@ def _asf_extent(file: _Bytes) -> Extent:
     if head[:16] != _ASF_DATA:
         return Extent()
     size = int.from_bytes(head[16:24], "little")
-    return Extent(cut=at + size > file.size if size > 50 else None)  # a broadcast says 0, or its head only
+    return Extent(cut=at + size > file.size if size > 50 else None)  # a broadcast announces 0, or its header only
 
 
 # --- Ogg, GIF, MPEG streams, sound ---
@@ -598,7 +598,7 @@ _OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex ", b"\x01audio")
 
 
 def _describe_ogg(file: _Bytes) -> Container:
-    """Each stream begins with a page of its own, before all other pages."""
+    """Read the first page of each stream; they precede all other pages."""
     head = file.at(0, 1 << 14)
     pages = [match.end() for match in re.finditer(rb"OggS\0\x02.{20}(?=[\x01-\x04])", head, re.DOTALL)]
     packets = [head[at + 1 + head[at] :][:16] for at in pages]
@@ -652,7 +652,7 @@ def _gif_extent(file: _Bytes) -> Extent:
 
 
 def _packet_size(start: bytes) -> int | None:
-    """Return the size of a transport stream's packets, which begin with 0x47, on Blu-rays after 4 bytes of time."""
+    """Return the packet size of a transport stream. Packets begin with 0x47, on Blu-rays after a 4-byte timestamp."""
     for size, first in ((188, 0), (192, 4)):
         if start[first : first + 2 * size + 1 : size] == b"GGG":
             return size
@@ -673,7 +673,7 @@ def _is_program(start: bytes) -> bool:
 
 
 def _program_extent(file: _Bytes) -> Extent:
-    """By the packets of its last megabyte."""
+    """Judge by the packets in the last megabyte."""
     tail = file.at(max(0, file.size - (1 << 20)), 1 << 20)
     at = tail.find(b"\0\0\x01\xba")
     while 0 <= at < len(tail):
@@ -694,7 +694,7 @@ def _program_extent(file: _Bytes) -> Extent:
 
 
 def _describe_mpeg(file: _Bytes) -> Container | None:
-    """By the packets that begin in its first 4 MB: which are of pictures, which of sound."""
+    """Tell video from audio by the packets that begin in the first 4 MB."""
     head = file.at(0, 4 << 20)
     video = re.search(rb"\0\0\x01[\xe0-\xef]", head) is not None
     sound = re.search(rb"\0\0\x01[\xc0-\xdf\xbd]", head) is not None

@@ -1,7 +1,8 @@
-"""File names as they are: any bytes but NUL and '/', which is more than UTF-8 and more than one line.
+"""Names under which OpenCV can open files whose own names are not UTF-8.
 
-Old cameras, Windows archives and network shares leave names in Latin-1. Python holds such a name with surrogates for
-the bytes that it cannot decode. OpenCV takes names in UTF-8 only, and dies of anything else.
+A file name may hold any bytes except NUL and '/'; old cameras, Windows archives and network shares leave names in
+Latin-1. Python represents the bytes that it cannot decode as surrogates. OpenCV accepts UTF-8 only, and crashes on
+anything else.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ __all__ = ["name_for_opencv", "printable"]
 
 @contextlib.contextmanager
 def name_for_opencv(path: Path, suffix: str | None = None) -> Iterator[str]:
-    """Give a name of a file that OpenCV and FFmpeg can open, for as long as the context lasts.
+    """Yield a name under which OpenCV and FFmpeg can open a file, valid within the context.
 
-    It is absolute, so that FFmpeg does not take `12:30.mp4` for an address of protocol `12`. Where the name is not
-    UTF-8, or a suffix is asked for that the file does not have, it is that of a link in a temporary folder.
+    The name is absolute, so that FFmpeg does not take `12:30.mp4` for an address with protocol `12`. If the file's own
+    name is not UTF-8, or lacks the requested suffix, it is that of a link in a temporary folder.
 
-    Raises HumanrtError where such a link is needed and cannot be made.
+    Raises HumanrtError if such a link is needed and cannot be made.
     """
     absolute = os.path.abspath(path)  # noqa: PTH100 - Path.absolute() keeps `..`, which a link may lead astray
     if suffix in (None, path.suffix) and _is_utf8(absolute):
@@ -45,7 +46,7 @@ def name_for_opencv(path: Path, suffix: str | None = None) -> Iterator[str]:
 
 
 def _is_utf8(name: str) -> bool:
-    """Return whether the bytes that name a file are the UTF-8 of its name, whatever the locale."""
+    """Return whether a file name's bytes are valid UTF-8, whatever the locale."""
     try:
         return os.fsencode(name) == name.encode()
     except UnicodeEncodeError:

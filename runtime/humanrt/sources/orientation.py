@@ -1,4 +1,4 @@
-"""How a stored picture is turned or mirrored to be shown: EXIF's eight orientations, and display matrices of videos."""
+"""Display orientation of stored images: EXIF's eight orientations, and the display matrices of videos."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EXIF: dict[int, Turn] = {
 
 
 def turned(image: npt.NDArray[Any], turn: Turn) -> npt.NDArray[Any]:
-    """Return the picture, [H, W] or [H, W, C], as it is to be shown; the same array where it is upright."""
+    """Return the image, [H, W] or [H, W, C], in display orientation; the same array if it is upright already."""
     a, b, c, d = turn
     if turn == UPRIGHT:
         return image
@@ -42,16 +42,16 @@ def turned(image: npt.NDArray[Any], turn: Turn) -> npt.NDArray[Any]:
 
 
 def turn_of_matrix(a: float, b: float, c: float, d: float) -> Turn:
-    """Return the turn that is nearest to a display matrix: (x, y) is shown at (a x + c y, b x + d y), in any scale."""
+    """Return the turn nearest to a display matrix, of any scale: (x, y) is shown at (a x + c y, b x + d y)."""
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (-1 if a < 0 else 1, 0, 0, -1 if d < 0 else 1)
     return (0, -1 if b < 0 else 1, -1 if c < 0 else 1, 0)
 
 
 def exif_turn(data: bytes) -> Turn:
-    """Return how a JPEG, PNG or WebP file is to be shown according to its EXIF; upright where it has none.
+    """Return the display orientation from the EXIF of a JPEG, PNG or WebP file; upright if it has none.
 
-    Nothing in the file is trusted: what is damaged counts as absent.
+    The file is not trusted: damaged EXIF counts as absent.
     """
     try:
         return _EXIF.get(_orientation(_exif(data)), UPRIGHT)
@@ -60,7 +60,7 @@ def exif_turn(data: bytes) -> Turn:
 
 
 def _exif(data: bytes) -> bytes:
-    """Return the EXIF block of a picture file, from its byte order mark on; empty where there is none."""
+    """Return the EXIF block of an image file, from its byte order mark on; empty if there is none."""
     if data[:2] == b"\xff\xd8":
         return _exif_of_jpeg(data)
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -77,7 +77,7 @@ def _exif_of_jpeg(data: bytes) -> bytes:
         if marker == 0xFF:  # padding
             at += 1
             continue
-        if marker in (0xDA, 0xD9):  # the picture itself, the end
+        if marker in (0xDA, 0xD9):  # the image data, the end
             break
         (length,) = struct.unpack_from(">H", data, at + 2)
         if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
@@ -87,7 +87,7 @@ def _exif_of_jpeg(data: bytes) -> bytes:
 
 
 def _chunk(data: bytes, at: int, wanted: bytes, head: str, after: int) -> bytes:
-    """Return the content of the first chunk of that name, of chunks with an 8-byte head; empty where there is none."""
+    """Return the content of the first chunk called `wanted`, after its 8-byte header; empty if there is none."""
     while at + 8 <= len(data):
         first, second = struct.unpack_from(head, data, at)
         name, length = (first, second) if isinstance(first, bytes) else (second, first)

@@ -1,7 +1,7 @@
-"""Time stamps of a container, made to increase: a local fault is answered locally.
+"""Make a container's timestamps strictly increasing; local faults are repaired locally.
 
-Containers repeat stamps, swap two, lose some, hold a wild one, or begin again from zero where recordings were joined.
-Filters downstream need time to go forward.
+Containers repeat timestamps, swap two, drop some, hold a wild one, or restart from zero where recordings were joined.
+Filters downstream need time to move forward.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ __all__ = ["increasing"]
 
 T = TypeVar("T")
 
-WINDOW = 8  # frames that are held at most, to see whether a fault is local
-LONGEST = 1e9  # seconds, 31 years; what is beyond is no time in a film
+WINDOW = 8  # frames held back at most, to tell whether a fault is local
+LONGEST = 1e9  # seconds, 31 years; anything beyond is not a time in a video
 
 
 def increasing(stamped: Iterator[tuple[T, float]], step: float) -> Iterator[tuple[T, float]]:
-    """Yield each item with a strictly increasing time stamp in seconds.
+    """Yield each item with a strictly increasing timestamp in seconds.
 
-    A stamp stays as it is where it is later than the one before and no stamp shortly after lies between the two. Any
-    other is replaced by one between its neighbours, at most `step` after the one before; all later stamps are kept.
-    Where `WINDOW` stamps in a row are no later than the last one, they are a clock that began again, and go on from
-    there; or, if they do not increase, there are no stamps, and items come `step` seconds apart.
+    A timestamp is kept if it is later than the previous one and no timestamp shortly after it lies between the two.
+    Any other is replaced by one between its neighbours, at most `step` after the previous one; later ones are kept.
+    If `WINDOW` timestamps in a row are no later than the last one, the clock has restarted, and time continues from
+    there; if they do not even increase, there are no usable timestamps, and items are `step` seconds apart.
 
-    stamped: items and their stamps, seconds, any float. step: seconds a frame, positive. One item is read ahead,
-    more only where a stamp is faulty.
+    stamped: items and their timestamps in seconds, any float. step: seconds per frame, positive. One item is read
+    ahead; more only at a faulty timestamp.
     """
     ahead: deque[tuple[T, float]] = deque()
     offset = 0.0
@@ -40,8 +40,8 @@ def increasing(stamped: Iterator[tuple[T, float]], step: float) -> Iterator[tupl
             ahead.append(more)
 
     def later() -> tuple[int, float] | None:
-        """Return the first time stamp after `last` among those ahead, and how many items come before it."""
-        floor = -1.5 * step if last is None else last  # a first stamp is about 0
+        """Return how many items ahead precede the earliest timestamp after `last`, and that timestamp."""
+        floor = -1.5 * step if last is None else last  # the first timestamp should be about 0
         times = [(t + offset, index) for index, (_, t) in enumerate(ahead) if floor < t + offset < LONGEST]
         return (min(times)[1], min(times)[0]) if times else None
 
@@ -62,13 +62,13 @@ def increasing(stamped: Iterator[tuple[T, float]], step: float) -> Iterator[tupl
             t = found[1]
         elif last is None:
             t = found[1] - step * found[0]
-            if t < -1.5 * step:  # a clock whose zero is elsewhere, such as OpenCV's for Matroska below 1 fps
+            if t < -1.5 * step:  # the clock's zero is off, as OpenCV's is for Matroska at 1 fps and below
                 offset -= t
                 t = 0.0
         else:
             t = last + min(step, (found[1] - last) / (found[0] + 1))
         item, _ = ahead.popleft()
-        if last is not None and not t > last:  # steps too small to show in a float so large
+        if last is not None and not t > last:  # a step below the resolution of so large a float
             t = math.nextafter(last, math.inf)
         last = t
         yield item, t
