@@ -145,6 +145,8 @@ def test_one_face_is_one_person(bundle: Path) -> None:
     other[11:] += (0, 300)  # the same face on quite another body
     assert len(tracker._distinct([one, replace(one, landmarks_2d=other)])) == 1
     assert len(tracker._distinct([one, replace(one, landmarks_2d=np.add(other, (60, 0)))])) == 2
+    upside_down = 2 * points[:11].mean(axis=0) - points  # as a second region makes one of a face that fills the picture
+    assert len(tracker._distinct([one, replace(one, landmarks_2d=upside_down)])) == 1
 
 
 def test_who_appears_in_a_film_is_told_when_they_stay(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

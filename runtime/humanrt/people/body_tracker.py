@@ -34,7 +34,7 @@ _RULE = TrackRule(
 _FACE = slice(0, 11)  # landmarks: nose, eyes, ears, mouth
 _GREY = 0.7  # of the detector's threshold, in pictures without colour, where it is less sure
 _SURE = 0.9  # score, below which what has just appeared may be nobody
-_ONE_FACE = 0.5  # two faces that are closer than this part of their size are one
+_ONE_FACE = 0.5  # two faces whose middles are closer than this part of their size are one
 
 
 @dataclass(frozen=True)
@@ -178,9 +178,12 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         return marks.score >= _SURE
 
     def _same(self, marks: BodyLandmarks, other: BodyLandmarks) -> bool:
-        """One face is one person, however differently the network completes what it does not see."""
+        """One face is one person, however differently the network completes what it does not see.
+
+        Only where the faces are counts: of a face alone a second region may make a body that stands on its head.
+        """
         faces = [one.landmarks_2d[_FACE] for one in (marks, other)]
-        gap = np.linalg.norm(faces[0] - faces[1], axis=1).mean()
+        gap = np.linalg.norm(faces[0].mean(axis=0) - faces[1].mean(axis=0))
         size = np.mean([np.hypot(*np.ptp(face, axis=0)) for face in faces])
         return bool(gap < _ONE_FACE * size) or super()._same(marks, other)
 
