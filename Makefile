@@ -17,7 +17,7 @@ BUILD := pyproject.toml hatch_build.py $(wildcard runtime/humanrt/_native/*.[ch]
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint types pytest slow wheel-check bench clean
+.PHONY: demo test lint types pytest slow wheel-check bench docs clean
 
 demo: $(VENV)/lean.stamp
 	@echo "make: humanrt demo ..."
@@ -51,6 +51,11 @@ bench: $(VENV)/lean.stamp
 	$(BIN)/humanrt bench hands
 	$(BIN)/humanrt bench retarget
 
+# The documentation as a site, with the API reference: build/site/index.html. Strict: broken links fail.
+docs: $(VENV)/docs.stamp
+	@echo "make: docs (mkdocs) ..."
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "humanrt needs Python 3.11 or newer on the PATH (or: make PYTHON=/path/to/python3)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
@@ -74,6 +79,11 @@ $(VENV)/test.stamp: $(BIN)/python $(BUILD)
 	@echo "make: pip is silent for two or three minutes ..."
 	$(BIN)/python -m pip install -q -e '.[view,export,engine,test]'
 	touch $@ $(VENV)/lean.stamp
+
+$(VENV)/docs.stamp: $(BIN)/python pyproject.toml
+	@echo "make: installing mkdocs (about 60 MB) ..."
+	$(BIN)/python -m pip install -q -e '.[docs]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist

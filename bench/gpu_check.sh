@@ -5,7 +5,7 @@
 #
 #   bench/gpu_check.sh [OUT] [--carry DIR] [--only STEP ...]
 #
-# Fetches nothing: `python bench/gpu_carry.py` gathers what a bare machine lacks (docs/gpu.md). OUT (default: gpu_check)
+# Fetches nothing: `python bench/gpu_carry.py` gathers what a bare machine lacks (docs/deploy/gpu.md). OUT (default: gpu_check)
 # gets gpu_check.json, gpu_check.md and a log of every step. A step that cannot run says why. Status: 0 all passed, 1 one
 # failed, 2 none failed but one was skipped.
 cd "$(dirname "$0")/.." && exec "${PYTHON:-python3}" bench/gpu_check.py "$@"

@@ -1,4 +1,4 @@
-"""The table of plans in docs/engines.md: every shipped bundle, and others that are given, by TensorRT for RTX.
+"""The table of plans in docs/measurements/engines.md: shipped bundles, and others that are given, by TensorRT for RTX.
 
     python bench/plan_table.py [BUNDLE ...] [--sm 86 89 120] [--json FILE]
 

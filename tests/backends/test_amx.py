@@ -133,7 +133,7 @@ def test_attention(
 
 @needs_amx
 def test_three_parts_lose_less_than_float_arithmetic_does(run: Callable[..., Array]) -> None:
-    """docs/benchmarks.md says so: root mean square errors of a linear layer, beside numpy's own in float32."""
+    """docs/measurements/people.md says so: root mean square errors of a linear layer, beside numpy's own in float32."""
     r = np.random.default_rng(5)
     x, w = (r.standard_normal(shape).astype(np.float32) for shape in ((500, 384), (384, 1152)))
     exact = x.astype(np.float64) @ w

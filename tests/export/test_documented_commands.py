@@ -19,7 +19,7 @@ from humanrt import cli as runtime
 from humanrt_export import cli as export
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 COMMAND = re.compile(r"(humanrt|humanrt-export|python3? bench/\w+\.py|python3? -m humanrt[\w.]*) ")
 
 

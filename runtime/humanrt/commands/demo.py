@@ -102,7 +102,7 @@ def _people(arguments: argparse.Namespace) -> int:
     if arguments.bundle is None and DEFAULT_BUNDLE not in shipped_bundles():
         raise BundleError(
             f"there is no bundle `{DEFAULT_BUNDLE}` in this installation: give --bundle landmarks, which ships and is "
-            "coarse, or the folder of one that you made (docs/people.md)"
+            "coarse, or the folder of one that you made (docs/use/people.md)"
         )
     bundle = load_bundle(name, task="people")
     truth = PeopleTruth.load(PEOPLE_CLIP.with_suffix(".npz"))
@@ -132,7 +132,7 @@ def _people(arguments: argparse.Namespace) -> int:
     print(f"  speed           {total.p50:.1f} ms a frame median, {total.p99:.1f} at 99 %")
     print(f"  in all          {len(results) / wall:.0f} fps with reading, drawing and writing")
     _wrote(out, "demo.mp4", "demo.png")
-    print(f"Next: humanrt run photo.jpg --task people --bundle {name} --headless --video out.png   (docs/people.md)")
+    print(f"Next: humanrt run photo.jpg --task people --bundle {name} --headless --video out.png  (docs/use/people.md)")
     return 0
 
 

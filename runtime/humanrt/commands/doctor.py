@@ -140,7 +140,7 @@ def _tensorrt() -> Finding:
         why, _, mend = reason.partition("; run: ")
         return Finding("backend tensorrt", "no", why, mend)
     versions = ", ".join(f"{name} {module.__version__}" for name, module in installed_libraries().items())
-    return Finding("backend tensorrt", "yes", f"{versions}, pycuda; engines: `humanrt-export engine`, docs/engines.md")
+    return Finding("backend tensorrt", "yes", f"{versions}, pycuda; `humanrt-export engine`, docs/deploy/engines.md")
 
 
 def _compiled() -> Finding:

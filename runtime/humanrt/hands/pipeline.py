@@ -43,7 +43,7 @@ class HandResult:
         return tuple(hand.id for hand in self.hands if not hand.filled)
 
     def record(self) -> dict[str, Any]:
-        """The frame as one line of a recording (shared/CONTRACT.md; docs/recording.md)."""
+        """The frame as one line of a recording (shared/CONTRACT.md; docs/use/recording.md)."""
         height, width = self.frame.image.shape[:2]
         return {
             "frame": self.frame.index,

@@ -30,7 +30,7 @@ from humanrt.timing import Stopwatch
 __all__ = ["AUTO", "DEFAULT_BUNDLE", "BodyMeshes", "MultiHMR", "Preprocessor", "topology_of"]
 
 DEFAULT_BUNDLE = "multihmr-anny"
-"""The shipped bundle for people: finds more of them, and more exactly, than `landmarks` (docs/multihmr-anny.md)."""
+"""The shipped bundle for people: finds more of them, more exactly, than `landmarks` (docs/use/people.md)."""
 
 # People up to whom the graph for one person, run once for each, is faster than the graph for all slots.
 _ONE_BY_ONE = 2

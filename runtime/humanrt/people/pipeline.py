@@ -43,7 +43,7 @@ class PeopleResult:
     filled: frozenset[int] = frozenset()
 
     def record(self) -> dict[str, Any]:
-        """The frame as one line of a recording (shared/CONTRACT.md; docs/people.md)."""
+        """The frame as one line of a recording (shared/CONTRACT.md; docs/use/people.md)."""
         height, width = self.frame.image.shape[:2]
         people = self.people
         vectors = vectors_from_matrices(people.rotations)

@@ -146,7 +146,9 @@ class PoseBERT(Model):
         """Refine windows, oldest frame first. All arguments may come without B, and so does then the result.
 
         Args:
-            rotations, root, keypoints: what the bundle takes, and nothing else: see the class.
+            rotations: given exactly where the bundle takes it; shapes are in the docstring of the class.
+            root: likewise.
+            keypoints: likewise.
             mask: bool [B, T], True where the frame was observed; None: all were. A frame that holds NaN or infinity
                 was not. Nothing else that a masked frame holds has any influence.
             confidence: [B, T, K], or [B, T] for all of a frame, in 0..1, of our bundles; None: 1.

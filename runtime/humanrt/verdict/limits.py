@@ -4,7 +4,7 @@
 
     "verdict_limits": {"int8": {"mm": {"mean": 5, "p99": 20}, "joints_2d": {"mean": 1}, "detections": 0.03}}
 
-by the name of a distance or, where that is not listed, by its unit. Why these defaults: docs/precision.md.
+by the name of a distance or, where that is not listed, by its unit. Why these defaults: docs/deploy/precision.md.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def check_graph(model: onnx.ModelProto, spec: GraphSpec, precision: str, library
     if library.name == "tensorrt" and library.release < FIRST_WITH_SOUND_ATTENTION and (found := attentions(model)):
         raise BackendError(
             f"graph {spec.name} has {len(found)} attentions, which tensorrt {library.version} is known to compute "
-            "wrongly (DINO-ViT); install tensorrt 10.5 or newer (docs/jetson.md), or run it with --backend cuda"
+            "wrongly (DINO-ViT); install tensorrt 10.5 or newer (docs/deploy/jetson.md), or run it with --backend cuda"
         )
 
 

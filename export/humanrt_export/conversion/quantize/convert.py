@@ -98,7 +98,7 @@ class Conversion:
             if not self.layers:
                 raise BackendError(
                     f"graph {base} has no layer that {precision} makes faster (calibration/recipe.toml, "
-                    "docs/precision.md)"
+                    "docs/deploy/precision.md)"
                 )
         source = self.spec.source  # unpacked: how a graph is stored changes nothing
         digests = [hashlib.sha256(source).hexdigest()] if isinstance(source, bytes) else []

@@ -22,7 +22,7 @@ _FULL_SCALE = 255
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    group = parser.add_argument_group("training methods (docs/training_methods.md)")
+    group = parser.add_argument_group("training methods (docs/train/methods.md)")
     add: Any = group.add_argument
     add("--update", choices=PARTS, default="full", help="what is trained (default: full)")
     add("--adversarial", choices=METHODS, help="train on attacked pictures")

@@ -1,0 +1,26 @@
+"""Write a recording and read it back: python examples/02_record_and_read.py [VIDEO] [OUT.jsonl]."""
+
+import sys
+
+import numpy as np
+
+import humanrt
+from humanrt.commands.demo import CLIP
+from humanrt.outputs.record import Recorder
+
+source = sys.argv[1] if len(sys.argv) > 1 else CLIP
+out = sys.argv[2] if len(sys.argv) > 2 else "hands.jsonl"
+pipeline = humanrt.HandPipeline(humanrt.HandTracker())
+with (
+    humanrt.open_source(source) as frames,
+    Recorder(out, {"humanrt": humanrt.__version__, "task": "hands"}) as recorder,
+):
+    for frame in frames:
+        recorder.write(pipeline(frame).record())
+
+recording = humanrt.read_recording(out)
+print(recording.header)
+for line in recording:
+    for hand in line["hands"]:
+        tip = np.array(hand["keypoints_3d"])[8]  # m; index fingertip, in MediaPipe's order
+        print(f"{line['t']:.2f} s, hand {hand['id']}: index fingertip at {np.round(tip, 3)} m")

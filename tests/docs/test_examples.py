@@ -1,0 +1,92 @@
+"""The numbered examples run as they are, on a few frames of the clips that ship."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import humanrt
+from humanrt.commands.demo import CLIP, PEOPLE_CLIP
+from humanrt.outputs.video import open_sink
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("**/*.py"))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The first 6 frames of each clip."""
+    folder = tmp_path_factory.mktemp("clips")
+    for name, clip in (("hand", CLIP), ("people", PEOPLE_CLIP)):
+        with humanrt.open_source(clip) as source, open_sink(folder / f"{name}.mp4", 30.0) as sink:
+            for frame, _ in zip(source, range(6), strict=False):
+                sink.write(frame.image)
+    return {name: folder / f"{name}.mp4" for name in ("hand", "people")}
+
+
+def run(script: str, *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+    runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+
+
+def test_hand_to_robot(
+    clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("00_hand_to_robot.py", clips["hand"], monkeypatch=monkeypatch)
+    printed = capsys.readouterr().out
+    assert printed.startswith("joint_")
+    assert printed.count("hand 1 (right): [") == 6
+
+
+def test_people_mesh(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("01_people_mesh.py", clips["people"], tmp_path / "people.glb", monkeypatch=monkeypatch)
+    people = capsys.readouterr().out.count("score ")
+    written = (tmp_path / "people.glb").read_bytes()
+    assert people >= 1
+    assert written[:4] == b"glTF"
+    assert written.count(b'"person-') >= people
+
+
+def test_record_and_read(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("02_record_and_read.py", clips["hand"], tmp_path / "hands.jsonl", monkeypatch=monkeypatch)
+    assert capsys.readouterr().out.count("index fingertip at [") == 6
+    assert len(list(humanrt.read_recording(tmp_path / "hands.jsonl"))) == 6
+
+
+def test_your_robot(
+    clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("03_your_robot/run.py", clips["hand"], monkeypatch=monkeypatch)
+    printed = capsys.readouterr().out
+    assert "thumb_joint_3" in printed
+    assert printed.count(" s: [") == 6
+
+
+def test_a_fist_closes_your_robot() -> None:
+    """The example's URDF is a hand that works: a curled finger bends its joints, a straight one does not."""
+    retargeter = humanrt.Retargeter(str(EXAMPLES / "03_your_robot" / "my_hand.json"))
+    with np.load(CLIP.with_suffix(".npz")) as truth:
+        keypoints = truth["keypoints_3d"][:, 0]  # m
+    reach = np.linalg.norm(keypoints[:, 8] - keypoints[:, 5], axis=-1)
+    index = [name for name in retargeter.joint_names if name.startswith("index")]
+    places = [retargeter.joint_names.index(name) for name in index]
+    straight = retargeter.solve(keypoints[int(reach.argmax())])[places].sum()
+    retargeter.reset()
+    curled = retargeter.solve(keypoints[int(reach.argmin())])[places].sum()
+    assert curled > straight + 1.0
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.relative_to(EXAMPLES).as_posix())
+def test_examples_are_short_and_listed(script: Path) -> None:
+    assert len(script.read_text(encoding="utf-8").splitlines()) < 40
+    name = script.relative_to(EXAMPLES).parts[0]
+    assert f"`{name}" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert name[:2].isdigit()

@@ -1,0 +1,146 @@
+"""Python blocks of README and docs run or compile; files they name exist; the site has every page and public name."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import humanrt
+from humanrt.commands.demo import CLIP
+from humanrt.outputs.video import open_sink
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+# Blocks that need what does not ship are compiled, and their imports executed. Page -> a name in the block.
+NOT_RUN = {
+    "docs/train/methods.md": "Adversarial(task",  # a training on data of the reader's
+    "docs/use/motion.md": "./posebert-smpl",  # published weights
+}
+
+
+def blocks() -> Iterator[Any]:
+    for page in PAGES:
+        name = page.relative_to(ROOT).as_posix()
+        for index, code in enumerate(BLOCK.findall(page.read_text(encoding="utf-8"))):
+            yield pytest.param(name, code, id=f"{name}-{index}")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the blocks name, made from what ships."""
+    folder = tmp_path_factory.mktemp("docs")
+    with humanrt.open_source(CLIP) as source:
+        frames = [frame.image for frame, _ in zip(source, range(8), strict=False)]
+    with open_sink(folder / "hand.mp4", 30.0) as clip:
+        for frame in frames:
+            clip.write(frame)
+    with open_sink(folder / "photo.png", None) as photo:
+        photo.write(frames[0])
+    (folder / "people-672-s").symlink_to(ROOT / "engines" / "multihmr-anny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def given(place: Path) -> dict[str, Any]:
+    """What the pages' text has introduced before a block: a frame, its time, keypoints of a hand."""
+    with humanrt.open_source(CLIP) as source:
+        rgb = next(source).image
+    (hand,) = humanrt.HandTracker()(rgb, 0.0)
+    return {
+        "rgb": rgb,
+        "t": 0.0,
+        "keypoints": hand.keypoints_3d,
+        "identity": 1,
+        "confidence": None,
+        "side": "right",
+        "ended": (),
+    }
+
+
+@pytest.mark.parametrize(("page", "code"), list(blocks()))
+def test_python_block(
+    page: str, code: str, place: Path, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    tree = ast.parse(code)
+    if page in NOT_RUN and NOT_RUN[page] in code:
+        tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        if any("humanrt_export" in (getattr(node, "module", "") or "") for node in tree.body):
+            pytest.importorskip("torch", reason="torch is not installed")
+    exec(compile(tree, page, "exec"), dict(given))
+
+
+def test_blocks_that_are_not_run_exist() -> None:
+    for page, text in NOT_RUN.items():
+        found = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+        assert sum(text in code for code in found) == 1, page
+    assert len(list(blocks())) > len(NOT_RUN) + 4
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_named_files_exist(page: Path) -> None:
+    """A path between backticks that begins with a folder of ours is a file, below the root or one of the packages."""
+    roots = [ROOT, ROOT / "runtime/humanrt", ROOT / "export/humanrt_export"]
+    folders = {path.name for root in roots for path in root.iterdir() if path.is_dir()}
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    named = re.findall(r"`([\w.-]+/[\w./-]+\.(?:py|c|h|cu|toml|sh|md|json))`", text)
+    ours = [name for name in named if name.partition("/")[0] in folders]
+    assert not [name for name in ours if not any((root / name).is_file() for root in roots)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    local = [target for target in targets if not target.startswith("http")]
+    assert not [target for target in local if not (page.parent / target).exists()]
+
+
+def test_pages_of_the_code_exist() -> None:
+    """Messages and comments send readers to pages of docs/ that are there."""
+    sources = [
+        *ROOT.glob("runtime/**/*.py"),
+        *ROOT.glob("export/**/*.py"),
+        *ROOT.glob("bench/*"),
+        ROOT / "pyproject.toml",
+    ]
+    named = {
+        (path.name, page)
+        for path in sources
+        if path.is_file() and path.suffix in {".py", ".sh", ".toml"}
+        for page in re.findall(r"\bdocs/[\w/-]+\.md", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 8
+    assert not {entry for entry in named if not (ROOT / entry[1]).is_file()}
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    listed = set(re.findall(r"- ([\w/-]+\.md)", navigation))
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").glob("**/*.md")}
+    assert listed - pages == {"index.md", "examples.md", "contributing.md", "changelog.md"}  # made by docs/site.py
+    assert pages <= listed
+
+
+def test_the_reference_has_every_public_name() -> None:
+    shown = set(re.findall(r"^::: humanrt\.(\w+)$", (ROOT / "docs/api.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert shown == set(humanrt.__all__) - {"__version__"}
+
+
+def test_the_installed_size_is_stated_once() -> None:
+    """Sums of installed-size.md, which a script writes, are linked and not copied."""
+    total = re.search(
+        r"\*\*(\d+)\*\* \|\s*$", (ROOT / "docs/measurements/installed-size.md").read_text(encoding="utf-8")
+    )
+    assert total
+    for page in PAGES:
+        if page.name != "installed-size.md":
+            assert not re.search(rf"\b{total[1]} MB", page.read_text(encoding="utf-8")), page
+    assert np.isfinite(float(total[1]))
