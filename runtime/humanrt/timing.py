@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 from time import perf_counter
+from typing import Final, Literal, get_args
 
-__all__ = ["Stopwatch"]
+__all__ = ["STAGES", "RunningMean", "Stage", "Stopwatch"]
+
+Stage = Literal[
+    "capture",  # decoding, or a live frame's age when it was taken up; not part of the total
+    "upload",  # the way to a GPU, with the host's copy
+    "preprocess",  # letterboxing, normalising
+    "detect",  # the detector, where it ran
+    "landmarks",  # crops and landmark network, of all regions
+    "network",  # the network that gives the poses
+    "body",  # parameters to joints and meshes
+    "download",
+    "wait",  # submitted and not yet taken: other frames, launches, the caller
+    "decode",  # outputs to results
+    "track",  # identities, where the detector does not give them
+    "smooth",  # PoseBERT or One-Euro; of people by landmarks also the pose, which PoseBERT gives
+    "retarget",  # all robots of all hands
+]
+"""The names that every pipeline gives its stages. A frame has those that it went through."""
+
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 
 class Stopwatch:
@@ -12,24 +32,27 @@ class Stopwatch:
 
     >>> watch = Stopwatch()
     >>> # ... work ...
-    >>> watch.lap("crop")          # time since the last lap (or the start) belongs to "crop"
+    >>> watch.lap("landmarks")     # time since the last lap (or the start) belongs to "landmarks"
     """
 
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
-        self._start = self._last = perf_counter()
+        self._last = perf_counter()
 
-    def lap(self, stage: str) -> None:
+    def lap(self, stage: Stage) -> None:
         """Give the time since the last lap to ``stage``."""
         now = perf_counter()
         self.ms[stage] = self.ms.get(stage, 0.0) + (now - self._last) * 1e3
         self._last = now
 
-    def skip(self) -> None:
-        """Give the time since the last lap to no stage."""
-        self._last = perf_counter()
 
-    @property
-    def total(self) -> float:
-        """Milliseconds from the start to the last lap."""
-        return (self._last - self._start) * 1e3
+class RunningMean:
+    """Mean over about the last ten values: a number that changes with every frame cannot be read."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def add(self, value: float) -> float:
+        """Take in a value; the mean. What is not above 0 so far is replaced."""
+        self.value = 0.9 * self.value + 0.1 * value if self.value else value
+        return self.value

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from humanrt.drawing.draw import BONES, PALETTE, compose, draw_hand, draw_hud, draw_label, draw_text, panel_size
+from humanrt.drawing.draw import BONES, PALETTE, Hud, compose, draw_hand, draw_hud, draw_label, draw_text, panel_size
 
 
 def canvas(width: int = 640, height: int = 360, level: int = 100) -> np.ndarray:
@@ -121,7 +121,7 @@ def test_canvas_has_the_image_left_and_the_panels_right(size: tuple[int, int], p
     width, height = size
     pictures = []
     for i in range(panels):
-        w, h = panel_size(height + height % 2, panels)
+        w, h = panel_size(height, panels)
         pictures.append(canvas(w, h, 40 * i + 20))
     whole = compose(canvas(width, height), pictures)
     assert whole.shape[0] % 2 == whole.shape[1] % 2 == 0
@@ -148,3 +148,11 @@ def test_drawing_is_cheap() -> None:
         draw_hud(image, {"palm": 1.0, "landmarks": 9.0, "total": 10.0}, fps=30, dropped=0)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.02
+
+
+def test_the_hud_of_a_stream_averages_the_frame_rate() -> None:
+    hud, expected, shown = Hud(), np.zeros((180, 320, 3), np.uint8), np.zeros((180, 320, 3), np.uint8)
+    hud(np.zeros_like(shown), {"landmarks": 10.0, "total": 10.0}, dropped=0)
+    hud(shown, {"landmarks": 30.0, "total": 30.0}, dropped=0)
+    draw_hud(expected, {"landmarks": 30.0, "total": 30.0}, fps=1e3 / 12, dropped=0)  # 0.9 of 10 ms, 0.1 of 30
+    np.testing.assert_array_equal(shown, expected)

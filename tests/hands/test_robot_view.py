@@ -211,7 +211,7 @@ def test_cost() -> None:
 def test_panels_beside_tiny_images(size: tuple[int, int], panels: int) -> None:
     """They keep a size that can be drawn, and the canvas holds the image and all of them."""
     height, width = size
-    panel = panel_size(height + height % 2, panels)
+    panel = panel_size(height, panels)
     drawn = RobotView("toy", size=panel).draw(*made_up_hand(), angles=[0.5], limits=[[0, 1]], note="a note")
     image = np.full((height, width, 3), 200, np.uint8)
     canvas = compose(image, [drawn] * panels)

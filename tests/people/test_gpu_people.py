@@ -21,6 +21,7 @@ from humanrt.people.body_tracker import BodyTracker
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.sources.opening import Frame
+from humanrt.timing import STAGES
 
 BACKENDS = pytest.mark.parametrize("name", ["tensorrt", "cuda"])
 
@@ -54,6 +55,7 @@ def test_people_are_those_of_the_cpu(gpu: Any, toy_bundle: Any, picture: Any, na
             same_people(people, expected)
             assert list(people.ms) == ["upload", "preprocess", "network", "body", "download", "wait", "decode"]
             assert min(people.ms.values()) >= 0
+            assert set(people.ms) <= set(STAGES)
             with pytest.raises(ValueError, match="scores are 0"):
                 model(image, threshold=2)
             with pytest.raises(ValueError, match="uint8"):

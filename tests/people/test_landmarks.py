@@ -328,7 +328,7 @@ def test_a_missed_person_is_filled_in(
     assert len(first.people) == 2
     assert first.filled == set()
     assert not any("filled" in person for person in first.record()["people"])
-    assert set(first.ms) == {"network", "posebert", "body", "decode", "total"}
+    assert set(first.ms) == {"landmarks", "detect", "smooth", "body", "decode", "total"}
     tracked = model.track(np.zeros_like(photograph), 0.05)
     assert tracked.filled == set(first.ids)
     assert not tracked.people.scores.any()

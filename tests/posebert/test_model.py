@@ -146,7 +146,7 @@ def test_our_bundles_smooth_keypoints_too(toy: Toy) -> None:
     confidence[4, 3] = np.nan
     result = model.refine(keypoints=keypoints, confidence=confidence)
     assert isinstance(result, PoseBERTResult)
-    assert set(result.ms) == {"prepare", "network"}
+    assert set(result.ms) == {"preprocess", "network"}
     assert result.keypoints is not None
     wanted = np.nan_to_num(keypoints)
     np.testing.assert_array_equal(result.keypoints, 2 * wanted)

@@ -13,8 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from humanrt.geometry.hand import KNUCKLES
+from humanrt.timing import RunningMean
 
-__all__ = ["BONES", "PALETTE", "compose", "draw_hand", "draw_hud", "draw_label", "draw_text", "fit", "panel_size"]
+__all__ = [
+    "BONES",
+    "PALETTE",
+    "Hud",
+    "compose",
+    "draw_hand",
+    "draw_hud",
+    "draw_label",
+    "draw_text",
+    "fit",
+    "panel_size",
+]
 
 Image = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -143,12 +155,25 @@ def draw_text(
     cv2.putText(image, words, (round(at[0]), round(at[1])), font, height / 22, colour, 1, cv2.LINE_AA)
 
 
+class Hud:
+    """Timings of a stream, frame after frame: as `draw_hud`, with the frame rate averaged."""
+
+    def __init__(self) -> None:
+        self._interval = RunningMean()
+
+    def __call__(self, image: Image, ms: Mapping[str, float], *, dropped: int | None = None) -> None:
+        """Draw on an image. ms: milliseconds by stage; the frame rate is that of ``total``."""
+        interval = self._interval.add(ms.get("total", 0.0))
+        draw_hud(image, ms, fps=1e3 / interval if interval else None, dropped=dropped)
+
+
 def panel_size(height: int, panels: int) -> tuple[int, int]:
     """(width, height) px of each of so many panels beside an image so tall; `compose` takes them as is.
 
     Beside images too small for panels these keep a size that can be drawn, and the canvas grows.
     """
     rows = 1 if panels == 1 else 2
+    height += height % 2
     tall = max(height // rows, SMALLEST_PANEL)
     return tall * 3 // 4 // 2 * 2, tall
 

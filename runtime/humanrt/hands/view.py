@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.drawing.draw import compose, draw_hand, draw_hud, panel_size
+from humanrt.drawing.draw import Hud, compose, draw_hand, panel_size
 from humanrt.geometry.mirror import MIRROR
 from humanrt.hands.pipeline import HandResult
 from humanrt.hands.robot_view import RobotView
@@ -35,7 +35,7 @@ class Painter:
         self._size = (0, 0)
         self._poses = {name: hand.rest_pose for name, hand in self._robots.items()}
         self._turns: dict[str, NDArray[np.float64] | None] = dict.fromkeys(self._robots)
-        self._interval = 0.0
+        self._hud = Hud()
 
     def __call__(self, result: HandResult, *, dropped: int | None = None) -> NDArray[np.uint8]:
         """The picture, RGB uint8 [H, W, 3], of one size for frames of one size."""
@@ -43,13 +43,10 @@ class Painter:
         for hand in result.hands:
             side = f"{hand.side}  not seen" if hand.filled else hand.side
             draw_hand(image, hand.keypoints_2d, id=hand.id, side=side, score=None if hand.filled else hand.score)
-        # Averaged over about ten frames: a number that changes with every frame cannot be read.
-        total = result.ms.get("total", 0.0)
-        self._interval = 0.9 * self._interval + 0.1 * total if self._interval else total
-        draw_hud(image, result.ms, fps=1e3 / self._interval if self._interval else None, dropped=dropped)
+        self._hud(image, result.ms, dropped=dropped)
         if not self._robots:
             return compose(image, [])
-        width, height = panel_size(image.shape[0] + image.shape[0] % 2, len(self._robots))
+        width, height = panel_size(image.shape[0], len(self._robots))
         size = (width, height) if height <= _TALLEST else (_TALLEST * width // height, _TALLEST)
         if size != self._size:
             self._size = size

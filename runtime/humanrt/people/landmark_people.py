@@ -191,7 +191,6 @@ class LandmarkPeople(Model):
         size = (rgb.shape[1], rgb.shape[0])
         K = field_of_view_intrinsics(size, self.fov) if intrinsics is None else check_intrinsics(intrinsics)
         bodies = self.tracker(rgb, t)
-        ms = {"network": sum(bodies.ms.values())}
         watch = Stopwatch()
         for identity in bodies.lost:
             self._known.pop(identity, None)
@@ -202,7 +201,7 @@ class LandmarkPeople(Model):
             poses = self._stream.update(t, observed, bodies.lost)
         else:
             poses = {identity: self._alone(one.keypoints, t) for identity, one in observed.items()}
-        watch.lap("posebert")
+        watch.lap("smooth")
         found = []
         for identity, pose in poses.items():
             known = self._known.setdefault(identity, _Identity())
@@ -214,7 +213,7 @@ class LandmarkPeople(Model):
         people = self._people([one for *_, one in found], [self._known[identity] for _, identity, _ in found], K)
         watch.lap("decode")
         ids = tuple(identity for _, identity, _ in found)
-        return Tracked(replace(people, ms=ms | watch.ms), ids, bodies.lost, frozenset(ids) - seen.keys())
+        return Tracked(replace(people, ms=bodies.ms | watch.ms), ids, bodies.lost, frozenset(ids) - seen.keys())
 
     def _person(
         self, known: _Identity, pose: PoseState, marks: BodyLandmarks | None, size: tuple[int, int], K: Array, t: float

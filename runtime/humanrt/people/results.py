@@ -31,8 +31,9 @@ class People:
         joints: [N, J, 3] m, or None likewise.
         joints_2d: [N, J, 2] px, `joints` in the image, or None likewise. Meaningless where the joint's z is not
             above 0: it is behind the camera.
-        ms: milliseconds: ``preprocess`` (images of `MultiHMR` itself), ``network``, ``body`` (where meshes were made),
-            ``decode``.
+        ms: milliseconds by stage (`humanrt.timing.Stage`): of `MultiHMR` ``preprocess`` (images that it letterboxes
+            itself), ``network``, ``body`` (where meshes were made), ``decode``; of `LandmarkPeople` ``landmarks``,
+            ``detect`` (where the detector ran), ``smooth`` (PoseBERT, or inverse kinematics), ``body``, ``decode``.
     """
 
     scores: Floats

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.drawing.colours import colour_of
-from humanrt.drawing.draw import compose, draw_hud, panel_size
+from humanrt.drawing.draw import Hud, compose, panel_size
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.errors import HumanrtError
 from humanrt.people.draw import bones, draw_labels, draw_skeletons
@@ -51,7 +51,7 @@ class PeoplePainter:
         self._bones = bones(joint_names)
         self._meshes = meshes
         self._panels = panels if meshes else ()
-        self._interval = 0.0
+        self._hud = Hud()
 
     def __call__(self, result: PeopleResult, *, dropped: int | None = None) -> Image:
         """The picture, RGB uint8 [H, W, 3], of even width and height."""
@@ -66,13 +66,10 @@ class PeoplePainter:
             image = result.frame.image.copy()
             draw_skeletons(image, people, result.ids, self._bones)
         draw_labels(image, people, result.ids, result.filled)
-        # Averaged over about ten frames: a number that changes with every frame cannot be read.
-        total = result.ms.get("total", 0.0)
-        self._interval = 0.9 * self._interval + 0.1 * total if self._interval else total
-        draw_hud(image, result.ms, fps=1e3 / self._interval if self._interval else None, dropped=dropped)
+        self._hud(image, result.ms, dropped=dropped)
         if not (self._meshes and self._panels):
             return compose(image, [])
-        size = panel_size(image.shape[0] + image.shape[0] % 2, len(self._panels))
+        size = panel_size(image.shape[0], len(self._panels))
         return compose(
             image,
             [

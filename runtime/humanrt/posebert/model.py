@@ -35,7 +35,7 @@ class PoseBERTResult:
         rotations: [B, T, J, 3, 3], of every frame, observed or not; names of the joints: `PoseBERT.joints`.
         keypoints: [B, T, K, 3] m, smoothed, from their mean origin (`PoseBERT.origin`); None where none went in, or
             the bundle holds published weights.
-        ms: milliseconds: ``prepare``, ``network``.
+        ms: milliseconds: ``preprocess``, ``network``.
     """
 
     rotations: Floats
@@ -183,7 +183,7 @@ class PoseBERT(Model):
                     f"{int(np.argmin(observed.any(1)))} has none"
                 )
             feeds = {name: _padded(value, self.frames) for name, value in feeds.items()}
-        watch.lap("prepare")
+        watch.lap("preprocess")
         found = self._run(feeds, batch)
         watch.lap("network")
         results = {name: value[:, :frames] if batched else value[0, :frames] for name, value in found.items()}
