@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from humanrt.hands.pose_smoother import HandPoseSmoother
     from humanrt.hands.smoother import HandSmoother
     from humanrt.hands.tracker import Hand, Hands, HandTracker
+    from humanrt.inference.execution import Execution
     from humanrt.outputs.record import read_recording
     from humanrt.people.multihmr import MultiHMR
     from humanrt.people.pipeline import PeoplePipeline
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bundle": "humanrt.bundle.manifest",
+    "Execution": "humanrt.inference.execution",
     "Frame": "humanrt.sources.opening",
     "Hand": "humanrt.hands.tracker",
     "HandPipeline": "humanrt.hands.pipeline",
@@ -57,6 +59,7 @@ _HOMES = {
 
 __all__ = [
     "Bundle",
+    "Execution",
     "Frame",
     "Hand",
     "HandPipeline",

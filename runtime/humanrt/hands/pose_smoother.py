@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import exp
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from humanrt.bundle import Bundle
 from humanrt.errors import BundleError
 from humanrt.hands.smoother import check_hands, hand_span
 from humanrt.hands.tracker import Hand, Hands
+from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.posebert.stream import Observation, PoseBERTStream, PoseState
 from humanrt.resource import Owner, releasing
 from humanrt.smoothing.one_euro import OneEuro, OneEuroOptions
@@ -61,10 +62,10 @@ class HandPoseSmoother(Owner):
         *,
         predict: float = 0.0,
         fill: float = 0.33,
-        backend: Backend | str | None = None,
-        threads: int = 0,
+        backend: Execution | Backend | str | None = None,
+        **execution: Unpack[ExecutionOptions],
     ) -> None:
-        self.stream = self.own(PoseBERTStream(model, predict=predict, fill=fill, backend=backend, threads=threads))
+        self.stream = self.own(PoseBERTStream(model, predict=predict, fill=fill, backend=backend, **execution))
         if self.stream.points != 21:
             raise BundleError(
                 f"bundle {self.stream.bundle.path} is not for hands: it takes {self.stream.points} keypoints, not 21"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.region import Region
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
-from humanrt.inference.variants import EXACT
+from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.kernels.image import Picture
 from humanrt.perception.region_tracker import Found, RegionTracker, Track, TrackRule
 from humanrt.resource import releasing
@@ -120,11 +120,8 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
 
     Args:
         bundle: name or folder of a bundle for the task ``hands``, or a loaded one.
-        backend: ``auto``, ``cpu``, ``cuda``, or an opened backend.
         options: see `TrackerOptions`.
-        threads: CPU threads of a network; 0 is all cores.
-        precision: of the networks: ``fp32`` or another that the bundle has graphs for (`humanrt-export quantize`).
-        unverified: also where these have no passing verdict.
+        backend, execution: where and how the networks run; see `Execution`.
 
     Raises:
         BundleError, BackendError: what is wrong and how to mend it.
@@ -134,26 +131,28 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
     def __init__(
         self,
         bundle: Bundle | str | Path = "hands",
-        backend: Backend | str = "cpu",
+        backend: Execution | Backend | str = "cpu",
         options: TrackerOptions | None = None,
-        *,
-        threads: int = 0,
-        precision: str = EXACT,
-        unverified: bool = False,
+        **execution: Unpack[ExecutionOptions],
     ) -> None:
         self.options = options or TrackerOptions()
-        self.prepare(bundle, "hands", backend, precision, threads=threads, unverified=unverified)
+        super().__init__(
+            bundle,
+            "hands",
+            Execution.of(backend, execution),
+            _RULE,
+            remember=self.options.remember,
+            search_interval=self.options.search_interval,
+        )
         settings = HandsSettings.of(self.bundle)
         self._palms = self.own(PalmDetector(self.bundle, self.backend))
         self._landmarks = self.own(LandmarkNetwork(self.bundle, self.backend, self.options.model))
         presence = self.options.min_presence
         self._presence = settings.presence_threshold if presence is None else presence
-        super().__init__(
-            _RULE,
-            self.options.max_hands,
-            remember=self.options.remember,
-            search_interval=self.options.search_interval,
-        )
+
+    @property
+    def max_tracks(self) -> int:
+        return self.options.max_hands
 
     def _look(self, rgb: Picture, region: Region) -> HandLandmarks | None:
         """Landmarks in a region; None where no hand is."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from humanrt.bundle import Bundle
 from humanrt.bundle.settings import LandmarksSettings
 from humanrt.checks import check_count, check_probability, check_range
 from humanrt.geometry.region import Region
-from humanrt.inference.variants import EXACT
+from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.kernels.image import Picture
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.person import PersonDetector, is_grey, sepia, windows
@@ -93,11 +94,8 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
 
     Args:
         bundle: name or folder of the bundle ``landmarks``, or a loaded one.
-        backend: ``auto``, ``cpu``, ``cuda``, or an opened backend.
         options: see `BodyTrackerOptions`.
-        threads: CPU threads of a network; 0 is all cores.
-        precision: of the networks: ``fp32`` or another that the bundle has graphs for (`humanrt-export quantize`).
-        unverified: also where these have no passing verdict.
+        backend, execution: where and how the networks run; see `Execution`.
 
     Raises:
         BundleError, BackendError: what is wrong and how to mend it.
@@ -107,15 +105,20 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
     def __init__(
         self,
         bundle: Bundle | str | Path = "landmarks",
-        backend: Backend | str = "cpu",
+        backend: Execution | Backend | str = "cpu",
         options: BodyTrackerOptions | None = None,
-        *,
-        threads: int = 0,
-        precision: str = EXACT,
-        unverified: bool = False,
+        **execution: Unpack[ExecutionOptions],
     ) -> None:
         self.options = options or BodyTrackerOptions()
-        self.prepare(bundle, "people", backend, precision, threads=threads, unverified=unverified)
+        super().__init__(
+            bundle,
+            "people",
+            Execution.of(backend, execution),
+            _RULE,
+            remember=self.options.remember,
+            search_interval=self.options.search_interval,
+            confirm=self.options.confirm,
+        )
         settings = LandmarksSettings.of(self.bundle)
         self._detector = self.own(PersonDetector(self.bundle, self.backend))
         self._landmarks = self.own(BodyNetwork(self.bundle, self.backend))
@@ -123,13 +126,10 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         self._grey, self._least_grey = False, _GREY * settings.person.score_threshold
         self._presence = settings.presence_threshold if presence is None else presence
         self.max_people = settings.max_people if most is None else most
-        super().__init__(
-            _RULE,
-            self.max_people,
-            remember=self.options.remember,
-            search_interval=self.options.search_interval,
-            confirm=self.options.confirm,
-        )
+
+    @property
+    def max_tracks(self) -> int:
+        return self.max_people
 
     def _forget(self) -> None:
         super()._forget()

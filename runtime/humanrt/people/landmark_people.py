@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,8 +26,8 @@ from humanrt.errors import BundleError, HumanrtError
 from humanrt.geometry.anny import ANNY_BONES, anny_from_smpl
 from humanrt.geometry.camera import check_image, check_intrinsics, field_of_view_intrinsics, project
 from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24
+from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
-from humanrt.inference.variants import EXACT
 from humanrt.people.body_points import HIPS, STATURE, LandmarkPoints
 from humanrt.people.body_tracker import Body, BodyTracker, BodyTrackerOptions
 from humanrt.people.landmark_ik import LandmarkIK
@@ -93,14 +93,11 @@ class LandmarkPeople(Model):
         bundle: name or folder of the bundle ``landmarks``, or a loaded one.
         poses: name or folder of a bundle for the task ``posebert`` that takes the 33 landmarks, or a loaded one; None:
             each frame by itself, by geometry (`LandmarkIK`), which trembles as the landmarks do.
-        backend: ``auto``, ``cpu``, ``cuda``, or an opened backend.
         fov: degrees over the longer side of the image, assumed where no intrinsics are given; None takes the bundle's.
         stature: m, of everybody; None takes the bundle's.
         meshes: also make vertices and joints. Without, `People` has neither.
         options: of the tracker.
-        threads: CPU threads of a network; 0 is all cores.
-        precision: of the tracker's networks: ``fp32`` or another that the bundle has graphs for.
-        unverified: also where these have no passing verdict.
+        backend, execution: where and how the networks run; see `Execution`. PoseBERT runs at ``fp32``.
 
     Attributes:
         faces: int32 [F, 3], triangles of every mesh.
@@ -118,20 +115,18 @@ class LandmarkPeople(Model):
         self,
         bundle: Bundle | str | Path = "landmarks",
         poses: Bundle | str | Path | None = "posebert-body",
-        backend: Backend | str = "cpu",
+        backend: Execution | Backend | str = "cpu",
         *,
         fov: float | None = None,
         stature: float | None = None,
         meshes: bool = True,
         options: BodyTrackerOptions | None = None,
-        threads: int = 0,
-        precision: str = EXACT,
-        unverified: bool = False,
+        **execution: Unpack[ExecutionOptions],
     ) -> None:
-        self.prepare(bundle, "people", backend, precision, threads=threads, unverified=unverified)
+        super().__init__(bundle, "people", Execution.of(backend, execution))
         settings = LandmarksSettings.of(self.bundle)
         body = settings.body
-        self.tracker = self.own(BodyTracker(self.bundle, self.backend, options, precision=precision))
+        self.tracker = self.own(BodyTracker(self.bundle, self.execution, options))
         self._stream = None if poses is None else self.own(_stream(poses, self.backend))
         self.poses = _GEOMETRY if self._stream is None else self._stream.bundle.name
         self._body = self.own(self.backend.open(self.bundle.graph("body")))

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,8 +18,8 @@ from humanrt.bundle.settings import MultiHmrSettings, Topology, face_indices
 from humanrt.errors import BundleError, choices
 from humanrt.geometry.camera import Letterbox, check_image, check_intrinsics, field_of_view_intrinsics, project
 from humanrt.geometry.letterbox import Preprocessor
+from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
-from humanrt.inference.variants import EXACT
 from humanrt.people.gpu_people import GpuPeople, Networks
 from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.results import People
@@ -48,16 +48,13 @@ class MultiHMR(Model):
 
     Args:
         bundle: name or folder of a bundle for the task ``people``, or a loaded one; by default the shipped one.
-        backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, or an opened backend.
-        precision: of the network: ``fp32`` or another that the bundle has a graph for (``bf16x3``, ``int8``).
-        unverified: also where that graph has no passing verdict.
         fov: degrees over the longer side of the image, assumed where no intrinsics are given; ``auto``: the network's
             own estimate, where it makes one (Anny); None: what the bundle's settings say (60 degrees for NAVER's
             models, the estimate for our own on Anny). Depth is proportional to the focal length: a wrong angle moves
             people away or nearer.
         meshes: also make vertices and joints. Without, nothing of the body model is even loaded.
         topology: which mesh, where the bundle has several; None takes its first.
-        threads: CPU threads of a network; 0 is all cores.
+        backend, execution: where and how the networks run; see `Execution`.
 
     Attributes:
         faces: int32 [F, 3], triangles of every mesh.
@@ -76,16 +73,14 @@ class MultiHMR(Model):
     def __init__(
         self,
         bundle: Bundle | str | Path = DEFAULT_BUNDLE,
-        backend: Backend | str = "cpu",
+        backend: Execution | Backend | str = "cpu",
         *,
-        precision: str = EXACT,
-        unverified: bool = False,
         fov: float | Literal["auto"] | None = None,
         meshes: bool = True,
         topology: str | None = None,
-        threads: int = 0,
+        **execution: Unpack[ExecutionOptions],
     ) -> None:
-        self.prepare(bundle, "people", backend, precision, threads=threads, unverified=unverified)
+        super().__init__(bundle, "people", Execution.of(backend, execution))
         if uses_landmarks(self.bundle):
             raise BundleError(
                 f"bundle `{self.bundle.name}` is another pipeline than Multi-HMR (`LandmarkPeople`; its stages: "

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends.cuda import CudaBackend
+from humanrt.bundle import Bundle
 from humanrt.checks import SAME_INSTANT, check_time
 from humanrt.geometry.region import Region
+from humanrt.inference.execution import Execution
 from humanrt.inference.model import Model
 from humanrt.kernels.image import GpuUpload, Picture
 from humanrt.perception.assignment import assign, gated
@@ -147,8 +149,8 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
     """Follows regions and gives identities to what is found in them.
 
     Args:
+        bundle, task, execution: see `Model`.
         rule: see `TrackRule`.
-        most: at most so many are followed.
         remember: s; what comes back within this time, near where it would be, keeps its identity.
         search_interval: s between searches for more, while there are some and none was just lost.
         confirm: s; what appears in a scene that is under way is told, and gets its identity, when it was surely seen in
@@ -156,12 +158,20 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
     """
 
     def __init__(
-        self, rule: TrackRule, most: int, *, remember: float, search_interval: float, confirm: float = 0.0
+        self,
+        bundle: Bundle | str | Path,
+        task: str,
+        execution: Execution,
+        rule: TrackRule,
+        *,
+        remember: float,
+        search_interval: float,
+        confirm: float = 0.0,
     ) -> None:
-        """`prepare` comes first: frames are put once where the networks run."""
-        backend = self.backend
+        super().__init__(bundle, task, execution)
+        backend = self.backend  # frames are put once where the networks run
         self._upload = self.own(GpuUpload(backend.device)) if isinstance(backend, CudaBackend) else None
-        self._rule, self._most = rule, most
+        self._rule = rule
         self._remember, self._search_interval, self._confirm = remember, search_interval, confirm
         self._next_id = 1
         self._cuts = CutDetector()
@@ -186,6 +196,11 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
     def _adapt(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The image as the networks are given it."""
         return rgb
+
+    @property
+    @abstractmethod
+    def max_tracks(self) -> int:
+        """The most identities that are in a frame."""
 
     @abstractmethod
     def _look(self, rgb: Picture, region: Region) -> M | None:
@@ -253,7 +268,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
             # What is followed is found again by the detector: only what lies elsewhere is looked at.
             held = [track for track in self._tracks if track.active]
             fresh = [region for region in regions if not any(self._holds(region, track.region) for track in held)]
-            room = self._most - len(held)
+            room = self.max_tracks - len(held)
             found: list[M] = []
             for region in fresh[: room + _FALSE]:
                 if len(found) < room and (marks := self._look(image, region)):
@@ -274,7 +289,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         for marks, owner in zip(found, owners, strict=True):
             if owner is not None:
                 tracks[owner].observe(marks, t)
-            elif sum(track.active for track in self._tracks) < self._most:
+            elif sum(track.active for track in self._tracks) < self.max_tracks:
                 self._tracks.append(self._begin(0, t, marks))
 
     def _confirm_all(self, t: float, begins: bool) -> None:
@@ -290,7 +305,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
 
     def _must_search(self, t: float) -> bool:
         active = sum(track.active for track in self._tracks)
-        if active >= self._most:
+        if active >= self.max_tracks:
             return False
         if active < len(self._tracks) or active == 0:  # one was just lost, or there is none
             return True

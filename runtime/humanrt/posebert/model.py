@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +14,8 @@ from humanrt.backends import Array, Backend, Graph
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import PoseBertSettings
 from humanrt.errors import BundleError
+from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
-from humanrt.inference.variants import EXACT
 from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import releasing
 from humanrt.timing import Stopwatch
@@ -60,10 +60,7 @@ class PoseBERT(Model):
 
     Args:
         bundle: name or folder of a bundle for the task ``posebert``, or a loaded one.
-        backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, or an opened backend.
-        threads: CPU threads; 0 is all cores.
-        precision: of the networks: ``fp32`` or another that the bundle has graphs for (`humanrt-export quantize`).
-        unverified: also where these have no passing verdict.
+        backend, execution: where and how the networks run; see `Execution`.
 
     Attributes:
         frames: T, the longest window.
@@ -83,13 +80,10 @@ class PoseBERT(Model):
     def __init__(
         self,
         bundle: Bundle | str | Path,
-        backend: Backend | str = "cpu",
-        *,
-        threads: int = 0,
-        precision: str = EXACT,
-        unverified: bool = False,
+        backend: Execution | Backend | str = "cpu",
+        **execution: Unpack[ExecutionOptions],
     ) -> None:
-        self.prepare(bundle, "posebert", backend, precision, threads=threads, unverified=unverified)
+        super().__init__(bundle, "posebert", Execution.of(backend, execution))
         specs = graphs_of(self.bundle)
         settings, *_ = [PoseBertSettings.of(self.bundle, spec.name) for spec in specs.values()]
         self.frames, self.clock_hz, self.joints = settings.window, settings.clock_hz, settings.joints

@@ -7,16 +7,15 @@ The window's grid hangs on the newest time: the newest row is the newest observa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor, inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends import Array, Backend
-from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.bundle.settings import PoseBertSettings
 from humanrt.checks import LARGEST, check_time
@@ -24,8 +23,8 @@ from humanrt.errors import BundleError, HumanrtError, InvalidInputError
 from humanrt.geometry.mirror import MIRROR, MIRROR_ROTATION
 from humanrt.geometry.rotation import between, matrices_from_6d
 from humanrt.inference.bound_graph import BoundGraph
+from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
-from humanrt.inference.variants import EXACT
 from humanrt.posebert.bones import BoneLengths, Skeleton, skeleton_of
 from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import Owner, releasing
@@ -93,10 +92,8 @@ class PoseBERTStream(Model):
         lag: frames of the model's clock by which the answer is late, to be smoother: it then knows what came after.
         predict: s by which the answer is ahead, to cancel the pipeline's own latency. Not together with ``lag``.
         fill: s; a gap is filled in for so long, then the identity is no more in the answer until it is seen again.
-        backend: ``auto``, ``cpu``, ``cuda``, or an opened backend; None: the `PoseBERT`'s, or ``cpu``.
-        threads: of the network on the CPU; 0: all cores.
-        precision: of the networks: ``fp32`` or another that the bundle has graphs for (`humanrt-export quantize`).
-        unverified: also where these have no passing verdict. A `PoseBERT` has its own.
+        backend, execution: where and how the networks run; see `Execution`. What is left out is as in the `PoseBERT`
+            that is given; without one, ``cpu``.
 
     Raises:
         HumanrtError: BundleError, BackendError, or options that cannot be.
@@ -112,16 +109,15 @@ class PoseBERTStream(Model):
         lag: int = 0,
         predict: float = 0.0,
         fill: float = 0.33,
-        backend: Backend | str | None = None,
-        threads: int = 0,
-        precision: str = EXACT,
-        unverified: bool = False,
+        backend: Execution | Backend | str | None = None,
+        **execution: Unpack[ExecutionOptions],
     ) -> None:
-        if isinstance(model, Bundle | str | Path):
-            self.prepare(model, "posebert", backend or "cpu", precision, threads=threads, unverified=unverified)
-        else:
-            self.bundle, self.precision = model.bundle, model.precision
-            self.run_on(backend or model.backend, BackendOptions(threads=threads))
+        own = Execution()
+        if not isinstance(model, Bundle | str | Path):
+            own, model = model.execution, model.bundle
+        if not isinstance(backend, Execution):
+            backend = own if backend is None else replace(own, backend=backend)
+        super().__init__(model, "posebert", Execution.of(backend, execution))
         specs = _graphs(self.bundle)
         settings, *_ = [PoseBertSettings.of(self.bundle, spec.name) for spec in specs]
         self.clock_hz, self.joints = settings.clock_hz, settings.joints
