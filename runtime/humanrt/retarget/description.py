@@ -246,9 +246,9 @@ class HandDescription:
 
     @cached_property
     def opposed(self) -> bool:
-        """Whether the first finger stands beside the others as straight as they, and bends against them.
+        """Whether the first finger is parallel to the others and bends towards them.
 
-        A human's thumb does not: it points away from the fingers. Such hands grasp by closing on what lies between.
+        Such hands grasp by closing on what lies between. A human's thumb is not parallel: it points away.
         """
         fingers = self.own_joints()
         if len(fingers) < 2 or not all(fingers):
@@ -269,7 +269,7 @@ class HandDescription:
         return agree(along) > 0.5 and agree(bend) < -0.5
 
     def own_joints(self) -> list[list[str]]:
-        """Of each finger, the joints that something moves and that do not carry all fingers, base first."""
+        """Return each finger's moving joints that do not carry all fingers, base first."""
         drives = {joint.name: drive[0] for joint, drive in zip(self.joints, self.drives(self.locked), strict=True)}
         chains = [
             [name for name in self.carriers(points[3].joint) if drives[name] is not None]

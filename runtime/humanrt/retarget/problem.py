@@ -29,7 +29,7 @@ LIMITS = {"joints": 64, "variables": 64, "points": 64, "tasks": 64}
 class Problem:
     """Constants, then state. J joints that a variable moves (rows, parents first), N variables, P points, K tasks.
 
-    Joints that nothing moves are no rows: they are folded into the placements, and stay in ``q`` as in ``rest_q``.
+    Joints that nothing moves have no row: they are folded into the placements, and keep their ``rest_q`` in ``q``.
     """
 
     parent: Indices
@@ -111,7 +111,7 @@ def build_problem(
     unlock: bool,
     restarts: bool,
 ) -> Problem:
-    """The hand and the objective as arrays. ``unlock``: solve for the joints that the description locks, too."""
+    """Lay out the hand and the objective as arrays. ``unlock``: solve for locked joints too."""
     joints = hand.joints
     names = hand.joint_names
     index = {name: i for i, name in enumerate(names)}
@@ -180,7 +180,7 @@ def build_problem(
 def _ranges(
     hand: HandDescription, free: Sequence[str], drives: Sequence[tuple[str | None, float, float]]
 ) -> tuple[Array, Array]:
-    """Lower and upper limit [N] of the free joints, within which their followers keep to their own limits too."""
+    """Return limits [N] of the free joints, narrowed so that their followers stay within their own limits too."""
     joints = {joint.name: joint for joint in hand.joints}
     ranges = {name: (joints[name].lower, joints[name].upper) for name in free}
     for joint, (leader, gain, offset) in zip(hand.joints, drives, strict=True):
@@ -209,12 +209,12 @@ def _ranges(
 def _reach(
     hand: HandDescription, lower: Array, upper: Array, rest: Array, pose: Callable[[Array], Array]
 ) -> tuple[Array, Array]:
-    """Tips [F, 3] of a gripper closed, and open.
+    """Return the tip positions [F, 3] of a gripper when closed, and when open.
 
-    Closed, the tips of one motor are where they are nearest; those of several are one, or as near as they come. Open,
-    fingers of several joints are at the limits near the rest pose, or opposite where those are closed; other jaws are
-    where their tips are furthest apart without having crossed. What is nearest and furthest is found variable by
-    variable, each time on a grid that is then refined around the best.
+    Closed: with one motor, where the tips are nearest to each other; with several, all tips in one point, which they
+    approach as far as they can. Open: fingers of several joints are at the limits nearest to the rest pose, or at the
+    opposite ones if those are closed; other jaws are where their tips are furthest apart without having crossed. The
+    extremes are searched one variable at a time, on a grid that is refined around the best value.
     """
     points = [points[3] for points in hand.fingers.values()]
 
@@ -256,14 +256,14 @@ def _reach(
 
 
 def _open_further(here: Array, there: Array) -> bool:
-    """Whether jaws are open by the vectors ``here``, and crossed over, or closed, by those ``there``."""
+    """Return whether jaws are open at the vectors ``here``, but closed or crossed at those ``there``."""
     size, other = float(np.linalg.norm(here)), float(np.linalg.norm(there))
     return size > other or (float((here * there).sum()) < 0.0 and size > 0.1 * other)
 
 
 @dataclass(frozen=True)
 class _Folded:
-    """The joints that something moves, with all others folded into their placements; as in :class:`Problem`."""
+    """The moving joints, with all others folded into their placements; as in :class:`Problem`."""
 
     order: Indices
     parent: Indices

@@ -1,6 +1,6 @@
-"""A robot hand from its URDF and a few lines that name the fingertips.
+"""Read a robot hand from its URDF and a small JSON file that names the fingertips.
 
-The lines are a small JSON file beside the URDF; only ``urdf`` and ``tips`` are needed::
+Only ``urdf`` and ``tips`` are required::
 
     {"urdf": "my_hand.urdf", "side": "right",
      "tips": {"thumb": "thumb_tip_link", "index": "index_tip_link", "middle": "...", "ring": "..."},
@@ -12,13 +12,13 @@ The lines are a small JSON file beside the URDF; only ``urdf`` and ``tips`` are 
      "max_speed": 8.0,                            rad/s that the joints can do, if less than the default of 15
      "radius": 0.012, "name": "my_hand", "licence": "..."}
 
-A tip without a link of its own is the last moving link and a place in its frame, metres:
-``{"link": "thumb_2", "xyz": [0, 0, 0.03]}``. Where ``side`` is not given it is told by where the thumb is.
+A tip without a link of its own is given as the last moving link and a point in its frame, metres:
+``{"link": "thumb_2", "xyz": [0, 0, 0.03]}``. If ``side`` is missing, it is inferred from the thumb.
 
 The joints between the wrist and the tips are the hand's. All others, such as an arm's, stay at rest: at their value in
 ``rest``, else at zero within their limits. Joints that follow one of the hand (mimic) move with it.
 
-``<limit velocity>`` is not read: URDFs hold 0, 1, 100 or 1e6 there where nobody knew, and their controllers do not.
+``<limit velocity>`` is not read: where the true value was unknown, URDFs hold 0, 1, 100 or 1e6.
 
 Only the kinematics are read, with the standard library; meshes are not opened.
 """
@@ -49,15 +49,15 @@ Array = NDArray[np.float64]
 MOVABLE = {"revolute", "continuous", "prismatic"}
 KINDS = {"fixed", *MOVABLE}
 OUTSIDE = {"floating", "planar"}
-"""Types that a robot's base may have; not a hand's joint."""
+"""Joint types that a robot's base may have, but not a hand."""
 TURN = 2.0 * np.pi
 """Limit of a continuous joint: one turn each way."""
 LONGEST = 2.0
-"""Metres from the wrist to a tip, and of a slide's way: what is longer is not a hand in metres."""
+"""Metres from the wrist to a tip, and of a prismatic joint's travel; a longer hand is not in metres."""
 MOST, SHARED = 5, 3
-"""Joints that a single finger has at most, and that carry all fingers; where there are more, some are an arm's."""
+"""Maximum number of joints of one finger, and of joints that carry all fingers; more include an arm's."""
 UNCLEAR = 0.05
-"""Share of the hand's length by which a thumb, and the row of knuckles, must lie to a side to tell left from right."""
+"""Sideways offset of thumb and knuckles, as a fraction of the hand's length, below which its side is unclear."""
 KEYS = {
     "urdf", "name", "side", "tips", "wrist", "joints", "axes", "locked", "rest", "scale", "radius", "vector",
     "max_speed", "licence", "source",
@@ -82,7 +82,7 @@ class _Edge:
 
 
 def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
-    """``hints``: the object of the module's docstring; ``beside``: its file, from which the URDF's path is relative."""
+    """Read a hand. ``hints``: the JSON object described above; ``beside``: its file, to which ``urdf`` is relative."""
     if unknown := set(hints) - KEYS:
         raise HumanrtError(f"{beside}: {choices(unknown)} not understood; the fields are {choices(KEYS)}")
     path = beside.parent / text(hints["urdf"], f"{beside}: urdf")
@@ -204,7 +204,7 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
 
 
 def _read(content: bytes, path: Path) -> list[_Edge]:
-    """The joints, each moving another link, none above itself."""
+    """Read the joints; each link has one parent, and there is no loop."""
     xacro = HumanrtError(
         f"{path}: this is xacro, from which a URDF is yet to be made: run `xacro {path.name} > hand.urdf` (a tool of "
         'ROS; also `pip install xacro`) and name its result under "urdf"'
@@ -315,7 +315,7 @@ def _edge(element: ElementTree.Element, where: str) -> _Edge:
 
 
 def _tip(value: Any, where: str) -> tuple[str, tuple[float, float, float]]:
-    """A tip's link, and its place in that link's frame."""
+    """Return a tip's link, and its position in that link's frame."""
     if not isinstance(value, dict):
         return str(value), (0.0, 0.0, 0.0)
     if set(value) != {"link", "xyz"}:
@@ -325,7 +325,7 @@ def _tip(value: Any, where: str) -> tuple[str, tuple[float, float, float]]:
 
 
 def _above(link: str, by_child: Mapping[str, _Edge]) -> list[_Edge]:
-    """The joints between a link and the root, root first."""
+    """Return the joints between the root and a link, root first."""
     edges = []
     while (edge := by_child.get(link)) is not None:
         edges.append(edge)
@@ -334,7 +334,7 @@ def _above(link: str, by_child: Mapping[str, _Edge]) -> list[_Edge]:
 
 
 def _default_wrist(tips: Mapping[str, str], root: str, by_child: Mapping[str, _Edge]) -> str:
-    """The last link that carries all tips; the root where no joint lies between the two, and for a single tip."""
+    """Return the last link that carries all tips; the root if no joint lies in between, or for a single tip."""
     if len(tips) < 2:
         return root
     chains = [_above(link, by_child) for link in tips.values()]
@@ -349,7 +349,7 @@ def _default_wrist(tips: Mapping[str, str], root: str, by_child: Mapping[str, _E
 def _roles(
     edges: Sequence[_Edge], wrist: str, tips: Mapping[str, str], by_child: Mapping[str, _Edge], beside: str
 ) -> tuple[set[str], list[str]]:
-    """Names of the joints that are the hand's, and of the others: those that stay at rest."""
+    """Return the names of the hand's joints, and of all others, which stay at rest."""
     chains = {finger: _above(link, by_child) for finger, link in tips.items()}
     above = {edge.name for edge in _above(wrist, by_child)}
     kinds = {edge.name: edge.kind for edge in edges}
@@ -366,12 +366,12 @@ def _roles(
             )
         moving |= {name for name in chain if name not in above}
     mimics = {edge.name: edge.mimic[0] for edge in edges if edge.mimic}
-    for name in [*moving]:  # what leads a joint of the hand is the hand's, wherever it is
+    for name in [*moving]:  # the leader of a hand's joint is the hand's, wherever it is
         leader = mimics.get(name)
         while leader is not None and leader not in moving | above:
             moving.add(leader)
             leader = mimics.get(leader)
-    for name in mimics:  # and what follows one
+    for name in mimics:  # and so are followers
         chain = [name]
         while (leader := mimics.get(chain[-1])) is not None and leader not in chain:
             if leader in moving:
@@ -383,7 +383,7 @@ def _roles(
 
 
 def _check_edge(edge: _Edge, where: str, moving: bool) -> None:
-    """Refuses what cannot be meant as it stands; ``moving``: the joint is one of the hand's."""
+    """Refuse a joint that cannot be meant as written; ``moving``: it is one of the hand's."""
     if moving and edge.kind in OUTSIDE:
         raise HumanrtError(f"{where}: type {edge.kind!r} is not supported; choose from {choices(KINDS)}")
     if not moving or edge.kind not in MOVABLE:
@@ -410,7 +410,7 @@ def _check_edge(edge: _Edge, where: str, moving: bool) -> None:
 
 
 def _check_values(values: Mapping[str, float], edges: Sequence[_Edge], where: str, urdf: str) -> None:
-    """Refuses values outside their joints' limits: usually degrees or millimetres, which clipping would hide."""
+    """Refuse values outside their joints' limits: usually degrees or millimetres, which clipping would hide."""
     for edge in edges:
         low, high = -TURN if edge.lower is None else edge.lower, TURN if edge.upper is None else edge.upper
         value = values.get(edge.name)
@@ -422,7 +422,7 @@ def _check_values(values: Mapping[str, float], edges: Sequence[_Edge], where: st
 
 
 def _with_ranges(joints: Sequence[Joint], edges: Sequence[_Edge]) -> tuple[Joint, ...]:
-    """The joints, with limits for those that were given none: a follower's are where its leader takes it."""
+    """Return the joints, with limits for followers that have none: the range over which the leader moves them."""
     given = {edge.name: edge.lower is not None for edge in edges}
     by_name = {joint.name: joint for joint in joints}
 
@@ -442,14 +442,14 @@ def _with_ranges(joints: Sequence[Joint], edges: Sequence[_Edge]) -> tuple[Joint
 
 
 def _shared(hand: HandDescription) -> list[str]:
-    """The joints beyond the wrist that carry all tips."""
+    """Return the joints beyond the wrist that carry all tips."""
     above = set(hand.carriers(hand.wrist.joint))
     first, *others = (hand.carriers(points[3].joint) for points in hand.fingers.values())
     return [name for name in first if name not in above and all(name in chain for chain in others)]
 
 
 def _without_shared(hand: HandDescription, palm: str, beside: Path) -> tuple[HandDescription, list[str]]:
-    """The hand with what carries all jaws of a gripper at rest, and a note; refuses an arm below the wrist."""
+    """Return a gripper with the joints that carry all its jaws at rest, and a note; refuse an arm beyond the wrist."""
     shared = [name for name in _shared(hand) if name not in hand.locked]
     if not shared or len(hand.fingers) < 2:
         return hand, []
@@ -467,9 +467,9 @@ def _without_shared(hand: HandDescription, palm: str, beside: Path) -> tuple[Han
 
 
 def _with_side(hand: HandDescription, given: bool, axes: bool, beside: Path) -> tuple[HandDescription, list[str]]:
-    """The hand with the side that its thumb tells where none is ``given``, and a note.
+    """Return the hand with its side, inferred from the thumb unless ``given``, and a note.
 
-    Refuses a side that the thumb contradicts, unless the ``axes`` were given too.
+    Refuse a side that the thumb contradicts, unless ``axes`` are given too.
     """
     side = _side(hand)
     if given:
@@ -487,7 +487,7 @@ def _with_side(hand: HandDescription, given: bool, axes: bool, beside: Path) -> 
 
 
 def _check_fingers(hand: HandDescription, tips: Mapping[str, str], wrist: str, beside: Path) -> None:
-    """Refuses fingers that nothing can move, fingers with an arm in them, and hands that are not in metres."""
+    """Refuse fingers that nothing can move, fingers that include an arm, and hands that are not in metres."""
     for finger, own in zip(hand.fingers, hand.own_joints(), strict=True):
         motors = {leader for joint, (leader, _, _) in zip(hand.joints, hand.drives(hand.locked), strict=True)
                   if joint.name in own}  # fmt: skip
@@ -512,16 +512,16 @@ def _check_fingers(hand: HandDescription, tips: Mapping[str, str], wrist: str, b
 
 
 def _some(names: Sequence[str]) -> str:
-    """``joint a``, ``joints a, b``, or with many the first and the last few."""
+    """Format names as ``joint a``, ``joints a, b``, or the first and last few of many."""
     listed = names if len(names) <= 8 else [*names[:5], f"{len(names) - 7} more", *names[-2:]]
     return f"{'joint' if len(names) == 1 else 'joints'} {', '.join(listed)}"
 
 
 def _side(hand: HandDescription) -> str | None:
-    """The side of a hand that has its thumb and its row of knuckles where this one has; None where they do not say.
+    """Return the side that the positions of thumb and knuckles indicate; None if they are unclear.
 
-    In the wrist frame y points to a right hand's thumb: it lies further that way than the other fingers, and the index
-    further than the little finger.
+    In the wrist frame y points to a right hand's thumb, which lies further that way than the other fingers, and the
+    index further than the little finger.
     """
     names = [finger for finger in hand.fingers if finger != "thumb"]
     rest = hand.rest_pose
@@ -549,7 +549,7 @@ def _rpy(rpy: Array) -> Array:
 
 
 def _carrier(link: str, by_child: Mapping[str, _Edge]) -> tuple[str | None, Array]:
-    """The movable joint that carries a link, and the link's pose [4, 4] in that joint's frame."""
+    """Return the movable joint that carries a link, and the link's pose [4, 4] in that joint's frame."""
     pose = np.eye(4)
     while (edge := by_child.get(link)) is not None and edge.kind not in MOVABLE:
         step = np.eye(4)
@@ -560,7 +560,7 @@ def _carrier(link: str, by_child: Mapping[str, _Edge]) -> tuple[str | None, Arra
 
 
 def _fold(edge: _Edge, by_child: Mapping[str, _Edge]) -> Joint:
-    """A movable joint whose parent is the next movable joint, the fixed ones between them folded in."""
+    """Return a movable joint whose parent is the next movable joint, with the fixed joints in between folded in."""
     parent, pose = _carrier(edge.parent, by_child)
     xyz = pose[:3, :3] @ edge.xyz + pose[:3, 3]
     return Joint(
@@ -579,17 +579,17 @@ def _fold(edge: _Edge, by_child: Mapping[str, _Edge]) -> Joint:
 def _finger_points(
     hand: HandDescription, finger: str, tip: Point, named: Any, beside: Path
 ) -> tuple[Point, Point, Point, Point]:
-    """Knuckle, middle and last joint of a finger, and its tip.
+    """Return a finger's knuckle, middle and last joint, and its tip.
 
-    A hinge may be drawn anywhere along its axis; its point is moved along the axis to face the tip, so that the
-    segments of a straight finger lie on one line.
+    A hinge's frame may lie anywhere along its axis; its point is moved along the axis to face the tip, so that the
+    segments of a straight finger are collinear.
     """
     by_name = {joint.name: joint for joint in hand.joints}
     frames = hand.forward(np.zeros(len(hand.joints)))
     end = frames[tip.joint][:3, :3] @ np.array(tip.xyz) + frames[tip.joint][:3, 3]
     above = set(hand.carriers(hand.wrist.joint))
     chain = [joint for joint in hand.carriers(tip.joint) if joint not in above]
-    if not chain and named is None:  # a gripper's fixed jaw
+    if not chain and named is None:  # the fixed jaw of a gripper
         return tip, tip, tip, tip
 
     def facing(joint: str) -> tuple[Point, Array]:
@@ -628,7 +628,7 @@ def _finger_points(
 
 
 def _rotation(hand: HandDescription, axes: Any, beside: Path) -> Array:
-    """[3, 3] whose columns are, in the base frame: out of the palm; sideways; towards the fingers."""
+    """Return [3, 3] whose columns are, in the base frame: out of the palm, sideways, towards the fingers."""
     if axes is not None:
         try:
             along, out = (_signed_axis(str(axes[key])) for key in ("fingers", "palm"))
@@ -651,7 +651,7 @@ def _rotation(hand: HandDescription, axes: Any, beside: Path) -> Array:
     out = (hand.positions(straight + 0.3 * (middle - straight), tips) - start).mean(axis=0)
     out -= along * (along @ out)
     if min(float(np.linalg.norm(out)) / 1e-4, float(np.linalg.norm(along))) < 0.99:
-        if hand.gripper:  # whose opening has no palm to face
+        if hand.gripper:  # its jaws have no palm
             return np.eye(3)
         raise HumanrtError(
             f'{beside}: cannot tell where the palm faces; give "axes": {{"fingers": "+z", "palm": "+x"}}'
@@ -667,8 +667,8 @@ def _signed_axis(text: str) -> Array:
 
 
 def _scale(hand: HandDescription) -> float:
-    """Wrist-to-tip length of the straight fingers over that of the human hand the palm template was taken from."""
-    if hand.gripper:  # which opens by its own range, and may have a jaw at the wrist itself
+    """Return the straight fingers' wrist-to-tip length over that of the palm template's human hand."""
+    if hand.gripper:  # it has its own range, and a jaw may be at the wrist itself
         return 1.0
     names = [finger for finger in hand.fingers if finger != "thumb"] or list(hand.fingers)
     points = hand.positions(hand.rest_pose, [hand.wrist, *(hand.fingers[finger][3] for finger in names)])
