@@ -51,7 +51,8 @@ bench: $(VENV)/lean.stamp
 	$(BIN)/humanrt bench hands
 	$(BIN)/humanrt bench retarget
 
-# The documentation as a site, with the API reference: build/site/index.html. Strict: broken links fail.
+# The documentation as a site, with the API reference: build/site/index.html. Strict: broken links fail. humanrt is read
+# from its sources and not installed.
 docs: $(VENV)/docs.stamp
 	@echo "make: docs (mkdocs) ..."
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
@@ -82,7 +83,9 @@ $(VENV)/test.stamp: $(BIN)/python $(BUILD)
 
 $(VENV)/docs.stamp: $(BIN)/python pyproject.toml
 	@echo "make: installing mkdocs (about 60 MB) ..."
-	$(BIN)/python -m pip install -q -e '.[docs]'
+	$(BIN)/python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb')); \
+		print(*p['project']['optional-dependencies']['docs'], sep='\n')" > $(VENV)/docs.txt
+	$(BIN)/python -m pip install -q -r $(VENV)/docs.txt
 	touch $@
 
 clean:
