@@ -213,7 +213,17 @@ def test_bench_people(tmp_path: Path, bundle: Path, image: Path, capsys: pytest.
     assert {"preprocess", "network", "body", "decode", "track", "total"} == set(data["stages"])
     assert data["people"] == 2
     assert "peak memory" in capsys.readouterr().out
-    assert "another pipeline" in refused(capsys, "bench", "people", "--bundle", "landmarks", "--source", image)
+
+
+def test_bench_people_by_landmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "LEAST_PEOPLE_FRAMES", 2)
+    report = tmp_path / "a.json"
+    options = ("--bundle", "landmarks", "--repeat", "1", "--warmup", "0", "--max-frames", "2")
+    assert main(["bench", "people", *options, "--json", str(report)]) == 0
+    data = json.loads(report.read_text())
+    assert data["bundle"] == "landmarks"
+    assert data["people"] >= 1
+    assert {"posebert", "body", "decode", "total"} <= set(data["stages"])
 
 
 def test_the_shipped_bundle_runs_where_none_is_named(tmp_path: Path, image: Path) -> None:

@@ -19,17 +19,16 @@ from humanrt.commands.demo import CLIP, PEOPLE_CLIP
 from humanrt.errors import HumanrtError, SourceError, printable
 from humanrt.hands.accuracy import Accuracy, measure
 from humanrt.hands.pipeline import HandPipeline, HandResult
-from humanrt.hands.smoothers import SMOOTHERS, open_smoother
-from humanrt.hands.tracker import HandTracker, TrackerOptions
+from humanrt.hands.smoothers import SMOOTHERS
 from humanrt.hands.truth import Truth
 from humanrt.inference.variants import EXACT
 from humanrt.outputs.record import check_writable
-from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.retarget import Retargeter, robots
 from humanrt.sources.opening import Frame, open_source
 from humanrt.stats import Percentiles, machine, peak_memory, read_report, table, write_report
+from humanrt.tasks import HandOptions, PeopleOptions, open_hands, open_people
 
 __all__ = ["add_parser", "run"]
 
@@ -135,10 +134,10 @@ def _bundle(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _pipeline(arguments: argparse.Namespace, names: Sequence[str], stack: ExitStack) -> HandPipeline:
-    options = TrackerOptions(max_hands=arguments.max_hands, model=arguments.model)
+    options = HandOptions(names, arguments.smooth, arguments.max_hands, arguments.model)
     own = _bundle(arguments) if arguments.what != "posebert" else {}
-    tracker = HandTracker(own.pop("bundle", "hands"), arguments.backend, options, threads=arguments.threads, **own)
-    return stack.enter_context(HandPipeline(tracker, names, open_smoother(arguments.smooth, tracker)))
+    bundle = own.pop("bundle", None)
+    return stack.enter_context(open_hands(bundle, arguments.backend, options, threads=arguments.threads, **own))
 
 
 def _hands(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
@@ -289,8 +288,10 @@ def _retarget(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
 def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     """Every frame of the source, 30 in all at least, and the peak memory of the process."""
     start = perf_counter()
-    model = stack.enter_context(MultiHMR(backend=arguments.backend, threads=arguments.threads, **_bundle(arguments)))
-    pipeline = PeoplePipeline(model, threshold=arguments.threshold)
+    options, own = PeopleOptions(threshold=arguments.threshold), _bundle(arguments)
+    bundle = own.pop("bundle", None)
+    pipeline = open_people(bundle, arguments.backend, options, threads=arguments.threads, **own)
+    stack.enter_context(pipeline)
     opened = perf_counter()
     with open_source(arguments.source) as source:
         if source.live:
@@ -322,7 +323,7 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     if peak is not None:
         summary.append(f"peak memory of the process: {peak / 1e6:.0f} MB")
     overlapped = None
-    if model.overlaps:
+    if isinstance(pipeline, PeoplePipeline) and pipeline.overlaps:
         begin = perf_counter()
         done = sum(1 for _ in pipeline.overlapped(frame for _ in range(arguments.repeat) for frame in frames))
         overlapped = done / (perf_counter() - begin)
@@ -330,9 +331,9 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     return {
         "frames": len(frames),
         "counted": len(counts),
-        "bundle": model.bundle.name,
-        "backend": model.backend.name,
-        "precision": model.precision,
+        "bundle": pipeline.model.bundle.name,
+        "backend": pipeline.model.backend.name,
+        "precision": pipeline.model.precision,
         "people": float(np.mean(counts)),
         **({} if overlapped is None else {"overlapped_fps": overlapped}),
         "stages": {stage: Percentiles.of(values).as_dict() for stage, values in stages.items()},

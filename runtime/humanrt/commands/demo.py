@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from humanrt.bundle import Bundle, load_bundle, shipped_bundles
-from humanrt.commands.run import header
+from humanrt.bundle import load_bundle, shipped_bundles
 from humanrt.errors import BundleError, HumanrtError, OutputError
 from humanrt.hands.accuracy import measure
-from humanrt.hands.pipeline import HandPipeline
-from humanrt.hands.smoothers import SMOOTHERS, open_smoother
-from humanrt.hands.tracker import HandTracker
 from humanrt.hands.truth import Truth
-from humanrt.hands.view import Painter
+from humanrt.live import Output, Pipeline, Result, play
+from humanrt.outputs.base import Image
 from humanrt.outputs.record import Recorder
-from humanrt.outputs.video import open_sink
+from humanrt.outputs.video import ImageSink, open_sink
 from humanrt.outputs.window import Window, has_display
-from humanrt.people.landmark_people import LandmarkPeople
-from humanrt.people.landmark_pipeline import LandmarkPipeline
-from humanrt.people.landmarks import uses_landmarks
-from humanrt.people.multihmr import DEFAULT_BUNDLE, MultiHMR
-from humanrt.people.pipeline import PeoplePipeline
+from humanrt.people.multihmr import DEFAULT_BUNDLE
 from humanrt.people.truth import PeopleTruth
 from humanrt.people.truth import measure as measure_people
-from humanrt.people.view import PeoplePainter, open_mesh_view
 from humanrt.sources.opening import Source, open_source
 from humanrt.stats import Percentiles
+from humanrt.tasks import TASKS, HandOptions, PeopleOptions, open_hands, open_people
 
 __all__ = ["CLIP", "PEOPLE_CLIP", "ROBOTS", "TRUTH", "add_parser", "run"]
 
@@ -66,14 +59,12 @@ def _hands(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     truth = Truth.load(TRUTH)
     print("A right hand, rendered (not filmed) so that every joint is known, moves two robot hands:")
-    tracker = HandTracker()
-    pipeline = HandPipeline(tracker, ROBOTS, open_smoother(SMOOTHERS[0], tracker))
-    results: list[Any] = []
     start = perf_counter()
-    with ExitStack() as stack:
-        source = stack.enter_context(open_source(CLIP, realtime=False))
-        recorder = stack.enter_context(Recorder(out / "demo.jsonl", header(pipeline, source)))
-        _play(arguments, stack, source, len(truth), pipeline, Painter(pipeline.robots), recorder, results)
+    with (
+        open_source(CLIP, realtime=False) as source,
+        open_hands(backend="cpu", options=HandOptions(ROBOTS)) as pipeline,
+    ):
+        results = _play(arguments, source, len(truth), pipeline, [Recorder(out / "demo.jsonl")])
     wall = perf_counter() - start
     accuracy = measure(results, truth, pipeline.robots)
     total = Percentiles.of(result.ms["total"] for result in results)
@@ -107,17 +98,17 @@ def _people(arguments: argparse.Namespace) -> int:
     bundle = load_bundle(name, task="people")
     truth = PeopleTruth.load(PEOPLE_CLIP.with_suffix(".npz"))
     print("People, rendered (not filmed) so that every joint is known; before a camera that is known too:")
-    results: list[Any] = []
     start = perf_counter()
-    with ExitStack() as stack:
-        source = stack.enter_context(open_source(PEOPLE_CLIP, realtime=False))
-        model, pipeline = _people_pipeline(bundle, truth)
-        stack.enter_context(contextlib.closing(model))
-        view = open_mesh_view(lambda line: print(f"  {line}"))
-        if view:
-            stack.enter_context(view)
-        painter = PeoplePainter(model.faces, model.joint_names, view)
-        _play(arguments, stack, source, len(truth), pipeline, painter, None, results)
+    options = PeopleOptions(intrinsics=truth.intrinsics)
+    with (
+        open_source(PEOPLE_CLIP, realtime=False) as source,
+        open_people(bundle, "cpu", options) as pipeline,
+    ):
+        if len(pipeline.model.joint_names) != len(truth.joint_names):
+            raise BundleError(
+                f"bundle `{bundle.name}` is not for the body Anny, whose joints are known here; give another"
+            )
+        results = _play(arguments, source, len(truth), pipeline)
     wall = perf_counter() - start
     summary = measure_people(results, truth).summary()
     total = Percentiles.of(result.ms["total"] for result in results)
@@ -136,48 +127,66 @@ def _people(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _people_pipeline(bundle: Bundle, truth: PeopleTruth) -> tuple[MultiHMR | LandmarkPeople, Any]:
-    if uses_landmarks(bundle):
-        landmarks = LandmarkPeople(bundle)
-        return landmarks, LandmarkPipeline(landmarks, intrinsics=truth.intrinsics)
-    model = MultiHMR(bundle)
-    if len(model.joint_names) != len(truth.joint_names):
-        model.close()
-        raise BundleError(f"bundle `{bundle.name}` is not for the body Anny, whose joints are known here; give another")
-    return model, PeoplePipeline(model, intrinsics=truth.intrinsics)
-
-
 def _play(
     arguments: argparse.Namespace,
-    stack: ExitStack,
     source: Source,
     count: int,
-    pipeline: Any,
-    painter: Any,
-    recorder: Recorder | None,
-    results: list[Any],
-) -> None:
-    """Every frame through the pipeline; drawn, written, shown where there is a window."""
+    pipeline: Pipeline[Any],
+    outputs: Sequence[Output] = (),
+) -> list[Any]:
+    """Every frame through the pipeline; drawn, written, shown where there is a window. The results."""
     out: Path = arguments.out
-    video = stack.enter_context(open_sink(out / "demo.mp4", source.fps))
-    windowed = not arguments.headless and has_display()
-    window = stack.enter_context(Window("humanrt demo")) if windowed else None
-    for frame in source:
-        result = pipeline(frame)
-        results.append(result)
-        if recorder:
-            recorder.write(result.record())
-        picture = painter(result)
-        video.write(picture, frame.t)
-        if window and not window.show(picture):
-            break
-        if sys.stderr.isatty():
-            print(f"\r  frame {len(results)} of {count}", end="", file=sys.stderr)
-        if len(results) == count // 2:
-            with open_sink(out / "demo.png") as image:
-                image.write(picture)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
+    kept = _Kept()
+    asked = [kept, *outputs, open_sink(out / "demo.mp4"), _Middle(out / "demo.png", count // 2), _Progress(count)]
+    with ExitStack() as stack:
+        if not arguments.headless and has_display():
+            asked.append(stack.enter_context(Window("humanrt demo")))
+        painter = TASKS[pipeline.task].painter(pipeline, stack, lambda line: print(f"  {line}"))
+        play(source, pipeline, asked, painter)
+    return kept.results
+
+
+class _Kept(Output):
+    """Keeps the results."""
+
+    def __init__(self) -> None:
+        self.results: list[Any] = []
+
+    def put(self, result: Result, picture: Image | None) -> bool:
+        self.results.append(result)
+        return True
+
+
+class _Middle(Output):
+    """Writes the picture of one frame."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        """number: of the frame, from 1."""
+        self._sink = ImageSink(path)
+        self._left = number
+
+    def put(self, result: Result, picture: Image | None) -> bool:
+        self._left -= 1
+        return self._sink.put(result, picture) if self._left == 0 else True
+
+
+class _Progress(Output):
+    """Counts frames in one line of a terminal."""
+
+    def __init__(self, count: int) -> None:
+        self._done, self._count = 0, count
+        self._shown = sys.stderr.isatty()
+
+    def put(self, result: Result, picture: Image | None) -> bool:
+        self._done += 1
+        if self._shown:
+            print(f"\r  frame {self._done} of {self._count}", end="", file=sys.stderr)
+        return True
+
+    def close(self) -> None:
+        if self._shown and self._done:
+            print(file=sys.stderr)
+        self._done = 0
 
 
 def _wrote(out: Path, *files: str) -> None:

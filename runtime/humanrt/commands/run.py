@@ -5,43 +5,27 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
-from time import monotonic, perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from humanrt import __version__, native
 from humanrt.address import is_address
 from humanrt.backends import BACKENDS
-from humanrt.bundle import Bundle, load_bundle, shipped_bundles
 from humanrt.errors import HumanrtError, OutputError
 from humanrt.geometry.camera import read_intrinsics
-from humanrt.hands.pipeline import HandPipeline
-from humanrt.hands.pose_smoother import HandPoseSmoother
-from humanrt.hands.smoothers import SMOOTHERS, open_smoother
-from humanrt.hands.tracker import HandTracker, TrackerOptions
-from humanrt.hands.view import Painter
+from humanrt.hands.smoothers import SMOOTHERS
 from humanrt.inference.variants import EXACT
+from humanrt.live import Output, Painter, Pipeline, play
+from humanrt.outputs.listed import OUTPUTS
 from humanrt.outputs.mesh_files import FORMATS, MeshWriter, check_format
-from humanrt.outputs.record import RECORDING_SUFFIX, Recorder, check_apart
-from humanrt.outputs.video import Sink, open_sink
+from humanrt.outputs.record import RECORDING_SUFFIX, check_apart
 from humanrt.outputs.window import Window, has_display
-from humanrt.people.landmark_people import LandmarkPeople
-from humanrt.people.landmark_pipeline import LandmarkPipeline
-from humanrt.people.landmarks import uses_landmarks
-from humanrt.people.multihmr import AUTO, DEFAULT_BUNDLE, MultiHMR
-from humanrt.people.pipeline import PeoplePipeline, PeopleResult
-from humanrt.people.view import PANELS, PeoplePainter, open_mesh_view
-from humanrt.resource import Resource
-from humanrt.sources.opening import Frame, Source, is_image, open_source, source_files
+from humanrt.people.multihmr import AUTO, DEFAULT_BUNDLE
+from humanrt.people.view import PANELS
+from humanrt.sources.opening import Source, is_image, open_source, source_files
+from humanrt.tasks import TASKS, AnyPeoplePipeline, HandOptions, PeopleOptions, task_named
 
-__all__ = ["add_parser", "header", "run"]
+__all__ = ["add_parser", "run"]
 
 # What concerns one task only, with its default: given for another task it is an error, not silently without effect.
 _OWN_OPTIONS: dict[str, dict[str, Any]] = {
@@ -86,8 +70,8 @@ def add_parser(subparsers: Any) -> None:
         "--precision", default=EXACT, metavar="NAME", help="of the networks: fp32 (default), or what the bundle has"
     )
     parser.add_argument("--unverified", action="store_true", help="run a precision whose error no verdict has passed")
-    parser.add_argument("--record", type=Path, metavar="FILE.jsonl", help="write one JSON line a frame")
-    parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="write the picture (.png or .jpg for one image)")
+    for output in OUTPUTS:
+        parser.add_argument(f"--{output.name}", type=Path, metavar=output.metavar, help=output.help)
     parser.add_argument("--headless", action="store_true", help="open no window")
     parser.add_argument("--max-frames", type=_positive, metavar="N", help="stop after N frames")
     parser.add_argument("--size", type=_size, metavar="WxH", help="ask this size of a camera")
@@ -131,52 +115,9 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run, **{name: value for own in _OWN_OPTIONS.values() for name, value in own.items()})
 
 
-class Result(Protocol):
-    """What a pipeline makes of a frame."""
-
-    @property
-    def frame(self) -> Frame: ...
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """The identities in view."""
-
-    @property
-    def ms(self) -> dict[str, float]:
-        """Milliseconds per stage, and `total`; the loop puts `capture` before them."""
-
-    def record(self) -> dict[str, Any]:
-        """The frame as one line of a recording."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a task brings to the loop.
-
-    Attributes:
-        what: is looked for, for the summary.
-        process: frames to their results, in order.
-        owned: what is closed when the loop ends.
-        header: first line of a recording of this source.
-        painter: opens what makes a picture of a result; called only where pictures are wanted.
-        deliver: further places for a result to go to.
-        note: to say once: where the work is slower or coarser here than it should be, what a robot was taken for;
-            a line each.
-    """
-
-    what: str
-    process: Callable[[Iterator[Frame]], Iterator[Any]]
-    owned: Resource
-    header: Callable[[Source], dict[str, Any]]
-    painter: Callable[[ExitStack], Callable[..., NDArray[np.uint8]]]
-    deliver: tuple[Callable[[Any], object], ...] = ()
-    note: str = ""
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Run the loop until the source ends, the window closes, or --max-frames."""
-    if arguments.task not in _JOBS:
-        raise HumanrtError(f"--task: no task `{arguments.task}`; choose: {', '.join(_JOBS)}")
+    task_named(arguments.task)
     for task, options in _OWN_OPTIONS.items():
         for name, default in options.items():
             if task != arguments.task and getattr(arguments, name) != default:
@@ -186,8 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise HumanrtError("there is no display for a window; add --headless (and --video FILE.mp4 to see the result)")
     _check_outputs(arguments)
     with ExitStack() as stack:
-        job = _JOBS[arguments.task](arguments)
-        stack.enter_context(job.owned)
+        pipeline = stack.enter_context(_open(arguments))
         source = stack.enter_context(
             open_source(
                 arguments.source,
@@ -197,11 +137,11 @@ def run(arguments: argparse.Namespace) -> int:
                 frames=arguments.frames,
             )
         )
-        sinks = Sinks(stack, job, source, arguments)
-        if job.note:
-            _say(job.note)
-        summary = loop(source, job, sinks, arguments.max_frames)
-    _say(summary)
+        outputs, painter = _outputs(arguments, pipeline, source, stack)
+        for note in pipeline.notes:
+            _note(note)
+        summary = play(source, pipeline, outputs, painter, arguments.max_frames)
+    _say(str(summary))
     return 0
 
 
@@ -216,7 +156,9 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
 
     Opens nothing.
     """
-    outputs = {option: path for option, path in (("--record", arguments.record), ("--video", arguments.video)) if path}
+    outputs = {
+        f"--{option.name}": path for option in OUTPUTS if option.writes and (path := getattr(arguments, option.name))
+    }
     files = {"a --robot file": arguments.robot, "the --intrinsics file": [arguments.intrinsics or ""]}
     given = {what: [Path(name) for name in names if Path(name).is_file()] for what, names in files.items()}
     check_apart(outputs, {"the source": source_files(arguments.source), **given})
@@ -238,237 +180,63 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
         )
 
 
-def _hands(arguments: argparse.Namespace) -> Job:
-    options = TrackerOptions(max_hands=arguments.max_hands, model=arguments.model, mirrored=arguments.mirrored)
-    tracker = HandTracker(
-        arguments.bundle or "hands",
+def _open(arguments: argparse.Namespace) -> Pipeline[Any]:
+    """Open the pipeline of the task and its bundle."""
+    read = _people_options if arguments.task == "people" else _hand_options
+    return TASKS[arguments.task].open(
+        arguments.bundle,
         arguments.backend,
-        options,
-        threads=arguments.threads,
+        read(arguments),
         precision=arguments.precision,
+        threads=arguments.threads,
         unverified=arguments.unverified,
     )
-    pipeline = HandPipeline(tracker, arguments.robot, open_smoother(arguments.smooth or SMOOTHERS[0], tracker))
-    notes = [f"humanrt run: {note}" for robot in pipeline.robots.values() for note in robot.notes]
-    if problem := native.problem():
-        notes.append(
-            "humanrt run: without the compiled library numpy and OpenCV cut out, smooth and retarget, which is slower, "
-            f"retargeting most of all (`humanrt doctor` says more): {problem}"
-        )
-    return Job(
-        "a hand",
-        lambda frames: map(pipeline, frames),
-        pipeline,
-        lambda source: header(pipeline, source),
-        lambda stack: Painter(pipeline.robots),
-        note="\n".join(notes),
-    )
 
 
-def _people(arguments: argparse.Namespace) -> Job:
+def _hand_options(arguments: argparse.Namespace) -> HandOptions:
+    return HandOptions(arguments.robot, arguments.smooth, arguments.max_hands, arguments.model, arguments.mirrored)
+
+
+def _people_options(arguments: argparse.Namespace) -> PeopleOptions:
     if arguments.intrinsics is not None and arguments.fov is not None:
         raise HumanrtError("--intrinsics and --fov both say what the camera is; give one of them")
     if arguments.parameters_only and (arguments.meshes or arguments.panels):
         raise HumanrtError("--parameters-only makes no meshes; leave out --meshes and --panels, or it")
-    intrinsics = None if arguments.intrinsics is None else read_intrinsics(arguments.intrinsics)
-    bundle = load_bundle(arguments.bundle or DEFAULT_BUNDLE, task="people")
-    if uses_landmarks(bundle):
-        return _landmarks(arguments, bundle, intrinsics)
-    if arguments.smooth is not None:
-        raise HumanrtError(f"--smooth: people of bundle `{bundle.name}` are not smoothed; leave it out")
-    model = MultiHMR(
-        bundle,
-        arguments.backend,
-        precision=arguments.precision,
-        unverified=arguments.unverified,
+    return PeopleOptions(
+        intrinsics=None if arguments.intrinsics is None else read_intrinsics(arguments.intrinsics),
+        threshold=arguments.threshold,
         fov=arguments.fov,
         meshes=not arguments.parameters_only,
         topology=arguments.topology,
-        threads=arguments.threads,
-    )
-    pipeline = PeoplePipeline(model, intrinsics=intrinsics, threshold=arguments.threshold)
-    if not arguments.overlap:
-        return _people_job(arguments, model, lambda frames: map(pipeline, frames))
-    if not model.overlaps:
-        model.close()
-        raise HumanrtError(f"--overlap: backend {model.backend.name} has nothing to overlap; leave it out")
-    return _people_job(arguments, model, pipeline.overlapped)
-
-
-def _landmarks(arguments: argparse.Namespace, bundle: Bundle, intrinsics: NDArray[np.float64] | None) -> Job:
-    """People by their landmarks: what ships with humanrt."""
-    if arguments.topology is not None:
-        raise HumanrtError(f"--topology: bundle `{bundle.name}` has one mesh; leave it out")
-    if arguments.overlap:
-        raise HumanrtError(f"--overlap: bundle `{bundle.name}` finds people one frame by the last; leave it out")
-    if arguments.fov == AUTO:
-        raise HumanrtError(f"--fov auto: bundle `{bundle.name}` does not estimate the field of view; give degrees")
-    if arguments.smooth not in (None, SMOOTHERS[0]):
-        raise HumanrtError(
-            f"--smooth {arguments.smooth}: people by `{bundle.name}` are smoothed by {SMOOTHERS[0]}; leave it out"
-        )
-    poses = "posebert-body" if "posebert-body" in shipped_bundles() else None
-    model = LandmarkPeople(
-        bundle,
-        poses,
-        arguments.backend,
-        fov=arguments.fov,
-        meshes=not arguments.parameters_only,
-        threads=arguments.threads,
-        precision=arguments.precision,
-        unverified=arguments.unverified,
-    )
-    pipeline = LandmarkPipeline(model, intrinsics=intrinsics, threshold=arguments.threshold)
-    note = ""
-    if poses is None:
-        note = (
-            "humanrt run: there is no bundle `posebert-body` here: each frame's pose is by itself, by geometry, and "
-            "trembles as the landmarks do"
-        )
-    return _people_job(arguments, model, lambda frames: map(pipeline, frames), note)
-
-
-def _people_job(
-    arguments: argparse.Namespace,
-    model: MultiHMR | LandmarkPeople,
-    process: Callable[[Iterator[Frame]], Iterator[PeopleResult]],
-    note: str = "",
-) -> Job:
-    check_format(arguments.mesh_format)
-    writer = MeshWriter(arguments.meshes, arguments.mesh_format, model.faces) if arguments.meshes else None
-
-    def painter(stack: ExitStack) -> PeoplePainter:
-        view = None
-        if not arguments.parameters_only:
-            view = open_mesh_view(lambda line: _say(f"humanrt run: {line}"))
-        if view:
-            stack.enter_context(view)
-        return PeoplePainter(model.faces, model.joint_names, view, arguments.panels)
-
-    return Job(
-        "people",
-        process,
-        model,
-        lambda source: people_header(model, source),
-        painter,
-        (writer.write,) if writer else (),
-        note,
+        overlap=arguments.overlap,
+        smooth=arguments.smooth,
     )
 
 
-_JOBS: dict[str, Callable[[argparse.Namespace], Job]] = {"hands": _hands, "people": _people}
+def _outputs(
+    arguments: argparse.Namespace, pipeline: Pipeline[Any], source: Source, stack: ExitStack
+) -> tuple[list[Output], Painter | None]:
+    """Open what was asked for, in the order in which it takes results, and what draws them where one shows pictures."""
+    outputs: list[Output] = []
+    asked = [(option, path) for option in OUTPUTS if (path := getattr(arguments, option.name))]
+    own = {}
+    if isinstance(pipeline, AnyPeoplePipeline):
+        own = {"meshes": not arguments.parameters_only, "panels": arguments.panels}
+        check_format(arguments.mesh_format)
+        if arguments.meshes:
+            outputs.append(MeshWriter(arguments.meshes, arguments.mesh_format, pipeline.model.faces))
+    outputs += [option.open(path) for option, path in asked]
+    if not arguments.headless:
+        outputs.append(Window(f"humanrt - {source.name}"))
+    for output in outputs:
+        stack.callback(output.close)
+    if arguments.headless and not any(option.draws for option, _ in asked):
+        return outputs, None
+    return outputs, TASKS[arguments.task].painter(pipeline, stack, _note, **own)
 
 
-def header(pipeline: HandPipeline, source: Source) -> dict[str, Any]:
-    """The first line of a recording of hands."""
-    return {
-        "humanrt": __version__,
-        "task": "hands",
-        "robots": pipeline.joint_names,
-        "bundle": {
-            "name": pipeline.tracker.bundle.name,
-            "version": pipeline.tracker.bundle.manifest.get("version"),
-        },
-        "backend": pipeline.tracker.backend.name,
-        "precision": pipeline.tracker.precision,
-        "kernel": "numpy" if native.problem() else "native",
-        "model": pipeline.tracker.options.model,
-        "smooth": pipeline.smoother.name if pipeline.smoother else "none",
-        **({"poses": pipeline.smoother.stream.bundle.name} if isinstance(pipeline.smoother, HandPoseSmoother) else {}),
-        "mirrored": pipeline.tracker.options.mirrored,
-        "source": source.name,
-        "fps": source.fps,
-    }
-
-
-def people_header(model: MultiHMR | LandmarkPeople, source: Source) -> dict[str, Any]:
-    """The first line of a recording of people."""
-    body = model.bundle.setting("body")
-    return {
-        "humanrt": __version__,
-        "task": "people",
-        "robots": {},
-        "bundle": {"name": model.bundle.name, "version": model.bundle.manifest.get("version")},
-        "backend": model.backend.name,
-        "precision": model.precision,
-        "body": body["model"],
-        **({"bones": list(body["bones"])} if "bones" in body else {}),
-        "joints": list(model.joint_names),
-        **({"poses": model.poses} if isinstance(model, LandmarkPeople) else {}),
-        "source": source.name,
-        "fps": source.fps,
-    }
-
-
-class Sinks:
-    """Where results go: recording, video, window, the task's own; each only if it was asked for."""
-
-    def __init__(self, stack: ExitStack, job: Job, source: Source, arguments: argparse.Namespace) -> None:
-        self._recorder = (
-            stack.enter_context(Recorder(arguments.record, job.header(source))) if arguments.record else None
-        )
-        self._video: Sink | None = (
-            stack.enter_context(open_sink(arguments.video, source.fps)) if arguments.video else None
-        )
-        self._window = None if arguments.headless else stack.enter_context(Window(f"humanrt - {source.name}"))
-        self._painter = job.painter(stack) if self._video or self._window else None
-        self._deliver = job.deliver
-        self._source = source
-
-    def put(self, result: Result) -> bool:
-        """Deliver one result; False when the user closed the window."""
-        if self._recorder:
-            self._recorder.write(result.record())
-        for deliver in self._deliver:
-            deliver(result)
-        if self._painter:
-            picture = self._painter(result, dropped=self._source.dropped)
-            if self._video:
-                self._video.write(picture, result.frame.t)
-            if self._window:
-                return self._window.show(picture)
-        return True
-
-
-def loop(source: Source, job: Job, sinks: Sinks, max_frames: int | None) -> str:
-    """Frames to results to sinks; returns a line that sums it up."""
-    frames = present = 0
-    busy = 0.0
-    identities: set[int] = set()
-    start = perf_counter()
-    captures: deque[float] = deque()  # of frames whose results are yet to come
-
-    def timed() -> Iterator[Frame]:
-        for frame, capture in _timed(source):
-            captures.append(capture)
-            yield frame
-
-    for made in job.process(timed()):
-        result: Result = replace(made, ms={"capture": captures.popleft(), **made.ms})  # not part of `total`
-        frames += 1
-        present += len(result.ids) > 0
-        busy += result.ms["total"]
-        identities.update(result.ids)
-        if not sinks.put(result) or frames == max_frames:
-            break
-    wall = perf_counter() - start
-    return (
-        f"{source.name}: {job.what} in {present} of {frames} frames, {len(identities)} identities, "
-        f"{source.dropped} dropped; {busy / max(frames, 1):.2f} ms a frame without reading and drawing, "
-        f"{frames / max(wall, 1e-9):.3g} fps in all"
-    )
-
-
-def _timed(source: Source) -> Iterator[tuple[Frame, float]]:
-    """Each frame and the milliseconds that getting it took: to decode it, or, of a live source, its age by now."""
-    frames = iter(source)
-    while True:
-        asked = perf_counter()
-        frame = next(frames, None)
-        if frame is None:
-            return
-        seconds = monotonic() - frame.t if source.live else perf_counter() - asked
-        yield frame, seconds * 1e3
+def _note(line: str) -> None:
+    _say(f"humanrt run: {line}")
 
 
 def _positive(text: str) -> int:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt import native
 from humanrt.errors import HumanrtError
+from humanrt.hands.pose_smoother import HandPoseSmoother
 from humanrt.hands.smoother import Smoother
 from humanrt.hands.tracker import Hand, Hands, HandTracker
-from humanrt.resource import Resource
+from humanrt.perception.pipeline import Pipeline, Result, model_header
 from humanrt.retarget import HandDescription, Retargeter
 from humanrt.sources.opening import Frame
 from humanrt.timing import Stopwatch
@@ -22,7 +24,7 @@ __all__ = ["HandPipeline", "HandResult"]
 
 
 @dataclass(frozen=True)
-class HandResult:
+class HandResult(Result):
     """Everything known of one frame.
 
     Attributes:
@@ -42,31 +44,22 @@ class HandResult:
         """The identities in view: without hands that were filled in."""
         return tuple(hand.id for hand in self.hands if not hand.filled)
 
-    def record(self) -> dict[str, Any]:
-        """The frame as one line of a recording (shared/CONTRACT.md; docs/use/recording.md)."""
-        height, width = self.frame.image.shape[:2]
-        return {
-            "frame": self.frame.index,
-            "t": self.frame.t,
-            "size": [width, height],
-            "hands": [
-                {
-                    "id": hand.id,
-                    "side": hand.side,
-                    "score": hand.score,
-                    "keypoints_2d": hand.keypoints_2d,
-                    "keypoints_3d": hand.keypoints_3d,
-                    "robot": self.robots.get(hand.id, {}),
-                    **({"filled": True} if hand.filled else {}),
-                }
-                for hand in self.hands
-            ],
-            "people": [],
-            "ms": self.ms,
-        }
+    def hand_records(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": hand.id,
+                "side": hand.side,
+                "score": hand.score,
+                "keypoints_2d": hand.keypoints_2d,
+                "keypoints_3d": hand.keypoints_3d,
+                "robot": self.robots.get(hand.id, {}),
+                **({"filled": True} if hand.filled else {}),
+            }
+            for hand in self.hands
+        ]
 
 
-class HandPipeline(Resource):
+class HandPipeline(Pipeline[HandResult]):
     """Hands of a stream of frames, and the joint angles of the robot hands that they drive. Closes what it was given.
 
     A hand drives the robots of its own side. A robot of the other side it drives mirrored, but only while no robot
@@ -77,6 +70,9 @@ class HandPipeline(Resource):
         robots: names or description files of robot hands, or one of them; may be empty.
         smoother: filters the keypoints, and may fill in hands that were missed; None leaves them raw.
     """
+
+    task = "hands"
+    target = "a hand"
 
     def __init__(
         self,
@@ -105,6 +101,29 @@ class HandPipeline(Resource):
     def joint_names(self) -> dict[str, list[str]]:
         """Each robot's joint names: the order of its angles."""
         return {name: list(hand.joint_names) for name, hand in self._robots.items()}
+
+    def about(self) -> dict[str, Any]:
+        smoother = self.smoother
+        return {
+            "robots": self.joint_names,
+            **model_header(self.tracker),
+            "kernel": "numpy" if native.problem() else "native",
+            "model": self.tracker.options.model,
+            "smooth": smoother.name if smoother else "none",
+            **({"poses": smoother.stream.bundle.name} if isinstance(smoother, HandPoseSmoother) else {}),
+            "mirrored": self.tracker.options.mirrored,
+        }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines to tell the user once: what robots were taken for, and what runs without the compiled library."""
+        notes = tuple(note for robot in self._robots.values() for note in robot.notes)
+        if problem := native.problem():
+            notes += (
+                "without the compiled library numpy and OpenCV cut out, smooth and retarget, which is slower, "
+                f"retargeting most of all (`humanrt doctor` says more): {problem}",
+            )
+        return notes
 
     def reset(self) -> None:
         """Forget all identities and their state."""

@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 
 from humanrt.drawing.colours import colour_of
 from humanrt.errors import HumanrtError, OutputError, choices
+from humanrt.outputs.base import Image, Output
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
+from humanrt.perception.pipeline import Result
 
 __all__ = ["FORMATS", "MeshWriter", "check_format", "glb", "npz", "obj", "vertex_normals"]
 
@@ -146,7 +148,7 @@ def check_format(kind: str) -> None:
         raise HumanrtError(f"no mesh format `{kind}`; choose one of: {choices(FORMATS)}")
 
 
-class MeshWriter:
+class MeshWriter(Output):
     """Writes ``FOLDER/000012.glb`` for frame 12; frames without people have no file.
 
     Args:
@@ -172,6 +174,13 @@ class MeshWriter:
                 f"{self.folder}: holds {len(found)} mesh file{'s' if len(found) > 1 else ''} of an earlier run "
                 f"({found[0]}); give a new folder, or empty this one"
             )
+
+    def put(self, result: Result, picture: Image | None) -> bool:
+        """Write the meshes of a result of people."""
+        if not isinstance(result, PeopleResult):
+            raise TypeError(f"meshes are of people: a MeshWriter takes PeopleResult, not {type(result).__name__}")
+        self.write(result)
+        return True
 
     def write(self, result: PeopleResult) -> Path | None:
         """The file of this frame, or None where it has no people. OutputError where it cannot be written."""

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from humanrt.errors import OutputError, SourceError
+from humanrt.outputs.base import Image, Output
+from humanrt.perception.pipeline import Result
 from humanrt.resource import Resource
 
 __all__ = ["RECORDING_SUFFIX", "Recorder", "Recording", "read_recording"]
@@ -26,7 +28,7 @@ PIXELS = 2  # decimals: 0.01 px
 METRES_AND_RADIANS = 5  # decimals: 0.01 mm, 0.0006 degrees
 
 
-class Recorder(Resource):
+class Recorder(Resource, Output):
     """Writes a recording.
 
     The file is opened by the first frame, not before: a run that fails earlier leaves an older recording
@@ -35,20 +37,31 @@ class Recorder(Resource):
     missing or closed to us, or the disk is full.
     """
 
-    def __init__(self, path: str | Path, header: Mapping[str, Any]) -> None:
-        """header: the first line, {"humanrt": VERSION, "robots": {NAME: [joint names]}, ...}."""
+    def __init__(self, path: str | Path, header: Mapping[str, Any] | None = None) -> None:
+        """header: the first line, {"humanrt": VERSION, "robots": {NAME: [joint names]}, ...}; or `start` gives it."""
         self.path = Path(path)
         self.frames = 0
-        self._header = _line(header)
+        self._header = b"" if header is None else _line(header)
         self._file: int | None = None
         self._bytes = 0
         self._closed = False
         check_writable(self.path)
 
+    def start(self, header: Mapping[str, Any]) -> None:
+        """Take the first line, which is written with the first frame."""
+        self._header = _line(header)
+
+    def put(self, result: Result, picture: Image | None) -> bool:
+        """Append a result."""
+        self.write(result.record())
+        return True
+
     def write(self, record: Mapping[str, Any]) -> None:
         """Appends one frame: values are numbers, strings, lists, mappings and arrays."""
         if self._closed:
             raise ValueError("recorder is closed")
+        if not self._header:
+            raise ValueError("a recording begins with its header: give it to Recorder, or call start(header)")
         line = _line(record)
         if self._file is None:
             try:

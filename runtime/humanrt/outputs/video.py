@@ -9,26 +9,25 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from humanrt.drawing.draw import fit
 from humanrt.errors import HumanrtError, OutputError
+from humanrt.outputs.base import Image, Output
 from humanrt.outputs.record import check_writable
+from humanrt.perception.pipeline import Result
 from humanrt.resource import Resource
 from humanrt.sources.file_name import name_for_opencv
 from humanrt.sources.opening import FALLBACK_FPS
 
 __all__ = ["ImageSink", "Sink", "VideoSink", "open_sink"]
-
-Image = npt.NDArray[np.uint8]
 
 RESERVE = 4 << 20  # bytes of disk kept free, so that a file can always be ended properly
 LONGEST_GAP = 10.0  # seconds
@@ -51,8 +50,8 @@ def _rates(fps: float) -> Iterator[float]:
     yield SLOWEST
 
 
-class Sink(Protocol):
-    """Takes pictures: RGB uint8 [H, W, 3], at t seconds on any one clock. Use it inside `with`."""
+class Sink(Output, Protocol):
+    """Takes pictures: RGB uint8 [H, W, 3], at t seconds on any one clock. Use it inside `with`, or as an output."""
 
     def write(self, image: Image, t: float | None = None) -> None:
         """Adds a picture. Raises OutputError where it cannot be written."""
@@ -68,16 +67,28 @@ class Sink(Protocol):
 
 
 def open_sink(path: str | Path, fps: float | None = None) -> Sink:
-    """A VideoSink for .mp4 (fps None: 30), an ImageSink for .png and .jpg; OutputError for another suffix."""
+    """A VideoSink for .mp4 (fps None: the header's, or 30), an ImageSink for .png and .jpg.
+
+    Raises OutputError for another suffix.
+    """
     suffix = Path(path).suffix.lower()
     if suffix == ".mp4":
-        return VideoSink(path, fps or FALLBACK_FPS)
+        return VideoSink(path, fps)
     if suffix in (".png", ".jpg", ".jpeg"):
         return ImageSink(path)
     raise OutputError(f"{path}: '{suffix}' cannot be written; name it .mp4, or .png or .jpg for one image")
 
 
-class _Closing(Resource):
+class _Closing(Resource, Output):
+    def write(self, image: Image, t: float | None = None) -> None:
+        """Add a picture."""
+        raise NotImplementedError
+
+    def put(self, result: Result, picture: Image | None) -> bool:
+        """Add the picture of a result: the frame itself where nothing was drawn."""
+        self.write(result.frame.image if picture is None else picture, result.frame.t)
+        return True
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -104,9 +115,11 @@ class VideoSink(_Closing):
     the MP4 is a plain one, readable once closed.
     """
 
-    def __init__(self, path: str | Path, fps: float) -> None:
+    def __init__(self, path: str | Path, fps: float | None = None) -> None:
+        """fps: None is the source's, as `start` is told, or 30 where nobody knows."""
         self.path = Path(path)
-        self.fps = fps
+        self.fps = fps or FALLBACK_FPS
+        self._given = fps is not None
         self.frames = 0
         self._writer: cv2.VideoWriter | None = None
         self._fragmented = False
@@ -115,6 +128,11 @@ class VideoSink(_Closing):
         self._start: float | None = None
         self._closed = False
         check_writable(self.path)
+
+    def start(self, header: Mapping[str, Any]) -> None:
+        """Take the source's frames a second, where none were given."""
+        if not self._given:
+            self.fps = header.get("fps") or FALLBACK_FPS
 
     def write(self, image: Image, t: float | None = None) -> None:
         """Adds a picture: RGB uint8 [H, W, 3]; t: seconds on any one clock."""

@@ -8,14 +8,13 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from humanrt.errors import MissingDependencyError, OutputError
+from humanrt.outputs.base import Image, Output
+from humanrt.perception.pipeline import Result
 from humanrt.resource import Resource
 
 __all__ = ["Window", "has_display"]
-
-Image = npt.NDArray[np.uint8]
 
 
 def has_display() -> bool:
@@ -28,7 +27,7 @@ def has_display() -> bool:
     return not (platform == "darwin" and "SSH_CONNECTION" in os.environ)
 
 
-class Window(Resource):
+class Window(Resource, Output):
     """Shows pictures until it is closed, by its button, `q` or Esc; use it inside `with`.
 
     Pictures keep their proportions in a window of any size. Raises MissingDependencyError without pygame-ce,
@@ -46,6 +45,10 @@ class Window(Resource):
             self._pygame.display.init()
         except self._pygame.error as error:
             raise _no_window(error) from None
+
+    def put(self, result: Result, picture: Image | None) -> bool:
+        """Show the picture of a result: the frame itself where nothing was drawn."""
+        return self.show(result.frame.image if picture is None else picture)
 
     def show(self, image: Image) -> bool:
         """Shows an RGB uint8 [H, W, 3] picture; False once the user has closed the window."""

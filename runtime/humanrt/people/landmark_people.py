@@ -45,7 +45,7 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
 _EARS = [MEDIAPIPE_33.index(f"{side}_ear") for side in ("left", "right")]
-_GEOMETRY = "geometry"
+GEOMETRY = "geometry"
 _GUESSED = 0.05  # weight of a landmark outside of the picture, against one that is seen
 _UNLIKE = 0.1  # sizes of the region, median: landmarks that are farther from the body's points are of another pose
 _OFF = 1.6  # times or parts of the depth by size: nobody is in one place and so large
@@ -128,7 +128,7 @@ class LandmarkPeople(Model):
         body = settings.body
         self.tracker = self.own(BodyTracker(self.bundle, self.execution, options))
         self._stream = None if poses is None else self.own(_stream(poses, self.backend))
-        self.poses = _GEOMETRY if self._stream is None else self._stream.bundle.name
+        self.poses = GEOMETRY if self._stream is None else self._stream.bundle.name
         self._body = self.own(self.backend.open(self.bundle.graph("body")))
         self.faces: NDArray[np.int32] = face_indices(self.bundle, "faces", body.vertices)
         self.joint_names: tuple[str, ...] = body.joint_names

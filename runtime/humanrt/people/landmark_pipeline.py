@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from numpy.typing import ArrayLike
 
 from humanrt.geometry.camera import check_intrinsics
-from humanrt.people.landmark_people import LandmarkPeople
-from humanrt.people.pipeline import PeopleResult
+from humanrt.people.landmark_people import GEOMETRY, LandmarkPeople
+from humanrt.people.pipeline import PeopleResult, people_header
+from humanrt.perception.pipeline import Pipeline
 from humanrt.sources.opening import Frame
 
 __all__ = ["LandmarkPipeline"]
 
 
-class LandmarkPipeline:
-    """The people of a stream of frames, as `PeoplePipeline` gives them.
+class LandmarkPipeline(Pipeline[PeopleResult]):
+    """The people of a stream of frames, as `PeoplePipeline` gives them. Closes what it was given.
 
     Args:
         model: finds and follows the people.
@@ -21,12 +24,34 @@ class LandmarkPipeline:
         threshold: lowest score of a person; None is the tracker's.
     """
 
+    task = "people"
+    target = "people"
+    overlaps = False
+    """Each frame's people are found by those of the frame before."""
+
     def __init__(
         self, model: LandmarkPeople, *, intrinsics: ArrayLike | None = None, threshold: float | None = None
     ) -> None:
         self.model = model
         self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
         self.threshold = threshold
+
+    def about(self) -> dict[str, Any]:
+        return {**people_header(self.model, self.model.joint_names), "poses": self.model.poses}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line for the user where poses are made without PoseBERT."""
+        if self.model.poses != GEOMETRY:
+            return ()
+        return (
+            "there is no bundle `posebert-body` here: each frame's pose is by itself, by geometry, and "
+            "trembles as the landmarks do",
+        )
+
+    def close(self) -> None:
+        """Free the model's networks."""
+        self.model.close()
 
     def reset(self) -> None:
         """Forget all identities."""

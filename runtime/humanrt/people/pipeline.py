@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import check_intrinsics
 from humanrt.geometry.rotation import vectors_from_matrices
+from humanrt.inference.model import Model
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import People
 from humanrt.people.tracking import PeopleTracker
 from humanrt.perception.cuts import CutDetector
+from humanrt.perception.pipeline import Pipeline, Result, model_header
 from humanrt.sources.opening import Frame
 from humanrt.timing import Stopwatch
 
-__all__ = ["PeoplePipeline", "PeopleResult"]
+__all__ = ["PeoplePipeline", "PeopleResult", "people_header"]
 
 
 @dataclass(frozen=True)
-class PeopleResult:
+class PeopleResult(Result):
     """Everything known of one frame.
 
     Attributes:
@@ -42,47 +45,47 @@ class PeopleResult:
     ms: dict[str, float]
     filled: frozenset[int] = frozenset()
 
-    def record(self) -> dict[str, Any]:
-        """The frame as one line of a recording (shared/CONTRACT.md; docs/use/people.md)."""
-        height, width = self.frame.image.shape[:2]
+    def camera_record(self) -> dict[str, Any]:
+        return {"intrinsics": self.people.intrinsics}
+
+    def people_records(self) -> list[dict[str, Any]]:
         people = self.people
         vectors = vectors_from_matrices(people.rotations)
         joints: NDArray[np.float32] = np.zeros((len(people), 0, 3), np.float32)
         if people.joints is not None:
             joints = people.joints
-        return {
-            "frame": self.frame.index,
-            "t": self.frame.t,
-            "size": [width, height],
-            "intrinsics": people.intrinsics,
-            "hands": [],
-            "people": [
-                {
-                    "id": identity,
-                    "score": float(people.scores[i]),
-                    "head_2d": people.locations[i],
-                    "translation": people.translations[i],
-                    "rotations": vectors[i],
-                    "shape": people.shape[i],
-                    "expression": people.expression[i],
-                    "joints_3d": joints[i],
-                    **({"filled": True} if identity in self.filled else {}),
-                }
-                for i, identity in enumerate(self.ids)
-            ],
-            "ms": self.ms,
-        }
+        return [
+            {
+                "id": identity,
+                "score": float(people.scores[i]),
+                "head_2d": people.locations[i],
+                "translation": people.translations[i],
+                "rotations": vectors[i],
+                "shape": people.shape[i],
+                "expression": people.expression[i],
+                "joints_3d": joints[i],
+                **({"filled": True} if identity in self.filled else {}),
+            }
+            for i, identity in enumerate(self.ids)
+        ]
 
 
-class PeoplePipeline:
-    """The people of a stream of frames, with identities.
+class PeoplePipeline(Pipeline[PeopleResult]):
+    """The people of a stream of frames, with identities. Closes what it was given.
 
     Args:
         model: finds the people.
         tracker: gives them identities; None makes one.
         intrinsics: K [3, 3] of the camera in px of the frames; None assumes the model's field of view.
         threshold: lowest score of a person; None takes the bundle's.
+        overlap: `stream` gives each frame to the GPU before the last one's result is taken.
+
+    Raises:
+        HumanrtError: an overlap where the backend has nothing to overlap.
     """
+
+    task = "people"
+    target = "people"
 
     def __init__(
         self,
@@ -91,12 +94,28 @@ class PeoplePipeline:
         *,
         intrinsics: ArrayLike | None = None,
         threshold: float | None = None,
+        overlap: bool = False,
     ) -> None:
+        if overlap and not model.overlaps:
+            raise HumanrtError(f"--overlap: backend {model.backend.name} has nothing to overlap; leave it out")
         self.model = model
         self.tracker = tracker or PeopleTracker()
         self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
         self.threshold = threshold
+        self.overlap = overlap
         self._cuts = CutDetector()
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether `overlapped` is faster than one frame after the other."""
+        return self.model.overlaps
+
+    def about(self) -> dict[str, Any]:
+        return people_header(self.model, self.model.joint_names)
+
+    def close(self) -> None:
+        """Free the model's networks."""
+        self.model.close()
 
     def reset(self) -> None:
         """Forget all identities."""
@@ -107,6 +126,9 @@ class PeoplePipeline:
         """Process one frame. Frames come in the order of their time stamps."""
         self.model.submit(frame.image, self.intrinsics, self.threshold)
         return self._finish(frame)
+
+    def stream(self, frames: Iterable[Frame]) -> Iterator[PeopleResult]:
+        return self.overlapped(frames) if self.overlap else map(self, frames)
 
     def overlapped(self, frames: Iterable[Frame]) -> Iterator[PeopleResult]:
         """Process frames, each given to the GPU before the last one's result is taken: more frames a second, and every
@@ -129,3 +151,15 @@ class PeoplePipeline:
         ms = people.ms | watch.ms
         ms["total"] = sum(ms.values())
         return PeopleResult(frame, people, identities.ids, identities.lost, ms)
+
+
+def people_header(model: Model, joint_names: Sequence[str]) -> dict[str, Any]:
+    """Return what a recording's header says of a model of people."""
+    body = model.bundle.setting("body")
+    return {
+        "robots": {},
+        **model_header(model),
+        "body": body["model"],
+        **({"bones": list(body["bones"])} if "bones" in body else {}),
+        "joints": list(joint_names),
+    }

@@ -20,13 +20,11 @@ from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.bundle.settings import HandsSettings
 from humanrt.errors import BundleError, SourceError, printable
-from humanrt.hands.tracker import HandTracker, TrackerOptions
+from humanrt.hands.tracker import HandTracker
 from humanrt.inference.variants import base_of, bases
-from humanrt.people.landmark_people import LandmarkPeople
-from humanrt.people.landmarks import uses_landmarks
-from humanrt.people.multihmr import MultiHMR
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.sources.opening import Frame, open_source
+from humanrt.tasks import HandOptions, PeopleOptions, open_hands, open_people
 
 __all__ = ["CAMERA_FRAMES", "Recorder", "Recording", "record"]
 
@@ -69,7 +67,7 @@ def record(
         source: camera index, stream, video, image or folder, as for ``humanrt run``.
         most: inputs to keep for one graph; fewer where they are large.
         max_frames: stop after so many; None is all, of a camera 600.
-        threshold: of Multi-HMR: lowest score of a person; None is the bundle's.
+        threshold: of people: lowest score of a person; None is the bundle's.
         progress: is told how many frames are done, of how many.
 
     Raises:
@@ -104,21 +102,12 @@ def _steps(bundle: Bundle, backend: Recorder, threshold: float | None) -> list[C
     """What to do with a frame."""
     if bundle.task == "hands":
         models = HandsSettings.of(bundle).models
-        trackers = [HandTracker(bundle, backend, TrackerOptions(model=model)) for model in models]
-        return [_follow(tracker) for tracker in trackers]
-    if bundle.task == "people" and uses_landmarks(bundle):
-        people = LandmarkPeople(bundle, None, backend)
-        return [lambda frame: people.track(frame.image, frame.t)]
+        return [open_hands(bundle, backend, HandOptions(smooth="none", model=model)) for model in models]
     if bundle.task == "people":
-        network = MultiHMR(bundle, backend, meshes=False)
-        return [lambda frame: network(frame.image, threshold=threshold)]
+        return [open_people(bundle, backend, PeopleOptions(threshold=threshold, meshes=False, poses=None))]
     if bundle.task == "posebert":
         return [_poses(bundle, backend)]
     raise BundleError(f"bundle {bundle.name}: nothing is known of task `{bundle.task}`")
-
-
-def _follow(tracker: HandTracker) -> Callable[[Frame], object]:
-    return lambda frame: tracker(frame.image, frame.t)
 
 
 def _poses(bundle: Bundle, backend: Recorder) -> Callable[[Frame], object]:
@@ -133,8 +122,7 @@ def _poses(bundle: Bundle, backend: Recorder) -> Callable[[Frame], object]:
 
         return hands
     if kind == "mediapipe33":
-        people = LandmarkPeople("landmarks", bundle, backend)
-        return lambda frame: people.track(frame.image, frame.t)
+        return open_people("landmarks", backend, PeopleOptions(meshes=False, poses=bundle))
     raise BundleError(
         f"bundle {bundle.name} takes {kind or 'the published form'}, which no camera gives; calibrate it with motion "
         "capture (.amc, .bvh, .npz or an archive of them)"

@@ -1,0 +1,220 @@
+"""The list of tasks: which pipeline a bundle needs, what its options are, and what draws its results.
+
+The commands, `humanrt.track` and calibration open their pipelines here and nowhere else. A new task is one entry in
+`TASKS`; a new kind of people model is one entry in `PEOPLE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import ArrayLike
+
+from humanrt.backends import Backend
+from humanrt.bundle import Bundle, load_bundle, shipped_bundles
+from humanrt.errors import BundleError, HumanrtError, choices
+from humanrt.hands.pipeline import HandPipeline
+from humanrt.hands.smoothers import SMOOTHERS, open_smoother
+from humanrt.hands.tracker import HandTracker, TrackerOptions
+from humanrt.hands.view import Painter as HandPainter
+from humanrt.live import Painter, Pipeline
+from humanrt.people.landmark_people import LandmarkPeople
+from humanrt.people.landmark_pipeline import LandmarkPipeline
+from humanrt.people.multihmr import AUTO, DEFAULT_BUNDLE, MultiHMR
+from humanrt.people.pipeline import PeoplePipeline
+from humanrt.people.view import PeoplePainter, open_mesh_view
+
+__all__ = [
+    "PEOPLE",
+    "TASKS",
+    "AnyPeoplePipeline",
+    "HandOptions",
+    "PeopleOptions",
+    "Task",
+    "open_hands",
+    "open_people",
+    "task_named",
+]
+
+AnyPeoplePipeline = PeoplePipeline | LandmarkPipeline
+_BundleLike = Bundle | str | Path | None
+_Say = Callable[[str], None]
+
+_POSES = "posebert-body"
+
+
+@dataclass(frozen=True)
+class HandOptions:
+    """Options of the task ``hands``.
+
+    Attributes:
+        robots: names or description files of the robot hands to move, or one of them.
+        smooth: one of `SMOOTHERS`; None is the first.
+        max_hands, model, mirrored: see `TrackerOptions`.
+    """
+
+    robots: str | Path | Sequence[str | Path] = ()
+    smooth: str | None = None
+    max_hands: int = 2
+    model: str = "full"
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class PeopleOptions:
+    """Options of the task ``people``. HumanrtError, on opening, for one that the bundle's model has no use for.
+
+    Attributes:
+        intrinsics: K [3, 3] of the camera in px of the frames; None assumes a field of view.
+        threshold: lowest score of a person; None is the bundle's.
+        fov: degrees over the longer side of the image, or ``auto``, the network's estimate; None is the bundle's.
+        meshes: make vertices and joints.
+        topology: which mesh, where the bundle has several.
+        overlap: on a GPU: more frames a second, each a frame later.
+        smooth: what smooths poses; None is the model's own.
+        poses: of landmarks: the PoseBERT bundle that makes rotations of them; None is geometry, frame by frame, and
+            so is the default where it is not installed.
+    """
+
+    intrinsics: ArrayLike | None = None
+    threshold: float | None = None
+    fov: float | Literal["auto"] | None = None
+    meshes: bool = True
+    topology: str | None = None
+    overlap: bool = False
+    smooth: str | None = None
+    poses: Bundle | str | Path | None = _POSES
+
+
+def open_hands(
+    bundle: _BundleLike = None,
+    backend: Backend | str = "auto",
+    options: HandOptions | None = None,
+    **execution: Any,
+) -> HandPipeline:
+    """Open the pipeline for hands.
+
+    Args:
+        bundle: name or folder of a bundle for hands, or a loaded one; None is the shipped one.
+        backend, execution: as for `HandTracker`: where its networks run, ``threads``, ``precision``, ``unverified``.
+        options: see `HandOptions`.
+    """
+    options = options or HandOptions()
+    smooth = options.smooth or SMOOTHERS[0]
+    if smooth not in SMOOTHERS:
+        raise HumanrtError(f"no smoother `{smooth}`; choose: {', '.join(SMOOTHERS)}")
+    looking = TrackerOptions(max_hands=options.max_hands, model=options.model, mirrored=options.mirrored)
+    with ExitStack() as failing:
+        tracker = failing.enter_context(HandTracker(bundle or "hands", backend, looking, **execution))
+        pipeline = HandPipeline(tracker, options.robots, open_smoother(smooth, tracker))
+        failing.pop_all()
+    return pipeline
+
+
+def open_people(
+    bundle: _BundleLike = None,
+    backend: Backend | str = "auto",
+    options: PeopleOptions | None = None,
+    **execution: Any,
+) -> AnyPeoplePipeline:
+    """Open the pipeline for people that a bundle needs.
+
+    Args:
+        bundle: name or folder of a bundle for people, or a loaded one; None is the default one.
+        backend, execution: as for `MultiHMR`: where its networks run, ``threads``, ``precision``, ``unverified``.
+        options: see `PeopleOptions`.
+    """
+    if not isinstance(bundle, Bundle):
+        bundle = load_bundle(bundle or DEFAULT_BUNDLE, task="people")
+    kind = bundle.settings.get("model", "multihmr")
+    if not isinstance(kind, str) or kind not in PEOPLE:
+        raise BundleError(f"{bundle.path}: `settings.model` is {kind!r}; people are found by {choices(PEOPLE)}")
+    return PEOPLE[kind](bundle, backend, options or PeopleOptions(), **execution)
+
+
+def _multihmr(bundle: Bundle, backend: Backend | str, options: PeopleOptions, **execution: Any) -> PeoplePipeline:
+    if options.smooth is not None:
+        raise HumanrtError(f"--smooth: people of bundle `{bundle.name}` are not smoothed; leave it out")
+    with ExitStack() as failing:
+        model = failing.enter_context(
+            MultiHMR(bundle, backend, fov=options.fov, meshes=options.meshes, topology=options.topology, **execution)
+        )
+        pipeline = PeoplePipeline(
+            model, intrinsics=options.intrinsics, threshold=options.threshold, overlap=options.overlap
+        )
+        failing.pop_all()
+    return pipeline
+
+
+def _landmarks(bundle: Bundle, backend: Backend | str, options: PeopleOptions, **execution: Any) -> LandmarkPipeline:
+    if options.topology is not None:
+        raise HumanrtError(f"--topology: bundle `{bundle.name}` has one mesh; leave it out")
+    if options.overlap:
+        raise HumanrtError(f"--overlap: bundle `{bundle.name}` finds people one frame by the last; leave it out")
+    if options.fov == AUTO:
+        raise HumanrtError(f"--fov auto: bundle `{bundle.name}` does not estimate the field of view; give degrees")
+    if options.smooth not in (None, SMOOTHERS[0]):
+        raise HumanrtError(
+            f"--smooth {options.smooth}: people by `{bundle.name}` are smoothed by {SMOOTHERS[0]}; leave it out"
+        )
+    poses = None if options.poses == _POSES and _POSES not in shipped_bundles() else options.poses
+    with ExitStack() as failing:
+        model = failing.enter_context(
+            LandmarkPeople(bundle, poses, backend, fov=options.fov, meshes=options.meshes, **execution)
+        )
+        pipeline = LandmarkPipeline(model, intrinsics=options.intrinsics, threshold=options.threshold)
+        failing.pop_all()
+    return pipeline
+
+
+PEOPLE: Mapping[str, Callable[..., AnyPeoplePipeline]] = {"landmarks": _landmarks, "multihmr": _multihmr}
+"""Kinds of people models, by the setting ``model`` of their bundles, and what opens the pipeline of each."""
+
+
+def _paint_hands(pipeline: HandPipeline, stack: ExitStack, say: _Say) -> Painter:
+    return HandPainter(pipeline.robots)
+
+
+def _paint_people(
+    pipeline: AnyPeoplePipeline, stack: ExitStack, say: _Say, *, meshes: bool = True, panels: Sequence[str] = ()
+) -> Painter:
+    view = open_mesh_view(say) if meshes else None
+    if view:
+        stack.enter_context(view)
+    return PeoplePainter(pipeline.model.faces, pipeline.model.joint_names, view, panels)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: what can be looked for in frames.
+
+    Attributes:
+        name: as ``humanrt run --task`` and ``humanrt.track(task=...)`` call it.
+        options: dataclass of its options.
+        open: opens its pipeline: bundle (None: the task's own), backend, options, how networks run.
+        painter: opens what draws its results: pipeline, stack that closes what is opened, where to say what is
+            missing, and the task's own options of drawing.
+    """
+
+    name: str
+    options: type[Any]
+    open: Callable[..., Pipeline[Any]]
+    painter: Callable[..., Painter]
+
+
+TASKS: Mapping[str, Task] = {
+    "hands": Task("hands", HandOptions, open_hands, _paint_hands),
+    "people": Task("people", PeopleOptions, open_people, _paint_people),
+}
+"""All tasks by name; the first is the default."""
+
+
+def task_named(name: str) -> Task:
+    """Return the task of a name. HumanrtError lists the tasks where it is none of them."""
+    if name not in TASKS:
+        raise HumanrtError(f"--task: no task `{name}`; choose: {', '.join(TASKS)}")
+    return TASKS[name]
