@@ -110,7 +110,10 @@ def open_hands(
     looking = TrackerOptions(max_hands=options.max_hands, model=options.model, mirrored=options.mirrored)
     with ExitStack() as failing:
         tracker = failing.enter_context(HandTracker(bundle or "hands", backend, looking, **execution))
-        pipeline = HandPipeline(tracker, options.robots, open_smoother(smooth, tracker))
+        smoother = open_smoother(smooth, tracker)
+        if smoother:
+            failing.callback(smoother.close)
+        pipeline = HandPipeline(tracker, options.robots, smoother)
         failing.pop_all()
     return pipeline
 
