@@ -223,7 +223,7 @@ def test_bench_people_by_landmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     data = json.loads(report.read_text())
     assert data["bundle"] == "landmarks"
     assert data["people"] >= 1
-    assert {"posebert", "body", "decode", "total"} <= set(data["stages"])
+    assert {"detect", "landmarks", "body", "total"} <= set(data["stages"])
 
 
 def test_the_shipped_bundle_runs_where_none_is_named(tmp_path: Path, image: Path) -> None:
