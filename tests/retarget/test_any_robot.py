@@ -503,3 +503,12 @@ def test_a_pose_measured_in_degrees_is_refused(wrong: float) -> None:
             call([*before[:3], wrong, *before[4:]])
         np.testing.assert_array_equal(retargeter.last, before)
     retargeter.warm_start(before + 0.5)
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.001])
+def test_a_hand_that_is_too_small_is_refused(robot: Callable[..., Path], factor: float) -> None:
+    """Its objective, in metres, would weigh less than the pull to the rest pose."""
+    small = re.sub(
+        r'xyz="([^"]+)" rpy', lambda m: f'xyz="{" ".join(str(float(v) * factor) for v in m[1].split())}" rpy', HAND
+    )
+    refused("too small a hand; a URDF's lengths are metres", lambda: Retargeter(robot(small)))

@@ -54,6 +54,8 @@ TURN = 2.0 * np.pi
 """Limit of a continuous joint: one turn each way."""
 LONGEST = 2.0
 """Metres from the wrist to a tip, and of a prismatic joint's travel; a longer hand is not in metres."""
+SHORTEST = 0.03
+"""Metres from the wrist to the furthest tip; a smaller hand is not in metres, and would hardly move."""
 MOST, SHARED = 5, 3
 """Maximum number of joints of one finger, and of joints that carry all fingers; more include an arm's."""
 UNCLEAR = 0.05
@@ -509,6 +511,11 @@ def _check_fingers(hand: HandDescription, tips: Mapping[str, str], wrist: str, b
             raise HumanrtError(
                 f"{where}: the tip is {distance:.3g} m from {wrist}; a URDF's lengths are metres, not millimetres"
             )
+    size = float(np.linalg.norm(rest[1:] - rest[0], axis=1).max())
+    if size < SHORTEST and not hand.gripper:
+        raise HumanrtError(
+            f"{beside}: tips: the furthest is {size:.3g} m from {wrist}, too small a hand; a URDF's lengths are metres"
+        )
 
 
 def _some(names: Sequence[str]) -> str:
