@@ -26,7 +26,6 @@ import numpy as np
 import torch
 
 from humanrt.backends import Backend, open_backend
-from humanrt.backends.cuda import CudaBackend
 from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import HumanrtError
@@ -127,7 +126,7 @@ def by_stage(model: MultiHMR, images: list[np.ndarray], threshold: float, frames
 
 def memory_of(model: MultiHMR) -> int | None:
     """Bytes of the GPU's memory that are taken."""
-    if not isinstance(model.backend, CudaBackend):
+    if model.backend.device is None:
         return None
     free, total = model.backend.device.memory()
     return total - free

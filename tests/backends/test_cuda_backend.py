@@ -120,6 +120,17 @@ def test_another_provider_than_asked_for_is_an_error(bundle: Bundle, monkeypatch
         backend.open(bundle.graph("double"))
 
 
+def test_backends_and_buffers_say_whether_they_are_a_gpus(gpu: Any, bundle: Bundle) -> None:
+    with open_backend("cpu") as cpu, cpu.open(bundle.graph("double")) as graph:
+        buffer = graph.buffer("x")
+        assert (cpu.device, buffer.gpu) == (None, None)
+        assert buffer.host is not None
+    with gpu("cuda") as backend, backend.open(bundle.graph("double")) as graph, graph.buffer("x") as buffer:
+        assert backend.device is buffer.device
+        assert buffer.gpu is buffer
+        assert buffer.host is None
+
+
 def test_what_is_left_open_is_released_at_the_end(gpu: Any, bundle: Bundle) -> None:
     """pycuda ends a program with an error where a context is left."""
     backend = gpu("cuda")

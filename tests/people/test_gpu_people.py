@@ -6,7 +6,7 @@ It shows the order of the work, what is freed, and that the same people come out
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 import fake_cuda
+from humanrt.backends import Array, Backend, Binding, Graph, Stream
+from humanrt.bundle import GraphSpec, TensorSpec
 from humanrt.cli import main
 from humanrt.errors import BackendError, HumanrtError
 from humanrt.people.body_tracker import BodyTracker
@@ -107,6 +109,43 @@ def test_memory_that_runs_out_leaves_nothing_behind(
             assert fake_cuda.LIVE.get("memory", 0) == held
         monkeypatch.setattr(fake_cuda.Memory, "limit", 1 << 26)
         assert len(model(np.zeros((120, 160, 3), np.uint8))) == 0
+
+
+class _Borrowed(Backend):
+    """Somebody else's backend, with nothing of a GPU's but its device."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend, self.name, self.device = backend, backend.name, backend.device
+
+    def open(self, spec: GraphSpec) -> Graph:
+        return self._backend.open(spec)
+
+    @property
+    def main(self) -> Stream:
+        return self._backend.main
+
+    def stream(self) -> Stream:
+        return self._backend.stream()
+
+    def pinned(self, spec: TensorSpec) -> Array:
+        return self._backend.pinned(spec)
+
+    def record(self, steps: Sequence[Binding]) -> Binding:
+        return self._backend.record(steps)
+
+
+def test_any_backend_with_a_device_keeps_frames_on_it(
+    gpu: Any, toy_bundle: Any, picture: Any, photograph: np.ndarray
+) -> None:
+    image = frames_of(picture, [(160, 120)])[0]
+    with gpu("cuda") as backend:
+        with MultiHMR(toy_bundle(), _Borrowed(backend)) as model, MultiHMR(toy_bundle()) as cpu:
+            assert model.overlaps
+            same_people(model(image), cpu(image))
+        with BodyTracker(backend=_Borrowed(backend)) as tracker, BodyTracker(backend=backend) as expected:
+            (body, *_), (other, *_) = tracker(photograph, 0.0), expected(photograph, 0.0)
+            np.testing.assert_array_equal(body.landmarks.landmarks_2d, other.landmarks.landmarks_2d)
+            assert tracker._upload is not None
 
 
 def test_a_constructor_that_fails_gives_the_gpu_back(gpu: Any, toy_bundle: Any) -> None:

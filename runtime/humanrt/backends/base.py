@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from humanrt.bundle import GraphSpec, TensorSpec
 from humanrt.errors import BackendError
 from humanrt.resource import Resource
+
+if TYPE_CHECKING:
+    from humanrt.backends.cuda import CudaBuffer, CudaDevice
 
 __all__ = ["Array", "Backend", "Binding", "Buffer", "Event", "Graph", "Stream"]
 
@@ -66,6 +69,11 @@ class Buffer(Resource, ABC):
     @property
     def host(self) -> Array | None:
         """The buffer's memory itself, where it is the host's: what is written there needs no upload. Else None."""
+        return None
+
+    @property
+    def gpu(self) -> CudaBuffer | None:
+        """The buffer as kernels take it, where its memory is a GPU's. Else None."""
         return None
 
     @abstractmethod
@@ -171,11 +179,19 @@ class Graph(Resource, ABC):
 
 
 class Backend(Resource, ABC):
-    """One way to run graphs on this machine. ``unverified``: also those that have no passing verdict."""
+    """One way to run graphs on this machine.
+
+    Attributes:
+        name: as `humanrt.backends.open_backend` knows it.
+        device: the GPU that graphs run on and buffers are in; None where both are the host's. Code above the backends
+            asks this, and not which class a backend is of.
+        unverified: also run graphs that have no passing verdict.
+    """
 
     NEEDS_OPEN = ("open", "stream", "pinned", "record")
 
     name: str
+    device: CudaDevice | None = None
     unverified: bool = False
 
     @abstractmethod

@@ -164,6 +164,10 @@ class CudaBuffer(Buffer):
             raise ValueError(f"the buffer of `{self.spec.name}` is closed")
         return int(self._memory)
 
+    @property
+    def gpu(self) -> CudaBuffer:
+        return self
+
     def written_by(self, stream: CudaStream) -> None:
         """Whoever gives ``stream`` work that fills the buffer says so here: `download` waits for it."""
         self._writer = stream
@@ -470,6 +474,8 @@ class CudaBackend(Backend):
         ordinal: of the GPU.
         graphs: record what always runs together (`record`) as CUDA graphs.
     """
+
+    device: CudaDevice
 
     def __init__(self, ordinal: int, graphs: bool) -> None:
         self.device = CudaDevice.open(ordinal)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.backends.cuda import CudaBackend, CudaBuffer, CudaNetwork
+from humanrt.backends import Backend, Graph
+from humanrt.backends.cuda import CudaBuffer, CudaDevice
 from humanrt.backends.pipelined import Finished, Pipelined, Slot
 from humanrt.bundle import TensorSpec
 from humanrt.errors import BackendError
@@ -28,15 +29,17 @@ class Networks:
 
     Attributes:
         backend: whose networks they are.
+        device: the backend's.
         network: ``image``, ``intrinsics``, ``threshold`` -> parameters of every slot's person.
         body: some of these parameters -> ``vertices`` and ``joints`` of all slots; None: no meshes.
         mean, std: [3] of R, G, B in 0..1, that images are normalised by.
         resize: how images are scaled, one of `humanrt.geometry.letterbox.RESIZES`.
     """
 
-    backend: CudaBackend
-    network: CudaNetwork
-    body: CudaNetwork | None
+    backend: Backend
+    device: CudaDevice
+    network: Graph
+    body: Graph | None
     mean: ArrayLike
     std: ArrayLike
     resize: Resize
@@ -74,12 +77,12 @@ class GpuPeople(Owner):
         return self._pipeline.result()
 
     def _slot(self) -> Slot:
-        networks, device = self._networks, self._networks.backend.device
+        networks, device = self._networks, self._networks.device
         slot = _Slot()
         with slot.releasing():
             frame = slot.own(CudaBuffer(TensorSpec("frame", (self.size[1], self.size[0], 3), "uint8"), device))
-            given = {spec.name: slot.own(networks.network.buffer(spec.name)) for spec in networks.network.spec.inputs}
-            found = {spec.name: slot.own(networks.network.buffer(spec.name)) for spec in networks.network.spec.outputs}
+            given = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in networks.network.spec.inputs}
+            found = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in networks.network.spec.outputs}
             for buffer in given.values():  # the other images of a batch; and what the recordings below run on
                 buffer.upload(np.zeros(buffer.spec.shape, buffer.spec.dtype))
             options = LetterboxOptions(
@@ -93,7 +96,7 @@ class GpuPeople(Owner):
             network = slot.own(networks.network.bind(given, found))
             stages = {"preprocess": letterbox.step, "network": networks.backend.record([network])}
             if networks.body is not None:
-                posed = {spec.name: slot.own(networks.body.buffer(spec.name)) for spec in networks.body.spec.outputs}
+                posed = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in networks.body.spec.outputs}
                 body = slot.own(networks.body.bind(_shared(networks.body, found), posed))
                 stages["body"] = networks.backend.record([body])
                 found |= posed
@@ -106,7 +109,7 @@ class _Slot(Owner):
     """What a slot is made of."""
 
 
-def _shared(body: CudaNetwork, found: dict[str, CudaBuffer]) -> dict[str, CudaBuffer]:
+def _shared(body: Graph, found: dict[str, CudaBuffer]) -> dict[str, CudaBuffer]:
     """The network's outputs that the body takes. BackendError where it has not these."""
     for spec in body.spec.inputs:
         given = found[spec.name].spec if spec.name in found else None

@@ -6,13 +6,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, Unpack, cast
+from typing import Final, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Array, Backend, Graph
-from humanrt.backends.cuda import CudaBackend, CudaNetwork
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import MultiHmrSettings, Topology, face_indices
 from humanrt.errors import BundleError, choices
@@ -111,10 +110,10 @@ class MultiHMR(Model):
         self._done: deque[People] = deque()  # of frames that were submitted, oldest first; then come those on the GPU
         self._on_gpu: deque[tuple[NDArray[np.float64], Letterbox]] = deque()
         self._networks: Networks | None = None
-        if isinstance(self.backend, CudaBackend):
-            body = None if self._body is None else cast(CudaNetwork, self._body.everybody)
+        if (device := self.backend.device) is not None:
+            body = None if self._body is None else self._body.everybody
             mean_std = settings.mean, settings.std
-            self._networks = Networks(self.backend, cast(CudaNetwork, self._network), body, *mean_std, self.resize)
+            self._networks = Networks(self.backend, device, self._network, body, *mean_std, self.resize)
 
     def __call__(
         self, rgb: NDArray[np.uint8] | str | Path, intrinsics: ArrayLike | None = None, threshold: float | None = None
@@ -343,7 +342,7 @@ class BodyMeshes(Owner):
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend, everybody: str, one: str) -> None:
         self.everybody = self.own(backend.open(bundle.graph(everybody)))
-        few = one in bundle.graphs and not isinstance(backend, CudaBackend)
+        few = one in bundle.graphs and backend.device is None
         self._one: Graph | None = self.own(backend.open(bundle.graph(one))) if few else None
         self._inputs = [spec.name for spec in self.everybody.spec.inputs]
         self._sizes = [self.everybody.tensor(name).shape[2:] for name in _OUTPUTS]

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import native
-from humanrt.backends.cuda import CudaBuffer
 from humanrt.geometry.region import Region
 from humanrt.inference.bound_graph import BoundGraph
 
@@ -69,12 +68,12 @@ def make_crop(tensor: NDArray[np.float32]) -> Crop:
 
 def crop_into(network: BoundGraph, name: str = "image") -> Crop:
     """What fills this input of a network, where the network is; it closes with the network."""
-    buffer = network.buffers[name]
-    if not isinstance(buffer, CudaBuffer):
+    out = network.buffers[name].gpu
+    if out is None:
         return make_crop(network.arrays[name])
     from humanrt.kernels.crop import GpuCrop
 
-    crop = network.own(GpuCrop(buffer.device, buffer))
+    crop = network.own(GpuCrop(out.device, out))
     network.precede(crop.step, name)
     return crop
 

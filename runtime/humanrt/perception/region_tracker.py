@@ -16,7 +16,6 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends.cuda import CudaBackend
 from humanrt.bundle import Bundle
 from humanrt.checks import SAME_INSTANT, check_time
 from humanrt.geometry.region import Region
@@ -169,8 +168,8 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         confirm: float = 0.0,
     ) -> None:
         super().__init__(bundle, task, execution)
-        backend = self.backend  # frames are put once where the networks run
-        self._upload = self.own(GpuUpload(backend.device)) if isinstance(backend, CudaBackend) else None
+        device = self.backend.device
+        self._upload = None if device is None else self.own(GpuUpload(device))  # a frame is uploaded once, for all
         self._rule = rule
         self._remember, self._search_interval, self._confirm = remember, search_interval, confirm
         self._next_id = 1

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends import Backend
-from humanrt.backends.cuda import CudaBuffer
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import DetectorSettings
 from humanrt.geometry.camera import Letterbox
@@ -57,8 +56,7 @@ class SingleShotDetector(Owner):
         low, high = own.input_range
         network = self._network = self.own(BoundGraph(backend, bundle.graph(graph)))
         self._gain, self._offset = (high - low) / 255.0, 255.0 * low / (low - high)
-        image = network.buffers["image"]
-        if isinstance(image, CudaBuffer):
+        if (image := network.buffers["image"].gpu) is not None:
             options = LetterboxOptions(
                 "rgb", mean=(low / (low - high),) * 3, std=(1 / (high - low),) * 3, filter="linear"
             )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.backends.cuda import CudaBackend, CudaBuffer
+from humanrt.backends.cuda import CudaBackend
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.errors import BundleError
 from humanrt.inference.bound_graph import BoundGraph
@@ -46,8 +46,8 @@ class GpuPoseRetarget(Owner):
         self.hands, self.joint_names = hands, robot.hand.joint_names
         self._side = robot.hand.side
         self._network = self.own(BoundGraph(backend, _graph(bundle, hands)))
-        smoothed = self._network.buffers["smoothed"]
-        assert isinstance(smoothed, CudaBuffer)
+        smoothed = self._network.buffers["smoothed"].gpu
+        assert smoothed is not None
         frames = smoothed.spec.shape[1]
         pick = self._network.own(GpuPick(smoothed, frames - 1 if row == -1 else row))
         self._solver = self._network.own(GpuRetarget(backend.device, pick.out, robot._problem))
