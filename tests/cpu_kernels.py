@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from humanrt.kernels import source_path
+
 
 def compiler() -> list[str] | None:
     """A C++ compiler for this machine's CPU. As C++ without its library, which zig would compile first, for minutes."""
@@ -28,7 +30,8 @@ def compile_for_cpu(source: Path, name: str, library: Path) -> Any:
     if command is None or not sys.platform.startswith("linux"):
         pytest.skip("needs Linux (ucontext) and g++, clang++ or ziglang")
     harness = Path(__file__).with_name("kernels") / "on_cpu.cpp"
-    flags = ["-O1", "-std=c++17", "-shared", "-fPIC", "-o", str(library), str(harness), "-lm"]
+    own = f"-I{source_path(name).parent}"  # of kernels that a test has changed and put elsewhere
+    flags = [own, "-O1", "-std=c++17", "-shared", "-fPIC", "-o", str(library), str(harness), "-lm"]
     define = [f'-DSOURCE="{source}"', f"-DKERNEL_{name}"]
     done = subprocess.run([*command, *define, *flags], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -68,7 +68,7 @@ static int run_block(int lanes, int descending) {
 }
 
 #ifdef KERNEL_retarget
-static const Robot *robot;
+static const Problem *robot;
 static const float *keypoints;
 static const int32_t *mirror;
 static const double *smoothing;
@@ -76,7 +76,7 @@ static int is_local;
 static void retarget() { humanrt_retarget(robot, keypoints, mirror, smoothing, is_local); }
 
 /* 0; 1 barriers; 2 more shared memory used than `bytes`. */
-extern "C" int run(const Robot *r, const float *k, const int32_t *m, const double *s, int local, int hands, int bytes,
+extern "C" int run(const Problem *r, const float *k, const int32_t *m, const double *s, int local, int hands, int bytes,
                    int lanes, int descending) {
     const int guard = 4096;
     memory = (double *)malloc(bytes + guard);

@@ -28,10 +28,11 @@ from humanrt.kernels import ARCHITECTURES, source_path
 from humanrt.kernels.crop import Crop
 from humanrt.kernels.image import GpuImage, window_of
 from humanrt.kernels.letterbox import Frame, LetterboxOptions, frame_bytes, reference, tables
-from humanrt.kernels.loader import KERNELS
-from humanrt.kernels.retarget import STATE, Robot, problem_arrays, shared_bytes, state_arrays
+from humanrt.kernels.loader import KERNELS, kernel_text
+from humanrt.kernels.retarget import problem_arrays, shared_bytes, state_arrays
 from humanrt.perception.crop import make_crop
 from humanrt.retarget import Retargeter, robots
+from humanrt.retarget.layout import GPU_STATE, Layout
 from humanrt.smoothing.one_euro import OneEuro, OneEuroOptions
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "retarget"))
@@ -248,7 +249,7 @@ class Batch:
         self.state = state_arrays(problem, hands)
         constants = problem_arrays(problem)
         self.arrays = {**constants, **self.state}
-        self.robot = Robot.of(problem, {name: array.ctypes.data for name, array in self.arrays.items()})
+        self.robot = Layout.of(problem, {name: array.ctypes.data for name, array in self.arrays.items()})
         self.bytes = shared_bytes(problem)
 
     def __call__(
@@ -311,7 +312,7 @@ def test_a_batch_is_its_hands_one_by_one(on_cpu: Any) -> None:
         points[1, :, 0] *= -1
         if i == 6:
             points[2, 3, 1] = np.nan
-        before = {name: gpu.state[name].copy() for name in STATE}
+        before = {name: gpu.state[name].copy() for name in GPU_STATE}
         q = gpu(points, mirror, 4e-3)
         for hand in range(3):
             if not np.isfinite(points[hand]).all():
@@ -370,3 +371,16 @@ def test_a_missing_barrier_would_be_seen(tmp_path: Path) -> None:
         for lanes, order in ((1, False), (32, False), (32, True))
     ]
     assert not (np.array_equal(results[0], results[1]) and np.array_equal(results[0], results[2]))
+
+
+def test_what_is_compiled_at_run_time_is_one_text_with_the_shared_header(tmp_path: Path) -> None:
+    """So the name of a kept kernel changes with the header, and the compiler needs no folder of ours."""
+    text = kernel_text("retarget")
+    assert '#include "' not in text
+    assert "void wahba(" not in source_path("retarget").read_text()
+    assert "void wahba(" in text
+    (tmp_path / "whole.cu").write_text(text)
+    frame = sequence(1).astype(np.float32)
+    expected = Retargeter("allegro_right").solve(frame[0], side="right")
+    run = compile_for_cpu(tmp_path / "whole.cu", "retarget", tmp_path / "whole.so")
+    np.testing.assert_allclose(Batch(run, Retargeter("allegro_right"), 1)(frame)[0], expected, atol=CLOSE)

@@ -1,220 +1,17 @@
 /* Retargeting kernel: wrist frame -> targets -> joint angles, for one hand, in double precision.
  *
  * C99 and nothing but math.h; generic over hands, because everything about the hand and the objective comes in
- * the flat arrays of `Problem`. The numpy module humanrt/retarget/reference.py is the same algorithm, and the
- * test suite holds the two together to 1e-9 rad: change both or neither.
- *
- * Frames: keypoints in camera axes; the wrist frame has x out of the palm, z towards the fingers, y = z x x;
- * robot vectors are in the robot's base frame. Metres, radians.
+ * the flat arrays of `Problem` (retarget.h, which the GPU's kernel shares). The numpy module
+ * humanrt/retarget/reference.py is the same algorithm, and the test suite holds the two together to 1e-9 rad: change
+ * both or neither.
  */
 #include <math.h>
 #include <stdint.h>
 
 #include "export.h"
+#include "retarget.h"
 
-enum { MAX_JOINTS = 64, MAX_VARIABLES = 64, MAX_POINTS = 64, MAX_TASKS = 64, KEYPOINTS = 21, PALM = 6 };
-enum { VECTOR = 0, DIRECTION = 1, DEXPILOT_THUMB = 2, DEXPILOT_FINGERS = 3, PINCH = 4, GRIP = 5 };
-
-typedef struct {
-    int32_t joints, variables, points, tasks, max_iterations, starts;
-    double huber, project, escape, rest_weight, tolerance;
-    const int32_t *parent;      /* [J] index of the parent joint, -1 for the base; parents come first */
-    const int32_t *prismatic;   /* [J] 0 or 1 */
-    const int32_t *variable;    /* [J] index of the variable that moves the joint, -1 when it is locked */
-    const int32_t *order;       /* [J] index of the joint in q */
-    const double *placement;    /* [J, 12] rotation (row major), translation: joint frame in its parent's at q = 0 */
-    const double *axis;         /* [J, 3] */
-    const double *gain;         /* [J] joint = gain * variable + offset */
-    const double *offset;       /* [J] */
-    const double *joint_limits; /* [J, 2] */
-    const int32_t *point_joint; /* [P] */
-    const double *point_xyz;    /* [P, 3] in the frame of the joint */
-    const int32_t *task_ends;   /* [K, 2] the robot vector goes from the first point to the second */
-    const int32_t *task_human;  /* [K, 2] the human vector, likewise, in MediaPipe's numbering */
-    const int32_t *task_kind;   /* [K] */
-    const int32_t *task_pairs;  /* [K, 2] DEXPILOT_FINGERS: its two thumb tasks; DIRECTION: ends of a second vector */
-    const double *task_scale;   /* [K] factor; DIRECTION: length of the robot's segment in metres */
-    const double *task_weight;  /* [K] */
-    const double *task_close;   /* [K, 2] when the tips touch: weight, target's length; DIRECTION: share of the second;
-                                 * GRIP: weight, distance of the human's tips at which the gripper is open */
-    const double *task_grip;    /* [K, 2, 3] GRIP: the robot vector when closed, when open */
-    const double *lower, *upper, *rest; /* [N] */
-    const double *palm_template; /* [6, 3] */
-    const double *palm_weight;   /* [6] */
-    const double *base_rotation; /* [9] wrist frame -> robot's base frame */
-    const double *start;         /* [starts, N] where the search starts again, besides the last solution */
-    double *frame;               /* [9] state: the last wrist frame, columns are its axes in camera axes */
-    int32_t *has_frame;          /* [1] state: 0 until the first frame */
-    int32_t *projected;          /* [K] state: DexPilot's hysteresis */
-    double *target;              /* [K, 3] out: what the robot vectors should be */
-    double *weight;              /* [K] out */
-    double *x;                   /* [N] state: last solution in, next out */
-    double *q;                   /* [dof] out: the same as joint angles */
-    double *cost;                /* [1] out */
-} Problem;
-
-static const int PALM_POINTS[PALM] = {0, 1, 5, 9, 13, 17};
-
-static void cross(const double *a, const double *b, double *c) {
-    c[0] = a[1] * b[2] - a[2] * b[1];
-    c[1] = a[2] * b[0] - a[0] * b[2];
-    c[2] = a[0] * b[1] - a[1] * b[0];
-}
-
-static double dot(const double *a, const double *b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
-
-/* Largest two eigenvalues, and the vector of the largest, of a symmetric 4x4 matrix, by cyclic Jacobi. */
-static void eigen4(double A[4][4], double *values, double *vector) {
-    double V[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
-    for (int sweep = 0; sweep < 30; sweep++) {
-        double off = 0, diagonal = 0;
-        for (int i = 0; i < 4; i++) {
-            diagonal += A[i][i] * A[i][i];
-            for (int j = i + 1; j < 4; j++) off += A[i][j] * A[i][j];
-        }
-        if (off <= 1e-32 * diagonal || off == 0) break;
-        for (int p = 0; p < 3; p++)
-            for (int q = p + 1; q < 4; q++) {
-                if (A[p][q] == 0) continue;
-                double theta = (A[q][q] - A[p][p]) / (2 * A[p][q]);
-                double t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1));
-                double c = 1 / sqrt(t * t + 1), s = t * c;
-                for (int k = 0; k < 4; k++) {
-                    double a = A[k][p], b = A[k][q];
-                    A[k][p] = c * a - s * b;
-                    A[k][q] = s * a + c * b;
-                }
-                for (int k = 0; k < 4; k++) {
-                    double a = A[p][k], b = A[q][k];
-                    A[p][k] = c * a - s * b;
-                    A[q][k] = s * a + c * b;
-                    a = V[k][p], b = V[k][q];
-                    V[k][p] = c * a - s * b;
-                    V[k][q] = s * a + c * b;
-                }
-            }
-    }
-    int best = 0;
-    for (int i = 1; i < 4; i++)
-        if (A[i][i] > A[best][best]) best = i;
-    values[0] = A[best][best];
-    values[1] = -INFINITY;
-    for (int i = 0; i < 4; i++)
-        if (i != best && A[i][i] > values[1]) values[1] = A[i][i];
-    for (int k = 0; k < 4; k++) vector[k] = V[k][best];
-}
-
-/* Rotation R that maximises tr(R^T B) (Wahba's problem), by Horn's quaternion matrix. */
-static void wahba(const double B[3][3], double *values, double *R) {
-    double trace = B[0][0] + B[1][1] + B[2][2], q[4];
-    double K[4][4];
-    K[0][0] = trace;
-    K[0][1] = K[1][0] = B[2][1] - B[1][2];
-    K[0][2] = K[2][0] = B[0][2] - B[2][0];
-    K[0][3] = K[3][0] = B[1][0] - B[0][1];
-    for (int i = 0; i < 3; i++)
-        for (int j = 0; j < 3; j++) K[i + 1][j + 1] = B[i][j] + B[j][i] - (i == j ? trace : 0);
-    eigen4(K, values, q);
-    double w = q[0], x = q[1], y = q[2], z = q[3];
-    double n = 2 / (w * w + x * x + y * y + z * z);
-    R[0] = 1 - n * (y * y + z * z), R[1] = n * (x * y - w * z), R[2] = n * (x * z + w * y);
-    R[3] = n * (x * y + w * z), R[4] = 1 - n * (x * x + z * z), R[5] = n * (y * z - w * x);
-    R[6] = n * (x * z - w * y), R[7] = n * (y * z + w * x), R[8] = 1 - n * (x * x + y * y);
-}
-
-/* Wrist frame from the palm's keypoints; returns the size of the palm against the template's. */
-static double wrist_frame(Problem *p, const double *keypoints) {
-    double centre[3] = {0}, middle[3] = {0}, total = 0, spread = 0, B[3][3] = {{0}}, values[2], R[9];
-    for (int i = 0; i < PALM; i++) {
-        double w = p->palm_weight[i];
-        total += w;
-        for (int c = 0; c < 3; c++) {
-            centre[c] += w * keypoints[3 * PALM_POINTS[i] + c];
-            middle[c] += w * p->palm_template[3 * i + c];
-        }
-    }
-    for (int c = 0; c < 3; c++) centre[c] /= total, middle[c] /= total;
-    for (int i = 0; i < PALM; i++) {
-        double w = p->palm_weight[i];
-        for (int a = 0; a < 3; a++) {
-            double t = p->palm_template[3 * i + a] - middle[a];
-            spread += w * t * t;
-            for (int b = 0; b < 3; b++)
-                B[b][a] += w * (keypoints[3 * PALM_POINTS[i] + b] - centre[b]) * t;
-        }
-    }
-    wahba(B, values, R);
-    double fit = values[0] / spread;
-    double health = values[0] > 1e-12 ? (values[0] - values[1]) / values[0] : 0;
-    if (*p->has_frame && health < 0.1) {
-        /* The points hardly say how the palm is turned: lean on the last frame, the more the less they say. */
-        double lean = 1 - health / 0.1;
-        double pull = lean * lean * (values[0] > 1e-12 ? values[0] : 1);
-        for (int i = 0; i < 3; i++)
-            for (int j = 0; j < 3; j++) B[i][j] += pull * p->frame[3 * i + j];
-        wahba(B, values, R);
-    }
-    for (int i = 0; i < 9; i++) p->frame[i] = R[i];
-    *p->has_frame = 1;
-    return fit > 0.2 ? fit : 0.2;
-}
-
-/* Human vectors (already in the robot's base frame) -> target and weight of every task. */
-static void set_targets(Problem *p, const double *local, double size) {
-    for (int k = 0; k < p->tasks; k++) {
-        double v[3], length, factor = p->task_scale[k];
-        const double *a = local + 3 * p->task_human[2 * k], *b = local + 3 * p->task_human[2 * k + 1];
-        for (int c = 0; c < 3; c++) v[c] = b[c] - a[c];
-        length = sqrt(dot(v, v));
-        p->weight[k] = p->task_weight[k];
-        switch (p->task_kind[k]) {
-        case DIRECTION: {
-            /* Mixed with the direction of a second human vector, then back to unit length. */
-            const double *a2 = local + 3 * p->task_pairs[2 * k], *b2 = local + 3 * p->task_pairs[2 * k + 1];
-            double u[3] = {b2[0] - a2[0], b2[1] - a2[1], b2[2] - a2[2]};
-            const double mix = p->task_close[2 * k] / (sqrt(dot(u, u)) + 1e-6);
-            for (int c = 0; c < 3; c++) v[c] = v[c] / (length + 1e-6) + mix * u[c];
-            factor /= sqrt(dot(v, v)) + 1e-6;
-            break;
-        }
-        case DEXPILOT_THUMB:
-        case DEXPILOT_FINGERS:
-            if (p->task_kind[k] == DEXPILOT_THUMB) {
-                if (length < p->project) p->projected[k] = 1;
-                if (length > p->escape) p->projected[k] = 0;
-            } else {
-                p->projected[k] = p->projected[p->task_pairs[2 * k]] && p->projected[p->task_pairs[2 * k + 1]] &&
-                                  length <= 0.03;
-            }
-            if (p->projected[k]) {
-                p->weight[k] = p->task_close[2 * k];
-                factor = p->task_close[2 * k + 1] / (length + 1e-6);
-            }
-            break;
-        case PINCH: {
-            /* The same idea without memory: a smooth step between the two distances. */
-            double u = (p->escape - length / size) / (p->escape - p->project);
-            u = u < 0 ? 0 : u > 1 ? 1 : u;
-            u = u * u * (3 - 2 * u);
-            p->weight[k] += u * (p->task_close[2 * k] - p->weight[k]);
-            factor = factor * (1 - u) / size + u * p->task_close[2 * k + 1] / (length + 1e-6);
-            break;
-        }
-        case GRIP: {
-            const double *shut = p->task_grip + 6 * k, *wide = shut + 3;
-            double u = (length / size - p->project) / (p->task_close[2 * k + 1] - p->project);
-            u = u < 0 ? 0 : u > 1 ? 1 : u;
-            for (int c = 0; c < 3; c++) v[c] = shut[c] + u * (wide[c] - shut[c]);
-            p->weight[k] += (1 - u) * (p->task_close[2 * k] - p->weight[k]);
-            factor = 1;
-            break;
-        }
-        default:
-            break;
-        }
-        for (int c = 0; c < 3; c++) p->target[3 * k + c] = factor * v[c];
-    }
-}
+enum { MAX_JOINTS = 64, MAX_VARIABLES = 64, MAX_POINTS = 64, MAX_TASKS = 64 };
 
 typedef struct {
     double cost, gradient[MAX_VARIABLES], hessian[MAX_VARIABLES][MAX_VARIABLES];
@@ -244,11 +41,9 @@ static void evaluate(const Problem *p, const double *x, const double *pull, cons
         if (p->prismatic[j]) {
             for (int i = 0; i < 9; i++) R[j][i] = S[i];
             for (int r = 0; r < 3; r++) origin[j][r] += q * z[j][r];
-        } else { /* Rodrigues' formula about the axis in the joint's own frame */
-            double s = sin(q), c = cos(q), d = 1 - c;
-            double M[9] = {c + d * u[0] * u[0],        d * u[0] * u[1] - s * u[2], d * u[0] * u[2] + s * u[1],
-                           d * u[0] * u[1] + s * u[2], c + d * u[1] * u[1],        d * u[1] * u[2] - s * u[0],
-                           d * u[0] * u[2] - s * u[1], d * u[1] * u[2] + s * u[0], c + d * u[2] * u[2]};
+        } else { /* about the axis in the joint's own frame */
+            double M[9];
+            turn(u, q, M);
             for (int r = 0; r < 3; r++)
                 for (int c2 = 0; c2 < 3; c2++)
                     R[j][3 * r + c2] = S[3 * r] * M[c2] + S[3 * r + 1] * M[3 + c2] + S[3 * r + 2] * M[6 + c2];
@@ -377,11 +172,6 @@ static double predicted(const Model *m, int n, const double *step) {
     return fall;
 }
 
-/* A search that comes so near (rad) to the best minimum known is about to find it again. */
-static const double SAME = 1e-2;
-/* Steps below this (rad) are Newton's last ones: each lowers the cost by far less than the one before. */
-static const double CLOSING = 2e-2;
-
 /* Minimises over lower <= x <= upper from x, in place. Returns the number of evaluations; *cost is the minimum.
  * rival: the best minimum known, of cost `rival_cost`, or NULL: a search that cannot end below it ends where it is. */
 static int minimise(const Problem *p, const double *pull, const double *rest, double *x, double *cost,
@@ -392,7 +182,7 @@ static int minimise(const Problem *p, const double *pull, const double *rest, do
     int8_t held[MAX_VARIABLES];
     int evaluations = 1;
 
-    for (int i = 0; i < n; i++) x[i] = x[i] < p->lower[i] ? p->lower[i] : x[i] > p->upper[i] ? p->upper[i] : x[i];
+    for (int i = 0; i < n; i++) x[i] = clip(x[i], p->lower[i], p->upper[i]);
     evaluate(p, x, pull, rest, now);
     for (int i = 0; i < n; i++) unit += fabs(now->hessian[i][i]);
     unit = unit > 0 ? 1e-3 * unit / n : 1e-6;
@@ -430,8 +220,7 @@ static int minimise(const Problem *p, const double *pull, const double *rest, do
             continue;
         }
         for (int i = 0; i < n; i++) {
-            trial[i] = x[i] + step[i];
-            trial[i] = trial[i] < p->lower[i] ? p->lower[i] : trial[i] > p->upper[i] ? p->upper[i] : trial[i];
+            trial[i] = clip(x[i] + step[i], p->lower[i], p->upper[i]);
             step[i] = trial[i] - x[i];
             if (fabs(step[i]) > largest) largest = fabs(step[i]);
         }
@@ -467,7 +256,7 @@ EXPORT void humanrt_targets(Problem *p, const double *keypoints, int32_t mirror,
     if (is_local) {
         for (int i = 0; i < 9; i++) M[i] = p->base_rotation[i];
     } else {
-        size = wrist_frame(p, points);
+        size = wrist_frame(p, points, p->frame, p->has_frame);
         for (int r = 0; r < 3; r++) /* base <- wrist <- camera */
             for (int c = 0; c < 3; c++) {
                 M[3 * r + c] = 0;
@@ -476,7 +265,7 @@ EXPORT void humanrt_targets(Problem *p, const double *keypoints, int32_t mirror,
     }
     for (int i = 0; i < KEYPOINTS; i++)
         for (int r = 0; r < 3; r++) local[3 * i + r] = dot(M + 3 * r, points + 3 * i);
-    set_targets(p, local, size);
+    for (int k = 0; k < p->tasks; k++) set_target(p, k, local, size, p->projected, p->target + 3 * k, p->weight + k);
 }
 
 /* Cost, gradient [N] and Hessian [N, N] at x, for the tests and for cost(). */
@@ -515,9 +304,8 @@ EXPORT int32_t humanrt_solve(Problem *p, const double *keypoints, int32_t mirror
         }
     }
     for (int j = 0; j < p->joints; j++) {
-        const double low = p->joint_limits[2 * j], high = p->joint_limits[2 * j + 1];
         const double q = p->offset[j] + (p->variable[j] >= 0 ? p->gain[j] * p->x[p->variable[j]] : 0);
-        p->q[p->order[j]] = q < low ? low : q > high ? high : q;
+        p->q[p->order[j]] = clip(q, p->joint_limits[2 * j], p->joint_limits[2 * j + 1]);
     }
     return evaluations;
 }

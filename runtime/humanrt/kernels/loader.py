@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from humanrt.bundle import cache_folder
 from humanrt.errors import BackendError, MissingDependencyError
 from humanrt.files import write_atomically
 
-__all__ = ["ARCHITECTURES", "KERNELS", "load_kernel", "source_path"]
+__all__ = ["ARCHITECTURES", "KERNELS", "kernel_text", "load_kernel", "source_path"]
 
 ARCHITECTURES = (75, 80, 86, 87, 89, 90, 100, 120)
 """Compute capabilities for which the tests compile every kernel."""
@@ -34,7 +35,7 @@ def load_kernel(name: str, device: CudaDevice) -> Any:
         MissingDependencyError: pycuda or nvcc is missing.
         BackendError: the kernel does not compile or load.
     """
-    source = source_path(name).read_text(encoding="utf-8")
+    source = kernel_text(name)
     digest = hashlib.sha256(f"{source}{OPTIONS}".encode()).hexdigest()[:16]
     kept = cache_folder() / "kernels" / f"{name}-sm{device.sm}-{digest}.cubin"
     if kept.is_file():
@@ -47,6 +48,16 @@ def load_kernel(name: str, device: CudaDevice) -> Any:
         function = module.get_function(f"humanrt_{name}")
     function.humanrt_module = module  # the function does not keep its module alive
     return function
+
+
+def kernel_text(name: str) -> str:
+    """A kernel's source with our headers (``#include "..."``) put in: compiled, and kept by its hash, as a whole."""
+    return _whole(source_path(name))
+
+
+def _whole(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    return re.sub(r'^#include "([^"]+)"$', lambda found: _whole(path.parent / found[1]), text, flags=re.MULTILINE)
 
 
 def _compile(name: str, source: str, sm: int) -> bytes:

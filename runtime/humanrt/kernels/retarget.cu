@@ -1,7 +1,8 @@
 /* Retargeting on the GPU: keypoints of a batch of hands -> joint angles of one robot hand each. One warp a hand.
  *
- * The mathematics of _native/solver.c, in double precision as there: the same objective, its exact Hessian, the same
- * damped Newton within the box and the same starts. Three sums are arranged otherwise, so that lanes share the work:
+ * The mathematics of _native/solver.c, in double precision as there, with which it shares _native/retarget.h: the same
+ * objective, its exact Hessian, the same damped Newton within the box and the same starts. Three sums are arranged
+ * otherwise, so that lanes share the work:
  * J of every task and variable is made once; the curvature of the paths is a sum over pairs of joints,
  * z_i . T_j with T_j = sum over the points beyond j of (dp / dq_j) x force; and Cholesky goes column by column.
  * Every lane takes the same branch: what decides is computed by all of them from the same shared numbers.
@@ -13,34 +14,7 @@
 #include <stdint.h>
 #endif
 
-enum { KEYPOINTS = 21, PALM = 6 };
-enum { VECTOR = 0, DIRECTION = 1, DEXPILOT_THUMB = 2, DEXPILOT_FINGERS = 3, PINCH = 4, GRIP = 5 };
-
-/* Constants of a robot hand and its objective, then the state of every hand of the batch: all pointers are the
- * device's. J joints, N variables, P points, K tasks, B hands; see solver.c for what the arrays mean. */
-typedef struct {
-    int32_t joints, variables, points, tasks, max_iterations, starts, dof, unused;
-    double huber, project, escape, rest_weight, tolerance;
-    const int32_t *parent, *prismatic, *variable, *order;
-    const double *placement, *axis, *gain, *offset, *joint_limits;
-    const int32_t *point_joint;
-    const double *point_xyz;
-    const int32_t *task_ends, *task_human, *task_kind, *task_pairs;
-    const double *task_scale, *task_weight, *task_close, *task_grip;
-    const double *lower, *upper, *rest;
-    const double *palm_template, *palm_weight, *base_rotation;
-    const double *start;
-    const int32_t *driven;      /* [J] the joints ordered by their variable, locked ones left out */
-    const int32_t *driven_from; /* [N + 1] where each variable's begin in `driven` */
-    const int64_t *above;       /* [J] bit i: joint i is the joint itself or between it and the base */
-    double *frame;              /* [B, 9] state */
-    int32_t *has_frame;         /* [B] state */
-    int32_t *projected;         /* [B, K] state */
-    double *x;                  /* [B, N] state: the last solution in, the next out */
-    double *q;                  /* [B, dof] out: joint angles */
-    double *cost;               /* [B] out */
-    int32_t *evaluations;       /* [B] out: -1 where a keypoint is not a finite number; the state is then as before */
-} Robot;
+#include "../_native/retarget.h"
 
 /* The objective around a point. hessian: [N, N], the lower triangle. */
 typedef struct {
@@ -61,31 +35,13 @@ typedef struct {
 #define EACH(i, n) for (int i = (int)threadIdx.x; i < (n); i += (int)blockDim.x)
 #define FIRST if (threadIdx.x == 0)
 
-static __device__ const int PALM_POINTS[PALM] = {0, 1, 5, 9, 13, 17};
-
-/* As in solver.c. */
-#define SAME 1e-2
-#define CLOSING 2e-2
-
-static __device__ void cross(const double *a, const double *b, double *c) {
-    c[0] = a[1] * b[2] - a[2] * b[1];
-    c[1] = a[2] * b[0] - a[0] * b[2];
-    c[2] = a[0] * b[1] - a[1] * b[0];
-}
-
-static __device__ double dot(const double *a, const double *b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
-
-static __device__ double clip(double value, double low, double high) {
-    return value < low ? low : value > high ? high : value;
-}
-
 static __device__ double *take(double **free, int count) {
     double *taken = *free;
     *free += count;
     return taken;
 }
 
-static __device__ void lay_out(const Robot *p, double *memory, Work *w) {
+static __device__ void lay_out(const Problem *p, double *memory, Work *w) {
     const int J = p->joints, N = p->variables, P = p->points, K = p->tasks;
     double **m = &memory;
     w->keypoints = take(m, 3 * KEYPOINTS), w->target = take(m, 3 * K), w->weight = take(m, K);
@@ -104,106 +60,8 @@ static __device__ void lay_out(const Robot *p, double *memory, Work *w) {
     w->index = (int32_t *)take(m, (N + 1) / 2), w->held = (int32_t *)take(m, (N + 1) / 2);
 }
 
-/* Largest two eigenvalues, and the vector of the largest, of a symmetric 4x4 matrix, by cyclic Jacobi. */
-static __device__ __noinline__ void eigen4(double A[4][4], double *values, double *vector) {
-    double V[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
-    for (int sweep = 0; sweep < 30; sweep++) {
-        double off = 0, diagonal = 0;
-        for (int i = 0; i < 4; i++) {
-            diagonal += A[i][i] * A[i][i];
-            for (int j = i + 1; j < 4; j++) off += A[i][j] * A[i][j];
-        }
-        if (off <= 1e-32 * diagonal || off == 0) break;
-#pragma unroll 1 /* unrolled, it takes minutes to compile */
-        for (int p = 0; p < 3; p++)
-#pragma unroll 1
-            for (int q = p + 1; q < 4; q++) {
-                if (A[p][q] == 0) continue;
-                double theta = (A[q][q] - A[p][p]) / (2 * A[p][q]);
-                double t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1));
-                double c = 1 / sqrt(t * t + 1), s = t * c;
-                for (int k = 0; k < 4; k++) {
-                    double a = A[k][p], b = A[k][q];
-                    A[k][p] = c * a - s * b;
-                    A[k][q] = s * a + c * b;
-                }
-                for (int k = 0; k < 4; k++) {
-                    double a = A[p][k], b = A[q][k];
-                    A[p][k] = c * a - s * b;
-                    A[q][k] = s * a + c * b;
-                    a = V[k][p], b = V[k][q];
-                    V[k][p] = c * a - s * b;
-                    V[k][q] = s * a + c * b;
-                }
-            }
-    }
-    int best = 0;
-    for (int i = 1; i < 4; i++)
-        if (A[i][i] > A[best][best]) best = i;
-    values[0] = A[best][best];
-    values[1] = -1e300;
-    for (int i = 0; i < 4; i++)
-        if (i != best && A[i][i] > values[1]) values[1] = A[i][i];
-    for (int k = 0; k < 4; k++) vector[k] = V[k][best];
-}
-
-/* Rotation R that maximises tr(R^T B) (Wahba's problem), by Horn's quaternion matrix. */
-static __device__ __noinline__ void wahba(const double B[3][3], double *values, double *R) {
-    double trace = B[0][0] + B[1][1] + B[2][2], q[4];
-    double K[4][4];
-    K[0][0] = trace;
-    K[0][1] = K[1][0] = B[2][1] - B[1][2];
-    K[0][2] = K[2][0] = B[0][2] - B[2][0];
-    K[0][3] = K[3][0] = B[1][0] - B[0][1];
-    for (int i = 0; i < 3; i++)
-        for (int j = 0; j < 3; j++) K[i + 1][j + 1] = B[i][j] + B[j][i] - (i == j ? trace : 0);
-    eigen4(K, values, q);
-    double w = q[0], x = q[1], y = q[2], z = q[3];
-    double n = 2 / (w * w + x * x + y * y + z * z);
-    R[0] = 1 - n * (y * y + z * z), R[1] = n * (x * y - w * z), R[2] = n * (x * z + w * y);
-    R[3] = n * (x * y + w * z), R[4] = 1 - n * (x * x + z * z), R[5] = n * (y * z - w * x);
-    R[6] = n * (x * z - w * y), R[7] = n * (y * z + w * x), R[8] = 1 - n * (x * x + y * y);
-}
-
-/* Wrist frame from the palm's keypoints, by one lane; returns the size of the palm against the template's. */
-static __device__ __noinline__ double wrist_frame(const Robot *p, const double *keypoints, double *frame, int32_t *has_frame) {
-    double centre[3] = {0, 0, 0}, middle[3] = {0, 0, 0}, total = 0, spread = 0, values[2], R[9];
-    double B[3][3] = {{0, 0, 0}, {0, 0, 0}, {0, 0, 0}};
-    for (int i = 0; i < PALM; i++) {
-        double w = p->palm_weight[i];
-        total += w;
-        for (int c = 0; c < 3; c++) {
-            centre[c] += w * keypoints[3 * PALM_POINTS[i] + c];
-            middle[c] += w * p->palm_template[3 * i + c];
-        }
-    }
-    for (int c = 0; c < 3; c++) centre[c] /= total, middle[c] /= total;
-    for (int i = 0; i < PALM; i++) {
-        double w = p->palm_weight[i];
-        for (int a = 0; a < 3; a++) {
-            double t = p->palm_template[3 * i + a] - middle[a];
-            spread += w * t * t;
-            for (int b = 0; b < 3; b++) B[b][a] += w * (keypoints[3 * PALM_POINTS[i] + b] - centre[b]) * t;
-        }
-    }
-    wahba(B, values, R);
-    double fit = values[0] / spread;
-    double health = values[0] > 1e-12 ? (values[0] - values[1]) / values[0] : 0;
-    if (*has_frame && health < 0.1) {
-        /* The points hardly say how the palm is turned: lean on the last frame, the more the less they say. */
-        double lean = 1 - health / 0.1;
-        double pull = lean * lean * (values[0] > 1e-12 ? values[0] : 1);
-        for (int i = 0; i < 3; i++)
-            for (int j = 0; j < 3; j++) B[i][j] += pull * frame[3 * i + j];
-        wahba(B, values, R);
-    }
-    for (int i = 0; i < 9; i++) frame[i] = R[i];
-    *has_frame = 1;
-    return fit > 0.2 ? fit : 0.2;
-}
-
 /* Keypoints (w->keypoints, camera axes) -> target and weight of every task. */
-static __device__ __noinline__ void set_targets(const Robot *p, Work *w, int hand, int is_local) {
+static __device__ __noinline__ void set_targets(const Problem *p, Work *w, int hand, int is_local) {
     int32_t *projected = p->projected + hand * p->tasks;
     FIRST w->scalars[0] = is_local ? 1 : wrist_frame(p, w->keypoints, p->frame + 9 * hand, p->has_frame + hand);
     __syncwarp();
@@ -229,49 +87,15 @@ static __device__ __noinline__ void set_targets(const Robot *p, Work *w, int han
     /* DexPilot's fingers look at what its thumb decided: two rounds. */
     for (int round = 0; round < 2; round++) {
         EACH(k, p->tasks) {
-            const int kind = p->task_kind[k];
-            if ((kind == DEXPILOT_FINGERS) != round) continue;
-            const double *a = w->keypoints + 3 * p->task_human[2 * k], *b = w->keypoints + 3 * p->task_human[2 * k + 1];
-            double v[3], factor = p->task_scale[k], weight = p->task_weight[k];
-            for (int c = 0; c < 3; c++) v[c] = b[c] - a[c];
-            const double length = sqrt(dot(v, v)), near_weight = p->task_close[2 * k], near = p->task_close[2 * k + 1];
-            if (kind == DIRECTION) {
-                const double *a2 = w->keypoints + 3 * p->task_pairs[2 * k];
-                const double *b2 = w->keypoints + 3 * p->task_pairs[2 * k + 1];
-                double u[3] = {b2[0] - a2[0], b2[1] - a2[1], b2[2] - a2[2]};
-                const double mix = near_weight / (sqrt(dot(u, u)) + 1e-6);
-                for (int c = 0; c < 3; c++) v[c] = v[c] / (length + 1e-6) + mix * u[c];
-                factor /= sqrt(dot(v, v)) + 1e-6;
-            } else if (kind == DEXPILOT_THUMB || kind == DEXPILOT_FINGERS) {
-                if (kind == DEXPILOT_THUMB) {
-                    if (length < p->project) projected[k] = 1;
-                    if (length > p->escape) projected[k] = 0;
-                } else {
-                    projected[k] =
-                        projected[p->task_pairs[2 * k]] && projected[p->task_pairs[2 * k + 1]] && length <= 0.03;
-                }
-                if (projected[k]) weight = near_weight, factor = near / (length + 1e-6);
-            } else if (kind == PINCH) {
-                double u = clip((p->escape - length / size) / (p->escape - p->project), 0, 1);
-                u = u * u * (3 - 2 * u);
-                weight += u * (near_weight - weight);
-                factor = factor * (1 - u) / size + u * near / (length + 1e-6);
-            } else if (kind == GRIP) {
-                const double *shut = p->task_grip + 6 * k, *wide = shut + 3;
-                const double u = clip((length / size - p->project) / (near - p->project), 0, 1);
-                for (int c = 0; c < 3; c++) v[c] = shut[c] + u * (wide[c] - shut[c]);
-                weight += (1 - u) * (near_weight - weight);
-                factor = 1;
-            }
-            for (int c = 0; c < 3; c++) w->target[3 * k + c] = factor * v[c];
-            w->weight[k] = weight;
+            if ((p->task_kind[k] == DEXPILOT_FINGERS) != round) continue;
+            set_target(p, k, w->keypoints, size, projected, w->target + 3 * k, w->weight + k);
         }
         __syncwarp();
     }
 }
 
 /* d (point) / d (joint), for a point that the joint moves. */
-static __device__ void column(const Robot *p, const Work *w, int joint, int point, double *c) {
+static __device__ void column(const Problem *p, const Work *w, int joint, int point, double *c) {
     if (p->prismatic[joint]) {
         for (int a = 0; a < 3; a++) c[a] = w->z[3 * joint + a];
     } else {
@@ -281,13 +105,13 @@ static __device__ void column(const Robot *p, const Work *w, int joint, int poin
     }
 }
 
-static __device__ int moves(const Robot *p, int joint, int point) {
+static __device__ int moves(const Problem *p, int joint, int point) {
     const int carrier = p->point_joint[point];
     return carrier >= 0 && (p->above[carrier] >> joint & 1);
 }
 
 /* Cost, gradient and exact Hessian at m->x; `pull` holds every variable at w->centre. */
-static __device__ __noinline__ void evaluate(const Robot *p, Work *w, double pull, Model *m) {
+static __device__ __noinline__ void evaluate(const Problem *p, Work *w, double pull, Model *m) {
     const int n = p->variables;
     __syncwarp();
     EACH(j, p->joints) { /* every joint in its parent's frame: placement, then its own turn */
@@ -299,11 +123,9 @@ static __device__ __noinline__ void evaluate(const Robot *p, Work *w, double pul
         for (int r = 0; r < 3; r++) w->turned[3 * j + r] = dot(P + 3 * r, u);
         if (p->prismatic[j]) {
             for (int i = 0; i < 9; i++) M[i] = P[i];
-        } else { /* Rodrigues' formula about the axis in the joint's own frame */
-            const double s = sin(q), c = cos(q), d = 1 - c;
-            const double T[9] = {c + d * u[0] * u[0],        d * u[0] * u[1] - s * u[2], d * u[0] * u[2] + s * u[1],
-                                 d * u[0] * u[1] + s * u[2], c + d * u[1] * u[1],        d * u[1] * u[2] - s * u[0],
-                                 d * u[0] * u[2] - s * u[1], d * u[1] * u[2] + s * u[0], c + d * u[2] * u[2]};
+        } else { /* about the axis in the joint's own frame */
+            double T[9];
+            turn(u, q, T);
             for (int r = 0; r < 3; r++)
                 for (int c2 = 0; c2 < 3; c2++)
                     M[3 * r + c2] = P[3 * r] * T[c2] + P[3 * r + 1] * T[3 + c2] + P[3 * r + 2] * T[6 + c2];
@@ -411,7 +233,7 @@ static __device__ __noinline__ void evaluate(const Robot *p, Work *w, double pul
 }
 
 /* Solves (H + damping I) s = -g over the variables that are not held, whose steps are given; 0 if not definite. */
-static __device__ __noinline__ int newton_step(const Robot *p, Work *w, const Model *m, double damping) {
+static __device__ __noinline__ int newton_step(const Problem *p, Work *w, const Model *m, double damping) {
     const int n = p->variables;
     int count = 0;
     for (int i = 0; i < n; i++)
@@ -464,7 +286,7 @@ static __device__ __noinline__ int newton_step(const Robot *p, Work *w, const Mo
 /* Minimises over lower <= x <= upper from w->now.x, in place; *w->now.cost is the minimum. Returns the number of
  * evaluations. rival: the best minimum known (w->best, of cost `rival_cost`): a search that cannot end below it ends
  * where it is. */
-static __device__ __noinline__ int minimise(const Robot *p, Work *w, double pull, int rival, double rival_cost) {
+static __device__ __noinline__ int minimise(const Problem *p, Work *w, double pull, int rival, double rival_cost) {
     const int n = p->variables;
     double damping = 0, unit = 0;
     int evaluations = 1;
@@ -558,14 +380,14 @@ static __device__ __noinline__ int minimise(const Robot *p, Work *w, double pull
 
 /* keypoints: [B, 21, 3] m, camera axes (is_local: in the wrist frame). mirror: [B] the keypoints are of the other hand.
  * smoothing: [B] weight of |x - last x|^2. Block b solves hand b. */
-extern "C" __global__ void humanrt_retarget(const Robot *robot, const float *keypoints, const int32_t *mirror,
+extern "C" __global__ void humanrt_retarget(const Problem *robot, const float *keypoints, const int32_t *mirror,
                                             const double *smoothing, int32_t is_local) {
 #ifdef HUMANRT_ON_CPU
     double *shared = humanrt_shared();
 #else
     extern __shared__ double shared[];
 #endif
-    const Robot *p = robot;
+    const Problem *p = robot;
     const int hand = (int)blockIdx.x, n = p->variables;
     Work work, *w = &work;
     lay_out(p, shared, w);

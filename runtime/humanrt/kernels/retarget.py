@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,47 +12,18 @@ from humanrt.bundle import TensorSpec
 from humanrt.errors import HumanrtError
 from humanrt.kernels.loader import load_kernel
 from humanrt.resource import Resource
+from humanrt.retarget.layout import CONSTANTS, Layout, arrays
 from humanrt.retarget.problem import Problem
 
-__all__ = ["LANES", "STATE", "GpuRetarget", "Robot", "problem_arrays", "shared_bytes", "state_arrays"]
+__all__ = ["LANES", "GpuRetarget", "problem_arrays", "shared_bytes", "state_arrays"]
 
 LANES = 32
 """Threads of a block: one warp a hand."""
 
-_POINTERS = (
-    "parent", "prismatic", "variable", "order", "placement", "axis", "gain", "offset", "joint_limits",
-    "point_joint", "point_xyz", "task_ends", "task_human", "task_kind", "task_pairs", "task_scale", "task_weight",
-    "task_close", "task_grip", "lower", "upper", "rest", "palm_template", "palm_weight", "base_rotation", "start",
-    "driven", "driven_from", "above",
-)  # fmt: skip
-STATE = ("frame", "has_frame", "projected", "x", "q", "cost", "evaluations")
-
-
-class Robot(ctypes.Structure):
-    """``Robot`` of retarget.cu."""
-
-    _fields_ = (
-        *(
-            (name, ctypes.c_int32)
-            for name in ("joints", "variables", "points", "tasks", "max_iterations", "starts", "dof", "unused")
-        ),
-        *((name, ctypes.c_double) for name in ("huber", "project", "escape", "rest_weight", "tolerance")),
-        *((name, ctypes.c_void_p) for name in (*_POINTERS, *STATE)),
-    )
-
-    @classmethod
-    def of(cls, problem: Problem, addresses: Mapping[str, int]) -> Robot:
-        """``addresses``: of every constant and state array, where the kernel runs."""
-        p = problem
-        return cls(
-            len(p.parent), len(p.x), len(p.point_joint), len(p.tasks.kind), p.max_iterations, len(p.start), len(p.q), 0,
-            p.huber, p.project, p.escape, p.rest_weight, p.tolerance, *(addresses[n] for n in (*_POINTERS, *STATE)),
-        )  # fmt: skip
-
 
 def problem_arrays(problem: Problem) -> dict[str, NDArray[Any]]:
-    """The constants by their names in retarget.cu, contiguous. HumanrtError: more joints than bits in a mask."""
-    p, t = problem, problem.tasks
+    """The constants by their names in the layout, contiguous. HumanrtError: more joints than bits in a mask."""
+    p = problem
     if len(p.parent) > 63:
         raise HumanrtError(f"the GPU retargets hands of up to 63 joints, not {len(p.parent)}; use the CPU's solver")
     moving = [j for j in np.argsort(p.variable, kind="stable") if p.variable[j] >= 0]
@@ -62,14 +31,12 @@ def problem_arrays(problem: Problem) -> dict[str, NDArray[Any]]:
     above = np.zeros(len(p.parent), np.int64)
     for j, parent in enumerate(p.parent.tolist()):  # parents come first
         above[j] = (above[parent] if parent >= 0 else 0) | (1 << j)
-    fields = ("ends", "human", "kind", "pairs", "scale", "weight", "close", "grip")
     derived = {
-        **{f"task_{name}": getattr(t, name) for name in fields},
         "driven": np.array(moving, np.int32),
         "driven_from": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
         "above": above,
     }
-    return {name: np.ascontiguousarray(derived[name] if name in derived else getattr(p, name)) for name in _POINTERS}
+    return {name: np.ascontiguousarray(array) for name, array in {**arrays(p, CONSTANTS), **derived}.items()}
 
 
 def state_arrays(problem: Problem, hands: int) -> dict[str, NDArray[Any]]:
@@ -127,7 +94,7 @@ class GpuRetarget(Resource):
         self._state = {name: put(name, array) for name, array in state_arrays(problem, hands).items()}
         self.mirror, self.smoothing = put("mirror", np.zeros(hands, np.int32)), put("smoothing", np.zeros(hands))
         self.q, self.evaluations = self._state["q"], self._state["evaluations"]
-        robot = Robot.of(problem, {name: b.address for name, b in {**self._constants, **self._state}.items()})
+        robot = Layout.of(problem, {name: b.address for name, b in {**self._constants, **self._state}.items()})
         self._robot = put("robot", np.frombuffer(bytes(robot), np.uint8))
         function = load_kernel("retarget", device)
         shared = shared_bytes(problem)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import native
+from humanrt.retarget.layout import CONSTANTS, STATE, Layout, arrays
 from humanrt.retarget.problem import Problem
 from humanrt.retarget.reference import Model, NumpyKernel
 
@@ -28,24 +29,6 @@ class Kernel(Protocol):
     def solve(self, keypoints: Array, mirror: bool, local: bool, smoothing: float) -> int: ...
 
 
-_POINTERS = (
-    "parent", "prismatic", "variable", "order", "placement", "axis", "gain", "offset", "joint_limits",
-    "point_joint", "point_xyz", "task_ends", "task_human", "task_kind", "task_pairs", "task_scale", "task_weight",
-    "task_close", "task_grip", "lower", "upper", "rest", "palm_template", "palm_weight", "base_rotation", "start",
-    "frame", "has_frame", "projected", "target", "weight", "x", "q", "cost",
-)  # fmt: skip
-
-
-class _Layout(ctypes.Structure):
-    """``Problem`` of solver.c."""
-
-    _fields_ = [
-        *((name, ctypes.c_int32) for name in ("joints", "variables", "points", "tasks", "max_iterations", "starts")),
-        *((name, ctypes.c_double) for name in ("huber", "project", "escape", "rest_weight", "tolerance")),
-        *((name, ctypes.c_void_p) for name in _POINTERS),
-    ]
-
-
 class NativeKernel:
     """Solves the problem it is given, in place, in C."""
 
@@ -54,32 +37,12 @@ class NativeKernel:
     def __init__(self, problem: Problem) -> None:
         library = native.library()
         self.problem = problem
-        p, t = problem, problem.tasks
-        arrays = {
-            **{name: getattr(p, name) for name in _POINTERS if hasattr(p, name)},
-            **{
-                f"task_{name}": getattr(t, name)
-                for name in ("ends", "human", "kind", "pairs", "scale", "weight", "close", "grip")
-            },
-        }
-        for name, array in arrays.items():
+        given = arrays(problem, (*CONSTANTS, *STATE))
+        for name, array in given.items():
             if not array.flags.c_contiguous or array.dtype not in (np.float64, np.int32):
                 raise TypeError(f"{name}: {array.dtype} array, contiguous: {array.flags.c_contiguous}")
-        self._arrays = arrays  # the structure holds addresses only
-        self._layout = _Layout(
-            joints=len(p.parent),
-            variables=len(p.x),
-            points=len(p.point_joint),
-            tasks=len(t.kind),
-            max_iterations=p.max_iterations,
-            starts=len(p.start),
-            huber=p.huber,
-            project=p.project,
-            escape=p.escape,
-            rest_weight=p.rest_weight,
-            tolerance=p.tolerance,
-            **{name: array.ctypes.data for name, array in arrays.items()},
-        )
+        self._arrays = given  # the layout holds addresses only
+        self._layout = Layout.of(problem, {name: array.ctypes.data for name, array in given.items()})
         self._address = ctypes.addressof(self._layout)
         self._keypoints = np.zeros((21, 3))
         self._keypoints_address = self._keypoints.ctypes.data
