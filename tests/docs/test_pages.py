@@ -22,6 +22,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # Blocks that need what does not ship are compiled, and their imports executed. Page -> a name in the block.
 NOT_RUN = {
     "docs/train/methods.md": "Adversarial(task",  # a training on data of the reader's
+    "docs/train/options.md": "make_task(config)",  # likewise
     "docs/use/motion.md": "./posebert-smpl",  # published weights
 }
 

@@ -4,35 +4,54 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from humanrt_export.training.options import add_training_options
+from humanrt_export.options import add_options, build, sub_commands
+from humanrt_export.training.options import RunConfig
 
-__all__ = ["configure", "run"]
+__all__ = ["KINDS", "Kind", "configure", "run"]
+
+
+class Kind(NamedTuple):
+    """A network that can be trained.
+
+    Attributes:
+        module: has ``run(config)``, and the dataclass of its options; imported when it is chosen.
+        config: name of that dataclass, a `RunConfig`.
+        help: what the network does.
+    """
+
+    module: str
+    config: str
+    help: str
+
+    def load(self) -> tuple[type[RunConfig], Callable[[RunConfig], int]]:
+        """The dataclass of its options, and what trains."""
+        module = importlib.import_module(f"humanrt_export.training.tasks.{self.module}")
+        return getattr(module, self.config), module.run
+
 
 KINDS = {
-    "posebert": ("humanrt_export.training.tasks.posebert", "smooths, completes and predicts sequences of poses"),
-    "multihmr": (
-        "humanrt_export.training.tasks.multihmr",
-        "finds the people in an image and their bodies (Multi-HMR on Anny)",
-    ),
-    "crossview": (
-        "humanrt_export.training.tasks.train_crossview",
-        "pre-trains a backbone on pairs of pictures of one person",
-    ),
-    "pose-crop": ("humanrt_export.training.tasks.train_pose_crop", "a small network for one person, to try methods on"),
+    "posebert": Kind("posebert", "TrainPosebert", "smooths, completes and predicts sequences of poses"),
+    "multihmr": Kind("multihmr", "TrainMultihmr", "finds the people in an image and their bodies (Multi-HMR on Anny)"),
+    "crossview": Kind("train_crossview", "TrainCrossView", "pre-trains a backbone on pairs of pictures of one person"),
+    "pose-crop": Kind("train_pose_crop", "TrainPoseCrop", "a small network for one person, to try methods on"),
 }
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the sub-commands."""
-    kinds = parser.add_subparsers(dest="kind", metavar="NETWORK", required=True)
-    for name, (module, text) in KINDS.items():
-        sub = kinds.add_parser(name, help=text, description=text)
-        importlib.import_module(module).configure(sub)
-        add_training_options(sub)
+    """Add the sub-commands; each gets its options when it is chosen."""
+    texts = {name: kind.help for name, kind in KINDS.items()}
+    sub_commands(parser, texts, "kind", "NETWORK", _configure_kind)
+
+
+def _configure_kind(name: str, parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    config, _ = KINDS[name].load()
+    add_options(parser, config, words)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train."""
-    status: int = importlib.import_module(KINDS[arguments.kind][0]).run(arguments)
-    return status
+    config, train = KINDS[arguments.kind].load()
+    return train(build(config, arguments, command=arguments.line))

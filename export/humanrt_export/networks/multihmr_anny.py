@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from humanrt_export.networks.backbone import BACKBONES, SCRATCH, TABLE_SIDE, TRU
 from humanrt_export.networks.camera import PATCH, TokenGrid, focal_length, unproject
 from humanrt_export.networks.checkpoint_layouts import Layout, require
 from humanrt_export.networks.detection import Detection, Detections
+from humanrt_export.options import Option
 from humanrt_export.runs import load_run
 
 __all__ = [
@@ -60,7 +61,7 @@ class AnnyConfig(TokenGrid):
     """What a checkpoint fixes.
 
     Attributes:
-        backbone: a key of `backbone.BACKBONES`.
+        backbone: what looks at the picture, a key of `backbone.BACKBONES`.
         image_size: side S of the square input in px, a multiple of 14.
         width, depth, heads, mlp: of the decoder.
         bones: names of the rotations, in their order, the root's first.
@@ -69,8 +70,8 @@ class AnnyConfig(TokenGrid):
         max_distance: m; depth is clamped to 0..this.
     """
 
-    backbone: str = "dinov2_vits14"
-    image_size: int = 448
+    backbone: Annotated[str, Option(choices=BACKBONES)] = "dinov2_vits14"
+    image_size: Annotated[int, Option(metavar="PX")] = 448
     width: int = 512
     depth: int = 8
     heads: int = 16

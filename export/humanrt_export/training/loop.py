@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -29,49 +29,9 @@ from torch import Tensor, nn
 from humanrt.errors import HumanrtError, OutputError
 from humanrt_export.checkpoint import save as save_checkpoint
 from humanrt_export.runs import LAST, LOG, load_run, read_run
+from humanrt_export.training.options import TrainOptions
 
 __all__ = ["Task", "TrainOptions", "optimizers_of", "rate_of", "train", "trained"]
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """How to train; what a resumed run may not change is checked.
-
-    Attributes:
-        steps: in all, over every resumption.
-        batch: windows, images, ... a step.
-        muon: matrices learn by Muon (Jordan et al., 2024), everything else by AdamW; the rates are comparable.
-        rate: highest learning rate; it rises linearly during `warmup` steps and falls as a cosine to a hundredth.
-        decay: weight decay (AdamW), of matrices only.
-        clip: largest norm of the gradient.
-        average: decay a step of the averaged weights that are validated and exported.
-        seed: everything random comes from it.
-        report_every, validate_every: steps.
-        save_every: seconds.
-        minutes: stop after so long, to be resumed; None: train to the end.
-        device: ``cpu``, ``cuda``, ...
-        threads: of the CPU; 0 leaves torch's own number.
-        half: mixed precision (bfloat16) where the device is a GPU.
-        half_cpu: likewise on a CPU: several times faster on one with AMX, slower on others.
-    """
-
-    steps: int = 20000
-    batch: int = 64
-    muon: bool = False
-    rate: float = 1e-3
-    warmup: int = 300
-    decay: float = 0.01
-    clip: float = 1.0
-    average: float = 0.999
-    seed: int = 0
-    report_every: int = 100
-    validate_every: int = 1000
-    save_every: float = 60.0
-    minutes: float | None = None
-    device: str = "cpu"
-    threads: int = 0
-    half: bool = True
-    half_cpu: bool = False
 
 
 # What may differ when a run goes on: where and how long, not what is computed.
@@ -115,7 +75,6 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
         HumanrtError: an option is none; ``out`` holds a run of something else, or cannot be written to; the loss is no
             longer a number.
     """
-    _check(options)
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
@@ -247,19 +206,6 @@ def _resume(
     for name, value in content["average"].items():
         average[name].copy_(value)
     return content["step"], content["seconds"]
-
-
-def _check(options: TrainOptions) -> None:
-    for name in ("steps", "batch", "report_every", "validate_every"):
-        if getattr(options, name) < 1:
-            raise HumanrtError(f"--{name.replace('_', '-')} is {getattr(options, name)}; need 1 or more")
-    for name in ("rate", "clip"):
-        if not 0 < getattr(options, name) < math.inf:
-            raise HumanrtError(f"--{name} is {getattr(options, name)}; need a number above 0")
-    if not 0 <= options.average < 1:
-        raise HumanrtError(f"--average is {options.average}; need a number from 0 to below 1")
-    if not 0 <= options.seed < 2**31:
-        raise HumanrtError(f"--seed is {options.seed}; need 0 to {2**31 - 1}")
 
 
 def _fixed(options: TrainOptions) -> dict[str, Any]:

@@ -1,50 +1,86 @@
-"""Training options on the command line."""
+"""Options of every training, and what all kinds of trainings are asked: `TrainOptions`, `RunConfig`. Without torch."""
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import fields
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from humanrt_export.training.loop import TrainOptions
+from humanrt.errors import HumanrtError
+from humanrt_export.options import Option
 
-__all__ = ["options_of"]
-
-
-def options_of(arguments: argparse.Namespace) -> TrainOptions:
-    """What `add_training_options` parsed."""
-    return TrainOptions(**{field.name: getattr(arguments, field.name) for field in fields(TrainOptions)})
+__all__ = ["RunConfig", "TrainOptions"]
 
 
-def add_training_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run; if it exists, it goes on")
-    texts = {
-        "steps": "steps in all",
-        "batch": "samples a step",
-        "rate": "highest learning rate",
-        "warmup": "steps until the rate is reached",
-        "decay": "weight decay",
-        "clip": "largest norm of a gradient",
-        "average": "decay a step of the averaged weights",
-        "seed": "of everything random",
-        "report_every": "steps between reports",
-        "validate_every": "steps between validations",
-        "save_every": "seconds between checkpoints",
-        "minutes": "stop after so long; the same command goes on",
-        "device": "cpu or cuda",
-        "threads": "of the CPU; 0: as torch likes",
-    }
-    for field in fields(TrainOptions):
-        if field.name == "half":
-            parser.add_argument("--no-half", dest="half", action="store_false", help="no mixed precision on a GPU")
-            continue
-        if field.name == "half_cpu":
-            text = "mixed precision (bfloat16) on a CPU: faster where it has AMX"
-            parser.add_argument("--half-cpu", action="store_true", help=text)
-            continue
-        if field.name == "muon":
-            parser.add_argument("--muon", action="store_true", help="matrices learn by Muon instead of AdamW")
-            continue
-        kind = float if field.name == "minutes" else type(field.default)
-        name = "--" + field.name.replace("_", "-")
-        parser.add_argument(name, type=kind, default=field.default, help=f"{texts[field.name]} (default: %(default)s)")
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train; what a resumed run may not change is checked.
+
+    Attributes:
+        steps: in all, over every resumption.
+        batch: samples (windows, images, ...) a step.
+        muon: matrices learn by Muon (Jordan et al., 2024), everything else by AdamW; the rates are comparable.
+        rate: highest learning rate; it rises linearly during the warm-up and falls as a cosine to a hundredth.
+        warmup: steps until the rate is reached.
+        decay: weight decay (AdamW), of matrices only.
+        clip: largest norm of the gradient.
+        average: decay a step of the averaged weights that are validated and exported.
+        seed: of everything random.
+        report_every: steps between reports.
+        validate_every: steps between validations.
+        save_every: seconds between checkpoints.
+        minutes: stop after so long, to be resumed by the same command; without it, train to the end.
+        device: cpu, cuda, ...
+        threads: of the CPU; 0: as torch likes.
+        half: mixed precision (bfloat16) where the device is a GPU.
+        half_cpu: likewise on a CPU: several times faster on one with AMX, slower on others.
+    """
+
+    steps: int = 20000
+    batch: int = 64
+    muon: bool = False
+    rate: float = 1e-3
+    warmup: int = 300
+    decay: float = 0.01
+    clip: float = 1.0
+    average: float = 0.999
+    seed: int = 0
+    report_every: int = 100
+    validate_every: int = 1000
+    save_every: float = 60.0
+    minutes: float | None = None
+    device: str = "cpu"
+    threads: int = 0
+    half: bool = True
+    half_cpu: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "report_every", "validate_every"):
+            if getattr(self, name) < 1:
+                raise HumanrtError(f"--{name.replace('_', '-')} is {getattr(self, name)}; need 1 or more")
+        for name in ("rate", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise HumanrtError(f"--{name} is {getattr(self, name)}; need a number above 0")
+        for name in ("warmup", "decay", "threads"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise HumanrtError(f"--{name} is {getattr(self, name)}; need 0 or more")
+        if not 0 <= self.average < 1:
+            raise HumanrtError(f"--average is {self.average}; need a number from 0 to below 1")
+        if not 0 <= self.seed < 2**31:
+            raise HumanrtError(f"--seed is {self.seed}; need 0 to {2**31 - 1}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every kind of training is asked.
+
+    Attributes:
+        out: folder of the run; if it exists, the run goes on.
+        train: how to train.
+        command: line that started it, for the run's record.
+    """
+
+    out: Annotated[Path, Option(metavar="DIR")]
+    train: TrainOptions = field(default_factory=TrainOptions)
+    command: Annotated[str, Option(hidden=True)] = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from humanrt_export.data.people.crops import BONES, Crops, crops_of, turned
 from humanrt_export.data.people.pairs import PairArrays, pairs_of
 from humanrt_export.networks.backbone import BACKBONES
 from humanrt_export.networks.encoders import NormedTrunk
-from humanrt_export.networks.multihmr_anny import load_checkpoint
+from humanrt_export.networks.multihmr_anny import AnnyConfig, load_checkpoint
 from humanrt_export.networks.trunk import PoseTrunk, trunk_weights
 from humanrt_export.runs import load_run
 from humanrt_export.synthetic.people import PeopleSample, ShardWriter
@@ -29,7 +28,7 @@ from humanrt_export.training.methods.batch_norm import batch_norm_state
 from humanrt_export.training.methods.pixels import pixels
 from humanrt_export.training.methods.wrapped import sample_losses
 from humanrt_export.training.tasks.crossview import CrossViewConfig, CrossViewTask, save_backbone
-from humanrt_export.training.tasks.multihmr import configure, make_task
+from humanrt_export.training.tasks.multihmr import TrainMultihmr, make_task
 from humanrt_export.training.tasks.pose_crop import PoseCropConfig, PoseCropTask, Skeleton
 
 SIZE = 56
@@ -249,17 +248,13 @@ def test_multihmr_is_trained_by_the_same_methods(
         assert description["meta_dr"]["second_order"]
         model, _ = load_checkpoint(tmp_path / "run")  # like any other training
         assert model.config.image_size == 98
-        task = make_task(train_parser(command), 2, 0)
+        network = AnnyConfig("vitn14", 98, width=32, depth=1, heads=1, mlp=32)
+        out, options = tmp_path / "run", TrainOptions(steps=2, batch=2)
+        task = make_task(TrainMultihmr(data=tmp_path, out=out, network=network, train=options))
         batch = task.held_out_batch(3)
         found = worst_case(task, task.model.eval(), batch, Pgd(8 / 255, steps=2, restarts=2))
         assert float((pixels(found["image"]) - pixels(batch["image"])).abs().max()) <= 8 / 255 + 1e-5
         assert (sample_losses(task, task.model, found) > sample_losses(task, task.model, batch)).all()
-
-
-def train_parser(command: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    configure(parser)
-    return parser.parse_args([word for word in command[2:] if word not in ("--steps", "--batch", "2")])
 
 
 def test_a_pre_trained_backbone_is_what_training_begins_with(tmp_path: Path, data: AnnyData, crops: Crops) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,8 @@ from humanrt_export.cli import main  # noqa: E402
 from humanrt_export.data.poses.clips import save_clip  # noqa: E402
 from humanrt_export.runs import LAST, load_run  # noqa: E402
 from humanrt_export.training.loop import TrainOptions, train  # noqa: E402
+from humanrt_export.training.tasks.posebert import TrainPosebert, make_task  # noqa: E402
+from humanrt_export.training.tasks.posebert_losses import Weights  # noqa: E402
 
 _OPTIONS = TrainOptions(steps=12, batch=8, warmup=3, report_every=4, validate_every=6, average=0.9, seed=3)
 
@@ -246,3 +250,70 @@ def test_posebert_refuses_what_it_cannot_train(
     assert main(given) == 2
     assert re.search(says, capsys.readouterr().err)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def hands(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for part in ("train", "val"):
+        turns = np.tile(np.eye(3, dtype=np.float32), (60, 16, 1, 1))
+        points = generator.normal(0, 0.05, (60, 21, 3)).astype(np.float32)
+        hand = {"t": np.arange(60) / 30, "observed": points, "score": np.ones(60)}
+        save_clip(tmp_path / "data" / part / "hand.npz", hand | {"keypoints": points, "rotations": turns})
+    return tmp_path / "data"
+
+
+def test_posebert_is_trained_alike_from_python_by_options_and_by_a_run_file(hands: Path, tmp_path: Path) -> None:
+    options = TrainOptions(steps=2, batch=2, warmup=1, validate_every=2)
+    config = TrainPosebert(
+        variant="hand21",
+        data=hands,
+        out=tmp_path / "python",
+        frames=8,
+        width=32,
+        depth=1,
+        hidden=32,
+        losses=Weights(velocity=2.0),
+        train=options,
+    )
+    train(make_task(config), config.out, config.train, _quiet)
+    common = ["--steps", "2", "--batch", "2", "--warmup", "1", "--validate-every", "2", "--frames", "8"]
+    network = ["--width", "32", "--depth", "1", "--hidden", "32", "--loss-velocity", "2"]
+    given = ["train", "posebert", "hand21", "--data", str(hands), *common, *network]
+    assert main([*given, "--out", str(tmp_path / "options")]) == 0
+    file = tmp_path / "run.toml"
+    file.write_text(
+        f'variant = "hand21"\ndata = "{hands.as_posix()}"\nframes = 9\nwidth = 32\ndepth = 1\nhidden = 32\n'
+        "[train]\nsteps = 2\nbatch = 2\nwarmup = 1\nvalidate_every = 2\n[losses]\nvelocity = 2\n"
+    )
+    words = ["train", "posebert", "--config", str(file), "--frames", "8", "--out", str(tmp_path / "file")]
+    assert main(words) == 0
+    (about, weights, step), *others = (load_run(tmp_path / name) for name in ("python", "options", "file"))
+    assert step == 2
+    for other_about, other, _ in others:
+        assert other_about == about  # so that each goes on with what another began
+        assert all(torch.equal(other[name], value) for name, value in weights.items())
+
+
+def test_a_run_file_of_another_network_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("backbone = 'dinov2_vits14'\n")
+    words = ["train", "posebert", "hand21", "--data", ".", "--config", str(file), "--out", str(tmp_path / "run")]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "no setting `backbone`; there are: clean, data, depth" in error
+    assert error.count("\n") == 1
+
+
+def test_the_options_of_a_training_need_no_other_network() -> None:
+    code = (
+        "import sys\nfrom humanrt_export.cli import main\ntry:\n    main(['train', 'posebert', '--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "found = [name for name in sys.modules if name.startswith('humanrt_export.training.tasks.')]\n"
+        "assert sorted(name.rpartition('.')[2] for name in found) == ['posebert', 'posebert_losses'], found\n"
+        "main(['train', '--help'])\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    code = "import sys\nfrom humanrt_export.commands import train\nassert 'torch' not in sys.modules\n"
+    subprocess.run([sys.executable, "-c", code], check=True)

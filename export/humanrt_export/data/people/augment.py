@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.skeleton import mirrored
 from humanrt_export.bodies.anny.bones import ACTIVE
 from humanrt_export.bodies.anny.model import load_anny
+from humanrt_export.options import Option
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 
 __all__ = ["Augmentation", "View", "appearance", "head_place", "mirror_places", "random_view", "seen_by"]
@@ -51,7 +52,7 @@ class Augmentation:
     roll: float = 6.0
     person: float = 0.7
     zoom: tuple[float, float] = (0.85, 1.3)
-    span: tuple[float, float] = (0.35, 1.1)
+    span: Annotated[tuple[float, float], Option(metavar=("LEAST", "MOST"))] = (0.35, 1.1)
     enlarge: float = 3.0
     bars: float = 0.2
     colour: float = 0.7

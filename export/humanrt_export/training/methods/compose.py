@@ -1,4 +1,4 @@
-"""The methods that change how a step is made, as options of a training's command line.
+"""The methods that change how a step is made, and their options.
 
 They compose in this order, from the inside: which part is trained, randomised pictures, adversarial pictures, and the
 objective of Meta-DR around them all.
@@ -6,60 +6,93 @@ objective of Meta-DR around them all.
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
+from humanrt.errors import HumanrtError, choices
+from humanrt_export.options import Option
 from humanrt_export.training.loop import Task
 from humanrt_export.training.methods.adversarial import METHODS, Adversarial, AdversarialOptions
 from humanrt_export.training.methods.batch_norm import PARTS, Partial
 from humanrt_export.training.methods.manipulations import MANIPULATIONS, Manipulations
 from humanrt_export.training.methods.meta_dr import MetaDr, MetaDrOptions, Randomised
 
-__all__ = ["composed", "configure"]
+__all__ = ["MethodOptions", "composed"]
 
 _FULL_SCALE = 255
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    group = parser.add_argument_group("training methods (docs/train/methods.md)")
-    add: Any = group.add_argument
-    add("--update", choices=PARTS, default="full", help="what is trained (default: full)")
-    add("--adversarial", choices=METHODS, help="train on attacked pictures")
-    add("--epsilon", type=float, default=4.0, metavar="E", help="of the attack, of 255 (default: 4)")
-    add("--noise", type=float, default=2.0, metavar="K", help="of n-fgsm, in epsilons (default: 2)")
-    add("--attack-steps", type=int, default=7, metavar="N", help="of pgd (default: 7)")
-    add("--clean", type=float, default=0.0, metavar="P", help="part of each batch that is not attacked (0)")
-    add("--randomise", type=float, metavar="P", help="change this part of each batch's pictures at random")
-    add("--manipulations", nargs="+", choices=sorted(MANIPULATIONS), metavar="NAME", help="which changes (all)")
-    add("--manipulated", type=int, default=3, metavar="N", help="changes composed (default: 3)")
-    add("--meta-dr", action="store_true", help="recall and adapt after a step on changed pictures")
-    add("--recall", type=float, default=1.0, metavar="W", help="beta of Meta-DR (1)")
-    add("--adapt", type=float, default=1.0, metavar="W", help="gamma of Meta-DR (1)")
-    add("--inner-rate", type=float, default=0.01, metavar="R", help="of Meta-DR's inner step (0.01)")
-    add("--second-order", action="store_true", help="differentiate through Meta-DR's inner step")
+@dataclass(frozen=True)
+class MethodOptions:
+    """Which training methods are used, and how (docs/train/methods.md).
+
+    Attributes:
+        update: what is trained.
+        adversarial: train on pictures attacked by this method.
+        epsilon: of the attack, of 255.
+        noise: of n-fgsm, in epsilons.
+        attack_steps: of pgd.
+        clean: part of each batch that is not attacked.
+        randomise: change this part of each batch's pictures at random.
+        manipulations: which changes; without any, all.
+        manipulated: changes composed.
+        meta_dr: recall and adapt after a step on changed pictures.
+        recall: beta of Meta-DR.
+        adapt: gamma of Meta-DR.
+        inner_rate: of Meta-DR's inner step.
+        second_order: differentiate through Meta-DR's inner step.
+    """
+
+    update: Annotated[str, Option(choices=PARTS)] = "full"
+    adversarial: Annotated[str | None, Option(choices=METHODS)] = None
+    epsilon: Annotated[float, Option(metavar="E")] = 4.0
+    noise: Annotated[float, Option(metavar="K")] = 2.0
+    attack_steps: int = 7
+    clean: Annotated[float, Option(metavar="P")] = 0.0
+    randomise: Annotated[float | None, Option(metavar="P")] = None
+    manipulations: Annotated[tuple[str, ...], Option(choices=MANIPULATIONS, metavar="NAME")] = ()
+    manipulated: int = 3
+    meta_dr: bool = False
+    recall: Annotated[float, Option(metavar="W")] = 1.0
+    adapt: Annotated[float, Option(metavar="W")] = 1.0
+    inner_rate: Annotated[float, Option(metavar="R")] = 0.01
+    second_order: bool = False
+
+    def __post_init__(self) -> None:
+        if self.update not in PARTS:
+            raise HumanrtError(f"no part `{self.update}` of a network; there are: {choices(PARTS)}")
+        _ = (self.changes, self.attack, self.objective)  # each refuses what it cannot be
+
+    @property
+    def changes(self) -> Manipulations:
+        """The random changes of `randomise` and `meta_dr`."""
+        return Manipulations(self.manipulations or tuple(MANIPULATIONS), self.manipulated)
+
+    @property
+    def attack(self) -> AdversarialOptions | None:
+        """How pictures are attacked, if they are."""
+        if self.adversarial is None:
+            return None
+        return AdversarialOptions(
+            self.adversarial, self.epsilon / _FULL_SCALE, self.noise, steps=self.attack_steps, clean=self.clean
+        )
+
+    @property
+    def objective(self) -> MetaDrOptions | None:
+        """The objective of Meta-DR, if it is used."""
+        if not self.meta_dr:
+            return None
+        return MetaDrOptions(self.recall, self.adapt, self.inner_rate, self.second_order, self.changes)
 
 
-def composed(task: Task, arguments: argparse.Namespace) -> Task:
-    """The task with the methods that were asked for around it."""
-    names = tuple(arguments.manipulations or MANIPULATIONS)
-    manipulations = Manipulations(names, arguments.manipulated)
-    if arguments.update != "full":
-        task = Partial(task, arguments.update)
-    if arguments.randomise is not None:
-        task = Randomised(task, manipulations, arguments.randomise)
-    if arguments.adversarial:
-        options = AdversarialOptions(
-            arguments.adversarial,
-            arguments.epsilon / _FULL_SCALE,
-            arguments.noise,
-            steps=arguments.attack_steps,
-            clean=arguments.clean,
-        )
-        task = Adversarial(task, options)
-    if arguments.meta_dr:
-        options_dr = MetaDrOptions(
-            arguments.recall, arguments.adapt, arguments.inner_rate, arguments.second_order, manipulations
-        )
-        task = MetaDr(task, options_dr)
+def composed(task: Task, options: MethodOptions) -> Task:
+    """Wrap a task in the methods that are asked for."""
+    if options.update != "full":
+        task = Partial(task, options.update)
+    if options.randomise is not None:
+        task = Randomised(task, options.changes, options.randomise)
+    if options.attack:
+        task = Adversarial(task, options.attack)
+    if options.objective:
+        task = MetaDr(task, options.objective)
     return task

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from humanrt_export.networks.backbone import BACKBONES, TRUNKS, DinoV2
 from humanrt_export.networks.camera import PATCH
 from humanrt_export.networks.decoder import DecoderLayer
 from humanrt_export.networks.encoders import initialised
+from humanrt_export.options import Option
 from humanrt_export.training.methods.pixels import pixels
 from humanrt_export.training.tasks.multihmr import load_backbone
 
@@ -45,15 +46,15 @@ class CrossViewConfig:
     """The network, and what is hidden from it.
 
     Attributes:
-        backbone: a key of `backbone.BACKBONES`.
+        backbone: what looks at the picture, a key of `backbone.BACKBONES`.
         image_size: S, px, a multiple of 14.
         width, depth, heads: of the decoder; heads are 32 wide.
         ratio: part of the first picture's patches that is hidden.
         bias: how much more a patch of a person is hidden than one of the background (`masking.hidden_patches`).
     """
 
-    backbone: str = "dinov2_vits14"
-    image_size: int = 224
+    backbone: Annotated[str, Option(choices=BACKBONES)] = "dinov2_vits14"
+    image_size: Annotated[int, Option(metavar="PX")] = 224
     width: int = 512
     depth: int = 8
     heads: int = 16

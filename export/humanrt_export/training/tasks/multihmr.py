@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -23,152 +22,146 @@ from humanrt_export.data.people.augment import Augmentation
 from humanrt_export.data.people.dataset import MARKS, Growing, PeopleImages
 from humanrt_export.data.people.truth import truth_of
 from humanrt_export.networks.attention import plain
-from humanrt_export.networks.backbone import BACKBONES, TRUNKS
+from humanrt_export.networks.backbone import TRUNKS
 from humanrt_export.networks.detection import THRESHOLD
 from humanrt_export.networks.multihmr_anny import ABOUT, AnnyConfig, AnnyHmr, load_checkpoint
 from humanrt_export.networks.trunk import GRAPHS, PoseStem, trunk_weights
+from humanrt_export.options import Group, Option
 from humanrt_export.runs import LAST
 from humanrt_export.synthetic.people import PeopleLabels, Shards
 from humanrt_export.training.loop import train
-from humanrt_export.training.methods.compose import composed
-from humanrt_export.training.methods.compose import configure as configure_methods
+from humanrt_export.training.methods.compose import MethodOptions, composed
+from humanrt_export.training.options import RunConfig
 from humanrt_export.training.tasks.multihmr_losses import Weights, losses
 
-__all__ = ["PeopleTask", "configure", "load_backbone", "make_task", "run"]
+__all__ = ["PeopleTask", "TrainMultihmr", "load_backbone", "make_task", "run"]
 
 _NETWORK = "multihmr-anny"
+_NETWORK_OPTIONS = ("backbone", "image_size", "width", "depth", "heads", "mlp")
 _TOPOLOGY = "10pc"
 _PEOPLE = 16
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's own options; those of every training are added after."""
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds the samples train and val")
-    parser.add_argument("--samples", type=int, metavar="N", help="use the first N of train, waiting for them (all)")
-    parser.add_argument("--start", type=int, default=0, metavar="N", help="draw from the first N at the first step ...")
-    parser.add_argument("--growth", type=float, default=0.0, metavar="N", help="... and from N more with each step")
-    parser.add_argument("--validated", type=int, default=200, metavar="N", help="samples of val (default: 200)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads that make pictures (default: 1)")
-    parser.add_argument("--backbone", choices=sorted(BACKBONES), default="dinov2_vits14")
-    parser.add_argument(
-        "--backbone-weights", type=Path, metavar="FILE", help="start from these (DINOv2's layout; a graph)"
-    )
-    parser.add_argument(
-        "--trunk-rate",
-        type=float,
-        default=0.1,
-        metavar="P",
-        help="part of the learning rate for the trunk of mediapipe14; 0: it rests (0.1)",
-    )
-    parser.add_argument("--start-from", type=Path, metavar="FILE", help="start from all weights of this checkpoint")
-    parser.add_argument("--image-size", type=int, default=AnnyConfig.image_size, metavar="PX")
-    for name in ("width", "depth", "heads", "mlp"):
-        default = getattr(AnnyConfig, name)
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"of the decoder (default: {default})")
-    looks = Augmentation()
-    parser.add_argument(
-        "--person",
-        type=float,
-        default=looks.person,
-        metavar="P",
-        help=f"pictures that look at somebody ({looks.person})",
-    )
-    parser.add_argument(
-        "--span",
-        type=float,
-        nargs=2,
-        default=looks.span,
-        metavar=("LEAST", "MOST"),
-        help=f"part of such a picture that the person fills ({looks.span[0]} {looks.span[1]})",
-    )
-    parser.add_argument("--no-appearance", action="store_true", help="leave light, colours, noise as they are rendered")
-    parser.add_argument(
-        "--points-from", type=float, default=0.1, metavar="P", help="part of the steps before projected losses (0.1)"
-    )
-    for name, value in asdict(Weights()).items():
-        parser.add_argument(f"--loss-{name}", type=float, default=value, metavar="W", help=f"weight ({value:g})")
-    configure_methods(parser)
+@dataclass(frozen=True, kw_only=True)
+class TrainMultihmr(RunConfig):
+    """Options of ``humanrt-export train multihmr``.
+
+    Attributes:
+        data: folder that holds the samples train and val.
+        samples: use the first so many of train, waiting for them; without it, all.
+        start: draw from the first so many at the first step ...
+        growth: ... and from so many more with each step.
+        validated: samples of val.
+        workers: threads that make pictures.
+        network: its settings.
+        backbone_weights: start from these (DINOv2's layout; a graph).
+        trunk_rate: part of the learning rate for the trunk of mediapipe14; 0: it rests.
+        start_from: start from all weights of this checkpoint.
+        looks: how pictures are varied.
+        appearance: vary light, colours and noise, too.
+        points_from: part of the steps before projected losses.
+        losses: their weights.
+        methods: how a step is made.
+    """
+
+    data: Annotated[Path, Option(metavar="DIR")]
+    samples: int | None = None
+    start: int = 0
+    growth: Annotated[float, Option(metavar="N")] = 0.0
+    validated: int = 200
+    workers: int = 1
+    network: Annotated[AnnyConfig, Group(only=_NETWORK_OPTIONS)] = field(default_factory=AnnyConfig)
+    backbone_weights: Annotated[Path | None, Option(metavar="FILE")] = None
+    trunk_rate: Annotated[float, Option(metavar="P")] = 0.1
+    start_from: Annotated[Path | None, Option(metavar="FILE")] = None
+    looks: Annotated[Augmentation, Group(only=("person", "span"))] = field(default_factory=Augmentation)
+    appearance: bool = True
+    points_from: Annotated[float, Option(metavar="P")] = 0.1
+    losses: Annotated[Weights, Group(prefix="loss-")] = field(default_factory=Weights)
+    methods: MethodOptions = field(default_factory=MethodOptions)
+
+    def __post_init__(self) -> None:
+        for name in ("validated", "workers"):
+            if getattr(self, name) < 1:
+                raise HumanrtError(f"--{name} is {getattr(self, name)}; need 1 or more")
+        if not (0 <= self.looks.person <= 1 and 0 < self.looks.span[0] <= self.looks.span[1]):
+            raise HumanrtError("--person is a part from 0 to 1, --span a least and a most above 0")
+        if not 0 <= self.points_from <= 1:
+            raise HumanrtError(f"--points-from is {self.points_from}; need a part from 0 to 1")
+        if not (self.backbone_weights or self.start_from):
+            refuse_bare(self.network.backbone)
+        if not 0 <= self.trunk_rate <= 1:
+            raise HumanrtError(f"--trunk-rate is {self.trunk_rate}; need a part from 0 to 1")
+        if self.start < 0 or self.growth < 0:
+            raise HumanrtError("--start and --growth cannot be below 0")
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How pictures are varied in all."""
+        if self.appearance:
+            return self.looks
+        return replace(self.looks, colour=0, grey=0, blur=0, noise=0, cutout=0)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(config: TrainMultihmr) -> int:
     """Train."""
-    from humanrt_export.training.options import options_of
-
-    options = options_of(arguments)
-    task = make_task(arguments, options.steps, options.seed)
-    if options.device == "cpu":
-        task.model.use_attention(plain, plain)  # whose backward pass is twice as fast there
+    task = make_task(config)
     print(f"{len(task.images.samples)} samples, {sum(p.numel() for p in task.model.parameters()) / 1e6:.1f} M weights")
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    config.out.mkdir(parents=True, exist_ok=True)
     data = {name: value for name, value in task.about.items() if name != "joint_names"}
     about = {
-        "command": arguments.line,
+        "command": config.command,
         "data": json.dumps({"samples": len(task.images.samples), **data}),
     }
     for name in ("backbone_weights", "start_from"):
-        if path := getattr(arguments, name):
+        if path := getattr(config, name):
             path = path / LAST if path.is_dir() else path
             about[name] = f"{path.name}, sha256 {file_sha256(path)}"
-    (arguments.out / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
-    train(composed(task, arguments), arguments.out, options)
+    (config.out / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
+    train(composed(task, config.methods), config.out, config.train)
     return 0
 
 
-def make_task(arguments: argparse.Namespace, steps: int, seed: int) -> PeopleTask:
-    """The task of parsed options, for other methods to build on."""
-    for name in ("validated", "workers"):
-        if getattr(arguments, name) < 1:
-            raise HumanrtError(f"--{name} is {getattr(arguments, name)}; need 1 or more")
-    if not (0 <= arguments.person <= 1 and 0 < arguments.span[0] <= arguments.span[1]):
-        raise HumanrtError("--person is a part from 0 to 1, --span a least and a most above 0")
-    if not 0 <= arguments.points_from <= 1:
-        raise HumanrtError(f"--points-from is {arguments.points_from}; need a part from 0 to 1")
-    if not (arguments.backbone_weights or arguments.start_from):
-        refuse_bare(arguments.backbone)
-    if not 0 <= arguments.trunk_rate <= 1:
-        raise HumanrtError(f"--trunk-rate is {arguments.trunk_rate}; need a part from 0 to 1")
-    if arguments.start < 0 or arguments.growth < 0:
-        raise HumanrtError("--start and --growth cannot be below 0")
-    config = AnnyConfig(
-        backbone=arguments.backbone,
-        image_size=arguments.image_size,
-        **{name: getattr(arguments, name) for name in ("width", "depth", "heads", "mlp")},
-    )
-    weights = Weights(**{name: getattr(arguments, f"loss_{name}") for name in asdict(Weights())})
-    augmentation = Augmentation(person=arguments.person, span=tuple(arguments.span))
-    if arguments.no_appearance:
-        augmentation = replace(augmentation, colour=0, grey=0, blur=0, noise=0, cutout=0)
-    train_shards, val_shards = (Shards(arguments.data / part) for part in ("train", "val"))
-    count = arguments.samples or len(train_shards)
+def make_task(config: TrainMultihmr) -> PeopleTask:
+    """Make the task, for other methods to build on: its samples are opened, its first weights come from the seed.
+
+    Raises:
+        HumanrtError: no samples, or weights that are not the network's.
+    """
+    network, options = config.network, config.train
+    train_shards, val_shards = (Shards(config.data / part) for part in ("train", "val"))
+    count = config.samples or len(train_shards)
     if count < 1 or not len(val_shards):
-        raise HumanrtError(f"{arguments.data}: no samples in train or val yet; make some: humanrt-export data people")
+        raise HumanrtError(f"{config.data}: no samples in train or val yet; make some: humanrt-export data people")
     images = PeopleImages(
         Growing(train_shards, count),
-        config.image_size,
-        augmentation=augmentation,
-        start=arguments.start,
-        growth=arguments.growth,
-        workers=arguments.workers,
+        network.image_size,
+        augmentation=config.augmentation,
+        start=config.start,
+        growth=config.growth,
+        workers=config.workers,
     )
-    validation = PeopleImages(val_shards, config.image_size)
-    torch.manual_seed(seed)  # of the first weights
+    validation = PeopleImages(val_shards, network.image_size)
+    torch.manual_seed(options.seed)  # of the first weights
     task = PeopleTask(
-        config,
-        weights,
+        network,
+        config.losses,
         images,
         validation,
-        points_from=int(arguments.points_from * steps),
-        validated=arguments.validated,
-        trunk_rate=arguments.trunk_rate if arguments.backbone in TRUNKS else 0.0,
+        points_from=int(config.points_from * options.steps),
+        validated=config.validated,
+        trunk_rate=config.trunk_rate if network.backbone in TRUNKS else 0.0,
         about=train_shards.info,
     )
-    if arguments.backbone_weights:
-        load_backbone(task.model.backbone, config.backbone, arguments.backbone_weights)
-    if arguments.start_from:
-        before, _ = load_checkpoint(arguments.start_from)
-        if replace(before.config, image_size=config.image_size) != config:  # its tables fit any size
-            raise HumanrtError(f"{arguments.start_from}: another network ({before.config}); give its settings")
+    if config.backbone_weights:
+        load_backbone(task.model.backbone, network.backbone, config.backbone_weights)
+    if config.start_from:
+        before, _ = load_checkpoint(config.start_from)
+        if replace(before.config, image_size=network.image_size) != network:  # its tables fit any size
+            raise HumanrtError(f"{config.start_from}: another network ({before.config}); give its settings")
         task.model.load_state_dict(before.state_dict(), strict=False)  # no checkpoint has marks
+    if options.device == "cpu":
+        task.model.use_attention(plain, plain)  # whose backward pass is twice as fast there
     return task
 
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from humanrt.errors import HumanrtError
+from humanrt.errors import HumanrtError, choices
 from humanrt_export.data.poses.clips import Clip, load_clips
 from humanrt_export.data.poses.dataset import Noise, Windows, resampled
 from humanrt_export.data.poses.kinds import KINDS, Kind
 from humanrt_export.data.poses.noise import NoiseModel
 from humanrt_export.networks.posebert import Refined, StreamingConfig, StreamingPoseBert
+from humanrt_export.options import Group, Option
 from humanrt_export.training.loop import train
+from humanrt_export.training.options import RunConfig
 from humanrt_export.training.tasks.posebert_losses import Weights, distance, geodesic, losses
 
-__all__ = ["PoseTask", "configure", "run"]
+__all__ = ["PoseTask", "TrainPosebert", "make_task", "run"]
 
 _LOOKAHEADS = (0, 0, 0, 1, 2, 4, 8, None)
 _VALIDATED = 64
@@ -30,67 +31,89 @@ _CALMEST = 0.15
 _HEAD = 32
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's own options; those of every training are added after."""
-    parser.add_argument("variant", choices=sorted(KINDS), help="what goes in and what comes out")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds train/*.npz and val/*.npz")
-    parser.add_argument(
-        "--clean", type=Path, metavar="DIR", help="clean motion (*.npz), to which fitted noise is added"
-    )
-    parser.add_argument("--noise", type=Path, metavar="FILE", help="noise model for --clean (fitted by posebert.noise)")
-    parser.add_argument("--real", type=float, default=0.5, metavar="P", help="part of windows that are pairs (0.5)")
-    parser.add_argument("--frames", type=int, default=48, metavar="T", help="length of a window (default: 48)")
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--depth", type=int, default=4)
-    parser.add_argument("--hidden", type=int, default=256)
-    parser.add_argument(
-        "--dropout", type=float, default=0.0, metavar="P", help="where there are few pairs (default: 0)"
-    )
-    for name, value in asdict(Weights()).items():
-        parser.add_argument(f"--loss-{name}", type=float, default=value, metavar="W", help=f"weight ({value})")
+@dataclass(frozen=True, kw_only=True)
+class TrainPosebert(RunConfig):
+    """Options of ``humanrt-export train posebert``.
 
+    Attributes:
+        variant: what goes in and what comes out.
+        data: folder that holds train/*.npz and val/*.npz.
+        clean: folder of clean motion (*.npz), to which fitted noise is added.
+        noise: noise model for the clean motion (fitted by posebert.noise).
+        real: part of windows that are pairs.
+        frames: length of a window.
+        width: of a token, a multiple of the 32 of a head.
+        depth: layers.
+        hidden: width of a layer's MLP.
+        dropout: for where there are few pairs.
+        losses: their weights.
+    """
 
-def run(arguments: argparse.Namespace) -> int:
-    """Train."""
-    from humanrt_export.training.options import options_of
+    variant: Annotated[str, Option(choices=KINDS, positional=True)]
+    data: Annotated[Path, Option(metavar="DIR")]
+    clean: Annotated[Path | None, Option(metavar="DIR")] = None
+    noise: Annotated[Path | None, Option(metavar="FILE")] = None
+    real: Annotated[float, Option(metavar="P")] = 0.5
+    frames: Annotated[int, Option(metavar="T")] = 48
+    width: int = 128
+    depth: int = 4
+    hidden: int = 256
+    dropout: Annotated[float, Option(metavar="P")] = 0.0
+    losses: Annotated[Weights, Group(prefix="loss-")] = field(default_factory=Weights)
 
-    _check(arguments)
-    options, kind = options_of(arguments), KINDS[arguments.variant]
-    config = replace(
-        kind.config,
-        width=arguments.width,
-        depth=arguments.depth,
-        hidden=arguments.hidden,
-        heads=arguments.width // _HEAD,
-        dropout=arguments.dropout,
-    )
-    weights = Weights(**{name: getattr(arguments, f"loss_{name}") for name in asdict(Weights())})
-    parts = [windows_of(arguments, kind, part) for part in ("train", "val")]
-    torch.manual_seed(options.seed)  # of the first weights
-    task = PoseTask(kind, config, weights, *parts)
-    print(f"{len(task.windows.pairs)} clips of pairs, {len(task.windows.clean)} of clean motion")
-    train(task, arguments.out, options)
-    return 0
+    def __post_init__(self) -> None:
+        if self.variant not in KINDS:
+            raise HumanrtError(f"no variant `{self.variant}`; there are: {choices(KINDS)}")
+        if self.width < _HEAD or self.width % _HEAD:
+            raise HumanrtError(f"--width is {self.width}; need a multiple of {_HEAD}, the width of a head")
+        for name, least in (("depth", 1), ("hidden", 1), ("frames", 3)):  # of two frames there is no acceleration
+            if getattr(self, name) < least:
+                raise HumanrtError(f"--{name} is {getattr(self, name)}; need {least} or more")
+        if not 0 <= self.real <= 1:
+            raise HumanrtError(f"--real is {self.real}; need a part from 0 to 1")
+        if not 0 <= self.dropout < 1:
+            raise HumanrtError(f"--dropout is {self.dropout}; need a part from 0 to below 1")
+        if (self.clean is None) != (self.noise is None):
+            raise HumanrtError(
+                "--clean DIR and --noise FILE belong together: clean motion gets the fitted noise; give both"
+            )
 
-
-def _check(arguments: argparse.Namespace) -> None:
-    if arguments.width < _HEAD or arguments.width % _HEAD:
-        raise HumanrtError(f"--width is {arguments.width}; need a multiple of {_HEAD}, the width of a head")
-    for name, least in (("depth", 1), ("hidden", 1), ("frames", 3)):  # of two frames there is no acceleration
-        if getattr(arguments, name) < least:
-            raise HumanrtError(f"--{name} is {getattr(arguments, name)}; need {least} or more")
-    if not 0 <= arguments.real <= 1:
-        raise HumanrtError(f"--real is {arguments.real}; need a part from 0 to 1")
-    if not 0 <= arguments.dropout < 1:
-        raise HumanrtError(f"--dropout is {arguments.dropout}; need a part from 0 to below 1")
-    if (arguments.clean is None) != (arguments.noise is None):
-        raise HumanrtError(
-            "--clean DIR and --noise FILE belong together: clean motion gets the fitted noise; give both"
+    @property
+    def network(self) -> StreamingConfig:
+        """The network's settings."""
+        heads = self.width // _HEAD
+        return replace(
+            KINDS[self.variant].config,
+            width=self.width,
+            depth=self.depth,
+            hidden=self.hidden,
+            heads=heads,
+            dropout=self.dropout,
         )
 
 
-def windows_of(arguments: argparse.Namespace, kind: Kind, part: str) -> Windows:
-    """The windows of ``--data``'s folder ``train`` or ``val``."""
+def run(config: TrainPosebert) -> int:
+    """Train."""
+    task = make_task(config)
+    print(f"{len(task.windows.pairs)} clips of pairs, {len(task.windows.clean)} of clean motion")
+    train(task, config.out, config.train)
+    return 0
+
+
+def make_task(config: TrainPosebert) -> PoseTask:
+    """Make the task: its data are read, its first weights come from the seed.
+
+    Raises:
+        HumanrtError: the clips or the noise cannot be read, or are not the variant's.
+    """
+    windows, held_out = (windows_of(config, part) for part in ("train", "val"))
+    torch.manual_seed(config.train.seed)  # of the first weights
+    return PoseTask(KINDS[config.variant], config.network, config.losses, windows, held_out)
+
+
+def windows_of(config: TrainPosebert, part: str) -> Windows:
+    """Read the windows of the data's folder ``train`` or ``val``."""
+    kind = KINDS[config.variant]
     rate = kind.config.rate
 
     def clips(folder: Path) -> list[Clip]:
@@ -105,20 +128,18 @@ def windows_of(arguments: argparse.Namespace, kind: Kind, part: str) -> Windows:
                 )
         return [on_clock(clip, rate, phase) for phase, clip in seen]
 
-    pairs, clean = clips(arguments.data / part), list[Clip]()
+    pairs, clean = clips(config.data / part), list[Clip]()
     noise: Noise | None = None
-    if part == "train" and arguments.clean:
-        clean, model = clips(arguments.clean), NoiseModel.load(arguments.noise)
+    if part == "train" and config.clean and config.noise:
+        clean, model = clips(config.clean), NoiseModel.load(config.noise)
         if model.points != kind.config.points:
             raise HumanrtError(
-                f"{arguments.noise}: noise of {model.points} keypoints, {kind.name} has {kind.config.points}; fit it "
+                f"{config.noise}: noise of {model.points} keypoints, {kind.name} has {kind.config.points}; fit it "
                 f"to such pairs (python -m humanrt_export.data.poses.noise_fit --input {kind.name})"
             )
         noise = _seen_with(model)
-    corruption = replace(kind.corruption, real=arguments.real)
-    return Windows(
-        pairs, clean, noise, arguments.frames, kind.config.origin, kind.config.lengths, kind.flips, corruption
-    )
+    corruption = replace(kind.corruption, real=config.real)
+    return Windows(pairs, clean, noise, config.frames, kind.config.origin, kind.config.lengths, kind.flips, corruption)
 
 
 def _seen_with(model: NoiseModel) -> Noise:

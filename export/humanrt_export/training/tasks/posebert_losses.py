@@ -15,7 +15,15 @@ __all__ = ["Weights", "differences", "distance", "forward_kinematics", "geodesic
 
 @dataclass(frozen=True)
 class Weights:
-    """Weight of each loss. Lengths are in units of the network (palm or torso), angles in radians, time in frames."""
+    """Weight of each loss. Lengths are in units of the network (palm or torso), angles in radians, time in frames.
+
+    Attributes:
+        keypoints: distance of keypoints.
+        rotations: angle between rotations.
+        joints: distance of the joints that the rotations give.
+        velocity: difference of first differences in time.
+        acceleration: difference of second differences in time.
+    """
 
     keypoints: float = 1.0
     rotations: float = 0.3

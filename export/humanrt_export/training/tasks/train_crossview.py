@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import torch
@@ -13,89 +12,92 @@ import torch
 from humanrt.errors import HumanrtError, OutputError
 from humanrt_export.data.people.pairs import KINDS, FolderPairs, Pair, PairArrays, Pairs, VideoPairs, pairs_of
 from humanrt_export.networks.attention import plain
-from humanrt_export.networks.backbone import BACKBONES
+from humanrt_export.options import Option
 from humanrt_export.runs import load_run
 from humanrt_export.synthetic.people.shards import Shards
 from humanrt_export.training.loop import train
+from humanrt_export.training.options import RunConfig
 from humanrt_export.training.tasks.crossview import CrossViewConfig, CrossViewTask, save_backbone, sheet
 from humanrt_export.training.tasks.multihmr import refuse_bare
 
-__all__ = ["BACKBONE", "SHEET", "configure", "run", "source_of"]
+__all__ = ["BACKBONE", "SHEET", "TrainCrossView", "make_task", "run", "source_of"]
 
 BACKBONE, SHEET = "backbone.pt", "sheet.png"
 _HELD_OUT = 10  # the tenth part is validated on
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the command's own options; those of every training are added after."""
-    for kind, text in (("view", "two cameras, one instant"), ("pose", "one camera, two instants")):
-        parser.add_argument(
-            f"--{kind}",
-            type=Path,
-            nargs="+",
-            default=[],
-            metavar="PAIRS",
-            help=f"pairs of {text}: folders of `humanrt-export data people --pairs {kind}`, folders that hold first/ "
-            f"and second/ with pictures of the same names{', or videos' if kind == 'pose' else ''}",
-        )
-    parser.add_argument(
-        "--apart", type=int, nargs=2, default=(5, 30), metavar="N", help="fewest and most frames of a video's pairs"
-    )
-    default = CrossViewConfig()
-    parser.add_argument("--backbone", choices=sorted(BACKBONES), default=default.backbone)
-    parser.add_argument(
-        "--backbone-weights", type=Path, metavar="FILE", help="start from these (DINOv2's layout; a graph)"
-    )
-    parser.add_argument("--image-size", type=int, default=default.image_size, metavar="PX")
-    for name in ("width", "depth", "heads"):
-        value = getattr(default, name)
-        parser.add_argument(f"--{name}", type=int, default=value, help=f"of the decoder (default: {value})")
-    parser.add_argument("--ratio", type=float, default=default.ratio, help="part of patches hidden (default: 0.75)")
-    parser.add_argument("--bias", type=float, default=default.bias, help="how much more of people (default: 3)")
-    parser.add_argument("--licence", default="Apache-2.0", help="of the weights, as the pairs allow (Apache-2.0)")
+@dataclass(frozen=True, kw_only=True)
+class TrainCrossView(RunConfig):
+    """Options of ``humanrt-export train crossview``.
+
+    Attributes:
+        view: pairs of two cameras, one instant: folders of `humanrt-export data people --pairs view`, folders that hold
+            first/ and second/ with pictures of the same names.
+        pose: pairs of one camera, two instants: folders of `humanrt-export data people --pairs pose`, folders that hold
+            first/ and second/ with pictures of the same names, or videos.
+        apart: fewest and most frames of a video's pairs.
+        network: its settings.
+        backbone_weights: start from these (DINOv2's layout; a graph).
+        licence: of the weights, as the pairs allow.
+    """
+
+    view: Annotated[tuple[Path, ...], Option(metavar="PAIRS")] = ()
+    pose: Annotated[tuple[Path, ...], Option(metavar="PAIRS")] = ()
+    apart: tuple[int, int] = (5, 30)
+    network: CrossViewConfig = field(default_factory=CrossViewConfig)
+    backbone_weights: Annotated[Path | None, Option(metavar="FILE")] = None
+    licence: str = "Apache-2.0"
+
+    def __post_init__(self) -> None:
+        if not self.backbone_weights:
+            refuse_bare(self.network.backbone)
+        if not self.pairs:
+            raise HumanrtError("no pairs; give some with --view or --pose")
+
+    @property
+    def pairs(self) -> dict[str, tuple[Path, ...]]:
+        """Where pairs of each kind are, of kinds of which there are any."""
+        return {kind: paths for kind in KINDS if (paths := getattr(self, kind))}
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(config: TrainCrossView) -> int:
     """Train; then write the backbone and a sheet of completions beside the run."""
-    from humanrt_export.training.options import options_of
-
-    options = options_of(arguments)
-    config = CrossViewConfig(
-        **{
-            name: getattr(arguments, name)
-            for name in ("backbone", "image_size", "width", "depth", "heads", "ratio", "bias")
-        }
-    )
-    if not arguments.backbone_weights:
-        refuse_bare(config.backbone)
-    sources: dict[str, Pairs] = {}
-    held: dict[str, Pairs] = {}
-    for kind in KINDS:
-        if paths := getattr(arguments, kind):
-            sources[kind], held[kind] = _split(
-                [source_of(path, kind, config.image_size, arguments.apart) for path in paths]
-            )
-    if not sources:
-        raise HumanrtError("no pairs; give some with --view or --pose")
-    torch.manual_seed(options.seed)  # of the first weights
-    task = CrossViewTask(config, sources, held)
-    if arguments.backbone_weights:
-        task.start_from(arguments.backbone_weights)
-    if options.device == "cpu":
-        task.model.use_attention(plain)  # whose backward pass is twice as fast there
-    print(", ".join(f"{len(pairs)} pairs of {kind}s" for kind, pairs in sources.items()))
-    train(task, arguments.out, options)
-    _, weights, step = load_run(arguments.out)
-    about = {"licence": arguments.licence, "data": _told(arguments), "training": f"crossview, {step} steps"}
-    if arguments.backbone_weights:
-        about["began with"] = arguments.backbone_weights.name
-    save_backbone(arguments.out / BACKBONE, task, weights, about)
+    task = make_task(config)
+    print(", ".join(f"{len(pairs)} pairs of {kind}s" for kind, pairs in task.sources.items()))
+    train(task, config.out, config.train)
+    _, weights, step = load_run(config.out)
+    data = "; ".join(f"{kind}: {', '.join(path.name for path in paths)}" for kind, paths in config.pairs.items())
+    about = {"licence": config.licence, "data": data, "training": f"crossview, {step} steps"}
+    if config.backbone_weights:
+        about["began with"] = config.backbone_weights.name
+    save_backbone(config.out / BACKBONE, task, weights, about)
     task.model.load_state_dict(weights)
     picture = sheet(task, task.model.eval())
-    if not cv2.imwrite(str(arguments.out / SHEET), picture[..., ::-1]):
-        raise OutputError(f"{arguments.out / SHEET}: cannot be written")
-    print(f"wrote {arguments.out / BACKBONE} and {SHEET}: look at it")
+    if not cv2.imwrite(str(config.out / SHEET), picture[..., ::-1]):
+        raise OutputError(f"{config.out / SHEET}: cannot be written")
+    print(f"wrote {config.out / BACKBONE} and {SHEET}: look at it")
     return 0
+
+
+def make_task(config: TrainCrossView) -> CrossViewTask:
+    """Make the task: its pairs are opened, its first weights come from the seed.
+
+    Raises:
+        HumanrtError: pairs that cannot be read or are too few, or weights of another backbone.
+    """
+    sources: dict[str, Pairs] = {}
+    held: dict[str, Pairs] = {}
+    for kind, paths in config.pairs.items():
+        sources[kind], held[kind] = _split(
+            [source_of(path, kind, config.network.image_size, config.apart) for path in paths]
+        )
+    torch.manual_seed(config.train.seed)  # of the first weights
+    task = CrossViewTask(config.network, sources, held)
+    if config.backbone_weights:
+        task.start_from(config.backbone_weights)
+    if config.train.device == "cpu":
+        task.model.use_attention(plain)  # whose backward pass is twice as fast there
+    return task
 
 
 def source_of(path: Path, kind: str, size: int, apart: tuple[int, int] = (5, 30)) -> Pairs:
@@ -155,8 +157,3 @@ def _split(sources: list[Pairs]) -> tuple[_Chosen, _Chosen]:
         parts[0].extend((number, place) for place in range(first))
         parts[1].extend((number, place) for place in range(first, len(source)))
     return _Chosen(sources, parts[0]), _Chosen(sources, parts[1])
-
-
-def _told(arguments: argparse.Namespace) -> str:
-    given: Mapping[str, list[Path]] = {kind: getattr(arguments, kind) for kind in KINDS}
-    return "; ".join(f"{kind}: {', '.join(path.name for path in paths)}" for kind, paths in given.items() if paths)
