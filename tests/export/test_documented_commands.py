@@ -20,6 +20,7 @@ from humanrt_export import cli as export
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+OPTIONS_PAGE = ROOT / "docs" / "train" / "options.md"
 COMMAND = re.compile(r"(humanrt|humanrt-export|python3? bench/\w+\.py|python3? -m humanrt[\w.]*) ")
 
 
@@ -68,9 +69,17 @@ def shown_help(script: list[str], capsys: pytest.CaptureFixture[str], monkeypatc
 
 @pytest.mark.parametrize("command", cases())
 def test_a_documented_command_is_taken(
-    command: str, helps: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str,
+    helps: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     program, *arguments = words(command)
+    if "--config" in arguments:  # the run file that the page shows
+        (shown,) = re.findall(r"```toml\n(.*?)```", OPTIONS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+        (tmp_path / "run.toml").write_text(shown, encoding="utf-8")
+        monkeypatch.chdir(tmp_path)
     if program == "humanrt":
         try:
             runtime._parse(arguments)

@@ -248,7 +248,7 @@ def stopped_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         (["--validated", "0"], "--validated is 0"),
         (["--width", "30"], "multiple of 4"),
         (["--backbone-weights", "/nowhere.pt"], "no such file"),
-        (["--backbone", "mediapipe14"], "give --backbone-weights"),
+        (["--backbone", "mediapipe14", "--image-size", "112"], "give --backbone-weights"),
         (["--trunk-rate", "-1"], "--trunk-rate is -1"),
     ],
 )
