@@ -10,13 +10,8 @@ from humanrt.outputs.record import Recorder
 
 source = sys.argv[1] if len(sys.argv) > 1 else CLIP
 out = sys.argv[2] if len(sys.argv) > 2 else "hands.jsonl"
-pipeline = humanrt.HandPipeline(humanrt.HandTracker())
-with (
-    humanrt.open_source(source) as frames,
-    Recorder(out, {"humanrt": humanrt.__version__, "task": "hands"}) as recorder,
-):
-    for frame in frames:
-        recorder.write(pipeline(frame).record())
+with humanrt.open_source(source) as frames, humanrt.HandPipeline() as pipeline:
+    print(humanrt.play(frames, pipeline, [Recorder(out)]))
 
 recording = humanrt.read_recording(out)
 print(recording.header)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from humanrt.hands.smoother import HandSmoother
     from humanrt.hands.tracker import Hand, Hands, HandTracker
     from humanrt.inference.execution import Execution
+    from humanrt.live import Output, play
     from humanrt.outputs.record import read_recording
     from humanrt.people.multihmr import MultiHMR
     from humanrt.people.pipeline import PeoplePipeline
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from humanrt.retarget import Retargeter
     from humanrt.smoothing.one_euro import OneEuro
     from humanrt.sources.opening import Frame, open_source
+    from humanrt.tasks import track
 
 _HOMES = {
     "Bundle": "humanrt.bundle.manifest",
@@ -44,6 +46,7 @@ _HOMES = {
     "HumanrtError": "humanrt.errors",
     "MultiHMR": "humanrt.people.multihmr",
     "OneEuro": "humanrt.smoothing.one_euro",
+    "Output": "humanrt.live",
     "People": "humanrt.people.results",
     "PeoplePipeline": "humanrt.people.pipeline",
     "PeopleTracker": "humanrt.people.tracking",
@@ -54,7 +57,9 @@ _HOMES = {
     "Retargeter": "humanrt.retarget",
     "load_bundle": "humanrt.bundle.manifest",
     "open_source": "humanrt.sources.opening",
+    "play": "humanrt.live",
     "read_recording": "humanrt.outputs.record",
+    "track": "humanrt.tasks",
 }
 
 __all__ = [
@@ -70,6 +75,7 @@ __all__ = [
     "HumanrtError",
     "MultiHMR",
     "OneEuro",
+    "Output",
     "People",
     "PeoplePipeline",
     "PeopleTracker",
@@ -81,7 +87,9 @@ __all__ = [
     "__version__",
     "load_bundle",
     "open_source",
+    "play",
     "read_recording",
+    "track",
 ]
 
 

@@ -6,27 +6,31 @@ The commands, `humanrt.track` and calibration open their pipelines here and nowh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from numpy.typing import ArrayLike
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle, load_bundle, shipped_bundles
-from humanrt.errors import BundleError, HumanrtError, choices
+from humanrt.errors import BundleError, ClosedError, HumanrtError, choices
 from humanrt.hands.pipeline import HandPipeline
 from humanrt.hands.smoothers import SMOOTHERS, open_smoother
 from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.hands.view import Painter as HandPainter
-from humanrt.live import Painter, Pipeline
+from humanrt.inference.execution import Execution, ExecutionOptions
+from humanrt.live import Painter, Pipeline, Result, results
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.multihmr import AUTO, DEFAULT_BUNDLE, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.view import PeoplePainter, open_mesh_view
+from humanrt.resource import Owner
+from humanrt.sources.opening import Source, open_source
 
 __all__ = [
     "PEOPLE",
@@ -34,10 +38,12 @@ __all__ = [
     "AnyPeoplePipeline",
     "HandOptions",
     "PeopleOptions",
+    "Results",
     "Task",
     "open_hands",
     "open_people",
     "task_named",
+    "track",
 ]
 
 AnyPeoplePipeline = PeoplePipeline | LandmarkPipeline
@@ -92,15 +98,15 @@ class PeopleOptions:
 
 def open_hands(
     bundle: _BundleLike = None,
-    backend: Backend | str = "auto",
+    backend: Execution | Backend | str = "auto",
     options: HandOptions | None = None,
-    **execution: Any,
+    **execution: Unpack[ExecutionOptions],
 ) -> HandPipeline:
     """Open the pipeline for hands.
 
     Args:
         bundle: name or folder of a bundle for hands, or a loaded one; None is the shipped one.
-        backend, execution: as for `HandTracker`: where its networks run, ``threads``, ``precision``, ``unverified``.
+        backend, execution: where and how the networks run; see `Execution`.
         options: see `HandOptions`.
     """
     options = options or HandOptions()
@@ -120,15 +126,15 @@ def open_hands(
 
 def open_people(
     bundle: _BundleLike = None,
-    backend: Backend | str = "auto",
+    backend: Execution | Backend | str = "auto",
     options: PeopleOptions | None = None,
-    **execution: Any,
+    **execution: Unpack[ExecutionOptions],
 ) -> AnyPeoplePipeline:
     """Open the pipeline for people that a bundle needs.
 
     Args:
         bundle: name or folder of a bundle for people, or a loaded one; None is the default one.
-        backend, execution: as for `MultiHMR`: where its networks run, ``threads``, ``precision``, ``unverified``.
+        backend, execution: where and how the networks run; see `Execution`.
         options: see `PeopleOptions`.
     """
     if not isinstance(bundle, Bundle):
@@ -139,7 +145,9 @@ def open_people(
     return PEOPLE[kind](bundle, backend, options or PeopleOptions(), **execution)
 
 
-def _multihmr(bundle: Bundle, backend: Backend | str, options: PeopleOptions, **execution: Any) -> PeoplePipeline:
+def _multihmr(
+    bundle: Bundle, backend: Execution | Backend | str, options: PeopleOptions, **execution: Unpack[ExecutionOptions]
+) -> PeoplePipeline:
     if options.smooth is not None:
         raise HumanrtError(f"--smooth: people of bundle `{bundle.name}` are not smoothed; leave it out")
     with ExitStack() as failing:
@@ -153,7 +161,9 @@ def _multihmr(bundle: Bundle, backend: Backend | str, options: PeopleOptions, **
     return pipeline
 
 
-def _landmarks(bundle: Bundle, backend: Backend | str, options: PeopleOptions, **execution: Any) -> LandmarkPipeline:
+def _landmarks(
+    bundle: Bundle, backend: Execution | Backend | str, options: PeopleOptions, **execution: Unpack[ExecutionOptions]
+) -> LandmarkPipeline:
     if options.topology is not None:
         raise HumanrtError(f"--topology: bundle `{bundle.name}` has one mesh; leave it out")
     if options.overlap:
@@ -219,5 +229,100 @@ TASKS: Mapping[str, Task] = {
 def task_named(name: str) -> Task:
     """Return the task of a name. HumanrtError lists the tasks where it is none of them."""
     if name not in TASKS:
-        raise HumanrtError(f"--task: no task `{name}`; choose: {', '.join(TASKS)}")
+        raise HumanrtError(f"no task `{name}`; choose: {', '.join(TASKS)}")
     return TASKS[name]
+
+
+class Results(Owner):
+    """The results of a source's frames, one after the other, as `track` opens them.
+
+    Iterate over it, best inside `with`. Everything is closed when the source ends, and by leaving `with`.
+
+    Attributes:
+        source: what is read.
+        pipeline: what makes the results.
+        header: what a recording of them begins with: task, robots and their joint names, bundle, fps.
+    """
+
+    def __init__(self, source: Source, pipeline: Pipeline[Any], max_frames: int | None = None) -> None:
+        """Own a pipeline and an opened source: both are closed with this object."""
+        self.source = self.own(source)
+        self.pipeline = self.own(pipeline)
+        self.header: dict[str, Any] = pipeline.header(source)
+        self._results = islice(results(source, pipeline), max_frames)
+        self._ended = False
+
+    def __iter__(self) -> Iterator[Result]:
+        return self
+
+    def __next__(self) -> Any:
+        """The result of the next frame: a `HandResult` or a `PeopleResult`, by the task."""
+        if self._ended:
+            raise StopIteration
+        if self.closed:
+            raise ClosedError("these results are closed; call track again")
+        try:
+            return next(self._results)
+        except BaseException as error:
+            self._ended = isinstance(error, StopIteration)
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<Results of task {self.pipeline.task} on {self.source.name}>"
+
+
+def track(
+    source: str | int | Path,
+    task: str = "hands",
+    *,
+    robots: str | Path | Sequence[str | Path] | None = None,
+    bundle: Bundle | str | Path | None = None,
+    smooth: str | None = None,
+    backend: Execution | Backend | str = "auto",
+    max_frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    fps: float | None = None,
+    realtime: bool = False,
+    frames: bool = False,
+    **options: Any,
+) -> Results:
+    """Track hands or people in a source and yield one result a frame.
+
+    >>> with humanrt.track("clip.mp4", robots="allegro_right") as results:
+    ...     for result in results:
+    ...         print(result.frame.t, result.robots)
+
+    Args:
+        source: camera index, stream URL, video file, image, or folder of images.
+        task: of `TASKS`: ``hands`` or ``people``.
+        robots: names or description files of the robot hands that hands move, or one of them.
+        bundle: name or folder of a model bundle, or a loaded one; None is the task's own.
+        smooth: of hands: ``posebert`` (default), ``oneeuro`` or ``none``.
+        backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, an opened backend or an `Execution`.
+        max_frames: stop after so many.
+        size, fps, realtime, frames: as for `open_source`.
+        options: further fields of `HandOptions` or `PeopleOptions`, and of `Execution`: ``precision``, ``threads``,
+            ``unverified``.
+
+    Raises:
+        HumanrtError: the source, the bundle or an option is wrong, in one line that says what to do.
+    """
+    chosen = task_named(task)
+    if isinstance(max_frames, bool) or not (max_frames is None or (isinstance(max_frames, int) and max_frames > 0)):
+        raise HumanrtError(f"max_frames is {max_frames!r}; give a whole number above 0, or leave it out")
+    given = {name: value for name, value in (("robots", robots), ("smooth", smooth)) if value is not None} | options
+    own = [field.name for field in fields(chosen.options)]
+    running = [name for name in ExecutionOptions.__annotations__ if name in given]
+    for name in given:
+        if name not in (*own, *running):
+            raise HumanrtError(f"track: task {task} has no option `{name}`; its options: {choices(own)}")
+    execution: Any = {name: given.pop(name) for name in running}
+    with ExitStack() as failing:
+        opened = open_source(source, size=size, fps=fps, realtime=realtime, frames=frames)
+        failing.callback(opened.close)
+        pipeline = chosen.open(bundle, backend, chosen.options(**given), **execution)
+        failing.callback(pipeline.close)
+        made = Results(opened, pipeline, max_frames)
+        failing.pop_all()
+    return made

@@ -23,7 +23,7 @@ from humanrt.outputs.window import Window, has_display
 from humanrt.people.multihmr import AUTO, DEFAULT_BUNDLE
 from humanrt.people.view import PANELS
 from humanrt.sources.opening import Source, is_image, open_source, source_files
-from humanrt.tasks import TASKS, AnyPeoplePipeline, HandOptions, PeopleOptions, task_named
+from humanrt.tasks import TASKS, AnyPeoplePipeline, HandOptions, PeopleOptions
 
 __all__ = ["add_parser", "run"]
 
@@ -117,7 +117,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the loop until the source ends, the window closes, or --max-frames."""
-    task_named(arguments.task)
+    if arguments.task not in TASKS:
+        raise HumanrtError(f"--task: no task `{arguments.task}`; choose: {', '.join(TASKS)}")
     for task, options in _OWN_OPTIONS.items():
         for name, default in options.items():
             if task != arguments.task and getattr(arguments, name) != default:

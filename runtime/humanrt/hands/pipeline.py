@@ -23,7 +23,7 @@ from humanrt.timing import Stopwatch
 __all__ = ["HandPipeline", "HandResult"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HandResult(Result):
     """Everything known of one frame.
 
@@ -43,6 +43,16 @@ class HandResult(Result):
     def ids(self) -> tuple[int, ...]:
         """The identities in view: without hands that were filled in."""
         return tuple(hand.id for hand in self.hands if not hand.filled)
+
+    def entities(self) -> list[str]:
+        def moved(hand: Hand) -> str:
+            names = ", ".join(self.robots.get(hand.id, ()))
+            return f" moves {names}" if names else ""
+
+        return [
+            f"{hand.side} hand {hand.id} ({'filled in' if hand.filled else f'{hand.score:.2f}'}){moved(hand)}"
+            for hand in self.hands
+        ]
 
     def hand_records(self) -> list[dict[str, Any]]:
         return [

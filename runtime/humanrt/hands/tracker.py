@@ -87,8 +87,8 @@ class Hand:
     id: int
     side: Side
     score: float
-    keypoints_2d: NDArray[np.float32]
-    keypoints_3d: NDArray[np.float32]
+    keypoints_2d: NDArray[np.float32] = field(repr=False)
+    keypoints_3d: NDArray[np.float32] = field(repr=False)
     filled: bool = False
 
 

@@ -25,7 +25,7 @@ from humanrt.timing import Stopwatch
 __all__ = ["PeoplePipeline", "PeopleResult", "people_header"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PeopleResult(Result):
     """Everything known of one frame.
 
@@ -44,6 +44,13 @@ class PeopleResult(Result):
     lost: tuple[int, ...]
     ms: dict[str, float]
     filled: frozenset[int] = frozenset()
+
+    def entities(self) -> list[str]:
+        scores = self.people.scores
+        return [
+            f"person {identity} ({'filled in' if identity in self.filled else f'{scores[i]:.2f}'})"
+            for i, identity in enumerate(self.ids)
+        ]
 
     def camera_record(self) -> dict[str, Any]:
         return {"intrinsics": self.people.intrinsics}

@@ -12,7 +12,7 @@ __all__ = ["People"]
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class People:
     """The people in one image, highest score first. With nobody in it, N is 0 and all other sizes stay.
 
@@ -50,3 +50,8 @@ class People:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{score:.2f}" for score in self.scores)
+        meshes = "no meshes" if self.vertices is None else f"{self.vertices.shape[1]} vertices each"
+        return f"<{len(self)} people{f' ({scores})' if scores else ''}, {meshes}>"

@@ -43,6 +43,15 @@ class Result:
         """Return what a recording says of the camera in this frame."""
         return {}
 
+    def entities(self) -> list[str]:
+        """Return a few words on each hand or person of the frame."""
+        return []
+
+    def __repr__(self) -> str:
+        found = ", ".join(self.entities()) or "nothing"
+        total = f", {self.ms['total']:.1f} ms" if "total" in self.ms else ""
+        return f"<{type(self).__name__} of frame {self.frame.index} at {self.frame.t:.3f} s: {found}{total}>"
+
     def record(self) -> dict[str, Any]:
         """Return the frame as one line of a recording (docs/use/recording.md)."""
         height, width = self.frame.image.shape[:2]

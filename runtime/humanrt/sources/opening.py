@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -74,7 +74,7 @@ class Frame:
     cut: it has nothing to do with the frames before it: a photograph.
     """
 
-    image: Image
+    image: Image = field(repr=False)
     t: float
     index: int
     cut: bool = False

@@ -1,0 +1,120 @@
+"""The list of tasks, and `humanrt.track`: results from Python in three lines, and one line for a mistake."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import humanrt
+from humanrt import tasks
+from humanrt.commands.demo import CLIP, PEOPLE_CLIP
+from humanrt.errors import BundleError, ClosedError, HumanrtError
+from humanrt.people.landmark_pipeline import LandmarkPipeline
+from humanrt.people.pipeline import PeoplePipeline
+from humanrt.sources.opening import Frame
+
+
+def test_hands_and_a_robot_in_three_lines() -> None:
+    with humanrt.track(CLIP, robots="allegro_right", max_frames=30) as results:
+        for result in results:
+            angles = [robots["allegro_right"] for robots in result.robots.values()]
+    assert result.frame.index == 29
+    assert [len(q) for q in angles] == [16]
+    assert len(results.header["robots"]["allegro_right"]) == 16
+    assert next(iter(result.ms)) == "capture"
+
+
+def test_it_ends_with_the_source_and_closes_itself() -> None:
+    results = humanrt.track(CLIP, smooth="none", backend="cpu", max_frames=2, model="lite", threads=1)
+    assert results.pipeline.smoother is None  # type: ignore[attr-defined]
+    assert len(list(results)) == 2
+    assert results.closed
+    assert results.source.closed
+    assert list(results) == []
+
+
+def test_closed_before_its_end_it_says_so() -> None:
+    with humanrt.track(CLIP) as results:
+        next(results)
+    with pytest.raises(ClosedError, match="call track again"):
+        next(results)
+
+
+def test_people_by_landmarks() -> None:
+    with humanrt.track(PEOPLE_CLIP, "people", bundle="landmarks", meshes=False, max_frames=3) as results:
+        *_, last = results
+    assert last.people.vertices is None
+    assert len(last.ids) >= 1
+    assert repr(last).startswith("<PeopleResult of frame 2 at 0.0")
+    assert "person 1 (" in repr(last)
+    assert "no meshes" in repr(last.people)
+
+
+def test_results_are_printed_in_a_line() -> None:
+    with humanrt.track(CLIP, robots="allegro_right") as results:
+        result = next(iter(islice(results, 20, None)))
+    for thing in (results, result, result.hands[0], result.frame):
+        assert len(repr(thing)) < 140
+    assert "right hand 1 (" in repr(result)
+    assert " moves allegro_right, " in repr(result)
+    assert f"task hands on {CLIP.name}" in repr(results)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"task": "faces"}, "no task `faces`; choose: hands, people"),
+        ({"robots": "no_hand"}, "no_hand"),
+        ({"task": "people", "robots": ["allegro_right"]}, "task people has no option `robots`; its options: fov, "),
+        ({"smoth": "none"}, "task hands has no option `smoth`; its options: "),
+        ({"smooth": "kalman"}, "no smoother `kalman`; choose: posebert, oneeuro, none"),
+        ({"max_frames": 0}, "max_frames is 0"),
+        ({"max_frames": True}, "max_frames is True"),
+        ({"backend": "tpu"}, "tpu"),
+        ({"source": "nowhere.mp4"}, "nowhere.mp4"),
+        ({"bundle": "nowhere"}, "no bundle `nowhere`"),
+        ({"precision": "int3"}, "int3"),
+        ({"task": "people", "bundle": "landmarks", "overlap": True}, "overlap"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(HumanrtError) as caught:
+        humanrt.track(**{"source": CLIP, **arguments})
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_was_opened_is_closed_where_the_rest_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.setattr(tasks, "open_source", lambda *a, **o: opened.append(humanrt.open_source(*a, **o)) or opened[0])
+    with pytest.raises(HumanrtError):
+        humanrt.track(CLIP, robots="no_hand")
+    assert opened[0].closed
+
+
+def test_the_bundle_says_which_people_pipeline_it_needs() -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    for bundle, kind in (("landmarks", LandmarkPipeline), (None, PeoplePipeline)):
+        with tasks.open_people(bundle, "cpu", tasks.PeopleOptions(meshes=False)) as pipeline:
+            assert type(pipeline) is kind
+            assert len(pipeline(Frame(image, 0.0, 0)).people) == 0
+        with pytest.raises(ClosedError):
+            pipeline(Frame(image, 0.1, 1))
+
+
+def test_a_model_that_nothing_is_known_of_is_refused() -> None:
+    bundle = humanrt.load_bundle("landmarks")
+    bundle.settings["model"] = "psychic"  # type: ignore[index]
+    with pytest.raises(BundleError, match=r"`settings.model` is 'psychic'; people are found by landmarks, multihmr"):
+        tasks.open_people(bundle)
+
+
+def test_a_new_kind_of_people_is_one_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(tasks.PEOPLE, "psychic", lambda bundle, *_, **__: bundle)  # type: ignore[arg-type]
+    bundle = humanrt.load_bundle("landmarks")
+    bundle.settings["model"] = "psychic"  # type: ignore[index]
+    assert tasks.open_people(bundle) is bundle
