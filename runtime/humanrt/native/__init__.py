@@ -22,7 +22,7 @@ __all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "library", "problem"]
 
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).parents[1] / "_native" / f"humanrt{SUFFIX}"
-VERSION = 7
+VERSION = 8
 """Of all signatures and structures, as in _native/export.h; a library of another version is refused."""
 
 _pointer, _integer, _real, _bytes = ctypes.c_void_p, ctypes.c_int32, ctypes.c_double, ctypes.c_ssize_t
@@ -45,6 +45,8 @@ _SIGNATURES = {
         _integer,
         [_pointer, _pointer, _integer, *[_real] * 8, _pointer, _pointer, _integer, _pointer, _pointer, _pointer],
     ),
+    "humanrt_measure_bones": (None, [_pointer, _pointer, *[_real] * 3, _pointer]),
+    "humanrt_hold_bones": (None, [*[_pointer] * 4, *[_real] * 3, *[_pointer] * 3]),
     "humanrt_one_euro": (None, [_pointer, _integer, _integer, *[_real] * 5, *[_pointer] * 3]),
     "humanrt_targets": (None, [_pointer, _pointer, _integer, _integer]),
     "humanrt_evaluate": (_real, [_pointer] * 6),

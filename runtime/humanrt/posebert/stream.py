@@ -25,7 +25,7 @@ from humanrt.geometry.rotation import between, matrices_from_6d
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
-from humanrt.posebert.bones import BoneLengths, Skeleton, skeleton_of
+from humanrt.posebert.bones import HeldBones, Skeleton, skeleton_of
 from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import Owner, releasing
 
@@ -272,8 +272,8 @@ class PoseBERTStream(Model):
             if track.bones:
                 # Measured where something was observed, in the row that is not ahead; predictions follow.
                 if seen or track.bones.lengths is None:
-                    track.measure(network.smoothed[place, self._now - self.lag], t)
-                keypoints = track.bones.held(keypoints, rotations).astype(np.float32)
+                    track.bones.measure(network.smoothed[place, self._now - self.lag], t)
+                keypoints = track.bones.hold(keypoints, rotations, t)
             if track.left:
                 keypoints, rotations = keypoints * MIRROR, rotations * MIRROR_ROTATION
             answer[identity] = PoseState(keypoints, rotations, not seen, 0.0 if seen else age, time)
@@ -298,8 +298,7 @@ class _Track:
         self, left: bool, frame: tuple[int, ...], window: int, step: float, skeleton: Skeleton | None = None
     ) -> None:
         self.left = left
-        self.bones = None if skeleton is None else BoneLengths(skeleton)
-        self._measured: float | None = None
+        self.bones = None if skeleton is None else HeldBones(skeleton, step)
         self._step = step
         self._span = (window + _APART) * step
         # Of any two neighbours in time that are less than a fifth of a step apart the older one goes (see `push`), so
@@ -323,12 +322,6 @@ class _Track:
         times = self._times[self._start : self._end]
         count = int(times.searchsorted(t + _SAME * self._step, side="right"))
         return max(t - float(times[count - 1]), 0.0) if count else inf
-
-    def measure(self, keypoints: Array, t: float) -> None:
-        """Bones of the answer that was given at ``t``."""
-        assert self.bones is not None
-        self.bones.update(keypoints, self._step if self._measured is None else t - self._measured)
-        self._measured = t
 
     def push(self, t: float, values: Array, confidence: Array | float | None) -> None:
         """A new observation, not before the last one; one at the same time takes its place."""
