@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +14,13 @@ from humanrt import native
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import HAND_16, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, SMPL_REST, world_rotations
+from humanrt.hands.smoothers import open_smoother
+from humanrt.hands.tracker import Hands, HandTracker, TrackerOptions
 from humanrt.posebert.bones import HeldBones, Skeleton
+from humanrt.posebert.model import PoseBERT
 from humanrt.posebert.stream import PoseBERTStream
+from humanrt.retarget import Retargeter
+from humanrt.sources.opening import Frame, open_source
 
 Array = NDArray[np.float64]
 
@@ -95,6 +102,37 @@ def test_a_finger_that_snaps_open_keeps_its_bones(skeleton: Skeleton, side: str)
     # Nothing else changes much: where nothing moves the answers are the same.
     assert np.linalg.norm(held[50:] - network[50:], axis=-1).mean() < 0.005
     np.testing.assert_allclose(held.mean(axis=1), 0, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def snapping(hand_video: Path) -> tuple[list[Frame], list[Hands]]:
+    """A real index finger that snaps open in frame 79, at 30 frames a second; one hand in every frame."""
+    with open_source(hand_video) as source, HandTracker(options=TrackerOptions(max_hands=1)) as tracker:
+        frames = list(islice(source, 120))
+        return frames, [tracker(frame.image, frame.t) for frame in frames]
+
+
+@pytest.mark.parametrize("smooth", ["posebert", "oneeuro", "none"])
+def test_a_real_finger_that_snaps_open(snapping: tuple[list[Frame], list[Hands]], smooth: str) -> None:
+    """However the hand is smoothed, no robot joint jumps; and PoseBERT keeps the bones."""
+    frames, seen = snapping
+    with HandTracker() as tracker:
+        smoother = open_smoother(smooth, tracker)
+        hands = [smoother(found, frame.t) if smoother else found for frame, found in zip(frames, seen, strict=True)]
+    points = np.array([found[0].keypoints_3d for found in hands])
+    times = np.array([frame.t for frame in frames])
+    if smooth == "posebert":
+        before = [0 if point % 4 == 1 else point - 1 for point in range(1, 21)]
+        bones = np.linalg.norm(points[:, 1:] - points[:, before], axis=-1)
+        assert (bones / np.median(bones, axis=0)).min() > 0.85
+        late = bones[times > times[0] + 1]
+        assert (late[:30] / late[0] < 1.012).all()
+        assert (late[:30] / late[0] > 0.988).all()
+    for name in ("allegro_right", "leap_right", "shadow_right"):
+        robot = Retargeter(name)
+        steps = np.diff(times, prepend=times[0] - STEP)
+        angles = np.array([robot.solve(p, dt=dt, side="right") for p, dt in zip(points, steps, strict=True)])
+        assert np.abs(np.diff(angles, axis=0)).max() <= 0.6, name
 
 
 @pytest.mark.parametrize("options", [{"lag": 2}, {"predict": 0.1}, {"fill": 0.5}])
@@ -325,6 +363,29 @@ def test_arms_and_legs_keep_their_lengths_too(name: str) -> None:
         network = lengths_of(skeleton, streamed(stream, observed))[15:]
     assert (network / np.median(network, axis=0)).min() < 0.6, "the network alone no longer shortens limbs here"
     assert (kept / np.median(kept, axis=0)).min() > 0.85
+
+
+def test_windows_keep_their_bones_too(skeleton: Skeleton) -> None:
+    window = np.array([hand(skeleton, snap(i)) for i in range(10, 50)])
+    windows, mask = np.array((window, 1.3 * window)), np.ones((2, 40), bool)
+    mask[0, 30:35] = False
+    with PoseBERT("posebert-hand", threads=1) as model:
+        held, network = (model.refine(keypoints=windows, mask=mask, hold_bones=hold) for hold in (True, False))
+        one = model.refine(keypoints=windows[0], mask=mask[0])
+        nothing = model.refine(keypoints=windows[0], mask=np.zeros(40, bool))
+        none = model.refine(keypoints=windows[:0])
+    assert held.keypoints is not None
+    assert network.keypoints is not None
+    assert nothing.keypoints is not None
+    assert none.keypoints is not None
+    usual = np.median(lengths_of(skeleton, network.keypoints), axis=1, keepdims=True)
+    assert (lengths_of(skeleton, network.keypoints) / usual).min() < 0.6, "the network no longer shortens bones here"
+    np.testing.assert_allclose(lengths_of(skeleton, held.keypoints) / usual, 1.0, rtol=0.1)
+    assert np.ptp(lengths_of(skeleton, held.keypoints), axis=1).max() < 1e-6
+    np.testing.assert_allclose(one.keypoints, held.keypoints[0], atol=1e-6)
+    np.testing.assert_array_equal(held.rotations, network.rotations)
+    assert np.isfinite(nothing.keypoints).all()
+    assert none.keypoints.shape == (0, 40, 21, 3)
 
 
 def test_keypoints_of_another_kind_are_left_alone(toy: Callable[..., Bundle]) -> None:

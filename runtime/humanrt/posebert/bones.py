@@ -218,6 +218,22 @@ class Skeleton:
         held = full[..., : self.points, :]
         return np.asarray(held - held[..., self._origin, :].mean(axis=-2, keepdims=True)), now
 
+    def held_windows(self, points: Floats, rotations: Floats, observed: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Windows of one identity each, whose bones keep the median lengths of the window's observed frames.
+
+        Args:
+            points: [B, T, K, 3] m.
+            rotations: [B, T, J, 3, 3], each against its parent's.
+            observed: [B, T]; of a window in which nothing was, all frames count.
+
+        Returns:
+            [B, T, K, 3] m, about the origin.
+        """
+        counts = observed | ~observed.any(axis=1, keepdims=True)
+        sizes = np.where(counts[..., None], self.sizes(points), np.nan)
+        lengths = np.maximum(np.nanmedian(sizes, axis=1, keepdims=True), _TINY)
+        return self.held(points, rotations, np.broadcast_to(lengths, sizes.shape))[0].astype(np.float32)
+
     def _full(self, points: Floats) -> Array:
         """The points, and those half way between two: [..., K + V, 3]."""
         points = np.asarray(points, np.float64)

@@ -28,7 +28,8 @@ class GpuPoseRetarget(Owner):
     """Smooths and fills windows of hands, and solves for the robot's joints at one of their frames.
 
     Neither keypoints nor poses touch the host in between. Each hand keeps its place in the batch from call to call: the
-    search starts from its last solution, as `Retargeter`'s does.
+    search starts from its last solution, as `Retargeter`'s does. The solver sees the network's own keypoints, whose
+    bones may shrink in fast movements: only `PoseBERTStream` and `PoseBERT.refine` hold these at their lengths.
 
     Args:
         bundle: ``posebert-hand`` or alike: ``keypoints`` [B, T, 21, 3] m in, ``smoothed`` out.

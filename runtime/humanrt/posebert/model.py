@@ -16,6 +16,7 @@ from humanrt.bundle.settings import PoseBertSettings
 from humanrt.errors import BundleError
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
+from humanrt.posebert.bones import skeleton_of
 from humanrt.posebert.graphs import graphs_of
 from humanrt.resource import releasing
 from humanrt.timing import Stopwatch
@@ -33,9 +34,9 @@ class PoseBERTResult:
 
     Attributes:
         rotations: [B, T, J, 3, 3], of every frame, observed or not; names of the joints: `PoseBERT.joints`.
-        keypoints: [B, T, K, 3] m, smoothed, from their mean origin (`PoseBERT.origin`); None where none went in, or
-            the bundle holds published weights.
-        ms: milliseconds: ``preprocess``, ``network``.
+        keypoints: [B, T, K, 3] m, smoothed, from their mean origin (`PoseBERT.origin`), with bones of the same lengths
+            in all frames of a window; None where none went in, or the bundle holds published weights.
+        ms: milliseconds: ``preprocess``, ``network``, ``decode`` (holding the bones).
     """
 
     rotations: Floats
@@ -91,6 +92,8 @@ class PoseBERT(Model):
         self._graphs = {size: self.own(self.backend.open(spec)) for size, spec in specs.items()}
         # The shapes of a frame in each of the arguments that this bundle takes.
         self._takes = self._arguments()
+        smoothed = "smoothed" in {tensor.name for tensor in next(iter(self._graphs.values())).spec.outputs}
+        self._skeleton = skeleton_of(settings, self._takes.get("keypoints", ())) if smoothed else None
         self.takes = ", ".join(
             f"{name} [B, {self.frames}{''.join(f', {n}' for n in shape)}]" for name, shape in self._takes.items()
         )
@@ -136,6 +139,8 @@ class PoseBERT(Model):
         keypoints: ArrayLike | None = None,
         mask: ArrayLike | None = None,
         confidence: ArrayLike | None = None,
+        *,
+        hold_bones: bool = True,
     ) -> PoseBERTResult:
         """Refine windows, oldest frame first. All arguments may come without B, and so does then the result.
 
@@ -146,6 +151,8 @@ class PoseBERT(Model):
             mask: bool [B, T], True where the frame was observed; None: all were. A frame that holds NaN or infinity
                 was not. Nothing else that a masked frame holds has any influence.
             confidence: [B, T, K], or [B, T] for all of a frame, in 0..1, of our bundles; None: 1.
+            hold_bones: bones of the keypoints get the median lengths of their window's observed frames
+                (`humanrt.posebert.bones`). False: the network's own keypoints, whose bones shrink in fast movements.
 
         Any B will do. T may be less than the window: the answer is that of a network of this window, as long as any
         frame is observed.
@@ -180,7 +187,11 @@ class PoseBERT(Model):
         watch.lap("preprocess")
         found = self._run(feeds, batch)
         watch.lap("network")
-        results = {name: value[:, :frames] if batched else value[0, :frames] for name, value in found.items()}
+        found = {name: value[:, :frames] for name, value in found.items()}
+        if hold_bones and self._skeleton is not None and batch:
+            found["smoothed"] = self._skeleton.held_windows(found["smoothed"], found["rotations"], observed)
+            watch.lap("decode")
+        results = {name: value if batched else value[0] for name, value in found.items()}
         return PoseBERTResult(results["rotations"], results.get("smoothed"), watch.ms)
 
     def _leading(self, arrays: Mapping[str, Floats]) -> tuple[int, ...]:
