@@ -11,9 +11,10 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 
 from command_line import refused
-from humanrt.errors import MissingDependencyError
+from humanrt.errors import HumanrtError, MissingDependencyError
 from humanrt_export.bodies.anny.model import cached_file
 from humanrt_export.cli import main
+from humanrt_export.commands.data import FilmConfig, PeopleConfig, make_people
 from humanrt_export.synthetic.hand_scene import Camera
 from humanrt_export.synthetic.people import Shards
 
@@ -76,3 +77,31 @@ def test_pairs_lie_side_by_side(tmp_path: Path) -> None:
 )
 def test_mistakes_are_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert message in refused(capsys, "data", *words, command=main)
+
+
+@pytest.mark.usefixtures("gl")
+def test_people_are_made_alike_from_python_and_by_a_run_file(tmp_path: Path) -> None:
+    make_people(PeopleConfig(out=tmp_path / "python", count=2, size=64, seed=3, quality=0, shard=2))
+    file = tmp_path / "run.toml"
+    file.write_text("count = 9\nsize = 64\nseed = 3\nquality = 0\nshard = 2\n")
+    words = ["data", "people", "--config", str(file), "--count", "2", "--out", str(tmp_path / "file")]
+    assert main(words) == 0
+    one, other = Shards(tmp_path / "python"), Shards(tmp_path / "file")
+    assert len(one) == len(other) == 2
+    np.testing.assert_array_equal(one[1].image, other[1].image)
+
+
+def test_mistakes_from_python_are_refused_when_they_are_made(tmp_path: Path) -> None:
+    with pytest.raises(HumanrtError, match="nothing to do"):
+        PeopleConfig(count=1)
+    with pytest.raises(HumanrtError, match="no pairs `two`; there are: pose, view"):
+        PeopleConfig(out=tmp_path, count=1, pairs="two")  # type: ignore[arg-type]
+    with pytest.raises(HumanrtError, match="there are: all, train, val"):
+        FilmConfig(out=tmp_path / "film.mp4", part="test")  # type: ignore[arg-type]
+
+
+def test_a_run_file_of_another_command_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("count = 3\n")
+    said = refused(capsys, "data", "film", "--out", "x.mp4", "--config", file, command=main)
+    assert "no setting `count`; there are: backgrounds, fps, height" in said
