@@ -14,7 +14,7 @@ with humanrt.open_source(source) as frames, humanrt.HandPipeline() as pipeline:
     print(humanrt.play(frames, pipeline, [Recorder(out)]))
 
 recording = humanrt.read_recording(out)
-print(recording.header)
+print(recording.header["task"], recording.header["source"])
 for line in recording:
     for hand in line["hands"]:
         tip = np.array(hand["keypoints_3d"])[8]  # m; index fingertip, in MediaPipe's order

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import runpy
+import socket
 import sys
 from pathlib import Path
 
@@ -68,6 +70,33 @@ def test_your_robot(
     printed = capsys.readouterr().out
     assert "thumb_joint_3" in printed
     assert printed.count(" s: [") == 6
+
+
+def test_your_output(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        try:
+            receiver.bind(("127.0.0.1", 9870))
+        except OSError as error:
+            pytest.skip(f"the example's port is taken: {error}")
+        receiver.settimeout(5)
+        run("04_your_output.py", clips["hand"], monkeypatch=monkeypatch)
+        packets = [json.loads(receiver.recv(65536)) for _ in range(6)]
+    assert "a hand in 6 of 6 frames" in capsys.readouterr().out
+    lines = list(humanrt.read_recording(tmp_path / "hands.jsonl"))
+    for packet, line in zip(packets, lines, strict=True):
+        assert packet["angles"]["1"] == pytest.approx(line["hands"][0]["robot"]["allegro_right"], abs=1e-4)
+
+
+def test_train_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: training asks for it")
+    monkeypatch.chdir(tmp_path)
+    run("05_train_a_method.py", monkeypatch=monkeypatch)
+    error = float(capsys.readouterr().out.split("mm ")[-1].split()[0])
+    assert error < 50  # 255 before training
+    assert (tmp_path / "run" / "log.jsonl").is_file()
 
 
 def test_a_fist_closes_your_robot() -> None:
