@@ -13,8 +13,10 @@ import humanrt
 from humanrt import tasks
 from humanrt.commands.demo import CLIP, PEOPLE_CLIP
 from humanrt.errors import BundleError, ClosedError, HumanrtError
+from humanrt.outputs.record import Recorder
 from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.pipeline import PeoplePipeline
+from humanrt.perception.pipeline import SideBySide
 from humanrt.sources.opening import Frame
 
 
@@ -118,3 +120,47 @@ def test_a_new_kind_of_people_is_one_entry(monkeypatch: pytest.MonkeyPatch, tmp_
     bundle = humanrt.load_bundle("landmarks")
     bundle.settings["model"] = "psychic"  # type: ignore[index]
     assert tasks.open_people(bundle) is bundle
+
+
+def test_hands_and_people_side_by_side_in_one_recording(tmp_path: Path) -> None:
+    hands = tasks.open_hands(backend="cpu", options=tasks.HandOptions("allegro_right"))
+    people = tasks.open_people("landmarks", "cpu")
+    with humanrt.open_source(PEOPLE_CLIP) as source, SideBySide([hands, people]) as both:
+        summary = humanrt.play(source, both, [Recorder(tmp_path / "a.jsonl")], max_frames=2)
+        result = both(next(source))
+    assert summary.target == "a hand or people"
+    assert summary.identities >= len(result.persons) >= 1
+    recording = humanrt.read_recording(tmp_path / "a.jsonl")
+    *_, line = recording
+    assert recording.header["task"] == "hands+people"
+    assert len(recording.header["robots"]["allegro_right"]) == 16
+    assert recording.header["people"]["bundle"]["name"] == "landmarks"
+    assert len(line["people"]) >= 1
+    assert len(line["intrinsics"]) == 3
+    assert line["ms"]["total"] == pytest.approx(sum(line["ms"].values()) - line["ms"]["capture"] - line["ms"]["total"])
+    assert hands.closed
+    assert people.closed
+
+
+def test_everything_of_both_tasks_is_in_the_result() -> None:
+    """On the hand clip: a hand and its robot beside the people, whoever is found there."""
+    hands = tasks.open_hands(options=tasks.HandOptions("allegro_right", smooth="none"))
+    with humanrt.open_source(CLIP) as source, SideBySide([hands, tasks.open_people("landmarks")]) as both:
+        *_, result = (both(frame) for frame in islice(source, 20))
+    (hand,) = result.hands
+    assert (0, hand.id) in result.ids
+    (record,) = result.hand_records()
+    assert len(record["robot"]["allegro_right"]) == 16
+    assert len(result.people_records()) == len(result.persons)
+
+
+def test_each_person_has_an_identity_a_score_and_arrays() -> None:
+    with humanrt.track(PEOPLE_CLIP, "people", bundle="landmarks", max_frames=3) as results:
+        *_, result = results
+    assert list(result.hands) == []
+    for i, person in enumerate(result.persons):
+        assert (person.id, person.filled) == (result.ids[i], result.ids[i] in result.filled)
+        np.testing.assert_array_equal(person.vertices, result.people.vertices[i])
+        np.testing.assert_array_equal(person.joints_2d, result.people.joints_2d[i])
+        assert repr(person).startswith(f"Person(id={person.id}, score=")
+        assert len(repr(person)) < 80

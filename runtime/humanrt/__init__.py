@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from humanrt.outputs.record import read_recording
     from humanrt.people.multihmr import MultiHMR
     from humanrt.people.pipeline import PeoplePipeline
-    from humanrt.people.results import People
+    from humanrt.people.results import People, Person
     from humanrt.people.tracking import PeopleTracker
     from humanrt.posebert.model import PoseBERT, PoseBERTResult
     from humanrt.posebert.stream import PoseBERTStream, PoseState
@@ -50,6 +50,7 @@ _HOMES = {
     "People": "humanrt.people.results",
     "PeoplePipeline": "humanrt.people.pipeline",
     "PeopleTracker": "humanrt.people.tracking",
+    "Person": "humanrt.people.results",
     "PoseBERT": "humanrt.posebert.model",
     "PoseBERTResult": "humanrt.posebert.model",
     "PoseBERTStream": "humanrt.posebert.stream",
@@ -79,6 +80,7 @@ __all__ = [
     "People",
     "PeoplePipeline",
     "PeopleTracker",
+    "Person",
     "PoseBERT",
     "PoseBERTResult",
     "PoseBERTStream",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic, perf_counter
@@ -82,7 +82,7 @@ def play(
     """
     frames = present = 0
     busy = 0.0
-    identities: set[int] = set()
+    identities: set[Hashable] = set()
     with ExitStack() as stack:
         for output in outputs:
             stack.push(_Closing(output))

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import check_intrinsics
 from humanrt.geometry.rotation import vectors_from_matrices
 from humanrt.inference.model import Model
 from humanrt.people.multihmr import MultiHMR
-from humanrt.people.results import People
+from humanrt.people.results import People, Person
 from humanrt.people.tracking import PeopleTracker
 from humanrt.perception.cuts import CutDetector
 from humanrt.perception.pipeline import Pipeline, Result, model_header
@@ -23,6 +23,8 @@ from humanrt.sources.opening import Frame
 from humanrt.timing import Stopwatch
 
 __all__ = ["PeoplePipeline", "PeopleResult", "people_header"]
+
+_NO_JOINTS = np.zeros((0, 3), np.float32)
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,35 +47,37 @@ class PeopleResult(Result):
     ms: dict[str, float]
     filled: frozenset[int] = frozenset()
 
+    @property
+    def hands(self) -> tuple[()]:
+        """No hands: this task does not look for them."""
+        return ()
+
+    @property
+    def persons(self) -> tuple[Person, ...]:
+        """The people one by one, each with its identity, in the order of `people`."""
+        return tuple(self.people.person(i, id, filled=id in self.filled) for i, id in enumerate(self.ids))
+
     def entities(self) -> list[str]:
-        scores = self.people.scores
-        return [
-            f"person {identity} ({'filled in' if identity in self.filled else f'{scores[i]:.2f}'})"
-            for i, identity in enumerate(self.ids)
-        ]
+        return [f"person {one.id} ({'filled in' if one.filled else f'{one.score:.2f}'})" for one in self.persons]
 
     def camera_record(self) -> dict[str, Any]:
         return {"intrinsics": self.people.intrinsics}
 
     def people_records(self) -> list[dict[str, Any]]:
-        people = self.people
-        vectors = vectors_from_matrices(people.rotations)
-        joints: NDArray[np.float32] = np.zeros((len(people), 0, 3), np.float32)
-        if people.joints is not None:
-            joints = people.joints
+        vectors = vectors_from_matrices(self.people.rotations)
         return [
             {
-                "id": identity,
-                "score": float(people.scores[i]),
-                "head_2d": people.locations[i],
-                "translation": people.translations[i],
+                "id": one.id,
+                "score": one.score,
+                "head_2d": one.head_2d,
+                "translation": one.translation,
                 "rotations": vectors[i],
-                "shape": people.shape[i],
-                "expression": people.expression[i],
-                "joints_3d": joints[i],
-                **({"filled": True} if identity in self.filled else {}),
+                "shape": one.shape,
+                "expression": one.expression,
+                "joints_3d": _NO_JOINTS if one.joints is None else one.joints,
+                **({"filled": True} if one.filled else {}),
             }
-            for i, identity in enumerate(self.ids)
+            for i, one in enumerate(self.persons)
         ]
 
 

@@ -1,4 +1,4 @@
-"""What the network says of the people in one image."""
+"""The people in one image: `People`, all of them as arrays; `Person`, one of them with an identity."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["People"]
+__all__ = ["People", "Person"]
 
 Floats = NDArray[np.float32]
 
@@ -55,3 +55,54 @@ class People:
         scores = ", ".join(f"{score:.2f}" for score in self.scores)
         meshes = "no meshes" if self.vertices is None else f"{self.vertices.shape[1]} vertices each"
         return f"<{len(self)} people{f' ({scores})' if scores else ''}, {meshes}>"
+
+    def person(self, index: int, id: int, *, filled: bool = False) -> Person:
+        """Return one of them, with the identity that a tracker gave."""
+
+        def row(array: Floats | None) -> Floats | None:
+            return None if array is None else array[index]
+
+        return Person(
+            id,
+            float(self.scores[index]),
+            self.locations[index],
+            self.translations[index],
+            self.rotations[index],
+            self.shape[index],
+            self.expression[index],
+            row(self.joints),
+            row(self.joints_2d),
+            row(self.vertices),
+            filled,
+        )
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person in one frame, as `humanrt.Hand` is one hand. Arrays are views of those of `People`, without N.
+
+    Attributes:
+        id: identity, from 1; never reused within a tracker's life.
+        score: 0..1.
+        head_2d: [2] px, the head as the network saw it.
+        translation: [3] m, the head joint.
+        rotations: [R, 3, 3]: the root's relative to the camera, all others to their parent joint.
+        shape: [S] shape coefficients of the body model.
+        expression: [E] expression coefficients.
+        joints: [J, 3] m, or None where meshes were not asked for.
+        joints_2d: [J, 2] px, or None likewise.
+        vertices: [V, 3] m, or None likewise.
+        filled: the person was not found in this frame; their pose is filled in.
+    """
+
+    id: int
+    score: float
+    head_2d: Floats = field(repr=False)
+    translation: Floats = field(repr=False)
+    rotations: Floats = field(repr=False)
+    shape: Floats = field(repr=False)
+    expression: Floats = field(repr=False)
+    joints: Floats | None = field(default=None, repr=False)
+    joints_2d: Floats | None = field(default=None, repr=False)
+    vertices: Floats | None = field(default=None, repr=False)
+    filled: bool = False

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from humanrt import __version__
 from humanrt.inference.model import Model
 from humanrt.resource import Resource
 from humanrt.sources.opening import Frame, Source
 
-__all__ = ["Pipeline", "Result", "model_header"]
+__all__ = ["JointResult", "Pipeline", "Result", "SideBySide", "model_header"]
 
 
 class Result:
@@ -20,6 +21,7 @@ class Result:
     Attributes:
         frame: the frame it belongs to.
         ids: the identities in it.
+        hands: the hands in it; empty where the task does not look for any.
         ms: milliseconds per stage, in the order of the work, and ``total``: their sum, without waiting for the source.
     """
 
@@ -29,7 +31,15 @@ class Result:
     if TYPE_CHECKING:  # a field in one subclass and a property in another; a property here would be the field's default
 
         @property
-        def ids(self) -> tuple[int, ...]: ...
+        def ids(self) -> tuple[Hashable, ...]: ...
+
+        @property
+        def hands(self) -> Iterable[Any]: ...
+
+    @property
+    def persons(self) -> tuple[Any, ...]:
+        """The people in it, one by one; empty where the task does not look for any."""
+        return ()
 
     def hand_records(self) -> list[dict[str, Any]]:
         """Return the frame's hands as a recording holds them."""
@@ -80,9 +90,9 @@ class Pipeline(Resource, Generic[R]):
     recording's header (`about`).
     """
 
-    task: ClassVar[str]
+    task: str
     """Name of its task, as ``humanrt run --task`` calls it."""
-    target: ClassVar[str]
+    target: str
     """What it looks for, in words, for summaries."""
 
     def __call__(self, frame: Frame) -> R:
@@ -110,6 +120,95 @@ class Pipeline(Resource, Generic[R]):
     def notes(self) -> tuple[str, ...]:
         """Lines to tell the user once: where work is slower or coarser here than it should be, what was assumed."""
         return ()
+
+
+@dataclass(frozen=True, repr=False)
+class JointResult(Result):
+    """What several pipelines made of one frame: hands and people side by side.
+
+    Attributes:
+        frame: the frame it belongs to.
+        parts: the results of the pipelines, in their order.
+        ms: milliseconds per stage, of all pipelines together, and ``total``.
+    """
+
+    frame: Frame
+    parts: tuple[Result, ...]
+    ms: dict[str, float]
+
+    @property
+    def ids(self) -> tuple[Hashable, ...]:
+        """The identities in the frame, each as (place of its pipeline, identity): every pipeline counts its own."""
+        return tuple((index, id) for index, part in enumerate(self.parts) for id in part.ids)
+
+    @property
+    def hands(self) -> tuple[Any, ...]:
+        """The hands in the frame."""
+        return tuple(hand for part in self.parts for hand in part.hands)
+
+    @property
+    def persons(self) -> tuple[Any, ...]:
+        """The people in the frame, one by one."""
+        return tuple(person for part in self.parts for person in part.persons)
+
+    def entities(self) -> list[str]:
+        return [entity for part in self.parts for entity in part.entities()]
+
+    def hand_records(self) -> list[dict[str, Any]]:
+        return [record for part in self.parts for record in part.hand_records()]
+
+    def people_records(self) -> list[dict[str, Any]]:
+        return [record for part in self.parts for record in part.people_records()]
+
+    def camera_record(self) -> dict[str, Any]:
+        return {name: value for part in self.parts for name, value in part.camera_record().items()}
+
+
+class SideBySide(Pipeline[JointResult]):
+    """Several pipelines on the same frames, one after the other: hands and people in one run and one recording.
+
+    >>> both = SideBySide([open_hands(options=HandOptions("allegro_right")), open_people()])
+
+    Args:
+        pipelines: what runs, in this order; they are closed with this one.
+    """
+
+    def __init__(self, pipelines: Sequence[Pipeline[Any]]) -> None:
+        self.pipelines = tuple(pipelines)
+        self.task = "+".join(pipeline.task for pipeline in pipelines)
+        self.target = " or ".join(pipeline.target for pipeline in pipelines)
+
+    def __call__(self, frame: Frame) -> JointResult:
+        """Process one frame. Frames come in the order of their time stamps."""
+        parts = tuple(pipeline(frame) for pipeline in self.pipelines)
+        ms: dict[str, float] = {}
+        for part in parts:
+            for stage, took in part.ms.items():
+                ms[stage] = ms.get(stage, 0.0) + took
+        ms["total"] = ms.pop("total")  # last, as everywhere
+        return JointResult(frame, parts, ms)
+
+    def reset(self) -> None:
+        """Forget all identities and their state."""
+        for pipeline in self.pipelines:
+            pipeline.reset()
+
+    def about(self) -> dict[str, Any]:
+        """Return what each pipeline says of itself, below its task; and all robots, where readers look for them."""
+        parts = {pipeline.task: pipeline.about() for pipeline in self.pipelines}
+        robots = {name: joints for part in parts.values() for name, joints in part["robots"].items()}
+        return {"robots": robots, **parts}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines to tell the user once."""
+        return tuple(note for pipeline in self.pipelines for note in pipeline.notes)
+
+    def close(self) -> None:
+        """Free the pipelines, the last first."""
+        with ExitStack() as stack:
+            for pipeline in self.pipelines:
+                stack.callback(pipeline.close)
 
 
 def model_header(model: Model) -> dict[str, Any]:
