@@ -36,7 +36,7 @@ from humanrt.verdict import Recording, case_of, judge, record
 from humanrt.verdict.engines import default_source
 from humanrt_export.commands.quantize import quantize
 from humanrt_export.conversion.half_graphs import load_graph
-from humanrt_export.conversion.quantize.convert import PRECISIONS
+from humanrt_export.conversion.quantize.convert import CONVERSIONS
 from humanrt_export.conversion.quantize.graph import copied, fold_constants
 from humanrt_export.conversion.quantize.motion import is_motion, record_motion
 from humanrt_export.conversion.quantize.place import place
@@ -73,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", action="append", metavar="NAME|DIR[=SOURCE]", help="repeatable")
     parser.add_argument("--graph", action="append", default=[], help="only this graph (repeatable)")
-    parser.add_argument("--precision", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument("--precision", nargs="+", default=list(CONVERSIONS), choices=CONVERSIONS)
     parser.add_argument("--sensitivity", action="store_true", help="leave out layers that INT8's limits demand")
     parser.add_argument(
         "--stock", action="store_true", help="also ONNX Runtime's own quantisation of everything, dynamic and static"
@@ -173,7 +173,7 @@ def _stock(bundle: Bundle, base: str, recording: Recording) -> Bundle:
                 return dict(zip(outputs, opened.run(outputs, dict(feed)), strict=True))
 
             verdict = judge(case_of(bundle, base, feeds[1::2] or feeds, run), "int8")
-            bundle = place(bundle, base, f"{base}-stock-{name}", made, PRECISIONS["int8-cpu"], verdict)
+            bundle = place(bundle, base, f"{base}-stock-{name}", made, CONVERSIONS["int8-cpu"], verdict)
     return bundle
 
 

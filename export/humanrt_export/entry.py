@@ -11,11 +11,13 @@ from humanrt.errors import HumanrtError
 __all__ = ["run_module"]
 
 
-def run_module(main: Callable[[], int]) -> NoReturn:
-    """Run ``main`` and exit with its status; 2 after one line for a `HumanrtError`."""
+def run_module(main: Callable[[], int | None]) -> NoReturn:
+    """Run ``main`` and exit with its status (None: 0); 2 after one line for a `HumanrtError` or an `OSError`."""
     try:
         status = main()
-    except HumanrtError as error:
-        print(f"{sys.argv[0]}: {error}", file=sys.stderr)
-        status = error.exit_status
+    except (HumanrtError, OSError) as error:
+        spec = getattr(sys.modules["__main__"], "__spec__", None)
+        name = spec.name if spec else sys.argv[0]
+        print(f"{name}: {error}", file=sys.stderr)
+        status = getattr(error, "exit_status", 2)
     sys.exit(status)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from humanrt.errors import HumanrtError
 from humanrt_export.conversion.bundle_writer import sha256
+from humanrt_export.entry import run_module
 
 __all__ = ["PIECE", "join", "split"]
 
@@ -74,14 +75,10 @@ def main() -> int:
     parser.add_argument("file", type=Path, help="the file; to join: the .json beside its pieces")
     parser.add_argument("folder", type=Path, help="where pieces, or the file, go")
     options = parser.parse_args()
-    try:
-        path = (split if options.what == "split" else join)(options.file, options.folder)
-    except (HumanrtError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    path = (split if options.what == "split" else join)(options.file, options.folder)
     sys.stdout.write(f"{os.fspath(path)}\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_module(main)

@@ -12,7 +12,7 @@ from humanrt.errors import BackendError, HumanrtError, choices
 from humanrt.inference.variants import bases
 from humanrt.verdict import Recording, record
 from humanrt.verdict.engines import default_source
-from humanrt_export.conversion.quantize.convert import PRECISIONS, Conversion, Variant
+from humanrt_export.conversion.quantize.convert import CONVERSIONS, Conversion, Variant
 from humanrt_export.conversion.quantize.motion import is_motion, record_motion
 from humanrt_export.conversion.quantize.place import place, target
 from humanrt_export.conversion.quantize.recipe import load_recipe
@@ -64,7 +64,7 @@ def quantize(
             refused.append(str(error))
             continue
         variant = conversion.variant(find_exclusions=find_exclusions)
-        bundle = place(bundle, base, variant.name, variant.model, PRECISIONS[precision], variant.verdict)
+        bundle = place(bundle, base, variant.name, variant.model, CONVERSIONS[precision], variant.verdict)
         made.append(variant)
     if not made:
         raise BackendError("; ".join(refused) or f"bundle {bundle.name} has no graph for {precision}")
@@ -75,7 +75,7 @@ def quantize(
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", help="name or folder of the bundle")
-    parser.add_argument("--precision", choices=tuple(PRECISIONS), required=True)
+    parser.add_argument("--precision", choices=tuple(CONVERSIONS), required=True)
     parser.add_argument(
         "--calibration", metavar="SOURCE", help="video, folder, image or camera index, as for `humanrt run`; of "
         "PoseBERT bundles also motion capture (default: the hand clip that ships, for hands)",

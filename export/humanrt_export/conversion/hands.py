@@ -13,16 +13,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from humanrt.backends import open_backend
 from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle
 from humanrt.errors import SourceError
 from humanrt.hands.landmarks import LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
 from humanrt.sources.opening import open_source
+from humanrt.verdict.recording import Recorder
 from humanrt_export.conversion import mediapipe_models
 from humanrt_export.conversion.bundle_writer import sha256
-from humanrt_export.conversion.mediapipe_models import Models, Recorder, Source, anchor_centres
+from humanrt_export.conversion.mediapipe_models import Models, Source, anchor_centres, images_of
 
 __all__ = ["SETTINGS", "SOURCES", "anchors", "export_hands"]
 
@@ -124,7 +124,7 @@ def _real_inputs(bundle: Bundle, video: Path) -> dict[str, list[Array]]:
 
     Per frame and landmark model: the crop that the palm detector gives and the one that tracking would give next.
     """
-    recorder = Recorder(open_backend("cpu", BackendOptions(threads=1)))
+    recorder = Recorder(bundle, None, BackendOptions(threads=1))
     palms = PalmDetector(bundle, recorder)
     networks = [LandmarkNetwork(bundle, recorder, model) for model in SETTINGS["landmarks"]["models"]]
     with open_source(video) as source:
@@ -132,13 +132,14 @@ def _real_inputs(bundle: Bundle, video: Path) -> dict[str, list[Array]]:
             for palm in palms(frame.image)[:2]:
                 for network in networks:
                     network(frame.image, network(frame.image, palm.region).region)
-    crops = min(len(images) for name, images in recorder.seen.items() if name.startswith("landmarks"))
+    images = images_of(recorder)
+    crops = min((len(some) for name, some in images.items() if name.startswith("landmarks")), default=0)
     if crops < MIN_CROPS:
         raise SourceError(
             f"{video}: only {crops} crops of a hand were found, the parity gate needs {MIN_CROPS}; give a video that "
             "shows a hand for longer: --frames SOURCE"
         )
-    return recorder.seen
+    return images
 
 
 def parity(bundle: Bundle, models: Mapping[str, bytes], video: Path) -> dict[str, Any]:

@@ -15,16 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends import open_backend
 from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle
 from humanrt.errors import MissingDependencyError, SourceError
 from humanrt.people.landmarks import BodyNetwork
 from humanrt.people.person import PersonDetector
 from humanrt.sources.opening import open_source
+from humanrt.verdict.recording import Recorder
 from humanrt_export.conversion import mediapipe_models
 from humanrt_export.conversion.bundle_writer import sha256
-from humanrt_export.conversion.mediapipe_models import Models, Recorder, Source, anchor_centres
+from humanrt_export.conversion.mediapipe_models import Models, Source, anchor_centres, images_of
 
 __all__ = ["SETTINGS", "SOURCES", "anchors", "export_landmarks"]
 
@@ -122,18 +122,19 @@ def _views(images: Path) -> Iterable[NDArray[np.uint8]]:
 
 def _real_inputs(bundle: Bundle, images: Path) -> dict[str, list[Array]]:
     """What the runtime's own pipeline feeds each graph: letterboxed images; crops by the detector and by tracking."""
-    recorder = Recorder(open_backend("cpu", BackendOptions(threads=1)))
+    recorder = Recorder(bundle, None, BackendOptions(threads=1))
     detector, network = PersonDetector(bundle, recorder), BodyNetwork(bundle, recorder)
     for image in _views(images):
         for person in detector(image)[:3]:
             network(image, network(image, person.region).region)
-    crops = len(recorder.seen["body_landmarks"])
+    seen = images_of(recorder)
+    crops = len(seen.get("body_landmarks", []))
     if crops < MIN_CROPS:
         raise SourceError(
             f"{images}: only {crops} crops of a person were found, the parity gate needs {MIN_CROPS}; give an image "
             "or a video that shows people: --frames SOURCE"
         )
-    return recorder.seen
+    return seen
 
 
 def parity(bundle: Bundle, models: Mapping[str, bytes], images: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from humanrt.backends import Backend, Binding, Buffer, Graph, open_backend
+from humanrt.backends import Graph, open_backend
 from humanrt.backends.options import BackendOptions
-from humanrt.bundle import Bundle, GraphSpec, load_bundle
+from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import BundleError, SourceError
+from humanrt.verdict.recording import Recorder
 from humanrt_export.conversion.bundle_writer import BundleWriter, sha256
 from humanrt_export.conversion.onnx_cleanup import Graph as OnnxGraph
 from humanrt_export.conversion.onnx_cleanup import clean, keep_outputs, merge_ssd_heads, rename, store_as_float16
@@ -35,11 +36,11 @@ from humanrt_export.conversion.tflite_to_onnx import convert
 __all__ = [
     "MEDIAPIPE",
     "Models",
-    "Recorder",
     "Source",
     "anchor_centres",
     "compare",
     "download_wheel",
+    "images_of",
     "litert",
     "noise",
     "read_wheel",
@@ -184,42 +185,9 @@ def anchor_centres(size: int, strides: Iterable[int], per_layer: int = 2) -> Arr
 # --------------------------------------------------------------------------------------------- parity gate
 
 
-@dataclass
-class Recorder(Backend):
-    """A backend that keeps every input a graph was given: the gate sees exactly what the runtime feeds."""
-
-    inner: Backend
-    seen: dict[str, list[Array]] = field(default_factory=dict)
-    name: str = "recorder"
-
-    def open(self, spec: GraphSpec) -> Graph:
-        return _RecordingGraph(self.inner.open(spec), self.seen.setdefault(spec.name, []))
-
-
-class _RecordingGraph(Graph):
-    def __init__(self, inner: Graph, seen: list[Array]) -> None:
-        self.inner, self.spec, self.seen = inner, inner.spec, seen
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        self.seen.append(np.array(feeds["image"]))
-        return self.inner.run(feeds)
-
-    def buffer(self, name: str) -> Buffer:
-        return self.inner.buffer(name)
-
-    def bind(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> Binding:
-        return _RecordingBinding(self.inner.bind(inputs, outputs), inputs["image"], self.seen)
-
-
-@dataclass
-class _RecordingBinding(Binding):
-    inner: Binding
-    image: Buffer
-    seen: list[Array]
-
-    def run(self) -> None:
-        self.seen.append(self.image.download())
-        self.inner.run()
+def images_of(recorder: Recorder) -> dict[str, list[Array]]:
+    """Graph -> every image that it was given: the gate sees exactly what the runtime feeds."""
+    return {name: [np.asarray(feed["image"]) for feed in feeds] for name, feeds in recorder.feeds().items()}
 
 
 def litert(data: bytes) -> Callable[[Array], list[Array]]:

@@ -13,7 +13,15 @@ from torch import Tensor
 
 from humanrt_export.checkpoint import CheckpointError, Names, arguments, built, read, tensors
 from humanrt_export.networks.backbone import BACKBONES, SCRATCH
-from humanrt_export.networks.checkpoint_layouts import Layout, fixed, image_size, one_of, require, whole_number
+from humanrt_export.networks.checkpoint_layouts import (
+    Layout,
+    decoder_layers,
+    fixed,
+    image_size,
+    one_of,
+    require,
+    whole_number,
+)
 from humanrt_export.networks.multihmr_anny_published import BONES, SHAPE, PublishedConfig, PublishedHmr
 
 __all__ = ["load_published", "published_name"]
@@ -30,16 +38,7 @@ published_name = Names(
         ("head.positions", "dec_pos_emb"),
         ("head.initial_pose", "init_body_pose"),
         ("head.embed.<rest>", "dec_to_token.<rest>"),
-        ("head.layers.<n>.self_norm.<rest>", _LAYER + "0.norm.<rest>"),
-        ("head.layers.<n>.self_qkv.<rest>", _LAYER + "0.fn.to_qkv.<rest>"),
-        ("head.layers.<n>.self_out.<rest>", _LAYER + "0.fn.to_out.0.<rest>"),
-        ("head.layers.<n>.cross_norm.<rest>", _LAYER + "1.norm.<rest>"),
-        ("head.layers.<n>.cross_q.<rest>", _LAYER + "1.fn.to_q.<rest>"),
-        ("head.layers.<n>.cross_kv.<rest>", _LAYER + "1.fn.to_kv.<rest>"),
-        ("head.layers.<n>.cross_out.<rest>", _LAYER + "1.fn.to_out.0.<rest>"),
-        ("head.layers.<n>.mlp_norm.<rest>", _LAYER + "2.norm.<rest>"),
-        ("head.layers.<n>.mlp_in.<rest>", _LAYER + "2.fn.net.0.<rest>"),
-        ("head.layers.<n>.mlp_out.<rest>", _LAYER + "2.fn.net.3.<rest>"),
+        *decoder_layers(_LAYER),
         ("head.offset.<rest>", "mlp_offset.<rest>"),
         ("head.pose.<rest>", "mlp_pose.<rest>"),
         ("head.shape.<rest>", "mlp_shape.<rest>"),

@@ -14,7 +14,15 @@ from torch import Tensor
 
 from humanrt_export.checkpoint import CheckpointError, Names, arguments, built, read, tensors
 from humanrt_export.networks.backbone import BACKBONES
-from humanrt_export.networks.checkpoint_layouts import Layout, fixed, image_size, one_of, require, whole_number
+from humanrt_export.networks.checkpoint_layouts import (
+    Layout,
+    decoder_layers,
+    fixed,
+    image_size,
+    one_of,
+    require,
+    whole_number,
+)
 from humanrt_export.networks.multihmr import ModelConfig, MultiHmr
 
 __all__ = ["CheckpointError", "load_checkpoint", "official_name"]
@@ -37,16 +45,7 @@ _NAMES = Names(
         ("head.mean_expression", _HEAD + "init_expression"),
         ("head.position", _HEAD + "transformer.pos_embedding"),
         ("head.embed.<rest>", _HEAD + "transformer.to_token_embedding.<rest>"),
-        ("head.layers.<n>.self_norm.<rest>", _LAYER + "0.norm.<rest>"),
-        ("head.layers.<n>.self_qkv.<rest>", _LAYER + "0.fn.to_qkv.<rest>"),
-        ("head.layers.<n>.self_out.<rest>", _LAYER + "0.fn.to_out.0.<rest>"),
-        ("head.layers.<n>.cross_norm.<rest>", _LAYER + "1.norm.<rest>"),
-        ("head.layers.<n>.cross_q.<rest>", _LAYER + "1.fn.to_q.<rest>"),
-        ("head.layers.<n>.cross_kv.<rest>", _LAYER + "1.fn.to_kv.<rest>"),
-        ("head.layers.<n>.cross_out.<rest>", _LAYER + "1.fn.to_out.0.<rest>"),
-        ("head.layers.<n>.mlp_norm.<rest>", _LAYER + "2.norm.<rest>"),
-        ("head.layers.<n>.mlp_in.<rest>", _LAYER + "2.fn.net.0.<rest>"),
-        ("head.layers.<n>.mlp_out.<rest>", _LAYER + "2.fn.net.3.<rest>"),
+        *decoder_layers(_LAYER),
         ("head.pose.<rest>", _HEAD + "decpose.<rest>"),
         ("head.shape.<rest>", _HEAD + "decshape.<rest>"),
         ("head.camera.<rest>", _HEAD + "deccam.<rest>"),

@@ -16,7 +16,7 @@ from humanrt_export.networks.decoder import DecoderLayer
 from humanrt_export.networks.detection import gather_tokens
 from humanrt_export.networks.rotations import matrices_from_rows
 
-__all__ = ["AnnyHead", "Predictions", "sincos_positions", "upright"]
+__all__ = ["AnnyHead", "Predictions", "SlotHead", "sincos_positions", "upright"]
 
 # The root's rotation before training: Anny's frame (x to the left, y backwards, z up) to the camera's, an upright
 # person who faces the camera. First two columns of [[1, 0, 0], [0, 0, -1], [0, 1, 0]], in layout `rows`.
@@ -42,7 +42,49 @@ class Predictions:
     size: Tensor
 
 
-class AnnyHead(nn.Module):
+class SlotHead(nn.Module):
+    """A head that decodes the detected cells' tokens against all tokens, and reads predictions from what it decoded.
+
+    Attributes:
+        positions: added to the embedded tokens.
+        embed: [..., D] -> [..., width].
+        layers: `DecoderLayer`, width to width.
+    """
+
+    positions: Tensor
+    embed: nn.Module
+    layers: nn.ModuleList
+
+    def forward(self, tokens: Tensor, cells: Tensor, valid: Tensor) -> Predictions:
+        """Predict every slot; what empty slots hold changes nothing in the others.
+
+        Args:
+            tokens: [B, N, D].
+            cells: [B, P] int64, the token of each slot.
+            valid: [B, P] bool, False for empty slots.
+        """
+        return self.read(self.look(tokens, cells, valid))
+
+    def look(self, tokens: Tensor, cells: Tensor, valid: Tensor) -> Tensor:
+        """Decode every slot: [B, P, width]."""
+        context = self.embed(tokens) + self.positions
+        x = gather_tokens(context, cells)
+        bias = torch.where(valid, 0.0, MASKED).to(x.dtype)[:, None, None, :]
+        for layer in self.layers:
+            x = layer(x, context, bias)
+        return x
+
+    def read(self, x: Tensor) -> Predictions:
+        """Decoded slots [B, P, width] -> `Predictions`."""
+        raise NotImplementedError
+
+    def use_attention(self, attention: Attention) -> None:
+        """Compute attention this way from now on (see `multihmr.attention`)."""
+        for layer in self.layers:
+            layer.attention = attention
+
+
+class AnnyHead(SlotHead):
     """Backbone tokens [B, side^2, D] and detected cells -> `Predictions`.
 
     Args:
@@ -54,7 +96,6 @@ class AnnyHead(nn.Module):
         size: what `Predictions.size` is about, before training.
     """
 
-    positions: Tensor
     initial_pose: Tensor
 
     def __init__(
@@ -86,24 +127,9 @@ class AnnyHead(nn.Module):
             nn.init.zeros_(linear.bias)
         nn.init.constant_(self.size.bias, size)
 
-    def forward(self, tokens: Tensor, cells: Tensor, valid: Tensor) -> Predictions:
-        """Predict every slot; what empty slots hold changes nothing in the others.
-
-        Args:
-            tokens: [B, N, D].
-            cells: [B, P] int64, the token of each slot.
-            valid: [B, P] bool, False for empty slots.
-        """
-        return self.read(self.look(tokens, cells, valid))
-
     def look(self, tokens: Tensor, cells: Tensor, valid: Tensor) -> Tensor:
         """What is known of every slot [B, P, width], from which `read` takes numbers."""
-        context = self.embed(tokens) + self.positions
-        x = gather_tokens(context, cells)
-        bias = torch.where(valid, 0.0, MASKED).to(x.dtype)[:, None, None, :]
-        for layer in self.layers:
-            x = layer(x, context, bias)
-        seen: Tensor = self.norm(x)
+        seen: Tensor = self.norm(super().look(tokens, cells, valid))
         return seen
 
     def read(self, x: Tensor) -> Predictions:
@@ -114,11 +140,6 @@ class AnnyHead(nn.Module):
             shape=torch.sigmoid(self.shape(x)),
             size=self.size(x)[..., 0],
         )
-
-    def use_attention(self, attention: Attention) -> None:
-        """Compute attention this way from now on (see `multihmr.attention`)."""
-        for layer in self.layers:
-            layer.attention = attention
 
 
 def upright(rotations: int) -> Tensor:

@@ -16,7 +16,18 @@ from humanrt.errors import choices
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.networks.camera import PATCH
 
-__all__ = ["LARGEST", "Layout", "fixed", "image_size", "layout_of", "one_of", "require", "shown", "whole_number"]
+__all__ = [
+    "LARGEST",
+    "Layout",
+    "decoder_layers",
+    "fixed",
+    "image_size",
+    "layout_of",
+    "one_of",
+    "require",
+    "shown",
+    "whole_number",
+]
 
 LARGEST = 3584
 """px; no network has a larger input."""
@@ -39,6 +50,22 @@ class Layout(Enum):
     def way(self) -> str:
         """What to do with such a file."""
         return self.value[1]
+
+
+def decoder_layers(theirs: str) -> tuple[tuple[str, str], ...]:
+    """Our names of a decoder layer's parameters and the published files', whose names begin with ``theirs``."""
+    return (
+        ("head.layers.<n>.self_norm.<rest>", theirs + "0.norm.<rest>"),
+        ("head.layers.<n>.self_qkv.<rest>", theirs + "0.fn.to_qkv.<rest>"),
+        ("head.layers.<n>.self_out.<rest>", theirs + "0.fn.to_out.0.<rest>"),
+        ("head.layers.<n>.cross_norm.<rest>", theirs + "1.norm.<rest>"),
+        ("head.layers.<n>.cross_q.<rest>", theirs + "1.fn.to_q.<rest>"),
+        ("head.layers.<n>.cross_kv.<rest>", theirs + "1.fn.to_kv.<rest>"),
+        ("head.layers.<n>.cross_out.<rest>", theirs + "1.fn.to_out.0.<rest>"),
+        ("head.layers.<n>.mlp_norm.<rest>", theirs + "2.norm.<rest>"),
+        ("head.layers.<n>.mlp_in.<rest>", theirs + "2.fn.net.0.<rest>"),
+        ("head.layers.<n>.mlp_out.<rest>", theirs + "2.fn.net.3.<rest>"),
+    )
 
 
 _OWN_FORMAT = "humanrt-multihmr-anny-"

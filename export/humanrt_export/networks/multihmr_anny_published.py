@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from humanrt_export.networks.anny_head import Predictions
-from humanrt_export.networks.attention import MASKED, Attention
+from humanrt_export.networks.anny_head import Predictions, SlotHead
+from humanrt_export.networks.attention import Attention
 from humanrt_export.networks.backbone import BACKBONES
 from humanrt_export.networks.camera import TokenGrid
 from humanrt_export.networks.decoder import DecoderLayer
-from humanrt_export.networks.detection import Detection, gather_tokens
+from humanrt_export.networks.detection import Detection
 from humanrt_export.networks.multihmr_anny import (
     ClassTokenBackbone,
     NetworkOutput,
@@ -116,14 +116,12 @@ class PublishedHmr(nn.Module):
     def use_attention(self, backbone: Attention, head: Attention) -> None:
         """Compute attention these ways from now on (see `multihmr.attention`)."""
         self.backbone.use_attention(backbone)
-        for layer in self.head.layers:
-            layer.attention = head
+        self.head.use_attention(head)
 
 
-class PublishedHead(nn.Module):
+class PublishedHead(SlotHead):
     """Patch tokens [B, side^2, D] and detected cells -> `Predictions`."""
 
-    positions: Tensor
     initial_pose: Tensor
     turning: Tensor
 
@@ -143,25 +141,6 @@ class PublishedHead(nn.Module):
         self.pose = _mlp(width + 6 * BONES, width, 6 * BONES)
         self.shape = _mlp(width, width, len(SHAPE))
         self.size = _mlp(width, width, 1)
-
-    def forward(self, tokens: Tensor, cells: Tensor, valid: Tensor) -> Predictions:
-        """Predict every slot; what empty slots hold changes nothing in the others.
-
-        Args:
-            tokens: [B, N, D].
-            cells: [B, P] int64, the token of each slot.
-            valid: [B, P] bool, False for empty slots.
-        """
-        return self.read(self.look(tokens, cells, valid))
-
-    def look(self, tokens: Tensor, cells: Tensor, valid: Tensor) -> Tensor:
-        """What the decoder makes of every slot: [B, P, width]."""
-        context = self.embed(tokens) + self.positions
-        x = gather_tokens(context, cells)
-        bias = torch.where(valid, 0.0, MASKED).to(x.dtype)[:, None, None, :]
-        for layer in self.layers:
-            x = layer(x, context, bias)
-        return x
 
     def read(self, x: Tensor) -> Predictions:
         """Decoded slots [B, P, width] -> `Predictions`."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt_export.entry import run_module
 from humanrt_export.synthetic.check import Reference, next_region
 from humanrt_export.synthetic.clips import ClipSpec, plan, render_clip
 from humanrt_export.synthetic.hand_model import load_arm
@@ -90,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

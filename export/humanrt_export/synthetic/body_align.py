@@ -27,6 +27,7 @@ from humanrt.geometry.region import Region
 from humanrt.geometry.skeleton import MEDIAPIPE_33
 from humanrt.people.body_points import OFFSETS_MM, STATURE, plain_name
 from humanrt.people.landmarks import BodyNetwork
+from humanrt_export.entry import run_module
 from humanrt_export.motion.clip import Motion
 from humanrt_export.motion.load import load_motions
 from humanrt_export.motion.split import part_of
@@ -131,4 +132,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt_export.entry import run_module
 from humanrt_export.synthetic.hand_model import ASSET
 
 SIDE = ".R"
@@ -88,4 +89,4 @@ def _quads(triangles: NDArray[Any]) -> NDArray[Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

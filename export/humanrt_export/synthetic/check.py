@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.hands.truth import Truth, finger_flexion
+from humanrt_export.entry import run_module
 
 __all__ = ["Reference", "follow", "frames_of", "next_region"]
 
@@ -205,4 +206,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_module(main)

@@ -26,6 +26,7 @@ from humanrt.files import file_sha256, write_atomically
 
 __all__ = [
     "ENGINES",
+    "EXACT",
     "LIBRARIES",
     "PRECISIONS",
     "Engine",
@@ -40,7 +41,8 @@ __all__ = [
 
 ENGINES = "engines.json"
 LIBRARIES = ("tensorrt", "tensorrt-rtx")
-PRECISIONS = ("fp32", "fp16", "int8")
+EXACT = "fp32"
+PRECISIONS = (EXACT, "fp16", "int8")
 
 
 @dataclass(frozen=True)

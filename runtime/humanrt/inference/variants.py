@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from humanrt import native
 from humanrt.backends import Backend
+from humanrt.backends.engines import EXACT
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import Variant, variants_of
 from humanrt.errors import BackendError, choices
@@ -22,7 +23,6 @@ from humanrt.native import processor
 
 __all__ = ["EXACT", "at", "base_of", "bases", "variants", "why_unproven"]
 
-EXACT = "fp32"
 """The precision that every graph has, and that needs no verdict."""
 
 

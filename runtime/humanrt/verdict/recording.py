@@ -147,7 +147,7 @@ def _batches(bundle: Bundle, feeds: Mapping[str, Feeds]) -> Iterator[tuple[str, 
 class _Kept:
     """Inputs of one graph, evenly spaced: where there are too many, every other one goes."""
 
-    most: int
+    most: int | None
     feeds: list[dict[str, Array]] = field(default_factory=list)
     step: int = 1
     count: int = 0
@@ -163,9 +163,15 @@ class _Kept:
 
 
 class Recorder(OnnxRuntimeCpu):
-    """The CPU backend, which keeps what the graphs of one bundle are fed with, by the name of the FP32 graph."""
+    """The CPU backend, which keeps what the graphs of one bundle are fed with, by the name of the FP32 graph.
 
-    def __init__(self, bundle: Bundle, most: int, options: BackendOptions | None = None) -> None:
+    Args:
+        bundle: other bundles' graphs are run only.
+        most: inputs to keep for one graph, evenly spaced, fewer where they are large; None keeps all.
+        options: of the CPU backend.
+    """
+
+    def __init__(self, bundle: Bundle, most: int | None, options: BackendOptions | None = None) -> None:
         super().__init__(options)
         self._bundle, self._most = bundle, most
         self._kept: dict[str, _Kept] = {}
@@ -174,8 +180,9 @@ class Recorder(OnnxRuntimeCpu):
         graph = super().open(spec)
         if spec.path.parent != self._bundle.path:
             return graph
-        size = sum(tensor.nbytes for tensor in spec.inputs)
-        most = max(min(self._most, int(_BYTES / size)), 2)
+        most = self._most
+        if most is not None:
+            most = max(min(most, int(_BYTES / sum(tensor.nbytes for tensor in spec.inputs))), 2)
         return _RecordedGraph(graph, self._kept.setdefault(base_of(self._bundle, spec.name), _Kept(most)))
 
     def feeds(self) -> dict[str, Feeds]:

@@ -28,9 +28,9 @@ from humanrt_export.conversion.quantize.recipe import LayerRule, keep_json, kept
 from humanrt_export.conversion.quantize.sensitivity import exclusions, groups, sensitivity, table
 from humanrt_export.conversion.quantize.session import session
 
-__all__ = ["PRECISIONS", "Conversion", "Variant"]
+__all__ = ["CONVERSIONS", "Conversion", "Variant"]
 
-PRECISIONS: Mapping[str, Mapping[str, str]] = {
+CONVERSIONS: Mapping[str, Mapping[str, str]] = {
     "fp16": {"precision": "fp16", "backend": "cuda"},
     "int8": {"precision": "int8", "backend": "tensorrt"},
     "int8-cpu": {"precision": "int8", "backend": "cpu"},
@@ -75,7 +75,7 @@ class Conversion:
     Args:
         bundle: its bundle.
         base: the graph.
-        precision: a key of `PRECISIONS`.
+        precision: a key of `CONVERSIONS`.
         recording: real inputs; every other one is for calibration, the others are what it is judged on.
         say: is told what goes on, a line at a time.
 
@@ -143,7 +143,7 @@ class Conversion:
     def _judged(self, model: onnx.ModelProto, layers: Sequence[Layer], excluded: Sequence[str]) -> Variant:
         verdict = judge(
             self._case(model, self.judged, self.references),
-            PRECISIONS[self.precision]["precision"],
+            CONVERSIONS[self.precision]["precision"],
             arithmetic=_ARITHMETIC[self.precision],
             source=self.recording.source,
             images=self.recording.frames,
@@ -221,7 +221,7 @@ class Conversion:
             if not chosen:
                 return True
             case = self._case(self._integers(chosen), self.judged, self.references)
-            return bool(judge(case, PRECISIONS[self.precision]["precision"])["passed"])
+            return bool(judge(case, CONVERSIONS[self.precision]["precision"])["passed"])
 
         rows = sensitivity(self.layers, sizes, attempt, self._told("layer groups"))
         excluded = exclusions(rows, passes)
