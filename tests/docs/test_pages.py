@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,3 +147,23 @@ def test_the_installed_size_is_stated_once() -> None:
         if page.name != "installed-size.md":
             assert not re.search(rf"\b{total[1]} MB", page.read_text(encoding="utf-8")), page
     assert np.isfinite(float(total[1]))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_data_blocks_parse(page: Path) -> None:
+    """JSON and TOML of the pages is JSON and TOML."""
+    text = page.read_text(encoding="utf-8")
+    for kind, parse in (("json", json.loads), ("toml", tomllib.loads)):
+        for block in re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            assert parse(block)
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        code = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        lines = [line for block in code for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", text)
+        named |= {found[1] for line in lines if (found := re.match(r"make ([a-z-]+)\b", line))}
+    assert {"demo", "test", "docs"} <= named <= targets
