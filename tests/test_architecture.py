@@ -137,3 +137,29 @@ def test_the_root_of_the_runtime_is_small() -> None:
 @pytest.mark.parametrize("name", humanrt.__all__)
 def test_every_public_name_is_found_where_it_is_said_to_be(name: str) -> None:
     assert getattr(humanrt, name) is not None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "home"),
+    [
+        (r'"thumb",\s*"index",\s*"middle",\s*"ring",\s*"pinky"', "humanrt.geometry.hand"),
+        (r"4, 8, 12, 16, 20\b", "humanrt.geometry.hand"),
+        (r"np\.array\([(\[]-1(\.0)?, 1(\.0)?, 1(\.0)?", "humanrt.geometry.mirror"),
+        (r"def project\(points", "humanrt.geometry.camera"),
+        (r"0\.9 \* \S+ \+ 0\.1 \*", "humanrt.timing"),
+        (r'= "fp32"$|"fp16", "int8"\)', "humanrt.backends.engines"),
+    ],
+)
+def test_what_stands_once(pattern: str, home: str) -> None:
+    """Of docs/architecture.md, "One of each": in another module this should be imported."""
+    assert {name for name, file in MODULES.items() if re.search(pattern, file.read_text(), re.MULTILINE)} == {home}
+
+
+def test_modules_that_are_run_end_in_one_way() -> None:
+    """The command lines themselves, and two whose `main` gives the status to tests and packs, are apart."""
+    apart = {"humanrt.cli", "humanrt.verdict.engines"}
+    apart |= {f"humanrt_export.{name}" for name in ("cli", "commands.robot_hand", "pack.selfcheck")}
+    for name, file in MODULES.items():
+        _, found, end = file.read_text().partition('\nif __name__ == "__main__":\n')
+        if found and name not in apart:
+            assert end == "    run_module(main)\n", f"{name}: end with `run_module(main)` of humanrt_export.entry"

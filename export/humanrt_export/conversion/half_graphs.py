@@ -18,7 +18,7 @@ import onnx
 
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.errors import BackendError, choices
-from humanrt.inference.variants import variants
+from humanrt.inference.variants import EXACT, variants
 from humanrt_export.conversion.quantize.graph import copied, fold_constants, heads
 from humanrt_export.conversion.quantize.recipe import load_recipe
 
@@ -34,7 +34,7 @@ def find_graphs(bundle: Bundle, precision: str) -> list[GraphSpec]:
     bundle, called ``<graph>-int8`` or listed under ``settings.variants``, with QuantizeLinear nodes.
     """
     listed_variants = variants(bundle)
-    others = {v.graph for v in listed_variants if not v.on("tensorrt") or v.precision != "fp32"}
+    others = {v.graph for v in listed_variants if not v.on("tensorrt") or v.precision != EXACT}
     usable = [bundle.graph(name) for name in bundle.graphs]
     if precision == "int8":
         listed = {v.graph for v in listed_variants if v.precision == "int8" and v.on("tensorrt")}

@@ -22,11 +22,12 @@ try:
     import humanrt
     from humanrt import native
     from humanrt.backends import Array, Backend, open_backend
+    from humanrt.backends.engines import PRECISIONS
     from humanrt.backends.options import BackendOptions
     from humanrt.bundle import Bundle, load_bundle
     from humanrt.errors import BundleError, HumanrtError
     from humanrt.files import file_sha256
-    from humanrt.inference.variants import at, base_of, bases, variants
+    from humanrt.inference.variants import EXACT, at, base_of, bases, variants
     from humanrt.stats import Percentiles, machine
     from humanrt.verdict import case_of, judge
     from humanrt.verdict.engines import default_source, give, read_feeds
@@ -126,14 +127,14 @@ def rows_of(bundle: Bundle, folder: Path, seconds: float, *, gpu: bool) -> Itera
 def graph_rows(bundle: Bundle, backend: Backend, feeds: Feeds, expected: Feeds, seconds: float) -> Iterator[Row]:
     """Every graph in FP32, and its variants of this backend, against the FP32 results of the machine that packed."""
     named = [entry.precision for entry in variants(bundle) if entry.backend == backend.name]
-    for precision in dict.fromkeys(["fp32", *named]):
+    for precision in dict.fromkeys([EXACT, *named]):
         try:
             chosen = at(bundle, backend, precision)
         except HumanrtError as error:
             yield Row(f"all graphs, {precision}", backend.name, "not run", str(error))
             continue
         for name in bases(bundle):
-            if name not in expected or (precision != "fp32" and name not in chosen.chosen):
+            if name not in expected or (precision != EXACT and name not in chosen.chosen):
                 continue
             try:
                 with backend.open(chosen.graph(name)) as graph:
@@ -169,7 +170,7 @@ def tensorrt_rows(bundle: Bundle, engines: Path, feeds: Feeds, seconds: float) -
         yield Row("engines", "tensorrt", "not run", f"{error}; run: pip install -r requirements-gpu.txt")
         return
     for library in installed_libraries():
-        for precision in ("fp32", "fp16", *(("int8",) if int8 else ())):
+        for precision in (p for p in PRECISIONS if p != "int8" or int8):
             try:
                 build_engines(bundle, precision, load(library), out=engines, report=print)
             except HumanrtError as error:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from humanrt.drawing.colours import colour_of
 from humanrt.drawing.draw import INK, PAPER, draw_label, unit
+from humanrt.geometry.hand import FINGERS
 from humanrt.people.results import People
 
 __all__ = ["bones", "draw_labels", "draw_skeletons"]
@@ -30,7 +31,7 @@ _CHAINS = (
     *(
         (f"{side}_wrist", *(f"{side}_{finger}{i}" for i in (1, 2, 3)), f"{side}_{finger}_tip")
         for side in ("left", "right")
-        for finger in ("thumb", "index", "middle", "ring", "pinky")
+        for finger in FINGERS
     ),
 )
 """Joints that a skeleton connects, by SMPL-X's names for them."""
