@@ -12,8 +12,8 @@ Colour = tuple[int, int, int]
 
 
 def colour_of(id: int) -> Colour:
-    """RGB 0..255 of an identity: always the same, of like brightness, and far from those of the ids around it."""
-    hue = 0.7 + id * math.pi * (3 - math.sqrt(5))  # the golden angle never comes near where it was soon before
+    """Return the RGB colour 0..255 of an id: constant, of similar brightness for all, far from those of nearby ids."""
+    hue = 0.7 + id * math.pi * (3 - math.sqrt(5))  # steps of the golden angle keep recent hues apart
     lightness, chroma = (0.72, 0.72, 0.80, 0.64)[id // 4 % 4], 0.135
     a, b = chroma * math.cos(hue), chroma * math.sin(hue)
     lms = (np.array([[1, 0.3963, 0.2158], [1, -0.1056, -0.0639], [1, -0.0895, -1.2915]]) @ (lightness, a, b)) ** 3

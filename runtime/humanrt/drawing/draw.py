@@ -1,7 +1,7 @@
-"""The overlay: hand landmarks, labels and timings on the image; the canvas that sets pictures side by side.
+"""Overlay of hand landmarks, labels and timings on the image, and a canvas that puts pictures side by side.
 
-All pictures are RGB uint8 [H, W, 3]; functions named `draw_...` draw into the one they are given. Lines and
-letters scale with the picture. Fingers have the same colours here and on the robot hand.
+All pictures are RGB uint8 [H, W, 3]; functions named `draw_...` draw in place. Lines and letters scale with the
+picture. Fingers have the same colours here and on the robot hand.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ PALETTE: npt.NDArray[np.uint8] = np.array(
     [(255, 107, 94), (255, 186, 66), (88, 206, 120), (66, 168, 255), (186, 128, 255), (222, 224, 230)],
     np.uint8,
 )
-"""[6, 3] RGB: thumb, index, middle, ring, little finger; the last, so also -1, is the palm."""
+"""[6, 3] RGB: thumb, index, middle, ring, little finger; the last, hence also -1, is the palm."""
 
 BONES: tuple[tuple[int, int, int], ...] = (
     *((a, b, -1) for a, b in ((0, 1), (0, 5), (5, 9), (9, 13), (13, 17), (0, 17))),
     *((first + i, first + i + 1, finger) for finger, first in enumerate(KNUCKLES) for i in range(3)),
 )
-"""(keypoint, keypoint, finger) in MediaPipe order; finger indexes PALETTE."""
+"""(keypoint, keypoint, finger) in MediaPipe order; ``finger`` is an index into PALETTE."""
 
 FINGER_OF_KEYPOINT = np.array([-1, *np.repeat(np.arange(5), 4)])
 
@@ -49,11 +49,11 @@ INK: Colour = (22, 24, 30)
 PAPER: Colour = (238, 240, 244)
 DIM: Colour = (160, 166, 178)
 
-SMALLEST_PANEL = 64  # px of height
+SMALLEST_PANEL = 64  # min height, px
 
 
 def unit(image: Image) -> float:
-    """The width in px of a thin line that is well seen in this picture: 1 at 360 lines, 2 at 720."""
+    """Return the width in px of a thin but clearly visible line in this picture: 1 at 360 rows, 2 at 720."""
     return float(max(0.75, min(image.shape[:2]) / 360))
 
 
@@ -65,14 +65,14 @@ def draw_hand(
     side: str = "",
     score: float | None = None,
 ) -> None:
-    """Draws landmarks, bones and a label. keypoints: [21, 2] px, MediaPipe order; NaN ones are left out."""
+    """Draw landmarks, bones and a label. ``keypoints``: [21, 2] px, MediaPipe order; NaN ones are left out."""
     u = unit(image)
     bone, joint = max(1, round(1.5 * u)), max(2, round(1.9 * u))
     seen = np.isfinite(keypoints).all(axis=1)
-    limit = 4.0 * max(image.shape)  # far outside; OpenCV draws nonsense beyond 16 bits
+    limit = 4.0 * max(image.shape)  # far outside the image; OpenCV draws garbage beyond 16 bits
     points = np.where(seen[:, None], np.clip(keypoints, -limit, limit), 0.0)
     at = [(int(x), int(y)) for x, y in np.round(points * 8)]  # in 1/8 px
-    for rim in (True, False):  # a dark rim below, so that it reads on skin and on bright walls
+    for rim in (True, False):  # a dark rim underneath, so that it is visible on skin and on bright walls
         grow = max(1, round(u)) if rim else 0
         for a, b, finger in BONES:
             if seen[a] and seen[b]:
@@ -89,7 +89,7 @@ def draw_hand(
 
 
 def draw_label(image: Image, words: str, at: tuple[float, float]) -> None:
-    """Words on a dark plate, its lower left corner at (x, y) px or as near as lies inside the picture."""
+    """Draw words on a dark plate with its lower left corner at (x, y) px, moved as needed to stay in the picture."""
     u = unit(image)
     height = 9.0 * u
     pad = round(4 * u)
@@ -108,7 +108,7 @@ def draw_hud(
     fps: float | None = None,
     dropped: int | None = None,
 ) -> None:
-    """Timings in the upper left corner. ms: milliseconds by stage, in order; `total` comes last."""
+    """Draw timings in the upper left corner. ``ms``: milliseconds per stage, in order; `total` comes last."""
     u = unit(image)
     line, height, pad = round(14 * u), 8.5 * u, round(7 * u)
     stages = dict(ms or {})
@@ -150,27 +150,28 @@ def draw_text(
     *,
     bold: bool = False,
 ) -> None:
-    """Words whose first letter stands at (x, y) px, capitals `height` px tall."""
+    """Draw words whose first letter stands at (x, y) px, with capitals `height` px tall."""
     font = cv2.FONT_HERSHEY_DUPLEX if bold else cv2.FONT_HERSHEY_SIMPLEX
     cv2.putText(image, words, (round(at[0]), round(at[1])), font, height / 22, colour, 1, cv2.LINE_AA)
 
 
 class Hud:
-    """Timings of a stream, frame after frame: as `draw_hud`, with the frame rate averaged."""
+    """Draws the timings of a stream frame by frame, like `draw_hud` but with the frame rate averaged."""
 
     def __init__(self) -> None:
         self._interval = RunningMean()
 
     def __call__(self, image: Image, ms: Mapping[str, float], *, dropped: int | None = None) -> None:
-        """Draw on an image. ms: milliseconds by stage; the frame rate is that of ``total``."""
+        """Draw on an image. ``ms``: milliseconds per stage; the frame rate is that of ``total``."""
         interval = self._interval.add(ms.get("total", 0.0))
         draw_hud(image, ms, fps=1e3 / interval if interval else None, dropped=dropped)
 
 
 def panel_size(height: int, panels: int) -> tuple[int, int]:
-    """(width, height) px of each of so many panels beside an image so tall; `compose` takes them as is.
+    """Return (width, height) px of each of ``panels`` panels beside an image of ``height`` px.
 
-    Beside images too small for panels these keep a size that can be drawn, and the canvas grows.
+    `compose` uses panels of that size unscaled. If the image is too small for panels, they keep a size that can be
+    drawn and the canvas grows.
     """
     rows = 1 if panels == 1 else 2
     height += height % 2
@@ -179,10 +180,11 @@ def panel_size(height: int, panels: int) -> tuple[int, int]:
 
 
 def compose(image: Image, panels: Sequence[Image]) -> Image:
-    """The image, and the panels to the right of it: one as tall as the image, more in two rows.
+    """Put panels to the right of the image: a single one as tall as the image, several in two rows.
 
-    Returns uint8 [H', W', 3] with even width and height, as video wants them, taller than the image only where
-    panels need it; panels of another size than `panel_size` are fitted.
+    Returns:
+        uint8 [H', W', 3] with even width and height, as video needs, taller than the image only if panels need it.
+        Panels whose size differs from `panel_size` are fitted.
     """
     tall = image.shape[0] + image.shape[0] % 2
     wide = image.shape[1] + image.shape[1] % 2
@@ -199,7 +201,7 @@ def compose(image: Image, panels: Sequence[Image]) -> Image:
 
 
 def fit(panel: Image, width: int, height: int) -> Image:
-    """The picture whole, in its own proportions, in the middle of one of (width, height) px."""
+    """Scale the whole picture, keeping its aspect ratio, and centre it in one of (width, height) px."""
     if panel.shape[:2] == (height, width):
         return panel
     scale = min(width / panel.shape[1], height / panel.shape[0])

@@ -1,4 +1,4 @@
-"""The side and top views of meshes: a room with a floor, and cameras that look into it."""
+"""Side and top views of meshes: a room with a floor, and cameras that look into it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["GRID", "GROUND", "NEAR", "SIGHT", "VIEWS", "Image", "Points", "Room"
 
 Image = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]
-NEAR = 0.05  # m; what is nearer to the camera, or behind it, is cut away
+NEAR = 0.05  # m; anything nearer to the camera, or behind it, is clipped
 GROUND = (40, 44, 52)
 GRID = (72, 78, 90)
-SIGHT = (255, 186, 66)  # the camera and what it sees
+SIGHT = (255, 186, 66)  # the camera and its field of view
 
 
 @dataclass(frozen=True)
 class SceneCamera:
-    """A pinhole camera somewhere in camera space, whose rotation is from there into its own axes."""
+    """A pinhole camera placed in camera space; its rotation maps camera space to its own axes."""
 
     intrinsics: Points  # [3, 3] px
     rotation: Points = field(default_factory=lambda: np.eye(3))
@@ -33,19 +33,19 @@ class SceneCamera:
     near: float = NEAR
 
     def project(self, points: npt.ArrayLike) -> Points:
-        """[..., 3] m to [..., 2] px."""
+        """Project points [..., 3] m to pixels [..., 2]."""
         p = (np.asarray(points, np.float64) - self.eye) @ (self.intrinsics @ self.rotation).T
         return np.asarray(p[..., :2] / p[..., 2:])
 
     def clip(self, size: tuple[int, int], before: Points | None = None) -> npt.NDArray[np.float32]:
-        """[4, 4], to clip space of a picture of this size whose first row is the buffer's first, as GL reads it."""
+        """Return the matrix [4, 4] to GL clip space for a picture of ``size``; its first row is the buffer's first."""
         (fx, skew, cx), (_, fy, cy), _ = self.intrinsics
         width, height = size
         lens = np.array(
             [
                 [2 * fx / width, 2 * skew / width, 2 * cx / width - 1, 0],
                 [0, 2 * fy / height, 2 * cy / height - 1, 0],
-                [0, 0, 1, -2 * self.near],  # without a far plane
+                [0, 0, 1, -2 * self.near],  # no far plane
                 [0, 0, 1, 0],
             ]
         )
@@ -55,7 +55,7 @@ class SceneCamera:
         return np.ascontiguousarray(whole.T, np.float32)
 
     def box(self, meshes: Sequence[npt.NDArray[np.float32]], size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-        """x, y, width, height px of what the meshes may cover in a picture of this size; None: nothing."""
+        """Return x, y, width, height (px) of the area that meshes may cover in a picture of ``size``; None if empty."""
         width, height = size
         turn = (self.intrinsics @ self.rotation).astype(np.float32)
         shift = -turn @ self.eye.astype(np.float32)
@@ -64,7 +64,7 @@ class SceneCamera:
             x, y, z = turn @ mesh.T + shift[:, None]
             if z.max() <= self.near:
                 continue
-            if z.min() <= self.near:  # cut by the near plane: may cover anything
+            if z.min() <= self.near:  # crosses the near plane: may cover anything
                 return 0, 0, width, height
             u, v = np.divide(x, z, out=x), np.divide(y, z, out=y)
             low = np.minimum(low, (u.min(), v.min()))
@@ -76,7 +76,7 @@ class SceneCamera:
 
 @dataclass(frozen=True)
 class Room:
-    """The part of the scene that is shown: 0..reach deep, floor below the camera, half to its left and right; m."""
+    """The visible part of the scene, m: depth 0..reach, floor below the camera, ``half`` to its left and right."""
 
     reach: float
     half: float
@@ -97,13 +97,13 @@ class Room:
 
     @property
     def corners(self) -> Points:
-        """[8, 3] m; tall enough for someone who stands."""
+        """Return the corners [8, 3] m; the room is tall enough for a standing person."""
         top = min(-0.2, self.floor - 1.9)
         x, y, z = (-self.half, self.half), (top, self.floor), (0.0, self.reach)
         return np.array([(a, b, c) for a in x for b in y for c in z])
 
     def seen_from(self, turn: Points, far: float, size: tuple[int, int]) -> SceneCamera:
-        """A camera so many times the room away, its lens as long as just to see it all."""
+        """Return a camera ``far`` times the room's half-diagonal away, its focal length such that the room just fits."""
         corners = self.corners
         middle = corners.mean(axis=0)
         away = far * float(np.linalg.norm(corners[0] - middle))
@@ -115,7 +115,7 @@ class Room:
         return SceneCamera(np.array([[focal, 0, cx], [0, focal, cy], [0, 0, 1.0]]), turn, eye, away / 4)
 
     def picture(self, camera: SceneCamera, size: tuple[int, int], intrinsics: Points, seen: tuple[int, int]) -> Image:
-        """The floor, and the camera that took an image of the size `seen` with these intrinsics."""
+        """Draw the floor, and the camera that took an image of size `seen` with these intrinsics."""
         width, height = size
         image = np.empty((height, width, 3), np.uint8)
         image[:] = GROUND
@@ -140,13 +140,13 @@ class Room:
         with np.errstate(divide="ignore"):
             far = np.where(rays > 0, high / rays, low / rays).min(axis=1)  # where each ray leaves the room
         near = 0.06 * self.reach / max(1.0, float(np.abs(rays).max()))
-        for i, ray in enumerate(rays):  # as far as the room goes
+        for i, ray in enumerate(rays):  # to the edge of the room
             line((0, 0, 0), ray * far[i], _mixed(SIGHT, GROUND, 0.35))
         for i, ray in enumerate(rays):
             line((0, 0, 0), ray * near, SIGHT, 1.5)
             line(ray * near, rays[i - 1] * near, SIGHT, 1.5)
 
-        at = (1 if camera.rotation[0, 2] > 0.5 else -1) * self.half  # labels on the side that is to us, or left
+        at = (1 if camera.rotation[0, 2] > 0.5 else -1) * self.half  # labels on the side facing the viewer, or left
         every = step if self.reach / step <= 6 else 2 * step
         for z in np.arange(every, self.reach + 0.01, every).tolist():
             x, y = camera.project((at, self.floor, z)).tolist()
@@ -155,7 +155,7 @@ class Room:
         return image
 
     def _light(self, image: Image, camera: SceneCamera, rays: Points) -> None:
-        """Lightens the floor between the left and right borders of what the camera sees."""
+        """Lighten the floor between the left and right borders of the camera's field of view."""
         left, right = np.clip([rays[:, 0].min(), rays[:, 0].max()], -4.0, 4.0) * self.reach
         masks = []
         for xz in (
@@ -173,21 +173,24 @@ _REACHES = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
 
 
 def _elevated(degrees: float) -> Points:
-    """From the right, so high above: rows are right, down and forward of the picture in camera space."""
+    """Return the rotation of a view from the right, ``degrees`` above the horizon.
+
+    Rows are right, down and forward of the picture in camera space.
+    """
     down, along = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
     forward = np.array([-along, down, 0.0])
     right = np.array([0.0, 0.0, 1.0])
     return np.stack([right, np.cross(forward, right), forward])
 
 
-VIEWS = {  # rotation, and how far away: from above almost without perspective, so that it reads as a map
+VIEWS = {  # rotation and distance; from above almost without perspective, so that it reads like a map
     "side": (_elevated(14.0), 4.0),
     "top": (np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]), 40.0),
 }
 
 
 def darken(image: Image, shadow: Image) -> None:
-    """Soft shadows where `shadow` [H, W] is 1."""
+    """Draw soft shadows where `shadow` [H, W] is 1."""
     soft = cv2.GaussianBlur(shadow * np.uint8(140), (0, 0), max(1.0, min(shadow.shape) / 160))
     cv2.multiply(image, cv2.cvtColor(255 - soft, cv2.COLOR_GRAY2RGB), dst=image, scale=1 / 255)
 

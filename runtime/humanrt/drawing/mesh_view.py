@@ -1,6 +1,6 @@
-"""People's meshes over the image they were seen in, and the same scene from the side or from above.
+"""Render meshes of people over their image, and the same scene from the side or from above.
 
-moderngl, from the extra `view`, is imported only when a MeshView is made; it draws off screen, on EGL or, where
+moderngl, from the extra `view`, is imported only when a MeshView is created; it renders off screen, with EGL or, if
 that is missing, on a display. Camera space is x right, y down, z forward, in metres. Pixels have their origin at
 the top left corner of the top left pixel, whose centre is thus at (0.5, 0.5): a vertex is drawn at K (x, y, z) / z.
 """
@@ -26,7 +26,7 @@ Meshes = Sequence[npt.NDArray[np.floating]]  # or one array [N, V, 3]
 Faces = npt.NDArray[np.integer]
 Colours = Sequence[Sequence[int]] | npt.NDArray[np.integer]
 
-MOST = 65535  # people in a mask
+MOST = 65535  # max number of people in a mask
 
 _VERTEX = """
 #version 330
@@ -42,9 +42,9 @@ void main() {
 }
 """
 
-# Light beside the eye keeps every pose readable, a wide soft one from the upper left models it, the sky lifts what
-# faces up; edges darken, so that limbs stand out from the body behind them. Squares and roots stand for
-# the gamma of colours: a processor that draws pays for powers.
+# A light beside the viewer keeps every pose readable, a wide soft one from the upper left adds shape, the sky brightens
+# what faces up; edges darken, so that limbs stand out from the body behind them. Squares and square roots approximate
+# the gamma of colours: powers are expensive when a CPU renders.
 _LIT = """
 #version 330
 uniform vec3 eye;
@@ -79,15 +79,17 @@ class MeshView(Resource):
     """Draws meshes of one topology at a time. Owns a GL context: use it inside `with`, or close it.
 
     Every method takes vertices (one [V, 3] per person, m, camera space), faces ([F, 3], the same array for every
-    frame: its preparation is kept, so do not change it in place) and intrinsics ([3, 3], px of the image). A person
-    with a vertex that is not finite is left out.
+    frame: data derived from it is cached, so do not change it in place) and intrinsics ([3, 3], px of the image).
+    A person with a non-finite vertex is left out. Methods raise ValueError for arrays of other shapes.
 
-    size: (width, height) px of the images; `draw` sets it to that of its image.
-    samples: per pixel, for smooth outlines; at most what the driver has. 0: jagged, and three times as fast where the
-    processor draws (Mesa's llvmpipe).
+    Args:
+        size: (width, height) px of the images; `draw` sets it to that of its image.
+        samples: samples per pixel, for smooth outlines; limited to what the driver supports. 0 gives jagged outlines
+            and is three times as fast on a CPU (Mesa's llvmpipe).
 
-    Raises MissingDependencyError without moderngl, HumanrtError where no GL context can be made. Methods raise
-    ValueError for arrays of other shapes.
+    Raises:
+        MissingDependencyError: moderngl is not installed.
+        HumanrtError: no GL context can be created.
     """
 
     def __init__(self, size: tuple[int, int] = (640, 480), *, samples: int = 4) -> None:
@@ -95,7 +97,7 @@ class MeshView(Resource):
         self._gl = _context(_import_moderngl())
         with self._gl as gl:
             gl.enable(gl.DEPTH_TEST)
-            gl.front_face = "cw"  # image rows go down, and so do ours in the buffer: all is seen upside down
+            gl.front_face = "cw"  # image rows go down, and so do the buffer's: GL sees everything upside down
             self._samples = min(samples, int(gl.max_samples))
             self._lit = gl.program(vertex_shader=_VERTEX, fragment_shader=_LIT)
             self._numbered = gl.program(vertex_shader=_VERTEX, fragment_shader=_NUMBERED)
@@ -112,10 +114,16 @@ class MeshView(Resource):
         *,
         alpha: float = 0.85,
     ) -> Image:
-        """The image with the meshes over it, a new uint8 [H, W, 3].
+        """Draw the meshes over a copy of the image.
 
-        image: RGB uint8 [H, W, 3], left as it is. colours: RGB 0..255 of each person. alpha: 0 invisible .. 1 solid;
-        of people behind one another only the nearest is seen.
+        Args:
+            image: RGB uint8 [H, W, 3]; not modified.
+            vertices, faces, intrinsics: see `MeshView`.
+            colours: RGB 0..255 of each person.
+            alpha: 0 (invisible) to 1 (solid); where people overlap, only the nearest is visible.
+
+        Returns:
+            A new RGB uint8 [H, W, 3].
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"image is {image.dtype} {list(image.shape)}; uint8 [H, W, 3] is needed")
@@ -128,7 +136,7 @@ class MeshView(Resource):
         return painted
 
     def mask(self, vertices: Meshes, faces: Faces, intrinsics: npt.ArrayLike) -> npt.NDArray[np.int32]:
-        """Whose each pixel's centre is: int32 [H, W] of `self.size`, 0 nobody, i + 1 for vertices[i] in front."""
+        """Return int32 [H, W] of `self.size`: at each pixel centre i + 1 if vertices[i] is in front, 0 if nobody."""
         if len(vertices) > MOST:
             raise ValueError(f"{len(vertices)} people; a mask holds {MOST}")
         with self._gl:
@@ -147,10 +155,17 @@ class MeshView(Resource):
         floor: float | None = None,
         reach: float | None = None,
     ) -> Image:
-        """The scene from the camera's right, a little above: the camera left, depth to the right; RGB uint8 [H, W, 3].
+        """Draw the scene from the camera's right and slightly above: the camera is at the left, depth to the right.
 
-        size: (width, height) px of the picture. floor: m below the camera; None: under the lowest vertex.
-        reach: m of depth shown; None: in steps, as the people need it. Fix both for a view that never moves.
+        Args:
+            vertices, faces, intrinsics: see `MeshView`.
+            colours: RGB 0..255 of each person.
+            size: (width, height) px of the picture.
+            floor: m below the camera; None is under the lowest vertex.
+            reach: m of depth shown; None follows the people, in steps. Set both this and ``floor`` for a fixed view.
+
+        Returns:
+            RGB uint8 [H, W, 3].
         """
         return self._scene("side", vertices, faces, intrinsics, colours, size, floor, reach)
 
@@ -165,11 +180,11 @@ class MeshView(Resource):
         floor: float | None = None,
         reach: float | None = None,
     ) -> Image:
-        """The scene from above: the camera below, depth upwards, x to the right. Arguments as for `side`."""
+        """Draw the scene from above: camera at the bottom, depth upwards, x to the right. Arguments as for `side`."""
         return self._scene("top", vertices, faces, intrinsics, colours, size, floor, reach)
 
     def close(self) -> None:
-        """Frees the GL context. May be called twice; nothing can be drawn afterwards."""
+        """Free the GL context. May be called twice; nothing can be drawn afterwards."""
         if self._gl is not None:
             self._targets.clear()
             self._topology = None
@@ -177,7 +192,7 @@ class MeshView(Resource):
             self._gl = None
 
     def _upload(self, vertices: Meshes, faces: Faces) -> list[_Person]:
-        """The people that can be drawn, on the device."""
+        """Upload the people that can be drawn to the device."""
         if not len(vertices):
             return []
         count = len(vertices[0])
@@ -186,12 +201,12 @@ class MeshView(Resource):
         if self._topology is None or not self._topology.holds(faces, count):
             if self._topology is not None:
                 self._topology.release()
-            self._topology = None  # in case the next is refused
+            self._topology = None  # in case the next one is refused
             self._topology = _Topology(self._gl, (self._lit, self._numbered), faces, count)
         return self._topology.upload(vertices)
 
     def _paint(self, image: Image, people: list[_Person], camera: SceneCamera, colours: Points, alpha: float) -> None:
-        """Draws into the image."""
+        """Draw into the image."""
         height, width = image.shape[:2]
         box = camera.box([person.vertices for person in people], (width, height))
         if box is None:
@@ -216,7 +231,7 @@ class MeshView(Resource):
     def _number(
         self, size: tuple[int, int], people: list[_Person], clip: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.uint16]:
-        """uint16 [H, W], a view that the next call overwrites."""
+        """Return the number of the person at each pixel, uint16 [H, W]; a view that the next call overwrites."""
         target = self._target(size, smooth=False)
         self._numbered["clip"].write(clip)
         target.begin()
@@ -253,7 +268,7 @@ class MeshView(Resource):
         return image
 
     def _target(self, size: tuple[int, int], *, smooth: bool) -> _Target:
-        """Where to draw pictures of this size; the last few are kept."""
+        """Return the framebuffer for pictures of this size; the last few are cached."""
         key = (*size, smooth)
         target = self._targets.pop(key, None) or _Target(
             self._gl, size, self._samples if smooth else 0, "f1" if smooth else "u2"
@@ -264,12 +279,17 @@ class MeshView(Resource):
         return target
 
 
-_KEY = np.array([-0.56, -0.62, -0.55])  # towards the main light, in the axes of the camera that looks
+_KEY = np.array([-0.56, -0.62, -0.55])  # towards the main light, in the axes of the viewing camera
 
 
 @dataclass
 class _Person:
-    """A mesh on the device. index: its place among the caller's; vertices: float32 [V, 3], a copy."""
+    """A mesh on the device.
+
+    Attributes:
+        index: its index in the caller's sequence.
+        vertices: float32 [V, 3], a copy.
+    """
 
     index: int
     vertices: npt.NDArray[np.float32]
@@ -280,10 +300,10 @@ class _Person:
 
 
 class _Topology:
-    """Faces on the device, and room for as many people as there have been at once."""
+    """Faces on the device, and slots for the max number of people uploaded at once so far."""
 
     def __init__(self, gl: Any, programs: tuple[Any, Any], faces: Faces, count: int) -> None:
-        """count: number of vertices."""
+        """Upload ``faces`` of a mesh with ``count`` vertices."""
         faces = np.asarray(faces)
         if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces) or not np.issubdtype(faces.dtype, np.integer):
             raise ValueError(f"faces are {faces.dtype} {list(faces.shape)}; whole numbers [F, 3] are needed")
@@ -335,7 +355,7 @@ class _Topology:
         )
 
     def _smooth(self, vertices: npt.NDArray[np.float32], normals: npt.NDArray[np.float32]) -> None:
-        """Fills in normals [V, 3]: the sum of the faces' around each vertex, by their areas, of any length."""
+        """Fill in normals [V, 3], not normalised: the area-weighted sum of the face normals around each vertex."""
         corners = self._corner_points
         np.take(np.ascontiguousarray(vertices.T), self._corners, axis=1, out=corners.reshape(3, -1), mode="clip")
         first, u, v = corners[:, 0], corners[:, 1], corners[:, 2]
@@ -343,12 +363,12 @@ class _Topology:
         v -= first
         cross = self._face_normals
         for i, (j, k) in enumerate(((1, 2), (2, 0), (0, 1))):
-            cross[i] = u[j] * v[k] - u[k] * v[j]  # once for each corner, as bincount wants it
+            cross[i] = u[j] * v[k] - u[k] * v[j]  # once per corner, as bincount needs it
             normals[:, i] = np.bincount(self._corners, cross[i].ravel(), self._count)
 
 
 class _Target:
-    """A framebuffer and the memory that it is read into. kind: "f1", RGBA of 8 bits, or "u2", whole numbers of 16."""
+    """A framebuffer and the memory it is read into. ``kind``: "f1", 8-bit RGBA, or "u2", 16-bit integers."""
 
     def __init__(self, gl: Any, size: tuple[int, int], samples: int, kind: str) -> None:
         width, height = size
@@ -364,7 +384,7 @@ class _Target:
         self._drawn.clear(depth=1.0)
 
     def read(self, box: tuple[int, int, int, int]) -> npt.NDArray[Any]:
-        """[height, width, channels] of x, y, width, height; a view that the next call overwrites."""
+        """Read the box x, y, width, height as [height, width, channels]; a view that the next call overwrites."""
         _, _, width, height = box
         if self._resolved is not self._drawn:
             self._gl.copy_framebuffer(self._resolved, self._drawn)
@@ -388,7 +408,7 @@ def _matrix(intrinsics: npt.ArrayLike) -> Points:
 
 
 def _checked(colours: Colours, count: int) -> Points:
-    """[count, 3] in 0..1."""
+    """Return the colours as [count, 3] in 0..1; ValueError if they do not fit."""
     rgb = np.asarray(colours, np.float64).reshape(-1, 3) / 255
     if len(rgb) != count:
         raise ValueError(f"{len(rgb)} colours for {count} people")
@@ -405,7 +425,7 @@ def _import_moderngl() -> ModuleType:
 
 
 def _context(moderngl: ModuleType) -> Any:
-    """A new GL 3.3 context without a window: on EGL, else on what the platform has."""
+    """Create a GL 3.3 context without a window: with EGL, else with what the platform offers."""
     reasons = []
     for settings in ({"backend": "egl"}, {}):
         try:

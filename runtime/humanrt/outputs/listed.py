@@ -18,12 +18,12 @@ class OutputOption:
     """An option of ``humanrt run`` that opens an output.
 
     Attributes:
-        name: of the option, without its dashes.
-        metavar: what its value looks like, for the help.
-        help: what it does, in a few words.
-        open: makes the output of the option's value.
-        draws: it shows pictures, so that results are drawn.
-        writes: its value names a file that it creates or replaces.
+        name: name of the option, without its dashes.
+        metavar: placeholder of the value in the help text.
+        help: short description for the help text.
+        open: creates the output from the option's value.
+        draws: whether the output shows pictures, so that results have to be drawn.
+        writes: whether the value names a file that the output creates or replaces.
     """
 
     name: str
@@ -38,4 +38,4 @@ OUTPUTS: tuple[OutputOption, ...] = (
     OutputOption("record", "FILE.jsonl", "write one JSON line a frame", Recorder),
     OutputOption("video", "FILE.mp4", "write the picture (.png or .jpg for one image)", open_sink, draws=True),
 )
-"""In the order in which they take results."""
+"""All outputs, in the order in which they receive results."""

@@ -1,13 +1,13 @@
-"""Mesh files: one file a frame, holding all its people. Written by hand: no library is needed.
+"""Mesh files: one file per frame with all people in it, written without a library.
 
 =======  ============================================================================================
-``glb``  glTF 2.0: a node for each person, named ``person-ID`` and coloured by identity, below a node
+``glb``  glTF 2.0: one node per person, named ``person-ID`` and coloured by identity, below a node
          that turns the camera's axes (y down, z forward) into glTF's (y up, z backward).
-``obj``  Wavefront: an object for each person, named likewise; axes as glTF's, since that is what viewers take.
+``obj``  Wavefront: one object per person, named likewise; glTF's axes, since viewers expect them.
 ``npz``  numpy: all arrays of the result, in the camera's own axes.
 =======  ============================================================================================
 
-Units are metres. Files appear whole or not at all.
+Units are metres. Files are written atomically.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ Faces = NDArray[np.int32]
 
 
 def glb(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
-    """A binary glTF file: positions and normals. The triangles are stored once, for all people."""
+    """Return a binary glTF file with positions and normals. The triangles are stored once, for all people."""
     vertices = _vertices(people)
     normals = [vertex_normals(mesh, faces) for mesh in vertices]
-    # 16 bits where they are enough; the largest value of the type is not allowed as an index.
+    # 16 bits if they suffice; the largest value of the type is not allowed as an index.
     kind = np.uint16 if vertices.shape[1] < 0xFFFF else np.uint32
     chunks = [faces.astype(kind).tobytes(), *(mesh.astype(np.float32).tobytes() for mesh in (*vertices, *normals))]
     views, offset = [], 0
@@ -105,12 +105,12 @@ def glb(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
 
 
 def vertex_normals(vertices: NDArray[np.floating[Any]], faces: Faces) -> NDArray[np.float32]:
-    """Unit normals [V, 3] of a mesh [V, 3], smooth over its triangles; those of no triangle look along -z.
+    """Return smooth unit normals [V, 3] of a mesh [V, 3]; vertices without a triangle get -z.
 
-    Without them glTF viewers shade every triangle flat.
+    Without normals, glTF viewers shade every triangle flat.
     """
     a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
-    of_faces = np.cross(b - a, c - a)  # twice the triangle's area long: larger ones count for more
+    of_faces = np.cross(b - a, c - a)  # length is twice the triangle's area: larger triangles weigh more
     corners = faces.ravel()
     sums = [np.bincount(corners, np.repeat(of_faces[:, axis], 3), len(vertices)) for axis in range(3)]
     normals = np.stack(sums, axis=1)
@@ -119,7 +119,7 @@ def vertex_normals(vertices: NDArray[np.floating[Any]], faces: Faces) -> NDArray
 
 
 def obj(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
-    """A Wavefront file, positions to 0.01 mm."""
+    """Return a Wavefront file with positions rounded to 0.01 mm."""
     vertices = _vertices(people)
     text = io.StringIO()
     text.write("# humanrt; metres; x right, y up, z towards the camera\n")
@@ -131,7 +131,7 @@ def obj(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
 
 
 def npz(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
-    """A numpy archive: the fields of `People`, ``ids`` [N] and ``faces`` [F, 3]."""
+    """Return a numpy archive with the fields of `People`, ``ids`` [N] and ``faces`` [F, 3]."""
     arrays: dict[str, Any] = {name: value for name, value in vars(people).items() if isinstance(value, np.ndarray)}
     buffer = io.BytesIO()
     np.savez(buffer, ids=np.array(ids, np.int64), faces=faces, **arrays)
@@ -143,22 +143,22 @@ _NAME = re.compile(rf"\d{{6,}}\.({'|'.join(FORMATS)})")
 
 
 def check_format(kind: str) -> None:
-    """HumanrtError where a format is none of `FORMATS`."""
+    """Raise HumanrtError if a format is not one of `FORMATS`."""
     if kind not in FORMATS:
         raise HumanrtError(f"no mesh format `{kind}`; choose one of: {choices(FORMATS)}")
 
 
 class MeshWriter(Output):
-    """Writes ``FOLDER/000012.glb`` for frame 12; frames without people have no file.
+    """Writes ``FOLDER/000012.glb`` for frame 12; frames without people get no file.
 
     Args:
-        folder: made if it is not there, when the first file is written.
+        folder: output folder; created if missing when the first file is written.
         kind: a key of `FORMATS`.
         faces: [F, 3] triangles of every mesh.
 
     Raises:
         HumanrtError: unknown format.
-        OutputError: the folder cannot be written, or holds meshes already, among which those of this run would not be
+        OutputError: the folder cannot be written, or already holds meshes, from which those of this run could not be
             told apart.
     """
 
@@ -183,7 +183,7 @@ class MeshWriter(Output):
         return True
 
     def write(self, result: PeopleResult) -> Path | None:
-        """The file of this frame, or None where it has no people. OutputError where it cannot be written."""
+        """Write the file of this frame and return its path, or None if it has no people. OutputError if that fails."""
         if not len(result.people):
             return None
         path = self.folder / f"{result.frame.index:06d}.{self._kind}"
@@ -200,7 +200,7 @@ class MeshWriter(Output):
 
 
 def _meshes_in(folder: Path) -> list[str]:
-    """Names of the files in a folder that a `MeshWriter` wrote, or could have."""
+    """Return the names of the files in a folder that a `MeshWriter` wrote or could have written."""
     try:
         names = [path.name for path in folder.iterdir()]
     except FileNotFoundError:
@@ -217,7 +217,7 @@ def _vertices(people: People) -> NDArray[np.float32]:
 
 
 def _linear(colour: tuple[int, int, int]) -> list[float]:
-    """sRGB 0..255 -> linear 0..1, as glTF's factors are."""
+    """Convert sRGB 0..255 to linear 0..1, the colour space of glTF's factors."""
     srgb = np.array(colour) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     return [round(float(value), 4) for value in linear]

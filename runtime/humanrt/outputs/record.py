@@ -1,7 +1,6 @@
 """Recordings: a header line, then one JSON line per frame.
 
-Whole lines go straight to the file, so that what was written before a crash, a kill or a full disk stays
-readable.
+Whole lines go straight to the file, so that everything written before a crash, a kill or a full disk stays readable.
 """
 
 from __future__ import annotations
@@ -31,14 +30,20 @@ METRES_AND_RADIANS = 5  # decimals: 0.01 mm, 0.0006 degrees
 class Recorder(Resource, Output):
     """Writes a recording.
 
-    The file is opened by the first frame, not before: a run that fails earlier leaves an older recording
-    alone. Numbers are rounded to 0.01 px for keys ending in ``_2d`` and to 1e-5 (metres, radians, seconds)
-    elsewhere; JSON knows no NaN or infinity, so those become null. Raises OutputError where the folder is
-    missing or closed to us, or the disk is full.
+    The file is opened only when the first frame is written: a run that fails earlier leaves an older recording alone.
+    Numbers are rounded to 0.01 px for keys ending in ``_2d`` and to 1e-5 (metres, radians, seconds) elsewhere; JSON has
+    no NaN or infinity, so those become null.
+
+    Args:
+        path: the file to write.
+        header: the first line, {"humanrt": VERSION, "robots": {NAME: [joint names]}, ...}; None if `start` supplies it.
+
+    Raises:
+        OutputError: the folder is missing or not writable, or the disk is full.
     """
 
     def __init__(self, path: str | Path, header: Mapping[str, Any] | None = None) -> None:
-        """header: the first line, {"humanrt": VERSION, "robots": {NAME: [joint names]}, ...}; or `start` gives it."""
+        """Take the path and the header; open nothing yet."""
         self.path = Path(path)
         self.frames = 0
         self._header = b"" if header is None else _line(header)
@@ -48,7 +53,7 @@ class Recorder(Resource, Output):
         check_writable(self.path)
 
     def start(self, header: Mapping[str, Any]) -> None:
-        """Take the first line, which is written with the first frame."""
+        """Set the header line, which is written together with the first frame."""
         self._header = _line(header)
 
     def put(self, result: Result, picture: Image | None) -> bool:
@@ -57,7 +62,7 @@ class Recorder(Resource, Output):
         return True
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Appends one frame: values are numbers, strings, lists, mappings and arrays."""
+        """Append one frame, whose values are numbers, strings, lists, mappings and arrays."""
         if self._closed:
             raise ValueError("recorder is closed")
         if not self._header:
@@ -75,13 +80,13 @@ class Recorder(Resource, Output):
         self.frames += 1
 
     def _append(self, file: int, line: bytes) -> None:
-        # One write per line, unbuffered: whatever ends this process, the file ends at a line.
+        # One write per line, unbuffered: however this process ends, the file ends with a complete line.
         written = 0
         try:
             while written < len(line):
                 written += os.write(file, line[written:])
         except OSError as error:
-            with contextlib.suppress(OSError):  # not on pipes
+            with contextlib.suppress(OSError):  # pipes cannot do this
                 os.ftruncate(file, self._bytes)
             self.close()
             raise OutputError(
@@ -90,7 +95,7 @@ class Recorder(Resource, Output):
             ) from None
 
     def close(self) -> None:
-        """Ends the recording. May be called twice."""
+        """End the recording. May be called twice."""
         self._closed = True
         if self._file is not None:
             os.close(self._file)
@@ -98,7 +103,7 @@ class Recorder(Resource, Output):
 
 
 def check_writable(path: Path) -> None:
-    """Raises OutputError where a file at this path could not be created or replaced; creates nothing."""
+    """Raise OutputError if a file at this path could not be created or replaced; create nothing."""
     folder = path.parent
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file")
@@ -109,9 +114,14 @@ def check_writable(path: Path) -> None:
 
 
 def check_apart(outputs: Mapping[str, Path], inputs: Mapping[str, Iterable[Path]]) -> None:
-    """Raises OutputError where an output is also an input or another output, by whatever name or link.
+    """Check that no output is also an input or another output, under any name or link.
 
-    outputs: the files to be written, by the option that names them. inputs: the files to be read, by what they are.
+    Args:
+        outputs: the files to be written, by the option that names them.
+        inputs: the files to be read, by a description of what they are.
+
+    Raises:
+        OutputError: an output is also an input or another output.
     """
     read = [(what, file) for what, files in inputs.items() for file in files]
     for option, path in outputs.items():
@@ -126,9 +136,9 @@ def check_apart(outputs: Mapping[str, Path], inputs: Mapping[str, Iterable[Path]
 
 
 def _same_file(a: Path, b: Path) -> bool:
-    """Whether two paths lead to one file, which need not exist yet."""
+    """Return whether two paths lead to the same file, which need not exist yet."""
     with contextlib.suppress(OSError, ValueError):
-        if os.path.samefile(a, b):  # noqa: PTH121 - Path's own has the same errors
+        if os.path.samefile(a, b):  # noqa: PTH121 - Path.samefile raises the same errors
             return True
     try:
         return os.path.normcase(os.path.realpath(a)) == os.path.normcase(os.path.realpath(b))
@@ -142,10 +152,10 @@ def _line(record: Mapping[str, Any]) -> bytes:
 
 
 def _plain(value: Any, decimals: int) -> Any:
-    """What json can write: arrays as lists, numbers rounded, NaN and infinity as None."""
+    """Convert a value to what json can write: arrays to lists, numbers rounded, NaN and infinity to None."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v, PIXELS if str(k).endswith("_2d") else decimals) for k, v in value.items()}
-    if isinstance(value, str | int | None):  # bool too
+    if isinstance(value, str | int | None):  # including bool
         return value
     if isinstance(value, float):
         return round(value, decimals) if np.isfinite(value) else None
@@ -155,7 +165,7 @@ def _plain(value: Any, decimals: int) -> Any:
         return str(value)
     array = np.asarray(value)
     if array.dtype.kind == "f":
-        # Rounded as float64: a float32 would be written with all the digits of its double.
+        # Round as float64: a rounded float32 would be written with all the digits of its double.
         array = np.round(array.astype(np.float64), decimals)
         if not np.isfinite(array).all():
             array = np.where(np.isfinite(array), array, None)  # type: ignore[call-overload]
@@ -165,10 +175,15 @@ def _plain(value: Any, decimals: int) -> Any:
 
 
 class Recording:
-    """A recording being read: `header`, and the frames' records by iteration, once.
+    """A recording opened for reading: iterate over it, once, for the records of the frames.
 
-    truncated: set when the end was reached and the last line had been cut in writing; that line is left out.
-    Raises SourceError naming the line for anything else that is wrong.
+    Attributes:
+        header: the first line.
+        truncated: whether the last line was cut off while being written; known once the end is reached. That line is
+            left out.
+
+    Raises:
+        SourceError: anything else is wrong; the message names the line.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -203,5 +218,5 @@ class Recording:
 
 
 def read_recording(path: str | Path) -> Recording:
-    """Opens a recording: `.header`, then iterate over its records."""
+    """Open a recording; read `.header`, then iterate over its records."""
     return Recording(path)

@@ -1,7 +1,7 @@
-"""Pictures out: MP4 video and single images.
+"""Outputs for pictures: MP4 video and single images.
 
-The video is MPEG-4 Part 2 (`mp4v`), which every OpenCV wheel can write into MP4: they carry no H.264 encoder,
-for reasons of licence, and their VP9 takes 30 ms a frame. Browsers want H.264: `ffmpeg -i in.mp4 out.mp4`.
+The video is MPEG-4 Part 2 (`mp4v`), which every OpenCV wheel can write into MP4: for licence reasons the wheels have no
+H.264 encoder, and their VP9 takes 30 ms per frame. Browsers need H.264: `ffmpeg -i in.mp4 out.mp4`.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from humanrt.sources.opening import FALLBACK_FPS
 
 __all__ = ["ImageSink", "Sink", "VideoSink", "open_sink"]
 
-RESERVE = 4 << 20  # bytes of disk kept free, so that a file can always be ended properly
+RESERVE = 4 << 20  # bytes of disk space kept free, so that a file can always be finished properly
 LONGEST_GAP = 10.0  # seconds
-SLOWEST = 0.01  # fps that the container can hold
+SLOWEST = 0.01  # fps, the lowest that the container can hold
 
 
 MP4V = cv2.VideoWriter.fourcc(*"mp4v")
 
 
 def _rates(fps: float) -> Iterator[float]:
-    """Yield the rate that is asked for, then those near it that need a coarser clock.
+    """Yield the requested frame rate, then nearby ones that need a coarser clock.
 
-    MPEG-4 Part 2 counts time in units of 1/65535 s at best. OpenCV writes a rate as N / 10^k, to 0.001 fps, and what
-    then has an N above 65535 (66.667, 333.33) is refused. Pictures keep their time at any rate.
+    MPEG-4 Part 2 counts time in units of 1/65535 s at best. OpenCV writes a frame rate as N / 10^k, to 0.001 fps, and
+    refuses one whose N is above 65535 (66.667, 333.33). Pictures keep their time at any frame rate.
     """
     yield fps
     for decimals in (2, 1, 0):
@@ -51,13 +51,13 @@ def _rates(fps: float) -> Iterator[float]:
 
 
 class Sink(Output, Protocol):
-    """Takes pictures: RGB uint8 [H, W, 3], at t seconds on any one clock. Use it inside `with`, or as an output."""
+    """Takes pictures, RGB uint8 [H, W, 3], at t seconds on one clock of any origin. Use in `with`, or as an output."""
 
     def write(self, image: Image, t: float | None = None) -> None:
-        """Adds a picture. Raises OutputError where it cannot be written."""
+        """Add a picture. Raises OutputError if it cannot be written."""
 
     def close(self) -> None:
-        """Ends the file. Raises OutputError where it is not complete."""
+        """Finish the file. Raises OutputError if it is not complete."""
 
     def __enter__(self) -> Self: ...
 
@@ -67,9 +67,10 @@ class Sink(Output, Protocol):
 
 
 def open_sink(path: str | Path, fps: float | None = None) -> Sink:
-    """A VideoSink for .mp4 (fps None: the header's, or 30), an ImageSink for .png and .jpg.
+    """Open a VideoSink for .mp4 (fps None: that of the header, or 30), an ImageSink for .png and .jpg.
 
-    Raises OutputError for another suffix.
+    Raises:
+        OutputError: the suffix is another.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".mp4":
@@ -85,7 +86,7 @@ class _Closing(Resource, Output):
         raise NotImplementedError
 
     def put(self, result: Result, picture: Image | None) -> bool:
-        """Add the picture of a result: the frame itself where nothing was drawn."""
+        """Add the picture of a result, or the frame itself if nothing was drawn."""
         self.write(result.frame.image if picture is None else picture, result.frame.t)
         return True
 
@@ -94,7 +95,7 @@ class _Closing(Resource, Output):
     ) -> None:
         if error is None:
             self.close()
-        else:  # the first error is the one to tell
+        else:  # the first error is the one to report
             with contextlib.suppress(OutputError):
                 self.close()
 
@@ -102,21 +103,25 @@ class _Closing(Resource, Output):
 class VideoSink(_Closing):
     """An MP4 file of constant frame rate.
 
-    With time stamps, pictures keep their time: one that comes late is preceded by repeats of the one before,
-    one that comes before its turn is left out. Gaps over 10 s are shortened to that. Without time stamps
-    every picture is written once. The file is replaced when the first picture comes, not before.
+    With time stamps, pictures keep their time: a late picture is preceded by repeats of the previous one, an early one
+    is left out. Gaps over 10 s are shortened to 10 s. Without time stamps every picture is written once. The file is
+    replaced only when the first picture arrives.
 
-    The first picture gives the video its size. Pictures of another size (a folder may hold some) are fitted into
-    it: whole, in their own proportions, centred, with dark bars where they leave room.
+    The first picture sets the size of the video. Pictures of another size (a folder may hold some) are fitted into it
+    whole, keeping their aspect ratio, centred, with dark bars around them.
 
-    A process that dies leaves a playable file that lacks at most its last 256 KiB, about a second of camera
-    pictures: OpenCV can be told the container by the name of the file only, and its ISM variant of MP4 is the
-    one written in fragments, so the writer gets a link of such a name. Where no link can be made (Windows)
-    the MP4 is a plain one, readable once closed.
+    If the process dies, the file stays playable and lacks at most its last 256 KiB, about a second of camera pictures.
+    OpenCV chooses the container only by the name of the file, and its ISM variant of MP4 is the one written in
+    fragments, so the writer gets a link with such a name. Where no link can be made (Windows), the MP4 is a plain one,
+    readable once closed.
+
+    Args:
+        path: the file to write.
+        fps: frame rate; None is that of the source, from the header passed to `start`, or 30 if it is unknown.
     """
 
     def __init__(self, path: str | Path, fps: float | None = None) -> None:
-        """fps: None is the source's, as `start` is told, or 30 where nobody knows."""
+        """Take the path and the frame rate; open nothing yet."""
         self.path = Path(path)
         self.fps = fps or FALLBACK_FPS
         self._given = fps is not None
@@ -130,12 +135,12 @@ class VideoSink(_Closing):
         check_writable(self.path)
 
     def start(self, header: Mapping[str, Any]) -> None:
-        """Take the source's frames a second, where none were given."""
+        """Take the frame rate of the source if none was given."""
         if not self._given:
             self.fps = header.get("fps") or FALLBACK_FPS
 
     def write(self, image: Image, t: float | None = None) -> None:
-        """Adds a picture: RGB uint8 [H, W, 3]; t: seconds on any one clock."""
+        """Add a picture, RGB uint8 [H, W, 3]; ``t`` is in seconds on one clock of any origin."""
         if self._closed:
             raise ValueError("video is closed")
         height, width = image.shape[:2]
@@ -151,7 +156,7 @@ class VideoSink(_Closing):
         self._last = bgr
 
     def _turn(self, t: float) -> int:
-        """The number of the frame that shows time t."""
+        """Return the index of the video frame that shows time t."""
         if self._start is None:
             self._start = t - self.frames / self.fps
         gap = t - self._start - self.frames / self.fps
@@ -160,7 +165,7 @@ class VideoSink(_Closing):
         return round((t - self._start) * self.fps)
 
     def _put(self, writer: cv2.VideoWriter, bgr: Image) -> None:
-        # OpenCV does not tell of failed writes: stop while there is room for the end of the file.
+        # OpenCV does not report failed writes: stop while there is room for the end of the file.
         if shutil.disk_usage(self.path.parent).free < RESERVE:
             self.close()
             raise OutputError(f"{self.path}: disk full after {self.frames} frames; they stay playable, free some space")
@@ -186,7 +191,7 @@ class VideoSink(_Closing):
         )
 
     def close(self) -> None:
-        """Ends the file. Raises OutputError where not all of it could be written. May be called twice."""
+        """Finish the file. Raises OutputError if not all of it could be written. May be called twice."""
         self._closed = True
         writer, self._writer = self._writer, None
         if writer is None:
@@ -199,18 +204,18 @@ class VideoSink(_Closing):
             )
 
     def _finish(self) -> bool:
-        """Whether the file is complete, ending in an index of its fragments (mfra, closed by mfro)."""
+        """Return whether the file is complete, ending in an index of its fragments (mfra, closed by mfro)."""
         with self.path.open("r+b") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 16))
             complete = file.read(8) == b"\x00\x00\x00\x10mfro"
-            if complete:  # call it an MP4, not a Smooth Streaming file: some players go by that
+            if complete:  # label it as MP4, not as Smooth Streaming: some players go by the label
                 file.seek(8)
                 file.write(b"iso6\x00\x00\x02\x00iso6mp41")
         return complete
 
 
 class ImageSink(_Closing):
-    """One PNG or JPEG. It appears whole or not at all."""
+    """Writes one PNG or JPEG atomically."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -218,7 +223,7 @@ class ImageSink(_Closing):
         check_writable(self.path)
 
     def write(self, image: Image, t: float | None = None) -> None:
-        """Writes the RGB uint8 [H, W, 3] picture; t is not used."""
+        """Write the picture, RGB uint8 [H, W, 3]; ``t`` is not used."""
         if self._written:
             raise OutputError(f"{self.path}: holds one image and there are more; name it .mp4")
         _, data = cv2.imencode(self.path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
@@ -233,4 +238,4 @@ class ImageSink(_Closing):
         self._written = True
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: `write` has finished the file."""

@@ -1,4 +1,4 @@
-"""The live window: pygame-ce from the extra `view`, imported only when a window opens."""
+"""The live window. pygame-ce, from the extra `view`, is imported only when a window opens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Window", "has_display"]
 
 
 def has_display() -> bool:
-    """Whether this process can open a window, as far as its environment tells."""
+    """Return whether this process can open a window, judging by its environment."""
     if os.environ.get("SDL_VIDEODRIVER") == "dummy":
         return True
     platform: str = sys.platform
@@ -28,10 +28,13 @@ def has_display() -> bool:
 
 
 class Window(Resource, Output):
-    """Shows pictures until it is closed, by its button, `q` or Esc; use it inside `with`.
+    """Shows pictures until the user closes it by its button, `q` or Esc. Use it inside `with`.
 
-    Pictures keep their proportions in a window of any size. Raises MissingDependencyError without pygame-ce,
-    OutputError without a display.
+    Pictures keep their aspect ratio in a window of any size.
+
+    Raises:
+        MissingDependencyError: pygame-ce is not installed.
+        OutputError: there is no display.
     """
 
     def __init__(self, title: str = "humanrt") -> None:
@@ -47,11 +50,11 @@ class Window(Resource, Output):
             raise _no_window(error) from None
 
     def put(self, result: Result, picture: Image | None) -> bool:
-        """Show the picture of a result: the frame itself where nothing was drawn."""
+        """Show the picture of a result, or the frame itself if nothing was drawn."""
         return self.show(result.frame.image if picture is None else picture)
 
     def show(self, image: Image) -> bool:
-        """Shows an RGB uint8 [H, W, 3] picture; False once the user has closed the window."""
+        """Show a picture, RGB uint8 [H, W, 3]. Returns False once the user has closed the window."""
         pygame = self._pygame
         if not self.open:
             return False
@@ -86,7 +89,7 @@ class Window(Resource, Output):
         return screen
 
     def close(self) -> None:
-        """Closes the window. May be called twice."""
+        """Close the window. May be called twice."""
         if self.open:
             self.open = False
             self._screen = None
@@ -94,7 +97,7 @@ class Window(Resource, Output):
 
 
 def fit(size: tuple[int, int], room: tuple[int, int]) -> tuple[int, int, int, int]:
-    """x, y, width, height of a picture of this size, as large as fits in the middle of the room; all px."""
+    """Return x, y, width, height (px) of a picture of ``size``, scaled to fit and centred in ``room`` (both px)."""
     scale = min(room[0] / size[0], room[1] / size[1])
     width, height = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
     return (room[0] - width) // 2, (room[1] - height) // 2, width, height
