@@ -110,7 +110,7 @@ def open_hands(
         options: see `HandOptions`.
     """
     options = options or HandOptions()
-    smooth = options.smooth or SMOOTHERS[0]
+    smooth = SMOOTHERS[0] if options.smooth is None else options.smooth
     if smooth not in SMOOTHERS:
         raise HumanrtError(f"no smoother `{smooth}`; choose: {', '.join(SMOOTHERS)}")
     looking = TrackerOptions(max_hands=options.max_hands, model=options.model, mirrored=options.mirrored)
@@ -137,12 +137,15 @@ def open_people(
         backend, execution: where and how the networks run; see `Execution`.
         options: see `PeopleOptions`.
     """
+    options = options or PeopleOptions()
+    if not (options.fov is None or options.fov == AUTO or isinstance(options.fov, int | float)):
+        raise HumanrtError(f"fov is {options.fov!r}; give degrees, or `{AUTO}`")
     if not isinstance(bundle, Bundle):
         bundle = load_bundle(bundle or DEFAULT_BUNDLE, task="people")
     kind = bundle.settings.get("model", "multihmr")
     if not isinstance(kind, str) or kind not in PEOPLE:
         raise BundleError(f"{bundle.path}: `settings.model` is {kind!r}; people are found by {choices(PEOPLE)}")
-    return PEOPLE[kind](bundle, backend, options or PeopleOptions(), **execution)
+    return PEOPLE[kind](bundle, backend, options, **execution)
 
 
 def _multihmr(
@@ -228,7 +231,7 @@ TASKS: Mapping[str, Task] = {
 
 def task_named(name: str) -> Task:
     """Return the task of a name. HumanrtError lists the tasks where it is none of them."""
-    if name not in TASKS:
+    if not isinstance(name, str) or name not in TASKS:
         raise HumanrtError(f"no task `{name}`; choose: {', '.join(TASKS)}")
     return TASKS[name]
 
@@ -308,6 +311,13 @@ def track(
     Raises:
         HumanrtError: the source, the bundle or an option is wrong, in one line that says what to do.
     """
+    if isinstance(source, bool) or not isinstance(source, str | int | Path):
+        raise HumanrtError(
+            f"track: a source is a camera index, an address, or the name of a file or folder, not {_kind(source)}; "
+            "HandTracker and MultiHMR take single images"
+        )
+    if robots is not None and not _names(robots):
+        raise HumanrtError(f"track: robots are names or files of robot hands, in a list, not {_kind(robots)}")
     chosen = task_named(task)
     if isinstance(max_frames, bool) or not (max_frames is None or (isinstance(max_frames, int) and max_frames > 0)):
         raise HumanrtError(f"max_frames is {max_frames!r}; give a whole number above 0, or leave it out")
@@ -326,3 +336,18 @@ def track(
         made = Results(opened, pipeline, max_frames)
         failing.pop_all()
     return made
+
+
+def _names(value: object) -> bool:
+    """Whether it is a name or path, or a collection of those."""
+    several = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    return all(isinstance(one, str | Path) for one in several)
+
+
+def _kind(value: object) -> str:
+    """Return what something is, in a few words however large it is."""
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        return f"an array {list(shape)}"
+    text = repr(value)
+    return text if len(text) <= 40 else f"a {type(value).__name__}"
