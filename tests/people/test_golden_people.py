@@ -58,12 +58,12 @@ def test_few_people_are_posed_as_all_are(golden: Any, model: MultiHMR, results: 
     second = sorted((float(score) for people in results for score in people.scores), reverse=True)[1]
     few = model.infer(case.image, case.expected["K"], threshold=second)
     assert sum(map(len, few)) == 2
-    whole = model._body._one
-    model._body._one = None
+    whole = model._networks.body._one
+    model._networks.body._one = None
     try:
         again = model.infer(case.image, case.expected["K"], threshold=second)
     finally:
-        model._body._one = whole
+        model._networks.body._one = whole
     for a, b in zip(few, again, strict=True):
         np.testing.assert_allclose(a.vertices, b.vertices, atol=1e-5)
         np.testing.assert_allclose(a.joints, b.joints, atol=1e-5)

@@ -31,7 +31,7 @@ class LetterboxOptions:
 
     Attributes:
         format: ``bgr``, ``rgb`` or ``nv12``.
-        mean, std: of R, G, B in 0..1; the input is (level / 255 - mean) / std.
+        mean, std: [3] of R, G, B in 0..1; the input is (level / 255 - mean) / std.
         filter: ``area``, ``linear``, ``cubic``, or ``pillow``, which is ``pillow-bicubic`` of
             `humanrt.geometry.letterbox`; None is its ``opencv-area``: area to shrink and cubic to enlarge.
         matrix: ``bt601`` or ``bt709``: how NV12 means its colours.
@@ -39,8 +39,8 @@ class LetterboxOptions:
     """
 
     format: str = "bgr"
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     filter: str | None = None
     matrix: str = "bt601"
     fill: float = 0.0

@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from humanrt.backends import Backend, Graph
+from humanrt.backends import Graph
 from humanrt.backends.cuda import CudaBuffer, CudaDevice
 from humanrt.backends.pipelined import Finished, Pipelined, Slot
 from humanrt.bundle import TensorSpec
 from humanrt.errors import BackendError
 from humanrt.geometry.camera import Letterbox
-from humanrt.geometry.letterbox import PILLOW, Resize
+from humanrt.geometry.letterbox import PILLOW
 from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions
+from humanrt.people.multihmr_networks import Networks
 from humanrt.resource import Owner, releasing
 
-__all__ = ["GpuPeople", "Networks"]
+__all__ = ["GpuPeople"]
 
 FRAMES = 2
 """Frames on their way at a time: one is uploaded or downloaded while the other is computed."""
-
-
-@dataclass(frozen=True)
-class Networks:
-    """What a frame goes through.
-
-    Attributes:
-        backend: whose networks they are.
-        device: the backend's.
-        network: ``image``, ``intrinsics``, ``threshold`` -> parameters of every slot's person.
-        body: some of these parameters -> ``vertices`` and ``joints`` of all slots; None: no meshes.
-        mean, std: [3] of R, G, B in 0..1, that images are normalised by.
-        resize: how images are scaled, one of `humanrt.geometry.letterbox.RESIZES`.
-    """
-
-    backend: Backend
-    device: CudaDevice
-    network: Graph
-    body: Graph | None
-    mean: ArrayLike
-    std: ArrayLike
-    resize: Resize
 
 
 class GpuPeople(Owner):
     """Frames of one size through the networks, each frame in memory of its own.
 
     Args:
-        networks: stay the caller's.
+        networks: what a frame goes through. They stay the caller's.
+        device: the networks' GPU.
         size: (width, height) px of the frames.
 
     Raises:
@@ -57,10 +35,10 @@ class GpuPeople(Owner):
     """
 
     @releasing
-    def __init__(self, networks: Networks, size: tuple[int, int]) -> None:
+    def __init__(self, networks: Networks, device: CudaDevice, size: tuple[int, int]) -> None:
         self.size = size
         self.box = Letterbox.fit(size, networks.network.tensor("image").shape[-1])
-        self._networks = networks
+        self._networks, self._device = networks, device
         self._pipeline = self.own(Pipelined(networks.backend, self._slot, FRAMES))
 
     @property
@@ -77,7 +55,7 @@ class GpuPeople(Owner):
         return self._pipeline.result()
 
     def _slot(self) -> Slot:
-        networks, device = self._networks, self._networks.device
+        networks, device, settings = self._networks, self._device, self._networks.settings
         slot = _Slot()
         with slot.releasing():
             frame = slot.own(CudaBuffer(TensorSpec("frame", (self.size[1], self.size[0], 3), "uint8"), device))
@@ -87,17 +65,18 @@ class GpuPeople(Owner):
                 buffer.upload(np.zeros(buffer.spec.shape, buffer.spec.dtype))
             options = LetterboxOptions(
                 "rgb",
-                tuple(np.ravel(networks.mean)),
-                tuple(np.ravel(networks.std)),
-                filter="pillow" if networks.resize == PILLOW else None,
+                settings.mean,
+                settings.std,
+                filter="pillow" if settings.resize == PILLOW else None,
             )
             letterbox = slot.own(GpuLetterbox(device, given["image"], options))
             letterbox.place(frame.address, 3 * self.size[0], self.box)
             network = slot.own(networks.network.bind(given, found))
             stages = {"preprocess": letterbox.step, "network": networks.backend.record([network])}
             if networks.body is not None:
-                posed = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in networks.body.spec.outputs}
-                body = slot.own(networks.body.bind(_shared(networks.body, found), posed))
+                graph = networks.body.everybody
+                posed = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in graph.spec.outputs}
+                body = slot.own(graph.bind(_shared(graph, found), posed))
                 stages["body"] = networks.backend.record([body])
                 found |= posed
             device.compute.synchronize()  # frames run in streams of their own

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.backends import Array, Backend, Graph
+from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import MultiHmrSettings, Topology, face_indices
 from humanrt.errors import BundleError, choices
-from humanrt.geometry.camera import Letterbox, check_image, check_intrinsics, field_of_view_intrinsics, project
+from humanrt.geometry.camera import check_intrinsics, field_of_view_intrinsics
 from humanrt.geometry.letterbox import Preprocessor
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
-from humanrt.people.gpu_people import GpuPeople, Networks
+from humanrt.people.frame_runners import frame_runner
 from humanrt.people.landmarks import uses_landmarks
+from humanrt.people.multihmr_networks import Networks
 from humanrt.people.results import People
-from humanrt.resource import Owner, releasing
+from humanrt.resource import releasing
 from humanrt.sources.image import as_image
 from humanrt.timing import Stopwatch
 
-__all__ = ["AUTO", "DEFAULT_BUNDLE", "BodyMeshes", "MultiHMR", "Preprocessor", "topology_of"]
+__all__ = ["AUTO", "DEFAULT_BUNDLE", "MultiHMR", "Preprocessor", "topology_of"]
 
 DEFAULT_BUNDLE = "multihmr-anny"
 """The shipped bundle for people: finds more of them, more exactly, than `landmarks` (docs/use/people.md)."""
-
-# People up to whom the graph for one person, run once for each, is faster than the graph for all slots.
-_ONE_BY_ONE = 2
-_OUTPUTS = ("vertices", "joints")
 
 AUTO: Final = "auto"
 """For `fov`: the network's own estimate."""
@@ -66,8 +60,6 @@ class MultiHMR(Model):
 
     NEEDS_OPEN = ("__call__", "submit", "result", "infer")
 
-    _gpu: GpuPeople | None = None
-
     @releasing
     def __init__(
         self,
@@ -94,8 +86,6 @@ class MultiHMR(Model):
         mesh = topology_of(self.bundle, settings, topology)
         self._threshold = settings.threshold
         self.resize = settings.resize
-        self._preprocess = Preprocessor(self.image_size, settings.mean, settings.std, self.resize)
-        self._network = self.own(self.backend.open(self.bundle.graph("network")))
         if fov == AUTO and not settings.estimates:
             raise BundleError(
                 f"the network of bundle {self.bundle.name} does not estimate the field of view; give it in degrees, or "
@@ -103,17 +93,10 @@ class MultiHMR(Model):
             )
         if fov == AUTO or (fov is None and settings.estimated):
             self._intrinsics = np.zeros((3, 3))  # not known: the network estimates them
-        self._image = np.zeros(self._network.tensor("image").shape, np.float32)
-        self._body = self.own(BodyMeshes(self.bundle, self.backend, mesh.graph, mesh.graph_one)) if meshes else None
+        self._networks = self.own(Networks(self.bundle, self.backend, settings, mesh if meshes else None))
+        self._frames = self.own(frame_runner(self._networks, self._intrinsics))
         self.faces: NDArray[np.int32] = face_indices(self.bundle, mesh.faces, mesh.vertices)
         self.joint_names: tuple[str, ...] = settings.joint_names
-        self._done: deque[People] = deque()  # of frames that were submitted, oldest first; then come those on the GPU
-        self._on_gpu: deque[tuple[NDArray[np.float64], Letterbox]] = deque()
-        self._networks: Networks | None = None
-        if (device := self.backend.device) is not None:
-            body = None if self._body is None else self._body.everybody
-            mean_std = settings.mean, settings.std
-            self._networks = Networks(self.backend, device, self._network, body, *mean_std, self.resize)
 
     def __call__(
         self, rgb: NDArray[np.uint8] | str | Path, intrinsics: ArrayLike | None = None, threshold: float | None = None
@@ -138,17 +121,17 @@ class MultiHMR(Model):
     @property
     def overlaps(self) -> bool:
         """Whether what is submitted is computed while the caller goes on: on a GPU."""
-        return self._networks is not None
+        return self._frames.overlaps
 
     @property
     def in_flight(self) -> int:
         """Images submitted whose people were not taken."""
-        return len(self._done) + len(self._on_gpu)
+        return self._frames.in_flight
 
     @property
     def full(self) -> bool:
         """Whether a result must be taken before the next image is submitted."""
-        return bool(self._done) or (self._gpu is not None and self._gpu.full)
+        return self._frames.full
 
     def submit(
         self, rgb: NDArray[np.uint8], intrinsics: ArrayLike | None = None, threshold: float | None = None
@@ -160,52 +143,11 @@ class MultiHMR(Model):
         """
         threshold = self._checked(threshold)
         K = None if intrinsics is None else check_intrinsics(intrinsics)
-        if self._networks is None:
-            self._done.append(self._computed(rgb, K, threshold))
-            return
-        check_image(rgb)
-        gpu = self._for_size(self._networks, (rgb.shape[1], rgb.shape[0]))
-        K = self._intrinsics if K is None else gpu.box.intrinsics_to_square(K)
-        cameras = np.ascontiguousarray(np.broadcast_to(K, (len(self._image), 3, 3)), np.float32)
-        gpu.submit(np.ascontiguousarray(rgb), cameras, np.array([threshold], np.float32))
-        self._on_gpu.append((K, gpu.box))
+        self._frames.submit(rgb, K, threshold)
 
     def result(self) -> People:
         """The people in the image submitted first. ValueError when none is waiting."""
-        return self._done.popleft() if self._done else self._from_gpu()
-
-    def _for_size(self, networks: Networks, size: tuple[int, int]) -> GpuPeople:
-        """The GPU's buffers for frames of a size; those of another are freed, and their results kept."""
-        if self._gpu is not None and self._gpu.size != size:
-            while self._on_gpu:
-                self._done.append(self._from_gpu())
-            self._gpu.close()
-            self._gpu = None
-        if self._gpu is None:
-            self._gpu = GpuPeople(networks, size)
-        return self._gpu
-
-    def _from_gpu(self) -> People:
-        if self._gpu is None or not self._on_gpu:
-            raise ValueError("no image is waiting: submit one first")
-        K, box = self._on_gpu.popleft()
-        finished = self._gpu.result()
-        watch = Stopwatch()
-        found = finished.outputs
-        slots = [_occupied(found, 0)]
-        posed = [found.pop(name) for name in _OUTPUTS if name in found]
-        meshes = [(posed[0][0][slots[0]], posed[1][0][slots[0]])] if posed else [None]
-        people = _decoded(found, np.broadcast_to(K, (len(self._image), 3, 3)), slots, meshes, [box])[0]
-        watch.lap("decode")
-        return replace(people, ms=finished.ms | watch.ms)
-
-    def _computed(self, rgb: NDArray[np.uint8], K: NDArray[np.float64] | None, threshold: float) -> People:
-        """The people in one image, on the CPU."""
-        watch = Stopwatch()
-        box = self._preprocess(rgb, self._image[0])
-        K = self._intrinsics if K is None else box.intrinsics_to_square(K)
-        watch.lap("preprocess")
-        return self._people(self._image, np.broadcast_to(K, (len(self._image), 3, 3)), threshold, watch, [box])[0]
+        return self._frames.result()
 
     def _checked(self, threshold: float | None) -> float:
         threshold = self._threshold if threshold is None else float(threshold)
@@ -242,7 +184,7 @@ class MultiHMR(Model):
         if intrinsics is not None:
             K = check_intrinsics(intrinsics, len(images))
         people: list[People] = []
-        batch = len(self._image)
+        batch = self._networks.shape[0]
         for start in range(0, len(images), batch):
             watch = Stopwatch()
             some, cameras = images[start : start + batch], K[start : start + batch]
@@ -250,119 +192,8 @@ class MultiHMR(Model):
             if count < batch:  # shapes are static: what is missing is filled up, and not looked at
                 some = np.concatenate((some, np.zeros((batch - count, *some.shape[1:]), np.float32)))
                 cameras = np.concatenate((cameras, np.broadcast_to(self._intrinsics, (batch - count, 3, 3))))
-            people += self._people(some, cameras, self._checked(threshold), watch, [None] * count)
+            people += self._networks.people(some, cameras, self._checked(threshold), watch, [None] * count)
         return people
-
-    def _people(
-        self,
-        images: NDArray[np.float32],
-        K: NDArray[np.float64],
-        threshold: float,
-        watch: Stopwatch,
-        boxes: Sequence[Letterbox | None],
-    ) -> list[People]:
-        """Full batches -> the people of the first ``len(boxes)`` images, in pixels of what was letterboxed."""
-        limit = np.array([threshold], np.float32)
-        found = self._network.run({"image": images, "intrinsics": K.astype(np.float32), "threshold": limit})
-        watch.lap("network")
-        # Where each person is: image and slot, best first within an image.
-        slots = [_occupied(found, image) for image in range(len(boxes))]
-        meshes: Sequence[tuple[Array, Array] | None] = [None] * len(boxes)
-        if self._body:
-            meshes = self._body(found, slots)
-            watch.lap("body")
-        people = _decoded(found, K, slots, meshes, boxes)
-        watch.lap("decode")
-        return [replace(one, ms=dict(watch.ms)) for one in people]
-
-    def close(self) -> None:
-        """Free the graphs' memory; what was submitted and not taken is lost."""
-        if self._gpu is not None:
-            self._gpu.close()
-            self._gpu = None
-        super().close()
-
-
-def _occupied(found: Mapping[str, Array], image: int) -> NDArray[np.intp]:
-    """Slots of an image that hold somebody, and somewhere: what is not a number would stay in trackers and filters."""
-    finite = np.isfinite(found["scores"][image])
-    for name in ("locations", "translation"):
-        finite &= np.isfinite(found[name][image]).all(axis=-1)
-    return np.flatnonzero(found["valid"][image] & finite)
-
-
-def _decoded(
-    found: Mapping[str, Array],
-    K: NDArray[np.float64],
-    slots: Sequence[NDArray[np.intp]],
-    meshes: Sequence[tuple[Array, Array] | None],
-    boxes: Sequence[Letterbox | None],
-) -> list[People]:
-    """`People` of the slots of each image, whose meshes and letterboxes are given; see `_assemble`."""
-    if "camera" in found:  # the network's estimate, where nothing was given
-        K = np.where(K[:, :1, :1] > 0, K, found["camera"])
-    return [
-        _assemble(
-            {name: values[image][slot] for name, values in found.items() if name != "camera"}, mesh, K[image], box
-        )
-        for image, (slot, mesh, box) in enumerate(zip(slots, meshes, boxes, strict=True))
-    ]
-
-
-def _assemble(
-    found: Mapping[str, Array], mesh: tuple[Array, Array] | None, K: NDArray[np.float64], box: Letterbox | None
-) -> People:
-    """`People` of what the network found in one image, in pixels of the image that went into ``box``."""
-    locations, scores = found["locations"], found["scores"]
-    K = K.astype(np.float64)
-    if box is not None:
-        K = box.intrinsics_to_source(K)
-        locations = box.points_to_source(locations).astype(np.float32)
-    vertices, joints = mesh or (None, None)
-    return People(
-        scores=scores,
-        locations=locations,
-        translations=found["translation"],
-        rotations=found["rotations"],
-        shape=found["shape"],
-        expression=found.get("expression", np.zeros((len(scores), 0), np.float32)),
-        intrinsics=K,
-        vertices=vertices,
-        joints=joints,
-        joints_2d=None if joints is None else project(joints, K).astype(np.float32),
-    )
-
-
-class BodyMeshes(Owner):
-    """The body graphs: parameters of slots -> vertices and joints, computed for few people or for all slots.
-
-    On a GPU it is always for all slots, in one launch.
-    """
-
-    @releasing
-    def __init__(self, bundle: Bundle, backend: Backend, everybody: str, one: str) -> None:
-        self.everybody = self.own(backend.open(bundle.graph(everybody)))
-        few = one in bundle.graphs and backend.device is None
-        self._one: Graph | None = self.own(backend.open(bundle.graph(one))) if few else None
-        self._inputs = [spec.name for spec in self.everybody.spec.inputs]
-        self._sizes = [self.everybody.tensor(name).shape[2:] for name in _OUTPUTS]
-
-    def __call__(self, found: Mapping[str, Array], slots: Sequence[NDArray[np.intp]]) -> list[tuple[Array, Array]]:
-        """Vertices [N, V, 3] and joints [N, J, 3], m, of the people in ``slots`` of each image."""
-        people = sum(map(len, slots))
-        if self._one is not None and people <= _ONE_BY_ONE:
-            return [self._one_by_one(self._one, found, image, slot) for image, slot in enumerate(slots)]
-        posed = self.everybody.run({name: found[name] for name in self._inputs})
-        return [(posed["vertices"][image][slot], posed["joints"][image][slot]) for image, slot in enumerate(slots)]
-
-    def _one_by_one(
-        self, graph: Graph, found: Mapping[str, Array], image: int, slot: NDArray[np.intp]
-    ) -> tuple[Array, Array]:
-        vertices, joints = (np.empty((len(slot), *size), np.float32) for size in self._sizes)
-        for person, s in enumerate(slot):
-            posed = graph.run({name: found[name][image : image + 1, s : s + 1] for name in self._inputs})
-            vertices[person], joints[person] = (posed[name][0, 0] for name in _OUTPUTS)
-        return vertices, joints
 
 
 def topology_of(bundle: Bundle, settings: MultiHmrSettings, name: str | None) -> Topology:

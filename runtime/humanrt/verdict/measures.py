@@ -16,7 +16,7 @@ from humanrt.backends import Array, open_backend
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.bundle.settings import DetectorSettings, MultiHmrSettings
 from humanrt.geometry.camera import project
-from humanrt.people.multihmr import BodyMeshes
+from humanrt.people.multihmr_networks import BodyMeshes
 from humanrt.perception.assignment import assign
 from humanrt.perception.ssd import SingleShotDetector
 

@@ -1,0 +1,181 @@
+"""Frames through Multi-HMR: on the host each is computed at once, on a GPU they overlap."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.backends.cuda import CudaDevice
+from humanrt.geometry.camera import Letterbox, check_image
+from humanrt.geometry.letterbox import Preprocessor
+from humanrt.people.gpu_people import GpuPeople
+from humanrt.people.multihmr_networks import Networks, decoded, occupied
+from humanrt.people.results import People
+from humanrt.resource import Resource
+from humanrt.timing import Stopwatch
+
+__all__ = ["FrameRunner", "GpuRunner", "HostRunner", "frame_runner"]
+
+
+class FrameRunner(Resource, ABC):
+    """Takes frames, and gives the people in them, oldest frame first.
+
+    Args:
+        networks: what a frame goes through. They stay the caller's.
+        intrinsics: K [3, 3] in px of the network's input, for frames without their own; zeros: the network's estimate.
+
+    Attributes:
+        overlaps: frames are computed while the caller goes on.
+    """
+
+    overlaps: bool
+
+    def __init__(self, networks: Networks, intrinsics: NDArray[np.float64]) -> None:
+        self._networks, self._intrinsics = networks, intrinsics
+
+    @property
+    @abstractmethod
+    def in_flight(self) -> int:
+        """Frames submitted whose people were not taken."""
+
+    @property
+    @abstractmethod
+    def full(self) -> bool:
+        """Whether a result must be taken before the next frame."""
+
+    @abstractmethod
+    def submit(self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float64] | None, threshold: float) -> None:
+        """Give a frame.
+
+        Args:
+            rgb: uint8 [H, W, 3]. ValueError for anything else.
+            intrinsics: K [3, 3] of the camera in px of the frame.
+            threshold: lowest score of a person, 0..1.
+        """
+
+    @abstractmethod
+    def result(self) -> People:
+        """The people in the frame submitted first. ValueError when none is waiting."""
+
+    def _cameras(self, intrinsics: NDArray[np.float64] | None, box: Letterbox) -> NDArray[np.float64]:
+        """K [B, 3, 3] of a batch, in px of the network's input."""
+        K = self._intrinsics if intrinsics is None else box.intrinsics_to_square(intrinsics)
+        return np.broadcast_to(K, (self._networks.shape[0], 3, 3))
+
+
+class HostRunner(FrameRunner):
+    """Computes a frame when it is submitted."""
+
+    overlaps = False
+
+    def __init__(self, networks: Networks, intrinsics: NDArray[np.float64]) -> None:
+        super().__init__(networks, intrinsics)
+        settings = networks.settings
+        self._preprocess = Preprocessor(settings.image_size, settings.mean, settings.std, settings.resize)
+        self._images = np.zeros(networks.shape, np.float32)  # a frame is the first of its batch
+        self._done: deque[People] = deque()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._done)
+
+    @property
+    def full(self) -> bool:
+        return bool(self._done)
+
+    def submit(self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float64] | None, threshold: float) -> None:
+        watch = Stopwatch()
+        box = self._preprocess(rgb, self._images[0])
+        K = self._cameras(intrinsics, box)
+        watch.lap("preprocess")
+        self._done += self._networks.people(self._images, K, threshold, watch, [box])
+
+    def result(self) -> People:
+        return _oldest(self._done)
+
+
+class GpuRunner(FrameRunner):
+    """Uploads a frame while the one before is computed and the one before that is downloaded.
+
+    Args:
+        networks, intrinsics: see `FrameRunner`.
+        device: the GPU of the networks.
+    """
+
+    overlaps = True
+
+    def __init__(self, networks: Networks, intrinsics: NDArray[np.float64], device: CudaDevice) -> None:
+        super().__init__(networks, intrinsics)
+        self._device = device
+        self._gpu: GpuPeople | None = None  # for frames of one size
+        self._submitted: deque[tuple[NDArray[np.float64], Letterbox]] = deque()  # in it
+        self._done: deque[People] = deque()  # of frames of another size, which came before
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._done) + len(self._submitted)
+
+    @property
+    def full(self) -> bool:
+        return bool(self._done) or (self._gpu is not None and self._gpu.full)
+
+    def submit(self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float64] | None, threshold: float) -> None:
+        check_image(rgb)
+        gpu = self._for_size((rgb.shape[1], rgb.shape[0]))
+        K = self._cameras(intrinsics, gpu.box)
+        gpu.submit(np.ascontiguousarray(rgb), np.ascontiguousarray(K, np.float32), np.array([threshold], np.float32))
+        self._submitted.append((K, gpu.box))
+
+    def result(self) -> People:
+        if self._done or self._gpu is None or not self._submitted:
+            return _oldest(self._done)
+        return self._take(self._gpu)
+
+    def close(self) -> None:
+        """Free the GPU's memory; what was submitted and not taken is lost."""
+        if self._gpu is not None:
+            self._gpu.close()
+            self._gpu = None
+
+    def _for_size(self, size: tuple[int, int]) -> GpuPeople:
+        """The GPU's buffers for frames of a size; those of another are freed, and their results kept."""
+        if self._gpu is not None and self._gpu.size != size:
+            while self._submitted:
+                self._done.append(self._take(self._gpu))
+            self._gpu.close()
+            self._gpu = None
+        if self._gpu is None:
+            self._gpu = GpuPeople(self._networks, self._device, size)
+        return self._gpu
+
+    def _take(self, gpu: GpuPeople) -> People:
+        """The people of the oldest frame on the GPU."""
+        K, box = self._submitted.popleft()
+        finished = gpu.result()
+        watch = Stopwatch()
+        found = finished.outputs
+        slots = [occupied(found, 0)]
+        mesh = None
+        if self._networks.body is not None:
+            vertices, joints = found.pop("vertices"), found.pop("joints")
+            mesh = vertices[0][slots[0]], joints[0][slots[0]]
+        people = decoded(found, K, slots, [mesh], [box])[0]
+        watch.lap("decode")
+        return replace(people, ms=finished.ms | watch.ms)
+
+
+def frame_runner(networks: Networks, intrinsics: NDArray[np.float64]) -> FrameRunner:
+    """Run frames where the networks are; see `FrameRunner`."""
+    device = networks.backend.device
+    return HostRunner(networks, intrinsics) if device is None else GpuRunner(networks, intrinsics, device)
+
+
+def _oldest(done: deque[People]) -> People:
+    """Take the oldest of the results that are there. ValueError when there is none."""
+    if not done:
+        raise ValueError("no image is waiting: submit one first")
+    return done.popleft()

@@ -1,0 +1,161 @@
+"""Multi-HMR's networks: batches of its input in, the people of each image out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.backends import Array, Backend, Graph
+from humanrt.bundle import Bundle
+from humanrt.bundle.settings import MultiHmrSettings, Topology
+from humanrt.geometry.camera import Letterbox, project
+from humanrt.people.results import People
+from humanrt.resource import Owner, releasing
+from humanrt.timing import Stopwatch
+
+__all__ = ["BodyMeshes", "Networks", "decoded", "occupied"]
+
+# People up to whom the graph for one person, run once for each, is faster than the graph for all slots.
+_ONE_BY_ONE = 2
+_OUTPUTS = ("vertices", "joints")
+
+
+class Networks(Owner):
+    """The network that finds people, and the body model that makes their meshes.
+
+    Args:
+        bundle: holds the graphs.
+        backend: runs them.
+        settings: the bundle's.
+        mesh: which body model; None: no meshes, and no body model is opened.
+
+    Attributes:
+        network: ``image``, ``intrinsics``, ``threshold`` -> parameters of the person in every slot.
+        body: some of these parameters -> ``vertices`` and ``joints``; None: no meshes.
+        shape: (B, 3, S, S), of ``image``.
+    """
+
+    @releasing
+    def __init__(self, bundle: Bundle, backend: Backend, settings: MultiHmrSettings, mesh: Topology | None) -> None:
+        self.backend, self.settings = backend, settings
+        self.network = self.own(backend.open(bundle.graph("network")))
+        self.body = None if mesh is None else self.own(BodyMeshes(bundle, backend, mesh.graph, mesh.graph_one))
+        self.shape = self.network.tensor("image").shape
+
+    def people(
+        self,
+        images: NDArray[np.float32],
+        K: NDArray[np.float64],
+        threshold: float,
+        watch: Stopwatch,
+        boxes: Sequence[Letterbox | None],
+    ) -> list[People]:
+        """Run a full batch.
+
+        Args:
+            images: float32 [B, 3, S, S].
+            K: [B, 3, 3] px of these images; zeros where the network estimates the camera.
+            threshold: lowest score of a person.
+            watch: has the time of what comes before; its laps are `People.ms`.
+            boxes: how each image was letterboxed; None: not at all. Those of the batch beyond them are not looked at.
+
+        Returns:
+            The people of the first ``len(boxes)`` images, in pixels of what was letterboxed.
+        """
+        limit = np.array([threshold], np.float32)
+        found = self.network.run({"image": images, "intrinsics": K.astype(np.float32), "threshold": limit})
+        watch.lap("network")
+        # Where each person is: image and slot, best first within an image.
+        slots = [occupied(found, image) for image in range(len(boxes))]
+        meshes: Sequence[tuple[Array, Array] | None] = [None] * len(boxes)
+        if self.body is not None:
+            meshes = self.body(found, slots)
+            watch.lap("body")
+        people = decoded(found, K, slots, meshes, boxes)
+        watch.lap("decode")
+        return [replace(one, ms=dict(watch.ms)) for one in people]
+
+
+def occupied(found: Mapping[str, Array], image: int) -> NDArray[np.intp]:
+    """Slots of an image that hold somebody, and somewhere: what is not a number would stay in trackers and filters."""
+    finite = np.isfinite(found["scores"][image])
+    for name in ("locations", "translation"):
+        finite &= np.isfinite(found[name][image]).all(axis=-1)
+    return np.flatnonzero(found["valid"][image] & finite)
+
+
+def decoded(
+    found: Mapping[str, Array],
+    K: NDArray[np.float64],
+    slots: Sequence[NDArray[np.intp]],
+    meshes: Sequence[tuple[Array, Array] | None],
+    boxes: Sequence[Letterbox | None],
+) -> list[People]:
+    """`People` of the slots of each image, whose meshes and letterboxes are given; see `_assemble`."""
+    if "camera" in found:  # the network's estimate, where nothing was given
+        K = np.where(K[:, :1, :1] > 0, K, found["camera"])
+    return [
+        _assemble(
+            {name: values[image][slot] for name, values in found.items() if name != "camera"}, mesh, K[image], box
+        )
+        for image, (slot, mesh, box) in enumerate(zip(slots, meshes, boxes, strict=True))
+    ]
+
+
+def _assemble(
+    found: Mapping[str, Array], mesh: tuple[Array, Array] | None, K: NDArray[np.float64], box: Letterbox | None
+) -> People:
+    """`People` of what the network found in one image, in pixels of the image that went into ``box``."""
+    locations, scores = found["locations"], found["scores"]
+    K = K.astype(np.float64)
+    if box is not None:
+        K = box.intrinsics_to_source(K)
+        locations = box.points_to_source(locations).astype(np.float32)
+    vertices, joints = mesh or (None, None)
+    return People(
+        scores=scores,
+        locations=locations,
+        translations=found["translation"],
+        rotations=found["rotations"],
+        shape=found["shape"],
+        expression=found.get("expression", np.zeros((len(scores), 0), np.float32)),
+        intrinsics=K,
+        vertices=vertices,
+        joints=joints,
+        joints_2d=None if joints is None else project(joints, K).astype(np.float32),
+    )
+
+
+class BodyMeshes(Owner):
+    """The body graphs: parameters of slots -> vertices and joints, computed for few people or for all slots.
+
+    On a GPU it is always for all slots, in one launch.
+    """
+
+    @releasing
+    def __init__(self, bundle: Bundle, backend: Backend, everybody: str, one: str) -> None:
+        self.everybody = self.own(backend.open(bundle.graph(everybody)))
+        few = one in bundle.graphs and backend.device is None
+        self._one: Graph | None = self.own(backend.open(bundle.graph(one))) if few else None
+        self._inputs = [spec.name for spec in self.everybody.spec.inputs]
+        self._sizes = [self.everybody.tensor(name).shape[2:] for name in _OUTPUTS]
+
+    def __call__(self, found: Mapping[str, Array], slots: Sequence[NDArray[np.intp]]) -> list[tuple[Array, Array]]:
+        """Vertices [N, V, 3] and joints [N, J, 3], m, of the people in ``slots`` of each image."""
+        people = sum(map(len, slots))
+        if self._one is not None and people <= _ONE_BY_ONE:
+            return [self._one_by_one(self._one, found, image, slot) for image, slot in enumerate(slots)]
+        posed = self.everybody.run({name: found[name] for name in self._inputs})
+        return [(posed["vertices"][image][slot], posed["joints"][image][slot]) for image, slot in enumerate(slots)]
+
+    def _one_by_one(
+        self, graph: Graph, found: Mapping[str, Array], image: int, slot: NDArray[np.intp]
+    ) -> tuple[Array, Array]:
+        vertices, joints = (np.empty((len(slot), *size), np.float32) for size in self._sizes)
+        for person, s in enumerate(slot):
+            posed = graph.run({name: found[name][image : image + 1, s : s + 1] for name in self._inputs})
+            vertices[person], joints[person] = (posed[name][0, 0] for name in _OUTPUTS)
+        return vertices, joints
