@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from humanrt.inference.execution import Execution
     from humanrt.live import Output, play
     from humanrt.outputs.record import read_recording
+    from humanrt.people.landmark_people import LandmarkPeople
     from humanrt.people.multihmr import MultiHMR
     from humanrt.people.pipeline import PeoplePipeline
     from humanrt.people.results import People, Person
@@ -44,6 +45,7 @@ _HOMES = {
     "HandTracker": "humanrt.hands.tracker",
     "Hands": "humanrt.hands.tracker",
     "HumanrtError": "humanrt.errors",
+    "LandmarkPeople": "humanrt.people.landmark_people",
     "MultiHMR": "humanrt.people.multihmr",
     "OneEuro": "humanrt.smoothing.one_euro",
     "Output": "humanrt.live",
@@ -74,6 +76,7 @@ __all__ = [
     "HandTracker",
     "Hands",
     "HumanrtError",
+    "LandmarkPeople",
     "MultiHMR",
     "OneEuro",
     "Output",

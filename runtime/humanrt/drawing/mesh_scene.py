@@ -103,7 +103,7 @@ class Room:
         return np.array([(a, b, c) for a in x for b in y for c in z])
 
     def seen_from(self, turn: Points, far: float, size: tuple[int, int]) -> SceneCamera:
-        """Return a camera ``far`` times the room's half-diagonal away, its focal length such that the room just fits."""
+        """Return a camera ``far`` times the room's half-diagonal away, its focal length so that the room just fits."""
         corners = self.corners
         middle = corners.mean(axis=0)
         away = far * float(np.linalg.norm(corners[0] - middle))
