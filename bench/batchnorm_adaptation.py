@@ -12,24 +12,45 @@ forgotten); of the old look and poses.
 
 from __future__ import annotations
 
-from humanrt_export.training.experiment import Bench, Look, arguments, spread, table
+from dataclasses import dataclass, replace
+from typing import Self
+
+from humanrt_export.entry import run_module
+from humanrt_export.options import parse
+from humanrt_export.training.experiment import Bench, BenchOptions, Look, spread, table
 from humanrt_export.training.methods.batch_norm import PARTS, Partial
 from humanrt_export.training.tasks.pose_crop import PoseCropTask
 
 
-def main() -> None:
-    parser = arguments(__doc__.splitlines()[0], seconds=60.0, train=2000, encoder="resnet", rate=2e-3)
-    parser.add_argument("--source-seconds", type=float, default=180.0, help="of the first training (default: 180)")
-    parser.add_argument("--look", default="outdoor", help="style adapted to (default: outdoor)")
-    parser.add_argument("--few", type=int, default=64, metavar="N", help="pictures of a small adaptation (default: 64)")
-    parser.add_argument("--adapt-rate", type=float, default=5e-4, help="learning rate of the whole (default: 0.0005)")
-    parser.add_argument(
-        "--batch-norm-rate", type=float, default=0.016, help="learning rate of batch norm alone (default: 0.016)"
-    )
-    given = parser.parse_args()
-    bench = Bench(given)
-    if given.quick:
-        given.source_seconds, given.few = 1.0, 16
+@dataclass(frozen=True, kw_only=True)
+class BatchNormBench(BenchOptions):
+    """Options of this measurement.
+
+    Attributes:
+        source_seconds: of the first training.
+        look: style adapted to.
+        few: pictures of a small adaptation.
+        adapt_rate: learning rate of the whole.
+        batch_norm_rate: learning rate of batch norm alone.
+    """
+
+    seconds: float = 60.0
+    train: int = 2000
+    rate: float = 2e-3
+    source_seconds: float = 180.0
+    look: str = "outdoor"
+    few: int = 64
+    adapt_rate: float = 5e-4
+    batch_norm_rate: float = 0.016
+
+    def small(self) -> Self:
+        """See the base."""
+        return replace(super().small(), source_seconds=1.0, few=16)
+
+
+def main() -> int:
+    bench = Bench(parse(BatchNormBench, text=__doc__.splitlines()[0]))
+    given = bench.given
     old, new, new_poses = Look("studio"), Look(given.look, bool(given.motions)), Look("studio", bool(given.motions))
     source, target = bench.crops(old, "train"), bench.crops(new, "train")
     measured = {"new look, new poses": new, "old look, new poses": new_poses, "old look, old poses": old}
@@ -66,7 +87,8 @@ def main() -> None:
     text = f"Joint error, mm, {given.seeds} seeds; from `{old.name}` to `{new.name}`, {given.seconds:.0f} s each:\n\n"
     text += table(("adapted", *held), rows)
     bench.write({"runs": found}, text)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

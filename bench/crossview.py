@@ -11,36 +11,68 @@ and that together, and also for as long as the latter alone. All of them begin w
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Annotated, Self
+
 import cv2
 import torch
 
+from humanrt.errors import HumanrtError
 from humanrt_export.data.people.pairs import KINDS
+from humanrt_export.entry import run_module
 from humanrt_export.networks.attention import plain
-from humanrt_export.training.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.networks.encoders import ENCODERS
+from humanrt_export.options import Option, parse
+from humanrt_export.training.experiment import Bench, BenchOptions, Look, spread, table
 from humanrt_export.training.tasks.crossview import CrossViewConfig, CrossViewTask, save_backbone, sheet
 from humanrt_export.training.tasks.pose_crop import PoseCropTask
 
 _LOOK = Look("randomised")
 
 
-def main() -> None:
-    parser = arguments(__doc__.splitlines()[0], seconds=100.0, train=2000, encoder="vitn14", rate=1e-3)
-    parser.add_argument("--pre-seconds", type=float, default=200.0, help="of pre-training (default: 200)")
-    parser.add_argument("--ratios", type=float, nargs="+", default=[0.75, 0.9], help="hidden parts (default: 0.75 0.9)")
-    parser.add_argument("--bias", type=float, default=CrossViewConfig.bias, help="how much more of people (default: 3)")
-    parser.add_argument("--pairs", type=int, default=2000, metavar="N", help="of each kind (default: 2000)")
-    parser.add_argument("--few", type=int, default=250, metavar="N", help="labelled crops of the small case (250)")
-    parser.add_argument("--width", type=int, default=192, help="of the decoder (default: 192)")
-    parser.add_argument("--depth", type=int, default=4, help="of the decoder (default: 4)")
-    parser.add_argument("--heads", type=int, default=6, help="of the decoder (default: 6)")
-    given = parser.parse_args()
-    if given.start:
-        parser.error(
-            "--start brings heads that know poses, and nothing would be left to compare; see --backbone-weights"
-        )
-    bench = Bench(given)
-    if given.quick:
-        given.pre_seconds, given.pairs, given.few = 1.0, 24, 16
+@dataclass(frozen=True, kw_only=True)
+class CrossViewBench(BenchOptions):
+    """Options of this measurement.
+
+    Attributes:
+        pre_seconds: of pre-training.
+        ratios: hidden parts.
+        bias: how much more of people.
+        pairs: of each kind.
+        few: labelled crops of the small case.
+        width: of the decoder.
+        depth: of the decoder.
+        heads: of the decoder.
+    """
+
+    seconds: float = 100.0
+    train: int = 2000
+    encoder: Annotated[str, Option(choices=ENCODERS)] = "vitn14"
+    rate: float = 1e-3
+    pre_seconds: float = 200.0
+    ratios: tuple[float, ...] = (0.75, 0.9)
+    bias: float = CrossViewConfig.bias
+    pairs: int = 2000
+    few: int = 250
+    width: int = 192
+    depth: int = 4
+    heads: int = 6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start:
+            raise HumanrtError(
+                "--start brings heads that know poses, and nothing would be left to compare; see --backbone-weights"
+            )
+
+    def small(self) -> Self:
+        """See the base."""
+        return replace(super().small(), pre_seconds=1.0, pairs=24, few=16)
+
+
+def main() -> int:
+    bench = Bench(parse(CrossViewBench, text=__doc__.splitlines()[0]))
+    given = bench.given
     trained, held = (bench.crops(_LOOK, part) for part in ("train", "val"))
     amounts = {name: trained.take(slice(count)) for name, count in (("few", given.few), ("all", len(trained)))}
     pairs = {kind: bench.pairs(_LOOK, kind, given.pairs) for kind in KINDS}
@@ -107,7 +139,8 @@ def main() -> None:
     ]
     text += table(("hidden", *(name.replace("_", " ") for name in names)), rows)
     bench.write({"runs": found, "completions": completions}, text)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -11,10 +11,13 @@ how much the error of an earlier look rose from its best to the end.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from humanrt_export.data.people.crops import Crops
-from humanrt_export.training.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.entry import run_module
+from humanrt_export.options import parse
+from humanrt_export.training.experiment import Bench, BenchOptions, Look, spread, table
 from humanrt_export.training.loop import Task
 from humanrt_export.training.methods.continual import train_domains
 from humanrt_export.training.methods.manipulations import Manipulations
@@ -24,16 +27,33 @@ _LOOKS = ("studio", "outdoor", "night", "thermal")
 _UNSEEN = Look("randomised")
 
 
-def main() -> None:
-    parser = arguments(__doc__.splitlines()[0], seconds=60.0, train=1500, encoder="resnet", rate=1e-3)
-    parser.add_argument("--looks", nargs="+", default=list(_LOOKS), help=f"in this order (default: {' '.join(_LOOKS)})")
-    parser.add_argument("--recall", type=float, default=1.0, help="beta (default: 1)")
-    parser.add_argument("--adapt", type=float, default=1.0, help="gamma (default: 1)")
-    parser.add_argument("--inner-rate", type=float, default=0.01, help="of the inner step (default: 0.01)")
-    parser.add_argument("--second-order", action="store_true")
-    parser.add_argument("--manipulated", type=int, default=3, metavar="N", help="manipulations composed (default: 3)")
-    given = parser.parse_args()
-    bench = Bench(given)
+@dataclass(frozen=True, kw_only=True)
+class MetaDrBench(BenchOptions):
+    """Options of this measurement.
+
+    Attributes:
+        looks: in this order.
+        recall: beta.
+        adapt: gamma.
+        inner_rate: of the inner step.
+        second_order: differentiate through the inner step.
+        manipulated: manipulations composed.
+    """
+
+    seconds: float = 60.0
+    train: int = 1500
+    rate: float = 1e-3
+    looks: tuple[str, ...] = _LOOKS
+    recall: float = 1.0
+    adapt: float = 1.0
+    inner_rate: float = 0.01
+    second_order: bool = False
+    manipulated: int = 3
+
+
+def main() -> int:
+    bench = Bench(parse(MetaDrBench, text=__doc__.splitlines()[0]))
+    given = bench.given
     looks = [Look(style) for style in given.looks]
     trained = {look.name: bench.crops(look, "train") for look in looks}
     held = {look.name: bench.crops(look, "val") for look in (*looks, _UNSEEN)}
@@ -101,7 +121,8 @@ def main() -> None:
         head, rows
     )
     bench.write({"runs": found}, text)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -12,11 +12,14 @@ quarter.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
 
-from humanrt_export.training.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.entry import run_module
+from humanrt_export.options import Option, parse
+from humanrt_export.training.experiment import Bench, BenchOptions, Look, spread, table
 from humanrt_export.training.methods.adversarial import (
     METHODS,
     Adversarial,
@@ -32,13 +35,27 @@ _LOOK = Look("randomised")
 _OVERFITTED = 0.25
 
 
-def main() -> None:
-    parser = arguments(__doc__.splitlines()[0], seconds=150.0, train=2000, encoder="resnet", rate=2e-3)
-    parser.add_argument("--epsilon", type=float, default=8.0, metavar="E", help="of 255 (default: 8)")
-    parser.add_argument("--attacked", type=int, default=32, metavar="N", help="held-out people under PGD (default: 32)")
-    parser.add_argument("--methods", nargs="+", choices=("clean", *METHODS), default=["clean", *METHODS])
-    given = parser.parse_args()
-    bench = Bench(given)
+@dataclass(frozen=True, kw_only=True)
+class NfgsmBench(BenchOptions):
+    """Options of this measurement.
+
+    Attributes:
+        epsilon: of 255.
+        attacked: held-out people under PGD.
+        methods: that are measured.
+    """
+
+    seconds: float = 150.0
+    train: int = 2000
+    rate: float = 2e-3
+    epsilon: Annotated[float, Option(metavar="E")] = 8.0
+    attacked: int = 32
+    methods: Annotated[tuple[str, ...], Option(choices=("clean", *METHODS))] = ("clean", *METHODS)
+
+
+def main() -> int:
+    bench = Bench(parse(NfgsmBench, text=__doc__.splitlines()[0]))
+    given = bench.given
     epsilon = given.epsilon / 255
     attack = Pgd(epsilon, 3, 2) if given.quick else Pgd(epsilon)
     trained, held = (bench.crops(_LOOK, part) for part in ("train", "val"))
@@ -47,7 +64,7 @@ def main() -> None:
         task = bench.task(trained, held, seed)
         return task, task if method == "clean" else Adversarial(task, AdversarialOptions(method, epsilon))
 
-    methods: list[str] = given.methods
+    methods = given.methods
     bench.measure({method: lambda method=method: make(method, 0)[1] for method in methods})
     found: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
     for seed in range(given.seeds):
@@ -117,7 +134,8 @@ def attacked(task: PoseCropTask, attack: Pgd, most: int) -> dict[str, float]:
             name: float(task.errors(task.model, made).mean()) for name, made in (("fgsm", single), ("pgd", worst))
         }
     return {"clean": task.error(task.model, task.held), **errors}
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -28,6 +28,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
@@ -37,7 +38,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 from humanrt.errors import HumanrtError, choices
 
-__all__ = ["Group", "Load", "Option", "add_options", "build", "read_file", "sub_commands"]
+__all__ = ["Group", "Load", "Option", "add_options", "build", "parse", "read_file", "sub_commands"]
 
 Config = TypeVar("Config")
 
@@ -225,6 +226,23 @@ def _built(cls: Any, tree: Mapping[str, Any]) -> dict[str, Any]:
         name: replace(defaults[name], **_built(type(defaults[name]), value)) if isinstance(value, dict) else value
         for name, value in tree.items()
     }
+
+
+def parse(cls: type[Config], words: Sequence[str] | None = None, *, prog: str | None = None, text: str = "") -> Config:
+    """The dataclass of a program's whole command line.
+
+    Args:
+        words: the command line; None: the program's own.
+        prog: the program's name, where it is not that of its file.
+        text: what the program does, for its help.
+
+    Raises:
+        HumanrtError: the run file cannot be read, or the dataclass refuses its values.
+    """
+    given = sys.argv[1:] if words is None else words
+    parser = argparse.ArgumentParser(prog=prog, description=text)
+    add_options(parser, cls, given)
+    return build(cls, parser.parse_args(given))
 
 
 def read_file(cls: type, file: Path) -> dict[str, Any]:

@@ -7,15 +7,14 @@ cut off goes on with the same number of steps.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import Any
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,12 +27,13 @@ from humanrt_export.data.people.pairs import PairArrays
 from humanrt_export.data.people.render import render_crops, render_pairs
 from humanrt_export.networks.attention import plain
 from humanrt_export.networks.encoders import ENCODERS
+from humanrt_export.options import Option
 from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, Shards
 from humanrt_export.training.loop import Task, TrainOptions, optimizers_of, trained
 from humanrt_export.training.tasks.multihmr import refuse_bare
 from humanrt_export.training.tasks.pose_crop import PoseCropConfig, PoseCropTask, Skeleton
 
-__all__ = ["Bench", "Look", "arguments", "spread", "table"]
+__all__ = ["Bench", "BenchOptions", "Look", "spread", "table"]
 
 _HELD_OUT_SEED = 1_000_000
 _TURNS = 3
@@ -57,53 +57,81 @@ class Look:
         return f"{self.style}-recorded" if self.recorded else self.style
 
 
-def arguments(text: str, **defaults: Any) -> argparse.ArgumentParser:
-    """The options that all measurements have; ``defaults`` replaces those of `TrainOptions`, sizes and counts."""
-    parser = argparse.ArgumentParser(description=text)
-    add = parser.add_argument
-    add("--out", type=Path, required=True, metavar="DIR", help="data, runs and report; what is there is not made again")
-    add("--seconds", type=float, help="of each training; all methods get as many")
-    add("--seeds", type=int, default=3, metavar="N", help="(default: 3)")
-    add("--train", type=int, help="people rendered to train on, of each look")
-    add("--val", type=int, default=256, help="people rendered to measure on, of each look (default: 256)")
-    add("--encoder", choices=sorted(ENCODERS), help="what looks at crops")
-    add("--size", type=int, default=112, metavar="PX", help="of crops (default: 112)")
-    add("--batch", type=int, default=32, help="(default: 32)")
-    add("--rate", type=float, help="highest learning rate")
-    add(
-        "--people", type=Path, metavar="DIR", help="train/ and val/ of `data people`, instead of rendering `randomised`"
-    )
-    add("--start", type=Path, metavar="RUN", help="begin with the network of this run of `train pose-crop`")
-    add("--backbone-weights", type=Path, metavar="FILE", help="begin with these weights of the encoder")
-    add("--augment", action="store_true", help="roll, zoom and mirror the crops of training")
-    add("--muon", action="store_true", help="matrices learn by Muon")
-    add("--motions", type=Path, metavar="DIR", help="recordings; without: poses of joint limits only")
-    add("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    add("--threads", type=int, default=0, help="of the CPU; 0: as torch likes")
-    add("--half-cpu", action="store_true", help="bfloat16 on a CPU: twice as fast where it has AMX")
-    add("--quick", action="store_true", help="minutes, to see that it works; the figures mean nothing")
-    parser.set_defaults(**defaults)
-    return parser
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """Options that all measurements have.
+
+    Attributes:
+        out: folder of data, runs and report; what is there is not made again.
+        seconds: of each training; all methods get as many.
+        seeds: runs of each method.
+        train: people rendered to train on, of each look.
+        val: people rendered to measure on, of each look.
+        encoder: what looks at crops.
+        size: of crops.
+        batch: crops a step.
+        rate: highest learning rate.
+        people: train/ and val/ of `data people`, instead of rendering `randomised`.
+        start: begin with the network of this run of `train pose-crop`.
+        backbone_weights: begin with these weights of the encoder.
+        augment: roll, zoom and mirror the crops of training.
+        muon: matrices learn by Muon.
+        motions: recordings; without: poses of joint limits only.
+        device: cpu or cuda.
+        threads: of the CPU; 0: as torch likes.
+        half_cpu: bfloat16 on a CPU: twice as fast where it has AMX.
+        quick: minutes, to see that it works; the figures mean nothing.
+    """
+
+    out: Annotated[Path, Option(metavar="DIR")]
+    seconds: float
+    seeds: int = 3
+    train: int
+    val: int = 256
+    encoder: Annotated[str, Option(choices=ENCODERS)] = "resnet"
+    size: Annotated[int, Option(metavar="PX")] = 112
+    batch: int = 32
+    rate: float
+    people: Annotated[Path | None, Option(metavar="DIR")] = None
+    start: Annotated[Path | None, Option(metavar="RUN")] = None
+    backbone_weights: Annotated[Path | None, Option(metavar="FILE")] = None
+    augment: bool = False
+    muon: bool = False
+    motions: Annotated[Path | None, Option(metavar="DIR")] = None
+    device: str = "cpu"
+    threads: int = 0
+    half_cpu: bool = False
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or self.seconds <= 0 or min(self.train, self.val) < 1:
+            raise HumanrtError("need at least one seed, one second, and one person to train and to measure on")
+        if self.start and self.backbone_weights:
+            raise HumanrtError("--start brings a whole network and --backbone-weights a part of one; give one of them")
+        if not (self.start or self.backbone_weights):
+            refuse_bare(self.encoder)
+
+    def small(self) -> Self:
+        """Everything small, for ``--quick``."""
+        size = 64 if self.encoder == "landmark-cnn" else 56
+        return replace(self, seconds=1.0, train=64, val=16, seeds=min(self.seeds, 2), batch=8, size=size)
 
 
-class Bench:
+Given = TypeVar("Given", bound=BenchOptions)
+
+
+class Bench(Generic[Given]):
     """One measurement: a folder with its data and runs.
 
     Args:
-        given: of `arguments`. ``--quick`` makes everything small.
+        given: its options.
+
+    Attributes:
+        given: the options; with ``--quick`` the small ones.
     """
 
-    def __init__(self, given: argparse.Namespace) -> None:
-        if given.quick:
-            small = {"seconds": 1.0, "train": 64, "val": 16, "seeds": min(given.seeds, 2), "batch": 8}
-            vars(given).update(small, size=64 if given.encoder == "landmark-cnn" else 56)
-        if given.seeds < 1 or given.seconds <= 0 or min(given.train, given.val) < 1:
-            raise HumanrtError("need at least one seed, one second, and one person to train and to measure on")
-        if given.start and given.backbone_weights:
-            raise HumanrtError("--start brings a whole network and --backbone-weights a part of one; give one of them")
-        if not (given.start or given.backbone_weights):
-            refuse_bare(given.encoder)
-        self.given = given
+    def __init__(self, given: Given) -> None:
+        self.given = given = given.small() if given.quick else given
         self.out: Path = given.out
         if given.threads:
             torch.set_num_threads(given.threads)

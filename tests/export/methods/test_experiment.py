@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +12,28 @@ import torch
 from humanrt.errors import HumanrtError, MissingDependencyError
 from humanrt_export.bodies.anny.model import cached_file
 from humanrt_export.data.people.crops import Crops
+from humanrt_export.options import parse
 from humanrt_export.training import experiment
-from humanrt_export.training.experiment import Bench, Look, arguments, spread, table
+from humanrt_export.training.experiment import Bench, BenchOptions, Look, spread, table
 from humanrt_export.training.methods.batch_norm import Partial
 
 GRAPH = Path(__file__).parents[3] / "engines" / "landmarks" / "body_landmarks.onnx.z"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(BenchOptions):
+    seconds: float = 9.0
+    train: int = 9
+    encoder: str = "resnet"
+    rate: float = 1e-3
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     if not cached_file("10pc").is_file():
         pytest.skip("Anny is not in the cache; `pytest -m slow tests/export/anny_body` builds it")
-    parser = arguments("A test.", seconds=9.0, train=9, encoder="resnet", rate=1e-3)
-    return Bench(parser.parse_args(["--out", str(tmp_path), "--quick", "--threads", "1", "--seeds", "1"]))
+    given = ["--out", str(tmp_path), "--quick", "--threads", "1", "--seeds", "1"]
+    return Bench(parse(Options, given))
 
 
 def crops(count: int = 8, size: int = 56) -> Crops:
@@ -58,7 +67,7 @@ def test_steps_are_timed_with_the_optimizer_that_makes_them(bench: Bench, monkey
     seen = []
     monkeypatch.setattr(experiment, "optimizers_of", lambda task, options: seen.append(options.muon) or [])
     for muon in (False, True):
-        bench.given.muon = muon
+        bench.given = replace(bench.given, muon=muon)
         bench._step_seconds(bench.task(crops(), crops(), 0), 0)
     assert seen == [False, True]
 
@@ -81,7 +90,7 @@ def test_seeds_decide_the_first_weights_and_what_is_trained_is_kept(bench: Bench
 
 def test_looks_are_rendered_once_and_parts_are_other_people(bench: Bench) -> None:
     pytest.importorskip("moderngl", reason="rendering needs humanrt[synthetic]")
-    bench.given.train, bench.given.val = 3, 2
+    bench.given = replace(bench.given, train=3, val=2)
     try:
         train, val = (bench.crops(Look("studio"), part) for part in ("train", "val"))
     except MissingDependencyError as error:
@@ -98,9 +107,8 @@ def test_looks_are_rendered_once_and_parts_are_other_people(bench: Bench) -> Non
 
 
 def test_refusals(tmp_path: Path) -> None:
-    given = arguments("A test.", seconds=0.0, train=9, encoder="resnet", rate=1e-3).parse_args(["--out", str(tmp_path)])
     with pytest.raises(HumanrtError, match="at least one seed"):
-        Bench(given)
+        Options(out=tmp_path, seconds=0.0)
 
 
 def test_what_the_mean_pose_is_worth_is_measured_as_networks_are(bench: Bench) -> None:
@@ -118,15 +126,13 @@ def test_who_began_with_another_network_is_not_taken_for_who_did_not(bench: Benc
     bench.measure({"plain": lambda: bench.task(crops(), crops(), 0)})
     first = bench.task(crops(), crops(), 0)
     weights = bench.train("first", first, bench.options("plain", 0, 0.0))
-    bench.given.start = bench.out / "runs" / "first"
+    bench.given = replace(bench.given, start=bench.out / "runs" / "first")
     started = bench.task(crops(), crops(), 1)
     assert torch.equal(started.model.state_dict()["pose.weight"], weights["pose.weight"])
     with pytest.raises(HumanrtError, match="with start = "):
         bench.train("first", started, bench.options("plain", 0, 0.0))
-    bench.given.backbone_weights = GRAPH
     with pytest.raises(HumanrtError, match="give one of them"):
-        Bench(bench.given)
-    bench.given.backbone_weights = None
-    bench.given.encoder = "vitn14"
+        replace(bench.given, backbone_weights=GRAPH)
+    bench.given = replace(bench.given, encoder="vitn14")
     with pytest.raises(HumanrtError, match="another network"):
         Bench(bench.given).task(crops(), crops(), 1)
