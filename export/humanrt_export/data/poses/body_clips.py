@@ -9,20 +9,20 @@ What is true of a clip is what is true of a rendered pair: the same body and poi
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from humanrt.people.body_points import HIPS
-from humanrt_export.data.poses.clips import clip_options, save_clip
+from humanrt_export.data.poses.clips import ClipsConfig, save_clip
 from humanrt_export.entry import run_module
 from humanrt_export.motion.augment import resample, rotate
 from humanrt_export.motion.clip import Motion
 from humanrt_export.motion.split import PARTS, load_part
+from humanrt_export.options import Option, parse
 from humanrt_export.synthetic.body_model import BodyModel, Outfit, load_body, sample_phenotypes
 
 __all__ = ["body_clip", "main", "pieces"]
@@ -61,29 +61,46 @@ def body_clip(model: BodyModel, motion: Motion, generator: np.random.Generator) 
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m humanrt_export.data.poses.body_clips",
-        description="clean body motion, as clips whose observation is the truth",
-    )
-    parser.add_argument("--motions", type=Path, required=True, help="folder or archive of motions (see motion.load)")
-    parser.add_argument("--part", choices=PARTS, default="train", help="of the motions (motion.split)")
-    clip_options(parser, "motion_ROUND_NUMBER.npz", seed=5, seconds=16.0)
-    parser.add_argument("--rounds", type=int, default=2, help="times that each motion is worn, by others each time")
-    parser.add_argument("--rate", type=float, default=30.0)
-    options = parser.parse_args(arguments)
-    motions = load_part(options.motions, options.part)
+@dataclass(frozen=True, kw_only=True)
+class BodyClipsConfig(ClipsConfig):
+    """Options of ``python -m humanrt_export.data.poses.body_clips``.
+
+    Attributes:
+        out: folder; gets motion_ROUND_NUMBER.npz.
+        motions: folder or archive of motions (see motion.load).
+        part: of the motions (motion.split).
+        rounds: times that each motion is worn, by others each time.
+        rate: Hz.
+    """
+
+    seed: int = 5
+    seconds: float = 16.0
+    motions: Path
+    part: Annotated[str, Option(choices=PARTS)] = "train"
+    rounds: int = 2
+    rate: float = 30.0
+
+
+def make_clips(config: BodyClipsConfig) -> None:
+    """Save clean body motion, as clips whose observation is the truth."""
+    motions = load_part(config.motions, config.part)
     model = load_body("10pc")
     frames = number = 0
-    for turn in range(options.rounds):
-        generator = np.random.default_rng([options.seed, turn])
+    for turn in range(config.rounds):
+        generator = np.random.default_rng([config.seed, turn])
         for motion in motions:
-            for piece in pieces(motion, generator, options.rate, options.seconds):
+            for piece in pieces(motion, generator, config.rate, config.seconds):
                 clip = body_clip(model, piece, generator)
-                save_clip(options.out / f"motion_{turn}_{number:05d}.npz", clip)
+                save_clip(config.out / f"motion_{turn}_{number:05d}.npz", clip)
                 frames, number = frames + len(clip["t"]), number + 1
-    print(f"{options.out}: {number} clips, {frames} frames")
+    print(f"{config.out}: {number} clips, {frames} frames")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command line."""
+    prog = "python -m humanrt_export.data.poses.body_clips"
+    text = "clean body motion, as clips whose observation is the truth"
+    make_clips(parse(BodyClipsConfig, words, prog=prog, text=text))
     return 0
 
 

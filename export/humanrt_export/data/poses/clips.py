@@ -14,11 +14,11 @@ A clip is a dict of arrays, also the content of one ``.npz`` file:
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from humanrt.errors import HumanrtError
 from humanrt.files import opened_atomically
 from humanrt_export.npz import read_npz
+from humanrt_export.options import Option
 
-__all__ = ["Clip", "clip_options", "follow", "load_clips", "pair_options", "save_clip", "save_pairs"]
+__all__ = ["Clip", "ClipsConfig", "PairsConfig", "follow", "load_clips", "save_clip", "save_pairs"]
 
 Array = NDArray[Any]
 Clip = Mapping[str, Array]
@@ -86,26 +87,43 @@ def follow(seen: Sequence[Mapping[int, Array]], truth_2d: Array, near: float) ->
     return chosen
 
 
-def clip_options(parser: argparse.ArgumentParser, files: str, *, seed: int, seconds: float) -> None:
-    """Options of every command that makes clips."""
-    parser.add_argument("--out", type=Path, required=True, help=f"folder; gets {files}")
-    parser.add_argument("--seed", type=int, default=seed, help="validation and training must differ in it")
-    parser.add_argument("--seconds", type=float, default=seconds)
+@dataclass(frozen=True, kw_only=True)
+class ClipsConfig:
+    """Options of every command that makes clips.
+
+    Attributes:
+        out: folder of clips.
+        seed: validation and training must differ in it.
+        seconds: length of a clip.
+    """
+
+    out: Annotated[Path, Option(metavar="DIR")]
+    seed: int
+    seconds: float
 
 
-def pair_options(parser: argparse.ArgumentParser, name: str, *, clips: int, bundle: str) -> None:
-    """Options of commands that make pairs, for `save_pairs`."""
-    clip_options(parser, f"{name}_SEED_INDEX.npz", seed=1, seconds=4.0)
-    parser.add_argument("--clips", type=int, default=clips)
-    parser.add_argument("--first", type=int, default=0, help="index of the first clip")
-    parser.add_argument("--bundle", default=bundle)
+@dataclass(frozen=True, kw_only=True)
+class PairsConfig(ClipsConfig):
+    """Options of commands that make pairs, for `save_pairs`.
+
+    Attributes:
+        clips: to make.
+        first: index of the first clip.
+        bundle: of the tracker.
+    """
+
+    seed: int = 1
+    seconds: float = 4.0
+    clips: int
+    first: int = 0
+    bundle: str
 
 
-def save_pairs(options: argparse.Namespace, name: str, make: Callable[[int], Mapping[str, Any]]) -> None:
-    """Make the pairs that `pair_options` ask for, by their index, and report each. Those that exist are left alone."""
+def save_pairs(config: PairsConfig, name: str, make: Callable[[int], Mapping[str, Any]]) -> None:
+    """Make the pairs that are asked for, by their index, and report each. Those that exist are left alone."""
     began, made, count = time.perf_counter(), 0, 0
-    for index in range(options.first, options.first + options.clips):
-        path = options.out / f"{name}_{options.seed}_{index:05d}.npz"
+    for index in range(config.first, config.first + config.clips):
+        path = config.out / f"{name}_{config.seed}_{index:05d}.npz"
         if path.exists():
             continue
         clip = make(index)

@@ -10,17 +10,18 @@ once). Every clip is drawn from its seed alone.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt_export.data.poses.clips import clip_options, save_clip
+from humanrt_export.data.poses.clips import ClipsConfig, save_clip
 from humanrt_export.entry import run_module
+from humanrt_export.options import parse
 from humanrt_export.synthetic.hand_model import Arm, load_arm
 from humanrt_export.synthetic.hand_repertoire import hand_rotations, repertoire, varied_motion
 
@@ -60,19 +61,27 @@ def hand_clips(
     return t, keypoints.astype(np.float32), hand_rotations(arm, q).astype(np.float32)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m humanrt_export.data.poses.hand_clips",
-        description="clean hand motion, as clips whose observation is the truth",
-    )
-    clip_options(parser, "motion_SEED.npz; seeds count up", seed=0, seconds=16.0)
-    parser.add_argument("--clips", type=int, default=100)
-    parser.add_argument("--rate", type=float, default=30.0)
-    options = parser.parse_args(arguments)
+@dataclass(frozen=True, kw_only=True)
+class HandClipsConfig(ClipsConfig):
+    """Options of ``python -m humanrt_export.data.poses.hand_clips``.
+
+    Attributes:
+        out: folder; gets motion_SEED.npz; seeds count up.
+        clips: to make.
+        rate: Hz.
+    """
+
+    seed: int = 0
+    seconds: float = 16.0
+    clips: int = 100
+    rate: float = 30.0
+
+
+def make_clips(config: HandClipsConfig) -> None:
+    """Save clean hand motion, as clips whose observation is the truth."""
     began = time.perf_counter()
-    for seed in range(options.seed, options.seed + options.clips):
-        t, keypoints, rotations = hand_clips(seed, seconds=options.seconds, rate=options.rate)
+    for seed in range(config.seed, config.seed + config.clips):
+        t, keypoints, rotations = hand_clips(seed, seconds=config.seconds, rate=config.rate)
         clip: dict[str, Any] = {"t": t, "observed": keypoints, "score": np.ones(len(t), np.float32)}
         clip |= {"confidence": np.ones(keypoints.shape[:2], np.float32)}
         clip |= {
@@ -80,9 +89,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "rotations": rotations,
             "source": f"humanrt_export.data.poses.hand_clips {seed}",
         }
-        save_clip(options.out / f"motion_{seed:06d}.npz", clip)
+        save_clip(config.out / f"motion_{seed:06d}.npz", clip)
     spent = time.perf_counter() - began
-    print(f"{options.clips} clips of {options.seconds:g} s in {spent:.1f} s")
+    print(f"{config.clips} clips of {config.seconds:g} s in {spent:.1f} s")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command line."""
+    prog = "python -m humanrt_export.data.poses.hand_clips"
+    text = "clean hand motion, as clips whose observation is the truth"
+    make_clips(parse(HandClipsConfig, words, prog=prog, text=text))
     return 0
 
 

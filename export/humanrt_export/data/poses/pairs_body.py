@@ -23,10 +23,10 @@ A clip is one .npz (T frames; camera axes x right, y down, z forward):
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -35,10 +35,11 @@ from numpy.typing import NDArray
 from humanrt.geometry.camera import project
 from humanrt.people.body_points import HIPS
 from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
-from humanrt_export.data.poses.clips import follow, pair_options, save_pairs
+from humanrt_export.data.poses.clips import PairsConfig, follow, save_pairs
 from humanrt_export.entry import run_module
 from humanrt_export.motion.clip import Motion
 from humanrt_export.motion.split import PARTS, load_part
+from humanrt_export.options import Option, parse
 from humanrt_export.synthetic.body_model import BodyModel, load_body
 from humanrt_export.synthetic.body_scene import draw_scene, film, pose_at
 
@@ -120,21 +121,35 @@ def make_pair(
     return arrays | {name: np.asarray(value, np.float32) for name, value in floats.items()}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m humanrt_export.data.poses.pairs_body",
-        description="render moving people, track them as live, and keep both",
-    )
-    parser.add_argument("--motions", type=Path, required=True, help="folder or archive of motions (see motion.load)")
-    parser.add_argument("--part", choices=PARTS, required=True, help="of the motions")
-    pair_options(parser, "body", clips=12, bundle="landmarks")
-    options = parser.parse_args(arguments)
+@dataclass(frozen=True, kw_only=True)
+class BodyPairsConfig(PairsConfig):
+    """Options of ``python -m humanrt_export.data.poses.pairs_body``.
+
+    Attributes:
+        out: folder; gets body_SEED_INDEX.npz.
+        motions: folder or archive of motions (see motion.load).
+        part: of the motions.
+    """
+
+    clips: int = 12
+    bundle: str = "landmarks"
+    motions: Path
+    part: Annotated[str, Option(choices=PARTS)]
+
+
+def make_pairs(config: BodyPairsConfig) -> None:
+    """Render moving people, track them as live, and keep both."""
     torch.set_num_threads(1)
-    motions = load_part(options.motions, options.part)
+    motions = load_part(config.motions, config.part)
     model = load_body("full")
-    tracker = BodyTracker(options.bundle, "cpu", BodyTrackerOptions(max_people=1), threads=1)
-    save_pairs(options, "body", lambda index: make_pair(model, motions, tracker, options.seed, index, options.seconds))
+    tracker = BodyTracker(config.bundle, "cpu", BodyTrackerOptions(max_people=1), threads=1)
+    save_pairs(config, "body", lambda index: make_pair(model, motions, tracker, config.seed, index, config.seconds))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command line."""
+    prog = "python -m humanrt_export.data.poses.pairs_body"
+    make_pairs(parse(BodyPairsConfig, words, prog=prog, text="render moving people, track them as live, and keep both"))
     return 0
 
 

@@ -24,7 +24,6 @@ A clip is one .npz (T frames, all hands mirrored to right ones; camera axes x ri
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,8 +34,9 @@ from numpy.typing import NDArray
 from humanrt.geometry.camera import project
 from humanrt.geometry.mirror import MIRROR
 from humanrt.hands.tracker import Hands, HandTracker, TrackerOptions
-from humanrt_export.data.poses.clips import follow, pair_options, save_pairs
+from humanrt_export.data.poses.clips import PairsConfig, follow, save_pairs
 from humanrt_export.entry import run_module
+from humanrt_export.options import parse
 from humanrt_export.synthetic.hand_model import Arm, load_arm
 from humanrt_export.synthetic.hand_repertoire import Layered, hand_rest, hand_rotations, repertoire, varied_motion
 from humanrt_export.synthetic.hand_scene import Camera, Look, room
@@ -196,17 +196,33 @@ def make_pair(
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True, kw_only=True)
+class HandPairsConfig(PairsConfig):
+    """Options of ``python -m humanrt_export.data.poses.pairs_hand``.
+
+    Attributes:
+        out: folder; gets hand_SEED_INDEX.npz.
+        raw: cameras that do not reduce noise.
+    """
+
+    clips: int = 16
+    bundle: str = "hands"
+    raw: bool = False
+
+
+def make_pairs(config: HandPairsConfig) -> None:
+    """Render moving hands, track them as live, and keep both."""
+    tracker = HandTracker(config.bundle, "cpu", TrackerOptions(), threads=1)
+    save_pairs(config, "hand", lambda index: make_pair(tracker, config.seed, index, config.seconds, raw=config.raw))
+
+
+def main(words: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m humanrt_export.data.poses.pairs_hand",
-        description="render moving hands, track them as live, and keep both",
+    prog, text = (
+        "python -m humanrt_export.data.poses.pairs_hand",
+        "render moving hands, track them as live, and keep both",
     )
-    pair_options(parser, "hand", clips=16, bundle="hands")
-    parser.add_argument("--raw", action="store_true", help="cameras that do not reduce noise")
-    options = parser.parse_args(arguments)
-    tracker = HandTracker(options.bundle, "cpu", TrackerOptions(), threads=1)
-    save_pairs(options, "hand", lambda index: make_pair(tracker, options.seed, index, options.seconds, raw=options.raw))
+    make_pairs(parse(HandPairsConfig, words, prog=prog, text=text))
     return 0
 
 
