@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +21,8 @@ from humanrt_export.data.poses.clips import ClipsConfig, save_clip
 from humanrt_export.entry import run_module
 from humanrt_export.motion.augment import resample, rotate
 from humanrt_export.motion.clip import Motion
-from humanrt_export.motion.split import PARTS, load_part
-from humanrt_export.options import Option, parse
+from humanrt_export.motion.split import Part, load_part
+from humanrt_export.options import parse
 from humanrt_export.synthetic.body_model import BodyModel, Outfit, load_body, sample_phenotypes
 
 __all__ = ["body_clip", "main", "pieces"]
@@ -76,7 +76,7 @@ class BodyClipsConfig(ClipsConfig):
     seed: int = 5
     seconds: float = 16.0
     motions: Path
-    part: Annotated[str, Option(choices=PARTS)] = "train"
+    part: Part = "train"
     rounds: int = 2
     rate: float = 30.0
 

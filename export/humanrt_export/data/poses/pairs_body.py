@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,8 +38,8 @@ from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
 from humanrt_export.data.poses.clips import PairsConfig, follow, save_pairs
 from humanrt_export.entry import run_module
 from humanrt_export.motion.clip import Motion
-from humanrt_export.motion.split import PARTS, load_part
-from humanrt_export.options import Option, parse
+from humanrt_export.motion.split import Part, load_part
+from humanrt_export.options import parse
 from humanrt_export.synthetic.body_model import BodyModel, load_body
 from humanrt_export.synthetic.body_scene import draw_scene, film, pose_at
 
@@ -134,7 +134,7 @@ class BodyPairsConfig(PairsConfig):
     clips: int = 12
     bundle: str = "landmarks"
     motions: Path
-    part: Annotated[str, Option(choices=PARTS)]
+    part: Part
 
 
 def make_pairs(config: BodyPairsConfig) -> None:
