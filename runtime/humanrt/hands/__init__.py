@@ -1,1 +1,1 @@
-"""Hands in an image: palm detection, regions, landmarks, and the identities that hold them together."""
+"""Hands in an image: palm detection, regions, landmarks and tracking."""

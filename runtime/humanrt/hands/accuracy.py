@@ -1,4 +1,4 @@
-"""How far results lie from the truth of a rendered clip: pixels, finger angles, robot fingertips."""
+"""Errors of results against the ground truth of a rendered clip: pixels, finger angles, robot fingertips."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ class Accuracy:
     """Errors over a clip.
 
     Attributes:
-        truth: hands to be found: frames in which a hand is in view, summed over hands.
+        truth: number of ground-truth hands: frames in which a hand is in view, summed over hands.
         found: how many of them were found (the nearest result is closer than half the hand's size).
-        pixels: distance of each keypoint from the truth, px.
-        span: typical size of the true hand in the picture, px (median diagonal of its box).
+        pixels: distance of each keypoint from the ground truth, px.
+        span: typical size of the true hand in the picture, px (median diagonal of its bounding box).
         degrees: error of each of 15 finger joints, degrees.
-        tips: robot's name -> distance of its fingertips from where the true keypoints would have put them, mm: what
-            the errors of perception cost.
-        tips_human: the same from the true human fingertips times the robot's scale, seen from the wrist. The robot's
-            proportions are not a hand's, so this is large by nature; `tips_human_floor` is what true keypoints leave.
+        tips: robot's name -> distance of its fingertips from where the true keypoints would have put them, mm: the
+            effect of perception errors.
+        tips_human: the same from the true human fingertips times the robot's scale, relative to the wrist. The robot's
+            proportions are not a hand's, so this is inherently large; `tips_human_floor` is the error that remains
+            with true keypoints.
     """
 
     truth: int
@@ -46,7 +47,11 @@ class Accuracy:
 
 
 def measure(results: Sequence[HandResult], truth: Truth, robots: Mapping[str, HandDescription]) -> Accuracy:
-    """Compare results, frame by frame from the first, with the truth. ValueError when no hand was found at all."""
+    """Compare results, frame by frame from the first, with the ground truth.
+
+    Raises:
+        ValueError: no hand was found at all.
+    """
     pixels: list[NDArray[np.floating]] = []
     degrees: list[NDArray[np.floating]] = []
     spans: list[float] = []
@@ -88,17 +93,17 @@ def measure(results: Sequence[HandResult], truth: Truth, robots: Mapping[str, Ha
 
 
 def robot_tips(robot: HandDescription, q: NDArray[np.floating]) -> NDArray[np.float64]:
-    """[F, 3] m: the robot's fingertips in its base frame, seen from its wrist, for joint angles q [dof] rad."""
+    """Return the robot's fingertips [F, 3] m in its base frame, relative to its wrist, for joint angles q [dof] rad."""
     points = [robot.wrist, *(finger[3] for finger in robot.fingers.values())]
     where = robot.positions(np.asarray(q, np.float64), points)
     return np.asarray(where[1:] - where[0], np.float64)
 
 
 def human_tips(robot: HandDescription, keypoints: NDArray[np.floating], side: str) -> NDArray[np.float64]:
-    """[F, 3] m: the human's fingertips times the robot's scale, in the robot's base frame, seen from the wrist.
+    """Return the human's fingertips [F, 3] m times the robot's scale, in the robot's base frame, relative to the wrist.
 
     Args:
-        keypoints: [21, 3] m of a hand of ``side``; the other side than the robot's is mirrored.
+        keypoints: [21, 3] m of a hand of ``side``; if that is not the robot's side, they are mirrored.
     """
     points = np.asarray(keypoints, np.float64) - keypoints[WRIST]
     if side != robot.side:
@@ -113,7 +118,7 @@ def _millimetres(a: NDArray[np.float64], b: NDArray[np.float64]) -> list[float]:
 
 
 def _nearest(hands: Iterable[Hand], true_2d: NDArray[np.floating], limit: float) -> Hand | None:
-    """The hand whose keypoints are closest on average, if that is closer than ``limit`` px."""
+    """Return the hand whose keypoints are closest on average, if that is closer than ``limit`` px."""
     best, distance = None, limit
     for hand in hands:
         gap = float(np.linalg.norm(hand.keypoints_2d - true_2d, axis=1).mean())

@@ -1,4 +1,4 @@
-"""Hand landmarks: a region of the image to 21 keypoints, in pixels and in metres."""
+"""Hand landmarks: 21 keypoints of a region of the image, in pixels and in metres."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class HandLandmarks:
-    """What the landmark network says of one region.
+    """Output of the landmark network for one region.
 
     Attributes:
         presence: probability that the region holds a hand; 0 where the keypoints are not finite numbers.
         right: probability that it is a right hand, in an image that is not mirrored.
         keypoints_2d: [21, 2] px of the source image (origin top left), MediaPipe order.
         keypoints_3d: [21, 3] m, relative to the hand's own origin, axes of the camera (x right, y down, z forward).
-        region: where to look in the next frame.
+        region: region to crop in the next frame.
     """
 
     presence: float
@@ -43,9 +43,9 @@ class HandLandmarks:
 
 
 class LandmarkNetwork(Owner):
-    """The landmark network of a hand bundle, ``model`` being ``"full"`` or ``"lite"``.
+    """Landmark network of a hand bundle; ``model`` is ``"full"`` or ``"lite"``.
 
-    Its buffers are allocated and bound once: the crop is written where the network reads it. Not for two threads.
+    Its buffers are allocated and bound once: the crop is written where the network reads it. Not thread-safe.
     """
 
     @releasing
@@ -64,7 +64,7 @@ class LandmarkNetwork(Owner):
         self._place = make_placement(points[0], metric[0], size, settings.region)
 
     def __call__(self, rgb: Picture, region: Region) -> HandLandmarks:
-        """Landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3], where the network is)."""
+        """Return the landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3], on the network's device)."""
         self._crop(rgb, region)
         self._network.run()
         placed = self._place(region)

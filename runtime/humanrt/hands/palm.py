@@ -1,4 +1,4 @@
-"""Palm detection: the whole image to rotated regions, one per hand (MediaPipe's detector, BlazePalm)."""
+"""Palm detection: rotated regions in the whole image, one per hand (MediaPipe's detector, BlazePalm)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Palm:
 
 
 class PalmDetector(Owner):
-    """Finds palms in an RGB image. All sizes, thresholds and anchors come from the bundle."""
+    """Detect palms in an RGB image. All sizes, thresholds and anchors come from the bundle."""
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
@@ -39,7 +39,7 @@ class PalmDetector(Owner):
         self._rule = settings.palm_region
 
     def __call__(self, rgb: Picture, threshold: float | None = None) -> list[Palm]:
-        """Palms in ``rgb`` (uint8 [H, W, 3], where the network is), best score first."""
+        """Return the palms in ``rgb`` (uint8 [H, W, 3], on the network's device), best score first."""
         return [self._palm(score, p) for score, p in zip(*self._detect(rgb, threshold), strict=True)]
 
     def _palm(self, score: float, points: Floats) -> Palm:

@@ -1,4 +1,4 @@
-"""The way of one frame: perceive -> track -> smooth -> solve. Drawing and recording come after, from the result."""
+"""Pipeline for hands: perceive -> track -> smooth -> solve. Drawing and recording follow, from the result."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class HandResult(Result):
     """Everything known of one frame.
 
     Attributes:
-        frame: the frame it belongs to.
+        frame: the input frame.
         hands: the hands, smoothed where a smoother is set.
         robots: identity -> robot's name -> float64 [dof] rad, in that robot's `joint_names` order.
-        ms: milliseconds per stage, in the order of the work, and ``total`` (their sum: no waiting for the source).
+        ms: milliseconds per stage, in processing order, and ``total`` (their sum, without waiting for the source).
     """
 
     frame: Frame
@@ -41,7 +41,7 @@ class HandResult(Result):
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """The identities in view: without hands that were filled in."""
+        """Identities in view, without hands that were filled in."""
         return tuple(hand.id for hand in self.hands if not hand.filled)
 
     def entities(self) -> list[str]:
@@ -70,13 +70,14 @@ class HandResult(Result):
 
 
 class HandPipeline(Pipeline[HandResult]):
-    """Hands of a stream of frames, and the joint angles of the robot hands that they drive. Closes what it was given.
+    """Track the hands of a stream of frames and compute the joint angles of the robot hands that they drive.
 
-    A hand drives the robots of its own side. A robot of the other side it drives mirrored, but only while no robot
-    of the hand's own side was asked for: one person with one robot may use either hand.
+    Closes the tracker and the smoother that it was given. A hand drives the robots of its own side. It drives a robot
+    of the other side mirrored, but only if no robot of the hand's own side was requested: one person with one robot may
+    use either hand.
 
     Args:
-        tracker: finds the hands; None is `HandTracker()`, with the shipped bundle.
+        tracker: tracks the hands; None: `HandTracker()`, with the shipped bundle.
         robots: names or description files of robot hands, or one of them; may be empty.
         smoother: filters the keypoints, and may fill in hands that were missed; None leaves them raw.
     """
@@ -92,7 +93,7 @@ class HandPipeline(Pipeline[HandResult]):
     ) -> None:
         self.tracker = tracker or HandTracker()
         self.smoother = smoother
-        # A solver is made and thrown away here, so that what it cannot solve is refused before the first frame.
+        # Create a solver and discard it, so that a robot it cannot solve is refused before the first frame.
         self._robots: dict[str, HandDescription] = {}
         for robot in (robots,) if isinstance(robots, str | Path) else robots:
             hand = Retargeter(robot).hand
@@ -104,12 +105,12 @@ class HandPipeline(Pipeline[HandResult]):
 
     @property
     def robots(self) -> dict[str, HandDescription]:
-        """The robot hands, by name, in the order in which they were asked for."""
+        """Robot hands by name, in the order in which they were requested."""
         return dict(self._robots)
 
     @property
     def joint_names(self) -> dict[str, list[str]]:
-        """Each robot's joint names: the order of its angles."""
+        """Joint names of each robot, in the order of its angles."""
         return {name: list(hand.joint_names) for name, hand in self._robots.items()}
 
     def about(self) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class HandPipeline(Pipeline[HandResult]):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Lines to tell the user once: what robots were taken for, and what runs without the compiled library."""
+        """Lines to show the user once: assumptions about robots, and what runs without the compiled library."""
         notes = tuple(note for robot in self._robots.values() for note in robot.notes)
         if problem := native.problem():
             notes += (
@@ -136,7 +137,7 @@ class HandPipeline(Pipeline[HandResult]):
         return notes
 
     def reset(self) -> None:
-        """Forget all identities and their state."""
+        """Drop all identities and their state."""
         self.tracker.reset()
         if self.smoother:
             self.smoother.reset()

@@ -1,4 +1,4 @@
-"""The last step of landmarks: what the network says of a crop, in the image and the camera's axes; the next region."""
+"""Placement of landmarks: from the network's crop to the image and the camera's axes, and the next region."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ KEYPOINTS = 21
 
 @dataclass(frozen=True)
 class Placed:
-    """Keypoints [21, 2] px of the image, [21, 3] m in the camera's axes, and where to look next.
+    """Keypoints [21, 2] px of the image, [21, 3] m in the camera's axes, and the region of the next frame.
 
-    ``region`` is None where a keypoint is not a finite number: there is no hand then.
+    ``region`` is None if a keypoint is not a finite number: there is no hand then.
     """
 
     keypoints_2d: Floats
@@ -31,17 +31,24 @@ class Placed:
 
 
 class Placement(Protocol):
-    """Places the keypoints of a crop of S x S px. Made for the tensors that it reads, contiguous float32 [21, 3] each:
-    ``pixels`` in px of the crop (the third column is not used) and ``metres`` in the axes of the crop."""
+    """Place the keypoints of a crop of S x S px.
+
+    Each instance reads fixed tensors, contiguous float32 [21, 3] each: ``pixels`` in px of the crop (the third column
+    is not used) and ``metres`` in the axes of the crop.
+    """
 
     name: str
 
     def __call__(self, region: Region) -> Placed:
-        """What the tensors hold now, for the crop of ``region``; the arrays are the caller's to keep."""
+        """Place the tensors' current contents, for the crop of ``region``; the caller may keep the arrays."""
 
 
 class NativePlacement:
-    """In C: see _native/hand.c. BackendError without the library."""
+    """Place keypoints in C: see _native/hand.c.
+
+    Raises:
+        BackendError: the compiled library is missing.
+    """
 
     name = "native"
 
@@ -55,7 +62,7 @@ class NativePlacement:
                 ends[row, index] = weight
         self._points, self._turned = np.empty((KEYPOINTS, 2), np.float32), np.empty((KEYPOINTS, 3), np.float32)
         self._box = np.empty(5)
-        self._arrays = (pixels, metres, ends, inside)  # the addresses below hold nothing alive
+        self._arrays = (pixels, metres, ends, inside)  # keep them alive: the addresses below do not
         self._from = (native.address(pixels, np.float32), native.address(metres, np.float32), KEYPOINTS)
         self._to = (
             native.address(ends, np.float64),
@@ -77,7 +84,7 @@ class NativePlacement:
 
 
 class NumpyPlacement:
-    """The same in numpy, for installations without the compiled library."""
+    """Place keypoints in numpy, for installations without the compiled library."""
 
     name = "numpy"
 
@@ -100,6 +107,6 @@ class NumpyPlacement:
 
 
 def make_placement(pixels: Floats, metres: Floats, size: int, rule: FollowRule) -> Placement:
-    """The native one where the library loads, else numpy's; its ``name`` says which it became."""
+    """Return a native placement if the library loads, else numpy's; its ``name`` tells which."""
     kind = NumpyPlacement if native.problem() else NativePlacement
     return kind(pixels, metres, size, rule)

@@ -1,4 +1,4 @@
-"""The hands of a stream smoothed by PoseBERT: what `HandSmoother` does with One-Euro, and gaps filled."""
+"""Smooth the hands of a stream with PoseBERT, and fill gaps; `HandSmoother` is the One-Euro counterpart."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["HandPoseSmoother"]
 
 
-_COAST = 0.1  # s: how long a hand that is not seen goes on moving in the image
-_OVERLAP = 0.5  # hand spans: nearer to a hand that is seen, one that is not is the same hand under another identity
+_COAST = 0.1  # s: how long an unseen hand is extrapolated in the image
+_OVERLAP = 0.5  # hand spans: an unseen hand closer than this to a seen one is the same hand under another identity
 
 
 @dataclass
 class _Pixels:
-    """Where a hand is in the image, and what the network leaves out: where the landmark model puts its origin."""
+    """Image position of a hand, and the offset of the landmark model's origin, which the network removes."""
 
     smooth: OneEuro
     origin: OneEuro
@@ -43,13 +43,14 @@ class _Pixels:
 
 
 class HandPoseSmoother(Owner):
-    """Smooths the keypoints of `Hands`: in metres by PoseBERT, in the image by One-Euro.
+    """Smooth the keypoints of `Hands`: in metres by PoseBERT, in the image by One-Euro.
 
-    A hand that is missed is filled in for up to ``fill`` s: it is in the result with `Hand.filled` set and score 0, its
-    pose from PoseBERT and its place in the image from its last motion, slowing down. State belongs to an identity and
-    ends with it.
+    A missed hand is filled in for up to ``fill`` s: it is in the result with `Hand.filled` set and score 0, its pose
+    from PoseBERT and its image position extrapolated from its last motion, slowing down. State belongs to an identity
+    and ends with it.
 
-    Args: as for `PoseBERTStream`; ``options`` are One-Euro's. ``predict`` moves the metric keypoints only.
+    The arguments are those of `PoseBERTStream`; ``options`` are One-Euro's. ``predict`` moves the metric keypoints
+    only.
     """
 
     name = "posebert"
@@ -74,15 +75,20 @@ class HandPoseSmoother(Owner):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all identities."""
+        """Drop all identities."""
         self.stream.reset()
         self._pixels: dict[int, _Pixels] = {}
         self._t: float | None = None
 
     def __call__(self, hands: Hands, t: float) -> Hands:
-        """The same hands smoothed, and those that were missed filled in; ``t`` is the frame's own time stamp in s.
+        """Return the hands smoothed, with missed ones filled in.
 
-        ValueError where that, or a keypoint, is not a finite number; the state is then as before.
+        Args:
+            hands: the hands of the frame.
+            t: the frame's own time stamp in s.
+
+        Raises:
+            ValueError: the time stamp or a keypoint is not a finite number. The state is then unchanged.
         """
         check_hands(hands, t)
         if self._t is not None and t < self._t:
@@ -124,11 +130,11 @@ class HandPoseSmoother(Owner):
 
     @staticmethod
     def _placed(pose: PoseState, state: _Pixels) -> NDArray[np.float32]:
-        """The pose about the landmark model's origin again, which is not the mean of the keypoints."""
+        """Return the keypoints about the landmark model's origin, which is not the mean of the keypoints."""
         return (pose.keypoints + state.shift).astype(np.float32)
 
 
 def _apart(hand: Hand, others: Hands) -> bool:
-    """Whether a hand that is not seen lies elsewhere than all that are."""
+    """Return whether an unseen hand lies apart from all seen ones."""
     centre, span = hand.keypoints_2d.mean(axis=0), hand_span(hand.keypoints_2d)
     return all(np.linalg.norm(other.keypoints_2d.mean(axis=0) - centre) > _OVERLAP * span for other in others)

@@ -1,8 +1,8 @@
-"""A robot hand in its solved pose, drawn in 3D with numpy and OpenCV alone.
+"""Rendering of a robot hand in its solved pose, in 3D with only numpy and OpenCV.
 
-Capsules are cast exactly, one ray per pixel of their box, into a depth buffer; where the palm's capsules
-close triangles, these are filled to one slab. The shading of a normal is looked up in a picture of a lit
-ball, crevices darken where the depth buffer lies behind its own blur, and outlines are smoothed last.
+Capsules are ray-cast exactly, one ray per pixel of their bounding box, into a depth buffer; where the palm's capsules
+form triangles, these are filled to one slab. The shading of a normal is looked up in an image of a lit ball, crevices
+are darkened where the depth buffer lies behind its own blur, and outlines are smoothed last.
 """
 
 from __future__ import annotations
@@ -26,17 +26,20 @@ Corners = list[tuple[tuple[int, int], tuple[int, int], tuple[int, int]]]
 PALM = len(PALETTE) - 1
 CUFF = PALM + 1  # colour of the stub of a forearm
 COLOURS = np.vstack([PALETTE, [(96, 102, 116)]])
-BALL = 64  # normals a side in the lit ball
+BALL = 64  # normals per side of the lit ball
 RIM = 1.25  # radius to which the ball is drawn: the soft outline of a capsule lies outside 1
 THINNEST = 2.0  # px; below it the soft outline would reach beyond RIM
 FAR = np.float32(1e6)
 
 
 class RobotView:
-    """Draws a hand; the view does not move with the pose.
+    """Draw a hand; the view does not move with the pose.
 
-    name: written above it. rotation: [3, 3], turns the human wrist frame (x out of the palm, z towards the
-    fingers) into the hand's base frame, as hand descriptions hold it. size: (width, height) px.
+    Args:
+        name: title above the hand.
+        rotation: [3, 3], rotates the human wrist frame (x out of the palm, z towards the fingers) into the hand's base
+            frame, as in hand descriptions.
+        size: (width, height) px.
     """
 
     def __init__(self, name: str, rotation: npt.ArrayLike | None = None, size: tuple[int, int] = (360, 480)) -> None:
@@ -58,13 +61,17 @@ class RobotView:
         limits: npt.ArrayLike | None = None,
         note: str = "",
     ) -> Image:
-        """The picture, RGB uint8 [H, W, 3].
+        """Draw the picture, RGB uint8 [H, W, 3].
 
-        segments: [L, 2, 3] m, base frame, the first of the palm starting at the wrist. radii: [L] m.
-        fingers: [L], 0 thumb to 4 little finger, -1 palm. orientation: [3, 3], columns are the wrist frame's
-        axes in the camera's (x right, y down, z forward), to turn the hand as the human's is turned; None:
-        palm to us, fingers up. angles: [dof] rad with limits [dof, 2], drawn as a strip of bars, empty at the
-        lower limit. note: small words under the name.
+        Args:
+            segments: [L, 2, 3] m, base frame, the first of the palm starting at the wrist.
+            radii: [L] m.
+            fingers: [L], 0 thumb to 4 little finger, -1 palm.
+            orientation: [3, 3], columns are the wrist frame's axes in the camera's (x right, y down, z forward), to
+                rotate the hand as the human's is rotated; None: palm to the viewer, fingers up.
+            angles: [dof] rad, drawn as a strip of bars, empty at the lower limit.
+            limits: [dof, 2] rad, of the angles.
+            note: small text under the name.
         """
         image = self._empty.copy()
         segments = np.asarray(segments, np.float64)
@@ -94,7 +101,7 @@ class RobotView:
         turn = _FRONT if orientation is None else np.asarray(orientation, np.float64)
         points = (segments - frame.centre) @ (turn @ self._base.T).T
         unit = min(0.80 * self.size[0], 0.62 * self.size[1])  # px, the hand's length in the picture
-        # Perspective, as a warp of the scene: seen from 2.6 hands away; what is nearer is larger.
+        # Perspective, as a warp of the scene: seen from 2.6 hands away; nearer points are larger.
         near = 2.6 / (2.6 + points[..., 2] / frame.reach) * (unit / frame.reach)
         points *= near[..., None]
         points[..., :2] += (self.size[0] / 2, self.size[1] * 0.48)
@@ -114,7 +121,7 @@ class RobotView:
             draw_text(image, note, (14 * u, 44 * u), 9 * u, DIM)
 
     def _draw_angles(self, image: Image, angles: npt.NDArray[np.float64], limits: npt.NDArray[np.float64]) -> None:
-        """One bar per joint, from its lower limit (empty) to its upper (full)."""
+        """Draw one bar per joint, from its lower limit (empty) to its upper (full)."""
         width, height = self.size
         u = min(self.size) / 360
         share = (angles - limits[:, 0]) / np.maximum(limits[:, 1] - limits[:, 0], 1e-9)
@@ -130,7 +137,7 @@ class RobotView:
 
 @dataclass(frozen=True)
 class _Frame:
-    """What of a hand does not move with its pose, taken from the first one drawn; metres, base frame."""
+    """Pose-independent geometry of a hand, taken from the first pose drawn; metres, base frame."""
 
     centre: Points  # [3], in the middle of the picture
     reach: float  # from the wrist to the longest finger's tip
@@ -156,7 +163,7 @@ class _Frame:
 
 
 def _turned(yaw: float, pitch: float) -> npt.NDArray[np.float64]:
-    """The wrist frame seen from before the palm, fingers up, then turned by yaw and pitch degrees."""
+    """Return the wrist frame seen from the front of the palm, fingers up, then rotated by yaw and pitch degrees."""
     y, p = np.radians([yaw, pitch])
     front = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
@@ -168,19 +175,19 @@ _FRONT = _turned(yaw=18.0, pitch=8.0)
 
 
 def _lit_balls() -> Image:
-    """[colours * BALL * BALL, 3] RGB: of each colour a lit ball, by the normal's y and x."""
+    """Render a lit ball of each colour, indexed by the normal's y and x: RGB [colours * BALL * BALL, 3]."""
     line = (np.arange(BALL) + 0.5 - BALL / 2) / (BALL / 2) * RIM
     nx, ny = np.meshgrid(line, line)
     norm = np.maximum(1.0, np.hypot(nx, ny))
     nx, ny = nx / norm, ny / norm
-    nz = -np.sqrt(np.maximum(0.0, 1 - nx**2 - ny**2))  # towards us
+    nz = -np.sqrt(np.maximum(0.0, 1 - nx**2 - ny**2))  # towards the viewer
     normal = np.stack([nx, ny, nz], axis=-1)
 
     def light(*direction: float) -> npt.NDArray[np.float64]:
         d = np.array(direction)
         return np.asarray(normal @ (d / np.linalg.norm(d)))
 
-    key = np.clip(0.25 + 0.75 * light(-0.55, -0.7, -0.75), 0, None)  # wrapped round: soft
+    key = np.clip(0.25 + 0.75 * light(-0.55, -0.7, -0.75), 0, None)  # wrapped lighting: soft
     fill = np.clip(light(0.8, 0.3, -0.5), 0, None)
     rim = np.clip(1 + nz, 0, 1) ** 3 * np.clip(0.3 - 0.7 * ny, 0, 1)
     glint = np.clip(light(-0.42, -0.55, -1.0), 0, None) ** 42
@@ -190,16 +197,16 @@ def _lit_balls() -> Image:
 
 
 def _backdrop(width: int, height: int) -> Image:
-    """A dark wall, a little lighter behind the hand."""
+    """Render a dark wall, a little lighter behind the hand."""
     x = np.linspace(-1, 1, width)[None]
     y = np.linspace(-1, 1, height)[:, None]
     glow = np.exp(-1.1 * (x**2 + (y + 0.1) ** 2))[..., None]
-    dither = np.random.default_rng(0).uniform(0, 1, (height, width, 1))  # or the gradient shows its steps
+    dither = np.random.default_rng(0).uniform(0, 1, (height, width, 1))  # else the gradient shows banding
     return np.asarray(np.array([26, 29, 36]) + glow * np.array([38, 42, 50]) + dither, np.uint8)
 
 
 class _Scene:
-    """A depth buffer, seen along z (px), and for each pixel the colour and normal that it shows."""
+    """Depth buffer along z (px), with the colour and normal of each pixel."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         width, height = size
@@ -210,7 +217,7 @@ class _Scene:
         self._edges: list[tuple[npt.NDArray[np.intp], Array, Array, Array]] = []
 
     def _box(self, low: Points, high: Points) -> tuple[slice, slice]:
-        """Rows and columns of the pixels between two corners (x, y) px."""
+        """Return the rows and columns of the pixels between two corners (x, y) px."""
         height, width = self._depth.shape
         (x0, y0), (x1, y1) = low.tolist(), high.tolist()
         return (
@@ -219,7 +226,7 @@ class _Scene:
         )
 
     def capsule(self, ends: Points, radius: float, colour: int) -> None:
-        """Casts a capsule: ends [2, 3] px."""
+        """Cast a capsule with ends [2, 3] px."""
         a, axis, radius = ends[0], ends[1] - ends[0], max(radius, THINNEST)
         box = self._box(ends[:, :2].min(0) - radius - 1, ends[:, :2].max(0) + radius + 1)
         x, y = self._x[:, box[1]] - np.float32(a[0]), self._y[box[0]] - np.float32(a[1])
@@ -231,20 +238,20 @@ class _Scene:
             ex, ey = ux / flat, uy / flat
         flat = max(flat, 1e-3)  # seen along its axis, any direction in the picture will do
         length = math.hypot(flat, uz)
-        # In the plane of the picture: a pixel is `along` the axis from a and `beside` it. Its ray hits the barrel
-        # at `height` before the axis, and the foot of that point on the axis is at s, 0..1 between the ends.
+        # In the picture plane: a pixel lies `along` the axis from a and `beside` it. Its ray hits the cylinder
+        # at `height` in front of the axis, and that point projects onto the axis at s, 0..1 between the ends.
         along, beside = x * ex + y * ey, x * ey - y * ex
         square = beside * beside
         height = np.sqrt(np.maximum(radius * radius - square, 0))
         s = along * (1 / flat) - height * (uz / (flat * length))
         np.clip(s, 0, 1, out=s)
-        # Beyond the ends the foot is the end itself, and the ray hits the ball around it: the same formula.
+        # Beyond the ends the projection is the end itself, and the ray hits the ball around it: the same formula.
         nx, ny = x - s * ux, y - s * uy
         depth = s * uz - np.sqrt(np.maximum(radius * radius - nx * nx - ny * ny, 0))
         depth += np.float32(a[2])
         shade = _ball_row(nx / radius, ny / radius, colour)
 
-        # The outline is that of the flat capsule, whatever the tilt: half a pixel to both sides of it is soft.
+        # The outline is that of the flat capsule, whatever the tilt, and soft for half a pixel on both sides.
         beyond = along - np.clip(along, 0, flat)
         inside = radius * radius - square - beyond * beyond
         whole = inside >= radius
@@ -257,10 +264,10 @@ class _Scene:
         self._edges.append((at, depth[row, column], shade[row, column], cover))
 
     def face(self, corners: Points, lift: float, colour: int) -> None:
-        """Casts a triangle: corners [3, 3] px, moved towards us by lift px. Capsules cover its border."""
+        """Cast a triangle with corners [3, 3] px, moved towards the viewer by lift px. Capsules cover its border."""
         normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
         if abs(normal[2]) < 1e-3:
-            return  # seen from its edge
+            return  # seen edge-on
         normal *= -np.sign(normal[2]) / np.linalg.norm(normal)
         a, b, c = corners + normal * lift
         low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
@@ -276,7 +283,13 @@ class _Scene:
         self._shade[box][seen] = _ball_row(np.float32(normal[0]), np.float32(normal[1]), colour)
 
     def paint(self, image: Image, balls: Image, unit: float) -> None:
-        """Shades what is nearest into the picture. unit: the hand's length in px, for the size of shadows."""
+        """Shade the nearest surfaces into the picture.
+
+        Args:
+            image: RGB uint8 [H, W, 3], drawn into.
+            balls: see `_lit_balls`.
+            unit: the hand's length in px, for the size of shadows.
+        """
         mask = self._shade >= 0
         deepest = float(np.max(self._depth, where=mask, initial=-FAR)) + 0.3 * unit
         depth = cv2.min(self._depth, deepest)
@@ -296,7 +309,7 @@ class _Scene:
         flat[at] = (flat[at] * (1 - cover) + colour * cover).astype(np.uint8)
 
     def _wall(self, mask: npt.NDArray[np.bool_], unit: float) -> Array:
-        """Brightness of the wall behind: a soft shadow, down and to the right, away from the light."""
+        """Return the brightness of the wall behind: a soft shadow, down and to the right, away from the light."""
         height, width = mask.shape
         eighth = (max(1, width // 8), max(1, height // 8))
         small = cv2.resize(mask.view(np.uint8) * 255, eighth, interpolation=cv2.INTER_AREA)
@@ -307,7 +320,7 @@ class _Scene:
 
 
 def _ball_row(nx: Array | np.float32, ny: Array | np.float32, colour: int) -> Array:
-    """Where a normal's colour is in the lit balls; a whole number, as float32. |n| may reach RIM."""
+    """Return the row of a normal's colour in the lit balls: an integer, as float32. |n| may reach RIM."""
     half = np.float32(BALL / 2 / RIM)
     middle = np.float32(BALL / 2)
     row = np.floor(ny * half + (middle + colour * BALL)) * BALL
@@ -315,7 +328,7 @@ def _ball_row(nx: Array | np.float32, ny: Array | np.float32, colour: int) -> Ar
 
 
 def _triangles(segments: Points, palm: npt.NDArray[np.intp]) -> Corners:
-    """Which ends (segment, 0 or 1) of the palm's capsules are the corners of triangles that they close."""
+    """Return the triangles that the palm's capsules form, as corners: ends (segment, 0 or 1) of capsules."""
     first: dict[tuple[float, ...], tuple[int, int]] = {}
     edges = set()
     for i in palm.tolist():

@@ -17,10 +17,10 @@ __all__ = ["HandSmoother", "Smoother", "check_hands", "hand_span"]
 
 
 class Smoother(Protocol):
-    """What smooths the hands of a stream of frames.
+    """Interface of smoothers for the hands of a stream of frames.
 
     Attributes:
-        name: of the kind, as `humanrt run --smooth` calls it.
+        name: name of the kind, as in `humanrt run --smooth`.
     """
 
     name: str
@@ -29,14 +29,14 @@ class Smoother(Protocol):
         """Forget all identities."""
 
     def close(self) -> None:
-        """Free what it opened."""
+        """Free the resources it opened."""
 
     def __call__(self, hands: Hands, t: float) -> Hands:
-        """The hands of the frame at ``t`` s, smoothed."""
+        """Return the hands of the frame at ``t`` s, smoothed."""
 
 
 def check_hands(hands: Hands, t: float) -> None:
-    """ValueError where the time stamp or a keypoint is not a finite number that a camera gives."""
+    """Raise ValueError if the time stamp or a keypoint is not a finite number in a camera's range."""
     check_time(t)
     for hand in hands:
         check_points(hand.keypoints_2d, f"keypoints_2d of hand {hand.id}")
@@ -44,7 +44,11 @@ def check_hands(hands: Hands, t: float) -> None:
 
 
 def hand_span(keypoints: Floats) -> float:
-    """From the wrist to the middle knuckle: a length that finger movements leave alone. keypoints: [21, D]."""
+    """Return the distance from the wrist to the middle knuckle, which finger motion does not change.
+
+    Args:
+        keypoints: [21, D].
+    """
     return max(dist(keypoints[0].tolist(), keypoints[9].tolist()), 1e-9)
 
 
@@ -55,7 +59,7 @@ class _Filters:
 
 
 class HandSmoother(Resource):
-    """Smooths the keypoints of `Hands`, in the image and in metres; state belongs to an identity and ends with it."""
+    """Smooth the keypoints of `Hands`, in the image and in metres; state belongs to an identity and ends with it."""
 
     name = "oneeuro"
 
@@ -68,9 +72,14 @@ class HandSmoother(Resource):
         self._filters.clear()
 
     def __call__(self, hands: Hands, t: float) -> Hands:
-        """The same hands with smoothed keypoints; ``t`` is the frame's own time stamp in s.
+        """Return the hands with smoothed keypoints.
 
-        ValueError where that, or a keypoint, is not a finite number; the state is then as before.
+        Args:
+            hands: the hands of the frame.
+            t: the frame's own time stamp in s.
+
+        Raises:
+            ValueError: the time stamp or a keypoint is not a finite number. The state is then unchanged.
         """
         check_hands(hands, t)
         for identity in hands.lost:

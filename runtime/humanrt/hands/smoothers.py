@@ -14,12 +14,12 @@ from humanrt.hands.pose_smoother import HandPoseSmoother
 __all__ = ["SMOOTHERS", "open_smoother"]
 
 SMOOTHERS = ("posebert", "oneeuro", "none")
-"""Names that `open_smoother` knows; the first is the default everywhere."""
+"""Names accepted by `open_smoother`; the first is the default everywhere."""
 
 
 def open_smoother(name: str, tracker: HandTracker) -> Smoother | None:
-    """The smoother of a name in `SMOOTHERS`, on the tracker's backend; None for ``"none"``."""
+    """Open the smoother of a name in `SMOOTHERS`, on the tracker's backend; None for ``"none"``."""
     if name == "posebert":
-        # For one or two hands at a time one thread is faster than several, which wait for each other.
+        # For one or two hands at a time, one thread is faster than several that wait for each other.
         return HandPoseSmoother(backend="cpu" if tracker.backend.name == "cpu" else tracker.backend, threads=1)
     return HandSmoother() if name == "oneeuro" else None

@@ -31,7 +31,7 @@ __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
 
 Side = Literal["left", "right"]
 
-# A region is about twice as large as its hand, which is the size here. A hand does not fly on for long.
+# A region is about twice as large as its hand, which is the size here. A hand does not keep its velocity for long.
 _RULE = TrackRule(
     unit=0.5, settle=0.1, coast=0.25, reach=1.5, speed=4.0, ratio_weight=0.5, unnamed=2.0, near=0.25, same=0.1
 )
@@ -39,20 +39,20 @@ _RULE = TrackRule(
 
 @dataclass(frozen=True)
 class TrackerOptions:
-    """How hands are looked for. Times are seconds of the source's clock.
+    """Options of `HandTracker`. Times are seconds of the source's clock.
 
     Attributes:
-        max_hands: at most so many hands are tracked.
+        max_hands: maximum number of tracked hands.
         model: ``"full"`` or ``"lite"`` landmark network.
-        min_detection: palm score below which nothing is looked at; None takes the bundle's.
-        min_presence: a hand whose presence falls below is gone from the result in that very frame; None takes the
-            bundle's.
-        remember: a hand that comes back within this time, near where it would be, keeps its identity. While a
+        min_detection: minimum palm score; detections below it are ignored. None: the bundle's.
+        min_presence: minimum presence; a hand that falls below it is dropped from the result in the same frame. None:
+            the bundle's.
+        remember: a hand that reappears within this time, near its predicted position, keeps its identity. While a
             hand has been missing for less than this, the detector runs on every frame.
-        search_interval: with at least one hand tracked and none just lost, the detector looks for further hands
-            this often.
+        search_interval: with at least one hand tracked and none just lost, the detector runs this often to find
+            further hands.
         mirrored: the images are mirrored (a selfie view): sides are exchanged and metric keypoints mirrored back, so
-            that both are the person's; keypoints in pixels stay where they are seen.
+            that both are the person's; keypoints in pixels stay as seen.
     """
 
     max_hands: int = 2
@@ -81,7 +81,7 @@ class Hand:
         score: presence, 0..1.
         keypoints_2d: float32 [21, 2] px of the source image, origin top left, MediaPipe order.
         keypoints_3d: float32 [21, 3] m, relative to the hand's own origin, camera axes (x right, y down, z forward).
-        filled: the hand was not found in this frame; the smoother says where it should be. Its score is 0.
+        filled: the hand was not found in this frame; the smoother estimates where it should be. Its score is 0.
     """
 
     id: int
@@ -98,7 +98,7 @@ Hands = Found[Hand]
 
 @dataclass
 class _Track(Track[HandLandmarks]):
-    """A hand; ``right``: probability that it is a right one, over the last half second."""
+    """Track of a hand; ``right``: probability that it is a right hand, over the last half second."""
 
     right: float = field(kw_only=True)
 
@@ -113,7 +113,7 @@ class _Track(Track[HandLandmarks]):
 
 
 class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
-    """Finds and follows hands.
+    """Detect and track hands.
 
     >>> tracker = HandTracker()                     # the shipped bundle, on the CPU
     >>> hands = tracker(rgb, t)                     # uint8 [H, W, 3], seconds -> Hands
@@ -124,7 +124,7 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
         backend, execution: where and how the networks run; see `Execution`.
 
     Raises:
-        BundleError, BackendError: what is wrong and how to mend it.
+        BundleError, BackendError: the message says what is wrong and how to fix it.
     """
 
     @releasing
@@ -155,7 +155,7 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
         return self.options.max_hands
 
     def _look(self, rgb: Picture, region: Region) -> HandLandmarks | None:
-        """Landmarks in a region; None where no hand is."""
+        """Return the landmarks in a region, or None if there is no hand."""
         marks = self._landmarks(rgb, region)
         if not marks.presence >= self._presence:
             return None

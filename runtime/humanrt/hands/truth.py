@@ -1,7 +1,7 @@
-"""Exact truth of a rendered clip, and the finger angles that truth and estimates are compared by.
+"""Exact ground truth of a rendered clip, and the finger angles by which estimates are compared with it.
 
-The clips themselves are made by ``humanrt_export.synthetic``; this half needs numpy alone, so that
-``humanrt demo`` and ``humanrt bench`` can measure themselves anywhere.
+The clips themselves are made by ``humanrt_export.synthetic``; this module needs only numpy, so that
+``humanrt demo`` and ``humanrt bench`` can measure their accuracy anywhere.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Side = Literal["left", "right"]
 
 
 def finger_flexion(keypoints_3d: NDArray[Any]) -> NDArray[np.float64]:
-    """Bend at every finger joint, from hand keypoints alone.
+    """Compute the flexion of every finger joint from hand keypoints alone.
 
-    The bend at a joint is the angle between the segment that arrives and the segment that leaves: 0 where
-    the chain wrist -> ... -> tip runs straight, pi where it folds back on itself. It is never negative, and
-    it does not change when the hand is moved, turned, scaled or mirrored; so the same function serves truth
-    in camera space and a landmark model's own metric frame.
+    The flexion of a joint is the angle between its incoming and outgoing segments: 0 where the chain
+    wrist -> ... -> tip runs straight, pi where it folds back on itself. It is never negative, and it does not
+    change when the hand is moved, rotated, scaled or mirrored; so the same function serves ground truth in
+    camera space and a landmark model's own metric frame.
 
     Args:
         keypoints_3d: [..., 21, 3] in any unit, MediaPipe order.
@@ -48,11 +48,11 @@ def finger_flexion(keypoints_3d: NDArray[Any]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of each of the T frames of a rendered clip with H hands.
+    """Ground truth of the T frames of a rendered clip with H hands.
 
     Pixels: the origin is the picture's top left corner, and pixel (column i, row j) covers
     [i, i+1) x [j, j+1), its centre at (i + 0.5, j + 0.5). Normalised landmarks therefore map to pixels by
-    plain multiplication, x = u * W, as MediaPipe does.
+    plain multiplication, x = u * W, as in MediaPipe.
 
     Attributes:
         t: [T] s, time of each frame's middle of exposure; the first is 0.
@@ -63,7 +63,7 @@ class Truth:
         keypoints_2d: [T, H, 21, 2] px, MediaPipe order; also given where a point is outside the picture.
         keypoints_3d: [T, H, 21, 3] m, camera space x right, y down, z forward.
         visible: [T, H, 21] the point lies inside the picture (another part may still hide it).
-        flexion: [T, H, 5, 3] rad, :func:`finger_flexion` of keypoints_3d.
+        flexion: [T, H, 5, 3] rad, `finger_flexion` of keypoints_3d.
         source: how the clip was made: command, seed, versions.
     """
 
@@ -83,7 +83,11 @@ class Truth:
 
     @classmethod
     def load(cls, path: str | Path) -> Truth:
-        """Read a truth file; SourceError where it is absent or is not one."""
+        """Load a truth file.
+
+        Raises:
+            SourceError: the file is absent, or not a truth file.
+        """
         path = Path(path)
         try:
             with np.load(path, allow_pickle=False) as stored:

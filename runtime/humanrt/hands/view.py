@@ -1,4 +1,4 @@
-"""From a result to a picture: the overlay on the image, and beside it each robot hand in its solved pose."""
+"""Drawing of results: the overlay on the image, and beside it each robot hand in its solved pose."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from humanrt.retarget import HandDescription, wrist_frame
 __all__ = ["Painter"]
 
 
-_TALLEST = 480  # px that a robot is drawn at; taller panels are enlarged, for the cost grows with the area
+_TALLEST = 480  # px, max height at which a robot is drawn; taller panels are upscaled, as the cost grows with the area
 
 
 class Painter:
-    """Draws results; holds the robots' views and their last poses, so that a lost hand leaves its robot still.
+    """Draw results; keeps the robots' views and their last poses, so that the robot of a lost hand holds its pose.
 
     Args:
         robots: the robot hands, by name; each gets a panel.
-        follow: turn the robot as the human hand is turned in the image; False shows its palm always.
+        follow: rotate the robot as the human hand is rotated in the image; False always shows its palm.
     """
 
     def __init__(self, robots: Mapping[str, HandDescription], *, follow: bool = True) -> None:
@@ -38,7 +38,7 @@ class Painter:
         self._hud = Hud()
 
     def __call__(self, result: HandResult, *, dropped: int | None = None) -> NDArray[np.uint8]:
-        """The picture, RGB uint8 [H, W, 3], of one size for frames of one size."""
+        """Draw the picture, RGB uint8 [H, W, 3], of one size for frames of one size."""
         image = result.frame.image.copy()
         for hand in result.hands:
             side = f"{hand.side}  not seen" if hand.filled else hand.side
@@ -73,13 +73,13 @@ class Painter:
 
 
 def _driver(name: str, robot: HandDescription, result: HandResult) -> Hand | None:
-    """The hand that a panel shows: of the robot's own side if there is one, else the first that moves it."""
+    """Return the hand that a panel shows: of the robot's own side if there is one, else the first that drives it."""
     moving = [hand for hand in result.hands if name in result.robots.get(hand.id, {})]
     return next((hand for hand in moving if hand.side == robot.side), moving[0] if moving else None)
 
 
 def _orientation(hand: Hand, mirrored: bool) -> NDArray[np.float64]:
-    """[3, 3] the wrist frame for the camera, of the hand or of its mirror image (left-right in the picture)."""
+    """Return the wrist frame [3, 3] in camera axes, of the hand or of its mirror image (left-right in the picture)."""
     keypoints = np.asarray(hand.keypoints_3d, np.float64)
     if mirrored:
         other = "left" if hand.side == "right" else "right"

@@ -1,4 +1,4 @@
-"""Where MediaPipe's 33 landmarks lie on a posed Anny body: each at a constant offset from a joint.
+"""MediaPipe's 33 landmarks on a posed Anny body: each at a constant offset from a joint.
 
 MediaPipe's landmarks are points of a picture, not of a skeleton: "hip" is not the joint of the same name. The offsets
 were fitted on rendered bodies (`humanrt_export.synthetic.body_align`).
@@ -19,12 +19,12 @@ __all__ = ["HIPS", "OFFSETS_MM", "STATURE", "LandmarkPoints", "plain_name"]
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
 
-STATURE = 1.7  # m, of the person that offsets are given for
+STATURE = 1.7  # m, of the person for whom the offsets are given
 
 HIPS = [MEDIAPIPE_33.index(f"{side}_hip") for side in ("left", "right")]
-"""The landmarks whose middle is the origin of a body's landmarks in metres."""
+"""The landmarks whose midpoint is the origin of a body's landmarks in metres."""
 
-# Landmark -> the joint of Anny that is near it, and the part of SMPL's body it turns with. `{s}` is L or R.
+# Landmark -> the nearby joint of Anny, and the SMPL joint it rotates with. `{s}` is L or R.
 _ANCHORS = {
     "shoulder": ("upperarm01.{s}", "collar"),
     "elbow": ("lowerarm01.{s}", "shoulder"),
@@ -64,7 +64,7 @@ OFFSETS_MM: dict[str, tuple[float, float, float]] = {
 
 
 def plain_name(landmark: str) -> tuple[str, str]:
-    """Side (left, right, or empty) and name without it of one of MediaPipe's landmarks."""
+    """Return the side (left, right, or empty) of one of MediaPipe's landmarks, and its name without the side."""
     if landmark.startswith("mouth_"):
         return landmark.removeprefix("mouth_"), "mouth"
     side, _, plain = landmark.partition("_")
@@ -72,10 +72,10 @@ def plain_name(landmark: str) -> tuple[str, str]:
 
 
 class LandmarkPoints:
-    """Joints of Anny and rotations of SMPL's body -> the 33 landmarks, in the frame of the joints.
+    """Map joints of Anny and rotations of SMPL's body to the 33 landmarks, in the frame of the joints.
 
     Args:
-        joint_names: of the joints that will be given.
+        joint_names: names of the joints, in the order of the call's.
     """
 
     def __init__(self, joint_names: Sequence[str]) -> None:
@@ -94,17 +94,17 @@ class LandmarkPoints:
         self._offsets: Array = np.array(offsets) / 1000
 
     def anchors(self, joints: Floats, rotations: Floats) -> tuple[Array, Array]:
-        """What offsets are added to: anchors [..., 33, 3] m, and the turns [..., 33, 3, 3] of the offsets."""
+        """Return the anchors [..., 33, 3] m to which offsets are added, and the offsets' rotations [..., 33, 3, 3]."""
         world = world_rotations(np.asarray(rotations, np.float64), SMPL_PARENTS)
         return np.asarray(joints[..., self._anchors, :], np.float64), world[..., self._parts, :, :]
 
     def __call__(self, joints: Floats, rotations: Floats, stature: float = STATURE) -> Array:
-        """[..., 33, 3] m.
+        """Return the landmarks [..., 33, 3] m.
 
         Args:
             joints: [..., J, 3] m.
-            rotations: [..., 24, 3, 3] SMPL's, the root's to the frame of the joints.
-            stature: m, of the person.
+            rotations: [..., 24, 3, 3] of SMPL's joints, the root's to the frame of the joints.
+            stature: height of the person, m.
         """
         anchors, turns = self.anchors(joints, rotations)
         return np.asarray(anchors + (turns @ self._offsets[:, :, None])[..., 0] * (stature / STATURE))

@@ -1,6 +1,6 @@
 """BodyTracker: people's landmarks in a stream of images, with identities.
 
-As with hands: each tracked person costs one run of the landmark network, for the landmarks of one frame give the
+As with hands, each tracked person costs one run of the landmark network, as the landmarks of one frame give the
 region of the next; the detector runs while there is room for more people (see `BodyTrackerOptions`).
 """
 
@@ -27,34 +27,35 @@ from humanrt.resource import releasing
 
 __all__ = ["Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
 
-# The size is that of a region. Regions look at the same person where their hips are closer than a fifth of a body.
+# The size is that of a region. Two regions contain the same person if their hips are closer than a fifth of a body.
 _RULE = TrackRule(
     unit=1.0, settle=0.2, coast=0.5, reach=0.3, speed=1.0, ratio_weight=0.25, unnamed=1.0, near=1 / 6, same=0.08
 )
 
 _FACE = slice(0, 11)  # landmarks: nose, eyes, ears, mouth
-_GREY = 0.7  # of the detector's threshold, in pictures without colour, where it is less sure
-_SURE = 0.9  # score, below which what has just appeared may be nobody
-_ONE_FACE = 0.5  # two faces whose middles are closer than this part of their size are one
+_GREY = 0.7  # times the detector's threshold in pictures without colour, where it is less confident
+_SURE = 0.9  # score below which a new track may be a false detection
+_ONE_FACE = 0.5  # two faces whose centres are closer than this fraction of their size are the same
 
 
 @dataclass(frozen=True)
 class BodyTrackerOptions:
-    """How people are looked for. Times are seconds of the source's clock.
+    """Options of `BodyTracker`. Times are seconds of the source's clock.
 
     Attributes:
-        max_people: at most so many people are tracked; None takes the bundle's.
-        min_detection: detector's score below which nothing is looked at; None takes the bundle's.
-        min_presence: a person whose score falls below is gone from the result in that very frame; None takes the
-            bundle's.
-        remember: a person who comes back within this time, near where they would be, keeps their identity. While
+        max_people: maximum number of tracked people; None: the bundle's.
+        min_detection: minimum score of the detector; detections below it are ignored. None: the bundle's.
+        min_presence: minimum score; a person who falls below it is dropped from the result in the same frame. None:
+            the bundle's.
+        remember: a person who reappears within this time, near their predicted position, keeps their identity. While
             a person has been missing for less than this, the detector runs on every frame.
-        windows: also look in parts of the picture, for people who are too small in the whole of it: in all of them in
-            the first frame (a photograph), later in one, another each time.
-        search_interval: with at least one person tracked and none just lost, the detector looks for further people
-            this often.
-        confirm: a person who appears in a scene that is under way is told, and gets an identity, when they were seen in
-            every image for so long, with a score of 0.9. In a scene's first image (a photograph) everybody is told.
+        windows: also search windows of the picture, for people who are too small in the whole of it: all windows in
+            the first frame (a photograph), later one per search, in turn.
+        search_interval: with at least one person tracked and none just lost, the detector runs this often to find
+            further people.
+        confirm: a person who appears after the first image of a scene is reported, and gets an identity, once they were
+            seen in every image for this long, with a score of 0.9. In a scene's first image (a photograph) everyone is
+            reported.
     """
 
     max_people: int | None = None
@@ -76,7 +77,7 @@ class BodyTrackerOptions:
 
 @dataclass(frozen=True)
 class Body:
-    """One person in one frame: an identity, from 1, never reused within a tracker's life, and the landmarks."""
+    """Landmarks of one person in one frame, with an identity: from 1, never reused within a tracker's life."""
 
     id: int
     landmarks: BodyLandmarks
@@ -87,7 +88,7 @@ Bodies = Found[Body]
 
 
 class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
-    """Finds and follows people's landmarks.
+    """Detect people and track their landmarks.
 
     >>> tracker = BodyTracker()                     # the shipped bundle, on the CPU
     >>> bodies = tracker(rgb, t)                    # uint8 [H, W, 3], seconds -> Bodies
@@ -98,7 +99,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         backend, execution: where and how the networks run; see `Execution`.
 
     Raises:
-        BundleError, BackendError: what is wrong and how to mend it.
+        BundleError, BackendError: the message says what is wrong and how to fix it.
     """
 
     @releasing
@@ -158,11 +159,11 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         return distinct
 
     def _look(self, rgb: Picture, region: Region) -> BodyLandmarks | None:
-        """Landmarks in a region; None where nobody is."""
+        """Return the landmarks in a region, or None if there is no person."""
         marks = self._landmarks(rgb, region)
         if not marks.score >= self._presence:
             return None
-        # The middle of the hips may lie below the picture: somebody at a desk.
+        # The midpoint of the hips may lie below the picture: a person at a desk.
         height, width = rgb.shape[:2]
         reach = marks.region.size / 2
         inside = -reach < marks.region.x < width + reach and -reach < marks.region.y < height + reach
@@ -178,9 +179,10 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         return marks.score >= _SURE
 
     def _same(self, marks: BodyLandmarks, other: BodyLandmarks) -> bool:
-        """One face is one person, however differently the network completes what it does not see.
+        """Return whether two observations are of the same person: the same face, or coinciding landmarks.
 
-        Only where the faces are counts: of a face alone a second region may make a body that stands on its head.
+        The network may complete the unseen part of one person differently in two regions. Only the position of the
+        faces is compared: from a face alone, a second region may yield an upside-down body.
         """
         faces = [one.landmarks_2d[_FACE] for one in (marks, other)]
         gap = np.linalg.norm(faces[0].mean(axis=0) - faces[1].mean(axis=0))

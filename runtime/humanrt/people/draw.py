@@ -1,4 +1,4 @@
-"""The overlay of people: heads, skeletons and labels on the image. RGB uint8 [H, W, 3], drawn into."""
+"""Overlay of people: heads, skeletons and labels. Images are RGB uint8 [H, W, 3] and are drawn into."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ _CHAINS = (
         for finger in FINGERS
     ),
 )
-"""Joints that a skeleton connects, by SMPL-X's names for them."""
+"""Chains of joints that a skeleton connects, by their SMPL-X names."""
 
 
 def bones(joint_names: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs of joints to connect by a line; empty for a body whose joints have other names."""
+    """Return the pairs of joints to connect by a line; empty for a body whose joints have other names."""
     place = {name: index for index, name in enumerate(joint_names)}
     return [(place[a], place[b]) for chain in _CHAINS for a, b in pairwise(chain) if a in place and b in place]
 
 
 def draw_skeletons(image: Image, people: People, ids: Sequence[int], lines: Sequence[tuple[int, int]]) -> None:
-    """Joints and the lines between them, nearest person last. Joints behind the camera are left out."""
+    """Draw joints and the lines between them, nearest person last. Joints behind the camera are left out."""
     if people.joints is None or people.joints_2d is None:
         return
     u = unit(image)
-    limit = 4.0 * max(image.shape)  # far outside; OpenCV draws nonsense beyond 16 bits
+    limit = 4.0 * max(image.shape)  # far outside; OpenCV overflows beyond 16 bits
     for person in np.argsort(-people.translations[:, 2]):
         pixels = people.joints_2d[person]
         seen = (people.joints[person][:, 2] > 0) & np.isfinite(pixels).all(axis=1) & (abs(pixels) < limit).all(axis=1)
@@ -66,7 +66,7 @@ def draw_skeletons(image: Image, people: People, ids: Sequence[int], lines: Sequ
 
 
 def draw_labels(image: Image, people: People, ids: Sequence[int], filled: Collection[int] = ()) -> None:
-    """Where the network saw each head, with identity, score and distance; ``filled``: those that were not seen."""
+    """Draw a label at each detected head: identity, score and distance; ``filled``: identities that were not seen."""
     u = unit(image)
     height, width = image.shape[:2]
     for person, identity in enumerate(ids):

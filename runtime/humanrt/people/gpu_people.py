@@ -1,4 +1,4 @@
-"""Multi-HMR on a GPU: frame -> letterbox -> network -> body, and nothing of it touches the host in between."""
+"""Multi-HMR on a GPU: frame -> letterbox -> network -> body, without copies to the host in between."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from humanrt.resource import Owner, releasing
 __all__ = ["GpuPeople"]
 
 FRAMES = 2
-"""Frames on their way at a time: one is uploaded or downloaded while the other is computed."""
+"""Number of frames in flight: one is uploaded or downloaded while the other is computed."""
 
 
 class GpuPeople(Owner):
-    """Frames of one size through the networks, each frame in memory of its own.
+    """Run frames of one size through the networks, each frame in its own memory.
 
     Args:
-        networks: what a frame goes through. They stay the caller's.
+        networks: the networks applied to a frame; owned by the caller.
         device: the networks' GPU.
         size: (width, height) px of the frames.
 
     Raises:
-        BackendError: the graphs do not fit together, or the GPU has no room.
+        BackendError: the graphs do not fit together, or the GPU is out of memory.
     """
 
     @releasing
@@ -47,11 +47,11 @@ class GpuPeople(Owner):
         return self._pipeline.in_flight == self._pipeline.slots
 
     def submit(self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float32], threshold: NDArray[np.float32]) -> None:
-        """Give a frame, uint8 [H, W, 3], to the GPU; see `Pipelined.submit`."""
+        """Submit a frame, uint8 [H, W, 3], to the GPU; see `Pipelined.submit`."""
         self._pipeline.submit({"frame": rgb, "intrinsics": intrinsics, "threshold": threshold})
 
     def result(self) -> Finished:
-        """The outputs of the network, and of the body, for the oldest frame."""
+        """Return the outputs of the network and of the body for the oldest frame."""
         return self._pipeline.result()
 
     def _slot(self) -> Slot:
@@ -61,7 +61,7 @@ class GpuPeople(Owner):
             frame = slot.own(CudaBuffer(TensorSpec("frame", (self.size[1], self.size[0], 3), "uint8"), device))
             given = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in networks.network.spec.inputs}
             found = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in networks.network.spec.outputs}
-            for buffer in given.values():  # the other images of a batch; and what the recordings below run on
+            for buffer in given.values():  # for the other images of a batch, and for the graph captures below
                 buffer.upload(np.zeros(buffer.spec.shape, buffer.spec.dtype))
             options = LetterboxOptions(
                 "rgb",
@@ -85,11 +85,15 @@ class GpuPeople(Owner):
 
 
 class _Slot(Owner):
-    """What a slot is made of."""
+    """Resources of one slot."""
 
 
 def _shared(body: Graph, found: dict[str, CudaBuffer]) -> dict[str, CudaBuffer]:
-    """The network's outputs that the body takes. BackendError where it has not these."""
+    """Return the network's outputs that the body takes.
+
+    Raises:
+        BackendError: the network lacks one of them.
+    """
     for spec in body.spec.inputs:
         given = found[spec.name].spec if spec.name in found else None
         if given is None or (given.shape, given.dtype) != (spec.shape, spec.dtype):

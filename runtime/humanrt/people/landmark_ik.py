@@ -1,7 +1,8 @@
-"""Rotations straight from one frame's 33 landmarks, by geometry: what PoseBERT is measured against, and its stand-in.
+"""Analytic inverse kinematics from one frame's 33 landmarks: the baseline for PoseBERT, and its fallback.
 
 Directions of limbs give their swing, the plane of a bent elbow or knee their twist; pelvis, chest, head, hands and
-feet have frames of their own. What landmarks say nothing of (collar bones, the spine's own bend) is shared out.
+feet have their own frames. Rotations that landmarks do not determine (collar bones, the bend of the spine) are
+distributed over the chain.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ __all__ = ["LandmarkIK"]
 
 Array = NDArray[np.float64]
 
-_BENT = (0.15, 0.5)  # sine of a joint's bend: below, its plane is not known; above, it is
+_BENT = (0.15, 0.5)  # sine of a joint's bend: below the first its plane is unknown; above the second it is known
 _AT = {name: place for place, name in enumerate(MEDIAPIPE_33)}
 _JOINT = {name: place for place, name in enumerate(SMPL_24)}
 
 
 class LandmarkIK:
-    """Landmarks -> local rotations of SMPL's body.
+    """Compute local rotations of SMPL's body from landmarks.
 
     Args:
-        rest: [33, 3] m, the landmarks of a T-pose: x to the person's left, y up, z to the front.
+        rest: [33, 3] m, landmarks of a T-pose: x to the person's left, y up, z to the front.
     """
 
     def __init__(self, rest: NDArray[np.floating[Any]]) -> None:
@@ -35,7 +36,7 @@ class LandmarkIK:
         self._frames = _frames(self._rest)
 
     def __call__(self, landmarks: NDArray[np.floating[Any]]) -> Array:
-        """[24, 3, 3] of landmarks [33, 3] m, camera axes, any origin; the root's to camera axes."""
+        """Return rotations [24, 3, 3] from landmarks [33, 3] m, camera axes, any origin; the root's to camera axes."""
         points = np.asarray(landmarks, np.float64)
         turned = {name: frame @ self._frames[name].T for name, frame in _frames(points).items()}
         world = np.tile(np.eye(3), (len(SMPL_24), 1, 1))
@@ -66,7 +67,7 @@ class LandmarkIK:
     def _limb(
         self, points: Array, side: str, names: tuple[str, str, str], hinge: Array, above: Array
     ) -> tuple[Array, Array]:
-        """World rotations [3, 3] of a limb's two parts, which share the hinge between them."""
+        """Return the world rotations [3, 3] of a limb's two parts, which share the hinge between them."""
         places = [_AT[f"{side}_{name}"] for name in names]
         was, now = (np.diff(which[places], axis=0) for which in (self._rest, points))
         upper, lower = now
@@ -74,7 +75,7 @@ class LandmarkIK:
         lengths = float(np.linalg.norm(upper) * np.linalg.norm(lower))
         sine = float(np.linalg.norm(across)) / max(lengths, 1e-9)
         known = float(np.clip((sine - _BENT[0]) / (_BENT[1] - _BENT[0]), 0, 1))
-        # Nearly straight: as little twist as can be.
+        # Nearly straight: as little twist as possible.
         swung = shortest_arc(above @ was[0], upper) @ above @ hinge
         axis = known * across / max(float(np.linalg.norm(across)), 1e-9) + (1 - known) * swung
         first, second = (_frame(part, axis) @ _frame(rest, hinge).T for part, rest in zip(now, was, strict=True))
@@ -82,7 +83,7 @@ class LandmarkIK:
 
 
 def _frames(points: Array) -> dict[str, Array]:
-    """Axes [3, 3] of the parts that have three landmarks."""
+    """Return the axes [3, 3] of the body parts that have three landmarks."""
 
     def at(*names: str) -> Array:
         return np.asarray(points[[_AT[name] for name in names]].mean(axis=0))
@@ -103,11 +104,11 @@ def _frames(points: Array) -> dict[str, Array]:
 
 
 def _frame(first: Array, second: Array) -> Array:
-    """[3, 3] columns: along ``first``, along what of ``second`` is across, and across both."""
+    """Return a frame [3, 3] with columns along ``first``, the part of ``second`` orthogonal to it, and their normal."""
     a = first / max(float(np.linalg.norm(first)), 1e-9)
     b = second - a * (a @ second)
     size = float(np.linalg.norm(b))
-    if size < 1e-9:  # parallel: any direction across
+    if size < 1e-9:  # parallel: any orthogonal direction
         b = np.cross(a, np.eye(3)[np.abs(a).argmin()])
         size = float(np.linalg.norm(b))
     b = b / size

@@ -1,9 +1,9 @@
 """LandmarkPeople: body meshes from landmarks, on a CPU, live: MediaPipe's landmarks -> PoseBERT -> Anny.
 
-The landmarks in metres, a window of them, become the body's rotations (`PoseBERTStream`), and the body is placed where
-its landmarks project onto those in the picture. How large somebody is, and hence how far away, one camera cannot know,
-and the landmarks do not say: their metres are those of an average adult, whoever is seen (on rendered people from 1.2
-to 2.1 m tall they had the same size). So the stature is assumed, or given; the place in the picture is right either
+A window of landmarks in metres is converted to the body's rotations (`PoseBERTStream`), and the body is placed where
+its landmarks project onto those in the picture. One camera cannot determine how tall a person is, and hence how far
+away, and neither do the landmarks: their metres are those of an average adult for anyone (on rendered people from 1.2
+to 2.1 m tall they had the same size). So the stature is assumed, or given; the position in the picture is right either
 way.
 """
 
@@ -46,24 +46,24 @@ Floats = NDArray[np.float32]
 
 _EARS = [MEDIAPIPE_33.index(f"{side}_ear") for side in ("left", "right")]
 GEOMETRY = "geometry"
-_GUESSED = 0.05  # weight of a landmark outside of the picture, against one that is seen
-_UNLIKE = 0.1  # sizes of the region, median: landmarks that are farther from the body's points are of another pose
-_OFF = 1.6  # times or parts of the depth by size: nobody is in one place and so large
-_NEAR = 0.3  # m, the least depth of a body's origin
-# The place in the picture passes; depth, which trembles by centimetres, is smoothed.
+_GUESSED = 0.05  # weight of a landmark outside of the picture, relative to one inside
+_UNLIKE = 0.1  # sizes of the region: if the median distance to the body's points is larger, the pose does not match
+_OFF = 1.6  # max ratio, either way, of the fitted depth to the depth by size
+_NEAR = 0.3  # m, min depth of a body's origin
+# The position in the picture is not smoothed; depth, which jitters by centimetres, is.
 _DEPTH = OneEuroOptions(min_cutoff=1.0, beta=8.0, derivative_cutoff=2.0)
 
 
 @dataclass(frozen=True)
 class Tracked:
-    """The people of one frame: as `MultiHMR` gives them, highest score first, and who they are.
+    """The people of one frame, in the format of `MultiHMR`, highest score first, with identities.
 
     Attributes:
         people: the people.
         ids: [N] identity of each, from 1.
         lost: identities that ended with this frame.
-        filled: identities that were not seen in this frame: for a short while their pose is filled in, and they are
-            where they were seen last. Their score is 0.
+        filled: identities that were not seen in this frame: for a short time their pose is filled in, and they stay
+            where they were last seen. Their score is 0.
     """
 
     people: People
@@ -74,7 +74,7 @@ class Tracked:
 
 @dataclass
 class _Identity:
-    """What is kept of somebody: where the pelvis is, m; score; head, px, as last seen; the filter of the depth."""
+    """State of an identity: pelvis position, m; score; head, px, as last seen; depth filter."""
 
     translation: Array | None = None
     score: float = 0.0
@@ -83,7 +83,7 @@ class _Identity:
 
 
 class LandmarkPeople(Model):
-    """Finds people and their bodies by their landmarks, in a stream of images or in one.
+    """Recover people's body meshes from their landmarks, in a stream of images or in a single one.
 
     >>> model = LandmarkPeople()                        # the shipped bundles
     >>> tracked = model.track(rgb, t=t)                  # uint8 [H, W, 3], seconds -> Tracked
@@ -92,20 +92,20 @@ class LandmarkPeople(Model):
     Args:
         bundle: name or folder of the bundle ``landmarks``, or a loaded one.
         poses: name or folder of a bundle for the task ``posebert`` that takes the 33 landmarks, or a loaded one; None:
-            each frame by itself, by geometry (`LandmarkIK`), which trembles as the landmarks do.
+            each frame on its own, by inverse kinematics (`LandmarkIK`), which jitters as the landmarks do.
         fov: degrees over the longer side of the image, assumed where no intrinsics are given; None takes the bundle's.
-        stature: m, of everybody; None takes the bundle's.
-        meshes: also make vertices and joints. Without, `People` has neither.
-        options: of the tracker.
+        stature: height of every person, m; None takes the bundle's.
+        meshes: also compute vertices and joints. Otherwise `People` has neither.
+        options: options of the tracker.
         backend, execution: where and how the networks run; see `Execution`. PoseBERT runs at ``fp32``.
 
     Attributes:
         faces: int32 [F, 3], triangles of every mesh.
         joint_names: [J] names of the joints.
-        poses: name of the bundle that makes rotations of landmarks; ``geometry`` without one.
+        poses: name of the bundle that computes rotations from landmarks; ``geometry`` without one.
 
     Raises:
-        BundleError, BackendError, CameraError: what is wrong and how to mend it.
+        BundleError, BackendError, CameraError: the message says what is wrong and how to fix it.
     """
 
     NEEDS_OPEN = ("__call__", "track")
@@ -144,11 +144,11 @@ class LandmarkPeople(Model):
 
     @cached_property
     def _ik(self) -> LandmarkIK:
-        """Without a PoseBERT; with one nobody asks."""
+        """Inverse kinematics, used only when no PoseBERT bundle is given."""
         return LandmarkIK(self._still(self._shape)[0])
 
     def reset(self) -> None:
-        """Forget all people. Identities go on counting."""
+        """Forget all people. Identities are not reused."""
         self.tracker.reset()
         if self._stream is not None:
             self._stream.reset()
@@ -157,7 +157,7 @@ class LandmarkPeople(Model):
     def __call__(
         self, rgb: NDArray[np.uint8] | str | Path, intrinsics: ArrayLike | None = None, threshold: float | None = None
     ) -> People:
-        """The people in one image that has nothing to do with those before it. Arguments as for `track`."""
+        """Return the people in a single image, unrelated to those before it. Arguments as for `track`."""
         image = as_image(rgb)
         self.reset()
         return self.track(image, 0.0, intrinsics, threshold).people
@@ -169,17 +169,18 @@ class LandmarkPeople(Model):
         intrinsics: ArrayLike | None = None,
         threshold: float | None = None,
     ) -> Tracked:
-        """The people in the next image of a stream.
+        """Return the people in the next image of a stream.
 
         Args:
             rgb: uint8 [H, W, 3].
-            t: its time stamp, s. Before the last one: the source was rewound, and all is forgotten.
-            intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's middle.
-            threshold: lowest score of a person, 0..1; None is that of the tracker.
+            t: its time stamp, s. A time before the last one resets the state: the source was rewound.
+            intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's centre.
+            threshold: minimum score of a person, 0..1; None: the tracker's.
 
         Raises:
-            ValueError: the image is not uint8 [H, W, 3], ``t`` no finite time, or the threshold no probability.
-            CameraError: the intrinsics are none. The state is then as before.
+            ValueError: the image is not uint8 [H, W, 3], ``t`` is not a finite time, or the threshold is not a
+                probability.
+            CameraError: the intrinsics are not valid. The state is then unchanged.
         """
         check_image(rgb)
         check_probability(threshold, "threshold")
@@ -213,7 +214,7 @@ class LandmarkPeople(Model):
     def _person(
         self, known: _Identity, pose: PoseState, marks: BodyLandmarks | None, size: tuple[int, int], K: Array, t: float
     ) -> dict[str, NDArray[Any]] | None:
-        """Somebody's parameters and mesh; None where nobody knows where they are."""
+        """Return a person's parameters and mesh, or None if their position is unknown."""
         known.score = 0.0 if marks is None else marks.score
         if marks is not None:
             known.head = marks.landmarks_2d[_EARS].mean(axis=0)
@@ -235,7 +236,7 @@ class LandmarkPeople(Model):
         }
 
     def _posed(self, rotations: Floats, shape: Floats) -> dict[str, Floats]:
-        """Vertices [V, 3] and joints [J, 3] m, from the pelvis."""
+        """Return vertices [V, 3] and joints [J, 3] m, relative to the pelvis."""
         feeds = {"rotations": rotations[None, None], "shape": shape[None, None], "translation": _ORIGIN}
         posed = self._body.run(feeds)
         joints = posed["joints"][0, 0]
@@ -245,15 +246,15 @@ class LandmarkPeople(Model):
     def _place(
         self, known: _Identity, points: Array, marks: BodyLandmarks, size: tuple[int, int], K: Array, t: float
     ) -> Array:
-        """Where the pelvis is, [3] m: depth smoothed, the place in the picture not."""
-        # The network believes in what it guesses beyond the picture's edge; a guess is not where somebody was seen.
+        """Return the position of the pelvis, [3] m; its depth is smoothed, its position in the picture is not."""
+        # The network is overconfident about landmarks that it extrapolates beyond the picture's edge.
         inside = ((marks.landmarks_2d >= 0) & (marks.landmarks_2d < size)).all(axis=1)
         weights = marks.visibility * marks.presence * np.where(inside, 1.0, _GUESSED)
         raw = place(points, marks.landmarks_2d, weights, K)
         depth = self.stature / STATURE * _depth_of(marks, K)
         error = np.linalg.norm(project(points + raw, K) - marks.landmarks_2d, axis=1)
         if np.median(error) > _UNLIKE * marks.region.size or not 1 / _OFF < raw[2] / depth < _OFF:
-            # The pose lags behind, or is wrong. How large somebody is seen tells the depth whatever their pose.
+            # The pose lags behind, or is wrong. A person's apparent size gives the depth whatever their pose.
             raw = _place_at(depth, points, marks.landmarks_2d, weights, K)
         log_depth = known.depth(np.log(raw[2:]), t)
         depth = float(np.exp(log_depth[0]))
@@ -279,7 +280,7 @@ class LandmarkPeople(Model):
         )
 
     def _shape_of(self, stature: float) -> Floats:
-        """[6] phenotypes of somebody so tall, interpolated between the bundle's examples from small to large."""
+        """Return the phenotypes [6] of a person of this stature, interpolated between the bundle's examples."""
         table = np.array(self._sizes, np.float32)
         statures = np.array([self._still(shape)[1] for shape in table])
         if not (np.diff(statures) > 0).all():  # NaN included
@@ -289,32 +290,32 @@ class LandmarkPeople(Model):
         return np.array([np.interp(stature, statures, column) for column in table.T], np.float32)
 
     def _still(self, shape: Floats) -> tuple[Array, float]:
-        """Landmarks [33, 3] m of a shape in the T-pose, and its stature, m."""
+        """Return the landmarks [33, 3] m of a shape in the T-pose, and its stature, m."""
         still = np.broadcast_to(np.eye(3), (len(SMPL_24), 3, 3))
         posed = self._posed(anny_from_smpl(still).astype(np.float32), shape)
         stature = float(np.ptp(posed["vertices"][:, 1]))
         return self._points(posed["joints"], still, stature), stature
 
     def _alone(self, landmarks: NDArray[np.floating[Any]], t: float) -> PoseState:
-        """The pose of one frame, without PoseBERT."""
+        """Compute the pose of one frame without PoseBERT."""
         rotations = self._ik(landmarks).astype(np.float32)
         return PoseState(np.asarray(landmarks, np.float32), rotations, False, 0.0, t)
 
 
 def place(points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]], K: Array) -> Array:
-    """Where a body must be for its points to be seen where they are.
+    """Solve for the position of a body from its points and their projections.
 
     Args:
-        points: [P, 3] m, from the body's origin, camera axes.
+        points: [P, 3] m, relative to the body's origin, camera axes.
         seen: [P, 2] px.
-        weights: [P] how much each counts.
+        weights: [P], weight of each point.
         K: [3, 3] px.
 
     Returns:
-        The origin [3] m in camera space: least squares of the distances in the picture, outliers counting less.
+        The origin [3] m in camera space: least squares of the distances in the picture, with outliers down-weighted.
     """
     rays = np.column_stack([seen, np.ones(len(seen))]) @ np.linalg.inv(K).T
-    # x + tx = u (z + tz), and alike for y: linear in t.
+    # x + tx = u (z + tz), and likewise for y: linear in t.
     slope = np.zeros((len(points), 2, 3))
     slope[:, 0, 0] = slope[:, 1, 1] = 1
     slope[:, :, 2] = -rays[:, :2]
@@ -333,7 +334,7 @@ def place(points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.fl
 
 
 def _depth_of(marks: BodyLandmarks, K: Array) -> float:
-    """Depth, m, at which landmarks that spread so far in metres spread so far in the picture."""
+    """Return the depth, m, at which the landmarks' spread in metres matches their spread in the picture."""
     metres = np.linalg.norm(marks.landmarks_3d[:, :2] - marks.landmarks_3d[:, :2].mean(axis=0), axis=1)
     pixels = np.linalg.norm(marks.landmarks_2d - marks.landmarks_2d.mean(axis=0), axis=1)
     focal = (K[0, 0] + K[1, 1]) / 2
@@ -343,7 +344,7 @@ def _depth_of(marks: BodyLandmarks, K: Array) -> float:
 def _place_at(
     depth: float, points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]], K: Array
 ) -> Array:
-    """As `place`, where the depth of the origin is known, m."""
+    """Solve for the position as `place` does, with the depth of the origin, m, known."""
     rays = np.column_stack([seen, np.ones(len(seen))]) @ np.linalg.inv(K).T
     across = rays[:, :2] * np.maximum(points[:, 2:] + depth, _NEAR) - points[:, :2]
     return np.append(np.average(across, axis=0, weights=weights + 1e-3), depth)
@@ -353,7 +354,7 @@ _ORIGIN = np.zeros((1, 1, 3), np.float32)
 
 
 def _stream(poses: Bundle | str | Path, backend: Backend) -> PoseBERTStream:
-    """BundleError where the bundle is for something else than the 33 landmarks of a body."""
+    """Open the PoseBERT stream; BundleError if the bundle is not for the 33 landmarks of a body."""
     stream = PoseBERTStream(poses, backend=backend)
     if stream.points != len(MEDIAPIPE_33) or stream.joints != SMPL_24:
         raise BundleError(
@@ -364,7 +365,7 @@ def _stream(poses: Bundle | str | Path, backend: Backend) -> PoseBERTStream:
 
 
 def _landmark_points(bundle: Bundle, joint_names: Sequence[str]) -> LandmarkPoints:
-    """BundleError where a joint is missing that landmarks are placed by."""
+    """Create the landmark points; BundleError if a joint is missing on which landmarks are placed."""
     try:
         return LandmarkPoints(joint_names)
     except KeyError as error:

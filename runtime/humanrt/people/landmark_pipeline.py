@@ -1,4 +1,4 @@
-"""The pipeline of one frame for people by landmarks."""
+"""Pipeline for people from landmarks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["LandmarkPipeline"]
 
 
 class LandmarkPipeline(Pipeline[PeopleResult]):
-    """The people of a stream of frames, as `PeoplePipeline` gives them. Closes what it was given.
+    """Track the people of a stream of frames, with results as of `PeoplePipeline`. Closes the model it was given.
 
     Args:
-        model: finds and follows the people.
+        model: detects and tracks the people.
         intrinsics: K [3, 3] of the camera in px of the frames; None assumes the model's field of view.
-        threshold: lowest score of a person; None is the tracker's.
+        threshold: minimum score of a person; None: the tracker's.
     """
 
     task = "people"
     target = "people"
     overlaps = False
-    """Each frame's people are found by those of the frame before."""
+    """Each frame's regions come from the people of the frame before, so frames cannot overlap."""
 
     def __init__(
         self, model: LandmarkPeople, *, intrinsics: ArrayLike | None = None, threshold: float | None = None
@@ -41,7 +41,7 @@ class LandmarkPipeline(Pipeline[PeopleResult]):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A line for the user where poses are made without PoseBERT."""
+        """A line for the user if poses are computed without PoseBERT."""
         if self.model.poses != GEOMETRY:
             return ()
         return (

@@ -1,4 +1,4 @@
-"""Body landmarks: a region of the image to 33 landmarks, in pixels and in metres."""
+"""Body landmarks: 33 landmarks of a region of the image, in pixels and in metres."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ BONES = (
     *((11, 23), (12, 24), (23, 24), (23, 25), (24, 26), (25, 27), (26, 28)),
     *((27, 29), (28, 30), (29, 31), (30, 32), (27, 31), (28, 32)),
 )
-"""Pairs of landmarks (places in `humanrt.geometry.skeleton.MEDIAPIPE_33`) that are drawn connected."""
+"""Pairs of landmarks (indices in `humanrt.geometry.skeleton.MEDIAPIPE_33`) that are drawn connected."""
 
 
 def uses_landmarks(bundle: Bundle) -> bool:
-    """Whether a bundle for people is one of `LandmarkPeople` (else of `MultiHMR`)."""
+    """Return whether a bundle for people is for `LandmarkPeople` (else for `MultiHMR`)."""
     return is_landmarks(bundle)
 
 
 @dataclass(frozen=True)
 class BodyLandmarks:
-    """What the landmark network says of one region.
+    """Output of the landmark network for one region.
 
     Attributes:
         score: probability that the region holds a person; 0 where the landmarks are not finite numbers.
         landmarks_2d: [33, 2] px of the source image (origin top left), in the order of
             `humanrt.geometry.skeleton.MEDIAPIPE_33`.
         depth: [33] px, towards (negative) or away from the camera, relative to the hips.
-        landmarks_3d: [33, 3] m, relative to the middle of the hips, axes of the camera (x right, y down, z forward).
+        landmarks_3d: [33, 3] m, relative to the midpoint of the hips, axes of the camera (x right, y down, z forward).
         visibility: [33] probability that the landmark is in the picture and not hidden.
         presence: [33] probability that the landmark is in the picture.
-        region: where to look in the next frame.
+        region: region to crop in the next frame.
     """
 
     score: float
@@ -62,7 +62,7 @@ class BodyLandmarks:
 
 
 class BodyNetwork(Owner):
-    """The landmark network of a bundle ``landmarks``. Not for two threads."""
+    """Landmark network of a bundle ``landmarks``. Not thread-safe."""
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
@@ -72,7 +72,7 @@ class BodyNetwork(Owner):
         self._count, self._circle, self._scale = settings.count, list(settings.circle), settings.scale
 
     def __call__(self, rgb: Picture, region: Region) -> BodyLandmarks:
-        """Landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3], where the network is)."""
+        """Return the landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3], on the network's device)."""
         self._crop(rgb, region)
         self._network.run()
         out = self._network.arrays
@@ -81,7 +81,7 @@ class BodyNetwork(Owner):
         finite = bool(np.isfinite(raw).all() and np.isfinite(metric).all())
         to_image = region.to_image(size)
         c, s = cos(region.angle), sin(region.angle)
-        # The network sees the body upright; its metric axes are turned back to the camera's.
+        # The network sees the body upright; its metric axes are rotated back to the camera's.
         turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)
         with np.errstate(invalid="ignore"):
             points = raw[:, :2] @ to_image[:, :2].T + to_image[:, 2]

@@ -1,7 +1,7 @@
-"""How good people are found: detections counted, errors in millimetres, hands apart. Means are over found people.
+"""Metrics of people: detection counts and errors in millimetres, hands separately. Means are over found people.
 
 Errors are as in the literature on mesh recovery: MPJPE, of joints, and PVE, of vertices, are mean distances after the
-root joints are laid on each other; PA- means that the best similarity (turn, scale, move) is taken off first.
+root joints are aligned; PA- means after Procrustes alignment by the best similarity (rotation, scale, translation).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ __all__ = ["LEAST", "Bodies", "PeopleMetrics", "aligned", "matched", "true_bodie
 Array = NDArray[Any]
 
 LEAST = 0.25
-"""Whoever is seen less than this share of must not be found."""
+"""Minimum visible fraction: people below it are ignored, neither found nor missed."""
 
-_REACH = 0.3  # of a person's extent in the picture: how far off a head may be found
+_REACH = 0.3  # of a person's extent in the picture: max distance of a matched head
 _LEAST_REACH = 10.0  # px
 _BODY = tuple(bone for bone in ANNY_BONES if not bone.startswith(("finger", "metacarpal")))
 _HANDS = tuple(
@@ -33,14 +33,15 @@ _HANDS = tuple(
 
 @dataclass(frozen=True)
 class Bodies:
-    """People of one picture, found or true.
+    """People of one picture: predictions or ground truth.
 
     Attributes:
         joints: [N, J, 3] m, camera axes.
         heads: [N, 2] px.
         vertices: [N, V, 3] m, or None where meshes do not matter.
-        extents: [N] px, the larger side of the box around the joints in the picture (of true people).
-        wanted: [N] bool: whether somebody must be found; others neither count as found nor as missed (of true people).
+        extents: [N] px, the larger side of the bounding box of the joints in the picture (ground truth only).
+        wanted: [N] bool: whether the person must be found; others count neither as found nor as missed (ground truth
+            only).
     """
 
     joints: Array
@@ -60,14 +61,14 @@ def true_bodies(
     least: float = LEAST,
     vertices: Array | None = None,
 ) -> Bodies:
-    """Who is in a picture: `wanted` are those with their head in it of whom enough is seen.
+    """Return the ground truth of a picture; `wanted` are people whose head is in it and who are visible enough.
 
     Args:
-        joints, joints_2d: [N, J, 3] m and [N, J, 2] px, all before the camera.
-        head: which of the joints is found in pictures.
-        visible: [N], share of each that is seen.
+        joints, joints_2d: [N, J, 3] m and [N, J, 2] px, all in front of the camera.
+        head: index of the joint by which people are located in pictures.
+        visible: [N], visible fraction of each.
         size: (width, height) px.
-        least: `visible` of people who must be found.
+        least: minimum of `visible` for people who must be found.
         vertices: [N, V, 3] m.
     """
     heads = joints_2d[:, head]
@@ -79,7 +80,7 @@ def true_bodies(
 
 
 def matched(found: Bodies, truth: Bodies) -> list[tuple[int, int]]:
-    """Pairs (found, true): the nearest heads first, none twice, none farther than a part of the person's extent."""
+    """Return pairs (found, true): nearest heads first, each used once, within a fraction of the person's extent."""
     distances = np.linalg.norm(found.heads[:, None] - truth.heads[None], axis=-1)
     extents = np.zeros(len(truth.heads)) if truth.extents is None else truth.extents
     near = distances <= np.maximum(_REACH * extents, _LEAST_REACH)
@@ -92,7 +93,7 @@ def matched(found: Bodies, truth: Bodies) -> list[tuple[int, int]]:
 
 
 def aligned(points: Array, truth: Array) -> Array:
-    """``points`` [N, K, 3] after the similarity that brings them nearest to ``truth`` (least squares, Umeyama 1991)."""
+    """Align ``points`` [N, K, 3] with ``truth`` by the best similarity (least squares, Umeyama 1991)."""
     middle, true_middle = points.mean(1, keepdims=True), truth.mean(1, keepdims=True)
     a, b = points - middle, truth - true_middle
     u, s, vt = np.linalg.svd(np.swapaxes(a, 1, 2) @ b)
@@ -108,7 +109,7 @@ class PeopleMetrics:
     """Counts and errors of a set of pictures.
 
     Args:
-        joint_names: of `Bodies.joints`: Anny's, the root first.
+        joint_names: names of `Bodies.joints`: Anny's, the root first.
     """
 
     joint_names: Sequence[str]
@@ -124,7 +125,7 @@ class PeopleMetrics:
         self._head = place["head"]
 
     def add(self, found: Bodies, truth: Bodies) -> list[tuple[int, int]]:
-        """Count a picture. Returns who was taken for whom: (found, true)."""
+        """Accumulate a picture and return its matches that count: pairs (found, true)."""
         pairs = matched(found, truth)
         wanted = np.ones(len(truth.heads), bool) if truth.wanted is None else truth.wanted
         self.found += sum(bool(wanted[j]) for _, j in pairs)
@@ -158,8 +159,12 @@ class PeopleMetrics:
         self.errors.setdefault(name, []).extend(np.linalg.norm(points - truth, axis=-1).mean(1).tolist())
 
     def summary(self) -> dict[str, float]:
-        """``precision``, ``recall``, ``people`` found; mm: ``mpjpe``, ``pa_mpjpe``, ``pve``, ``pa_pve``, ``hands`` (21
-        keypoints of each, from the wrist), ``pa_hands``, ``place`` (of the head); ``depth``, part of the truth."""
+        """Return the metrics by name.
+
+        They are ``precision``, ``recall``, ``people`` found; in mm: ``mpjpe``, ``pa_mpjpe``, ``pve``, ``pa_pve``,
+        ``hands`` (21 keypoints of each, relative to the wrist), ``pa_hands``, ``place`` (of the head); ``depth``, as a
+        fraction of the true depth.
+        """
         summary = {
             "precision": self.found / max(1, self.found + self.wrong),
             "recall": self.found / max(1, self.found + self.missed),

@@ -1,4 +1,4 @@
-"""MultiHMR: an image in, the people in it out, in pixels of that image and in metres."""
+"""MultiHMR: body meshes of the people in an image, in pixels of that image and in metres."""
 
 from __future__ import annotations
 
@@ -27,26 +27,25 @@ from humanrt.timing import Stopwatch
 __all__ = ["AUTO", "DEFAULT_BUNDLE", "MultiHMR", "Preprocessor", "topology_of"]
 
 DEFAULT_BUNDLE = "multihmr-anny"
-"""The shipped bundle for people: finds more of them, more exactly, than `landmarks` (docs/use/people.md)."""
+"""The shipped bundle for people: finds more of them, more accurately, than `landmarks` (docs/use/people.md)."""
 
 AUTO: Final = "auto"
-"""For `fov`: the network's own estimate."""
+"""Value of `fov` that selects the network's own estimate."""
 
 
 class MultiHMR(Model):
-    """Finds the people in an image and their bodies. One object serves one thread at a time.
+    """Recover the body meshes of all people in an image. Not thread-safe.
 
-    >>> model = MultiHMR()                               # what ships; or a folder of `humanrt-export multihmr`
+    >>> model = MultiHMR()                               # shipped bundle; or a folder of `humanrt-export multihmr`
     >>> people = model(rgb)                              # uint8 [H, W, 3] -> People, in px of the image and in metres
 
     Args:
         bundle: name or folder of a bundle for the task ``people``, or a loaded one; by default the shipped one.
         fov: degrees over the longer side of the image, assumed where no intrinsics are given; ``auto``: the network's
-            own estimate, where it makes one (Anny); None: what the bundle's settings say (60 degrees for NAVER's
-            models, the estimate for our own on Anny). Depth is proportional to the focal length: a wrong angle moves
-            people away or nearer.
-        meshes: also make vertices and joints. Without, nothing of the body model is even loaded.
-        topology: which mesh, where the bundle has several; None takes its first.
+            own estimate, if it has one (Anny); None: the bundle's setting (60 degrees for NAVER's models, the estimate
+            for our own on Anny). Depth is proportional to the focal length: a wrong angle moves people away or nearer.
+        meshes: also compute vertices and joints. Otherwise the body model is not even loaded.
+        topology: name of the mesh, if the bundle has several; None takes its first.
         backend, execution: where and how the networks run; see `Execution`.
 
     Attributes:
@@ -55,7 +54,7 @@ class MultiHMR(Model):
         resize: how images are scaled to the network's input (`humanrt.geometry.letterbox`): the bundle's setting.
 
     Raises:
-        BundleError, BackendError, CameraError: what is wrong and how to mend it.
+        BundleError, BackendError, CameraError: the message says what is wrong and how to fix it.
     """
 
     NEEDS_OPEN = ("__call__", "submit", "result", "infer")
@@ -101,17 +100,17 @@ class MultiHMR(Model):
     def __call__(
         self, rgb: NDArray[np.uint8] | str | Path, intrinsics: ArrayLike | None = None, threshold: float | None = None
     ) -> People:
-        """The people in one image.
+        """Return the people in one image.
 
         Args:
             rgb: uint8 [H, W, 3], or the name of an image file.
-            intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's middle.
-            threshold: lowest score of a person, 0..1; None takes the bundle's (0.3 for the published models).
+            intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's centre.
+            threshold: minimum score of a person, 0..1; None takes the bundle's (0.3 for the published models).
 
         Raises:
-            ValueError: the image is not uint8 [H, W, 3], or the threshold no probability; or images that were
-                submitted wait to be taken.
-            CameraError: the intrinsics are none.
+            ValueError: the image is not uint8 [H, W, 3], or the threshold is not a probability; or results of
+                submitted images are still pending.
+            CameraError: the intrinsics are not valid.
         """
         if self.in_flight:
             raise ValueError(f"{self.in_flight} submitted images wait: take their results first")
@@ -120,12 +119,12 @@ class MultiHMR(Model):
 
     @property
     def overlaps(self) -> bool:
-        """Whether what is submitted is computed while the caller goes on: on a GPU."""
+        """Whether submitted images are computed asynchronously: on a GPU."""
         return self._frames.overlaps
 
     @property
     def in_flight(self) -> int:
-        """Images submitted whose people were not taken."""
+        """Number of submitted images whose results were not taken."""
         return self._frames.in_flight
 
     @property
@@ -136,17 +135,21 @@ class MultiHMR(Model):
     def submit(
         self, rgb: NDArray[np.uint8], intrinsics: ArrayLike | None = None, threshold: float | None = None
     ) -> None:
-        """Give an image to the network; `result` gives its people. Arguments and errors as for the call itself.
+        """Submit an image to the network; `result` returns its people. Arguments and errors as for the call itself.
 
-        On a GPU the next image is uploaded while this one is computed, and the one before downloaded (`full` says when
-        to take a result first). On a CPU it is computed at once.
+        On a GPU the next image is uploaded while this one is computed and the previous one downloaded (`full` tells
+        when to take a result first). On a CPU it is computed at once.
         """
         threshold = self._checked(threshold)
         K = None if intrinsics is None else check_intrinsics(intrinsics)
         self._frames.submit(rgb, K, threshold)
 
     def result(self) -> People:
-        """The people in the image submitted first. ValueError when none is waiting."""
+        """Return the people in the image submitted first.
+
+        Raises:
+            ValueError: no image is pending.
+        """
         return self._frames.result()
 
     def _checked(self, threshold: float | None) -> float:
@@ -158,20 +161,20 @@ class MultiHMR(Model):
     def infer(
         self, images: NDArray[np.float32], intrinsics: ArrayLike | None = None, threshold: float | None = None
     ) -> list[People]:
-        """The people in images that are already the network's input; pixels stay those of this input.
+        """Return the people in images that are already in the network's input format, in pixels of this input.
 
         Args:
-            images: float32 [B, 3, S, S]: RGB, letterboxed, normalised. Any B: the bundle's batch is filled up. In an
-                image that holds NaN or infinity nobody is seen; an image of zeros is one like any other.
-            intrinsics: K [B, 3, 3] or [3, 3], px of this input; None assumes `fov` and the middle.
-            threshold: lowest score of a person, 0..1; None takes the bundle's.
+            images: float32 [B, 3, S, S]: RGB, letterboxed, normalised. Any B: the bundle's batch is padded. No people
+                are found in an image that holds NaN or infinity; an image of zeros is treated like any other.
+            intrinsics: K [B, 3, 3] or [3, 3], px of this input; None assumes `fov` and the centre.
+            threshold: minimum score of a person, 0..1; None takes the bundle's.
 
         Returns:
             B results. `People.ms` is the time of all the images of a run together.
 
         Raises:
-            ValueError: images of another shape or dtype, or the threshold is no probability.
-            CameraError: the intrinsics are none.
+            ValueError: images of another shape or dtype, or the threshold is not a probability.
+            CameraError: the intrinsics are not valid.
         """
         images = np.asarray(images)
         size = self.image_size
@@ -189,7 +192,7 @@ class MultiHMR(Model):
             watch = Stopwatch()
             some, cameras = images[start : start + batch], K[start : start + batch]
             count = len(some)
-            if count < batch:  # shapes are static: what is missing is filled up, and not looked at
+            if count < batch:  # shapes are static: the batch is padded, and the padding ignored
                 some = np.concatenate((some, np.zeros((batch - count, *some.shape[1:]), np.float32)))
                 cameras = np.concatenate((cameras, np.broadcast_to(self._intrinsics, (batch - count, 3, 3))))
             people += self._networks.people(some, cameras, self._checked(threshold), watch, [None] * count)
@@ -197,7 +200,7 @@ class MultiHMR(Model):
 
 
 def topology_of(bundle: Bundle, settings: MultiHmrSettings, name: str | None) -> Topology:
-    """The mesh of a name; None: the first. BundleError lists the valid names."""
+    """Return the mesh topology of a name; None: the first. BundleError lists the valid names."""
     if name is None:
         return settings.topologies[0]
     for topology in settings.topologies if settings.named else ():

@@ -1,4 +1,4 @@
-"""Multi-HMR's networks: batches of its input in, the people of each image out."""
+"""Multi-HMR's networks: from batches of input images to the people of each image."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from humanrt.timing import Stopwatch
 
 __all__ = ["BodyMeshes", "Networks", "decoded", "occupied"]
 
-# People up to whom the graph for one person, run once for each, is faster than the graph for all slots.
+# Max number of people for whom running the one-person graph once per person is faster than the graph for all slots.
 _ONE_BY_ONE = 2
 _OUTPUTS = ("vertices", "joints")
 
 
 class Networks(Owner):
-    """The network that finds people, and the body model that makes their meshes.
+    """The network that detects people, and the body model that computes their meshes.
 
     Args:
         bundle: holds the graphs.
-        backend: runs them.
-        settings: the bundle's.
-        mesh: which body model; None: no meshes, and no body model is opened.
+        backend: runs the graphs.
+        settings: the bundle's settings.
+        mesh: topology of the body model; None: no meshes, and no body model is opened.
 
     Attributes:
         network: ``image``, ``intrinsics``, ``threshold`` -> parameters of the person in every slot.
         body: some of these parameters -> ``vertices`` and ``joints``; None: no meshes.
-        shape: (B, 3, S, S), of ``image``.
+        shape: (B, 3, S, S), shape of ``image``.
     """
 
     @releasing
@@ -58,17 +58,17 @@ class Networks(Owner):
         Args:
             images: float32 [B, 3, S, S].
             K: [B, 3, 3] px of these images; zeros where the network estimates the camera.
-            threshold: lowest score of a person.
-            watch: has the time of what comes before; its laps are `People.ms`.
-            boxes: how each image was letterboxed; None: not at all. Those of the batch beyond them are not looked at.
+            threshold: minimum score of a person.
+            watch: holds the time of the stages before; its laps become `People.ms`.
+            boxes: letterbox of each image; None: none was applied. Images of the batch beyond them are ignored.
 
         Returns:
-            The people of the first ``len(boxes)`` images, in pixels of what was letterboxed.
+            The people of the first ``len(boxes)`` images, in pixels before letterboxing.
         """
         limit = np.array([threshold], np.float32)
         found = self.network.run({"image": images, "intrinsics": K.astype(np.float32), "threshold": limit})
         watch.lap("network")
-        # Where each person is: image and slot, best first within an image.
+        # Image and slot of each person, best first within an image.
         slots = [occupied(found, image) for image in range(len(boxes))]
         meshes: Sequence[tuple[Array, Array] | None] = [None] * len(boxes)
         if self.body is not None:
@@ -80,7 +80,7 @@ class Networks(Owner):
 
 
 def occupied(found: Mapping[str, Array], image: int) -> NDArray[np.intp]:
-    """Slots of an image that hold somebody, and somewhere: what is not a number would stay in trackers and filters."""
+    """Return the slots of an image that hold a person with a finite position; NaN would stay in trackers, filters."""
     finite = np.isfinite(found["scores"][image])
     for name in ("locations", "translation"):
         finite &= np.isfinite(found[name][image]).all(axis=-1)
@@ -94,8 +94,8 @@ def decoded(
     meshes: Sequence[tuple[Array, Array] | None],
     boxes: Sequence[Letterbox | None],
 ) -> list[People]:
-    """`People` of the slots of each image, whose meshes and letterboxes are given; see `_assemble`."""
-    if "camera" in found:  # the network's estimate, where nothing was given
+    """Decode the `People` of each image from its slots, meshes and letterbox; see `_assemble`."""
+    if "camera" in found:  # the network's estimate, if no intrinsics were given
         K = np.where(K[:, :1, :1] > 0, K, found["camera"])
     return [
         _assemble(
@@ -108,7 +108,7 @@ def decoded(
 def _assemble(
     found: Mapping[str, Array], mesh: tuple[Array, Array] | None, K: NDArray[np.float64], box: Letterbox | None
 ) -> People:
-    """`People` of what the network found in one image, in pixels of the image that went into ``box``."""
+    """Assemble `People` from the network's outputs for one image, in pixels of the image before letterboxing."""
     locations, scores = found["locations"], found["scores"]
     K = K.astype(np.float64)
     if box is not None:
@@ -130,9 +130,9 @@ def _assemble(
 
 
 class BodyMeshes(Owner):
-    """The body graphs: parameters of slots -> vertices and joints, computed for few people or for all slots.
+    """Body graphs: vertices and joints from parameters of slots, computed for few people or for all slots.
 
-    On a GPU it is always for all slots, in one launch.
+    On a GPU always for all slots, in one launch.
     """
 
     @releasing
@@ -144,7 +144,7 @@ class BodyMeshes(Owner):
         self._sizes = [self.everybody.tensor(name).shape[2:] for name in _OUTPUTS]
 
     def __call__(self, found: Mapping[str, Array], slots: Sequence[NDArray[np.intp]]) -> list[tuple[Array, Array]]:
-        """Vertices [N, V, 3] and joints [N, J, 3], m, of the people in ``slots`` of each image."""
+        """Return vertices [N, V, 3] and joints [N, J, 3], m, of the people in ``slots`` of each image."""
         people = sum(map(len, slots))
         if self._one is not None and people <= _ONE_BY_ONE:
             return [self._one_by_one(self._one, found, image, slot) for image, slot in enumerate(slots)]

@@ -1,4 +1,4 @@
-"""Person detection: the whole image to rotated regions, one per person (MediaPipe's detector, BlazePose)."""
+"""Person detection: rotated regions in the whole image, one per person (MediaPipe's detector, BlazePose)."""
 
 from __future__ import annotations
 
@@ -32,21 +32,23 @@ class Person:
 
 
 def region_from_circle(centre: Sequence[float], edge: Sequence[float], scale: float) -> Region:
-    """The square about a circle that holds a body, ``scale`` times as large.
+    """Return the square around a circle that encloses a body, scaled by ``scale``.
 
     Args:
-        centre: px, middle of the hips.
+        centre: px, midpoint of the hips.
         edge: px, the circle's point beyond the head; it is upwards in the region.
-        scale: of the bundle.
+        scale: the bundle's scale.
     """
     radius = hypot(edge[0] - centre[0], edge[1] - centre[1])
     return Region(centre[0], centre[1], 2 * radius * scale, upright_angle(centre, edge))
 
 
 class PersonDetector(Owner):
-    """Finds people in an RGB image, whose heads it needs to see. In the whole of a picture it finds only those who are
-    more than about half as high; smaller ones are found in `windows` of it. All sizes, thresholds and anchors come
-    from the bundle."""
+    """Detect people in an RGB image; their heads must be visible.
+
+    In the whole picture only people taller than about half of it are found; smaller ones are found in `windows` of it.
+    All sizes, thresholds and anchors come from the bundle.
+    """
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
@@ -56,9 +58,12 @@ class PersonDetector(Owner):
         self._scale = settings.person_scale
 
     def __call__(self, rgb: Picture, threshold: float | None = None, window: _Window | None = None) -> list[Person]:
-        """People in ``rgb`` (uint8 [H, W, 3], where the network is), best score first.
+        """Return the people in ``rgb``, best score first.
 
-        ``window``: only in this part of it, see `windows`.
+        Args:
+            rgb: uint8 [H, W, 3], on the network's device.
+            threshold: minimum score; None: the bundle's.
+            window: search only this part of the image, see `windows`.
         """
         left, top = 0, 0
         if window is not None:
@@ -75,35 +80,35 @@ class PersonDetector(Owner):
         return [replace(p, region=replace(p.region, x=p.region.x + left, y=p.region.y + top)) for p in people]
 
 
-_COLOUR = 0.025  # saturation: a picture with less in the mean is one without colour
+_COLOUR = 0.025  # mean saturation below which a picture has no colour
 _SEPIA = (1.1, 0.95, 0.75)  # red, green, blue
 
 
 def is_grey(rgb: NDArray[np.uint8]) -> bool:
-    """Whether a picture, uint8 [H, W, 3], has no colour but the traces that compression leaves."""
+    """Return whether a picture, uint8 [H, W, 3], has no colour except traces of compression."""
     step = max(1, min(rgb.shape[:2]) // 90)
     some = rgb[::step, ::step].astype(np.float32)
     return float((some.max(axis=2) - some.min(axis=2)).sum()) < _COLOUR * float(some.max(axis=2).sum())
 
 
 def sepia(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A grey picture in brown: the networks know skin by its colour, and find hardly anybody where it is grey."""
+    """Tint a grey picture brown: the networks recognise skin by its colour, and find hardly anyone in grey."""
     levels = np.arange(256)[:, None] * np.array(_SEPIA) + 0.5
     return np.asarray(cv2.LUT(rgb, np.clip(levels, 0, 255).astype(np.uint8)[None]), np.uint8)
 
 
 _MOST = 96  # windows of one size, however long and thin a picture is
-_LEAST = 32  # px, side of a window; in a smaller one nobody is found
+_LEAST = 32  # px, min side of a window; nobody is found in smaller ones
 
 
 def windows(size: tuple[int, int], parts: Sequence[float] = (1.0, 0.6), overlap: float = 0.5) -> list[_Window]:
-    """Squares of a picture in which to look for people who are too small in the whole of it, large ones first.
+    """Return square windows of a picture in which to detect people too small in the whole of it, large ones first.
 
     Args:
         size: (width, height) px.
         parts: sides of the squares, relative to the picture's shorter side.
-        overlap: by how much of its side a square overlaps its neighbour at least; less, and in the end gaps between
-            them, where they would be more than 96 of one size: in very long and thin pictures.
+        overlap: min overlap of neighbouring squares, as a fraction of their side; less, and eventually gaps, if there
+            would be more than 96 of one size: in very long and thin pictures.
 
     Returns:
         Left, top and side of each, px.
@@ -122,7 +127,7 @@ def windows(size: tuple[int, int], parts: Sequence[float] = (1.0, 0.6), overlap:
 
 
 def _squares(size: tuple[int, int], side: int, overlap: float) -> list[_Window]:
-    """Squares of one size, row by row, that cover a picture evenly."""
+    """Return squares of one size, row by row, that cover a picture evenly."""
     starts = []
     for extent in size:
         count = ceil((extent - side) / (side * (1 - overlap)) - 1e-9) + 1

@@ -1,4 +1,4 @@
-"""The way of one frame: perceive -> track. Drawing, recording and mesh files come after, from the result."""
+"""Pipeline for people: perceive -> track. Drawing, recording and mesh files follow, from the result."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class PeopleResult(Result):
     """Everything known of one frame.
 
     Attributes:
-        frame: the frame it belongs to.
+        frame: the input frame.
         people: the people, highest score first.
         ids: [N] identity of each of them, from 1.
         lost: identities that ended with this frame.
-        ms: milliseconds per stage, in the order of the work, and ``total`` (their sum: no waiting for the source).
-        filled: identities that were not found in this frame: for a short while their pose is filled in.
+        ms: milliseconds per stage, in processing order, and ``total`` (their sum, without waiting for the source).
+        filled: identities that were not found in this frame: for a short time their pose is filled in.
     """
 
     frame: Frame
@@ -49,7 +49,7 @@ class PeopleResult(Result):
 
     @property
     def hands(self) -> tuple[()]:
-        """No hands: this task does not look for them."""
+        """Empty: this task does not detect hands."""
         return ()
 
     @property
@@ -82,17 +82,17 @@ class PeopleResult(Result):
 
 
 class PeoplePipeline(Pipeline[PeopleResult]):
-    """The people of a stream of frames, with identities. Closes what it was given.
+    """Detect the people of a stream of frames and assign identities. Closes the model that it was given.
 
     Args:
-        model: finds the people.
-        tracker: gives them identities; None makes one.
+        model: detects the people.
+        tracker: assigns identities; None creates one.
         intrinsics: K [3, 3] of the camera in px of the frames; None assumes the model's field of view.
-        threshold: lowest score of a person; None takes the bundle's.
-        overlap: `stream` gives each frame to the GPU before the last one's result is taken.
+        threshold: minimum score of a person; None takes the bundle's.
+        overlap: `stream` submits each frame to the GPU before the last one's result is taken.
 
     Raises:
-        HumanrtError: an overlap where the backend has nothing to overlap.
+        HumanrtError: an overlap was requested but the backend cannot overlap frames.
     """
 
     task = "people"
@@ -142,8 +142,10 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         return self.overlapped(frames) if self.overlap else map(self, frames)
 
     def overlapped(self, frames: Iterable[Frame]) -> Iterator[PeopleResult]:
-        """Process frames, each given to the GPU before the last one's result is taken: more frames a second, and every
-        result a frame later. On a CPU there is nothing to overlap."""
+        """Process frames, submitting each to the GPU before the last one's result is taken.
+
+        This gives more frames a second, and every result one frame later. On a CPU nothing overlaps.
+        """
         waiting: deque[Frame] = deque()
         for frame in frames:
             if self.model.full:
@@ -165,7 +167,7 @@ class PeoplePipeline(Pipeline[PeopleResult]):
 
 
 def people_header(model: Model, joint_names: Sequence[str]) -> dict[str, Any]:
-    """Return what a recording's header says of a model of people."""
+    """Return the part of a recording's header for a people model."""
     body = model.bundle.setting("body")
     return {
         "robots": {},

@@ -1,4 +1,4 @@
-"""The people in one image: `People`, all of them as arrays; `Person`, one of them with an identity."""
+"""Results for the people in one image: `People`, all of them as arrays; `Person`, one of them with an identity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, repr=False)
 class People:
-    """The people in one image, highest score first. With nobody in it, N is 0 and all other sizes stay.
+    """The people in one image, highest score first. If there are none, N is 0 and all other sizes are unchanged.
 
     Pixels: of the source image (of the network's input, from `MultiHMR.infer`), origin at its top left corner. Metres:
     camera space, x right, y down, z forward.
@@ -26,7 +26,7 @@ class People:
         rotations: [N, R, 3, 3]: the root's relative to the camera, all others to their parent joint.
         shape: [N, S] shape coefficients of the body model.
         expression: [N, E] expression coefficients; E is 0 where the body model has none.
-        intrinsics: [3, 3] px, the camera for which all this holds: the user's, or the one assumed.
+        intrinsics: [3, 3] px, the camera that all results refer to: the user's, or the assumed one.
         vertices: [N, V, 3] m, or None where meshes were not asked for.
         joints: [N, J, 3] m, or None likewise.
         joints_2d: [N, J, 2] px, `joints` in the image, or None likewise. Meaningless where the joint's z is not
@@ -57,7 +57,7 @@ class People:
         return f"<{len(self)} people{f' ({scores})' if scores else ''}, {meshes}>"
 
     def person(self, index: int, id: int, *, filled: bool = False) -> Person:
-        """Return one of them, with the identity that a tracker gave."""
+        """Return one of the people, with the identity that a tracker assigned."""
 
         def row(array: Floats | None) -> Floats | None:
             return None if array is None else array[index]

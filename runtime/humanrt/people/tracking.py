@@ -1,8 +1,8 @@
 """PeopleTracker: identities for the people of successive frames.
 
-Where a person will be is predicted with constant velocity over the frames' real time stamps, in the coordinates in
-which the network errs independently: the direction of the head (its place in the image, whatever the camera) and the
-logarithm of its depth. What is seen is compared with that in metres.
+A person's position is predicted with constant velocity over the frames' real time stamps, in the coordinates in which
+the network's errors are independent: the direction of the head (its position in the image, for any camera) and the
+logarithm of its depth. Observations are compared with predictions in metres.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PeopleTrackerOptions:
-    """When an observation is a person that is known already. Times are seconds of the source's clock.
+    """Parameters of matching observations to known people. Times are seconds of the source's clock.
 
     Attributes:
-        reach: m, how far across from where it was predicted a person may be seen...
-        speed: m/s ...and how much farther for every second since it was last seen.
-        depth_weight: how much a metre of depth counts against one across: depth from one image is less certain, and
-            its uncertainty grows with distance, so it counts by ratio (`depth_weight` times depth times log ratio).
-        remember: a person who comes back within this time, near where they would be, keeps their identity.
-        coast: a person who is not seen is assumed to move on for so long, and then to stand.
+        reach: m, gating distance across the view from the predicted position...
+        speed: ...plus this much, m/s, for every second since the last observation.
+        depth_weight: weight of a metre of depth relative to one across: depth from one image is less certain, and its
+            uncertainty grows with distance, so it counts by ratio (`depth_weight` times depth times log ratio).
+        remember: a person who reappears within this time, near their predicted position, keeps their identity.
+        coast: an unseen person is extrapolated at constant velocity for this long, and then assumed to stand still.
         settle: time constant of the velocity estimate.
     """
 
@@ -53,7 +53,7 @@ class PeopleTrackerOptions:
 
 @dataclass(frozen=True)
 class Identities:
-    """Who the people of one frame are.
+    """Identities of the people of one frame.
 
     Attributes:
         ids: [N] identity of each person, in the order of `People`; from 1, never reused within a tracker's life.
@@ -66,7 +66,7 @@ class Identities:
 
 @dataclass
 class _Track:
-    """An identity: direction and log depth (x / z, y / z, ln z) when it was last seen, and their velocity a second."""
+    """Track of a person: direction and log depth (x / z, y / z, ln z) when last seen, and their velocity per second."""
 
     id: int
     seen: float
@@ -85,7 +85,7 @@ class _Track:
 
 
 class PeopleTracker:
-    """Gives identities to people, frame by frame.
+    """Assign identities to people, frame by frame.
 
     >>> tracker = PeopleTracker()
     >>> identities = tracker(people, t)
@@ -97,20 +97,21 @@ class PeopleTracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all people. Identities go on counting."""
+        """Forget all people. Identities are not reused."""
         self._tracks: list[_Track] = []
         self._t: float | None = None
 
     def __call__(self, people: People, t: float, *, cut: bool = False) -> Identities:
-        """The identities of the people of one frame.
+        """Return the identities of the people of one frame.
 
         Args:
-            people: what was seen.
-            t: time of the frame in s, never falling; one before the last starts afresh: the source was rewound.
-            cut: a new scene begins: nobody of it was seen before.
+            people: the people detected in the frame.
+            t: time of the frame in s, non-decreasing; a time before the last one resets the tracker: the source was
+                rewound.
+            cut: a new scene begins: all people in it are new.
 
         Raises:
-            ValueError: ``t``, or where somebody is, is not a finite number. The state is then as before.
+            ValueError: ``t`` or a person's position is not a finite number. The state is then unchanged.
         """
         t = check_time(t)
         for name in ("locations", "translations"):
@@ -140,7 +141,7 @@ class PeopleTracker:
         return self.options.reach + self.options.speed * dt
 
     def _cost(self, track: _Track, state: Vector, t: float) -> float:
-        """Metres between what was predicted and what is seen; inf when that is too far for one person."""
+        """Return the distance between prediction and observation, m; inf if outside the gate."""
         expected = track.predicted(t, self.options.coast)
         gap = state - expected
         # The larger of the two: a depth near 0, which a network can give, would bring everything within reach.
@@ -152,7 +153,7 @@ class PeopleTracker:
 
 
 def _states(people: People) -> Sequence[Vector]:
-    """(x / z, y / z, ln z) of every head. The direction is that of the pixel: exact where depth is not."""
+    """Return (x / z, y / z, ln z) of every head. The direction is that of the pixel: exact even where depth is not."""
     states = np.empty((len(people), 3))
     states[:, :2] = directions(people.locations, people.intrinsics)
     states[:, 2] = np.log(np.maximum(people.translations[:, 2], 1e-3))  # the network's depth starts at 0

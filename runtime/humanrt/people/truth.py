@@ -1,4 +1,4 @@
-"""Exact truth of a rendered film of people, and how far results are from it: numpy alone, for ``humanrt demo``."""
+"""Exact ground truth of a rendered film of people, and errors of results: numpy only, for ``humanrt demo``."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _ANCHOR = "head"
 
 @dataclass(frozen=True)
 class PeopleTruth:
-    """T frames with N people.
+    """Ground truth of T frames with N people.
 
     Attributes:
         intrinsics: [3, 3] px.
         size: (width, height) px.
         joint_names: [J], Anny's.
         joints: [T, N, J, 3] m, camera space.
-        visible: [T, N], share of each person that is seen.
+        visible: [T, N], visible fraction of each person.
     """
 
     intrinsics: NDArray[np.float64]
@@ -40,10 +40,10 @@ class PeopleTruth:
 
     @classmethod
     def load(cls, path: Path) -> PeopleTruth:
-        """The `.npz` beside a film of ``humanrt-export data film``: as that writes it, or as `save` does.
+        """Load the `.npz` beside a film of ``humanrt-export data film``, as written by that command or by `save`.
 
         Raises:
-            SourceError: it is none.
+            SourceError: it is not a ground-truth file.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -59,7 +59,7 @@ class PeopleTruth:
             raise SourceError(f"{path}: not the truth of a film of people ({error})") from error
 
     def save(self, path: Path) -> None:
-        """What is needed here, a tenth of the size: joints from the head, to half a millimetre."""
+        """Save only what is needed here, a tenth of the size: joints relative to the head, to half a millimetre."""
         translation = self.joints[:, :, self.joint_names.index(_ANCHOR)]
         arrays: dict[str, NDArray[Any]] = {
             "intrinsics": self.intrinsics,
@@ -75,14 +75,14 @@ class PeopleTruth:
         return len(self.joints)
 
     def bodies(self, frame: int) -> Bodies:
-        """Who is in a frame."""
+        """Return the ground-truth bodies of a frame."""
         joints = self.joints[frame]
         points = project(joints, self.intrinsics)
         return true_bodies(joints, points, self.joint_names.index(_ANCHOR), self.visible[frame], self.size)
 
 
 def measure(results: Iterable[PeopleResult], truth: PeopleTruth) -> PeopleMetrics:
-    """How good results are, frame by frame in the film's order; they need joints (`MultiHMR(meshes=True)`)."""
+    """Measure results, frame by frame in the film's order; they need joints (`MultiHMR(meshes=True)`)."""
     metrics = PeopleMetrics(truth.joint_names)
     for frame, result in enumerate(results):
         people = result.people

@@ -1,4 +1,4 @@
-"""From a result to a picture: meshes over the image where they can be drawn, else skeletons; labels; timings."""
+"""Drawing of results: meshes over the image if they can be drawn, else skeletons; labels; timings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PANELS = ("side", "top")
 
 
 def open_mesh_view(report: Callable[[str], None]) -> MeshView | None:
-    """What draws meshes, or None and a line to ``report`` that says why not."""
+    """Open the mesh renderer; if that fails, return None and pass the reason to ``report``."""
     try:
         return MeshView()
     except HumanrtError as error:
@@ -31,7 +31,7 @@ def open_mesh_view(report: Callable[[str], None]) -> MeshView | None:
 
 
 class PeoplePainter:
-    """Draws results, always in one size for frames of one size.
+    """Draw results, always in one size for frames of one size.
 
     Args:
         faces: [F, 3] triangles of every mesh.
@@ -54,7 +54,7 @@ class PeoplePainter:
         self._hud = Hud()
 
     def __call__(self, result: PeopleResult, *, dropped: int | None = None) -> Image:
-        """The picture, RGB uint8 [H, W, 3], of even width and height."""
+        """Draw the picture, RGB uint8 [H, W, 3], of even width and height."""
         people = result.people
         colours = [colour_of(identity) for identity in result.ids]
         vertices: Sequence[NDArray[np.float32]] = [] if people.vertices is None else list(people.vertices)

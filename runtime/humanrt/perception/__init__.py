@@ -1,1 +1,1 @@
-"""What hands, people and faces share: detection, crops, tracking and assignment."""
+"""Components shared by hands, people and faces: detection, crops, tracking and assignment."""

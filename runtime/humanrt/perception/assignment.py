@@ -9,14 +9,14 @@ __all__ = ["assign", "gated"]
 
 
 def assign(costs: Sequence[Sequence[float]], unmatched: float | Sequence[float]) -> list[int | None]:
-    """Return each row's column, or None where the row is left unmatched, at the lowest total cost. It is exact.
+    """Return each row's column, or None where the row is left unmatched, at the lowest total cost, exactly.
 
     Shortest augmenting paths (Jonker and Volgenant, 1987), where leaving a row unmatched is one more way for a path to
     end: O(rows^2 columns) at worst.
 
     Args:
-        costs: one row an observation, one column an identity; infinity where they cannot belong together.
-        unmatched: cost of leaving a row unmatched: one for all, or one a row. With infinity as many rows as possible
+        costs: one row per observation, one column per identity; infinity where they cannot belong together.
+        unmatched: cost of leaving a row unmatched: one for all, or one per row. With infinity, as many rows as possible
             are matched.
     """
     rows, columns = len(costs), len(costs[0]) if costs else 0
@@ -66,9 +66,9 @@ def assign(costs: Sequence[Sequence[float]], unmatched: float | Sequence[float])
 
 
 def gated(costs: Sequence[Sequence[float]], unmatched: float) -> list[float]:
-    """Return what leaving each row unmatched must cost so that no pair stays apart that may be together and is free.
+    """Return the cost of leaving each row unmatched at which no admissible pair of free members stays unmatched.
 
-    Trackers say by infinity which pairs are too far apart: a finite cost, however large, is better than losing the
+    Trackers mark pairs outside the gate with infinity: a finite cost, however large, is better than losing the
     identity.
 
     Args:

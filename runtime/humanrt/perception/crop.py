@@ -1,4 +1,4 @@
-"""The first step of landmarks: a rotated square of the image, as the input tensor of the network."""
+"""Crops for landmark networks: a rotated square of the image, written into the network's input tensor."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ __all__ = ["Crop", "NativeCrop", "OpenCvCrop", "crop_into", "make_crop"]
 
 
 class Crop(Protocol):
-    """Fills the float32 [1, 3, S, S] tensor that it was made for: bilinear, 0..1, black outside the image."""
+    """Crop a region into a fixed float32 [1, 3, S, S] tensor: bilinear, 0..1, black outside the image."""
 
     name: str
 
     def __call__(self, rgb: Any, region: Region, /) -> None:
-        """Crop ``rgb``: uint8 [H, W, 3], any strides; where the network is on a GPU, a `GpuImage`."""
+        """Crop ``rgb``: uint8 [H, W, 3], any strides; a `GpuImage` if the network is on a GPU."""
 
 
 class NativeCrop:
-    """In C, in one pass from the image to the tensor: see _native/crop.c. BackendError without the library."""
+    """Crop in C, in one pass from the image to the tensor: see _native/crop.c.
+
+    Raises:
+        BackendError: the compiled library is missing.
+    """
 
     name = "native"
 
@@ -43,7 +47,7 @@ class NativeCrop:
 
 
 class OpenCvCrop:
-    """The same with OpenCV, for installations without the compiled library: two to four times slower."""
+    """Crop with OpenCV, for installations without the compiled library: two to four times slower."""
 
     name = "opencv"
 
@@ -62,12 +66,12 @@ class OpenCvCrop:
 
 
 def make_crop(tensor: NDArray[np.float32]) -> Crop:
-    """The native one where the library loads, else OpenCV's; its ``name`` says which it became."""
+    """Return a native crop if the library loads, else OpenCV's; its ``name`` tells which."""
     return OpenCvCrop(tensor) if native.problem() else NativeCrop(tensor)
 
 
 def crop_into(network: BoundGraph, name: str = "image") -> Crop:
-    """What fills this input of a network, where the network is; it closes with the network."""
+    """Return the crop that fills this input of a network, on the network's device; it closes with the network."""
     out = network.buffers[name].gpu
     if out is None:
         return make_crop(network.arrays[name])

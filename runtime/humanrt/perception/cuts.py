@@ -1,9 +1,9 @@
-"""Scene cuts: where a film goes on with another scene, and nothing that was followed is still there.
+"""Scene cuts: where a film switches to another scene, and no track can continue.
 
-Images are compared as thumbnails. A cut leaves nothing of the one before in place: most of the picture changes, and
-what is there now correlates with what was there neither in its brightness nor in its edges nor in its local contrast,
-even after the best shift. That is insensitive to what happens within a scene: a change of exposure or of the light
-rescales a picture, a pan shifts it, and whatever moves in it leaves the rest as it was.
+Images are compared as thumbnails. After a cut nothing of the previous image is left in place: most of the picture
+changes, and the new image does not correlate with the old one in brightness, edges or local contrast, even after the
+best shift. This is insensitive to changes within a scene: a change of exposure or light rescales the picture, a pan
+shifts it, and motion in it leaves the rest unchanged.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ __all__ = ["CutDetector"]
 
 Floats = NDArray[np.float32]
 
-_WIDTH, _HEIGHT = 32, 18  # of a thumbnail, whatever the image's shape
+_WIDTH, _HEIGHT = 32, 18  # thumbnail size, for images of any shape
 # Measured by bench/cuts.py. Neighbouring frames of one scene correlate by 0.94 or more and change in less than 40 % of
 # their cells; the two sides of a cut correlate by 0.59 at most and change in 68 % or more.
 _SIMILAR = 0.6
-_CHANGED = 0.6  # part of the picture
-_STEP = 16.0  # levels of 255, by which a cell must differ to be changed...
-_FAINT = (0.35, 3.0)  # ...or this part of the contrast, where that is less; and no less than so many levels
-_DROP = 0.7  # times the least similarity of the last frames: in a fast pan all of them are low
+_CHANGED = 0.6  # fraction of the picture
+_STEP = 16.0  # levels of 255 by which a cell must differ to count as changed...
+_FAINT = (0.35, 3.0)  # ...or this fraction of the contrast, if that is less; but at least this many levels
+_DROP = 0.7  # times the minimum similarity of the last frames: in a fast pan all of them are low
 _RECENT = 3  # frames
-_BLACK = 10.0  # levels: an image that is nowhere brighter shows nothing
+_BLACK = 10.0  # levels: an image that is nowhere brighter is black
 _DARK = 5  # black images that end a scene
-_FLAT = 2.0  # levels, contrast of an image without anything in it
-_BURNT = 250.0  # levels: here a flash may have wiped out what there was
-_GLARE = 0.2  # part of the picture that is burnt in a flash...
-_FLASH = 4  # frames ...which lasts no longer
-_SPANS = (8, 16, 32)  # frames, over which dissolves are looked for
-_BLEND = 0.5  # in a dissolve no single step is more than this part of a cell's change...
-_STEADY = 0.7  # ...and the way there and back is at least this part of all steps
+_FLAT = 2.0  # levels: an image of less contrast is empty
+_BURNT = 250.0  # levels: brighter cells are saturated, as in a flash
+_GLARE = 0.2  # fraction of the picture that a flash saturates...
+_FLASH = 4  # ...for at most this many frames
+_SPANS = (8, 16, 32)  # frames over which dissolves are searched
+_BLEND = 0.5  # in a dissolve no single step is more than this fraction of a cell's total change...
+_STEADY = 0.7  # ...and the net change is at least this fraction of the sum of all steps
 
 _MEAN = np.full((1, 3), 1 / 3, np.float32)
 _WINDOW = cv2.createHanningWindow((_WIDTH, _HEIGHT), cv2.CV_64F)
 
 
 class _Look:
-    """What is compared of an image, made when it is asked for.
+    """Features of an image that are compared, computed lazily.
 
     Attributes:
         cells: [18, 32, 3] levels.
@@ -51,7 +51,7 @@ class _Look:
     """
 
     def __init__(self, rgb: NDArray[np.uint8]) -> None:
-        # Every n-th pixel first: averaging all of a large image would take longer than all the rest.
+        # Subsample first: averaging a whole large image would take longer than everything else.
         step = max(1, min(rgb.shape[:2]) // 144)
         some = np.ascontiguousarray(rgb[::step, ::step])
         self.cells: Floats = cv2.resize(some, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -66,12 +66,12 @@ class _Look:
 
     @cached_property
     def glare(self) -> float:
-        """The part that is burnt out."""
+        """Fraction of the picture that is saturated."""
         return float((self.cells.min(axis=2) > _BURNT).mean())
 
     @cached_property
     def step(self) -> float:
-        """Levels by which a cell must differ from this image to be changed."""
+        """Levels by which a cell must differ from this image to count as changed."""
         part, least = _FAINT
         return min(max(part * float(self.grey.std()), least), _STEP)
 
@@ -85,12 +85,12 @@ class _Look:
 
 
 class CutDetector:
-    """Finds scene cuts in a stream of images, each when its first image comes. Costs about 0.2 ms an image.
+    """Detect scene cuts in a stream of images, each at its first image. Costs about 0.2 ms per image.
 
-    Another size of the images is a cut, too. A dissolve counts as a cut in its middle. A flash does not, so a cut to an
-    image that is largely white is found only when that stays: after 4 images. An image that is black or of one colour,
-    as decoders give for a damaged one, says nothing: what comes after it is compared with what was before. But after 5
-    black ones the scene is over.
+    A change of the image size is a cut, too. A dissolve counts as a cut in its middle. A flash does not, so a cut to a
+    largely white image is detected only if the image stays white: after 4 images. An image that is black or of one
+    colour, as decoders return for a damaged one, is skipped: the image after it is compared with the one before it. But
+    5 black images end the scene.
 
     >>> cuts = CutDetector()
     >>> cuts(rgb)                       # uint8 [H, W, 3] -> whether a new scene begins with this image
@@ -100,14 +100,14 @@ class CutDetector:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all images: the next one is the first."""
+        """Drop all state: the next image is the first."""
         self._size: tuple[int, ...] = ()
         self._begin(None)
 
     def _begin(self, look: _Look | None) -> bool:
         self._last = look
         self._similar: deque[float] = deque(maxlen=_RECENT)
-        self._flash: _Look | None = None  # what was seen before the flash
+        self._flash: _Look | None = None  # the image before the flash
         self._waited = self._dark = 0
         self._past: deque[_Look] = deque(maxlen=max(_SPANS) + 1)
         self._steps: deque[Floats] = deque(maxlen=max(_SPANS))
@@ -116,7 +116,7 @@ class CutDetector:
         return True
 
     def __call__(self, rgb: NDArray[np.uint8]) -> bool:
-        """Whether a new scene begins with this image; False for the first one.
+        """Return whether a new scene begins with this image; False for the first one.
 
         Args:
             rgb: uint8 [H, W, 3].
@@ -133,7 +133,7 @@ class CutDetector:
             return False
         if self._flash is not None:
             return self._after_flash(self._flash, look)
-        # Where most cells are as they were, nothing needs to be correlated.
+        # If most cells are unchanged, no correlation is needed.
         still = float((np.abs(look.grey - last.grey) > look.step).mean()) < _CHANGED / 2
         similar, changed = (1.0, 0.0) if still else _compare(last, look)
         if changed > _CHANGED and similar < min((_SIMILAR, *(_DROP * before for before in self._similar))):
@@ -148,7 +148,7 @@ class CutDetector:
         return self._dissolved(look) and self._begin(look)
 
     def _after_flash(self, before: _Look, look: _Look) -> bool:
-        """A flash goes by, and the scene is back; else it was a cut."""
+        """Return whether the flash was a cut after all: the scene before it did not come back."""
         similar, changed = _compare(before, look)
         if changed <= _CHANGED or similar >= _SIMILAR:
             self._begin(look)
@@ -159,7 +159,7 @@ class CutDetector:
         return self._begin(look)
 
     def _dissolved(self, look: _Look) -> bool:
-        """Whether one scene has turned into another over the last images, everywhere at once and step by step."""
+        """Return whether one scene dissolved into another over the last images, everywhere at once and step by step."""
         for span in _SPANS:
             if len(self._steps) < span:
                 return False
@@ -179,7 +179,10 @@ class CutDetector:
 
 
 def _compare(before: _Look, after: _Look) -> tuple[float, float]:
-    """How alike two images are, -1..1, and which part of the second is not in the first, 0..1: after the best shift."""
+    """Return the similarity of two images, -1..1, and the fraction of the second that differs, 0..1.
+
+    Both are those of the best shift.
+    """
     shifts = {(0, 0)}
     for one, other in ((before.grey, after.grey), (before.planes[2], after.planes[2])):
         (x, y), _ = cv2.phaseCorrelate(one.astype(np.float64), other.astype(np.float64), _WINDOW)
@@ -196,7 +199,7 @@ def _compare(before: _Look, after: _Look) -> tuple[float, float]:
 
 
 def _overlap(before: Floats, after: Floats, shift: tuple[int, int]) -> tuple[Floats, Floats]:
-    """What both thumbnails show, where the second is the first moved by ``shift`` (x, y) cells."""
+    """Return the overlapping parts of two thumbnails, the second being the first moved by ``shift`` (x, y) cells."""
     x, y = shift
     one = before[max(0, -y) : _HEIGHT - max(0, y), max(0, -x) : _WIDTH - max(0, x)]
     other = after[max(0, y) : _HEIGHT + min(0, y), max(0, x) : _WIDTH + min(0, x)]

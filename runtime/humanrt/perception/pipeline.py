@@ -1,4 +1,4 @@
-"""What every pipeline is and gives: `Pipeline`, from frames to results; `Result`, everything known of one frame."""
+"""Base classes of pipelines: `Pipeline`, from frames to results; `Result`, everything known of one frame."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Result:
     """Everything known of one frame. Subclasses are frozen dataclasses with these fields.
 
     Attributes:
-        frame: the frame it belongs to.
+        frame: the input frame.
         ids: the identities in it.
         hands: the hands in it; empty where the task does not look for any.
-        ms: milliseconds per stage, in the order of the work, and ``total``: their sum, without waiting for the source.
+        ms: milliseconds per stage, in processing order, and ``total``: their sum, without waiting for the source.
     """
 
     frame: Frame
@@ -50,11 +50,11 @@ class Result:
         return []
 
     def camera_record(self) -> dict[str, Any]:
-        """Return what a recording says of the camera in this frame."""
+        """Return the camera of this frame as a recording holds it."""
         return {}
 
     def entities(self) -> list[str]:
-        """Return a few words on each hand or person of the frame."""
+        """Return a short description of each hand or person of the frame."""
         return []
 
     def __repr__(self) -> str:
@@ -84,23 +84,23 @@ R = TypeVar("R", bound=Result, covariant=True)
 
 
 class Pipeline(Resource, Generic[R]):
-    """Frames in, results out, in order. Closes the models that it was given.
+    """Map frames to results, in order. Closes the models that it was given.
 
-    A subclass says what it computes (`__call__`), forgets (`reset`), frees (`close`) and writes about itself into a
-    recording's header (`about`).
+    A subclass implements the computation (`__call__`), clearing the state (`reset`), freeing resources (`close`) and
+    its part of a recording's header (`about`).
     """
 
     task: str
-    """Name of its task, as ``humanrt run --task`` calls it."""
+    """Name of the task, as in ``humanrt run --task``."""
     target: str
-    """What it looks for, in words, for summaries."""
+    """What the pipeline detects, in words, for summaries."""
 
     def __call__(self, frame: Frame) -> R:
         """Process one frame. Frames come in the order of their time stamps."""
         raise NotImplementedError
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[R]:
-        """Process frames as they come: one result each, in order, though perhaps some frames later."""
+        """Process frames as they arrive: one result each, in order, possibly a few frames later."""
         return map(self, frames)
 
     def reset(self) -> None:
@@ -108,26 +108,26 @@ class Pipeline(Resource, Generic[R]):
         raise NotImplementedError
 
     def about(self) -> dict[str, Any]:
-        """Return what a recording's header says of this pipeline: its bundle, how it runs, what it gives."""
+        """Return this pipeline's part of a recording's header: its bundle, execution options and outputs."""
         raise NotImplementedError
 
     def header(self, source: Source) -> dict[str, Any]:
-        """Return the first line of a recording of this pipeline's results on a source."""
+        """Return the header, the first line of a recording of this pipeline's results on a source."""
         about = {"humanrt": __version__, "task": self.task, **self.about()}
         return {**about, "source": source.name, "fps": source.fps}
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Lines to tell the user once: where work is slower or coarser here than it should be, what was assumed."""
+        """Lines to show the user once: where processing is slower or coarser than it should be, and assumptions."""
         return ()
 
 
 @dataclass(frozen=True, repr=False)
 class JointResult(Result):
-    """What several pipelines made of one frame: hands and people side by side.
+    """Results of several pipelines for one frame: hands and people side by side.
 
     Attributes:
-        frame: the frame it belongs to.
+        frame: the input frame.
         parts: the results of the pipelines, in their order.
         ms: milliseconds per stage, of all pipelines together, and ``total``.
     """
@@ -138,7 +138,7 @@ class JointResult(Result):
 
     @property
     def ids(self) -> tuple[Hashable, ...]:
-        """The identities in the frame, each as (place of its pipeline, identity): every pipeline counts its own."""
+        """The identities in the frame, each as (index of its pipeline, identity): every pipeline counts its own."""
         return tuple((index, id) for index, part in enumerate(self.parts) for id in part.ids)
 
     @property
@@ -165,12 +165,12 @@ class JointResult(Result):
 
 
 class SideBySide(Pipeline[JointResult]):
-    """Several pipelines on the same frames, one after the other: hands and people in one run and one recording.
+    """Run several pipelines on the same frames, one after the other: hands and people in one run and one recording.
 
     >>> both = SideBySide([open_hands(options=HandOptions("allegro_right")), open_people()])
 
     Args:
-        pipelines: what runs, in this order; they are closed with this one.
+        pipelines: the pipelines to run, in this order; they are closed with this one.
     """
 
     def __init__(self, pipelines: Sequence[Pipeline[Any]]) -> None:
@@ -194,14 +194,14 @@ class SideBySide(Pipeline[JointResult]):
             pipeline.reset()
 
     def about(self) -> dict[str, Any]:
-        """Return what each pipeline says of itself, below its task; and all robots, where readers look for them."""
+        """Return each pipeline's header part under its task, and all robots under the key where readers expect them."""
         parts = {pipeline.task: pipeline.about() for pipeline in self.pipelines}
         robots = {name: joints for part in parts.values() for name, joints in part["robots"].items()}
         return {"robots": robots, **parts}
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Lines to tell the user once."""
+        """Lines to show the user once."""
         return tuple(note for pipeline in self.pipelines for note in pipeline.notes)
 
     def close(self) -> None:
@@ -212,7 +212,7 @@ class SideBySide(Pipeline[JointResult]):
 
 
 def model_header(model: Model) -> dict[str, Any]:
-    """Return what a recording's header says of a model: its bundle, backend and precision."""
+    """Return a model's part of a recording's header: its bundle, backend and precision."""
     return {
         "bundle": {"name": model.bundle.name, "version": model.bundle.manifest.get("version")},
         "backend": model.backend.name,

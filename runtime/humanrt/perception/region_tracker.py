@@ -1,7 +1,7 @@
-"""RegionTracker: what HandTracker and BodyTracker have in common.
+"""RegionTracker: the base class of HandTracker and BodyTracker.
 
-What is found in a region of one frame gives the region of the next, so that each that is followed costs one run of a
-landmark network. The detector, which looks at the whole image, runs only while there is room for more.
+The landmarks found in a region of one frame give the region of the next frame, so each track costs one run of a
+landmark network. The detector, which processes the whole image, runs only while there is room for more tracks.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from humanrt.timing import Stopwatch
 
 __all__ = ["Found", "Marks", "RegionTracker", "Track", "TrackRule"]
 
-_FALSE = 2  # detections more than there is room for that are looked at: a false one must not hide a true one
+_FALSE = 2  # detections examined beyond the free track slots: a false detection must not hide a true one
 
 
 class Marks(Protocol):
-    """What a landmark network found."""
+    """Output of a landmark network for one region."""
 
     @property
     def region(self) -> Region:
-        """Where to look in the next frame."""
+        """Region to crop in the next frame."""
 
 
 M = TypeVar("M", bound=Marks)
@@ -45,18 +45,19 @@ M = TypeVar("M", bound=Marks)
 
 @dataclass(frozen=True)
 class TrackRule:
-    """How what is followed moves. Times are s; a *size* is `unit` of a region's side.
+    """Motion and matching parameters of a track. Times are in seconds; a *size* is `unit` times a region's side.
 
     Attributes:
-        unit: part of a region's side.
+        unit: size of a tracked object, as a fraction of its region's side.
         settle: time constant of the velocity estimate.
-        coast: what is not seen is assumed to move on for so long.
-        reach: sizes, how far from where it was predicted it may be seen...
-        speed: sizes a second, ...and how much farther for every second since it was last seen.
-        ratio_weight: how much a change of size counts against one size of distance.
-        unnamed: sizes: what it costs, in `Track.cost`, to leave something without the identity that it might have.
-        near: two regions whose centres are closer than this part of the smaller's side look at the same.
-        same: two sets of points that are closer on average than this part of the smaller region's side are of the same.
+        coast: an unseen object is extrapolated at its last velocity for at most this long.
+        reach: gating distance from the predicted position, in sizes...
+        speed: ...plus this many sizes for every second since the last observation.
+        ratio_weight: cost of a change of size, relative to one size of distance.
+        unnamed: cost, in sizes (see `Track.cost`), of starting a new track instead of continuing one.
+        near: two regions are duplicates if their centres are closer than this fraction of the smaller one's side.
+        same: two observations are duplicates if their points are closer on average than this fraction of the smaller
+            region's side.
     """
 
     unit: float
@@ -72,9 +73,10 @@ class TrackRule:
 
 @dataclass
 class Track(Generic[M]):
-    """An identity: what was last seen of it, when, and how it moved (px/s); ``active``: it is in the last frame.
+    """A track: its last observation, the observation's time, and its velocity (px/s).
 
-    ``id`` is 0 while it is not told yet; ``since``: s, when it was seen first.
+    ``active`` is set if the track was observed in the last frame. ``id`` is 0 until the track is confirmed. ``since``
+    is the time of the first observation, s.
     """
 
     rule: TrackRule
@@ -93,7 +95,7 @@ class Track(Generic[M]):
         return self.marks.region
 
     def observe(self, marks: M, t: float) -> None:
-        """It was seen at ``t`` s, not before the last time."""
+        """Update the track with an observation at ``t`` s, which is not before the last one."""
         dt = t - self.seen
         if dt > SAME_INSTANT:
             keep = exp(-dt / self.rule.settle)
@@ -103,7 +105,7 @@ class Track(Generic[M]):
         self.seen, self.marks, self.active = t, marks, True
 
     def cost(self, marks: M, t: float) -> float:
-        """How badly ``marks`` fit this identity, in sizes; inf when it cannot be the same."""
+        """Return the cost of assigning ``marks`` to this track, in sizes; inf if outside the gate."""
         rule, dt = self.rule, t - self.seen
         ahead = min(dt, rule.coast)
         here, there = self.region, marks.region
@@ -121,12 +123,12 @@ F = TypeVar("F")
 
 @dataclass(frozen=True)
 class Found(Generic[F]):
-    """What is followed in one frame, and what finding it cost. A sequence of what was found.
+    """Tracked objects of one frame, as a sequence, with timings.
 
     Attributes:
-        found: oldest identity first.
-        ms: by stage: ``detect`` (the detector, where it ran), ``landmarks`` (crops and landmark network, of all, and
-            the frame's way to a GPU, where that is used).
+        found: the objects, oldest identity first.
+        ms: milliseconds by stage: ``detect`` (the detector, if it ran), ``landmarks`` (crops and landmark network of
+            all regions, and the upload of the frame if a GPU is used).
         lost: identities that ended with this frame: state that belongs to them may be dropped.
     """
 
@@ -145,15 +147,15 @@ class Found(Generic[F]):
 
 
 class RegionTracker(Model, ABC, Generic[M, T, F]):
-    """Follows regions and gives identities to what is found in them.
+    """Track regions and assign identities to the objects in them.
 
     Args:
         bundle, task, execution: see `Model`.
         rule: see `TrackRule`.
-        remember: s; what comes back within this time, near where it would be, keeps its identity.
-        search_interval: s between searches for more, while there are some and none was just lost.
-        confirm: s; what appears in a scene that is under way is told, and gets its identity, when it was surely seen in
-            every image for so long: a false detection hardly ever is.
+        remember: s; an object that reappears within this time, near its predicted position, keeps its identity.
+        search_interval: s between runs of the detector, while there are tracks and none was just lost.
+        confirm: s; an object that appears after the first image of a scene is reported, and gets its identity, once it
+            was seen with high confidence in every image for this long: a false detection hardly ever is.
     """
 
     def __init__(
@@ -177,66 +179,66 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all. Identities go on counting."""
+        """Drop all tracks. Identities are not reused."""
         self._cuts.reset()
         self._new_scene = False
         self._forget()
 
     def new_scene(self) -> None:
-        """The next image has nothing to do with those before it: say so of photographs; cuts of films are found."""
+        """Declare that the next image starts a new scene, as between photographs; cuts in films are detected."""
         self._new_scene = True
 
     def _forget(self) -> None:
-        """Forget all that was seen: a new scene begins."""
+        """Drop all tracks at the beginning of a new scene."""
         self._tracks: list[T] = []
         self._t: float | None = None
         self._searched = self._doubted = -inf
 
     def _adapt(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The image as the networks are given it."""
+        """Return the image that is passed to the networks."""
         return rgb
 
     @property
     @abstractmethod
     def max_tracks(self) -> int:
-        """The most identities that are in a frame."""
+        """Maximum number of identities in a frame."""
 
     @abstractmethod
     def _look(self, rgb: Picture, region: Region) -> M | None:
-        """What is in a region; None where nothing is."""
+        """Return the observation in a region, or None if there is none."""
 
     @abstractmethod
     def _search(self, rgb: Picture) -> Sequence[Region]:
-        """What the detector sees in the whole image, best first."""
+        """Return the detector's regions in the whole image, best first."""
 
     def _sure(self, marks: M) -> bool:
-        """Whether an observation counts for `confirm`."""
+        """Return whether an observation counts towards `confirm`."""
         return True
 
     @abstractmethod
     def _begin(self, identity: int, t: float, marks: M) -> T:
-        """A new identity."""
+        """Create a track from its first observation."""
 
     @staticmethod
     @abstractmethod
     def _points(marks: M) -> NDArray[np.float32]:
-        """[K, 2] px of the image."""
+        """Return the keypoints of an observation, [K, 2] px of the image."""
 
     @abstractmethod
     def _result(self, track: T) -> F:
-        """What is told of an identity that is in the frame."""
+        """Return the result for a track that is in the frame."""
 
     def __call__(self, rgb: NDArray[np.uint8] | str | Path, t: float | None = None) -> Found[F]:
-        """What is in the next image. Where a new scene begins with it, all identities end (see `CutDetector`).
+        """Track the objects in the next image. If it begins a new scene, all identities end (see `CutDetector`).
 
         Args:
             rgb: uint8 [H, W, 3], or the name of an image file.
-            t: time of the image in s, never falling; None takes 1/30 s after the last one. A time before the last
-                one starts afresh: the source was rewound.
+            t: time of the image in s, non-decreasing; None: 1/30 s after the last one. A time before the last one
+                resets the tracker: the source was rewound.
 
         Raises:
-            ValueError: the image is not uint8 [H, W, 3], or ``t`` no finite number of seconds. The state is then as
-                before.
+            ValueError: the image is not uint8 [H, W, 3], or ``t`` is not a finite number of seconds. The state is then
+                unchanged.
         """
         rgb = as_image(rgb)
         t = None if t is None else check_time(t)
@@ -264,7 +266,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
             self._searched = t
             regions = self._search(image)
             watch.lap("detect")
-            # What is followed is found again by the detector: only what lies elsewhere is looked at.
+            # The detector finds tracked objects again: only detections elsewhere are examined.
             held = [track for track in self._tracks if track.active]
             fresh = [region for region in regions if not any(self._holds(region, track.region) for track in held)]
             room = self.max_tracks - len(held)
@@ -281,7 +283,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         return Found(results, watch.ms, tuple(id for id in before if id not in alive))
 
     def _update(self, found: Sequence[M], t: float) -> None:
-        """Give observations to identities that have none at this time, and to new ones."""
+        """Assign observations to tracks that have none at this time, and start tracks for the rest."""
         tracks = [track for track in self._tracks if not track.active]
         costs = [[track.cost(marks, t) for track in tracks] for marks in found]
         owners = assign(costs, gated(costs, self._rule.unnamed))
@@ -292,7 +294,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
                 self._tracks.append(self._begin(0, t, marks))
 
     def _confirm_all(self, t: float, begins: bool) -> None:
-        """Give identities to what was seen for long enough, and drop what was not seen again."""
+        """Give identities to tracks that were seen for long enough, and drop unconfirmed ones that were not seen."""
         for track in [track for track in self._tracks if not track.id]:
             if not track.active:
                 self._tracks.remove(track)
@@ -308,22 +310,25 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
             return False
         if active < len(self._tracks) or active == 0:  # one was just lost, or there is none
             return True
-        if t - self._doubted < self._remember:  # something was seen, not for long: it may have been somebody
+        if t - self._doubted < self._remember:  # an unconfirmed track was dropped recently: it may have been real
             return True
         return t - self._searched >= self._search_interval
 
     def _holds(self, region: Region, other: Region) -> bool:
-        """Whether two regions look at the same."""
+        """Return whether two regions contain the same object."""
         apart = hypot(region.x - other.x, region.y - other.y)
         return apart < min(region.size, other.size) * self._rule.near
 
     def _same(self, marks: M, other: M) -> bool:
-        """Whether two observations are of the same."""
+        """Return whether two observations are of the same object."""
         gap = np.linalg.norm(self._points(marks) - self._points(other), axis=1).mean()
         return bool(gap < self._rule.same * min(marks.region.size, other.region.size))
 
     def _distinct(self, found: Sequence[M], held: Sequence[M] = ()) -> list[M]:
-        """Observations less those that are another's or a held one's again (two regions slid onto one)."""
+        """Drop duplicates: observations whose points coincide with those of a held or an earlier one.
+
+        Duplicates arise when two regions slide onto one object.
+        """
         kept = list(held)
         for marks in found:
             for other in kept:

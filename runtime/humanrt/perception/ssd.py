@@ -1,4 +1,4 @@
-"""Single-shot detectors (SSD): the whole image to boxes with keypoints, as MediaPipe's models give them."""
+"""Single-shot detectors (SSD): boxes with keypoints from the whole image, as MediaPipe's models output them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Floats = NDArray[np.float32]
 
 
 def fitted(width: int, height: int, size: int) -> tuple[Letterbox, float]:
-    """How MediaPipe fits an image into a ``size`` x ``size`` square, and the scale, source px a px of the square."""
+    """Return MediaPipe's letterbox of an image in a ``size`` x ``size`` square, and its scale, source px per px."""
     scale = max(height, width) / size
     w, h = max(round(width / scale), 1), max(round(height / scale), 1)
     return Letterbox((width, height), size, (w, h), ((size - w) // 2, (size - h) // 2)), scale
 
 
 def letterbox(rgb: NDArray[np.uint8], box: Letterbox) -> NDArray[np.uint8]:
-    """The image in its square: aspect kept, centred, black padding."""
+    """Letterbox the image into its square: aspect kept, centred, black padding."""
     (w, h), (left, top) = box.scaled, box.offset
     square = np.zeros((box.side, box.side, 3), np.uint8)
     cv2.resize(rgb, (w, h), dst=square[top : top + h, left : left + w], interpolation=cv2.INTER_LINEAR)
@@ -38,13 +38,13 @@ def letterbox(rgb: NDArray[np.uint8], box: Letterbox) -> NDArray[np.uint8]:
 
 
 class SingleShotDetector(Owner):
-    """Finds boxes and their keypoints in an RGB image. All sizes, thresholds and anchors come from the bundle.
+    """Detect boxes and their keypoints in an RGB image. All sizes, thresholds and anchors come from the bundle.
 
     Args:
         bundle: holds the graph and the array ``anchors``.
-        backend: runs it.
+        backend: runs the graph.
         graph: name of the graph: ``image`` -> ``boxes`` [1, A, 4 + 2 K] px of its square, ``scores`` [1, A] logits.
-        settings: name of its settings.
+        settings: name of the detector's settings.
     """
 
     @releasing
@@ -64,9 +64,11 @@ class SingleShotDetector(Owner):
             network.precede(self._letterbox.step, "image")
 
     def __call__(self, rgb: Picture, threshold: float | None = None) -> tuple[list[float], Floats]:
-        """What is found in ``rgb`` (uint8 [H, W, 3], where the network is), best first.
+        """Return the detections in ``rgb``, best first.
 
-        ``threshold``: lowest score; None: the bundle's.
+        Args:
+            rgb: uint8 [H, W, 3], on the network's device.
+            threshold: minimum score; None: the bundle's.
 
         Returns:
             Scores [N], and [N, 2 + K, 2] px of the image: (width, height) of the box, its centre, the keypoints.
@@ -87,7 +89,7 @@ class SingleShotDetector(Owner):
         return scores.tolist(), points
 
     def decode(self, raw: Floats, logits: Floats, threshold: float) -> tuple[Floats, Floats]:
-        """Candidates above the threshold, merged.
+        """Decode the candidates above the threshold and merge overlapping ones.
 
         Returns:
             [N, 2 + 2 + K * 2] rows of (width, height), centre, keypoints, in 0..1 of the square; and scores [N].
