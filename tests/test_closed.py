@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from humanrt import HandPipeline, HandTracker, MultiHMR, PoseBERT
+from humanrt import HandPipeline, HandTracker, MultiHMR, PoseBERT, open_source
+from humanrt.commands.demo import CLIP
 from humanrt.errors import ClosedError
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.posebert.stream import PoseBERTStream
@@ -35,8 +36,9 @@ Use = Callable[[Any], object]
             ],
         ),
         (lambda: PoseBERTStream("posebert-hand"), [lambda m: m.update(0.0, {})]),
+        (lambda: open_source(CLIP), [iter]),
     ],
-    ids=["HandTracker", "HandPipeline", "LandmarkPeople", "MultiHMR", "PoseBERT", "PoseBERTStream"],
+    ids=["HandTracker", "HandPipeline", "LandmarkPeople", "MultiHMR", "PoseBERT", "PoseBERTStream", "Source"],
 )
 def test_what_ships_says_that_it_is_closed(make: Callable[[], Any], uses: list[Use]) -> None:
     model = make()
@@ -47,7 +49,7 @@ def test_what_ships_says_that_it_is_closed(make: Callable[[], Any], uses: list[U
     for use in uses:
         with pytest.raises(ClosedError, match=r"is closed; open another$") as caught:
             use(model)
-        assert type(model).__name__ in str(caught.value)
+        assert type(model).__name__.lstrip("_") in str(caught.value)
 
 
 def test_a_part_of_something_closed_says_so_too() -> None:

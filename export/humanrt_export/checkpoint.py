@@ -47,7 +47,8 @@ def read(path: Path, kind: str) -> Mapping[str, Any]:
         CheckpointError: no such file, damaged, or it asks for code.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; download a {kind} checkpoint (.pt) from its authors")
+        what = "is a folder; give the file in it, or" if path.is_dir() else "no such file;"
+        raise CheckpointError(f"{path}: {what} download a {kind} checkpoint (.pt) from its authors")
     try:
         damaged = damage(path)
     except OSError as error:
@@ -61,7 +62,7 @@ def read(path: Path, kind: str) -> Mapping[str, Any]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path}: refused: {_asked(path, kind, error)}") from error
     except Exception as error:  # a damaged archive raises nearly anything
-        reason = str(error).partition("\n")[0][:_LONGEST]
+        reason = str(error).partition("\n")[0][:_LONGEST] or "it is empty, or ends too early"
         raise CheckpointError(f"{path}: not a PyTorch checkpoint ({reason}); download it again") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a {kind} checkpoint")
@@ -105,7 +106,7 @@ def _safe_globals() -> list[Any]:
     And paths, which come as text (`_path_text`): a Windows path cannot even be made elsewhere.
     """
     number = np.float64(0).__reduce__()[0]
-    kinds = [type(np.dtype(code)) for code in (*"?bhilqBHILQefd", "U1", "S1")]
+    kinds = [type(np.dtype(code)) for code in (*"?bhilqBHILQefdFD", "U1", "S1")]
     names = [(number, f"{module}.multiarray.scalar") for module in ("numpy.core", "numpy._core")]
     paths = [(_path_text, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name in _PATHS]
     return [argparse.Namespace, np.dtype, *dict.fromkeys(kinds), *names, *paths]
@@ -131,10 +132,10 @@ def tensors(path: Path, content: Mapping[str, Any], key: str, kind: str) -> dict
     """The entry ``key``, which must hold named tensors only. CheckpointError where it does not."""
     state = _entry(path, content, key, kind)
     if not isinstance(state, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided
+        isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
         for name, value in state.items()
     ):
-        raise CheckpointError(f"{path}: `{key}` holds more than tensors; not a {kind} checkpoint")
+        raise CheckpointError(f"{path}: `{key}` holds more than tensors of numbers; not a {kind} checkpoint")
     return dict(state)
 
 

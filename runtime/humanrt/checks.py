@@ -18,10 +18,12 @@ __all__ = [
     "LATEST",
     "SAME_INSTANT",
     "check_count",
+    "check_kind",
     "check_points",
     "check_probability",
     "check_range",
     "check_time",
+    "numbers",
 ]
 
 LATEST = 1e11
@@ -45,6 +47,17 @@ def check_time(t: Any, name: str = "t") -> float:
     return seconds
 
 
+def numbers(values: Any, name: str) -> NDArray[np.float64]:
+    """Return an array, or lists of numbers, as float64. InvalidInputError where they hold anything else."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise ValueError
+    except ValueError:  # lists of different lengths too
+        raise InvalidInputError(f"{name} must be an array of numbers, not {_shown(values)}") from None
+    return array.astype(np.float64)
+
+
 def check_points(points: NDArray[Any], name: str) -> None:
     """InvalidInputError where an array of coordinates holds NaN, infinity, or what no measurement gives."""
     if points.size and not float(np.abs(points).max()) <= LARGEST:
@@ -65,6 +78,12 @@ def check_probability(value: Any, name: str) -> None:
     """InvalidInputError where an option is neither None (the bundle's) nor a number from 0 to 1."""
     if value is not None:
         check_range(value, name, 0.0, 1.0)
+
+
+def check_kind(value: Any, kind: type | tuple[type, ...], name: str, wanted: str) -> None:
+    """InvalidInputError, saying what is ``wanted``, where an argument is of another type."""
+    if not isinstance(value, kind):
+        raise InvalidInputError(f"{name} must be {wanted}, not {_shown(value)} ({type(value).__name__})")
 
 
 def check_count(value: Any, name: str, high: int = 1000) -> None:

@@ -58,7 +58,7 @@ def test_people_are_those_of_the_cpu(gpu: Any, toy_bundle: Any, picture: Any, na
             assert list(people.ms) == ["upload", "preprocess", "network", "body", "download", "wait", "decode"]
             assert min(people.ms.values()) >= 0
             assert set(people.ms) <= set(STAGES)
-            with pytest.raises(ValueError, match="scores are 0"):
+            with pytest.raises(ValueError, match="from 0 to 1"):
                 model(image, threshold=2)
             with pytest.raises(ValueError, match="uint8"):
                 model(image[..., :2])

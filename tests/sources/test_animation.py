@@ -138,7 +138,7 @@ def test_a_still_is_a_still(tmp_path: Path) -> None:
 
 def test_no_rate_is_asked_of_an_animation(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(apng(PARTS))
-    with pytest.raises(SourceError, match="the file has its own"):
+    with pytest.raises(SourceError, match="cameras and folders only"):
         open_source(tmp_path / "a.png", fps=10)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from humanrt_export.checkpoint import CheckpointError, Names, fill, read, tensors
+from humanrt_export.networks.checkpoint_layouts import layout_of
 from humanrt_export.networks.posebert import PublishedConfig, PublishedPoseBert
 
 __all__ = ["INPUTS", "load_checkpoint", "official_names"]
@@ -47,8 +48,11 @@ def load_checkpoint(path: str | Path) -> PublishedPoseBert:
             (the regressor's) not the same in all blocks.
     """
     path = Path(path)
-    state = tensors(path, read(path, _KIND), "model_state_dict", _KIND)
+    content = read(path, _KIND)
+    state = tensors(path, content, "model_state_dict", _KIND)
     embedding = state.get("emb.weight", state.get("module.emb.weight"))
+    if embedding is None and (layout := layout_of(content)):
+        raise CheckpointError(f"{path}: this is {layout.title}; export it with `humanrt-export multihmr`")
     inputs = 144 if embedding is None or embedding.ndim != 2 else embedding.shape[1]
     if inputs not in INPUTS:
         known = " or ".join(map(str, INPUTS))

@@ -33,5 +33,7 @@ class BackendOptions:
 
     def __post_init__(self) -> None:
         most = 4 * (os.cpu_count() or 1)
-        if not 0 <= self.threads <= most:
-            raise BackendError(f"threads: {self.threads} is not between 0 (all cores) and {most} (4 a core)")
+        if type(self.threads) is not int or not 0 <= self.threads <= most:
+            raise BackendError(
+                f"threads: {self.threads!r} is no whole number between 0 (all cores) and {most} (4 a core)"
+            )

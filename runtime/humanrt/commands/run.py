@@ -17,7 +17,7 @@ from humanrt.hands.smoothers import SMOOTHERS
 from humanrt.inference.variants import EXACT
 from humanrt.live import Output, Painter, Pipeline, play
 from humanrt.outputs.listed import OUTPUTS
-from humanrt.outputs.mesh_files import FORMATS, MeshWriter, check_format
+from humanrt.outputs.mesh_files import FORMATS, MeshWriter
 from humanrt.outputs.record import RECORDING_SUFFIX, check_apart
 from humanrt.outputs.window import Window, has_display
 from humanrt.people.multihmr import AUTO, DEFAULT_BUNDLE
@@ -38,7 +38,7 @@ _OWN_OPTIONS: dict[str, dict[str, Any]] = {
         "overlap": False,
         "parameters_only": False,
         "meshes": None,
-        "mesh_format": "glb",
+        "mesh_format": None,
         "panels": [],
     },
 }
@@ -71,7 +71,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--unverified", action="store_true", help="run a precision whose error no verdict has passed")
     for output in OUTPUTS:
-        parser.add_argument(f"--{output.name}", type=Path, metavar=output.metavar, help=output.help)
+        parser.add_argument(f"--{output.name}", type=_path, metavar=output.metavar, help=output.help)
     parser.add_argument("--headless", action="store_true", help="open no window")
     parser.add_argument("--max-frames", type=_positive, metavar="N", help="stop after N frames")
     parser.add_argument("--size", type=_size, metavar="WxH", help="ask this size of a camera")
@@ -109,7 +109,7 @@ def add_parser(subparsers: Any) -> None:
     people.add_argument("--topology", metavar="NAME", help="which mesh, where the bundle has several")
     people.add_argument("--overlap", action="store_true", help="on a GPU: more frames a second, each a frame later")
     people.add_argument("--parameters-only", action="store_true", help="neither meshes nor joints")
-    people.add_argument("--meshes", type=Path, metavar="DIR", help="write a mesh file a frame")
+    people.add_argument("--meshes", type=_path, metavar="DIR", help="write a mesh file a frame")
     people.add_argument("--mesh-format", metavar="NAME", help=f"{', '.join(FORMATS)} (default: glb)")
     people.add_argument("--panels", nargs="+", choices=PANELS, help="further views beside the picture")
     parser.set_defaults(run=run, **{name: value for own in _OWN_OPTIONS.values() for name, value in own.items()})
@@ -126,6 +126,10 @@ def run(arguments: argparse.Namespace) -> int:
                 raise HumanrtError(f"{option} is for --task {task}, not {arguments.task}; leave it out")
     if not arguments.headless and not has_display():
         raise HumanrtError("there is no display for a window; add --headless (and --video FILE.mp4 to see the result)")
+    if arguments.mesh_format is not None and arguments.meshes is None:
+        raise HumanrtError("--mesh-format is of --meshes DIR; add it, or leave it out")
+    if arguments.panels and arguments.headless and not arguments.video:
+        raise HumanrtError("--panels: no picture is shown or written; add --video, or leave it out")
     _check_outputs(arguments)
     with ExitStack() as stack:
         pipeline = stack.enter_context(_open(arguments))
@@ -223,9 +227,8 @@ def _outputs(
     own = {}
     if isinstance(pipeline, AnyPeoplePipeline):
         own = {"meshes": not arguments.parameters_only, "panels": arguments.panels}
-        check_format(arguments.mesh_format)
         if arguments.meshes:
-            outputs.append(MeshWriter(arguments.meshes, arguments.mesh_format, pipeline.model.faces))
+            outputs.append(MeshWriter(arguments.meshes, arguments.mesh_format or "glb", pipeline.model.faces))
     outputs += [option.open(path) for option, path in asked]
     if not arguments.headless:
         outputs.append(Window(f"humanrt - {source.name}"))
@@ -264,6 +267,12 @@ def _field_of_view(text: str) -> float | Literal["auto"]:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither degrees nor `{AUTO}`") from None
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
 
 
 def _rate(text: str) -> float:

@@ -48,6 +48,8 @@ def focal_length(extent: float, field_of_view: float) -> float:
     Raises:
         CameraError: the angle is not between 1 and 179 degrees.
     """
+    if not isinstance(field_of_view, float | int | np.number):
+        raise CameraError(f"field of view must be a number of degrees, not {field_of_view!r:.60}")
     if not 1.0 <= field_of_view <= 179.0:
         raise CameraError(f"field of view is {field_of_view:g} degrees; give 1 to 179 (usual webcams: 50 to 80)")
     return extent / (2.0 * math.tan(math.radians(field_of_view) / 2.0))
@@ -71,7 +73,23 @@ def field_of_view_intrinsics(
 def check_image(rgb: NDArray[Any]) -> None:
     """ValueError where an image is not uint8 [H, W, 3] with a pixel in it."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-        raise ValueError(f"an image must be uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
+        raise ValueError(f"an image must be uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}{_remedy(rgb)}")
+
+
+def _remedy(image: NDArray[Any]) -> str:
+    """Return what makes an image of another kind the right one, where that is known."""
+    shape = image.shape
+    if image.dtype.kind == "f" and image.ndim == 3:
+        return "; of floats from 0 to 1: (image * 255).round().astype(np.uint8)"
+    if image.dtype != np.uint8 or not image.size:
+        return ""
+    if image.ndim == 2 or (image.ndim == 3 and shape[2] == 1):
+        return "; of a grey one: cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)"
+    if image.ndim == 3 and shape[2] == 4:
+        return "; without its alpha: image[..., :3]"
+    if image.ndim == 3 and shape[0] == 3:
+        return "; with its channels last: image.transpose(1, 2, 0)"
+    return ""
 
 
 def check_intrinsics(K: ArrayLike, count: int | None = None) -> NDArray[np.float64]:

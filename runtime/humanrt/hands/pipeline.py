@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import native
-from humanrt.errors import HumanrtError
+from humanrt.checks import check_kind
+from humanrt.errors import HumanrtError, InvalidInputError
 from humanrt.hands.pose_smoother import HandPoseSmoother
 from humanrt.hands.smoother import Smoother
 from humanrt.hands.tracker import Hand, Hands, HandTracker
 from humanrt.perception.pipeline import Pipeline, Result, model_header
 from humanrt.retarget import HandDescription, Retargeter
-from humanrt.sources.opening import Frame
+from humanrt.sources.opening import Frame, check_frame
 from humanrt.timing import Stopwatch
 
 __all__ = ["HandPipeline", "HandResult"]
@@ -91,10 +92,15 @@ class HandPipeline(Pipeline[HandResult]):
         robots: str | Path | Sequence[str | Path] = (),
         smoother: Smoother | None = None,
     ) -> None:
-        self.tracker = tracker or HandTracker()
+        if tracker is not None:
+            check_kind(tracker, HandTracker, "tracker", "a HandTracker")
+        if smoother is not None and not callable(smoother):
+            raise InvalidInputError(f"smoother must be a HandPoseSmoother or HandSmoother, not {smoother!r}")
+        self.tracker = HandTracker() if tracker is None else tracker
         self.smoother = smoother
         # Create a solver and discard it, so that a robot it cannot solve is refused before the first frame.
         self._robots: dict[str, HandDescription] = {}
+        check_kind(robots, (str, Path, Sequence), "robots", "names of robot hands, or paths of their descriptions")
         for robot in (robots,) if isinstance(robots, str | Path) else robots:
             hand = Retargeter(robot).hand
             if hand.name in self._robots:
@@ -146,8 +152,7 @@ class HandPipeline(Pipeline[HandResult]):
 
     def __call__(self, frame: Frame) -> HandResult:
         """Process one frame. Frames come in the order of their time stamps."""
-        if not isinstance(frame, Frame):
-            raise TypeError(f"a pipeline takes frames: of `open_source`, or Frame(image, t, index); not {type(frame)}")
+        check_frame(frame)
         if frame.cut:
             self.tracker.new_scene()
         hands = self.tracker(frame.image, frame.t)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
+from humanrt.checks import check_kind
 from humanrt.errors import BundleError
 from humanrt.hands.smoother import check_hands, hand_span
 from humanrt.hands.tracker import Hand, Hands
@@ -71,7 +72,8 @@ class HandPoseSmoother(Owner):
             raise BundleError(
                 f"bundle {self.stream.bundle.path} is not for hands: it takes {self.stream.points} keypoints, not 21"
             )
-        self._options = options or OneEuroOptions()
+        self._options = OneEuroOptions() if options is None else options
+        check_kind(self._options, OneEuroOptions, "options", "OneEuroOptions")
         self.reset()
 
     def reset(self) -> None:

@@ -8,8 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from humanrt.checks import check_points, check_time
+from humanrt.checks import check_kind, check_points, check_time
 from humanrt.hands.tracker import Hand, Hands
+from humanrt.perception.region_tracker import Found
 from humanrt.resource import Resource
 from humanrt.smoothing.one_euro import Floats, OneEuro, OneEuroOptions
 
@@ -38,6 +39,7 @@ class Smoother(Protocol):
 def check_hands(hands: Hands, t: float) -> None:
     """Raise ValueError if the time stamp or a keypoint is not a finite number in a camera's range."""
     check_time(t)
+    check_kind(hands, Found, "hands", "what a HandTracker returns")
     for hand in hands:
         check_points(hand.keypoints_2d, f"keypoints_2d of hand {hand.id}")
         check_points(hand.keypoints_3d, f"keypoints_3d of hand {hand.id}")
@@ -64,7 +66,8 @@ class HandSmoother(Resource):
     name = "oneeuro"
 
     def __init__(self, options: OneEuroOptions | None = None) -> None:
-        self._options = options or OneEuroOptions()
+        self._options = OneEuroOptions() if options is None else options
+        check_kind(self._options, OneEuroOptions, "options", "OneEuroOptions")
         self._filters: dict[int, _Filters] = {}
 
     def reset(self) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import HandsSettings
-from humanrt.checks import check_count, check_probability, check_range
+from humanrt.checks import check_count, check_kind, check_probability, check_range
 from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.region import Region
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
@@ -135,7 +135,8 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
         options: TrackerOptions | None = None,
         **execution: Unpack[ExecutionOptions],
     ) -> None:
-        self.options = options or TrackerOptions()
+        self.options = TrackerOptions() if options is None else options
+        check_kind(self.options, TrackerOptions, "options", "TrackerOptions")
         super().__init__(
             bundle,
             "hands",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import LandmarksSettings
-from humanrt.checks import check_count, check_probability, check_range
+from humanrt.checks import check_count, check_kind, check_probability, check_range
 from humanrt.geometry.region import Region
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.kernels.image import Picture
@@ -73,6 +73,7 @@ class BodyTrackerOptions:
         check_probability(self.min_presence, "min_presence")
         check_range(self.remember, "remember (s)", 0.0)
         check_range(self.search_interval, "search_interval (s)", 0.0)
+        check_range(self.confirm, "confirm (s)", 0.0)
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         options: BodyTrackerOptions | None = None,
         **execution: Unpack[ExecutionOptions],
     ) -> None:
-        self.options = options or BodyTrackerOptions()
+        self.options = BodyTrackerOptions() if options is None else options
+        check_kind(self.options, BodyTrackerOptions, "options", "BodyTrackerOptions")
         super().__init__(
             bundle,
             "people",

@@ -6,11 +6,12 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from humanrt.checks import check_kind, check_probability
 from humanrt.geometry.camera import check_intrinsics
 from humanrt.people.landmark_people import GEOMETRY, LandmarkPeople
 from humanrt.people.pipeline import PeopleResult, people_header
 from humanrt.perception.pipeline import Pipeline
-from humanrt.sources.opening import Frame
+from humanrt.sources.opening import Frame, check_frame
 
 __all__ = ["LandmarkPipeline"]
 
@@ -32,6 +33,8 @@ class LandmarkPipeline(Pipeline[PeopleResult]):
     def __init__(
         self, model: LandmarkPeople, *, intrinsics: ArrayLike | None = None, threshold: float | None = None
     ) -> None:
+        check_kind(model, LandmarkPeople, "model", "a LandmarkPeople")
+        check_probability(threshold, "threshold")
         self.model = model
         self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
         self.threshold = threshold
@@ -59,6 +62,7 @@ class LandmarkPipeline(Pipeline[PeopleResult]):
 
     def __call__(self, frame: Frame) -> PeopleResult:
         """Process one frame. Frames come in the order of their time stamps."""
+        check_frame(frame)
         if frame.cut:
             self.model.tracker.new_scene()
         tracked = self.model.track(frame.image, frame.t, self.intrinsics, self.threshold)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import MultiHmrSettings, Topology, face_indices
+from humanrt.checks import check_probability
 from humanrt.errors import BundleError, choices
 from humanrt.geometry.camera import check_intrinsics, field_of_view_intrinsics
 from humanrt.geometry.letterbox import Preprocessor
@@ -78,10 +79,11 @@ class MultiHMR(Model):
             )
         settings = MultiHmrSettings.of(self.bundle)
         self.image_size = settings.image_size
-        self.fov = float(settings.field_of_view if fov is None or fov == AUTO else fov)
+        degrees = settings.field_of_view if fov is None or (isinstance(fov, str) and fov == AUTO) else fov
         centre = settings.principal_point
         square = (self.image_size, self.image_size)
-        self._intrinsics = field_of_view_intrinsics(square, self.fov, (centre, centre))
+        self._intrinsics = field_of_view_intrinsics(square, degrees, (centre, centre))
+        self.fov = float(degrees)
         mesh = topology_of(self.bundle, settings, topology)
         self._threshold = settings.threshold
         self.resize = settings.resize
@@ -153,10 +155,8 @@ class MultiHMR(Model):
         return self._frames.result()
 
     def _checked(self, threshold: float | None) -> float:
-        threshold = self._threshold if threshold is None else float(threshold)
-        if not 0.0 <= threshold <= 1.0:
-            raise ValueError(f"threshold is {threshold:g}; scores are 0..1")
-        return threshold
+        check_probability(threshold, "threshold")
+        return self._threshold if threshold is None else float(threshold)
 
     def infer(
         self, images: NDArray[np.float32], intrinsics: ArrayLike | None = None, threshold: float | None = None

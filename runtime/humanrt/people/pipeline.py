@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from humanrt.checks import check_kind, check_probability
 from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import check_intrinsics
 from humanrt.geometry.rotation import vectors_from_matrices
@@ -19,7 +20,7 @@ from humanrt.people.results import People, Person
 from humanrt.people.tracking import PeopleTracker
 from humanrt.perception.cuts import CutDetector
 from humanrt.perception.pipeline import Pipeline, Result, model_header
-from humanrt.sources.opening import Frame
+from humanrt.sources.opening import Frame, check_frame
 from humanrt.timing import Stopwatch
 
 __all__ = ["PeoplePipeline", "PeopleResult", "people_header"]
@@ -107,10 +108,13 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         threshold: float | None = None,
         overlap: bool = False,
     ) -> None:
+        check_kind(model, MultiHMR, "model", "a MultiHMR (people by landmarks: LandmarkPipeline)")
+        check_probability(threshold, "threshold")
         if overlap and not model.overlaps:
             raise HumanrtError(f"--overlap: backend {model.backend.name} has nothing to overlap; leave it out")
         self.model = model
-        self.tracker = tracker or PeopleTracker()
+        self.tracker = PeopleTracker() if tracker is None else tracker
+        check_kind(self.tracker, PeopleTracker, "tracker", "a PeopleTracker")
         self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
         self.threshold = threshold
         self.overlap = overlap
@@ -135,6 +139,7 @@ class PeoplePipeline(Pipeline[PeopleResult]):
 
     def __call__(self, frame: Frame) -> PeopleResult:
         """Process one frame. Frames come in the order of their time stamps."""
+        check_frame(frame)
         self.model.submit(frame.image, self.intrinsics, self.threshold)
         return self._finish(frame)
 
@@ -148,6 +153,7 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         """
         waiting: deque[Frame] = deque()
         for frame in frames:
+            check_frame(frame)
             if self.model.full:
                 yield self._finish(waiting.popleft())
             self.model.submit(frame.image, self.intrinsics, self.threshold)

@@ -14,7 +14,7 @@ from math import exp, inf
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.checks import SAME_INSTANT, check_points, check_range, check_time
+from humanrt.checks import SAME_INSTANT, check_kind, check_points, check_range, check_time
 from humanrt.geometry.camera import directions
 from humanrt.people.results import People
 from humanrt.perception.assignment import assign, gated
@@ -92,7 +92,8 @@ class PeopleTracker:
     """
 
     def __init__(self, options: PeopleTrackerOptions | None = None) -> None:
-        self.options = options or PeopleTrackerOptions()
+        self.options = PeopleTrackerOptions() if options is None else options
+        check_kind(self.options, PeopleTrackerOptions, "options", "PeopleTrackerOptions")
         self._next_id = 1
         self.reset()
 
@@ -114,6 +115,7 @@ class PeopleTracker:
             ValueError: ``t`` or a person's position is not a finite number. The state is then unchanged.
         """
         t = check_time(t)
+        check_kind(people, People, "people", "what a model of people returns")
         for name in ("locations", "translations"):
             check_points(getattr(people, name), f"{name} of people")
         before = [track.id for track in self._tracks]

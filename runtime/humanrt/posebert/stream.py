@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil, floor, inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Array, Backend
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.bundle.settings import PoseBertSettings
-from humanrt.checks import LARGEST, check_time
+from humanrt.checks import LARGEST, check_kind, check_time
 from humanrt.errors import BundleError, HumanrtError, InvalidInputError
 from humanrt.geometry.mirror import MIRROR, MIRROR_ROTATION
 from humanrt.geometry.rotation import between, matrices_from_6d
@@ -27,10 +27,8 @@ from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
 from humanrt.posebert.bones import HeldBones, Skeleton, skeleton_of
 from humanrt.posebert.graphs import graphs_of
+from humanrt.posebert.model import PoseBERT
 from humanrt.resource import Owner, releasing
-
-if TYPE_CHECKING:
-    from humanrt.posebert.model import PoseBERT
 
 __all__ = ["Observation", "PoseBERTStream", "PoseState"]
 
@@ -114,6 +112,7 @@ class PoseBERTStream(Model):
     ) -> None:
         own = Execution()
         if not isinstance(model, Bundle | str | Path):
+            check_kind(model, PoseBERT, "model", "a PoseBERT, or the name or folder of its bundle")
             own, model = model.execution, model.bundle
         if not isinstance(backend, Execution):
             backend = own if backend is None else replace(own, backend=backend)
@@ -141,6 +140,8 @@ class PoseBERTStream(Model):
     def _check_options(self) -> None:
         if not (isinstance(self.lag, int) and 0 <= self.lag < self.window - 1):
             raise HumanrtError(f"lag: {self.lag} is no number of frames between 0 and {self.window - 2}, the window's")
+        for name, seconds in (("predict", self.predict), ("fill", self.fill)):
+            check_kind(seconds, (float, int, np.number), name, "a number of seconds")
         most = self.window // 2 * self._step
         if not 0 <= self.predict <= most:
             raise HumanrtError(f"predict: {self.predict} s is not between 0 and {most:.2f}, half of the window")
@@ -182,6 +183,9 @@ class PoseBERTStream(Model):
                 side that is none, or a time that is no finite number of seconds. The state is then as before.
         """
         t = check_time(t)
+        check_kind(observations, Mapping, "observations", "a mapping of identities to observations")
+        for identity, observation in observations.items():
+            check_kind(observation, tuple, f"the observation of {identity}", "Observation(keypoints, confidence, side)")
         checked = {identity: self._checked(identity, *observation) for identity, observation in observations.items()}
         if t < self._t:
             self.reset()

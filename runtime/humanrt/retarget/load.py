@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from humanrt.checks import check_kind
 from humanrt.errors import HumanrtError, choices
 from humanrt.retarget.description import HandDescription
 
@@ -23,6 +24,7 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
     """A hand by name, by the path of its description, or by the path of a JSON file that names a URDF and its tips."""
     if isinstance(robot, HandDescription):
         return robot
+    check_kind(robot, (str, Path), "robot", "the name of a robot hand, or the path of its description")
     path = ROBOTS / f"{robot}.json"
     if str(robot) not in robots():
         path = Path(robot)

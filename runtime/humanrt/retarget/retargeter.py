@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.checks import check_points, check_range
+from humanrt.checks import check_kind, check_points, check_range, numbers
 from humanrt.errors import HumanrtError, InvalidInputError, choices
 from humanrt.retarget.check import number
 from humanrt.retarget.description import HandDescription
@@ -131,7 +131,9 @@ class Retargeter:
             raise HumanrtError(f"unknown option {choices(wrong)}; options are {choices(known)}")
         if kernel not in ("auto", "native", "numpy"):
             raise HumanrtError(f"unknown kernel {kernel!r}; choose from auto, native, numpy")
-        self.options: RetargetOptions = replace(options or RetargetOptions(), **changes)
+        options = RetargetOptions() if options is None else options
+        check_kind(options, RetargetOptions, "options", "RetargetOptions")
+        self.options: RetargetOptions = replace(options, **changes)
         o = self.options
         self._problem = build_problem(
             self.hand,
@@ -311,7 +313,7 @@ class Retargeter:
         return side is not None and side != self.hand.side
 
     def _in_urdf_order(self, q: ArrayLike) -> Array:
-        values = np.asarray(q, dtype=np.float64)
+        values = numbers(q, "q")
         if values.shape != (len(self.hand.joints),):
             raise ValueError(f"q has shape {values.shape}; {self.hand.name} has {len(self.hand.joints)} joints")
         check_points(values, "the joints' positions")
@@ -340,6 +342,7 @@ class Retargeter:
         if joint_order is None:
             return None
         names = self.hand.joint_names
+        check_kind(joint_order, Sequence, "joint_order", "a list of the joints' names")
         if sorted(joint_order) != sorted(names):
             wrong = set(joint_order) ^ set(names)
             raise HumanrtError(
@@ -350,7 +353,7 @@ class Retargeter:
 
 
 def _checked(keypoints: ArrayLike) -> Array:
-    points = np.asarray(keypoints, dtype=np.float64)
+    points = numbers(keypoints, "keypoints")
     if points.shape != (21, 3):
         raise ValueError(f"keypoints have shape {points.shape}; 21 keypoints in MediaPipe order, [21, 3] metres")
     check_points(points, "keypoints")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import native
-from humanrt.checks import SAME_INSTANT, check_points, check_range, check_time
+from humanrt.checks import SAME_INSTANT, check_kind, check_points, check_range, check_time, numbers
 from humanrt.errors import InvalidInputError
 
 __all__ = ["OneEuro", "OneEuroOptions"]
@@ -54,7 +54,8 @@ class OneEuro:
     """Smooths points [..., D]; each point has its own speed. One object per identity; ``reset()`` forgets."""
 
     def __init__(self, options: OneEuroOptions | None = None) -> None:
-        self.options = options or OneEuroOptions()
+        self.options = OneEuroOptions() if options is None else options
+        check_kind(self.options, OneEuroOptions, "options", "OneEuroOptions")
         self._native = None if native.problem() else native.library().humanrt_one_euro
         self.reset()
 
@@ -89,8 +90,9 @@ class OneEuro:
                 or ones that nothing measures. The state is then as before.
         """
         t = check_time(t)
-        keypoints = np.asarray(keypoints)
+        keypoints = numbers(keypoints, "keypoints")
         check_points(keypoints, "keypoints")
+        check_kind(unit, (float, int, np.number), "unit", "a length")
         if not 0 < unit < inf:
             raise InvalidInputError(f"unit must be a length above 0, not {unit!r}")
         if self._t is None:

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from humanrt.address import is_address, redacted_address
+from humanrt.checks import check_kind, check_range
 from humanrt.errors import SourceError, choices, printable
 from humanrt.resource import Resource
 from humanrt.sources.animation import Animation, read_animation, without_animation
@@ -45,7 +46,9 @@ def _silence_opencv() -> None:
 if "OPENCV_LOG_LEVEL" not in os.environ:
     _silence_opencv()
 
-__all__ = ["Camera", "Frame", "Grabber", "LatestFrame", "Source", "list_cameras", "open_source", "source_files"]
+__all__ = [
+    "Camera", "Frame", "Grabber", "LatestFrame", "Source", "check_frame", "list_cameras", "open_source", "source_files",
+]  # fmt: skip
 
 Image = npt.NDArray[np.uint8]
 
@@ -80,6 +83,12 @@ class Frame:
     cut: bool = False
 
 
+def check_frame(frame: Any) -> None:
+    """TypeError where a pipeline is given anything else than a frame."""
+    if not isinstance(frame, Frame):
+        raise TypeError(f"a pipeline takes frames: of `open_source`, or Frame(image, t, index); not {type(frame)}")
+
+
 class Source(Resource):
     """Frames in order: iterate over it, inside `with`.
 
@@ -88,6 +97,7 @@ class Source(Resource):
     frame_count: frames as announced, None where unknown or endless. dropped: frames never delivered so far.
     """
 
+    NEEDS_OPEN = ("__iter__",)  # who is iterating already sees the end
     live = False
 
     def __init__(self, name: str, size: tuple[int, int], fps: float | None, frame_count: int | None = None) -> None:
@@ -128,7 +138,14 @@ def open_source(
 
     Raises SourceError when there is nothing there that can be read.
     """
+    check_kind(source, (str, Path, int, np.integer), "source", "a camera's index, or the name or address of something")
     text = str(source)
+    if not text:
+        raise SourceError("the source has no name; give a camera index, stream URL, file or folder (. is this one)")
+    if fps is not None:
+        check_range(fps, "fps", 0.0, 1e4, above=True)
+    if max_age is not None:
+        check_range(max_age, "max_age (s)", 0.0, above=True)
     device = _DEVICE.fullmatch(text)
     if device:
         camera = _CameraGrabber(int(device[1]), size, fps)
@@ -196,9 +213,9 @@ def _open_path(path: Path, fps: float | None, frames: bool) -> Source:
         )
     if is_image(path):
         animation = _read_animation(path)
-        if animation is None:
-            return _Images(printable(str(path)), [path], fps or FALLBACK_FPS)
         _refuse_rate(path, fps)
+        if animation is None:
+            return _Images(printable(str(path)), [path], FALLBACK_FPS)
         return _AnimatedImage(path, animation)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         _refuse_rate(path, fps)
@@ -214,9 +231,7 @@ def _open_path(path: Path, fps: float | None, frames: bool) -> Source:
 
 def _refuse_rate(path: Path, fps: float | None) -> None:
     if fps is not None:
-        raise SourceError(
-            f"{path}: a rate can be asked of cameras and folders only; leave it out, the file has its own"
-        )
+        raise SourceError(f"{path}: a rate can be asked of cameras and folders only; leave it out")
 
 
 def _paced(source: Source, realtime: bool) -> Source:
@@ -304,7 +319,7 @@ def _looks_like(head: npt.NDArray[np.uint8] | bytes) -> str:
         return "it is empty"
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
         return "it holds text"
-    return "damaged, cut short or of an unknown format"
+    return "damaged, cut short, of an unknown format, or of more than 1e9 pixels"
 
 
 @contextlib.contextmanager

@@ -73,7 +73,8 @@ def test_arguments_that_older_files_lack(save: Save) -> None:
 
 
 def test_numbers_of_numpy_among_the_arguments_are_harmless(save: Save) -> None:
-    assert load_checkpoint(save(best_error=np.float64(78.9), epoch=np.int64(3))).config == CONFIG
+    args = {"best_error": np.float64(78.9), "epoch": np.int64(3), "phase": np.complex64(1j)}
+    assert load_checkpoint(save(**args)).config == CONFIG
 
 
 class Named(str):
@@ -246,6 +247,15 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     assert len(refused(path)) < 400
     torch.save({"args": 3, "model_state_dict": {}}, path)
     assert "args" in refused(path)
+    path.write_bytes(b"")
+    assert "empty" in refused(path)
+    assert "is a folder" in refused(tmp_path)
+
+
+def test_tensors_without_numbers_are_refused(tmp_path: Path) -> None:
+    state = {"mlp_classif.2.bias": torch.zeros(1, device="meta")}
+    torch.save({"args": official_args(CONFIG), "model_state_dict": state}, tmp_path / "meta.pt")
+    assert "holds more than tensors of numbers" in refused(tmp_path / "meta.pt")
 
 
 def test_every_backbone_and_size_has_its_shapes() -> None:

@@ -127,3 +127,8 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     assert "`model_state_dict` is missing" in refused(path)
     torch.save({"model_state_dict": {1: torch.zeros(1)}}, path)
     assert "more than tensors" in refused(path)
+
+
+def test_another_network_is_named(tmp_path: Path) -> None:
+    torch.save({"args": {}, "model_state_dict": {"mlp_classif.2.bias": torch.zeros(1)}}, tmp_path / "other.pt")
+    assert "this is NAVER's Multi-HMR on SMPL-X; export it with" in refusal(load_checkpoint, tmp_path / "other.pt")
