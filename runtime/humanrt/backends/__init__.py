@@ -1,4 +1,4 @@
-"""Backends: one file each, one small interface (``base``). Only ``auto`` may choose; a name is a demand."""
+"""Backends: one file each, one small interface (``base``). Only ``auto`` may choose; a named backend is binding."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ BACKENDS = ("cpu", "cuda", "tensorrt")
 
 
 def open_backend(name: Backend | str = "auto", options: BackendOptions | None = None) -> Backend:
-    """The backend called ``name``: ``cpu``, ``cuda`` or ``tensorrt``; ``auto`` is CUDA where it works, else the CPU.
+    """Open the backend ``name``: ``cpu``, ``cuda`` or ``tensorrt``; ``auto`` is CUDA if it works, else the CPU.
 
-    One that is open already is what it is.
+    A backend that is already open is returned unchanged.
 
     Raises:
         BackendError: unknown name, or it cannot run here (the message says why and what to install).

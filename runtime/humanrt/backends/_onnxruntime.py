@@ -1,4 +1,4 @@
-"""What the two ONNX Runtime backends share: a session checked against the manifest."""
+"""Code shared by the two ONNX Runtime backends: a session checked against the manifest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _told(tensor: tuple[tuple[Any, ...], str] | None) -> str:
 def open_session(
     spec: GraphSpec, options: onnxruntime.SessionOptions, providers: Sequence[Any]
 ) -> onnxruntime.InferenceSession:
-    """A session on exactly these providers. BackendError if ONNX Runtime refuses, or chose another provider."""
+    """Open a session on exactly these providers. BackendError if ONNX Runtime refuses or chooses another provider."""
     options.log_severity_level = 3  # errors reach the user as one BackendError, not as the library's log
     source = spec.source
     try:
@@ -41,7 +41,7 @@ def open_session(
     except Exception as error:  # the library raises a dozen types of its own, all derived from Exception
         first_line = str(error).strip().splitlines()[0]
         raise BackendError(f"ONNX Runtime cannot open {spec.path}: {first_line}") from error
-    # ONNX Runtime would go on with another provider: the most repeated complaint of its users.
+    # ONNX Runtime would fall back to another provider: the most repeated complaint of its users.
     session.disable_fallback()
     wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
     if session.get_providers()[0] != wanted:

@@ -1,7 +1,7 @@
-"""What every backend is: it opens graphs, and a graph runs on arrays or on device buffers.
+"""The interface of backends: a backend opens graphs, and a graph runs on arrays or on device buffers.
 
 The interface is small so that TensorRT with device buffers fits beside ONNX Runtime: shapes are static and known
-before the first run, buffers are allocated once by the caller and bound once, and a frame is then `run()` with no
+before the first run, buffers are allocated once by the caller and bound once, and a frame is then one `run()` without
 allocation. `Graph.run` (host arrays in, host arrays out) is the simple way; `Graph.bind` the fast one.
 """
 
@@ -28,35 +28,35 @@ Array = NDArray[Any]
 
 
 class Event:
-    """A point in a stream's work. Where work is done when the call returns, as here, it has passed already."""
+    """A point in the work of a stream. In this base class all work is synchronous, so the event has already passed."""
 
     def __init__(self) -> None:
         self._passed = perf_counter()
 
     def wait(self) -> None:
-        """Return when all work before it is done."""
+        """Block until all work before the event is done."""
 
     def ms_since(self, earlier: Event) -> float:
-        """Milliseconds between two points that have passed, of whichever streams of a device."""
+        """Return the milliseconds between two events that have passed, of any streams of a device."""
         return (self._passed - earlier._passed) * 1e3
 
 
 class Stream(Resource):
-    """Work that a device does in order, while the host goes on. This one is the host's: done when the call returns."""
+    """Work that a device does in order, asynchronously to the host. This base class is the host's: synchronous."""
 
     def record(self) -> Event:
-        """A point after all work given so far."""
+        """Return an event after all work submitted so far."""
         return Event()
 
     def wait(self, event: Event) -> None:
-        """Work given from now on begins when ``event``, of any stream, has passed. The host does not wait."""
+        """Make work submitted from now on wait for ``event``, of any stream. The host does not wait."""
 
     def synchronize(self) -> None:
-        """Return when all work is done. BackendError when some of it failed."""
+        """Block until all work is done. BackendError if some of it failed."""
 
 
 class Buffer(Resource, ABC):
-    """Memory of a backend's device for one tensor of fixed shape and dtype. ``close()`` frees it."""
+    """Memory on a backend's device for one tensor of fixed shape and dtype. ``close()`` frees it."""
 
     NEEDS_OPEN = ("upload", "download", "upload_async", "download_async")
 
@@ -68,24 +68,24 @@ class Buffer(Resource, ABC):
 
     @property
     def host(self) -> Array | None:
-        """The buffer's memory itself, where it is the host's: what is written there needs no upload. Else None."""
+        """Return the buffer's memory if it is host memory, so that writing to it needs no upload; else None."""
         return None
 
     @property
     def gpu(self) -> CudaBuffer | None:
-        """The buffer as kernels take it, where its memory is a GPU's. Else None."""
+        """Return the buffer in the form that kernels take if its memory is on a GPU; else None."""
         return None
 
     @abstractmethod
     def download(self, out: Array | None = None) -> Array:
-        """Copy to the host, into ``out`` if it is given. Waits for the work that writes the buffer."""
+        """Copy to the host, into ``out`` if given. Waits for the work that writes the buffer."""
 
     def upload_async(self, array: Array, stream: Stream) -> None:
-        """As `upload`, in ``stream``'s order; ``array`` (from `Backend.pinned`) must stay as it is until then."""
+        """Like `upload`, but queued in ``stream``; ``array`` (from `Backend.pinned`) must not change until then."""
         self.upload(array)
 
     def download_async(self, out: Array, stream: Stream) -> None:
-        """As `download`, in ``stream``'s order; ``out`` (from `Backend.pinned`) is filled when it gets there."""
+        """Like `download`, but queued in ``stream``; ``out`` (from `Backend.pinned`) is filled when it is done."""
         self.download(out)
 
 
@@ -93,7 +93,7 @@ B = TypeVar("B", bound=Buffer)
 
 
 class Binding(Resource, ABC):
-    """A graph with its inputs and outputs tied to buffers: ``run()`` moves nothing over the bus."""
+    """A graph with its inputs and outputs bound to buffers: ``run()`` transfers nothing over the bus."""
 
     NEEDS_OPEN = ("run", "run_async")
 
@@ -101,12 +101,12 @@ class Binding(Resource, ABC):
     def run(self) -> None: ...
 
     def run_async(self, stream: Stream) -> None:
-        """As `run`, in ``stream``'s order: the outputs are there when the stream gets there."""
+        """Like `run`, but queued in ``stream``: the outputs are ready when the stream reaches that point."""
         self.run()
 
 
 class Sequential(Binding):
-    """Several bindings, one after the other. They stay their makers': closing this closes none of them."""
+    """Several bindings, run one after the other. It does not own them: closing this closes none of them."""
 
     def __init__(self, steps: Sequence[Binding]) -> None:
         self._steps = tuple(steps)
@@ -121,7 +121,7 @@ class Sequential(Binding):
 
 
 class Graph(Resource, ABC):
-    """An opened graph."""
+    """An open graph."""
 
     NEEDS_OPEN = ("run", "buffer", "bind")
 
@@ -133,20 +133,25 @@ class Graph(Resource, ABC):
 
     @abstractmethod
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run on host arrays: every input by name -> every output by name. Outputs are the caller's to keep."""
+        """Run on host arrays: all inputs by name -> all outputs by name. The outputs belong to the caller."""
 
     @abstractmethod
     def buffer(self, name: str) -> Buffer:
-        """A new device buffer that fits the input or output ``name``."""
+        """Return a new device buffer that fits the input or output ``name``."""
 
     @abstractmethod
     def bind(self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]) -> Binding:
-        """Tie every input and output to a buffer; an output's buffer may be another graph's input."""
+        """Bind every input and output to a buffer; an output's buffer may be another graph's input."""
 
     def check_binding(
         self, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer], kind: type[B]
     ) -> tuple[dict[str, B], dict[str, B]]:
-        """The same buffers, all there, of the right shapes and of this backend's kind. ValueError, BackendError."""
+        """Return the buffers after checking that they are complete, of the right shapes and of this backend's type.
+
+        Raises:
+            ValueError: a buffer is missing or does not fit.
+            BackendError: a buffer belongs to another backend.
+        """
         checked: tuple[dict[str, B], dict[str, B]] = ({}, {})
         for what, given, specs, into in (
             ("input", inputs, self.spec.inputs, checked[0]),
@@ -164,14 +169,14 @@ class Graph(Resource, ABC):
         return checked
 
     def check_feeds(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Every input by name, as the runtime needs it. ValueError where one is missing or of another shape."""
+        """Return every input by name, as the runtime needs it. ValueError if one is missing or of another shape."""
         names = [tensor.name for tensor in self.spec.inputs]
         if set(feeds) != set(names):
             raise ValueError(f"graph {self.spec.name} takes inputs {names}, not {list(feeds)}")
         return {tensor.name: check_feed(tensor, feeds[tensor.name]) for tensor in self.spec.inputs}
 
     def tensor(self, name: str) -> TensorSpec:
-        """The input or output called ``name``. KeyError lists the valid names."""
+        """Return the input or output called ``name``. KeyError lists the valid names."""
         specs = {spec.name: spec for spec in (*self.spec.inputs, *self.spec.outputs)}
         if name not in specs:
             raise KeyError(f"graph {self.spec.name} has no tensor `{name}`; it has: {', '.join(specs)}")
@@ -182,10 +187,10 @@ class Backend(Resource, ABC):
     """One way to run graphs on this machine.
 
     Attributes:
-        name: as `humanrt.backends.open_backend` knows it.
-        device: the GPU that graphs run on and buffers are in; None where both are the host's. Code above the backends
-            asks this, and not which class a backend is of.
-        unverified: also run graphs that have no passing verdict.
+        name: name as passed to `humanrt.backends.open_backend`.
+        device: the GPU that graphs run on and buffers are in; None if both are on the host. Code above the backends
+            tests this, not the class of a backend.
+        unverified: whether to run also graphs without a passing verdict.
     """
 
     NEEDS_OPEN = ("open", "stream", "pinned", "record")
@@ -196,28 +201,28 @@ class Backend(Resource, ABC):
 
     @abstractmethod
     def open(self, spec: GraphSpec) -> Graph:
-        """Open a graph. BackendError when the file is not what the manifest says or the backend refuses it."""
+        """Open a graph. BackendError if the file does not match the manifest or the backend refuses it."""
 
     @property
     def main(self) -> Stream:
-        """The stream that `Binding.run` works in."""
+        """The stream in which `Binding.run` works."""
         return self.stream()
 
     def stream(self) -> Stream:
-        """A new stream of the device."""
+        """Return a new stream of the device."""
         return Stream()
 
     def pinned(self, spec: TensorSpec) -> Array:
-        """A host array that `Buffer.upload_async` and `download_async` can copy while the host goes on."""
+        """Return a host array that `Buffer.upload_async` and `download_async` can copy while the host continues."""
         return np.zeros(spec.shape, spec.dtype)
 
     def record(self, steps: Sequence[Binding]) -> Binding:
-        """Bindings that always run one after the other, as one: on CUDA a graph of one launch."""
+        """Combine bindings that always run one after the other into one: with CUDA, a graph launched by one call."""
         return Sequential(steps)
 
 
 def check_feed(spec: TensorSpec, array: Array) -> Array:
-    """``array`` as the runtime needs it: C-contiguous, and exactly the spec's shape and dtype."""
+    """Return ``array`` as the runtime needs it: C-contiguous, with exactly the spec's shape and dtype."""
     if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
         raise ValueError(
             f"input `{spec.name}` must be {spec.dtype} {list(spec.shape)}, not {array.dtype} {list(array.shape)}"

@@ -1,8 +1,8 @@
 """One NVIDIA GPU through pycuda: its primary context, streams, events, buffers, pinned memory and CUDA graphs.
 
-The primary context is the one that ONNX Runtime, TensorRT and torch use, so that they see each other's memory; a
-context of our own (`pycuda.autoinit`, `make_context`) would not. pycuda does not know stream capture, so CUDA graphs go
-to the driver directly.
+The primary context is the one that ONNX Runtime, TensorRT and torch use, so that they see each other's memory; they
+would not with a context of our own (`pycuda.autoinit`, `make_context`). pycuda does not support stream capture, so CUDA
+graphs call the driver directly.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 INSTALL = "pip install pycuda (it compiles itself: the CUDA toolkit's nvcc must be on the PATH)"
 
-# What the driver says -> what to do. The first that is found counts.
+# Part of the driver's message -> advice. The first match counts.
 _ADVICE = (
     ("out of memory", "close other programs on the GPU (`nvidia-smi` lists them) or use a smaller bundle"),
     ("no kernel image", "the kernels are not compiled for this GPU: delete the cache folder and start again"),
@@ -45,14 +45,14 @@ _ADVICE = (
 
 
 def driver() -> Any:
-    """The module pycuda.driver. MissingDependencyError says what to install, BackendError why it does not load."""
+    """Import pycuda.driver. MissingDependencyError says what to install, BackendError why it does not load."""
     try:
         return importlib.import_module("pycuda.driver")
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "pycuda":
             raise MissingDependencyError(f"pycuda is installed in part ({error}); run: {INSTALL}") from error
         raise MissingDependencyError(f"pycuda is not installed; run: {INSTALL}") from error
-    except ImportError as error:  # libcuda.so.1: no driver; another shared library: another CUDA
+    except ImportError as error:  # libcuda.so.1: no driver; another shared library: another CUDA version
         first = str(error).strip().splitlines()[0]
         raise BackendError(
             f"pycuda does not load ({first}): without libcuda there is no NVIDIA driver (check `nvidia-smi`); "
@@ -61,7 +61,7 @@ def driver() -> Any:
 
 
 def problem(device: int = 0) -> str | None:
-    """Why this GPU cannot be used, with what mends it; None when it can, as far as is known without using it."""
+    """Return why this GPU cannot be used and how to fix it; None if it can, as far as is known without using it."""
     count = device_count()
     if count == 0:
         return "no NVIDIA GPU or driver is visible (check `nvidia-smi`)"
@@ -75,7 +75,7 @@ def problem(device: int = 0) -> str | None:
 
 
 def device_count() -> int:
-    """NVIDIA GPUs that the driver shows; 0 where there is no driver. Makes no CUDA context."""
+    """Return the number of NVIDIA GPUs that the driver shows; 0 without a driver. Creates no CUDA context."""
     try:
         library = _libcuda()
     except BackendError:
@@ -88,7 +88,7 @@ def device_count() -> int:
 
 @contextmanager
 def cuda_call(what: str) -> Iterator[None]:
-    """An error of CUDA inside becomes a BackendError of one line: what was done, the call that failed, what to do."""
+    """Turn a CUDA error inside into a one-line BackendError: what was done, the call that failed, what to do."""
     try:
         yield
     except driver().Error as error:
@@ -96,16 +96,16 @@ def cuda_call(what: str) -> Iterator[None]:
 
 
 def failure(what: str, message: str) -> BackendError:
-    """pycuda's messages name the call: ``cuMemAlloc failed: out of memory``."""
+    """Return the BackendError for pycuda's message, which names the call: ``cuMemAlloc failed: out of memory``."""
     line = message.strip().splitlines()[0] if message.strip() else "no reason given"
     advice = next((advice for text, advice in _ADVICE if text in line), "see `humanrt doctor`")
     return BackendError(f"CUDA cannot {what}: {line}; {advice}")
 
 
 class CudaEvent(Event):
-    """A point in a stream."""
+    """A point in the work of a CUDA stream."""
 
-    def __init__(self, event: Any) -> None:  # without the base's: it takes its time from the GPU
+    def __init__(self, event: Any) -> None:  # no super().__init__(): the time comes from the GPU
         self.event = event
 
     def wait(self) -> None:
@@ -120,7 +120,7 @@ class CudaEvent(Event):
 
 
 class CudaStream(Stream):
-    """A stream; ``handle`` is the CUstream as an integer, as TensorRT and ONNX Runtime want it."""
+    """A CUDA stream; ``handle`` is the CUstream as an integer, as TensorRT and ONNX Runtime expect it."""
 
     def __init__(self, device: CudaDevice) -> None:
         self._drv = device.drv
@@ -149,7 +149,7 @@ class CudaStream(Stream):
 
 
 class CudaBuffer(Buffer):
-    """Device memory for one tensor; ``address`` is its first byte's."""
+    """Device memory for one tensor; ``address`` is that of its first byte."""
 
     def __init__(self, spec: TensorSpec, device: CudaDevice) -> None:
         self.spec = spec
@@ -169,12 +169,12 @@ class CudaBuffer(Buffer):
         return self
 
     def written_by(self, stream: CudaStream) -> None:
-        """Whoever gives ``stream`` work that fills the buffer says so here: `download` waits for it."""
+        """Register that work submitted to ``stream`` fills the buffer: `download` waits for it."""
         self._writer = stream
 
     def upload(self, array: Array) -> None:
         array = check_feed(self.spec, array)
-        self.device.compute.synchronize()  # what reads it may still run
+        self.device.compute.synchronize()  # work that reads it may still be running
         with cuda_call(f"upload `{self.spec.name}`"):
             self.device.drv.memcpy_htod(self.address, array)
         self._writer = None
@@ -220,17 +220,17 @@ def _check_out(spec: TensorSpec, out: Array) -> None:
 
 
 class CudaDevice:
-    """A GPU. `open` gives the same object to all who ask for the same GPU; everyone calls ``close()`` once.
+    """A GPU. `open` returns the same object to all users of a GPU; each of them calls ``close()`` once.
 
     The context is current in the thread that opened it first; another thread works inside ``with device.active():``.
 
     Attributes:
-        drv: pycuda.driver.
+        drv: the module pycuda.driver.
         sm: compute capability, such as 86.
-        compute, copy: the stream that networks and kernels run in, and the one that moves data beside it.
+        compute, copy: the stream of networks and kernels, and the one that transfers data in parallel.
     """
 
-    _open: dict[int, CudaDevice] = {}  # noqa: RUF012  (shared on purpose: one primary context a GPU)
+    _open: dict[int, CudaDevice] = {}  # noqa: RUF012  (shared on purpose: one primary context per GPU)
 
     def __init__(self, ordinal: int) -> None:
         self.drv = driver()
@@ -252,10 +252,10 @@ class CudaDevice:
 
     @classmethod
     def open(cls, ordinal: int = 0) -> CudaDevice:
-        """The GPU of that number. BackendError when there is none."""
+        """Open the GPU with this ordinal. BackendError if there is none."""
         device = cls._open.get(ordinal)
         if device is None:
-            if not cls._open:  # pycuda ends a program with an error where a context is left
+            if not cls._open:  # pycuda ends a program with an error if a context is left over
                 atexit.unregister(cls._leave)
                 atexit.register(cls._leave)
             device = cls._open[ordinal] = cls(ordinal)
@@ -263,7 +263,7 @@ class CudaDevice:
         return device
 
     def close(self) -> None:
-        """Release it; the last user's call gives the context back."""
+        """Release the GPU; the call of the last user releases the context."""
         if self._users == 0:
             return
         self._users -= 1
@@ -277,14 +277,14 @@ class CudaDevice:
 
     @classmethod
     def _leave(cls) -> None:
-        """At the end of the program: what was not closed."""
+        """Release, at the end of the program, the GPUs that were not closed."""
         for device in list(cls._open.values()):
             device._users = 1
             with contextlib.suppress(BackendError):
                 device.close()
 
     def _release(self) -> None:
-        # Streams are destroyed while their context is current.
+        # Streams must be destroyed while their context is current.
         self.__dict__.pop("compute", None)
         self.__dict__.pop("copy", None)
         with cuda_call(f"release GPU {self.ordinal}"):
@@ -293,7 +293,7 @@ class CudaDevice:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """The context is current inside: for threads other than the one that opened the GPU."""
+        """Make the context current inside ``with``: for threads other than the one that opened the GPU."""
         with cuda_call("make the context current"):
             self.context.push()
         try:
@@ -302,20 +302,20 @@ class CudaDevice:
             self.drv.Context.pop()
 
     def pinned(self, spec: TensorSpec) -> Array:
-        """A zeroed host array that the GPU can copy from and to while the host goes on."""
+        """Return a zeroed host array that the GPU can copy from and to while the host continues."""
         with cuda_call(f"allocate {spec.nbytes / 1e6:.1f} MB of pinned memory for `{spec.name}`"):
             array: Array = self.drv.pagelocked_zeros(spec.shape, np.dtype(spec.dtype))
         return array
 
     def memory(self) -> tuple[int, int]:
-        """Free and total bytes."""
+        """Return the free and the total memory in bytes."""
         with cuda_call("ask for its memory"):
             free, total = self.drv.mem_get_info()
         return int(free), int(total)
 
 
 class CudaBinding(Binding):
-    """Work on a GPU; ``written`` are the buffers that it fills."""
+    """Work on a GPU; ``written`` holds the buffers that it fills."""
 
     written: tuple[CudaBuffer, ...] = ()
     device: CudaDevice
@@ -330,18 +330,18 @@ class CudaBinding(Binding):
             buffer.written_by(cuda)
 
     def launch(self, stream: CudaStream) -> None:
-        """Give the work to the stream."""
+        """Submit the work to the stream."""
         raise NotImplementedError
 
 
 class CudaGraph(CudaBinding):
-    """Work recorded once and launched as one: a frame of fixed shapes costs one call.
+    """Work recorded once and launched as one CUDA graph: a frame of fixed shapes costs one call.
 
     Args:
         device: the GPU.
-        steps: what runs, in this order, always on the same buffers. They run once before the recording: TensorRT sets
-            itself up in its first run.
-        library: the driver, for tests.
+        steps: the bindings to run, in this order, always on the same buffers. They run once before the recording,
+            because TensorRT initialises itself in its first run.
+        library: the driver; for tests.
     """
 
     def __init__(self, device: CudaDevice, steps: Sequence[Binding], library: Any = None) -> None:
@@ -349,14 +349,14 @@ class CudaGraph(CudaBinding):
         self.written = tuple(b for step in steps if isinstance(step, CudaBinding) for b in step.written)
         self._library = library if library is not None else _libcuda()
         self._exec = ctypes.c_void_p()
-        self._steps = tuple(steps)  # their buffers and contexts must live as long as the graph
+        self._steps = tuple(steps)  # their buffers and contexts must outlive the graph
         stream = device.compute
         for step in self._steps:
             step.run_async(stream)
         stream.synchronize()
         handle = ctypes.c_void_p(stream.handle)
         graph = ctypes.c_void_p()
-        # 1: CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, so that other threads may go on allocating
+        # 1: CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, so that other threads may still allocate
         self._call("cuStreamBeginCapture_v2", handle, 1)
         try:
             for step in self._steps:
@@ -399,10 +399,10 @@ def _libcuda() -> Any:
 
 
 class Kernel(CudaBinding):
-    """A CUDA kernel with its arguments: a step of a frame like a network is.
+    """A CUDA kernel with its arguments: a step of a frame, like a network.
 
     Args:
-        give: gives the kernel to a stream.
+        give: function that submits the kernel to a stream.
         written: the buffers that it fills.
     """
 
@@ -417,14 +417,14 @@ class Kernel(CudaBinding):
 
 
 class CudaNetwork(Graph):
-    """A network whose inputs and outputs lie in the GPU's memory, whatever runs it."""
+    """A network with inputs and outputs in GPU memory, whichever library runs it."""
 
     device: CudaDevice
     _own: tuple[dict[str, CudaBuffer], dict[str, Array], CudaBinding] | None = None
 
     @abstractmethod
     def _bound(self, inputs: Mapping[str, CudaBuffer], outputs: Mapping[str, CudaBuffer]) -> CudaBinding:
-        """The network on buffers that fit it."""
+        """Bind the network to buffers that are known to fit."""
 
     def buffer(self, name: str) -> CudaBuffer:
         return CudaBuffer(self.tensor(name), self.device)
@@ -455,7 +455,7 @@ class CudaNetwork(Graph):
         return {tensor.name: pinned[tensor.name].copy() for tensor in self.spec.outputs}
 
     def close(self) -> None:
-        """Free what `run` made for itself; networks of their own kind free the rest."""
+        """Free what `run` allocated; subclasses free the rest."""
         if self._own is not None:
             self.device.compute.synchronize()
             buffers, _, binding = self._own
@@ -466,13 +466,13 @@ class CudaNetwork(Graph):
 
 
 class CudaBackend(Backend):
-    """What runs networks on one GPU: their buffers, streams and kernels are this module's, whatever the library.
+    """Base of the backends on one GPU: buffers, streams and kernels are those of this module, whatever the library.
 
-    A context manager: it gives the GPU back; graphs and buffers are closed before.
+    A context manager, which releases the GPU; close graphs and buffers first.
 
     Args:
-        ordinal: of the GPU.
-        graphs: record what always runs together (`record`) as CUDA graphs.
+        ordinal: ordinal of the GPU.
+        graphs: whether `record` makes CUDA graphs of work that always runs together.
     """
 
     device: CudaDevice

@@ -1,12 +1,12 @@
-"""Built engines (TensorRT plans): what was built from what, and whether this machine may run it.
+"""Built engines (TensorRT plans): what each was built from, and whether this machine may run it.
 
 An engine is listed under ``engines`` in its bundle's manifest, or in an ``engines.json`` of the same form in another
-folder. Every entry says what the plan was built from (its *recipe*), and the sha256 over that recipe is its key:
+folder. Every entry records what the plan was built from (its *recipe*), and the sha256 of that recipe is its key:
 
     "engines": {NAME: {"file": "...plan", "sha256": "...", "bytes": 1, "key": "...", "recipe": {...}, "verdicts": {}}}
 
-Nothing about an engine is believed: the plan's bytes, the key, the files of the graph, the library, the GPU and the
-measured verdict must all agree before a byte reaches TensorRT, and whatever does not is named.
+Nothing about an engine is trusted: the plan's bytes, the key, the files of the graph, the library, the GPU and the
+measured verdict must all agree before a byte reaches TensorRT, and any mismatch is named.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ PRECISIONS = (EXACT, "fp16", "int8")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what is in a plan; two equal recipes are the same engine.
+    """Everything that determines the content of a plan; equal recipes mean the same engine.
 
     Attributes:
-        graph: its name in the bundle.
+        graph: name of the graph in the bundle.
         sources: {file: sha256} of the graph: the ONNX file and those that hold its weights.
         precision: ``fp32``, ``fp16`` or ``int8``.
-        library, version: ``tensorrt`` or ``tensorrt-rtx``, and which.
+        library, version: ``tensorrt`` or ``tensorrt-rtx``, and its version.
         sm: compute capabilities that it runs on, such as 86 for 8.6.
         platform: system and processor, such as ``linux-x86_64``.
-        cuda: major version that the library was built for; "" where it does not tell.
+        cuda: major CUDA version that the library was built for; "" if it does not report one.
         shapes: {tensor: [dtype, [sizes]]} of inputs and outputs.
-        options: of the builder.
+        options: options of the builder.
         tool: version of humanrt that built it.
-        network: sha256 of the graph as the library got it, in its final precision: another list of what stays in FP32
-            is another engine.
+        network: sha256 of the graph as passed to the library, in its final precision: another list of what stays in
+            FP32 makes another engine.
     """
 
     graph: str
@@ -79,7 +79,7 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """sha256 over the recipe."""
+        """sha256 of the recipe."""
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -89,15 +89,15 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Engine:
-    """An entry of a list of engines; nothing of it is checked yet.
+    """An entry of a list of engines; nothing in it is checked yet.
 
     Attributes:
-        name: in its list.
-        path: of the plan.
+        name: name in its list.
+        path: path of the plan.
         listed: the file that lists it.
-        sha256: of the plan.
-        key: as listed; `select` compares it with the recipe's own.
-        verdicts: {"sm_89": {"passed": ..., ...}}: how near the engine came to the FP32 graph, on which GPU.
+        sha256: sha256 of the plan.
+        key: key as listed; `select` compares it with that of the recipe.
+        verdicts: {"sm_89": {"passed": ..., ...}}: how close the engine is to the FP32 graph, by GPU.
     """
 
     name: str
@@ -110,20 +110,20 @@ class Engine:
 
 
 def this_platform() -> str:
-    """Such as ``linux-x86_64``: a plan is for one."""
+    """Return the platform, such as ``linux-x86_64``: a plan runs on one only."""
     return f"{platform.system()}-{platform.machine()}".lower()
 
 
 def shapes_of(tensors: Sequence[TensorSpec]) -> dict[str, Any]:
-    """`Recipe.shapes` of inputs and outputs."""
+    """Return the `Recipe.shapes` of inputs and outputs."""
     return {tensor.name: [tensor.dtype, list(tensor.shape)] for tensor in tensors}
 
 
 def engines_of(spec: GraphSpec, folders: Sequence[Path] = ()) -> list[Engine]:
-    """All engines listed for a graph: in its bundle, in ``folders``, and in the user's cache (``engines/``).
+    """Return all engines listed for a graph: in its bundle, in ``folders``, and in the user's cache (``engines/``).
 
     Raises:
-        BundleError: a list is not what it should be.
+        BundleError: a list is malformed.
     """
     lists = [spec.path.parent / MANIFEST, *(folder / ENGINES for folder in folders)]
     lists.append(cache_folder() / "engines" / ENGINES)
@@ -168,18 +168,18 @@ def select(
     precision: str | None = None,
     unverified: bool = False,
 ) -> Engine:
-    """The engine to run a graph with.
+    """Return the engine to run a graph with.
 
     Args:
         spec: the graph.
-        engines: those that are listed for it.
-        versions: {library: version} that are installed here.
-        sm: the GPU's compute capability, such as 86.
-        precision: None takes the fastest that has passed: int8, fp16, fp32.
-        unverified: also take one without a passing verdict on such a GPU.
+        engines: the engines listed for it.
+        versions: {library: version} of the libraries installed here.
+        sm: compute capability of the GPU, such as 86.
+        precision: required precision; None takes the fastest that has passed: int8, fp16, fp32.
+        unverified: whether to accept an engine without a passing verdict on such a GPU.
 
     Raises:
-        BackendError: none fits; the line says of every one why not, and how to build one.
+        BackendError: none fits; the message says why for each engine, and how to build one.
     """
     library = next(iter(versions), "tensorrt-rtx")
     build = f"humanrt-export engine {spec.path.parent} --for {library} --precision {precision or 'fp16'} --sm {sm}"
@@ -197,7 +197,7 @@ def select(
 
 
 def why_not(spec: GraphSpec, engine: Engine, versions: Mapping[str, str], sm: int, unverified: bool) -> str | None:
-    """Why an engine may not run a graph here; None when it may. The plan's own bytes are checked by `read_plan`."""
+    """Return why an engine may not run a graph here; None if it may. `read_plan` checks the bytes of the plan."""
     recipe = engine.recipe
     if recipe.precision not in PRECISIONS:
         return f"precision `{recipe.precision}` is none of {choices(PRECISIONS)}"
@@ -229,7 +229,7 @@ def why_not(spec: GraphSpec, engine: Engine, versions: Mapping[str, str], sm: in
 
 
 def read_plan(engine: Engine) -> bytes:
-    """The plan's bytes. BackendError when they are not those that were built."""
+    """Read the bytes of the plan. BackendError if they are not those that were built."""
     again = "build it again with `humanrt-export engine`"
     try:
         data = engine.path.read_bytes()
@@ -245,7 +245,7 @@ def read_plan(engine: Engine) -> bytes:
 
 
 def update_json(file: Path, name: str, entry: Mapping[str, Any] | None) -> None:
-    """Set (or with None remove) one engine's entry in a manifest or an ``engines.json``, and leave the rest."""
+    """Set one engine's entry in a manifest or an ``engines.json`` (None removes it) and keep all others."""
     try:
         content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         engines = content.setdefault("engines", {})

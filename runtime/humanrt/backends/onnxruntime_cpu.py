@@ -31,8 +31,8 @@ class OnnxRuntimeCpu(Backend):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.options.threads
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        # Workers wait awake for the next operator, which is microseconds away, and asleep for the next frame: by
-        # default they burn a core between frames, which starves the camera's thread, OpenCV and the other graphs.
+        # Workers spin while waiting for the next operator, which is microseconds away, and sleep until the next frame:
+        # by default they spin between frames too, which starves the camera's thread, OpenCV and the other graphs.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if spec.operators:
             if reason := native.amx_problem():
@@ -42,7 +42,7 @@ class OnnxRuntimeCpu(Backend):
 
 
 class OrtBuffer(Buffer):
-    """A numpy array's own memory, which may be written in place (`host`)."""
+    """A buffer in a numpy array, which may be written in place (`host`)."""
 
     def __init__(self, spec: TensorSpec) -> None:
         self.spec = spec
@@ -89,7 +89,7 @@ class _OrtBinding(Binding):
     def __init__(self, session: Any, inputs: Mapping[str, OrtBuffer], outputs: Mapping[str, OrtBuffer]) -> None:
         self._session = session
         self._binding = session.io_binding()
-        self._buffers = (inputs, outputs)  # what the session points into must live as long as this
+        self._buffers = (inputs, outputs)  # the session points into them, so they must live as long as this
         for name, buffer in inputs.items():
             self._binding.bind_ortvalue_input(name, buffer.value)
         for name, buffer in outputs.items():

@@ -1,4 +1,4 @@
-"""ONNX Runtime on an NVIDIA GPU. Where CUDA cannot run, it says why; it never goes on with the CPU."""
+"""ONNX Runtime on an NVIDIA GPU. If CUDA cannot run, the error says why; it never falls back to the CPU."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["OnnxRuntimeCuda", "why_not"]
 
 PROVIDER = "CUDAExecutionProvider"
 NO_CPU = "session.disable_cpu_ep_fallback"
-# y = relu(x), one float: an ONNX file of one operator.
+# An ONNX file with one operator: y = relu(x) of one float.
 _ONE_OPERATOR = (
     b'\x08\x07:3\n\x0c\n\x01x\x12\x01y"\x04Relu\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
@@ -34,7 +34,7 @@ INSTALL = (
 
 
 def why_not(device: int = 0) -> str | None:
-    """Why CUDA cannot be used here, with the command that mends it; None when it can."""
+    """Return why CUDA cannot be used here, with the command that fixes it; None if it can."""
     if reason := cuda.problem(device):
         return reason
     if PROVIDER not in onnxruntime.get_available_providers():
@@ -44,8 +44,11 @@ def why_not(device: int = 0) -> str | None:
 
 @cache
 def _trial(device: int) -> str | None:
-    """Why a graph of one operator does not run on the GPU; None when it does. The provider's list only says what was
-    compiled: whether CUDA's and cuDNN's libraries load is seen when a session opens."""
+    """Return why a graph of one operator does not run on the GPU; None if it runs.
+
+    The list of providers only says what was compiled: whether the CUDA and cuDNN libraries load shows when a session
+    opens.
+    """
     _preload()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -60,7 +63,7 @@ def _trial(device: int) -> str | None:
 
 
 def _preload() -> None:
-    """Wheels bring CUDA and cuDNN as packages of their own; they are found only when loaded first."""
+    """Load CUDA and cuDNN from their own wheels; ONNX Runtime finds them only if they are loaded first."""
     if os.environ.get("HUMANRT_SYSTEM_CUDA") != "1" and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
 
@@ -81,20 +84,20 @@ class OnnxRuntimeCuda(CudaBackend):
         if spec.operators:
             raise BackendError(f"graph {spec.name} has operators for the CPU; use --backend cpu")
         options = onnxruntime.SessionOptions()
-        # A node that would land on the CPU is an error, not a slow surprise.
+        # A node that would run on the CPU is an error, not a slow surprise.
         options.add_session_config_entry(NO_CPU, "1")
         provider = {
             "device_id": str(self.options.device),
             "cudnn_conv_algo_search": "HEURISTIC",
             "user_compute_stream": str(self.device.compute.handle),
             "enable_cuda_graph": str(int(self.options.cuda_graphs)),
-            "use_tf32": "0",  # what is called FP32 is FP32, as in our engines
+            "use_tf32": "0",  # FP32 means real FP32, as in our engines
         }
         session = open_session(spec, options, [(PROVIDER, provider)])
         return OrtCudaGraph(spec, session, self.device, self.options.cuda_graphs)
 
     def record(self, steps: Sequence[Binding]) -> Binding:
-        # ONNX Runtime records its networks itself, in their first runs; theirs and ours cannot be nested.
+        # ONNX Runtime records its networks itself, in their first runs; its recordings and ours cannot be nested.
         return Sequential(steps)
 
 
@@ -112,15 +115,15 @@ class OrtCudaGraph(CudaNetwork):
 
     def close(self) -> None:
         super().close()
-        self._session = None  # and with it its arena
+        self._session = None  # this also frees its arena
 
 
 class OrtCudaBinding(CudaBinding):
-    """A session whose inputs and outputs lie in buffers, once and for all.
+    """A session permanently bound to input and output buffers.
 
     Args:
-        recording: number of the CUDA graph that ONNX Runtime makes of it: each binding has its own, for a graph holds
-            the addresses that it was recorded with. None: it makes none.
+        recording: ID of the CUDA graph that ONNX Runtime records: each binding has its own, because a graph holds the
+            addresses that it was recorded with. None: no graph is recorded.
     """
 
     def __init__(
@@ -135,20 +138,20 @@ class OrtCudaBinding(CudaBinding):
         self.written = tuple(outputs.values())
         self._name = graph.spec.name
         self._session = session
-        self._buffers = (inputs, outputs)  # what the session points into must live as long as this
+        self._buffers = (inputs, outputs)  # the session points into them, so they must live as long as this
         self._binding = session.io_binding()
         for bind, buffers in ((self._binding.bind_input, inputs), (self._binding.bind_output, outputs)):
             for name, buffer in buffers.items():
                 kind = np.dtype(buffer.spec.dtype).type
                 bind(name, "cuda", self.device.ordinal, kind, list(buffer.spec.shape), buffer.address)
         self._options = onnxruntime.RunOptions()
-        # The host does not wait for the GPU: what follows is in the same stream.
+        # The host does not wait for the GPU: subsequent work is in the same stream.
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         if recording is not None:
             self._options.add_run_config_entry("gpu_graph_id", str(recording))
 
     def launch(self, stream: CudaStream) -> None:
-        compute = self.device.compute  # the session's stream, whichever is asked for
+        compute = self.device.compute  # the session's stream, whichever is requested
         if stream is not compute:
             compute.wait(stream.record())
         try:

@@ -1,4 +1,4 @@
-"""How a backend uses the machine."""
+"""Options of backends: how a backend uses the machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ class BackendOptions:
     Attributes:
         threads: threads of one graph's operators on the CPU; 0 leaves it to the runtime (all cores).
         device: ordinal of the GPU.
-        precision: of TensorRT engines; None takes the fastest that has passed its verdict.
-        engines: folder with an ``engines.json`` of its own, besides those of the bundle and of the user's cache.
-        unverified: run what has no passing verdict: graphs of lower precision, and engines on this kind of GPU.
-        cuda_graphs: launch what always runs together on a GPU as one.
+        precision: precision of TensorRT engines; None takes the fastest that has passed its verdict.
+        engines: folder with another ``engines.json``, in addition to those of the bundle and of the user's cache.
+        unverified: whether to run graphs of lower precision, and engines on this kind of GPU, without a passing
+            verdict.
+        cuda_graphs: whether work that always runs together on a GPU is launched as one CUDA graph.
     """
 
     threads: int = 0

@@ -1,14 +1,14 @@
-"""Frames that overlap: while one is computed the next is uploaded and the one before is downloaded.
+"""Overlapped frames: while one is computed, the next is uploaded and the previous one is downloaded.
 
-Two slots, each with buffers, pinned arrays and bindings of its own. One stream copies and one computes, and events hold
-them together; the order in which the copy stream is given its work makes them overlap:
+There are two slots, each with its own buffers, pinned arrays and bindings. One stream copies and one computes, and
+events synchronise them; the order in which work is submitted to the copy stream makes them overlap:
 
     copy     up 0 | up 1      | down 0 | up 2      | down 1 | ...
     compute         run 0              | run 1              | run 2
 
-The download of a frame is given only after the upload of the next, which would otherwise wait behind it for the
-network. A result so comes one frame later: the way of `humanrt run --overlap`, not that of a robot which needs the
-newest frame first (it calls `submit` and `result` in turn, and nothing overlaps but also nothing waits).
+The download of a frame is submitted only after the upload of the next, which would otherwise wait behind it for the
+network. So a result arrives one frame later. `humanrt run --overlap` works this way; a robot that needs the newest
+frame first calls `submit` and `result` in turn: then nothing overlaps, but nothing waits either.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = ["Finished", "Pipelined", "Slot"]
 
 @dataclass
 class Slot:
-    """What one frame in flight needs.
+    """Resources of one frame in flight.
 
     Attributes:
         inputs, outputs: buffers that are filled from and copied to the host, by name.
-        stages: what is between, by name, in this order; each may be many networks and kernels (`Backend.record`).
-        owned: what else is closed with the slot: bindings, buffers between the stages. Closed before the buffers.
+        stages: the steps in between, by name, in this order; each may be many networks and kernels (`Backend.record`).
+        owned: other resources closed with the slot (bindings, buffers between the stages), before the buffers.
     """
 
     inputs: Mapping[str, Buffer]
@@ -45,12 +45,12 @@ class Slot:
 
 @dataclass(frozen=True)
 class Finished:
-    """A frame that is done.
+    """A finished frame.
 
     Attributes:
-        outputs: by name, in the slot's own pinned memory: they last until a frame is submitted.
-        ms: ``upload`` (with the host's copying), the stages, ``download``, each as the device took it; and ``wait``,
-            what is left of the time from `submit` to `result`: other frames, or the caller. Their sum is that time.
+        outputs: outputs by name, in the slot's pinned memory: valid until the next frame is submitted.
+        ms: device time of ``upload`` (including the copy on the host), of each stage and of ``download``; and
+            ``wait``, the rest of the time from `submit` to `result`: other frames, or the caller. They add up to it.
     """
 
     outputs: dict[str, Array]
@@ -59,7 +59,7 @@ class Finished:
 
 @dataclass
 class _Flight:
-    """A frame on its way: its slot, when it was submitted and how long the host copied, s; points in the streams."""
+    """A frame in flight: its slot, when it was submitted and how long the host copied (s), and its stream events."""
 
     slot: int
     submitted: float
@@ -73,9 +73,9 @@ class Pipelined(Resource):
     """Runs frames through slots. A context manager: leaving it waits for the work and frees the slots.
 
     Args:
-        backend: whose device does the work.
-        make_slot: makes a slot with buffers and bindings of its own; called ``slots`` times.
-        slots: frames in flight.
+        backend: the backend whose device does the work.
+        make_slot: creates a slot with its own buffers and bindings; called ``slots`` times.
+        slots: max number of frames in flight.
     """
 
     def __init__(self, backend: Backend, make_slot: Callable[[], Slot], slots: int = 2) -> None:
@@ -98,19 +98,19 @@ class Pipelined(Resource):
 
     @property
     def slots(self) -> int:
-        """Frames that can be in flight."""
+        """Max number of frames in flight."""
         return len(self._slots)
 
     @property
     def in_flight(self) -> int:
-        """Frames submitted whose results were not taken."""
+        """Number of frames that were submitted and whose results were not taken yet."""
         return len(self._flight)
 
     def submit(self, feeds: Mapping[str, Array]) -> None:
-        """Give a frame to the device; the arrays are copied and may change at once.
+        """Submit a frame to the device; the arrays are copied and may be changed at once.
 
         Raises:
-            ValueError: every slot is taken (take a `result` first), or a feed is not what the graph needs.
+            ValueError: all slots are in use (take a `result` first), or a feed does not fit the graph.
         """
         submitted = perf_counter()
         if len(self._flight) == len(self._slots):
@@ -119,7 +119,7 @@ class Pipelined(Resource):
         slot, host = self._slots[index], self._host[index]
         if set(feeds) != set(slot.inputs):
             raise ValueError(f"a frame has inputs {list(slot.inputs)}, not {list(feeds)}")
-        for name, buffer in slot.inputs.items():  # all checked before any is given to the device
+        for name, buffer in slot.inputs.items():  # check all before any is submitted to the device
             check_feed(buffer.spec, feeds[name])
         self._next = (index + 1) % len(self._slots)
         for name in slot.inputs:
@@ -129,7 +129,7 @@ class Pipelined(Resource):
         for name, buffer in slot.inputs.items():
             buffer.upload_async(host[name], self._copy)
         uploaded = self._copy.record()
-        self._download()  # of the frames before, behind this upload
+        self._download()  # of the previous frames, behind this upload
         self._compute.wait(uploaded)
         points = [self._compute.record()]
         for stage in slot.stages.values():
@@ -138,7 +138,7 @@ class Pipelined(Resource):
         self._flight.append(_Flight(index, submitted, copied, (begin, uploaded), points))
 
     def result(self) -> Finished:
-        """The oldest frame's outputs and times. ValueError when none is in flight."""
+        """Return the outputs and times of the oldest frame. ValueError if none is in flight."""
         if not self._flight:
             raise ValueError("no frame is in flight: submit one first")
         if self._flight[0].download is None:
@@ -156,7 +156,7 @@ class Pipelined(Resource):
         return Finished({name: self._host[frame.slot][name] for name in slot.outputs}, ms)
 
     def _download(self) -> None:
-        """Give the copy stream the downloads that it has not been given."""
+        """Submit all pending downloads to the copy stream."""
         for frame in self._flight:
             if frame.download is None:
                 self._copy.wait(frame.stages[-1])

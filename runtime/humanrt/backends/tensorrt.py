@@ -1,7 +1,7 @@
-"""TensorRT and TensorRT for RTX, with pycuda's buffers and streams. Where they cannot run, it says why.
+"""TensorRT and TensorRT for RTX, with pycuda's buffers and streams. If they cannot run, the error says why.
 
 Graphs run from plans that `humanrt-export engine` built (`humanrt.backends.engines`): this backend builds nothing and
-never goes on with another. A frame stays on the device: an output's buffer may be another graph's input, and bindings
+never falls back to another. A frame stays on the device: an output's buffer may be another graph's input, and bindings
 that always follow each other become one CUDA graph (`record`).
 """
 
@@ -32,7 +32,7 @@ _MODULES = {"tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings"), "tensorrt
 
 
 def installed_libraries() -> dict[str, Any]:
-    """{``tensorrt-rtx`` or ``tensorrt``: its module} of those that load.
+    """Return {``tensorrt-rtx`` or ``tensorrt``: module} of the libraries that load.
 
     Raises:
         MissingDependencyError: none is installed.
@@ -56,7 +56,7 @@ def installed_libraries() -> dict[str, Any]:
 
 
 def problem(device: int = 0) -> str | None:
-    """Why TensorRT cannot run here, with what mends it; None when it can (engines are checked as they are opened)."""
+    """Return why TensorRT cannot run here and how to fix it; None if it can (engines are checked when opened)."""
     if reason := cuda.problem(device):
         return reason
     try:
@@ -67,7 +67,7 @@ def problem(device: int = 0) -> str | None:
 
 
 class TensorRt(CudaBackend):
-    """Runs engines on one NVIDIA GPU. A context manager: it releases the GPU; graphs and buffers are closed before."""
+    """Runs engines on one NVIDIA GPU. A context manager, which releases the GPU; close graphs and buffers first."""
 
     name = "tensorrt"
 
@@ -86,7 +86,7 @@ class TensorRt(CudaBackend):
         return self.device.sm
 
     def about(self) -> dict[str, Any]:
-        """What a verdict or a benchmark was made with."""
+        """Return the hardware and versions to record with a verdict or a benchmark."""
         version = ".".join(map(str, self.device.drv.get_version()))
         return {
             "gpu": self.device.name, "sm": self.sm, "libraries": self.versions, "cuda": version,
@@ -94,11 +94,11 @@ class TensorRt(CudaBackend):
         }  # fmt: skip
 
     def engines(self, spec: GraphSpec) -> list[Engine]:
-        """All engines that are listed for a graph, runnable or not."""
+        """Return all engines listed for a graph, runnable or not."""
         return engines_of(spec, [self.options.engines] if self.options.engines else [])
 
     def why_not(self, spec: GraphSpec, engine: Engine) -> str | None:
-        """Why an engine cannot run here, verdicts apart; None when it can."""
+        """Return why an engine cannot run here, verdicts aside; None if it can."""
         return why_not(spec, engine, self.versions, self.sm, unverified=True)
 
     def open(self, spec: GraphSpec) -> TensorRtGraph:
@@ -115,19 +115,19 @@ class TensorRt(CudaBackend):
         return self.open_engine(spec, engine)
 
     def open_engine(self, spec: GraphSpec, engine: Engine) -> TensorRtGraph:
-        """Open this engine for the graph. BackendError when its bytes are not those built or TensorRT refuses them."""
+        """Open this engine for the graph. BackendError if its bytes are not those built or TensorRT refuses them."""
         return TensorRtGraph(spec, engine, self.libraries[engine.recipe.library], read_plan(engine), self.device)
 
 
 class TensorRtGraph(CudaNetwork):
-    """An engine, deserialised.
+    """A deserialised engine.
 
     Args:
-        spec: what the manifest says.
-        engine: its entry, checked.
-        trt: the library's module.
+        spec: the graph as declared in the manifest.
+        engine: the engine's checked entry.
+        trt: the module of the library.
         data: the plan.
-        device: where it runs.
+        device: the GPU to run on.
     """
 
     def __init__(self, spec: GraphSpec, engine: Engine, trt: Any, data: bytes, device: CudaDevice) -> None:
@@ -160,14 +160,17 @@ class TensorRtGraph(CudaNetwork):
             raise BackendError(f"engine {self.engine.path} has {found}, the manifest says {declared}; build it again")
 
     def _runtime_config(self, engine: Engine) -> tuple[Any, Any]:
-        """TensorRT for RTX compiles kernels when a plan is first run: they are kept for the next start."""
+        """Return the configuration and kernel cache of TensorRT for RTX, which compiles kernels on a plan's first run.
+
+        The cache keeps them for the next start.
+        """
         if engine.recipe.library != "tensorrt-rtx":
             return None, None
         config = self._engine.create_runtime_config()
         cache = config.create_runtime_cache()
         file = self._cache_file()
         if file.is_file():
-            cache.deserialize(file.read_bytes())  # one of another driver is ignored
+            cache.deserialize(file.read_bytes())  # a cache of another driver is ignored
         config.set_runtime_cache(cache)
         return config, cache
 
@@ -175,7 +178,7 @@ class TensorRtGraph(CudaNetwork):
         return cache_folder() / "kernels" / f"{self.engine.key[:24]}-sm{self.device.sm}.cache"
 
     def context(self) -> Any:
-        """A new execution context: its own scratch memory and tensor addresses."""
+        """Create an execution context with its own scratch memory and tensor addresses."""
         with cuda_call(f"make room for graph {self.spec.name}"):
             context = (
                 self._engine.create_execution_context(self._config)
@@ -201,12 +204,12 @@ class TensorRtGraph(CudaNetwork):
             data = bytes(memoryview(self._cache.serialize()))
             if data:
                 write_atomically(self._cache_file(), data)
-        # Contexts of bindings hold the engine until they die themselves.
+        # The contexts of bindings keep the engine alive until they are freed themselves.
         self._config = self._cache = self._engine = self._runtime = None
 
 
 class TensorRtBinding(CudaBinding):
-    """An execution context whose tensors lie in buffers, once and for all."""
+    """An execution context permanently bound to buffers."""
 
     def __init__(
         self, graph: TensorRtGraph, buffers: Mapping[str, CudaBuffer], written: tuple[CudaBuffer, ...]
@@ -215,7 +218,7 @@ class TensorRtBinding(CudaBinding):
         self.written = written
         self._name = graph.spec.name
         self._messages = graph.messages
-        self._buffers = dict(buffers)  # what the context points to must live as long as it
+        self._buffers = dict(buffers)  # the context points into them, so they must live as long as it
         self._context: Any = graph.context()
         for name, buffer in self._buffers.items():
             if not self._context.set_tensor_address(name, buffer.address):
@@ -228,14 +231,14 @@ class TensorRtBinding(CudaBinding):
             raise BackendError(f"TensorRT cannot run graph {self._name} (execute_async_v3): {self._last()}")
 
     def close(self) -> None:
-        self._context = None  # its scratch memory goes with it
+        self._context = None  # this also frees its scratch memory
 
     def _last(self) -> str:
         return " ".join(self._messages[-1].split())[:300] if self._messages else "it gave no reason"
 
 
 def _logger(trt: Any) -> tuple[Any, list[str]]:
-    """A logger for the library, and the list in which its errors gather."""
+    """Return a logger for the library, and the list that collects its errors."""
     messages: list[str] = []
     errors = (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR)
 

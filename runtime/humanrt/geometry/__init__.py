@@ -1,1 +1,1 @@
-"""Rotations, cameras, image regions, skeletons, the hand's keypoints: one module per concept."""
+"""Rotations, cameras, image regions, skeletons and hand keypoints: one module per concept."""

@@ -1,4 +1,4 @@
-"""Anny's 74 active bones, and poses converted between SMPL's skeleton and Anny's."""
+"""Anny's 74 active bones, and conversion of poses between SMPL's skeleton and Anny's."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NECK = ("neck01", "neck02", "neck03", "head")
 
 
 def _anny_tree() -> dict[str, str | None]:
-    """The bones that a network turns, in its order, and their parents."""
+    """Return the bones whose rotations a network predicts, in its order, and their parents."""
 
     def chain(start: str, names: Sequence[str], end: str = "") -> dict[str, str | None]:
         full = [f"{name}{end}" for name in names]
@@ -67,9 +67,9 @@ ANNY_PARENTS = parent_indices(_ANNY)
 
 
 def _twist(rotations: Array, axis: Array, amount: float) -> Array:
-    """The part of rotations [..., 3, 3] that turns about the unit ``axis`` [3] before they swing it, times ``amount``.
+    """Return the twist of rotations [..., 3, 3] about the unit ``axis`` [3], before the swing, times ``amount``.
 
-    Near where the axis is turned round (pi) the part is not defined, and fades to none.
+    The twist is not defined where the swing reverses the axis (pi), and fades to zero near there.
     """
     skew = np.stack(
         [
@@ -79,7 +79,7 @@ def _twist(rotations: Array, axis: Array, amount: float) -> Array:
         ],
         axis=-1,
     )
-    # With q = (w, v): trace = 4 w^2 - 1 and skew = 4 w v, so the angle of (w, v.axis) doubled is the twist's.
+    # With q = (w, v): trace = 4 w^2 - 1 and skew = 4 w v, so the twist is twice the angle of (w, v.axis).
     four_ww = 1 + np.trace(rotations, axis1=-2, axis2=-1)
     angle = 2 * np.arctan2(skew @ axis, np.maximum(four_ww, 1e-12))
     swung = 1 + rotations @ axis @ axis  # 1 + cos(swing)
@@ -87,7 +87,7 @@ def _twist(rotations: Array, axis: Array, amount: float) -> Array:
     return matrices_from_vectors(np.asarray((amount * fade * angle)[..., None] * axis))
 
 
-# Part of SMPL's body -> the bone of Anny that shows its world rotation. The hands' bases have none of their own.
+# Part of SMPL's body -> the bone of Anny that has its world rotation. The bases of the hands have no bone of their own.
 _SHOWN = {
     "pelvis": "root",
     "spine1": "spine04",
@@ -109,7 +109,7 @@ _SHOWN = {
         }.items()
     },
 }
-# Bones that turn with a part, besides the one that shows it.
+# Further bones that turn with a part.
 _WITH = {
     **{f"pelvis.{end}": "root" for end in "LR"},
     **{f"upperleg01.{end}": f"upperleg02.{end}" for end in "LR"},
@@ -117,7 +117,7 @@ _WITH = {
     **{f"clavicle.{end}": f"shoulder01.{end}" for end in "LR"},
     **{f"upperarm01.{end}": f"upperarm02.{end}" for end in "LR"},
 }
-# Bones half-way between two others.
+# Bones whose rotation is half-way between those of two others.
 _HALFWAY = {
     "spine05": ("root", "spine04"),
     "spine03": ("spine04", "spine02"),
@@ -127,7 +127,7 @@ _HALFWAY = {
 
 
 def _alignments() -> dict[str, Array]:
-    """Joint of SMPL -> what turns Anny's reference pose into the T-pose there, from Anny's axes to SMPL's."""
+    """Return, by SMPL joint, the rotation from Anny's reference pose to the T-pose, from Anny's axes to SMPL's."""
     result = dict.fromkeys(_SHOWN, SMPL_TO_ANNY.T)
     for side, end, left in (("left", ".L", 1.0), ("right", ".R", -1.0)):
         limbs = {
@@ -140,14 +140,14 @@ def _alignments() -> dict[str, Array]:
                 along = turn @ (reference_joint(stop + end) - reference_joint(start + end))
                 turn = shortest_arc(along, np.array(target)) @ turn
                 result[f"{side}_{joint}"] = turn @ SMPL_TO_ANNY.T
-        # The T-pose's hand: along the arm, palm down, thumb to the front.
+        # The hand in the T-pose: along the arm, palm down, thumb to the front.
         hand = np.array([[0.0, left, 0.0], [0.0, 0.0, -1.0], [-left, 0.0, 0.0]])
         result[f"{side}_wrist"] = hand @ _HAND_AXES[side].T
     return result
 
 
 def _hand_axes(end: str) -> Array:
-    """[3, 3] columns: axes of a hand (of a left hand: mirrored back) in Anny's axes, reference pose."""
+    """Return the axes of a hand (a left one mirrored back) in Anny's axes and reference pose, as columns [3, 3]."""
     wrist, index, middle, little = (
         reference_joint(f"{name}{end}") @ SMPL_TO_ANNY.T for name in ("wrist", "finger2-1", "finger3-1", "finger5-1")
     )
@@ -168,20 +168,20 @@ _ANNY_NUMBER = {"thumb": 1, "index": 2, "middle": 3, "ring": 4, "pinky": 5}
 
 
 def anny_from_smpl(rotations: Floats, hands: Mapping[Side, Floats] | None = None) -> Array:
-    """Rotations of Anny's active bones that put the body where SMPL's would be.
+    """Convert SMPL rotations to rotations of Anny's active bones that give the same pose.
 
-    Shared parts: spine and neck bones between two of SMPL's joints turn half-way between them; both halves of thigh,
-    shank and upper arm turn alike, collar bone and shoulder likewise; the lower half of the forearm takes half of the
-    hand's turn about it. Toes keep still.
+    Shared parts: spine and neck bones between two SMPL joints turn half-way between them; both halves of thigh, shank
+    and upper arm turn alike, collar bone and shoulder likewise; the lower half of the forearm takes half of the hand's
+    twist about it. Toes do not move.
 
     Args:
         rotations: [..., 22 or 24, 3, 3] local, SMPL's order, the root's from the body's frame to the world (camera).
         hands: side -> [..., 16, 3, 3] (wrist from the hand's frame to the world, then fingers) or [..., 15, 3, 3]
-            (fingers; the wrist is the body's), a left hand mirrored back. Without it, hands keep relaxed.
+            (fingers; the wrist is the body's), a left hand mirrored back. Without it, hands stay relaxed.
 
     Returns:
         [..., 74, 3, 3] in the order of `ANNY_BONES`, as ``AnnyBody`` takes them: the root's from Anny's frame to the
-        world, others against their parents in the axes of the reference pose.
+        world, others relative to their parents in the axes of the reference pose.
     """
     rotations = np.asarray(rotations, np.float64)
     joints = 22 if rotations.ndim >= 3 and rotations.shape[-3] == 22 else 24
@@ -210,7 +210,7 @@ def anny_from_smpl(rotations: Floats, hands: Mapping[Side, Floats] | None = None
 
 
 def _fingers(side: str, hand: Floats, leading: tuple[int, ...]) -> tuple[Array | None, Array]:
-    """The wrist's world rotation where it is given, and the fingers' [..., 15, 3, 3]."""
+    """Return the world rotation of the wrist, None if not given, and the rotations of the fingers [..., 15, 3, 3]."""
     if side not in _HAND_AXES:
         raise SkeletonError(f"no hand `{side}`; there are: {choices(_HAND_AXES)}")
     hand = np.asarray(hand, np.float64)
@@ -224,13 +224,14 @@ def _fingers(side: str, hand: Floats, leading: tuple[int, ...]) -> tuple[Array |
 
 
 def smpl_from_anny(rotations: Floats, bones: Iterable[str] = ANNY_BONES) -> Array:
-    """SMPL's 24 local rotations of a body that is posed as Anny; the inverse of `anny_from_smpl`.
+    """Convert Anny rotations to SMPL's 24 local rotations; the inverse of `anny_from_smpl`.
 
     Args:
-        rotations: [..., R, 3, 3] of ``bones``, as ``AnnyBody`` takes them; bones left out keep still in their parents.
+        rotations: [..., R, 3, 3] of ``bones``, as ``AnnyBody`` takes them.
+        bones: names of the R bones; bones left out do not move relative to their parents.
 
     Returns:
-        [..., 24, 3, 3]; toes and hands' bases do not turn.
+        [..., 24, 3, 3]; toes and bases of the hands do not turn.
     """
     world = _anny_world(rotations, bones)
     body = {joint: world[bone] @ _ALIGNMENT[joint].T for joint, bone in _SHOWN.items()}
@@ -240,9 +241,9 @@ def smpl_from_anny(rotations: Floats, bones: Iterable[str] = ANNY_BONES) -> Arra
 
 
 def hand_from_anny(rotations: Floats, side: Side, bones: Iterable[str] = ANNY_BONES) -> Array:
-    """A hand's 16 rotations [..., 16, 3, 3] (the wrist's in the world) of a body that is posed as Anny.
+    """Convert Anny rotations to the 16 rotations [..., 16, 3, 3] of a hand, the wrist's in the world.
 
-    A left hand comes mirrored back. What metacarpals do is given to the knuckles.
+    A left hand is mirrored back. The rotations of the metacarpals are passed on to the knuckles.
     """
     if side not in _HAND_AXES:
         raise SkeletonError(f"no hand `{side}`; there are: {choices(_HAND_AXES)}")
@@ -254,7 +255,7 @@ def hand_from_anny(rotations: Floats, side: Side, bones: Iterable[str] = ANNY_BO
 
 
 def _anny_world(rotations: Floats, bones: Iterable[str]) -> dict[str, Array]:
-    """Bone -> turn since the reference pose [..., 3, 3]; bones that are not given keep still in their parents."""
+    """Return, by bone, the rotation since the reference pose [..., 3, 3]; bones not given move with their parents."""
     bones = tuple(bones)
     rotations = checked_rotations(rotations, len(bones), "Anny's rotations")
     given = {bone: rotations[..., place, :, :] for place, bone in enumerate(bones)}

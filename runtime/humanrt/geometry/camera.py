@@ -1,8 +1,8 @@
 """Pinhole cameras and letterboxes: all maths of pixels and intrinsics is here.
 
 Frame: x right, y down, z forward, metres. Pixels: the origin is the top left corner of the image, so the centre of its
-first pixel is (0.5, 0.5), and the middle of an image W wide is W / 2. OpenCV's calibration puts the origin at
-the centre of that pixel: add 0.5 to its principal point.
+first pixel is (0.5, 0.5), and the middle of an image of width W is W / 2. OpenCV's calibration puts the origin at the
+centre of that pixel: add 0.5 to its principal point.
 
 K is ``[[fx, s, cx], [0, fy, cy], [0, 0, 1]]`` in pixels.
 """
@@ -34,16 +34,16 @@ __all__ = [
 
 Floats = NDArray[np.floating[Any]]
 
-_SHORTEST, _LARGEST = 1e-3, 1e7  # px, of focal lengths and whatever else is in K
-_LARGEST_FILE = 1 << 20  # bytes, of nine numbers
+_SHORTEST, _LARGEST = 1e-3, 1e7  # px, of focal lengths and all other entries of K
+_LARGEST_FILE = 1 << 20  # bytes, of a file with nine numbers
 
 
 class CameraError(HumanrtError, ValueError):
-    """Intrinsics or a field of view that no camera has."""
+    """Intrinsics or a field of view are impossible."""
 
 
 def focal_length(extent: float, field_of_view: float) -> float:
-    """Focal length in px of a camera that sees ``extent`` px under ``field_of_view`` degrees.
+    """Return the focal length in px of a camera that sees ``extent`` px under ``field_of_view`` degrees.
 
     Raises:
         CameraError: the angle is not between 1 and 179 degrees.
@@ -58,7 +58,7 @@ def focal_length(extent: float, field_of_view: float) -> float:
 def field_of_view_intrinsics(
     size: tuple[int, int], field_of_view: float, centre: tuple[float, float] | None = None
 ) -> NDArray[np.float64]:
-    """K [3, 3] of a camera with square pixels whose longer side spans ``field_of_view`` degrees.
+    """Return K [3, 3] of a camera with square pixels whose longer side spans ``field_of_view`` degrees.
 
     Args:
         size: (width, height) px.
@@ -71,7 +71,7 @@ def field_of_view_intrinsics(
 
 
 def check_image(rgb: NDArray[Any]) -> None:
-    """ValueError where an image is not uint8 [H, W, 3] with a pixel in it."""
+    """Raise ValueError if an image is not uint8 [H, W, 3] with at least one pixel."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ValueError(f"an image must be uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}{_remedy(rgb)}")
 
@@ -93,10 +93,11 @@ def _remedy(image: NDArray[Any]) -> str:
 
 
 def check_intrinsics(K: ArrayLike, count: int | None = None) -> NDArray[np.float64]:
-    """K as float64 [3, 3], or [count, 3, 3]; one matrix is repeated.
+    """Check K and return it as float64 [3, 3], or [count, 3, 3] with a single matrix repeated.
 
     Raises:
-        CameraError: another shape, not finite, no positive focal lengths, absurd numbers, or not upper triangular.
+        CameraError: K has another shape, is not finite or not upper triangular, has focal lengths that are not
+            positive, or absurd numbers.
     """
     try:
         matrix = np.asarray(K, np.float64)
@@ -119,10 +120,10 @@ def check_intrinsics(K: ArrayLike, count: int | None = None) -> NDArray[np.float
 
 
 def read_intrinsics(text: str) -> NDArray[np.float64]:
-    """K [3, 3] from ``FX,FY,CX,CY`` in px, or from a file: .npy, .json, or .txt with three rows of three numbers.
+    """Read K [3, 3] from ``FX,FY,CX,CY`` in px, or from a file: .npy, .json, or .txt with three rows of three numbers.
 
     Raises:
-        CameraError: neither, or no intrinsics.
+        CameraError: the text is neither, or the file holds no valid intrinsics.
     """
     numbers = text.split(",")
     if len(numbers) > 1:
@@ -150,10 +151,10 @@ def read_intrinsics(text: str) -> NDArray[np.float64]:
 
 
 def project(points: Floats, K: Floats) -> NDArray[np.float64]:
-    """Pixels [..., 2] of points [..., 3] m in camera space.
+    """Project points [..., 3] m in camera space to pixels [..., 2].
 
-    Points behind the camera have no picture: what comes out for them is their mirror image through the camera's
-    centre, so look at their z. A point in the plane of the camera (z = 0) gives NaN or infinity.
+    Points behind the camera have no image: they are projected to their mirror image through the camera centre, so check
+    their z. A point in the plane of the camera (z = 0) gives NaN or infinity.
     """
     image = np.asarray(points, np.float64) @ np.asarray(K, np.float64).T
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -162,7 +163,7 @@ def project(points: Floats, K: Floats) -> NDArray[np.float64]:
 
 
 def directions(pixels: Floats, K: Floats) -> NDArray[np.float64]:
-    """x / z and y / z [..., 2] of what is seen at pixels [..., 2]."""
+    """Return the ray directions x / z and y / z [..., 2] of pixels [..., 2]."""
     u, v = np.moveaxis(np.asarray(pixels, np.float64), -1, 0)
     y = (v - K[1, 2]) / K[1, 1]
     return np.stack([(u - K[0, 2] - K[0, 1] * y) / K[0, 0], y], axis=-1)
@@ -170,11 +171,11 @@ def directions(pixels: Floats, K: Floats) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Letterbox:
-    """An image fitted into a square: aspect ratio kept, centred, the rest is padding.
+    """An image fitted into a square: aspect ratio kept, centred, the rest padded.
 
     Attributes:
         source: (width, height) px of the image.
-        side: px of the square.
+        side: side of the square, px.
         scaled: (width, height) px of the image in the square.
         offset: (x, y) px of the scaled image's top left corner in the square.
     """
@@ -186,7 +187,7 @@ class Letterbox:
 
     @classmethod
     def fit(cls, source: tuple[int, int], side: int) -> Letterbox:
-        """The letterbox of an image (width, height). Rounds as Pillow's `ImageOps.pad`, with which networks are fed."""
+        """Return the letterbox of an image (width, height), rounded like Pillow's `ImageOps.pad`, as networks need."""
         width, height = source
         if width >= height:
             scaled = (side, max(1, round(height / width * side)))
@@ -196,28 +197,28 @@ class Letterbox:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """px of the square a px of the image, across and down: equal but for the rounding of `scaled`."""
+        """Scale from image px to square px, horizontal and vertical: equal except for the rounding of `scaled`."""
         return self.scaled[0] / self.source[0], self.scaled[1] / self.source[1]
 
     def points_to_square(self, points: Floats) -> NDArray[np.float64]:
-        """Pixels [..., 2] of the image -> of the square."""
+        """Map pixels [..., 2] of the image to the square."""
         return np.asarray(points, np.float64) * self.scale + self.offset
 
     def points_to_source(self, points: Floats) -> NDArray[np.float64]:
-        """Pixels [..., 2] of the square -> of the image."""
+        """Map pixels [..., 2] of the square to the image."""
         return (np.asarray(points, np.float64) - self.offset) / self.scale
 
     def intrinsics_to_square(self, K: Floats) -> NDArray[np.float64]:
-        """K [3, 3] of the camera that took the image -> of the one that sees the square."""
+        """Convert K [3, 3] of the image to K of the square."""
         return self._matrix() @ np.asarray(K, np.float64)
 
     def intrinsics_to_source(self, K: Floats) -> NDArray[np.float64]:
-        """K [3, 3] of the camera that sees the square -> of the one that took the image."""
+        """Convert K [3, 3] of the square to K of the image."""
         (sx, sy), (x, y) = self.scale, self.offset
         inverse = np.array([[1 / sx, 0.0, -x / sx], [0.0, 1 / sy, -y / sy], [0.0, 0.0, 1.0]])
         return inverse @ np.asarray(K, np.float64)
 
     def _matrix(self) -> NDArray[np.float64]:
-        """[3, 3]: homogeneous pixels of the image -> of the square."""
+        """Matrix [3, 3] from homogeneous pixels of the image to those of the square."""
         (sx, sy), (x, y) = self.scale, self.offset
         return np.array([[sx, 0.0, x], [0.0, sy, y], [0.0, 0.0, 1.0]])

@@ -1,17 +1,17 @@
-"""Pictures of any size -> the square that a network for people takes: scaled, centred on black, normalised, planar.
+"""Convert pictures of any size to the square input of a people network: scaled, centred on black, normalised, planar.
 
-How a picture is scaled is the bundle's setting (`settings.letterbox.resize`, one of `RESIZES`): a network sees what its
+The bundle sets how pictures are scaled (`settings.letterbox.resize`, one of `RESIZES`): a network has to see what its
 authors trained it with, or it finds other people.
 
-``pillow-bicubic`` is Pillow's ``Image.resize(size, BICUBIC)``, equal in every level. It is antialiased: enlarging, a
-pixel is a sum over 4 x 4 pixels, and shrinking, over as many more as the picture shrinks. In integers: weights of 22
-bits, one pass across and one down, rounded and clipped to 0..255 after either. `windows` has the weights, `down_first`
+``pillow-bicubic`` is Pillow's ``Image.resize(size, BICUBIC)``, equal in every level. It is antialiased: when enlarging,
+a pixel is a sum over 4 x 4 pixels; when shrinking, over proportionally more. It uses integers: 22-bit weights, one
+horizontal and one vertical pass, rounded and clipped to 0..255 after each. `windows` computes the weights, `down_first`
 the order; the compiled library (_native/letterbox.c), numpy (`pillow_resize`) and the GPU (kernels/letterbox.cu) share
-them, and give the same levels. The order is that of Pillow 13. Before 13 it was always across first: pictures that
-become smaller and are more than twice as high as wide differ a little between the two.
+them and give the same levels. The order is that of Pillow 13. Before 13 the horizontal pass always came first: pictures
+that become smaller and are more than twice as high as wide differ a little between the two.
 
-``opencv-area`` is OpenCV's INTER_AREA to shrink, which is the mean over what a pixel covers, and its INTER_CUBIC to
-enlarge.
+``opencv-area`` is OpenCV's INTER_AREA for shrinking, which is the mean over the area that a pixel covers, and its
+INTER_CUBIC for enlarging.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ RESIZES: tuple[Resize, ...] = get_args(Resize)
 PILLOW: Resize = "pillow-bicubic"
 
 BITS = 22
-"""Fixed point of the weights: sums of products with bytes fit 32 bits, with room for the filter's overshoot."""
+"""Fixed-point bits of the weights: sums of products with bytes fit 32 bits, with room for the filter's overshoot."""
 
 
 def levels_of(mean: ArrayLike, std: ArrayLike) -> NDArray[np.float32]:
-    """float32 [3, 256]: the normalised value of every level of R, G, B; rounded where Multi-HMR's authors round.
+    """Return the normalised value of every level of R, G, B as float32 [3, 256], rounded where Multi-HMR's authors do.
 
     Args:
         mean, std: [3] of R, G, B in 0..1.
@@ -53,14 +53,14 @@ def levels_of(mean: ArrayLike, std: ArrayLike) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=64)
 def windows(size: int, scaled: int) -> NDArray[np.int32]:
-    """Weights of Pillow's bicubic filter along an axis of ``size`` pixels that becomes ``scaled``. Read-only.
+    """Compute the weights of Pillow's bicubic filter from ``size`` to ``scaled`` pixels along an axis. Read-only.
 
     Returns:
-        int32 [scaled, 2 + taps]: for each output pixel the first source pixel, how many there are, and the weight of
-        each times 2^22; what is left of a row is 0. Weights of 0 at the ends of a window are left out.
+        int32 [scaled, 2 + taps]: for each output pixel the first source pixel, the number of source pixels, and the
+        weight of each times 2^22; the rest of a row is 0. Weights of 0 at the ends of a window are left out.
     """
     ratio = size / scaled
-    stretch = max(ratio, 1.0)  # shrinking, the filter is as much wider
+    stretch = max(ratio, 1.0)  # when shrinking, the filter is wider by this ratio
     support = 2.0 * stretch
     centres = (np.arange(scaled) + 0.5) * ratio
     begin = np.maximum((centres - support + 0.5).astype(np.int64), 0)
@@ -68,7 +68,7 @@ def windows(size: int, scaled: int) -> NDArray[np.int32]:
     at = begin[:, None] + np.arange(int((end - begin).max()))
     inside = at < end[:, None]
     weights = np.where(inside, _bicubic((at - centres[:, None] + 0.5) * (1.0 / stretch)), 0.0)
-    weights /= np.cumsum(weights, axis=1)[:, -1:]  # summed up one after the other, as Pillow does
+    weights /= np.cumsum(weights, axis=1)[:, -1:]  # summed sequentially, as in Pillow
     fixed = np.trunc(weights * (1 << BITS) + np.where(weights < 0, -0.5, 0.5)).astype(np.int32)
     used = fixed != 0
     skipped = used.argmax(axis=1)
@@ -82,20 +82,20 @@ def windows(size: int, scaled: int) -> NDArray[np.int32]:
 
 
 def down_first(source: tuple[int, int], scaled: tuple[int, int]) -> bool:
-    """Whether Pillow makes an image (width, height) lower before it makes it narrower: where much more height goes."""
+    """Return whether Pillow does the vertical pass first for an image (width, height): if much more height is lost."""
     lost = [before - after for before, after in zip(source, scaled, strict=True)]
     return lost[1] > max(0, 2 * lost[0])
 
 
 def _bicubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The cubic convolution kernel with a = -0.5."""
+    """Evaluate the cubic convolution kernel with a = -0.5."""
     x, a = np.abs(x), -0.5
     near, far = ((a + 2.0) * x - (a + 3.0)) * x * x + 1, (((x - 5) * x + 8) * x - 4) * a
     return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
 
 
 def resize(rgb: NDArray[np.uint8], size: tuple[int, int], way: Resize = PILLOW) -> NDArray[np.uint8]:
-    """The image, uint8 [H, W, 3], at (width, height) px, scaled in one of `RESIZES`."""
+    """Scale an image, uint8 [H, W, 3], to (width, height) px, by one of `RESIZES`."""
     height, width = rgb.shape[:2]
     if (width, height) == size:
         return rgb
@@ -106,7 +106,7 @@ def resize(rgb: NDArray[np.uint8], size: tuple[int, int], way: Resize = PILLOW) 
 
 
 def pillow_resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Pillow's ``resize(size, BICUBIC)`` in numpy: the portable twin of the compiled library's."""
+    """Compute Pillow's ``resize(size, BICUBIC)`` in numpy: the portable twin of the compiled library's."""
     axes = (0, 1) if down_first((rgb.shape[1], rgb.shape[0]), size) else (1, 0)
     for axis in axes:
         rgb = _pass(rgb, size[1 - axis], axis)
@@ -114,12 +114,12 @@ def pillow_resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.u
 
 
 def _pass(image: NDArray[np.uint8], scaled: int, axis: int) -> NDArray[np.uint8]:
-    """The image with ``scaled`` pixels along an axis."""
+    """Scale the image to ``scaled`` pixels along an axis."""
     size = image.shape[axis]
     if size == scaled:
         return image
     image = np.ascontiguousarray(image)
-    rows = (cv2.transpose(image) if axis else image).reshape(size, -1)  # so that a tap is a whole row
+    rows = (cv2.transpose(image) if axis else image).reshape(size, -1)  # so that each tap is a whole row
     table = windows(size, scaled)
     first, weights = table[:, 0], table[:, 2:]
     sums = np.full((scaled, rows.shape[1]), 1 << (BITS - 1), np.int32)
@@ -133,7 +133,7 @@ def _pass(image: NDArray[np.uint8], scaled: int, axis: int) -> NDArray[np.uint8]
 
 
 class Scaler(Protocol):
-    """Scales images as Pillow does, into a letterbox."""
+    """Scales images into a letterbox as Pillow does."""
 
     name: str
 
@@ -142,11 +142,14 @@ class Scaler(Protocol):
 
 
 class NativeScaler:
-    """In C, in one pass from the image to the tensor: see _native/letterbox.c. BackendError without the library.
+    """Scaler in C, in one pass from the image to the tensor: see _native/letterbox.c.
 
     Args:
         levels: float32 [3, 256], see `levels_of`.
-        code: ``fastest`` that this processor has; for the tests, ``sse2``, where there is any, or ``portable``.
+        code: ``fastest`` that this processor supports; for tests also ``sse2``, if available, or ``portable``.
+
+    Raises:
+        BackendError: the compiled library is missing.
     """
 
     name = "native"
@@ -173,7 +176,7 @@ class NativeScaler:
 
 
 class PortableScaler:
-    """The same with numpy and OpenCV, for installations without the compiled library: the same numbers, later."""
+    """Scaler with numpy and OpenCV, for installations without the compiled library: same numbers, slower."""
 
     name = "portable"
 
@@ -190,15 +193,15 @@ class PortableScaler:
 
 
 class Preprocessor:
-    """uint8 RGB images of any size -> the network's input: letterboxed, normalised, planar.
+    """Converts uint8 RGB images of any size to the network's input: letterboxed, normalised, planar.
 
     Args:
-        side: px of the network's square input.
-        mean, std: [3] of R, G, B in 0..1. Padding is black, which is normalised like any other colour.
+        side: side of the network's square input, px.
+        mean, std: [3] of R, G, B in 0..1. Padding is black, normalised like any other colour.
         resize: how images are scaled, one of `RESIZES`.
 
     Raises:
-        ValueError: there is no such resize.
+        ValueError: ``resize`` is unknown.
     """
 
     def __init__(self, side: int, mean: ArrayLike, std: ArrayLike, resize: Resize = PILLOW) -> None:

@@ -30,11 +30,11 @@ class Region:
     angle: float = 0.0
 
     def to_image(self, pixels: float) -> NDArray[np.float64]:
-        """[2, 3] affine map from a crop of ``pixels`` x ``pixels`` to the source image, both in px."""
+        """Return the affine map [2, 3] from a crop of ``pixels`` x ``pixels`` to the source image, both in px."""
         return np.array(self.affine(pixels)).reshape(2, 3)
 
     def affine(self, pixels: float) -> tuple[float, float, float, float, float, float]:
-        """The numbers of `to_image`, row by row."""
+        """Return the numbers of `to_image` row by row."""
         scale = self.size / pixels
         c, s = scale * cos(self.angle), scale * sin(self.angle)
         half = pixels / 2
@@ -43,11 +43,11 @@ class Region:
 
 @dataclass(frozen=True)
 class RegionRule:
-    """How a region is grown from what it must hold (the numbers are the bundle's).
+    """How a region is grown from the box that it must contain (the numbers come from the bundle).
 
     Attributes:
         scale: size of the region relative to the longer side of the box.
-        shift: move along the region's own y axis, as a fraction of the box's height (negative is towards the fingers).
+        shift: shift along the region's own y axis, as a fraction of the box's height (negative is towards the fingers).
     """
 
     scale: float
@@ -55,28 +55,28 @@ class RegionRule:
 
 
 def region_from_box(centre: Sequence[float], width: float, height: float, angle: float, rule: RegionRule) -> Region:
-    """Grow a box of ``width`` x ``height`` px, turned by ``angle``, to the square that the landmark network expects."""
+    """Grow a box of ``width`` x ``height`` px, rotated by ``angle``, to the square for the landmark network."""
     x = centre[0] - height * rule.shift * sin(angle)
     y = centre[1] + height * rule.shift * cos(angle)
     return Region(x, y, max(width, height) * rule.scale, angle)
 
 
 def upright_angle(start: Sequence[float], end: Sequence[float]) -> float:
-    """Angle in [-pi, pi] that turns the vector ``start`` -> ``end`` (px) to point up in the crop."""
+    """Return the angle in [-pi, pi] at which the vector ``start`` -> ``end`` (px) points up in the crop."""
     angle = pi / 2 - atan2(-(end[1] - start[1]), end[0] - start[0])
     return angle - 2 * pi * floor((angle + pi) / (2 * pi))
 
 
 @dataclass(frozen=True)
 class FollowRule:
-    """How the next region is found from keypoints (the bundle's `landmarks.region`).
+    """How the next region is computed from keypoints (the bundle's `landmarks.region`).
 
     Attributes:
-        grow: from the keypoints' box to the region.
-        inside: indices of the keypoints that the box must hold: the palm and the joints next to it, for fingertips
-            would make the region swing with every movement.
-        start, end: (index, weight) of the keypoints whose weighted sums are two points that are connected upwards in
-            the crop: the wrist, and the knuckles' mean.
+        grow: how the region is grown from the bounding box of the keypoints.
+        inside: indices of the keypoints that the box must contain: the palm and the joints next to it, because
+            fingertips would make the region swing with every movement.
+        start, end: (index, weight) of the keypoints whose weighted sums are two points, the wrist and the mean of the
+            knuckles; the line from the first to the second points up in the crop.
     """
 
     grow: RegionRule
@@ -86,9 +86,9 @@ class FollowRule:
 
 
 def region_from_keypoints(keypoints: Floats, rule: FollowRule) -> Region:
-    """The next frame's region from this frame's keypoints [21, 2] px.
+    """Compute the region of the next frame from the keypoints [21, 2] px of this one.
 
-    In Python's own numbers: for a dozen points that takes a third of the time of numpy's calls.
+    Uses plain Python numbers: for a dozen points that takes a third of the time of numpy calls.
     """
     points: list[list[float]] = keypoints.tolist()
     start, end = (
@@ -96,7 +96,7 @@ def region_from_keypoints(keypoints: Floats, rule: FollowRule) -> Region:
         for side in (rule.start, rule.end)
     )
     angle = upright_angle(start, end)
-    # The box is taken in the frame turned by `angle`, so that a hand on its side gets no larger region.
+    # The box is computed in the frame rotated by `angle`, so that a hand on its side does not get a larger region.
     c, s = cos(angle), sin(angle)
     us, vs = [], []
     for index in rule.inside:

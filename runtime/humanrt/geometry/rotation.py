@@ -12,16 +12,16 @@ __all__ = ["Layout6d", "between", "matrices_from_6d", "matrices_from_vectors", "
 Floats = NDArray[np.floating[Any]]
 
 Layout6d = Literal["columns", "rows"]
-"""How six numbers hold the first two columns a, b of a matrix (the third is their cross product).
+"""How six numbers encode the first two columns a, b of a matrix (the third is their cross product).
 
 ``columns``: a1 a2 a3 b1 b2 b3 (Multi-HMR). ``rows``: a1 b1 a2 b2 a3 b3, a 3 x 2 matrix row by row (PoseBERT, Anny).
 """
 
 
 def vectors_from_matrices(R: Floats) -> NDArray[np.float64]:
-    """Axis-angle vectors [..., 3] rad, of length 0..pi, of rotation matrices [..., 3, 3].
+    """Convert rotation matrices [..., 3, 3] to axis-angle vectors [..., 3] rad of length 0..pi.
 
-    Accurate to the matrices' own precision everywhere, at angles near 0 and near pi too.
+    Accurate to the precision of the matrices everywhere, including angles near 0 and near pi.
     """
     R = np.asarray(R, np.float64)
     xx, yy, zz = R[..., 0, 0], R[..., 1, 1], R[..., 2, 2]
@@ -42,7 +42,7 @@ def vectors_from_matrices(R: Floats) -> NDArray[np.float64]:
     best = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), axis=-1)
     q = np.take_along_axis(rows, best[..., None, None], axis=-2)[..., 0, :]
     q = q / np.linalg.norm(q, axis=-1, keepdims=True)
-    q = np.where(q[..., :1] < 0, -q, q)  # the shorter way round
+    q = np.where(q[..., :1] < 0, -q, q)  # the shorter way around
     length = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
     angle = 2 * np.arctan2(length, q[..., :1])
     vectors: NDArray[np.float64] = q[..., 1:] * np.where(length > 1e-12, angle / np.maximum(length, 1e-12), 2.0)
@@ -50,7 +50,7 @@ def vectors_from_matrices(R: Floats) -> NDArray[np.float64]:
 
 
 def matrices_from_vectors(vectors: Floats) -> NDArray[np.float64]:
-    """Rotation matrices [..., 3, 3] of axis-angle vectors [..., 3] rad (Rodrigues)."""
+    """Convert axis-angle vectors [..., 3] rad to rotation matrices [..., 3, 3] (Rodrigues)."""
     v = np.asarray(vectors, np.float64)
     angle = np.linalg.norm(v, axis=-1)[..., None, None]
     zero = np.zeros_like(v[..., 0])
@@ -64,7 +64,7 @@ def matrices_from_vectors(vectors: Floats) -> NDArray[np.float64]:
 
 
 def matrices_from_6d(numbers: Floats, layout: Layout6d) -> NDArray[np.float64]:
-    """Rotation matrices [..., 3, 3] of six numbers [..., 6] in the named layout, by Gram-Schmidt."""
+    """Convert six numbers [..., 6] in the given layout to rotation matrices [..., 3, 3] by Gram-Schmidt."""
     numbers = np.asarray(numbers, np.float64)
     shape = (*numbers.shape[:-1], *((2, 3) if layout == "columns" else (3, 2)))
     a, b = np.moveaxis(numbers.reshape(shape), -2 if layout == "columns" else -1, 0)
@@ -75,5 +75,5 @@ def matrices_from_6d(numbers: Floats, layout: Layout6d) -> NDArray[np.float64]:
 
 
 def between(a: Floats, b: Floats, amount: float | Floats = 0.5) -> NDArray[np.float64]:
-    """The rotations [..., 3, 3] that are ``amount`` (or [..., 1]) of the way, the shorter one, from a to b."""
+    """Interpolate rotations [..., 3, 3] from a to b by the fraction ``amount`` (or [..., 1]), the shorter way."""
     return np.asarray(a @ matrices_from_vectors(amount * vectors_from_matrices(np.swapaxes(a, -1, -2) @ b)))

@@ -1,19 +1,19 @@
-"""Joint trees by name, and the one conversion between SMPL's 24 rotations and Anny's bones.
+"""Joint trees by name, and the conversion between SMPL's 24 rotations and Anny's bones.
 
-Conventions. A *local* rotation turns a joint against its parent; the root's takes the body's rest frame to the world
-(for whoever watches: the camera). All local frames are parallel at rest, so a *world* rotation is the product of the
-locals from the root down, and is the turn of a body part since the rest pose.
+Conventions. A *local* rotation turns a joint relative to its parent; the root's maps the body's rest frame to the world
+(for an observer: the camera). All local frames are parallel at rest, so a *world* rotation is the product of the local
+ones from the root down, and is the rotation of a body part since the rest pose.
 
 - SMPL's body: rest is a T-pose, x to the person's left, y up, z to the front.
 - Anny (rotations as ``AnnyBody`` takes them, `local-ref`): rest is Anny's reference pose (arms half lowered, elbows
   bent), x to the person's left, y backwards, z up.
 - A right hand: x to the thumb's side, y along the hand, z out of the palm; rest is Anny's relaxed hand. A left hand
-  is the mirror image (x -> -x) of a right one: x to the little finger's side, and `mirrored` takes one to the other.
+  is the mirror image (x -> -x) of a right one: x to the little finger's side; `mirrored` converts one to the other.
 
-How SMPL and Anny are brought together: world rotations of the same body part differ by one constant per part, which
-takes Anny's reference pose to the T-pose: limbs turn by the shortest arcs from the hip and the shoulder outwards (so
-the elbow unbends about its hinge), hands by the palm's frame, trunk, shoulder blades, head and feet by the axes alone.
-Parts that Anny divides share the rotation (see `anny_from_smpl`). Numpy only; nothing of SMPL's data is in here.
+How SMPL and Anny are related: world rotations of the same body part differ by one constant per part, which maps Anny's
+reference pose to the T-pose: limbs turn by the shortest arcs from the hip and the shoulder outwards (so the elbow
+straightens about its hinge), hands by the frame of the palm, trunk, shoulder blades, head and feet by the axes alone.
+Parts that Anny divides share the rotation (see `anny_from_smpl`). Numpy only; contains no SMPL data.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Side = Literal["left", "right"]
 
 
 class SkeletonError(HumanrtError):
-    """Joints are missing or of another number than the tree's."""
+    """Joints are missing, or their number differs from that of the tree."""
 
 
 # --------------------------------------------------------------------------------------------- trees
@@ -93,11 +93,11 @@ def parent_indices(tree: Mapping[str, str | None]) -> tuple[int, ...]:
 
 SMPL_24 = tuple(_SMPL)
 SMPL_PARENTS = parent_indices(_SMPL)
-"""[24] place of each joint's parent, -1 for the root; every parent comes before its children."""
+"""[24] index of each joint's parent, -1 for the root; every parent comes before its children."""
 
 SMPLX_BODY = SMPL_24[:22]
 SMPLX_BODY_PARENTS = SMPL_PARENTS[:22]
-"""The body part of SMPL-X: SMPL's without the two hands."""
+"""The body joints of SMPL-X: those of SMPL without the two hands."""
 
 _FINGER_JOINTS = tuple(f"{finger}{k}" for finger in ("index", "middle", "pinky", "ring", "thumb") for k in (1, 2, 3))
 
@@ -106,11 +106,11 @@ SMPLX_55 = (
     *("jaw", "left_eye", "right_eye"),
     *(f"{side}_{name}" for side in ("left", "right") for name in _FINGER_JOINTS),
 )
-"""SMPL-X's rotations in their order: body, face, left hand, right hand."""
+"""The rotations of SMPL-X in order: body, face, left hand, right hand."""
 
 HAND_16 = ("wrist", *_FINGER_JOINTS)
 HAND_16_PARENTS = (-1, *(0 if place % 3 == 0 else place for place in range(15)))
-"""A hand: its wrist, then MANO's order of fingers."""
+"""A hand: its wrist, then the fingers in MANO's order."""
 
 H36M_17 = (
     *("hip", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
@@ -136,9 +136,9 @@ MEDIAPIPE_33 = (
 """MediaPipe's pose landmarks."""
 
 
-# Where joints of an average young adult (all phenotypes in their middle) lie in Anny's reference pose: m, x to the
-# person's left, y backwards, z up, from the root. Computed with `AnnyBody` (Anny's data is CC0); the right side is the
-# mirror image. Only directions and the T-pose's bone lengths are taken from it.
+# Joint positions of an average young adult (all phenotypes at their mid value) in Anny's reference pose: m, x to the
+# person's left, y backwards, z up, relative to the root. Computed with `AnnyBody` (Anny's data is CC0); the right side
+# is the mirror image. Only directions and the T-pose's bone lengths are taken from it.
 _REFERENCE = {
     "root": (0.0, 0.0, 0.0),
     "upperleg01.L": (0.1145, 0.0081, -0.0091),
@@ -164,14 +164,14 @@ SMPL_TO_ANNY: Array = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 
 def reference_joint(name: str) -> Array:
-    """A joint of the reference pose in SMPL's axes, m; the right side mirrored from the left."""
+    """Return a joint of the reference pose in SMPL's axes, m; the right side is mirrored from the left."""
     right = name.endswith(".R")
     place = np.array(_REFERENCE[f"{name[:-1]}L" if right else name])
     return (place * MIRROR if right else place) @ SMPL_TO_ANNY
 
 
 def _rest() -> Array:
-    """[24, 3] m: the T-pose, with bone lengths of Anny's reference pose; from the pelvis."""
+    """Return the joints [24, 3] m, from the pelvis, of the T-pose with the bone lengths of Anny's reference pose."""
     centre = {"pelvis": "root", "spine1": "spine04", "spine2": "spine02", "spine3": "spine01", "neck": "neck01"}
     rest = {name: reference_joint(bone) for name, bone in (centre | {"head": "head"}).items()}
     for side, end, left in (("left", ".L", 1.0), ("right", ".R", -1.0)):
@@ -194,7 +194,7 @@ def _rest() -> Array:
 
 
 SMPL_REST: Array = _rest()
-"""[24, 3] m: our rest skeleton, a symmetric T-pose with Anny's bone lengths (1.7 m tall); pelvis in the origin."""
+"""[24, 3] m: our rest skeleton, a symmetric T-pose with Anny's bone lengths (1.7 m tall); pelvis at the origin."""
 SMPL_REST.setflags(write=False)
 
 
@@ -202,7 +202,7 @@ SMPL_REST.setflags(write=False)
 
 
 def world_rotations(local: Floats, parents: Sequence[int]) -> Array:
-    """Rotations [..., J, 3, 3] against the parents -> against the rest pose. Parents come before their children."""
+    """Convert local rotations [..., J, 3, 3] to world rotations. Parents must come before their children."""
     local = checked_rotations(local, len(parents), "rotations")
     world = np.empty_like(local)
     for joint, parent in enumerate(parents):
@@ -213,7 +213,7 @@ def world_rotations(local: Floats, parents: Sequence[int]) -> Array:
 
 
 def local_rotations(world: Floats, parents: Sequence[int]) -> Array:
-    """The inverse of `world_rotations`."""
+    """Convert world rotations to local ones; the inverse of `world_rotations`."""
     world = checked_rotations(world, len(parents), "rotations")
     above = world[..., [max(parent, 0) for parent in parents], :, :]
     local: Array = np.swapaxes(above, -1, -2) @ world
@@ -224,25 +224,25 @@ def local_rotations(world: Floats, parents: Sequence[int]) -> Array:
 
 
 def mirrored(rotations: Floats) -> Array:
-    """The same turns [..., 3, 3] seen in a mirror (x -> -x): F R F. Joints of two sides are not swapped."""
+    """Return the rotations [..., 3, 3] as seen in a mirror (x -> -x): F R F. Left and right joints are not swapped."""
     return np.asarray(rotations, np.float64) * MIRROR_ROTATION
 
 
 def other_sides(names: Sequence[str]) -> tuple[int, ...]:
-    """Where each name's other side is, so that ``points[..., other_sides(names), :]`` swaps `left` and `right`."""
+    """Return the index of each name's other side: ``points[..., other_sides(names), :]`` swaps `left` and `right`."""
     swap = {"left": "right", "right": "left"}
     return tuple(names.index("_".join(swap.get(part, part) for part in name.split("_"))) for name in names)
 
 
 def shortest_arc(start: Floats, end: Floats) -> Array:
-    """The smallest rotation [..., 3, 3] that turns vectors ``start`` [..., 3] to the direction of ``end`` [..., 3].
+    """Return the smallest rotation [..., 3, 3] that turns vectors ``start`` to the direction of ``end``, both [..., 3].
 
-    Opposite vectors turn by half a turn about some axis across.
+    Opposite vectors get half a turn about some perpendicular axis.
     """
     start, end = normalised(start), normalised(end)
     cross = np.cross(start, end)
     cosine = (start * end).sum(-1, keepdims=True)
-    # Nearly opposite: the axis is any that is across.
+    # Nearly opposite: any perpendicular axis will do.
     other = np.cross(start, np.eye(3)[np.abs(start).argmin(axis=-1)])
     sine = np.linalg.norm(cross, axis=-1, keepdims=True)
     axis = np.where(sine > 1e-9, cross / np.maximum(sine, 1e-12), normalised(other))

@@ -1,4 +1,4 @@
-"""A graph with buffers of its own, allocated and bound once: how everything that runs on every frame runs."""
+"""A graph with its own buffers, allocated and bound once: used for everything that runs on every frame."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["BoundGraph"]
 
 
 class BoundGraph(Owner):
-    """A graph and its inputs and outputs. Not for two threads.
+    """A graph with its inputs and outputs. Not thread-safe.
 
-    On the CPU the arrays are what the network reads and writes. On a GPU they are pinned copies: `run` sends the
-    inputs, runs the network, and has the outputs when it returns; all of it is given to the GPU at once.
+    On the CPU the network reads and writes the arrays directly. On a GPU they are pinned copies: `run` uploads the
+    inputs, runs the network, and has the outputs when it returns; all of it is submitted to the GPU at once.
 
     Args:
-        backend: runs it.
+        backend: the backend that runs it.
         spec: the graph.
 
     Attributes:
-        buffers: of the inputs and outputs, by name.
-        arrays: what they hold, by name: inputs to be written, outputs to be read. They stay in their places.
-        on_device: whether that is a GPU's memory, and the arrays copies.
+        buffers: buffers of the inputs and outputs, by name.
+        arrays: their contents by name: write the inputs, read the outputs. The arrays are never reallocated.
+        on_device: whether the buffers are in GPU memory and the arrays are copies.
     """
 
     @releasing
@@ -45,19 +45,19 @@ class BoundGraph(Owner):
         self._whole: Binding | None = None
 
     def precede(self, step: Binding, fills: str) -> None:
-        """``step`` runs before the network from now on and fills this input, which is sent no more."""
+        """Run ``step`` before the network from now on; it fills the input ``fills``, which is no longer uploaded."""
         self._steps.insert(0, step)
         self._sent.remove(fills)
 
     def follow(self, step: Binding, **results: Buffer) -> None:
-        """``step``, on a GPU, runs after the network from now on; ``arrays`` has its ``results`` too."""
+        """Run ``step``, on a GPU, after the network from now on; ``arrays`` then also holds its ``results``."""
         self._steps.append(step)
         for name, buffer in results.items():
             self.buffers[name], self.arrays[name] = buffer, self.backend.pinned(buffer.spec)
             self._fetched += (name,)
 
     def run(self) -> None:
-        """The inputs as they are now -> the outputs."""
+        """Compute the outputs from the current contents of the inputs."""
         if not self.on_device:
             self._steps[0].run()
             return

@@ -1,4 +1,4 @@
-"""Execution: where and how networks run. Said once, for every model."""
+"""Where and how networks run: one set of options for every model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Execution", "ExecutionOptions"]
 
 
 class ExecutionOptions(TypedDict, total=False):
-    """The keywords that every model takes beside ``backend``; `Execution` says what they mean."""
+    """The keywords that every model takes in addition to ``backend``; `Execution` documents them."""
 
     precision: str
     threads: int
@@ -30,12 +30,12 @@ class Execution:
     >>> HandTracker(backend=Execution("cuda", precision="fp16"))        # the same
 
     Attributes:
-        backend: ``auto`` (CUDA where it works, else the CPU), ``cpu``, ``cuda``, ``tensorrt``, or an open backend.
-            An open one stays open when the model is closed, and keeps the `BackendOptions` that it was opened with.
-        precision: of the networks: ``fp32``, or another that the bundle has graphs or engines for, such as ``bf16x3``
-            or ``int8`` (`humanrt-export quantize`).
-        threads: CPU threads of a network; 0 uses all cores.
-        unverified: also run graphs and engines whose error no verdict has passed.
+        backend: ``auto`` (CUDA if it works, else the CPU), ``cpu``, ``cuda``, ``tensorrt``, or an open backend. An
+            open one stays open when the model is closed, and keeps the `BackendOptions` that it was opened with.
+        precision: precision of the networks: ``fp32``, or another for which the bundle has graphs or engines, such as
+            ``bf16x3`` or ``int8`` (`humanrt-export quantize`).
+        threads: CPU threads per network; 0 uses all cores.
+        unverified: whether to run also graphs and engines without a passing verdict on their error.
     """
 
     backend: Backend | str = "cpu"
@@ -48,7 +48,7 @@ class Execution:
         """Combine a constructor's ``backend`` and keywords. A keyword replaces the field of an `Execution`.
 
         Raises:
-            TypeError: a keyword that the constructor does not have.
+            TypeError: the constructor has no such keyword.
         """
         known = [field.name for field in fields(cls)][1:]
         for name in options:
@@ -59,6 +59,6 @@ class Execution:
         return replace(backend if isinstance(backend, Execution) else cls(backend), **options)
 
     def open(self) -> Backend:
-        """Open the backend; one that is open already is returned as it is. BackendError: it cannot run here."""
+        """Open the backend; one that is already open is returned unchanged. BackendError if it cannot run here."""
         engines = self.precision if self.precision in PRECISIONS and self.precision != EXACT else None
         return open_backend(self.backend, BackendOptions(self.threads, precision=engines, unverified=self.unverified))

@@ -18,13 +18,13 @@ class Model(Owner):
 
     Args:
         bundle: name or folder of a bundle, or a loaded one.
-        task: that a bundle given by name or folder must be for.
+        task: the task that a bundle given by name or folder must be for.
         execution: where and how the graphs run.
 
     Attributes:
-        bundle: the bundle, whose graphs are those of the precision (`humanrt.inference.variants.at`).
-        backend: the backend, open. It is closed with the model if the model opened it.
-        execution: where and how the graphs run, with the open backend: models that are parts of this one take it.
+        bundle: the bundle with the graphs of the chosen precision (`humanrt.inference.variants.at`).
+        backend: the open backend. It is closed with the model if the model opened it.
+        execution: where and how the graphs run, with the open backend; passed on to models that are parts of this one.
 
     Raises:
         BundleError, BackendError: the bundle cannot be used, or the backend or precision cannot run here.

@@ -1,12 +1,12 @@
-"""Variants: graphs that take another's place at another precision or on another processor, and whether they may.
+"""Graph variants: drop-in replacements for a graph at another precision or on another CPU, and when they are permitted.
 
 A bundle lists them under ``settings.variants``, in order of preference::
 
     {"of": "network", "graph": "network-int8-cpu", "precision": "int8", "backend": "cpu", "cpu": ["avx512_vnni"]}
 
-``of``: the graph whose place it takes (``network`` where it is left out); ``backend``: only there; ``cpu``: features
-that the processor must have, as Linux names them. A variant of lower precision is opened only with a passing verdict,
-which says how far it is from the FP32 graph on real frames (`humanrt.verdict`).
+``of``: the graph that it replaces (default ``network``); ``backend``: the only backend that it is for; ``cpu``:
+features that the processor must have, as Linux names them. A variant of lower precision is opened only with a passing
+verdict, which states how far it is from the FP32 graph on real frames (`humanrt.verdict`).
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from humanrt.native import processor
 
 __all__ = ["EXACT", "at", "base_of", "bases", "variants", "why_unproven"]
 
-"""The precision that every graph has, and that needs no verdict."""
+"""The precision that every graph is available in and that needs no verdict."""
 
 
 def variants(bundle: Bundle) -> tuple[Variant, ...]:
-    """The bundle's variants, in order of preference. BundleError where one is none."""
+    """Return the bundle's variants, in order of preference. BundleError if one is malformed."""
     return variants_of(bundle)
 
 
 def base_of(bundle: Bundle, graph: str) -> str:
-    """The graph whose place ``graph`` takes; itself where it is no variant."""
+    """Return the graph that ``graph`` replaces, or ``graph`` itself if it is not a variant."""
     return next((variant.of for variant in variants(bundle) if variant.graph == graph), graph)
 
 
 def bases(bundle: Bundle) -> tuple[str, ...]:
-    """The bundle's graphs that take nobody's place."""
+    """Return the bundle's graphs that are not variants."""
     return tuple(name for name in bundle.graphs if base_of(bundle, name) == name)
 
 
 def at(bundle: Bundle, backend: Backend, precision: str = EXACT) -> Bundle:
-    """The same bundle, whose graphs are those of this precision for this backend, as far as it has such.
+    """Return the bundle with its graphs replaced by those of this precision for this backend, as far as available.
 
     Raises:
-        BackendError: it has none; none can run on this processor; or one has no passing verdict and the backend was
-            not opened with ``unverified``.
+        BackendError: the bundle has none; none can run on this processor; or one has no passing verdict and the backend
+            was not opened with ``unverified``.
     """
     entries = [variant for variant in variants(bundle) if variant.on(backend.name)]
     chosen: dict[str, str] = {}
@@ -62,7 +62,7 @@ def at(bundle: Bundle, backend: Backend, precision: str = EXACT) -> Bundle:
     missing = [base for base in lacking if base not in chosen]
     if missing and (precision != EXACT or any(base not in bundle.graphs for base in missing)):
         raise BackendError(f"precision `{precision}` cannot run here: {lacking[missing[0]]}; use another precision")
-    # TensorRT's engines are FP16 or FP32 of the FP32 graph: which it is, is the engine's own (`BackendOptions`).
+    # TensorRT's engines are FP16 or FP32 versions of the FP32 graph; `BackendOptions` selects which.
     plans = backend.name == "tensorrt" and precision == "fp16"
     if not chosen and precision != EXACT and not plans:
         offered = choices({EXACT, *(variant.precision for variant in entries)})
@@ -81,10 +81,10 @@ def at(bundle: Bundle, backend: Backend, precision: str = EXACT) -> Bundle:
 
 
 def why_unproven(bundle: Bundle, graph: str) -> str | None:
-    """Why a variant may not be relied on; None when its verdict has passed.
+    """Return why a variant may not be relied on; None if its verdict has passed.
 
-    A verdict belongs to a graph's file: after any change there is none. Variants that an exporter made and compared
-    with PyTorch itself have theirs under ``parity``.
+    A verdict belongs to a graph's file: any change invalidates it. Variants that an exporter made and compared with
+    PyTorch itself have theirs under ``parity``.
     """
     again = f"humanrt-export quantize {bundle.path}"
     given = bundle.manifest.get("verdicts", {}).get(graph)

@@ -1,1 +1,1 @@
-"""Filters in time, whatever they smooth."""
+"""Temporal filters, independent of the quantity that they smooth."""

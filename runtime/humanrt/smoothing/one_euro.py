@@ -1,13 +1,13 @@
-"""One-Euro smoothing with the frames' real time stamps (Casiez, Roussel, Vogel: 1 Euro Filter, CHI 2012).
+"""One-Euro smoothing with the real time stamps of the frames (Casiez, Roussel, Vogel: 1 Euro Filter, CHI 2012).
 
-Two things differ from the usual code, both so that the result does not depend on the frame rate:
+There are two differences from the usual code, both to make the result independent of the frame rate:
 
 - each step is the exact solution of the low pass for a path that is straight between two frames, not its
-  first-order approximation: at a given cut-off a frame more or less on that path changes nothing, and the lag
-  behind a steady motion is the same at every rate. (The cut-off follows the speed, frame by frame: what remains is
-  about a pixel on a fast move of 300.)
-- the speed that opens the filter is that of a point (its 3 or 2 coordinates together) in hand sizes a second, so
-  neither the image's resolution nor the direction of motion changes the smoothing.
+  first-order approximation: at a given cut-off, one frame more or less on that path changes nothing, and the lag
+  behind a steady motion is the same at every frame rate. (The cut-off follows the speed frame by frame: the remaining
+  difference is about a pixel on a fast move of 300.)
+- the speed that opens the filter is that of a point (its 3 or 2 coordinates together) in hand sizes per second, so
+  neither the resolution of the image nor the direction of motion changes the smoothing.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class OneEuroOptions:
-    """The filter's three numbers.
+    """The three parameters of the filter.
 
-    The defaults come from a grid search: calmest hand at rest on a real recording among those that stay within 1.1 px
-    (median) and 4 px (99 %) of the raw keypoints of a moving hand 350 px tall.
+    The defaults come from a grid search: calmest hand at rest on a real recording among the settings that stay within
+    1.1 px (median) and 4 px (99 %) of the raw keypoints of a moving hand 350 px tall.
 
     Attributes:
         min_cutoff: cut-off frequency at rest, Hz: lower is calmer and slower.
-        beta: how much the cut-off rises with speed, Hz per (unit a second): higher follows fast motion with less lag.
+        beta: increase of the cut-off with speed, Hz per (unit per second): higher follows fast motion with less lag.
         derivative_cutoff: cut-off of the speed estimate, Hz.
     """
 
@@ -51,7 +51,7 @@ class OneEuroOptions:
 
 
 class OneEuro:
-    """Smooths points [..., D]; each point has its own speed. One object per identity; ``reset()`` forgets."""
+    """Smooths points [..., D]; each point has its own speed. Use one object per identity; ``reset()`` clears it."""
 
     def __init__(self, options: OneEuroOptions | None = None) -> None:
         self.options = OneEuroOptions() if options is None else options
@@ -65,29 +65,29 @@ class OneEuro:
 
     @property
     def velocity(self) -> NDArray[np.float64]:
-        """[..., D] how fast each point moves, in its unit a second, smoothed. ValueError before the first points."""
+        """Smoothed velocity of each point, [..., D], in its unit per second. ValueError before the first points."""
         if self._t is None:
             raise ValueError("there is no velocity before the first points")
         return self._velocity.copy()
 
     def _start(self, points: NDArray[np.float64]) -> None:
-        # Arrays that stay in one place: the compiled step reads and changes them there.
+        # These arrays are never reallocated: the compiled step reads and changes them in place.
         self._points, self._raw, self._smooth = (points.copy("C") for _ in range(3))
         self._velocity = np.zeros(points.shape)
         self._size = (points.size // points.shape[-1], points.shape[-1])
         self._at = [native.address(a, np.float64) for a in (self._points, self._raw, self._smooth, self._velocity)]
 
     def __call__(self, keypoints: Floats, t: float, unit: float = 1.0) -> NDArray[np.float64]:
-        """Smoothed points.
+        """Return the smoothed points.
 
         Args:
             keypoints: [..., D], any unit.
-            t: time stamp in s. Not later than the last one: the last result is returned again.
-            unit: length, in the points' unit, that counts as 1 in `OneEuroOptions.beta`.
+            t: time stamp in s. If it is not later than the last one, the last result is returned again.
+            unit: length, in the unit of the points, that counts as 1 in `OneEuroOptions.beta`.
 
         Raises:
-            ValueError: the shape changed without a ``reset()``; or keypoints, ``t`` or ``unit`` are not finite numbers,
-                or ones that nothing measures. The state is then as before.
+            ValueError: the shape changed without a ``reset()``; or keypoints, ``t`` or ``unit`` are not finite, or
+                beyond any measurement. The state is then unchanged.
         """
         t = check_time(t)
         keypoints = numbers(keypoints, "keypoints")
@@ -118,11 +118,11 @@ class OneEuro:
         return self._smooth.copy()
 
     def _step(self, dt: float, unit: float, keep: float) -> None:
-        """What humanrt_one_euro does (_native/hand.c), in numpy."""
+        """Do one step in numpy, like humanrt_one_euro (_native/hand.c)."""
         points, step = self._points, self._points - self._raw
         self._velocity[...] = keep * self._velocity + (1 - keep) * step / dt
         speed = np.sqrt(np.einsum("...d,...d->...", self._velocity, self._velocity))[..., None] / unit
-        # dy/dt = 2 pi fc (x(t) - y), with x(t) straight from the last raw points to these; fall = 2 pi fc dt.
+        # dy/dt = 2 pi fc (x(t) - y), with x(t) linear from the last raw points to these; fall = 2 pi fc dt.
         fall = 2 * pi * dt * (self.options.min_cutoff + self.options.beta * speed)
         gone = -np.expm1(-fall)
         self._smooth[...] = points - step * gone / fall + (self._smooth - self._raw) * (1 - gone)
