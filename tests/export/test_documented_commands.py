@@ -60,9 +60,11 @@ def shown_help(script: list[str], capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
     if script[0] == "-m":
         monkeypatch.delitem(sys.modules, script[1], raising=False)
-    run, what = (runpy.run_module, script[1]) if script[0] == "-m" else (runpy.run_path, str(ROOT / script[0]))
     with pytest.raises(SystemExit) as ended:
-        run(what, run_name="__main__")
+        if script[0] == "-m":  # as python -m does: types of its classes are looked up in sys.modules["__main__"]
+            runpy.run_module(script[1], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(str(ROOT / script[0]), run_name="__main__")
     assert not ended.value.code
     return capsys.readouterr().out
 
