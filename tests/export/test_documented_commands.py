@@ -6,6 +6,8 @@ import re
 import runpy
 import shlex
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -58,13 +60,12 @@ def shown_help(script: list[str], capsys: pytest.CaptureFixture[str], monkeypatc
     """What `python bench/NAME.py --help` or `python -m NAME --help` prints."""
     monkeypatch.setattr(sys, "argv", [*script[-1:], "--help"])
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    if script[0] == "-m":
+    run: Callable[[], object] = partial(runpy.run_path, str(ROOT / script[0]), run_name="__main__")
+    if script[0] == "-m":  # as python -m does: types of its classes are looked up in sys.modules["__main__"]
         monkeypatch.delitem(sys.modules, script[1], raising=False)
+        run = partial(runpy.run_module, script[1], run_name="__main__", alter_sys=True)
     with pytest.raises(SystemExit) as ended:
-        if script[0] == "-m":  # as python -m does: types of its classes are looked up in sys.modules["__main__"]
-            runpy.run_module(script[1], run_name="__main__", alter_sys=True)
-        else:
-            runpy.run_path(str(ROOT / script[0]), run_name="__main__")
+        run()
     assert not ended.value.code
     return capsys.readouterr().out
 
