@@ -1,1 +1,1 @@
-"""PoseBERT: windows of poses refined, and streams of them."""
+"""PoseBERT: refinement of windows and streams of poses."""

@@ -1,14 +1,14 @@
-"""Bones that keep their lengths: what PoseBERT's keypoints lack, and its rotations do not.
+"""Constant bone lengths for PoseBERT's keypoints.
 
-The network's keypoints are weighted means of the keypoints of several frames, plus corrections, each coordinate by
-itself. Half way between a closed finger and an open one such a mean is not a finger: its bones are too short, and in a
-fast movement the last one can shrink to nothing and point backwards. The rotations of the same row do not have that
-fault: they are made orthonormal, and half way between two angles of a joint is an angle of that joint.
+The network's keypoints are weighted means of the keypoints of several frames, plus corrections, each coordinate
+independently. Half way between a closed and an open finger such a mean is not a finger: its bones are too short, and in
+a fast movement the last one can shrink to nothing and point backwards. The rotations of the same row do not have this
+defect: they are made orthonormal, and half way between two angles of a joint is an angle of that joint.
 
-So the lengths of each identity's bones are estimated over time, and the bones of every answer are set to them. The
-direction of a bone that is as long as it should be is the keypoints' (of bodies mostly), which are more accurate than
-the rotations; as far as it is too short, or points against the rotations, it takes theirs. All weights are continuous,
-and a short low pass over the directions takes away the little jitter that longer bones bring.
+So the lengths of each identity's bones are estimated over time, and the bones of every output are set to them. A bone
+of full length takes its direction from the keypoints (for bodies mostly), which are more accurate than the rotations;
+the more it is too short, or points against the rotations, the more it takes theirs. All weights are continuous, and a
+short low-pass filter over the directions removes the small jitter that longer bones add.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ Indices = NDArray[np.intp]
 Bone = tuple[int | tuple[int, int], int, int, Sequence[float] | Array, float]
 """Start, end, joint, rest and bend; see `Skeleton`."""
 
-# s of observation that the proportions of an average person count as. SMPL's joints are not quite where landmarks are.
+# Prior weight of an average person's proportions, in s of observation. SMPL's joints are not quite where landmarks are.
 _HAND_PRIOR, _BODY_PRIOR = 0.2, 0.05
-# Share of the keypoints in the direction of a whole bone. With 0.8 the error is least for both, but thumbs and fingers
-# that touch are 2 mm farther apart; a body's keypoints are guessed more than a hand's.
+# Weight of the keypoints in the direction of a full-length bone. With 0.8 the error is minimal for both, but touching
+# thumbs and fingers are 2 mm farther apart; a body's keypoints are less certain than a hand's.
 _HAND_TRUST, _BODY_TRUST = 1.0, 0.8
-_LEARN = 1.0  # s in which an identity's lengths are learned; after that
-_CHANGE = 0.01  # of itself is the most that a length changes in a second
-_MEMORY = 5.0  # s: an estimate forgets what is older, so that one that began wrong does not stay wrong
-_OUTLIER = 0.1  # of a length: observations further off pull no harder, so that collapsed bones hardly count
-_AGREE = 0.5  # cosine: a bone within 60 degrees of the rotations' direction is believed, from 120 degrees on it is not
-_CALM = 0.004  # s: time constant of the directions' low pass, and so how late it makes a steady turn
+_LEARN = 1.0  # s in which an identity's lengths are learned; after that...
+_CHANGE = 0.01  # ...max relative change of a length per second
+_MEMORY = 5.0  # s: memory of the length estimate, so that a wrong initial estimate decays
+_OUTLIER = 0.1  # of a length: the pull of observations further off is clipped, so that collapsed bones hardly count
+_AGREE = 0.5  # cosine: a bone within 60 degrees of the rotations' direction is trusted, from 120 degrees on it is not
+_CALM = 0.004  # s: time constant of the low-pass filter of directions, hence its delay for a steady rotation
 _TINY = 1e-9
 _MOST = 64  # points with midpoints, bones and joints that _native/bones.c has room for
 
@@ -64,7 +64,7 @@ _HAND = (
     ((-16.8, 79.4, 8.5), (-9.5, 34.9, 2.7), (-6.8, 23.5, 8.8), (-6.5, 21.5, 6.8)),
     ((-34.4, 71.4, 9.3), (-11.1, 23.3, 4.2), (-7.4, 14.2, 6.4), (-5.5, 14.3, 6.8)),
 )
-# The largest angle between a bone and the one before it, degrees: what joints can do, and some for keypoints' errors.
+# Max angle between a bone and the one before it, degrees: the range of the joint, and a margin for keypoint errors.
 _THUMB_BENDS = (100.0, 90.0, 100.0)
 _FINGER_BENDS = (110.0, 125.0, 100.0)
 _LIMB_BEND = 160.0
@@ -84,21 +84,21 @@ class _Layout(ctypes.Structure):
 
 
 class Skeleton:
-    """The bones among a network's keypoints: B bones, each after the one that it hangs on; J joints.
+    """Bones between a network's keypoints: B bones, each after its parent bone; J joints.
 
     Args:
-        bones: (start, end, joint, rest, bend) of each: the two keypoints; the joint that turns it; its vector from
-            start to end at rest, m, as an average person has it; the largest angle to the bone before it, degrees. A
-            start may also be a pair of keypoints: the point half way between them.
-        parents: [J] of the joints, each before its children.
+        bones: (start, end, joint, rest, bend) of each: the two keypoints; the joint that rotates it; its rest vector
+            from start to end, m, of an average person; the max angle to its parent bone, degrees. A start may also be
+            a pair of keypoints: their midpoint.
+        parents: [J] parents of the joints, each before its children.
         origin: keypoints whose mean is the origin.
         points: K.
-        prior: s of observation that the proportions of the bones at rest count as.
-        trust: share of the keypoints in the direction of a whole bone; the rest is the rotations'.
-        aimed: a bone that hangs on another points from where that one ends now to its own keypoint. Along an arm that
-            keeps hands where they were seen. A finger's next joint is too near for that: its bones keep the
-            directions that they have among the keypoints.
-        twins: [B] the bone of the body's other side, which is as long; None: there is none.
+        prior: weight of the rest proportions, in s of observation.
+        trust: weight of the keypoints in the direction of a full-length bone; the rest is the rotations'.
+        aimed: a bone with a parent points from the parent's new end to its own keypoint. Along an arm this keeps hands
+            where they were seen. A finger's next joint is too near for that: its bones keep the directions that they
+            have among the keypoints.
+        twins: [B] index of the bone of equal length on the body's other side; None: there is none.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Skeleton:
         rest = np.array([vector for *_, vector, _ in bones], np.float64)
         self.points, self.prior, self.trust, self.aimed = points, prior, trust, aimed
         self.rest_lengths: Array = np.linalg.norm(rest, axis=1)
-        """[B] m, of an average person."""
+        """[B] m, bone lengths of an average person."""
         self._pairs = np.array(pairs, np.intp).reshape(-1, 2)
         self._start, self._end = np.array(starts, np.intp), np.array(ends, np.intp)
         self._joint = np.array([joint for _, _, joint, *_ in bones], np.intp)
@@ -131,7 +131,7 @@ class Skeleton:
         self._cosine[self._before < 0] = -np.inf
         self._levels = _levels(before)
         self._origin = np.array(origin, np.intp)
-        # Only the joints that turn a bone, and those above them.
+        # Only the joints that rotate a bone, and their ancestors.
         needed = set[int]()
         for joint in self._joint.tolist():
             while joint >= 0 and joint not in needed:
@@ -147,7 +147,7 @@ class Skeleton:
         arrays = (self._pairs, self._start, self._end, self._joint, self._before, self._twin, self._parents)
         indices = [np.ascontiguousarray(array, np.int32) for array in (*arrays, self._origin)]
         rest, cosine = self._rest[..., 0].copy(), np.maximum(self._cosine, -1.0)
-        self._arrays = (*indices, rest, cosine)  # the addresses below hold nothing alive
+        self._arrays = (*indices, rest, cosine)  # keep them alive: the addresses below do not
         counts = (self.points, *map(len, (self._pairs, self._end, self._parents, self._origin)))
         layout = _Layout(*counts, self.aimed)
         for name, array in zip(_INDICES, indices, strict=True):
@@ -156,12 +156,12 @@ class Skeleton:
         return layout
 
     def vectors(self, points: Floats) -> Array:
-        """[..., B, 3] m, from start to end, of keypoints [..., K, 3]."""
+        """Return the bone vectors [..., B, 3] m, from start to end, of keypoints [..., K, 3]."""
         full = self._full(points)
         return np.asarray(full[..., self._end, :] - full[..., self._start, :])
 
     def sizes(self, points: Floats) -> Array:
-        """[..., B] m: lengths of the bones, those of the two sides of a body taken together."""
+        """Return the bone lengths [..., B] m, averaged over the two sides of a body."""
         size = _norm(self.vectors(points))
         return np.asarray((size + size[..., self._twin]) / 2)
 
@@ -174,20 +174,20 @@ class Skeleton:
         gone: float = 0.0,
         lag: float = 0.0,
     ) -> tuple[Array, Array]:
-        """Keypoints whose bones have the lengths that they should have, about the origin.
+        """Return keypoints, relative to the origin, whose bones have the given lengths.
 
-        What humanrt_hold_bones does (_native/bones.c), in numpy.
+        This is the numpy implementation of humanrt_hold_bones (_native/bones.c).
 
         Args:
             points: [..., K, 3] m.
-            rotations: [..., J, 3, 3] of the same instant, each against its parent's.
+            rotations: [..., J, 3, 3] at the same time, each relative to its parent.
             lengths: [..., B] m.
-            last: [2, ..., B, 3] the directions returned for the frame before; None: there was none.
-            gone, lag: of the low pass over the time since then.
+            last: [2, ..., B, 3], the directions returned for the previous frame; None: there was none.
+            gone, lag: coefficients of the low-pass filter for the time since then.
 
         Returns:
-            [..., K, 3] m; points that end no bone stay where they are, up to the common shift. And directions of the
-            bones [2, ..., B, 3], raw and smoothed.
+            Keypoints [..., K, 3] m; points that are not the end of a bone are unchanged, up to the common shift. And
+            directions of the bones [2, ..., B, 3], raw and smoothed.
         """
         full = self._full(points)
         seen = full if self.aimed else full.copy()
@@ -201,7 +201,7 @@ class Skeleton:
             agreement = np.einsum("...i,...i->...", bones, along)
             whole = np.minimum(size / lengths[..., level], 1.0)
             share = self.trust * whole * ((agreement + _AGREE) / (2 * _AGREE)).clip(0.0, 1.0)
-            # Never nothing: less than 90 degrees apart, or the rotations' part is the larger one.
+            # Never zero: less than 90 degrees apart, or the rotations have the larger weight.
             raw = along + share[..., None] * (bones - along)
             raw /= _norm(raw)[..., None]
             smooth = raw
@@ -219,15 +219,15 @@ class Skeleton:
         return np.asarray(held - held[..., self._origin, :].mean(axis=-2, keepdims=True)), now
 
     def held_windows(self, points: Floats, rotations: Floats, observed: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Windows of one identity each, whose bones keep the median lengths of the window's observed frames.
+        """Return windows whose bones have the median lengths of their observed frames; each is of one identity.
 
         Args:
             points: [B, T, K, 3] m.
-            rotations: [B, T, J, 3, 3], each against its parent's.
-            observed: [B, T]; of a window in which nothing was, all frames count.
+            rotations: [B, T, J, 3, 3], each relative to its parent.
+            observed: [B, T]; in a window without observations, all frames count.
 
         Returns:
-            [B, T, K, 3] m, about the origin.
+            [B, T, K, 3] m, relative to the origin.
         """
         counts = observed | ~observed.any(axis=1, keepdims=True)
         sizes = np.where(counts[..., None], self.sizes(points), np.nan)
@@ -235,14 +235,14 @@ class Skeleton:
         return self.held(points, rotations, np.broadcast_to(lengths, sizes.shape))[0].astype(np.float32)
 
     def _full(self, points: Floats) -> Array:
-        """The points, and those half way between two: [..., K + V, 3]."""
+        """Return the points and the midpoints of the pairs: [..., K + V, 3]."""
         points = np.asarray(points, np.float64)
         if not len(self._pairs):
             return np.array(points)
         return np.concatenate((points, points[..., self._pairs, :].mean(axis=-2)), axis=-2)
 
     def _turned(self, rotations: Floats) -> Array:
-        """[..., B, 3] the bones' directions by the rotations."""
+        """Return the bones' directions [..., B, 3] given by the rotations."""
         world = rotations.astype(np.float64)
         for level in self._turns:
             world[..., level, :, :] = world[..., self._parents[level], :, :] @ world[..., level, :, :]
@@ -250,7 +250,7 @@ class Skeleton:
 
     @staticmethod
     def _unbent(before: Array, way: Array, least: Array) -> Array:
-        """Directions [..., 3], turned back where they bend further than the joint can, in the plane of the bend."""
+        """Return directions [..., 3] limited to the joint's max bend, within the plane of the bend."""
         cosine = np.einsum("...i,...i->...", before, way)[..., None]
         aside = way - cosine * before
         aside /= np.maximum(_norm(aside), _TINY)[..., None]
@@ -259,14 +259,14 @@ class Skeleton:
 
 
 class HeldBones:
-    """The bones of one identity: their lengths, estimated over time, and keypoints whose bones have them.
+    """Bones of one identity: estimates their lengths over time and sets keypoints to them.
 
-    The lengths are means with real time as their weight, in which an observation counts as at most 10 % off; they begin
-    with the proportions of an average person, are learned within a second, and then change by 1 % a second at most.
+    The lengths are means weighted by real time, in which the deviation of an observation is clipped to 10 %; they start
+    from the proportions of an average person, are learned within a second, and then change by at most 1 % a second.
 
     Args:
-        skeleton: whose bones.
-        step: s that the first observation stands for.
+        skeleton: the bones.
+        step: weight of the first observation, s.
     """
 
     def __init__(self, skeleton: Skeleton, step: float = 1 / 30) -> None:
@@ -279,15 +279,15 @@ class HeldBones:
         self.reset()
 
     def reset(self) -> None:
-        """Forget: the next observation is the first."""
+        """Drop all state: the next observation is the first."""
         self.lengths: Array | None = None
         """[B] m; None before the first `measure`."""
         self._measured = self._seen = 0.0
-        self._last, self._now = -1, -1  # states of the answer before the newest, and of the newest
+        self._last, self._now = -1, -1  # indices of the states of the last output but one, and of the last
         self._last_t = self._now_t = -inf
 
     def measure(self, points: Floats, t: float) -> Array:
-        """The lengths [B] m after keypoints [K, 3] m that were observed at ``t`` s."""
+        """Update the lengths with keypoints [K, 3] m observed at ``t`` s, and return them, [B] m."""
         if self.lengths is None:
             rest = self._skeleton.rest_lengths
             scale = float(np.median(self._skeleton.sizes(points) / rest))
@@ -310,12 +310,12 @@ class HeldBones:
         return self.lengths
 
     def hold(self, points: Floats, rotations: Floats, t: float) -> NDArray[np.float32]:
-        """Keypoints [K, 3] m, about the origin, whose bones have the identity's lengths.
+        """Return keypoints [K, 3] m, relative to the origin, whose bones have the identity's lengths.
 
         Args:
             points: [K, 3] m.
-            rotations: [J, 3, 3] of the same instant, each against its parent's.
-            t: s, not before the last call's. The same once more: this answer takes the place of the last one.
+            rotations: [J, 3, 3] at the same time, each relative to its parent.
+            t: s, not before the last call's. If equal, this output replaces the last one.
 
         Raises:
             ValueError: before the first `measure`.
@@ -325,7 +325,7 @@ class HeldBones:
         if t > self._now_t:
             self._last, self._last_t = self._now, self._now_t
             self._now, self._now_t = (self._now + 1) % len(self._states), t
-        # The exact low pass of directions that change steadily between two frames, as in humanrt.smooth.
+        # The exact low-pass filter for directions that change steadily between two frames, as in humanrt.smooth.
         gone = lag = 0.0
         if self._last >= 0:
             fall = (self._now_t - self._last_t) / _CALM
@@ -350,11 +350,11 @@ class HeldBones:
 
 
 def skeleton_of(settings: PoseBertSettings, frame: Sequence[int]) -> Skeleton | None:
-    """The bones of a bundle's keypoints; None where they are not known: of another kind, or rotations.
+    """Return the skeleton of a bundle's keypoints; None if unknown: other keypoints, or rotations.
 
     Args:
-        settings: of the bundle.
-        frame: shape of what goes in for one frame.
+        settings: the bundle's settings.
+        frame: shape of the input of one frame.
     """
     made = _KINDS.get(settings.input)
     if made is None or settings.joints != made[1] or not settings.origin:
@@ -368,7 +368,7 @@ def _norm(vectors: Array) -> Array:
 
 
 def _levels(parents: Sequence[int]) -> list[Indices]:
-    """Places by their depth: those without a parent, their children, and so on."""
+    """Return the indices grouped by depth: those without a parent, their children, and so on."""
     depth: list[int] = []
     for parent in parents:
         depth.append(0 if parent < 0 else depth[parent] + 1)
@@ -387,7 +387,7 @@ def _hand(origin: Sequence[int]) -> Skeleton:
 
 
 def _body(origin: Sequence[int], points: Sequence[str], hips: tuple[str, ...], shoulders: tuple[str, ...]) -> Skeleton:
-    """The bones of arms and legs, from the middle of the hips and of the shoulders; a trunk bends, and has none."""
+    """Return the bones of arms and legs, from the midpoints of hips and shoulders; the trunk bends and has none."""
     at = {name: place for place, name in enumerate(points)}
     rest = dict(zip(SMPL_24, SMPL_REST, strict=True))
     bones: list[Bone] = []

@@ -1,7 +1,7 @@
-"""Windows of many hands -> PoseBERT -> joint angles of a robot hand each, in one launch on a GPU.
+"""PoseBERT and retargeting for windows of many hands in one launch on a GPU: one robot hand's joint angles per hand.
 
 For batches: hands of several people, or a recording. The live loop of one or two hands solves on the CPU, where one
-hand takes some 0.1 ms; on a GPU a hand is the work of one warp, and pays when there are many.
+hand takes some 0.1 ms; on a GPU each hand is processed by one warp, which pays off for many hands.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ __all__ = ["GpuPoseRetarget"]
 
 
 class GpuPoseRetarget(Owner):
-    """Smooths and fills windows of hands, and solves for the robot's joints at one of their frames.
+    """Smooth and fill windows of hands, and solve for the robot's joints at one of their frames.
 
-    Neither keypoints nor poses touch the host in between. Each hand keeps its place in the batch from call to call: the
-    search starts from its last solution, as `Retargeter`'s does. The solver sees the network's own keypoints, whose
-    bones may shrink in fast movements: only `PoseBERTStream` and `PoseBERT.refine` hold these at their lengths.
+    Neither keypoints nor poses are copied to the host in between. Each hand keeps its index in the batch from call to
+    call: the search starts from its last solution, as in `Retargeter`. The solver uses the network's raw keypoints,
+    whose bones may shrink in fast movements: only `PoseBERTStream` and `PoseBERT.refine` hold bone lengths constant.
 
     Args:
-        bundle: ``posebert-hand`` or alike: ``keypoints`` [B, T, 21, 3] m in, ``smoothed`` out.
-        backend: a GPU's.
-        robot: whose joints; its options are this object's, its own state is not touched.
-        hands: how many, at most those of the bundle's largest graph.
+        bundle: ``posebert-hand`` or similar: ``keypoints`` [B, T, 21, 3] m in, ``smoothed`` out.
+        backend: a GPU backend.
+        robot: the robot hand and its options; its own state is not touched.
+        hands: number of hands, at most the batch of the bundle's largest graph.
         row: frame of the window that is solved for; -1 is the newest.
 
     Raises:
@@ -57,7 +57,7 @@ class GpuPoseRetarget(Owner):
         self._last: tuple[str, ...] | None = None
         for name in ("keypoints", "mask", "confidence"):
             self._network.arrays[name][...] = 0
-        self._network.run()  # recorded here: the recording's own run would be a frame of nothing
+        self._network.run()  # capture the graph here: the capture's own run would be an empty frame
         self.reset()
 
     def __call__(
@@ -67,16 +67,16 @@ class GpuPoseRetarget(Owner):
         confidence: ArrayLike | None = None,
         sides: Sequence[str] | None = None,
     ) -> NDArray[np.float64]:
-        """Joint angles [B, dof] rad, in the order of `joint_names`, clipped to the limits.
+        """Return joint angles [B, dof] rad, in the order of `joint_names`, clipped to the limits.
 
         Args:
-            keypoints: [B, T, 21, 3] m, camera axes, of ``hands`` hands; what a masked frame holds has no influence.
+            keypoints: [B, T, 21, 3] m, camera axes, of ``hands`` hands; contents of masked frames have no influence.
             mask: bool [B, T], True where the frame was observed; None: all were.
             confidence: [B, T, 21] in 0..1; None: 1.
             sides: ``left`` or ``right`` of each human hand; None: the robot's. Left ones are mirrored for the network.
 
         Raises:
-            ValueError: other shapes; a side that is none; keypoints that are no finite numbers where observed.
+            ValueError: other shapes; an unknown side; observed keypoints that are not finite.
         """
         arrays, count = self._network.arrays, self.hands
         shape = (count, *arrays["keypoints"].shape[1:])
@@ -95,7 +95,7 @@ class GpuPoseRetarget(Owner):
         arrays["keypoints"][:count] = seen
         arrays["mask"][:count] = observed
         arrays["confidence"][:count] = np.where(observed[..., None], 1.0 if confidence is None else confidence, 0.0)
-        if sides != self._last:  # what the network says are right hands
+        if sides != self._last:  # the network's outputs are right hands
             mirror = np.zeros(len(arrays["mask"]), np.int32)
             mirror[:count] = self._side != "right"
             self._solver.mirror.upload(mirror)
@@ -104,12 +104,12 @@ class GpuPoseRetarget(Owner):
         return np.array(arrays["q"][:count])
 
     def reset(self) -> None:
-        """Forget the last solutions: the next call starts from the rest pose."""
+        """Drop the last solutions: the next call starts from the rest pose."""
         self._solver.reset()
 
 
 def _graph(bundle: Bundle, hands: int) -> GraphSpec:
-    """The bundle's smallest graph that takes so many windows."""
+    """Return the bundle's smallest graph that takes this many windows."""
     sizes = graphs_of(bundle)
     shapes = {tensor.name: tensor.shape for spec in sizes.values() for tensor in (*spec.inputs, *spec.outputs)}
     if shapes.get("keypoints", ())[2:] != (21, 3) or "smoothed" not in shapes or "confidence" not in shapes:

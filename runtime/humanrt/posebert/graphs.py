@@ -1,4 +1,4 @@
-"""Which graphs of a bundle are PoseBERT's: ``posebert``, or of several batches: ``posebert_b1``, ``posebert_b10``."""
+"""PoseBERT's graphs in a bundle: ``posebert``, or one per batch size: ``posebert_b1``, ``posebert_b10``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["graphs_of"]
 
 
 def graphs_of(bundle: Bundle) -> dict[int, GraphSpec]:
-    """Windows at once -> the graph that takes so many, the fewest first. BundleError where there is none."""
+    """Return the graphs by batch size in windows, smallest first. BundleError if there are none."""
     names = [name for name in bases(bundle) if name == "posebert" or name.startswith("posebert_b")]
     if not names:
         raise BundleError(f"bundle {bundle.path} has no graph `posebert`; export the bundle again")
@@ -20,7 +20,7 @@ def graphs_of(bundle: Bundle) -> dict[int, GraphSpec]:
 
 
 def _windows(bundle: Bundle, spec: GraphSpec) -> int:
-    """How many windows a graph takes at once. BundleError where it has no mask, which says so."""
+    """Return a graph's batch size in windows. BundleError if it has no mask, which gives the batch size."""
     for tensor in spec.inputs:
         if tensor.name == "mask" and len(tensor.shape) == 2 and tensor.shape[0] >= 1:
             return tensor.shape[0]

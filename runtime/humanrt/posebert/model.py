@@ -1,4 +1,4 @@
-"""PoseBERT: a window of poses in, the same window refined and completed out. For live streams see `PoseBERTStream`."""
+"""PoseBERT: refinement and completion of windows of poses. For live streams see `PoseBERTStream`."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _H36M_POINTS = 17
 
 @dataclass(frozen=True)
 class PoseBERTResult:
-    """What became of windows. Where these came without a batch, neither has this one.
+    """Refined windows. If the inputs have no batch dimension B, neither has the result.
 
     Attributes:
         rotations: [B, T, J, 3, 3], of every frame, observed or not; names of the joints: `PoseBERT.joints`.
-        keypoints: [B, T, K, 3] m, smoothed, from their mean origin (`PoseBERT.origin`), with bones of the same lengths
-            in all frames of a window; None where none went in, or the bundle holds published weights.
+        keypoints: [B, T, K, 3] m, smoothed, relative to their mean origin (`PoseBERT.origin`), with bones of the same
+            lengths in all frames of a window; None if no keypoints were given, or for published weights.
         ms: milliseconds: ``preprocess``, ``network``, ``decode`` (holding the bones).
     """
 
@@ -45,19 +45,19 @@ class PoseBERTResult:
 
 
 class PoseBERT(Model):
-    """Refines windows of poses: smooths what was observed and fills in what was not.
+    """Refine windows of poses: smooth observed frames and fill in missing ones.
 
     >>> poses = PoseBERT("./posebert-smpl")                 # made by `humanrt-export posebert`
     >>> rotations = poses.window(rotations, mask=observed)   # [B, T, 24, 3, 3] and [B, T] -> [B, T, 24, 3, 3]
 
-    What goes in depends on the bundle (`takes` says it in words):
+    The inputs depend on the bundle (`takes` describes them in words):
 
     - published weights for rotations: ``rotations`` [B, T, 24, 3, 3] of SMPL's joints;
     - published weights for keypoints: ``root`` [B, T, 3, 3] and ``keypoints`` [B, T, 17, 3] of Human3.6M, m, relative
-      to the hip (which itself is not looked at), bones as long as the weights' mean skeleton's;
+      to the hip (which itself is ignored), with the bone lengths of the weights' mean skeleton;
     - ours: ``keypoints`` [B, T, K, 3] m, camera axes, any origin (or ``rotations``), and ``confidence``.
 
-    One object serves one thread at a time.
+    Not thread-safe.
 
     Args:
         bundle: name or folder of a bundle for the task ``posebert``, or a loaded one.
@@ -65,14 +65,14 @@ class PoseBERT(Model):
 
     Attributes:
         frames: T, the longest window.
-        clock_hz: frames a second that the network is meant for.
-        joints: [J] names of the joints whose rotations come out.
-        parents: [J] places of their parents; -1 for the root.
-        origin: keypoints whose mean is the smoothed ones' origin; empty where none come out.
-        takes: the inputs of `window`, for people to read.
+        clock_hz: frame rate of the network's windows.
+        joints: [J] names of the joints whose rotations are returned.
+        parents: [J] indices of their parents; -1 for the root.
+        origin: keypoints whose mean is the origin of the smoothed ones; empty if none are returned.
+        takes: the inputs of `window`, human-readable.
 
     Raises:
-        BundleError, BackendError: what is wrong and how to mend it.
+        BundleError, BackendError: the message says what is wrong and how to fix it.
     """
 
     NEEDS_OPEN = ("window", "refine")
@@ -90,7 +90,7 @@ class PoseBERT(Model):
         self.frames, self.clock_hz, self.joints = settings.window, settings.clock_hz, settings.joints
         self.parents, self.origin = settings.parents, settings.origin
         self._graphs = {size: self.own(self.backend.open(spec)) for size, spec in specs.items()}
-        # The shapes of a frame in each of the arguments that this bundle takes.
+        # Shape of a frame in each of the arguments that this bundle takes.
         self._takes = self._arguments()
         smoothed = "smoothed" in {tensor.name for tensor in next(iter(self._graphs.values())).spec.outputs}
         self._skeleton = skeleton_of(settings, self._takes.get("keypoints", ())) if smoothed else None
@@ -99,7 +99,7 @@ class PoseBERT(Model):
         )
 
     def _arguments(self) -> dict[str, tuple[int, ...]]:
-        """Argument -> shape of one frame of it. BundleError for a form that this version does not know."""
+        """Return the shape of one frame by argument. BundleError for a format unknown to this version."""
         inputs = {tensor.name: tensor.shape for tensor in next(iter(self._graphs.values())).spec.inputs}
         known: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {
             ("features", "mask"): self._published(inputs),
@@ -129,7 +129,7 @@ class PoseBERT(Model):
         mask: ArrayLike | None = None,
         confidence: ArrayLike | None = None,
     ) -> Floats:
-        """Rotations of every frame of windows, [B, T, J, 3, 3]; see `refine`."""
+        """Return the rotations of every frame of windows, [B, T, J, 3, 3]; see `refine`."""
         return self.refine(rotations, root, keypoints, mask, confidence).rotations
 
     def refine(
@@ -142,20 +142,21 @@ class PoseBERT(Model):
         *,
         hold_bones: bool = True,
     ) -> PoseBERTResult:
-        """Refine windows, oldest frame first. All arguments may come without B, and so does then the result.
+        """Refine windows, oldest frame first. All arguments may omit B; then the result omits it too.
+
+        Any B is allowed. T may be less than the window: the result is that of a network of this window, as long as any
+        frame is observed.
 
         Args:
-            rotations: given exactly where the bundle takes it; shapes are in the docstring of the class.
+            rotations: required if the bundle takes it, else refused; shapes are in the docstring of the class.
             root: likewise.
             keypoints: likewise.
             mask: bool [B, T], True where the frame was observed; None: all were. A frame that holds NaN or infinity
-                was not. Nothing else that a masked frame holds has any influence.
-            confidence: [B, T, K], or [B, T] for all of a frame, in 0..1, of our bundles; None: 1.
-            hold_bones: bones of the keypoints get the median lengths of their window's observed frames
-                (`humanrt.posebert.bones`). False: the network's own keypoints, whose bones shrink in fast movements.
-
-        Any B will do. T may be less than the window: the answer is that of a network of this window, as long as any
-        frame is observed.
+                counts as missing. Contents of masked frames have no influence.
+            confidence: [B, T, K], or [B, T] for whole frames, in 0..1, for our bundles; None: 1.
+            hold_bones: set bones of the keypoints to the median lengths of their window's observed frames
+                (`humanrt.posebert.bones`). False: return the network's raw keypoints, whose bones shrink in fast
+                movements.
 
         Raises:
             ValueError: arguments that this bundle does not take, or of other shapes; T is longer than the window; a
@@ -195,7 +196,7 @@ class PoseBERT(Model):
         return PoseBERTResult(results["rotations"], results.get("smoothed"), watch.ms)
 
     def _leading(self, arrays: Mapping[str, Floats]) -> tuple[int, ...]:
-        """(B, T) or (T,) of the arguments. ValueError where they are not the bundle's."""
+        """Return (B, T) or (T,) of the arguments. ValueError if they are not the bundle's."""
         shapes = set()
         for name, value in arrays.items():
             shape = self._takes[name]
@@ -219,7 +220,7 @@ class PoseBERT(Model):
     def _confidence(
         self, confidence: ArrayLike | None, leading: tuple[int, ...], shape: tuple[int, int]
     ) -> Floats | None:
-        """[B, T, points], or None where the bundle asks for none."""
+        """Return confidences [B, T, points], or None if the bundle takes none."""
         graph = next(iter(self._graphs.values()))
         points = next((tensor.shape[2] for tensor in graph.spec.inputs if tensor.name == "confidence"), None)
         if points is None:
@@ -237,11 +238,11 @@ class PoseBERT(Model):
         values = values.reshape(*shape, points)
         if ((values < 0) | (values > 1)).any():
             raise ValueError("`confidence` has values outside of 0..1")
-        # What is not known of a point is no reason to trust it.
+        # An unknown confidence is no reason to trust a point.
         return np.nan_to_num(values, nan=0.0)
 
     def _feeds(self, arrays: Mapping[str, Floats], observed: NDArray[np.bool_], confidence: Floats | None) -> Any:
-        """The graph's inputs for all windows; zeros where nothing was observed."""
+        """Return the graph's inputs for all windows; zeros where nothing was observed."""
 
         def seen(values: Floats) -> Floats:
             where = observed.reshape(*observed.shape, *([1] * (values.ndim - 2)))
@@ -260,7 +261,7 @@ class PoseBERT(Model):
         return feeds
 
     def _run(self, feeds: Mapping[str, Array], batch: int) -> dict[str, Array]:
-        """All windows through the graphs there are: as few calls as do not compute much in vain."""
+        """Run all windows through the available graphs, in few calls without much padding."""
         outputs = {tensor.name: tensor.shape[1:] for tensor in next(iter(self._graphs.values())).spec.outputs}
         found = {name: np.empty((batch, *shape), np.float32) for name, shape in outputs.items()}
         start = 0
@@ -269,7 +270,7 @@ class PoseBERT(Model):
             size = graph.tensor("mask").shape[0]
             count = min(size, batch - start)
             some = {name: value[start : start + count] for name, value in feeds.items()}
-            if count < size:  # shapes are static: what is missing is filled up, and not looked at
+            if count < size:  # shapes are static: the batch is padded, and the padding ignored
                 fill = {name: np.zeros((size - count, *value.shape[1:]), value.dtype) for name, value in some.items()}
                 some = {name: np.concatenate((value, fill[name])) for name, value in some.items()}
             for name, value in graph.run(some).items():
@@ -278,7 +279,7 @@ class PoseBERT(Model):
         return found
 
     def _graph(self, left: int) -> Graph:
-        """The graph for the next of ``left`` windows: the smallest that takes them all if half of it is used."""
+        """Return the graph for the next of ``left`` windows: the smallest that takes them all if half of it is used."""
         sizes = list(self._graphs)
         for size in sizes:
             if left <= size <= 2 * left:
@@ -287,14 +288,14 @@ class PoseBERT(Model):
 
 
 def _numbers(name: str, values: Any) -> Floats:
-    """float32. ValueError where they are no numbers."""
+    """Convert to float32. ValueError if the values are not numbers."""
     try:
         array = np.asarray(values)
     except ValueError as error:  # lists of different lengths
         raise ValueError(f"`{name}` is no array of numbers ({error})") from error
     if array.dtype.kind not in "fiu":
         raise ValueError(f"`{name}` must hold numbers, not {array.dtype}")
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and so is missing
+    with np.errstate(over="ignore"):  # values that overflow become infinite and count as missing
         return array.astype(np.float32, copy=False)
 
 
@@ -310,16 +311,16 @@ def _mask(mask: ArrayLike | None, leading: tuple[int, ...]) -> NDArray[np.bool_]
 
 
 def _rows(rotations: Floats) -> Floats:
-    """The first two columns of [B, T, ..., 3, 3], as 3 x 2 matrices row by row: [B, T, 6 each]."""
+    """Return the first two columns of [B, T, ..., 3, 3], as 3 x 2 matrices row by row: [B, T, 6 each]."""
     return _flat(rotations[..., :2])
 
 
 def _flat(values: Floats) -> Floats:
-    """[B, T, ...] -> [B, T, values]; B may be 0."""
+    """Flatten [B, T, ...] to [B, T, values]; B may be 0."""
     return values.reshape(*values.shape[:2], int(np.prod(values.shape[2:])))
 
 
 def _padded(values: Array, frames: int) -> Array:
-    """[B, T, ...] -> [B, frames, ...]: zeros at the end, which are masked."""
+    """Pad [B, T, ...] to [B, frames, ...] with zeros at the end, which are masked."""
     zeros = np.zeros((len(values), frames - values.shape[1], *values.shape[2:]), values.dtype)
     return np.concatenate((values, zeros), axis=1)

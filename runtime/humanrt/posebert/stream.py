@@ -1,7 +1,7 @@
 """PoseBERT on a live stream: one window per identity, resampled to the model's clock, one inference for all of them.
 
-The window's grid hangs on the newest time: the newest row is the newest observation itself, and the rows before it are
-1 / clock_hz apart, whatever the camera's rate. Frames that were missed are masked, and filled in by the network.
+The window's time grid is anchored at the newest time: the newest row is the newest observation itself, and the rows
+before it are 1 / clock_hz apart, at any camera frame rate. Missed frames are masked, and filled in by the network.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from humanrt.resource import Owner, releasing
 
 __all__ = ["Observation", "PoseBERTStream", "PoseState"]
 
-# Of a step of the clock: how far an observation may lie from a row ...
-_SAME = 0.1  # to stand in it unchanged (stamps of a steady camera vary by less),
-_NEAR = 0.5  # to be in it at all, so that at rates up to the clock's no observation is lost,
-_CLOSE = 1.5  # and how far apart two may be for a row anywhere between them to be interpolated,
-_APART = 3.0  # or for a row near one of them to be moved along the line to the other.
+# In steps of the clock: max distance of an observation from a row ...
+_SAME = 0.1  # to be used for it unchanged (time stamps of a steady camera vary by less),
+_NEAR = 0.5  # to be used for it at all, so that at frame rates up to the clock's no observation is lost;
+_CLOSE = 1.5  # and max distance of two observations for any row between them to be interpolated,
+_APART = 3.0  # or for a row near one of them to be interpolated towards the other.
 _EPSILON = 1e-6  # s: time stamps are sums of floats
-_PER_RUN = {False: 0.5, True: 1000.0}  # what a run costs beside its windows, in windows; on a GPU they are free
-_FORGET = 0.5  # s: after so long a gap a window starts afresh, if gaps so long are not filled
+_PER_RUN = {False: 0.5, True: 1000.0}  # fixed cost of a run, in windows, by on_device; on a GPU windows are free
+_FORGET = 0.5  # s: after a gap this long a window is cleared, unless gaps this long are filled
 
 
 class Observation(NamedTuple):
-    """What a front-end saw of one identity; a plain tuple will do.
+    """Observation of one identity; a plain tuple also works.
 
     Attributes:
-        keypoints: [K, 3] m, camera axes, in the bundle's order; for a bundle that takes rotations, these, [J, 3, 3].
-            With a NaN in it, or a number that nothing measures (beyond 1e9), it was not seen.
-        confidence: [K] (or [J]) in 0..1, or one for all; None where the front-end has none. NaN counts as 0.
+        keypoints: [K, 3] m, camera axes, in the bundle's order; rotations [J, 3, 3] for a bundle that takes them. If it
+            contains NaN or an implausible number (beyond 1e9), it counts as not observed.
+        confidence: [K] (or [J]) in 0..1, or one for all; None if unknown. NaN counts as 0.
         side: ``"left"`` for a left hand, which is mirrored for the network and back.
     """
 
@@ -59,16 +59,16 @@ class Observation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PoseState:
-    """The answer for one identity.
+    """Pose of one identity.
 
     Attributes:
-        keypoints: float32 [K, 3] m, camera axes, about the bundle's origin (hands: the mean of the 21); [0, 3] from a
-            bundle that takes rotations. Their bones have the identity's own lengths (`humanrt.posebert.bones`).
-        rotations: float32 [J, 3, 3], in the order of the bundle's joints, each against its parent's; root: camera axes.
-            A left hand's are those of the left hand, in axes that are the right hand's mirrored twice: M R M.
+        keypoints: float32 [K, 3] m, camera axes, relative to the bundle's origin (hands: the mean of the 21); [0, 3]
+            from a bundle that takes rotations. Their bones have the identity's own lengths (`humanrt.posebert.bones`).
+        rotations: float32 [J, 3, 3], in the order of the bundle's joints, each relative to its parent; root: camera
+            axes. A left hand's are those of the left hand, in axes that are the right hand's mirrored twice: M R M.
         filled: there was no observation at that time (before prediction): the network filled it in.
-        age: seconds from the last observation before that time; 0 where there was one.
-        t: the time, in the source's clock, that this is the pose of: the update's - lag + predict.
+        age: seconds from the last observation before that time; 0 if there was one.
+        t: time of this pose, in the source's clock: the update's - lag + predict.
     """
 
     keypoints: NDArray[np.float32]
@@ -79,22 +79,22 @@ class PoseState:
 
 
 class PoseBERTStream(Model):
-    """Smooths, fills and predicts poses as they come.
+    """Smooth, fill and predict poses of a stream.
 
     >>> stream = PoseBERTStream("posebert-hand")
     >>> poses = stream.update(t, {1: (keypoints, None, "right")})       # seconds; -> {1: PoseState}
 
     Args:
         model: name or folder of a bundle for the task ``posebert``, a loaded one, or a `PoseBERT`. Published weights
-            that take rotations will do, but not those that take keypoints in a frame of their own.
-        lag: frames of the model's clock by which the answer is late, to be smoother: it then knows what came after.
-        predict: s by which the answer is ahead, to cancel the pipeline's own latency. Not together with ``lag``.
-        fill: s; a gap is filled in for so long, then the identity is no more in the answer until it is seen again.
-        backend, execution: where and how the networks run; see `Execution`. What is left out is as in the `PoseBERT`
-            that is given; without one, ``cpu``.
+            that take rotations work, but not those that take keypoints in their own frame.
+        lag: delay of the output in frames of the model's clock, which makes it smoother: later frames are known then.
+        predict: s by which the output is ahead, to cancel the pipeline's own latency. Not together with ``lag``.
+        fill: s; a gap is filled in for this long, then the identity is absent from the output until it is seen again.
+        backend, execution: where and how the networks run; see `Execution`. Defaults are those of the given
+            `PoseBERT`; without one, ``cpu``.
 
     Raises:
-        HumanrtError: BundleError, BackendError, or options that cannot be.
+        HumanrtError: BundleError, BackendError, or invalid options.
     """
 
     NEEDS_OPEN = ("update",)
@@ -130,7 +130,7 @@ class PoseBERTStream(Model):
         self._check_options()
         ahead = predict * self.clock_hz
         future = ceil(ahead - _EPSILON)
-        self._now = self.window - 1 - future  # the row of the newest time
+        self._now = self.window - 1 - future  # row of the newest time
         row = self._now - lag + ahead
         self._row = floor(row + _EPSILON)
         self._part = row - self._row
@@ -152,7 +152,7 @@ class PoseBERTStream(Model):
 
     @property
     def points(self) -> int:
-        """K; 0 where the bundle takes rotations."""
+        """Number of keypoints K; 0 if the bundle takes rotations."""
         return self.frame[0] if len(self.frame) == 2 else 0
 
     def reset(self) -> None:
@@ -166,21 +166,21 @@ class PoseBERTStream(Model):
         observations: Mapping[int, Observation | tuple[Any, ...]],
         lost: Iterable[int] = (),
     ) -> dict[int, PoseState]:
-        """The poses at ``t`` - lag + predict.
+        """Add the observations of a frame and return the poses at ``t`` - lag + predict.
 
         Args:
-            t: time stamp of the frame, s. Before the last one: the source was rewound, and all is forgotten. Equal to
-                the last one: what is observed replaces what was.
-            observations: by identity. One that is known and not in here was missed in this frame.
+            t: time stamp of the frame, s. A time before the last one drops all state: the source was rewound. If equal
+                to the last one, observations replace the previous ones.
+            observations: observations by identity. A known identity that is absent was missed in this frame.
             lost: identities that ended: their state is dropped before this frame.
 
         Returns:
-            By identity, in the order in which they were first seen: those observed, and those missed for no longer
-            than ``fill``. With a lag, that is judged at the time that the answer is for.
+            Poses by identity, in the order in which identities were first seen: those observed, and those missed for no
+            longer than ``fill``. With a lag, this is evaluated at the time of the output.
 
         Raises:
-            ValueError: keypoints or confidences of another shape than the bundle's, confidences outside of 0..1, a
-                side that is none, or a time that is no finite number of seconds. The state is then as before.
+            ValueError: keypoints or confidences of another shape than the bundle's, confidences outside of 0..1, an
+                unknown side, or a time that is not a finite number of seconds. The state is then unchanged.
         """
         t = check_time(t)
         check_kind(observations, Mapping, "observations", "a mapping of identities to observations")
@@ -198,9 +198,9 @@ class PoseBERTStream(Model):
         horizon = max(self.fill, self.window * self._step) + self.lag * self._step
         for identity in [i for i, track in self._tracks.items() if t - track.last > horizon]:
             del self._tracks[identity]
-        past = t - self.lag * self._step  # the time whose frame is read, before prediction
+        past = t - self.lag * self._step  # time of the frame that is read, before prediction
         ages = ((identity, track.age(past)) for identity, track in self._tracks.items())
-        # Two steps more: between two observations near enough to be interpolated nothing needs to be filled in.
+        # Two steps more: between two observations near enough for interpolation no fill is needed.
         wanted = [(identity, age) for identity, age in ages if age <= self.fill + 2 * self._step]
         answer: dict[int, PoseState] = {}
         start = 0
@@ -210,7 +210,7 @@ class PoseBERTStream(Model):
         return answer
 
     def _plan(self, count: int) -> list[_Network]:
-        """The networks to run for so many windows: on a CPU every window costs, on a GPU every run."""
+        """Return the networks to run for this many windows: on a CPU every window costs, on a GPU every run."""
         if count not in self._plans:
             costs = [_PER_RUN[network.on_device] + network.batch for network in self._networks]
             best: list[tuple[float, list[_Network]]] = [(0.0, [])]
@@ -231,8 +231,8 @@ class PoseBERTStream(Model):
         confidence: NDArray[np.floating] | float | None = None,
         side: str | None = "right",
     ) -> tuple[Array, Array | float | None, bool] | None:
-        """Keypoints, confidence, and whether it is a left hand; None where it was not seen. See `update`."""
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and so was not seen
+        """Return keypoints, confidence, and whether it is a left hand; None if not observed. See `update`."""
+        with np.errstate(over="ignore"):  # values that overflow become infinite and count as missing
             keypoints = np.asarray(keypoints, np.float32)
         if keypoints.shape != self.frame:
             what = "keypoints" if self.points else "rotations"
@@ -242,7 +242,7 @@ class PoseBERTStream(Model):
         if side not in (None, "left", "right"):
             raise InvalidInputError(f"side of {identity} must be left or right, not {side!r}")
         if confidence is not None:
-            confidence = np.nan_to_num(np.asarray(confidence, np.float64))  # not known: no reason to trust it
+            confidence = np.nan_to_num(np.asarray(confidence, np.float64))  # unknown: no reason to trust it
             if not (confidence.min(initial=0) >= 0 and confidence.max(initial=0) <= 1):
                 raise InvalidInputError(f"confidence of {identity} must be numbers from 0 to 1")
         if not np.abs(keypoints).max(initial=0) <= LARGEST:  # NaN included
@@ -252,7 +252,7 @@ class PoseBERTStream(Model):
     def _observe(self, identity: int, t: float, keypoints: Array, confidence: Array | float | None, left: bool) -> None:
         track = self._tracks.get(identity)
         if track is None or track.left != left:
-            # Another place in the order too: it is another hand.
+            # It is another hand, so it moves to the end of the order too.
             self._tracks.pop(identity, None)
             track = self._tracks[identity] = _Track(left, self.frame, self.window, self._step, self._skeleton)
         elif t - track.last > max(self.fill, _FORGET) + self.lag * self._step:
@@ -274,7 +274,7 @@ class PoseBERTStream(Model):
             track = self._tracks[identity]
             keypoints, rotations = self._read(network.smoothed[place], network.rotations[place])
             if track.bones:
-                # Measured where something was observed, in the row that is not ahead; predictions follow.
+                # Measured on observations, in the row without prediction; predictions use these lengths.
                 if seen or track.bones.lengths is None:
                     track.bones.measure(network.smoothed[place, self._now - self.lag], t)
                 keypoints = track.bones.hold(keypoints, rotations, t)
@@ -284,7 +284,7 @@ class PoseBERTStream(Model):
         return answer
 
     def _read(self, keypoints: Array, rotations: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The answer's row, or what lies between two rows."""
+        """Return the output's row, or an interpolation between two rows."""
         row, part = self._row, self._part
         if part < _EPSILON:
             return keypoints[row].copy(), rotations[row].copy()
@@ -293,9 +293,9 @@ class PoseBERTStream(Model):
 
 
 class _Track:
-    """The observations of one identity within the window, oldest first, in arrays that stay in one place.
+    """Observations of one identity within the window, oldest first, in preallocated arrays.
 
-    They fill up from the front; when they are full, what the window still needs moves to the front.
+    The arrays fill up from the front; when they are full, observations still in the window move to the front.
     """
 
     def __init__(
@@ -305,8 +305,8 @@ class _Track:
         self.bones = None if skeleton is None else HeldBones(skeleton, step)
         self._step = step
         self._span = (window + _APART) * step
-        # Of any two neighbours in time that are less than a fifth of a step apart the older one goes (see `push`), so
-        # that a window holds at most ten a step; and as much again, so that moving is rare.
+        # Of two neighbours in time less than a fifth of a step apart, the older one is dropped (see `push`), so a
+        # window holds at most ten per step; the size is doubled so that moving is rare.
         size = 20 * (window + 5)
         self._times = np.empty(size)
         self._values = np.empty((size, *frame), np.float32)
@@ -322,13 +322,13 @@ class _Track:
         return float(self._times[self._end - 1]) if self._end > self._start else -inf
 
     def age(self, t: float) -> float:
-        """Seconds to ``t`` from the last observation that is not after it; inf where there is none."""
+        """Return the seconds to ``t`` from the last observation that is not after it; inf if there is none."""
         times = self._times[self._start : self._end]
         count = int(times.searchsorted(t + _SAME * self._step, side="right"))
         return max(t - float(times[count - 1]), 0.0) if count else inf
 
     def push(self, t: float, values: Array, confidence: Array | float | None) -> None:
-        """A new observation, not before the last one; one at the same time takes its place."""
+        """Append an observation, not before the last one; one at the same time replaces it."""
         count = self._end - self._start
         if (count and t <= self.last) or (count > 1 and t - self._times[self._end - 2] < self._step / 5):
             self._end -= 1
@@ -348,7 +348,7 @@ class _Track:
 
     def window(self, grid: NDArray[np.float64], values: Array, mask: Array, confidence: Array) -> None:
         """Write the rows at the times of ``grid`` [P], the last of which is now, into arrays of P rows."""
-        # What has left the window is dropped; one before its first row stays, to interpolate from.
+        # Drop observations that left the window, except one before its first row, for interpolation.
         times = self._times[self._start : self._end]
         self._start += max(int(times.searchsorted(grid[-1] - self._span)) - 1, 0)
         span = slice(self._start, self._end)
@@ -360,7 +360,7 @@ class _Track:
         near = np.minimum(to_left, to_right) / self._step
         inside = (gap > 0) & (gap <= _CLOSE * self._step + _EPSILON)
         mask[:] = inside | (near <= _NEAR)
-        # Who is missing now is missing, at whatever rate.
+        # The newest row counts as observed only if there is an observation now, at any frame rate.
         mask[-1] = near[-1] <= _SAME
         weight = np.divide(to_left, gap, out=np.zeros_like(gap), where=gap > 0)
         take = (near <= _SAME) | (gap > _APART * self._step)
@@ -375,43 +375,43 @@ class _Track:
             if len(mixed):
                 w = weight[mixed].reshape(-1, *[1] * (out.ndim - 1))
                 mean = source[left[mixed]] * (1 - w) + source[right[mixed]] * w
-                # Rotations: back onto these, which is not far, of neighbours less than three steps apart.
+                # Rotations: project back onto SO(3); neighbours are less than three steps apart, so it is close.
                 out[mixed] = _orthonormal(mean) if mean.ndim == 4 else mean
 
 
 def _orthonormal(R: Array) -> Array:
-    """Rotations by Gram-Schmidt of the first two columns of [..., 3, 3]."""
+    """Return rotations by Gram-Schmidt of the first two columns of [..., 3, 3]."""
     return matrices_from_6d(R[..., :2].reshape(*R.shape[:-2], 6), "rows")
 
 
 class _Network(Owner):
-    """A graph for up to ``batch`` windows, its buffers bound once."""
+    """Graph for up to ``batch`` windows, with its buffers bound once."""
 
     def __init__(self, backend: Backend, spec: GraphSpec) -> None:
         self._network = self.own(BoundGraph(backend, spec))
         arrays, self.on_device = self._network.arrays, self._network.on_device
         self.mask, self.rotations = arrays["mask"], arrays["rotations"]
         self.batch, window, joints = self.rotations.shape[:3]
-        # Published weights take rotations as 6-d `rows`: of these matrices, which are the window.
+        # Published weights take rotations as 6-d `rows` of the window's matrices.
         self._features = arrays["features"].reshape(self.batch, window, joints, 3, 2) if "features" in arrays else None
         self.values = (
             np.zeros((self.batch, window, joints, 3, 3), np.float32)
             if self._features is not None
             else next(arrays[name] for name in ("keypoints", "rotations_in") if name in arrays)
         )
-        # A graph need not ask for confidences, nor say where keypoints are.
+        # A graph need not take confidences, nor return keypoints.
         shape = self.values.shape[:3]
         self._confidence = arrays["confidence"] if "confidence" in arrays else np.zeros(shape, np.float32)
         nothing = np.zeros((self.batch, window, 0, 3), np.float32)
         self.smoothed = arrays.get("smoothed", nothing)
-        self.mask[:] = False  # and so it stays in the rows of the future
+        self.mask[:] = False  # future rows stay masked
 
     def rows(self, place: int, count: int) -> tuple[Array, Array, Array]:
-        """The first rows of values, mask and confidence of one window, to be written."""
+        """Return the first rows of values, mask and confidence of one window, to be written."""
         return self.values[place, :count], self.mask[place, :count], self._confidence[place, :count]
 
     def run(self, count: int) -> None:
-        """Infer the first ``count`` windows; the others are empty."""
+        """Run inference on the first ``count`` windows; the others are empty."""
         self.mask[count:] = False
         if self._features is not None:
             np.copyto(self._features, self.values[..., :2])
@@ -419,7 +419,7 @@ class _Network(Owner):
 
 
 def _graphs(bundle: Bundle) -> list[GraphSpec]:
-    """The graphs for streams, smallest batch first."""
+    """Return the graphs for streams, smallest batch first."""
     specs = list(graphs_of(bundle).values())
     frames = {_frame(bundle, spec) for spec in specs}
     if len(frames) > 1:
@@ -428,7 +428,7 @@ def _graphs(bundle: Bundle) -> list[GraphSpec]:
 
 
 def _frame(bundle: Bundle, spec: GraphSpec) -> tuple[int, ...]:
-    """(T, K or J) of a graph that streams can use. BundleError for another."""
+    """Return (T, K or J) of a graph that streams can use. BundleError for any other graph."""
     shapes = {tensor.name: tensor.shape for tensor in (*spec.inputs, *spec.outputs)}
     mask, rotations = shapes.get("mask", ()), shapes.get("rotations", ())
     if len(mask) == 2 and mask[0] > 0 and mask[1] > 1 and rotations == (*mask, *rotations[2:3], 3, 3):
