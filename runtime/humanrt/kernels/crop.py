@@ -1,4 +1,4 @@
-"""Rotated squares of a frame on the GPU -> the network's input: crop.cu."""
+"""Crop rotated squares of a frame on the GPU into the network's input: crop.cu."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Crop", "GpuCrop"]
 
 
 class Crop(ctypes.Structure):
-    """``Crop`` of crop.cu."""
+    """The struct ``Crop`` of crop.cu."""
 
     _fields_ = (
         ("source", ctypes.c_void_p),
@@ -25,20 +25,21 @@ class Crop(ctypes.Structure):
 
     @classmethod
     def of(cls, image: GpuImage, region: Region, out: int, side: int) -> Crop:
-        """Addresses are the device's."""
+        """Fill the struct; ``out`` is a device address, ``side`` in px."""
         affine = (ctypes.c_double * 6)(*region.affine(side))
         return cls(image.address, out, affine, image.width, image.height, image.pitch, side)
 
 
 class GpuCrop(Resource):
-    """Cuts regions out of frames, into a network's input buffer.
+    """Crops regions of frames into a network's input buffer.
 
     Args:
         device: the GPU.
         out: float32 [1, 3, S, S].
 
     Attributes:
-        step: the binding to run after the call and before the network. Before the first call the crop is black.
+        step: the binding to run after a call of this object and before the network. Until the first call the crop is
+            black.
     """
 
     name = "gpu"
@@ -50,7 +51,7 @@ class GpuCrop(Resource):
         self.step = square_kernel("crop", device, self._parameters, out)
 
     def __call__(self, image: GpuImage, region: Region) -> None:
-        """What `step` will cut out."""
+        """Set the image and region that `step` will crop."""
         self._parameters.give(Crop.of(image, region, self._out.address, self._side))
 
     def close(self) -> None:

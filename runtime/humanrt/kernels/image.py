@@ -1,4 +1,4 @@
-"""Frames in a GPU's memory: uploaded once, read by every kernel that cuts something out of them."""
+"""Frames in GPU memory: uploaded once, read by every kernel that crops them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["GpuImage", "GpuUpload", "Picture", "window_of"]
 
 @dataclass(frozen=True)
 class GpuImage:
-    """uint8 RGB pixels [height, width, 3] on a GPU, ``pitch`` bytes from a row to the next."""
+    """uint8 RGB pixels [height, width, 3] on a GPU, ``pitch`` bytes from one row to the next."""
 
     address: int
     width: int
@@ -26,16 +26,16 @@ class GpuImage:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """As a numpy array has it."""
+        """Shape of the image, like that of a numpy array."""
         return self.height, self.width, 3
 
 
 Picture = NDArray[np.uint8] | GpuImage
-"""A frame where it is worked on: uint8 [H, W, 3] RGB."""
+"""A frame on the host or on a GPU: uint8 [H, W, 3] RGB."""
 
 
 def window_of(image: Picture, left: int, top: int, side: int) -> Picture:
-    """A square part of a frame, without copying; cut off at its edges."""
+    """Return a square part of a frame without copying it, clipped at the edges of the frame."""
     if not isinstance(image, GpuImage):
         return image[top : top + side, left : left + side]
     start = image.address + top * image.pitch + 3 * left
@@ -43,10 +43,10 @@ def window_of(image: Picture, left: int, top: int, side: int) -> Picture:
 
 
 class GpuUpload(Resource):
-    """Puts frames of any size into the GPU's memory, where each replaces the one before.
+    """Uploads frames of any size to GPU memory, where each replaces the previous one.
 
     Args:
-        device: the GPU; the work goes into its compute stream, in which whatever reads the frame runs too.
+        device: the GPU; the work is submitted to its compute stream, in which all readers of the frame run too.
     """
 
     def __init__(self, device: CudaDevice) -> None:
@@ -55,13 +55,13 @@ class GpuUpload(Resource):
         self._uploaded: Event = Event()
 
     def __call__(self, rgb: NDArray[np.uint8]) -> GpuImage:
-        """The frame, uint8 [H, W, 3], on the GPU from the next work in the stream on. It may change at once."""
+        """Upload a frame, uint8 [H, W, 3], for all later work in the stream. The array may be changed at once."""
         if self._buffer is None or self._buffer.spec.shape != rgb.shape:
             self._free()
             spec = TensorSpec("frame", rgb.shape, "uint8")
             self._buffer, self._pinned = CudaBuffer(spec, self._device), self._device.pinned(spec)
         else:
-            self._uploaded.wait()  # the frame before has left the pinned array
+            self._uploaded.wait()  # the previous frame has left the pinned array
         np.copyto(self._pinned, rgb)
         self._buffer.upload_async(self._pinned, self._device.compute)
         self._uploaded = self._device.compute.record()
@@ -73,7 +73,7 @@ class GpuUpload(Resource):
         super().close()
 
     def _free(self) -> None:
-        """Give the frame's memory back."""
+        """Free the frame's memory."""
         if self._buffer is not None:
             self._device.compute.synchronize()
             self._buffer.close()

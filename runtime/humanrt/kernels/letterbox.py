@@ -1,4 +1,4 @@
-"""Frames on the GPU: uint8 BGR, RGB or NV12 -> the network's input (letterbox.cu), and the same in numpy."""
+"""Convert frames on the GPU (uint8 BGR, RGB or NV12) to the network's input: letterbox.cu, and the same in numpy."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ MATRICES = ("bt601", "bt709")
 
 @dataclass(frozen=True)
 class LetterboxOptions:
-    """How frames become inputs.
+    """How frames are converted to inputs.
 
     Attributes:
         format: ``bgr``, ``rgb`` or ``nv12``.
         mean, std: [3] of R, G, B in 0..1; the input is (level / 255 - mean) / std.
         filter: ``area``, ``linear``, ``cubic``, or ``pillow``, which is ``pillow-bicubic`` of
             `humanrt.geometry.letterbox`; None is its ``opencv-area``: area to shrink and cubic to enlarge.
-        matrix: ``bt601`` or ``bt709``: how NV12 means its colours.
+        matrix: ``bt601`` or ``bt709``: the colour matrix of NV12.
         fill: level of the padding, 0..255.
     """
 
@@ -56,7 +56,7 @@ class LetterboxOptions:
 
 
 class Frame(ctypes.Structure):
-    """``Letterbox`` of letterbox.cu."""
+    """The struct ``Letterbox`` of letterbox.cu."""
 
     _fields_ = (
         ("source", ctypes.c_void_p),
@@ -73,7 +73,10 @@ class Frame(ctypes.Structure):
 
     @classmethod
     def of(cls, source: int, out: int, box: Letterbox, pitch: int, options: LetterboxOptions, table: int = 0) -> Frame:
-        """For a source of ``pitch`` bytes a row; addresses are the device's. table: where `tables` are, if any."""
+        """Fill the struct for a source with ``pitch`` bytes per row. ``table``: address of the `tables`, if any.
+
+        All addresses are device addresses.
+        """
         chosen = options.filter or (
             "area" if box.scaled[0] < box.source[0] or box.scaled[1] < box.source[1] else "cubic"
         )
@@ -95,7 +98,7 @@ class Frame(ctypes.Structure):
 
 
 def frame_bytes(size: tuple[int, int], pixel_format: str) -> int:
-    """Bytes of a tightly packed frame (width, height). ValueError for NV12 of odd size."""
+    """Return the bytes of a tightly packed frame (width, height). ValueError for NV12 of odd size."""
     width, height = size
     if pixel_format != "nv12":
         return 3 * width * height
@@ -105,7 +108,7 @@ def frame_bytes(size: tuple[int, int], pixel_format: str) -> int:
 
 
 def tables(box: Letterbox, options: LetterboxOptions) -> NDArray[np.int32]:
-    """What the kernel reads for the filter ``pillow``: windows across, windows down, and the bits of the levels."""
+    """Return the kernel's tables for the filter ``pillow``: horizontal and vertical windows, bits of the levels."""
     parts = [windows(size, scaled).ravel() for size, scaled in zip(box.source, box.scaled, strict=True)]
     return np.concatenate((*parts, levels_of(options.mean, options.std).ravel().view(np.int32)))
 
@@ -116,10 +119,10 @@ class GpuLetterbox(Resource):
     Args:
         device: the GPU.
         out: float32 [1, 3, S, S], the network's input.
-        options: see there.
+        options: see `LetterboxOptions`.
 
     Attributes:
-        step: the binding to run after `place` and before the network. Before the first, all is padding.
+        step: the binding to run after `place` and before the network. Until the first `place`, all is padding.
     """
 
     def __init__(self, device: CudaDevice, out: CudaBuffer, options: LetterboxOptions | None = None) -> None:
@@ -132,7 +135,7 @@ class GpuLetterbox(Resource):
         self.step = square_kernel("letterbox", device, self._parameters, out)
 
     def place(self, source: int, pitch: int, box: Letterbox) -> None:
-        """What `step` will read: a frame at ``source`` on the GPU, ``pitch`` bytes a row; and where to put it."""
+        """Set the frame that `step` will read (device address, ``pitch`` bytes per row) and its letterbox."""
         if self._options.filter == "pillow" and box != self._box:
             array = tables(box, self._options)
             self._close_tables()
@@ -148,7 +151,7 @@ class GpuLetterbox(Resource):
 
     def _close_tables(self) -> None:
         if self._tables is not None:
-            self._device.compute.synchronize()  # whose work may still read them
+            self._device.compute.synchronize()  # its work may still read them
             self._tables.close()
             self._tables = self._box = None
 
@@ -156,7 +159,7 @@ class GpuLetterbox(Resource):
 def reference(
     frame: NDArray[np.uint8], size: tuple[int, int], side: int, options: LetterboxOptions | None = None
 ) -> NDArray[np.float64]:
-    """[3, side, side]: what the kernel computes, in numpy and double precision. frame: the bytes of (width, height)."""
+    """Compute the kernel's output [3, side, side] in numpy at double precision. ``frame``: bytes of (width, height)."""
     options = options or LetterboxOptions()
     box = Letterbox.fit(size, side)
     given = Frame.of(0, 0, box, 1, options)
@@ -196,7 +199,7 @@ def _rgb(frame: NDArray[np.uint8], size: tuple[int, int], options: LetterboxOpti
 
 
 def _weights(kind: str, size: int, scaled: int) -> NDArray[np.float64]:
-    """[scaled, size]: every source pixel's share along one axis."""
+    """Return the weights [scaled, size] of the source pixels along one axis."""
     ratio, source = size / scaled, np.arange(size)
     weights = np.zeros((scaled, size))
     rows: Sequence[Any] = range(scaled)

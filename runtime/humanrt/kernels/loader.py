@@ -1,4 +1,4 @@
-"""Compiling a kernel at run time, once for every GPU and every change of its source."""
+"""Compile kernels at run time, once per GPU and version of the source."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ OPTIONS = ("-O3", "--fmad=true")
 
 
 def source_path(name: str) -> Path:
-    """The .cu file of a kernel."""
+    """Return the path of a kernel's .cu file."""
     return Path(__file__).parent / f"{name}.cu"
 
 
 def load_kernel(name: str, device: CudaDevice) -> Any:
-    """The pycuda function ``humanrt_<name>``, compiled for the device and kept in the user's cache.
+    """Return the pycuda function ``humanrt_<name>``, compiled for the device and kept in the user's cache.
 
     Raises:
         MissingDependencyError: pycuda or nvcc is missing.
@@ -51,7 +51,7 @@ def load_kernel(name: str, device: CudaDevice) -> Any:
 
 
 def kernel_text(name: str) -> str:
-    """A kernel's source with our headers (``#include "..."``) put in: compiled, and kept by its hash, as a whole."""
+    """Return a kernel's source with our headers (``#include "..."``) inlined, to be compiled and cached by its hash."""
     return _whole(source_path(name))
 
 

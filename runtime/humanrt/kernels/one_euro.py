@@ -18,12 +18,12 @@ class GpuOneEuro(Resource):
 
     Args:
         device: the GPU.
-        points: float32 [B, N, D], what a network or kernel fills.
-        options: the filter's numbers.
-        span: the two keypoints whose distance counts as 1 in beta; None: the unit is the points' own.
+        points: float32 [B, N, D], filled by a network or kernel.
+        options: parameters of the filter.
+        span: the two keypoints whose distance counts as 1 in beta; None uses the unit of the points.
 
     Attributes:
-        dt: float64 [B], to be uploaded before each frame: s since the hand's last frame; -1: the hand is new.
+        dt: float64 [B], to be uploaded before each frame: s since the hand's last frame; -1 for a new hand.
         out: float32 [B, N, D].
         step: the binding to run.
     """
@@ -59,6 +59,6 @@ class GpuOneEuro(Resource):
         self.step = Kernel(device, give, [self.out])
 
     def close(self) -> None:
-        """Free its memory."""
+        """Free the device memory."""
         for buffer in (self.dt, self.out, *self._state):
             buffer.close()

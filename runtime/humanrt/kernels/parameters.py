@@ -1,4 +1,4 @@
-"""A kernel's parameters as a structure on the GPU: a recorded launch keeps its address, while its values change."""
+"""A kernel's parameters in a struct on the GPU: a recorded launch keeps its address while its values change."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Parameters", "square_kernel"]
 
 
 class Parameters(Resource):
-    """A structure that one kernel reads.
+    """A struct on the GPU that one kernel reads.
 
     Args:
-        first: its values until others are given.
-        device: the GPU, in whose compute stream values change.
+        first: initial values.
+        device: the GPU; values change in its compute stream.
     """
 
     def __init__(self, first: ctypes.Structure, device: CudaDevice) -> None:
@@ -34,8 +34,8 @@ class Parameters(Resource):
         return self._buffer.address
 
     def give(self, values: ctypes.Structure) -> None:
-        """The values for whatever the stream runs from now on."""
-        self._taken.wait()  # those before have left the pinned array
+        """Set the values for all work submitted to the stream from now on."""
+        self._taken.wait()  # the previous values have left the pinned array
         self._pinned[...] = np.frombuffer(bytes(values), np.uint8)
         self._buffer.upload_async(self._pinned, self._device.compute)
         self._taken = self._device.compute.record()
@@ -46,10 +46,10 @@ class Parameters(Resource):
 
 
 def square_kernel(name: str, device: CudaDevice, parameters: Parameters, out: CudaBuffer) -> Kernel:
-    """The kernel that fills a network's input, float32 [..., 3, S, S], one thread a pixel of its first image.
+    """Return the kernel that fills a network's input, float32 [..., 3, S, S], one thread per pixel of its first image.
 
     Raises:
-        ValueError: the input is another.
+        ValueError: the input has another shape or dtype.
     """
     side = out.spec.shape[-1]
     if out.spec.dtype != "float32" or out.spec.shape[-3:] != (3, side, side):

@@ -1,4 +1,4 @@
-"""One frame out of a batch of windows on the GPU: pick.cu."""
+"""Select one frame of a batch of windows on the GPU: pick.cu."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["GpuPick"]
 
 
 class GpuPick(Resource):
-    """Takes a frame out of windows.
+    """Selects a frame of windows.
 
     Args:
-        windows: float32 [B, T, ...], what a network fills.
-        row: of the frame, 0..T - 1; a fraction lies between two frames.
+        windows: float32 [B, T, ...], filled by a network.
+        row: index of the frame, 0..T - 1; a fraction lies between two frames.
 
     Attributes:
         out: float32 [B, ...].
         step: the binding to run.
 
     Raises:
-        ValueError: no such row.
+        ValueError: ``row`` is out of range.
     """
 
     def __init__(self, windows: CudaBuffer, row: float) -> None:

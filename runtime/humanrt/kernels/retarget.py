@@ -1,4 +1,4 @@
-"""Retargeting on the GPU for a batch of hands: retarget.cu. The numbers of the problem are the CPU solver's."""
+"""Retargeting on the GPU for a batch of hands: retarget.cu. It uses the CPU solver's problem data."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from humanrt.retarget.problem import Problem
 __all__ = ["LANES", "GpuRetarget", "problem_arrays", "shared_bytes", "state_arrays"]
 
 LANES = 32
-"""Threads of a block: one warp a hand."""
+"""Threads per block: one warp per hand."""
 
 
 def problem_arrays(problem: Problem) -> dict[str, NDArray[Any]]:
-    """The constants by their names in the layout, contiguous. HumanrtError: more joints than bits in a mask."""
+    """Return the constants by their names in the layout, contiguous. HumanrtError: more joints than bits in a mask."""
     p = problem
     if len(p.parent) > 63:
         raise HumanrtError(f"the GPU retargets hands of up to 63 joints, not {len(p.parent)}; use the CPU's solver")
@@ -40,7 +40,7 @@ def problem_arrays(problem: Problem) -> dict[str, NDArray[Any]]:
 
 
 def state_arrays(problem: Problem, hands: int) -> dict[str, NDArray[Any]]:
-    """The state of ``hands`` hands that were never seen: they start from the rest pose."""
+    """Return the initial state of ``hands`` hands: they start from the rest pose."""
     p = problem
     return {
         "frame": np.tile(np.eye(3).ravel(), (hands, 1)),
@@ -54,7 +54,7 @@ def state_arrays(problem: Problem, hands: int) -> dict[str, NDArray[Any]]:
 
 
 def shared_bytes(problem: Problem) -> int:
-    """Shared memory of a block: `lay_out` of retarget.cu."""
+    """Return the bytes of shared memory per block, as `lay_out` of retarget.cu needs them."""
     J, N, P, K = (len(a) for a in (problem.parent, problem.x, problem.point_joint, problem.tasks.kind))
     doubles = 63 + 10 * K + 31 * J + 6 * P + 4 * K * N + N * N + 5 * N + 1
     doubles += 2 * (2 * N + N * N + 1) + 2 * ((N + 1) // 2)  # two models; two lists of integers
@@ -66,15 +66,15 @@ class GpuRetarget(Resource):
 
     Args:
         device: the GPU.
-        keypoints: float32 [B, 21, 3] m, MediaPipe order, camera axes, what a network or `GpuOneEuro` fills.
-        problem: of a `Retargeter` of this robot; its state is not touched.
-        local: the keypoints are in the wrist frame.
+        keypoints: float32 [B, 21, 3] m, MediaPipe order, camera axes, filled by a network or `GpuOneEuro`.
+        problem: the problem of a `Retargeter` of this robot; its state is not modified.
+        local: whether the keypoints are in the wrist frame.
 
     Attributes:
-        mirror: int32 [B], to be uploaded: 1 where the keypoints are of the other hand than the robot's.
+        mirror: int32 [B], to be uploaded: 1 if the keypoints are of the opposite hand to the robot's.
         smoothing: float64 [B], weight of the distance to the last solution.
         q: float64 [B, dof] rad, in the order of the robot's joints.
-        evaluations: int32 [B]; -1 where a keypoint was not a finite number.
+        evaluations: int32 [B]; -1 if a keypoint was not finite.
         step: the binding to run.
     """
 
@@ -85,7 +85,7 @@ class GpuRetarget(Resource):
         self._device, self._problem, self._hands = device, problem, hands
 
         def put(name: str, array: NDArray[Any]) -> CudaBuffer:
-            array = array if array.size else np.zeros(1, array.dtype)  # no starts: an address all the same
+            array = array if array.size else np.zeros(1, array.dtype)  # even without starts, an address is needed
             buffer = CudaBuffer(TensorSpec(name, array.shape, array.dtype.name), device)
             buffer.upload(array)
             return buffer
@@ -116,6 +116,6 @@ class GpuRetarget(Resource):
             self._state[name].upload(array)
 
     def close(self) -> None:
-        """Free its memory."""
+        """Free the device memory."""
         for buffer in (*self._constants.values(), *self._state.values(), self.mirror, self.smoothing, self._robot):
             buffer.close()

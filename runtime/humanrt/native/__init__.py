@@ -1,7 +1,7 @@
-"""The compiled library of the package, called through ctypes: made by hatch_build.py from the sources in ``_native``.
+"""The compiled library of the package, called through ctypes: built by hatch_build.py from the sources in ``_native``.
 
-It holds what numpy and OpenCV do too slowly for every frame; each caller has a portable stand-in, and says which of
-the two it uses (`humanrt doctor` shows it).
+It contains what numpy and OpenCV do too slowly for every frame; each caller has a portable fallback and reports which
+of the two it uses (`humanrt doctor` shows it).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "library", "problem"]
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).parents[1] / "_native" / f"humanrt{SUFFIX}"
 VERSION = 8
-"""Of all signatures and structures, as in _native/export.h; a library of another version is refused."""
+"""Version of all signatures and structs, as in _native/export.h; a library of another version is refused."""
 
 _pointer, _integer, _real, _bytes = ctypes.c_void_p, ctypes.c_int32, ctypes.c_double, ctypes.c_ssize_t
 
@@ -56,7 +56,7 @@ _SIGNATURES = {
 
 
 def library() -> ctypes.CDLL:
-    """The loaded library, its functions typed. BackendError says why it cannot be had."""
+    """Load the library and type its functions. BackendError says why it is not available."""
     return _load(LIBRARY)
 
 
@@ -81,15 +81,17 @@ def _load(path: Path) -> ctypes.CDLL:
 
 
 def address(array: NDArray[Any], dtype: type[np.generic]) -> int:
-    """Where a C-contiguous array of ``dtype`` begins. The caller keeps the array alive, and asks once: asking takes
-    longer than what most of these functions do."""
+    """Return the address of a C-contiguous array of ``dtype``.
+
+    The caller keeps the array alive, and calls this once: it takes longer than most of the library's functions.
+    """
     if array.dtype != dtype or not array.flags.c_contiguous:
         raise TypeError(f"the compiled library takes contiguous {np.dtype(dtype)}, not {array.dtype} {array.strides}")
     return array.ctypes.data
 
 
 def amx_problem() -> str | None:
-    """Why the operators of `_native/amx.c` cannot run here, in one line; None when they can."""
+    """Return why the operators of `_native/amx.c` cannot run here, in one line; None if they can."""
     if reason := problem():
         return reason
     if processor.hidden() & {"amx_tile", "amx_bf16", "avx512_bf16"}:
@@ -103,7 +105,7 @@ def amx_problem() -> str | None:
 
 
 def problem() -> str | None:
-    """Why the compiled library cannot be used here, in one line; None when it can."""
+    """Return why the compiled library cannot be used here, in one line; None if it can."""
     try:
         library()
     except BackendError as error:

@@ -1,4 +1,4 @@
-"""What the processor can do, less what ``HUMANRT_HIDE_CPU`` hides: so that one machine tests the paths of another."""
+"""Features of the processor, without those hidden by ``HUMANRT_HIDE_CPU``, to test the code paths of other machines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 __all__ = ["HIDE", "features", "hidden"]
 
 HIDE = "HUMANRT_HIDE_CPU"
-"""Environment variable: features to leave unused, by Linux' names, separated by commas (``amx_bf16,avx512_vnni``)."""
+"""Environment variable: features not to use, by their Linux names, separated by commas (``amx_bf16,avx512_vnni``)."""
 
 
 def features() -> frozenset[str]:
-    """Return the processor's features, as Linux names them; empty on other systems, where nothing is known."""
+    """Return the processor's features, as Linux names them; empty on other systems, where they are unknown."""
     return _all_features() - hidden()
 
 

@@ -1,7 +1,8 @@
 """Verdicts: how far a graph of lower precision, or an engine, is from the FP32 graph on ONNX Runtime's CPU.
 
-On real frames, as they reach the networks (`recording`); in mm, px and degrees of what comes out (`measures`); against
-limits that stand in the bundle (`limits`). `judge` makes the verdict, which a manifest or a list of engines keeps.
+Inputs are real frames as they reach the networks (`recording`); outputs are compared in mm, px and degrees
+(`measures`), against limits from the bundle (`limits`). `judge` makes the verdict, which is stored in a manifest or a
+list of engines.
 """
 
 from humanrt.verdict.judge import case_of, judge, reference

@@ -31,15 +31,15 @@ Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
 
 
 def default_source(bundle: Bundle) -> str | None:
-    """The hand clip that ships, for bundles that it can show something to; None for others."""
+    """Return the shipped hand clip for bundles that it is suitable for; None for others."""
     hands = bundle.task == "hands" or bundle.settings.get("input") == "hand21"
     return str(Path(__file__).parents[1] / "data" / "demo_hand.mp4") if hands else None
 
 
 def sample_feeds(spec: GraphSpec, frames: int = 8, seed: int = 0) -> list[dict[str, Array]]:
-    """Stand-in inputs where no recorded ones are given: smooth images in 0..1, small numbers, masks of ones.
+    """Make synthetic inputs for use without recorded ones: smooth images in 0..1, small numbers, masks of ones.
 
-    They show a broken engine. They do not show how far a sound one is off on people: give recorded inputs for that.
+    They reveal a broken engine. They do not reveal the error of a sound one on people: use recorded inputs for that.
     """
     rng = np.random.default_rng(seed)
     feeds = []
@@ -62,10 +62,12 @@ def sample_feeds(spec: GraphSpec, frames: int = 8, seed: int = 0) -> list[dict[s
 
 
 def give(bundle: Bundle, feeds: Feeds | None = None, options: BackendOptions | None = None) -> dict[str, Any]:
-    """Give every engine of the bundle that can run here its verdict, and write it; {engine's name: verdict}.
+    """Judge every engine of the bundle that can run here, store the verdicts, and return {engine's name: verdict}.
 
     Args:
-        feeds: {FP32 graph: inputs of every frame}; graphs that it lacks get `sample_feeds`.
+        bundle: the bundle.
+        feeds: {FP32 graph: inputs of every frame}; graphs not in it get `sample_feeds`.
+        options: options of the TensorRT backend.
 
     Raises:
         BackendError: TensorRT cannot run here, or no engine of the bundle can.
@@ -106,7 +108,7 @@ def _write(engine: Engine, device: str, verdict: Mapping[str, Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 0 when every engine passed, 1 when one failed, 2 when none could run."""
+    """Run the command line. Returns 0 if every engine passed, 1 if one failed, 2 if none could run."""
     parser = argparse.ArgumentParser(prog="python -m humanrt.verdict.engines", description=__doc__)
     parser.add_argument("bundle")
     parser.add_argument("--source", help="frames to judge on, as for `humanrt run` (hands: the clip that ships)")
@@ -131,7 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_feeds(file: Path) -> Feeds:
-    """{graph: inputs of every frame} of an .npz with arrays GRAPH/INPUT, each [frames, ...]. BackendError where not."""
+    """Read {graph: inputs of every frame} from an .npz with arrays GRAPH/INPUT, each [frames, ...].
+
+    Raises:
+        BackendError: the file is not such an archive.
+    """
     feeds: dict[str, list[dict[str, Array]]] = {}
     try:
         with np.load(file, allow_pickle=False) as data:

@@ -1,4 +1,4 @@
-"""The verdict on outputs: the distances beside what is allowed, and what they were taken on."""
+"""The verdict on outputs: distances compared with their limits, and the inputs that they were measured on."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Run = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
 def reference(bundle: Bundle, graph: str, feeds: Feeds, *, threads: int = 0) -> list[dict[str, Array]]:
-    """The FP32 graph's outputs, by ONNX Runtime on the CPU."""
+    """Compute the FP32 graph's outputs with ONNX Runtime on the CPU."""
     with open_backend("cpu", BackendOptions(threads=threads)) as cpu, cpu.open(bundle.graph(graph)) as opened:
         return [opened.run(feed) for feed in feeds]
 
 
 def case_of(bundle: Bundle, graph: str, feeds: Feeds, run: Run, references: Feeds | None = None) -> Case:
-    """What ``run`` makes of the inputs, beside the FP32 graph called ``graph``."""
+    """Return the outputs of ``run`` together with those of the FP32 graph called ``graph``."""
     references = reference(bundle, graph, feeds) if references is None else references
     return Case(bundle, bundle.graph(graph), feeds, references, [run(feed) for feed in feeds])
 
 
 def feeds_sha256(feeds: Feeds) -> str:
-    """sha256 over all inputs of all frames."""
+    """Return the sha256 of all inputs of all frames."""
     digest = hashlib.sha256()
     for feed in feeds:
         for name, array in sorted(feed.items()):
@@ -46,16 +46,16 @@ def feeds_sha256(feeds: Feeds) -> str:
 
 
 def judge(case: Case, precision: str, **about: Any) -> dict[str, Any]:
-    """The verdict, for a manifest.
+    """Return the verdict as stored in a manifest.
 
     Args:
         case: the outputs.
-        precision: whose limits apply.
+        precision: the precision whose limits apply.
         about: further entries: what was judged, and on what.
 
     Returns:
-        ``passed``, ``reason`` ("" or the first thing that is too far off), ``distances`` ({name: {unit, mean, p99, max,
-        count, limit}}), ``detections``, ``finite``, and what they were taken on.
+        ``passed``, ``reason`` ("" or the first value beyond its limit), ``distances`` ({name: {unit, mean, p99, max,
+        count, limit}}), ``detections``, ``finite``, and what they were measured on.
     """
     found = compare(case)
     limits = limits_of(case.bundle, precision)
@@ -76,7 +76,7 @@ def judge(case: Case, precision: str, **about: Any) -> dict[str, Any]:
             "limit": allowed,
         }
         for key, most in allowed.items():
-            if not figures[key] <= most and not reason:  # so that NaN fails
+            if not figures[key] <= most and not reason:  # written so that NaN fails
                 reason = f"{name}: {key} {figures[key]:.3g} {distances.unit} (limit {most:g})"
     if found.detections is not None:
         reason = reason or _changed(found, limits.get(DETECTIONS))

@@ -1,10 +1,10 @@
-"""What a verdict allows: the bundle's own limits (``settings.verdict_limits``), else these.
+"""Limits of a verdict: those of the bundle (``settings.verdict_limits``), else the defaults of this module.
 
-::
+A bundle lists limits by the name of a distance or, for distances not listed, by unit::
 
     "verdict_limits": {"int8": {"mm": {"mean": 5, "p99": 20}, "joints_2d": {"mean": 1}, "detections": 0.03}}
 
-by the name of a distance or, where that is not listed, by its unit. Why these defaults: docs/deploy/precision.md.
+docs/deploy/precision.md gives the reasons for the defaults.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from humanrt.verdict.measures import RAW
 __all__ = ["DEFAULTS", "DETECTIONS", "Limit", "limits_of"]
 
 DETECTIONS = "detections"
-"""Gained and lost ones together, as a part of the reference's."""
+"""Gained plus lost detections, as a fraction of those of the reference."""
 
 _KEYS = ("mean", "p99", "max")
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The largest allowed mean, 99th percentile and maximum of a distance; None: not looked at."""
+    """The max allowed mean, 99th percentile and maximum of a distance; None: not checked."""
 
     mean: float | None = None
     p99: float | None = None
@@ -61,10 +61,10 @@ DEFAULTS: Mapping[str, Mapping[str, Limit]] = {
 
 
 def limits_of(bundle: Bundle, precision: str) -> dict[str, Limit]:
-    """Limits by distance and unit: the defaults for this precision, under what the bundle says.
+    """Return the limits by distance and unit: the defaults for this precision, overridden by those of the bundle.
 
     Raises:
-        BundleError: no such precision, or the bundle's limits are none.
+        BundleError: the precision is unknown, or the bundle's limits are malformed.
     """
     if precision not in DEFAULTS:
         raise BundleError(f"no limits are known for precision `{precision}`; known: {choices(DEFAULTS)}")

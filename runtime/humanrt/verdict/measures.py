@@ -1,6 +1,6 @@
-"""Outputs of a graph against the reference's, in the units of what they mean: mm, px, degrees, people and hands.
+"""Compare outputs of a graph with those of the reference, in meaningful units: mm, px, degrees, people and hands.
 
-What a graph is, its outputs tell: their names are the same in every bundle.
+The kind of a graph is known from the names of its outputs, which are the same in every bundle.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Outputs = Mapping[str, Array]
 Floats = NDArray[np.float64]
 
 RAW = "raw "
-"""Before the unit of a distance that is a mere difference of numbers, because nothing was detected to measure."""
+"""Prefix of the unit of a distance that is a plain difference of numbers, because nothing was detected to measure."""
 
 _MM = 1e3
-_SAME_PERSON = 1 / 32  # of the picture's side: one token of a 448 px network
+_SAME_PERSON = 1 / 32  # of the image's side: one token of a 448 px network
 _SAME_BOX = 0.5  # of the longer side of the reference's box
 
 
@@ -38,10 +38,10 @@ class Case:
     """Outputs to be compared.
 
     Attributes:
-        bundle: whose graph.
+        bundle: the bundle of the graph.
         spec: the FP32 graph.
-        feeds: its inputs, a mapping a frame.
-        references, found: its outputs, and those that are judged, likewise.
+        feeds: its inputs, one mapping per frame.
+        references, found: its outputs, and those that are judged, one mapping per frame.
     """
 
     bundle: Bundle
@@ -61,7 +61,7 @@ class Distances:
 
 @dataclass(frozen=True)
 class Detections:
-    """Hands or people of the reference, those that were seen besides, and those that were not."""
+    """Number of hands or people that the reference detects, that were detected additionally, and that were missed."""
 
     reference: int
     gained: int
@@ -70,11 +70,11 @@ class Detections:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found.
+    """Result of `compare`.
 
     Attributes:
-        distances: by what they are of.
-        broken: outputs that hold NaN or infinity where the reference does not.
+        distances: distances by name of the compared quantity.
+        broken: outputs with NaN or infinity where the reference has none.
         detections: None for graphs that detect nothing.
     """
 
@@ -85,7 +85,7 @@ class Comparison:
 
 @dataclass
 class _Tally:
-    """Distances and detections, gathered frame by frame."""
+    """Distances and detections, collected frame by frame."""
 
     parts: dict[str, tuple[str, list[Floats]]] = field(default_factory=dict)
     reference: int = 0
@@ -96,7 +96,7 @@ class _Tally:
         self.parts.setdefault(name, (unit, []))[1].append(np.asarray(values, np.float64).ravel())
 
     def points(self, name: str, unit: str, a: Array, b: Array, scale: float = 1.0) -> None:
-        """Distances of points, [..., 2 or 3]."""
+        """Add the distances between points [..., 2 or 3]."""
         self.add(name, unit, scale * np.linalg.norm(a.astype(np.float64) - b.astype(np.float64), axis=-1))
 
     def seen(self, expected: int, found: int, both: int) -> None:
@@ -105,7 +105,7 @@ class _Tally:
         self.lost += expected - both
 
     def gate(self, expected: float, found: float, threshold: float) -> bool:
-        """Whether there is one to compare with, from the probabilities that there is one."""
+        """Count a detection by its probabilities, and return whether the reference has one to compare with."""
         before, after = expected >= threshold, found >= threshold
         self.seen(int(before), int(after), int(before and after))
         return before
@@ -117,7 +117,7 @@ class _Tally:
 
 
 def compare(case: Case) -> Comparison:
-    """Compare as befits the graph; by the mere numbers where it is of no known kind, or nothing was detected."""
+    """Compare by the kind of the graph, or by plain numbers if its kind is unknown or nothing was detected."""
     pairs = list(zip(case.references, case.found, strict=True))
     broken = tuple(
         tensor.name
@@ -141,7 +141,7 @@ def compare(case: Case) -> Comparison:
 
 
 def _people(case: Case, tally: _Tally) -> None:
-    """Multi-HMR: the meshes that both make of who is seen in the same place."""
+    """Compare Multi-HMR's meshes of the people that both detect at the same place."""
     settings = MultiHmrSettings.of(case.bundle)
     mesh, side = settings.topologies[0], float(settings.image_size)
     with open_backend("cpu") as cpu:
@@ -168,13 +168,13 @@ def _people(case: Case, tally: _Tally) -> None:
 
 
 def _posed(bodies: BodyMeshes, outputs: Outputs, image: int, slots: NDArray[np.intp]) -> tuple[Array, Array]:
-    """Vertices and joints of the people in ``slots`` of one image."""
+    """Return vertices and joints of the people in ``slots`` of one image."""
     nobody = [slots[:0]] * len(outputs["valid"])
     return bodies(outputs, [*nobody[:image], slots, *nobody[image + 1 :]])[image]
 
 
 def _nearest(a: Array, b: Array, limits: Array) -> list[tuple[int, int]]:
-    """Pairs of points [N, 2] and [M, 2] that are nearer than the limit of the first."""
+    """Return index pairs of points [N, 2] and [M, 2] that are closer than the limit of the first."""
     if not (len(a) and len(b)):
         return []
     gaps = np.linalg.norm(a[:, None].astype(np.float64) - b[None], axis=-1)
@@ -200,7 +200,7 @@ def _body_landmarks(case: Case, tally: _Tally) -> None:
 
 
 def _detections(case: Case, tally: _Tally) -> None:
-    """Boxes after suppression: corners of a square that the landmark network looks at depend on their points."""
+    """Compare boxes after suppression by their points, which determine the crop of the landmark network."""
     settings = case.spec.name.removesuffix("_detector")
     with open_backend("cpu") as cpu:
         decode = SingleShotDetector(case.bundle, cpu, case.spec.name, settings).decode
@@ -215,20 +215,22 @@ def _detections(case: Case, tally: _Tally) -> None:
 
 
 def _poses(case: Case, tally: _Tally) -> None:
-    """Poses from the first observed frame of a window to the last, gaps between them included: nobody uses what the
-    network makes up before anything was seen, which may be anything."""
+    """Compare poses from the first observed frame of a window to the last, including gaps between them.
+
+    Predictions outside that range are arbitrary, and nothing uses them.
+    """
     for feed, r, f in zip(case.feeds, case.references, case.found, strict=True):
         shown = _between(feed["mask"]) if "mask" in feed else np.ones(r["rotations"].shape[:2], bool)
         r, f = ({name: value[shown] for name, value in o.items()} for o in (r, f))
         gap = np.linalg.norm(r["rotations"].astype(np.float64) - f["rotations"], axis=(-2, -1))
-        # |A - B| = 2 sqrt(2) sin(angle / 2) of rotations: exact at small angles, where arccos is not.
+        # For rotations |A - B| = 2 sqrt(2) sin(angle / 2), which is exact at small angles, where arccos is not.
         tally.add("rotations", "degrees", np.degrees(2 * np.arcsin(np.minimum(gap / 8**0.5, 1.0))))
         if "smoothed" in r:
             tally.points("keypoints", "mm", r["smoothed"], f["smoothed"], _MM)
 
 
 def _between(mask: Array) -> NDArray[np.bool_]:
-    """[B, T]: not before the first True of a row and not after its last."""
+    """Return a mask [B, T] that is True from the first True of each row to its last."""
     return np.asarray(np.maximum.accumulate(mask, axis=1) & np.maximum.accumulate(mask[:, ::-1], axis=1)[:, ::-1])
 
 
@@ -239,7 +241,7 @@ def _mesh(case: Case, tally: _Tally) -> None:
 
 
 def _numbers(case: Case, tally: _Tally) -> None:
-    """Differences of numbers, in the units that the bundle's parity entry names."""
+    """Compare plain numbers, in the units that the bundle's parity entry names."""
     known = case.bundle.manifest.get("parity", {}).get(case.spec.name, {}).get("outputs", {})
     for tensor in case.spec.outputs:
         unit = str(known.get(tensor.name, {}).get("unit", ""))

@@ -1,7 +1,7 @@
-"""Real inputs of a bundle's networks: frames of a source through the real pipelines, and what reached each graph.
+"""Record real inputs of a bundle's networks: run frames of a source through the real pipelines and keep every feed.
 
-Hands are cut out where the tracker sees them, people are letterboxed as `MultiHMR` does, windows of PoseBERT are those
-of a stream: the graphs get what they get in use, neighbouring frames, blur and misses included.
+Hands are cropped where the tracker sees them, people are letterboxed as by `MultiHMR`, windows of PoseBERT are those
+of a stream: the graphs get the same inputs as in use, including consecutive frames, blur and misses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from humanrt.tasks import HandOptions, PeopleOptions, open_hands, open_people
 
 __all__ = ["CAMERA_FRAMES", "Recorder", "Recording", "record"]
 
-CAMERA_FRAMES = 600  # of a live source: 20 s at 30 frames a second
+CAMERA_FRAMES = 600  # of a live source: 20 s at 30 frames per second
 _BYTES = 400e6  # of inputs kept for one graph
 
 Feeds = Sequence[Mapping[str, Array]]
@@ -37,11 +37,11 @@ Progress = Callable[[int, int | None], object]
 
 @dataclass(frozen=True)
 class Recording:
-    """What reached the graphs.
+    """Recorded inputs of the graphs.
 
     Attributes:
-        source: name of what was read.
-        frames: how many images were.
+        source: name of the source.
+        frames: number of images read.
         feeds: graph -> its inputs, evenly spaced over the source.
     """
 
@@ -63,15 +63,15 @@ def record(
     """Run frames through a bundle's networks in FP32 and keep their inputs.
 
     Args:
-        bundle: for ``hands``, ``people`` or ``posebert``.
+        bundle: a bundle for ``hands``, ``people`` or ``posebert``.
         source: camera index, stream, video, image or folder, as for ``humanrt run``.
-        most: inputs to keep for one graph; fewer where they are large.
-        max_frames: stop after so many; None is all, of a camera 600.
-        threshold: of people: lowest score of a person; None is the bundle's.
-        progress: is told how many frames are done, of how many.
+        most: max number of inputs to keep per graph; fewer if they are large.
+        max_frames: max number of frames; None is all, or 600 of a camera.
+        threshold: for people: min score of a person; None is the bundle's.
+        progress: called with the number of frames done and in total.
 
     Raises:
-        SourceError, BundleError: what is wrong, or nothing was seen.
+        SourceError, BundleError: the source or bundle cannot be used, or nothing was detected.
     """
     backend = Recorder(bundle, most, BackendOptions(threads=threads))
     steps = _steps(bundle, backend, threshold)
@@ -99,7 +99,7 @@ def name_of(source: str) -> str:
 
 
 def _steps(bundle: Bundle, backend: Recorder, threshold: float | None) -> list[Callable[[Frame], object]]:
-    """What to do with a frame."""
+    """Return the functions to call on each frame."""
     if bundle.task == "hands":
         models = HandsSettings.of(bundle).models
         return [open_hands(bundle, backend, HandOptions(smooth="none", model=model)) for model in models]
@@ -130,7 +130,7 @@ def _poses(bundle: Bundle, backend: Recorder) -> Callable[[Frame], object]:
 
 
 def _batches(bundle: Bundle, feeds: Mapping[str, Feeds]) -> Iterator[tuple[str, Feeds]]:
-    """Inputs of graphs for several windows at once, from those of the graph for one."""
+    """Yield the inputs of graphs for several windows at once, made from those of the graph for one."""
     for name in bases(bundle):
         spec = bundle.graph(name)
         for source, some in feeds.items():
@@ -145,7 +145,7 @@ def _batches(bundle: Bundle, feeds: Mapping[str, Feeds]) -> Iterator[tuple[str, 
 
 @dataclass
 class _Kept:
-    """Inputs of one graph, evenly spaced: where there are too many, every other one goes."""
+    """Inputs of one graph, evenly spaced: when there are too many, every other one is dropped."""
 
     most: int | None
     feeds: list[dict[str, Array]] = field(default_factory=list)
@@ -163,12 +163,12 @@ class _Kept:
 
 
 class Recorder(OnnxRuntimeCpu):
-    """The CPU backend, which keeps what the graphs of one bundle are fed with, by the name of the FP32 graph.
+    """CPU backend that keeps the inputs of one bundle's graphs, by the name of the FP32 graph.
 
     Args:
-        bundle: other bundles' graphs are run only.
-        most: inputs to keep for one graph, evenly spaced, fewer where they are large; None keeps all.
-        options: of the CPU backend.
+        bundle: the bundle to record; graphs of other bundles are run without recording.
+        most: max number of inputs to keep per graph, evenly spaced, fewer if they are large; None keeps all.
+        options: options of the CPU backend.
     """
 
     def __init__(self, bundle: Bundle, most: int | None, options: BackendOptions | None = None) -> None:
@@ -186,7 +186,7 @@ class Recorder(OnnxRuntimeCpu):
         return _RecordedGraph(graph, self._kept.setdefault(base_of(self._bundle, spec.name), _Kept(most)))
 
     def feeds(self) -> dict[str, Feeds]:
-        """Graph -> what it was fed with; graphs for several windows of PoseBERT are fed from those for one."""
+        """Inputs by graph; those of PoseBERT graphs for several windows are made from those for one."""
         found: dict[str, Feeds] = {name: kept.feeds for name, kept in self._kept.items() if kept.feeds}
         return {**found, **dict(_batches(self._bundle, found))}
 
