@@ -1,4 +1,4 @@
-"""The head of Multi-HMR on Anny: one query per person, decoded against all tokens, says pose, shape, place and size.
+"""The head of Multi-HMR on Anny: one query per person, decoded against all tokens, regresses pose, shape, place, size.
 
 After the description of the 2026 variant of Multi-HMR (Baradel et al.); the weights are our own.
 """
@@ -27,13 +27,13 @@ _RESIDUAL_SCALE = 0.02
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the head says of every slot, before geometry.
+    """Raw predictions of the head for every slot, before geometry.
 
     Attributes:
-        offsets: [B, P, 2] tokens, from the middle of the person's token to the head.
+        offsets: [B, P, 2] tokens, from the centre of the person's token to the head.
         rotations: [B, P, R, 3, 3].
-        shape: [B, P, S] in 0..1, of each phenotype's range.
-        size: [B, P], logarithm of how many px a metre at the head is wide.
+        shape: [B, P, S] in 0..1 of each phenotype's range.
+        size: [B, P], logarithm of the scale at the head in px per metre.
     """
 
     offsets: Tensor
@@ -43,7 +43,7 @@ class Predictions:
 
 
 class SlotHead(nn.Module):
-    """A head that decodes the detected cells' tokens against all tokens, and reads predictions from what it decoded.
+    """Decode the detected cells' tokens against all tokens and regress predictions from the result.
 
     Attributes:
         positions: added to the embedded tokens.
@@ -56,7 +56,7 @@ class SlotHead(nn.Module):
     layers: nn.ModuleList
 
     def forward(self, tokens: Tensor, cells: Tensor, valid: Tensor) -> Predictions:
-        """Predict every slot; what empty slots hold changes nothing in the others.
+        """Predict every slot; the content of empty slots does not affect the others.
 
         Args:
             tokens: [B, N, D].
@@ -75,25 +75,25 @@ class SlotHead(nn.Module):
         return x
 
     def read(self, x: Tensor) -> Predictions:
-        """Decoded slots [B, P, width] -> `Predictions`."""
+        """Convert decoded slots [B, P, width] to `Predictions`."""
         raise NotImplementedError
 
     def use_attention(self, attention: Attention) -> None:
-        """Compute attention this way from now on (see `multihmr.attention`)."""
+        """Set the attention implementation (see `multihmr.attention`)."""
         for layer in self.layers:
             layer.attention = attention
 
 
 class AnnyHead(SlotHead):
-    """Backbone tokens [B, side^2, D] and detected cells -> `Predictions`.
+    """Predict `Predictions` from backbone tokens [B, side^2, D] and detected cells.
 
     Args:
-        tokens: their width D.
+        tokens: width D of a token.
         side: tokens along a side of the image.
         rotations: R, the root's first.
         phenotypes: S.
         width, depth, heads, mlp: of the decoder; attention is ``32 * heads`` wide.
-        size: what `Predictions.size` is about, before training.
+        size: approximate value of `Predictions.size` before training.
     """
 
     initial_pose: Tensor
@@ -128,12 +128,12 @@ class AnnyHead(SlotHead):
         nn.init.constant_(self.size.bias, size)
 
     def look(self, tokens: Tensor, cells: Tensor, valid: Tensor) -> Tensor:
-        """What is known of every slot [B, P, width], from which `read` takes numbers."""
+        """Return the decoded features of every slot, [B, P, width], for `read`."""
         seen: Tensor = self.norm(super().look(tokens, cells, valid))
         return seen
 
     def read(self, x: Tensor) -> Predictions:
-        """`Predictions` of what `look` saw."""
+        """Convert the features from `look` to `Predictions`."""
         return Predictions(
             offsets=self.offset(x),
             rotations=matrices_from_rows((self.pose(x) + self.initial_pose).unflatten(-1, (self.rotations, 6))),
@@ -143,12 +143,12 @@ class AnnyHead(SlotHead):
 
 
 def upright(rotations: int) -> Tensor:
-    """Somebody who stands and faces the camera: ``rotations`` of them, the root's first, in 6-d layout `rows`."""
+    """Return ``rotations`` rotations of a standing person facing the camera, root first, in 6-d layout `rows`."""
     return torch.tensor([*_FACING, *_STILL * (rotations - 1)])
 
 
 def sincos_positions(side: int, width: int) -> Tensor:
-    """Fixed 2D positions [side^2, width]: sines and cosines of the column in one half, of the row in the other.
+    """Return fixed 2D position embeddings [side^2, width]: sin/cos of the column in one half, of the row in the other.
 
     Frequencies fall geometrically from 1 to 1/10000 per token (Vaswani et al., 2017, in two dimensions).
     """

@@ -1,8 +1,8 @@
-"""One multi-head attention, three ways to compute it.
+"""Three implementations of the same multi-head attention.
 
-`sdpa` is PyTorch's own and what training and the eager baseline use. `plain` is matmul, softmax, matmul: TensorRT
-recognises it. `ort_fused` is one ``com.microsoft.MultiHeadAttention`` node, ONNX Runtime's flash attention on CPU.
-All take and give ``[B, tokens, heads * width]``.
+`sdpa` is PyTorch's own, used by training and the eager baseline. `plain` is matmul, softmax, matmul, which TensorRT
+recognises. `ort_fused` is one ``com.microsoft.MultiHeadAttention`` node, ONNX Runtime's flash attention on CPU.
+All take and return ``[B, tokens, heads * width]``.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Attention = Callable[[Tensor, Tensor, Tensor, int, Tensor | None], Tensor]
 
 
 def sdpa(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
-    """``torch.nn.functional.scaled_dot_product_attention``."""
+    """Compute attention with ``torch.nn.functional.scaled_dot_product_attention``."""
     q, k, v = (_split(x, heads) for x in (query, key, value))
     return _join(functional.scaled_dot_product_attention(q, k, v, attn_mask=bias))
 
 
 def plain(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
-    """Matmul, softmax, matmul: standard ONNX operators only."""
+    """Compute attention as matmul, softmax, matmul: standard ONNX operators only."""
     q, k, v = (_split(x, heads) for x in (query, key, value))
     logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if bias is not None:
@@ -38,7 +38,7 @@ def plain(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | 
 
 
 def ort_fused(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
-    """One ONNX Runtime node; only for export (it cannot run in PyTorch), and only without a bias."""
+    """Emit one ONNX Runtime node; only for export (it cannot run in PyTorch), and only without a bias."""
     if bias is not None:
         return plain(query, key, value, heads, bias)
     fused: Tensor = torch.onnx.ops.symbolic(

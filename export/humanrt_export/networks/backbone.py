@@ -2,7 +2,7 @@
 
 Written from the paper (Oquab et al., DINOv2, 2023) and the layout of the published weights: pre-norm blocks with
 LayerScale, LayerNorm eps 1e-6, a class token, one learned 37 x 37 position table (518 px) that is resized to the
-input. Module names follow the published DINOv2 weights, so that those load as they are.
+input. Module names follow the published DINOv2 weights, so that they load unchanged.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _EPS = 1e-6
 
 
 class DinoV2(nn.Module):
-    """Normalised image [B, 3, S, S] (ImageNet mean and standard deviation) -> patch tokens [B, (S/14)^2, D]."""
+    """Compute patch tokens [B, (S/14)^2, D] of an image [B, 3, S, S] normalised with ImageNet mean and std."""
 
     def __init__(self, name: str, image_size: int) -> None:
         super().__init__()
@@ -62,11 +62,11 @@ class DinoV2(nn.Module):
         return self.everything(image)[:, 1:]
 
     def everything(self, image: Tensor, seen: Tensor | None = None) -> Tensor:
-        """The class token, then those of patches, [B, 1 + (S/14)^2, D].
+        """Return the class token followed by the patch tokens, [B, 1 + (S/14)^2, D].
 
         Args:
             image: as above.
-            seen: [B, V] int64: the only patches that it looks at, in this order; [B, 1 + V, D] comes out.
+            seen: [B, V] int64, indices of the only patches to process, in this order; the output is then [B, 1 + V, D].
         """
         positions = self._positions()
         patches = self.patch_embed["proj"](image).flatten(2).transpose(1, 2) + positions[:, 1:]
@@ -80,19 +80,21 @@ class DinoV2(nn.Module):
         return normalised
 
     def use_attention(self, attention: Attention) -> None:
-        """Compute attention this way from now on (see `attention`)."""
+        """Set the attention implementation (see `attention`)."""
         for block in self.blocks:
             block.attn.attention = attention
 
     def fold(self) -> None:
-        """For inference only: resize the position table once, and move LayerScale into the weights before it."""
+        """Resize the position table once and fold LayerScale into the preceding weights; for inference only."""
         with torch.no_grad():
             self.folded_positions = self._positions().clone()
             for block in self.blocks:
                 block.fold()
 
     def _positions(self) -> Tensor:
-        """[1, 1 + side^2, D]. DINOv2 resizes with a scale of (side + 0.1) / 37, which shifts the samples a little."""
+        """Return [1, 1 + side^2, D].
+
+        DINOv2 resizes with a scale of (side + 0.1) / 37, which shifts the samples a little."""
         if self.folded_positions is not None:
             return self.folded_positions
         if self.side == TABLE_SIDE:
@@ -104,7 +106,7 @@ class DinoV2(nn.Module):
 
 
 def _patches(name: str, width: int) -> nn.Module:
-    """[B, 3, S, S] -> [B, width, S/14, S/14]."""
+    """Return the patch embedding, [B, 3, S, S] -> [B, width, S/14, S/14]."""
     if name in TRUNKS:
         return PoseStem(width)
     if not (stem := _STEMS.get(name, ())):

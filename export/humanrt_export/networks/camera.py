@@ -1,4 +1,4 @@
-"""Pinhole cameras, and how Multi-HMR tells its network about them.
+"""Pinhole cameras, and their encoding as an input of Multi-HMR's network.
 
 Frame: x right, y down, z forward. Pixels: origin at the top left corner of the network's square input.
 `K` is upper triangular, ``[[fx, s, cx], [0, fy, cy], [0, 0, 1]]``, so its inverse is a closed form that
@@ -32,18 +32,18 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class TokenGrid:
-    """A network whose input is a square of ``image_size`` px: how many tokens it has."""
+    """Token counts of a network whose input is a square of ``image_size`` px."""
 
     image_size: int
 
     @property
     def side(self) -> int:
-        """Tokens along one side of the image."""
+        """Number of tokens along one side of the image."""
         return self.image_size // PATCH
 
     @property
     def tokens(self) -> int:
-        """Tokens of one image."""
+        """Number of tokens of one image."""
         return self.side**2
 
 
@@ -52,18 +52,18 @@ DEFAULT_FIELD_OF_VIEW = 60.0
 
 
 def focal_length(image_size: int, field_of_view: float = DEFAULT_FIELD_OF_VIEW) -> float:
-    """Focal length in pixels of a square image of ``image_size`` px seen under ``field_of_view`` degrees."""
+    """Return the focal length in pixels of a square image of ``image_size`` px seen under ``field_of_view`` degrees."""
     return image_size / (2.0 * math.tan(math.radians(field_of_view) / 2.0))
 
 
 def default_intrinsics(batch: int, image_size: int, field_of_view: float = DEFAULT_FIELD_OF_VIEW) -> Tensor:
-    """K [batch, 3, 3] for an unknown camera: principal point ``image_size // 2``, square pixels."""
+    """Return K [batch, 3, 3] for an unknown camera: principal point ``image_size // 2``, square pixels."""
     f, c = focal_length(image_size, field_of_view), float(image_size // 2)
     return torch.tensor([[f, 0.0, c], [0.0, f, c], [0.0, 0.0, 1.0]]).repeat(batch, 1, 1)
 
 
 def unproject(pixels: Tensor, K: Tensor) -> Tensor:
-    """``K^-1 [u, v, 1]``: the point at depth 1 m behind every pixel.
+    """Return ``K^-1 [u, v, 1]``, the point at depth 1 m behind every pixel.
 
     Args:
         pixels: [B, N, 2] (u, v) px, or [1, N, 2].
@@ -80,9 +80,9 @@ def unproject(pixels: Tensor, K: Tensor) -> Tensor:
 
 
 class RayEncoding(nn.Module):
-    """Fourier features of the viewing ray of every token, [B, K] -> [B, N, 3 + 6 * bands].
+    """Compute Fourier features of the viewing ray of every token, [B, K] -> [B, N, 3 + 6 * bands].
 
-    The pixel of a token enters as (row, col): x and y are swapped. So were the published models trained, so the
+    The pixel of a token enters as (row, col): x and y are swapped. The published models were trained this way, so the
     swap stays. Order: the ray (3), ``sin(pi f x)`` for all bands of x, then y, then z, then the cosines likewise.
     """
 

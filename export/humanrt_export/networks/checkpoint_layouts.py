@@ -1,4 +1,4 @@
-"""Which kind of Multi-HMR checkpoint a file is, told by what is in it; and arguments that all kinds have."""
+"""Identify the kind of a Multi-HMR checkpoint from its content, and check the arguments that all kinds share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LONGEST = 80
 
 
 class Layout(Enum):
-    """A kind of checkpoint: what it is called in messages, and how it is exported."""
+    """A kind of checkpoint: its name in messages, and how it is exported."""
 
     SMPLX = ("NAVER's Multi-HMR on SMPL-X", "leave out --body anny and give --body-models DIR")
     PUBLISHED_ANNY = ("NAVER's Multi-HMR on Anny", "export it with --body anny")
@@ -48,12 +48,12 @@ class Layout(Enum):
 
     @property
     def way(self) -> str:
-        """What to do with such a file."""
+        """Advice on how to export such a file."""
         return self.value[1]
 
 
 def decoder_layers(theirs: str) -> tuple[tuple[str, str], ...]:
-    """Our names of a decoder layer's parameters and the published files', whose names begin with ``theirs``."""
+    """Return pairs of our and the published names of a decoder layer's parameters; the latter begin with ``theirs``."""
     return (
         ("head.layers.<n>.self_norm.<rest>", theirs + "0.norm.<rest>"),
         ("head.layers.<n>.self_qkv.<rest>", theirs + "0.fn.to_qkv.<rest>"),
@@ -70,7 +70,7 @@ def decoder_layers(theirs: str) -> tuple[tuple[str, str], ...]:
 
 _OWN_FORMAT = "humanrt-multihmr-anny-"
 _STATE = "model_state_dict"
-# Names of tensors that only one of the published layouts has; one of them is enough.
+# Names of tensors that only one of the published layouts has; one match is enough.
 _MARKS = {
     Layout.PUBLISHED_ANNY: (
         r"encoder\..+|dec_pos_emb|dec_to_token\..+|useful_rotmat|decoder\.transformer\..+|mlp_(pose|shape|dist)\..+"
@@ -80,16 +80,18 @@ _MARKS = {
 
 
 def layout_of(content: Mapping[str, Any]) -> Layout | None:
-    """What a file's content is; None where it is none of these."""
+    """Return the layout of a file's content, or None if it matches none."""
     if str(content.get("format", "")).startswith(_OWN_FORMAT):
         return Layout.OWN_ANNY
     return _published_layout(content.get(_STATE))
 
 
 def require(path: Path, content: Mapping[str, Any], wanted: Layout) -> None:
-    """CheckpointError, which says what the file is, where that is known and not ``wanted``.
+    """Check that the content is of the ``wanted`` layout, where its layout is known.
 
-    Also for NAVER's first files, of July 2024, which hold weights and no arguments.
+    Raises:
+        CheckpointError: it is of another layout, which the message names. Also raised for NAVER's first files, of
+            July 2024, which hold weights and no arguments.
     """
     found = layout_of(content)
     if found not in (None, wanted):
@@ -106,13 +108,13 @@ def require(path: Path, content: Mapping[str, Any], wanted: Layout) -> None:
 
 
 def _published_layout(state: Any) -> Layout | None:
-    """Whose tensors these are."""
+    """Return the published layout that these tensors belong to."""
     names = [str(name).removeprefix("module.") for name in state] if isinstance(state, Mapping) else []
     return next((layout for layout, marks in _MARKS.items() if any(re.fullmatch(marks, name) for name in names)), None)
 
 
 def whole_number(path: Path, name: str, value: Any, least: int, most: int) -> int:
-    """An argument that is a whole number, Python's or numpy's. CheckpointError where it is none, or out of range."""
+    """Return an integer argument (Python or numpy). CheckpointError if it is not an integer or is out of range."""
     number = _index(value)
     if number is None or not least <= number <= most:
         raise CheckpointError(
@@ -122,7 +124,7 @@ def whole_number(path: Path, name: str, value: Any, least: int, most: int) -> in
 
 
 def image_size(path: Path, value: Any) -> int:
-    """The argument ``img_size``: one multiple of 14, or several that are equal. CheckpointError where it is not."""
+    """Return the argument ``img_size``: one multiple of 14, or several equal ones. CheckpointError otherwise."""
     sizes = [_index(size) for size in (value if isinstance(value, list | tuple) else [value])]
     first = sizes[0] if sizes else None
     if first is None or any(size != first for size in sizes) or first % PATCH or not PATCH <= first <= LARGEST:
@@ -133,7 +135,7 @@ def image_size(path: Path, value: Any) -> int:
 
 
 def one_of(path: Path, name: str, value: Any, allowed: Iterable[str]) -> str:
-    """An argument that is one of some texts. CheckpointError lists them."""
+    """Return a string argument that must be one of ``allowed``. CheckpointError lists the allowed values."""
     names = list(allowed)
     if not isinstance(value, str) or value not in names:
         raise CheckpointError(f"{path}: argument `{name}` is {shown(value)}; supported: {choices(names)}")
@@ -141,7 +143,7 @@ def one_of(path: Path, name: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def fixed(path: Path, args: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """CheckpointError where an argument that would make another network has another value than the only one known."""
+    """Raise CheckpointError if an argument that changes the network differs from the only supported value."""
     for name, only in wanted.items():
         given = args.get(name, only)
         plain = given.item() if isinstance(given, np.generic) else given
@@ -150,7 +152,7 @@ def fixed(path: Path, args: Mapping[str, Any], wanted: Mapping[str, Any]) -> Non
 
 
 def shown(value: Any) -> str:
-    """A value of a file for a message, cut where it is long."""
+    """Format a value of a file for a message, truncated if long."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 

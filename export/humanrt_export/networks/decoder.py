@@ -1,4 +1,4 @@
-"""The layer that both heads are made of: people look at each other, then at the image."""
+"""The decoder layer of both heads: people attend to each other, then to the image."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class DecoderLayer(nn.Module):
     """Self-attention over people, cross-attention to the tokens, MLP; each pre-norm and residual.
 
     Args:
-        width: of a person's vector.
+        width: width of a person's vector.
         context: width of a token.
         heads: attention heads.
         mlp: hidden width of the MLP.
-        bias: whether q, k and v have one.
-        head_width: of one attention head.
+        bias: whether q, k and v have a bias.
+        head_width: width of one attention head.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class DecoderLayer(nn.Module):
         self.mlp_out = nn.Linear(mlp, width)
 
     def forward(self, x: Tensor, context: Tensor, bias: Tensor) -> Tensor:
-        """x [B, P, width], context [B, N, C] (not normalised), bias [B, 1, 1, P] -> [B, P, width]."""
+        """Map x [B, P, width], context [B, N, C] (not normalised) and bias [B, 1, 1, P] to [B, P, width]."""
         query, key, value = self.self_qkv(self.self_norm(x)).chunk(3, dim=-1)
         x = x + self.self_out(self.attention(query, key, value, self.heads, bias))
         key, value = self.cross_kv(context).chunk(2, dim=-1)

@@ -1,6 +1,6 @@
-"""Where people are: a heat-map over the tokens, its peaks, and a fixed number of slots for them.
+"""Person detection: a heat map over the tokens, its peaks, and a fixed number of slots for them.
 
-Shapes never change: `P` slots are always filled with the best peaks, and `valid` says which of them are people.
+Shapes never change: `P` slots are always filled with the best peaks, and `valid` marks those that are people.
 Everything here must stay in FP32: peaks are found by equality.
 """
 
@@ -32,7 +32,7 @@ class Detections:
         valid: [B, P] bool, False where the slot is empty.
         cells: [B, P] int64, ``row * side + column`` of the token. Distinct, in empty slots too.
         locations: [B, P, 2] (u, v) px of the network's input: the head.
-        heat_map: [B, side, side], score where a token is a peak, else 0.
+        heat_map: [B, side, side], the score where a token is a peak, else 0.
     """
 
     scores: Tensor
@@ -43,12 +43,12 @@ class Detections:
 
 
 class Detection(nn.Module):
-    """Tokens [B, side^2, D] -> `Detections`.
+    """Compute `Detections` from tokens [B, side^2, D].
 
     Args:
         width: D.
         side: tokens along one side of the image.
-        clamped: whether scores keep away from 0 and 1, as those of the models on SMPL-X do.
+        clamped: whether scores are clamped away from 0 and 1, as in the models on SMPL-X.
     """
 
     def __init__(self, width: int, side: int, *, clamped: bool = True) -> None:
@@ -63,7 +63,7 @@ class Detection(nn.Module):
 
         Args:
             tokens: [B, side^2, D] backbone tokens.
-            image: [B, 3, S, S] network input; one that holds NaN or infinity has nobody in it.
+            image: [B, 3, S, S] network input; an image with NaN or infinity yields no detections.
             threshold: [1]; a peak is a person when its score is at least this.
             max_people: P.
         """
@@ -79,7 +79,7 @@ class Detection(nn.Module):
         return Detections(scores, scores > 0, cells, (centres + offsets) * PATCH, heat_map)
 
     def heat_map(self, tokens: Tensor) -> Tensor:
-        """Peaks of the score over 3 x 3 tokens, [B, side, side]; equal neighbours are both kept, others are 0."""
+        """Return the peaks of the score over 3 x 3 tokens, [B, side, side]; ties are both kept, non-peaks are 0."""
         logits = self.score(tokens).unflatten(1, (self.side, self.side))[..., 0]
         scores = torch.sigmoid(logits)
         if self.clamped:
@@ -89,7 +89,7 @@ class Detection(nn.Module):
 
 
 def gather_tokens(tokens: Tensor, cells: Tensor) -> Tensor:
-    """The tokens [B, N, D] at ``cells`` [B, P]: [B, P, D]. Flat indices make it one ONNX `Gather`."""
+    """Return the tokens [B, N, D] at ``cells`` [B, P] as [B, P, D]. Flat indices make it one ONNX `Gather`."""
     batch, count, width = tokens.shape
     first = torch.arange(batch, device=cells.device)[:, None] * count
     flat = (cells + first).reshape(-1)

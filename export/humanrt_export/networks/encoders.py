@@ -1,4 +1,4 @@
-"""What looks at a crop: a network with batch norm (a small residual one, or MediaPipe's), or a vision transformer."""
+"""Crop encoders: a network with batch norm (a small residual one, or MediaPipe's), or a vision transformer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TRUNK_MULTIPLE = 32
 
 
 class ResNet(nn.Module):
-    """Image [B, 3, S, S] -> features [B, 8 width]: a stem and four stages of residual blocks, each at half the size.
+    """Encode an image [B, 3, S, S] as [B, 8 width]: a stem and four stages of residual blocks, each halving the size.
 
     He et al., Deep residual learning for image recognition, 2016: basic blocks, batch norm after every convolution.
     """
@@ -47,11 +47,11 @@ class ResNet(nn.Module):
 
 
 class NormedTrunk(nn.Module):
-    """Image [B, 3, S, S] -> features [B, 1440]: `PoseTrunk`, with a batch norm after each convolution once more.
+    """Encode an image [B, 3, S, S] as features [B, 1440]: `PoseTrunk` with batch norms restored after each convolution.
 
-    S is a multiple of 32. Published networks have their batch norms folded into their convolutions. `start_from` takes
-    them apart again: each norm gets the mean and the deviation that its convolution's outputs have for some pictures,
-    and the weight and bias that undo them, so that the network sees what it saw before.
+    S is a multiple of 32. Published networks have their batch norms folded into their convolutions. `start_from`
+    unfolds them: each norm gets the mean and standard deviation of its convolution's outputs over some images, and the
+    weight and bias that undo them, so that the network computes the same function as before.
     """
 
     def __init__(self) -> None:
@@ -75,16 +75,16 @@ class NormedTrunk(nn.Module):
         return torch.cat([functional.layer_norm(part, part.shape[1:]) for part in parts], dim=1)
 
     def start_from(self, weights: Mapping[str, Tensor], image: Tensor) -> None:
-        """Take the weights of a `PoseTrunk` (`trunk.trunk_weights`), whose norms are folded.
+        """Load the weights of a `PoseTrunk` (`trunk.trunk_weights`), whose norms are folded.
 
         Args:
-            weights: its state.
-            image: [N, 3, S, S] normalised, what norms are measured on: some hundreds of those that will be trained on.
+            weights: state of the `PoseTrunk`.
+            image: [N, 3, S, S] normalised, the images to measure the norms on: a few hundred training images.
         """
         normed = {name: module for name, module in self.trunk.named_modules() if isinstance(module, _Normed)}
         for name, module in normed.items():
             module.restart(weights[f"{name}.weight"], weights[f"{name}.bias"])
-        # One after the other is not needed: a norm that has been measured changes nothing of what the next one sees.
+        # All norms can be measured at once: measuring one does not change the input of the next.
         with torch.no_grad():
             self.eval()(image)
         for module in normed.values():
@@ -108,7 +108,7 @@ class _Normed(nn.Conv2d):
         self.measured = True
 
     def restart(self, weight: Tensor, bias: Tensor) -> None:
-        """Be a convolution with a folded norm; the next pictures that are seen say what it was."""
+        """Load a convolution with a folded norm; the next images that pass through recover the norm's statistics."""
         with torch.no_grad():
             self.weight.copy_(weight)
             self.norm.bias.copy_(bias)
@@ -130,7 +130,7 @@ class _Normed(nn.Conv2d):
 
 
 class Transformer(nn.Module):
-    """Image [B, 3, S, S] -> features [B, D], the mean of the patch tokens of a `DinoV2`."""
+    """Encode an image [B, 3, S, S] as features [B, D], the mean of the patch tokens of a `DinoV2`."""
 
     def __init__(self, name: str, size: int) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class Transformer(nn.Module):
         return tokens.mean(dim=1)
 
     def use_attention(self, attention: Attention) -> None:
-        """Compute attention this way from now on (see `multihmr.attention`)."""
+        """Set the attention implementation (see `multihmr.attention`)."""
         self.backbone.use_attention(attention)
 
 
@@ -151,7 +151,7 @@ ENCODERS = ("resnet", "landmark-cnn", *BACKBONES)
 
 
 def encoder(name: str, size: int, width: int = 32, blocks: int = 1) -> ResNet | NormedTrunk | Transformer:
-    """A network of `ENCODERS` for pictures of ``size`` px; width and blocks are those of a `ResNet`."""
+    """Build a network of `ENCODERS` for images of ``size`` px; width and blocks apply to a `ResNet`."""
     if name not in ENCODERS:
         raise HumanrtError(f"no encoder `{name}`; there are: {choices(ENCODERS)}")
     if name == "resnet":
@@ -167,7 +167,7 @@ def encoder(name: str, size: int, width: int = 32, blocks: int = 1) -> ResNet | 
 
 
 def initialised(backbone: DinoV2) -> DinoV2:
-    """The same, as training begins: small random positions and class token, small linear weights (ViT's own)."""
+    """Initialise a backbone for training, as ViT does: small random positions, class token and linear weights."""
     nn.init.trunc_normal_(backbone.pos_embed, std=_TOKEN_SCALE)
     nn.init.trunc_normal_(backbone.cls_token, std=_TOKEN_SCALE)
     for module in backbone.modules():

@@ -22,16 +22,16 @@ _EPS = 1e-10
 
 @dataclass(frozen=True)
 class ModelConfig(TokenGrid):
-    """What a checkpoint fixes.
+    """Network configuration stored in a checkpoint.
 
     Attributes:
         backbone: a key of `backbone.BACKBONES`.
         image_size: side S of the square input in px, a multiple of 14.
         num_betas: shape coefficients, 10 or 11.
         head_depth: layers of the head.
-        head_heads: attention heads of the head, 32 wide each.
-        ray_bands: frequencies of the ray encoding.
-        ray_max_resolution: twice the highest of them.
+        head_heads: number of attention heads of the head, 32 wide each.
+        ray_bands: number of frequencies of the ray encoding.
+        ray_max_resolution: twice the highest of these frequencies.
         max_distance: m; depth is clamped to 0..this.
     """
 
@@ -70,10 +70,10 @@ class NetworkOutput(NamedTuple):
 
 
 class MultiHmr(nn.Module):
-    """Image, intrinsics and threshold -> `NetworkOutput`.
+    """Compute `NetworkOutput` from image, intrinsics and threshold.
 
     Depth: the head predicts y = log(z + 1e-10) * fn / f, where fn is the focal length of a 60 degree camera of
-    the same size: the depth at which that camera would see the person as large.
+    the same size: the depth at which the person would appear equally large to that camera.
     """
 
     identity: Tensor
@@ -91,13 +91,13 @@ class MultiHmr(nn.Module):
         self.register_buffer("identity", torch.eye(3).expand(ROTATIONS, 3, 3).clone(), persistent=False)
 
     def forward(self, image: Tensor, intrinsics: Tensor, threshold: Tensor, max_people: int) -> NetworkOutput:
-        """Find and measure people.
+        """Detect people and regress their parameters.
 
         Args:
             image: [B, 3, S, S] RGB, ImageNet-normalised, letterboxed with zeros.
             intrinsics: K [B, 3, 3] in pixels of this image, upper triangular.
-            threshold: [1], lowest score of a person.
-            max_people: P; where more are present, the P best.
+            threshold: [1], minimum score of a person.
+            max_people: P; if more are present, the P best are kept.
         """
         tokens = self.backbone(image)
         found = self.detection(tokens, image, threshold, max_people)
@@ -108,7 +108,7 @@ class MultiHmr(nn.Module):
         depth = depth.clamp(0.0, self.config.max_distance)
         translation = depth[..., None] * unproject(found.locations, intrinsics)
 
-        # `where`, not a product: an unreadable image fills its slots with NaN.
+        # `where` instead of a product: an image with NaN fills its slots with NaN.
         person = found.valid[..., None]
         return NetworkOutput(
             scores=found.scores,
@@ -122,6 +122,6 @@ class MultiHmr(nn.Module):
         )
 
     def use_attention(self, backbone: Attention, head: Attention) -> None:
-        """Compute attention these ways from now on (see `attention`)."""
+        """Set the attention implementations of backbone and head (see `attention`)."""
         self.backbone.use_attention(backbone)
         self.head.use_attention(head)

@@ -1,6 +1,6 @@
 """Multi-HMR on Anny: one image in, the camera's field of view and a fixed number of people out; and its checkpoints.
 
-A checkpoint is what ``torch.save`` makes of tensors, numbers and text, so that it loads with ``weights_only``:
+A checkpoint is written by ``torch.save`` from tensors, numbers and text only, so that it loads with ``weights_only``:
 ``{"format": "humanrt-multihmr-anny-1", "config": {...}, "about": {...}, "state": {name: tensor}}``.
 """
 
@@ -47,26 +47,26 @@ __all__ = [
 ]
 
 FORMAT = "humanrt-multihmr-anny-1"
-ABOUT = "about.json"  # of a training's folder: the command, the data
+ABOUT = "about.json"  # in a training's folder: the command, the data
 _KIND = "Multi-HMR on Anny"
-_USUAL_DISTANCE = 4.0  # m; where people are before training
-_USUAL_SCORE = 0.01  # of a token before training: nearly none holds a head
+_USUAL_DISTANCE = 4.0  # m; predicted distance of people before training
+_USUAL_SCORE = 0.01  # of a token before training: almost none contains a head
 _POSITION_SCALE = 0.02
 _MARKS = "marks."
-_GIVEN_POSITIONS = 0.3  # of sines and cosines, where no table was learned before
+_GIVEN_POSITIONS = 0.3  # scale of the sin/cos positions, used when no table was learned before
 
 
 @dataclass(frozen=True)
 class AnnyConfig(TokenGrid):
-    """What a checkpoint fixes.
+    """Network configuration stored in a checkpoint.
 
     Attributes:
-        backbone: what looks at the picture, a key of `backbone.BACKBONES`.
+        backbone: image backbone, a key of `backbone.BACKBONES`.
         image_size: side S of the square input in px, a multiple of 14.
-        width, depth, heads, mlp: of the decoder.
-        bones: names of the rotations, in their order, the root's first.
-        phenotypes: names of the shape, in its order.
-        anchor: the joint that locations and translations are of.
+        width, depth, heads, mlp: sizes of the decoder.
+        bones: names of the rotations, in order, root first.
+        phenotypes: names of the shape parameters, in order.
+        anchor: the joint that locations and translations refer to.
         max_distance: m; depth is clamped to 0..this.
     """
 
@@ -106,8 +106,8 @@ class NetworkOutput(NamedTuple):
         locations: [B, P, 2] (u, v) px of the network's input: the head.
         translation: [B, P, 3] m, camera space: the head.
         rotations: [B, P, R, 3, 3], see `body`.
-        shape: [B, P, S], phenotypes.
-        camera: [B, 3, 3] K in px: the caller's, or the network's own estimate where that was zeros.
+        shape: [B, P, S] phenotypes.
+        camera: [B, 3, 3] K in px: the caller's, or the network's own estimate where the caller's is all zeros.
     """
 
     scores: Tensor
@@ -121,13 +121,13 @@ class NetworkOutput(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What losses are about: the network's words before they are people.
+    """Raw outputs of the network that the losses use, before conversion to people.
 
     Attributes:
-        logits: [B, side^2] of the score of every token.
+        logits: [B, side^2], logit of the score of every token.
         angle: [B] rad, field of view.
-        predictions: of the cells that were asked for.
-        marks: [B, side^2, M] logits of each mark in each token, or None.
+        predictions: predictions for the requested cells.
+        marks: [B, side^2, M] logits of each landmark in each token, or None.
     """
 
     logits: Tensor
@@ -144,18 +144,18 @@ class ClassTokenBackbone(DinoV2):
 
 
 class NoOffsets(nn.Module):
-    """In place of the detection's own offsets: here, the decoder knows better."""
+    """Replacement for the detection's own offsets: in this network the decoder predicts them."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         return torch.zeros_like(tokens[..., :2])
 
 
 class AnnyHmr(nn.Module):
-    """Image, intrinsics and threshold -> `NetworkOutput`.
+    """Compute `NetworkOutput` from image, intrinsics and threshold.
 
-    Depth: the head predicts d, the logarithm of how many px a metre is wide at the person, which an image shows
-    whatever took it; ``z = f / exp(d)`` with the focal length f of the camera in use. So a known camera changes where
-    people are, and nothing of how they are.
+    Depth: the head predicts d, the logarithm of the scale at the person in px per metre, which is visible in an image
+    whatever camera took it; ``z = f / exp(d)`` with the focal length f of the camera in use. A known camera thus
+    changes the location of people, but not their pose or shape.
     """
 
     identity: Tensor
@@ -181,7 +181,7 @@ class AnnyHmr(nn.Module):
             mlp=config.mlp,
             size=math.log(focal_length(config.image_size) / _USUAL_DISTANCE),
         )
-        # For training alone: which joints are seen in each token, and no checkpoint has it.
+        # Only for training: predicts which joints are visible in each token; no checkpoint contains it.
         self.marks = nn.Linear(width, marks) if marks else None
         identity = torch.eye(3).expand(len(config.bones), 3, 3).clone()
         self.register_buffer("identity", identity, persistent=False)
@@ -190,13 +190,13 @@ class AnnyHmr(nn.Module):
         self._initialise()
 
     def forward(self, image: Tensor, intrinsics: Tensor, threshold: Tensor, max_people: int) -> NetworkOutput:
-        """Find and measure people.
+        """Detect people and regress their parameters.
 
         Args:
             image: [B, 3, S, S] RGB, ImageNet-normalised, letterboxed with zeros.
-            intrinsics: K [B, 3, 3] in pixels of this image, upper triangular; zeros where it is not known.
-            threshold: [1], lowest score of a person.
-            max_people: P; where more are present, the P best.
+            intrinsics: K [B, 3, 3] in pixels of this image, upper triangular; zeros if unknown.
+            threshold: [1], minimum score of a person.
+            max_people: P; if more are present, the P best are kept.
         """
         everything = self.backbone(image)
         tokens = everything[:, 1:]
@@ -207,7 +207,7 @@ class AnnyHmr(nn.Module):
         return people_output(found, predicted, camera, self.identity, self.low, self.span, self.config.max_distance)
 
     def at(self, image: Tensor, cells: Tensor, valid: Tensor) -> Trained:
-        """For training: what the network says of people in the tokens where they are known to be.
+        """Predict people at the tokens where they are known to be; for training.
 
         Args:
             image: [B, 3, S, S] as `forward` takes it.
@@ -218,28 +218,28 @@ class AnnyHmr(nn.Module):
         seen = self.head.look(tokens, cells, valid)
         logits = self.detection.score(tokens)[..., 0].float()
         marks = None if self.marks is None else self.marks(tokens).float()
-        with torch.autocast(image.device.type, enabled=False):  # rotations and angles want all their digits
+        with torch.autocast(image.device.type, enabled=False):  # rotations and angles need full precision
             return Trained(logits, self.field_of_view(everything[:, 0].float()), self.head.read(seen.float()), marks)
 
     def field_of_view(self, class_token: Tensor) -> Tensor:
-        """Class token [B, D] -> the angle [B] in rad that the square input spans, 0..pi."""
+        """Estimate the field of view [B] of the square input from the class token [B, D]; rad, 0..pi."""
         angle: Tensor = math.pi * torch.sigmoid(self.view(class_token)[:, 0])
         return angle
 
     def camera(self, class_token: Tensor) -> Tensor:
-        """Class token [B, D] -> the K [B, 3, 3] px that the image looks like; principal point in the middle."""
+        """Estimate K [B, 3, 3] in px from the class token [B, D]; the principal point is the image centre."""
         return camera_of(self.field_of_view(class_token), self.config.image_size)
 
     def use_attention(self, backbone: Attention, head: Attention) -> None:
-        """Compute attention these ways from now on (see `multihmr.attention`)."""
+        """Set the attention implementations of backbone and head (see `multihmr.attention`)."""
         self.backbone.use_attention(backbone)
         self.head.use_attention(head)
 
     def _initialise(self) -> None:
-        """Where training starts: hardly anybody is anywhere, 60 degrees, upright, facing the camera, 4 m away."""
+        """Initialise for training: almost no detections, 60 degrees; people upright, facing the camera, 4 m away."""
         nn.init.trunc_normal_(self.backbone.pos_embed, std=_POSITION_SCALE)
         if self.config.backbone in SCRATCH:
-            # Where a token is has to be learned otherwise, which takes longer than all else.
+            # Otherwise token positions have to be learned, which takes longer than everything else.
             table = sincos_positions(TABLE_SIDE, self.backbone.pos_embed.shape[-1])
             with torch.no_grad():
                 self.backbone.pos_embed[:, 1:] = _GIVEN_POSITIONS * table
@@ -259,15 +259,15 @@ def people_output(
     span: Tensor,
     max_distance: float | None,
 ) -> NetworkOutput:
-    """Predictions and a camera -> people.
+    """Convert predictions and a camera to people.
 
     Args:
-        found: where people are.
-        predicted: what the head says of them.
+        found: the detections.
+        predicted: the head's predictions for them.
         camera: [B, 3, 3] K in px of the network's input.
-        identity: [R, 3, 3], rotations of an empty slot.
-        low, span: [S], ranges of the shape.
-        max_distance: m; depth is clamped to 0..this; None: as it is.
+        identity: [R, 3, 3], the rotations of an empty slot.
+        low, span: [S], lower bounds and widths of the shape's ranges.
+        max_distance: m; depth is clamped to 0..this; None: not clamped.
     """
     locations = found.locations + PATCH * predicted.offsets
     depth = camera[:, 0, 0:1] * torch.exp(-predicted.size)
@@ -275,7 +275,7 @@ def people_output(
         depth = depth.clamp(0.0, max_distance)
     translation = depth[..., None] * unproject(locations, camera)
 
-    # `where`, not a product: an unreadable image fills its slots with NaN.
+    # `where` instead of a product: an image with NaN fills its slots with NaN.
     person = found.valid[..., None]
     return NetworkOutput(
         scores=found.scores,
@@ -290,9 +290,9 @@ def people_output(
 
 
 def camera_of(angle: Tensor, image_size: int) -> Tensor:
-    """Field of view [B] rad of the square input -> K [B, 3, 3] px; principal point in the middle."""
+    """Convert the field of view [B] in rad of the square input to K [B, 3, 3] in px, principal point at the centre."""
     half = angle / 2
-    # Written with sine and cosine, which all runtimes have.
+    # Written with sine and cosine, which all runtimes support.
     f = image_size / 2 * torch.cos(half) / torch.sin(half)
     zero, one = torch.zeros_like(f), torch.ones_like(f)
     centre = one * float(image_size // 2)
@@ -304,8 +304,8 @@ def save_checkpoint(path: str | Path, model: AnnyHmr, about: Mapping[str, str] |
 
     Args:
         path: the file.
-        model: floating tensors are kept in the precision that they have.
-        about: what the weights are: ``licence`` (SPDX), ``data``, ``authors``, ``training``; goes into bundles.
+        model: the network; its floating tensors keep their precision.
+        about: description of the weights: ``licence`` (SPDX), ``data``, ``authors``, ``training``; copied into bundles.
     """
     path = Path(path)
     content = {
@@ -322,11 +322,11 @@ def save_checkpoint(path: str | Path, model: AnnyHmr, about: Mapping[str, str] |
 
 
 def load_checkpoint(path: str | Path, content: Mapping[str, Any] | None = None) -> tuple[AnnyHmr, dict[str, str]]:
-    """The network of a checkpoint in evaluation mode, FP32, and what is said about it. No code of the file runs.
+    """Load the network of a checkpoint in evaluation mode, FP32, and its description. No code of the file runs.
 
     Args:
-        path: file of `save_checkpoint`, or the folder of a training, whose averaged weights are taken.
-        content: what `checkpoint.read` made of the file, where that is known already.
+        path: file of `save_checkpoint`, or the folder of a training, whose averaged weights are used.
+        content: result of `checkpoint.read` for the file, if already read.
 
     Raises:
         CheckpointError: not such a file, or a key is missing, unexpected, misshapen or not finite.
@@ -345,7 +345,7 @@ def load_checkpoint(path: str | Path, content: Mapping[str, Any] | None = None) 
 
 
 def _of_run(folder: Path) -> dict[str, Any]:
-    """What a checkpoint of a training's averaged weights would hold."""
+    """Return the content of a checkpoint made from a training's averaged weights."""
     description, state, step = load_run(folder)
     config = description["task"].get("settings")
     state = {name: value for name, value in state.items() if not name.startswith(_MARKS)}

@@ -1,4 +1,4 @@
-"""The published Multi-HMR on Anny (NAVER's `multiHMR_672_L_anny`): its network.
+"""The published Multi-HMR on Anny (NAVER's `multiHMR_672_L_anny`): the network.
 
 Written from a description of the model (shared/facts/multihmr.md) and checked against recorded outputs; it shares the
 backbone, the detection and the decoder's layers with our own networks. `published_checkpoint` reads its files,
@@ -39,18 +39,18 @@ SHAPE = (
 )
 """Names of the shape's numbers. Only the first six change the body."""
 
-_LEAST_SIZE = math.log(1e-5)  # logarithm of px a metre: nobody is farther away than 1e5 focal lengths
+_LEAST_SIZE = math.log(1e-5)  # logarithm of px per metre: no person is farther away than 1e5 focal lengths
 
 
 @dataclass(frozen=True)
 class PublishedConfig(TokenGrid):
-    """What a checkpoint fixes.
+    """Network configuration stored in a checkpoint.
 
     Attributes:
         backbone: a key of `backbone.BACKBONES`.
         image_size: side S of the square input in px, a multiple of 14.
-        turning: indices of the rig's bones that turn, ascending, the root's first.
-        width, depth, heads, head_width, mlp: of the decoder.
+        turning: indices of the rig's bones that rotate, ascending, root first.
+        width, depth, heads, head_width, mlp: sizes of the decoder.
     """
 
     backbone: str
@@ -64,11 +64,11 @@ class PublishedConfig(TokenGrid):
 
 
 class PublishedHmr(nn.Module):
-    """Image, intrinsics and threshold -> `NetworkOutput`.
+    """Compute `NetworkOutput` from image, intrinsics and threshold.
 
-    Depth: the network predicts the logarithm of how many px a metre at the head is wide, so a known camera changes
-    where people are, and nothing of how they are. Rotations are those of the bones that turn, see `published_body`;
-    the shape is `SHAPE`, all in 0..1.
+    Depth: the network predicts the logarithm of the scale at the head in px per metre, so a known camera changes the
+    location of people, but not their pose or shape. Rotations are those of the bones that rotate, see
+    `published_body`; the shape is `SHAPE`, all in 0..1.
     """
 
     identity: Tensor
@@ -92,13 +92,13 @@ class PublishedHmr(nn.Module):
         self.register_buffer("span", torch.ones(len(SHAPE)), persistent=False)
 
     def forward(self, image: Tensor, intrinsics: Tensor, threshold: Tensor, max_people: int) -> NetworkOutput:
-        """Find and measure people.
+        """Detect people and regress their parameters.
 
         Args:
             image: [B, 3, S, S] RGB, ImageNet-normalised, letterboxed with black.
             intrinsics: K [B, 3, 3] in px of this image, upper triangular; zeros: use the network's own estimate.
-            threshold: [1], lowest score of a person.
-            max_people: P; where more are present, the P best.
+            threshold: [1], minimum score of a person.
+            max_people: P; if more are present, the P best are kept.
         """
         everything = self.backbone(image)
         tokens = everything[:, 1:]
@@ -109,18 +109,18 @@ class PublishedHmr(nn.Module):
         return people_output(found, predicted, camera, self.identity, self.low, self.span, None)
 
     def field_of_view(self, class_token: Tensor) -> Tensor:
-        """Class token [B, D] -> the angle [B] in rad that the square input spans."""
+        """Estimate the field of view [B] in rad of the square input from the class token [B, D]."""
         angle: Tensor = self.fov_max * torch.sigmoid(self.view(class_token)[:, 0])
         return angle
 
     def use_attention(self, backbone: Attention, head: Attention) -> None:
-        """Compute attention these ways from now on (see `multihmr.attention`)."""
+        """Set the attention implementations of backbone and head (see `multihmr.attention`)."""
         self.backbone.use_attention(backbone)
         self.head.use_attention(head)
 
 
 class PublishedHead(SlotHead):
-    """Patch tokens [B, side^2, D] and detected cells -> `Predictions`."""
+    """Predict `Predictions` from patch tokens [B, side^2, D] and detected cells."""
 
     initial_pose: Tensor
     turning: Tensor
@@ -128,7 +128,7 @@ class PublishedHead(SlotHead):
     def __init__(self, config: PublishedConfig, tokens: int) -> None:
         super().__init__()
         width = config.width
-        # Both are constants, but the files hold them, and the initial pose of a file need not be the formula's.
+        # Both are constants, but the files hold them, and a file's initial pose may differ from the formula's.
         self.register_buffer("positions", torch.zeros(config.tokens, width))
         self.register_buffer("initial_pose", torch.zeros(1, 6 * BONES))
         self.register_buffer("turning", torch.tensor(config.turning), persistent=False)
@@ -143,7 +143,7 @@ class PublishedHead(SlotHead):
         self.size = _mlp(width, width, 1)
 
     def read(self, x: Tensor) -> Predictions:
-        """Decoded slots [B, P, width] -> `Predictions`."""
+        """Convert decoded slots [B, P, width] to `Predictions`."""
         start = self.initial_pose.expand(*x.shape[:2], -1)
         pose = (self.pose(torch.cat((x, start), dim=-1)) + start).unflatten(-1, (BONES, 6))
         return Predictions(

@@ -25,7 +25,7 @@ _WIDTH = 1024
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the head says of every slot, before geometry.
+    """Raw predictions of the head for every slot, before geometry.
 
     Attributes:
         rotations: [B, P, 53, 3, 3], relative to the parent joint; the root relative to the camera.
@@ -41,7 +41,7 @@ class Predictions:
 
 
 class HumanHead(nn.Module):
-    """Context [B, side^2, C] and detected cells -> `Predictions`."""
+    """Predict `Predictions` from context [B, side^2, C] and detected cells."""
 
     mean_pose: Tensor
     mean_shape: Tensor
@@ -52,7 +52,7 @@ class HumanHead(nn.Module):
         super().__init__()
         self.side = side
         pose = 6 * ROTATIONS
-        # One learned row per row of tokens and per column of tokens: they tie a checkpoint to its input size.
+        # One learned vector per row and per column of tokens; they tie a checkpoint to its input size.
         self.query_rows = nn.Parameter(torch.zeros(side, context))
         self.query_columns = nn.Parameter(torch.zeros(side, context))
         self.value_rows = nn.Parameter(torch.zeros(side, context))
@@ -68,7 +68,7 @@ class HumanHead(nn.Module):
         self.expression = nn.Linear(_WIDTH, EXPRESSIONS)
 
     def forward(self, context: Tensor, cells: Tensor, valid: Tensor) -> Predictions:
-        """Predict every slot; what empty slots hold changes nothing in the others.
+        """Predict every slot; the content of empty slots does not affect the others.
 
         Args:
             context: [B, N, C] tokens with the encoding of their rays.
@@ -98,11 +98,11 @@ class HumanHead(nn.Module):
         )
 
     def use_attention(self, attention: Attention) -> None:
-        """Compute attention this way from now on (see `attention`)."""
+        """Set the attention implementation (see `attention`)."""
         for layer in self.layers:
             layer.attention = attention
 
 
 def _pick(table: Tensor, indices: Tensor) -> Tensor:
-    """Rows of a table [R, C] at ``indices`` [B, P]: [B, P, C]."""
+    """Return the rows of a table [R, C] at ``indices`` [B, P] as [B, P, C]."""
     return torch.index_select(table, 0, indices.reshape(-1)).unflatten(0, indices.shape)

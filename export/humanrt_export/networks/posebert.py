@@ -1,19 +1,20 @@
-"""The networks: what the published ones and ours are made of, and how the two differ.
+"""The PoseBERT networks: the published architecture, ours, and the differences between them.
 
-Both embed every frame, put a learned token in the place of frames that are missing, let frames look at those that are
-there, and after each block a regressor, the same for all, corrects the answer: ``y <- y + MLP(cat(x, y))``.
+Both embed every frame, replace missing frames by a learned token, let frames attend to the observed ones, and after
+each block apply a regressor, shared by all blocks, that corrects the prediction: ``y <- y + MLP(cat(x, y))``.
 
-`PublishedPoseBert` is the published architecture: learned absolute positions, every frame sees every other.
-`StreamingPoseBert` is ours, made for streams. Four things differ:
+`PublishedPoseBert` is the published architecture: learned absolute positions, every frame attends to every other.
+`StreamingPoseBert` is ours, designed for streams. It differs in four ways:
 
-- All blocks but the last are causal, and positions are relative (rotary: Su et al., RoFormer, 2021). What the last
-  block sees beyond a frame is therefore all of its look-ahead: row ``now - lag`` of one inference is the streaming
-  answer at that lag, row ``now`` is the answer without delay, and masked rows after it are the prediction. In training
-  every row of a window is a streaming answer, so that the jitter from one to the next can be part of the loss.
-- The answer begins as a weighted mean of the observed frames, with weights that the network finds: an adaptive filter,
-  as One-Euro is, with a window instead of a recursion. The regressors correct that, not a mean pose.
-- Each point brings its confidence.
-- It knows nothing of metres or places: points are centred, and measured in lengths of the body's or hand's own bones.
+- All blocks but the last are causal, and positions are relative (rotary: Su et al., RoFormer, 2021). The
+  look-ahead of a frame is therefore only what the last block sees beyond it: row ``now - lag`` of one inference is
+  the streaming output at that lag, row ``now`` is the output without delay, and masked rows after it are the
+  prediction. In training every row of a window is a streaming output, so that the jitter between consecutive rows
+  can be part of the loss.
+- The output starts as a weighted mean of the observed frames, with weights computed by the network: an adaptive filter
+  like One-Euro, with a window instead of a recursion. The regressors correct this mean, not a mean pose.
+- Each keypoint has a confidence.
+- It is independent of scale and position: points are centred and measured in lengths of the body's or hand's own bones.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, bias: Tensor, turn: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """x [B, T, width]; bias [B or 1, 1, T or 1, T], added to the logits; turn: see `_rotary` -> [B, T, width]."""
+        """Apply the block to x [B, T, width]; bias [B or 1, 1, T or 1, T] is added to the logits; turn: `_rotary`."""
         q, k, v = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for part in self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
@@ -66,7 +67,7 @@ class Block(nn.Module):
 
 
 class Regressor(nn.Module):
-    """Corrects an answer: [B, T, width] and y [B, T, outputs] -> y."""
+    """Correct a prediction y [B, T, outputs] given features [B, T, width]."""
 
     def __init__(self, width: int, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -84,12 +85,12 @@ class Regressor(nn.Module):
 
 @dataclass(frozen=True)
 class PublishedConfig:
-    """The published architecture; only what a frame holds differs between its checkpoints.
+    """The published architecture; its checkpoints differ only in the content of a frame.
 
     Attributes:
-        inputs: numbers a frame: 144 (24 rotations, 6-d `rows`) or 54 (6-d root and 16 joints).
-        joints: rotations that come out.
-        frames: the longest window there are positions for.
+        inputs: values per frame: 144 (24 rotations, 6-d `rows`) or 54 (6-d root and 16 joints).
+        joints: number of output rotations.
+        frames: maximum window length that has positions.
     """
 
     inputs: int = 144
@@ -103,7 +104,7 @@ class PublishedConfig:
 
 
 class PublishedPoseBert(nn.Module):
-    """Features of a window -> rotations of every frame."""
+    """Compute the rotations of every frame from the features of a window."""
 
     mean_pose: Tensor
 
@@ -120,9 +121,9 @@ class PublishedPoseBert(nn.Module):
         self.register_buffer("mean_pose", torch.eye(3)[:, :2].reshape(1, 1, 6).repeat(1, 1, config.joints))
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """features [B, T, inputs] and mask [B, T], True where a frame was observed -> [B, T, joints, 3, 3].
+        """Map features [B, T, inputs] and mask [B, T], True where a frame was observed, to [B, T, joints, 3, 3].
 
-        What `features` holds in frames that are masked has no influence.
+        The values of `features` in masked frames have no influence.
         """
         frames = features.shape[1]
         x = torch.where(mask[..., None], self.embed(features), self.mask_token) + self.positions[:, :frames]
@@ -136,16 +137,16 @@ class PublishedPoseBert(nn.Module):
 
 @dataclass(frozen=True)
 class StreamingConfig:
-    """One of our networks.
+    """Configuration of one of our networks.
 
     Attributes:
-        source: ``"keypoints"`` or ``"rotations"``: what a frame holds.
-        points: keypoints a frame; with rotations, 0.
-        joints: rotations that come out (and, with rotations, go in).
+        source: ``"keypoints"`` or ``"rotations"``: the content of a frame.
+        points: number of keypoints per frame; 0 for rotations.
+        joints: number of output (and, for rotations, input) rotations.
         origin: keypoints whose mean is the origin of the others.
         lengths: pairs of keypoints whose mean distance in the window is the unit of length.
-        readers: weighted means that an answer begins with; each point takes its own mixture of them.
-        rate: frames a second.
+        readers: number of weighted means that the output starts from; each point uses its own mixture of them.
+        rate: frames per second.
     """
 
     source: str = "keypoints"
@@ -163,17 +164,17 @@ class StreamingConfig:
 
     @property
     def values(self) -> int:
-        """Numbers a frame."""
+        """Number of values per frame."""
         return 3 * self.points if self.source == "keypoints" else 6 * self.joints
 
 
 class Refined(NamedTuple):
-    """What a window becomes.
+    """Output for a window.
 
     Attributes:
         rotations: [B, T, joints, 3, 3].
-        keypoints: [B, T, points, 3] in the input's unit, about their origin; None where rotations go in.
-        unit: [B, 1, 1, 1] the length, in the input's unit, that the network calculates in.
+        keypoints: [B, T, points, 3] in the input's unit, relative to their origin; None for rotation input.
+        unit: [B, 1, 1, 1], the length, in the input's unit, that the network uses as its unit.
     """
 
     rotations: Tensor
@@ -182,7 +183,7 @@ class Refined(NamedTuple):
 
 
 class StreamingPoseBert(nn.Module):
-    """Keypoints (or rotations) of a window, with confidences -> rotations and keypoints of every frame."""
+    """Compute rotations and keypoints of every frame from a window of keypoints (or rotations) with confidences."""
 
     mean_pose: Tensor
     frequencies: Tensor
@@ -191,7 +192,7 @@ class StreamingPoseBert(nn.Module):
         super().__init__()
         self.config = config
         points = config.points if config.source == "keypoints" else config.joints
-        # A frame: its values, how they changed since the frame before (small, so enlarged), and confidences.
+        # Features of a frame: its values, their change since the previous frame (small, so scaled up), and confidences.
         self.embed = nn.Linear(2 * config.values + points, config.width)
         self.mask_token = nn.Parameter(torch.randn(1, 1, config.width) * 0.02)
         self.blocks = nn.ModuleList(
@@ -211,13 +212,13 @@ class StreamingPoseBert(nn.Module):
         self.register_buffer("frequencies", 1.0 / 100 ** (torch.arange(0, width, 2) / width), persistent=False)
 
     def forward(self, values: Tensor, mask: Tensor, confidence: Tensor, lookahead: int | None = None) -> Refined:
-        """One window.
+        """Process one window.
 
         Args:
-            values: [B, T, points, 3] keypoints in any one unit, or [B, T, joints, 3, 3]; of no influence where masked.
+            values: [B, T, points, 3] keypoints in any one unit, or [B, T, joints, 3, 3]; ignored where masked.
             mask: [B, T], True where a frame was observed.
             confidence: [B, T, points or joints] in 0..1.
-            lookahead: a frame's answer may depend on so many frames after it; None: on all.
+            lookahead: number of later frames that a frame's output may depend on; None: all.
         """
         config = self.config
         unit = None
@@ -238,7 +239,7 @@ class StreamingPoseBert(nn.Module):
         return Refined(matrices_from_rows(rotations), keypoints * unit, unit)
 
     def _unit(self, values: Tensor, mask: Tensor) -> Tensor:
-        """Mean length of `StreamingConfig.lengths` in the frames that are there, [B, 1, 1, 1]."""
+        """Return the mean length of `StreamingConfig.lengths` in the observed frames, [B, 1, 1, 1]."""
         ends = list(zip(*self.config.lengths, strict=True))
         bones = values[:, :, list(ends[0])] - values[:, :, list(ends[1])]
         length = ((bones * bones).sum(-1) + 1e-12).sqrt().mean(-1)
@@ -247,7 +248,7 @@ class StreamingPoseBert(nn.Module):
         return mean.clamp(min=1e-6)[:, None, None, None]
 
     def _refine(self, y: Tensor, mask: Tensor, confidence: Tensor, lookahead: int | None) -> Tensor:
-        """y [B, T, values], 0 where masked -> [B, T, outputs]."""
+        """Refine y [B, T, values], 0 where masked, to [B, T, outputs]."""
         config, frames = self.config, y.shape[1]
         both = (mask[:, 1:] & mask[:, :-1])[..., None]
         change = functional.pad(torch.where(both, y[:, 1:] - y[:, :-1], 0.0), (0, 0, 1, 0))
@@ -255,13 +256,13 @@ class StreamingPoseBert(nn.Module):
         x = torch.where(mask[..., None], x, self.mask_token)
         missing = _hidden(mask)
         age = torch.arange(frames, device=y.device)
-        age = age[:, None] - age[None, :]  # [T, T], of the frame looked at; negative: it is in the future
+        age = age[:, None] - age[None, :]  # [T, T], of the attended frame; negative: it is in the future
         causal = missing + torch.where(age >= 0, 0.0, _MASKED)
         last = missing if lookahead is None else missing + torch.where(age >= -lookahead, 0.0, _MASKED)
         turn = _rotary(frames, self.frequencies)
         for block in self.blocks[:-1]:
             x = block(x, causal, turn)
-        # What is looked at comes from the causal part, or the look-ahead would add up.
+        # Keys and values come from the causal part; otherwise the look-ahead would accumulate.
         past, x = x, self.blocks[-1](x, last, turn)
         y = self._read(x, past, y, last, age)
         if config.source == "keypoints":
@@ -271,7 +272,7 @@ class StreamingPoseBert(nn.Module):
         return y
 
     def _read(self, x: Tensor, past: Tensor, y: Tensor, bias: Tensor, age: Tensor) -> Tensor:
-        """Weighted means of the frames that are there: y [B, T, values], as x [B, T, width] asks ``past`` for them."""
+        """Return weighted means of the observed frames of y [B, T, values]; x [B, T, width] queries ``past``."""
         config = self.config
         query = self.reader_query(self.reader_norm(x)).unflatten(-1, (config.readers, -1)).transpose(1, 2)
         key = self.reader_key(self.reader_norm(past)).unflatten(-1, (config.readers, -1)).transpose(1, 2)
@@ -289,19 +290,19 @@ _CORRECTIONS = 2
 
 
 def _hidden(mask: Tensor, masked: float = _MASKED) -> Tensor:
-    """[B, 1, 1, T] to add to logits, so that no frame looks at one that is not there."""
+    """Return a bias [B, 1, 1, T] for the logits that keeps frames from attending to missing ones."""
     return torch.where(mask, 0.0, masked)[:, None, None, :]
 
 
 def _rotary(frames: int, frequencies: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [T, width of a head] of rotary positions."""
+    """Return the cosines and sines [T, width of a head] of rotary positions."""
     angles = torch.arange(frames, device=frequencies.device)[:, None] * frequencies
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos(), angles.sin()
 
 
 def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate pairs of numbers by their frame's angles."""
+    """Rotate pairs of features by their frame's angles."""
     half = x.shape[-1] // 2
     cosine, sine = turn
     return x * cosine + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sine

@@ -15,7 +15,7 @@ _EPS = 1e-12
 
 
 def matrices_from_columns(six: Tensor) -> Tensor:
-    """Gram-Schmidt on two columns, 6-d layout `columns`: [..., 6] -> rotation matrices [..., 3, 3]."""
+    """Convert 6-d layout `columns` [..., 6] to rotation matrices [..., 3, 3] by Gram-Schmidt on two columns."""
     first, second = six[..., :3], six[..., 3:]
     x = _unit(first)
     y = _unit(second - (x * second).sum(-1, keepdim=True) * x)
@@ -31,17 +31,17 @@ def matrices_from_columns(six: Tensor) -> Tensor:
 
 
 def matrices_from_rows(six: Tensor) -> Tensor:
-    """Gram-Schmidt on two columns, 6-d layout `rows`: [..., 6] -> rotation matrices [..., 3, 3]."""
+    """Convert 6-d layout `rows` [..., 6] to rotation matrices [..., 3, 3] by Gram-Schmidt on two columns."""
     return matrices_from_columns(torch.cat((six[..., 0::2], six[..., 1::2]), dim=-1))
 
 
 def rows_from_matrices(R: Tensor) -> Tensor:
-    """The first two columns of [..., 3, 3] in 6-d layout `rows`: [..., 6]."""
+    """Return the first two columns of [..., 3, 3] in 6-d layout `rows`, [..., 6]."""
     return R[..., :2].flatten(-2)
 
 
 def matrices_from_vectors(vectors: Tensor) -> Tensor:
-    """Axis-angle [..., 3] rad -> rotation matrices [..., 3, 3] (Rodrigues; exact limit at zero)."""
+    """Convert axis-angle [..., 3] rad to rotation matrices [..., 3, 3] (Rodrigues; exact limit at zero)."""
     angle = vectors.norm(dim=-1, keepdim=True)[..., None]
     x, y, z = (vectors / angle[..., 0].clamp(min=_EPS)).unbind(-1)
     zero = torch.zeros_like(x)
@@ -51,5 +51,5 @@ def matrices_from_vectors(vectors: Tensor) -> Tensor:
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """Vectors of length 1; a zero vector stays zero instead of becoming NaN."""
+    """Normalise vectors to length 1; a zero vector stays zero instead of becoming NaN."""
     return vectors / (vectors * vectors).sum(-1, keepdim=True).sqrt().clamp(min=_EPS)

@@ -1,8 +1,8 @@
-"""The convolutions of MediaPipe's pose landmark network as a start for a network: trained on real people, Apache-2.0.
+"""The convolutions of MediaPipe's pose landmark network as pre-trained weights: trained on real people, Apache-2.0.
 
-An EfficientNet-Lite that is led on to a map of 2 x 2 cells, from which the 33 landmarks of one person are read; those
-last readings are left out. `PoseTrunk` is its structure; `trunk_weights` reads its weights out of the
-graph that `humanrt-export landmarks` makes, so that a checkpoint which holds them needs no graph any more.
+An EfficientNet-Lite extended down to a map of 2 x 2 cells, from which the 33 landmarks of one person are regressed;
+those output layers are left out. `PoseTrunk` is its structure; `trunk_weights` reads its weights out of the
+graph that `humanrt-export landmarks` makes, so that a checkpoint containing them no longer needs the graph.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ under Apache-2.0, sha256 e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2
 GRAPHS = (".onnx", f".onnx{SUFFIX}")
 """How files of graphs end."""
 
-# Inverted residual blocks: (kernel, stride, expanded width, width). Those that keep size and width are added to.
+# Inverted residual blocks: (kernel, stride, expanded width, width). Those that keep size and width are residual.
 _BLOCKS = (
     (3, 1, 24, 16),
     (3, 2, 64, 24),
@@ -48,16 +48,16 @@ _BLOCKS = (
 )
 _STEM, _TOP, _WHOLE = 24, 864, 288
 _STAGES = (2, 4, 10, 14)  # the last blocks at strides 4, 8, 16, 32
-_LEARNS = 5  # the first block that learns, where the trunk does: the first at stride 16
+_LEARNS = 5  # the first block that is trained, if the trunk is trained: the first at stride 16
 _STRIDE = 16
-_GRID, _LAST = 8, 2  # sides of the map from which the whole is seen, and of that of the whole
+_GRID, _LAST = 8, 2  # sides of the input and output maps of the whole-image layers
 
 
 class PoseTrunk(nn.Module):
-    """RGB [B, 3, H, W] in 0..1 -> maps of `WIDTHS` channels at `STRIDES`, and of the whole image [B, 288, 2, 2].
+    """Map RGB [B, 3, H, W] in 0..1 to maps of `WIDTHS` channels at `STRIDES`, and a global one [B, 288, 2, 2].
 
-    H and W are multiples of 32. The network was made for 256 x 256: the last but one of the maps is then 8 x 8, and
-    at other sizes is brought to that before the whole is seen.
+    H and W are multiples of 32. The network was designed for 256 x 256, where the last map but one is 8 x 8; at
+    other sizes that map is resized to 8 x 8 before the whole-image layers.
     """
 
     STRIDES = (4, 8, 16, 32, 32)
@@ -95,19 +95,19 @@ class PoseTrunk(nn.Module):
         return tuple(maps), x
 
     def learn(self) -> None:
-        """Let what is at strides of 16 and more learn: most of the weights, at little cost."""
+        """Make the layers at strides of 16 and more trainable: most of the weights, at little cost."""
         for module in (self.blocks[_LEARNS:], self.top, self.whole):
             module.requires_grad_()
 
 
 class PoseStem(nn.Module):
-    """ImageNet-normalised image [B, 3, S, S] -> [B, width, S/14, S/14], in place of a patch embedding.
+    """Map an ImageNet-normalised image [B, 3, S, S] to [B, width, S/14, S/14], in place of a patch embedding.
 
-    The image is enlarged by 16/14, so that a token is a cell of the trunk's maps at stride 16: finer maps give all
-    their cells in it, coarser ones are interpolated. Each map is normalised over channels and has a matrix of its own.
-    What the trunk sees in the whole image is added to all tokens.
+    The image is enlarged by 16/14, so that a token is a cell of the trunk's maps at stride 16: finer maps contribute
+    all their cells in it, coarser ones are interpolated. Each map is normalised over channels and has its own matrix.
+    The trunk's features of the whole image are added to all tokens.
 
-    The trunk learns only after `PoseTrunk.learn`.
+    The trunk is trained only after `PoseTrunk.learn`.
     """
 
     def __init__(self, width: int) -> None:
@@ -137,10 +137,10 @@ class PoseStem(nn.Module):
 
 
 def trunk_weights(path: Path) -> dict[str, Tensor]:
-    """State of a `PoseTrunk`, out of the landmark network's graph (``.onnx``, or packed as ``.onnx.z``).
+    """Read the state of a `PoseTrunk` from the landmark network's graph (``.onnx``, or packed as ``.onnx.z``).
 
     Raises:
-        CheckpointError: not that graph.
+        CheckpointError: the file is not that graph.
     """
     import onnx
     from onnx import numpy_helper
@@ -161,7 +161,7 @@ def trunk_weights(path: Path) -> dict[str, Tensor]:
     trunk = PoseTrunk()
     convolutions = [(name, module) for name, module in trunk.named_modules() if isinstance(module, nn.Conv2d)]
     state: dict[str, Tensor] = {}
-    # The graph's convolutions come in the order in which the trunk has its own.
+    # The graph's convolutions are in the same order as the trunk's.
     for (name, conv), (weight, bias) in zip(convolutions, given, strict=False):
         for kind, own, key in (("weight", conv.weight, weight), ("bias", conv.bias, bias)):
             if key not in values or own is None or values[key].shape != own.shape:
@@ -173,7 +173,7 @@ def trunk_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _cells(x: Tensor, stride: int, side: int) -> Tensor:
-    """A map [B, C, H, W], normalised over channels and brought to [B, K, side, side]."""
+    """Normalise a map [B, C, H, W] over channels and bring it to [B, K, side, side]."""
     even = functional.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
     if stride < _STRIDE:
         return functional.pixel_unshuffle(even, _STRIDE // stride)
@@ -183,7 +183,7 @@ def _cells(x: Tensor, stride: int, side: int) -> Tensor:
 
 
 class _Inverted(nn.Module):
-    """Wider, a filter per channel, narrower; added to its input where that has the same form."""
+    """Inverted residual block: expand, depthwise filter, project; residual if input and output have the same shape."""
 
     def __init__(self, width: int, expanded: int, after: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ class _Inverted(nn.Module):
 
 
 class _Whole(nn.Module):
-    """A filter per channel, then a matrix; added to the input, or to its maxima where that halves the map's sides."""
+    """Depthwise filter, then a 1x1 matrix; added to the input, or to its max pooling where the sides are halved."""
 
     def __init__(self, width: int, half: bool) -> None:
         super().__init__()
@@ -208,14 +208,14 @@ class _Whole(nn.Module):
         self.project = _conv(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        # TensorFlow's "same": where sides are halved, the border is on the right and below.
+        # TensorFlow's "same" padding: at stride 2 the border is on the right and bottom.
         seen = functional.pad(x, (0, 1, 0, 1)) if self.half else x
         before = functional.max_pool2d(x, 2) if self.half else x
         return _relu6(before + self.project(_relu6(_filtered(self.depth, seen))))
 
 
 def _filtered(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """A filter per channel, in bfloat16 only without a backward pass, which on a CPU is several times slower so."""
+    """Apply a depthwise filter; bfloat16 only without a backward pass, which is several times slower in it on a CPU."""
     if not (conv.weight.requires_grad or x.requires_grad):
         out: Tensor = conv(x)
         return out
