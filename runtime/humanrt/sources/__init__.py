@@ -1,1 +1,1 @@
-"""Where frames come from: cameras, streams, video files and images."""
+"""Sources of frames: cameras, streams, video files and images."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 __all__ = ["Animation", "read_animation", "without_animation"]
 
-MOST_PIXELS = 1 << 26  # of a canvas: 8192 x 8192, 256 MB
+MOST_PIXELS = 1 << 26  # max size of a canvas: 8192 x 8192, 256 MB
 UNSAID = 0.1  # seconds for which browsers show a frame whose duration is 0
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -28,7 +28,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class _Part:
-    """One frame of an animation: its place on the canvas, its duration, and an image file that holds it alone."""
+    """One frame of an animation: its position on the canvas, its duration, and an image file that holds it alone."""
 
     x: int
     y: int
@@ -44,8 +44,11 @@ class _Part:
 class Animation:
     """The frames of an animated file, decoded on demand.
 
-    width, height: px. times: seconds at which each frame begins, from 0. seconds: total duration.
-    cut: whether the file ends before its last frame.
+    Attributes:
+        width, height: px.
+        times: seconds at which each frame begins, from 0.
+        seconds: total duration.
+        cut: whether the file ends before its last frame.
     """
 
     width: int

@@ -50,9 +50,12 @@ class _Bytes(Protocol):
 class Container:
     """The tracks of a file.
 
-    kind: the container format's name, for messages. video: the first video track's codec; None if there is no video.
-    sound: whether there is an audio track. index: False if an MP4 lacks its index. turn: the display orientation; None
-    if it is not read from this kind of container.
+    Attributes:
+        kind: the container format's name, for messages.
+        video: the first video track's codec; None if there is no video.
+        sound: whether there is an audio track.
+        index: False if an MP4 lacks its index.
+        turn: the display orientation; None if it is not read from this kind of container.
     """
 
     kind: str
@@ -64,10 +67,12 @@ class Container:
 
 @dataclass(frozen=True)
 class Extent:
-    """How much video a file should contain.
+    """Amount of video that a file should contain.
 
-    cut: whether the file is truncated, or lacks what its header announces; None if unknown. frames: number of frames
-    displayed; None if there is only an estimate. seconds: their total duration.
+    Attributes:
+        cut: whether the file is truncated, or lacks what its header announces; None if unknown.
+        frames: number of frames displayed; None if there is only an estimate.
+        seconds: their total duration.
     """
 
     cut: bool | None = None

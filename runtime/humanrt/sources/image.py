@@ -1,4 +1,4 @@
-"""An image as an array, wherever it comes from."""
+"""Conversion of images and image files to arrays."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["as_image"]
 
 
 def as_image(image: ArrayLike | str | Path) -> NDArray[np.uint8]:
-    """Return an image as uint8 [H, W, 3], RGB: an array as it is, the name of an image file read.
+    """Return an image as uint8 [H, W, 3], RGB; an array is returned as it is, an image file is read.
 
     Raises:
-        ValueError: an array of another kind, or a name that is no image file's.
+        ValueError: an array of another kind, or a name that is not an image file's.
         SourceError: the file cannot be read.
     """
     if isinstance(image, str | Path):

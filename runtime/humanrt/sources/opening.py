@@ -1,8 +1,8 @@
 """Sources of frames: cameras, streams, video files, images, folders of images.
 
 A file delivers every frame, in order, with the time stamps of its container. A camera or stream is live: a
-thread keeps only its latest frame, so that a slow consumer loses frames (counted in `Source.dropped`) and
-never gains delay. Images are RGB from here on: the order of channels is turned here and in the sinks only.
+thread keeps only its latest frame, so that a slow consumer loses frames (counted in `Source.dropped`) instead
+of accumulating delay. Images are RGB from here on: the channel order is converted only here and in the sinks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-# FFmpeg reads its level when OpenCV first touches it; errors reach the user as one line of ours instead.
+# FFmpeg reads its log level when OpenCV first uses it; errors reach the user as one line of ours instead.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
@@ -39,7 +39,7 @@ from humanrt.sources.stamps import increasing
 
 
 def _silence_opencv() -> None:
-    opencv: Any = cv2  # 4 and 5 have it in different places, and their stubs know of one
+    opencv: Any = cv2  # versions 4 and 5 have it in different modules, and their stubs know only one
     (getattr(opencv, "setLogLevel", None) or opencv.utils.logging.setLogLevel)(0)
 
 
@@ -60,21 +60,23 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".apng", ".bmp", ".webp", ".tif", ".t
 
 _DEVICE = re.compile(r"(?:/dev/video)?(\d+)")
 
-FALLBACK_FPS = 30.0  # for files that announce no frame rate
+FALLBACK_FPS = 30.0  # for files that declare no frame rate
 CAMERA_MAX_AGE = 2.0  # seconds; slower than any webcam in the dark
 STREAM_MAX_AGE = 10.0  # seconds; HLS delivers in bursts of several seconds
-LARGEST_EXIF = 1 << 20  # bytes at the begin of a picture in which its EXIF is looked for
-OPEN_TIMEOUT = 10.0  # seconds until a live source must have given its first frame
+LARGEST_EXIF = 1 << 20  # bytes at the beginning of a picture that are searched for EXIF
+OPEN_TIMEOUT = 10.0  # seconds within which a live source must deliver its first frame
 
 
 @dataclass(frozen=True)
 class Frame:
     """One image of a source.
 
-    image: uint8 [H, W, 3], RGB. t: seconds on the source's clock, strictly increasing: for files the
-    container's time stamps, from about 0; for live sources `time.monotonic()` when the frame was grabbed.
-    index: the frame's number in the source, from 0; a live source leaves gaps where frames were dropped.
-    cut: it has nothing to do with the frames before it: a photograph.
+    Attributes:
+        image: uint8 [H, W, 3], RGB.
+        t: seconds on the source's clock, strictly increasing: for files the container's time stamps, from about 0; for
+            live sources `time.monotonic()` when the frame was grabbed.
+        index: the frame's number in the source, from 0; a live source leaves gaps where frames were dropped.
+        cut: the frame is unrelated to those before it: a photograph.
     """
 
     image: Image = field(repr=False)
@@ -90,11 +92,15 @@ def check_frame(frame: Any) -> None:
 
 
 class Source(Resource):
-    """Frames in order: iterate over it, inside `with`.
+    """Iterator over frames in order; use it inside `with`.
 
-    name: what was opened, for messages and records. live: frames come at the source's pace, not ours.
-    size: (width, height) px of the first frame. fps: frames a second as announced, None where unknown.
-    frame_count: frames as announced, None where unknown or endless. dropped: frames never delivered so far.
+    Attributes:
+        name: name of the source, for messages and recordings.
+        live: frames arrive at the source's pace, not the consumer's.
+        size: (width, height) px of the first frame.
+        fps: declared frame rate, None if unknown.
+        frame_count: declared number of frames, None if unknown or endless.
+        dropped: number of frames never delivered so far.
     """
 
     NEEDS_OPEN = ("__iter__",)  # who is iterating already sees the end
@@ -111,11 +117,11 @@ class Source(Resource):
         return self
 
     def __next__(self) -> Frame:
-        """The next frame; waits for it where the source is live. Raises SourceError where it breaks off."""
+        """Return the next frame; waits for it if the source is live. Raises SourceError if the source breaks off."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Lets go of the device or file. May be called twice."""
+        """Release the device or file. May be called twice."""
 
 
 def open_source(
@@ -127,16 +133,21 @@ def open_source(
     realtime: bool = False,
     frames: bool = False,
 ) -> Source:
-    """Opens a camera index, stream URL, video file, image, or folder of images.
+    """Open a camera index, stream URL, video file, image, or folder of images.
 
-    size: (width, height) px asked of a camera; an error where the camera does not comply. fps: asked of a
-    camera likewise; for a folder of images, their rate (default 30), which says that they are frames. max_age:
-    seconds after which a live source without a new frame counts as stalled (default 2 for cameras, 10 for
-    streams). realtime: plays a file at its own pace through the live path, frames dropped where the consumer is
-    slow. frames: the images of a folder are successive frames of one film, as they are with fps or realtime; else
-    they are photographs, each by itself.
+    Args:
+        source: what to open.
+        size: (width, height) px requested from a camera; an error if the camera does not comply.
+        fps: frame rate requested from a camera likewise; for a folder of images, their frame rate (default 30), which
+            implies ``frames``.
+        max_age: seconds after which a live source without a new frame counts as stalled (default 2 for cameras, 10 for
+            streams).
+        realtime: play a file at its own pace through the live path, dropping frames if the consumer is slow.
+        frames: the images of a folder are successive frames of one film, as they are with fps or realtime; else they
+            are unrelated photographs.
 
-    Raises SourceError when there is nothing there that can be read.
+    Raises:
+        SourceError: there is nothing that can be read.
     """
     check_kind(source, (str, Path, int, np.integer), "source", "a camera's index, or the name or address of something")
     text = str(source)
@@ -174,7 +185,7 @@ def _local_path(text: str) -> Path | None:
 def _keep_quiet_of(address: str) -> None:
     """Silence OpenCV's and FFmpeg's logs, which print addresses whole, where this one has secrets.
 
-    Whoever asked for their logs gets none then. FFmpeg takes its level once, when it is first used.
+    This applies even if the user enabled their logs. FFmpeg reads its level once, when it is first used.
     """
     if redacted_address(address) == address:
         return
@@ -185,7 +196,7 @@ def _keep_quiet_of(address: str) -> None:
 
 
 def source_files(source: str | int | Path) -> list[Path]:
-    """The files that are there and that `open_source` would read; none for cameras and streams. Opens nothing."""
+    """Return the existing files that `open_source` would read; none for cameras and streams. Opens nothing."""
     text = str(source)
     path = _local_path(text)
     if _DEVICE.fullmatch(text) or path is None:
@@ -239,12 +250,12 @@ def _paced(source: Source, realtime: bool) -> Source:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a folder's file of this name is read as one of its images."""
+    """Return whether a folder's file of this name is read as one of its images."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
-    """Sort key under which frame2 comes before frame10."""
+    """Return a sort key under which frame2 comes before frame10."""
     return [(0, int(s)) if s.isdigit() else (1, s) for s in re.split(r"([0-9]+)", path.name.lower())]
 
 
@@ -252,7 +263,7 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
 
 
 class _Images(Source):
-    """Images; a ``film``'s are its frames, others have nothing to do with each other."""
+    """Source of image files: frames of one film if ``film`` is set, else unrelated photographs."""
 
     def __init__(self, name: str, paths: list[Path], fps: float, *, film: bool = False) -> None:
         self._paths = paths
@@ -281,19 +292,19 @@ def _read_file(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _read_image(path: Path) -> Image:
-    """uint8 [H, W, 3] RGB: grey expanded, alpha dropped, 16 bit scaled to 8, turned as its EXIF says.
+    """Read uint8 [H, W, 3] RGB: grey expanded, alpha dropped, 16 bit scaled to 8, rotated according to its EXIF.
 
-    Of an animation the first picture.
+    Of an animation, the first picture is read.
     """
     data = _read_file(path)
     turn = exif_turn(data[:LARGEST_EXIF].tobytes())
     animation = read_animation(data.tobytes()) if _may_move(data) else None
     image: npt.NDArray[np.generic] | None = None
-    with contextlib.suppress(cv2.error), _no_stderr():  # libpng complains there by itself
+    with contextlib.suppress(cv2.error), _no_stderr():  # libpng writes its warnings there
         if animation is not None:
             image = next(animation.pictures(), None)
         elif len(data):
-            # OpenCV knows EXIF in some formats only, which ones depends on its version; a TIFF it turns in any case.
+            # OpenCV applies EXIF in some formats only, depending on its version; a TIFF is always rotated.
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
             still = np.frombuffer(without_animation(data.tobytes()), np.uint8) if _may_move(data) else data
             image = cv2.imdecode(still, flags | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -313,7 +324,7 @@ def _rgb(bgr: npt.NDArray[np.generic]) -> Image:
 
 
 def _looks_like(head: npt.NDArray[np.uint8] | bytes) -> str:
-    """A few words on what a file seems to hold, from its first bytes."""
+    """Describe what a file seems to hold, from its first bytes."""
     start = bytes(head[:256])
     if not start:
         return "it is empty"
@@ -324,13 +335,13 @@ def _looks_like(head: npt.NDArray[np.uint8] | bytes) -> str:
 
 @contextlib.contextmanager
 def _no_stderr() -> Iterator[None]:
-    """Sends the process's stderr nowhere; for C libraries that write to it directly."""
+    """Discard the process's stderr; for C libraries that write to it directly."""
     with contextlib.suppress(OSError, ValueError):
-        if sys.stderr is not None:  # None where the process was started without one
+        if sys.stderr is not None:  # None if the process was started without one
             sys.stderr.flush()
     try:
         saved = os.dup(2)
-    except OSError:  # closed, so nothing comes of writing to it
+    except OSError:  # closed, so writes to it are lost anyway
         yield
         return
     sink = os.open(os.devnull, os.O_WRONLY)
@@ -344,7 +355,7 @@ def _no_stderr() -> Iterator[None]:
 
 
 class _AnimatedImage(Source):
-    """An animated WebP or PNG: its pictures once through, with their own times."""
+    """An animated WebP or PNG, played once with its own times."""
 
     def __init__(self, path: Path, animation: Animation) -> None:
         self._animation = animation
@@ -389,7 +400,7 @@ def _read_animation(path: Path) -> Animation | None:
 
 
 def _may_move(data: npt.NDArray[np.uint8]) -> bool:
-    """Whether a file may be an animation, by its first bytes."""
+    """Return whether a file may be an animation, by its first bytes."""
     start = data[:16].tobytes()
     return start[:8] == b"\x89PNG\r\n\x1a\n" or start[8:] == b"WEBPVP8X"
 
@@ -397,15 +408,20 @@ def _may_move(data: npt.NDArray[np.uint8]) -> bool:
 class _Video(Source):
     """Every frame of a video, read by FFmpeg.
 
-    Time stamps are the container's; where they do not increase, `humanrt.sources.stamps` mends them.
+    Time stamps are the container's; where they do not increase, `humanrt.sources.stamps` repairs them.
     """
 
     def __init__(self, name: str, opened: str) -> None:
-        """name: for messages and records. opened: what FFmpeg opens."""
+        """Open the video.
+
+        Args:
+            name: name for messages and recordings.
+            opened: what FFmpeg opens.
+        """
         self._opened = opened
         self._video = cv2.VideoCapture(opened, cv2.CAP_FFMPEG)
         self._turn = self._turn_of_container()
-        # A telephone's video stands upright; not every OpenCV's own. It knows no mirror images.
+        # Phone videos are shown upright here; not every OpenCV does that, and none handles mirrored ones.
         self._video.set(cv2.CAP_PROP_ORIENTATION_AUTO, float(self._turn is None))
         fps = float(self._video.get(cv2.CAP_PROP_FPS))
         fps = fps if 0 < fps <= 1000 else math.nan
@@ -416,7 +432,7 @@ class _Video(Source):
         self._t = 0.0
         self._index = 0
         self._pictures = increasing(self._read(), self._step)
-        self._ahead = self._deliver()  # read now, so that a bad file fails at opening and the size is the true one
+        self._ahead = self._deliver()  # read now, so that a bad file fails at opening and the size is correct
         if self._ahead is None:
             self.close()
             raise SourceError(f"{name}: {self._why_nothing()}")
@@ -446,7 +462,7 @@ class _Video(Source):
         return frame
 
     def _read(self) -> Iterator[tuple[npt.NDArray[np.generic], float]]:
-        """Pictures as they are stored, and the container's time stamps in seconds."""
+        """Yield pictures as they are stored, and the container's time stamps in seconds."""
         while True:
             ok, image = self._video.read()
             if not ok:
@@ -457,22 +473,22 @@ class _Video(Source):
             yield image, stamp
 
     def _turn_of_container(self) -> Turn | None:
-        """How the picture is to be shown; None leaves it to FFmpeg, which knows no mirror images."""
+        """Return the display orientation; None leaves it to FFmpeg, which does not handle mirroring."""
         raise NotImplementedError
 
     def _why_nothing(self) -> str:
-        """What to say where no picture comes."""
+        """Return the message for a video that yields no picture."""
         raise NotImplementedError
 
     def _check_complete(self) -> None:
-        """Raises SourceError where more of the video should have come."""
+        """Raise SourceError if the video ended too early."""
         raise NotImplementedError
 
     def _lacks(self, frames: int | None, seconds: float | None = None) -> bool:
-        """Whether of so many frames too few came, both by their number and by their time.
+        """Return whether too few of the declared frames were read, both by their number and by their time.
 
-        Either alone occurs in healthy files: a frame or two that cannot be decoded without others, a variable frame
-        rate that makes the announced duration one.
+        Either alone occurs in intact files: a frame or two that cannot be decoded without others, or a variable frame
+        rate with which the declared duration is not exact.
         """
         if frames is None:
             return False
@@ -498,9 +514,9 @@ class _Video(Source):
 class _VideoFile(_Video):
     """A video file.
 
-    It counts as broken off, and a SourceError follows its last readable frame, where its container ends in the middle
-    of something, or announces exactly how many frames there are and clearly fewer come. Most containers only allow an
-    estimate, which counts the sound that goes on behind the picture: it is no reason.
+    It counts as truncated, and a SourceError follows its last readable frame, if its container ends in the middle of an
+    element, or declares an exact number of frames and clearly fewer are read. Most containers only allow an estimate,
+    which includes sound that continues after the picture: it is not used for this.
     """
 
     def __init__(self, path: Path) -> None:
@@ -532,15 +548,15 @@ class _VideoFile(_Video):
 class _RemoteVideo(_Video):
     """A video file at an address.
 
-    Its container is read there only where FFmpeg cannot say enough: how to show what is turned, why nothing comes, and
-    whether all came.
+    Its container is read only if FFmpeg does not tell enough: the display orientation of rotated videos, why no frame
+    was read, and whether all frames were.
     """
 
     def __init__(self, address: str) -> None:
         super().__init__(redacted_address(address), address)
 
     def _turn_of_container(self) -> Turn | None:
-        """Asked only where FFmpeg finds a turn: it takes a mirror image for half a turn."""
+        """Return the display orientation, only if FFmpeg finds a rotation: it mistakes mirroring for half a turn."""
         if not self._video.get(cv2.CAP_PROP_ORIENTATION_META):
             return None
         container = read_container(self._opened)
@@ -561,13 +577,13 @@ class _RemoteVideo(_Video):
             raise self._breaks_off(extent.frames or self.frame_count)
 
     def _goes_on(self) -> bool:
-        """Whether the address, asked again, has a frame after the last one, or nothing at all any more."""
+        """Return whether the address, opened again, has a frame after the last one, or cannot be read any more."""
         again = cv2.VideoCapture(self._opened, cv2.CAP_FFMPEG)
         try:
             if not again.isOpened():
                 return True
             again.set(cv2.CAP_PROP_POS_MSEC, (self._stamp + self._step) * 1000)
-            for _ in range(self._index + 10):  # the whole again, where the server knows no ranges
+            for _ in range(self._index + 10):  # the whole file again, if the server does not support ranges
                 if not again.grab():
                     return False
                 if float(again.get(cv2.CAP_PROP_POS_MSEC)) / 1000 > self._stamp + self._step / 2:
@@ -577,7 +593,7 @@ class _RemoteVideo(_Video):
         return False
 
 
-# Containers of which it is known whether there is video in them before FFmpeg looks, which takes cover art for one.
+# Containers that tell whether they contain video before FFmpeg opens them; FFmpeg mistakes cover art for video.
 _TRACKS_KNOWN = frozenset(
     ("MP4", "Matroska", "ASF", "Ogg", "WAV", "MP3", "MPEG audio", "FLAC", "AIFF", "AMR", "CAF", "MIDI")
 )
@@ -612,37 +628,40 @@ def _why_not_decoded(container: Container) -> str:
 
 
 class Grabber(Protocol):
-    """What `LatestFrame` drives from its thread: a camera, a stream, or a test's stand-in."""
+    """Device driven by the thread of `LatestFrame`: a camera, a stream, or a test double."""
 
     name: str
     size: tuple[int, int]
     fps: float | None
 
     def open(self) -> None:
-        """Opens the device and fills in size and fps. Raises SourceError."""
+        """Open the device and set size and fps. Raises SourceError."""
 
     def read(self) -> tuple[Image, float] | None:
-        """Waits for the next image: RGB uint8 [H, W, 3] and its `time.monotonic()`; None at the regular end.
+        """Wait for the next image: RGB uint8 [H, W, 3] and its `time.monotonic()`; None at the regular end.
 
-        Raises SourceError where the device is gone.
+        Raises:
+            SourceError: the device is gone.
         """
 
     def stop(self) -> None:
-        """Lets a waiting read return early, where that is possible. Called from another thread."""
+        """Make a waiting read return early, if possible. Called from another thread."""
 
     def close(self) -> None:
-        """Lets go of the device. Called from the thread that reads."""
+        """Release the device. Called from the thread that reads."""
 
 
 class LatestFrame(Source):
-    """A live source: a thread grabs, only the latest frame is kept, those overwritten unread are counted."""
+    """Live source: a thread grabs frames, only the latest is kept, those overwritten unread are counted."""
 
     live = True
 
     def __init__(self, grabber: Grabber, *, max_age: float = CAMERA_MAX_AGE) -> None:
-        """Opens the grabber and waits for its first frame.
+        """Open the grabber and wait for its first frame.
 
-        max_age: seconds; a frame older than that, or none for that long, is an error and never silently used.
+        Args:
+            grabber: the device.
+            max_age: seconds; a frame older than that, or none for that long, is an error and never silently used.
         """
         self._grabber = grabber
         self._max_age = max_age
@@ -712,12 +731,12 @@ class LatestFrame(Source):
             self._stop = True
             self._changed.notify_all()
         self._grabber.stop()
-        # A read that blocks in a driver ends by itself later; the thread then closes the device.
+        # A read that blocks in a driver returns later; the thread then closes the device.
         self._thread.join(timeout=2.0)
 
 
 class _PacedGrabber:
-    """A file played at its own pace, stamped as a camera would."""
+    """A file played at its own pace, with time stamps like a camera's."""
 
     def __init__(self, source: Source) -> None:
         self.name, self.size, self.fps = source.name, source.size, source.fps
@@ -746,7 +765,7 @@ class _PacedGrabber:
 
 
 class _StreamGrabber:
-    """A network stream, by FFmpeg."""
+    """A network stream, read by FFmpeg."""
 
     def __init__(self, url: str) -> None:
         self.name = redacted_address(url)  # no password in messages and recordings
@@ -805,15 +824,15 @@ class _CameraGrabber:
             )
         size, fps = self._asked
         if size is not None or fps is not None:
-            # Uncompressed, USB 2 cameras manage their large sizes at a few frames a second only.
+            # Uncompressed, USB 2 cameras reach only a few frames a second at large sizes.
             self._video.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         if size is not None:
             self._video.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
             self._video.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
         if fps is not None:
             self._video.set(cv2.CAP_PROP_FPS, fps)
-        # Two and not one: with a single buffer a driver has nowhere to write while we decode, and halves its
-        # rate. No delay comes of it, because the thread takes each frame as soon as it is there.
+        # Two, not one: with a single buffer the driver has nowhere to write while we decode, and halves its
+        # rate. This adds no delay, because the thread takes each frame as soon as it arrives.
         self._video.set(cv2.CAP_PROP_BUFFERSIZE, 2)
         self.size = (
             int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH)),
@@ -842,7 +861,7 @@ class _CameraGrabber:
 
 
 def _grab(video: cv2.VideoCapture) -> tuple[Image, float] | None:
-    """The next image that can be decoded, and when it arrived; None when there are no more."""
+    """Return the next image that can be decoded, and its arrival time; None if there are no more."""
     while video.grab():
         arrived = time.monotonic()
         ok, image = video.retrieve()
@@ -858,7 +877,7 @@ def check_mode(
     asked: tuple[tuple[int, int] | None, float | None],
     given: tuple[tuple[int, int], float | None],
 ) -> None:
-    """Raises SourceError where a camera was asked for a (size, fps) and silently gave another."""
+    """Raise SourceError if a camera was asked for a (size, fps) and silently chose another."""
     (size, fps), (got_size, got_fps) = asked, given
     if (size is None or size == got_size) and (fps is None or got_fps is None or abs(fps - got_fps) < 0.5):
         return
@@ -879,7 +898,7 @@ _JOIN_VIDEO = "`sudo usermod -aG video $USER`, then log in again"
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera of this machine. problem: why it cannot be used and the command that mends it, or None."""
+    """A camera of this machine; ``problem``: why it cannot be used and the command that fixes it, or None."""
 
     index: int
     path: Path
@@ -888,7 +907,7 @@ class Camera:
 
 
 def list_cameras() -> list[Camera]:
-    """The cameras of a Linux machine, by index; elsewhere empty, since OpenCV cannot list them there."""
+    """Return the cameras of a Linux machine, by index; elsewhere empty, since OpenCV cannot list them there."""
     cameras = []
     for path in sorted(DEVICES.glob("video[0-9]*"), key=_natural):
         index = int(path.name[len("video") :])
@@ -903,8 +922,8 @@ def list_cameras() -> list[Camera]:
 
 
 def _captures(path: Path) -> bool:
-    """Whether a video device delivers images: a webcam has a second device, for metadata."""
-    import fcntl  # Linux only, as is the question
+    """Return whether a video device delivers images: a webcam has a second device, for metadata."""
+    import fcntl  # Linux only, as are these devices
 
     capability = bytearray(104)  # struct v4l2_capability; its device_caps are at 88
     with path.open("rb", buffering=0) as device:

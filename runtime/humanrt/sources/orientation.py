@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 __all__ = ["UPRIGHT", "Turn", "exif_turn", "turn_of_matrix", "turned"]
 
-# (a, b, c, d), each -1, 0 or 1: what is stored at (x, y) is shown at (a x + c y, b x + d y), moved back into view.
+# (a, b, c, d), each -1, 0 or 1: the pixel stored at (x, y) is shown at (a x + c y, b x + d y), shifted into view.
 Turn = tuple[int, int, int, int]
 
 UPRIGHT: Turn = (1, 0, 0, 1)

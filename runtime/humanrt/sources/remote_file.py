@@ -1,6 +1,6 @@
-"""A file at an http address, read in pieces: a few of them hold what its container says.
+"""A file at an http address, read in pieces: a few of them are enough to read its container.
 
-Servers that know no ranges, such as Python's own, send the file whole; it is kept in memory if it is small.
+Servers without range requests, such as Python's own, send the whole file; it is kept in memory if it is small.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteFile"]
 
-BLOCK = 1 << 16  # bytes that are fetched at least
+BLOCK = 1 << 16  # bytes, min size of a request
 MOST_REQUESTS = 64
 LARGEST_WHOLE = 64 << 20  # bytes of a file that is sent whole
 TIMEOUT = 5.0  # seconds without any byte
@@ -26,8 +26,12 @@ DEADLINE = 20.0  # seconds an answer may take
 class RemoteFile:
     """A file on an http server.
 
-    size: bytes. Raises OSError where the address is of another protocol, the server does not answer, an answer is cut
-    short or takes too long, a large file is not sent in ranges, or too many pieces are asked for.
+    Attributes:
+        size: bytes.
+
+    Raises:
+        OSError: the address is of another protocol, the server does not answer, an answer is cut short or takes too
+            long, a large file is not sent in ranges, or too many pieces are requested.
     """
 
     def __init__(self, address: str) -> None:
@@ -47,7 +51,7 @@ class RemoteFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is held open."""
+        """Do nothing: no connection is kept open."""
 
     def at(self, offset: int, count: int) -> bytes:
         """Return up to `count` bytes from an offset on; fewer at the end of the file."""
@@ -60,7 +64,7 @@ class RemoteFile:
         return self._block[begin : begin + count]
 
     def _fetch(self, offset: int, count: int) -> None:
-        from http.client import HTTPException  # half of what `import humanrt` takes, for addresses only
+        from http.client import HTTPException  # half the time of `import humanrt`, for addresses only
         from urllib.request import Request, urlopen
 
         self._requests += 1
@@ -86,7 +90,7 @@ class RemoteFile:
 
 
 def _read(answer: HTTPResponse, count: int) -> bytes:
-    """Read exactly so many bytes of an answer. OSError where fewer come, or come too slowly."""
+    """Read exactly ``count`` bytes of an answer. OSError if fewer come, or if they come too slowly."""
     begun = time.monotonic()
     block = bytearray()
     while len(block) < count:

@@ -16,7 +16,7 @@ __all__ = ["increasing"]
 
 T = TypeVar("T")
 
-WINDOW = 8  # frames held back at most, to tell whether a fault is local
+WINDOW = 8  # max frames held back, to tell whether a fault is local
 LONGEST = 1e9  # seconds, 31 years; anything beyond is not a time in a video
 
 
@@ -28,8 +28,11 @@ def increasing(stamped: Iterator[tuple[T, float]], step: float) -> Iterator[tupl
     If `WINDOW` timestamps in a row are no later than the last one, the clock has restarted, and time continues from
     there; if they do not even increase, there are no usable timestamps, and items are `step` seconds apart.
 
-    stamped: items and their timestamps in seconds, any float. step: seconds per frame, positive. One item is read
-    ahead; more only at a faulty timestamp.
+    One item is read ahead; more only at a faulty timestamp.
+
+    Args:
+        stamped: items and their timestamps in seconds, any float.
+        step: seconds per frame, positive.
     """
     ahead: deque[tuple[T, float]] = deque()
     offset = 0.0
