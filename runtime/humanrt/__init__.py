@@ -2,7 +2,7 @@
 
 >>> from humanrt import HandTracker, Retargeter
 
-Names are loaded when they are first used, so that ``import humanrt`` costs nothing.
+Names are loaded on first use, so that ``import humanrt`` costs nothing.
 """
 
 from __future__ import annotations

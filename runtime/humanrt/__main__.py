@@ -1,4 +1,4 @@
-"""``python -m humanrt``."""
+"""Entry point of ``python -m humanrt``."""
 
 import sys
 

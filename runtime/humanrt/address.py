@@ -1,4 +1,4 @@
-"""Addresses without their secrets: what of an address may be shown, recorded, or kept in a report.
+"""Remove secrets from addresses before they are shown, recorded, or kept in a report.
 
 An address can carry secrets in its userinfo (``rtsp://user:password@host``), in its query (``?token=...``, a signed
 URL), in its fragment, and in its path: as ``key=value``, as a random token, or as the key of an RTMP stream. Which
@@ -14,18 +14,18 @@ __all__ = ["HIDDEN", "is_address", "redacted", "redacted_address"]
 
 HIDDEN = "***"
 
-# What is repeated without an anchor is bounded: a long text would take the square of its length.
+# Unanchored repetitions are bounded: otherwise a long text would take quadratic time.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,40}:/+")
 _NO_OTHER = rf"(?![|,;]?{_SCHEME.pattern}(?<=//))"
-# An address in a text goes up to the last '@' before white space, and from there to the first quote that nothing of
-# an address follows: a password may hold quotes itself.
+# An address in a text goes up to the last '@' before white space, and from there to the first quote that is not
+# followed by more of the address: a password may itself contain quotes.
 _IN_TEXT = re.compile(rf"{_SCHEME.pattern}(?:(?:{_NO_OTHER}\S)*@)?(?:{_NO_OTHER}(?:[^\s'\"`<>]|['\"`<>](?=[\w&=%])))*")
 _AT = re.compile(r"@|%(?:25)*40", re.IGNORECASE)
 _COLON = re.compile(r":|%(?:25)*3a", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[\w-]+(\.[\w-]+)+|localhost)(:\d*)?")  # a name without a dot may be a user's
 _WITHOUT_SCHEME = re.compile(r"[^/\\\s:@]{1,100}:[^/\\\s]{0,500}@(?=[^/\\\s])")
-# A part of a path that is nobody's choice of a name: letters and digits in turns, or a UUID. Cameras and signed paths
-# have their keys there.
+# A part of a path that nobody would choose as a name: alternating letters and digits, or a UUID. Cameras and signed
+# paths have their keys there.
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(?:(?=[A-Za-z]*(?:[0-9]+[A-Za-z]+){2})[A-Za-z0-9]{16,}"
     r"|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"
@@ -41,7 +41,7 @@ def redacted(text: str) -> str:
     """Return a text, such as a message, in which every address has lost its secrets."""
 
     def cleaned(found: re.Match[str]) -> str:
-        address = found[0].rstrip(".,:;!)]}")  # of the sentence around it
+        address = found[0].rstrip(".,:;!)]}")  # punctuation of the sentence around it
         return redacted_address(address) + found[0][len(address) :]
 
     return _WITHOUT_SCHEME.sub(f"{HIDDEN}@", _IN_TEXT.sub(cleaned, text))

@@ -1,7 +1,7 @@
-"""Checks of numbers where they enter: time stamps, measured points, options.
+"""Checks of numbers on entry: time stamps, measured points, options.
 
-Filters, trackers and solvers carry state from frame to frame, and one NaN in it would stay there for ever. So what is
-not a number, or is one that no camera, clock or robot gives, is refused before any state changes.
+Filters, trackers and solvers carry state from frame to frame, and a single NaN would stay in it for ever. So values
+that are not numbers, or that no camera, clock or robot produces, are refused before any state changes.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ __all__ = [
 ]
 
 LATEST = 1e11
-"""s: time stamps beyond (the year 5138) are of another unit: milliseconds or nanoseconds."""
+"""s: time stamps beyond this (the year 5138) are in another unit: milliseconds or nanoseconds."""
 
 SAME_INSTANT = 1e-9
-"""s: stamps nearer than this are of the same instant; speeds between them would be rounding errors."""
+"""s: time stamps closer than this are the same instant; speeds between them would be rounding errors."""
 
 LARGEST = 1e9
-"""Pixels or metres: coordinates beyond are no measurement, and would overflow in products."""
+"""Pixels or metres: coordinates beyond this are not measurements, and would overflow in products."""
 
 
 def check_time(t: Any, name: str = "t") -> float:
-    """The time stamp as a float. InvalidInputError where it is not a finite time in seconds."""
+    """Return the time stamp as a float. InvalidInputError if it is not a finite time in seconds."""
     try:
         seconds = float(t)
     except (TypeError, ValueError, OverflowError):
@@ -59,13 +59,13 @@ def numbers(values: Any, name: str) -> NDArray[np.float64]:
 
 
 def check_points(points: NDArray[Any], name: str) -> None:
-    """InvalidInputError where an array of coordinates holds NaN, infinity, or what no measurement gives."""
+    """Raise InvalidInputError if an array of coordinates holds NaN, infinity, or values beyond any measurement."""
     if points.size and not float(np.abs(points).max()) <= LARGEST:
         raise InvalidInputError(f"{name}: {_first_bad(points)} is not a finite number, 1e9 at most")
 
 
 def check_range(value: Any, name: str, low: float, high: float = LARGEST, *, above: bool = False) -> None:
-    """InvalidInputError where an option is not a number from ``low`` (``above``: but not that) to ``high``."""
+    """Raise InvalidInputError unless an option is a number from ``low`` (excluded if ``above``) to ``high``."""
     number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not number or not low <= value <= high or (above and value == low):
         raise InvalidInputError(
@@ -75,19 +75,19 @@ def check_range(value: Any, name: str, low: float, high: float = LARGEST, *, abo
 
 
 def check_probability(value: Any, name: str) -> None:
-    """InvalidInputError where an option is neither None (the bundle's) nor a number from 0 to 1."""
+    """Raise InvalidInputError unless an option is None (the bundle's value) or a number from 0 to 1."""
     if value is not None:
         check_range(value, name, 0.0, 1.0)
 
 
 def check_kind(value: Any, kind: type | tuple[type, ...], name: str, wanted: str) -> None:
-    """InvalidInputError, saying what is ``wanted``, where an argument is of another type."""
+    """Raise InvalidInputError, naming what is ``wanted``, if an argument is of another type."""
     if not isinstance(value, kind):
         raise InvalidInputError(f"{name} must be {wanted}, not {_shown(value)} ({type(value).__name__})")
 
 
 def check_count(value: Any, name: str, high: int = 1000) -> None:
-    """InvalidInputError where an option is not a whole number from 1 on."""
+    """Raise InvalidInputError unless an option is a whole number from 1 to ``high``."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or value < 1:
         raise InvalidInputError(f"{name} must be at least 1, not {_shown(value)}")
@@ -98,7 +98,7 @@ def check_count(value: Any, name: str, high: int = 1000) -> None:
 def _shown(value: Any) -> str:
     try:
         return repr(value)[:60]
-    except ValueError:  # whole numbers of thousands of digits are not written out
+    except ValueError:  # Python does not print integers of thousands of digits
         return f"a {type(value).__name__} of thousands of digits"
 
 

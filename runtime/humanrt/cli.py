@@ -27,11 +27,11 @@ __all__ = ["main"]
 
 
 class _Signals:
-    """SIGINT and SIGTERM, for as long as a command runs.
+    """Handles SIGINT and SIGTERM while a command runs.
 
-    Before the command itself begins (`begun`) they end the process on the spot: nothing is open, and an exception
-    in the midst of numpy's imports would come out as another one. From then on they are raised as
-    KeyboardInterrupt, so that recordings are closed; `caught` tells which it was, whatever a library made of it.
+    Before the command itself begins (`begun`) they end the process at once: nothing is open, and an exception in the
+    middle of numpy's imports would surface as another one. From then on they are raised as KeyboardInterrupt, so that
+    recordings are closed; `caught` is the signal, even if a library turned the exception into another.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class _Signals:
 
     def __enter__(self) -> Self:
         for which, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-            if signal.getsignal(which) == usual:  # else somebody wants it otherwise: `nohup`, `command &`
+            if signal.getsignal(which) == usual:  # otherwise the handler was set on purpose: `nohup`, `command &`
                 self._previous[which] = usual
                 signal.signal(which, self._stop)
         return self
@@ -66,7 +66,7 @@ def _word(signum: int) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run one command and return the exit status."""
     with _Signals() as signals:
         _mend_streams()
         name = "humanrt"
@@ -91,7 +91,7 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     from humanrt.commands import bench, demo, doctor, run
 
     class Parser(argparse.ArgumentParser):
-        """Usage errors in one line, as all other errors are."""
+        """Argument parser that reports usage errors in one line, like all other errors."""
 
         def error(self, message: str) -> None:  # type: ignore[override]
             if message.endswith("required: source"):
@@ -122,9 +122,10 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
 
 
 def _without_secrets(message: str, arguments: Sequence[str]) -> str:
-    """Return a message in one line, without the passwords of addresses among the arguments that it quotes.
+    """Return a message in one line, without the passwords of addresses in quoted arguments.
 
-    Wherever an address was given by mistake, such as for a file: a message may then name it as a path, or its folder.
+    This also covers an address given by mistake, such as for a file: a message may then name it as a path, or its
+    folder.
     """
     for argument in sorted(arguments, key=len, reverse=True):
         for name in (argument, os.path.normpath(argument), os.path.dirname(os.path.normpath(argument))):  # noqa: PTH120
@@ -136,7 +137,7 @@ def _without_secrets(message: str, arguments: Sequence[str]) -> str:
 
 
 def _told(name: str, error: BaseException, caught: int | None, arguments: Sequence[str]) -> int:
-    """Says in one line what ended a command, and returns its status; raises again what is a mistake of ours."""
+    """Report in one line what ended a command and return its status; re-raise the error if it is a bug of humanrt."""
     if caught is not None or isinstance(error, KeyboardInterrupt):
         caught = caught or signal.SIGINT
         _say(f"{name}: {_word(caught)}; what was written is complete")
@@ -146,7 +147,7 @@ def _told(name: str, error: BaseException, caught: int | None, arguments: Sequen
         return error.exit_status
     if isinstance(error, BrokenPipeError):  # `humanrt ... | head`
         return 0
-    if isinstance(error, OSError) and error.filename is not None:  # a name too long, a folder closed to us
+    if isinstance(error, OSError) and error.filename is not None:  # a name too long, a folder without permission
         line = f"{name}: {error.filename}: {error.strerror}; check this path or give another"
         _say(_without_secrets(line, arguments))
         return 2
@@ -162,9 +163,9 @@ def _say(line: str) -> None:
 
 
 def _mend_streams() -> None:
-    """Make standard streams fit to be written to.
+    """Make the standard streams safe to write to.
 
-    What is closed is replaced by nothing, or the next file opened would be taken for one of them.
+    Closed ones are replaced by the null device, or the next file opened would be taken for one of them.
     """
     for descriptor in (0, 1, 2):
         try:
@@ -184,7 +185,7 @@ def _mend_streams() -> None:
 
 def _flushes(stream: TextIO, probe: str = "") -> bool:
     try:
-        stream.write(probe)  # an unbuffered stream holds nothing back that a flush could fail on
+        stream.write(probe)  # an unbuffered stream has no pending data on which a flush could fail
         stream.flush()
     except (OSError, ValueError):
         return False
@@ -192,7 +193,7 @@ def _flushes(stream: TextIO, probe: str = "") -> bool:
 
 
 def _forget_unwritten() -> None:
-    """Lets go of output that nobody takes, or Python complains of it when it ends, with a status of its own."""
+    """Discard output that cannot be delivered, or Python reports it on exit, with a status of its own."""
     for stream in (sys.stdout, sys.stderr):
         if not _flushes(stream):
             with contextlib.suppress(OSError, ValueError):

@@ -1,7 +1,7 @@
-"""Errors that a user can mend.
+"""Errors that a user can fix.
 
-Every one carries a single line: what is wrong, where, and what to do. The command line prints that line
-on stderr and exits with status 2; a traceback is kept for our own mistakes.
+Each has a one-line message: what is wrong, where, and what to do. The command line prints that line on stderr and
+exits with status 2; only bugs of humanrt show a traceback.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ __all__ = [
 
 
 class HumanrtError(Exception):
-    """A mistake in what was asked or given; the message is one line and says how to mend it.
+    """A user's mistake in a request or an input; the message is one line and says how to fix it.
 
-    Whatever the message quotes, it stays one printable line of bounded length, and addresses in it carry no secrets.
+    Whatever the message quotes, it stays one printable line of bounded length, without secrets in addresses.
     """
 
     exit_status = 2
@@ -39,7 +39,7 @@ class HumanrtError(Exception):
 
 
 class InvalidInputError(HumanrtError, ValueError):
-    """An argument or option that cannot be: NaN, infinite, or out of range. Nothing changed."""
+    """An argument or option is invalid: NaN, infinite, or out of range. No state has changed."""
 
 
 class SourceError(HumanrtError):
@@ -59,11 +59,11 @@ class ClosedError(HumanrtError, ValueError):
 
 
 class BackendError(HumanrtError):
-    """The backend that was asked for cannot run here. Never replaced silently by another."""
+    """The requested backend cannot run here. It is never silently replaced by another."""
 
 
 class MissingDependencyError(HumanrtError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is not installed; the message names the extra that installs it."""
 
 
 _LONG_WORD = re.compile(r"\S{401,}")
@@ -71,13 +71,13 @@ _LONGEST = 1000
 
 
 def _brief(text: str) -> str:
-    """Cut the middle out of words longer than any name or path, and of what is still longer than anybody reads."""
+    """Cut the middle out of words longer than any name or path, and of text that is still too long to read."""
     text = _LONG_WORD.sub(lambda word: f"{word[0][:80]}...{word[0][-40:]}", text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 300]} ... {text[-280:]}"
 
 
 def choices(names: Iterable[str]) -> str:
-    """The valid names, for the end of an error message: ``"a, b, c"``, sorted."""
+    """Return the valid names, sorted, for the end of an error message: ``"a, b, c"``."""
     return ", ".join(sorted(names))
 
 
@@ -89,6 +89,6 @@ def printable(text: str) -> str:
 
     Bytes that are not UTF-8, which Python holds as surrogates, and control characters become escapes like ``\xe9``.
     """
-    with contextlib.suppress(UnicodeEncodeError):  # half a pair, as Windows allows in names
+    with contextlib.suppress(UnicodeEncodeError):  # unpaired surrogates, which Windows allows in names
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

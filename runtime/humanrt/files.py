@@ -16,7 +16,7 @@ __all__ = ["file_sha256", "opened_atomically", "write_atomically"]
 
 
 def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file. BundleError when it cannot be read."""
+    """Return the hexadecimal sha256 of a file. BundleError if it cannot be read."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -26,10 +26,10 @@ def file_sha256(path: Path) -> str:
 
 @contextmanager
 def opened_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file to write: whoever looks sees the old one or, after the block, the new one, also after a power cut.
+    """Open a file for atomic writing: readers see the old one or, after the block, the new one, even after a power cut.
 
     Raises:
-        OutputError: what is in the way.
+        OutputError: the file cannot be written; the message says why.
     """
     part = None
     try:
@@ -50,6 +50,6 @@ def opened_atomically(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """`opened_atomically` for bytes that are there. OutputError says what is in the way."""
+    """Write bytes to a file atomically, see `opened_atomically`. OutputError says why it cannot be written."""
     with opened_atomically(path) as stream:
         stream.write(data)

@@ -1,9 +1,9 @@
-"""The live loop: frames of a source through a pipeline, and every result to the outputs.
+"""The live loop: run frames of a source through a pipeline and pass every result to the outputs.
 
 >>> with open_source("clip.mp4") as source, HandPipeline(robots="allegro_right") as pipeline:
 ...     print(play(source, pipeline, [Recorder("clip.jsonl")]))
 
-`humanrt.track` gives the results themselves instead.
+`humanrt.track` returns the results themselves instead.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ class Painter(Protocol):
     """Draws results."""
 
     def __call__(self, result: Any, *, dropped: int | None = None) -> Image:
-        """Return the picture of a result, RGB uint8 [H, W, 3]; ``dropped``: frames lost so far, to be shown."""
+        """Draw a result as RGB uint8 [H, W, 3]; ``dropped``: number of frames lost so far, to be displayed."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to.
+    """Summary of a run.
 
     Attributes:
         source: name of the source.
         target: what was looked for, in words.
-        frames: how many were processed.
-        present: in how many something was found.
-        identities: how many different ones.
+        frames: number of frames processed.
+        present: number of frames with detections.
+        identities: number of different identities.
         dropped: frames of a live source that were never delivered.
-        busy_ms: milliseconds of work, in all, without reading and drawing.
-        seconds: from the first frame's reading to the last one's delivery.
+        busy_ms: total milliseconds of work, without reading and drawing.
+        seconds: time from reading the first frame to delivering the last.
     """
 
     source: str
@@ -75,10 +75,10 @@ def play(
 
     Args:
         source: an opened source; it stays open.
-        pipeline: makes results; it stays open.
-        outputs: take every result, in this order.
-        painter: draws every result, for the outputs that show it; None draws nothing.
-        max_frames: stop after so many.
+        pipeline: computes the results; it stays open.
+        outputs: receive every result, in this order.
+        painter: draws every result for the outputs that show it; None draws nothing.
+        max_frames: max number of frames.
     """
     frames = present = 0
     busy = 0.0
@@ -104,11 +104,11 @@ def play(
 
 
 def results(source: Source, pipeline: Pipeline[Any]) -> Iterator[Result]:
-    """Yield the result of each frame of a source, its ``ms`` beginning with ``capture``: getting the frame took that.
+    """Yield the result of each frame of a source; its ``ms`` begins with ``capture``, the time to get the frame.
 
-    Of a live source that is the frame's age when work on it begins.
+    For a live source that is the age of the frame when work on it begins.
     """
-    captures: deque[float] = deque()  # of frames whose results are yet to come
+    captures: deque[float] = deque()  # of frames whose results are pending
 
     def timed() -> Iterator[Frame]:
         frames = iter(source)
@@ -126,7 +126,7 @@ def results(source: Source, pipeline: Pipeline[Any]) -> Iterator[Result]:
 
 
 class _Closing:
-    """Closes an output at the end of the loop; where the loop failed, that error is told and not the output's."""
+    """Closes an output at the end of the loop; if the loop failed, its error is raised and not that of the output."""
 
     def __init__(self, output: Output) -> None:
         self._output = output

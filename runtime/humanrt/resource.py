@@ -1,4 +1,4 @@
-"""What holds memory, a file or a device: a context manager, or call ``close()``."""
+"""Base classes of objects that hold memory, a file or a device: use them in ``with``, or call ``close()``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Owner", "Resource", "releasing"]
 
 
 class Resource:
-    """Something to be closed, by leaving ``with`` or by calling ``close()``; twice does no harm.
+    """An object that is closed by leaving ``with`` or by calling ``close()``, which may be called twice.
 
-    What a class lists in `NEEDS_OPEN` raises `ClosedError` after that, in it and its subclasses.
+    After that, the methods that a class lists in `NEEDS_OPEN` raise `ClosedError`, in it and in its subclasses.
     """
 
     NEEDS_OPEN: ClassVar[tuple[str, ...]] = ("__call__",)
@@ -30,20 +30,20 @@ class Resource:
             if name in cls.__dict__:
                 setattr(cls, name, _refusing(cls.__dict__[name]))
         if "close" in cls.__dict__:
-            setattr(cls, "close", _closing(cls.__dict__["close"]))  # noqa: B010 - to mypy, a method is no variable
+            setattr(cls, "close", _closing(cls.__dict__["close"]))  # noqa: B010 - mypy forbids assigning to a method
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether the object was closed."""
         return self._closed
 
     @property
     def title(self) -> str:
-        """What it is called where a message says that it is closed."""
+        """Name of the object in a message that it is closed."""
         return f"this {type(self).__name__.lstrip('_')}"
 
     def close(self) -> None:
-        """Release it."""
+        """Release what the object holds."""
         self._closed = True
 
     def __enter__(self) -> Self:
@@ -56,7 +56,7 @@ class Resource:
 
 
 def _refusing(method: Callable[..., Any]) -> Callable[..., Any]:
-    """``method``, which a closed object refuses."""
+    """Wrap ``method`` to raise ClosedError on a closed object."""
 
     @wraps(method)
     def guarded(self: Resource, /, *args: Any, **kwargs: Any) -> Any:
@@ -68,7 +68,7 @@ def _refusing(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _closing(close: Callable[..., None]) -> Callable[..., None]:
-    """``close``, after which the object is closed, whatever else it did."""
+    """Wrap ``close`` to mark the object as closed, even if it raises."""
 
     @wraps(close)
     def marking(self: Resource) -> None:
@@ -85,7 +85,7 @@ P = ParamSpec("P")
 
 
 class Owner(Resource):
-    """A resource that is made of others, and closes them with itself, the last first."""
+    """A resource that owns others and closes them when it is closed, in reverse order."""
 
     _owned: ExitStack
 
@@ -95,13 +95,13 @@ class Owner(Resource):
         return self
 
     def own(self, resource: R) -> R:
-        """``resource``, which is closed with this object."""
+        """Take ownership of ``resource``, which is then closed with this object, and return it."""
         self._owned.callback(resource.close)
         return resource
 
     @contextmanager
     def releasing(self) -> Iterator[Self]:
-        """What is owned by then is closed where something inside fails."""
+        """Close everything owned so far if the block raises."""
         try:
             yield self
         except BaseException:
@@ -116,7 +116,7 @@ O = TypeVar("O", bound=Owner)  # noqa: E741
 
 
 def releasing(init: Callable[Concatenate[O, P], None]) -> Callable[Concatenate[O, P], None]:
-    """An owner's ``__init__`` that closes what it owned by then where it fails."""
+    """Wrap an owner's ``__init__`` to close everything owned so far if it raises."""
 
     @wraps(init)
     def guarded(self: O, /, *args: P.args, **kwargs: P.kwargs) -> None:

@@ -1,4 +1,4 @@
-"""Numbers of a benchmark: percentiles, the machine they were taken on, and their comparison with an older run."""
+"""Benchmark figures: percentiles, the machine that they were measured on, and comparison with an older run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Percentiles", "machine", "peak_memory", "read_report", "table", "wri
 
 @dataclass(frozen=True)
 class Percentiles:
-    """p50, p95, p99, max, mean of ``count`` values, in their own unit; jitter is p95 - p50."""
+    """p50, p95, p99, max and mean of ``count`` values, in their own unit; jitter is p95 - p50."""
 
     p50: float
     p95: float
@@ -36,7 +36,7 @@ class Percentiles:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Percentiles:
-        """Percentiles of finite values. ValueError for none."""
+        """Compute the percentiles of finite values. ValueError if there are none."""
         array = np.fromiter(values, np.float64)
         if array.size == 0:
             raise ValueError("no values to take percentiles of")
@@ -48,7 +48,7 @@ class Percentiles:
 
 
 def machine() -> dict[str, Any]:
-    """What a figure depends on: processor, cores, load, Python and library versions, time."""
+    """Return what a figure depends on: processor, cores, load, Python and library versions, time."""
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -72,8 +72,8 @@ def machine() -> dict[str, Any]:
 
 
 def peak_memory() -> int | None:
-    """Return the most memory that this process has held, bytes; None on Windows, which does not say."""
-    with contextlib.suppress(OSError):  # Linux: getrusage begins with what the parent held when it forked
+    """Return the peak memory of this process in bytes; None on Windows, which does not report it."""
+    with contextlib.suppress(OSError):  # Linux: getrusage starts from the parent's peak at the fork
         for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -86,7 +86,7 @@ def peak_memory() -> int | None:
 
 
 def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
-    """Write a report as JSON, whole or not at all. OutputError where that cannot be done."""
+    """Write a report as JSON, atomically. OutputError if it cannot be written."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -98,7 +98,7 @@ def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
 
 
 def read_report(path: str | Path) -> dict[str, Any]:
-    """A report written by `write_report`. SourceError when it is none."""
+    """Read a report written by `write_report`. SourceError if the file is not one."""
     try:
         report = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -109,7 +109,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
 
 
 def table(stages: Mapping[str, Percentiles], unit: str = "ms", before: Mapping[str, Any] | None = None) -> str:
-    """A table of percentiles, one row a stage; with ``before`` (a report's ``stages``) also new p50 / old p50."""
+    """Format percentiles as a table, one row per stage; with ``before`` (a report's ``stages``) also new / old p50."""
     digits = 3 if unit == "ms" else 2
     head = f"{unit:<14}" + "".join(f"{name:>10}" for name in ("p50", "p95", "p99", "max"))
     lines = [head + ("  vs before" if before else "")]

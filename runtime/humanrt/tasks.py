@@ -1,7 +1,7 @@
-"""The list of tasks: which pipeline a bundle needs, what its options are, and what draws its results.
+"""The list of tasks: the pipeline that a bundle needs, its options, and the painter of its results.
 
-The commands, `humanrt.track` and calibration open their pipelines here and nowhere else. A new task is one entry in
-`TASKS`; a new kind of people model is one entry in `PEOPLE`.
+The commands, `humanrt.track` and calibration open their pipelines only here. A new task is one entry in `TASKS`; a new
+kind of people model is one entry in `PEOPLE`.
 """
 
 from __future__ import annotations
@@ -72,18 +72,18 @@ class HandOptions:
 
 @dataclass(frozen=True)
 class PeopleOptions:
-    """Options of the task ``people``. HumanrtError, on opening, for one that the bundle's model has no use for.
+    """Options of the task ``people``. Opening raises HumanrtError for one that the bundle's model does not use.
 
     Attributes:
         intrinsics: K [3, 3] of the camera in px of the frames; None assumes a field of view.
-        threshold: lowest score of a person; None is the bundle's.
+        threshold: min score of a person; None is the bundle's.
         fov: degrees over the longer side of the image, or ``auto``, the network's estimate; None is the bundle's.
-        meshes: make vertices and joints.
-        topology: which mesh, where the bundle has several.
-        overlap: on a GPU: more frames a second, each a frame later.
-        smooth: what smooths poses; None is the model's own.
-        poses: of landmarks: the PoseBERT bundle that makes rotations of them; None is geometry, frame by frame, and
-            so is the default where it is not installed.
+        meshes: whether to compute vertices and joints.
+        topology: which mesh, if the bundle has several.
+        overlap: on a GPU: more frames per second, each one frame later.
+        smooth: how poses are smoothed; None is the model's default.
+        poses: for landmarks: the PoseBERT bundle that converts them to rotations; None is geometry, frame by frame, and
+            so is the default if it is not installed.
     """
 
     intrinsics: ArrayLike | None = None
@@ -188,7 +188,7 @@ def _landmarks(
 
 
 PEOPLE: Mapping[str, Callable[..., AnyPeoplePipeline]] = {"landmarks": _landmarks, "multihmr": _multihmr}
-"""Kinds of people models, by the setting ``model`` of their bundles, and what opens the pipeline of each."""
+"""Kinds of people models, by the setting ``model`` of their bundles, and the function that opens each pipeline."""
 
 
 def _paint_hands(pipeline: HandPipeline, stack: ExitStack, say: _Say) -> Painter:
@@ -209,11 +209,11 @@ class Task:
     """A task: what can be looked for in frames.
 
     Attributes:
-        name: as ``humanrt run --task`` and ``humanrt.track(task=...)`` call it.
+        name: name in ``humanrt run --task`` and ``humanrt.track(task=...)``.
         options: dataclass of its options.
-        open: opens its pipeline: bundle (None: the task's own), backend, options, how networks run.
-        painter: opens what draws its results: pipeline, stack that closes what is opened, where to say what is
-            missing, and the task's own options of drawing.
+        open: opens its pipeline from bundle (None: the task's default), backend, options, and how networks run.
+        painter: opens the painter of its results from pipeline, stack that closes what is opened, function that reports
+            what is missing, and the task's own drawing options.
     """
 
     name: str
@@ -230,7 +230,7 @@ TASKS: Mapping[str, Task] = {
 
 
 def task_named(name: str) -> Task:
-    """Return the task of a name. HumanrtError lists the tasks where it is none of them."""
+    """Return the task called ``name``. HumanrtError lists the valid names."""
     if not isinstance(name, str) or name not in TASKS:
         raise HumanrtError(f"no task `{name}`; choose: {', '.join(TASKS)}")
     return TASKS[name]
@@ -242,13 +242,13 @@ class Results(Owner):
     Iterate over it, best inside `with`. Everything is closed when the source ends, and by leaving `with`.
 
     Attributes:
-        source: what is read.
-        pipeline: what makes the results.
-        header: what a recording of them begins with: task, robots and their joint names, bundle, fps.
+        source: the source that is read.
+        pipeline: the pipeline that computes the results.
+        header: the first line of a recording of them: task, robots and their joint names, bundle, fps.
     """
 
     def __init__(self, source: Source, pipeline: Pipeline[Any], max_frames: int | None = None) -> None:
-        """Own a pipeline and an opened source: both are closed with this object."""
+        """Take ownership of a pipeline and an open source: both are closed with this object."""
         self.source = self.own(source)
         self.pipeline = self.own(pipeline)
         self.header: dict[str, Any] = pipeline.header(source)
@@ -259,7 +259,7 @@ class Results(Owner):
         return self
 
     def __next__(self) -> Any:
-        """The result of the next frame: a `HandResult` or a `PeopleResult`, by the task."""
+        """Return the result of the next frame: a `HandResult` or a `PeopleResult`, depending on the task."""
         if self._ended:
             raise StopIteration
         if self.closed:
@@ -290,7 +290,7 @@ def track(
     frames: bool = False,
     **options: Any,
 ) -> Results:
-    """Track hands or people in a source and yield one result a frame.
+    """Track hands or people in a source and yield one result per frame.
 
     >>> with humanrt.track("clip.mp4", robots="allegro_right") as results:
     ...     for result in results:
@@ -298,12 +298,12 @@ def track(
 
     Args:
         source: camera index, stream URL, video file, image, or folder of images.
-        task: of `TASKS`: ``hands`` or ``people``.
+        task: one of `TASKS`: ``hands`` or ``people``.
         robots: names or description files of the robot hands that hands move, or one of them.
-        bundle: name or folder of a model bundle, or a loaded one; None is the task's own.
-        smooth: of hands: ``posebert`` (default), ``oneeuro`` or ``none``.
+        bundle: name or folder of a model bundle, or a loaded one; None is the task's default.
+        smooth: for hands: ``posebert`` (default), ``oneeuro`` or ``none``.
         backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, an opened backend or an `Execution`.
-        max_frames: stop after so many.
+        max_frames: max number of frames.
         size, fps, realtime, frames: as for `open_source`.
         options: further fields of `HandOptions` or `PeopleOptions`, and of `Execution`: ``precision``, ``threads``,
             ``unverified``.

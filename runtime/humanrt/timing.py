@@ -8,21 +8,21 @@ from typing import Final, Literal, get_args
 __all__ = ["STAGES", "RunningMean", "Stage", "Stopwatch"]
 
 Stage = Literal[
-    "capture",  # decoding, or a live frame's age when it was taken up; not part of the total
-    "upload",  # the way to a GPU, with the host's copy
+    "capture",  # decoding, or the age of a live frame when work on it began; not part of the total
+    "upload",  # transfer to a GPU, with the host's copy
     "preprocess",  # letterboxing, normalising
-    "detect",  # the detector, where it ran
+    "detect",  # the detector, if it ran
     "landmarks",  # crops and landmark network, of all regions
     "network",  # the network that gives the poses
     "body",  # parameters to joints and meshes
     "download",
-    "wait",  # submitted and not yet taken: other frames, launches, the caller
+    "wait",  # submitted, result not yet taken: other frames, launches, the caller
     "decode",  # outputs to results
-    "track",  # identities, where the detector does not give them
-    "smooth",  # PoseBERT or One-Euro; of people by landmarks also the pose, which PoseBERT gives
+    "track",  # identities, if the detector does not provide them
+    "smooth",  # PoseBERT or One-Euro; for people from landmarks also the pose, which PoseBERT predicts
     "retarget",  # all robots of all hands
 ]
-"""The names that every pipeline gives its stages. A frame has those that it went through."""
+"""Names of the stages in all pipelines. A frame has those that it went through."""
 
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
@@ -40,19 +40,19 @@ class Stopwatch:
         self._last = perf_counter()
 
     def lap(self, stage: Stage) -> None:
-        """Give the time since the last lap to ``stage``."""
+        """Add the time since the last lap to ``stage``."""
         now = perf_counter()
         self.ms[stage] = self.ms.get(stage, 0.0) + (now - self._last) * 1e3
         self._last = now
 
 
 class RunningMean:
-    """Mean over about the last ten values: a number that changes with every frame cannot be read."""
+    """Mean over about the last ten values, for display: a number that changes with every frame cannot be read."""
 
     def __init__(self) -> None:
         self.value = 0.0
 
     def add(self, value: float) -> float:
-        """Take in a value; the mean. What is not above 0 so far is replaced."""
+        """Add a value and return the mean. A mean of 0 is replaced by the value."""
         self.value = 0.9 * self.value + 0.1 * value if self.value else value
         return self.value

@@ -30,7 +30,7 @@ __all__ = [
 FORMAT = 1
 MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 1 << 24  # bytes
-_LARGEST_SIZE = 1 << 31  # of a tensor, along one axis
+_LARGEST_SIZE = 1 << 31  # max size of a tensor along one axis
 _LONGEST_NAME = 200
 
 
@@ -53,8 +53,8 @@ class GraphSpec:
     """One ONNX graph of a bundle.
 
     Attributes:
-        operators: whether it has operators of humanrt's own (`native.amx_problem`).
-        weights: packed file of the weights that it shares with others; None: they are its own.
+        operators: whether it uses humanrt's own operators (`native.amx_problem`).
+        weights: packed file of the weights that it shares with other graphs; None if it shares none.
     """
 
     name: str
@@ -66,7 +66,7 @@ class GraphSpec:
 
     @property
     def source(self) -> Path | bytes:
-        """What ONNX Runtime opens: the file, or what is in it where it is packed. BundleError: it cannot be read."""
+        """Return what ONNX Runtime opens: the file, or its bytes if it is packed. BundleError if it cannot be read."""
         return graph_source(self.path, self.weights)
 
 
@@ -74,7 +74,7 @@ class GraphSpec:
 class Bundle:
     """A verified bundle. ``settings`` and ``manifest`` are the manifest's own JSON, read-only by convention.
 
-    ``chosen``: graph -> the variant that is opened in its place (`humanrt.inference.variants.at`).
+    ``chosen``: graph -> the variant opened instead of it (`humanrt.inference.variants.at`).
     """
 
     path: Path
@@ -94,7 +94,7 @@ class Bundle:
         return tuple(self.manifest["graphs"])
 
     def setting(self, *keys: str) -> Any:
-        """``settings[keys[0]][keys[1]]...``. BundleError names the missing key."""
+        """Return ``settings[keys[0]][keys[1]]...``. BundleError names the missing key."""
         value: Any = self.settings
         for depth, key in enumerate(keys, start=1):
             if not isinstance(value, Mapping) or key not in value:
@@ -104,7 +104,7 @@ class Bundle:
         return value
 
     def number(self, *keys: str) -> float:
-        """`setting`, which must be a finite number. BundleError names it."""
+        """Return a `setting` that must be a finite number. BundleError names it."""
         value = self.setting(*keys)
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             where = ".".join(("settings", *keys))
@@ -114,7 +114,7 @@ class Bundle:
         return float(value)
 
     def graph(self, name: str) -> GraphSpec:
-        """The graph called ``name``. BundleError lists the valid names."""
+        """Return the graph called ``name``. BundleError lists the valid names."""
         graphs = self.manifest["graphs"]
         name = self.chosen.get(name, name)
         if name not in graphs:
@@ -130,7 +130,7 @@ class Bundle:
         )
 
     def array(self, name: str) -> dict[str, NDArray[Any]]:
-        """The arrays of the ``.npz`` called ``name``, by their names in it. Never unpickles."""
+        """Read the arrays of the ``.npz`` called ``name``, by their names in it. Never unpickles."""
         arrays = self.manifest.get("arrays", {})
         if name not in arrays:
             raise BundleError(f"bundle {self.path} has no array `{name}`; it has: {choices(arrays) or 'none'}")
@@ -142,9 +142,9 @@ class Bundle:
 
 
 def graph_source(path: Path, weights: Path | None = None) -> Path | bytes:
-    """The ONNX file, or its bytes where it is packed (`humanrt.bundle.packed`). BundleError: it cannot be read.
+    """Return the ONNX file, or its bytes if it is packed (`humanrt.bundle.packed`). BundleError if it cannot be read.
 
-    ``weights``: packed as well, a model of weights alone. Two messages of protobuf, one after the other, are one with
+    ``weights`` is packed as well, a model that holds only weights. Two concatenated protobuf messages parse as one with
     the lists of both.
     """
     if path.suffix != packed.SUFFIX:
@@ -166,21 +166,21 @@ def _tensors(entries: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
 
 
 def cache_folder() -> Path:
-    """Where users' bundles and built engines go by default: ``$HUMANRT_CACHE`` or ``~/.cache/humanrt``."""
+    """Return the default folder of users' bundles and built engines: ``$HUMANRT_CACHE`` or ``~/.cache/humanrt``."""
     if given := os.environ.get("HUMANRT_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "humanrt"
 
 
 def _shipped_folder() -> Path:
-    """``engines/`` inside the installed package, or at the root of the checkout for an editable install."""
+    """Return ``engines/`` inside the installed package, or at the root of the checkout for an editable install."""
     package = Path(__file__).parents[1]
     installed = package / "engines"
     return installed if installed.is_dir() else package.parent.parent / "engines"
 
 
 def shipped_bundles() -> list[str]:
-    """Names of the bundles that come with humanrt."""
+    """Return the names of the bundles that come with humanrt."""
     folder = _shipped_folder()
     return sorted(manifest.parent.name for manifest in folder.glob(f"*/{MANIFEST}"))
 
@@ -190,7 +190,7 @@ def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
 
     Args:
         bundle: the name of a shipped or cached bundle, or a folder that holds ``manifest.json``. A plain name (no
-            separator) is never a folder, so that none that lies about takes the place of a bundle: write ``./name``.
+            separator) is never a folder, so that no stray folder is taken for a bundle: write ``./name`` for a folder.
         task: refuse a bundle made for another task (``"hands"``, ``"people"``, ...).
 
     Raises:
@@ -217,10 +217,10 @@ def _find(bundle: str | Path) -> Path:
     text = str(bundle)
     separators = {"/", os.sep, os.altsep or os.sep}
     if isinstance(bundle, Path) or text in (".", "..") or Path(text).drive or any(s in text for s in separators):
-        given = Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for users that do not exist
+        given = Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for users that do not exist
         if why := _why_no_bundle(given):
             raise BundleError(f"bundle folder {given} {why}; shipped bundles: {choices(shipped_bundles())}")
-        return given.absolute()  # so that what names it in a message can be given again
+        return given.absolute()  # so that the path in a message can be used as an argument
     for folder in (_shipped_folder(), cache_folder()):
         if text and not _why_no_bundle(folder / text):
             return folder / text
@@ -232,7 +232,7 @@ def _find(bundle: str | Path) -> Path:
 
 
 def _why_no_bundle(folder: Path) -> str | None:
-    """What keeps a folder from being a bundle, for a message; None where it holds a manifest."""
+    """Return why a folder is not a bundle, for a message; None if it holds a manifest."""
     try:
         (folder / MANIFEST).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -243,7 +243,7 @@ def _why_no_bundle(folder: Path) -> str | None:
 
 
 def _text(file: Path) -> str:
-    """What a manifest holds. OSError, ValueError: it cannot be read, or is larger than any manifest."""
+    """Read the text of a manifest. OSError, ValueError: it cannot be read, or is larger than any manifest."""
     if file.stat().st_size > _LARGEST_MANIFEST:
         raise ValueError(f"it is larger than {_LARGEST_MANIFEST >> 20} MiB")
     return file.read_text(encoding="utf-8")
@@ -253,7 +253,7 @@ _KINDS: Mapping[type, str] = {str: "a text", dict: "an object", list: "a list", 
 
 
 def _check(file: Path, manifest: Mapping[str, Any]) -> None:
-    """Whatever this module reads of a manifest is there and of its kind. BundleError names what is not."""
+    """Check that all entries that this module reads are present and of the right type. BundleError names a bad one."""
 
     def refuse(where: str, problem: str) -> BundleError:
         where = where if len(where) < 120 and where.isprintable() else short(where)
@@ -308,7 +308,7 @@ def _is_dtype(name: str) -> bool:
 
 
 def _verify(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Every file that the manifest lists is there and is the one that was listed; every graph's file is listed."""
+    """Check that all listed files exist with the listed hash, and that the file of every graph is listed."""
     files: Mapping[str, Any] = manifest["files"]
     entries = [entry for kind in ("graphs", "arrays") for entry in manifest.get(kind, {}).values()]
     used = [entry[key] for entry in entries for key in ("file", "weights") if key in entry]

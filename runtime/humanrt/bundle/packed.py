@@ -1,10 +1,10 @@
-"""Graphs stored packed (``NAME.onnx.z``): the same bytes once opened, in less room.
+"""Packed graphs (``NAME.onnx.z``): the same bytes when opened, but smaller on disk.
 
-Weights in float16 hardly deflate as they are: of each, one byte is noise (the end of the mantissa), and it hides that
-the other (sign and exponent) repeats. So a file is taken apart into planes, here the even bytes and the odd ones, which
-are deflated one after the other. Opening costs 5 ms a MB (LZMA: 4 % smaller still, 45 ms a MB).
+Weights in float16 hardly deflate directly: one byte of each is noise (the end of the mantissa) and hides that the other
+(sign and exponent) repeats. So a file is split into planes, here the even and the odd bytes, which are deflated one
+after the other. Opening costs 5 ms per MB (LZMA: another 4 % smaller, 45 ms per MB).
 
-A packed file is one byte, the number of planes, and a zlib stream of the planes in their order.
+A packed file is one byte with the number of planes, followed by a zlib stream of the planes in order.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 __all__ = ["SUFFIX", "pack", "unpack"]
 
 SUFFIX = ".z"
-"""What the name of a packed file ends with."""
+"""Suffix of packed files."""
 
-_PLANES = (1, 2, 4)  # bytes as they are; of float16; of float32
-_ALWAYS = 1 << 24  # bytes that may be unpacked of any file
-_STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY)  # what repeats by chance only misleads
+_PLANES = (1, 2, 4)  # for plain bytes, float16 and float32
+_ALWAYS = 1 << 24  # bytes that any file may unpack to
+_STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY)  # chance repetitions only mislead
 
 
 def pack(data: bytes) -> bytes:
-    """The shortest packed form of ``data``."""
+    """Return the shortest packed form of ``data``."""
     content = np.frombuffer(data, np.uint8)
     forms = []
     for planes in _PLANES:
@@ -36,12 +36,12 @@ def pack(data: bytes) -> bytes:
 
 
 def unpack(packed: bytes) -> bytes:
-    """What `pack` was given. ValueError: it is not what `pack` gives, or a hundred times as large unpacked."""
+    """Unpack what `pack` returned. ValueError if `pack` did not make it, or if it grows to a hundred times its size."""
     planes = packed[0] if packed else 0
     if planes not in _PLANES:
         raise ValueError("it is not a packed file")
     try:
-        # Weights do not shrink to a hundredth: what would grow so much was made to fill the memory.
+        # Weights do not shrink to a hundredth: a file that would grow that much was made to fill the memory.
         limit = max(100 * len(packed), _ALWAYS)
         stream = zlib.decompressobj()
         content_bytes = stream.decompress(memoryview(packed)[1:], limit + 1)

@@ -1,4 +1,4 @@
-"""Paths of the machine that makes a file are nobody else's business: only names are written into manifests."""
+"""Remove paths of the machine that writes a manifest: only file names are written, for privacy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WHOLE = re.compile(rf"{_ROOT}(?!.*\s[-/\\]).*")
 
 
 def without_folders(value: Any) -> Any:
-    """Return JSON content in which every path that names folders of this machine is cut down to its last name.
+    """Return JSON content in which every path that names folders of this machine is reduced to its last component.
 
     Relative paths below the current folder and addresses stay: they mean the same elsewhere.
     """
@@ -26,7 +26,7 @@ def without_folders(value: Any) -> Any:
         return [without_folders(entry) for entry in value]
     if not isinstance(value, str):
         return value
-    if _WHOLE.fullmatch(value):  # a path that may hold spaces
+    if _WHOLE.fullmatch(value):  # a path that may contain spaces
         return _name(value)
     value = _QUOTED.sub(lambda found: f"{found['quote']}{_name(found['path'])}{found['quote']}", value)
     return _BARE.sub(lambda found: _name(found[0]), value)

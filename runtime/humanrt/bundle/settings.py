@@ -480,7 +480,7 @@ class Topology:
     joints: int
 
 
-_CAMERAS = ("estimate", "field_of_view")  # what is taken where nothing is known of the camera
+_CAMERAS = ("estimate", "field_of_view")  # what is used if nothing is known about the camera
 
 
 @dataclass(frozen=True)
@@ -492,12 +492,12 @@ class MultiHmrSettings:
         batch: images per call.
         max_people: slots per image.
         threshold: minimum score of a person, 0..1.
-        mean, std: of R, G, B in 0..1, used to normalise images.
+        mean, std: mean and standard deviation of R, G, B in 0..1, used to normalise images.
         resize: how images are scaled to the network's input (`humanrt.geometry.letterbox`).
-        field_of_view: degrees over the longer side of the image, where no intrinsics are given.
+        field_of_view: degrees over the longer side of the image, used if no intrinsics are given.
         estimates: whether the network can estimate the camera (output `camera`).
-        estimated: whether its estimate is used where no intrinsics are given, and not `field_of_view`.
-        principal_point: px of the square input.
+        estimated: whether its estimate is used instead of `field_of_view` if no intrinsics are given.
+        principal_point: principal point, px of the square input.
         body: name of the body model.
         joint_names: names of the joints.
         topologies: the meshes, the default first.
@@ -541,7 +541,7 @@ class MultiHmrSettings:
         estimates = "camera" in shapes
         if estimates:
             shapes.of("camera", batch, 3, 3)
-        # Bundles that do not say what is usual estimate where they can: so did all before the setting.
+        # Bundles without the setting estimate if they can, as all bundles did before the setting existed.
         usual = camera.choice("default", _CAMERAS) if "default" in camera else _CAMERAS[0]
         listed = [
             tuple(one.text(key) for key in ("name", "graph", "graph_one", "faces"))

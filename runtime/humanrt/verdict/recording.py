@@ -186,7 +186,7 @@ class Recorder(OnnxRuntimeCpu):
         return _RecordedGraph(graph, self._kept.setdefault(base_of(self._bundle, spec.name), _Kept(most)))
 
     def feeds(self) -> dict[str, Feeds]:
-        """Inputs by graph; those of PoseBERT graphs for several windows are made from those for one."""
+        """Return the inputs by graph; those of PoseBERT graphs for several windows are made from those for one."""
         found: dict[str, Feeds] = {name: kept.feeds for name, kept in self._kept.items() if kept.feeds}
         return {**found, **dict(_batches(self._bundle, found))}
 
