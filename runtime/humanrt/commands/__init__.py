@@ -1,1 +1,1 @@
-"""The sub-commands of ``humanrt``, a module each: ``add_parser(subparsers)`` and ``run(arguments)`` -> exit status."""
+"""Sub-commands of ``humanrt``, one module each: ``add_parser(subparsers)`` and ``run(arguments)`` -> exit status."""

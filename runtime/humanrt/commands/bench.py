@@ -1,6 +1,6 @@
-"""``humanrt bench``: latency per stage and end to end, drops, and accuracy against a clip of known truth.
+"""``humanrt bench``: latency per stage and end to end, drops, and accuracy against a clip with ground truth.
 
-Latency is taken through the public API on decoded frames, after a warm-up; the cold start is reported apart.
+Latency is measured through the public API on decoded frames, after a warm-up; the cold start is reported separately.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LIVE_FRAMES = 200  # frames of the run at the source's own pace
 MAX_PEOPLE_FRAMES, LEAST_PEOPLE_FRAMES = 60, 30
 CROWD = 10  # identities of `bench posebert`
 
-# Options of some benches only: their defaults, and the benches. For another bench they are refused.
+# Options that apply to some benches only: their defaults, and these benches. Other benches refuse them.
 _OWN_OPTIONS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
     "threshold": (None, ("people",)),
     "robot": (None, ("hands", "retarget")),
@@ -78,7 +78,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print, write."""
+    """Measure, print and write the results."""
     for name, (default, kinds) in _OWN_OPTIONS.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, default)
@@ -128,7 +128,7 @@ def _frames(arguments: argparse.Namespace) -> list[Frame]:
 
 
 def _bundle(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Which bundle is measured, and how its networks compute; without ``bundle`` where none is named."""
+    """Return the measured bundle and the execution options of its networks; no ``bundle`` key if none is named."""
     named = {} if arguments.bundle is None else {"bundle": arguments.bundle}
     return {**named, "precision": arguments.precision, "unverified": arguments.unverified}
 
@@ -191,7 +191,7 @@ def _hands(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
 
 
 def _live(arguments: argparse.Namespace, stack: ExitStack) -> tuple[int, Percentiles]:
-    """The source at its own pace through the camera's latest-frame path: drops, and ms from grab to result."""
+    """Play the source at its own pace through the latest-frame path; return drops, and ms from grab to result."""
     pipeline = _pipeline(arguments, arguments.robot or ["allegro_right"], stack)
     late = []
     with open_source(arguments.source, realtime=True) as source:
@@ -202,7 +202,7 @@ def _live(arguments: argparse.Namespace, stack: ExitStack) -> tuple[int, Percent
 
 
 def _truth(source: str) -> Truth | None:
-    """The truth beside a rendered clip, NAME.npz; None when there is none."""
+    """Load the ground truth beside a rendered clip, NAME.npz; None if there is none."""
     truth = Path(source).with_suffix(".npz")
     return Truth.load(truth) if not is_address(source) and truth.is_file() else None
 
@@ -236,7 +236,7 @@ def _accuracy_lines(accuracy: Accuracy) -> list[str]:
 
 
 def _retarget(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
-    """Solver time on the keypoints of the source, one thread, every robot in turn frame by frame."""
+    """Measure the solver's time on the keypoints of the source, one thread, every robot in turn frame by frame."""
     frames = _frames(arguments)
     pipeline = _pipeline(arguments, [], stack)
     hands = [(hand, frame.t) for frame in frames for hand in list(pipeline(frame).hands)[:1]]
@@ -260,7 +260,7 @@ def _retarget(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
                 start = perf_counter()
                 q = solver.solve(hand.keypoints_3d, dt=dt, side=hand.side)
                 elapsed = (perf_counter() - start) * 1e3
-                if lap == 0:  # warm-up: the first run through is not counted
+                if lap == 0:  # warm-up: the first pass is not counted
                     continue
                 times[solver.hand.name].append(elapsed)
                 if lap == 1:
@@ -286,7 +286,7 @@ def _retarget(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
 
 
 def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
-    """Every frame of the source, 30 in all at least, and the peak memory of the process."""
+    """Measure every frame of the source, at least 30 in total, and the peak memory of the process."""
     start = perf_counter()
     options, own = PeopleOptions(threshold=arguments.threshold), _bundle(arguments)
     bundle = own.pop("bundle", None)
@@ -302,7 +302,7 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     begin = perf_counter()
     pipeline(frames[0])
     cold = {"open_ms": (opened - start) * 1e3, "first_frame_ms": (perf_counter() - begin) * 1e3}
-    for _ in range(min(arguments.warmup, 3)):  # the network is slow and the same every time
+    for _ in range(min(arguments.warmup, 3)):  # the network is slow, and its time constant
         pipeline(frames[0])
     stages: dict[str, list[float]] = {}
     counts = []
@@ -344,7 +344,7 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
 
 
 def _posebert(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
-    """A frame of a stream, from keypoints to poses: of one hand, and of ten, each at another time of the clip."""
+    """Measure a frame of a stream, from keypoints to poses: of one hand, and of ten at different times of the clip."""
     start = perf_counter()
     own = _bundle(arguments)
     named = own.pop("bundle", "posebert-hand")
@@ -372,7 +372,7 @@ def _posebert(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
                 begin = perf_counter()
                 stream.update(t, crowd)
                 laps.append((perf_counter() - begin) * 1e3)
-        # The window fills up in the first frames, which costs the same; what is left out is the warm-up.
+        # The window fills up in the first frames, which costs the same; only the warm-up is excluded.
         times["1 hand" if count == 1 else f"{count} hands"] = laps[min(arguments.warmup, len(laps) - 1) :]
     return {
         "frames": len(seen),

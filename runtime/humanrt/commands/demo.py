@@ -1,4 +1,4 @@
-"""``humanrt demo``: the whole job on a clip that ships, without camera or download, measured against its truth."""
+"""``humanrt demo``: the whole pipeline on a shipped clip, without camera or download, measured against ground truth."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do the whole job on the task's clip; then say how far the result is from the truth."""
+    """Run the whole pipeline on the task's clip; then report the errors against the ground truth."""
     if arguments.task == "hands" and arguments.bundle is not None:
         raise HumanrtError("--bundle is for --task people; leave it out")
     try:
@@ -87,7 +87,7 @@ def _hands(arguments: argparse.Namespace) -> int:
 
 
 def _people(arguments: argparse.Namespace) -> int:
-    """Find people, make their meshes, follow and draw them."""
+    """Detect people, compute their meshes, track and draw them."""
     out: Path = arguments.out
     name = arguments.bundle or DEFAULT_BUNDLE
     if arguments.bundle is None and DEFAULT_BUNDLE not in shipped_bundles():
@@ -134,7 +134,7 @@ def _play(
     pipeline: Pipeline[Any],
     outputs: Sequence[Output] = (),
 ) -> list[Any]:
-    """Every frame through the pipeline; drawn, written, shown where there is a window. The results."""
+    """Run every frame through the pipeline, draw and write it, show it if there is a window; return the results."""
     out: Path = arguments.out
     kept = _Kept()
     asked = [kept, *outputs, open_sink(out / "demo.mp4"), _Middle(out / "demo.png", count // 2), _Progress(count)]
@@ -147,7 +147,7 @@ def _play(
 
 
 class _Kept(Output):
-    """Keeps the results."""
+    """Keep the results."""
 
     def __init__(self) -> None:
         self.results: list[Any] = []
@@ -158,10 +158,10 @@ class _Kept(Output):
 
 
 class _Middle(Output):
-    """Writes the picture of one frame."""
+    """Write the picture of one frame."""
 
     def __init__(self, path: Path, number: int) -> None:
-        """number: of the frame, from 1."""
+        """Write to ``path`` the picture of frame ``number``, counted from 1."""
         self._sink = ImageSink(path)
         self._left = number
 
@@ -171,7 +171,7 @@ class _Middle(Output):
 
 
 class _Progress(Output):
-    """Counts frames in one line of a terminal."""
+    """Count frames in one line of a terminal."""
 
     def __init__(self, count: int) -> None:
         self._done, self._count = 0, count

@@ -1,4 +1,4 @@
-"""``humanrt doctor``: what this machine can run, and for what it cannot: why, and the command that mends it."""
+"""``humanrt doctor``: report what this machine can run, and for the rest the reason and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _AGAIN = "install humanrt again: `pip install --force-reinstall --no-deps .` in 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. ``broken`` is what must be mended for humanrt to be trusted at all."""
+    """One line of the report. ``broken``: must be fixed before humanrt can be trusted at all."""
 
     what: str
     state: State
@@ -52,7 +52,7 @@ class Finding:
 
 
 def installed(names: tuple[str, ...]) -> dict[str, str]:
-    """Those of the distributions that are installed, with their versions."""
+    """Return the installed ones of the distributions, with their versions."""
     found = {}
     for name in names:
         try:
@@ -63,7 +63,7 @@ def installed(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def examine(find_installed: Callable[[tuple[str, ...]], dict[str, str]] = installed) -> Iterator[Finding]:
-    """Every finding, in the order in which a user should mend them."""
+    """Yield all findings, in the order in which a user should fix them."""
     yield Finding(
         "python",
         "yes",
@@ -82,7 +82,7 @@ def examine(find_installed: Callable[[tuple[str, ...]], dict[str, str]] = instal
 
 
 def _load() -> str:
-    """How busy the machine is, which every measurement suffers from."""
+    """Return how busy the machine is, as load affects every measurement."""
     return f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
 
 
@@ -222,7 +222,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the findings; 2 when something is broken, else 0."""
+    """Print the findings; return 2 if something is broken, else 0."""
     print(f"humanrt {__version__}, {sys.executable}")
     broken = 0
     for finding in examine():

@@ -27,7 +27,7 @@ from humanrt.tasks import TASKS, AnyPeoplePipeline, HandOptions, PeopleOptions
 
 __all__ = ["add_parser", "run"]
 
-# What concerns one task only, with its default: given for another task it is an error, not silently without effect.
+# Options that apply to one task only, with their defaults: given for another task they are an error, not ignored.
 _OWN_OPTIONS: dict[str, dict[str, Any]] = {
     "hands": {"robot": [], "max_hands": 2, "model": "full", "mirrored": False},
     "people": {
@@ -151,13 +151,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    """A line on stderr; a run that does its work does not fail because nobody can read along."""
+    """Print a line on stderr; a run does not fail because stderr is closed."""
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr)
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
-    """Raises OutputError where what is written would replace what is read, or each other, or is no such file.
+    """Raise OutputError if an output would overwrite an input or another output, or is not a valid file.
 
     Opens nothing.
     """
@@ -221,7 +221,7 @@ def _people_options(arguments: argparse.Namespace) -> PeopleOptions:
 def _outputs(
     arguments: argparse.Namespace, pipeline: Pipeline[Any], source: Source, stack: ExitStack
 ) -> tuple[list[Output], Painter | None]:
-    """Open what was asked for, in the order in which it takes results, and what draws them where one shows pictures."""
+    """Open the requested outputs, in the order in which they take results, and the painter if one shows pictures."""
     outputs: list[Output] = []
     asked = [(option, path) for option in OUTPUTS if (path := getattr(arguments, option.name))]
     own = {}

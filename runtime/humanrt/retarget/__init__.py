@@ -1,4 +1,4 @@
-"""Retargeting: the keypoints of a human hand become the joint angles of a robot hand."""
+"""Retargeting: from the keypoints of a human hand to the joint angles of a robot hand."""
 
 from humanrt.geometry.hand import FINGERS
 from humanrt.retarget.description import HandDescription

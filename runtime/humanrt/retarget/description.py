@@ -1,7 +1,7 @@
-"""What the retargeter knows of a robot hand: joints, finger points, wrist frame, shape for drawing.
+"""Description of a robot hand: joints, finger points, wrist frame, shape for drawing.
 
-A hand description is a small JSON file (``robots/*.json`` for those that ship; ``export/humanrt_export/robot_hand.py``
-makes one from a URDF). Metres and radians; frames are named by the joint that moves them, ``null`` for the base::
+A hand description is a small JSON file (``robots/*.json`` for the shipped ones; ``export/humanrt_export/robot_hand.py``
+creates one from a URDF). Metres and radians; frames are named by the joint that moves them, ``null`` for the base::
 
     {"format": 1, "name": "allegro_right", "side": "right", "scale": 1.6, "licence": "...", "source": {...},
      "joints":  [{"name", "type": "revolute" | "prismatic", "parent": joint or null, "xyz": [3], "rotation": [9],
@@ -16,10 +16,10 @@ makes one from a URDF). Metres and radians; frames are named by the joint that m
      "vector":  ["tip"] or ["tip", "middle"]}
 
 Numbers are finite, axes of length 1, every ``rotation`` nine numbers row by row, ``scale``, ``radius`` and
-``max_speed`` positive. ``max_speed``: rad/s, what the robot's joints can do, where that is less than the default of
+``max_speed`` positive. ``max_speed``: rad/s, the max speed of the robot's joints, if that is less than the default of
 ``RetargetOptions.max_speed``.
-The hand's ``rotation`` turns the human wrist frame (x out of the palm, z towards the fingers, y = z x x) into the
-robot's base frame. A finger's four points stand for the human's four keypoints of that finger, base to tip.
+The hand's ``rotation`` rotates the human wrist frame (x out of the palm, z towards the fingers, y = z x x) into the
+robot's base frame. A finger's four points correspond to the human's four keypoints of that finger, base to tip.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Point:
-    """A point that a joint carries: ``xyz`` [3] metres in that joint's frame; ``joint`` None is the base."""
+    """A point fixed to a joint's link: ``xyz`` [3] metres in that joint's frame; ``joint`` None is the base."""
 
     joint: str | None
     xyz: tuple[float, float, float]
@@ -74,7 +74,7 @@ class Joint:
 
 @dataclass(frozen=True)
 class Chain:
-    """The joints as flat arrays, parents first: what the kernel and the numpy reference read.
+    """The joints as flat arrays, parents first, as read by the kernel and the numpy reference.
 
     ``q = gain * x[variable] + offset`` (``offset`` alone where ``variable`` is -1); ``order`` maps a row to its
     index in ``HandDescription.joint_names``.
@@ -100,14 +100,14 @@ class HandDescription:
     scale: float = 1.0
     radius: float = 0.01
     max_speed: float | None = None
-    """rad/s: what the joints can do; None: unknown. See ``RetargetOptions.max_speed``."""
+    """rad/s, max speed of the joints; None: unknown. See ``RetargetOptions.max_speed``."""
     locked: Mapping[str, float] = field(default_factory=dict)
     rest: Mapping[str, float] = field(default_factory=dict)
     vector: tuple[str, ...] = ("tip",)
     licence: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    """What the user should know of how the hand was read, a line each; not part of the file."""
+    """Notes for the user on how the hand was read, a line each; not part of the file."""
 
     def __post_init__(self) -> None:
         text(self.name, "hand: name")
@@ -173,14 +173,14 @@ class HandDescription:
 
     @property
     def limits(self) -> Array:
-        """[dof, 2] lower and upper limit, rad (metres for prismatic joints)."""
+        """Lower and upper limits [dof, 2], rad (metres for prismatic joints)."""
         return np.array([[joint.lower, joint.upper] for joint in self.joints], dtype=np.float64).reshape(-1, 2)
 
     @property
     def rest_pose(self) -> Array:
-        """[dof] where the hand is when nothing is asked of it: ``rest``, else zero, inside the limits.
+        """Default pose [dof]: ``rest``, else zero, within the limits.
 
-        A joint that follows another is where that one puts it.
+        A joint that follows another is at the position given by that joint.
         """
         pose = np.array([self.rest.get(joint.name, 0.0) for joint in self.joints])
         pose = np.array([self.locked.get(joint.name, value) for joint, value in zip(self.joints, pose, strict=True)])
@@ -194,7 +194,7 @@ class HandDescription:
         return clipped
 
     def drives(self, locked: Mapping[str, float]) -> list[tuple[str | None, float, float]]:
-        """Per joint (leader, gain, offset): the joint is ``gain * leader + offset``, through any chain of mimics.
+        """Return (leader, gain, offset) per joint: ``gain * leader + offset``, through any chain of mimics.
 
         A joint that moves by itself is its own leader; the leader is None where the value is fixed.
 
@@ -217,7 +217,7 @@ class HandDescription:
         return [drive(joint.name) for joint in self.joints]
 
     def carriers(self, joint: str | None) -> tuple[str, ...]:
-        """The joints that move the link of ``joint``: itself and all between it and the base, base first."""
+        """Return the joints that move the link of ``joint``: itself and all between it and the base, base first."""
         parents = {each.name: each.parent for each in self.joints}
         names: list[str] = []
         while joint is not None:
@@ -229,9 +229,8 @@ class HandDescription:
     def gripper(self) -> bool:
         """Whether the fingers are jaws, which open and close but cannot point.
 
-        True where all that moves them slides; and of two or three fingers where one motor moves them all, or each
-        has one hinge at most, or they bend towards each other (``opposed``). Joints that carry all fingers do not
-        count.
+        True if only prismatic joints move them; and for two or three fingers if one motor moves them all, or each has
+        at most one hinge, or they bend towards each other (``opposed``). Joints that carry all fingers do not count.
         """
         fingers = self.own_joints()
         every = {name for finger in fingers for name in finger}
@@ -248,7 +247,7 @@ class HandDescription:
     def opposed(self) -> bool:
         """Whether the first finger is parallel to the others and bends towards them.
 
-        Such hands grasp by closing on what lies between. A human's thumb is not parallel: it points away.
+        Such hands grasp objects between the fingers. A human's thumb is not parallel: it points away.
         """
         fingers = self.own_joints()
         if len(fingers) < 2 or not all(fingers):
@@ -279,7 +278,7 @@ class HandDescription:
         return [[name for name in chain if name not in shared] for chain in chains]
 
     def chain(self) -> Chain:
-        """The joints, parents first, as arrays."""
+        """Return the joints, parents first, as arrays."""
         order: list[int] = []
         names = self.joint_names
         pending = list(range(len(names)))
@@ -301,7 +300,10 @@ class HandDescription:
         )
 
     def forward(self, q: Sequence[float] | Array) -> dict[str | None, Array]:
-        """Joint angles [dof] -> pose [4, 4] of every joint's link in the base frame, by name; None is the base."""
+        """Return the pose [4, 4] of every joint's link in the base frame, by name, for joint angles [dof].
+
+        The key None is the base.
+        """
         frames: dict[str | None, Array] = {None: np.eye(4)}
         chain = self.chain()
         values = np.asarray(q, dtype=np.float64)
@@ -314,15 +316,16 @@ class HandDescription:
         return frames
 
     def positions(self, q: Sequence[float] | Array, points: Sequence[Point]) -> Array:
-        """[len(points), 3] metres in the base frame."""
+        """Return the positions of points, [len(points), 3] metres in the base frame."""
         frames = self.forward(q)
         return np.array([frames[p.joint][:3, :3] @ np.array(p.xyz) + frames[p.joint][:3, 3] for p in points])
 
     def capsules(self, q: Sequence[float] | Array) -> tuple[Array, Array, NDArray[np.int64]]:
-        """The hand as capsules, for drawing.
+        """Return the hand as capsules, for drawing.
 
-        Returns segments [L, 2, 3] metres in the base frame, radii [L] metres, and the finger of each [L]
-        (index into ``FINGERS``; -1 for the palm).
+        Returns:
+            Segments [L, 2, 3] metres in the base frame, radii [L] metres, and the finger of each [L] (index into
+            ``FINGERS``; -1 for the palm).
         """
         points = [self.wrist, *(point for points in self.fingers.values() for point in points)]
         where = self.positions(q, points)
@@ -345,7 +348,7 @@ class HandDescription:
         return np.array(segments), np.array(radii), np.array(owners, dtype=np.int64)
 
     def to_json(self) -> dict[str, Any]:
-        """The description as the JSON object of the module's docstring."""
+        """Return the description as the JSON object of the module's docstring."""
 
         def point(p: Point) -> dict[str, Any]:
             return {"joint": p.joint, "xyz": _short(p.xyz)}
@@ -385,7 +388,7 @@ class HandDescription:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], where: str = "hand description") -> HandDescription:
-        """Reads what :meth:`to_json` wrote; an error names the missing or wrong field."""
+        """Create a description from the output of `to_json`; an error names the missing or wrong field."""
         try:
             if data["format"] != FORMAT:
                 raise HumanrtError(f"{where}: format {short(data['format'])}; this version reads format {FORMAT}")
@@ -441,14 +444,14 @@ def _point(entry: Any, where: str) -> Point:
 
 
 def vector_parts(values: Any, where: str) -> tuple[str, ...]:
-    """Which points the wrist's vectors go to: a list of names out of ``PARTS``."""
+    """Return the points that the wrist's vectors go to: a list of names from ``PARTS``."""
     if not isinstance(values, (list, tuple)) or not values:
         raise HumanrtError(f'{where}: give a list such as ["tip", "middle"] out of {choices(PARTS)}')
     return tuple(one_of(value, PARTS, where) for value in values)
 
 
 def rotation_about(axis: Array, angle: float) -> Array:
-    """[3, 3] rotation by ``angle`` rad about the unit vector ``axis`` (Rodrigues)."""
+    """Return the rotation [3, 3] by ``angle`` rad about the unit vector ``axis`` (Rodrigues)."""
     x, y, z = axis
     K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     rotation: Array = np.eye(3) + np.sin(angle) * K + (1.0 - np.cos(angle)) * (K @ K)
@@ -456,7 +459,7 @@ def rotation_about(axis: Array, angle: float) -> Array:
 
 
 def joint_motion(joint: Joint, value: float) -> Array:
-    """[4, 4] the motion of a joint's link in the joint's frame; ``value``: rad, or metres where it slides."""
+    """Return the motion [4, 4] of a joint's link in the joint's frame; ``value``: rad, metres for prismatic joints."""
     motion = np.eye(4)
     if joint.prismatic:
         motion[:3, 3] = np.array(joint.axis) * value
@@ -471,5 +474,5 @@ def _vector(values: Any, where: str) -> tuple[float, float, float]:
 
 
 def _short(values: Any) -> list[float]:
-    """Rounded to 1e-12, so that a description is readable and the same on every machine."""
+    """Round to 1e-12, so that a description is readable and the same on every machine."""
     return [round(float(v), 12) + 0.0 for v in values]

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 class Kernel(Protocol):
-    """What a kernel does; ``NumpyKernel`` documents the methods."""
+    """Interface of kernels; ``NumpyKernel`` documents the methods."""
 
     name: str
     problem: Problem
@@ -30,7 +30,7 @@ class Kernel(Protocol):
 
 
 class NativeKernel:
-    """Solves the problem it is given, in place, in C."""
+    """Solve a problem in place, in C."""
 
     name = "native"
 
@@ -72,12 +72,12 @@ class NativeKernel:
 
 
 def native_problem() -> str | None:
-    """Why the compiled kernel cannot be used here, in one line; None when it can."""
+    """Return the reason why the compiled kernel cannot be used here, in one line; None if it can."""
     return native.problem()
 
 
 def make_kernel(problem: Problem, kind: str) -> Kernel:
-    """``kind``: native, numpy, or auto (native where it loads; the kernel's ``name`` says which it became)."""
+    """Create a kernel of a ``kind``: native, numpy, or auto (native if it loads; its ``name`` tells which)."""
     if kind == "numpy" or (kind == "auto" and native_problem() is not None):
         return NumpyKernel(problem)
     return NativeKernel(problem)

@@ -1,4 +1,4 @@
-"""The problem in the memory of the compiled solvers: ``Problem`` of _native/retarget.h, for the CPU and the GPU."""
+"""Memory layout of the problem for the compiled solvers: ``Problem`` of _native/retarget.h, for the CPU and the GPU."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CONSTANTS = (
 )  # fmt: skip
 """Arrays of a robot hand and its objective."""
 GPU_CONSTANTS = ("driven", "driven_from", "above")
-"""What the GPU's solver needs beside these."""
+"""Further inputs of the GPU's solver."""
 _STATE = ("frame", "has_frame", "projected", "target", "weight", "x", "q", "cost", "evaluations")
 STATE = tuple(name for name in _STATE if name != "evaluations")
-"""Arrays that the CPU's solver writes, of one hand."""
+"""Arrays that the CPU's solver writes, for one hand."""
 GPU_STATE = tuple(name for name in _STATE if name not in ("target", "weight"))
-"""Arrays that the GPU's solver writes, each of a batch of hands."""
+"""Arrays that the GPU's solver writes, for a batch of hands."""
 
 
 class Layout(ctypes.Structure):
@@ -39,7 +39,7 @@ class Layout(ctypes.Structure):
 
     @classmethod
     def of(cls, problem: Problem, addresses: Mapping[str, int]) -> Layout:
-        """The layout of a problem with its arrays at ``addresses``, by name; what a solver does not use is left out."""
+        """Return the layout of a problem with its arrays at ``addresses``, by name; unused arrays are left out."""
         p = problem
         return cls(
             len(p.parent), len(p.x), len(p.point_joint), len(p.tasks.kind), p.max_iterations, len(p.start), len(p.q),
@@ -48,7 +48,7 @@ class Layout(ctypes.Structure):
 
 
 def arrays(problem: Problem, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Arrays of a problem by their names in the layout; ``task_...`` are those of its tasks."""
+    """Return arrays of a problem by their names in the layout; ``task_...`` are those of its tasks."""
     own, tasks = problem, problem.tasks
     return {
         name: getattr(tasks, name.removeprefix("task_")) if name.startswith("task_") else getattr(own, name)

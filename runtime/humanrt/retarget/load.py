@@ -16,12 +16,12 @@ ROBOTS = Path(__file__).parent / "robots"
 
 
 def robots() -> list[str]:
-    """Names of the hands that ship."""
+    """Return the names of the shipped hands."""
     return sorted(path.stem for path in ROBOTS.glob("*.json"))
 
 
 def load_hand(robot: str | Path | HandDescription) -> HandDescription:
-    """A hand by name, by the path of its description, or by the path of a JSON file that names a URDF and its tips."""
+    """Load a hand by name, by the path of its description, or of a JSON file that names a URDF and its tips."""
     if isinstance(robot, HandDescription):
         return robot
     check_kind(robot, (str, Path), "robot", "the name of a robot hand, or the path of its description")
@@ -53,7 +53,7 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose keys are printable and stand once; json alone keeps the last of two."""
+    """Return a JSON object with unique, printable keys; json alone keeps the last of two equal keys."""
     found = dict(pairs)
     if len(found) != len(pairs) or not all(key.isprintable() for key in found):
         raise ValueError(f"a field stands twice or has control characters: {[key for key, _ in pairs]}")

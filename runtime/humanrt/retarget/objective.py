@@ -1,8 +1,8 @@
-"""Objectives: which robot vectors should equal which human vectors, and how much each counts.
+"""Objectives: which robot vectors should equal which human vectors, and their weights.
 
 Every objective is a list of tasks, ``weight * huber(|robot vector - target|)`` with
 ``huber(d) = d^2 / (2 delta)`` below delta and ``d - delta / 2`` above. They differ in the vectors, and in how a target
-is made of the human's vector ``v``:
+is computed from the human's vector ``v``:
 
 ``vector``    wrist to fingertips, target ``scale * v``; mean over the vectors. The VECTOR objective of dex-retargeting
               (Qin et al. 2023, "AnyTeleop"), term for term.
@@ -39,7 +39,7 @@ Array = NDArray[np.float64]
 OBJECTIVES = ("pose", "vector", "dexpilot")
 
 VECTOR, DIRECTION, DEXPILOT_THUMB, DEXPILOT_FINGERS, PINCH, GRIP = range(6)
-"""How a target is made; the same numbers stand in _native/solver.c."""
+"""Kinds of targets; the values match those in _native/solver.c."""
 
 GRIP_OPEN = 0.09
 """Metres between the human's fingertips, of a hand of the palm template's size, at which a gripper is wide open."""
@@ -47,7 +47,7 @@ GRIP_OPEN = 0.09
 
 @dataclass(frozen=True)
 class Tasks:
-    """The tasks of one hand and objective. ``points`` are the robot's points that tasks index by number."""
+    """The tasks of one hand and objective. ``points`` are the robot's points; tasks refer to them by index."""
 
     points: tuple[Point, ...]
     ends: NDArray[np.int32]
@@ -91,7 +91,13 @@ class Jaws:
 
 
 def build_tasks(hand: HandDescription, objective: str, scale: float, jaws: Jaws | None) -> Tasks:
-    """``scale``: robot's size over the human's. ``jaws``: of a gripper, which the hand is then taken for.
+    """Build the tasks of an objective.
+
+    Args:
+        hand: the robot hand.
+        objective: its name.
+        scale: ratio of the robot's size to the human's.
+        jaws: jaws of a gripper; if given, the hand is treated as one.
 
     Raises:
         HumanrtError: the objective is not for a gripper.
@@ -120,12 +126,12 @@ def build_tasks(hand: HandDescription, objective: str, scale: float, jaws: Jaws 
 
 
 def _robot(slot: int, part: int) -> int:
-    """Index into ``Tasks.points`` of the part (0 knuckle .. 3 tip) of the hand's ``slot``-th finger."""
+    """Return the index into ``Tasks.points`` of the part (0 knuckle .. 3 tip) of the hand's ``slot``-th finger."""
     return 1 + 4 * slot + part
 
 
 def _human(finger: str, part: int) -> int:
-    """MediaPipe's number of the same."""
+    """Return MediaPipe's index of the same part."""
     return 1 + 4 * FINGERS.index(finger) + part
 
 
@@ -211,7 +217,7 @@ def _grip(hand: HandDescription, jaws: Jaws) -> list[_Task]:
             human=(_human(names[slot], 3), _human(names[0], 3)),
             kind=GRIP,
             scale=1.0,
-            weight=10.0,  # so that the pull to the rest pose moves a jaw by less than a hundredth of its way
+            weight=10.0,  # so that the pull to the rest pose moves a jaw by less than a hundredth of its range
             close=(200.0, jaws.distance),  # fingertips that touch count more than others that are apart
             grip=np.stack([closed[0] - closed[slot], opened[0] - opened[slot]]),
         )

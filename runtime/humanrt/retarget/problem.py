@@ -1,4 +1,4 @@
-"""The numbers of one retargeting problem, laid out once so that a frame allocates nothing.
+"""Arrays of one retargeting problem, allocated once so that a frame allocates nothing.
 
 Both kernels, the compiled one and the numpy reference, read and write these arrays.
 """
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int32]
 
 LIMITS = {"joints": 64, "variables": 64, "points": 64, "tasks": 64}
-"""Sizes of the arrays in _native/solver.c."""
+"""Max sizes of the arrays in _native/solver.c."""
 
 
 @dataclass
@@ -52,14 +52,14 @@ class Problem:
     rest: Array
     """[N]"""
     rest_q: Array
-    """[dof] the rest pose; joints that are no rows stay there."""
+    """[dof] the rest pose; joints without a row stay there."""
     source: Indices
     """[N] index in q of the joint that is the variable."""
     palm_template: Array
     palm_weight: Array
     base_rotation: Array
     start: Array
-    """[S, N] where the search starts again in every frame, besides the last solution."""
+    """[S, N] further starting points of the search in every frame, besides the last solution."""
     huber: float
     project: float
     escape: float
@@ -83,7 +83,7 @@ class Problem:
     """[1] the minimum found, regularisation included."""
 
     def reset(self) -> None:
-        """Forgets what came before: the next frame starts from the rest pose."""
+        """Clear the state: the next frame starts from the rest pose."""
         self.frame[...] = np.eye(3)
         self.has_frame[...] = 0
         self.projected[...] = 0
@@ -92,7 +92,7 @@ class Problem:
         self.write_q()
 
     def write_q(self, x: Array | None = None) -> None:
-        """x -> q; None: the last solution."""
+        """Write the variables x to the joint angles q; None: those of the last solution."""
         values = self.offset + self.gain * (self.x if x is None else x)[self.variable]
         self.q[self.order] = np.clip(values, self.joint_limits[:, 0], self.joint_limits[:, 1])
 
@@ -124,7 +124,7 @@ def build_problem(
     rest = np.clip([hand.rest_pose[index[name]] for name in free], lower, upper)
 
     def pose(x: Array) -> Array:
-        """Variables [N] -> joint angles [dof]."""
+        """Return joint angles [dof] for variables [N]."""
         values = [b if leader is None else a * x[variables[leader]] + b for leader, a, b in drives]
         return np.clip(values, *hand.limits.T)
 
@@ -227,7 +227,7 @@ def _reach(
         return between
 
     def furthest(sign: float, side: Array | None = None) -> Array:
-        """Variables whose tips are furthest apart (sign 1) or nearest (-1); ``side``: vectors they may not oppose."""
+        """Return variables with tips furthest apart (sign 1) or nearest (-1); ``side``: vectors they may not oppose."""
         x = (lower + upper) / 2.0 if side is None else rest.copy()
         for width in (1.0, 1.0, 0.1):
             for i in range(len(x)):

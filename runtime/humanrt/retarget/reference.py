@@ -1,4 +1,4 @@
-"""The retargeting kernel in numpy: what the compiled kernel is tested against, and its stand-in where it is missing.
+"""The retargeting kernel in numpy: reference for tests of the compiled kernel, and its fallback.
 
 The same algorithm as _native/solver.c, with sums in the order that suits arrays; see there for the notation.
 """
@@ -35,7 +35,7 @@ class Model(NamedTuple):
 
 
 class NumpyKernel:
-    """Solves the problem it is given, in place."""
+    """Solve a problem in place."""
 
     name = "numpy"
 
@@ -50,7 +50,7 @@ class NumpyKernel:
         self._paths = [self._path(int(joint)) for joint in problem.point_joint]
 
     def _path(self, joint: int) -> tuple[NDArray[np.intp], Array]:
-        """The moving joints between a point and the base, tip first, and the matrix [joints, N] from them to x."""
+        """Return the moving joints from a point to the base, tip first, and the matrix [joints, N] from them to x."""
         p = self.problem
         rows = []
         while joint >= 0:
@@ -63,7 +63,7 @@ class NumpyKernel:
         return np.array(rows, dtype=np.intp), spread
 
     def targets(self, keypoints: Array, mirror: bool, local: bool) -> None:
-        """Keypoints [21, 3] -> target and weight of every task."""
+        """Compute target and weight of every task from keypoints [21, 3]."""
         p = self.problem
         size = 1.0
         if mirror:
@@ -111,14 +111,14 @@ class NumpyKernel:
             p.target[k], p.weight[k] = factor * v, weight
 
     def vectors(self, x: Array) -> Array:
-        """[K, 3, N] how each task's robot vector moves with each variable at x [N]."""
+        """Return the Jacobians [K, 3, N] of the tasks' robot vectors at x [N]."""
         first, second = self.problem.tasks.ends.T
         J = self._kinematics(x)[2]
         moved: Array = J[second] - J[first]
         return moved
 
     def _kinematics(self, x: Array) -> tuple[Array, Array, Array, list[Array]]:
-        """Axes z [J, 3], points [P, 3], their Jacobians [P, 3, N], and the columns of each point's path."""
+        """Return axes z [J, 3], points [P, 3], their Jacobians [P, 3, N], and the columns of each point's path."""
         p = self.problem
         q = p.offset + np.where(p.variable >= 0, p.gain * x[p.variable], 0.0)
         angle = np.where(p.prismatic == 1, 0.0, q)[:, None, None]
@@ -145,7 +145,7 @@ class NumpyKernel:
         return z, point, J, columns
 
     def evaluate(self, x: Array, pull: Array, centre: Array) -> Model:
-        """Cost, gradient and exact Hessian at x [N]; ``pull * (x - centre)^2`` is added to the tasks."""
+        """Return cost, gradient and exact Hessian at x [N]; ``pull * (x - centre)^2`` is added to the tasks."""
         p = self.problem
         n = len(p.x)
         z, point, J, columns = self._kinematics(x)
@@ -181,9 +181,9 @@ class NumpyKernel:
     def minimise(
         self, x: Array, pull: Array, centre: Array, rival: tuple[Array, float] | None = None
     ) -> tuple[Array, float, int]:
-        """Damped Newton within the box from x; returns the minimum, its cost and the number of evaluations.
+        """Minimise by damped Newton within the box from x; return the minimum, its cost and the evaluation count.
 
-        ``rival``: the best minimum known and its cost; a search that cannot end below it ends where it is.
+        ``rival``: the best known minimum and its cost; a search that cannot end below it stops early.
         """
         p = self.problem
         x = np.clip(x, p.lower, p.upper)
@@ -226,7 +226,7 @@ class NumpyKernel:
         return x, now.cost, evaluations
 
     def solve(self, keypoints: Array, mirror: bool, local: bool, smoothing: float) -> int:
-        """One frame. Returns the number of evaluations, or -1 when a keypoint is not a finite number."""
+        """Solve one frame. Returns the number of evaluations, or -1 if a keypoint is not a finite number."""
         p = self.problem
         if not np.isfinite(keypoints).all():
             return -1
@@ -246,14 +246,14 @@ class NumpyKernel:
 
 
 def _cross(a: Array, b: Array) -> Array:
-    """Cross product over the last axis; numpy's own takes ten times as long on small arrays."""
+    """Return the cross product over the last axis; numpy's own takes ten times as long on small arrays."""
     return a[..., [1, 2, 0]] * b[..., [2, 0, 1]] - a[..., [2, 0, 1]] * b[..., [1, 2, 0]]
 
 
 def _box_step(
     now: Model, x: Array, lower: Array, upper: Array, held: NDArray[np.bool_], damping: float
 ) -> Array | None:
-    """Minimum of the damped quadratic model within the box; None when the model is not convex."""
+    """Return the minimum of the damped quadratic model within the box; None if the model is not convex."""
     held = held.copy()
     step = np.zeros(len(x))
     while not held.all():
@@ -276,7 +276,7 @@ def _box_step(
 
 
 def unmoved_joints(problem: Problem) -> list[int]:
-    """Indices in q of the free joints that move none of the objective's vectors, wherever the hand is."""
+    """Return the indices in q of the free joints that move none of the objective's vectors, in any pose."""
     p, kernel = problem, NumpyKernel(problem)
     levers = np.zeros(len(p.x))
     rng = np.random.default_rng(0)

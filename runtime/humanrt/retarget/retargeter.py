@@ -1,4 +1,4 @@
-"""Keypoints of a human hand -> joint angles of a robot hand."""
+"""Retargeter: joint angles of a robot hand from keypoints of a human hand."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ __all__ = ["RetargetOptions", "Retargeter"]
 Array = NDArray[np.float64]
 
 SMOOTHING_INTERVAL = 1.0 / 30.0
-"""Seconds between frames at which ``smoothing`` counts as given."""
+"""Seconds between frames for which ``smoothing`` is specified."""
 
 SLACK_RAD, SLACK_M = 2.0 * np.pi, 1.0
-"""How far outside its limits a joint may be measured."""
+"""Max distance of a measured joint position outside its limits."""
 
 STROKE = 1.5
 """rad: about what a finger's joint turns from open to closed; a prismatic joint's whole range counts as much."""
@@ -37,38 +37,39 @@ STROKE = 1.5
 
 @dataclass(frozen=True)
 class RetargetOptions:
-    """How a hand is retargeted. Lengths in metres, angles in radians."""
+    """Options of `Retargeter`. Lengths in metres, angles in radians."""
 
     objective: str = "pose"
     """``pose``, ``vector`` or ``dexpilot``; see ``humanrt.retarget.objective``."""
     scale: float | None = None
-    """Robot's size over the human's; None takes the hand description's."""
+    """Ratio of the robot's size to the human's; None takes the hand description's."""
     huber: float | None = None
     """Residual from which a vector pulls with constant force; None: 0.02, and 0.03 for dexpilot, as in the field."""
     smoothing: float = 0.0
-    """Weight of |q - last q|^2 for frames 1/30 s apart; the peers have 4e-3. None by default: keypoints are smoothed
-    before, in real time, and without it the same keypoints give the same angles whatever came before."""
+    """Weight of |q - last q|^2 for frames 1/30 s apart; dex-retargeting and dexi-rs use 4e-3. No smoothing by default:
+    keypoints are smoothed before, in real time, and the same keypoints then give the same angles regardless of earlier
+    frames."""
     smoothing_per: str = "second"
     """``second``: the weight is smoothing / (30 dt), an implicit Euler step of a flow in real time, so the result does
-    not depend on the frame rate; and no smoothing where ``solve`` is given no dt. ``call``: the same weight at every
-    call whatever the time between, as the peers have it: the answer then depends on how often a frame is shown."""
+    not depend on the frame rate; and no smoothing if ``solve`` is given no dt. ``call``: the same weight at every call
+    for any time between, as in dex-retargeting and dexi-rs: the result then depends on how often a frame is shown."""
     max_speed: float | None = 15.0
-    """rad/s: the fastest that a joint may turn, where ``solve`` is given dt; None: as fast as the solution asks. A
-    prismatic joint takes at least the time for its whole range that a joint that turns takes for 1.5 rad. A hand
-    description's own ``max_speed`` counts where it is lower. See :meth:`Retargeter.solve`."""
+    """rad/s, max speed of a joint, if ``solve`` is given dt; None: unbounded. A prismatic joint takes at least the time
+    for its whole range that a revolute joint takes for 1.5 rad. A hand description's own ``max_speed`` applies if it is
+    lower. See `Retargeter.solve`."""
     rest_weight: float | None = None
-    """Weight of |q - rest pose|^2: decides what the keypoints leave open, without memory of what came before. None:
-    4e-3, the weight that the field puts on the distance from the last solution, and twice that for pose, where less
-    lets Shadow's thumb flicker between two poses of equal cost."""
+    """Weight of |q - rest pose|^2: resolves what the keypoints leave undetermined, without memory of earlier frames.
+    None: 4e-3, the usual weight on the distance from the last solution in the literature, and twice that for pose,
+    where a smaller weight lets Shadow's thumb flicker between two poses of equal cost."""
     restarts: bool = True
-    """Search also from the straight and the half-closed hand and keep the best: a bad minimum, once entered in a fast
-    movement, is left at the next frame. About three times the work."""
+    """Also search from the straight and the half-closed hand and keep the best: a bad minimum, once entered in a fast
+    movement, is left at the next frame. About three times the cost."""
     project: float = 0.03
     """Distance between human fingertips below which they count as touching (dexpilot, pose)."""
     escape: float = 0.05
-    """Distance above which they do not."""
+    """Distance between human fingertips above which they no longer count as touching."""
     unlock: bool = False
-    """Solve also for the joints that the description locks (Shadow's wrist: the human's is not observed)."""
+    """Also solve for the joints that the description locks (Shadow's wrist: the human's is not observed)."""
     tolerance: float = 1e-11
     """Converged when no free joint's gradient is above this."""
     max_iterations: int = 100
@@ -92,7 +93,7 @@ class RetargetOptions:
 
     @classmethod
     def of_peers(cls, objective: str) -> RetargetOptions:
-        """The problem that dex-retargeting and dexi-rs solve, term for term: for comparisons."""
+        """Return the options under which the problem is that of dex-retargeting and dexi-rs, term for term."""
         return cls(
             objective=objective,
             smoothing=4e-3,
@@ -105,15 +106,16 @@ class RetargetOptions:
 
 
 class Retargeter:
-    """Turns the keypoints of one human hand into joint angles of one robot hand, frame by frame.
-
-    ``robot``: a name out of :func:`humanrt.retarget.robots`, the path of a hand description, or the path of a JSON
-    file that names a URDF and its fingertips (:mod:`humanrt.retarget.urdf`). Options are the fields of
-    :class:`RetargetOptions`, given as such or by name: ``Retargeter("allegro_right", objective="vector")``.
-    ``joint_order``: names of the robot's joints in the order in which results are wanted; by default the URDF's.
+    """Compute joint angles of one robot hand from the keypoints of one human hand, frame by frame.
 
     An instance holds the state of one hand (the last solution, from which the next starts): one per tracked hand,
-    not shared between threads. Joint limits are never exceeded, nor, where time is given, ``max_speed``.
+    not shared between threads. Joint limits are never exceeded, nor, if time is given, ``max_speed``. Options are the
+    fields of `RetargetOptions`, given as such or by name: ``Retargeter("allegro_right", objective="vector")``.
+
+    Args:
+        robot: a name from `humanrt.retarget.robots`, the path of a hand description, or the path of a JSON file that
+            names a URDF and its fingertips (`humanrt.retarget.urdf`).
+        joint_order: names of the robot's joints in the order of the results; by default the URDF's.
     """
 
     def __init__(
@@ -162,7 +164,7 @@ class Retargeter:
         self._speed = self._speeds()
         self._order = self._find_order(joint_order)
         self.evaluations = 0
-        """Evaluations of the objective that the last frame took."""
+        """Number of evaluations of the objective for the last frame."""
         self.reset()
 
     @property
@@ -172,36 +174,38 @@ class Retargeter:
 
     @property
     def joint_names(self) -> tuple[str, ...]:
-        """Names of the joints, in the order of what ``solve`` returns."""
+        """Names of the joints, in the order of the results of ``solve``."""
         names = self.hand.joint_names
         return names if self._order is None else tuple(names[i] for i in self._order)
 
     @property
     def limits(self) -> Array:
-        """[dof, 2] lower and upper limits, in the order of ``joint_names``."""
+        """Lower and upper limits [dof, 2], in the order of ``joint_names``."""
         limits = self.hand.limits
         return limits if self._order is None else limits[self._order]
 
     def solve(self, keypoints: ArrayLike, *, dt: float | None = None, side: str | None = None) -> Array:
-        """Joint angles [dof] for keypoints [21, 3].
+        """Return joint angles [dof] for keypoints [21, 3].
 
-        ``keypoints``: metres, MediaPipe order, camera axes (x right, y down, z forward), any origin and orientation.
-        ``dt``: seconds since the last frame; smooths towards the last solution, alike at any frame rate (see
-        ``RetargetOptions.smoothing_per``), and bounds how far each joint moves from the last result: by
-        ``RetargetOptions.max_speed`` times dt. The search itself is not bounded: a joint goes straight to the
-        solution, over as many frames as it takes. (Within bounds around the last result a search can be caught for
-        ever in a bad minimum that it would have to climb out of.) The first frame after a ``reset()`` is not bounded.
-        None: no smoothing and no bound; the result depends on this frame alone, save that the search starts from the
-        last solution.
-        ``side``: which human hand it is; the other than the robot's is mirrored. None: the robot's.
+        Args:
+            keypoints: metres, MediaPipe order, camera axes (x right, y down, z forward), any origin and orientation.
+            dt: seconds since the last frame; smooths towards the last solution, independently of the frame rate (see
+                ``RetargetOptions.smoothing_per``), and bounds the motion of each joint from the last result by
+                ``RetargetOptions.max_speed`` times dt. The search itself is not bounded: a joint goes straight to the
+                solution, over as many frames as it takes. (Within bounds around the last result, a search can stay
+                trapped in a bad minimum that it would have to climb out of.) The first frame after a ``reset()`` is
+                not bounded. None: no smoothing and no bound; the result depends on this frame alone, except that the
+                search starts from the last solution.
+            side: side of the human hand; if it is not the robot's, keypoints are mirrored. None: the robot's.
 
-        Raises ValueError for keypoints of another shape, for keypoints or a dt that are not finite numbers or that
-        nothing measures, and for a negative dt; the state is then as before.
+        Raises:
+            ValueError: keypoints of another shape, keypoints or a dt that are not finite or are implausible, or a
+                negative dt. The state is then unchanged.
         """
         return self._run(keypoints, dt, side, False)
 
     def solve_local(self, keypoints: ArrayLike, *, dt: float | None = None, side: str | None = None) -> Array:
-        """As :meth:`solve` for keypoints already in the wrist frame (:func:`humanrt.retarget.wrist_frame`)."""
+        """Solve as `solve` does, for keypoints already in the wrist frame (`humanrt.retarget.wrist_frame`)."""
         return self._run(keypoints, dt, side, True)
 
     def cost(
@@ -213,7 +217,7 @@ class Retargeter:
         side: str | None = None,
         local: bool = False,
     ) -> float:
-        """The objective at joint angles q [dof] for these keypoints, rest term included; changes no state.
+        """Return the objective at joint angles q [dof] for these keypoints, with the rest term; changes no state.
 
         ``last`` [dof]: adds ``smoothing * |q - last|^2``.
         """
@@ -231,9 +235,9 @@ class Retargeter:
         return cost
 
     def reset(self, q: ArrayLike | None = None) -> None:
-        """Forgets the past: the next frame starts from the rest pose, or from q [dof].
+        """Clear the state: the next frame starts from the rest pose, or from q [dof].
 
-        Without q it may be anywhere; with it, it is bounded by ``max_speed`` from there.
+        Without q the next result is not bounded; with q it is bounded by ``max_speed`` from there.
         """
         start = None if q is None else self._measured(q)
         self._problem.reset()
@@ -242,10 +246,11 @@ class Retargeter:
             self._start_from(start)
 
     def warm_start(self, q: ArrayLike) -> None:
-        """Takes q [dof] for the last solution, such as the real robot's measured pose; clipped to the limits.
+        """Set the last solution to q [dof], such as the real robot's measured pose; clipped to the limits.
 
-        Raises ValueError for another shape, NaN, infinity, or positions that no encoder reports: more than a turn, or a
-        metre, outside the joint's limits. The state is then as before.
+        Raises:
+            ValueError: another shape, NaN, infinity, or positions that no encoder reports: more than a turn, or a
+                metre, outside the joint's limits. The state is then unchanged.
         """
         self._start_from(self._measured(q))
 
@@ -256,12 +261,12 @@ class Retargeter:
 
     @property
     def last(self) -> Array:
-        """[dof] the last result; the rest pose before the first."""
+        """The last result [dof]; the rest pose before the first."""
         q = self._problem.q
         return q.copy() if self._order is None else q[self._order]
 
     def capsules(self, q: ArrayLike) -> tuple[Array, Array, NDArray[np.int64]]:
-        """The hand in pose q [dof] for drawing; see :meth:`HandDescription.capsules`."""
+        """Return the hand in pose q [dof] for drawing; see `HandDescription.capsules`."""
         return self.hand.capsules(self._in_urdf_order(q))
 
     def _run(self, keypoints: ArrayLike, dt: float | None, side: str | None, local: bool) -> Array:
@@ -270,7 +275,7 @@ class Retargeter:
             check_range(dt, "dt", 0.0)
         smoothing = self._per_call
         if dt is not None and self._per_second > 0.0:
-            # Shown again at the same instant, a frame changes nothing: the weight grows without bound as dt -> 0.
+            # The same frame at the same time changes nothing: the weight grows without bound as dt -> 0.
             smoothing = self._per_second / max(dt, 1e-6)
         mirror = side is not None and self._mirror(side)
         self.evaluations = self._kernel.solve(points, mirror, local, smoothing)
@@ -293,7 +298,7 @@ class Retargeter:
             p.write_q(self._held)
 
     def _speeds(self) -> Array | None:
-        """[N] the fastest that each variable may change, rad/s or m/s; None where nothing bounds it."""
+        """Return the max speed of each variable, [N] rad/s or m/s; None if unbounded."""
         given = [speed for speed in (self.options.max_speed, self.hand.max_speed) if speed is not None]
         if not given:
             return None
@@ -302,7 +307,7 @@ class Retargeter:
         most = np.zeros(len(p.x))
         moved = p.variable >= 0
         span = np.where(p.prismatic, (p.joint_limits[:, 1] - p.joint_limits[:, 0]) / STROKE, 1.0)
-        # A range of nothing cannot be left anyway.
+        # An empty range cannot be left anyway.
         per_unit = np.abs(p.gain) / np.maximum(span, 1e-9)
         np.maximum.at(most, p.variable[moved], per_unit[moved])
         return np.asarray(min(given) / np.maximum(most, 1e-9))
@@ -327,7 +332,7 @@ class Retargeter:
         return self._in_urdf_order(q)[self._problem.source]
 
     def _measured(self, q: ArrayLike) -> Array:
-        """The variables [N] of a measured pose. InvalidInputError where it cannot be the robot's."""
+        """Return the variables [N] of a measured pose. InvalidInputError if it cannot be the robot's."""
         values = self._in_urdf_order(q)
         for joint, value in zip(self.hand.joints, values, strict=True):
             slack = SLACK_M if joint.prismatic else SLACK_RAD

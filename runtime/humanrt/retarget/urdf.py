@@ -8,8 +8,8 @@ Only ``urdf`` and ``tips`` are required::
      "joints": {"index": ["J1", "J2", "J3"]},     knuckle, middle and last joint; default: the last three of the chain
      "axes": {"fingers": "+z", "palm": "+x"},     in the root's frame: along fingers, out of the palm; default: found
      "locked": {"wrist_joint": 0.0}, "rest": {"thumb_joint": 0.5},
-     "scale": 1.6,                                robot's size over the human's; default: found
-     "max_speed": 8.0,                            rad/s that the joints can do, if less than the default of 15
+     "scale": 1.6,                                ratio of the robot's size to the human's; default: found
+     "max_speed": 8.0,                            rad/s, max speed of the joints, if less than the default of 15
      "radius": 0.012, "name": "my_hand", "licence": "..."}
 
 A tip without a link of its own is given as the last moving link and a point in its frame, metres:
@@ -544,7 +544,7 @@ def _side(hand: HandDescription) -> str | None:
 
 
 def _rpy(rpy: Array) -> Array:
-    """URDF: fixed-axis roll, pitch, yaw; R = Rz(yaw) Ry(pitch) Rx(roll)."""
+    """Return the rotation of URDF's fixed-axis roll, pitch, yaw: R = Rz(yaw) Ry(pitch) Rx(roll)."""
     (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
     return np.array(
         [

@@ -1,12 +1,12 @@
-"""The wrist frame: how a hand is turned, from the keypoints of its palm.
+"""The wrist frame: orientation of a hand, from the keypoints of its palm.
 
 Axes of the frame: x out of the palm, z from the wrist to the knuckle of the middle finger, y = z x x (towards the
-thumb on a right hand, away from it on a left). It is the frame of dex-retargeting's MANO convention, so vectors in it
-are what its robots expect.
+thumb on a right hand, away from it on a left). It is the frame of dex-retargeting's MANO convention, so its robots
+expect vectors in it.
 
 dex-retargeting takes the plane through three keypoints, which tips over when the palm turns edge-on and the landmark
 model presses the depths together (its issues 31, 74, 77). Here a rigid palm of known shape is laid over six keypoints:
-a rotation with determinant +1 by construction, that one noisy point cannot tip over, and whose handedness is that of
+a rotation with determinant +1 by construction, which one noisy point cannot tip over, and whose handedness is that of
 the template and never inferred from the data. Solved as Wahba's problem by Horn's quaternion matrix (Horn 1987,
 "Closed-form solution of absolute orientation using unit quaternions", JOSA A 4(4)).
 """
@@ -23,10 +23,10 @@ __all__ = ["PALM_POINTS", "PALM_WEIGHTS", "palm_template", "wrist_frame"]
 Array = NDArray[np.float64]
 
 PALM_POINTS = (WRIST, *KNUCKLES)
-"""Wrist, thumb's root, knuckles of index, middle, ring and little finger."""
+"""Wrist, base of the thumb, knuckles of index, middle, ring and little finger."""
 
 PALM_WEIGHTS = np.array([1.0, 0.5, 1.0, 1.0, 1.0, 1.0])
-"""The thumb's root moves a little with the thumb: half weight."""
+"""The base of the thumb moves a little with the thumb: half weight."""
 
 _RIGHT = np.array(
     [
@@ -42,28 +42,32 @@ _RIGHT = np.array(
 aligned to the mean shape (generalised Procrustes), then turned so that wrist, index and middle knuckle lie in x = 0."""
 
 ILL_CONDITIONED = 0.1
-"""Below this gap between the two best rotations (relative; 0.2-0.4 on real hands) the last frame is leant on."""
+"""Below this gap between the two best rotations (relative; 0.2-0.4 on real hands) the last frame is used."""
 
 
 def palm_template(side: str) -> Array:
-    """[6, 3] metres, in the wrist frame, ordered as ``PALM_POINTS``; a left palm is the right one with y flipped."""
+    """Return the palm's points [6, 3] m in the wrist frame, in the order of ``PALM_POINTS``; left palms flip y."""
     template: Array = _RIGHT * np.array([1.0, 1.0 if side == "right" else -1.0, 1.0])
     return template
 
 
 def wrist_frame(keypoints: ArrayLike, side: str = "right", previous: Array | None = None) -> Array:
-    """Rotation [3, 3] whose columns are the wrist frame's axes in the keypoints' frame.
+    """Return the rotation [3, 3] whose columns are the wrist frame's axes in the keypoints' frame.
 
-    ``keypoints`` [21, 3], MediaPipe order, of a hand of ``side``. ``previous`` is used only where the points hardly
-    determine a rotation (all on one line): well-determined frames do not depend on what came before.
     ``keypoints @ wrist_frame(keypoints)`` are the keypoints in the wrist frame.
+
+    Args:
+        keypoints: [21, 3], MediaPipe order.
+        side: side of the hand.
+        previous: rotation of the previous frame, used only if the points hardly determine a rotation (all on one
+            line): well-determined frames do not depend on earlier ones.
     """
     frame, _ = fit_palm(np.asarray(keypoints, dtype=np.float64), palm_template(side), previous)
     return frame
 
 
 def fit_palm(keypoints: Array, template: Array, previous: Array | None) -> tuple[Array, float]:
-    """The rotation, and the size of the palm against the template's (at least 0.2)."""
+    """Return the rotation, and the size of the palm relative to the template's (at least 0.2)."""
     weights = PALM_WEIGHTS[:, None]
     seen = keypoints[list(PALM_POINTS)]
     seen = seen - (weights * seen).sum(axis=0) / weights.sum()
@@ -79,7 +83,7 @@ def fit_palm(keypoints: Array, template: Array, previous: Array | None) -> tuple
 
 
 def _wahba(B: Array) -> tuple[float, float, Array]:
-    """The two largest eigenvalues of Horn's matrix, and the rotation that maximises tr(R^T B)."""
+    """Return the two largest eigenvalues of Horn's matrix, and the rotation that maximises tr(R^T B)."""
     K = np.empty((4, 4))
     K[0, 0] = np.trace(B)
     K[0, 1:] = K[1:, 0] = B[2, 1] - B[1, 2], B[0, 2] - B[2, 0], B[1, 0] - B[0, 1]
