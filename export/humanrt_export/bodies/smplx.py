@@ -30,7 +30,7 @@ _PELVIS, _HEAD = 0, 15
 # Expressions follow 300 shape directions in the full file, 10 in the small one.
 _FULL_DIRECTIONS, _FULL_EXPRESSION, _SMALL_EXPRESSION = 400, 300, 10
 _LANDMARKS = 51
-_SUM_ERROR = 0.05  # of rows that sum to 1
+_SUM_ERROR = 0.05  # tolerance for rows that must sum to 1
 
 _FINGERS = ("index", "middle", "pinky", "ring", "thumb")
 _TREE_NAMES = (
@@ -62,7 +62,7 @@ class BodyFileError(HumanrtError):
 
 @dataclass(frozen=True)
 class SmplxData:
-    """What the body needs of a SMPL-X file.
+    """The arrays of a SMPL-X file that the body needs.
 
     Attributes:
         template: [V, 3] m.
@@ -100,7 +100,7 @@ class BodyOutput(NamedTuple):
 
 
 def find_smplx(folder: str | Path) -> Path:
-    """`SMPLX_NEUTRAL.npz` (or `.pkl`) in ``folder`` or its `smplx` folder, or ``folder`` itself if it is a file."""
+    """Find `SMPLX_NEUTRAL.npz` (or `.pkl`) in ``folder`` or its `smplx` folder; ``folder`` itself if it is a file."""
     folder = Path(folder)
     if folder.is_file():
         return folder
@@ -130,7 +130,7 @@ def load_smplx(path: str | Path, num_betas: int = 10) -> SmplxData:
         raise BodyFileError(f"{path}: holds a {type(content).__name__}, not a SMPL-X model")
 
     def member(name: str, *shape: int | None) -> NDArray[Any]:
-        """An array of the file with these sizes; None is any."""
+        """Return an array of the file, checked for this shape; None matches any size."""
         if name not in content:
             raise BodyFileError(f"{path}: `{name}` is missing; not a SMPL-X model file")
         try:
@@ -151,7 +151,7 @@ def load_smplx(path: str | Path, num_betas: int = 10) -> SmplxData:
         return array
 
     def shares(name: str, *shape: int) -> NDArray[Any]:
-        """Likewise, of rows that sum to 1: where they do not, a part of the file was lost."""
+        """Return an array whose rows must sum to 1: if they do not, a part of the file was lost."""
         array = member(name, *shape)
         if np.abs(array.sum(1) - 1).max() > _SUM_ERROR:
             raise BodyFileError(f"{path}: `{name}` is damaged: its rows do not sum to 1; download it again")
@@ -191,11 +191,11 @@ def load_smplx(path: str | Path, num_betas: int = 10) -> SmplxData:
 
 
 class SmplxBody(nn.Module):
-    """Parameters of people -> `BodyOutput`, linear blend skinning of SMPL-X.
+    """Compute `BodyOutput` from parameters of people by linear blend skinning of SMPL-X.
 
     The root's rotation turns the body about its pelvis; then the body is moved so that its head joint is where
-    the network saw it. All that does not depend on the input is computed once, in float64: joints are affine in
-    the coefficients, so neither the regressor nor the eyes' pose directions are kept.
+    the network saw it. Everything independent of the input is computed once, in float64: joints are affine
+    in the coefficients, so neither the regressor nor the eyes' pose directions are kept.
     """
 
     template: Tensor
@@ -214,7 +214,7 @@ class SmplxBody(nn.Module):
         count = len(data.template)
         self.coefficients = data.directions.shape[-1]
         # [betas + 10 + 468, 3 V]: one product for shape, expression and pose correctives. Rows of correctives in the
-        # order of the 53 rotations (the eyes never turn); columns: x of all vertices, then y, then z.
+        # order of the 53 rotations (the eyes never rotate); columns: x of all vertices, then y, then z.
         correctives = data.pose_directions.reshape(count, 3, JOINTS - 1, 9)[:, :, _CORRECTIVE_JOINTS]
         blend = np.concatenate((data.directions, correctives.reshape(count, 3, -1)), axis=-1)
         arrays: dict[str, NDArray[Any]] = {
@@ -269,9 +269,9 @@ class SmplxBody(nn.Module):
         return BodyOutput(vertices.reshape(*people, -1, 3), points.reshape(*people, -1, 3))
 
     def _chain(self, local: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotations [N, 55, 3, 3] relative to parents, rest joints [N, 55, 3] -> world rotations and positions.
+        """Compose rotations [N, 55, 3, 3] relative to parents and rest joints [N, 55, 3] to world rotations, positions.
 
-        One product for all joints that are equally far from the root, 11 instead of 54.
+        One product for all joints at the same depth of the tree: 11 instead of 54.
         """
         turns, posed = [local[:, :1]], [joints[:, :1]]
         for level in range(self.levels):
@@ -283,7 +283,7 @@ class SmplxBody(nn.Module):
         return _pick(torch.cat(turns, dim=1), self.order), _pick(torch.cat(posed, dim=1), self.order)
 
     def _skin(self, rest: Tensor, turns: Tensor, joints: Tensor, posed: Tensor) -> Tensor:
-        """Rest vertices [N, 3, V] and the movement of every joint -> vertices [N, V, 3]."""
+        """Skin rest vertices [N, 3, V] by the motion of every joint; returns vertices [N, V, 3]."""
         moves = posed[..., None] - turns @ joints[..., None]
         transforms = torch.cat((turns, moves), dim=-1).flatten(2).transpose(1, 2)
         blended = (transforms @ self.weights).unflatten(1, (3, 4))
@@ -293,7 +293,7 @@ class SmplxBody(nn.Module):
 
 
 def _pick(x: Tensor, indices: Tensor) -> Tensor:
-    """Entries of dimension 1 of ``x``: exports as one `Gather`."""
+    """Return entries of dimension 1 of ``x``; exports as one `Gather`."""
     return torch.index_select(x, 1, indices)
 
 
@@ -301,9 +301,9 @@ _Level = tuple[list[int], list[int], list[int]]
 
 
 def _levels(parents: tuple[int, ...]) -> tuple[list[_Level], list[int]]:
-    """The tree by distance from the root, and where each joint is in the concatenation of the levels.
+    """Return the levels of the tree by distance from the root, and each joint's index in their concatenation.
 
-    Each level: its joints, their parents, and where those parents are in the level before.
+    A level holds its joints, their parents, and the indices of those parents in the previous level.
     """
     levels: list[_Level] = []
     placed, above = [_PELVIS], [_PELVIS]

@@ -1,4 +1,4 @@
-"""Reading other people's pickles without running them.
+"""Read untrusted pickles without executing them.
 
 SMPL-X files are pickles, or `.npz` with pickled members. A pickle is a program; this one may only build numpy
 arrays, scipy sparse matrices and chumpy arrays (neither library is needed: both become numpy arrays).
@@ -23,11 +23,11 @@ __all__ = ["NpzArrays", "UnsafePickleError", "as_array", "load_pickle"]
 
 
 class UnsafePickleError(HumanrtError):
-    """A file asks for code that its format does not need."""
+    """A file requests code that its format does not need."""
 
 
 class _Foreign:
-    """Stands for an object of a library that is not imported: it only keeps its state."""
+    """Placeholder for an object of a library that is not imported; it only keeps the state."""
 
     state: Mapping[str, Any]
 
@@ -63,19 +63,19 @@ class _Chumpy(_Foreign):
 
 
 def _reconstruct_array(*_: object) -> NDArray[Any]:
-    """numpy's `_reconstruct`, whatever it is given: an empty array, filled by the state that follows."""
+    """Return an empty array, as numpy's `_reconstruct` does, whatever its arguments; its state follows."""
     return np.ndarray.__new__(np.ndarray, (0,), "b")
 
 
 def _reconstruct_object(cls: type, *_: object) -> object:
-    """copyreg's `_reconstructor`, for stand-ins only."""
+    """Create an object as copyreg's `_reconstructor` does, for placeholders only."""
     if not issubclass(cls, _Foreign):
         raise pickle.UnpicklingError(f"{cls.__name__} cannot be reconstructed")
     return cls()
 
 
 def _encode(text: str, encoding: str = "latin1", *_: object) -> bytes:
-    """How Python 2 bytes come through pickle protocol 2."""
+    """Encode text to bytes: the form of Python 2 bytes in pickle protocol 2."""
     if encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError(f"encoding {encoding} is not used by numpy")
     return codecs.latin_1_encode(text)[0]
@@ -110,11 +110,11 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _RefusedError(pickle.UnpicklingError):
-    """The pickle names this global."""
+    """The pickle refers to this refused global."""
 
 
 def load_pickle(stream: IO[bytes], path: Path) -> Any:
-    """Unpickle data, never code. UnsafePickleError names what a hostile or foreign file asked for."""
+    """Unpickle data, never code. UnsafePickleError names what a hostile or foreign file requested."""
     try:
         return _Unpickler(stream, encoding="latin1").load()
     except _RefusedError as refused:
@@ -122,19 +122,19 @@ def load_pickle(stream: IO[bytes], path: Path) -> Any:
             f"{path}: refused: the file asks for `{refused}`, which arrays do not need; download it again from its "
             "authors"
         ) from refused
-    except Exception as error:  # a damaged pickle raises nearly anything
+    except Exception as error:  # a damaged pickle can raise almost anything
         raise UnsafePickleError(f"{path}: not a readable pickle of arrays ({error}); download it again") from error
 
 
 def as_array(value: Any) -> NDArray[Any]:
-    """A numpy array of a member of such a pickle: an array, a sparse matrix, a chumpy array, a list."""
+    """Convert a member of such a pickle (array, sparse matrix, chumpy array or list) to a numpy array."""
     if isinstance(value, np.ndarray) and value.dtype == object and value.size == 1:
         value = value.item()
     return value.to_array() if isinstance(value, _Sparse | _Chumpy) else np.asarray(value)
 
 
 class NpzArrays(Mapping[str, Any]):
-    """The members of an `.npz`, read when asked for; members that numpy pickled go through `load_pickle`."""
+    """The members of an `.npz`, read on access; members that numpy pickled go through `load_pickle`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -155,7 +155,7 @@ class NpzArrays(Mapping[str, Any]):
             return arrays[key]
 
     def __contains__(self, key: object) -> bool:
-        return key in self._names  # Mapping's own would read the member
+        return key in self._names  # Mapping's default implementation would read the member
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

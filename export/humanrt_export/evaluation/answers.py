@@ -1,4 +1,4 @@
-"""What else is compared: the stream as it would run live, and what is said of frames that are missing."""
+"""Other methods compared: the stream as it runs live, and simple fill-ins for missing frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 @dataclass
 class Answers:
-    """What a stream answered: keypoints [C, T, K, 3] m, rotations [C, T, J, 3, 3], NaN where nothing; filled [C, T]."""
+    """Output of a stream: keypoints [C, T, K, 3] m, rotations [C, T, J, 3, 3], NaN where none; filled [C, T]."""
 
     keypoints: Array
     rotations: Array
@@ -26,7 +26,7 @@ class Answers:
 
 
 def simulate(batch: Batch, model: Any, **options: Any) -> Answers:
-    """`PoseBERTStream` on every clip, frame by frame, as it would run live; options are the stream's."""
+    """Run `PoseBERTStream` on every clip, frame by frame, as it would run live; options are the stream's."""
     stream = PoseBERTStream(model, **options)
     keypoints = np.full_like(batch.observed, np.nan)
     rotations = np.full(batch.rotations.shape, np.nan, np.float32)
@@ -54,7 +54,7 @@ def simulate(batch: Batch, model: Any, **options: Any) -> Answers:
 
 
 def held(batch: Batch, points: Array) -> Array:
-    """Points [C, T, K, 3] with each gap filled by what was before it."""
+    """Fill each gap of points [C, T, K, 3] with the last value before it."""
     out = points.copy()
     there = whole(points)
     for i in range(1, points.shape[1]):
@@ -63,7 +63,7 @@ def held(batch: Batch, points: Array) -> Array:
 
 
 def extrapolated(batch: Batch, points: Array, ahead: float = 0.0) -> Array:
-    """Points [C, T, K, 3] moved on along the line of the last two that were there, to ``ahead`` s after each frame."""
+    """Extrapolate points [C, T, K, 3] linearly from the last two observed, to ``ahead`` s after each frame."""
     out = np.full_like(points, np.nan)
     there = whole(points)
     for clip, times in enumerate(batch.t):
@@ -81,9 +81,9 @@ def extrapolated(batch: Batch, points: Array, ahead: float = 0.0) -> Array:
 
 
 def bursts(batch: Batch, share: float = 0.2, longest: int = 10, seed: int = 0) -> Array:
-    """[C, T] frames to take away: ``share`` of those seen, in bursts of 1 to ``longest`` frames of 1/30 s.
+    """Choose frames [C, T] to remove: ``share`` of those observed, in bursts of 1 to ``longest`` frames of 1/30 s.
 
-    The first ten frames of a clip stay, so that there is something to go on from.
+    The first ten frames of a clip are kept, so that every method has a history to start from.
     """
     random = np.random.default_rng(seed)
     missing = np.zeros(batch.t.shape, bool)
@@ -96,7 +96,7 @@ def bursts(batch: Batch, share: float = 0.2, longest: int = 10, seed: int = 0) -
             start = int(random.integers(10, count))
             end = times[start] + random.integers(1, longest + 1) * STEP - 1e-6
             span = slice(start, int(np.searchsorted(times[:count], end)))
-            # A frame between two bursts at least, or they would make a longer one.
+            # At least one frame between two bursts, or they would form a longer one.
             if span.stop > start and not missing[clip, start - 1 : span.stop + 1].any():
                 missing[clip, span] = True
     return np.asarray(missing & batch.seen)

@@ -1,4 +1,4 @@
-"""Clips of known truth side by side, and values between their frames."""
+"""Clips with ground truth as one batch, and interpolation between their frames."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ HAND_LENGTHS = ((0, 5), (0, 9), (0, 13), (0, 17))
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips side by side, padded to the longest.
+    """Clips as one batch, padded to the longest.
 
     Attributes:
         t: [C, T] s.
-        observed: [C, T, K, 3] m as a user has them, in camera axes (not as the network has them): NaN where lost.
+        observed: [C, T, K, 3] m in camera axes, as a user gets them (not as the network does); NaN where lost.
         confidence: [C, T, K].
-        left: [C, T] the front-end called it a left hand.
+        left: [C, T], whether the front-end labelled it a left hand.
         identity: [C, T] of the front-end, 0 where lost.
-        truth: [C, T, K, 3] m, NaN after the clip's end.
-        rotations: [C, T, J, 3, 3] truth.
-        lengths: pairs of keypoints whose mean length is the size.
+        truth: [C, T, K, 3] m, ground truth, NaN after the clip's end.
+        rotations: [C, T, J, 3, 3], ground truth.
+        lengths: pairs of keypoints whose mean distance is the size.
         origin: keypoints whose mean is the origin.
         names: of the clips.
     """
@@ -57,7 +57,7 @@ class Batch:
         lengths: Sequence[tuple[int, int]] = HAND_LENGTHS,
         origin: Sequence[int] = tuple(range(21)),
     ) -> Batch:
-        """From clips as they are on disk (design: `humanrt_export.data.poses.dataset`). ValueError for none."""
+        """Create a batch from clips as stored on disk (see `humanrt_export.data.poses.dataset`). ValueError if none."""
         if not clips:
             raise ValueError("no clips to evaluate on")
         longest = max(len(clip["t"]) for clip in clips)
@@ -71,7 +71,7 @@ class Batch:
 
         seen = [np.isfinite(clip["observed"]).all(axis=(1, 2)) for clip in clips]
         wrong = [np.asarray(clip.get("wrong_side", np.zeros(len(clip["t"]), bool)), bool) for clip in clips]
-        # A hand taken for one of the other side is mirrored in the clip, as the network sees it; the user sees it as is
+        # A hand labelled as the wrong side is mirrored in the clip, as the network sees it; the user sees it as is
         observed = [
             np.where(w[:, None, None], clip["observed"] * MIRROR, clip["observed"]).astype(np.float32)
             for clip, w in zip(clips, wrong, strict=True)
@@ -96,29 +96,29 @@ class Batch:
 
     @property
     def seen(self) -> Array:
-        """[C, T] something was observed."""
+        """Mask [C, T] of frames in which something was observed."""
         return whole(self.observed)
 
     def without(self, missing: Array) -> Batch:
-        """The same clips, with the frames ``missing`` [C, T] taken from the front-end."""
+        """Return the same clips with the frames ``missing`` [C, T] removed from the front-end's output."""
         observed = np.where(missing[..., None, None], np.nan, self.observed).astype(np.float32)
         return Batch(**{**self.__dict__, "observed": observed})
 
     def about(self, points: Array) -> Array:
-        """Points [..., K, 3] about their origin."""
+        """Return points [..., K, 3] relative to their origin."""
         return np.asarray(points - points[..., list(self.origin), :].mean(axis=-2, keepdims=True))
 
     def span(self, points: Array) -> Array:
-        """Mean of the lengths, [...], of points [..., K, 3]."""
+        """Return the mean of the lengths, [...], of points [..., K, 3]."""
         ends = np.array(self.lengths).T
         return np.asarray(np.linalg.norm(points[..., ends[0], :] - points[..., ends[1], :], axis=-1).mean(axis=-1))
 
     def truth_at(self, shift: float) -> Array:
-        """[C, T, K, 3] m: the truth ``shift`` s from each frame, on straight lines between frames; NaN outside."""
+        """Return the ground truth [C, T, K, 3] m at ``shift`` s from each frame, linear between frames; NaN outside."""
         return shifted(self.t, self.truth, shift)
 
     def speed(self) -> Array:
-        """[C, T] m/s: how fast the true points move about their origin, smoothed over a few frames."""
+        """Return the speed [C, T] m/s of the true points relative to their origin, smoothed over a few frames."""
         span = 2 * STEP
         ahead, behind = (self.about(self.truth_at(s)) for s in (span, -span))
         here = self.about(self.truth)
@@ -127,12 +127,12 @@ class Batch:
 
 
 def whole(points: Array) -> Array:
-    """[C, T] frames of [C, T, K, 3] without a NaN."""
+    """Return the mask [C, T] of frames of [C, T, K, 3] without NaN."""
     return np.asarray(np.isfinite(points).all(axis=(2, 3)))
 
 
 def shifted(t: Array, values: Array, shift: float) -> Array:
-    """values [C, T, ...] at t + shift, linear between frames, NaN outside."""
+    """Interpolate values [C, T, ...] at t + shift, linear between frames, NaN outside."""
     if shift == 0:
         return values
     out = np.full_like(values, np.nan)
@@ -145,14 +145,14 @@ def shifted(t: Array, values: Array, shift: float) -> Array:
         share = np.clip((at - times[after - 1]) / np.maximum(gap, 1e-9), 0, 1).astype(values.dtype)
         share = share.reshape(-1, *[1] * (values.ndim - 2))
         mixed = rows[after - 1] * (1 - share) + rows[after] * share
-        # At a frame itself its neighbour does not count, which may not be there.
+        # Exactly at a frame its neighbour must not count, as it may be missing.
         mixed = np.where(share < 1e-4, rows[after - 1], np.where(share > 1 - 1e-4, rows[after], mixed))
         out[clip, :count][inside] = mixed[inside]
     return out
 
 
 def nearest(batch: Batch, values: Array, shift: float) -> Array:
-    """values [C, T, ...] of the frame nearest to t + shift: of rotations, which have no means."""
+    """Return values [C, T, ...] of the frame nearest to t + shift; for rotations, which cannot be averaged."""
     out = np.full_like(values, np.nan)
     for clip, times in enumerate(batch.t):
         count = int(np.isfinite(times).sum())

@@ -1,4 +1,4 @@
-"""All methods on the same clips, at equal lag, in gaps and ahead."""
+"""Compare all methods on the same clips: at equal lag, in gaps and in prediction."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def evaluate(
     progress: Callable[[str], object] = lambda line: None,
     **options: Any,
 ) -> dict[str, Any]:
-    """All tables.
+    """Compute all tables.
 
     Args:
-        val: clips that are measured on; train: those that One-Euro is tuned on.
+        val: clips to measure on; train: clips to tune One-Euro on.
         model: bundle or PoseBERT; None: One-Euro alone.
-        options: of the stream (backend, threads).
+        options: options of the stream (backend, threads).
     """
     tuned_on, oracle_on = grid(train, progress=progress), grid(val, progress=progress)
     report: dict[str, Any] = {
@@ -110,14 +110,14 @@ def evaluate(
 
 
 def _delayed(batch: Batch, points: Array, frames: int) -> Array:
-    """Answers given ``frames`` later."""
+    """Delay the output by ``frames`` frames."""
     return shifted(batch.t, points, -frames * STEP)
 
 
 def _gaps(
     batch: Batch, setting: Setting, model: Any, progress: Callable[[str], object], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A fifth of the frames taken away in bursts: errors on these."""
+    """Return errors on a fifth of the frames, removed in bursts."""
     progress("gaps")
     missing = bursts(batch)
     left = batch.without(missing)
@@ -150,7 +150,7 @@ def _gaps(
 
 
 def _since(batch: Batch, seen: Array) -> Array:
-    """[C, T] frames of 1/30 s since the last frame that was seen."""
+    """Return the number of frames [C, T], of 1/30 s, since the last observed frame."""
     last = np.maximum.accumulate(np.where(seen & np.isfinite(batch.t), batch.t, -np.inf), axis=1)
     with np.errstate(invalid="ignore"):
         return np.asarray((batch.t - last) / STEP)
@@ -164,7 +164,7 @@ def _prediction(
     progress: Callable[[str], object],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Errors of what is said of the time ``ahead`` s after each frame."""
+    """Return errors of the predictions for the time ``ahead`` s after each frame."""
     progress(f"prediction {ahead} s")
     smooth, speed = one_euro(batch, *setting[:2], velocities=True)
     methods = {

@@ -1,4 +1,4 @@
-"""One-Euro on every clip at once."""
+"""One-Euro filter on every clip at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DERIVATIVE_CUTOFF = 3.0
 
 
 class Setting(NamedTuple):
-    """One-Euro's: cut-off at rest (Hz), its rise with speed, and frames by which its answers are held back."""
+    """Settings of One-Euro: cut-off at rest (Hz), its increase with speed, and delay of its output in frames."""
 
     min_cutoff: float
     beta: float
@@ -30,10 +30,10 @@ class Setting(NamedTuple):
 def one_euro(batch: Batch, min_cutoff: float, beta: float, *, velocities: bool = False) -> Any:
     """Apply `humanrt.smoothing.one_euro.OneEuro` to all clips: float32 [C, T, K, 3] m, NaN where nothing was observed.
 
-    As in `HandSmoother`, the unit of speed is the size of the hand in the frame, and a new identity starts afresh.
+    As in `HandSmoother`, the unit of speed is the size of the hand in the frame, and a new identity resets the filter.
 
     Args:
-        velocities: return also the filter's smoothed velocities, [C, T, K, 3] m/s.
+        velocities: also return the filter's smoothed velocities, [C, T, K, 3] m/s.
     """
     x, seen = batch.observed, batch.seen
     size = batch.span(np.nan_to_num(x)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How good answers are."""
+"""Error and jitter of a method's output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Score:
-    """Error mm; error of change mm/frame; acceleration mm/frame^2; jerk mm/frame^3; frames that the error is of."""
+    """Error mm; error of change mm/frame; acceleration mm/frame^2; jerk mm/frame^3; number of frames in the error."""
 
     error: float
     change: float
@@ -31,12 +31,14 @@ class Score:
 
 
 def differences(t: Array, points: Array, where: Array) -> tuple[Array, Array, Array]:
-    """First, second and third differences, each [N, K, 3], at real times, in units of points a (1/30 s)^1, ^2, ^3.
+    """Return first, second and third differences, each [N, K, 3], at real times, in point units per (1/30 s)^1, ^2, ^3.
 
-    Frames are thinned to about 30 a second; over a gap of more than two frames nothing is differenced.
+    Frames are thinned to about 30 per second; no difference spans a gap of more than two frames.
 
     Args:
-        t: [T] s. points: [T, K, 3]. where: [T] frames that count, and in which there are points.
+        t: [T] s.
+        points: [T, K, 3].
+        where: [T], mask of frames that count and have points.
     """
     kept: list[int] = []
     for i in np.flatnonzero(where):
@@ -55,12 +57,12 @@ def differences(t: Array, points: Array, where: Array) -> tuple[Array, Array, Ar
 
 
 def score(batch: Batch, points: Array, shift: float = 0.0, where: Array | None = None) -> Score:
-    """How good answers are.
+    """Score a method's output.
 
     Args:
-        points: [C, T, K, 3] m, NaN where there was none.
-        shift: s from a frame's stamp to the time that its answer is for: -lag, or the prediction.
-        where: [C, T] frames that count, by the frame in which the answer was given; None: all.
+        points: [C, T, K, 3] m, NaN where there is no output.
+        shift: s from a frame's time stamp to the time that its output is for: -lag, or the prediction time.
+        where: [C, T], mask of frames that count, by the frame in which the output was given; None: all.
     """
     points, truth = batch.about(points), batch.about(batch.truth_at(shift))
     on = whole(points) & whole(truth)
@@ -78,7 +80,7 @@ def score(batch: Batch, points: Array, shift: float = 0.0, where: Array | None =
 
 
 def factors(batch: Batch, points: Array, truth: Array, on: Array) -> Array:
-    """[C] by which points are enlarged to the truth's size, one for a clip; 1 where there are no frames."""
+    """Return factors [C] that scale points to the ground truth's size, one per clip; 1 where there are no frames."""
     sizes = []
     for values in (truth, points):
         total = np.where(on, np.nan_to_num(batch.span(values)), 0).sum(axis=1)
@@ -87,10 +89,10 @@ def factors(batch: Batch, points: Array, truth: Array, on: Array) -> Array:
 
 
 def mean_length(vectors: Array) -> float:
-    """Mean length of vectors [..., 3] m, mm."""
+    """Return the mean length in mm of vectors [..., 3] in m."""
     return float(np.linalg.norm(vectors, axis=-1).mean() * 1e3) if vectors.size else float("nan")
 
 
 def degrees(a: Array, b: Array) -> Array:
-    """Angles between rotations [..., 3, 3], degrees."""
+    """Return the angles between rotations [..., 3, 3], degrees."""
     return np.asarray(np.degrees(np.linalg.norm(vectors_from_matrices(np.swapaxes(a, -1, -2) @ b), axis=-1)))

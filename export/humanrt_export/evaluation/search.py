@@ -1,4 +1,4 @@
-"""The search for One-Euro's best setting."""
+"""Grid search for One-Euro's best setting."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ BETAS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 20.0, 40.0)
 
 @dataclass(frozen=True)
 class Grid:
-    """Every setting of One-Euro on some clips.
+    """Results of every setting of One-Euro on some clips.
 
     Attributes:
-        settings: [P] cut-off at rest and its rise.
-        errors: [P, E] mm, by the delay of the answers, 0..8 frames.
+        settings: [P] cut-off at rest and its increase with speed.
+        errors: [P, E] mm, by the delay of the output, 0..8 frames.
         accelerations: [P] mm/frame^2.
     """
 
@@ -37,9 +37,9 @@ class Grid:
     accelerations: Array
 
     def best(self, lag: int, most: float = np.inf) -> Setting | None:
-        """Lowest error at a lag, among settings with at most so much acceleration; None where there is none.
+        """Return the setting with the lowest error at a lag and at most ``most`` acceleration, or None if none.
 
-        At a delay e of its own the filter is held back by ``lag`` - e more frames.
+        At its own delay e the filter's output is delayed by another ``lag`` - e frames.
         """
         errors = np.where(self.accelerations[:, None] <= most, self.errors[:, : lag + 1], np.inf)
         place, delay = np.unravel_index(int(np.argmin(errors)), errors.shape)
@@ -48,7 +48,7 @@ class Grid:
         return Setting(*self.settings[int(place)], lag - int(delay))
 
     def curve(self, lag: int) -> list[tuple[float, float, Setting]]:
-        """(acceleration, error, setting): the settings that no other beats in both, calmest first."""
+        """Return the Pareto front as (acceleration, error, setting), lowest acceleration first."""
         errors = self.errors[:, : lag + 1]
         best = errors.min(axis=1)
         points = sorted(zip(self.accelerations.tolist(), best.tolist(), range(len(best)), strict=True))
@@ -68,7 +68,7 @@ def grid(
     where: Array | None = None,
     progress: Callable[[str], object] = lambda line: None,
 ) -> Grid:
-    """Every setting on every clip. ``where`` [C, T]: frames that count."""
+    """Evaluate every setting on every clip. ``where`` [C, T]: mask of frames that count."""
     seen = batch.seen if where is None else where & batch.seen
     truths = [batch.about(batch.truth_at(-delay * STEP)) for delay in range(max(LAGS) + 1)]
     there = [whole(truth) & seen for truth in truths]

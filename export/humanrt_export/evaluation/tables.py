@@ -9,7 +9,7 @@ __all__ = ["markdown"]
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The report's tables."""
+    """Format the report's tables as Markdown."""
     return "\n".join(_lines(report)) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Archives whose bytes depend on nothing but their content: no times, no owners, one order."""
+"""Reproducible archives: their bytes depend only on the content (no times, no owners, fixed order)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Content = bytes | Path
 
 
 def sums(files: Mapping[str, Content]) -> bytes:
-    """`SUMS` of these files."""
+    """Return the content of `SUMS` for these files."""
     lines = []
     for name, content in sorted(files.items()):
         digest = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else file_sha256(content)
@@ -29,7 +29,7 @@ def sums(files: Mapping[str, Content]) -> bytes:
 
 
 def write_archive(out: Path, root: str, files: Mapping[str, Content]) -> None:
-    """Write ``out`` (.tar.gz) with these files below the folder ``root``, in one rename. OutputError: it cannot be."""
+    """Write ``out`` (.tar.gz) with these files below the folder ``root``, atomically. OutputError if that fails."""
     with (
         opened_atomically(out) as raw,
         gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0) as packed,

@@ -45,7 +45,7 @@ CLIP_FRAMES = 150
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what, on what, whether it is in order, how far off or why not, p50 and p99 in ms."""
+    """One line of the table: item, device, status, error or reason, p50 and p99 in ms."""
 
     what: str
     where: str
@@ -56,7 +56,7 @@ class Row:
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> int:
-    """Check, print, and the exit status."""
+    """Run the checks, print the table and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="selfcheck", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -89,10 +89,10 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
 
 
 def check_pack(folder: Path) -> dict[str, Any]:
-    """``pack.json``, once every file is the one that was packed, and humanrt the version that was.
+    """Return ``pack.json`` after checking that every file is as packed and humanrt has the packed version.
 
     Raises:
-        BundleError: what is not.
+        BundleError: a file or the version differs; the message names it.
     """
     again = "unpack it again"
     try:
@@ -112,7 +112,7 @@ def check_pack(folder: Path) -> dict[str, Any]:
 
 
 def rows_of(bundle: Bundle, folder: Path, seconds: float, *, gpu: bool) -> Iterator[Row]:
-    """The table, line by line."""
+    """Yield the table line by line."""
     feeds, expected = read_feeds(folder / "feeds.npz"), read_feeds(folder / "expected.npz")
     if reason := native.problem():
         yield Row("compiled library", "cpu", "not run", reason)
@@ -125,7 +125,7 @@ def rows_of(bundle: Bundle, folder: Path, seconds: float, *, gpu: bool) -> Itera
 
 
 def graph_rows(bundle: Bundle, backend: Backend, feeds: Feeds, expected: Feeds, seconds: float) -> Iterator[Row]:
-    """Every graph in FP32, and its variants of this backend, against the FP32 results of the machine that packed."""
+    """Compare every FP32 graph and its variants for this backend with the FP32 results of the packing machine."""
     named = [entry.precision for entry in variants(bundle) if entry.backend == backend.name]
     for precision in dict.fromkeys([EXACT, *named]):
         try:
@@ -145,7 +145,7 @@ def graph_rows(bundle: Bundle, backend: Backend, feeds: Feeds, expected: Feeds, 
 
 
 def cuda_rows(bundle: Bundle, feeds: Feeds, expected: Feeds, seconds: float) -> Iterator[Row]:
-    """The same on ONNX Runtime's CUDA provider."""
+    """Run the same comparison on ONNX Runtime's CUDA provider."""
     from humanrt.backends.onnxruntime_cuda import why_not
 
     if reason := why_not():
@@ -156,7 +156,7 @@ def cuda_rows(bundle: Bundle, feeds: Feeds, expected: Feeds, seconds: float) -> 
 
 
 def tensorrt_rows(bundle: Bundle, engines: Path, feeds: Feeds, seconds: float) -> Iterator[Row]:
-    """Engines of every precision, built here, each with its verdict against ONNX Runtime on this processor."""
+    """Build engines of every precision and compare each with ONNX Runtime on this CPU."""
     from humanrt.backends.tensorrt import TensorRt, installed_libraries, problem
 
     if reason := problem():
@@ -195,7 +195,7 @@ def tensorrt_rows(bundle: Bundle, engines: Path, feeds: Feeds, seconds: float) -
 
 
 def loop_rows(bundle: Bundle, backend: Backend) -> Iterator[Row]:
-    """For hands: image in, joints of a robot's hand out, on the clip that ships."""
+    """Run hands end to end, from image to joints of a robot hand, on the bundled clip."""
     clip = default_source(bundle)
     if bundle.task != "hands" or clip is None:
         return
@@ -230,7 +230,7 @@ def judged(what: str, where: str, verdict: Mapping[str, Any], spent: Percentiles
 def timed(
     run: Callable[[Mapping[str, Array]], object], feeds: Sequence[Mapping[str, Array]], seconds: float
 ) -> Percentiles:
-    """Milliseconds from host arrays to host arrays."""
+    """Measure milliseconds from host arrays to host arrays."""
     for _ in range(WARM):
         run(feeds[0])
     laps: list[float] = []

@@ -1,7 +1,7 @@
-"""A wheel of humanrt for the machine that a pack is for, with the versions of its requirements that were tested here.
+"""Build a wheel of humanrt for a pack's target machine, with requirements pinned to the versions tested here.
 
-It is made of the packages as they are imported here, checkout or installation, without the bundles that ship. The
-compiled library is the one that is here, or (from a checkout, with ziglang) compiled for the other processor.
+It contains the packages as imported here (checkout or installation), without the bundles that ship. The compiled
+library is the local one, or (from a checkout, with ziglang) cross-compiled for the target processor.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _ENTRY_POINTS = "[console_scripts]\nhumanrt = humanrt.cli:main\nhumanrt-export =
 
 
 def this_platform() -> str:
-    """Such as ``linux-x86_64``."""
+    """Return the name of this platform, such as ``linux-x86_64``."""
     return f"{sys.platform}-{platform.machine()}"
 
 
 def pinned() -> dict[str, str]:
-    """{requirement: its version here}.
+    """Return {requirement: installed version}.
 
     Raises:
-        MissingDependencyError: one is not installed, or under another name (``onnxruntime-gpu``).
+        MissingDependencyError: a requirement is not installed, or only under another name (``onnxruntime-gpu``).
     """
     try:
         return {name: metadata.version(name) for name in REQUIREMENTS}
@@ -53,13 +53,13 @@ def pinned() -> dict[str, str]:
 
 
 def make_wheel(target: str) -> tuple[str, bytes]:
-    """The wheel's file name and bytes, equal for equal content.
+    """Build the wheel; returns its file name and bytes, identical for identical content.
 
     Args:
         target: one of `PLATFORMS`.
 
     Raises:
-        BackendError: there is no compiled library for it, and none can be made here.
+        BackendError: there is no compiled library for the target, and none can be built here.
     """
     library, tag = _library(target)
     name = f"humanrt-{humanrt.__version__}"
@@ -97,7 +97,7 @@ def make_wheel(target: str) -> tuple[str, bytes]:
 
 
 def _calibration(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The recipe of precisions, which lies beside the packages in a checkout and within them once installed."""
+    """Return the precision recipe, which is beside the packages in a checkout and inside them once installed."""
     inside = "humanrt_export/calibration/recipe.toml"
     if inside in files:
         return {}
@@ -110,7 +110,7 @@ def _checkout() -> Path:
 
 
 def _library(target: str) -> tuple[bytes, str]:
-    """The compiled library for a platform, and the tag of a wheel that holds it."""
+    """Return the compiled library for a platform, and the tag of a wheel containing it."""
     if target not in PLATFORMS:
         raise BackendError(f"nothing is packed for `{target}`; choose one of: {choices(PLATFORMS)}")
     build = _checkout() / "hatch_build.py"
