@@ -96,7 +96,7 @@ class NumpyPlacement:
     def __call__(self, region: Region) -> Placed:
         to_image = region.to_image(self._size)
         c, s = cos(region.angle), sin(region.angle)
-        # The network sees the hand upright; its metric axes are turned back to the camera's.
+        # The network sees the hand upright; its metric axes are rotated back to the camera's.
         turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)
         with np.errstate(invalid="ignore"):
             points = self._pixels[:, :2] @ to_image[:, :2].T + to_image[:, 2]

@@ -1,4 +1,4 @@
-"""Frames through Multi-HMR: on the host each is computed at once, on a GPU they overlap."""
+"""Runners of frames through Multi-HMR: on the host each frame is computed at once, on a GPU they overlap."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["FrameRunner", "GpuRunner", "HostRunner", "frame_runner"]
 
 
 class FrameRunner(Resource, ABC):
-    """Takes frames, and gives the people in them, oldest frame first.
+    """Accept frames and return the people in them, oldest frame first.
 
     Args:
-        networks: what a frame goes through. They stay the caller's.
+        networks: the networks applied to a frame; owned by the caller.
         intrinsics: K [3, 3] in px of the network's input, for frames without their own; zeros: the network's estimate.
 
     Attributes:
-        overlaps: frames are computed while the caller goes on.
+        overlaps: frames are computed asynchronously.
     """
 
     overlaps: bool
@@ -40,7 +40,7 @@ class FrameRunner(Resource, ABC):
     @property
     @abstractmethod
     def in_flight(self) -> int:
-        """Frames submitted whose people were not taken."""
+        """Number of submitted frames whose results were not taken."""
 
     @property
     @abstractmethod
@@ -49,26 +49,26 @@ class FrameRunner(Resource, ABC):
 
     @abstractmethod
     def submit(self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float64] | None, threshold: float) -> None:
-        """Give a frame.
+        """Submit a frame.
 
         Args:
             rgb: uint8 [H, W, 3]. ValueError for anything else.
             intrinsics: K [3, 3] of the camera in px of the frame.
-            threshold: lowest score of a person, 0..1.
+            threshold: minimum score of a person, 0..1.
         """
 
     @abstractmethod
     def result(self) -> People:
-        """The people in the frame submitted first. ValueError when none is waiting."""
+        """Return the people in the frame submitted first. ValueError if no frame is pending."""
 
     def _cameras(self, intrinsics: NDArray[np.float64] | None, box: Letterbox) -> NDArray[np.float64]:
-        """K [B, 3, 3] of a batch, in px of the network's input."""
+        """Return the intrinsics K [B, 3, 3] of a batch, in px of the network's input."""
         K = self._intrinsics if intrinsics is None else box.intrinsics_to_square(intrinsics)
         return np.broadcast_to(K, (self._networks.shape[0], 3, 3))
 
 
 class HostRunner(FrameRunner):
-    """Computes a frame when it is submitted."""
+    """Compute a frame when it is submitted."""
 
     overlaps = False
 
@@ -76,7 +76,7 @@ class HostRunner(FrameRunner):
         super().__init__(networks, intrinsics)
         settings = networks.settings
         self._preprocess = Preprocessor(settings.image_size, settings.mean, settings.std, settings.resize)
-        self._images = np.zeros(networks.shape, np.float32)  # a frame is the first of its batch
+        self._images = np.zeros(networks.shape, np.float32)  # the frame is the first image of its batch
         self._done: deque[People] = deque()
 
     @property
@@ -99,7 +99,7 @@ class HostRunner(FrameRunner):
 
 
 class GpuRunner(FrameRunner):
-    """Uploads a frame while the one before is computed and the one before that is downloaded.
+    """Upload a frame while the previous one is computed and the one before that is downloaded.
 
     Args:
         networks, intrinsics: see `FrameRunner`.
@@ -112,8 +112,8 @@ class GpuRunner(FrameRunner):
         super().__init__(networks, intrinsics)
         self._device = device
         self._gpu: GpuPeople | None = None  # for frames of one size
-        self._submitted: deque[tuple[NDArray[np.float64], Letterbox]] = deque()  # in it
-        self._done: deque[People] = deque()  # of frames of another size, which came before
+        self._submitted: deque[tuple[NDArray[np.float64], Letterbox]] = deque()  # to it
+        self._done: deque[People] = deque()  # results of earlier frames of another size
 
     @property
     def in_flight(self) -> int:
@@ -136,13 +136,13 @@ class GpuRunner(FrameRunner):
         return self._take(self._gpu)
 
     def close(self) -> None:
-        """Free the GPU's memory; what was submitted and not taken is lost."""
+        """Free the GPU's memory; pending results are lost."""
         if self._gpu is not None:
             self._gpu.close()
             self._gpu = None
 
     def _for_size(self, size: tuple[int, int]) -> GpuPeople:
-        """The GPU's buffers for frames of a size; those of another are freed, and their results kept."""
+        """Return the GPU's buffers for frames of a size; those of another size are freed, and their results kept."""
         if self._gpu is not None and self._gpu.size != size:
             while self._submitted:
                 self._done.append(self._take(self._gpu))
@@ -153,7 +153,7 @@ class GpuRunner(FrameRunner):
         return self._gpu
 
     def _take(self, gpu: GpuPeople) -> People:
-        """The people of the oldest frame on the GPU."""
+        """Return the people of the oldest frame on the GPU."""
         K, box = self._submitted.popleft()
         finished = gpu.result()
         watch = Stopwatch()
@@ -169,13 +169,13 @@ class GpuRunner(FrameRunner):
 
 
 def frame_runner(networks: Networks, intrinsics: NDArray[np.float64]) -> FrameRunner:
-    """Run frames where the networks are; see `FrameRunner`."""
+    """Return the runner for the networks' device; see `FrameRunner`."""
     device = networks.backend.device
     return HostRunner(networks, intrinsics) if device is None else GpuRunner(networks, intrinsics, device)
 
 
 def _oldest(done: deque[People]) -> People:
-    """Take the oldest of the results that are there. ValueError when there is none."""
+    """Pop the oldest available result. ValueError if there is none."""
     if not done:
         raise ValueError("no image is waiting: submit one first")
     return done.popleft()

@@ -98,7 +98,7 @@ def sepia(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 _MOST = 96  # windows of one size, however long and thin a picture is
-_LEAST = 32  # px, min side of a window; nobody is found in smaller ones
+_LEAST = 32  # px, min side of a window; no one is found in smaller ones
 
 
 def windows(size: tuple[int, int], parts: Sequence[float] = (1.0, 0.6), overlap: float = 0.5) -> list[_Window]:

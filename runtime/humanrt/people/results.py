@@ -32,7 +32,7 @@ class People:
         joints_2d: [N, J, 2] px, `joints` in the image, or None likewise. Meaningless where the joint's z is not
             above 0: it is behind the camera.
         ms: milliseconds by stage (`humanrt.timing.Stage`): of `MultiHMR` ``preprocess`` (images that it letterboxes
-            itself), ``network``, ``body`` (where meshes were made), ``decode``; of `LandmarkPeople` ``landmarks``,
+            itself), ``network``, ``body`` (if meshes were computed), ``decode``; of `LandmarkPeople` ``landmarks``,
             ``detect`` (where the detector ran), ``smooth`` (PoseBERT, or inverse kinematics), ``body``, ``decode``.
     """
 

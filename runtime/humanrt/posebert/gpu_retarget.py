@@ -39,7 +39,7 @@ class GpuPoseRetarget(Owner):
         row: frame of the window that is solved for; -1 is the newest.
 
     Raises:
-        BundleError: the bundle has no graph for so many hands, or is not for hands.
+        BundleError: the bundle has no graph for this many hands, or is not for hands.
     """
 
     @releasing

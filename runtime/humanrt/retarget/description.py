@@ -58,7 +58,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Joint:
-    """One movable joint. ``xyz``, ``rotation`` place its frame in its parent's at q = 0; fixed joints are folded in."""
+    """Movable joint. ``xyz``, ``rotation``: pose of its frame in its parent's at q = 0; fixed joints are folded in."""
 
     name: str
     parent: str | None

@@ -9,10 +9,10 @@ is computed from the human's vector ``v``:
 ``dexpilot``  adds tip-to-tip vectors that snap shut when the human's tips come near, with hysteresis: Handa et al.
               2020, "DexPilot", arXiv 1910.03135, eq. 1-4, with the constants of dex-retargeting.
 ``pose``      the default. Each finger segment takes the direction of the human's segment at the robot's own length, so
-              straight is straight and a fist is a fist whatever the robot's proportions; and thumb-to-finger vectors
+              straight is straight and a fist is a fist for any proportions of the robot; and thumb-to-finger vectors
               that take over as the human's tips close, by a smooth step and so without memory.
 
-Grippers (:attr:`HandDescription.gripper`) have jaws, which cannot point. For them ``pose`` is the opening: the vector
+Grippers (`HandDescription.gripper`) have jaws, which cannot point. For them ``pose`` is the opening: the vector
 between two jaws' tips goes from the closed gripper's to the open one's as the human's two fingertips part, from
 ``project`` to ``GRIP_OPEN``. The two other objectives are refused for them.
 """

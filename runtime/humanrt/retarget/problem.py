@@ -263,7 +263,7 @@ def _open_further(here: Array, there: Array) -> bool:
 
 @dataclass(frozen=True)
 class _Folded:
-    """The moving joints, with all others folded into their placements; as in :class:`Problem`."""
+    """The moving joints, with all others folded into their placements; as in `Problem`."""
 
     order: Indices
     parent: Indices
