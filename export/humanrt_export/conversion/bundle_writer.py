@@ -1,6 +1,6 @@
-"""Writing a bundle: files and metadata are collected in a temporary folder and take their place in one rename.
+"""Write bundles atomically: files and metadata are collected in a temporary folder and renamed into place.
 
-Whoever looks at the target sees the old bundle or the new one, never half of one; a failed export leaves nothing.
+A reader of the target sees the old bundle or the new one, never a partial one; a failed export leaves nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["BundleWriter", "sha256"]
 
 
 def sha256(data: bytes | Path) -> str:
-    """Hexadecimal sha256 of bytes, or of a file."""
+    """Return the hexadecimal sha256 of bytes or of a file."""
     if isinstance(data, bytes):
         return hashlib.sha256(data).hexdigest()
     with data.open("rb") as stream:
@@ -34,16 +34,16 @@ def sha256(data: bytes | Path) -> str:
 
 
 class BundleWriter:
-    """Collects a bundle; ``commit`` puts it in place. Use as a context manager: without commit, nothing stays.
+    """Collects a bundle; ``commit`` puts it in place. Use as a context manager: without commit, nothing is left.
 
     Args:
         out: the bundle's folder. It may be absent, empty, or a bundle of the same name, which is then replaced.
         name: name of the bundle.
-        task: what it is for: ``hands``, ``people``, ...
+        task: the bundle's task: ``hands``, ``people``, ...
         version: version of the bundle's content.
         licence: SPDX identifier.
         provenance: where the weights come from and what converted them.
-        settings: everything else that the runtime needs to know.
+        settings: everything else that the runtime needs.
 
     Raises:
         OutputError: the folder cannot be written, or holds something else.
@@ -109,11 +109,11 @@ class BundleWriter:
         Args:
             name: its name.
             model: the graph; weights in files of their own are added by `add_file`.
-            inputs: what its inputs are, by name, with units.
-            outputs: likewise.
+            inputs: descriptions of its inputs by name, with units.
+            outputs: descriptions of its outputs by name, with units.
             small: store it packed (`humanrt.bundle.packed`): for bundles that come with humanrt. Not with
                 weights in files of their own.
-            weights: name of the packed file (`add_weights`) of those that it shares with other small graphs.
+            weights: name of the packed file (`add_weights`) of the weights that it shares with other small graphs.
         """
         file, data = f"{name}.onnx", model.SerializeToString(deterministic=True)
         if small:
@@ -130,22 +130,22 @@ class BundleWriter:
             self.manifest["graphs"][name]["operators"] = True
 
     def source(self, name: str) -> Path | bytes:
-        """What ONNX Runtime opens of a graph that was added."""
+        """Return the source from which ONNX Runtime opens a graph that was added."""
         entry = self.manifest["graphs"][name]
         weights = entry.get("weights")
         return graph_source(self.folder / entry["file"], self.folder / weights if weights else None)
 
     def add_weights(self, name: str, weights: onnx.ModelProto) -> str:
-        """Add weights that small graphs share (`graphs.common_weights`); the file's name."""
+        """Add weights that small graphs share (`graphs.common_weights`); returns the file's name."""
         file = f"{name}.onnx{packed.SUFFIX}"
         self.add_file(file, packed.pack(weights.SerializeToString(deterministic=True)))
         return file
 
     def add_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]], descriptions: Mapping[str, str]) -> None:
-        """Add ``<name>.npz`` with these arrays and what they are, with units."""
+        """Add ``<name>.npz`` with these arrays and their descriptions, with units."""
         file = f"{name}.npz"
         path = self.folder / file
-        # No time stamps in it: numpy writes the zip epoch, so equal arrays give equal bytes.
+        # No time stamps in the file: numpy writes the zip epoch, so equal arrays give equal bytes.
         np.savez(path, allow_pickle=False, **dict(arrays))
         self.add_file(file, path.read_bytes())
         self.manifest["arrays"][name] = {
@@ -157,14 +157,14 @@ class BundleWriter:
         }
 
     def write_manifest(self) -> Path:
-        """Write the manifest as it is now, less paths of this machine. ``load_bundle`` can then open the folder."""
+        """Write the current manifest, without paths of this machine. ``load_bundle`` can then open the folder."""
         path = self.folder / MANIFEST
         content = without_folders(self.manifest)
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return path
 
     def commit(self) -> Path:
-        """Put the bundle in place of whatever the target holds; returns its folder."""
+        """Replace the target by the bundle; returns its folder."""
         self.write_manifest()
         old = self.folder.with_name(f"{self.folder.name}-old")
         try:
@@ -192,7 +192,7 @@ class BundleWriter:
 
 
 def _tensors(values: Any, descriptions: Mapping[str, str]) -> dict[str, Any]:
-    """Manifest entries of a graph's inputs or outputs; every one must be described."""
+    """Return manifest entries of a graph's inputs or outputs; each must be described."""
     entries = {}
     for value in values:
         kind = value.type.tensor_type
@@ -205,7 +205,7 @@ def _tensors(values: Any, descriptions: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _check_replaceable(out: Path, name: str) -> None:
-    """OutputError unless ``out`` is absent, empty, or a bundle called ``name``."""
+    """Raise OutputError unless ``out`` is absent, empty, or a bundle called ``name``."""
     if out.is_file():
         raise OutputError(f"{out} is a file; give a folder to --out")
     if not out.is_dir() or not any(out.iterdir()):

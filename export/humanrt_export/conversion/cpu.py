@@ -1,10 +1,10 @@
-"""Graphs for the CPU: what ONNX Runtime's own kernels do faster, or ours.
+"""Graphs optimised for the CPU, with ONNX Runtime's faster kernels or our own operators.
 
-`amx_operators` gives the backbone's linear layers and attention to the runtime's own operators, which compute with
-products of bfloat16 (`runtime/humanrt/_native/amx.c`): in three parts as exact as in float, in two faster still. They
-need a processor with AMX.
+`amx_operators` replaces the backbone's linear layers and attention by the runtime's own operators, which compute with
+products of bfloat16 (`runtime/humanrt/_native/amx.c`): as exact as float with three parts, faster still with two. They
+need a CPU with AMX.
 
-`quantize_linears` keeps 8 bits: fast on every CPU, and for those who can live with its error.
+`quantize_linears` keeps 8 bits: fast on every CPU, where its error is acceptable.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ Array = NDArray[np.float32]
 
 
 def cpu_graphs(fused: onnx.ModelProto, width: int, *, int8: bool) -> tuple[dict[str, onnx.ModelProto], str | None]:
-    """The graphs that are made of `network-cpu`, and why those for AMX are not among them: none is given away
-    unchecked, and this machine may not be able to run them."""
+    """Return the graphs derived from `network-cpu`, and the reason if those for AMX are missing.
+
+    No graph is shipped unchecked, and this machine may not be able to run them.
+    """
     graphs = {}
     if not (reason := native.amx_problem()):
         graphs = {name: amx_operators(fused, width, parts) for name, parts in _PARTS.items()}
@@ -53,9 +55,9 @@ def cpu_graphs(fused: onnx.ModelProto, width: int, *, int8: bool) -> tuple[dict[
 
 
 def amx_operators(model: onnx.ModelProto, width: int, parts: int) -> onnx.ModelProto:
-    """A copy whose backbone's linear layers and attention are the runtime's own operators.
+    """Return a copy whose backbone's linear layers and attention are the runtime's own operators.
 
-    A layer takes along what follows it: GELU, or the addition to the residual stream.
+    The operation after a layer is fused into it: GELU, or the addition to the residual stream.
     """
     graph = onnx.ModelProto()
     graph.CopyFrom(model)
@@ -103,12 +105,12 @@ def amx_operators(model: onnx.ModelProto, width: int, parts: int) -> onnx.ModelP
 
 
 def quantize_linears(model: onnx.ModelProto, width: int) -> onnx.ModelProto:
-    """A copy whose linear layers of the backbone have INT8 weights (per output) and INT8 activations (at run time)."""
+    """Return a copy whose backbone linear layers have INT8 weights (per output) and INT8 activations (at run time)."""
     return dynamic(model, _backbone(model, width))
 
 
 def _backbone(model: onnx.ModelProto, width: int) -> list[str]:
-    """Names of the linear layers of the backbone's blocks."""
+    """Return the names of the linear layers of the backbone's blocks."""
     shapes = ((width, width), (width, 3 * width), (width, 4 * width), (4 * width, width))
     dims = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     return [

@@ -27,8 +27,8 @@ _SMALL = 1024  # bytes; smaller constants stay in the graph, where shape inferen
 def trace(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], name: str) -> onnx.ModelProto:
     """Export ``module`` as it computes on ``inputs`` (their order is the order of its arguments).
 
-    Nodes are named after the module that they come from (``backbone.blocks.0.attn/node_MatMul_3``), so that whoever
-    changes precision later can choose by name. Nothing else of PyTorch's bookkeeping stays.
+    Nodes are named after the module that they come from (``backbone.blocks.0.attn/node_MatMul_3``), so that nodes
+    can be selected by name when precision is changed later. The rest of PyTorch's metadata is removed.
     """
     with _quiet(), torch.inference_mode():
         program = torch.onnx.export(
@@ -43,7 +43,7 @@ def trace(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str
     model: onnx.ModelProto = program.model_proto
     for node in model.graph.node:
         scopes = next((item.value for item in node.metadata_props if item.key == _SCOPES), "[]")
-        # From the whole to the operator: ['', 'network', 'network.backbone', ..., 'matmul'].
+        # From the whole model to the operator: ['', 'network', 'network.backbone', ..., 'matmul'].
         modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope]
         node.name = f"{modules[-1].partition('.')[2] if modules else ''}/{node.name}"
         del node.metadata_props[:]
@@ -54,7 +54,7 @@ def trace(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str
     del model.graph.value_info[:]
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
-    # Contrib operators may have come in through `attention.ort_fused`; functions of PyTorch's own must not.
+    # Contrib operators may be present through `attention.ort_fused`; PyTorch's own functions must not be.
     assert not model.functions
     model.graph.name = name
     model.producer_name, model.producer_version = "humanrt-export", ""
@@ -91,10 +91,10 @@ def share_weights(models: Sequence[onnx.ModelProto], file: str) -> bytes:
 
 
 def common_weights(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
-    """Move the weights that several graphs hold out of them, in place; a model of these alone, each once.
+    """Move the weights that several graphs share out of them, in place; returns a model with only these, each once.
 
-    A graph's bytes followed by those of the weights are a whole model again: protobuf reads both as one message. So
-    that names agree, such weights are named after their content; those that only other graphs use are unused there.
+    A graph's bytes followed by those of the weights form a complete model: protobuf reads both as one message. These
+    weights are named after their content so that names agree; a graph ignores those that only other graphs use.
     """
     held: Counter[str] = Counter()
     for model in models:
@@ -129,7 +129,7 @@ def _content_name(tensor: TensorProto) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter warns of what is no concern of a user (torchvision is absent, pytrees)."""
+    """Suppress exporter warnings that do not concern the user (torchvision is absent, pytrees)."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

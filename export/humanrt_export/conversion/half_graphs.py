@@ -1,8 +1,8 @@
-"""The ONNX graph that a plan of a given precision is built from.
+"""ONNX graphs from which engines of a given precision are built.
 
-Networks are strongly typed: TensorRT computes each layer in the types that the graph says, so precision is decided
-here and nowhere else. ``fp16`` is mixed: what stays in FP32 is listed in ``calibration/recipe.toml``, and in the
-bundle's ``settings.fp32_nodes`` (Multi-HMR: all but the backbone: it decides by equality).
+Networks are strongly typed: TensorRT computes each layer in the types of the graph, so precision is decided only
+here. ``fp16`` is mixed: the nodes kept in FP32 are listed in ``calibration/recipe.toml`` and in the bundle's
+``settings.fp32_nodes`` (Multi-HMR: everything but the backbone, because it compares for equality).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
 
 def find_graphs(bundle: Bundle, precision: str) -> list[GraphSpec]:
-    """The bundle's standard graphs to build engines from, in this precision.
+    """Find the bundle's standard graphs to build engines of this precision from.
 
     FP16 is made from the FP32 graph. INT8 needs ranges of a real recording, so it needs a graph of its own in the
     bundle, called ``<graph>-int8`` or listed under ``settings.variants``, with QuantizeLinear nodes.
@@ -51,7 +51,7 @@ def find_graphs(bundle: Bundle, precision: str) -> list[GraphSpec]:
 
 
 def load_graph(spec: GraphSpec) -> onnx.ModelProto:
-    """The model with all its weights. BackendError when it is none."""
+    """Load the model with all its weights. BackendError if it is not a valid model."""
     return _read(spec, weights=True)
 
 
@@ -61,19 +61,19 @@ def _read(spec: GraphSpec, *, weights: bool) -> onnx.ModelProto:
         if isinstance(source, bytes):
             return onnx.load_model_from_string(source)
         return onnx.load(source, load_external_data=weights)
-    except Exception as error:  # protobuf and onnx raise types of their own
+    except Exception as error:  # protobuf and onnx raise their own types
         raise BackendError(f"{spec.path} is no ONNX model ({str(error).splitlines()[0]}); export it again") from error
 
 
 def source_files(spec: GraphSpec) -> list[Path]:
-    """The files that hold the graph: the ONNX file first, then those with its weights."""
+    """Return the graph's files: the ONNX file first, then those with its weights."""
     model = _read(spec, weights=False)
     names = {entry.value for item in model.graph.initializer for entry in item.external_data if entry.key == "location"}
     return [spec.path, *([spec.weights] if spec.weights else []), *(spec.path.parent / name for name in sorted(names))]
 
 
 def to_fp16(model: onnx.ModelProto, settings: Mapping[str, Any]) -> tuple[onnx.ModelProto, list[str]]:
-    """Mixed FP16 with FP32 inputs and outputs, and the names of the nodes that stay in FP32."""
+    """Convert to mixed FP16 with FP32 inputs and outputs; also returns the names of the nodes kept in FP32."""
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     recipe = load_recipe()
@@ -91,9 +91,9 @@ def to_fp16(model: onnx.ModelProto, settings: Mapping[str, Any]) -> tuple[onnx.M
         kept |= {node.name for node in model.graph.node if node.op_type not in rule[1].split(", ")}
     elif own:
         raise BackendError(f"settings.fp32_nodes: `{own}` is not understood; export the bundle with this version")
-    with warnings.catch_warnings():  # weights below FP16's smallest number become it: meant
+    with warnings.catch_warnings():  # weights below FP16's smallest number become it, intentionally
         warnings.simplefilter("ignore")
-        # The default list is of ONNX Runtime's kernels; TensorRT has Resize in FP16.
+        # The default list is for ONNX Runtime's kernels; TensorRT supports Resize in FP16.
         blocked = [name for name in DEFAULT_OP_BLOCK_LIST if name not in ("Resize",)]
         half = convert_float_to_float16(
             model, keep_io_types=True, op_block_list=[*blocked, *operators], node_block_list=sorted(kept)
@@ -102,9 +102,9 @@ def to_fp16(model: onnx.ModelProto, settings: Mapping[str, Any]) -> tuple[onnx.M
 
 
 def _without_detours(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph without casts of FP32 to FP16 and back.
+    """Remove casts of FP32 to FP16 and back.
 
-    The converter puts them between any two nodes that stay in FP32, and so rounds every number of a head to 11 bits.
+    The converter inserts them between any two nodes kept in FP32, which rounds every value of a head to 11 bits.
     """
     made = onnx.shape_inference.infer_shapes(model)
     values = (*made.graph.value_info, *made.graph.input, *made.graph.output)
@@ -127,7 +127,7 @@ def _without_detours(model: onnx.ModelProto) -> onnx.ModelProto:
                 node.input[place] = same[name]
         if node.op_type == "Identity" and node.output[0] in same:
             node.input[0] = same[node.output[0]]
-    # Only what leads to an output, each node after those that it takes from: the converter appends its casts.
+    # Only nodes that lead to an output, in topological order: the converter appends its casts at the end.
     makers = {name: node for node in made.graph.node for name in node.output}
     order: list[onnx.NodeProto] = []
     done: set[str] = set()

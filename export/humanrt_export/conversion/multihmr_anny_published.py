@@ -2,7 +2,7 @@
 
 Graphs and tensors are those of our own networks on Anny (`export`). What differs is in the settings: rotations are
 those of 75 bones in Anny's `local-bone` convention, the shape has 11 numbers, joints are the heads of the rig's 163
-bones, and 60 degrees are assumed where nothing is known of the camera, as the authors' demo does.
+bones, and 60 degrees are assumed for an unknown camera, as in the authors' demo.
 """
 
 from __future__ import annotations

@@ -48,11 +48,11 @@ published_name = Names(
 """Our parameter's name -> the published checkpoints' name."""
 
 _TURNS = "useful_rotmat"
-# In the files, and of no use at inference: constants, the token of masked pre-training, and the authors' body model.
+# In the files, but not used at inference: constants, the token of masked pre-training, and the authors' body model.
 _UNNEEDED = rf"{_TURNS}|eye|encoder\.backbone\.mask_token|body_model\..+"
-# Arguments that would make another network; where they are absent, these are the authors' defaults.
+# Arguments that change the network; these are the authors' defaults for absent ones.
 _FIXED_ARGS: Mapping[str, Any] = {"simple_depth_encoding": 1, "person_center": "head", "num_betas": len(SHAPE)}
-# Sizes of the decoder, by their names in the arguments, and how large they may be.
+# Sizes of the decoder by their names in the arguments, and their maxima.
 _SIZES = {
     "width": ("xat_dim", 4096),
     "depth": ("xat_depth", 64),
@@ -67,7 +67,7 @@ def load_published(path: str | Path, content: Mapping[str, Any] | None = None) -
 
     Args:
         path: the file.
-        content: what `checkpoint.read` made of it, where that is known already.
+        content: result of `checkpoint.read` for the file, if already read.
 
     Raises:
         CheckpointError: not such a file; hostile; made with arguments that are another network; or a key that is
@@ -83,7 +83,7 @@ def load_published(path: str | Path, content: Mapping[str, Any] | None = None) -
     model: PublishedHmr = built(
         path, lambda: PublishedHmr(config), state, published_name, unneeded=_UNNEEDED, about=about
     )
-    if turns is None:  # only now: what is missing altogether says more
+    if turns is None:  # checked only now: an error about missing keys is more informative
         raise CheckpointError(
             f"{path}: `{_TURNS}` must be [1, {BONES}] of 0 and 1, 1 for the root; it is {_KIND}: download it again"
         )
@@ -92,7 +92,7 @@ def load_published(path: str | Path, content: Mapping[str, Any] | None = None) -
 
 
 def _config(path: Path, args: Mapping[str, Any], turns: Tensor | None) -> PublishedConfig:
-    """The configuration that a file's arguments state."""
+    """Return the configuration given by a file's arguments."""
     fixed(path, args, _FIXED_ARGS)
     for name in ("backbone", "img_size"):
         if name not in args:
@@ -108,7 +108,7 @@ def _config(path: Path, args: Mapping[str, Any], turns: Tensor | None) -> Publis
 
 
 def _turning(state: Mapping[str, Tensor]) -> Tensor | None:
-    """`useful_rotmat` [1, 163], which is 1 for the bones that turn and 0 for others; None where it is not that."""
+    """Return `useful_rotmat` [1, 163], 1 for bones that rotate and 0 for others; None if it is not of this form."""
     turns = next((tensor for key, tensor in state.items() if key.removeprefix("module.") == _TURNS), None)
     if turns is None or tuple(turns.shape) != (1, BONES) or not bool(((turns == 0) | (turns == 1)).all()):
         return None

@@ -52,7 +52,7 @@ _NAMES = Names(
         ("head.expression.<rest>", _HEAD + "decexpression.<rest>"),
     )
 )
-# In the files, and of no use at inference: the token of masked pre-training, and the authors' body model.
+# In the files, but not used at inference: the token of masked pre-training, and the authors' body model.
 _MEAN_SHAPE = {10: _HEAD + "init_betas", 11: _HEAD + "init_betas_kid"}
 _UNNEEDED = r"smpl_layer\..+|backbone\.encoder\.mask_token|" + "|".join(map(re.escape, _MEAN_SHAPE.values()))
 
@@ -90,12 +90,12 @@ def load_checkpoint(path: str | Path) -> MultiHmr:
 
 
 def official_name(name: str, num_betas: int = 10) -> str:
-    """Our parameter's name -> the official checkpoints' name."""
+    """Convert our parameter's name to the name in official checkpoints."""
     return _MEAN_SHAPE[num_betas] if name == "head.mean_shape" else _NAMES(name)
 
 
 def _config(path: Path, args: Mapping[str, Any], state: Mapping[str, Tensor]) -> ModelConfig:
-    """The configuration that a file's arguments state."""
+    """Return the configuration given by a file's arguments."""
     fixed(path, args, _FIXED_ARGS)
     for name in ("backbone", "img_size"):
         if name not in args:

@@ -1,5 +1,6 @@
-"""What bundles for people have in common, whichever body they are for: how networks are probed and traced, and the
-settings and texts of the manifest. `multihmr.export` and `anny.export` add their bodies.
+"""Shared parts of bundles for people with any body model: probing and tracing of networks, and the manifest.
+
+`multihmr.export` and `anny.export` add their bodies.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ Report = Callable[[str], object]
 
 
 class Config(Protocol):
-    """What a checkpoint says of its network's input."""
+    """Input settings of a network, from its checkpoint."""
 
     @property
     def backbone(self) -> str: ...
@@ -68,15 +69,15 @@ class Network(Protocol):
     detection: Detection
 
     def use_attention(self, backbone: Attention, head: Attention) -> None:
-        """Compute attention these ways from now on."""
+        """Set the attention implementations of backbone and head."""
 
     def __call__(self, image: Tensor, intrinsics: Tensor, threshold: Tensor, max_people: int) -> tuple[Tensor, ...]:
-        """Find people."""
+        """Detect people."""
 
 
 @dataclass(frozen=True)
 class Probed:
-    """What graphs are compared with PyTorch on: an image in which somebody is seen, and a camera off its middle.
+    """Inputs for comparing graphs with PyTorch: an image with a detection, and an off-centre camera.
 
     Attributes:
         image: [B, 3, S, S]; intrinsics: [B, 3, 3]; threshold: [1].
@@ -87,13 +88,13 @@ class Probed:
     threshold: Tensor
 
     def feeds(self, intrinsics: Tensor | None = None) -> dict[str, Tensor]:
-        """The network's inputs; with another camera, where one is given."""
+        """Return the network's inputs, with another camera if given."""
         camera = self.intrinsics if intrinsics is None else intrinsics
         return {"image": self.image, "intrinsics": camera, "threshold": self.threshold}
 
 
 def check_sizes(config: Config, max_people: int, batch: int) -> None:
-    """BundleError unless the network has so many slots, and there is something in a batch."""
+    """Raise BundleError unless the network supports so many slots and the batch is not empty."""
     if not 1 <= max_people <= config.tokens:
         raise BundleError(
             f"max_people is {max_people}; a {config.image_size} px network has 1 to {config.tokens} slots"
@@ -103,26 +104,26 @@ def check_sizes(config: Config, max_people: int, batch: int) -> None:
 
 
 def short_name(config: Config) -> str:
-    """``448-s``: the size, and which backbone."""
+    """Return a short name such as ``448-s``: size and backbone."""
     return f"{config.image_size}-{config.backbone.removeprefix('dinov2_').removeprefix('vit').removesuffix('14')}"
 
 
 def tools() -> dict[str, str]:
-    """Versions of what made a bundle."""
+    """Return the versions of the tools that made a bundle."""
     return {tool: version(tool) for tool in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")}
 
 
 def probe_image(
     tokens: Callable[[Tensor], Tensor], detection: Detection, config: Config, batch: int, max_people: int
 ) -> Probed:
-    """Smooth noise in which the network sees somebody.
+    """Create smooth noise in which the network detects a person.
 
-    The threshold lies in the widest gap between the best scores, so that rounding cannot move anybody across it.
+    The threshold lies in the widest gap between the best scores, so that rounding cannot move a person across it.
 
     Args:
         tokens: image -> patch tokens of the network's backbone.
-        detection, config: the network's.
-        batch, max_people: of the bundle.
+        detection, config: those of the network.
+        batch, max_people: those of the bundle.
     """
     size = config.image_size
     intrinsics = default_intrinsics(batch, size)
@@ -134,13 +135,13 @@ def probe_image(
         peaks = detection.heat_map(tokens(image)).flatten(1)
         best = peaks.flatten().sort(descending=True).values[: min(max_people, 8) + 1]
         gaps = best[:-1] - best[1:]
-        # Two people or more where there is room: with one, nobody attends to anybody.
+        # At least two people where slots allow: with one, people have no one else to attend to.
         fewest = min(1, len(gaps) - 1)
         count = fewest + int(gaps[fewest:].argmax())
         if gaps[count] > 1e-5:
             break
     else:
-        count = -1  # no score stands out: nobody, in all of the seeds
+        count = -1  # no score stands out: no detection with any seed
     threshold = (best[count] + best[count + 1]) / 2 if count >= 0 else (best[0] + 1) / 2
     return Probed(image, intrinsics, threshold.reshape(1))
 
@@ -170,7 +171,7 @@ def network_graphs(
     int8: bool,
     report: Report,
 ) -> Graphs:
-    """All graphs of a network: see `multihmr.export`. Its backbone must be folded."""
+    """Trace all graphs of a network (see `multihmr.export`). Its backbone must be folded."""
 
     def traced(attention: Attention) -> onnx.ModelProto:
         model.use_attention(backbone=attention, head=plain)
@@ -206,7 +207,7 @@ def write_graphs(
 
 
 def finish(writer: BundleWriter, verdicts: Mapping[str, Mapping[str, Any]], report: Report) -> Path:
-    """Put the bundle in its place, if it passed the parity gate."""
+    """Commit the bundle if it passed the parity gate."""
     gate(verdicts)
     writer.manifest["parity"] = verdicts
     if not verdicts.get("network-cpu-bf16x3", {"passed": True})["passed"]:
@@ -229,9 +230,9 @@ def common_settings(
     camera: Mapping[str, Any],
     body: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that the runtime has to know and must not guess.
+    """Return all settings that the runtime needs and must not guess.
 
-    ``resize`` is how the network's authors scale images; ``camera`` and ``body`` are the body's own.
+    ``resize`` is the image scaling of the network's authors; ``camera`` and ``body`` are specific to the body.
     """
     return {
         "image_size": config.image_size,
@@ -254,13 +255,13 @@ def common_settings(
         },
         "body": dict(body),
         "variants": [variant for variant in VARIANTS if variant["graph"] in networks],
-        # For whoever makes other precisions: nodes outside the backbone decide by equality and compute geometry.
+        # For conversion to other precisions: nodes outside the backbone compare for equality and compute geometry.
         "fp32_nodes": "all whose name does not start with `backbone.`",
     }
 
 
 def common_texts(config: Config) -> dict[str, str]:
-    """What the tensors are that all bodies have; others, and differences, are the body's own."""
+    """Return descriptions of the tensors common to all bodies; others, and differences, are specific to a body."""
     size = config.image_size
     return {
         "image": f"RGB, NCHW, letterboxed to {size} px and normalised as in settings; NaN or infinity: nobody is seen",

@@ -5,14 +5,14 @@ The bundle holds these graphs. All have static shapes; `settings.variants` says 
 ====================  ==================================================================================
 `network`             standard ONNX, FP32: for TensorRT and CUDA, and the source of every other precision
 `network-cpu`         the same with ONNX Runtime's fused attention
-`network-cpu-amx`     that with our own operators, for CPUs with AMX: as exact, and faster
-`network-cpu-bf16x3`  likewise with 16 bits of every float: faster still, and within 1 mm
+`network-cpu-amx`     `network-cpu` with our own operators, for CPUs with AMX: as exact, and faster
+`network-cpu-bf16x3`  `network-cpu-amx` with 16 bits of every float: faster still, and within 1 mm
 `network-int8-cpu`    only on request: INT8 layers; its error is in the manifest
 `body`                parameters of all slots -> vertices and joints
-`body-1`              the same for one person, for backends without a use for empty slots
+`body-1`              the same for one person, for backends that do not need empty slots
 ====================  ==================================================================================
 
-The graphs for AMX are made only on machines that can run them, as nothing leaves unchecked.
+The graphs for AMX are made only on machines that can run them, as no graph is shipped unchecked.
 Nothing is written unless every FP32 graph, run by ONNX Runtime, agrees with the PyTorch network.
 """
 
@@ -59,7 +59,7 @@ This bundle was made from files that its user downloaded, and stays under their 
 Do not pass it on unless both allow it. humanrt, which reads it, is under Apache-2.0.
 """
 
-# Largest differences from PyTorch that an FP32 graph may show.
+# Maximum differences from PyTorch allowed for an FP32 graph.
 TOLERANCES = {
     "scores": (1e-4, ""),
     "locations": (0.05, "px"),
@@ -76,7 +76,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class _Probe:
-    """Inputs for the parity gate, and what PyTorch makes of them."""
+    """Inputs for the parity gate, and PyTorch's outputs for them."""
 
     feeds: dict[str, Tensor]
     expected: NetworkOutput
@@ -100,7 +100,7 @@ def export_multihmr(
         checkpoint: an official Multi-HMR `.pt` file.
         body_models: folder that holds ``smplx/SMPLX_NEUTRAL.npz`` (or `.pkl`), or that file.
         out: folder of the bundle.
-        max_people: slots per image; where more people are seen, the best are kept.
+        max_people: slots per image; if more people are detected, the best are kept.
         batch: images per call.
         int8: add `network-int8-cpu`.
         report: called with a line for every step.
@@ -112,7 +112,7 @@ def export_multihmr(
         HumanrtError: a file is refused, or a graph failed the parity gate. Nothing is written then.
     """
     checkpoint = Path(checkpoint)
-    model = load_checkpoint(checkpoint)  # first: what a file is comes before what goes with it
+    model = load_checkpoint(checkpoint)  # first: an error about the checkpoint comes before one about the body model
     smplx = find_smplx(body_models)
     config = model.config
     check_sizes(config, max_people, batch)
@@ -172,7 +172,7 @@ _BODY_INPUTS = ("rotations", "shape", "expression", "translation")
 
 
 def _probe(model: MultiHmr, body: SmplxBody, batch: int, max_people: int) -> _Probe:
-    """Somebody in smooth noise, and PyTorch's answer."""
+    """Create a probe: a detection in smooth noise, and PyTorch's output."""
     feeds = probe_image(model.backbone, model.detection, model.config, batch, max_people).feeds()
     expected = model(*feeds.values(), max_people)
     posed = body(*(getattr(expected, name) for name in _BODY_INPUTS))
@@ -180,7 +180,7 @@ def _probe(model: MultiHmr, body: SmplxBody, batch: int, max_people: int) -> _Pr
 
 
 def _verdict(name: str, graph: Run, body: SmplxBody, probe: _Probe) -> dict[str, Any]:
-    """How far a graph is from PyTorch on the probe, and whether that is near enough."""
+    """Compare a graph with PyTorch on the probe; returns the verdict."""
     if name.startswith("body"):
         slots = (slice(0, 1), slice(0, 1)) if name == "body-1" else (slice(None), slice(None))
         feeds = {key: getattr(probe.expected, key)[slots].numpy() for key in _BODY_INPUTS}
@@ -220,7 +220,7 @@ def _verdict(name: str, graph: Run, body: SmplxBody, probe: _Probe) -> dict[str,
 
 
 def _people(output: NetworkOutput, slots: list[Place]) -> dict[str, Array]:
-    """The outputs of some slots, [people, ...]."""
+    """Return the outputs of the given slots, [people, ...]."""
     images, places = np.array(slots, np.int64).reshape(-1, 2).T
     return {key: value.numpy()[images, places] for key, value in output._asdict().items()}
 
