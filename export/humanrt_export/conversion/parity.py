@@ -1,4 +1,4 @@
-"""The parity gate that every exported graph passes, whichever body it is for."""
+"""The parity gate that every exported graph must pass, for any body."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Tolerances = Mapping[str, tuple[float, str]]
 
 
 class Seen(Protocol):
-    """What a network says of who is where: ``valid`` and ``cells``, [B, people]."""
+    """Detections of a network: ``valid`` and ``cells``, [B, people]."""
 
     @property
     def valid(self) -> Any: ...
@@ -45,7 +45,7 @@ Run = Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
 
 
 def opened(source: Path | bytes) -> Run:
-    """A function that runs the graph (`BundleWriter.source`) on the CPU: arrays by name -> arrays by name."""
+    """Return a function that runs the graph (`BundleWriter.source`) on the CPU: arrays by name -> arrays by name."""
     options = onnxruntime.SessionOptions()
     if native.amx_problem() is None:
         options.register_custom_ops_library(str(native.LIBRARY))
@@ -59,7 +59,7 @@ def opened(source: Path | bytes) -> Run:
 
 
 def matches(expected: Seen, found: Seen) -> Iterator[tuple[Place, Place]]:
-    """The same person in both, by the token that they are seen in."""
+    """Yield pairs of slots with the same person in both, matched by token."""
     for image in range(len(expected.valid)):
         slots = {int(found.cells[image][slot]): int(slot) for slot in np.flatnonzero(found.valid[image])}
         for slot in np.flatnonzero(expected.valid[image]):
@@ -69,7 +69,7 @@ def matches(expected: Seen, found: Seen) -> Iterator[tuple[Place, Place]]:
 
 
 def judged(errors: Mapping[str, float], tolerances: Tolerances, **extra: object) -> dict[str, Any]:
-    """A verdict for the manifest: each output's largest error beside what is allowed."""
+    """Return a verdict for the manifest: each output's max error beside the tolerance."""
     outputs = {
         key: {"max_abs": error, "threshold_abs": tolerances[key][0], "unit": tolerances[key][1]}
         for key, error in errors.items()
@@ -80,14 +80,14 @@ def judged(errors: Mapping[str, float], tolerances: Tolerances, **extra: object)
 
 
 def optional(name: str, same: bool, distance: float, **extra: object) -> dict[str, Any]:
-    """The verdict on a graph of lower precision, from the mean vertex distance in m."""
+    """Return the verdict on a graph of lower precision, from the mean vertex distance in m."""
     reason = "" if distance <= OPTIONAL[name] else f"meshes are {1e3 * distance:.3g} mm apart on the exporter's probe"
     reason = reason if same else "it sees other people on the exporter's probe"
     return {"passed": not reason, "reason": reason, "reference": REFERENCE, **extra}
 
 
 def gate(verdicts: Mapping[str, Mapping[str, Any]]) -> None:
-    """BundleError, naming the worst output, unless every FP32 graph passed."""
+    """Raise BundleError, naming the worst output, unless every FP32 graph passed."""
     for name, verdict in verdicts.items():
         if verdict["passed"] or name in OPTIONAL:
             continue
@@ -102,7 +102,7 @@ def gate(verdicts: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def drop(writer: BundleWriter, name: str) -> None:
-    """Take a graph back out of a bundle that is being written."""
+    """Remove a graph from a bundle that is being written."""
     entry = writer.manifest["graphs"].pop(name)
     writer.manifest["files"].pop(entry["file"])
     (writer.folder / entry["file"]).unlink()

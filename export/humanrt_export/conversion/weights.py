@@ -32,7 +32,7 @@ def round_weights(model: nn.Module) -> None:
 
 
 def int8_rows(weight: Tensor) -> Tensor:
-    """The nearest to ``weight`` [N, ...] whose rows are -127..127 times a scale each."""
+    """Return the nearest tensor to ``weight`` [N, ...] whose rows are integers of -127..127 times a scale each."""
     largest = weight.flatten(1).abs().amax(1)
     mantissa, exponent = torch.frexp(largest / _LEVELS)
     scale = torch.ldexp(torch.ceil(mantissa * 2**_DIGITS) / 2**_DIGITS, exponent)

@@ -4,7 +4,7 @@ load      files, folders and archives of the formats below -> `Motion`
 asf_amc   Acclaim (CMU); bvh: Biovision; amass: AMASS and SMPL-X arrays
 retarget  any skeleton, by the names of its bones -> SMPL's 24 rotations
 body_fk   rotations -> joints and points, for bodies of several proportions
-clean     capture errors mended or cut out, noise taken out
-augment   mirror image, speed, rate, direction
+clean     capture errors repaired or cut out, noise removed
+augment   mirror image, speed, frame rate, direction
 split     training and held-out recordings
 """

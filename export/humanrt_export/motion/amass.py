@@ -1,8 +1,8 @@
 """AMASS and SMPL-X motions (.npz) as users bring them. Neither the data nor the body models come with humanrt.
 
 Read: `poses` [T, 3 J] axis-angle of 22, 24, 52 (SMPL-H), 55 (SMPL-X) joints, `trans` [T, 3] m, and
-`mocap_framerate` or `mocap_frame_rate`. AMASS's world is z up; it is turned to y up. `trans` is taken for the
-pelvis: the pelvis lies a few decimetres beside it, by an offset that only the body model knows.
+`mocap_framerate` or `mocap_frame_rate`. AMASS's world is z up; it is rotated to y up. `trans` is used as the
+pelvis position: the pelvis lies a few decimetres beside it, by an offset that only the body model knows.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def parse_amass(content: bytes, source: str = "motion", subject: str = "", up: L
 
 
 def _poses(data: dict[str, NDArray[Any]], source: str) -> NDArray[np.float64]:
-    """[T, J, 3] rad."""
+    """Return the poses [T, J, 3] rad."""
     if "poses" in data:
         poses = _numbers(data, "poses", source)
     elif "root_orient" in data and "pose_body" in data:

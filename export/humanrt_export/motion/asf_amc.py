@@ -1,7 +1,7 @@
 """ASF skeletons and AMC motions (Acclaim), as the CMU Graphics Lab Motion Capture Database has them.
 
 Written from the format's description. A bone's motion is given in its own axes C (Euler angles of the skeleton file):
-its turn since the rest pose is ``X = X_parent C R C^-1``, and it ends at ``start + X (length direction)``.
+its rotation from the rest pose is ``X = X_parent C R C^-1``, and it ends at ``start + X (length direction)``.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Bone:
 
     Attributes:
         name, parent: parent is None for the root.
-        offset: [3] m, from where the bone begins to where it ends, in the rest pose (zero for the root).
+        offset: [3] m, from the bone's start to its end in the rest pose (zero for the root).
         axes: [3, 3] C, the bone's axes in the rest pose.
-        order: letters of the Euler angles in the order that they are applied, such as `xyz`.
-        channels: what an AMC line gives, in its order: of `tx ty tz rx ry rz l`.
+        order: letters of the Euler angles in the order of application, such as `xyz`.
+        channels: the values of an AMC line, in order: from `tx ty tz rx ry rz l`.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Skeleton:
     source: str
 
     def pose(self, motion: Amc) -> tuple[Array, dict[str, Array]]:
-        """Where the root is [T, 3] m, and bone -> turns [T, 3, 3] since the rest pose, in the file's world."""
+        """Return root position [T, 3] m, and bone -> rotations [T, 3, 3] from the rest pose, in the file's world."""
         return self._place(motion), self._turns(motion)
 
     def joints(self, place: Array, turns: dict[str, Array]) -> dict[str, Array]:
-        """Bone -> where it ends [T, 3] m; the root's is where it is."""
+        """Return bone -> end position [T, 3] m; for the root, its position."""
         ends: dict[str, Array] = {}
         for bone in self.bones.values():
             ends[bone.name] = place if bone.parent is None else ends[bone.parent] + turns[bone.name] @ bone.offset
@@ -97,14 +97,14 @@ class Amc:
         return len(next(iter(self.values.values())))
 
     def column(self, bone: str, channel: str) -> Array:
-        """[T]; zero for a bone that the motion leaves out."""
+        """Return a channel's values [T]; zero for a bone that the motion omits."""
         if bone not in self.values:
             return np.zeros(len(self))
         return self.values[bone][:, self.channels[bone].index(channel)]
 
 
 def euler(order: str, angles: Sequence[float]) -> Array:
-    """[3, 3] of angles [rad] about the axes ``order``, applied in that order about axes that stay."""
+    """Return the rotation [3, 3] of angles [rad] about the axes ``order``, applied in that order about fixed axes."""
     turn = np.eye(3)
     for axis, angle in zip(order, angles, strict=True):
         turn = about(axis, np.asarray(angle)) @ turn
@@ -121,7 +121,7 @@ class _Line:
 
 
 class _Reader:
-    """Lines of a text file, and errors that say where."""
+    """Lines of a text file, and errors with their location."""
 
     def __init__(self, text: str, source: str) -> None:
         self.source = source
@@ -147,7 +147,7 @@ class _Reader:
         return values
 
     def sections(self) -> Iterator[tuple[_Line, list[_Line]]]:
-        """Lines by the `:keyword` that they stand under."""
+        """Yield the lines under each `:keyword`."""
         head: _Line | None = None
         body: list[_Line] = []
         for line in self.lines:
@@ -166,7 +166,7 @@ class _Reader:
 
 
 def parse_asf(text: str, source: str = "skeleton") -> Skeleton:
-    """Read a skeleton. MotionError says what is wrong where."""
+    """Read a skeleton. MotionError states the problem and its location."""
     reader = _Reader(text, source)
     sections = {head.words[0].lower(): (head, body) for head, body in reader.sections()}
     for needed in (":root", ":bonedata", ":hierarchy"):
@@ -244,7 +244,7 @@ def _root(reader: _Reader, body: list[_Line], degrees: bool) -> Bone:
 
 
 def _applied(order: str, channels: Sequence[str]) -> str:
-    """The axes in the order in which motions are applied: that of the channels, those left out at the end."""
+    """Return the axes in the order of application: that of the channels, missing ones at the end."""
     given = [channel[1] for channel in channels if channel.startswith("r")]
     return "".join([*given, *(axis for axis in order if axis not in given)])
 
@@ -291,17 +291,17 @@ def _bones(reader: _Reader, body: list[_Line], degrees: bool, unit: float) -> di
 
 
 def parse_amc(text: str, skeleton: Skeleton, source: str = "motion") -> Amc:
-    """Read a motion of ``skeleton``. MotionError says what is wrong where."""
+    """Read a motion of ``skeleton``. MotionError states the problem and its location."""
     return _quick(text, skeleton) or _careful(text, skeleton, source)
 
 
 def _quick(text: str, skeleton: Skeleton) -> Amc | None:
-    """All frames at once, if they are all built alike (as they nearly always are); None otherwise."""
+    """Parse all frames at once if they have the same structure (as nearly always); None otherwise."""
     if ":DEGREES" not in text[:4000].upper() or not skeleton.degrees:
         return None
     start = text.upper().index(":DEGREES") + len(":DEGREES")
     tokens = text[start:].split()
-    if not tokens or tokens[0] != "1" or max(map(len, tokens)) > 40:  # an array holds the longest word many times
+    if not tokens or tokens[0] != "1" or max(map(len, tokens)) > 40:  # arrays pad words to the longest
         return None
     words, bones = np.array(tokens), skeleton.bones
     names, place = {}, 1
@@ -330,7 +330,7 @@ def _quick(text: str, skeleton: Skeleton) -> Amc | None:
 
 
 def _careful(text: str, skeleton: Skeleton, source: str) -> Amc:
-    """Line by line: files that are built otherwise, and what is wrong with those that are damaged."""
+    """Parse line by line: for files of other structure, and to report errors in damaged ones."""
     reader = _Reader(text, source)
     frames: list[dict[str, list[float]]] = []
     degrees = skeleton.degrees
@@ -370,7 +370,7 @@ def _careful(text: str, skeleton: Skeleton, source: str) -> Amc:
 
 
 def _check_frame(reader: _Reader, start: _Line | None, frames: list[dict[str, list[float]]]) -> None:
-    """The frame that just ended has the bones of the first."""
+    """Check that the frame that just ended has the same bones as the first."""
     if frames and (missing := frames[0].keys() ^ frames[-1].keys()):
         names = ", ".join(sorted(missing))
         raise reader.error(start, f"this frame and the first differ in their bones: {names}; is the file whole?")

@@ -1,4 +1,4 @@
-"""More motion out of what was recorded: mirror image, other speeds and rates, other directions."""
+"""Augmentation of recorded motion: mirror image, other speeds and frame rates, other directions."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ SWAPPED = other_sides(SMPL_24)
 
 
 def mirror_rotations(rotations: Floats) -> Array:
-    """Local rotations [..., 24, 3, 3] of the mirror image: sides swapped, every turn mirrored in x."""
+    """Mirror local rotations [..., 24, 3, 3]: sides swapped, every rotation mirrored in x."""
     return mirrored(np.asarray(rotations)[..., SWAPPED, :, :])
 
 
 def mirror(motion: Motion) -> Motion:
-    """The motion in a mirror (x -> -x of the world). Twice gives the motion again."""
+    """Mirror the motion (x -> -x of the world). Mirroring twice gives the original."""
     return replace(
         motion,
         translation=motion.translation * MIRROR,
@@ -48,7 +48,7 @@ def mirror(motion: Motion) -> Motion:
 
 
 def interpolate(rotations: Floats, places: ArrayLike) -> Array:
-    """Rotations [T, ..., 3, 3] at fractional frames [N] in 0..T-1 -> [N, ..., 3, 3], by SLERP."""
+    """Interpolate rotations [T, ..., 3, 3] at fractional frames [N] in 0..T-1 by SLERP; returns [N, ..., 3, 3]."""
     rotations = np.asarray(rotations, np.float64)
     places = np.asarray(places, np.float64)
     last = len(rotations) - 1
@@ -63,7 +63,7 @@ def interpolate(rotations: Floats, places: ArrayLike) -> Array:
 
 
 def resample(motion: Motion, fps: float, speed: float = 1.0) -> Motion:
-    """The motion at another rate; ``speed`` 2: twice as fast."""
+    """Resample the motion to another frame rate; ``speed`` 2: twice as fast."""
     if not (fps > 0 and speed > 0):
         raise MotionError(f"{fps} frames per second at {speed} times the speed: both must be above 0")
     step = speed * motion.fps / fps
@@ -78,19 +78,19 @@ def resample(motion: Motion, fps: float, speed: float = 1.0) -> Motion:
 
 
 def rotate(motion: Motion, turn: Floats) -> Motion:
-    """The whole motion turned by [3, 3] about the world's origin, such as from the world to a camera's axes."""
+    """Rotate the whole motion by [3, 3] about the world's origin, such as from world to camera axes."""
     rotations = motion.rotations.copy()
     rotations[:, 0] = turn @ rotations[:, 0]
     return replace(motion, translation=motion.translation @ np.asarray(turn).T, rotations=rotations)
 
 
 def turn_about_vertical(angle: float) -> Array:
-    """[3, 3] about the world's y."""
+    """Return the rotation [3, 3] about the world's y axis."""
     return matrices_from_vectors(np.array([0.0, angle, 0.0]))
 
 
 def random_rotation(generator: np.random.Generator) -> Array:
-    """[3, 3], all alike likely."""
+    """Return a uniformly distributed rotation [3, 3]."""
     q = generator.standard_normal(4)
     w, x, y, z = q / np.linalg.norm(q)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

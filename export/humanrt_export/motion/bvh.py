@@ -21,7 +21,7 @@ _CHANNELS = ("xposition", "yposition", "zposition", "xrotation", "yrotation", "z
 
 @dataclass
 class Joint:
-    """One joint: where it is in its parent at rest (the file's unit), and its channels in their order."""
+    """One joint: its rest offset from its parent (the file's unit), and its channels in order."""
 
     name: str
     parent: str | None
@@ -39,7 +39,7 @@ class Bvh:
     fps: float
 
     def pose(self) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Joint -> turns [T, 3, 3] since the rest pose; joint -> places [T, 3], in the file's unit."""
+        """Return joint -> rotations [T, 3, 3] from the rest pose, and joint -> positions [T, 3] in the file's unit."""
         turns: dict[str, Array] = {}
         places: dict[str, Array] = {}
         column = 0
@@ -62,7 +62,7 @@ class Bvh:
 
 
 def bvh_motion(text: str, source: str, subject: str = "") -> Motion:
-    """A BVH motion on SMPL's tree. The file's unit does not matter: it is scaled with the legs."""
+    """Read a BVH motion on SMPL's tree. The file's unit does not matter: lengths are scaled by the legs."""
     bvh = parse_bvh(text, source)
     naming = find_naming(list(bvh.joints), source)
     turns, places = bvh.pose()
@@ -73,7 +73,7 @@ def bvh_motion(text: str, source: str, subject: str = "") -> Motion:
     for name, joint in bvh.joints.items():
         children = [child for child in bvh.joints.values() if child.parent == name]
         named = [child for child in children if any(child.name in bones for bones in naming.values())]
-        if named or children:  # of several, such as fingers, the first that is a body part
+        if named or children:  # of several children, such as fingers, the first that is a body part
             ends[name] = heads[(named or children)[0].name]
         else:
             ends[name] = heads[name] + (joint.end if joint.end is not None else np.zeros(3))
@@ -87,7 +87,7 @@ def bvh_motion(text: str, source: str, subject: str = "") -> Motion:
 
 
 def parse_bvh(text: str, source: str = "motion") -> Bvh:
-    """Read a BVH file. MotionError says what is wrong where."""
+    """Read a BVH file. MotionError states the problem and its location."""
     lines = text.splitlines()
 
     def error(number: int, what: str) -> MotionError:

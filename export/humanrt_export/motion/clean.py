@@ -1,9 +1,9 @@
-"""Recordings without their capture errors: `clean` mends short ones, cuts where it cannot, and takes the noise out.
+"""Cleaning of recordings: `clean` repairs short capture errors, cuts at others, and removes the noise.
 
 Optical capture loses and swaps markers: a joint then jumps by up to half a turn within one frame. Such frames must be
-neither truth nor training. A joint's frame is bad if it turns faster than people do, or if it lies far from the median
-of its surroundings close to such a jump. Short spans of bad frames are bridged by SLERP; where a jump remains, because
-the joint stays where it jumped to, the recording is cut.
+used neither as ground truth nor for training. A joint's frame is bad if it rotates faster than people can, or if it is
+close to such a jump and far from the median of its neighbourhood. Short spans of bad frames are bridged by SLERP; where
+a jump remains, because the joint stays where it jumped to, the recording is cut.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ = ["clean", "jumps", "smooth"]
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_FASTEST = {"trunk": 720.0, "limb": 1500.0}  # degrees per second, of a joint against its parent
+_FASTEST = {"trunk": 720.0, "limb": 1500.0}  # degrees per second, of a joint relative to its parent
 _TRUNK = ("pelvis", "spine1", "spine2", "spine3", "neck", "head", "left_collar", "right_collar")
 _MOVES = 8.0  # m/s, of the pelvis: a sprinter's
-_FAR = np.radians(20)  # from the median of the surroundings
-_MEDIAN = 0.25  # s, length of those surroundings
-_NEAR = 0.2  # s on both sides of a jump are looked at
-_LONGEST = 0.3  # s of bad frames are bridged
+_FAR = np.radians(20)  # from the median of the neighbourhood
+_MEDIAN = 0.25  # s, length of that neighbourhood
+_NEAR = 0.2  # s on both sides of a jump are examined
+_LONGEST = 0.3  # s, maximum span of bad frames to bridge
 _TOES = [SMPL_24.index("left_foot"), SMPL_24.index("right_foot")]
 
 
 def jumps(motion: Motion) -> Bools:
-    """[T - 1, 24]: joints that turn faster than people can from a frame to the next; column 0: or move so."""
+    """Mark [T - 1, 24] joints that rotate faster than people can between two frames; column 0 also: that move so."""
     limits = np.array([_FASTEST["trunk" if name in _TRUNK else "limb"] for name in SMPL_24])
     found = _angles(motion.rotations[:-1], motion.rotations[1:]) * motion.fps > np.radians(limits)
     found[:, 0] |= np.linalg.norm(np.diff(motion.translation, axis=0), axis=1) * motion.fps > _MOVES
@@ -42,28 +42,28 @@ def jumps(motion: Motion) -> Bools:
 
 
 def clean(motion: Motion, shortest: float = 1.0, noise: float = 0.02) -> list[Motion]:
-    """The good parts of a recording.
+    """Return the good parts of a recording.
 
     Args:
-        motion: at the rate it was recorded with; 60 frames per second at least.
-        shortest: s, parts below it are dropped.
-        noise: s, deviation of the Gaussian that takes out the recording's noise (0.02: half of what moves at 9 Hz is
-            kept); 0 leaves it in.
+        motion: motion at its recorded frame rate, at least 60 frames per second.
+        shortest: s, minimum length of a part; shorter ones are dropped.
+        noise: s, standard deviation of the Gaussian that removes the recording's noise (0.02: half of the movement at
+            9 Hz is kept); 0 leaves it in.
 
     Returns:
-        parts in their order, with the name of the recording; the source says which frames.
+        parts in order, with the name of the recording; the source states the frames.
     """
     rotations = motion.rotations.copy()
     found = jumps(motion)
     for joint in np.flatnonzero(found.any(axis=0) | np.isin(np.arange(24), _TOES)):
         rotations[:, joint] = _mended(rotations[:, joint], found[:, joint], motion.fps)
-        if joint in _TOES:  # hardly measured: what is left of their movement is the median's
+        if joint in _TOES:  # hardly measured: only the median of their movement is kept
             rotations[:, joint] = _median(rotations[:, joint], _odd(_MEDIAN * motion.fps))
     mended = replace(motion, rotations=rotations)
     cuts = np.flatnonzero(np.delete(jumps(mended), _TOES, axis=1).any(axis=1))
     parts = []
     for start, stop in zip([0, *(cuts + 1)], [*(cuts + 1), len(motion)], strict=True):
-        # Frames beside a jump are as doubtful.
+        # Frames next to a jump are equally unreliable.
         first, last = start + (3 if start else 0), stop - (3 if stop < len(motion) else 0)
         if last - first > shortest * motion.fps:
             part = replace(
@@ -77,12 +77,12 @@ def clean(motion: Motion, shortest: float = 1.0, noise: float = 0.02) -> list[Mo
 
 
 def smooth(motion: Motion, deviation: float) -> Motion:
-    """Every frame is the mean of its surroundings, weighted by a Gaussian of ``deviation`` s."""
+    """Smooth with a Gaussian of standard deviation ``deviation`` s."""
     sigma = deviation * motion.fps
     reach = min(int(np.ceil(3 * sigma)), len(motion) - 1)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-9)) ** 2)
     flat = np.concatenate((motion.rotations.reshape(len(motion), -1), motion.translation), axis=1)
-    # Beyond the ends, the movement goes on as its point reflection: straight motion stays straight.
+    # The motion is padded by point reflection at the ends: straight motion stays straight.
     head, tail = 2 * flat[:1] - flat[reach:0:-1], 2 * flat[-1:] - flat[-2 : -reach - 2 : -1]
     padded = np.concatenate((head, flat, tail))
     total = sum(weight * padded[k : k + len(flat)] for k, weight in enumerate(weights / weights.sum()))
@@ -94,12 +94,12 @@ def smooth(motion: Motion, deviation: float) -> Motion:
 
 
 def _angles(a: NDArray[Any], b: NDArray[Any]) -> Array:
-    """[...] rad between rotations."""
+    """Return the angles [...] rad between rotations."""
     return np.asarray(np.linalg.norm(vectors_from_matrices(np.swapaxes(a, -1, -2) @ b), axis=-1))
 
 
 def _nearest(matrices: Array) -> Array:
-    """The rotations nearest to matrices [..., 3, 3]."""
+    """Return the rotations nearest to matrices [..., 3, 3]."""
     u, _, v = np.linalg.svd(matrices)
     u[..., -1] *= np.linalg.det(u @ v)[..., None]
     return np.asarray(u @ v)
@@ -110,14 +110,14 @@ def _odd(frames: float) -> int:
 
 
 def _median(rotations: Array, window: int) -> Array:
-    """[T, 3, 3] -> the rotation nearest to the entries' medians over ``window`` frames."""
+    """Return the rotations [T, 3, 3] nearest to the entry-wise medians over ``window`` frames."""
     half = window // 2
     padded = np.concatenate((np.repeat(rotations[:1], half, 0), rotations, np.repeat(rotations[-1:], half, 0)))
     return _nearest(np.median(np.lib.stride_tricks.sliding_window_view(padded, window, axis=0), axis=-1))
 
 
 def _mended(rotations: Array, found: Bools, fps: float) -> Array:
-    """[T, 3, 3] with short bad spans bridged; ``found`` [T - 1]: jumps."""
+    """Bridge short bad spans of [T, 3, 3]; ``found`` [T - 1]: jumps."""
     frames = len(rotations)
     places = np.flatnonzero(found)
     if not len(places):
@@ -130,7 +130,7 @@ def _mended(rotations: Array, found: Bools, fps: float) -> Array:
     result = rotations.copy()
     edges = np.flatnonzero(np.diff(np.concatenate(([0], bad.astype(np.int8), [0]))))
     for start, stop in edges.reshape(-1, 2):
-        if start == 0 or stop == frames:  # nothing on the other side: stays as it was there
+        if start == 0 or stop == frames:  # no frame on one side: hold the value of the other
             if (stop - start) <= _LONGEST * fps and stop - start < frames:
                 result[start:stop] = result[stop] if start == 0 else result[start - 1]
         elif stop - start <= _LONGEST * fps:

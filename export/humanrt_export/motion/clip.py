@@ -1,4 +1,4 @@
-"""What all readers share: `Motion`, the errors of bad files, and rotations about an axis."""
+"""Shared parts of all readers: `Motion`, the error for bad files, and rotations about an axis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 
 class MotionError(HumanrtError):
-    """A file of motion cannot be read: which, where in it, what is wrong, what to do."""
+    """A motion file cannot be read; states the file, the location, the problem and what to do."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Motion:
 
     Attributes:
         fps: frames per second.
-        translation: [T, 3] m, where the pelvis is.
+        translation: [T, 3] m, position of the pelvis.
         rotations: [T, 24, 3, 3] local rotations of `humanrt.geometry.skeleton.SMPL_24`, the root's from body to world.
-        source: where it comes from, for people to read.
+        source: human-readable origin.
         name: of the clip, such as `01_02`.
-        subject: who moves, such as `01`; empty where unknown.
+        subject: the person recorded, such as `01`; empty if unknown.
     """
 
     fps: float
@@ -57,12 +57,12 @@ class Motion:
 
     @property
     def seconds(self) -> float:
-        """From the first frame to the last."""
+        """Duration from the first frame to the last."""
         return max(len(self) - 1, 0) / self.fps
 
 
 def about(axis: str, angle: NDArray[Any]) -> Array:
-    """Rotations [..., 3, 3] about the axis x, y or z by angles [...] rad."""
+    """Return rotations [..., 3, 3] about the axis x, y or z by angles [...] rad."""
     i, j, k = {"x": (0, 1, 2), "y": (1, 2, 0), "z": (2, 0, 1)}[axis]
     turn = np.zeros((*np.shape(angle), 3, 3))
     cosine, sine = np.cos(angle), np.sin(angle)

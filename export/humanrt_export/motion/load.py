@@ -1,7 +1,7 @@
 """Motions from files, folders and archives: `load_motions`, `load_motion`.
 
 Formats by extension: `.amc` (with the `.asf` of its subject beside it), `.bvh`, `.npz` (AMASS, SMPL-X). Archives
-(`.tar`, `.tar.xz`, `.tar.gz`, `.zip`) are read in memory: nothing of them is written anywhere.
+(`.tar`, `.tar.xz`, `.tar.gz`, `.zip`) are read in memory: nothing is extracted to disk.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DAMAGED = (
 
 
 def amc_motion(skeleton: Skeleton, text: str, source: str, fps: float = CMU_FPS) -> Motion:
-    """An AMC motion of a skeleton, on SMPL's tree."""
+    """Read an AMC motion of a skeleton, on SMPL's tree."""
     amc = parse_amc(text, skeleton, source)
     place, turns = skeleton.pose(amc)
     ends = skeleton.joints(place, turns)
@@ -63,10 +63,10 @@ def amc_motion(skeleton: Skeleton, text: str, source: str, fps: float = CMU_FPS)
 
 
 def load_motions(path: Path | str) -> Iterator[Motion]:
-    """All motions of a file, a folder (with all below it) or an archive, in the order of their names.
+    """Load all motions of a file, a folder (recursively) or an archive, in the order of their names.
 
     Raises:
-        MotionError: one of them cannot be read, or there is none.
+        MotionError: a motion cannot be read, or there is none.
     """
     path = Path(path)
     if path.is_dir():
@@ -78,7 +78,7 @@ def load_motions(path: Path | str) -> Iterator[Motion]:
 
 
 def load_motion(path: Path | str) -> Motion:
-    """One motion; an `.amc` takes the `.asf` that lies beside it (of its name's beginning, or the only one)."""
+    """Load one motion; an `.amc` uses the `.asf` beside it (with the same name prefix, or the only one)."""
     path = Path(path)
     if not path.is_file():
         raise MotionError(f"{path}: no such file; give a motion ({', '.join(FORMATS)}), a folder or an archive")
@@ -98,7 +98,7 @@ def _read(path: Path) -> bytes:
 
 
 class _FolderFiles(Mapping[str, bytes]):
-    """The motions and skeletons below a folder, read when asked for."""
+    """The motions and skeletons below a folder, read on access."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -118,7 +118,7 @@ class _FolderFiles(Mapping[str, bytes]):
 
 
 class _ArchiveFiles(dict[str, bytes]):
-    """The motions and skeletons in an archive, all in memory. Links and devices are passed over."""
+    """The motions and skeletons in an archive, all in memory. Links and devices are skipped."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class _ArchiveFiles(dict[str, bytes]):
 
 
 def _wanted(name: str) -> bool:
-    path = PurePosixPath(name)  # `._name`: what macOS adds to archives
+    path = PurePosixPath(name)  # `._name`: added to archives by macOS
     return path.suffix.lower() in (*FORMATS, ".asf") and not path.name.startswith(".")
 
 
@@ -181,7 +181,7 @@ def _text(content: bytes) -> str:
 
 
 def _skeleton_of(name: str, files: Mapping[str, bytes], where: str) -> str:
-    """The `.asf` of an `.amc`: in the same folder, of the subject's name; else the only one there."""
+    """Find the `.asf` of an `.amc`: in the same folder, with the subject's name; else the only one there."""
     path = PurePosixPath(name)
     found = [
         other
@@ -196,7 +196,7 @@ def _skeleton_of(name: str, files: Mapping[str, bytes], where: str) -> str:
 
 
 def _subject(name: str) -> str:
-    """`cmu/01/01_02.amc` -> `01`; the folder's name for names without a number in front."""
+    """Return the subject: `cmu/01/01_02.amc` -> `01`; the folder's name for names without a leading number."""
     path = PurePosixPath(name)
     first = path.stem.split("_")[0]
     return first if first != path.stem and first.isalnum() else path.parent.name

@@ -32,15 +32,15 @@ _FLAT = np.radians(40)  # feet that point further from SMPL's at rest than this 
 
 @dataclass(frozen=True)
 class Source:
-    """What a reader knows of a skeleton and one of its motions, in the file's own world and units.
+    """A skeleton and one of its motions as read, in the file's own world frame and units.
 
     Attributes:
-        heads: bone -> [3] where it begins in the rest pose.
-        ends: bone -> [3] where it ends in the rest pose; limbs need it.
-        turns: bone -> [T, 3, 3] turn since the rest pose.
-        joints: bone -> [T, 3] where it begins.
-        hinges: elbow bone -> [3] its hinge's axis in the rest pose (either sign).
-        title: for messages.
+        heads: bone -> [3], its start in the rest pose.
+        ends: bone -> [3], its end in the rest pose; required for limbs.
+        turns: bone -> [T, 3, 3], rotation from the rest pose.
+        joints: bone -> [T, 3], its start.
+        hinges: elbow bone -> [3], its hinge axis in the rest pose (either sign).
+        title: name for messages.
     """
 
     heads: Mapping[str, Array]
@@ -52,7 +52,7 @@ class Source:
 
 
 def _both(names: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """``{"hip": "{0}femur/{1}..."}`` -> both sides; `{s}` is l or r, `{S}` Left or Right."""
+    """Expand ``{"hip": "{0}femur/{1}..."}`` to both sides; `{s}` is l or r, `{S}` Left or Right."""
     return {
         f"{side}_{joint}": tuple(name.format(s=side[0], S=side.capitalize()) for name in pattern.split("|"))
         for side, _ in _SIDES
@@ -95,10 +95,10 @@ NAMINGS: dict[str, Naming] = {
 
 
 def find_naming(names: Sequence[str], source: str) -> dict[str, tuple[str, ...]]:
-    """SMPL's joint -> bones as ``names`` writes them (prefixes such as `mixamorig:` are ignored, case too).
+    """Map SMPL's joints to bones as spelled in ``names`` (prefixes such as `mixamorig:` are ignored, case too).
 
     Raises:
-        MotionError: no naming fits; the message has what the nearest one lacks.
+        MotionError: no naming fits; the message lists what the closest one lacks.
     """
     plain = {name.rsplit(":", 1)[-1].lower(): name for name in names}
     lacking: dict[str, list[str]] = {}
@@ -107,7 +107,7 @@ def find_naming(names: Sequence[str], source: str) -> dict[str, tuple[str, ...]]
         missing = [bone for bones in naming.values() for bone in bones if bone.lower() not in plain]
         needed = [bone for bone in missing if not any(bone in naming.get(f"{s}_foot", ()) for s, _ in _SIDES)]
         lacking[title] = needed
-        if not needed:  # toes may be left out
+        if not needed:  # toes are optional
             there = {joint: bones for joint, bones in naming.items() if not set(bones) & set(missing)}
             fitting.append({joint: tuple(plain[bone.lower()] for bone in bones) for joint, bones in there.items()})
     if fitting:
@@ -122,12 +122,12 @@ def find_naming(names: Sequence[str], source: str) -> dict[str, tuple[str, ...]]
 
 
 def retarget(source: Source, naming: Mapping[str, tuple[str, ...]], make: Callable[[Array, Array], Motion]) -> Motion:
-    """SMPL's rotations of a source.
+    """Compute SMPL's rotations from a source.
 
     Args:
         source: the skeleton and its motion.
-        naming: SMPL's joint -> bones, as `find_naming` gives it.
-        make: from translation [T, 3] m and rotations [T, 24, 3, 3] to the motion.
+        naming: SMPL's joint -> bones, from `find_naming`.
+        make: creates the motion from translation [T, 3] m and rotations [T, 24, 3, 3].
     """
     frame = _frame(source, naming)
     heads = {bone: frame @ place for bone, place in source.heads.items()}
@@ -145,7 +145,7 @@ def retarget(source: Source, naming: Mapping[str, tuple[str, ...]], make: Callab
 
 
 def _fill(world: dict[str, Array]) -> None:
-    """Joints that the source has not: spine by parts of the way, toes and hands still in their parents."""
+    """Fill joints that the source lacks: spine by interpolation, toes and hands fixed to their parents."""
     for joint, amount in (("spine1", 0.4), ("spine2", 0.8)):
         if joint not in world:
             world[joint] = between(world["pelvis"], world["spine3"], amount)
@@ -155,7 +155,7 @@ def _fill(world: dict[str, Array]) -> None:
 
 
 def _frame(source: Source, naming: Mapping[str, tuple[str, ...]]) -> Array:
-    """[3, 3] from the file's axes to x left, y up, z front: along the file's own axes where the body is."""
+    """Return [3, 3] from the file's axes to x left, y up, z front: along the file's own axes where the body is."""
 
     def head(joint: str) -> Array:
         return np.asarray(source.heads[naming[joint][0]])
@@ -185,7 +185,7 @@ def _normal(vector: Array) -> Array:
 def _alignments(
     offsets: Mapping[str, Array], hinges: Mapping[str, Array], naming: Mapping[str, tuple[str, ...]]
 ) -> dict[str, Array]:
-    """SMPL's joint -> what turns SMPL's rest pose to the source's there."""
+    """Return SMPL's joint -> the rotation from SMPL's rest pose to the source's at that joint."""
     aligned = {joint: np.eye(3) for joint in naming}
 
     def align(joint: str, target: Array, above: Array) -> Array:
@@ -220,7 +220,7 @@ def _alignments(
 
 
 def _hinge_twist(turn: Array, hinge: Array, forearm: Array, out: Array) -> Array:
-    """The twist about ``out`` that takes the T-pose's hinge (the forearm folds to the front) to ``hinge``."""
+    """Return the twist about ``out`` that takes the T-pose's hinge (the forearm folds to the front) to ``hinge``."""
     if np.cross(hinge, forearm)[2] < 0:  # folding is to the front
         hinge = -hinge
     wanted = turn.T @ hinge
@@ -231,7 +231,7 @@ def _hinge_twist(turn: Array, hinge: Array, forearm: Array, out: Array) -> Array
 
 
 def _path(source: Source, naming: Mapping[str, tuple[str, ...]], frame: Array, pelvis: Array) -> Array:
-    """[T, 3] m: SMPL's pelvis, such that its hips are where the source's are, scaled with the legs."""
+    """Return SMPL's pelvis [T, 3] m such that its hips coincide with the source's, scaled by the legs."""
     hips = [naming[f"{side}_hip"][0] for side, _ in _SIDES]
     knees = [naming[f"{side}_knee"][0] for side, _ in _SIDES]
     legs = np.mean([np.linalg.norm(source.ends[bone] - source.heads[bone]) for bone in (*hips, *knees)])

@@ -1,4 +1,4 @@
-"""Which recordings are for training and which are held out: by subject, and by clip."""
+"""Split recordings into training and held-out parts: by subject, and by clip."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ HELD_OUT_CLIPS = ("01_08", "01_14", "02_03", "02_05")
 
 
 def part_of(motion: Motion) -> Part:
-    """Decided by subject and name alone: mirror images, speeds and parts of a clip stay together."""
+    """Return a motion's part by subject and name alone: mirror images, speeds and parts of a clip stay together."""
     held = motion.subject in HELD_OUT_SUBJECTS or motion.name in HELD_OUT_CLIPS
     return "val" if held else "train"
 
 
 def load_part(path: Path, part: Part) -> list[Motion]:
-    """The recordings of a part in a folder or archive, cleaned. HumanrtError: there is none."""
+    """Load the recordings of a part from a folder or archive, cleaned. HumanrtError if there is none."""
     whole = [motion for motion in load_motions(path) if part_of(motion) == part]
     if not whole:
         raise HumanrtError(f"{path}: no motion of the part `{part}`")
