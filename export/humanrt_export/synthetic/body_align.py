@@ -1,6 +1,6 @@
-"""Fit the offsets from Anny's joints to what MediaPipe calls by their names (`humanrt.people.body_points`).
+"""Fit the offsets from Anny's joints to MediaPipe's landmarks of the same names (`humanrt.people.body_points`).
 
-Run where moderngl and torch are installed; prints the table in millimetres and what it leaves::
+Run where moderngl and torch are installed; prints the table in millimetres and the residuals::
 
     python -m humanrt_export.synthetic.body_align --motions DIR
 """
@@ -45,7 +45,7 @@ _VISIBLE = 0.9
 
 
 def observe(motions: Sequence[Motion], scenes: int, frames: int) -> tuple[Array, Array, Array, Array]:
-    """Look at people from random scenes.
+    """Observe people in random scenes.
 
     Returns:
         For N pictures: anchors [N, 33, 3] m in camera space, turns of offsets [N, 33, 3, 3] times the person's size,
@@ -67,7 +67,7 @@ def observe(motions: Sequence[Motion], scenes: int, frames: int) -> tuple[Array,
             low, high = points[number].min(axis=0), points[number].max(axis=0)
             x, y = ((low + high) / 2).tolist()
             region = Region(x, y, float((high - low).max() * 1.3))
-            for _ in range(3):  # from the model's own answer, as in tracking
+            for _ in range(3):  # starting from the model's own output, as in tracking
                 marks = network(picture, region)
                 region = marks.region
             miss = np.linalg.norm(marks.landmarks_2d - points[number], axis=1).mean()
@@ -82,7 +82,7 @@ def observe(motions: Sequence[Motion], scenes: int, frames: int) -> tuple[Array,
 
 
 def fit(anchors: Array, turns: Array, seen: Array) -> tuple[Array, Array]:
-    """The constant offset that brings projected anchors nearest to what was seen (least absolute deviations).
+    """Fit the constant offset that brings projected anchors closest to the observations (least absolute deviations).
 
     Args:
         anchors, turns, seen: [N, 3] m, [N, 3, 3], [N, 2] in units of the focal length.

@@ -1,4 +1,4 @@
-"""Dressed people of known pose: Anny bodies with painted garments, skin and hair, and the points MediaPipe looks for.
+"""Dressed people of known pose: Anny bodies with painted garments, skin and hair, and MediaPipe's landmarks.
 
 Units: metres. Pose is given as rotations of SMPL's 24 joints (`humanrt.geometry.skeleton`), root to the camera's axes
 (x right, y down, z forward). Needs torch, and Anny's arrays in humanrt's cache
@@ -62,7 +62,7 @@ _SMPL_JOINTS = tuple(_bone(joint) for joint in SMPL_24)
 
 @dataclass(frozen=True)
 class Outfit:
-    """What somebody wears: albedos (linear RGB) and lengths.
+    """Clothes, skin and hair of a person: albedos (linear RGB) and lengths.
 
     Attributes:
         skin, hair, shoes: [3].
@@ -91,7 +91,7 @@ class Outfit:
 
     @classmethod
     def sample(cls, generator: np.random.Generator, skin: Array) -> Outfit:
-        """Random clothes for a skin."""
+        """Sample random clothes for a skin colour."""
 
         def cloth() -> Array:
             value = generator.uniform(0.02, 0.55)
@@ -115,7 +115,7 @@ class Outfit:
 
 
 def sample_phenotypes(generator: np.random.Generator) -> NDArray[np.float32]:
-    """Random phenotypes [6] (`humanrt_export.bodies.anny.phenotypes`): mostly adults, some children, all builds."""
+    """Sample phenotypes [6] (`humanrt_export.bodies.anny.phenotypes`): mostly adults, some children, all builds."""
     age = generator.uniform(0.3, 0.5) if generator.uniform() < 0.1 else generator.uniform(0.55, 0.95)
     gender = generator.uniform(0, 0.25) if generator.uniform() < 0.5 else generator.uniform(0.75, 1)
     muscle, weight = generator.uniform(0.25, 0.8, 2)
@@ -125,13 +125,13 @@ def sample_phenotypes(generator: np.random.Generator) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody: a shape at rest, clothes on.
+    """A dressed person in the rest pose.
 
     Attributes:
         phenotypes: [6].
         rest: of `AnnyBody`.
         colours: [V, 3] linear albedo.
-        garments: uint8 [V], places in `GARMENTS`.
+        garments: uint8 [V], indices into `GARMENTS`.
         stature: m.
     """
 
@@ -144,13 +144,13 @@ class Person:
 
 @dataclass(frozen=True)
 class Posed:
-    """Somebody at T instants, camera axes, metres.
+    """A person at T instants, in camera axes, metres.
 
     Attributes:
         vertices: [T, V, 3].
         joints: [T, J, 3] of `BodyModel.joint_names`.
-        landmarks: [T, 33, 3] where MediaPipe's landmarks are.
-        h36m: [T, 17, 3] the joints of Human3.6M.
+        landmarks: [T, 33, 3] MediaPipe's landmarks.
+        h36m: [T, 17, 3] joints of Human3.6M.
     """
 
     vertices: Floats
@@ -160,13 +160,13 @@ class Posed:
 
 
 class BodyModel:
-    """Makes and poses people.
+    """Creates and poses people.
 
     Attributes:
-        body: what poses them.
+        body: the body model used for posing.
         faces: int32 [F, 3].
         joint_names: of `AnnyData`.
-        points: their landmarks.
+        points: the landmarks.
     """
 
     def __init__(self, topology: str = "full") -> None:
@@ -184,7 +184,7 @@ class BodyModel:
     # ----------------------------------------------------------------------------------------- people
 
     def person(self, phenotypes: NDArray[np.floating[Any]], outfit: Outfit) -> Person:
-        """Somebody of this shape in these clothes."""
+        """Create a person of this shape in these clothes."""
         with torch.inference_mode():
             rest = self.body.rest(torch.from_numpy(np.asarray(phenotypes, np.float32))[None])
         surface = rest.surface[0, :, : len(self._main)].numpy().T.astype(np.float64)  # [V, 3] in Anny's frame
@@ -200,19 +200,19 @@ class BodyModel:
         return Person(np.asarray(phenotypes, np.float32), rest, colours.astype(np.float32), garments, stature)
 
     def normals(self, vertices: torch.Tensor) -> torch.Tensor:
-        """Unit normals of vertices [V, 3]."""
+        """Return unit normals of vertices [V, 3]."""
         return vertex_normals(vertices, self._triangles)
 
     def _dress(
         self, surface: Array, heads: Floats, scale: float, outfit: Outfit
     ) -> tuple[Array, Array, NDArray[np.uint8]]:
-        """Albedo [V, 3], how far each vertex stands off the skin [V], 0..1, and its garment [V]."""
+        """Return albedo [V, 3], offset of each vertex from the skin [V], 0..1, and its garment [V]."""
         colours = np.tile(outfit.skin, (len(surface), 1))
         worn = np.zeros(len(surface))
         garments = np.zeros(len(surface), np.uint8)
 
         def bones(*starts: str) -> NDArray[np.bool_]:
-            """Vertices that follow bones of such names."""
+            """Return the vertices attached to bones whose names start so."""
             if starts not in self._moved:
                 self._moved[starts] = np.any([np.char.startswith(self._main, start) for start in starts], axis=0)
             return self._moved[starts]
@@ -269,12 +269,12 @@ class BodyModel:
     # ----------------------------------------------------------------------------------------- pose
 
     def pose(self, person: Person, rotations: NDArray[np.floating[Any]], root: NDArray[np.floating[Any]]) -> Posed:
-        """Pose somebody.
+        """Pose a person.
 
         Args:
-            person: who.
+            person: the person.
             rotations: [T, 24, 3, 3] SMPL's, the root's to camera axes.
-            root: [T, 3] m, where the pelvis is.
+            root: [T, 3] m, position of the pelvis.
         """
         turns = torch.from_numpy(anny_from_smpl(rotations).astype(np.float32))
         rest = Rest(*(value.expand(1, *value.shape[1:]) for value in person.rest))
@@ -294,7 +294,7 @@ class BodyModel:
         )
 
     def h36m(self, joints: Array, rotations: NDArray[np.floating[Any]], stature: float) -> Array:
-        """[T, 17, 3] m: Human3.6M's joints."""
+        """Return Human3.6M's joints [T, 17, 3] m."""
 
         def at(name: str) -> Array:
             return joints[:, self._place[name]]
@@ -314,23 +314,23 @@ class BodyModel:
         )
 
     def smpl(self, joints: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        """[T, 24, 3]: SMPL's joints among posed joints [T, J, 3]."""
+        """Select SMPL's joints [T, 24, 3] from posed joints [T, J, 3]."""
         return np.asarray(joints[:, [self._place[bone] for bone in _SMPL_JOINTS]])
 
     def rest(self, person: Person) -> Array:
-        """[24, 3] m: SMPL's joints of somebody in the T-pose, from the pelvis; x left, y up, z to the front."""
+        """Return SMPL's joints [24, 3] m of a person in the T-pose, from the pelvis; x left, y up, z to the front."""
         still = np.broadcast_to(np.eye(3), (1, len(SMPL_24), 3, 3))
         return np.asarray(self.smpl(self.pose(person, still, np.zeros((1, 3))).joints)[0], np.float64)
 
 
 @cache
 def load_body(topology: str = "full") -> BodyModel:
-    """The body model; one is kept."""
+    """Load the body model; the last one is cached."""
     return BodyModel(topology)
 
 
 def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
-    """Unit normals [V, 3] of vertices [V, 3] and triangles int64 [F, 3]."""
+    """Return unit normals [V, 3] of vertices [V, 3] and triangles int64 [F, 3]."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     across = torch.linalg.cross(b - a, c - a)
     total = torch.zeros_like(vertices)
@@ -340,6 +340,6 @@ def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
 
 
 def _waves(surface: Array) -> Array:
-    """Folds of cloth [V], -1..1, a few centimetres long, for a surface [V, 3] m."""
+    """Return folds of cloth [V], -1..1, a few centimetres long, for a surface [V, 3] m."""
     x, y, z = 45 * surface.T
     return np.asarray(np.sin(x + 2 * np.sin(0.6 * z)) * np.sin(0.7 * y + 1.7 * np.sin(0.4 * x) + 0.5 * z))

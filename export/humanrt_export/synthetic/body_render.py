@@ -1,4 +1,4 @@
-"""Pictures of dressed people: per-vertex colours, one light, soft fill from above and below; headless on EGL."""
+"""Rendering of dressed people: per-vertex colours, one light, soft fill from above and below; headless on EGL."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class BodyRenderer(Offscreen):
     """Draws meshes for one camera.
 
     Args:
-        camera: where from.
+        camera: the camera.
         samples: multisamples per pixel.
     """
 
@@ -70,7 +70,7 @@ class BodyRenderer(Offscreen):
     def draw(
         self, people: Sequence[tuple[Floats, Floats]], faces: NDArray[np.int32], look: Look
     ) -> NDArray[np.float32]:
-        """One instant.
+        """Draw one instant.
 
         Args:
             people: vertices [V, 3] m in camera space, and albedo [V, 3] linear RGB: the same array for every instant.
@@ -97,7 +97,7 @@ class BodyRenderer(Offscreen):
             buffer, paint = gl.buffer(moving), gl.buffer(np.ascontiguousarray(colours, np.float32).tobytes())
             content = [(buffer, "3f", "position"), (paint, "3f", "albedo")]
             array = gl.vertex_array(self._program, content, gl.buffer(faces.astype("i4").tobytes()))
-            self._meshes[key] = (buffer, array, colours)  # the colours, so that their id stays their own
+            self._meshes[key] = (buffer, array, colours)  # keeps the colours alive, so that their id is not reused
         else:
             self._meshes[key][0].write(moving)
         return self._meshes[key][1]

@@ -1,4 +1,4 @@
-"""Scenes with one moving, dressed person of known pose: who, how they move, the camera, the light; and their filming.
+"""Scenes with one moving, dressed person of known pose: person, motion, camera, light; and their rendering.
 
 Everything random about a scene comes from a seed and an index. Motion comes from recordings (`humanrt_export.motion`).
 """
@@ -27,18 +27,18 @@ Array = NDArray[np.float64]
 
 _RATES = {30: 0.8, 15: 0.05, 24: 0.07, 25: 0.08}
 _SIZES = ((480, 360), (640, 480), (480, 270), (640, 360), (360, 480))
-_NEAREST = 0.9  # m from the camera to somebody's pelvis
+_NEAREST = 0.9  # m, minimum distance from the camera to the pelvis
 
 
 @dataclass(frozen=True)
 class BodyScene(Filming):
-    """One clip before it is drawn.
+    """One clip before rendering.
 
     Attributes:
-        person: who.
+        person: the person.
         motion: of the world's axes.
         start: s into the motion; speed: how much faster than recorded.
-        camera: with `turn` [3, 3] from the world's axes to the camera's and `place` [3] m, where the camera is.
+        camera: with `turn` [3, 3] from the world's axes to the camera's and `place` [3] m, the camera's position.
         look: the light.
         desk: part of the picture's height from which on something in front hides the person; 1: nothing.
     """
@@ -55,7 +55,7 @@ class BodyScene(Filming):
 
 
 def draw_scene(model: BodyModel, motions: Sequence[Motion], seed: int, index: int, seconds: float = 4.0) -> BodyScene:
-    """The scene number ``index`` of ``seed``. Motions are taken by their length, those too short as they are."""
+    """Sample scene number ``index`` of ``seed``. Motions are drawn by their length, too short ones used as they are."""
     generator = np.random.default_rng([seed, index, 0])
     lengths = np.array([min(motion.seconds, 20.0) for motion in motions])
     motion = motions[generator.choice(len(motions), p=lengths / lengths.sum())]
@@ -96,7 +96,7 @@ def draw_scene(model: BodyModel, motions: Sequence[Motion], seed: int, index: in
 
 
 def _recorded(motion: Motion, at: NDArray[Any]) -> tuple[Array, Array]:
-    """Rotations [N, 24, 3, 3] and pelvis [N, 3] m of a motion at times [N] s, held at its ends."""
+    """Return rotations [N, 24, 3, 3] and pelvis [N, 3] m of a motion at times [N] s, clamped to its ends."""
     places = np.clip(np.asarray(at) * motion.fps, 0, len(motion) - 1)
     frames = np.arange(len(motion))
     path = np.stack([np.interp(places, frames, axis) for axis in motion.translation.T], axis=1)
@@ -106,7 +106,7 @@ def _recorded(motion: Motion, at: NDArray[Any]) -> tuple[Array, Array]:
 def _film_from(
     generator: np.random.Generator, camera: Camera, rotations: Array, path: Array, stature: float
 ) -> tuple[Array, Array]:
-    """A camera for somebody's path [N, 3] m: axes [3, 3] and place [3] m. It sees them more from the front."""
+    """Sample a camera for a person's path [N, 3] m: axes [3, 3] and position [3] m. Frontal views are more likely."""
     middle = (path.min(axis=0) + path.max(axis=0)) / 2
     front = rotations[len(rotations) // 2, 0][:, 2]
     azimuth = np.arctan2(front[0], front[2])
@@ -136,7 +136,7 @@ def _film_from(
 
 
 def pose_at(scene: BodyScene, t: NDArray[Any]) -> tuple[Array, Array]:
-    """Rotations [N, 24, 3, 3], the root's to the camera's axes, and the pelvis [N, 3] m there, at times [N] s."""
+    """Return rotations [N, 24, 3, 3], root to camera axes, and pelvis [N, 3] m in camera space, at times [N] s."""
     rotations, path = _recorded(scene.motion, scene.start + np.asarray(t) * scene.speed)
     rotations = rotations.copy()
     rotations[:, 0] = scene.turn @ rotations[:, 0]
@@ -145,7 +145,7 @@ def pose_at(scene: BodyScene, t: NDArray[Any]) -> tuple[Array, Array]:
 
 
 def film(model: BodyModel, scene: BodyScene, seed: int, index: int) -> Iterator[NDArray[np.uint8]]:
-    """The pictures: uint8 [H, W, 3] RGB, one for each time of ``scene.t``."""
+    """Render the frames: uint8 [H, W, 3] RGB, one for each time of ``scene.t``."""
     generator = np.random.default_rng([seed, index, 1])
     size, light = scene.camera.size, scene.light
     look = scene.look.lit(light)
@@ -168,7 +168,7 @@ def film(model: BodyModel, scene: BodyScene, seed: int, index: int) -> Iterator[
 
 
 def _in_front(scene: BodyScene, generator: np.random.Generator) -> NDArray[np.float32] | None:
-    """A desk in front of the person: [H, W, 4] light, multiplied by alpha, and alpha; None where there is none."""
+    """Draw a desk in front of the person: [H, W, 4] light, multiplied by alpha, and alpha; None if there is none."""
     if scene.desk >= 1:
         return None
     width, height = scene.camera.size

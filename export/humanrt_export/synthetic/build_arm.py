@@ -49,7 +49,7 @@ def main() -> None:
     wrist = body.bone_labels.index("wrist" + SIDE)
 
     def shape(**phenotype: float) -> NDArray[Any]:
-        """Rest vertices and bone heads of one body, about its wrist: [V + B, 3] m."""
+        """Return rest vertices and bone heads of one body, relative to its wrist: [V + B, 3] m."""
         with torch.no_grad():
             out = body(phenotype_kwargs=phenotype)
         points = torch.cat([out["rest_vertices"][0, used], out["rest_bone_heads"][0, bones]])
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def _quads(triangles: NDArray[Any]) -> NDArray[Any]:
-    """[2 Q, 3] triangles, halves of quads in order -> [Q, 4] corners in turn."""
+    """Merge triangles [2 Q, 3], consecutive halves of quads, to quads [Q, 4] with corners in order."""
     pairs = triangles.reshape(-1, 2, 3)
     result = []
     for a, b in pairs.tolist():

@@ -1,7 +1,7 @@
 """How well MediaPipe's own models, run by LiteRT, find and follow the hands of a rendered clip.
 
-An independent, plain re-telling of MediaPipe's loop (palm detection, then region from landmarks), here to
-judge the clips; the runtime's HandTracker is another piece of code. Needs ``ai-edge-litert``::
+An independent, plain implementation of MediaPipe's loop (palm detection, then region from landmarks), for
+judging the clips; it shares no code with the runtime's HandTracker. Needs ``ai-edge-litert``::
 
     python -m humanrt_export.synthetic.check CLIP.mp4 ... --models SITE_PACKAGES/mediapipe/modules
 """
@@ -29,7 +29,7 @@ _ROI_POINTS = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
 
 
 def _anchors() -> Array:
-    """[2016, 2] centres: two per cell at stride 8, six per cell at stride 16, of a 192 px picture."""
+    """Return the anchor centres [2016, 2]: two per cell at stride 8, six per cell at stride 16, of a 192 px picture."""
     rows = []
     for cells, count in ((24, 2), (12, 6)):
         y, x = np.mgrid[0:cells, 0:cells]
@@ -51,7 +51,7 @@ class Reference:
         self._anchors = _anchors()
 
     def detect(self, rgb: NDArray[np.uint8], threshold: float = 0.5) -> list[tuple[float, Array]]:
-        """Palms as (score, region [4]: centre x, y, side, angle), best first, none overlapping a better one."""
+        """Detect palms as (score, region [4]: centre x, y, side, angle), best first, none overlapping a better one."""
         height, width = rgb.shape[:2]
         size = max(width, height)
         matrix = np.array([[192 / size, 0, (1 - width / size) * 96], [0, 192 / size, (1 - height / size) * 96]])
@@ -78,7 +78,7 @@ class Reference:
         return found
 
     def landmarks(self, rgb: NDArray[np.uint8], region: Array) -> tuple[float, float, Array, Array]:
-        """Presence, right-handedness, keypoints_2d [21, 2] px, keypoints_3d [21, 3] m of the hand in a region."""
+        """Return presence, right-handedness, keypoints_2d [21, 2] px, keypoints_3d [21, 3] m of the hand in it."""
         x, y, side, angle = region
         scale = side / 224
         linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -107,7 +107,7 @@ class Reference:
 
 
 def next_region(points: Array) -> Array:
-    """Where to look in the next frame, from keypoints [21, 2] px: centre x, y, side, angle."""
+    """Return the region for the next frame, from keypoints [21, 2] px: centre x, y, side, angle."""
     heading = 0.5 * (0.5 * (points[5] + points[13]) + points[9]) - points[0]
     angle = np.pi / 2 - np.arctan2(-heading[1], heading[0])
     turned = _rotate(points[_ROI_POINTS], -angle)
@@ -123,7 +123,7 @@ def _rotate(vectors: Array, angle: float) -> Array:
 
 
 def frames_of(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """Frames of a video, uint8 [H, W, 3] RGB."""
+    """Yield the frames of a video, uint8 [H, W, 3] RGB."""
     capture = cv2.VideoCapture(str(path))
     while True:
         ok, frame = capture.read()
@@ -136,7 +136,7 @@ def frames_of(path: Path) -> Iterator[NDArray[np.uint8]]:
 def follow(
     reference: Reference, frames: Iterator[NDArray[np.uint8]], hands: int
 ) -> list[list[tuple[float, float, Array, Array]]]:
-    """MediaPipe's loop over a clip: per frame the hands found, as :meth:`Reference.landmarks` gives them."""
+    """Run MediaPipe's loop over a clip; per frame the hands found, as from :meth:`Reference.landmarks`."""
     regions: list[Array] = []
     result = []
     for frame in frames:

@@ -43,7 +43,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """What to film.
+    """Specification of a clip.
 
     Attributes:
         kind: one of :data:`KINDS`.
@@ -66,7 +66,7 @@ class ClipSpec:
 
 @dataclass(frozen=True)
 class Hand:
-    """One hand of a clip: whose it is and how it moves."""
+    """One hand of a clip: its arm model and its motion."""
 
     arm: Arm
     motion: Motion
@@ -176,14 +176,14 @@ KINDS: dict[str, Callable[[np.random.Generator, float | None], tuple[float, list
 
 
 def plan(spec: ClipSpec, seed: int) -> tuple[Array, list[Hand]]:
-    """Times of the frames [T] s and the hands that move in the clip; nothing is drawn yet."""
+    """Plan frame times [T] s and the moving hands of a clip, without rendering."""
     length, hands = KINDS[spec.kind](np.random.default_rng([seed, 0]), spec.seconds)
     return np.arange(round(length * spec.fps)) / spec.fps, hands
 
 
 def truth_of(camera: Camera, t: Array, fps: float, hands: Sequence[Hand], source: str = "") -> Truth:
-    """What is true at times ``t`` [T] s of ``hands`` seen by ``camera``."""
-    # Rounded before anything is derived from them, so that what is stored agrees with itself exactly.
+    """Return the ground truth at times ``t`` [T] s of ``hands`` seen by ``camera``."""
+    # Rounded before anything is derived from them, so that the stored values are exactly consistent.
     keypoints = np.stack([hand.arm.keypoints(hand.motion.at(t)) for hand in hands], axis=1).astype(np.float32)
     pixels = project(keypoints, camera.intrinsics).astype(np.float32)
     inside = np.all((pixels >= 0) & (pixels < np.array(camera.size)), axis=-1)
@@ -202,14 +202,14 @@ def truth_of(camera: Camera, t: Array, fps: float, hands: Sequence[Hand], source
 
 
 def render_clip(spec: ClipSpec, seed: int) -> tuple[Iterator[NDArray[np.uint8]], Truth]:
-    """Film a clip.
+    """Render a clip.
 
     Args:
-        spec: what to film.
+        spec: specification of the clip.
         seed: everything random (people, motion, light, room, noise) comes from it.
 
     Returns:
-        The frames, uint8 [H, W, 3] RGB, drawn as they are asked for; and the truth of all of them.
+        The frames, uint8 [H, W, 3] RGB, rendered lazily; and the ground truth of all of them.
     """
     t, hands = plan(spec, seed)
     camera = Camera(spec.size)
@@ -274,7 +274,7 @@ def encode(path: Path, frames: Iterator[NDArray[np.uint8]], size: tuple[int, int
                 count += 1
             process.stdin.close()
         except BrokenPipeError:
-            pass  # ffmpeg ended early: its own words are below
+            pass  # ffmpeg ended early: its own message is reported below
         message = process.stderr.read().decode(errors="replace").strip()
     if process.returncode:
         reason = message.splitlines()[-1] if message else "no reason given"

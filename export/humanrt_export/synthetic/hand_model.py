@@ -63,12 +63,12 @@ ROOT = slice(0, 6)
 
 
 def index_of(name: str) -> int:
-    """Place of a joint in the pose vector."""
+    """Return the index of a joint in the pose vector."""
     return JOINTS.index(name)
 
 
 def pose(base: NDArray[Any] | None = None, angles: Mapping[str, float] | None = None, **more: float) -> Array:
-    """A pose vector from joint angles in degrees (x, y, z in metres); the rest is as in ``base``, by default 0."""
+    """Return a pose vector from joint angles in degrees (x, y, z in metres); the rest is as in ``base``, default 0."""
     q = np.zeros(len(JOINTS)) if base is None else np.array(base, dtype=np.float64)
     for name, value in {**(angles or {}), **more}.items():
         q[index_of(name)] = value if name in "xyz" else np.radians(value)
@@ -268,7 +268,7 @@ def load_arm(
     sleeve: bool = True,
     aligned: bool = True,
 ) -> Arm:
-    """The arm of one person.
+    """Load the arm of one person.
 
     Args:
         side: "left" or "right".
@@ -391,7 +391,7 @@ def _unit(vector: NDArray[Any]) -> Array:
 
 
 def _joint_axes(bone: dict[str, int], heads: Array, ends: Array) -> dict[str, Array]:
-    """Unit rotation axes in rest pose, by bone: flexion, and "/side", "/along" for joints that have more."""
+    """Return unit rotation axes in rest pose, by bone: flexion, and "/side", "/along" for joints that have more."""
     palmar = np.array([0.0, 0.0, 1.0])
     forearm = _unit(heads[bone["wrist"]] - heads[bone["lowerarm01"]])
     axes = {
@@ -419,7 +419,7 @@ def _joint_axes(bone: dict[str, int], heads: Array, ends: Array) -> dict[str, Ar
 
 @dataclass(frozen=True)
 class _Fingers:
-    """What tells where on a finger a point of the rest surface lies."""
+    """Locates points of the rest surface along a finger."""
 
     bone: dict[str, int]
     heads: Array

@@ -69,7 +69,7 @@ class Drift:
 
     @classmethod
     def none(cls) -> Drift:
-        """No unrest."""
+        """Return a drift of zero."""
         return cls(np.zeros(len(JOINTS)), np.zeros(0), np.zeros((0, len(JOINTS))))
 
     @classmethod
@@ -115,7 +115,7 @@ class Motion:
                 )
 
     def at(self, t: NDArray[Any]) -> Array:
-        """Poses [T, 30] at times t [T] s, inside the joint limits."""
+        """Return poses [T, 30] at times t [T] s, inside the joint limits."""
         t = np.asarray(t, dtype=np.float64)
         q = np.repeat(self.keyframes[0].q[None], len(t), axis=0)
         late = self.lag.max()
@@ -245,7 +245,7 @@ def pinch(arm: Arm, finger: str, *, others: float = 0.0, base: Array | None = No
 
 
 def pointing(arm: Arm) -> Array:
-    """Index finger out, the others closed, thumb on the middle finger."""
+    """Return a pointing pose: index finger out, the others closed, thumb on the middle finger."""
     q = open_hand(0.6)
     for finger in ("thumb", "middle", "ring", "pinky"):
         q = curl(q, finger, 1.0)

@@ -1,4 +1,4 @@
-"""Where a clip is filmed: the camera, the light, the room behind, and how the people are made up."""
+"""Scene of a clip: camera, light, background room, and the colours of skin and clothes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Look:
     fill_below: Array
 
     def lit(self, factor: float) -> Look:
-        """The same with all its light times ``factor``."""
+        """Return the same look with all light scaled by ``factor``."""
         return replace(
             self,
             key_radiance=factor * self.key_radiance,
@@ -63,7 +63,7 @@ class Look:
 
     @classmethod
     def sample(cls, generator: np.random.Generator) -> Look:
-        """A random person in random (indoor) light."""
+        """Sample a random person in random (indoor) light."""
         light, dark = np.array([0.62, 0.38, 0.27]), np.array([0.17, 0.085, 0.05])
         tone = generator.uniform(0, 1) ** 1.4
         sleeves = np.array(

@@ -1,4 +1,4 @@
-"""What our rasterisers share: a GL context without a window, a camera's projection, and the picture that comes out."""
+"""Shared base of the rasterisers: a windowless GL context, a camera's projection, and the rendered image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Offscreen:
     """A multisampled floating-point picture of one camera. A context manager: it owns a GL context on EGL.
 
     Attributes:
-        camera: where from.
+        camera: the camera.
         gl: the context; `moderngl` the package.
         drawn: the framebuffer to draw into.
 
@@ -57,13 +57,13 @@ class Offscreen:
         self.gl.release()
 
     def begin(self) -> None:
-        """Draw into an empty picture from now on."""
+        """Clear the image and make it the draw target."""
         self.gl.enable(self.moderngl.DEPTH_TEST)
         self.drawn.use()
         self.drawn.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
 
     def picture(self) -> NDArray[np.float32]:
-        """What was drawn: [H, W, 4] linear RGB, multiplied by alpha, and alpha."""
+        """Return the rendered image [H, W, 4]: linear RGB, multiplied by alpha, and alpha."""
         self.gl.copy_framebuffer(self._resolved, self.drawn)
         pixels = np.frombuffer(self._resolved.read(components=4, dtype="f2"), dtype=np.float16)
         width, height = self.camera.size

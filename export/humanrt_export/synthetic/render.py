@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 _NEAR, _FAR = 0.05, 4.0  # m
 _SHADOW = 1024  # texels on each side of the shadow map
-_CAPSULES = 48  # most capsules that can occlude
+_CAPSULES = 48  # maximum number of occluding capsules
 _SHADERS = Path(__file__).with_name("shaders")
 
 
@@ -32,7 +32,7 @@ class Renderer(Offscreen):
     """Draws arms for one camera.
 
     Args:
-        camera: where from.
+        camera: the camera.
         samples: multisamples per pixel.
     """
 
@@ -52,7 +52,7 @@ class Renderer(Offscreen):
         self._meshes: dict[int, tuple[Any, Any, Any, Surface]] = {}
 
     def draw(self, arms: Sequence[tuple[Arm, NDArray[Any]]], look: Look, seed: float = 0.0) -> NDArray[np.float32]:
-        """One instant.
+        """Draw one instant.
 
         Args:
             arms: each with its pose [30].
@@ -120,7 +120,7 @@ class Renderer(Offscreen):
                 indices,
             )
             shadow = gl.vertex_array(self._shadow_program, [(buffer, "3f 12x", "position")], indices)
-            self._meshes[key] = (buffer, array, shadow, surface)  # the surface, so that its id stays its own
+            self._meshes[key] = (buffer, array, shadow, surface)  # kept alive, so that its id is not reused
         else:
             self._meshes[key][0].write(moving)
         return self._meshes[key][1], self._meshes[key][2]

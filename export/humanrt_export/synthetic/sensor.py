@@ -1,4 +1,4 @@
-"""What a small camera makes of light and time: frames, blur, tone, noise and its reduction, compression."""
+"""Model of a small camera: frame times, motion blur, tone curve, noise and noise reduction, compression."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Filming", "NoiseReduction", "Sensor", "compressed", "frame_times", "
 
 @dataclass(frozen=True)
 class Filming:
-    """How a clip is filmed.
+    """Recording settings of a clip.
 
     Attributes:
         t: [T] s, middle of each frame's exposure, not always evenly spaced.
@@ -43,7 +43,7 @@ def frame_times(
     dropped: float,
     kept: int = 0,
 ) -> tuple[NDArray[np.float64], float]:
-    """When frames are taken, [T] s from 0, and the camera's frames a second.
+    """Sample frame times [T] s from 0, and the camera's frames per second.
 
     Args:
         rates: frames a second -> how likely.
@@ -62,7 +62,7 @@ def frame_times(
 
 
 def shutter(subframes: int) -> NDArray[np.float64]:
-    """[subframes] instants to average, in exposures from the middle of one."""
+    """Return the instants [subframes] to average, in exposures from the middle of one."""
     return np.asarray((np.arange(subframes) + 0.5) / subframes - 0.5)
 
 
@@ -115,7 +115,7 @@ class NoiseReduction:
         self._last: NDArray[np.float32] | None = None
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The next picture [H, W, 3], calmed."""
+        """Return the next image [H, W, 3], denoised."""
         new = picture.astype(np.float32)
         if self._last is not None:
             change = cv2.blur(cv2.transform(self._last - new, np.full((1, 3), 1 / 3, np.float32)), (5, 5))
@@ -126,7 +126,7 @@ class NoiseReduction:
 
 
 def compressed(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """RGB [H, W, 3] as it comes out of a JPEG of this quality; 0: as it is."""
+    """Return RGB [H, W, 3] after JPEG compression at this quality; 0: unchanged."""
     if not quality:
         return picture
     _, packed = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
