@@ -106,7 +106,7 @@ class Graph:
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
-    """Value of a node's attribute."""
+    """Return the value of a node's attribute."""
     return next((helper.get_attribute_value(item) for item in node.attribute if item.name == name), default)
 
 
@@ -117,7 +117,7 @@ def set_attribute(node: onnx.NodeProto, name: str, value: Any) -> None:
 
 
 def shapes_of(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """Static shape of every tensor that is computed."""
+    """Return the static shape of every computed tensor."""
     inferred = onnx.shape_inference.infer_shapes(graph.to_model(), strict_mode=True, data_prop=True).graph
     return {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
@@ -126,7 +126,7 @@ def shapes_of(graph: Graph) -> dict[str, tuple[int, ...]]:
 
 
 def is_pointwise(graph: Graph, node: onnx.NodeProto) -> bool:
-    """A convolution that mixes channels at one pixel and does nothing else."""
+    """Return whether a node is a convolution that only mixes channels at each pixel."""
     return (
         node.op_type == "Conv"
         and attribute(node, "group", 1) == 1
@@ -203,13 +203,13 @@ def _prune_from(graph: Graph, start: onnx.NodeProto, block: int) -> int:
 
 
 def _silent(weight: Array) -> Array:
-    """Per output channel: are all its weights exactly zero?"""
+    """Return, per output channel, whether all its weights are exactly zero."""
     silent: Array = np.logical_not(weight.reshape(len(weight), -1).any(axis=1))
     return silent
 
 
 def _can_absorb(graph: Graph, node: onnx.NodeProto, channels: int) -> bool:
-    """Does the node mix these channels linearly, with a bias that can take a constant?"""
+    """Return whether the node mixes these channels linearly, with a bias that can absorb a constant."""
     if len(node.input) < 3 or node.op_type not in ("Conv", "Gemm"):
         return False
     if graph.constants[node.input[1]].shape[1] != channels:
@@ -481,7 +481,7 @@ def rename(model: onnx.ModelProto, names: Sequence[tuple[str, str]]) -> onnx.Mod
 
 
 def clean(model: onnx.ModelProto) -> onnx.ModelProto:
-    """All passes, in the order in which they help each other."""
+    """Apply all passes, in the order in which they help each other."""
     graph = Graph.of(model)
     prune_dead_channels(graph)
     move_resize_after_pointwise(graph)

@@ -107,7 +107,7 @@ def export_published(
         "parents": list(SMPL_PARENTS),
         "input_points": list(H36M_17) if form == "h36m17" else [],
         "rotations": "matrices: the root's to the input's frame, the others' to their parents",
-        # For whoever makes other precisions: masked logits are -1e30, and 6-d -> matrix divides by small lengths.
+        # For conversion to other precisions: masked logits are -1e30, and 6-d -> matrix divides by small lengths.
         "fp32_nodes": "all but MatMul",
     }
     provenance = {
@@ -232,7 +232,7 @@ def export_training(
 
 
 def open_settings(kind: Kind) -> dict[str, Any]:
-    """What the manifest says of the input and output of one of our networks."""
+    """Return the manifest's settings for input and output of one of our networks."""
     return {
         "kind": kind.body,
         "input": kind.name,
@@ -340,7 +340,7 @@ def _write(
 
 
 def _verdict(source: Path | bytes, module: _Published | _Open, probe: _Probe) -> dict[str, Any]:
-    """How far a graph is from PyTorch in FP64 on the probes, and whether that is near enough."""
+    """Compare a graph with PyTorch in FP64 on the probes; returns the verdict."""
     run = opened(source)
     exact = copy.deepcopy(module).double()
     errors = dict.fromkeys(module.outputs, 0.0)

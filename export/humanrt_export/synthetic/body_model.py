@@ -325,7 +325,7 @@ class BodyModel:
 
 @cache
 def load_body(topology: str = "full") -> BodyModel:
-    """Load the body model; the last one is cached."""
+    """Load the body model; cached."""
     return BodyModel(topology)
 
 

@@ -148,7 +148,7 @@ def from_inspector(text: str) -> list[Layer]:
 
 
 def from_network(network: Any) -> list[Layer]:
-    """The layers of an INetworkDefinition."""
+    """Return the layers of an INetworkDefinition."""
     layers = []
     for index in range(network.num_layers):
         layer = network.get_layer(index)

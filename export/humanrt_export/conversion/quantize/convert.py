@@ -70,7 +70,7 @@ class Variant:
 
 
 class Conversion:
-    """From one FP32 graph to one precision.
+    """Conversion of one FP32 graph to one precision.
 
     Args:
         bundle: its bundle.
@@ -119,11 +119,11 @@ class Conversion:
 
     @cached_property
     def references(self) -> list[dict[str, Array]]:
-        """The FP32 graph's outputs for what is judged."""
+        """Return the FP32 graph's outputs for the inputs of the verdict."""
         return reference(self.bundle, self.base, self.judged)
 
     def variant(self, *, find_exclusions: bool = False) -> Variant:
-        """Make it and judge it.
+        """Make the variant and judge it.
 
         Args:
             find_exclusions: find out what each group of layers costs, and leave out as many as the limits demand.
@@ -162,7 +162,7 @@ class Conversion:
 
     @cached_property
     def _smoothed(self) -> tuple[onnx.ModelProto, list[Layer]]:
-        """The graph with smoother activations, and its layers."""
+        """Return the graph with smoother activations, and its layers."""
         from humanrt_export.conversion.quantize.smooth import normalised, smooth
 
         tensors = list(normalised(self.model, self.layers)) if self.rule.smooth else []
@@ -193,7 +193,7 @@ class Conversion:
         return found
 
     def _integers(self, chosen: Sequence[Layer]) -> onnx.ModelProto:
-        """The graph with these layers in INT8."""
+        """Return the graph with these layers in INT8."""
         model, layers = self._smoothed
         names = {layer.name for layer in chosen}
         if self.precision == "int8-cpu":

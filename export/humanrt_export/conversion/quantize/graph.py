@@ -50,7 +50,7 @@ class Layer:
 
 
 def copied(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy, every node of which has a name of its own."""
+    """Return a copy in which every node has a unique name."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     name_nodes(copy)
@@ -92,7 +92,7 @@ def fold_constants(model: onnx.ModelProto) -> None:
 
 
 def users(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
-    """The nodes that take a value."""
+    """Return the nodes that read each value."""
     found: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
         for value in node.input:

@@ -26,7 +26,7 @@ Progress = Callable[[int, int], object]
 def channel_maxima(
     model: onnx.ModelProto, tensors: Sequence[str], feeds: Feeds, progress: Progress = lambda done, total: None
 ) -> dict[str, NDArray[np.float32]]:
-    """Largest magnitude of every channel (last axis) over all frames."""
+    """Return the max magnitude of every channel (last axis) over all frames."""
     found: dict[str, NDArray[np.float32]] = {}
     for values in _values(model, tensors, feeds, progress):
         for name, value in values.items():

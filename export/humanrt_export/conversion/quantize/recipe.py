@@ -51,7 +51,7 @@ class Recipe:
     tables: Mapping[str, Any]
 
     def layers(self, precision: str, graph: str) -> LayerRule:
-        """The rule for a graph at ``int8`` or ``int8-cpu``."""
+        """Return the rule for a graph at ``int8`` or ``int8-cpu``."""
         table = self.tables[precision]
         return LayerRule(
             tuple(table["operators"]),
@@ -75,7 +75,7 @@ def _folder() -> Path:
 
 @cache
 def load_recipe() -> Recipe:
-    """The recipe. HumanrtError where it cannot be read."""
+    """Load the recipe. HumanrtError if it cannot be read."""
     file = _folder() / _RECIPE
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -92,7 +92,7 @@ def _places() -> tuple[Path, ...]:
 
 
 def kept_json(name: str) -> dict[str, Any] | None:
-    """The result kept under ``name``; None where there is none, or it is no object of JSON."""
+    """Return the result stored under ``name``; None if there is none or it is not a JSON object."""
     for folder in _places():
         try:
             content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
@@ -104,7 +104,7 @@ def kept_json(name: str) -> dict[str, Any] | None:
 
 
 def keep_json(name: str, content: Mapping[str, Any]) -> Path:
-    """Keep a result; its file. OutputError where it cannot be written."""
+    """Store a result; returns its file. OutputError if it cannot be written."""
     file = _places()[0] / f"{name}.json"
     write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
     return file
