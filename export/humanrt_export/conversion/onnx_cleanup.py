@@ -51,7 +51,7 @@ class Graph:
 
     @classmethod
     def of(cls, model: onnx.ModelProto) -> Graph:
-        """A copy that can be edited; ``model`` stays as it is."""
+        """Return an editable copy; ``model`` is not changed."""
         own = onnx.ModelProto()
         own.CopyFrom(model)
         constants = {item.name: numpy_helper.to_array(item) for item in own.graph.initializer}
@@ -72,7 +72,7 @@ class Graph:
         return [node for node in self.nodes if name in node.input]
 
     def only_consumer(self, name: str) -> onnx.NodeProto | None:
-        """The one node that reads ``name``; None when there are more or the graph itself returns it."""
+        """Return the only node that reads ``name``; None if there are several or it is a graph output."""
         consumers = self.consumers(name)
         return consumers[0] if len(consumers) == 1 and name not in self.outputs else None
 
@@ -92,7 +92,7 @@ class Graph:
         return name
 
     def to_model(self) -> onnx.ModelProto:
-        """The edited graph as a checked model; unused constants and stale shapes are dropped."""
+        """Return the edited graph as a checked model; unused constants and stale shapes are dropped."""
         used = {name for node in self.nodes for name in node.input}
         result = onnx.ModelProto()
         result.CopyFrom(self.model)

@@ -54,7 +54,7 @@ class _Converter:
     initializers: dict[str, Array] = field(default_factory=dict)
 
     def shape(self, index: int) -> tuple[int, ...]:
-        """Shape as in the flatbuffer (NHWC)."""
+        """Return the shape as in the flatbuffer (NHWC)."""
         tensor = self.graph.Tensors(index)
         return tuple(int(n) for n in tensor.ShapeAsNumpy()) if tensor.ShapeLength() else ()
 
@@ -97,7 +97,7 @@ class _Converter:
         self.nodes.append(helper.make_node(op, list(inputs), list(outputs), name=name, **attributes))
 
     def options(self, operator: Any, kind: str) -> Any:
-        """The operator's option table, read as ``tflite.<kind>``."""
+        """Return the operator's option table, read as ``tflite.<kind>``."""
         table = operator.BuiltinOptions()
         options = getattr(tflite, kind)()
         options.Init(table.Bytes, table.Pos)
@@ -142,7 +142,7 @@ def _same_pads(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int]
 
 
 def _window(c: _Converter, options: Any, input_index: int, kernel: Sequence[int]) -> dict[str, Any]:
-    """ONNX attributes of a sliding window (convolution or pooling)."""
+    """Return the ONNX attributes of a sliding window (convolution or pooling)."""
     stride = [options.StrideH(), options.StrideW()]
     dilated = hasattr(options, "DilationHFactor")
     dilation = [options.DilationHFactor(), options.DilationWFactor()] if dilated else [1, 1]

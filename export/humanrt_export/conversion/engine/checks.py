@@ -1,4 +1,4 @@
-"""What a library refuses, found in the graph before the build: a build takes minutes, and says so in its own words."""
+"""Pre-build checks for what a library refuses: a build takes minutes and reports errors in its own terms."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def check_targets(library: Library, sm: Sequence[int], here: int | None) -> tupl
 
 
 def check_graph(model: onnx.ModelProto, spec: GraphSpec, precision: str, library: Library, sm: Sequence[int]) -> None:
-    """BackendError for the first thing in the graph that the library is known to refuse.
+    """Raise BackendError for the first part of the graph that the library is known to refuse.
 
     Args:
         model: the graph as it will be parsed, in its final precision.
@@ -124,7 +124,7 @@ def check_graph(model: onnx.ModelProto, spec: GraphSpec, precision: str, library
 
 
 def _check_quantisation(model: onnx.ModelProto, spec: GraphSpec) -> None:
-    """TensorRT takes signed 8 bits about zero."""
+    """Check that quantisation is signed 8-bit and symmetric about zero, as TensorRT requires."""
     values = {item.name: item for item in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or len(node.input) < 3 or not node.input[2]:
@@ -144,7 +144,7 @@ def _where(node: onnx.NodeProto) -> str:
 
 
 def _types(model: onnx.ModelProto) -> dict[str, str]:
-    """{tensor: numpy's name of its type}, as far as shape inference tells."""
+    """{tensor: numpy's name of its type}, as far as shape inference determines it."""
     inferred = onnx.shape_inference.infer_shapes(model).graph
     kinds = {value.name: value.type.tensor_type.elem_type for value in (*inferred.value_info, *inferred.input)}
     kinds |= {item.name: item.data_type for item in inferred.initializer}

@@ -131,7 +131,7 @@ def _prepared(bundle: Bundle, spec: GraphSpec, precision: str) -> tuple[onnx.Mod
 
 
 def _timing_cache(library: Library, here: int | None) -> Path:
-    """Where measured kernel times of this library on this kind of GPU are kept."""
+    """Return the file of measured kernel times of this library on this kind of GPU."""
     return cache_folder() / "timing" / f"{library.name}-{library.version}-sm{here}.cache"
 
 

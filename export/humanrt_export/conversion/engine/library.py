@@ -42,7 +42,7 @@ class Library:
 
     @property
     def release(self) -> tuple[int, ...]:
-        """Its version as numbers, (major, minor)."""
+        """Version as numbers, (major, minor)."""
         return tuple(int(part) for part in re.findall(r"\d+", self.version)[:2])
 
     @property
@@ -139,6 +139,6 @@ class Log:
         self.errors, self.warnings, self.layers, self.logger = errors, warnings, layers, _Logger()
 
     def first_error(self, others: Sequence[str] = ()) -> str:
-        """One line: the library's first complaint, without the place in its source."""
+        """Return the library's first error as one line, without the location in its source."""
         lines = [*others, *self.errors] or ["it gave no reason"]
         return re.sub(r" In \w+ at /_src\S*", "", " ".join(lines[0].split()))[:400]

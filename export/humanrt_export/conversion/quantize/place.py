@@ -1,4 +1,4 @@
-"""Variants in a bundle: their files, and what its manifest says of them."""
+"""Write variants into a bundle: their files and manifest entries."""
 
 from __future__ import annotations
 

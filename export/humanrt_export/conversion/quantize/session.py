@@ -1,4 +1,4 @@
-"""A model that is nowhere but in memory, run by ONNX Runtime on the CPU."""
+"""Run in-memory models with ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
