@@ -112,8 +112,8 @@ def export_anny(
     """Make a bundle.
 
     Args:
-        checkpoint: file of `network.save_checkpoint`, a training's folder, or a network (its weights count as under
-            Apache-2.0).
+        checkpoint: file of `networks.multihmr_anny.save_checkpoint`, a training's folder, or a network (its weights
+            count as under Apache-2.0).
         out: folder of the bundle.
         name: of the bundle; None: ``multihmr-anny-`` with size and backbone.
         topologies: of `BODY_TOPOLOGIES`, the default one first.

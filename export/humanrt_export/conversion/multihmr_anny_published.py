@@ -46,7 +46,7 @@ def export_published(
     content: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Make a bundle of NAVER's checkpoint; see `export.export_anny` for arguments, result and errors.
+    """Make a bundle of NAVER's checkpoint; see `multihmr_anny.export_anny` for arguments, result and errors.
 
     ``name``: None: ``multihmr-anny-naver-`` with size and backbone.
     """

@@ -11,7 +11,7 @@ and X the turn of a bone since the reference pose, ``X_bone = X_parent D_bone``:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ from humanrt_export.bodies.anny.model import AnnyData
 from humanrt_export.bodies.anny.phenotypes import corner_weights
 from humanrt_export.bodies.smplx import BodyOutput
 
-__all__ = ["AnnyBody", "Rest", "levels_of", "pick", "skinned"]
+__all__ = ["AnnyBody", "Rest", "levels_of", "pick", "register_indices", "skinned"]
 
 _STEPS = 2
 
@@ -94,11 +94,7 @@ class AnnyBody(nn.Module):
         places: dict[str, ArrayLike] = {"places": [given.get(name, len(given)) for name in data.names]}
         levels, places["order"] = levels_of(data.parents.tolist())
         self.levels = len(levels)
-        for depth, level in enumerate(levels):
-            for name, values in zip(("bone", "parent", "above"), level, strict=True):
-                places[f"{name}_{depth}"] = values
-        for name, chosen in places.items():
-            self.register_buffer(name, torch.from_numpy(np.asarray(chosen, np.int64)))
+        register_indices(self, places, levels)
 
     def forward(self, rotations: Tensor, shape: Tensor, translation: Tensor) -> BodyOutput:
         """Pose bodies.
@@ -252,3 +248,17 @@ def levels_of(parents: Sequence[int]) -> tuple[list[_Level], list[int]]:
         placed += bones
         above = bones
     return levels, [placed.index(bone) for bone in range(len(parents))]
+
+
+def register_indices(body: nn.Module, indices: Mapping[str, ArrayLike], levels: Sequence[_Level]) -> None:
+    """Register int64 buffers on a body: ``indices`` by name, and the levels of its tree (`levels_of`).
+
+    Those of the level at a depth are ``bone_DEPTH``, ``parent_DEPTH`` and ``above_DEPTH``.
+    """
+    tree = {
+        f"{name}_{depth}": values
+        for depth, level in enumerate(levels)
+        for name, values in zip(("bone", "parent", "above"), level, strict=True)
+    }
+    for name, chosen in {**indices, **tree}.items():
+        body.register_buffer(name, torch.from_numpy(np.asarray(chosen, np.int64)))

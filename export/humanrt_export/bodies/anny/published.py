@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError
-from humanrt_export.bodies.anny.body import levels_of, pick, skinned
+from humanrt_export.bodies.anny.body import levels_of, pick, register_indices, skinned
 from humanrt_export.bodies.anny.bones import indices
 from humanrt_export.bodies.anny.model import PublishedRig
 from humanrt_export.bodies.anny.phenotypes import PHENOTYPES, corner_weights
@@ -88,11 +88,7 @@ class PublishedBody(nn.Module):
         self.levels = len(levels)
         joints = [*turning, *still]
         places: dict[str, ArrayLike] = {"order": order, "joint_order": np.argsort(joints)}
-        for depth, level in enumerate(levels):
-            for name, values in zip(("bone", "parent", "above"), level, strict=True):
-                places[f"{name}_{depth}"] = values
-        for name, chosen in places.items():
-            self.register_buffer(name, torch.from_numpy(np.asarray(chosen, np.int64)))
+        register_indices(self, places, levels)
 
     def forward(self, rotations: Tensor, shape: Tensor, translation: Tensor) -> BodyOutput:
         """Pose bodies.
