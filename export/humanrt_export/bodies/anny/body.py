@@ -112,13 +112,17 @@ class AnnyBody(nn.Module):
 
     def rest(self, shape: Tensor) -> Rest:
         """Phenotypes [N, 6] -> `Rest`."""
+        surface = self.template + corner_weights(shape) @ self.corners @ self.blend
+        return Rest(surface.unflatten(-1, (3, -1)), *self.bones_at_rest(shape))
+
+    def bones_at_rest(self, shape: Tensor) -> tuple[Tensor, Tensor]:
+        """Phenotypes [N, 6] -> heads [N, J, 3] m and turns [N, J, 3, 3] of `Rest`."""
         coefficients = corner_weights(shape) @ self.corners
-        surface = self.template + coefficients @ self.blend
         bones = self.bone_template + coefficients @ self.bone_blend
         heads, turns = bones[:, : 3 * self.joints], bones[:, 3 * self.joints :]
         guess = (self.guess[0] + coefficients @ self.guess[1:]).unflatten(-1, (self.joints, 4))
         turns = _nearest_rotations(turns.unflatten(-1, (self.joints, 3, 3)), _from_quaternions(guess))
-        return Rest(surface.unflatten(-1, (3, -1)), heads.unflatten(-1, (self.joints, 3)), turns)
+        return heads.unflatten(-1, (self.joints, 3)), turns
 
     def pose(self, rest: Rest, rotations: Tensor, translation: Tensor) -> BodyOutput:
         """Turn bones of ``rest`` by rotations [N, R, 3, 3], move ``anchor`` to translation [N, 3] m."""

@@ -49,7 +49,7 @@ __all__ = [
 
 ANNY_VERSION = "0.6.2"
 _LAYOUT = 1
-_UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # what a cached file that is no good raises
+UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # what a cached file that is no good raises
 
 TOPOLOGIES = {
     "full": ("anny", "anny"),
@@ -158,11 +158,11 @@ def load_anny(topology: str = "full", report: Report | None = None) -> AnnyData:
         MissingDependencyError: nothing is cached and Anny is not installed.
     """
     path = cached_file(topology)
-    with contextlib.suppress(*_UNREADABLE):
+    with contextlib.suppress(*UNREADABLE):
         return _read(path)
-    _require_anny()
+    require_anny()
     # Reading takes nearly all of the time, so all are made of it at once.
-    with progress("building the body model Anny, once", report), _workshop():
+    with progress("building the body model Anny, once", report), workshop():
         for name in TOPOLOGIES:
             _write(cached_file(name), _build(name))
     return _read(path)
@@ -179,11 +179,11 @@ def load_published_rig(report: Report | None = None) -> PublishedRig:
         MissingDependencyError: nothing is cached and Anny is not installed.
     """
     path = published_rig_file()
-    with contextlib.suppress(*_UNREADABLE), np.load(path, allow_pickle=False) as arrays:
+    with contextlib.suppress(*UNREADABLE), np.load(path, allow_pickle=False) as arrays:
         content: dict[str, Any] = {field.name: arrays[field.name] for field in fields(PublishedRig)}
         return PublishedRig(**content | {"names": tuple(content["names"].tolist())})
-    _require_anny()
-    with progress("building the body model of the published Multi-HMR on Anny, once", report), _workshop():
+    require_anny()
+    with progress("building the body model of the published Multi-HMR on Anny, once", report), workshop():
         rig = _build_published()
     _write(path, rig)
     return rig
@@ -194,7 +194,7 @@ def published_rig_file() -> Path:
     return cache_folder() / "anny" / f"published-{ANNY_VERSION}-{_LAYOUT}.npz"
 
 
-def _require_anny() -> None:
+def require_anny() -> None:
     """MissingDependencyError or AnnyError unless the package `anny` is there, of the right version."""
     if importlib.util.find_spec("anny") is None:
         raise MissingDependencyError(f"package `anny` is not installed; run: pip install anny=={ANNY_VERSION}")
@@ -257,7 +257,7 @@ def _read(path: Path) -> AnnyData:
 
 
 @contextlib.contextmanager
-def _workshop() -> Iterator[None]:
+def workshop() -> Iterator[None]:
     """Let Anny build in a folder that is thrown away, and read its text files ten times faster than it does itself.
 
     Its own cache would keep a gigabyte, and half a file after an interruption. A cache that is there is used.

