@@ -12,7 +12,7 @@ quarter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import torch
@@ -121,13 +121,13 @@ def rise(values: list[float]) -> float:
 def attacked(task: PoseCropTask, attack: Pgd, most: int) -> dict[str, float]:
     """Mean joint error, mm, of the task's network: of all held-out people, and of the first ones under attacks."""
     device = next(task.model.parameters()).device
-    batch = {name: value.to(device) for name, value in task.held_out_batch(most).items()}
-    picture = pixels(batch["image"])
+    batch = task.held_out_batch(most).to(device)
+    picture = pixels(batch.image)
 
     def loss(changed: torch.Tensor) -> torch.Tensor:
-        return task.losses(task.model, {**batch, "image": normalised(changed)})["total"]
+        return task.losses(task.model, replace(batch, image=normalised(changed)))["total"]
 
-    single = {**batch, "image": normalised(fgsm(loss, picture, attack.epsilon))}
+    single = replace(batch, image=normalised(fgsm(loss, picture, attack.epsilon)))
     worst = worst_case(task, task.model, batch, attack)
     with torch.no_grad():
         errors = {

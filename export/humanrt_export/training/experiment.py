@@ -195,7 +195,7 @@ class Bench(Generic[Given]):
             task.model.use_attention(plain)  # whose backward pass is twice as fast there
         return task
 
-    def measure(self, tasks: Mapping[str, Callable[[], Task]]) -> None:
+    def measure(self, tasks: Mapping[str, Callable[[], Task[Any]]]) -> None:
         """How long a step of each takes: of `_TURNS` turns in which each makes a few steps, the fastest counts."""
         missing = {name: make for name, make in tasks.items() if name not in self._steps}
         if not missing:
@@ -233,7 +233,7 @@ class Bench(Generic[Given]):
         }
         return TrainOptions(**(settings | more))
 
-    def train(self, name: str, task: Task, options: TrainOptions) -> dict[str, Tensor]:
+    def train(self, name: str, task: Task[Any], options: TrainOptions) -> dict[str, Tensor]:
         """Train into a folder of that name, or read what was trained there. Returns the averaged weights, and leaves
         the task's network with them, in evaluation mode."""
         folder = self.out / "runs" / name
@@ -245,7 +245,7 @@ class Bench(Generic[Given]):
         lines = (self.out / "runs" / name / "log.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines]
 
-    def _step_seconds(self, task: Task, turn: int) -> float:
+    def _step_seconds(self, task: Task[Any], turn: int) -> float:
         device = torch.device(self.given.device)
         model = task.model.to(device).train()
         optimizers = optimizers_of(task, TrainOptions(muon=self.given.muon))
@@ -253,7 +253,7 @@ class Bench(Generic[Given]):
             group["lr"] = 0.0
         times = []
         for step in range(3):
-            batch = {name: value.to(device) for name, value in task.batch(turn, step, self.given.batch).items()}
+            batch = task.batch(turn, step, self.given.batch).to(device)
             start = _clock(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or self.given.half_cpu):
                 loss = task.losses(model, batch)["total"]

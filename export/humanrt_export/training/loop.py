@@ -21,12 +21,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError, OutputError
+from humanrt_export.batches import Batch
 from humanrt_export.checkpoint import save as save_checkpoint
 from humanrt_export.runs import LAST, LOG, load_run, read_run
 from humanrt_export.training.options import TrainOptions
@@ -41,31 +42,34 @@ _FREE = {"report_every", "validate_every", "save_every", "minutes", "device", "t
 _MUON_LEAST = 64  # rows and columns: smaller matrices only read numbers out
 
 
-class Task(Protocol):
-    """What is trained."""
+B = TypeVar("B", bound=Batch)
+
+
+class Task(Protocol[B]):
+    """What is trained, on batches of the class ``B``."""
 
     model: nn.Module
 
     def config(self) -> Mapping[str, Any]:
         """Everything that decides what is trained, as JSON; a run is resumed only with the same."""
 
-    def batch(self, seed: int, step: int, size: int) -> Mapping[str, Tensor]:
+    def batch(self, seed: int, step: int, size: int) -> B:
         """The batch of one step, on the CPU; called ahead of its step, in another thread."""
 
-    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def losses(self, model: nn.Module, batch: B) -> Mapping[str, Tensor]:
         """Scalars; ``total`` is minimised, the others are reported."""
 
     def validate(self, model: nn.Module) -> Mapping[str, float]:
         """Metrics of a model in evaluation mode."""
 
 
-def rate_of(task: Task, name: str) -> float:
+def rate_of(task: Task[Any], name: str) -> float:
     """What part of the learning rate a parameter of the task's model has: 1, or what its method ``rate`` says."""
     rate: Callable[[str], float] = getattr(task, "rate", lambda name: 1.0)
     return rate(name)
 
 
-def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], object] = print) -> dict[str, float]:
+def train(task: Task[Any], out: Path, options: TrainOptions, say: Callable[[str], object] = print) -> dict[str, float]:
     """Train, or go on training, into ``out``. Returns the last validation's metrics.
 
     SIGINT and SIGTERM end it after the current step, with everything saved. The first weights are the task's: whoever
@@ -116,7 +120,7 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
     cast = torch.autocast(device.type, torch.bfloat16, enabled=mixed)
     with _stopping() as stopped, _ahead(task, options, step) as batches:
         while step < options.steps and not stopped():
-            batch = {name: value.to(device, non_blocking=True) for name, value in next(batches).items()}
+            batch = next(batches).to(device)
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["lr"] = options.rate * group["part"] * _schedule(step, options)
             torch.manual_seed((options.seed << 32) + step)  # dropout and the like
@@ -160,7 +164,9 @@ def train(task: Task, out: Path, options: TrainOptions, say: Callable[[str], obj
     return metrics
 
 
-def trained(task: Task, out: Path, options: TrainOptions, say: Callable[[str], object] = print) -> dict[str, Tensor]:
+def trained(
+    task: Task[Any], out: Path, options: TrainOptions, say: Callable[[str], object] = print
+) -> dict[str, Tensor]:
     """`train` to the end; the averaged weights, with which the task's network is left, in evaluation mode.
 
     Raises:
@@ -220,7 +226,7 @@ def _log(file: Path, line: Mapping[str, Any]) -> None:
         stream.write(json.dumps(line) + "\n")
 
 
-def optimizers_of(task: Task, options: TrainOptions) -> list[torch.optim.Optimizer]:
+def optimizers_of(task: Task[Any], options: TrainOptions) -> list[torch.optim.Optimizer]:
     """Muon, where it is wanted, and AdamW. Matrices decay; biases, norms, tokens and the like do not."""
     # By part of the rate and being no matrix, in this order; AdamW's own rate always has both groups.
     adamw: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, False): [], (1.0, True): []}
@@ -258,7 +264,7 @@ def _follow(average: Mapping[str, Tensor], model: nn.Module, keep: float) -> Non
                 average[name].copy_(value)
 
 
-def _validated(task: Task, model: nn.Module, average: Mapping[str, Tensor]) -> dict[str, float]:
+def _validated(task: Task[Any], model: nn.Module, average: Mapping[str, Tensor]) -> dict[str, float]:
     """Metrics of the averaged weights."""
     trained = {name: value.detach().clone() for name, value in model.state_dict().items()}
     model.load_state_dict(dict(average))
@@ -272,11 +278,11 @@ def _validated(task: Task, model: nn.Module, average: Mapping[str, Tensor]) -> d
 
 
 @contextmanager
-def _ahead(task: Task, options: TrainOptions, step: int) -> Iterator[Iterator[Mapping[str, Tensor]]]:
+def _ahead(task: Task[B], options: TrainOptions, step: int) -> Iterator[Iterator[B]]:
     """Batches from ``step`` on, each made while the step before it is computed."""
     with ThreadPoolExecutor(1) as pool:
 
-        def batches() -> Iterator[Mapping[str, Tensor]]:
+        def batches() -> Iterator[B]:
             at = step
             coming = pool.submit(task.batch, options.seed, at, options.batch)
             while True:

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from people_samples import make_sample
-from torch import Tensor
 
 from humanrt.errors import HumanrtError
 from humanrt.people.metrics import Bodies, PeopleMetrics, aligned, matched
@@ -21,7 +20,7 @@ from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.model import AnnyData
 from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.checkpoint import CheckpointError
-from humanrt_export.data.people.dataset import PeopleImages, normalised, targets
+from humanrt_export.data.people.dataset import PeopleBatch, PeopleImages, normalised, targets
 from humanrt_export.data.people.truth import truth_of
 from humanrt_export.networks.anny_head import Predictions
 from humanrt_export.networks.backbone import BACKBONES
@@ -44,28 +43,28 @@ def samples(body: AnnyBody) -> list[PeopleSample]:
     return [make_sample(body, people, seed) for seed, people in enumerate((1, 2, 0, 3))]
 
 
-def perfect(batch: dict[str, Tensor]) -> Trained:
+def perfect(batch: PeopleBatch) -> Trained:
     """What a network would say that knows the batch."""
     side = SIZE // 14
-    hot = torch.zeros(len(batch["image"]), side * side).scatter_add_(1, batch["cells"], batch["valid"].float())
-    cells = torch.stack((batch["cells"] % side, batch["cells"] // side), -1) + 0.5
+    hot = torch.zeros(len(batch), side * side).scatter_add_(1, batch.cells, batch.valid.float())
+    cells = torch.stack((batch.cells % side, batch.cells // side), -1) + 0.5
     low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
-    focal_px = batch["intrinsics"][:, 0, 0]
+    focal_px = batch.intrinsics[:, 0, 0]
     return Trained(
         torch.where(hot > 0, 40.0, -40.0),
         2 * torch.atan(SIZE / (2 * focal_px)),
         Predictions(
-            batch["heads"] / 14 - cells,
-            batch["rotations"],
-            (batch["shape"] - low) / (high - low),
-            torch.log(focal_px[:, None] / batch["translation"][..., 2]),
+            batch.heads / 14 - cells,
+            batch.rotations,
+            (batch.shape - low) / (high - low),
+            torch.log(focal_px[:, None] / batch.translation[..., 2]),
         ),
-        torch.where(batch["marks"], 40.0, -40.0),
+        torch.where(batch.marks, 40.0, -40.0),
     )
 
 
 def test_losses_are_zero_at_the_truth_and_above_elsewhere(body: AnnyBody, samples: list[PeopleSample]) -> None:
-    batch = PeopleImages(samples, SIZE).batch(0, 0, 8) | {"points": torch.tensor(1.0)}
+    batch = PeopleImages(samples, SIZE).batch(0, 0, 8)
     said = perfect(batch)
     for name, value in losses(said, batch, body, SIZE, Weights()).items():
         assert float(value) == pytest.approx(0, abs=3e-3 if name == "total" else 3e-5), name
@@ -86,8 +85,20 @@ def test_losses_are_zero_at_the_truth_and_above_elsewhere(body: AnnyBody, sample
     assert float(found["total"]) == pytest.approx(sum(weights[n] * float(found[n]) for n in weights), rel=1e-4)
 
 
+def test_projected_losses_count_from_when_a_batch_says_so(body: AnnyBody, samples: list[PeopleSample]) -> None:
+    batch = PeopleImages(samples, SIZE).batch(0, 0, 4)
+    said = perfect(batch)
+    wrong = said._replace(predictions=replace(said.predictions, shape=said.predictions.shape + 0.1))
+    late, early = (
+        losses(wrong, replace(batch, projected=projected), body, SIZE, Weights()) for projected in (True, False)
+    )
+    assert float(early["points"]) == 0 < float(late["points"])
+    assert all(torch.equal(late[name], early[name]) for name in late if name not in ("points", "total"))
+    assert float(late["total"] - early["total"]) == pytest.approx(float(late["points"]), rel=1e-2)
+
+
 def test_losses_of_nobody_are_numbers(body: AnnyBody, samples: list[PeopleSample]) -> None:
-    batch = PeopleImages(samples[2:3], SIZE).batch(0, 0, 2) | {"points": torch.tensor(1.0)}
+    batch = PeopleImages(samples[2:3], SIZE).batch(0, 0, 2)
     found = losses(perfect(batch), batch, body, SIZE, Weights())
     assert all(math.isfinite(float(value)) for value in found.values())
 
@@ -110,10 +121,10 @@ def test_who_gets_which_slot(body: AnnyBody) -> None:
     joints = people.joints + (places - people.translation)[:, None]
     visible[2] = 0.1
     row = targets(PeopleLabels(people.rotations, people.shape, places, joints, points, visible), SIZE, 4, 0.25)
-    assert row["valid"].tolist() == [True, True, False, False]
-    assert row["cells"][:2].tolist() == [7 + 1, 6 * 7 + 5]
-    np.testing.assert_array_equal(row["translation"][:2, 2], [3, 6])
-    assert np.flatnonzero(row["ignored"]).tolist() == [4 * 7 + 3]
+    assert row.valid.tolist() == [True, True, False, False]
+    assert row.cells[:2].tolist() == [7 + 1, 6 * 7 + 5]
+    np.testing.assert_array_equal(row.translation[:2, 2], [3, 6])
+    assert np.flatnonzero(row.ignored).tolist() == [4 * 7 + 3]
 
 
 def test_pictures_are_normalised_as_the_runtime_does() -> None:
@@ -278,8 +289,8 @@ def test_a_batch_of_a_growing_folder_is_that_of_the_full_one(samples: list[Peopl
     all_of_them = PeopleImages(samples, SIZE, start=2, growth=0.5, workers=3)
     for step in (0, 1):
         one, other = (images.batch(5, step, 4) for images in (few, all_of_them))
-        assert all(torch.equal(one[name], other[name]) for name in one)
-    assert not torch.equal(few.batch(5, 4, 4)["image"], all_of_them.batch(5, 4, 4)["image"])
+        assert all(torch.equal(value, getattr(other, name)) for name, value in vars(one).items() if name != "projected")
+    assert not torch.equal(few.batch(5, 4, 4).image, all_of_them.batch(5, 4, 4).image)
 
 
 def test_samples_that_never_come_are_an_error(samples: list[PeopleSample], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from humanrt_export.batches import PictureBatch
 from humanrt_export.runs import load_run
 from humanrt_export.training.loop import Task, TrainOptions, train
 from humanrt_export.training.methods.pixels import normalised, pixels
 
 SIZE = 6
+
+
+@dataclass(frozen=True)
+class Pictures(PictureBatch):
+    """Pictures and how bright they are.
+
+    Attributes:
+        brightness: [B], 0..1.
+        weight: of the loss.
+    """
+
+    brightness: Tensor
+    weight: float = 1.0
 
 
 class Brightness:
@@ -30,18 +44,18 @@ class Brightness:
     def config(self) -> Mapping[str, Any]:
         return {"power": self.power}
 
-    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+    def batch(self, seed: int, step: int, size: int) -> Pictures:
         generator = torch.Generator().manual_seed(1000 * seed + step)
         picture = torch.rand(size, 3, SIZE, SIZE, generator=generator)
-        return {"image": normalised(picture), "y": picture.mean((1, 2, 3)), "weight": torch.tensor(1.0)}
+        return Pictures(normalised(picture), picture.mean((1, 2, 3)))
 
-    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: Pictures) -> dict[str, Tensor]:
         if self.steps == self.limit:
             raise RuntimeError("power cut")
         self.steps += 1
-        self.seen.append(pixels(batch["image"]).detach())
-        off = model(batch["image"])[:, 0] - batch["y"]
-        return {"total": (off if self.power == 1 else off.square()).mean() * batch["weight"]}
+        self.seen.append(pixels(batch.image).detach())
+        off = model(batch.image)[:, 0] - batch.brightness
+        return {"total": (off if self.power == 1 else off.square()).mean() * batch.weight}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         return {"weight": float(next(model.parameters()).abs().mean())}
@@ -51,7 +65,7 @@ def quiet(line: str) -> None:
     """Instead of print."""
 
 
-def check_resuming(folder: Path, method: Callable[[Brightness], Task], steps_before: int) -> None:
+def check_resuming(folder: Path, method: Callable[[Brightness], Task[Pictures]], steps_before: int) -> None:
     """A run that is interrupted after so many losses and resumed ends with the weights of one that was not."""
     options = TrainOptions(steps=8, batch=4, warmup=2, report_every=4, validate_every=4, average=0.9, seed=3)
     train(method(Brightness()), folder / "whole", options, quiet)

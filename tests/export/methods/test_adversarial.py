@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,14 +101,14 @@ def test_the_worst_case_is_the_worst_of_each_picture() -> None:
     found = [sample_losses(task, task.model, attacked) for attacked in (one, many)]
     assert bool((found[0] > clean).all())
     assert bool((found[1] >= found[0]).all())
-    assert float((pixels(many["image"]) - pixels(batch["image"])).abs().max()) <= EPSILON + 1e-6
+    assert float((pixels(many.image) - pixels(batch.image)).abs().max()) <= EPSILON + 1e-6
     # A square's maximum over a box is at a corner: the exact worst case of a linear network.
     linear = task.model[1]  # type: ignore[index]
     weight = linear.weight.view(3, SIZE, SIZE) / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-    picture = pixels(batch["image"])
-    off = task.model(batch["image"])[:, 0] - batch["y"]
+    picture = pixels(batch.image)
+    off = task.model(batch.image)[:, 0] - batch.brightness
     corner = (picture + EPSILON * weight.sign() * off.sign()[:, None, None, None]).clamp(0, 1)
-    exact = sample_losses(task, task.model, {**batch, "image": normalised(corner)})
+    exact = sample_losses(task, task.model, replace(batch, image=normalised(corner)))
     strong = worst_case(task, task.model, batch, Pgd(EPSILON, steps=50, restarts=10))
     torch.testing.assert_close(sample_losses(task, task.model, strong), exact)
 
@@ -117,7 +118,7 @@ def test_the_clean_part_is_exact_and_the_rest_is_attacked(clean: float) -> None:
     task = Brightness()
     batch = task.batch(0, 0, 8)
     Adversarial(task, AdversarialOptions(epsilon=EPSILON, clean=clean)).losses(task.model, batch)
-    moved = (task.seen[-1] - pixels(batch["image"])).abs().amax((1, 2, 3)) > 1e-5
+    moved = (task.seen[-1] - pixels(batch.image)).abs().amax((1, 2, 3)) > 1e-5
     assert int((~moved).sum()) == round(8 * clean)
 
 
@@ -125,7 +126,7 @@ def test_attacks_leave_no_gradients_and_validation_watches_for_overfitting() -> 
     task = Brightness()
     wrapped = Adversarial(task, AdversarialOptions(epsilon=EPSILON, watched=6, watch_steps=20))
     batch = task.batch(0, 0, 2)
-    wrapped.options.attack(lambda x: task.losses(task.model, {**batch, "image": x})["total"], pixels(batch["image"]))
+    wrapped.options.attack(lambda x: task.losses(task.model, replace(batch, image=x))["total"], pixels(batch.image))
     assert all(value.grad is None for value in task.model.parameters())
     with torch.inference_mode():
         found = wrapped.validate(task.model)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from humanrt.errors import HumanrtError, SourceError
 from humanrt_export.data.people.masking import coverage, hidden_count, hidden_patches
-from humanrt_export.data.people.pairs import FolderPairs, Pair, PairArrays, VideoPairs, batch_of
+from humanrt_export.data.people.pairs import FolderPairs, Pair, PairArrays, PairBatch, VideoPairs, batch_of
 from humanrt_export.networks.backbone import BACKBONES, DinoV2
 from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr
 from humanrt_export.runs import load_run
@@ -71,8 +71,8 @@ def test_exactly_as_many_patches_are_hidden_as_asked(ratio: float, count: int) -
 def test_a_batch_hides_equally_many_in_every_picture() -> None:
     for ratio in (0.75, 0.9):
         batch = batch_of({"view": pairs(), "pose": pairs()}, ratio, 3.0, 0, 0, 5)
-        assert batch["hidden"].sum(1).tolist() == [round(ratio * 16)] * 5
-        assert batch["kind"].tolist() == [0, 0, 1, 1, 1]
+        assert batch.hidden.sum(1).tolist() == [round(ratio * 16)] * 5
+        assert batch.kind.tolist() == [0, 0, 1, 1, 1]
 
 
 def test_the_bias_hides_more_of_the_person_and_none_without_bias() -> None:
@@ -127,7 +127,7 @@ def test_what_is_hidden_is_not_seen_and_what_is_seen_matters(backbone: str) -> N
     torch.manual_seed(0)
     model = CrossView(replace(config(), backbone=backbone)).eval()
     batch = batch_of({"view": pairs()}, 0.75, 0.0, 0, 0, 3)
-    first, second, hidden = batch["first"], batch["second"], batch["hidden"]
+    first, second, hidden = batch.first, batch.second, batch.hidden
     with torch.no_grad():
         told = model(first, second, hidden)
         assert told.shape == (3, 12, 588)
@@ -157,8 +157,8 @@ def test_total_is_the_sum_of_both_kinds() -> None:
     task = CrossViewTask(config(), {"view": pairs(), "pose": pairs(4)}, {"view": pairs()})
     batch = task.batch(0, 0, 6)
     losses = {name: float(value.detach()) for name, value in task.losses(task.model, batch).items()}
-    guessed = task.model(batch["first"], batch["second"], batch["hidden"])
-    each = completion_losses(guessed, batch["first"], batch["hidden"])
+    guessed = task.model(batch.first, batch.second, batch.hidden)
+    each = completion_losses(guessed, batch.first, batch.hidden)
     assert losses["view"] == pytest.approx(float(each[:3].mean().detach()))
     assert losses["pose"] == pytest.approx(float(each[3:].mean().detach()))
     assert losses["total"] == pytest.approx(losses["view"] + losses["pose"])
@@ -169,7 +169,7 @@ def test_it_trains_resumes_and_its_encoder_is_a_backbone_bit_for_bit(tmp_path: P
         class Cut(CrossViewTask):
             left = limit
 
-            def losses(self, model: torch.nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:  # type: ignore[override]
+            def losses(self, model: torch.nn.Module, batch: PairBatch) -> dict[str, Tensor]:
                 if self.left == 0:
                     raise RuntimeError("power cut")
                 self.left = None if self.left is None else self.left - 1
@@ -203,7 +203,7 @@ def test_the_sheet_shows_holes_second_completion_and_truth() -> None:
     assert shown.shape == (5 * 56, 4 * 56, 3)
     columns = shown.reshape(5, 56, 4, 56, 3)
     batch = batch_of({"view": pairs(3)}, 0.75, 3.0, 12345, 0, 3)
-    hidden = picture(batch["hidden"][..., None].expand(-1, -1, 588).float())[:, 0].bool().numpy()
+    hidden = picture(batch.hidden[..., None].expand(-1, -1, 588).float())[:, 0].bool().numpy()
     truth, completed = columns[:3, :, 3], columns[:3, :, 2]
     assert np.array_equal(truth[~hidden], completed[~hidden])
     assert not np.array_equal(truth[hidden], completed[hidden])

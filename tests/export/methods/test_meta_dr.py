@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from methods.picture_task import Brightness, check_resuming, quiet
+from methods.picture_task import Brightness, Pictures, check_resuming, quiet
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError
@@ -34,14 +34,14 @@ class Curved:
     def config(self) -> Mapping[str, Any]:
         return {}
 
-    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+    def batch(self, seed: int, step: int, size: int) -> Pictures:
         generator = torch.Generator().manual_seed(seed)
         picture = torch.rand(size, 3, 2, 2, generator=generator, dtype=torch.double)
-        return {"image": picture, "y": picture.square().mean((1, 2, 3))}
+        return Pictures(picture, picture.square().mean((1, 2, 3)))
 
-    def losses(self, model: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        hidden = model[1](model[0](batch["image"].flatten(1)))
-        return {"total": (model[2](hidden)[:, 0] - batch["y"]).square().mean()}
+    def losses(self, model: Any, batch: Pictures) -> dict[str, Tensor]:
+        hidden = model[1](model[0](batch.image.flatten(1)))
+        return {"total": (model[2](hidden)[:, 0] - batch.brightness).square().mean()}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         return {}
@@ -70,13 +70,13 @@ def _flat(model: nn.Module) -> Tensor:
     return torch.cat([value.detach().flatten() for value in model.parameters()])
 
 
-def _gradient(task: MetaDr, batch: Mapping[str, Tensor]) -> Tensor:
+def _gradient(task: MetaDr[Pictures], batch: Pictures) -> Tensor:
     task.model.zero_grad()
     task.losses(task.model, batch)["total"].backward()
     return torch.cat([value.grad.flatten() for value in task.model.parameters()])  # type: ignore[union-attr]
 
 
-def _plain(at: Tensor, batch: Mapping[str, Tensor]) -> tuple[float, Tensor]:
+def _plain(at: Tensor, batch: Pictures) -> tuple[float, Tensor]:
     """The toy's loss at these weights, and its gradient."""
     toy = Curved()
     _set(toy.model, at)
@@ -85,7 +85,7 @@ def _plain(at: Tensor, batch: Mapping[str, Tensor]) -> tuple[float, Tensor]:
     return float(total.detach()), torch.cat([value.grad.flatten() for value in toy.model.parameters()])  # type: ignore[union-attr]
 
 
-def _objective(at: Tensor, constant: Tensor | None, batch: Mapping[str, Tensor], meta: Mapping[str, Tensor]) -> float:
+def _objective(at: Tensor, constant: Tensor | None, batch: Pictures, meta: Pictures) -> float:
     """As the paper defines it; ``constant``: the inner gradient, where it counts as one."""
     stepped = at - RATE * (_plain(at, meta)[1] if constant is None else constant)
     return _plain(at, batch)[0] + BETA * _plain(stepped, batch)[0] + GAMMA * _plain(stepped, meta)[0]
@@ -95,7 +95,7 @@ def _objective(at: Tensor, constant: Tensor | None, batch: Mapping[str, Tensor],
 def test_the_gradient_of_the_objective_is_that_of_finite_differences(second_order: bool) -> None:
     task = MetaDr(Curved(), _options(second_order))
     batch = task.batch(1, 0, 5)
-    meta = {**batch, "image": normalised(0.5 * pixels(batch["image"]))}
+    meta = replace(batch, image=normalised(0.5 * pixels(batch.image)))
     found, at = _gradient(task, batch), _flat(task.model)
     constant = None if second_order else _plain(at, meta)[1]
     wanted, other = torch.empty_like(at), torch.empty_like(at)
@@ -113,7 +113,7 @@ def test_the_gradient_of_the_objective_is_that_of_finite_differences(second_orde
 def test_what_is_reported_is_the_objective() -> None:
     task = MetaDr(Curved(), _options(False))
     batch = task.batch(1, 0, 5)
-    meta = {**batch, "image": normalised(0.5 * pixels(batch["image"]))}
+    meta = replace(batch, image=normalised(0.5 * pixels(batch.image)))
     losses = {name: float(value.detach()) for name, value in task.losses(task.model, batch).items()}
     at = _flat(task.model)
     stepped = at - RATE * _plain(at, meta)[1]
@@ -176,7 +176,7 @@ def test_randomised_changes_its_share(share: float) -> None:
     task = Brightness()
     batch = task.batch(0, 0, 8)
     Randomised(task, Manipulations(("brightness",), 1), share).losses(task.model, batch)
-    moved = (task.seen[-1] - pixels(batch["image"])).abs().amax((1, 2, 3)) > 1e-4
+    moved = (task.seen[-1] - pixels(batch.image)).abs().amax((1, 2, 3)) > 1e-4
     assert int(moved.sum()) == round(8 * share)
 
 
@@ -194,7 +194,7 @@ def test_domains_in_turn_begin_where_the_last_one_ended(tmp_path: Path) -> None:
                 super().__init__()
                 self.name = name
 
-            def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            def losses(self, model: nn.Module, batch: Pictures) -> dict[str, Tensor]:
                 if self.name not in started:
                     started[self.name] = {key: value.clone() for key, value in model.state_dict().items()}
                 return super().losses(model, batch)

@@ -102,7 +102,7 @@ def test_batch_norms_are_taken_out_of_convolutions_again(data: AnnyData, crops: 
     assert isinstance(encoder, NormedTrunk)
     folded = PoseTrunk()
     folded.load_state_dict(trunk_weights(GRAPH))
-    image = task.held_out_batch(12)["image"]
+    image = task.held_out_batch(12).image
     picture = image * encoder.gain + encoder.offset
     with torch.no_grad():
         (maps, whole), (wanted, as_a_whole) = encoder.eval().trunk(picture), folded.eval()(picture)
@@ -124,10 +124,10 @@ def test_augmented_training_sees_other_views_of_the_same_people(tmp_path: Path, 
     config = PoseCropConfig("resnet", SIZE, width=4)
     plain, augmented = (PoseCropTask(config, crops, crops, Skeleton(data), more) for more in (False, True))
     one, two, same = plain.batch(1, 2, 8), augmented.batch(1, 2, 8), augmented.batch(1, 2, 8)
-    assert torch.equal(one["shape"], two["shape"])  # the same people
+    assert torch.equal(one.shape, two.shape)  # the same people
     for name in ("image", "rotations", "joints"):
-        assert not torch.equal(one[name], two[name])
-        assert torch.equal(two[name], same[name])
+        assert not torch.equal(getattr(one, name), getattr(two, name))
+        assert torch.equal(getattr(two, name), getattr(same, name))
     assert plain.config() != augmented.config()
     options = TrainOptions(steps=1, batch=4, report_every=1, validate_every=1)
     weights = trained(plain, tmp_path / "plain", options, lambda line: None)
@@ -161,7 +161,7 @@ def test_the_truth_has_no_error_and_samples_are_told_apart(data: AnnyData, crops
     batch = task.held_out_batch(12)
 
     def knows(image: torch.Tensor) -> torch.Tensor:
-        return batch["rotations"]
+        return batch.rotations
 
     assert float(task.errors(knows, batch).max()) < 0.1  # type: ignore[arg-type]
     assert float(task.losses(knows, batch)["total"]) < 1e-3  # type: ignore[arg-type]
@@ -253,7 +253,7 @@ def test_multihmr_is_trained_by_the_same_methods(
         task = make_task(TrainMultihmr(data=tmp_path, out=out, network=network, train=options))
         batch = task.held_out_batch(3)
         found = worst_case(task, task.model.eval(), batch, Pgd(8 / 255, steps=2, restarts=2))
-        assert float((pixels(found["image"]) - pixels(batch["image"])).abs().max()) <= 8 / 255 + 1e-5
+        assert float((pixels(found.image) - pixels(batch.image)).abs().max()) <= 8 / 255 + 1e-5
         assert (sample_losses(task, task.model, found) > sample_losses(task, task.model, batch)).all()
 
 

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install 'humanrt[e
 
 from humanrt.errors import HumanrtError  # noqa: E402
 from humanrt_export.data.poses.clips import load_clips  # noqa: E402
-from humanrt_export.data.poses.dataset import Corruption, Windows, resampled  # noqa: E402
+from humanrt_export.data.poses.dataset import Corruption, PoseBatch, Windows, resampled  # noqa: E402
 from humanrt_export.data.poses.kinds import KINDS, h36m_from_mediapipe  # noqa: E402
 from humanrt_export.networks.posebert import Refined  # noqa: E402
 from humanrt_export.training.tasks.posebert_losses import Weights, forward_kinematics, losses  # noqa: E402
@@ -80,12 +80,12 @@ def test_a_gap_stays_a_gap() -> None:
 def test_truth_turns_with_what_is_seen() -> None:
     windows = _windows([_clip(np.arange(60) / 30)], corruption=Corruption(bursts=0, singles=0, tilt=0.3))
     batch = windows.batch(0, 0, 6)
-    values = batch["values"].numpy()
+    values = batch.values.numpy()
     values = values - values.mean(2, keepdims=True)
     unit = np.linalg.norm(values[:, :, [5, 9]] - values[:, :, :1], axis=-1).mean((1, 2))[:, None, None, None]
-    np.testing.assert_allclose(values / unit, batch["keypoints"], atol=1e-4)
+    np.testing.assert_allclose(values / unit, batch.keypoints, atol=1e-4)
     # The root's rotation turned too: what it was before is the same turn in every window.
-    R = batch["rotations"].numpy()[:, :, 0]
+    R = batch.rotations.numpy()[:, :, 0]
     relative = np.swapaxes(R[:, :1], -1, -2) @ R[:, 1:]
     np.testing.assert_allclose(relative[0], relative[3], atol=1e-5)
 
@@ -93,16 +93,16 @@ def test_truth_turns_with_what_is_seen() -> None:
 def test_the_same_step_gives_the_same_batch() -> None:
     windows = _windows([_clip(np.arange(90) / 30, seed) for seed in range(3)])
     first, again, other = windows.batch(1, 5, 4), windows.batch(1, 5, 4), windows.batch(1, 6, 4)
-    for name, value in first.items():
-        torch.testing.assert_close(value, again[name])
-    assert not torch.equal(first["values"], other["values"])
+    for name in ("values", "mask", "confidence", "keypoints", "rotations", "rows"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
+    assert not torch.equal(first.values, other.values)
 
 
 def test_frames_long_missing_are_not_judged() -> None:
     clip = _clip(np.arange(60) / 30)
     clip["observed"][10:] = np.nan
     batch = _windows([clip], frames=60, corruption=Corruption(bursts=0, singles=0, longest=12)).batch(0, 0, 1)
-    assert batch["rows"][0].tolist() == [1.0] * 22 + [0.0] * 38
+    assert batch.rows[0].tolist() == [1.0] * 22 + [0.0] * 38
 
 
 def test_noise_is_added_to_clean_motion_only() -> None:
@@ -112,15 +112,16 @@ def test_noise_is_added_to_clean_motion_only() -> None:
     clip = resampled(_clip(np.arange(60) / 30), 30.0)
     windows = Windows([clip], [clip], noise, 30, _ORIGIN, _LENGTHS, corruption=Corruption(bursts=0, singles=0))
     batch = windows.batch(0, 0, 64)
-    noisy = batch["confidence"][:, 0, 0] == 0.5
+    noisy = batch.confidence[:, 0, 0] == 0.5
     assert 16 < noisy.sum() < 48
 
 
 def test_what_is_not_judged_has_no_part_in_changes_either() -> None:
     kind = KINDS["hand21"]
     refined = Refined(torch.eye(3).expand(1, 6, 16, 3, 3), torch.zeros(1, 6, 21, 3), torch.ones(1, 1, 1, 1))
-    truth = {"rotations": refined.rotations, "keypoints": torch.zeros(1, 6, 21, 3), "rows": torch.ones(1, 6)}
-    truth["rows"][:, :3] = 0
+    points, rows = torch.zeros(1, 6, 21, 3), torch.ones(1, 6)
+    truth = PoseBatch(points, rows > 0, rows, points.clone(), refined.rotations, rows)
+    truth.rows[:, :3] = 0
     rest = torch.as_tensor(kind.rest, dtype=torch.float32)
 
     def found() -> dict[str, float]:

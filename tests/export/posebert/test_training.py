@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'humanrt[export]'")
 
 from humanrt.errors import HumanrtError  # noqa: E402
+from humanrt_export.batches import Batch  # noqa: E402
 from humanrt_export.cli import main  # noqa: E402
 from humanrt_export.data.poses.clips import save_clip  # noqa: E402
 from humanrt_export.runs import LAST, load_run  # noqa: E402
@@ -23,6 +24,14 @@ from humanrt_export.training.tasks.posebert import TrainPosebert, make_task  # n
 from humanrt_export.training.tasks.posebert_losses import Weights  # noqa: E402
 
 _OPTIONS = TrainOptions(steps=12, batch=8, warmup=3, report_every=4, validate_every=6, average=0.9, seed=3)
+
+
+@dataclass(frozen=True)
+class Points(Batch):
+    """Points of a line, [B, 1] each."""
+
+    x: torch.Tensor
+    y: torch.Tensor
 
 
 class Line:
@@ -36,15 +45,15 @@ class Line:
     def config(self) -> Mapping[str, Any]:
         return {"slope": self.slope}
 
-    def batch(self, seed: int, step: int, size: int) -> dict[str, torch.Tensor]:
+    def batch(self, seed: int, step: int, size: int) -> Points:
         x = torch.randn(size, 1, generator=torch.Generator().manual_seed(1000 * seed + step))
-        return {"x": x, "y": self.slope * x + 1}
+        return Points(x, self.slope * x + 1)
 
-    def losses(self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def losses(self, model: torch.nn.Module, batch: Points) -> dict[str, torch.Tensor]:
         if self.steps == self.limit:
             raise RuntimeError("power cut")
         self.steps += 1
-        return {"total": (model(batch["x"]) - batch["y"]).square().mean()}
+        return {"total": (model(batch.x) - batch.y).square().mean()}
 
     def validate(self, model: torch.nn.Module) -> dict[str, float]:
         return {"slope": float(next(model.parameters()))}
@@ -154,7 +163,7 @@ def test_what_is_random_in_the_network_is_the_same_after_an_interruption(tmp_pat
 
 def test_reports_after_an_interruption_are_means_of_the_steps_since(tmp_path: Path) -> None:
     class Flat(Line):
-        def losses(self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        def losses(self, model: torch.nn.Module, batch: Points) -> dict[str, torch.Tensor]:
             return {"total": 0 * super().losses(model, batch)["total"] + 1}
 
     with pytest.raises(RuntimeError, match="power cut"):
@@ -203,7 +212,7 @@ def test_another_training_in_the_folder_is_refused_by_name(
 
 def test_a_loss_that_is_no_number_stops_with_the_run_kept(tmp_path: Path) -> None:
     class Broken(Line):
-        def losses(self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        def losses(self, model: torch.nn.Module, batch: Points) -> dict[str, torch.Tensor]:
             total = super().losses(model, batch)["total"]
             return {"total": total / 0 if self.steps > 5 else total}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from humanrt.errors import HumanrtError
 from humanrt.people.metrics import LEAST
+from humanrt_export.batches import PictureBatch
 from humanrt_export.bodies.anny.bones import ACTIVE, indices
 from humanrt_export.bodies.anny.model import load_anny
 from humanrt_export.data.people.augment import Augmentation, appearance, head_place, random_view, seen_by
@@ -22,7 +24,7 @@ from humanrt_export.data.people.truth import NEAREST
 from humanrt_export.networks.camera import DEVIATION, MEAN, PATCH
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 
-__all__ = ["MARKS", "Growing", "PeopleImages", "Samples", "normalised", "targets"]
+__all__ = ["MARKS", "Growing", "PeopleBatch", "PeopleImages", "Samples", "Targets", "normalised", "targets"]
 
 _PATIENCE = 300.0  # s that a batch waits for samples that are still being made
 
@@ -33,6 +35,68 @@ MARKS = (
     *(f"{name}.{side}" for side in "LR" for name in ("upperleg01", "lowerleg01", "foot", "big-toe-tip")),
 )
 """Joints that a token is asked about in training."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What one picture's slots should hold: P slots, T tokens, R bones. Empty slots hold a person who stands 1 m ahead.
+
+    Attributes:
+        cells: int64 [P], token of each person's head, row by row.
+        valid: bool [P], slots that hold a person.
+        ignored: bool [T], tokens where nobody is wanted and nobody is wrong.
+        marks: bool [T, M], tokens in which `MARKS` are.
+        heads: float32 [P, 2] px.
+        rotations: float32 [P, R, 3, 3] of `ACTIVE` bones.
+        shape: float32 [P, 6] phenotypes.
+        translation: float32 [P, 3] m, of the head joint in camera axes (x right, y down, z forward).
+    """
+
+    cells: NDArray[np.int64]
+    valid: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+    marks: NDArray[np.bool_]
+    heads: NDArray[np.float32]
+    rotations: NDArray[np.float32]
+    shape: NDArray[np.float32]
+    translation: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, tokens: int, slots: int, shape: int) -> Targets:
+        """Return those of a picture without people."""
+        return cls(
+            cells=np.zeros(slots, np.int64),
+            valid=np.zeros(slots, bool),
+            ignored=np.zeros(tokens, bool),
+            marks=np.zeros((tokens, len(MARKS)), bool),
+            heads=np.zeros((slots, 2), np.float32),
+            rotations=np.tile(np.eye(3, dtype=np.float32), (slots, len(ACTIVE), 1, 1)),
+            shape=np.zeros((slots, shape), np.float32),
+            translation=np.tile(np.array([0, 0, 1], np.float32), (slots, 1)),
+        )
+
+
+@dataclass(frozen=True)
+class PeopleBatch(PictureBatch):
+    """Pictures and who is in them.
+
+    Attributes:
+        intrinsics: float32 [B, 3, 3] px.
+        cells, valid, ignored, marks, heads, rotations, shape, translation: as in `Targets`, [B, ...].
+        projected: whether the losses of projected points count: not in the first steps of a training, when bodies are
+            still anywhere.
+    """
+
+    intrinsics: Tensor
+    cells: Tensor
+    valid: Tensor
+    ignored: Tensor
+    marks: Tensor
+    heads: Tensor
+    rotations: Tensor
+    shape: Tensor
+    translation: Tensor
+    projected: bool = True
 
 
 class Samples(Protocol):
@@ -96,7 +160,7 @@ class PeopleImages:
         self._start, self._growth = start, growth
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
-    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+    def batch(self, seed: int, step: int, size: int) -> PeopleBatch:
         """Random samples, augmented."""
         generator = np.random.default_rng([seed, step])
         count = len(self.samples)
@@ -121,13 +185,15 @@ class PeopleImages:
         view = random_view(sample, self.size, self.augmentation, generator)
         return appearance(seen_by(sample, view), self.augmentation, generator)
 
-    def stacked(self, samples: Sequence[PeopleSample]) -> dict[str, Tensor]:
+    def stacked(self, samples: Sequence[PeopleSample]) -> PeopleBatch:
         """A batch of pictures of the network's size."""
         rows = [targets(sample.people, self.size, self.slots, self.least) for sample in samples]
-        batch = {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
-        batch["image"] = normalised(np.stack([sample.image for sample in samples]))
-        batch["intrinsics"] = torch.from_numpy(np.stack([sample.intrinsics for sample in samples]))
-        return batch
+        names = [field.name for field in fields(Targets)]
+        return PeopleBatch(
+            image=normalised(np.stack([sample.image for sample in samples])),
+            intrinsics=torch.from_numpy(np.stack([sample.intrinsics for sample in samples])),
+            **{name: torch.from_numpy(np.stack([getattr(row, name) for row in rows])) for name in names},
+        )
 
 
 def normalised(images: NDArray[np.uint8]) -> Tensor:
@@ -137,31 +203,17 @@ def normalised(images: NDArray[np.uint8]) -> Tensor:
     return planes.sub_(mean).div_(deviation)
 
 
-def targets(people: PeopleLabels, size: int, slots: int, least: float) -> dict[str, NDArray[Any]]:
-    """What one picture's slots should hold.
+def targets(people: PeopleLabels, size: int, slots: int, least: float) -> Targets:
+    """What one picture's slots should hold. Of two people in one token the nearer is kept.
 
     Args:
         people: who is in it.
         size: side of the picture, px.
         slots: P.
         least: `visible` of people who should be found.
-
-    Returns:
-        ``cells`` int64 [P] and ``valid`` bool [P]; ``ignored`` bool [tokens], where nobody is wanted and nobody is
-        wrong; ``marks`` bool [tokens, M], where `MARKS` are; ``heads`` [P, 2] px; ``rotations`` [P, R, 3, 3],
-        ``shape`` [P, 6], ``translation`` [P, 3]. Of two people in one token the nearer is kept.
     """
     side = size // PATCH
-    row: dict[str, NDArray[Any]] = {
-        "marks": np.zeros((side * side, len(MARKS)), bool),
-        "cells": np.zeros(slots, np.int64),
-        "valid": np.zeros(slots, bool),
-        "ignored": np.zeros(side * side, bool),
-        "heads": np.zeros((slots, 2), np.float32),
-        "rotations": np.tile(np.eye(3, dtype=np.float32), (slots, len(ACTIVE), 1, 1)),
-        "shape": np.zeros((slots, people.shape.shape[-1]), np.float32),
-        "translation": np.tile(np.array([0, 0, 1], np.float32), (slots, 1)),
-    }
+    row = Targets.empty(side * side, slots, people.shape.shape[-1])
     heads = people.joints_2d[:, head_place(people)]
     taken: set[int] = set()
     for person in np.argsort(people.translation[:, 2]):
@@ -173,18 +225,18 @@ def targets(people: PeopleLabels, size: int, slots: int, least: float) -> dict[s
         if cell in taken:
             continue
         if people.visible[person] < least or slot == slots:
-            row["ignored"][cell] = True
+            row.ignored[cell] = True
             continue
         taken.add(cell)
-        row["cells"][slot], row["valid"][slot], row["heads"][slot] = cell, True, heads[person]
-        for name in ("rotations", "shape", "translation"):
-            row[name][slot] = getattr(people, name)[person]
-    row["ignored"][list(taken)] = False
+        row.cells[slot], row.valid[slot], row.heads[slot] = cell, True, heads[person]
+        row.rotations[slot], row.shape[slot] = people.rotations[person], people.shape[person]
+        row.translation[slot] = people.translation[person]
+    row.ignored[list(taken)] = False
     seen = people.joints_2d[people.visible >= least][:, _mark_places()]
     cells = (seen // PATCH).astype(int)
     _, mark = np.nonzero(((seen >= 0) & (seen < size)).all(-1))
     inside = cells[((seen >= 0) & (seen < size)).all(-1)]
-    row["marks"][inside[:, 1] * side + inside[:, 0], mark] = True
+    row.marks[inside[:, 1] * side + inside[:, 0], mark] = True
     return row
 
 

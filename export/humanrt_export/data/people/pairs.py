@@ -19,6 +19,7 @@ from torch import Tensor
 
 from humanrt.errors import SourceError
 from humanrt.sources.opening import open_source
+from humanrt_export.batches import Batch
 from humanrt_export.data.people.augment import seen_by
 from humanrt_export.data.people.crops import about_person
 from humanrt_export.data.people.dataset import normalised
@@ -28,7 +29,7 @@ from humanrt_export.networks.camera import PATCH
 from humanrt_export.synthetic.people.engine import KINDS
 from humanrt_export.synthetic.people.sample import PeopleSample
 
-__all__ = ["KINDS", "FolderPairs", "Pair", "PairArrays", "Pairs", "VideoPairs", "batch_of", "pairs_of"]
+__all__ = ["KINDS", "FolderPairs", "Pair", "PairArrays", "PairBatch", "Pairs", "VideoPairs", "batch_of", "pairs_of"]
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
@@ -47,6 +48,22 @@ class Pair:
     first: Image
     second: Image
     person: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PairBatch(Batch):
+    """Pairs, and what is hidden of their first pictures.
+
+    Attributes:
+        first, second: float32 [B, 3, S, S] RGB, normalised.
+        hidden: bool [B, (S / 14)^2], patches of the first that are hidden: equally many in each.
+        kind: int64 [B], index in `KINDS`.
+    """
+
+    first: Tensor
+    second: Tensor
+    hidden: Tensor
+    kind: Tensor
 
 
 class Pairs(Protocol):
@@ -159,18 +176,13 @@ def pairs_of(samples: Iterable[tuple[PeopleSample, PeopleSample]], size: int, se
     return found
 
 
-def batch_of(
-    sources: Mapping[str, Pairs], ratio: float, bias: float, seed: int, step: int, size: int
-) -> dict[str, Tensor]:
+def batch_of(sources: Mapping[str, Pairs], ratio: float, bias: float, seed: int, step: int, size: int) -> PairBatch:
     """A batch of ``size`` pairs, as many of each source as of the others (the last ones get the rest).
 
     Args:
         sources: kind (`KINDS`) -> pairs.
         ratio, bias: see `masking.hidden_patches`.
         seed, step: what is random comes from these.
-
-    Returns:
-        ``first``, ``second`` [B, 3, S, S] normalised; ``hidden`` bool [B, N]; ``kind`` int64 [B], place in `KINDS`.
     """
     generator = np.random.default_rng([seed, step])
     chosen, kinds = [], []
@@ -179,12 +191,12 @@ def batch_of(
         chosen += [pairs[int(place)] for place in generator.integers(len(pairs), size=count)]
         kinds += [KINDS.index(kind)] * count
     hidden = np.stack([hidden_patches(pair.person, ratio, bias, generator) for pair in chosen])
-    return {
-        "first": normalised(np.stack([pair.first for pair in chosen])),
-        "second": normalised(np.stack([pair.second for pair in chosen])),
-        "hidden": torch.from_numpy(hidden),
-        "kind": torch.tensor(kinds),
-    }
+    return PairBatch(
+        first=normalised(np.stack([pair.first for pair in chosen])),
+        second=normalised(np.stack([pair.second for pair in chosen])),
+        hidden=torch.from_numpy(hidden),
+        kind=torch.tensor(kinds),
+    )
 
 
 def _about(

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from humanrt.geometry.mirror import MIRROR, MIRROR_ROTATION
+from humanrt_export.batches import Batch
 from humanrt_export.data.poses.clips import Clip
 
-__all__ = ["Corruption", "Noise", "Windows", "resampled"]
+__all__ = ["Corruption", "Noise", "PoseBatch", "Windows", "resampled"]
 
 Array = NDArray[Any]
 
@@ -91,6 +92,30 @@ class Corruption:
     real: float = 0.5
 
 
+@dataclass(frozen=True)
+class PoseBatch(Batch):
+    """Windows of T frames, as they were observed and as they were: K keypoints, J joints.
+
+    Attributes:
+        values: float32 [B, T, K, 3] m, observed keypoints in camera axes (x right, y down, z forward), any origin; 0
+            where a frame is hidden.
+        mask: bool [B, T], frames that were observed.
+        confidence: float32 [B, T, K], 0..1; 0 where a frame is hidden.
+        keypoints: float32 [B, T, K, 3], true ones about their origin, in units of their own length (`Windows`).
+        rotations: float32 [B, T, J, 3, 3], true ones against the parent joint; the root's to camera axes.
+        rows: float32 [B, T], weight of each frame in the losses.
+        lookahead: frames after the one that is answered which the network may see; None: the whole window.
+    """
+
+    values: Tensor
+    mask: Tensor
+    confidence: Tensor
+    keypoints: Tensor
+    rotations: Tensor
+    rows: Tensor
+    lookahead: int | None = None
+
+
 @dataclass
 class Windows:
     """Draws batches of windows.
@@ -115,11 +140,11 @@ class Windows:
     corruption: Corruption = field(default_factory=Corruption)
     _made: dict[Any, Any] = field(default_factory=dict, repr=False)
 
-    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
-        """``values``, ``mask``, ``confidence``, ``keypoints``, ``rotations``, ``rows`` of ``size`` windows."""
+    def batch(self, seed: int, step: int, size: int) -> PoseBatch:
+        """Draw ``size`` windows."""
         generator = np.random.default_rng([seed, step])
         windows = [self._window(generator, seed, step // _FRESH) for _ in range(size)]
-        return {name: torch.from_numpy(np.stack([window[name] for window in windows])) for name in windows[0]}
+        return PoseBatch(**{name: torch.from_numpy(np.stack([one[name] for one in windows])) for name in windows[0]})
 
     def _window(self, generator: np.random.Generator, seed: int, epoch: int) -> dict[str, Array]:
         real = not self.clean or self.noise is None or generator.uniform() < self.corruption.real

@@ -13,13 +13,14 @@ with and nothing else. `Adversarial` looks for that at every validation: the los
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError, choices
+from humanrt_export.batches import PictureBatch
 from humanrt_export.training.loop import Task
 from humanrt_export.training.methods.pixels import normalised, pixels
 from humanrt_export.training.methods.wrapped import Wrapped, held_out, sample_losses
@@ -27,6 +28,8 @@ from humanrt_export.training.methods.wrapped import Wrapped, held_out, sample_lo
 __all__ = ["METHODS", "Adversarial", "AdversarialOptions", "Pgd", "fgsm", "n_fgsm", "pgd", "rs_fgsm", "worst_case"]
 
 METHODS = ("fgsm", "rs-fgsm", "n-fgsm", "pgd")
+
+P = TypeVar("P", bound=PictureBatch)
 
 Loss = Callable[[Tensor], Tensor]
 """Picture [B, 3, H, W] in 0..1 -> a scalar whose gradient at one picture does not depend on the others."""
@@ -142,34 +145,32 @@ def pgd(
     return attacked
 
 
-def worst_case(
-    task: Task, model: nn.Module, batch: Mapping[str, Tensor], attack: Pgd, seed: int = 0
-) -> dict[str, Tensor]:
+def worst_case(task: Task[P], model: nn.Module, batch: P, attack: Pgd, seed: int = 0) -> P:
     """The batch with every picture replaced by the worst that PGD found.
 
     The worst of a picture is the restart whose last step has the highest loss of that picture alone. ``model`` should
     be in evaluation mode. Works under `torch.inference_mode` too.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        batch = {name: value.clone() for name, value in batch.items()}
-        picture = pixels(batch["image"])
+        batch = batch.clone()
+        picture = pixels(batch.image)
         generator = torch.Generator(picture.device).manual_seed(seed)
 
         def loss(attacked: Tensor) -> Tensor:
-            return task.losses(model, batch | {"image": normalised(attacked)})["total"]
+            return task.losses(model, replace(batch, image=normalised(attacked)))["total"]
 
         worst, height = picture, picture.new_full((len(picture),), -torch.inf)
         for _ in range(attack.restarts):
             attacked = pgd(loss, picture, attack.epsilon, attack.size, attack.steps, generator)
             with torch.no_grad():
-                found = sample_losses(task, model, batch | {"image": normalised(attacked)})
+                found = sample_losses(task, model, replace(batch, image=normalised(attacked)))
             worse = found > height
             worst = torch.where(worse[:, None, None, None], attacked, worst)
             height = torch.where(worse, found, height)
-        return batch | {"image": normalised(worst)}
+        return replace(batch, image=normalised(worst))
 
 
-class Adversarial(Wrapped):
+class Adversarial(Wrapped[P]):
     """A task that is trained on attacked pictures.
 
     Validation adds, of held-out pictures: ``fgsm_loss``, ``pgd_loss``, and ``single_step_gap``, what PGD adds to the
@@ -177,7 +178,7 @@ class Adversarial(Wrapped):
     falls, the training has overfitted catastrophically, and what was before is the better network.
     """
 
-    def __init__(self, task: Task, options: AdversarialOptions) -> None:
+    def __init__(self, task: Task[P], options: AdversarialOptions) -> None:
         super().__init__(task)
         self.options = options
 
@@ -187,18 +188,18 @@ class Adversarial(Wrapped):
         about = {name: value for name, value in asdict(self.options).items() if name not in watch}
         return {**self.task.config(), "adversarial": about}
 
-    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def losses(self, model: nn.Module, batch: P) -> Mapping[str, Tensor]:
         """The task's, of attacked pictures; the first ones of a random order stay clean."""
-        picture = pixels(batch["image"])
+        picture = pixels(batch.image)
 
         def loss(attacked: Tensor) -> Tensor:
-            return self.task.losses(model, {**batch, "image": normalised(attacked)})["total"]
+            return self.task.losses(model, replace(batch, image=normalised(attacked)))["total"]
 
         attacked = self.options.attack(loss, picture)
         clean = round(self.options.clean * len(picture))
         kept = torch.randperm(len(picture), device=picture.device)[:clean]
         attacked[kept] = picture[kept]
-        return self.task.losses(model, {**batch, "image": normalised(attacked)})
+        return self.task.losses(model, replace(batch, image=normalised(attacked)))
 
     def validate(self, model: nn.Module) -> Mapping[str, float]:
         """The task's metrics, and the watch for catastrophic overfitting."""
@@ -208,11 +209,11 @@ class Adversarial(Wrapped):
         epsilon = self.options.epsilon
         device = next(model.parameters()).device
         with torch.inference_mode(False), torch.enable_grad():
-            batch = {name: value.to(device) for name, value in held_out(self.task, self.options.watched).items()}
-            picture = pixels(batch["image"])
+            batch = held_out(self.task, self.options.watched).to(device)
+            picture = pixels(batch.image)
 
             def loss(attacked: Tensor) -> Tensor:
-                return self.task.losses(model, {**batch, "image": normalised(attacked)})["total"]
+                return self.task.losses(model, replace(batch, image=normalised(attacked)))["total"]
 
             single = fgsm(loss, picture, epsilon)
             generator = torch.Generator(device).manual_seed(0)

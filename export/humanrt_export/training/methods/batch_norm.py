@@ -15,14 +15,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from humanrt.errors import HumanrtError, choices
 from humanrt_export.training.loop import Task
-from humanrt_export.training.methods.wrapped import Wrapped
+from humanrt_export.training.methods.wrapped import B, Wrapped
 
 __all__ = ["PARTS", "Partial", "batch_norm_state"]
 
 PARTS = ("full", "batch-norm")
 
 
-class Partial(Wrapped):
+class Partial(Wrapped[B]):
     """A task of which only a part of the network is trained; every other tensor stays as it is, bit for bit.
 
     Args:
@@ -33,7 +33,7 @@ class Partial(Wrapped):
         HumanrtError: no such part, or the network has no batch norm.
     """
 
-    def __init__(self, task: Task, part: str = "batch-norm") -> None:
+    def __init__(self, task: Task[B], part: str = "batch-norm") -> None:
         super().__init__(task)
         if part not in PARTS:
             raise HumanrtError(f"no part `{part}` of a network; there are: {choices(PARTS)}")

@@ -12,7 +12,7 @@ from typing import Annotated
 from humanrt.errors import HumanrtError, choices
 from humanrt_export.options import Option
 from humanrt_export.training.loop import Task
-from humanrt_export.training.methods.adversarial import METHODS, Adversarial, AdversarialOptions
+from humanrt_export.training.methods.adversarial import METHODS, Adversarial, AdversarialOptions, P
 from humanrt_export.training.methods.batch_norm import PARTS, Partial
 from humanrt_export.training.methods.manipulations import MANIPULATIONS, Manipulations
 from humanrt_export.training.methods.meta_dr import MetaDr, MetaDrOptions, Randomised
@@ -85,7 +85,7 @@ class MethodOptions:
         return MetaDrOptions(self.recall, self.adapt, self.inner_rate, self.second_order, self.changes)
 
 
-def composed(task: Task, options: MethodOptions) -> Task:
+def composed(task: Task[P], options: MethodOptions) -> Task[P]:
     """Wrap a task in the methods that are asked for."""
     if options.update != "full":
         task = Partial(task, options.update)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -48,7 +49,7 @@ class Continual:
 
 
 def train_domains(
-    tasks: Mapping[str, Task],
+    tasks: Mapping[str, Task[Any]],
     out: Path,
     options: TrainOptions,
     error: Metric,

@@ -14,20 +14,23 @@ it, by differentiating twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from humanrt.errors import HumanrtError
+from humanrt_export.batches import PictureBatch
 from humanrt_export.training.loop import Task
 from humanrt_export.training.methods.manipulations import Manipulations
 from humanrt_export.training.methods.pixels import normalised, pixels
 from humanrt_export.training.methods.wrapped import Wrapped
 
 __all__ = ["MetaDr", "MetaDrOptions", "Randomised"]
+
+P = TypeVar("P", bound=PictureBatch)
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,10 @@ class MetaDrOptions:
             raise HumanrtError("the weights of recall and adapt must be at least 0, and the inner rate above 0")
 
 
-class MetaDr(Wrapped):
+class MetaDr(Wrapped[P]):
     """A task with the objective above. Reports ``task``, ``recall`` and ``adapt`` beside ``total``."""
 
-    def __init__(self, task: Task, options: MetaDrOptions) -> None:
+    def __init__(self, task: Task[P], options: MetaDrOptions) -> None:
         super().__init__(task)
         self.options = options
 
@@ -64,9 +67,9 @@ class MetaDr(Wrapped):
         """The task's, and the objective."""
         return {**self.task.config(), "meta_dr": asdict(self.options)}
 
-    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def losses(self, model: nn.Module, batch: P) -> Mapping[str, Tensor]:
         """See the module."""
-        meta = {**batch, "image": normalised(self.options.manipulations(pixels(batch["image"])))}
+        meta = replace(batch, image=normalised(self.options.manipulations(pixels(batch.image))))
         current = self.task.losses(model, batch)["total"]
         stepped = self._stepped(model, meta)
         recall = self._total(model, batch, stepped) if self.options.recall else torch.zeros_like(current)
@@ -74,7 +77,7 @@ class MetaDr(Wrapped):
         total = current + self.options.recall * recall + self.options.adapt * adapt
         return {"total": total, "task": current, "recall": recall, "adapt": adapt}
 
-    def _stepped(self, model: nn.Module, meta: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _stepped(self, model: nn.Module, meta: P) -> dict[str, Tensor]:
         """The weights after the inner step, by name."""
         weights = {name: value for name, value in model.named_parameters() if value.requires_grad}
         twice = self.options.second_order
@@ -85,7 +88,7 @@ class MetaDr(Wrapped):
             for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
         }
 
-    def _total(self, model: nn.Module, batch: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Tensor:
+    def _total(self, model: nn.Module, batch: P, weights: Mapping[str, Tensor]) -> Tensor:
         """The task's loss of ``model`` with these weights. Running statistics, of batch norm say, stay as they are."""
         buffers = {name: value.clone() for name, value in model.named_buffers()}
         values = {f"model.{name}": value for name, value in {**weights, **buffers}.items()}
@@ -93,7 +96,7 @@ class MetaDr(Wrapped):
         return total
 
 
-class Randomised(Wrapped):
+class Randomised(Wrapped[P]):
     """A task whose pictures are changed at random: domain randomisation alone.
 
     Args:
@@ -102,7 +105,7 @@ class Randomised(Wrapped):
         share: part of every batch that is changed.
     """
 
-    def __init__(self, task: Task, manipulations: Manipulations | None = None, share: float = 0.5) -> None:
+    def __init__(self, task: Task[P], manipulations: Manipulations | None = None, share: float = 0.5) -> None:
         super().__init__(task)
         if not 0 <= share <= 1:
             raise HumanrtError(f"the randomised part is {share}; need 0 to 1")
@@ -113,22 +116,22 @@ class Randomised(Wrapped):
         about = {"manipulations": asdict(self.manipulations), "share": self.share}
         return {**self.task.config(), "randomised": about}
 
-    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def losses(self, model: nn.Module, batch: P) -> Mapping[str, Tensor]:
         """The task's, of changed pictures."""
-        picture = pixels(batch["image"])
+        picture = pixels(batch.image)
         changed = round(self.share * len(picture))
         places = torch.randperm(len(picture), device=picture.device)[:changed]
         if changed:
             picture[places] = self.manipulations(picture[places])
-        return self.task.losses(model, {**batch, "image": normalised(picture)})
+        return self.task.losses(model, replace(batch, image=normalised(picture)))
 
 
 class _Loss(nn.Module):
     """A task's total as a module, so that its weights can be replaced, however the task calls the model."""
 
-    def __init__(self, task: Task, model: nn.Module) -> None:
+    def __init__(self, task: Task[Any], model: nn.Module) -> None:
         super().__init__()
         self.task, self.model = task, model
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, batch: PictureBatch) -> Tensor:
         return self.task.losses(self.model, batch)["total"]

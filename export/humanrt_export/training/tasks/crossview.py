@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError
 from humanrt_export.checkpoint import save
-from humanrt_export.data.people.pairs import KINDS, Pairs, batch_of
+from humanrt_export.data.people.pairs import KINDS, PairBatch, Pairs, batch_of
 from humanrt_export.networks.anny_head import sincos_positions
 from humanrt_export.networks.attention import Attention
 from humanrt_export.networks.backbone import BACKBONES, TRUNKS, DinoV2
@@ -174,18 +174,17 @@ class CrossViewTask:
         """The network, what is hidden, the kinds of pairs, and what it began with, if anything."""
         return {"network": "crossview", **asdict(self.settings), "kinds": sorted(self.sources), **self._start}
 
-    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+    def batch(self, seed: int, step: int, size: int) -> PairBatch:
         """See `pairs.batch_of`."""
         return batch_of(self.sources, self.settings.ratio, self.settings.bias, seed, step, size)
 
-    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: PairBatch) -> dict[str, Tensor]:
         """The mean of each kind, and their sum, ``total``."""
-        each = completion_losses(
-            model(batch["first"], batch["second"], batch["hidden"]), batch["first"], batch["hidden"]
-        )
+        guessed = model(batch.first, batch.second, batch.hidden)
+        each = completion_losses(guessed, batch.first, batch.hidden)
         found = {}
         for kind in self.sources:
-            own = (batch["kind"] == KINDS.index(kind)).to(each.dtype)
+            own = (batch.kind == KINDS.index(kind)).to(each.dtype)
             found[kind] = (each * own).sum() / own.sum().clamp(min=1)
         return {"total": torch.stack(list(found.values())).sum(), **found}
 
@@ -198,10 +197,10 @@ class CrossViewTask:
         found = {}
         for kind, pairs in self.held.items():
             size = min(_VALIDATED, len(pairs))
-            batch = batch_of({kind: pairs}, self.settings.ratio, self.settings.bias, 12345, 0, size)
-            first, second, hidden = (batch[name].to(device) for name in ("first", "second", "hidden"))
-            for name, other in ((kind, second), (f"{kind}_without", second.roll(1, 0))):
-                found[name] = float(completion_losses(model(first, other, hidden), first, hidden).mean())
+            batch = batch_of({kind: pairs}, self.settings.ratio, self.settings.bias, 12345, 0, size).to(device)
+            for name, second in ((kind, batch.second), (f"{kind}_without", batch.second.roll(1, 0))):
+                guessed = model(batch.first, second, batch.hidden)
+                found[name] = float(completion_losses(guessed, batch.first, batch.hidden).mean())
         return found
 
 
@@ -234,8 +233,9 @@ def sheet(task: CrossViewTask, model: nn.Module, most: int = _SHOWN) -> NDArray[
     device = next(model.parameters()).device
     rows = []
     for kind, pairs in task.held.items():
-        batch = batch_of({kind: pairs}, task.settings.ratio, task.settings.bias, 12345, 0, min(most, len(pairs)))
-        first, second, hidden = (batch[name].to(device) for name in ("first", "second", "hidden"))
+        size = min(most, len(pairs))
+        batch = batch_of({kind: pairs}, task.settings.ratio, task.settings.bias, 12345, 0, size).to(device)
+        first, second, hidden = batch.first, batch.second, batch.hidden
         truth = patches(first)
         mean, variance = truth.mean(-1, keepdim=True), truth.var(-1, keepdim=True)
         guessed = torch.zeros_like(truth)

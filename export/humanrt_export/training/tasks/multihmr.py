@@ -19,7 +19,7 @@ from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.model import load_anny
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.data.people.augment import Augmentation
-from humanrt_export.data.people.dataset import MARKS, Growing, PeopleImages
+from humanrt_export.data.people.dataset import MARKS, Growing, PeopleBatch, PeopleImages
 from humanrt_export.data.people.truth import truth_of
 from humanrt_export.networks.attention import plain
 from humanrt_export.networks.backbone import TRUNKS
@@ -249,21 +249,19 @@ class PeopleTask:
         """Part of the learning rate for a parameter of the model."""
         return self.trunk_rate if ".trunk." in name else 1.0
 
-    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
-        """Pictures and who is in them (`dataset.targets`)."""
-        batch = self.images.batch(seed, step, size)
-        batch["points"] = torch.tensor(float(step >= self.points_from))
-        return batch
+    def batch(self, seed: int, step: int, size: int) -> PeopleBatch:
+        """Pictures and who is in them."""
+        return replace(self.images.batch(seed, step, size), projected=step >= self.points_from)
 
-    def held_out_batch(self, size: int) -> dict[str, Tensor]:
+    def held_out_batch(self, size: int) -> PeopleBatch:
         """The first held-out pictures as they are, like a batch of the last step."""
         samples = self.validation.plain(range(min(size, len(self.validation.samples))))
-        return self.validation.stacked(samples) | {"points": torch.tensor(1.0)}
+        return self.validation.stacked(samples)
 
-    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: PeopleBatch) -> dict[str, Tensor]:
         """See `losses.losses`."""
-        said = model.at(batch["image"], batch["cells"], batch["valid"])
-        device = batch["image"].device
+        said = model.at(batch.image, batch.cells, batch.valid)
+        device = batch.image.device
         with torch.autocast(device.type, enabled=False):
             return losses(said, batch, self.body.to(device), self.settings.image_size, self.weights)
 
@@ -275,9 +273,8 @@ class PeopleTask:
         places = np.linspace(0, len(self.validation.samples) - 1, count).astype(int).tolist()
         for first in range(0, count, _PEOPLE):
             samples = self.validation.plain(places[first : first + _PEOPLE])
-            batch = self.validation.stacked(samples)
-            image, intrinsics = (batch[name].to(device) for name in ("image", "intrinsics"))
-            out = model(image, intrinsics, torch.full((1,), THRESHOLD, device=device), _PEOPLE)
+            batch = self.validation.stacked(samples).to(device)
+            out = model(batch.image, batch.intrinsics, torch.full((1,), THRESHOLD, device=device), _PEOPLE)
             for place, sample in enumerate(samples):
                 here = out.valid[place]
                 posed = body(out.rotations[place][here], out.shape[place][here], out.translation[place][here])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
@@ -13,6 +12,7 @@ from torch.nn import functional
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.bodies.smplx import BodyOutput
+from humanrt_export.data.people.dataset import PeopleBatch
 from humanrt_export.networks.camera import PATCH, unproject
 from humanrt_export.networks.multihmr_anny import Trained
 
@@ -34,7 +34,7 @@ class Weights:
         distance: L1 of the logarithm of px per metre, which is that of the depth.
         translation: L1, m, of the head with the true camera.
         joints, vertices: L1, m, from the root joint; mean over coordinates.
-        points: L1 of projected joints and vertices, picture sides; from `warmup` on.
+        points: L1 of projected joints and vertices, picture sides; where `PeopleBatch.projected`.
         view: L1, rad, of the field of view.
         marks: focal loss of which joints are in which token (`dataset.MARKS`), a mark's share. Not Multi-HMR's: a
             backbone that starts from nothing learns from it what a body looks like long before it learns from poses.
@@ -53,25 +53,23 @@ class Weights:
     marks: float = 5.0
 
 
-def losses(
-    said: Trained, batch: Mapping[str, Tensor], body: AnnyBody, size: int, weights: Weights
-) -> dict[str, Tensor]:
+def losses(said: Trained, batch: PeopleBatch, body: AnnyBody, size: int, weights: Weights) -> dict[str, Tensor]:
     """All losses of a batch and their weighted sum, ``total``. Means are over people; without people they are 0.
 
     Args:
         said: of the network, for the batch's cells.
-        batch: see `dataset.targets`; ``intrinsics`` [B, 3, 3] px; ``points``, weight of the projected ones, 0 or 1.
+        batch: pictures and who is in them.
         body: in float32; the coarser, the faster.
         size: side of the picture, px.
         weights: of the losses.
     """
-    valid, K = batch["valid"], batch["intrinsics"]
-    hot = torch.zeros_like(said.logits).scatter_add_(1, batch["cells"], valid.to(said.logits.dtype)).clamp(max=1.0)
-    found = {"detection": focal(said.logits, hot, ~batch["ignored"])}
+    valid, K = batch.valid, batch.intrinsics
+    hot = torch.zeros_like(said.logits).scatter_add_(1, batch.cells, valid.to(said.logits.dtype)).clamp(max=1.0)
+    found = {"detection": focal(said.logits, hot, ~batch.ignored)}
     if said.marks is not None:
-        found["marks"] = focal(said.marks, batch["marks"].to(hot.dtype), None)
+        found["marks"] = focal(said.marks, batch.marks.to(hot.dtype), None)
     side = size // PATCH
-    cells = batch["cells"]
+    cells = batch.cells
     centres = torch.stack((cells % side, cells // side), -1) + 0.5
     heads = PATCH * (centres + said.predictions.offsets)
     z = K[:, 0, 0:1] * torch.exp(-said.predictions.size)
@@ -81,25 +79,25 @@ def losses(
         for values in ([p.low for p in PHENOTYPES], [p.high - p.low for p in PHENOTYPES])
     )
     shape = low + span * said.predictions.shape
-    true_size = torch.log(K[:, 0, 0:1] / batch["translation"][..., 2])
+    true_size = torch.log(K[:, 0, 0:1] / batch.translation[..., 2])
     # Only people from here on: [N, ...].
-    rotations, true_rotations = said.predictions.rotations[valid], batch["rotations"][valid]
-    found["offset"] = _mean((heads - batch["heads"])[valid].abs()) / PATCH
+    rotations, true_rotations = said.predictions.rotations[valid], batch.rotations[valid]
+    found["offset"] = _mean((heads - batch.heads)[valid].abs()) / PATCH
     found["rotations"] = 9 * _mean((rotations - true_rotations).abs())
-    found["shape"] = _mean((shape - batch["shape"])[valid].abs())
+    found["shape"] = _mean((shape - batch.shape)[valid].abs())
     found["distance"] = _mean((said.predictions.size - true_size)[valid].abs())
-    found["translation"] = _mean((place - batch["translation"])[valid].abs())
+    found["translation"] = _mean((place - batch.translation)[valid].abs())
     posed: BodyOutput = body(rotations, shape[valid], place[valid])
     with torch.no_grad():
-        truth: BodyOutput = body(true_rotations, batch["shape"][valid], batch["translation"][valid])
+        truth: BodyOutput = body(true_rotations, batch.shape[valid], batch.translation[valid])
     for name in ("joints", "vertices"):
         # The first joint is the root.
         own, true = (getattr(x, name) - x.joints[:, :1] for x in (posed, truth))
         found[name] = _mean((own - true).abs())
     camera = K[:, None].expand(*valid.shape, 3, 3)[valid]
-    found["points"] = batch["points"] * sum(
-        (_projected(getattr(posed, name), getattr(truth, name), camera, size) for name in ("joints", "vertices")),
-        start=torch.zeros((), device=K.device),
+    points = [(posed.joints, truth.joints), (posed.vertices, truth.vertices)] if batch.projected else []
+    found["points"] = sum(
+        (_projected(own, true, camera, size) for own, true in points), start=torch.zeros((), device=K.device)
     )
     true_angle = 2 * torch.atan(size / (2 * K[:, 0, 0]))
     found["view"] = (said.angle - true_angle).abs().mean()

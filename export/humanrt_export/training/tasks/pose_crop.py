@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError
+from humanrt_export.batches import PictureBatch
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.bones import ROOT, indices
 from humanrt_export.bodies.anny.model import AnnyData
@@ -29,7 +30,7 @@ from humanrt_export.networks.trunk import trunk_weights
 from humanrt_export.runs import load_run
 from humanrt_export.training.tasks.multihmr import load_backbone
 
-__all__ = ["PoseCrop", "PoseCropConfig", "PoseCropTask", "Skeleton"]
+__all__ = ["CropBatch", "PoseCrop", "PoseCropConfig", "PoseCropTask", "Skeleton"]
 
 _RESIDUAL_SCALE = 0.02
 _VALIDATED = 256
@@ -104,6 +105,27 @@ class Skeleton(nn.Module):
         return joints[:, self.places]
 
 
+@dataclass(frozen=True)
+class CropBatch(PictureBatch):
+    """People, one a picture, and their pose.
+
+    Attributes:
+        rotations: float32 [B, R, 3, 3] of `BONES`; the root's from Anny's frame to the crop's camera.
+        shape: float32 [B, 6] phenotypes.
+        joints: float32 [B, R, 3] m from the root, where `BONES` begin.
+    """
+
+    rotations: Tensor
+    shape: Tensor
+    joints: Tensor
+
+    @classmethod
+    def of(cls, crops: Crops) -> CropBatch:
+        """All of these crops, in order."""
+        rotations, shape, joints = map(torch.from_numpy, (crops.rotations, crops.shape, crops.joints))
+        return cls(normalised(crops.image), rotations, shape, joints)
+
+
 class PoseCropTask:
     """See the module (`training.Task`).
 
@@ -163,30 +185,30 @@ class PoseCropTask:
         """The network, its losses, and where they are: augmentation, and which run it began with."""
         return {"network": "pose-crop", **asdict(self.settings), **self._more}
 
-    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
-        """``image`` [B, 3, S, S], ``rotations``, ``shape``, ``joints`` as in `Crops`."""
+    def batch(self, seed: int, step: int, size: int) -> CropBatch:
+        """People drawn at random, as other cameras see them if they are augmented."""
         generator = np.random.default_rng([seed, step])
         people = self.trained.take(generator.integers(len(self.trained), size=size))
-        return _tensors(turned(people, generator) if "augmented" in self._more else people)
+        return CropBatch.of(turned(people, generator) if "augmented" in self._more else people)
 
-    def held_out_batch(self, size: int) -> dict[str, Tensor]:
+    def held_out_batch(self, size: int) -> CropBatch:
         """The first of the held-out people."""
-        return _tensors(self.held.take(slice(size)))
+        return CropBatch.of(self.held.take(slice(size)))
 
-    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: CropBatch) -> dict[str, Tensor]:
         """Means over the batch."""
         rotations, joints = (value.mean() for value in self._losses(model, batch))
         return {"total": joints + self.settings.rotations * rotations, "rotations": rotations, "joints": joints}
 
-    def sample_losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    def sample_losses(self, model: nn.Module, batch: CropBatch) -> Tensor:
         """The total [B] of each sample."""
         rotations, joints = self._losses(model, batch)
         return joints + self.settings.rotations * rotations
 
-    def errors(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    def errors(self, model: nn.Module, batch: CropBatch) -> Tensor:
         """Mean distance [B] of the joints, mm."""
-        joints = self._skeleton(batch)(model(batch["image"]), batch["shape"])
-        return 1000 * (joints - batch["joints"]).norm(dim=-1)[:, 1:].mean(-1)
+        joints = self._skeleton(batch)(model(batch.image), batch.shape)
+        return 1000 * (joints - batch.joints).norm(dim=-1)[:, 1:].mean(-1)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """``mpjpe``, mm, of held-out people; ``standing``: of somebody who stands and faces the camera."""
@@ -199,8 +221,8 @@ class PoseCropTask:
         found = []
         with torch.no_grad():
             for first in range(0, len(crops), _AT_ONCE):
-                batch = _tensors(crops.take(slice(first, first + _AT_ONCE)))
-                found.append(self.errors(model, {name: value.to(device) for name, value in batch.items()}))
+                batch = CropBatch.of(crops.take(slice(first, first + _AT_ONCE)))
+                found.append(self.errors(model, batch.to(device)))
         return float(torch.cat(found).mean())
 
     def blind_error(self, crops: Crops, most: int = _VALIDATED) -> float:
@@ -214,22 +236,17 @@ class PoseCropTask:
 
     def _told(self, rotations: Tensor, crops: Crops, most: int = _VALIDATED) -> float:
         """The error of one pose [R, 3, 3] for everybody."""
-        batch = _tensors(crops.take(slice(most)))
-        joints = self.skeleton.cpu()(rotations.expand(len(batch["shape"]), -1, -1, -1), batch["shape"])
-        return float(1000 * (joints - batch["joints"]).norm(dim=-1)[:, 1:].mean())
+        batch = CropBatch.of(crops.take(slice(most)))
+        joints = self.skeleton.cpu()(rotations.expand(len(batch), -1, -1, -1), batch.shape)
+        return float(1000 * (joints - batch.joints).norm(dim=-1)[:, 1:].mean())
 
-    def _losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        rotations = model(batch["image"])
+    def _losses(self, model: nn.Module, batch: CropBatch) -> tuple[Tensor, Tensor]:
+        rotations = model(batch.image)
         with torch.autocast(rotations.device.type, enabled=False):
-            joints = self._skeleton(batch)(rotations.float(), batch["shape"])
-            off = (rotations.float() - batch["rotations"]).abs().mean((1, 2, 3))
-            return off, 10 * (joints - batch["joints"]).abs().mean((1, 2))
+            joints = self._skeleton(batch)(rotations.float(), batch.shape)
+            off = (rotations.float() - batch.rotations).abs().mean((1, 2, 3))
+            return off, 10 * (joints - batch.joints).abs().mean((1, 2))
 
-    def _skeleton(self, batch: Mapping[str, Tensor]) -> Skeleton:
-        skeleton: Skeleton = self.skeleton.to(batch["image"].device)
+    def _skeleton(self, batch: CropBatch) -> Skeleton:
+        skeleton: Skeleton = self.skeleton.to(batch.image.device)
         return skeleton
-
-
-def _tensors(crops: Crops) -> dict[str, Tensor]:
-    batch = {name: torch.from_numpy(getattr(crops, name)) for name in ("rotations", "shape", "joints")}
-    return {"image": normalised(crops.image), **batch}

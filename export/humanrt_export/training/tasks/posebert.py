@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError, choices
 from humanrt_export.data.poses.clips import Clip, load_clips
-from humanrt_export.data.poses.dataset import Noise, Windows, resampled
+from humanrt_export.data.poses.dataset import Noise, PoseBatch, Windows, resampled
 from humanrt_export.data.poses.kinds import KINDS, Kind
 from humanrt_export.data.poses.noise import NoiseModel
 from humanrt_export.networks.posebert import Refined, StreamingConfig, StreamingPoseBert
@@ -189,17 +189,15 @@ class PoseTask:
             "corruption": asdict(self.windows.corruption),
         }
 
-    def batch(self, seed: int, step: int, size: int) -> dict[str, Tensor]:
+    def batch(self, seed: int, step: int, size: int) -> PoseBatch:
         """Windows, and with how much look-ahead they are answered."""
-        batch = self.windows.batch(seed, step, size)
-        batch["lookahead"] = torch.tensor(np.random.default_rng([seed, step, 1]).integers(len(_LOOKAHEADS)))
-        return batch
+        lookahead = _LOOKAHEADS[np.random.default_rng([seed, step, 1]).integers(len(_LOOKAHEADS))]
+        return replace(self.windows.batch(seed, step, size), lookahead=lookahead)
 
-    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: PoseBatch) -> dict[str, Tensor]:
         """See `losses.losses`."""
-        lookahead = _LOOKAHEADS[int(batch["lookahead"])]
-        refined: Refined = model(batch["values"], batch["mask"], batch["confidence"], lookahead)
-        device = batch["rows"].device
+        refined: Refined = model(batch.values, batch.mask, batch.confidence, batch.lookahead)
+        device = batch.rows.device
         with torch.autocast(device.type, enabled=False):  # accelerations are differences of nearly equal numbers
             exact = Refined(*(None if value is None else value.float() for value in refined))
             return losses(exact, batch, self.kind.parents, self.rest.to(device), self.weights)
@@ -207,22 +205,22 @@ class PoseTask:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Of the held-out pairs, streamed: errors and jitter of the last two thirds of each window, beside raw ones."""
         device = next(model.parameters()).device
-        batch = {name: value.to(device) for name, value in self.held_out.batch(12345, 0, _VALIDATED).items()}
-        rows = batch["rows"] * (torch.arange(batch["rows"].shape[1], device=device) >= self.windows.frames // 3)
+        batch = self.held_out.batch(12345, 0, _VALIDATED).to(device)
+        rows = batch.rows * (torch.arange(batch.rows.shape[1], device=device) >= self.windows.frames // 3)
         found: dict[str, float] = {}
         for name, lookahead in (("now", 0), ("lag4", 4), ("window", None)):
-            refined: Refined = model(batch["values"], batch["mask"], batch["confidence"], lookahead)
-            found[f"{name}_degrees"] = float(_mean(geodesic(refined.rotations, batch["rotations"]), rows)) * 180 / np.pi
+            refined: Refined = model(batch.values, batch.mask, batch.confidence, lookahead)
+            found[f"{name}_degrees"] = float(_mean(geodesic(refined.rotations, batch.rotations), rows)) * 180 / np.pi
             if refined.keypoints is not None and refined.unit is not None:
                 found[f"{name}_error"], found[f"{name}_jitter"] = _quality(
-                    refined.keypoints / refined.unit, batch["keypoints"], rows
+                    refined.keypoints / refined.unit, batch.keypoints, rows
                 )
                 if name == "now":
-                    seen = rows * batch["mask"]
-                    origin = batch["values"][:, :, list(self.settings.origin)].mean(2, keepdim=True)
-                    raw = (batch["values"] - origin) / refined.unit
-                    found["raw_error"], found["raw_jitter"] = _quality(raw, batch["keypoints"], seen)
-                    found["seen_error"], _ = _quality(refined.keypoints / refined.unit, batch["keypoints"], seen)
+                    seen = rows * batch.mask
+                    origin = batch.values[:, :, list(self.settings.origin)].mean(2, keepdim=True)
+                    raw = (batch.values - origin) / refined.unit
+                    found["raw_error"], found["raw_jitter"] = _quality(raw, batch.keypoints, seen)
+                    found["seen_error"], _ = _quality(refined.keypoints / refined.unit, batch.keypoints, seen)
         return found
 
 

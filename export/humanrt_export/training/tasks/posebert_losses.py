@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from humanrt_export.data.poses.dataset import PoseBatch
 from humanrt_export.networks.posebert import Refined
 
 __all__ = ["Weights", "differences", "distance", "forward_kinematics", "geodesic", "losses"]
@@ -77,7 +78,7 @@ def forward_kinematics(rotations: Tensor, parents: Sequence[int], rest: Tensor) 
 
 def losses(
     refined: Refined,
-    truth: Mapping[str, Tensor],
+    truth: PoseBatch,
     parents: Sequence[int],
     rest: Tensor,
     weights: Weights,
@@ -86,21 +87,18 @@ def losses(
 
     Args:
         refined: of the network.
-        truth: ``rotations`` [B, T, J, 3, 3]; ``keypoints`` [B, T, K, 3] in their own unit of length, about their
-            origin; ``rows`` [B, T], weight of each frame.
+        truth: true keypoints and rotations, and the weight of each frame.
         parents, rest: the tree; rest [J, 3] in the network's unit.
     """
-    rows = truth["rows"]
-    angles = geodesic(refined.rotations, truth["rotations"])
-    placed, true_places = (
-        forward_kinematics(value, parents, rest) for value in (refined.rotations, truth["rotations"])
-    )
+    rows = truth.rows
+    angles = geodesic(refined.rotations, truth.rotations)
+    placed, true_places = (forward_kinematics(value, parents, rest) for value in (refined.rotations, truth.rotations))
     found = {"rotations": _mean(angles, rows), "joints": _mean(distance(placed, true_places), rows)}
     moving = [(placed, true_places)]
     if refined.keypoints is not None and refined.unit is not None:
         keypoints = refined.keypoints / refined.unit
-        found["keypoints"] = _mean(distance(keypoints, truth["keypoints"]), rows)
-        moving.append((keypoints, truth["keypoints"]))
+        found["keypoints"] = _mean(distance(keypoints, truth.keypoints), rows)
+        moving.append((keypoints, truth.keypoints))
     spans = rows
     for name, order in (("velocity", 1), ("acceleration", 2)):
         spans = spans[:, 1:] * rows[:, :-order]  # of a change, all frames that take part must count
