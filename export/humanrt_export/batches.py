@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = ["Batch", "PictureBatch"]
@@ -27,7 +29,7 @@ class Batch:
         """Return the batch with copies of its tensors."""
         return replace(self, **{name: value.clone() for name, value in self._tensors().items()})
 
-    def rows(self, rows: slice) -> Self:
+    def rows(self, rows: slice | NDArray[np.integer] | Tensor) -> Self:
         """Return the batch of some of its samples."""
         return replace(self, **{name: value[rows] for name, value in self._tensors().items()})
 

@@ -95,7 +95,7 @@ def test_train_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.chdir(tmp_path)
     run("05_train_a_method.py", monkeypatch=monkeypatch)
     error = float(capsys.readouterr().out.split("mm ")[-1].split()[0])
-    assert error < 50  # 255 before training
+    assert error < 20  # 100 before training
     assert (tmp_path / "run" / "log.jsonl").is_file()
 
 

@@ -32,7 +32,7 @@ from humanrt_export.checkpoint import save as save_checkpoint
 from humanrt_export.runs import LAST, LOG, load_run, read_run
 from humanrt_export.training.options import TrainOptions
 
-__all__ = ["Task", "TrainOptions", "optimizers_of", "rate_of", "train", "trained"]
+__all__ = ["Batch", "Task", "TrainOptions", "optimizers_of", "rate_of", "train", "trained"]
 
 
 # What may differ when a run goes on: where and how long, not what is computed.
@@ -69,7 +69,9 @@ def rate_of(task: Task[Any], name: str) -> float:
     return rate(name)
 
 
-def train(task: Task[Any], out: Path, options: TrainOptions, say: Callable[[str], object] = print) -> dict[str, float]:
+def train(
+    task: Task[Any], out: str | Path, options: TrainOptions, say: Callable[[str], object] = print
+) -> dict[str, float]:
     """Train, or go on training, into ``out``. Returns the last validation's metrics.
 
     SIGINT and SIGTERM end it after the current step, with everything saved. The first weights are the task's: whoever
@@ -79,6 +81,7 @@ def train(task: Task[Any], out: Path, options: TrainOptions, say: Callable[[str]
         HumanrtError: an option is none; ``out`` holds a run of something else, or cannot be written to; the loss is no
             longer a number.
     """
+    out = Path(out)
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
