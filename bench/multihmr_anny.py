@@ -148,10 +148,10 @@ def write_table(result: dict[str, Any], out: Path) -> str:
         "pa_pve",
         "hands",
         "pa_hands",
-        "place",
+        "position",
         "depth",
     )
-    heads = "people | precision | recall | MPJPE | PA-MPJPE | PVE | PA-PVE | hands | PA-hands | place | depth"
+    heads = "people | precision | recall | MPJPE | PA-MPJPE | PVE | PA-PVE | hands | PA-hands | position | depth"
     lines = [f"| | {heads} |", "| --- " * (len(columns) + 1) + "|"]
     for which in ("all", "close"):
         for name, both in result["rows"].items():

@@ -109,7 +109,7 @@ def _measured(word: str, options: argparse.Namespace) -> list[Row]:
         recording = record_motion(bundle, source, options.inputs)
     else:
         recording = record(
-            bundle, source, most=options.inputs, max_frames=options.max_frames, threshold=options.threshold
+            bundle, source, max_inputs=options.inputs, max_frames=options.max_frames, threshold=options.threshold
         )
     with tempfile.TemporaryDirectory() as folder:
         made = bundle

@@ -236,7 +236,7 @@ def test_doctor_recognises_a_broken_mix(present: dict[str, str], words: str) -> 
         return {name: present[name] for name in names if name in present}
 
     broken = [finding for finding in doctor.examine(found) if finding.state == "broken"]
-    assert any(words in finding.mend for finding in broken)
+    assert any(words in finding.fix for finding in broken)
 
 
 def test_doctor_says_which_camera_is_closed_to_us(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +252,7 @@ def test_doctor_says_which_camera_is_closed_to_us(monkeypatch: pytest.MonkeyPatc
         ("yes", "Good (/dev/video0)"),
         ("no", "Closed (/dev/video1)"),
     ]
-    assert "usermod" in cameras[1].mend
+    assert "usermod" in cameras[1].fix
 
 
 def test_doctor_reads_the_real_installation() -> None:

@@ -40,9 +40,9 @@ def is_address(text: str) -> bool:
 def redacted(text: str) -> str:
     """Return a text, such as a message, in which every address has lost its secrets."""
 
-    def cleaned(found: re.Match[str]) -> str:
-        address = found[0].rstrip(".,:;!)]}")  # punctuation of the sentence around it
-        return redacted_address(address) + found[0][len(address) :]
+    def cleaned(match: re.Match[str]) -> str:
+        address = match[0].rstrip(".,:;!)]}")  # punctuation of the sentence around it
+        return redacted_address(address) + match[0][len(address) :]
 
     return _WITHOUT_SCHEME.sub(f"{HIDDEN}@", _IN_TEXT.sub(cleaned, text))
 
@@ -102,8 +102,8 @@ def _hide_tokens(path: str, scheme: str) -> str:
 
 def _split(rest: str) -> tuple[str, str, str]:
     """Split at the first '?', '#' or white space into path, that mark, and the parameters behind it."""
-    found = re.search(r"[?#\s]", rest)
-    return (rest, "", "") if found is None else (rest[: found.start()], found[0], rest[found.end() :])
+    match = re.search(r"[?#\s]", rest)
+    return (rest, "", "") if match is None else (rest[: match.start()], match[0], rest[match.end() :])
 
 
 def _hide_values(parameters: str) -> str:

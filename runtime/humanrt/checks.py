@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from humanrt.errors import InvalidInputError
 
 __all__ = [
-    "LARGEST",
     "LATEST",
+    "MAX_ABS",
     "SAME_INSTANT",
     "check_count",
     "check_kind",
@@ -32,7 +32,7 @@ LATEST = 1e11
 SAME_INSTANT = 1e-9
 """s: time stamps closer than this are the same instant; speeds between them would be rounding errors."""
 
-LARGEST = 1e9
+MAX_ABS = 1e9
 """Pixels or metres: coordinates beyond this are not measurements, and would overflow in products."""
 
 
@@ -60,11 +60,11 @@ def numbers(values: Any, name: str) -> NDArray[np.float64]:
 
 def check_points(points: NDArray[Any], name: str) -> None:
     """Raise InvalidInputError if an array of coordinates holds NaN, infinity, or values beyond any measurement."""
-    if points.size and not float(np.abs(points).max()) <= LARGEST:
+    if points.size and not float(np.abs(points).max()) <= MAX_ABS:
         raise InvalidInputError(f"{name}: {_first_bad(points)} is not a finite number, 1e9 at most")
 
 
-def check_range(value: Any, name: str, low: float, high: float = LARGEST, *, above: bool = False) -> None:
+def check_range(value: Any, name: str, low: float, high: float = MAX_ABS, *, above: bool = False) -> None:
     """Raise InvalidInputError unless an option is a number from ``low`` (excluded if ``above``) to ``high``."""
     number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not number or not low <= value <= high or (above and value == low):
@@ -103,5 +103,5 @@ def _shown(value: Any) -> str:
 
 
 def _first_bad(points: NDArray[Any]) -> str:
-    bad = points[~(np.abs(points) <= LARGEST)]
+    bad = points[~(np.abs(points) <= MAX_ABS)]
     return _shown(float(bad.flat[0])) if bad.size else "others"

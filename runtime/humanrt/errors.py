@@ -67,13 +67,13 @@ class MissingDependencyError(HumanrtError):
 
 
 _LONG_WORD = re.compile(r"\S{401,}")
-_LONGEST = 1000
+_MAX_LENGTH = 1000
 
 
 def _brief(text: str) -> str:
     """Cut the middle out of words longer than any name or path, and of text that is still too long to read."""
     text = _LONG_WORD.sub(lambda word: f"{word[0][:80]}...{word[0][-40:]}", text)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 300]} ... {text[-280:]}"
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 300]} ... {text[-280:]}"
 
 
 def choices(names: Iterable[str]) -> str:
@@ -91,4 +91,4 @@ def printable(text: str) -> str:
     """
     with contextlib.suppress(UnicodeEncodeError):  # unpaired surrogates, which Windows allows in names
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

@@ -303,7 +303,7 @@ def test_side_and_top_show_where_people_are(view: MeshView, body: tuple[np.ndarr
     np.testing.assert_allclose(-steps[0, 1] / steps[0, 0], 2.0, atol=0.1)  # 2 m deep for 1 m to the right
     side = centres(view.side(people, faces, CENTRED, colours, size=(500, 300)))
     assert (np.diff(side[:, 0]) > 50).all()
-    fixed = [view.side(people[:n], faces, CENTRED, colours[:n], floor=1.5, reach=8) for n in (1, 2)]
+    fixed = [view.side(people[:n], faces, CENTRED, colours[:n], floor=1.5, depth=8) for n in (1, 2)]
     same = (fixed[0] == fixed[1]).all(axis=2)
     assert 0.9 < same.mean() < 0.999  # one more person, the same view
 

@@ -40,7 +40,7 @@ from humanrt.stats import peak_memory  # noqa: E402
 
 MEMORY = 1 << 30
 SECONDS = 30
-LONGEST = 1000
+MAX_LENGTH = 1000
 """Letters of a refusal, paths included."""
 
 Read = Callable[[random.Random], object]
@@ -302,7 +302,7 @@ def outcome(read: Read, rng: random.Random) -> str | None:
         text = str(error)
         if "\n" in text or "\r" in text:
             return f"a refusal of several lines: {text[:300]!r}"
-        return f"a refusal of {len(text)} letters: {text[:200]!r}" if len(text) > LONGEST else None
+        return f"a refusal of {len(text)} letters: {text[:200]!r}" if len(text) > MAX_LENGTH else None
     except BaseException as error:
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:

@@ -61,7 +61,7 @@ def test_letterbox(device: CudaDevice, form: str, kind: str | None) -> None:
             GpuLetterbox(device, out, options) as letterbox,
         ):
             source.upload(frame)
-            letterbox.place(source.address, size[0] * (1 if form == "nv12" else 3), Letterbox.fit(size, 224))
+            letterbox.set_frame(source.address, size[0] * (1 if form == "nv12" else 3), Letterbox.fit(size, 224))
             letterbox.step.run()
             np.testing.assert_allclose(out.download()[0], reference(frame, size, 224, options), atol=CLOSE)
 
@@ -129,7 +129,7 @@ def test_memory_is_flat_over_10_000_frames(device: CudaDevice) -> None:
             CudaBuffer(TensorSpec(name, (1, 3, side, side), "float32"), device) for name in ("whole", "part")
         )
         letterbox, crop = GpuLetterbox(device, whole, LetterboxOptions("rgb")), GpuCrop(device, part)
-        letterbox.place(frame.address, 3 * size[0], Letterbox.fit(size, side))
+        letterbox.set_frame(frame.address, 3 * size[0], Letterbox.fit(size, side))
         crop(GpuImage(frame.address, *size, 3 * size[0]), Region(32, 24, 20, 0.3))
         device.compute.synchronize()
         steps = CudaGraph(device, [letterbox.step, crop.step])

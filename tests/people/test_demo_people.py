@@ -51,7 +51,7 @@ def test_the_truth_fits_its_clip_and_itself(truth: PeopleTruth) -> None:
     assert summary["mpjpe"] == pytest.approx(0, abs=1e-3)
     moved = measure((told(truth, frame, 0.1) for frame in range(3)), truth).summary()
     assert moved["mpjpe"] == pytest.approx(0, abs=1e-3)
-    assert moved["place"] == pytest.approx(100, abs=0.1)
+    assert moved["position"] == pytest.approx(100, abs=0.1)
 
 
 def test_half_a_millimetre_is_lost_in_a_file(truth: PeopleTruth, tmp_path: Path) -> None:

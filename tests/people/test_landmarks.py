@@ -22,7 +22,7 @@ from humanrt.geometry.skeleton import HAND_16, MEDIAPIPE_33, SMPL_24, SMPL_PAREN
 from humanrt.people import landmark_people
 from humanrt.people.body_points import HIPS, OFFSETS_MM, plain_name
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
-from humanrt.people.landmark_people import LandmarkPeople, _Identity, place
+from humanrt.people.landmark_people import LandmarkPeople, _Identity, solve_translation
 from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.landmarks import BONES, BodyLandmarks
 from humanrt.people.person import PersonDetector, is_grey, region_from_circle, windows
@@ -92,28 +92,30 @@ def test_place_finds_where_points_are_seen_despite_outliers() -> None:
     rng = np.random.default_rng(3)
     points = rng.normal(0, 0.4, (33, 3))
     K = field_of_view_intrinsics((640, 480), 60)
-    where = np.array([0.3, -0.2, 3.1])
-    seen = project(points + where, K)
-    np.testing.assert_allclose(place(points, seen, np.ones(33), K), where, atol=1e-6)
+    position = np.array([0.3, -0.2, 3.1])
+    seen = project(points + position, K)
+    np.testing.assert_allclose(solve_translation(points, seen, np.ones(33), K), position, atol=1e-6)
     seen[:4] += 150
     weights = np.ones(33)
-    np.testing.assert_allclose(place(points, seen, weights, K), where, atol=0.1)
+    np.testing.assert_allclose(solve_translation(points, seen, weights, K), position, atol=0.1)
     weights[:4] = 0
-    np.testing.assert_allclose(place(points, seen, weights, K), where, atol=5e-3)
+    np.testing.assert_allclose(solve_translation(points, seen, weights, K), position, atol=5e-3)
 
 
 def test_somebody_is_as_far_away_as_they_are_large_whatever_the_pose(people: LandmarkPeople) -> None:
     """The pose of a body upside down does not fit what is seen: by itself it would stand before the lens."""
     K = field_of_view_intrinsics((640, 480), 60)
-    body, _ = people._still(people._shape)
-    where = np.array([0.4, 0.1, 4.0])
-    points = project(body + where, K)
-    marks = replace(_marks(0, 0, 300.0), landmarks_2d=points.astype(np.float32), landmarks_3d=body.astype(np.float32))
-    marks.visibility[:] = marks.presence[:] = 1
+    body, _ = people._rest_pose(people._shape)
+    position = np.array([0.4, 0.1, 4.0])
+    points = project(body + position, K)
+    landmarks = replace(
+        _body_landmarks(0, 0, 300.0), landmarks_2d=points.astype(np.float32), landmarks_3d=body.astype(np.float32)
+    )
+    landmarks.visibility[:] = landmarks.presence[:] = 1
     for pose in (body, body * (-1, -1, 1)):
-        found = people._place(_Identity(), pose, marks, (640, 480), K, 0.0)
+        found = people._solve_translation(_Identity(), pose, landmarks, (640, 480), K, 0.0)
         np.testing.assert_allclose(found[2], 4.0, rtol=0.1)
-        assert np.linalg.norm((found - where)[:2]) < 0.6  # the middle of a body and its pelvis are apart
+        assert np.linalg.norm((found - position)[:2]) < 0.6  # the middle of a body and its pelvis are apart
 
 
 def test_place_is_never_behind_the_camera() -> None:
@@ -121,45 +123,54 @@ def test_place_is_never_behind_the_camera() -> None:
     points[:, 0] = np.linspace(-1, 1, 33)
     K = field_of_view_intrinsics((640, 480), 60)
     mirrored = project(points + np.array([0, 0, 2.0]), K)[::-1]
-    assert place(points, mirrored, np.ones(33), K)[2] > 0
+    assert solve_translation(points, mirrored, np.ones(33), K)[2] > 0
 
 
 # ------------------------------------------------------------------------------------------- tracker
 
 
-def _marks(x: float, y: float, size: float = 100.0) -> BodyLandmarks:
+def _body_landmarks(x: float, y: float, size: float = 100.0) -> BodyLandmarks:
     points = np.tile(np.array([x, y], np.float32), (33, 1))
     zeros = np.zeros(33, np.float32)
     return BodyLandmarks(1.0, points, zeros, np.zeros((33, 3), np.float32), zeros, zeros, Region(x, y, size))
 
 
 def test_two_regions_on_one_body_are_one_person(bundle: Path) -> None:
-    assert len(BodyTracker(bundle, threads=1)._distinct([_marks(100, 100), _marks(104, 100), _marks(150, 100)])) == 2
+    assert (
+        len(
+            BodyTracker(bundle, threads=1)._without_duplicates(
+                [_body_landmarks(100, 100), _body_landmarks(104, 100), _body_landmarks(150, 100)]
+            )
+        )
+        == 2
+    )
 
 
 def test_one_face_is_one_person(bundle: Path) -> None:
-    tracker, points = BodyTracker(bundle, threads=1), _marks(0, 0).landmarks_2d.copy()
+    tracker, points = BodyTracker(bundle, threads=1), _body_landmarks(0, 0).landmarks_2d.copy()
     points[:11] += np.random.default_rng(0).uniform(-20, 20, (11, 2))  # a face
-    one = replace(_marks(100, 100), landmarks_2d=points)
+    one = replace(_body_landmarks(100, 100), landmarks_2d=points)
     other = points.copy()
     other[11:] += (0, 300)  # the same face on quite another body
-    assert len(tracker._distinct([one, replace(one, landmarks_2d=other)])) == 1
-    assert len(tracker._distinct([one, replace(one, landmarks_2d=np.add(other, (60, 0)))])) == 2
+    assert len(tracker._without_duplicates([one, replace(one, landmarks_2d=other)])) == 1
+    assert len(tracker._without_duplicates([one, replace(one, landmarks_2d=np.add(other, (60, 0)))])) == 2
     upside_down = 2 * points[:11].mean(axis=0) - points  # as a second region makes one of a face that fills the picture
-    assert len(tracker._distinct([one, replace(one, landmarks_2d=upside_down)])) == 1
+    assert len(tracker._without_duplicates([one, replace(one, landmarks_2d=upside_down)])) == 1
 
 
 def test_who_appears_in_a_film_is_told_when_they_stay(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker = BodyTracker(bundle, threads=1)
-    seen: list[Any] = [_marks(100, 200)]
-    monkeypatch.setattr(tracker, "_search", lambda _: [marks.region for marks in seen])
-    monkeypatch.setattr(tracker, "_look", lambda _, region: next((m for m in seen if m.region == region), None))
+    seen: list[Any] = [_body_landmarks(100, 200)]
+    monkeypatch.setattr(tracker, "_detect", lambda _: [landmarks.region for landmarks in seen])
+    monkeypatch.setattr(
+        tracker, "_observe_region", lambda _, region: next((m for m in seen if m.region == region), None)
+    )
     images = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
     ids = []
     for k in range(30):
         # A ghost for two frames and an unsure one for ten; and from frame 15 on somebody.
-        seen[1:] = [_marks(500, 200)] if k in (3, 4) or k >= 15 else []
-        seen[1:] += [replace(_marks(900, 200), score=0.7)] if 2 < k < 13 else []
+        seen[1:] = [_body_landmarks(500, 200)] if k in (3, 4) or k >= 15 else []
+        seen[1:] += [replace(_body_landmarks(900, 200), score=0.7)] if 2 < k < 13 else []
         ids.append([body.id for body in tracker(images, k / 30)])
     assert ids[0] == [1]
     assert all(one == [1] for one in ids[:15])
@@ -198,12 +209,12 @@ def test_tracker_keeps_identities(bundle: Path, photograph: np.ndarray[Any, Any]
     assert "detect" not in second.ms  # there is no room for more
     assert {body.id for body in second} <= {body.id for body in first} == {1, 2, 3}
     for body in second:
-        marks = body.landmarks
-        assert marks.landmarks_2d.shape == (33, 2)
-        assert np.ptp(marks.landmarks_2d[:, 1]) > 50
-        assert 0.7 < np.ptp(marks.landmarks_3d[:, 1]) < 2.2
-        assert np.all((marks.visibility >= 0) & (marks.visibility <= 1))
-        assert np.linalg.norm(marks.landmarks_3d[HIPS].mean(axis=0)) < 0.05
+        landmarks = body.landmarks
+        assert landmarks.landmarks_2d.shape == (33, 2)
+        assert np.ptp(landmarks.landmarks_2d[:, 1]) > 50
+        assert 0.7 < np.ptp(landmarks.landmarks_3d[:, 1]) < 2.2
+        assert np.all((landmarks.visibility >= 0) & (landmarks.visibility <= 1))
+        assert np.linalg.norm(landmarks.landmarks_3d[HIPS].mean(axis=0)) < 0.05
     tracker.reset()
     assert tracker(photograph, 0.0)[0].id == 4
     black = np.zeros_like(photograph)
@@ -238,7 +249,7 @@ def _articulated(rng: np.random.Generator) -> np.ndarray[Any, Any]:
 
 
 def test_geometry_gives_rotations_back(people: LandmarkPeople) -> None:
-    rest, _ = people._still(people._shape)
+    rest, _ = people._rest_pose(people._shape)
     still = people._ik(rest)
     np.testing.assert_allclose(still, np.broadcast_to(np.eye(3), (24, 3, 3)), atol=0.03)
     rng = np.random.default_rng(1)
@@ -269,12 +280,12 @@ def test_meshes_stand_where_the_people_stand(people: LandmarkPeople, photograph:
     seen = {tuple(body.landmarks.landmarks_2d[0]): body.landmarks for body in people.tracker(photograph, 0.0)}
     head = people.joint_names.index("head")
     for location, joints in zip(found.locations, found.joints_2d, strict=True):
-        marks = min(seen.values(), key=lambda one: np.linalg.norm(one.landmarks_2d[[7, 8]].mean(axis=0) - location))
-        height = np.ptp(marks.landmarks_2d[:, 1])
+        landmarks = min(seen.values(), key=lambda one: np.linalg.norm(one.landmarks_2d[[7, 8]].mean(axis=0) - location))
+        height = np.ptp(landmarks.landmarks_2d[:, 1])
         assert np.linalg.norm(joints[head] - location) < 0.12 * height
         for side, end in (("left", "L"), ("right", "R")):
             for landmark, joint in (("shoulder", "upperarm01"), ("hip", "upperleg01")):
-                place_2d = marks.landmarks_2d[MEDIAPIPE_33.index(f"{side}_{landmark}")]
+                place_2d = landmarks.landmarks_2d[MEDIAPIPE_33.index(f"{side}_{landmark}")]
                 gap = np.linalg.norm(joints[people.joint_names.index(f"{joint}.{end}")] - place_2d)
                 assert gap < 0.15 * height, (side, landmark)
 

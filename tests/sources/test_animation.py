@@ -46,12 +46,12 @@ def apng(parts: Sequence[Part], *, still: bool = False) -> bytes:
 
     def stream(part: Part) -> bytes:
         data, at = cv2.imencode(".png", picture(part))[1].tobytes(), 8
-        found = b""
+        pieces = b""
         while at < len(data):
             size, name = struct.unpack_from(">I4s", data, at)
-            found += data[at + 8 : at + 8 + size] if name == b"IDAT" else b""
+            pieces += data[at + 8 : at + 8 + size] if name == b"IDAT" else b""
             at += 12 + size
-        return found
+        return pieces
 
     out = [b"\x89PNG\r\n\x1a\n", png_chunk(b"IHDR", struct.pack(">IIBBBBB", *parts[0][2:4], 8, 6, 0, 0, 0))]
     out.append(png_chunk(b"acTL", struct.pack(">II", len(parts), 0)))

@@ -14,7 +14,7 @@ import pytest
 from test_capture import write_video
 
 from humanrt.errors import SourceError
-from humanrt.sources.container import MOST_SAMPLES, read_container, read_extent
+from humanrt.sources.container import MAX_SAMPLES, read_container, read_extent
 from humanrt.sources.opening import open_source
 
 
@@ -206,7 +206,7 @@ def test_tables_that_announce_more_than_there_is_are_not_believed(tmp_path: Path
 
     def swollen(data: bytearray) -> None:
         struct.pack_into(">I", data, after(data, b"stts", 8), 0xFFFFFFFF)
-        struct.pack_into(">I", data, after(data, b"stsz", 8), MOST_SAMPLES - 1)
+        struct.pack_into(">I", data, after(data, b"stsz", 8), MAX_SAMPLES - 1)
 
     path = change(film(tmp_path), swollen)
     begin = time.monotonic()

@@ -17,7 +17,7 @@ from test_capture import write_video
 
 from humanrt.errors import SourceError
 from humanrt.sources.opening import open_source
-from humanrt.sources.remote_file import MOST_REQUESTS, RemoteFile
+from humanrt.sources.remote_file import MAX_REQUESTS, RemoteFile
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -85,9 +85,9 @@ def test_pieces_are_those_of_the_file(server: Server, tmp_path: Path) -> None:
         for offset, count in ((0, 10), (70_000, 100), (65_530, 100), (299_990, 100), (1000, 200_000), (300_000, 5)):
             assert file.at(offset, count) == data[offset : offset + count]
         with pytest.raises(OSError, match="too many pieces"):  # noqa: PT012 - never without an end
-            for number in range(2 * MOST_REQUESTS):
+            for number in range(2 * MAX_REQUESTS):
                 file.at((number % 2) * 200_000, 10)
-    assert server.asked == MOST_REQUESTS
+    assert server.asked == MAX_REQUESTS
 
 
 @pytest.mark.parametrize("path", ["absent.bin", "a.bin"])
@@ -96,7 +96,7 @@ def test_what_gives_no_pieces_is_an_os_error(
 ) -> None:
     (tmp_path / "a.bin").write_bytes(b"xyz")
     server.ranges = False
-    monkeypatch.setattr("humanrt.sources.remote_file.LARGEST_WHOLE", 2)
+    monkeypatch.setattr("humanrt.sources.remote_file.MAX_WHOLE_BYTES", 2)
     for address in (f"http://{server.address}/{path}", "rtsp://127.0.0.1:9/a", "http://127.0.0.1:9/a"):
         with pytest.raises(OSError, match=r"\w"):
             RemoteFile(address)

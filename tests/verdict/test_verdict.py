@@ -46,21 +46,23 @@ def hand(presence: float, shift: float = 0.0) -> dict[str, Array]:
 
 
 def case(
-    bundle: Bundle, graph: str, references: Sequence[Mapping[str, Array]], found: Sequence[Mapping[str, Array]]
+    bundle: Bundle, graph: str, references: Sequence[Mapping[str, Array]], outputs: Sequence[Mapping[str, Array]]
 ) -> Case:
-    return Case(bundle, bundle.graph(graph), [{}] * len(found), references, found)
+    return Case(bundle, bundle.graph(graph), [{}] * len(outputs), references, outputs)
 
 
 def test_distances_are_in_mm_and_px_of_the_hands_that_are_there(hands: Bundle) -> None:
     references = [hand(0.9), hand(0.9), hand(0.1), hand(0.1)]
-    found = compare(case(hands, "landmarks_full", references, [hand(0.9, 2), hand(0.1, 4), hand(0.9, 99), hand(0.1)]))
-    assert found.detections is not None
-    assert found.detections.__dict__ == {"reference": 2, "gained": 1, "lost": 1}
-    assert {name: distances.unit for name, distances in found.distances.items()} == {
+    comparison = compare(
+        case(hands, "landmarks_full", references, [hand(0.9, 2), hand(0.1, 4), hand(0.9, 99), hand(0.1)])
+    )
+    assert comparison.detections is not None
+    assert comparison.detections.__dict__ == {"reference": 2, "gained": 1, "lost": 1}
+    assert {name: distances.unit for name, distances in comparison.distances.items()} == {
         "keypoints_2d": "px",
         "keypoints_3d": "mm",
     }
-    for distances in found.distances.values():  # the hand that was lost counts too, the one that was gained not
+    for distances in comparison.distances.values():  # the hand that was lost counts too, the one that was gained not
         np.testing.assert_allclose(distances.values, [2.0] * 21 + [4.0] * 21, rtol=1e-3)
 
 
@@ -81,9 +83,9 @@ def test_a_verdict_says_what_was_too_far(hands: Bundle) -> None:
 
 
 def test_where_nothing_is_detected_the_numbers_are_compared(hands: Bundle) -> None:
-    found = compare(case(hands, "landmarks_full", [hand(0.1)], [hand(0.1, 1)]))
-    assert found.distances["keypoints_3d"].unit == "raw mm"
-    assert found.distances["keypoints_3d"].values.max() == pytest.approx(1, rel=1e-3)
+    comparison = compare(case(hands, "landmarks_full", [hand(0.1)], [hand(0.1, 1)]))
+    assert comparison.distances["keypoints_3d"].unit == "raw mm"
+    assert comparison.distances["keypoints_3d"].values.max() == pytest.approx(1, rel=1e-3)
     far = judge(case(hands, "landmarks_full", [hand(0.1)], [hand(0.1, 2)]), "fp16")
     assert far["reason"] == "keypoints_2d: max 2 raw px (limit 1)"
 
@@ -94,8 +96,8 @@ def test_angles_of_poses_are_exact_down_to_nothing() -> None:
     for degrees in (0.0, 1e-3, 30.0, 179.0):
         turned = matrices_from_vectors(np.broadcast_to((np.radians(degrees), 0, 0), (*shape[:3], 3)))
         still = {"rotations": np.broadcast_to(np.eye(3), shape), "smoothed": np.zeros((1, 40, 21, 3))}
-        found = compare(case(bundle, "posebert_b1", [still], [{**still, "rotations": turned}]))
-        np.testing.assert_allclose(found.distances["rotations"].values, degrees, rtol=1e-6, atol=1e-6)
+        comparison = compare(case(bundle, "posebert_b1", [still], [{**still, "rotations": turned}]))
+        np.testing.assert_allclose(comparison.distances["rotations"].values, degrees, rtol=1e-6, atol=1e-6)
 
 
 def test_poses_before_anything_was_seen_do_not_count() -> None:
@@ -131,7 +133,9 @@ def test_limits_are_the_bundles_own(hands: Bundle) -> None:
 
 def test_a_recording_is_what_reaches_the_networks(hands: Bundle) -> None:
     told = []
-    made = record(hands, str(CLIP), most=6, max_frames=20, progress=lambda done, total: told.append((done, total)))
+    made = record(
+        hands, str(CLIP), max_inputs=6, max_frames=20, progress=lambda done, total: told.append((done, total))
+    )
     assert (made.source, made.frames, told[-1]) == ("demo_hand.mp4", 20, (20, 20))
     assert set(made.feeds) == {"palm_detector", "landmarks_full", "landmarks_lite"}
     assert 3 <= len(made.feeds["landmarks_full"]) <= 6

@@ -100,7 +100,9 @@ def _run_line(bundle: Bundle) -> str:
 
 def _feeds(bundle: Bundle, source: str | None) -> Feeds:
     """The inputs of every FP32 graph."""
-    recorded: Feeds = {} if source is None else record(bundle, source, most=FRAMES, max_frames=READ, threads=1).feeds
+    recorded: Feeds = (
+        {} if source is None else record(bundle, source, max_inputs=FRAMES, max_frames=READ, threads=1).feeds
+    )
     usable = [name for name in bases(bundle) if not bundle.graph(name).operators]
     return {name: recorded.get(name) or sample_feeds(bundle.graph(name), FRAMES) for name in usable}
 

@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
         recording = record(
             bundle,
             source,
-            most=options.inputs,
+            max_inputs=options.inputs,
             max_frames=options.max_frames,
             threshold=options.threshold,
             progress=_progress,

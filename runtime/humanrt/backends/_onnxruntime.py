@@ -48,12 +48,12 @@ def open_session(
         raise BackendError(
             f"ONNX Runtime gave {session.get_providers()[0]} where {wanted} was asked for; see `humanrt doctor`"
         )
-    for kind, tensors, found in (
+    for kind, tensors, values in (
         ("input", spec.inputs, session.get_inputs()),
         ("output", spec.outputs, session.get_outputs()),
     ):
         declared = {tensor.name: (tensor.shape, tensor.dtype) for tensor in tensors}
-        actual = {value.name: (tuple(value.shape), _DTYPES.get(value.type, value.type)) for value in found}
+        actual = {value.name: (tuple(value.shape), _DTYPES.get(value.type, value.type)) for value in values}
         if declared != actual:
             names = [name for name in {**declared, **actual} if declared.get(name) != actual.get(name)]
             name = names[0]

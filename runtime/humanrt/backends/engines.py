@@ -127,11 +127,11 @@ def engines_of(spec: GraphSpec, folders: Sequence[Path] = ()) -> list[Engine]:
     """
     lists = [spec.path.parent / MANIFEST, *(folder / ENGINES for folder in folders)]
     lists.append(cache_folder() / "engines" / ENGINES)
-    found = []
+    engines = []
     for file in lists:
         if file.is_file():
-            found += [engine for engine in _read(file) if engine.recipe.graph == spec.name]
-    return found
+            engines += [engine for engine in _read(file) if engine.recipe.graph == spec.name]
+    return engines
 
 
 def _read(file: Path) -> list[Engine]:

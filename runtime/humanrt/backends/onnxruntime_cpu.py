@@ -72,8 +72,8 @@ class OrtGraph(Graph):
         self._outputs = [output.name for output in spec.outputs]
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        found = self._session.run(self._outputs, self.check_feeds(feeds))
-        return dict(zip(self._outputs, found, strict=True))
+        outputs = self._session.run(self._outputs, self.check_feeds(feeds))
+        return dict(zip(self._outputs, outputs, strict=True))
 
     def buffer(self, name: str) -> OrtBuffer:
         return OrtBuffer(self.tensor(name))

@@ -33,8 +33,8 @@ class BackendOptions:
     cuda_graphs: bool = True
 
     def __post_init__(self) -> None:
-        most = 4 * (os.cpu_count() or 1)
-        if type(self.threads) is not int or not 0 <= self.threads <= most:
+        limit = 4 * (os.cpu_count() or 1)
+        if type(self.threads) is not int or not 0 <= self.threads <= limit:
             raise BackendError(
-                f"threads: {self.threads!r} is no whole number between 0 (all cores) and {most} (4 a core)"
+                f"threads: {self.threads!r} is no whole number between 0 (all cores) and {limit} (4 a core)"
             )

@@ -38,7 +38,7 @@ def installed_libraries() -> dict[str, Any]:
         MissingDependencyError: none is installed.
         BackendError: one is installed and does not load.
     """
-    found: dict[str, Any] = {}
+    modules: dict[str, Any] = {}
     for library, names in _MODULES.items():
         for name in names:
             try:
@@ -49,10 +49,10 @@ def installed_libraries() -> dict[str, Any]:
                 first = str(error).strip().splitlines()[0]
                 raise BackendError(f"{library} is installed and does not load ({first}); run: {INSTALL}") from error
             if hasattr(module, "Runtime"):
-                found.setdefault(library, module)
-    if not found:
+                modules.setdefault(library, module)
+    if not modules:
         raise MissingDependencyError(f"TensorRT is not installed; run: {INSTALL}")
-    return found
+    return modules
 
 
 def problem(device: int = 0) -> str | None:
@@ -145,19 +145,19 @@ class TensorRtGraph(CudaNetwork):
         self._config, self._cache = self._runtime_config(engine)
 
     def _check(self, trt: Any) -> None:
-        found = {}
+        actual = {}
         for index in range(self._engine.num_io_tensors):
             name = self._engine.get_tensor_name(index)
             kind = "input" if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT else "output"
             dtype = np.dtype(trt.nptype(self._engine.get_tensor_dtype(name))).name
-            found[name] = (kind, tuple(self._engine.get_tensor_shape(name)), dtype)
+            actual[name] = (kind, tuple(self._engine.get_tensor_shape(name)), dtype)
         declared = {
             tensor.name: (kind, tensor.shape, tensor.dtype)
             for kind, tensors in (("input", self.spec.inputs), ("output", self.spec.outputs))
             for tensor in tensors
         }
-        if found != declared:
-            raise BackendError(f"engine {self.engine.path} has {found}, the manifest says {declared}; build it again")
+        if actual != declared:
+            raise BackendError(f"engine {self.engine.path} has {actual}, the manifest says {declared}; build it again")
 
     def _runtime_config(self, engine: Engine) -> tuple[Any, Any]:
         """Return the configuration and kernel cache of TensorRT for RTX, which compiles kernels on a plan's first run.

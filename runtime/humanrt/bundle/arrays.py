@@ -29,7 +29,7 @@ def read_arrays(
         OSError, ValueError: the file cannot be read, is not an archive of arrays, is damaged, holds pickled objects,
             or is larger than ``max_bytes``.
     """
-    found: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     try:
         with zipfile.ZipFile(file) as archive:
             names = {m.filename.removesuffix(".npy"): m for m in archive.infolist() if m.filename.endswith(".npy")}
@@ -38,10 +38,10 @@ def read_arrays(
                 raise ValueError(f"its arrays are larger than {max_bytes >> 20} MiB")
             for member in members:
                 with archive.open(member) as stream:
-                    found[member.filename.removesuffix(".npy")] = _array(stream, member)
+                    arrays[member.filename.removesuffix(".npy")] = _array(stream, member)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise ValueError(str(error) or "it is cut short") from error  # RuntimeError: it is encrypted
-    return found
+    return arrays
 
 
 def _array(stream: IO[bytes], member: zipfile.ZipInfo) -> NDArray[Any]:

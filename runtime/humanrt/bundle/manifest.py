@@ -29,9 +29,9 @@ __all__ = [
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_LARGEST_MANIFEST = 1 << 24  # bytes
-_LARGEST_SIZE = 1 << 31  # max size of a tensor along one axis
-_LONGEST_NAME = 200
+_MAX_MANIFEST_BYTES = 1 << 24  # bytes
+_MAX_DIMENSION = 1 << 31  # max size of a tensor along one axis
+_MAX_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -202,9 +202,9 @@ def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path / MANIFEST} cannot be read ({error}); install or export the bundle again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        version = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
         raise BundleError(
-            f"{path / MANIFEST}: format {short(found)} is not {FORMAT}; export the bundle with this version"
+            f"{path / MANIFEST}: format {short(version)} is not {FORMAT}; export the bundle with this version"
         )
     _check(path / MANIFEST, manifest)
     if task is not None and manifest["task"] != task:
@@ -244,8 +244,8 @@ def _why_no_bundle(folder: Path) -> str | None:
 
 def _text(file: Path) -> str:
     """Read the text of a manifest. OSError, ValueError: it cannot be read, or is larger than any manifest."""
-    if file.stat().st_size > _LARGEST_MANIFEST:
-        raise ValueError(f"it is larger than {_LARGEST_MANIFEST >> 20} MiB")
+    if file.stat().st_size > _MAX_MANIFEST_BYTES:
+        raise ValueError(f"it is larger than {_MAX_MANIFEST_BYTES >> 20} MiB")
     return file.read_text(encoding="utf-8")
 
 
@@ -268,12 +268,12 @@ def _check(file: Path, manifest: Mapping[str, Any]) -> None:
         return entry[key]
 
     for key in ("name", "task", "licence"):
-        if not (text := field(manifest, key, str)) or not text.isprintable() or len(text) > _LONGEST_NAME:
+        if not (text := field(manifest, key, str)) or not text.isprintable() or len(text) > _MAX_NAME_LENGTH:
             raise refuse(key, f"must be a name on one line, not {short(text)}")
     field({"settings": {}, **manifest}, "settings", dict)
     graphs = field(manifest, "graphs", dict)
     for graph in graphs:
-        if not graph.isprintable() or len(graph) > _LONGEST_NAME:
+        if not graph.isprintable() or len(graph) > _MAX_NAME_LENGTH:
             raise refuse("graphs", f"names a graph {short(graph)}")
         where = f"graphs.{graph}"
         field(field(graphs, graph, dict, "graphs"), "file", str, where)
@@ -285,7 +285,7 @@ def _check(file: Path, manifest: Mapping[str, Any]) -> None:
                 tensor = field(tensors, name, dict, f"{where}.{side}")
                 at = f"{where}.{side}.{name}"
                 shape = field(tensor, "shape", list, at)
-                if not all(type(size) is int and 0 <= size < _LARGEST_SIZE for size in shape) or len(shape) > 32:
+                if not all(type(size) is int and 0 <= size < _MAX_DIMENSION for size in shape) or len(shape) > 32:
                     raise refuse(f"{at}.shape", f"must hold whole numbers, not {short(shape)}")
                 if not _is_dtype(field(tensor, "dtype", str, at)):
                     raise refuse(f"{at}.dtype", f"is no type of numbers: {short(tensor['dtype'])}")

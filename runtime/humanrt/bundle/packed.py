@@ -19,7 +19,7 @@ SUFFIX = ".z"
 """Suffix of packed files."""
 
 _PLANES = (1, 2, 4)  # for plain bytes, float16 and float32
-_ALWAYS = 1 << 24  # bytes that any file may unpack to
+_ALWAYS_ALLOWED_BYTES = 1 << 24  # bytes that any file may unpack to
 _STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY)  # chance repetitions only mislead
 
 
@@ -42,7 +42,7 @@ def unpack(packed: bytes) -> bytes:
         raise ValueError("it is not a packed file")
     try:
         # Weights do not shrink to a hundredth: a file that would grow that much was made to fill the memory.
-        limit = max(100 * len(packed), _ALWAYS)
+        limit = max(100 * len(packed), _ALWAYS_ALLOWED_BYTES)
         stream = zlib.decompressobj()
         content_bytes = stream.decompress(memoryview(packed)[1:], limit + 1)
     except zlib.error as error:

@@ -28,8 +28,8 @@ def without_folders(value: Any) -> Any:
         return value
     if _WHOLE.fullmatch(value):  # a path that may contain spaces
         return _name(value)
-    value = _QUOTED.sub(lambda found: f"{found['quote']}{_name(found['path'])}{found['quote']}", value)
-    return _BARE.sub(lambda found: _name(found[0]), value)
+    value = _QUOTED.sub(lambda match: f"{match['quote']}{_name(match['path'])}{match['quote']}", value)
+    return _BARE.sub(lambda match: _name(match[0]), value)
 
 
 def _name(path: str) -> str:

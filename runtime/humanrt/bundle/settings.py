@@ -152,12 +152,12 @@ class Section:
         values = self._get(key)
         if not isinstance(values, Mapping) or not values:
             raise self.error(key, f"must map indices to weights, not {short(values)}")
-        found = []
+        pairs = []
         for index, weight in values.items():
             if not (isinstance(index, str) and index.isascii() and index.isdigit() and int(index[:9]) < count):
                 raise self.error(key, f"has {short(index)} where an index below {count} must stand")
-            found.append((int(index), self._number(f"{key}.{index}", weight, -_MAX_WEIGHT, _MAX_WEIGHT)))
-        return tuple(found)
+            pairs.append((int(index), self._number(f"{key}.{index}", weight, -_MAX_WEIGHT, _MAX_WEIGHT)))
+        return tuple(pairs)
 
     def _get(self, key: str) -> Any:
         if key not in self._values:
@@ -279,10 +279,15 @@ class DetectorSettings:
     def anchors(self, bundle: Bundle, graph: str) -> NDArray[np.float32]:
         """Return the anchor centres [A, 2], 0..1 of the square, one per box. BundleError if they do not match."""
         count = _Shapes(bundle, graph).of("scores", 1, "anchors")[1]
-        found = bundle.array("anchors").get("anchors")
-        if found is None or found.shape != (count, 2) or found.dtype.kind != "f" or not np.isfinite(found).all():
+        anchors = bundle.array("anchors").get("anchors")
+        if (
+            anchors is None
+            or anchors.shape != (count, 2)
+            or anchors.dtype.kind != "f"
+            or not np.isfinite(anchors).all()
+        ):
             raise BundleError(f"{bundle.path}: array `anchors` must be [{count}, 2] finite numbers; {_REMEDY}")
-        return found.astype(np.float32)
+        return anchors.astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def _people(arguments: argparse.Namespace) -> int:
             f"  joints          {summary['mpjpe']:.0f} mm from the truth about the pelvis, {summary['pa_mpjpe']:.0f} "
             "after the best similarity"
         )
-        print(f"  place           {summary['place'] / 1000:.2f} m off, in depth by {summary['depth']:.0%}")
+        print(f"  position        {summary['position'] / 1000:.2f} m off, in depth by {summary['depth']:.0%}")
     print(f"  speed           {total.p50:.1f} ms a frame median, {total.p99:.1f} at 99 %")
     print(f"  in all          {len(results) / wall:.0f} fps with reading, drawing and writing")
     _wrote(out, "demo.mp4", "demo.png")

@@ -48,18 +48,18 @@ class Finding:
     what: str
     state: State
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
 def installed(names: tuple[str, ...]) -> dict[str, str]:
     """Return the installed ones of the distributions, with their versions."""
-    found = {}
+    versions = {}
     for name in names:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def examine(find_installed: Callable[[tuple[str, ...]], dict[str, str]] = installed) -> Iterator[Finding]:
@@ -86,18 +86,18 @@ def _load() -> str:
     return f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
 
 
-def _one_of(what: str, found: dict[str, str], default: str) -> Finding:
-    if not found:
+def _one_of(what: str, installed: dict[str, str], default: str) -> Finding:
+    if not installed:
         return Finding(what, "broken", "not installed", f"pip install {default}")
-    listed = ", ".join(f"{name} {version}" for name, version in found.items())
-    if len(found) == 1:
+    listed = ", ".join(f"{name} {version}" for name, version in installed.items())
+    if len(installed) == 1:
         return Finding(what, "yes", listed)
-    keep = next((name for name in found if name != default), default) if what == "onnxruntime" else default
+    keep = next((name for name in installed if name != default), default) if what == "onnxruntime" else default
     return Finding(
         what,
         "broken",
         f"{listed} overwrite each other's files; exactly one may be installed",
-        f"pip uninstall -y {' '.join(found)} && pip install {keep}",
+        f"pip uninstall -y {' '.join(installed)} && pip install {keep}",
     )
 
 
@@ -137,8 +137,8 @@ def _tensorrt() -> Finding:
     from humanrt.backends.tensorrt import installed_libraries, problem
 
     if reason := problem():
-        why, _, mend = reason.partition("; run: ")
-        return Finding("backend tensorrt", "no", why, mend)
+        why, _, fix = reason.partition("; run: ")
+        return Finding("backend tensorrt", "no", why, fix)
     versions = ", ".join(f"{name} {module.__version__}" for name, module in installed_libraries().items())
     return Finding("backend tensorrt", "yes", f"{versions}, pycuda; `humanrt-export engine`, docs/deploy/engines.md")
 
@@ -191,8 +191,8 @@ def _cameras() -> Iterator[Finding]:
 
     cameras = list_cameras()
     if not cameras:
-        mend = "plug one in, or give a video: humanrt run VIDEO --task hands"
-        yield Finding("cameras", "no", "none found", mend)
+        fix = "plug one in, or give a video: humanrt run VIDEO --task hands"
+        yield Finding("cameras", "no", "none found", fix)
     for camera in cameras:
         what = f"camera {camera.index}"
         if camera.problem is None:
@@ -217,7 +217,7 @@ def _window() -> Finding:
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("doctor", help="what this machine can run, and how to mend what it cannot")
+    parser = subparsers.add_parser("doctor", help="what this machine can run, and how to fix what it cannot")
     parser.set_defaults(run=run)
 
 
@@ -228,8 +228,8 @@ def run(arguments: argparse.Namespace) -> int:
     for finding in examine():
         mark = {"yes": "ok", "no": "--", "broken": "!!"}[finding.state]
         print(f" {mark}  {finding.what:<17} {finding.detail}")
-        if finding.mend:
-            print(f"     {'':<17} -> {finding.mend}")
+        if finding.fix:
+            print(f"     {'':<17} -> {finding.fix}")
         broken += finding.state == "broken"
-    print(f"{broken} broken: mend the lines marked !!" if broken else "ready (-- is optional)")
+    print(f"{broken} broken: fix the lines marked !!" if broken else "ready (-- is optional)")
     return 2 if broken else 0

@@ -49,7 +49,7 @@ INK: Colour = (22, 24, 30)
 PAPER: Colour = (238, 240, 244)
 DIM: Colour = (160, 166, 178)
 
-SMALLEST_PANEL = 64  # min height, px
+MIN_PANEL_HEIGHT = 64  # px
 
 
 def unit(image: Image) -> float:
@@ -175,7 +175,7 @@ def panel_size(height: int, panels: int) -> tuple[int, int]:
     """
     rows = 1 if panels == 1 else 2
     height += height % 2
-    tall = max(height // rows, SMALLEST_PANEL)
+    tall = max(height // rows, MIN_PANEL_HEIGHT)
     return tall * 3 // 4 // 2 * 2, tall
 
 

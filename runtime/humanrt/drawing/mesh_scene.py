@@ -76,30 +76,30 @@ class SceneCamera:
 
 @dataclass(frozen=True)
 class Room:
-    """The visible part of the scene, m: depth 0..reach, floor below the camera, ``half`` to its left and right."""
+    """The visible part of the scene, m: ``depth`` ahead, ``floor`` below the camera, ``half`` to its left and right."""
 
-    reach: float
+    depth: float
     half: float
     floor: float
 
     @classmethod
-    def around(cls, meshes: Sequence[npt.NDArray[np.float32]], floor: float | None, reach: float | None) -> Room:
+    def around(cls, meshes: Sequence[npt.NDArray[np.float32]], floor: float | None, depth: float | None) -> Room:
         low, high = np.array([-0.5, 0, 0]), np.array([0.5, 0, 2.0])
         for mesh in meshes:
             low, high = np.minimum(low, mesh.min(axis=0)), np.maximum(high, mesh.max(axis=0))
         if floor is None:
             floor = float(max(mesh[:, 1].max() for mesh in meshes)) if meshes else 1.5
-        if reach is None:
-            reach = next((step for step in _REACHES if step >= high[2] + 0.3), _REACHES[-1])
-        reach = max(reach, 0.5)
-        half = min(max(1.0, math.ceil(max(-low[0], high[0]) + 0.2)), 2 * reach)
-        return cls(reach, half, max(floor, 0.1))
+        if depth is None:
+            depth = next((step for step in _DEPTHS if step >= high[2] + 0.3), _DEPTHS[-1])
+        depth = max(depth, 0.5)
+        half = min(max(1.0, math.ceil(max(-low[0], high[0]) + 0.2)), 2 * depth)
+        return cls(depth, half, max(floor, 0.1))
 
     @property
     def corners(self) -> Points:
         """Return the corners [8, 3] m; the room is tall enough for a standing person."""
         top = min(-0.2, self.floor - 1.9)
-        x, y, z = (-self.half, self.half), (top, self.floor), (0.0, self.reach)
+        x, y, z = (-self.half, self.half), (top, self.floor), (0.0, self.depth)
         return np.array([(a, b, c) for a in x for b in y for c in z])
 
     def seen_from(self, turn: Points, far: float, size: tuple[int, int]) -> SceneCamera:
@@ -120,7 +120,7 @@ class Room:
         image = np.empty((height, width, 3), np.uint8)
         image[:] = GROUND
         u = min(size) / 360
-        step = 1.0 if self.reach <= 12 else 5.0
+        step = 1.0 if self.depth <= 12 else 5.0
 
         def line(a: Sequence[float] | Points, b: Sequence[float] | Points, colour: Colour, thick: float = 1.0) -> None:
             ends = np.rint(camera.project(np.array([a, b])) * 16 - 8).astype(int).tolist()
@@ -130,16 +130,16 @@ class Room:
         rays = rays @ np.linalg.inv(intrinsics).T
         rays /= rays[:, 2:]
         self._light(image, camera, rays)
-        for z in np.arange(0, self.reach + 0.01, step).tolist():
+        for z in np.arange(0, self.depth + 0.01, step).tolist():
             line((-self.half, self.floor, z), (self.half, self.floor, z), GRID)
         across = math.floor(self.half / step) * step
         for x in np.arange(-across, across + 0.01, step).tolist():
-            line((x, self.floor, 0), (x, self.floor, self.reach), GRID)
+            line((x, self.floor, 0), (x, self.floor, self.depth), GRID)
 
         low, high = self.corners.min(axis=0), self.corners.max(axis=0)
         with np.errstate(divide="ignore"):
             far = np.where(rays > 0, high / rays, low / rays).min(axis=1)  # where each ray leaves the room
-        near = 0.06 * self.reach / max(1.0, float(np.abs(rays).max()))
+        near = 0.06 * self.depth / max(1.0, float(np.abs(rays).max()))
         for i, ray in enumerate(rays):  # to the edge of the room
             line((0, 0, 0), ray * far[i], _mixed(SIGHT, GROUND, 0.35))
         for i, ray in enumerate(rays):
@@ -147,8 +147,8 @@ class Room:
             line(ray * near, rays[i - 1] * near, SIGHT, 1.5)
 
         at = (1 if camera.rotation[0, 2] > 0.5 else -1) * self.half  # labels on the side facing the viewer, or left
-        every = step if self.reach / step <= 6 else 2 * step
-        for z in np.arange(every, self.reach + 0.01, every).tolist():
+        every = step if self.depth / step <= 6 else 2 * step
+        for z in np.arange(every, self.depth + 0.01, every).tolist():
             x, y = camera.project((at, self.floor, z)).tolist()
             drop = (-8 * u, 14 * u) if at > 0 else (-22 * u, 3 * u)
             draw_text(image, f"{z:.0f} m", (x + drop[0], y + drop[1]), 7.5 * u, DIM)
@@ -156,11 +156,11 @@ class Room:
 
     def _light(self, image: Image, camera: SceneCamera, rays: Points) -> None:
         """Lighten the floor between the left and right borders of the camera's field of view."""
-        left, right = np.clip([rays[:, 0].min(), rays[:, 0].max()], -4.0, 4.0) * self.reach
+        left, right = np.clip([rays[:, 0].min(), rays[:, 0].max()], -4.0, 4.0) * self.depth
         masks = []
         for xz in (
-            [(0, 0), (left, self.reach), (right, self.reach)],
-            [(-self.half, 0), (self.half, 0), (self.half, self.reach), (-self.half, self.reach)],
+            [(0, 0), (left, self.depth), (right, self.depth)],
+            [(-self.half, 0), (self.half, 0), (self.half, self.depth), (-self.half, self.depth)],
         ):
             points = camera.project([(x, self.floor, z) for x, z in xz])
             mask = np.zeros(image.shape[:2], np.uint8)
@@ -169,7 +169,7 @@ class Room:
         image[:] = image + share * (np.array(SIGHT, np.float32) - image)
 
 
-_REACHES = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
+_DEPTHS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
 
 
 def _elevated(degrees: float) -> Points:

@@ -26,7 +26,7 @@ Meshes = Sequence[npt.NDArray[np.floating]]  # or one array [N, V, 3]
 Faces = npt.NDArray[np.integer]
 Colours = Sequence[Sequence[int]] | npt.NDArray[np.integer]
 
-MOST = 65535  # max number of people in a mask
+MAX_PEOPLE = 65535  # in a mask
 
 _VERTEX = """
 #version 330
@@ -137,8 +137,8 @@ class MeshView(Resource):
 
     def mask(self, vertices: Meshes, faces: Faces, intrinsics: npt.ArrayLike) -> npt.NDArray[np.int32]:
         """Return int32 [H, W] of `self.size`: at each pixel centre i + 1 if vertices[i] is in front, 0 if nobody."""
-        if len(vertices) > MOST:
-            raise ValueError(f"{len(vertices)} people; a mask holds {MOST}")
+        if len(vertices) > MAX_PEOPLE:
+            raise ValueError(f"{len(vertices)} people; a mask holds {MAX_PEOPLE}")
         with self._gl:
             people = self._upload(vertices, faces)
             numbers = self._number(self.size, people, SceneCamera(_matrix(intrinsics)).clip(self.size))
@@ -153,7 +153,7 @@ class MeshView(Resource):
         *,
         size: tuple[int, int] = (640, 360),
         floor: float | None = None,
-        reach: float | None = None,
+        depth: float | None = None,
     ) -> Image:
         """Draw the scene from the camera's right and slightly above: the camera is at the left, depth to the right.
 
@@ -162,12 +162,12 @@ class MeshView(Resource):
             colours: RGB 0..255 of each person.
             size: (width, height) px of the picture.
             floor: m below the camera; None is under the lowest vertex.
-            reach: m of depth shown; None follows the people, in steps. Set both this and ``floor`` for a fixed view.
+            depth: m shown; None follows the people, in steps. Set both this and ``floor`` for a fixed view.
 
         Returns:
             RGB uint8 [H, W, 3].
         """
-        return self._scene("side", vertices, faces, intrinsics, colours, size, floor, reach)
+        return self._scene("side", vertices, faces, intrinsics, colours, size, floor, depth)
 
     def top(
         self,
@@ -178,10 +178,10 @@ class MeshView(Resource):
         *,
         size: tuple[int, int] = (480, 480),
         floor: float | None = None,
-        reach: float | None = None,
+        depth: float | None = None,
     ) -> Image:
         """Draw the scene from above: camera at the bottom, depth upwards, x to the right. Arguments as for `side`."""
-        return self._scene("top", vertices, faces, intrinsics, colours, size, floor, reach)
+        return self._scene("top", vertices, faces, intrinsics, colours, size, floor, depth)
 
     def close(self) -> None:
         """Free the GL context. May be called twice; nothing can be drawn afterwards."""
@@ -250,13 +250,13 @@ class MeshView(Resource):
         colours: Colours,
         size: tuple[int, int],
         floor: float | None,
-        reach: float | None,
+        depth: float | None,
     ) -> Image:
         K = _matrix(intrinsics)
         checked = _checked(colours, len(vertices))
         with self._gl:
             people = self._upload(vertices, faces)
-            room = Room.around([person.vertices for person in people], floor, reach)
+            room = Room.around([person.vertices for person in people], floor, depth)
             camera = room.seen_from(*VIEWS[name], size)
             image = room.picture(camera, size, K, self.size)
             if people:  # their shadows, straight down

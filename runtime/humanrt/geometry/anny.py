@@ -88,7 +88,7 @@ def _twist(rotations: Array, axis: Array, amount: float) -> Array:
 
 
 # Part of SMPL's body -> the bone of Anny that has its world rotation. The bases of the hands have no bone of their own.
-_SHOWN = {
+_BONE_OF_JOINT = {
     "pelvis": "root",
     "spine1": "spine04",
     "spine2": "spine02",
@@ -110,7 +110,7 @@ _SHOWN = {
     },
 }
 # Further bones that turn with a part.
-_WITH = {
+_SAME_ROTATION = {
     **{f"pelvis.{end}": "root" for end in "LR"},
     **{f"upperleg01.{end}": f"upperleg02.{end}" for end in "LR"},
     **{f"lowerleg02.{end}": f"lowerleg01.{end}" for end in "LR"},
@@ -128,7 +128,7 @@ _HALFWAY = {
 
 def _alignments() -> dict[str, Array]:
     """Return, by SMPL joint, the rotation from Anny's reference pose to the T-pose, from Anny's axes to SMPL's."""
-    result = dict.fromkeys(_SHOWN, SMPL_TO_ANNY.T)
+    result = dict.fromkeys(_BONE_OF_JOINT, SMPL_TO_ANNY.T)
     for side, end, left in (("left", ".L", 1.0), ("right", ".R", -1.0)):
         limbs = {
             ("hip", "knee"): (("upperleg01", "lowerleg01", "foot"), (0.0, -1.0, 0.0)),
@@ -163,8 +163,8 @@ _FOREARM = {
     end: normalised(reference_joint(f"wrist.{end}") - reference_joint(f"lowerarm01.{end}")) @ SMPL_TO_ANNY.T
     for end in ("L", "R")
 }
-_PLACE = {bone: place for place, bone in enumerate(ANNY_BONES)}
-_ANNY_NUMBER = {"thumb": 1, "index": 2, "middle": 3, "ring": 4, "pinky": 5}
+_INDEX = {bone: index for index, bone in enumerate(ANNY_BONES)}
+_FINGER_NUMBER = {"thumb": 1, "index": 2, "middle": 3, "ring": 4, "pinky": 5}
 
 
 def anny_from_smpl(rotations: Floats, hands: Mapping[Side, Floats] | None = None) -> Array:
@@ -186,12 +186,12 @@ def anny_from_smpl(rotations: Floats, hands: Mapping[Side, Floats] | None = None
     rotations = np.asarray(rotations, np.float64)
     joints = 22 if rotations.ndim >= 3 and rotations.shape[-3] == 22 else 24
     body = world_rotations(rotations, SMPL_PARENTS[:joints])
-    world = {bone: body[..., SMPL_24.index(joint), :, :] @ _ALIGNMENT[joint] for joint, bone in _SHOWN.items()}
+    world = {bone: body[..., SMPL_24.index(joint), :, :] @ _ALIGNMENT[joint] for joint, bone in _BONE_OF_JOINT.items()}
     given = {side: _fingers(side, hand, rotations.shape[:-3]) for side, hand in (hands or {}).items()}
     for side, (wrist, _) in given.items():
         if wrist is not None:
             world[f"wrist.{side[0].upper()}"] = wrist @ _HAND_AXES[side].T
-    world |= {bone: world[other] for bone, other in _WITH.items()}
+    world |= {bone: world[other] for bone, other in _SAME_ROTATION.items()}
     world |= {bone: between(world[a], world[b]) for bone, (a, b) in _HALFWAY.items()}
     for end, axis in _FOREARM.items():
         forearm = world[f"lowerarm01.{end}"]
@@ -200,12 +200,12 @@ def anny_from_smpl(rotations: Floats, hands: Mapping[Side, Floats] | None = None
     result = np.broadcast_to(np.eye(3), (*rotations.shape[:-3], len(ANNY_BONES), 3, 3)).copy()
     for bone, turn in world.items():
         parent = _ANNY[bone]
-        result[..., _PLACE[bone], :, :] = turn if parent is None else np.swapaxes(world[parent], -1, -2) @ turn
+        result[..., _INDEX[bone], :, :] = turn if parent is None else np.swapaxes(world[parent], -1, -2) @ turn
     for side, (_, fingers) in given.items():
         axes = _HAND_AXES[side]
-        for place, name in enumerate(HAND_16[1:]):
-            bone = f"finger{_ANNY_NUMBER[name[:-1]]}-{name[-1]}.{side[0].upper()}"
-            result[..., _PLACE[bone], :, :] = axes @ fingers[..., place, :, :] @ axes.T
+        for index, name in enumerate(HAND_16[1:]):
+            bone = f"finger{_FINGER_NUMBER[name[:-1]]}-{name[-1]}.{side[0].upper()}"
+            result[..., _INDEX[bone], :, :] = axes @ fingers[..., index, :, :] @ axes.T
     return result
 
 
@@ -234,7 +234,7 @@ def smpl_from_anny(rotations: Floats, bones: Iterable[str] = ANNY_BONES) -> Arra
         [..., 24, 3, 3]; toes and bases of the hands do not turn.
     """
     world = _anny_world(rotations, bones)
-    body = {joint: world[bone] @ _ALIGNMENT[joint].T for joint, bone in _SHOWN.items()}
+    body = {joint: world[bone] @ _ALIGNMENT[joint].T for joint, bone in _BONE_OF_JOINT.items()}
     for side in ("left", "right"):
         body[f"{side}_foot"], body[f"{side}_hand"] = body[f"{side}_ankle"], body[f"{side}_wrist"]
     return local_rotations(np.stack([body[joint] for joint in SMPL_24], axis=-3), SMPL_PARENTS)
@@ -249,7 +249,7 @@ def hand_from_anny(rotations: Floats, side: Side, bones: Iterable[str] = ANNY_BO
         raise SkeletonError(f"no hand `{side}`; there are: {choices(_HAND_AXES)}")
     world = _anny_world(rotations, bones)
     end = side[0].upper()
-    wanted = [f"wrist.{end}", *(f"finger{_ANNY_NUMBER[name[:-1]]}-{name[-1]}.{end}" for name in HAND_16[1:])]
+    wanted = [f"wrist.{end}", *(f"finger{_FINGER_NUMBER[name[:-1]]}-{name[-1]}.{end}" for name in HAND_16[1:])]
     turns = np.stack([world[bone] for bone in wanted], axis=-3) @ _HAND_AXES[side]
     return local_rotations(turns, HAND_16_PARENTS)
 
@@ -258,7 +258,7 @@ def _anny_world(rotations: Floats, bones: Iterable[str]) -> dict[str, Array]:
     """Return, by bone, the rotation since the reference pose [..., 3, 3]; bones not given move with their parents."""
     bones = tuple(bones)
     rotations = checked_rotations(rotations, len(bones), "Anny's rotations")
-    given = {bone: rotations[..., place, :, :] for place, bone in enumerate(bones)}
+    given = {bone: rotations[..., index, :, :] for index, bone in enumerate(bones)}
     if "root" not in given:
         raise SkeletonError(f"Anny's rotations need `root` among their bones; got: {choices(bones)}")
     world: dict[str, Array] = {}

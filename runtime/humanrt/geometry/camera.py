@@ -34,8 +34,8 @@ __all__ = [
 
 Floats = NDArray[np.floating[Any]]
 
-_SHORTEST, _LARGEST = 1e-3, 1e7  # px, of focal lengths and all other entries of K
-_LARGEST_FILE = 1 << 20  # bytes, of a file with nine numbers
+_MIN_FOCAL_LENGTH, _MAX_ENTRY = 1e-3, 1e7  # px, of focal lengths and all other entries of K
+_MAX_FILE_BYTES = 1 << 20  # bytes, of a file with nine numbers
 
 
 class CameraError(HumanrtError, ValueError):
@@ -112,8 +112,13 @@ def check_intrinsics(K: ArrayLike, count: int | None = None) -> NDArray[np.float
         raise CameraError("intrinsics hold NaN or infinity")
     if not ((matrix[..., 0, 0] > 0).all() and (matrix[..., 1, 1] > 0).all()):
         raise CameraError("intrinsics: the focal lengths K[0][0] and K[1][1] must be above 0 px")
-    if np.abs(matrix).max(initial=0) > _LARGEST or min(matrix[..., 0, 0].min(), matrix[..., 1, 1].min()) < _SHORTEST:
-        raise CameraError(f"intrinsics must be pixels: focal lengths of {_SHORTEST:g} px at least, nothing above 1e7")
+    if (
+        np.abs(matrix).max(initial=0) > _MAX_ENTRY
+        or min(matrix[..., 0, 0].min(), matrix[..., 1, 1].min()) < _MIN_FOCAL_LENGTH
+    ):
+        raise CameraError(
+            f"intrinsics must be pixels: focal lengths of {_MIN_FOCAL_LENGTH:g} px at least, nothing above 1e7"
+        )
     if np.any(matrix[..., 1, 0]) or np.any(matrix[..., 2, :] != (0.0, 0.0, 1.0)):
         raise CameraError("intrinsics are not [[fx, s, cx], [0, fy, cy], [0, 0, 1]]; is K transposed?")
     return matrix
@@ -134,7 +139,7 @@ def read_intrinsics(text: str) -> NDArray[np.float64]:
         return check_intrinsics(np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]))
     path = Path(text)
     try:
-        if path.stat().st_size > _LARGEST_FILE:
+        if path.stat().st_size > _MAX_FILE_BYTES:
             raise ValueError("the file is larger than any matrix of three rows")
         if path.suffix == ".npy":
             matrix = np.load(path, allow_pickle=False)

@@ -87,8 +87,8 @@ _SMPL: dict[str, str | None] = {
 
 
 def parent_indices(tree: Mapping[str, str | None]) -> tuple[int, ...]:
-    places = {name: place for place, name in enumerate(tree)}
-    return tuple(-1 if parent is None else places[parent] for parent in tree.values())
+    indices = {name: index for index, name in enumerate(tree)}
+    return tuple(-1 if parent is None else indices[parent] for parent in tree.values())
 
 
 SMPL_24 = tuple(_SMPL)
@@ -109,7 +109,7 @@ SMPLX_55 = (
 """The rotations of SMPL-X in order: body, face, left hand, right hand."""
 
 HAND_16 = ("wrist", *_FINGER_JOINTS)
-HAND_16_PARENTS = (-1, *(0 if place % 3 == 0 else place for place in range(15)))
+HAND_16_PARENTS = (-1, *(0 if index % 3 == 0 else index for index in range(15)))
 """A hand: its wrist, then the fingers in MANO's order."""
 
 H36M_17 = (
@@ -166,8 +166,8 @@ SMPL_TO_ANNY: Array = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 def reference_joint(name: str) -> Array:
     """Return a joint of the reference pose in SMPL's axes, m; the right side is mirrored from the left."""
     right = name.endswith(".R")
-    place = np.array(_REFERENCE[f"{name[:-1]}L" if right else name])
-    return (place * MIRROR if right else place) @ SMPL_TO_ANNY
+    position = np.array(_REFERENCE[f"{name[:-1]}L" if right else name])
+    return (position * MIRROR if right else position) @ SMPL_TO_ANNY
 
 
 def _rest() -> Array:

@@ -76,9 +76,9 @@ def measure(results: Sequence[HandResult], truth: Truth, robots: Mapping[str, Ha
             for name, q in result.robots.get(hand.id, {}).items():
                 robot = robots[name]
                 perfect = robot_tips(robot, solvers[name].solve(true_3d, side=side))
-                found, wanted = robot_tips(robot, q), human_tips(robot, true_3d, side)
-                tips[name] += _millimetres(found, perfect)
-                human[name] += _millimetres(found, wanted)
+                fingertips, wanted = robot_tips(robot, q), human_tips(robot, true_3d, side)
+                tips[name] += _millimetres(fingertips, perfect)
+                human[name] += _millimetres(fingertips, wanted)
                 floor[name] += _millimetres(perfect, wanted)
     if not pixels:
         raise ValueError("no hand of the truth was found")

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["HandPoseSmoother"]
 
 
-_COAST = 0.1  # s: how long an unseen hand is extrapolated in the image
-_OVERLAP = 0.5  # hand spans: an unseen hand closer than this to a seen one is the same hand under another identity
+_MAX_PREDICTION = 0.1  # s: how long an unseen hand is extrapolated in the image
+_DUPLICATE_DISTANCE = (
+    0.5  # hand spans: an unseen hand closer than this to a seen one is the same hand under another identity
+)
 
 
 @dataclass
@@ -126,7 +128,7 @@ class HandPoseSmoother(Owner):
         state = self._pixels.get(identity)
         if state is None:
             return None
-        way = state.velocity * _COAST * (1 - exp(-(t - state.t) / _COAST))
+        way = state.velocity * _MAX_PREDICTION * (1 - exp(-(t - state.t) / _MAX_PREDICTION))
         points = (state.hand.keypoints_2d + way).astype(np.float32)
         return Hand(identity, state.hand.side, 0.0, points, self._placed(pose, state), filled=True)
 
@@ -139,4 +141,6 @@ class HandPoseSmoother(Owner):
 def _apart(hand: Hand, others: Hands) -> bool:
     """Return whether an unseen hand lies apart from all seen ones."""
     centre, span = hand.keypoints_2d.mean(axis=0), hand_span(hand.keypoints_2d)
-    return all(np.linalg.norm(other.keypoints_2d.mean(axis=0) - centre) > _OVERLAP * span for other in others)
+    return all(
+        np.linalg.norm(other.keypoints_2d.mean(axis=0) - centre) > _DUPLICATE_DISTANCE * span for other in others
+    )

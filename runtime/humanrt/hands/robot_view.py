@@ -28,7 +28,7 @@ CUFF = PALM + 1  # colour of the stub of a forearm
 COLOURS = np.vstack([PALETTE, [(96, 102, 116)]])
 BALL = 64  # normals per side of the lit ball
 RIM = 1.25  # radius to which the ball is drawn: the soft outline of a capsule lies outside 1
-THINNEST = 2.0  # px; below it the soft outline would reach beyond RIM
+MIN_RADIUS = 2.0  # px; below it the soft outline would reach beyond RIM
 FAR = np.float32(1e6)
 
 
@@ -227,7 +227,7 @@ class _Scene:
 
     def capsule(self, ends: Points, radius: float, colour: int) -> None:
         """Cast a capsule with ends [2, 3] px."""
-        a, axis, radius = ends[0], ends[1] - ends[0], max(radius, THINNEST)
+        a, axis, radius = ends[0], ends[1] - ends[0], max(radius, MIN_RADIUS)
         box = self._box(ends[:, :2].min(0) - radius - 1, ends[:, :2].max(0) + radius + 1)
         x, y = self._x[:, box[1]] - np.float32(a[0]), self._y[box[0]] - np.float32(a[1])
         if not x.size or not y.size:

@@ -10,7 +10,7 @@ import numpy as np
 
 from humanrt.checks import check_kind, check_points, check_time
 from humanrt.hands.tracker import Hand, Hands
-from humanrt.perception.region_tracker import Found
+from humanrt.perception.region_tracker import TrackedObjects
 from humanrt.resource import Resource
 from humanrt.smoothing.one_euro import Floats, OneEuro, OneEuroOptions
 
@@ -39,7 +39,7 @@ class Smoother(Protocol):
 def check_hands(hands: Hands, t: float) -> None:
     """Raise ValueError if the time stamp or a keypoint is not a finite number in a camera's range."""
     check_time(t)
-    check_kind(hands, Found, "hands", "what a HandTracker returns")
+    check_kind(hands, TrackedObjects, "hands", "what a HandTracker returns")
     for hand in hands:
         check_points(hand.keypoints_2d, f"keypoints_2d of hand {hand.id}")
         check_points(hand.keypoints_3d, f"keypoints_3d of hand {hand.id}")

@@ -24,7 +24,7 @@ from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.kernels.image import Picture
-from humanrt.perception.region_tracker import Found, RegionTracker, Track, TrackRule
+from humanrt.perception.region_tracker import RegionTracker, Track, TrackedObjects, TrackParameters
 from humanrt.resource import releasing
 
 __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
@@ -32,8 +32,16 @@ __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
 Side = Literal["left", "right"]
 
 # A region is about twice as large as its hand, which is the size here. A hand does not keep its velocity for long.
-_RULE = TrackRule(
-    unit=0.5, settle=0.1, coast=0.25, reach=1.5, speed=4.0, ratio_weight=0.5, unnamed=2.0, near=0.25, same=0.1
+_TRACK_PARAMETERS = TrackParameters(
+    unit=0.5,
+    velocity_time_constant=0.1,
+    max_prediction=0.25,
+    gate=1.5,
+    gate_growth=4.0,
+    size_ratio_weight=0.5,
+    unmatched_cost=2.0,
+    duplicate_region_distance=0.25,
+    duplicate_point_distance=0.1,
 )
 
 
@@ -92,7 +100,7 @@ class Hand:
     filled: bool = False
 
 
-Hands = Found[Hand]
+Hands = TrackedObjects[Hand]
 """The hands of one frame."""
 
 
@@ -102,14 +110,14 @@ class _Track(Track[HandLandmarks]):
 
     right: float = field(kw_only=True)
 
-    def observe(self, marks: HandLandmarks, t: float) -> None:
+    def observe(self, landmarks: HandLandmarks, t: float) -> None:
         # The side is a property of the person: a blurred frame must not flip it.
         weight = 1 - exp(-max(t - self.seen, 0.0) / 0.5)
-        self.right += weight * (marks.right - self.right)
-        super().observe(marks, t)
+        self.right += weight * (landmarks.right - self.right)
+        super().observe(landmarks, t)
 
-    def cost(self, marks: HandLandmarks, t: float) -> float:
-        return super().cost(marks, t) + abs(self.right - marks.right)
+    def cost(self, landmarks: HandLandmarks, t: float) -> float:
+        return super().cost(landmarks, t) + abs(self.right - landmarks.right)
 
 
 class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
@@ -141,7 +149,7 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
             bundle,
             "hands",
             Execution.of(backend, execution),
-            _RULE,
+            _TRACK_PARAMETERS,
             remember=self.options.remember,
             search_interval=self.options.search_interval,
         )
@@ -155,28 +163,28 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
     def max_tracks(self) -> int:
         return self.options.max_hands
 
-    def _look(self, rgb: Picture, region: Region) -> HandLandmarks | None:
+    def _observe_region(self, rgb: Picture, region: Region) -> HandLandmarks | None:
         """Return the landmarks in a region, or None if there is no hand."""
-        marks = self._landmarks(rgb, region)
-        if not marks.presence >= self._presence:
+        landmarks = self._landmarks(rgb, region)
+        if not landmarks.presence >= self._presence:
             return None
         height, width = rgb.shape[:2]
-        inside = 0 <= marks.region.x < width and 0 <= marks.region.y < height
-        return marks if inside and marks.region.size > 4 else None
+        inside = 0 <= landmarks.region.x < width and 0 <= landmarks.region.y < height
+        return landmarks if inside and landmarks.region.size > 4 else None
 
-    def _search(self, rgb: Picture) -> list[Region]:
+    def _detect(self, rgb: Picture) -> list[Region]:
         return [palm.region for palm in self._palms(rgb, self.options.min_detection)]
 
-    def _begin(self, identity: int, t: float, marks: HandLandmarks) -> _Track:
-        return _Track(self._rule, identity, t, marks, right=marks.right)
+    def _new_track(self, identity: int, t: float, landmarks: HandLandmarks) -> _Track:
+        return _Track(self._parameters, identity, t, landmarks, right=landmarks.right)
 
     @staticmethod
-    def _points(marks: HandLandmarks) -> NDArray[np.float32]:
-        return marks.keypoints_2d
+    def _points(landmarks: HandLandmarks) -> NDArray[np.float32]:
+        return landmarks.keypoints_2d
 
     def _result(self, track: _Track) -> Hand:
-        marks = track.marks
-        right, metric = track.right > 0.5, marks.keypoints_3d
+        landmarks = track.landmarks
+        right, metric = track.right > 0.5, landmarks.keypoints_3d
         if self.options.mirrored:
             right, metric = not right, metric * MIRROR
-        return Hand(track.id, "right" if right else "left", marks.presence, marks.keypoints_2d, metric)
+        return Hand(track.id, "right" if right else "left", landmarks.presence, landmarks.keypoints_2d, metric)

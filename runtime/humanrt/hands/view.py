@@ -17,7 +17,9 @@ from humanrt.retarget import HandDescription, wrist_frame
 __all__ = ["Painter"]
 
 
-_TALLEST = 480  # px, max height at which a robot is drawn; taller panels are upscaled, as the cost grows with the area
+_MAX_ROBOT_HEIGHT = (
+    480  # px, max height at which a robot is drawn; taller panels are upscaled, as the cost grows with the area
+)
 
 
 class Painter:
@@ -47,7 +49,9 @@ class Painter:
         if not self._robots:
             return compose(image, [])
         width, height = panel_size(image.shape[0], len(self._robots))
-        size = (width, height) if height <= _TALLEST else (_TALLEST * width // height, _TALLEST)
+        size = (
+            (width, height) if height <= _MAX_ROBOT_HEIGHT else (_MAX_ROBOT_HEIGHT * width // height, _MAX_ROBOT_HEIGHT)
+        )
         if size != self._size:
             self._size = size
             self._views = {

@@ -122,7 +122,7 @@ class GpuLetterbox(Resource):
         options: see `LetterboxOptions`.
 
     Attributes:
-        step: the binding to run after `place` and before the network. Until the first `place`, all is padding.
+        step: the binding to run after `set_frame` and before the network. Until the first `set_frame`, all is padding.
     """
 
     def __init__(self, device: CudaDevice, out: CudaBuffer, options: LetterboxOptions | None = None) -> None:
@@ -134,7 +134,7 @@ class GpuLetterbox(Resource):
         self._parameters = Parameters(Frame.of(0, out.address, nothing, 0, self._options), device)
         self.step = square_kernel("letterbox", device, self._parameters, out)
 
-    def place(self, source: int, pitch: int, box: Letterbox) -> None:
+    def set_frame(self, source: int, pitch: int, box: Letterbox) -> None:
         """Set the frame that `step` will read (device address, ``pitch`` bytes per row) and its letterbox."""
         if self._options.filter == "pillow" and box != self._box:
             array = tables(box, self._options)

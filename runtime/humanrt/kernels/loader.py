@@ -57,7 +57,7 @@ def kernel_text(name: str) -> str:
 
 def _whole(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
-    return re.sub(r'^#include "([^"]+)"$', lambda found: _whole(path.parent / found[1]), text, flags=re.MULTILINE)
+    return re.sub(r'^#include "([^"]+)"$', lambda match: _whole(path.parent / match[1]), text, flags=re.MULTILINE)
 
 
 def _compile(name: str, source: str, sm: int) -> bytes:

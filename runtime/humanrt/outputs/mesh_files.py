@@ -169,10 +169,10 @@ class MeshWriter(Output):
         self._faces = faces
         if self.folder.exists() and not self.folder.is_dir():
             raise OutputError(f"{self.folder}: is a file; give the name of a folder for the meshes")
-        if found := _meshes_in(self.folder):
+        if files := _meshes_in(self.folder):
             raise OutputError(
-                f"{self.folder}: holds {len(found)} mesh file{'s' if len(found) > 1 else ''} of an earlier run "
-                f"({found[0]}); give a new folder, or empty this one"
+                f"{self.folder}: holds {len(files)} mesh file{'s' if len(files) > 1 else ''} of an earlier run "
+                f"({files[0]}); give a new folder, or empty this one"
             )
 
     def put(self, result: Result, picture: Image | None) -> bool:

@@ -30,8 +30,8 @@ from humanrt.sources.opening import FALLBACK_FPS
 __all__ = ["ImageSink", "Sink", "VideoSink", "open_sink"]
 
 RESERVE = 4 << 20  # bytes of disk space kept free, so that a file can always be finished properly
-LONGEST_GAP = 10.0  # seconds
-SLOWEST = 0.01  # fps, the lowest that the container can hold
+MAX_GAP = 10.0  # seconds
+MIN_FPS = 0.01  # fps, the lowest that the container can hold
 
 
 MP4V = cv2.VideoWriter.fourcc(*"mp4v")
@@ -47,7 +47,7 @@ def _rates(fps: float) -> Iterator[float]:
     for decimals in (2, 1, 0):
         if round(fps, decimals) > 0:
             yield round(fps, decimals)
-    yield SLOWEST
+    yield MIN_FPS
 
 
 class Sink(Output, Protocol):
@@ -160,8 +160,8 @@ class VideoSink(_Closing):
         if self._start is None:
             self._start = t - self.frames / self.fps
         gap = t - self._start - self.frames / self.fps
-        if gap > LONGEST_GAP:
-            self._start += gap - LONGEST_GAP
+        if gap > MAX_GAP:
+            self._start += gap - MAX_GAP
         return round((t - self._start) * self.fps)
 
     def _put(self, writer: cv2.VideoWriter, bgr: Image) -> None:

@@ -79,17 +79,17 @@ class LandmarkPoints:
     """
 
     def __init__(self, joint_names: Sequence[str]) -> None:
-        place = {name: k for k, name in enumerate(joint_names)}
-        part_place = {name: k for k, name in enumerate(SMPL_24)}
+        joint_index = {name: k for k, name in enumerate(joint_names)}
+        part_index = {name: k for k, name in enumerate(SMPL_24)}
         self._anchors: list[int] = []
         self._parts: list[int] = []
         offsets = []
         for landmark in MEDIAPIPE_33:
             side, plain = plain_name(landmark)
             joint, part = _ANCHORS.get(plain, ("head", "head"))
-            self._anchors.append(place[joint.format(s=side[:1].upper())])
+            self._anchors.append(joint_index[joint.format(s=side[:1].upper())])
             name = part or "pelvis"
-            self._parts.append(part_place[name if name in ("head", "pelvis") else f"{side}_{name}"])
+            self._parts.append(part_index[name if name in ("head", "pelvis") else f"{side}_{name}"])
             offsets.append(np.array(OFFSETS_MM[plain]) * (-1.0 if side == "right" else 1.0, 1.0, 1.0))
         self._offsets: Array = np.array(offsets) / 1000
 

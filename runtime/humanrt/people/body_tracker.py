@@ -22,20 +22,28 @@ from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.kernels.image import Picture
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.person import PersonDetector, is_grey, sepia, windows
-from humanrt.perception.region_tracker import Found, RegionTracker, Track, TrackRule
+from humanrt.perception.region_tracker import RegionTracker, Track, TrackedObjects, TrackParameters
 from humanrt.resource import releasing
 
 __all__ = ["Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
 
 # The size is that of a region. Two regions contain the same person if their hips are closer than a fifth of a body.
-_RULE = TrackRule(
-    unit=1.0, settle=0.2, coast=0.5, reach=0.3, speed=1.0, ratio_weight=0.25, unnamed=1.0, near=1 / 6, same=0.08
+_TRACK_PARAMETERS = TrackParameters(
+    unit=1.0,
+    velocity_time_constant=0.2,
+    max_prediction=0.5,
+    gate=0.3,
+    gate_growth=1.0,
+    size_ratio_weight=0.25,
+    unmatched_cost=1.0,
+    duplicate_region_distance=1 / 6,
+    duplicate_point_distance=0.08,
 )
 
-_FACE = slice(0, 11)  # landmarks: nose, eyes, ears, mouth
-_GREY = 0.7  # times the detector's threshold in pictures without colour, where it is less confident
-_SURE = 0.9  # score below which a new track may be a false detection
-_ONE_FACE = 0.5  # two faces whose centres are closer than this fraction of their size are the same
+_FACE_LANDMARKS = slice(0, 11)  # landmarks: nose, eyes, ears, mouth
+_GREY_THRESHOLD_SCALE = 0.7  # times the detector's threshold in pictures without colour, where it is less confident
+_CONFIDENT_SCORE = 0.9  # score below which a new track may be a false detection
+_SAME_FACE_DISTANCE = 0.5  # two faces whose centres are closer than this fraction of their size are the same
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class Body:
     landmarks: BodyLandmarks
 
 
-Bodies = Found[Body]
+Bodies = TrackedObjects[Body]
 """The people of one frame."""
 
 
@@ -117,7 +125,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
             bundle,
             "people",
             Execution.of(backend, execution),
-            _RULE,
+            _TRACK_PARAMETERS,
             remember=self.options.remember,
             search_interval=self.options.search_interval,
             confirm=self.options.confirm,
@@ -125,72 +133,74 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         settings = LandmarksSettings.of(self.bundle)
         self._detector = self.own(PersonDetector(self.bundle, self.backend))
         self._landmarks = self.own(BodyNetwork(self.bundle, self.backend))
-        presence, most = self.options.min_presence, self.options.max_people
-        self._grey, self._least_grey = False, _GREY * settings.person.score_threshold
+        presence, max_people = self.options.min_presence, self.options.max_people
+        self._grey, self._grey_threshold = False, _GREY_THRESHOLD_SCALE * settings.person.score_threshold
         self._presence = settings.presence_threshold if presence is None else presence
-        self.max_people = settings.max_people if most is None else most
+        self.max_people = settings.max_people if max_people is None else max_people
 
     @property
     def max_tracks(self) -> int:
         return self.max_people
 
-    def _forget(self) -> None:
-        super()._forget()
-        self._searches = 0
+    def _drop_tracks(self) -> None:
+        super()._drop_tracks()
+        self._detection_count = 0
 
     def _adapt(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         self._grey = is_grey(rgb)
         return sepia(rgb) if self._grey else rgb
 
-    def _search(self, rgb: Picture) -> list[Region]:
-        least = self.options.min_detection
-        if least is None and self._grey:
-            least = self._least_grey
-        people = self._detector(rgb, least)
+    def _detect(self, rgb: Picture) -> list[Region]:
+        min_detection = self.options.min_detection
+        if min_detection is None and self._grey:
+            min_detection = self._grey_threshold
+        people = self._detector(rgb, min_detection)
         if self.options.windows:
             height, width = rgb.shape[:2]
             parts = windows((width, height))
-            for part in parts if self._searches == 0 else [parts[self._searches % len(parts)]] if parts else []:
-                people += self._detector(rgb, least, part)
-            self._searches += 1
+            for part in (
+                parts if self._detection_count == 0 else [parts[self._detection_count % len(parts)]] if parts else []
+            ):
+                people += self._detector(rgb, min_detection, part)
+            self._detection_count += 1
             people.sort(key=lambda person: -person.score)
         distinct: list[Region] = []
         for person in people:
-            if not any(self._holds(person.region, other) for other in distinct):
+            if not any(self._same_region(person.region, other) for other in distinct):
                 distinct.append(person.region)
         return distinct
 
-    def _look(self, rgb: Picture, region: Region) -> BodyLandmarks | None:
+    def _observe_region(self, rgb: Picture, region: Region) -> BodyLandmarks | None:
         """Return the landmarks in a region, or None if there is no person."""
-        marks = self._landmarks(rgb, region)
-        if not marks.score >= self._presence:
+        landmarks = self._landmarks(rgb, region)
+        if not landmarks.score >= self._presence:
             return None
         # The midpoint of the hips may lie below the picture: a person at a desk.
         height, width = rgb.shape[:2]
-        reach = marks.region.size / 2
-        inside = -reach < marks.region.x < width + reach and -reach < marks.region.y < height + reach
-        return marks if inside and marks.region.size > 8 else None
+        margin = landmarks.region.size / 2
+        inside = -margin < landmarks.region.x < width + margin and -margin < landmarks.region.y < height + margin
+        return landmarks if inside and landmarks.region.size > 8 else None
 
-    def _begin(self, identity: int, t: float, marks: BodyLandmarks) -> Track[BodyLandmarks]:
-        return Track(self._rule, identity, t, marks)
+    def _new_track(self, identity: int, t: float, landmarks: BodyLandmarks) -> Track[BodyLandmarks]:
+        return Track(self._parameters, identity, t, landmarks)
 
     def _result(self, track: Track[BodyLandmarks]) -> Body:
-        return Body(track.id, track.marks)
+        return Body(track.id, track.landmarks)
 
-    def _sure(self, marks: BodyLandmarks) -> bool:
-        return marks.score >= _SURE
+    def _is_confident(self, landmarks: BodyLandmarks) -> bool:
+        return landmarks.score >= _CONFIDENT_SCORE
 
-    def _same(self, marks: BodyLandmarks, other: BodyLandmarks) -> bool:
+    def _same_object(self, landmarks: BodyLandmarks, other: BodyLandmarks) -> bool:
         """Return whether two observations are of the same person: the same face, or coinciding landmarks.
 
         The network may complete the unseen part of one person differently in two regions. Only the position of the
         faces is compared: from a face alone, a second region may yield an upside-down body.
         """
-        faces = [one.landmarks_2d[_FACE] for one in (marks, other)]
+        faces = [one.landmarks_2d[_FACE_LANDMARKS] for one in (landmarks, other)]
         gap = np.linalg.norm(faces[0].mean(axis=0) - faces[1].mean(axis=0))
         size = np.mean([np.hypot(*np.ptp(face, axis=0)) for face in faces])
-        return bool(gap < _ONE_FACE * size) or super()._same(marks, other)
+        return bool(gap < _SAME_FACE_DISTANCE * size) or super()._same_object(landmarks, other)
 
     @staticmethod
-    def _points(marks: BodyLandmarks) -> NDArray[np.float32]:
-        return marks.landmarks_2d
+    def _points(landmarks: BodyLandmarks) -> NDArray[np.float32]:
+        return landmarks.landmarks_2d

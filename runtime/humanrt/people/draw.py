@@ -39,8 +39,10 @@ _CHAINS = (
 
 def bones(joint_names: Sequence[str]) -> list[tuple[int, int]]:
     """Return the pairs of joints to connect by a line; empty for a body whose joints have other names."""
-    place = {name: index for index, name in enumerate(joint_names)}
-    return [(place[a], place[b]) for chain in _CHAINS for a, b in pairwise(chain) if a in place and b in place]
+    index_of = {name: index for index, name in enumerate(joint_names)}
+    return [
+        (index_of[a], index_of[b]) for chain in _CHAINS for a, b in pairwise(chain) if a in index_of and b in index_of
+    ]
 
 
 def draw_skeletons(image: Image, people: People, ids: Sequence[int], lines: Sequence[tuple[int, int]]) -> None:

@@ -157,13 +157,13 @@ class GpuRunner(FrameRunner):
         K, box = self._submitted.popleft()
         finished = gpu.result()
         watch = Stopwatch()
-        found = finished.outputs
-        slots = [occupied(found, 0)]
+        outputs = finished.outputs
+        slots = [occupied(outputs, 0)]
         mesh = None
         if self._networks.body is not None:
-            vertices, joints = found.pop("vertices"), found.pop("joints")
+            vertices, joints = outputs.pop("vertices"), outputs.pop("joints")
             mesh = vertices[0][slots[0]], joints[0][slots[0]]
-        people = decoded(found, K, slots, [mesh], [box])[0]
+        people = decoded(outputs, K, slots, [mesh], [box])[0]
         watch.lap("decode")
         return replace(people, ms=finished.ms | watch.ms)
 

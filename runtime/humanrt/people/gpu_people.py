@@ -60,7 +60,7 @@ class GpuPeople(Owner):
         with slot.releasing():
             frame = slot.own(CudaBuffer(TensorSpec("frame", (self.size[1], self.size[0], 3), "uint8"), device))
             given = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in networks.network.spec.inputs}
-            found = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in networks.network.spec.outputs}
+            outputs = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in networks.network.spec.outputs}
             for buffer in given.values():  # for the other images of a batch, and for the graph captures below
                 buffer.upload(np.zeros(buffer.spec.shape, buffer.spec.dtype))
             options = LetterboxOptions(
@@ -70,35 +70,35 @@ class GpuPeople(Owner):
                 filter="pillow" if settings.resize == PILLOW else None,
             )
             letterbox = slot.own(GpuLetterbox(device, given["image"], options))
-            letterbox.place(frame.address, 3 * self.size[0], self.box)
-            network = slot.own(networks.network.bind(given, found))
+            letterbox.set_frame(frame.address, 3 * self.size[0], self.box)
+            network = slot.own(networks.network.bind(given, outputs))
             stages = {"preprocess": letterbox.step, "network": networks.backend.record([network])}
             if networks.body is not None:
                 graph = networks.body.everybody
                 posed = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in graph.spec.outputs}
-                body = slot.own(graph.bind(_shared(graph, found), posed))
+                body = slot.own(graph.bind(_shared(graph, outputs), posed))
                 stages["body"] = networks.backend.record([body])
-                found |= posed
+                outputs |= posed
             device.compute.synchronize()  # frames run in streams of their own
         inputs = {"frame": frame, "intrinsics": given["intrinsics"], "threshold": given["threshold"]}
-        return Slot(inputs, found, stages, [slot])
+        return Slot(inputs, outputs, stages, [slot])
 
 
 class _Slot(Owner):
     """Resources of one slot."""
 
 
-def _shared(body: Graph, found: dict[str, CudaBuffer]) -> dict[str, CudaBuffer]:
+def _shared(body: Graph, outputs: dict[str, CudaBuffer]) -> dict[str, CudaBuffer]:
     """Return the network's outputs that the body takes.
 
     Raises:
         BackendError: the network lacks one of them.
     """
     for spec in body.spec.inputs:
-        given = found[spec.name].spec if spec.name in found else None
+        given = outputs[spec.name].spec if spec.name in outputs else None
         if given is None or (given.shape, given.dtype) != (spec.shape, spec.dtype):
             raise BackendError(
                 f"graph {body.spec.name} takes `{spec.name}` {spec.dtype} {list(spec.shape)}, which the network "
                 "does not give; export the bundle again"
             )
-    return {spec.name: found[spec.name] for spec in body.spec.inputs}
+    return {spec.name: outputs[spec.name] for spec in body.spec.inputs}

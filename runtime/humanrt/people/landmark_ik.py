@@ -19,9 +19,9 @@ __all__ = ["LandmarkIK"]
 
 Array = NDArray[np.float64]
 
-_BENT = (0.15, 0.5)  # sine of a joint's bend: below the first its plane is unknown; above the second it is known
-_AT = {name: place for place, name in enumerate(MEDIAPIPE_33)}
-_JOINT = {name: place for place, name in enumerate(SMPL_24)}
+_BEND_RANGE = (0.15, 0.5)  # sine of a joint's bend: below the first its plane is unknown; above the second it is known
+_LANDMARK = {name: index for index, name in enumerate(MEDIAPIPE_33)}
+_JOINT = {name: index for index, name in enumerate(SMPL_24)}
 
 
 class LandmarkIK:
@@ -68,17 +68,19 @@ class LandmarkIK:
         self, points: Array, side: str, names: tuple[str, str, str], hinge: Array, above: Array
     ) -> tuple[Array, Array]:
         """Return the world rotations [3, 3] of a limb's two parts, which share the hinge between them."""
-        places = [_AT[f"{side}_{name}"] for name in names]
-        was, now = (np.diff(which[places], axis=0) for which in (self._rest, points))
-        upper, lower = now
+        indices = [_LANDMARK[f"{side}_{name}"] for name in names]
+        rest_bones, bones = (np.diff(which[indices], axis=0) for which in (self._rest, points))
+        upper, lower = bones
         across = np.cross(upper, lower)
         lengths = float(np.linalg.norm(upper) * np.linalg.norm(lower))
         sine = float(np.linalg.norm(across)) / max(lengths, 1e-9)
-        known = float(np.clip((sine - _BENT[0]) / (_BENT[1] - _BENT[0]), 0, 1))
+        known = float(np.clip((sine - _BEND_RANGE[0]) / (_BEND_RANGE[1] - _BEND_RANGE[0]), 0, 1))
         # Nearly straight: as little twist as possible.
-        swung = shortest_arc(above @ was[0], upper) @ above @ hinge
+        swung = shortest_arc(above @ rest_bones[0], upper) @ above @ hinge
         axis = known * across / max(float(np.linalg.norm(across)), 1e-9) + (1 - known) * swung
-        first, second = (_frame(part, axis) @ _frame(rest, hinge).T for part, rest in zip(now, was, strict=True))
+        first, second = (
+            _frame(part, axis) @ _frame(rest, hinge).T for part, rest in zip(bones, rest_bones, strict=True)
+        )
         return first, second
 
 
@@ -86,7 +88,7 @@ def _frames(points: Array) -> dict[str, Array]:
     """Return the axes [3, 3] of the body parts that have three landmarks."""
 
     def at(*names: str) -> Array:
-        return np.asarray(points[[_AT[name] for name in names]].mean(axis=0))
+        return np.asarray(points[[_LANDMARK[name] for name in names]].mean(axis=0))
 
     up = at("left_shoulder", "right_shoulder") - at("left_hip", "right_hip")
     ears = at("left_ear") - at("right_ear")

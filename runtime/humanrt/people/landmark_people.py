@@ -39,19 +39,21 @@ from humanrt.smoothing.one_euro import OneEuro, OneEuroOptions
 from humanrt.sources.image import as_image
 from humanrt.timing import Stopwatch
 
-__all__ = ["LandmarkPeople", "Tracked", "place"]
+__all__ = ["LandmarkPeople", "Tracked", "solve_translation"]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
 _EARS = [MEDIAPIPE_33.index(f"{side}_ear") for side in ("left", "right")]
 GEOMETRY = "geometry"
-_GUESSED = 0.05  # weight of a landmark outside of the picture, relative to one inside
-_UNLIKE = 0.1  # sizes of the region: if the median distance to the body's points is larger, the pose does not match
-_OFF = 1.6  # max ratio, either way, of the fitted depth to the depth by size
-_NEAR = 0.3  # m, min depth of a body's origin
+_OUTSIDE_WEIGHT = 0.05  # weight of a landmark outside of the picture, relative to one inside
+_MAX_FIT_ERROR = (
+    0.1  # sizes of the region: if the median distance to the body's points is larger, the pose does not match
+)
+_MAX_DEPTH_RATIO = 1.6  # either way, of the fitted depth to the depth by size
+_MIN_DEPTH = 0.3  # m, of a body's origin
 # The position in the picture is not smoothed; depth, which jitters by centimetres, is.
-_DEPTH = OneEuroOptions(min_cutoff=1.0, beta=8.0, derivative_cutoff=2.0)
+_DEPTH_FILTER = OneEuroOptions(min_cutoff=1.0, beta=8.0, derivative_cutoff=2.0)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class _Identity:
     translation: Array | None = None
     score: float = 0.0
     head: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
-    depth: OneEuro = field(default_factory=lambda: OneEuro(_DEPTH))
+    depth: OneEuro = field(default_factory=lambda: OneEuro(_DEPTH_FILTER))
 
 
 class LandmarkPeople(Model):
@@ -137,7 +139,7 @@ class LandmarkPeople(Model):
         field_of_view_intrinsics((640, 480), self.fov)  # CameraError now, not with the first image
         self._points = _landmark_points(self.bundle, self.joint_names)
         self._head, self._root = body.head_joint, body.pelvis_joint
-        self._vertices, self._sizes = body.vertices, body.sizes
+        self._vertices, self._example_shapes = body.vertices, body.sizes
         self.stature = body.stature_m if stature is None else float(stature)
         self._shape = self._shape_of(self.stature)
         self.reset()
@@ -145,7 +147,7 @@ class LandmarkPeople(Model):
     @cached_property
     def _ik(self) -> LandmarkIK:
         """Inverse kinematics, used only when no PoseBERT bundle is given."""
-        return LandmarkIK(self._still(self._shape)[0])
+        return LandmarkIK(self._rest_pose(self._shape)[0])
 
     def reset(self) -> None:
         """Forget all people. Identities are not reused."""
@@ -196,34 +198,40 @@ class LandmarkPeople(Model):
         if self._stream is not None:
             poses = self._stream.update(t, observed, bodies.lost)
         else:
-            poses = {identity: self._alone(one.keypoints, t) for identity, one in observed.items()}
+            poses = {identity: self._single_frame_pose(one.keypoints, t) for identity, one in observed.items()}
         watch.lap("smooth")
-        found = []
+        results = []
         for identity, pose in poses.items():
             known = self._known.setdefault(identity, _Identity())
-            marks = seen[identity].landmarks if identity in seen else None
-            if (one := self._person(known, pose, marks, size, K, t)) is not None:
-                found.append((known.score, identity, one))
-        found.sort(key=lambda item: -item[0])
+            landmarks = seen[identity].landmarks if identity in seen else None
+            if (one := self._person(known, pose, landmarks, size, K, t)) is not None:
+                results.append((known.score, identity, one))
+        results.sort(key=lambda item: -item[0])
         watch.lap("body")
-        people = self._people([one for *_, one in found], [self._known[identity] for _, identity, _ in found], K)
+        people = self._people([one for *_, one in results], [self._known[identity] for _, identity, _ in results], K)
         watch.lap("decode")
-        ids = tuple(identity for _, identity, _ in found)
+        ids = tuple(identity for _, identity, _ in results)
         return Tracked(replace(people, ms=bodies.ms | watch.ms), ids, bodies.lost, frozenset(ids) - seen.keys())
 
     def _person(
-        self, known: _Identity, pose: PoseState, marks: BodyLandmarks | None, size: tuple[int, int], K: Array, t: float
+        self,
+        known: _Identity,
+        pose: PoseState,
+        landmarks: BodyLandmarks | None,
+        size: tuple[int, int],
+        K: Array,
+        t: float,
     ) -> dict[str, NDArray[Any]] | None:
         """Return a person's parameters and mesh, or None if their position is unknown."""
-        known.score = 0.0 if marks is None else marks.score
-        if marks is not None:
-            known.head = marks.landmarks_2d[_EARS].mean(axis=0)
+        known.score = 0.0 if landmarks is None else landmarks.score
+        if landmarks is not None:
+            known.head = landmarks.landmarks_2d[_EARS].mean(axis=0)
         rotations = anny_from_smpl(pose.rotations).astype(np.float32)
         posed = self._posed(rotations, self._shape)
         joints = posed["joints"]
-        if marks is not None:
+        if landmarks is not None:
             points = self._points(joints, pose.rotations, self.stature)
-            known.translation = self._place(known, points, marks, size, K, t)
+            known.translation = self._solve_translation(known, points, landmarks, size, K, t)
         if known.translation is None:
             return None
         move = known.translation.astype(np.float32)
@@ -237,32 +245,35 @@ class LandmarkPeople(Model):
 
     def _posed(self, rotations: Floats, shape: Floats) -> dict[str, Floats]:
         """Return vertices [V, 3] and joints [J, 3] m, relative to the pelvis."""
-        feeds = {"rotations": rotations[None, None], "shape": shape[None, None], "translation": _ORIGIN}
+        feeds = {"rotations": rotations[None, None], "shape": shape[None, None], "translation": _ZERO_TRANSLATION}
         posed = self._body.run(feeds)
         joints = posed["joints"][0, 0]
         root = joints[self._root]
         return {"vertices": posed["vertices"][0, 0] - root, "joints": joints - root}
 
-    def _place(
-        self, known: _Identity, points: Array, marks: BodyLandmarks, size: tuple[int, int], K: Array, t: float
+    def _solve_translation(
+        self, known: _Identity, points: Array, landmarks: BodyLandmarks, size: tuple[int, int], K: Array, t: float
     ) -> Array:
         """Return the position of the pelvis, [3] m; its depth is smoothed, its position in the picture is not."""
         # The network is overconfident about landmarks that it extrapolates beyond the picture's edge.
-        inside = ((marks.landmarks_2d >= 0) & (marks.landmarks_2d < size)).all(axis=1)
-        weights = marks.visibility * marks.presence * np.where(inside, 1.0, _GUESSED)
-        raw = place(points, marks.landmarks_2d, weights, K)
-        depth = self.stature / STATURE * _depth_of(marks, K)
-        error = np.linalg.norm(project(points + raw, K) - marks.landmarks_2d, axis=1)
-        if np.median(error) > _UNLIKE * marks.region.size or not 1 / _OFF < raw[2] / depth < _OFF:
+        inside = ((landmarks.landmarks_2d >= 0) & (landmarks.landmarks_2d < size)).all(axis=1)
+        weights = landmarks.visibility * landmarks.presence * np.where(inside, 1.0, _OUTSIDE_WEIGHT)
+        raw = solve_translation(points, landmarks.landmarks_2d, weights, K)
+        depth = self.stature / STATURE * _depth_of(landmarks, K)
+        error = np.linalg.norm(project(points + raw, K) - landmarks.landmarks_2d, axis=1)
+        if (
+            np.median(error) > _MAX_FIT_ERROR * landmarks.region.size
+            or not 1 / _MAX_DEPTH_RATIO < raw[2] / depth < _MAX_DEPTH_RATIO
+        ):
             # The pose lags behind, or is wrong. A person's apparent size gives the depth whatever their pose.
-            raw = _place_at(depth, points, marks.landmarks_2d, weights, K)
+            raw = _solve_translation_at_depth(depth, points, landmarks.landmarks_2d, weights, K)
         log_depth = known.depth(np.log(raw[2:]), t)
         depth = float(np.exp(log_depth[0]))
         return np.asarray(raw * (depth / raw[2]))
 
-    def _people(self, found: list[dict[str, NDArray[Any]]], known: list[_Identity], K: Array) -> People:
+    def _people(self, results: list[dict[str, NDArray[Any]]], known: list[_Identity], K: Array) -> People:
         def stack(name: str, *shape: int) -> Floats:
-            return np.stack([one[name] for one in found]) if found else np.zeros((0, *shape), np.float32)
+            return np.stack([one[name] for one in results]) if results else np.zeros((0, *shape), np.float32)
 
         vertices = stack("vertices", self._vertices, 3) if self.meshes else None
         joints = stack("joints", len(self.joint_names), 3) if self.meshes else None
@@ -272,7 +283,7 @@ class LandmarkPeople(Model):
             translations=stack("translation", 3),
             rotations=stack("rotations", len(ANNY_BONES), 3, 3),
             shape=stack("shape", len(self._shape)),
-            expression=np.zeros((len(found), 0), np.float32),
+            expression=np.zeros((len(results), 0), np.float32),
             intrinsics=K,
             vertices=vertices,
             joints=joints,
@@ -281,28 +292,30 @@ class LandmarkPeople(Model):
 
     def _shape_of(self, stature: float) -> Floats:
         """Return the phenotypes [6] of a person of this stature, interpolated between the bundle's examples."""
-        table = np.array(self._sizes, np.float32)
-        statures = np.array([self._still(shape)[1] for shape in table])
+        table = np.array(self._example_shapes, np.float32)
+        statures = np.array([self._rest_pose(shape)[1] for shape in table])
         if not (np.diff(statures) > 0).all():  # NaN included
             raise BundleError(f"{self.bundle.path}: `settings.body.sizes` must go from short to tall; export it again")
         if not statures[0] <= stature <= statures[-1]:
             raise HumanrtError(f"stature is {stature:g} m; give {statures[0]:.2f} to {statures[-1]:.2f}")
         return np.array([np.interp(stature, statures, column) for column in table.T], np.float32)
 
-    def _still(self, shape: Floats) -> tuple[Array, float]:
+    def _rest_pose(self, shape: Floats) -> tuple[Array, float]:
         """Return the landmarks [33, 3] m of a shape in the T-pose, and its stature, m."""
-        still = np.broadcast_to(np.eye(3), (len(SMPL_24), 3, 3))
-        posed = self._posed(anny_from_smpl(still).astype(np.float32), shape)
+        identity = np.broadcast_to(np.eye(3), (len(SMPL_24), 3, 3))
+        posed = self._posed(anny_from_smpl(identity).astype(np.float32), shape)
         stature = float(np.ptp(posed["vertices"][:, 1]))
-        return self._points(posed["joints"], still, stature), stature
+        return self._points(posed["joints"], identity, stature), stature
 
-    def _alone(self, landmarks: NDArray[np.floating[Any]], t: float) -> PoseState:
+    def _single_frame_pose(self, landmarks: NDArray[np.floating[Any]], t: float) -> PoseState:
         """Compute the pose of one frame without PoseBERT."""
         rotations = self._ik(landmarks).astype(np.float32)
         return PoseState(np.asarray(landmarks, np.float32), rotations, False, 0.0, t)
 
 
-def place(points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]], K: Array) -> Array:
+def solve_translation(
+    points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]], K: Array
+) -> Array:
     """Solve for the position of a body from its points and their projections.
 
     Args:
@@ -328,29 +341,29 @@ def place(points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.fl
         solution = np.linalg.solve(normal, np.einsum("p,pij,pi->j", chosen, slope, wanted))
         error = np.linalg.norm(slope @ solution - wanted, axis=1)  # m at the body
         chosen = given / np.maximum(error, 0.03)
-    if solution[2] < _NEAR:  # the points are those of another pose
-        solution = rays[HIPS].mean(axis=0) * _NEAR
+    if solution[2] < _MIN_DEPTH:  # the points are those of another pose
+        solution = rays[HIPS].mean(axis=0) * _MIN_DEPTH
     return np.asarray(solution)
 
 
-def _depth_of(marks: BodyLandmarks, K: Array) -> float:
+def _depth_of(landmarks: BodyLandmarks, K: Array) -> float:
     """Return the depth, m, at which the landmarks' spread in metres matches their spread in the picture."""
-    metres = np.linalg.norm(marks.landmarks_3d[:, :2] - marks.landmarks_3d[:, :2].mean(axis=0), axis=1)
-    pixels = np.linalg.norm(marks.landmarks_2d - marks.landmarks_2d.mean(axis=0), axis=1)
+    metres = np.linalg.norm(landmarks.landmarks_3d[:, :2] - landmarks.landmarks_3d[:, :2].mean(axis=0), axis=1)
+    pixels = np.linalg.norm(landmarks.landmarks_2d - landmarks.landmarks_2d.mean(axis=0), axis=1)
     focal = (K[0, 0] + K[1, 1]) / 2
-    return max(float(focal * np.sqrt((metres**2).mean() / max((pixels**2).mean(), 1e-9))), _NEAR)
+    return max(float(focal * np.sqrt((metres**2).mean() / max((pixels**2).mean(), 1e-9))), _MIN_DEPTH)
 
 
-def _place_at(
+def _solve_translation_at_depth(
     depth: float, points: Array, seen: NDArray[np.floating[Any]], weights: NDArray[np.floating[Any]], K: Array
 ) -> Array:
-    """Solve for the position as `place` does, with the depth of the origin, m, known."""
+    """Solve for the position as `solve_translation` does, with the depth of the origin, m, known."""
     rays = np.column_stack([seen, np.ones(len(seen))]) @ np.linalg.inv(K).T
-    across = rays[:, :2] * np.maximum(points[:, 2:] + depth, _NEAR) - points[:, :2]
+    across = rays[:, :2] * np.maximum(points[:, 2:] + depth, _MIN_DEPTH) - points[:, :2]
     return np.append(np.average(across, axis=0, weights=weights + 1e-3), depth)
 
 
-_ORIGIN = np.zeros((1, 1, 3), np.float32)
+_ZERO_TRANSLATION = np.zeros((1, 1, 3), np.float32)
 
 
 def _stream(poses: Bundle | str | Path, backend: Backend) -> PoseBERTStream:
@@ -375,5 +388,5 @@ def _landmark_points(bundle: Bundle, joint_names: Sequence[str]) -> LandmarkPoin
 
 
 def _observation(body: Body) -> Observation:
-    marks = body.landmarks
-    return Observation(marks.landmarks_3d - marks.landmarks_3d[HIPS].mean(axis=0), marks.visibility)
+    landmarks = body.landmarks
+    return Observation(landmarks.landmarks_3d - landmarks.landmarks_3d[HIPS].mean(axis=0), landmarks.visibility)

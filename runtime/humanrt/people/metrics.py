@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from humanrt.geometry.anny import ANNY_BONES
 
-__all__ = ["LEAST", "Bodies", "PeopleMetrics", "aligned", "matched", "true_bodies"]
+__all__ = ["MIN_VISIBLE", "Bodies", "PeopleMetrics", "aligned", "matched", "true_bodies"]
 
 Array = NDArray[Any]
 
-LEAST = 0.25
+MIN_VISIBLE = 0.25
 """Minimum visible fraction: people below it are ignored, neither found nor missed."""
 
-_REACH = 0.3  # of a person's extent in the picture: max distance of a matched head
-_LEAST_REACH = 10.0  # px
+_MATCH_RADIUS = 0.3  # of a person's extent in the picture: max distance of a matched head
+_MIN_MATCH_RADIUS = 10.0  # px
 _BODY = tuple(bone for bone in ANNY_BONES if not bone.startswith(("finger", "metacarpal")))
 _HANDS = tuple(
     (f"wrist.{side}", *(f"finger{k}-{end}.{side}" for k in (1, 2, 3, 4, 5) for end in (1, 2, 3, "tip")))
@@ -58,7 +58,7 @@ def true_bodies(
     visible: Array,
     size: tuple[int, ...],
     *,
-    least: float = LEAST,
+    min_visible: float = MIN_VISIBLE,
     vertices: Array | None = None,
 ) -> Bodies:
     """Return the ground truth of a picture; `wanted` are people whose head is in it and who are visible enough.
@@ -68,7 +68,7 @@ def true_bodies(
         head: index of the joint by which people are located in pictures.
         visible: [N], visible fraction of each.
         size: (width, height) px.
-        least: minimum of `visible` for people who must be found.
+        min_visible: minimum of `visible` for people who must be found.
         vertices: [N, V, 3] m.
     """
     heads = joints_2d[:, head]
@@ -76,18 +76,18 @@ def true_bodies(
     low = np.where(seen[..., None], joints_2d, np.inf).min(1, initial=np.inf)
     high = np.where(seen[..., None], joints_2d, -np.inf).max(1, initial=-np.inf)
     extents = np.maximum(high - low, 0).max(-1, initial=0)
-    return Bodies(joints, heads, vertices, extents, seen[:, head] & (visible >= least))
+    return Bodies(joints, heads, vertices, extents, seen[:, head] & (visible >= min_visible))
 
 
-def matched(found: Bodies, truth: Bodies) -> list[tuple[int, int]]:
-    """Return pairs (found, true): nearest heads first, each used once, within a fraction of the person's extent."""
-    distances = np.linalg.norm(found.heads[:, None] - truth.heads[None], axis=-1)
+def matched(predicted: Bodies, truth: Bodies) -> list[tuple[int, int]]:
+    """Return pairs (predicted, true): nearest heads first, each used once, within a fraction of the person's extent."""
+    distances = np.linalg.norm(predicted.heads[:, None] - truth.heads[None], axis=-1)
     extents = np.zeros(len(truth.heads)) if truth.extents is None else truth.extents
-    near = distances <= np.maximum(_REACH * extents, _LEAST_REACH)
+    close = distances <= np.maximum(_MATCH_RADIUS * extents, _MIN_MATCH_RADIUS)
     pairs: list[tuple[int, int]] = []
     for flat in np.argsort(distances, axis=None):
         i, j = np.unravel_index(flat, distances.shape)
-        if near[i, j] and all(i != a and j != b for a, b in pairs):
+        if close[i, j] and all(i != a and j != b for a, b in pairs):
             pairs.append((int(i), int(j)))
     return pairs
 
@@ -119,40 +119,40 @@ class PeopleMetrics:
     errors: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        place = {name: k for k, name in enumerate(self.joint_names)}
-        self._body = [place[name] for name in _BODY]
-        self._hands = [[place[name] for name in names] for names in _HANDS]
-        self._head = place["head"]
+        index = {name: k for k, name in enumerate(self.joint_names)}
+        self._body = [index[name] for name in _BODY]
+        self._hands = [[index[name] for name in names] for names in _HANDS]
+        self._head = index["head"]
 
-    def add(self, found: Bodies, truth: Bodies) -> list[tuple[int, int]]:
-        """Accumulate a picture and return its matches that count: pairs (found, true)."""
-        pairs = matched(found, truth)
+    def add(self, predicted: Bodies, truth: Bodies) -> list[tuple[int, int]]:
+        """Accumulate a picture and return its matches that count: pairs (predicted, true)."""
+        pairs = matched(predicted, truth)
         wanted = np.ones(len(truth.heads), bool) if truth.wanted is None else truth.wanted
         self.found += sum(bool(wanted[j]) for _, j in pairs)
-        self.wrong += len(found.heads) - len(pairs)
+        self.wrong += len(predicted.heads) - len(pairs)
         self.missed += int(wanted.sum()) - sum(bool(wanted[j]) for _, j in pairs)
         pairs = [(i, j) for i, j in pairs if wanted[j]]
         if pairs:
-            self._measure(found, truth, *(np.array(side) for side in zip(*pairs, strict=True)))
+            self._measure(predicted, truth, *(np.array(side) for side in zip(*pairs, strict=True)))
         return pairs
 
-    def _measure(self, found: Bodies, truth: Bodies, i: Array, j: Array) -> None:
-        joints, true_joints = found.joints[i].astype(np.float64), truth.joints[j].astype(np.float64)
+    def _measure(self, predicted: Bodies, truth: Bodies, i: Array, j: Array) -> None:
+        joints, true_joints = predicted.joints[i].astype(np.float64), truth.joints[j].astype(np.float64)
         root, true_root = joints[:, :1], true_joints[:, :1]
         some, true_some = joints[:, self._body], true_joints[:, self._body]
         self._note("mpjpe", some - root, true_some - true_root)
         self._note("pa_mpjpe", aligned(some, true_some), true_some)
-        if found.vertices is not None and truth.vertices is not None:
-            vertices, true_vertices = found.vertices[i].astype(np.float64), truth.vertices[j].astype(np.float64)
+        if predicted.vertices is not None and truth.vertices is not None:
+            vertices, true_vertices = predicted.vertices[i].astype(np.float64), truth.vertices[j].astype(np.float64)
             self._note("pve", vertices - root, true_vertices - true_root)
             self._note("pa_pve", aligned(vertices, true_vertices), true_vertices)
         for hand in self._hands:
             own, true = joints[:, hand], true_joints[:, hand]
             self._note("hands", own - own[:, :1], true - true[:, :1])
             self._note("pa_hands", aligned(own, true), true)
-        place, true_place = joints[:, self._head], true_joints[:, self._head]
-        self._note("place", place[:, None], true_place[:, None])
-        off = np.abs(place[:, 2] / true_place[:, 2] - 1)
+        position, true_position = joints[:, self._head], true_joints[:, self._head]
+        self._note("position", position[:, None], true_position[:, None])
+        off = np.abs(position[:, 2] / true_position[:, 2] - 1)
         self.errors.setdefault("depth", []).extend(off.tolist())
 
     def _note(self, name: str, points: Array, truth: Array) -> None:
@@ -162,8 +162,8 @@ class PeopleMetrics:
         """Return the metrics by name.
 
         They are ``precision``, ``recall``, ``people`` found; in mm: ``mpjpe``, ``pa_mpjpe``, ``pve``, ``pa_pve``,
-        ``hands`` (21 keypoints of each, relative to the wrist), ``pa_hands``, ``place`` (of the head); ``depth``, as a
-        fraction of the true depth.
+        ``hands`` (21 keypoints of each, relative to the wrist), ``pa_hands``, ``position`` (of the head);
+        ``depth``, as a fraction of the true depth.
         """
         summary = {
             "precision": self.found / max(1, self.found + self.wrong),

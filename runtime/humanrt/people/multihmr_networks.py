@@ -66,50 +66,50 @@ class Networks(Owner):
             The people of the first ``len(boxes)`` images, in pixels before letterboxing.
         """
         limit = np.array([threshold], np.float32)
-        found = self.network.run({"image": images, "intrinsics": K.astype(np.float32), "threshold": limit})
+        outputs = self.network.run({"image": images, "intrinsics": K.astype(np.float32), "threshold": limit})
         watch.lap("network")
         # Image and slot of each person, best first within an image.
-        slots = [occupied(found, image) for image in range(len(boxes))]
+        slots = [occupied(outputs, image) for image in range(len(boxes))]
         meshes: Sequence[tuple[Array, Array] | None] = [None] * len(boxes)
         if self.body is not None:
-            meshes = self.body(found, slots)
+            meshes = self.body(outputs, slots)
             watch.lap("body")
-        people = decoded(found, K, slots, meshes, boxes)
+        people = decoded(outputs, K, slots, meshes, boxes)
         watch.lap("decode")
         return [replace(one, ms=dict(watch.ms)) for one in people]
 
 
-def occupied(found: Mapping[str, Array], image: int) -> NDArray[np.intp]:
+def occupied(outputs: Mapping[str, Array], image: int) -> NDArray[np.intp]:
     """Return the slots of an image that hold a person with a finite position; NaN would stay in trackers, filters."""
-    finite = np.isfinite(found["scores"][image])
+    finite = np.isfinite(outputs["scores"][image])
     for name in ("locations", "translation"):
-        finite &= np.isfinite(found[name][image]).all(axis=-1)
-    return np.flatnonzero(found["valid"][image] & finite)
+        finite &= np.isfinite(outputs[name][image]).all(axis=-1)
+    return np.flatnonzero(outputs["valid"][image] & finite)
 
 
 def decoded(
-    found: Mapping[str, Array],
+    outputs: Mapping[str, Array],
     K: NDArray[np.float64],
     slots: Sequence[NDArray[np.intp]],
     meshes: Sequence[tuple[Array, Array] | None],
     boxes: Sequence[Letterbox | None],
 ) -> list[People]:
     """Decode the `People` of each image from its slots, meshes and letterbox; see `_assemble`."""
-    if "camera" in found:  # the network's estimate, if no intrinsics were given
-        K = np.where(K[:, :1, :1] > 0, K, found["camera"])
+    if "camera" in outputs:  # the network's estimate, if no intrinsics were given
+        K = np.where(K[:, :1, :1] > 0, K, outputs["camera"])
     return [
         _assemble(
-            {name: values[image][slot] for name, values in found.items() if name != "camera"}, mesh, K[image], box
+            {name: values[image][slot] for name, values in outputs.items() if name != "camera"}, mesh, K[image], box
         )
         for image, (slot, mesh, box) in enumerate(zip(slots, meshes, boxes, strict=True))
     ]
 
 
 def _assemble(
-    found: Mapping[str, Array], mesh: tuple[Array, Array] | None, K: NDArray[np.float64], box: Letterbox | None
+    outputs: Mapping[str, Array], mesh: tuple[Array, Array] | None, K: NDArray[np.float64], box: Letterbox | None
 ) -> People:
     """Assemble `People` from the network's outputs for one image, in pixels of the image before letterboxing."""
-    locations, scores = found["locations"], found["scores"]
+    locations, scores = outputs["locations"], outputs["scores"]
     K = K.astype(np.float64)
     if box is not None:
         K = box.intrinsics_to_source(K)
@@ -118,10 +118,10 @@ def _assemble(
     return People(
         scores=scores,
         locations=locations,
-        translations=found["translation"],
-        rotations=found["rotations"],
-        shape=found["shape"],
-        expression=found.get("expression", np.zeros((len(scores), 0), np.float32)),
+        translations=outputs["translation"],
+        rotations=outputs["rotations"],
+        shape=outputs["shape"],
+        expression=outputs.get("expression", np.zeros((len(scores), 0), np.float32)),
         intrinsics=K,
         vertices=vertices,
         joints=joints,
@@ -143,19 +143,19 @@ class BodyMeshes(Owner):
         self._inputs = [spec.name for spec in self.everybody.spec.inputs]
         self._sizes = [self.everybody.tensor(name).shape[2:] for name in _OUTPUTS]
 
-    def __call__(self, found: Mapping[str, Array], slots: Sequence[NDArray[np.intp]]) -> list[tuple[Array, Array]]:
+    def __call__(self, outputs: Mapping[str, Array], slots: Sequence[NDArray[np.intp]]) -> list[tuple[Array, Array]]:
         """Return vertices [N, V, 3] and joints [N, J, 3], m, of the people in ``slots`` of each image."""
         people = sum(map(len, slots))
         if self._one is not None and people <= _ONE_BY_ONE:
-            return [self._one_by_one(self._one, found, image, slot) for image, slot in enumerate(slots)]
-        posed = self.everybody.run({name: found[name] for name in self._inputs})
+            return [self._one_by_one(self._one, outputs, image, slot) for image, slot in enumerate(slots)]
+        posed = self.everybody.run({name: outputs[name] for name in self._inputs})
         return [(posed["vertices"][image][slot], posed["joints"][image][slot]) for image, slot in enumerate(slots)]
 
     def _one_by_one(
-        self, graph: Graph, found: Mapping[str, Array], image: int, slot: NDArray[np.intp]
+        self, graph: Graph, outputs: Mapping[str, Array], image: int, slot: NDArray[np.intp]
     ) -> tuple[Array, Array]:
         vertices, joints = (np.empty((len(slot), *size), np.float32) for size in self._sizes)
         for person, s in enumerate(slot):
-            posed = graph.run({name: found[name][image : image + 1, s : s + 1] for name in self._inputs})
+            posed = graph.run({name: outputs[name][image : image + 1, s : s + 1] for name in self._inputs})
             vertices[person], joints[person] = (posed[name][0, 0] for name in _OUTPUTS)
         return vertices, joints

@@ -80,25 +80,25 @@ class PersonDetector(Owner):
         return [replace(p, region=replace(p.region, x=p.region.x + left, y=p.region.y + top)) for p in people]
 
 
-_COLOUR = 0.025  # mean saturation below which a picture has no colour
-_SEPIA = (1.1, 0.95, 0.75)  # red, green, blue
+_MIN_SATURATION = 0.025  # mean saturation below which a picture has no colour
+_SEPIA_GAINS = (1.1, 0.95, 0.75)  # red, green, blue
 
 
 def is_grey(rgb: NDArray[np.uint8]) -> bool:
     """Return whether a picture, uint8 [H, W, 3], has no colour except traces of compression."""
     step = max(1, min(rgb.shape[:2]) // 90)
     some = rgb[::step, ::step].astype(np.float32)
-    return float((some.max(axis=2) - some.min(axis=2)).sum()) < _COLOUR * float(some.max(axis=2).sum())
+    return float((some.max(axis=2) - some.min(axis=2)).sum()) < _MIN_SATURATION * float(some.max(axis=2).sum())
 
 
 def sepia(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Tint a grey picture brown: the networks recognise skin by its colour, and find hardly anyone in grey."""
-    levels = np.arange(256)[:, None] * np.array(_SEPIA) + 0.5
+    levels = np.arange(256)[:, None] * np.array(_SEPIA_GAINS) + 0.5
     return np.asarray(cv2.LUT(rgb, np.clip(levels, 0, 255).astype(np.uint8)[None]), np.uint8)
 
 
-_MOST = 96  # windows of one size, however long and thin a picture is
-_LEAST = 32  # px, min side of a window; no one is found in smaller ones
+_MAX_WINDOWS = 96  # windows of one size, however long and thin a picture is
+_MIN_SIDE = 32  # px, of a window; no one is found in smaller ones
 
 
 def windows(size: tuple[int, int], parts: Sequence[float] = (1.0, 0.6), overlap: float = 0.5) -> list[_Window]:
@@ -113,20 +113,22 @@ def windows(size: tuple[int, int], parts: Sequence[float] = (1.0, 0.6), overlap:
     Returns:
         Left, top and side of each, px.
     """
-    found = []
+    result = []
     for part in parts:
         side = round(min(size) * part)
-        if side < _LEAST:
+        if side < _MIN_SIDE:
             continue
         for shared in (overlap, overlap / 2, 0.0):
-            places = _squares(size, side, shared)
-            if len(places) <= _MOST:
+            squares = _square_grid(size, side, shared)
+            if len(squares) <= _MAX_WINDOWS:
                 break
-        found += [places[k] for k in np.linspace(0, len(places) - 1, min(len(places), _MOST)).round().astype(int)]
-    return [window for window in found if window[2] < max(size)]
+        result += [
+            squares[k] for k in np.linspace(0, len(squares) - 1, min(len(squares), _MAX_WINDOWS)).round().astype(int)
+        ]
+    return [window for window in result if window[2] < max(size)]
 
 
-def _squares(size: tuple[int, int], side: int, overlap: float) -> list[_Window]:
+def _square_grid(size: tuple[int, int], side: int, overlap: float) -> list[_Window]:
     """Return squares of one size, row by row, that cover a picture evenly."""
     starts = []
     for extent in size:

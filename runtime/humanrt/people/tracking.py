@@ -29,26 +29,27 @@ class PeopleTrackerOptions:
     """Parameters of matching observations to known people. Times are seconds of the source's clock.
 
     Attributes:
-        reach: m, gating distance across the view from the predicted position...
-        speed: ...plus this much, m/s, for every second since the last observation.
+        gate: m, gating distance across the view from the predicted position...
+        gate_growth: ...plus this much, m/s, for every second since the last observation.
         depth_weight: weight of a metre of depth relative to one across: depth from one image is less certain, and its
             uncertainty grows with distance, so it counts by ratio (`depth_weight` times depth times log ratio).
         remember: a person who reappears within this time, near their predicted position, keeps their identity.
-        coast: an unseen person is extrapolated at constant velocity for this long, and then assumed to stand still.
-        settle: time constant of the velocity estimate.
+        max_prediction: an unseen person is extrapolated at constant velocity for this long, then assumed to stand
+            still.
+        velocity_time_constant: time constant of the velocity estimate.
     """
 
-    reach: float = 0.4
-    speed: float = 1.0
+    gate: float = 0.4
+    gate_growth: float = 1.0
     depth_weight: float = 0.4
     remember: float = 2.0
-    coast: float = 0.5
-    settle: float = 0.25
+    max_prediction: float = 0.5
+    velocity_time_constant: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("reach", "speed", "depth_weight", "remember", "coast"):
+        for name in ("gate", "gate_growth", "depth_weight", "remember", "max_prediction"):
             check_range(getattr(self, name), name, 0.0)
-        check_range(self.settle, "settle (s)", 0.0, above=True)
+        check_range(self.velocity_time_constant, "velocity_time_constant (s)", 0.0, above=True)
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,13 @@ class _Track:
     state: Vector
     velocity: Vector = field(default_factory=lambda: np.zeros(3))
 
-    def predicted(self, t: float, coast: float) -> Vector:
-        return self.state + self.velocity * min(t - self.seen, coast)
+    def predicted(self, t: float, max_prediction: float) -> Vector:
+        return self.state + self.velocity * min(t - self.seen, max_prediction)
 
-    def observe(self, state: Vector, t: float, settle: float) -> None:
+    def observe(self, state: Vector, t: float, velocity_time_constant: float) -> None:
         dt = t - self.seen
         if dt > SAME_INSTANT:
-            keep = exp(-dt / settle)
+            keep = exp(-dt / velocity_time_constant)
             self.velocity = keep * self.velocity + (1 - keep) * (state - self.state) / dt
         self.seen, self.state = t, state
 
@@ -124,7 +125,7 @@ class PeopleTracker:
         self._t = t
         states = _states(people)
         costs = [[self._cost(track, state, t) for track in self._tracks] for state in states]
-        owners = assign(costs, gated(costs, self._limit(0.0)))
+        owners = assign(costs, gated(costs, self._gate(0.0)))
         ids: list[int] = []
         for state, owner in zip(states, owners, strict=True):
             if owner is None:
@@ -133,25 +134,25 @@ class PeopleTracker:
                 self._tracks.append(track)
             else:
                 track = self._tracks[owner]
-                track.observe(state, t, self.options.settle)
+                track.observe(state, t, self.options.velocity_time_constant)
             ids.append(track.id)
         self._tracks = [track for track in self._tracks if t - track.seen < self.options.remember]
         alive = {track.id for track in self._tracks}
         return Identities(tuple(ids), tuple(id for id in before if id not in alive))
 
-    def _limit(self, dt: float) -> float:
-        return self.options.reach + self.options.speed * dt
+    def _gate(self, dt: float) -> float:
+        return self.options.gate + self.options.gate_growth * dt
 
     def _cost(self, track: _Track, state: Vector, t: float) -> float:
         """Return the distance between prediction and observation, m; inf if outside the gate."""
-        expected = track.predicted(t, self.options.coast)
+        expected = track.predicted(t, self.options.max_prediction)
         gap = state - expected
-        # The larger of the two: a depth near 0, which a network can give, would bring everything within reach.
+        # The larger of the two: a depth near 0, which a network can give, would bring everything inside the gate.
         depth = float(np.exp(max(state[2], expected[2])))
         across = depth * float(np.hypot(gap[0], gap[1]))
         along = depth * self.options.depth_weight * abs(float(gap[2]))
         cost = float(np.hypot(across, along))
-        return cost if cost <= self._limit(t - track.seen) else inf
+        return cost if cost <= self._gate(t - track.seen) else inf
 
 
 def _states(people: People) -> Sequence[Vector]:

@@ -58,9 +58,9 @@ class Result:
         return []
 
     def __repr__(self) -> str:
-        found = ", ".join(self.entities()) or "nothing"
+        counts = ", ".join(self.entities()) or "nothing"
         total = f", {self.ms['total']:.1f} ms" if "total" in self.ms else ""
-        return f"<{type(self).__name__} of frame {self.frame.index} at {self.frame.t:.3f} s: {found}{total}>"
+        return f"<{type(self).__name__} of frame {self.frame.index} at {self.frame.t:.3f} s: {counts}{total}>"
 
     def record(self) -> dict[str, Any]:
         """Return the frame as one line of a recording (docs/use/recording.md)."""

@@ -27,12 +27,12 @@ from humanrt.perception.cuts import CutDetector
 from humanrt.sources.image import as_image
 from humanrt.timing import Stopwatch
 
-__all__ = ["Found", "Marks", "RegionTracker", "Track", "TrackRule"]
+__all__ = ["Landmarks", "RegionTracker", "Track", "TrackParameters", "TrackedObjects"]
 
-_FALSE = 2  # detections examined beyond the free track slots: a false detection must not hide a true one
+_SPARE_DETECTIONS = 2  # detections examined beyond the free track slots: a false detection must not hide a true one
 
 
-class Marks(Protocol):
+class Landmarks(Protocol):
     """Output of a landmark network for one region."""
 
     @property
@@ -40,35 +40,36 @@ class Marks(Protocol):
         """Region to crop in the next frame."""
 
 
-M = TypeVar("M", bound=Marks)
+M = TypeVar("M", bound=Landmarks)
 
 
 @dataclass(frozen=True)
-class TrackRule:
+class TrackParameters:
     """Motion and matching parameters of a track. Times are in seconds; a *size* is `unit` times a region's side.
 
     Attributes:
         unit: size of a tracked object, as a fraction of its region's side.
-        settle: time constant of the velocity estimate.
-        coast: an unseen object is extrapolated at its last velocity for at most this long.
-        reach: gating distance from the predicted position, in sizes...
-        speed: ...plus this many sizes for every second since the last observation.
-        ratio_weight: cost of a change of size, relative to one size of distance.
-        unnamed: cost, in sizes (see `Track.cost`), of starting a new track instead of continuing one.
-        near: two regions are duplicates if their centres are closer than this fraction of the smaller one's side.
-        same: two observations are duplicates if their points are closer on average than this fraction of the smaller
-            region's side.
+        velocity_time_constant: time constant of the velocity estimate.
+        max_prediction: an unseen object is extrapolated at its last velocity for at most this long.
+        gate: gating distance from the predicted position, in sizes...
+        gate_growth: ...plus this many sizes for every second since the last observation.
+        size_ratio_weight: cost of a change of size, relative to one size of distance.
+        unmatched_cost: cost, in sizes (see `Track.cost`), of starting a new track instead of continuing one.
+        duplicate_region_distance: two regions are duplicates if their centres are closer than this fraction of the
+            smaller one's side.
+        duplicate_point_distance: two observations are duplicates if their points are closer on average than this
+            fraction of the smaller region's side.
     """
 
     unit: float
-    settle: float
-    coast: float
-    reach: float
-    speed: float
-    ratio_weight: float
-    unnamed: float
-    near: float
-    same: float
+    velocity_time_constant: float
+    max_prediction: float
+    gate: float
+    gate_growth: float
+    size_ratio_weight: float
+    unmatched_cost: float
+    duplicate_region_distance: float
+    duplicate_point_distance: float
 
 
 @dataclass
@@ -79,10 +80,10 @@ class Track(Generic[M]):
     is the time of the first observation, s.
     """
 
-    rule: TrackRule
+    parameters: TrackParameters
     id: int
     seen: float
-    marks: M
+    landmarks: M
     velocity: tuple[float, float] = (0.0, 0.0)
     active: bool = True
     since: float = field(init=False)
@@ -92,29 +93,29 @@ class Track(Generic[M]):
 
     @property
     def region(self) -> Region:
-        return self.marks.region
+        return self.landmarks.region
 
-    def observe(self, marks: M, t: float) -> None:
+    def observe(self, landmarks: M, t: float) -> None:
         """Update the track with an observation at ``t`` s, which is not before the last one."""
         dt = t - self.seen
         if dt > SAME_INSTANT:
-            keep = exp(-dt / self.rule.settle)
-            old, new = self.region, marks.region
+            keep = exp(-dt / self.parameters.velocity_time_constant)
+            old, new = self.region, landmarks.region
             vx, vy = (new.x - old.x) / dt, (new.y - old.y) / dt
             self.velocity = (keep * self.velocity[0] + (1 - keep) * vx, keep * self.velocity[1] + (1 - keep) * vy)
-        self.seen, self.marks, self.active = t, marks, True
+        self.seen, self.landmarks, self.active = t, landmarks, True
 
-    def cost(self, marks: M, t: float) -> float:
-        """Return the cost of assigning ``marks`` to this track, in sizes; inf if outside the gate."""
-        rule, dt = self.rule, t - self.seen
-        ahead = min(dt, rule.coast)
-        here, there = self.region, marks.region
+    def cost(self, landmarks: M, t: float) -> float:
+        """Return the cost of assigning ``landmarks`` to this track, in sizes; inf if outside the gate."""
+        parameters, dt = self.parameters, t - self.seen
+        ahead = min(dt, parameters.max_prediction)
+        here, there = self.region, landmarks.region
         distance = hypot(there.x - here.x - self.velocity[0] * ahead, there.y - here.y - self.velocity[1] * ahead)
-        size = max(here.size, there.size) * rule.unit
-        if distance > size * (rule.reach + rule.speed * dt):
+        size = max(here.size, there.size) * parameters.unit
+        if distance > size * (parameters.gate + parameters.gate_growth * dt):
             return inf
         ratio = there.size / here.size
-        return distance / size + rule.ratio_weight * abs(ratio - 1 / ratio)
+        return distance / size + parameters.size_ratio_weight * abs(ratio - 1 / ratio)
 
 
 T = TypeVar("T", bound=Track[Any])
@@ -122,28 +123,28 @@ F = TypeVar("F")
 
 
 @dataclass(frozen=True)
-class Found(Generic[F]):
+class TrackedObjects(Generic[F]):
     """Tracked objects of one frame, as a sequence, with timings.
 
     Attributes:
-        found: the objects, oldest identity first.
+        objects: the objects, oldest identity first.
         ms: milliseconds by stage: ``detect`` (the detector, if it ran), ``landmarks`` (crops and landmark network of
             all regions, and the upload of the frame if a GPU is used).
         lost: identities that ended with this frame: state that belongs to them may be dropped.
     """
 
-    found: tuple[F, ...]
+    objects: tuple[F, ...]
     ms: dict[str, float] = field(default_factory=dict)
     lost: tuple[int, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.found)
+        return len(self.objects)
 
     def __getitem__(self, index: int) -> F:
-        return self.found[index]
+        return self.objects[index]
 
     def __iter__(self) -> Iterator[F]:
-        return iter(self.found)
+        return iter(self.objects)
 
 
 class RegionTracker(Model, ABC, Generic[M, T, F]):
@@ -151,7 +152,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
 
     Args:
         bundle, task, execution: see `Model`.
-        rule: see `TrackRule`.
+        parameters: see `TrackParameters`.
         remember: s; an object that reappears within this time, near its predicted position, keeps its identity.
         search_interval: s between runs of the detector, while there are tracks and none was just lost.
         confirm: s; an object that appears after the first image of a scene is reported, and gets its identity, once it
@@ -163,7 +164,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         bundle: Bundle | str | Path,
         task: str,
         execution: Execution,
-        rule: TrackRule,
+        parameters: TrackParameters,
         *,
         remember: float,
         search_interval: float,
@@ -172,7 +173,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         super().__init__(bundle, task, execution)
         device = self.backend.device
         self._upload = None if device is None else self.own(GpuUpload(device))  # a frame is uploaded once, for all
-        self._rule = rule
+        self._parameters = parameters
         self._remember, self._search_interval, self._confirm = remember, search_interval, confirm
         self._next_id = 1
         self._cuts = CutDetector()
@@ -182,17 +183,17 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         """Drop all tracks. Identities are not reused."""
         self._cuts.reset()
         self._new_scene = False
-        self._forget()
+        self._drop_tracks()
 
     def new_scene(self) -> None:
         """Declare that the next image starts a new scene, as between photographs; cuts in films are detected."""
         self._new_scene = True
 
-    def _forget(self) -> None:
+    def _drop_tracks(self) -> None:
         """Drop all tracks at the beginning of a new scene."""
         self._tracks: list[T] = []
         self._t: float | None = None
-        self._searched = self._doubted = -inf
+        self._last_detection = self._last_rejected = -inf
 
     def _adapt(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the image that is passed to the networks."""
@@ -204,31 +205,31 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         """Maximum number of identities in a frame."""
 
     @abstractmethod
-    def _look(self, rgb: Picture, region: Region) -> M | None:
+    def _observe_region(self, rgb: Picture, region: Region) -> M | None:
         """Return the observation in a region, or None if there is none."""
 
     @abstractmethod
-    def _search(self, rgb: Picture) -> Sequence[Region]:
+    def _detect(self, rgb: Picture) -> Sequence[Region]:
         """Return the detector's regions in the whole image, best first."""
 
-    def _sure(self, marks: M) -> bool:
+    def _is_confident(self, landmarks: M) -> bool:
         """Return whether an observation counts towards `confirm`."""
         return True
 
     @abstractmethod
-    def _begin(self, identity: int, t: float, marks: M) -> T:
+    def _new_track(self, identity: int, t: float, landmarks: M) -> T:
         """Create a track from its first observation."""
 
     @staticmethod
     @abstractmethod
-    def _points(marks: M) -> NDArray[np.float32]:
+    def _points(landmarks: M) -> NDArray[np.float32]:
         """Return the keypoints of an observation, [K, 2] px of the image."""
 
     @abstractmethod
     def _result(self, track: T) -> F:
         """Return the result for a track that is in the frame."""
 
-    def __call__(self, rgb: NDArray[np.uint8] | str | Path, t: float | None = None) -> Found[F]:
+    def __call__(self, rgb: NDArray[np.uint8] | str | Path, t: float | None = None) -> TrackedObjects[F]:
         """Track the objects in the next image. If it begins a new scene, all identities end (see `CutDetector`).
 
         Args:
@@ -248,92 +249,94 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         elif self._t is not None and t < self._t:
             self.reset()
         if self._cuts(rgb) or self._new_scene:
-            self._forget()
+            self._drop_tracks()
         self._new_scene = False
-        begins, self._t = self._t is None, t
+        first_image, self._t = self._t is None, t
         watch = Stopwatch()
         self._tracks = [track for track in self._tracks if t - track.seen < self._remember]
 
         rgb = self._adapt(rgb)
         image: Picture = self._upload(rgb) if self._upload else rgb
-        seen = [self._look(image, track.region) for track in self._tracks if track.active]
+        seen = [self._observe_region(image, track.region) for track in self._tracks if track.active]
         for track in self._tracks:
             track.active = False
-        self._update(self._distinct([marks for marks in seen if marks]), t)
+        self._update(self._without_duplicates([landmarks for landmarks in seen if landmarks]), t)
         watch.lap("landmarks")
 
-        if self._must_search(t):
-            self._searched = t
-            regions = self._search(image)
+        if self._must_detect(t):
+            self._last_detection = t
+            regions = self._detect(image)
             watch.lap("detect")
             # The detector finds tracked objects again: only detections elsewhere are examined.
-            held = [track for track in self._tracks if track.active]
-            fresh = [region for region in regions if not any(self._holds(region, track.region) for track in held)]
-            room = self.max_tracks - len(held)
-            found: list[M] = []
-            for region in fresh[: room + _FALSE]:
-                if len(found) < room and (marks := self._look(image, region)):
-                    found.append(marks)
-            self._update(self._distinct(found, [track.marks for track in held]), t)
+            active = [track for track in self._tracks if track.active]
+            new_regions = [
+                region for region in regions if not any(self._same_region(region, track.region) for track in active)
+            ]
+            room = self.max_tracks - len(active)
+            observations: list[M] = []
+            for region in new_regions[: room + _SPARE_DETECTIONS]:
+                if len(observations) < room and (landmarks := self._observe_region(image, region)):
+                    observations.append(landmarks)
+            self._update(self._without_duplicates(observations, [track.landmarks for track in active]), t)
             watch.lap("landmarks")
 
-        self._confirm_all(t, begins)
+        self._confirm_all(t, first_image)
         alive = {track.id for track in self._tracks}
         results = tuple([self._result(track) for track in self._tracks if track.active and track.id])
-        return Found(results, watch.ms, tuple(id for id in before if id not in alive))
+        return TrackedObjects(results, watch.ms, tuple(id for id in before if id not in alive))
 
-    def _update(self, found: Sequence[M], t: float) -> None:
+    def _update(self, observations: Sequence[M], t: float) -> None:
         """Assign observations to tracks that have none at this time, and start tracks for the rest."""
         tracks = [track for track in self._tracks if not track.active]
-        costs = [[track.cost(marks, t) for track in tracks] for marks in found]
-        owners = assign(costs, gated(costs, self._rule.unnamed))
-        for marks, owner in zip(found, owners, strict=True):
+        costs = [[track.cost(landmarks, t) for track in tracks] for landmarks in observations]
+        owners = assign(costs, gated(costs, self._parameters.unmatched_cost))
+        for landmarks, owner in zip(observations, owners, strict=True):
             if owner is not None:
-                tracks[owner].observe(marks, t)
+                tracks[owner].observe(landmarks, t)
             elif sum(track.active for track in self._tracks) < self.max_tracks:
-                self._tracks.append(self._begin(0, t, marks))
+                self._tracks.append(self._new_track(0, t, landmarks))
 
-    def _confirm_all(self, t: float, begins: bool) -> None:
+    def _confirm_all(self, t: float, first_image: bool) -> None:
         """Give identities to tracks that were seen for long enough, and drop unconfirmed ones that were not seen."""
         for track in [track for track in self._tracks if not track.id]:
             if not track.active:
                 self._tracks.remove(track)
-                self._doubted = t
-            elif begins or (self._sure(track.marks) and t - track.since >= self._confirm):
+                self._last_rejected = t
+            elif first_image or (self._is_confident(track.landmarks) and t - track.since >= self._confirm):
                 track.id, self._next_id = self._next_id, self._next_id + 1
-            elif not self._sure(track.marks):
+            elif not self._is_confident(track.landmarks):
                 track.since = t
 
-    def _must_search(self, t: float) -> bool:
+    def _must_detect(self, t: float) -> bool:
         active = sum(track.active for track in self._tracks)
         if active >= self.max_tracks:
             return False
         if active < len(self._tracks) or active == 0:  # one was just lost, or there is none
             return True
-        if t - self._doubted < self._remember:  # an unconfirmed track was dropped recently: it may have been real
+        if t - self._last_rejected < self._remember:  # an unconfirmed track was dropped recently: it may have been real
             return True
-        return t - self._searched >= self._search_interval
+        return t - self._last_detection >= self._search_interval
 
-    def _holds(self, region: Region, other: Region) -> bool:
+    def _same_region(self, region: Region, other: Region) -> bool:
         """Return whether two regions contain the same object."""
         apart = hypot(region.x - other.x, region.y - other.y)
-        return apart < min(region.size, other.size) * self._rule.near
+        return apart < min(region.size, other.size) * self._parameters.duplicate_region_distance
 
-    def _same(self, marks: M, other: M) -> bool:
+    def _same_object(self, landmarks: M, other: M) -> bool:
         """Return whether two observations are of the same object."""
-        gap = np.linalg.norm(self._points(marks) - self._points(other), axis=1).mean()
-        return bool(gap < self._rule.same * min(marks.region.size, other.region.size))
+        gap = np.linalg.norm(self._points(landmarks) - self._points(other), axis=1).mean()
+        return bool(gap < self._parameters.duplicate_point_distance * min(landmarks.region.size, other.region.size))
 
-    def _distinct(self, found: Sequence[M], held: Sequence[M] = ()) -> list[M]:
-        """Drop duplicates: observations whose points coincide with those of a held or an earlier one.
+    def _without_duplicates(self, observations: Sequence[M], active: Sequence[M] = ()) -> list[M]:
+        """Drop duplicates: observations whose points coincide with those of an active track or an earlier observation.
 
         Duplicates arise when two regions slide onto one object.
         """
-        kept = list(held)
-        for marks in found:
+        kept = list(active)
+        for landmarks in observations:
             for other in kept:
-                if self._same(marks, other):
+                if self._same_object(landmarks, other):
                     break
             else:
-                kept.append(marks)
-        return kept[len(held) :]
+                kept.append(landmarks)
+        return kept[len(active) :]

@@ -76,7 +76,7 @@ class SingleShotDetector(Owner):
         box, scale = fitted(rgb.shape[1], rgb.shape[0], self._size)
         out = self._network.arrays
         if isinstance(rgb, GpuImage):
-            self._letterbox.place(rgb.address, rgb.pitch, box)
+            self._letterbox.set_frame(rgb.address, rgb.pitch, box)
         else:
             np.copyto(out["image"], cv2.dnn.blobFromImage(letterbox(rgb, box), self._gain, mean=(self._offset,) * 3))
         self._network.run()

@@ -46,14 +46,18 @@ _HAND_PRIOR, _BODY_PRIOR = 0.2, 0.05
 # Weight of the keypoints in the direction of a full-length bone. With 0.8 the error is minimal for both, but touching
 # thumbs and fingers are 2 mm farther apart; a body's keypoints are less certain than a hand's.
 _HAND_TRUST, _BODY_TRUST = 1.0, 0.8
-_LEARN = 1.0  # s in which an identity's lengths are learned; after that...
-_CHANGE = 0.01  # ...max relative change of a length per second
-_MEMORY = 5.0  # s: memory of the length estimate, so that a wrong initial estimate decays
-_OUTLIER = 0.1  # of a length: the pull of observations further off is clipped, so that collapsed bones hardly count
-_AGREE = 0.5  # cosine: a bone within 60 degrees of the rotations' direction is trusted, from 120 degrees on it is not
-_CALM = 0.004  # s: time constant of the low-pass filter of directions, hence its delay for a steady rotation
+_LEARNING_TIME = 1.0  # s in which an identity's lengths are learned; after that...
+_MAX_CHANGE_RATE = 0.01  # ...max relative change of a length per second
+_AVERAGING_TIME = 5.0  # s: memory of the length estimate, so that a wrong initial estimate decays
+_MAX_DEVIATION = (
+    0.1  # of a length: the pull of observations further off is clipped, so that collapsed bones hardly count
+)
+_MIN_COSINE = (
+    0.5  # cosine: a bone within 60 degrees of the rotations' direction is trusted, from 120 degrees on it is not
+)
+_SMOOTHING_TIME = 0.004  # s: time constant of the low-pass filter of directions, hence its delay for a steady rotation
 _TINY = 1e-9
-_MOST = 64  # points with midpoints, bones and joints that _native/bones.c has room for
+_MAX_POINTS = 64  # points with midpoints, bones and joints that _native/bones.c has room for
 
 # An average right hand at rest (Anny's reference pose, all phenotypes in their middle; Anny's data is CC0): vectors in
 # mm from each keypoint's parent to the keypoint, in the axes of HAND_16; from the wrist out, thumb to little finger.
@@ -68,7 +72,7 @@ _HAND = (
 _THUMB_BENDS = (100.0, 90.0, 100.0)
 _FINGER_BENDS = (110.0, 125.0, 100.0)
 _LIMB_BEND = 160.0
-_FREE = 180.0
+_UNLIMITED = 180.0
 
 
 _INDICES = ("pair", "start", "end", "joint", "before", "twin", "parents", "origin")
@@ -139,7 +143,7 @@ class Skeleton:
                 joint = parents[joint]
         self._parents = np.array(parents, np.intp)
         self._turns = [level[[int(joint) in needed for joint in level]] for level in _levels(parents)[1:]]
-        assert max(points + len(pairs), len(bones), len(parents)) <= _MOST
+        assert max(points + len(pairs), len(bones), len(parents)) <= _MAX_POINTS
         self._library = None if native.problem() else native.library()
         self._layout = self._laid_out()
 
@@ -200,7 +204,7 @@ class Skeleton:
             along = turned[..., level, :]
             agreement = np.einsum("...i,...i->...", bones, along)
             whole = np.minimum(size / lengths[..., level], 1.0)
-            share = self.trust * whole * ((agreement + _AGREE) / (2 * _AGREE)).clip(0.0, 1.0)
+            share = self.trust * whole * ((agreement + _MIN_COSINE) / (2 * _MIN_COSINE)).clip(0.0, 1.0)
             # Never zero: less than 90 degrees apart, or the rotations have the larger weight.
             raw = along + share[..., None] * (bones - along)
             raw /= _norm(raw)[..., None]
@@ -209,12 +213,12 @@ class Skeleton:
                 was, smoothed = last[..., level, :]
                 smooth = raw + (smoothed - was) * (1 - gone) - (raw - was) * lag
             now[0][..., level, :], now[1][..., level, :] = raw, smooth
-            way = smooth / np.maximum(_norm(smooth), _TINY)[..., None]
+            direction = smooth / np.maximum(_norm(smooth), _TINY)[..., None]
             if level is not self._levels[0]:
-                way = self._unbent(ways[..., self._before[level], :], way, self._cosine[level])
-            ways[..., level, :] = way
+                direction = self._bend_limited(ways[..., self._before[level], :], direction, self._cosine[level])
+            ways[..., level, :] = direction
             start = full[..., self._start[level], :]
-            full[..., self._end[level], :] = start + way * lengths[..., level, None]
+            full[..., self._end[level], :] = start + direction * lengths[..., level, None]
         held = full[..., : self.points, :]
         return np.asarray(held - held[..., self._origin, :].mean(axis=-2, keepdims=True)), now
 
@@ -249,13 +253,13 @@ class Skeleton:
         return np.asarray((world[..., self._joint, :, :] @ self._rest)[..., 0])
 
     @staticmethod
-    def _unbent(before: Array, way: Array, least: Array) -> Array:
+    def _bend_limited(before: Array, direction: Array, min_cosine: Array) -> Array:
         """Return directions [..., 3] limited to the joint's max bend, within the plane of the bend."""
-        cosine = np.einsum("...i,...i->...", before, way)[..., None]
-        aside = way - cosine * before
+        cosine = np.einsum("...i,...i->...", before, direction)[..., None]
+        aside = direction - cosine * before
         aside /= np.maximum(_norm(aside), _TINY)[..., None]
-        limit = least.clip(-1.0, 1.0)[:, None]
-        return np.where(cosine < limit, limit * before + np.sqrt(1 - limit**2) * aside, way)
+        limit = min_cosine.clip(-1.0, 1.0)[:, None]
+        return np.where(cosine < limit, limit * before + np.sqrt(1 - limit**2) * aside, direction)
 
 
 class HeldBones:
@@ -297,16 +301,18 @@ class HeldBones:
         else:
             dt = max(t - self._measured, 0.0)
         self._measured = t
-        self._seen = min(self._seen + dt, _MEMORY)
+        self._seen = min(self._seen + dt, _AVERAGING_TIME)
         gain = 1 - exp(-dt / (self._skeleton.prior + self._seen))
-        most = inf if self._seen <= _LEARN else _CHANGE * dt
+        max_change = inf if self._seen <= _LEARNING_TIME else _MAX_CHANGE_RATE * dt
         if self._library:
             points = np.ascontiguousarray(points, np.float32)
             at = native.address(points, np.float32)
-            self._library.humanrt_measure_bones(self._layout, at, gain, _OUTLIER, most, self._length_address)
+            self._library.humanrt_measure_bones(
+                self._layout, at, gain, _MAX_DEVIATION, max_change, self._length_address
+            )
         else:
-            off = (self._skeleton.sizes(points) / self.lengths - 1).clip(-_OUTLIER, _OUTLIER)
-            self.lengths *= 1 + (gain * off).clip(-most, most)
+            deviation = (self._skeleton.sizes(points) / self.lengths - 1).clip(-_MAX_DEVIATION, _MAX_DEVIATION)
+            self.lengths *= 1 + (gain * deviation).clip(-max_change, max_change)
         return self.lengths
 
     def hold(self, points: Floats, rotations: Floats, t: float) -> NDArray[np.float32]:
@@ -328,9 +334,9 @@ class HeldBones:
         # The exact low-pass filter for directions that change steadily between two frames, as in humanrt.smooth.
         gone = lag = 0.0
         if self._last >= 0:
-            fall = (self._now_t - self._last_t) / _CALM
-            gone = -expm1(-fall)
-            lag = gone / fall
+            elapsed = (self._now_t - self._last_t) / _SMOOTHING_TIME
+            gone = -expm1(-elapsed)
+            lag = gone / elapsed
         if self._library:
             points, rotations = np.ascontiguousarray(points, np.float32), np.ascontiguousarray(rotations, np.float32)
             out = np.empty(points.shape, np.float32)
@@ -378,17 +384,17 @@ def _levels(parents: Sequence[int]) -> list[Indices]:
 def _hand(origin: Sequence[int]) -> Skeleton:
     bones: list[Bone] = []
     for number, (finger, vectors) in enumerate(zip(FINGERS, _HAND, strict=True)):
-        bends = (_FREE, *(_THUMB_BENDS if finger == "thumb" else _FINGER_BENDS))
-        for place, (vector, bend) in enumerate(zip(vectors, bends, strict=True)):
-            end = 1 + 4 * number + place
-            joint = HAND_16.index(f"{finger}{place}") if place else 0
-            bones.append((end - 1 if place else 0, end, joint, np.array(vector) / 1e3, bend))
+        bends = (_UNLIMITED, *(_THUMB_BENDS if finger == "thumb" else _FINGER_BENDS))
+        for segment, (vector, bend) in enumerate(zip(vectors, bends, strict=True)):
+            end = 1 + 4 * number + segment
+            joint = HAND_16.index(f"{finger}{segment}") if segment else 0
+            bones.append((end - 1 if segment else 0, end, joint, np.array(vector) / 1e3, bend))
     return Skeleton(bones, HAND_16_PARENTS, origin, 21, prior=_HAND_PRIOR, trust=_HAND_TRUST)
 
 
 def _body(origin: Sequence[int], points: Sequence[str], hips: tuple[str, ...], shoulders: tuple[str, ...]) -> Skeleton:
     """Return the bones of arms and legs, from the midpoints of hips and shoulders; the trunk bends and has none."""
-    at = {name: place for place, name in enumerate(points)}
+    at = {name: index for index, name in enumerate(points)}
     rest = dict(zip(SMPL_24, SMPL_REST, strict=True))
     bones: list[Bone] = []
 
@@ -400,8 +406,10 @@ def _body(origin: Sequence[int], points: Sequence[str], hips: tuple[str, ...], s
         for side in ("left", "right"):
             names = [f"{side}_{part}" for part in chain]
             middle = (rest[f"left_{chain[0]}"] + rest[f"right_{chain[0]}"]) / 2
-            bones.append((root(start), at[names[0]], SMPL_24.index(middles[chain[0]]), rest[names[0]] - middle, _FREE))
-            for upper, lower, bend in ((names[0], names[1], _FREE), (names[1], names[2], _LIMB_BEND)):
+            bones.append(
+                (root(start), at[names[0]], SMPL_24.index(middles[chain[0]]), rest[names[0]] - middle, _UNLIMITED)
+            )
+            for upper, lower, bend in ((names[0], names[1], _UNLIMITED), (names[1], names[2], _LIMB_BEND)):
                 bones.append((at[upper], at[lower], SMPL_24.index(upper), rest[lower] - rest[upper], bend))
     for side, out in (("left", 1.0), ("right", -1.0)):
         for last, part, vector in (
@@ -412,7 +420,7 @@ def _body(origin: Sequence[int], points: Sequence[str], hips: tuple[str, ...], s
             ("ankle", "foot_index", (0.0, -0.06, 0.15)),
         ):
             if (end := at.get(f"{side}_{part}")) is not None:
-                bones.append((at[f"{side}_{last}"], end, SMPL_24.index(f"{side}_{last}"), vector, _FREE))
+                bones.append((at[f"{side}_{last}"], end, SMPL_24.index(f"{side}_{last}"), vector, _UNLIMITED))
     ends = [points[end] for _, end, *_ in bones]
     other = {"left": "right", "right": "left"}
     twins = [ends.index(f"{other[side]}_{part}") for side, part in (end.split("_", 1) for end in ends)]

@@ -186,13 +186,13 @@ class PoseBERT(Model):
                 )
             feeds = {name: _padded(value, self.frames) for name, value in feeds.items()}
         watch.lap("preprocess")
-        found = self._run(feeds, batch)
+        outputs = self._run(feeds, batch)
         watch.lap("network")
-        found = {name: value[:, :frames] for name, value in found.items()}
+        outputs = {name: value[:, :frames] for name, value in outputs.items()}
         if hold_bones and self._skeleton is not None and batch:
-            found["smoothed"] = self._skeleton.held_windows(found["smoothed"], found["rotations"], observed)
+            outputs["smoothed"] = self._skeleton.held_windows(outputs["smoothed"], outputs["rotations"], observed)
             watch.lap("decode")
-        results = {name: value if batched else value[0] for name, value in found.items()}
+        results = {name: value if batched else value[0] for name, value in outputs.items()}
         return PoseBERTResult(results["rotations"], results.get("smoothed"), watch.ms)
 
     def _leading(self, arrays: Mapping[str, Floats]) -> tuple[int, ...]:
@@ -263,7 +263,7 @@ class PoseBERT(Model):
     def _run(self, feeds: Mapping[str, Array], batch: int) -> dict[str, Array]:
         """Run all windows through the available graphs, in few calls without much padding."""
         outputs = {tensor.name: tensor.shape[1:] for tensor in next(iter(self._graphs.values())).spec.outputs}
-        found = {name: np.empty((batch, *shape), np.float32) for name, shape in outputs.items()}
+        results = {name: np.empty((batch, *shape), np.float32) for name, shape in outputs.items()}
         start = 0
         while start < batch:
             graph = self._graph(batch - start)
@@ -274,9 +274,9 @@ class PoseBERT(Model):
                 fill = {name: np.zeros((size - count, *value.shape[1:]), value.dtype) for name, value in some.items()}
                 some = {name: np.concatenate((value, fill[name])) for name, value in some.items()}
             for name, value in graph.run(some).items():
-                found[name][start : start + count] = value[:count]
+                results[name][start : start + count] = value[:count]
             start += count
-        return found
+        return results
 
     def _graph(self, left: int) -> Graph:
         """Return the graph for the next of ``left`` windows: the smallest that takes them all if half of it is used."""

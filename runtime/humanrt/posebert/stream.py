@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Array, Backend
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.bundle.settings import PoseBertSettings
-from humanrt.checks import LARGEST, check_kind, check_time
+from humanrt.checks import MAX_ABS, check_kind, check_time
 from humanrt.errors import BundleError, HumanrtError, InvalidInputError
 from humanrt.geometry.mirror import MIRROR, MIRROR_ROTATION
 from humanrt.geometry.rotation import between, matrices_from_6d
@@ -33,13 +33,13 @@ from humanrt.resource import Owner, releasing
 __all__ = ["Observation", "PoseBERTStream", "PoseState"]
 
 # In steps of the clock: max distance of an observation from a row ...
-_SAME = 0.1  # to be used for it unchanged (time stamps of a steady camera vary by less),
-_NEAR = 0.5  # to be used for it at all, so that at frame rates up to the clock's no observation is lost;
-_CLOSE = 1.5  # and max distance of two observations for any row between them to be interpolated,
-_APART = 3.0  # or for a row near one of them to be interpolated towards the other.
+_EXACT_STEPS = 0.1  # to be used for it unchanged (time stamps of a steady camera vary by less),
+_USED_STEPS = 0.5  # to be used for it at all, so that at frame rates up to the clock's no observation is lost;
+_INTERPOLATED_GAP = 1.5  # and max distance of two observations for any row between them to be interpolated,
+_MAX_GAP = 3.0  # or for a row near one of them to be interpolated towards the other.
 _EPSILON = 1e-6  # s: time stamps are sums of floats
-_PER_RUN = {False: 0.5, True: 1000.0}  # fixed cost of a run, in windows, by on_device; on a GPU windows are free
-_FORGET = 0.5  # s: after a gap this long a window is cleared, unless gaps this long are filled
+_RUN_COST = {False: 0.5, True: 1000.0}  # fixed cost of a run, in windows, by on_device; on a GPU windows are free
+_MAX_FILLABLE_GAP = 0.5  # s: after a gap this long a window is cleared, unless gaps this long are filled
 
 
 class Observation(NamedTuple):
@@ -133,7 +133,7 @@ class PoseBERTStream(Model):
         self._now = self.window - 1 - future  # row of the newest time
         row = self._now - lag + ahead
         self._row = floor(row + _EPSILON)
-        self._part = row - self._row
+        self._fraction = row - self._row
         self._offsets = (np.arange(self._now + 1) - self._now) * self._step
         self.reset()
 
@@ -142,9 +142,9 @@ class PoseBERTStream(Model):
             raise HumanrtError(f"lag: {self.lag} is no number of frames between 0 and {self.window - 2}, the window's")
         for name, seconds in (("predict", self.predict), ("fill", self.fill)):
             check_kind(seconds, (float, int, np.number), name, "a number of seconds")
-        most = self.window // 2 * self._step
-        if not 0 <= self.predict <= most:
-            raise HumanrtError(f"predict: {self.predict} s is not between 0 and {most:.2f}, half of the window")
+        max_predict = self.window // 2 * self._step
+        if not 0 <= self.predict <= max_predict:
+            raise HumanrtError(f"predict: {self.predict} s is not between 0 and {max_predict:.2f}, half of the window")
         if self.lag and self.predict:
             raise HumanrtError(f"lag {self.lag} and predict {self.predict} s contradict each other; give one of them")
         if not 0 <= self.fill < inf:
@@ -212,7 +212,7 @@ class PoseBERTStream(Model):
     def _plan(self, count: int) -> list[_Network]:
         """Return the networks to run for this many windows: on a CPU every window costs, on a GPU every run."""
         if count not in self._plans:
-            costs = [_PER_RUN[network.on_device] + network.batch for network in self._networks]
+            costs = [_RUN_COST[network.on_device] + network.batch for network in self._networks]
             best: list[tuple[float, list[_Network]]] = [(0.0, [])]
             for some in range(1, count + 1):
                 rest = (best[max(some - network.batch, 0)] for network in self._networks)
@@ -245,7 +245,7 @@ class PoseBERTStream(Model):
             confidence = np.nan_to_num(np.asarray(confidence, np.float64))  # unknown: no reason to trust it
             if not (confidence.min(initial=0) >= 0 and confidence.max(initial=0) <= 1):
                 raise InvalidInputError(f"confidence of {identity} must be numbers from 0 to 1")
-        if not np.abs(keypoints).max(initial=0) <= LARGEST:  # NaN included
+        if not np.abs(keypoints).max(initial=0) <= MAX_ABS:  # NaN included
             return None
         return keypoints, confidence, side == "left"
 
@@ -255,28 +255,28 @@ class PoseBERTStream(Model):
             # It is another hand, so it moves to the end of the order too.
             self._tracks.pop(identity, None)
             track = self._tracks[identity] = _Track(left, self.frame, self.window, self._step, self._skeleton)
-        elif t - track.last > max(self.fill, _FORGET) + self.lag * self._step:
+        elif t - track.last > max(self.fill, _MAX_FILLABLE_GAP) + self.lag * self._step:
             track.clear()
         mirror = MIRROR if self.points else MIRROR_ROTATION
         track.push(t, keypoints * mirror if left else keypoints, confidence)
 
     def _infer(self, network: _Network, wanted: list[tuple[int, float]], t: float) -> dict[int, PoseState]:
         grid = t + self._offsets
-        for place, (identity, _) in enumerate(wanted):
-            self._tracks[identity].window(grid, *network.rows(place, len(grid)))
+        for slot, (identity, _) in enumerate(wanted):
+            self._tracks[identity].window(grid, *network.rows(slot, len(grid)))
         network.run(len(wanted))
         time = t - self.lag * self._step + self.predict
         answer = {}
-        for place, (identity, age) in enumerate(wanted):
-            seen = bool(network.mask[place, self._now - self.lag])
+        for slot, (identity, age) in enumerate(wanted):
+            seen = bool(network.mask[slot, self._now - self.lag])
             if not seen and age > self.fill + _EPSILON:
                 continue
             track = self._tracks[identity]
-            keypoints, rotations = self._read(network.smoothed[place], network.rotations[place])
+            keypoints, rotations = self._read(network.smoothed[slot], network.rotations[slot])
             if track.bones:
                 # Measured on observations, in the row without prediction; predictions use these lengths.
                 if seen or track.bones.lengths is None:
-                    track.bones.measure(network.smoothed[place, self._now - self.lag], t)
+                    track.bones.measure(network.smoothed[slot, self._now - self.lag], t)
                 keypoints = track.bones.hold(keypoints, rotations, t)
             if track.left:
                 keypoints, rotations = keypoints * MIRROR, rotations * MIRROR_ROTATION
@@ -285,11 +285,11 @@ class PoseBERTStream(Model):
 
     def _read(self, keypoints: Array, rotations: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the output's row, or an interpolation between two rows."""
-        row, part = self._row, self._part
-        if part < _EPSILON:
+        row, fraction = self._row, self._fraction
+        if fraction < _EPSILON:
             return keypoints[row].copy(), rotations[row].copy()
-        points = keypoints[row] + np.float32(part) * (keypoints[row + 1] - keypoints[row])
-        return points, between(rotations[row], rotations[row + 1], part).astype(np.float32)
+        points = keypoints[row] + np.float32(fraction) * (keypoints[row + 1] - keypoints[row])
+        return points, between(rotations[row], rotations[row + 1], fraction).astype(np.float32)
 
 
 class _Track:
@@ -304,7 +304,7 @@ class _Track:
         self.left = left
         self.bones = None if skeleton is None else HeldBones(skeleton, step)
         self._step = step
-        self._span = (window + _APART) * step
+        self._span = (window + _MAX_GAP) * step
         # Of two neighbours in time less than a fifth of a step apart, the older one is dropped (see `push`), so a
         # window holds at most ten per step; the size is doubled so that moving is rare.
         size = 20 * (window + 5)
@@ -324,7 +324,7 @@ class _Track:
     def age(self, t: float) -> float:
         """Return the seconds to ``t`` from the last observation that is not after it; inf if there is none."""
         times = self._times[self._start : self._end]
-        count = int(times.searchsorted(t + _SAME * self._step, side="right"))
+        count = int(times.searchsorted(t + _EXACT_STEPS * self._step, side="right"))
         return max(t - float(times[count - 1]), 0.0) if count else inf
 
     def push(self, t: float, values: Array, confidence: Array | float | None) -> None:
@@ -357,13 +357,13 @@ class _Track:
         right, left = np.minimum(after, len(times) - 1), np.maximum(after - 1, 0)
         to_left, to_right = np.abs(grid - times[left]), np.abs(times[right] - grid)
         gap = times[right] - times[left]  # 0 outside of the observations: left and right are the same
-        near = np.minimum(to_left, to_right) / self._step
-        inside = (gap > 0) & (gap <= _CLOSE * self._step + _EPSILON)
-        mask[:] = inside | (near <= _NEAR)
+        distance = np.minimum(to_left, to_right) / self._step
+        inside = (gap > 0) & (gap <= _INTERPOLATED_GAP * self._step + _EPSILON)
+        mask[:] = inside | (distance <= _USED_STEPS)
         # The newest row counts as observed only if there is an observation now, at any frame rate.
-        mask[-1] = near[-1] <= _SAME
+        mask[-1] = distance[-1] <= _EXACT_STEPS
         weight = np.divide(to_left, gap, out=np.zeros_like(gap), where=gap > 0)
-        take = (near <= _SAME) | (gap > _APART * self._step)
+        take = (distance <= _EXACT_STEPS) | (gap > _MAX_GAP * self._step)
         weight = np.where(take, to_right < to_left, weight).astype(np.float32)
         # Most rows are an observation as it is; zeros where nothing is known.
         one = np.where(weight > 0.5, right, left)
@@ -406,9 +406,9 @@ class _Network(Owner):
         self.smoothed = arrays.get("smoothed", nothing)
         self.mask[:] = False  # future rows stay masked
 
-    def rows(self, place: int, count: int) -> tuple[Array, Array, Array]:
+    def rows(self, slot: int, count: int) -> tuple[Array, Array, Array]:
         """Return the first rows of values, mask and confidence of one window, to be written."""
-        return self.values[place, :count], self.mask[place, :count], self._confidence[place, :count]
+        return self.values[slot, :count], self.mask[slot, :count], self._confidence[slot, :count]
 
     def run(self, count: int) -> None:
         """Run inference on the first ``count`` windows; the others are empty."""
@@ -439,12 +439,12 @@ def _frame(bundle: Bundle, spec: GraphSpec) -> tuple[int, ...]:
             "rotations_in": (*mask, joints, 3, 3),
             "features": (*mask, 6 * joints),
         }
-        found = [name for name in takes if name in shapes]
+        given = [name for name in takes if name in shapes]
         smoothed = shapes.get("smoothed", takes["keypoints"]) == takes["keypoints"] or "keypoints" not in shapes
         confidence = shapes.get("confidence", ())[:2] in ((), mask)
-        whole = len(found) == 1 and ("keypoints" not in shapes or "smoothed" in shapes)
-        if whole and shapes[found[0]] == takes[found[0]] and smoothed and confidence:
-            return (mask[1], *shapes[found[0]][2:])
+        whole = len(given) == 1 and ("keypoints" not in shapes or "smoothed" in shapes)
+        if whole and shapes[given[0]] == takes[given[0]] and smoothed and confidence:
+            return (mask[1], *shapes[given[0]][2:])
     raise BundleError(
         f"{spec.path}: streams cannot use a graph of {', '.join(f'{name} {list(s)}' for name, s in shapes.items())} "
         f"(bundle `{bundle.name}`); posebert-hand is one that they can"

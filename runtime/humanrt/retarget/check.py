@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError, choices
 
-__all__ = ["LARGEST", "mapping", "number", "number_map", "numbers", "one_of", "rotation", "text"]
+__all__ = ["MAX_ABS", "mapping", "number", "number_map", "numbers", "one_of", "rotation", "text"]
 
-LARGEST = 1e6
+MAX_ABS = 1e6
 """Max magnitude of metres, radians or weights: larger values are mistakes, and would overflow in products."""
 
 
 def number(value: Any, where: str, sign: str = "") -> float:
     """Return a finite number; ``sign``: "" for any, ``be positive`` or ``not be negative``."""
     real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not abs(value) <= LARGEST:  # also true of NaN
-        raise HumanrtError(f"{where} is {short(value)}; it must be a finite number, at most {LARGEST:g} in size")
+    if not real or not abs(value) <= MAX_ABS:  # also true of NaN
+        raise HumanrtError(f"{where} is {short(value)}; it must be a finite number, at most {MAX_ABS:g} in size")
     if sign and (value < 0 or (sign == "be positive" and value == 0)):
         raise HumanrtError(f"{where} is {short(value)}; it must {sign}")
     return float(value)
@@ -66,5 +66,5 @@ def mapping(value: Any, where: str, example: str) -> Mapping[str, Any]:
 
 def number_map(value: Any, where: str) -> dict[str, float]:
     """Return a mapping from joints to finite numbers."""
-    found = mapping(value, where, '{"joint": 0.0}')
-    return {str(name): number(item, f"{where}: {name}") for name, item in found.items()}
+    numbers_by_name = mapping(value, where, '{"joint": 0.0}')
+    return {str(name): number(item, f"{where}: {name}") for name, item in numbers_by_name.items()}

@@ -54,7 +54,7 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object with unique, printable keys; json alone keeps the last of two equal keys."""
-    found = dict(pairs)
-    if len(found) != len(pairs) or not all(key.isprintable() for key in found):
+    members = dict(pairs)
+    if len(members) != len(pairs) or not all(key.isprintable() for key in members):
         raise ValueError(f"a field stands twice or has control characters: {[key for key, _ in pairs]}")
-    return found
+    return members

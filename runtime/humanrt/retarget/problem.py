@@ -133,9 +133,9 @@ def build_problem(
     fold = _fold(hand, drives, tasks.points)
     rows = [joints[i] for i in fold.order]
     sizes = {"joints": len(rows), "variables": len(free), "points": len(tasks.points), "tasks": len(tasks.kind)}
-    for what, most in LIMITS.items():
-        if sizes[what] > most:
-            raise HumanrtError(f"hand {hand.name}: {sizes[what]} moving {what}; at most {most} are supported")
+    for what, limit in LIMITS.items():
+        if sizes[what] > limit:
+            raise HumanrtError(f"hand {hand.name}: {sizes[what]} moving {what}; at most {limit} are supported")
     moved = [drives[i] for i in fold.order]
     return Problem(
         parent=fold.parent,

@@ -292,8 +292,8 @@ class Retargeter:
         if dt is None or last is None:
             self._held = p.x.copy()
             return
-        reach = speed * max(dt, 0.0)
-        self._held = np.minimum(np.maximum(p.x, last - reach), last + reach)
+        max_change = speed * max(dt, 0.0)
+        self._held = np.minimum(np.maximum(p.x, last - max_change), last + max_change)
         if (self._held != p.x).any():
             p.write_q(self._held)
 
@@ -304,13 +304,13 @@ class Retargeter:
             return None
         p = self._problem
         # A joint that follows another may move faster than it: then that one must be slower.
-        most = np.zeros(len(p.x))
+        largest_step = np.zeros(len(p.x))
         moved = p.variable >= 0
         span = np.where(p.prismatic, (p.joint_limits[:, 1] - p.joint_limits[:, 0]) / STROKE, 1.0)
         # An empty range cannot be left anyway.
         per_unit = np.abs(p.gain) / np.maximum(span, 1e-9)
-        np.maximum.at(most, p.variable[moved], per_unit[moved])
-        return np.asarray(min(given) / np.maximum(most, 1e-9))
+        np.maximum.at(largest_step, p.variable[moved], per_unit[moved])
+        return np.asarray(min(given) / np.maximum(largest_step, 1e-9))
 
     def _mirror(self, side: str | None) -> bool:
         if side not in (None, "left", "right"):

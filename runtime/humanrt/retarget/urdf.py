@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError, choices
 from humanrt.geometry.hand import FINGERS
-from humanrt.retarget.check import LARGEST, mapping, number, number_map, numbers, text
+from humanrt.retarget.check import MAX_ABS, mapping, number, number_map, numbers, text
 from humanrt.retarget.description import HandDescription, Joint, Point, vector_parts
 from humanrt.retarget.wrist import palm_template
 
@@ -52,11 +52,11 @@ OUTSIDE = {"floating", "planar"}
 """Joint types that a robot's base may have, but not a hand."""
 TURN = 2.0 * np.pi
 """Limit of a continuous joint: one turn each way."""
-LONGEST = 2.0
+MAX_REACH = 2.0
 """Metres from the wrist to a tip, and of a prismatic joint's travel; a longer hand is not in metres."""
-SHORTEST = 0.03
+MIN_HAND_SIZE = 0.03
 """Metres from the wrist to the furthest tip; a smaller hand is not in metres, and would hardly move."""
-MOST, SHARED = 5, 3
+MAX_FINGER_JOINTS, SHARED = 5, 3
 """Maximum number of joints of one finger, and of joints that carry all fingers; more include an arm's."""
 UNCLEAR = 0.05
 """Sideways offset of thumb and knuckles, as a fraction of the hand's length, below which its side is unclear."""
@@ -127,7 +127,7 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     if "wrist" not in hints and len(tips) == 1:
         [(finger, link)] = tip_links.items()
         chain = [edge.name for edge in _above(link, by_child) if edge.kind != "fixed"]
-        if len(chain) > MOST:
+        if len(chain) > MAX_FINGER_JOINTS:
             raise HumanrtError(
                 f"{beside}: {_some(chain)} carry the tip of the {finger}, and no second tip tells which are an arm's; "
                 'name the link that carries the finger, such as "wrist": "palm"'
@@ -257,13 +257,13 @@ def _edge(element: ElementTree.Element, where: str) -> _Edge:
     where = f"{where} {name}"
 
     def values_of(tag: str, attribute: str, default: str, count: int = 1) -> Array:
-        found = element.find(tag)
-        given = default if found is None else found.get(attribute, default)
+        child = element.find(tag)
+        given = default if child is None else child.get(attribute, default)
         try:
             values = np.array([float(v) for v in given.split()])
         except ValueError:
             values = np.zeros(0)
-        if values.shape != (count,) or not (np.abs(values) <= LARGEST).all():
+        if values.shape != (count,) or not (np.abs(values) <= MAX_ABS).all():
             raise ValueError(f"joint {name}: {tag} {attribute}={given!r}")
         return values
 
@@ -404,7 +404,7 @@ def _check_edge(edge: _Edge, where: str, moving: bool) -> None:
             f"{where} has limits {edge.lower:g}..{edge.upper:g}, which look like degrees; a URDF's are radians: "
             f"{np.radians(edge.lower):.4g}..{np.radians(edge.upper):.4g}"
         )
-    if edge.kind == "prismatic" and largest > LONGEST:
+    if edge.kind == "prismatic" and largest > MAX_REACH:
         raise HumanrtError(
             f"{where} has limits {edge.lower:g}..{edge.upper:g}, which look like millimetres; a URDF's are metres: "
             f"{edge.lower / 1e3:.4g}..{edge.upper / 1e3:.4g}"
@@ -483,9 +483,9 @@ def _with_side(hand: HandDescription, given: bool, axes: bool, beside: Path) -> 
         return hand, []
     if side == "right":
         return replace(hand, side=side), []
-    told = "by where its thumb is" if side else "since nothing tells its sides apart"
+    basis = "by where its thumb is" if side else "since nothing tells its sides apart"
     hand = replace(hand, side=side or "right")
-    return hand, [f'{hand.name}: taken for a {hand.side} hand, {told}; "side" in {beside.name} says otherwise']
+    return hand, [f'{hand.name}: taken for a {hand.side} hand, {basis}; "side" in {beside.name} says otherwise']
 
 
 def _check_fingers(hand: HandDescription, tips: Mapping[str, str], wrist: str, beside: Path) -> None:
@@ -493,7 +493,7 @@ def _check_fingers(hand: HandDescription, tips: Mapping[str, str], wrist: str, b
     for finger, own in zip(hand.fingers, hand.own_joints(), strict=True):
         motors = {leader for joint, (leader, _, _) in zip(hand.joints, hand.drives(hand.locked), strict=True)
                   if joint.name in own}  # fmt: skip
-        if len(motors) > MOST:
+        if len(motors) > MAX_FINGER_JOINTS:
             raise HumanrtError(
                 f"{beside}: tips: {finger}: {_some(own)} move this tip and not all others, more than a finger has; "
                 "give the tips of one hand, or lock the joints that are not its finger's"
@@ -507,12 +507,12 @@ def _check_fingers(hand: HandDescription, tips: Mapping[str, str], wrist: str, b
         if not any(drives[name] for name in chain) and not hand.gripper:
             why = f"{_some(chain)} cannot move" if chain else f"none lies between it and {wrist}"
             raise HumanrtError(f"{where}: no joint moves that link, {tips[finger]}: {why}; give a link that one moves")
-        if (distance := float(np.linalg.norm(tip - rest[0]))) > LONGEST:
+        if (distance := float(np.linalg.norm(tip - rest[0]))) > MAX_REACH:
             raise HumanrtError(
                 f"{where}: the tip is {distance:.3g} m from {wrist}; a URDF's lengths are metres, not millimetres"
             )
     size = float(np.linalg.norm(rest[1:] - rest[0], axis=1).max())
-    if size < SHORTEST and not hand.gripper:
+    if size < MIN_HAND_SIZE and not hand.gripper:
         raise HumanrtError(
             f"{beside}: tips: the furthest is {size:.3g} m from {wrist}, too small a hand; a URDF's lengths are metres"
         )
@@ -621,14 +621,14 @@ def _finger_points(
             )
         knuckle, middle, distal = (facing(joint)[0] for joint in named)
         return knuckle, middle, distal, tip
-    found: list[tuple[Point, Array]] = []
+    located: list[tuple[Point, Array]] = []
     for joint in chain:
         here = facing(joint)
-        if found and float(np.linalg.norm(found[-1][1] - here[1])) < 5e-3:
-            found[-1] = here
+        if located and float(np.linalg.norm(located[-1][1] - here[1])) < 5e-3:
+            located[-1] = here
         else:
-            found.append(here)
-    points = [here[0] for here in found][-3:]
+            located.append(here)
+    points = [here[0] for here in located][-3:]
     while len(points) < 3:
         points.insert(0, points[0])
     return points[0], points[1], points[2], tip

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 __all__ = ["Animation", "read_animation", "without_animation"]
 
-MOST_PIXELS = 1 << 26  # max size of a canvas: 8192 x 8192, 256 MB
-UNSAID = 0.1  # seconds for which browsers show a frame whose duration is 0
+MAX_PIXELS = 1 << 26  # max size of a canvas: 8192 x 8192, 256 MB
+DEFAULT_DURATION = 0.1  # seconds for which browsers show a frame whose duration is 0
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -114,7 +114,7 @@ def _checked(width: int, height: int, parts: list[_Part], cut: bool) -> Animatio
     inside = all(
         part.x + part.width <= width and part.y + part.height <= height and part.width and part.height for part in parts
     )
-    if not parts or not inside or not 0 < width * height <= MOST_PIXELS:
+    if not parts or not inside or not 0 < width * height <= MAX_PIXELS:
         return None
     return Animation(width, height, tuple(parts), cut)
 
@@ -178,16 +178,16 @@ def _read_webp(data: bytes) -> tuple[int, int, list[_Part], bool]:
         x, y, w, h, ms = (_three(data, start + 3 * field) for field in range(5))
         flags = data[start + 15]
         alone = _webp_alone(data[start + 16 : stop], w, h)
-        parts.append(_Part(2 * x, 2 * y, w + 1, h + 1, ms / 1000 or UNSAID, not flags & 2, flags & 1, alone))
+        parts.append(_Part(2 * x, 2 * y, w + 1, h + 1, ms / 1000 or DEFAULT_DURATION, not flags & 2, flags & 1, alone))
     return width, height, parts, cut
 
 
 def _webp_alone(chunks: bytes, width: int, height: int) -> bytes:
     """Return a WebP file of the one frame in these chunks; width and height are stored minus one."""
     wanted = (b"ALPH", b"VP8 ", b"VP8L")
-    found = [(name, start, end) for name, start, end in _riff(chunks, 0, len(chunks)) if name in wanted]
-    kept = [chunks[start - 8 : end + (end - start) % 2] for _, start, end in found]
-    if any(name == b"ALPH" for name, _, _ in found):  # needs the extended header, which repeats the size
+    pieces = [(name, start, end) for name, start, end in _riff(chunks, 0, len(chunks)) if name in wanted]
+    kept = [chunks[start - 8 : end + (end - start) % 2] for _, start, end in pieces]
+    if any(name == b"ALPH" for name, _, _ in pieces):  # needs the extended header, which repeats the size
         size = width.to_bytes(3, "little") + height.to_bytes(3, "little")
         kept.insert(0, struct.pack("<4sIB3x", b"VP8X", 10, 0x10) + size)
     body = b"WEBP" + b"".join(kept)
@@ -217,7 +217,9 @@ def _read_png(data: bytes) -> tuple[int, int, list[_Part], bool]:
         _, w, h, x, y, number, unit, dispose, blend = control
         alone = [_PNG, _png_chunk(b"IHDR", struct.pack(">II", w, h) + shape), *palette.values()]
         alone += [_png_chunk(b"IDAT", b"".join(stream)), _png_chunk(b"IEND", b"")]
-        parts.append(_Part(x, y, w, h, number / (unit or 100) or UNSAID, blend == 1, dispose, b"".join(alone)))
+        parts.append(
+            _Part(x, y, w, h, number / (unit or 100) or DEFAULT_DURATION, blend == 1, dispose, b"".join(alone))
+        )
 
     while at + 12 <= len(data):
         size, name = struct.unpack_from(">I4s", data, at)

@@ -30,9 +30,9 @@ from humanrt.sources.remote_file import RemoteFile
 
 __all__ = ["Container", "Extent", "read_container", "read_extent"]
 
-LARGEST_INDEX = 64 << 20  # bytes of an MP4's index; a day of video has 30 MB
-MOST_SAMPLES = 1 << 23  # samples of an MP4 whose timestamps are read; 77 hours at 30 fps
-MOST_ELEMENTS = 1 << 21  # boxes, blocks, tags or pages that are visited
+MAX_INDEX_BYTES = 64 << 20  # bytes of an MP4's index; a day of video has 30 MB
+MAX_SAMPLES = 1 << 23  # samples of an MP4 whose timestamps are read; 77 hours at 30 fps
+MAX_ELEMENTS = 1 << 21  # boxes, blocks, tags or pages that are visited
 
 _BAD = (struct.error, IndexError, ValueError, OverflowError, OSError)
 
@@ -211,7 +211,7 @@ def _is_mp4(start: bytes) -> bool:
 def _top_boxes(file: _Bytes) -> Iterator[tuple[bytes, int, int, int]]:
     """Yield type, start of the body, announced end, and start of each top-level box of an MP4."""
     at = 0
-    for _ in range(MOST_ELEMENTS):
+    for _ in range(MAX_ELEMENTS):
         head = file.at(at, 16)
         if len(head) < 8:
             return
@@ -253,7 +253,7 @@ def _child(data: memoryview, *path: bytes) -> memoryview:
 def _index(file: _Bytes) -> memoryview | None:
     for kind, body, end, _ in _top_boxes(file):
         if kind == b"moov":
-            if end > file.size or end - body > LARGEST_INDEX:
+            if end > file.size or end - body > MAX_INDEX_BYTES:
                 return None
             return memoryview(file.at(body, end - body))
     return None
@@ -305,7 +305,7 @@ def _mp4_extent(file: _Bytes) -> Extent:
     identity = _track_identity(videos[0])
     for kind, body, end, _ in _top_boxes(file):
         cut = cut or end > file.size
-        if kind == b"moof" and end <= min(file.size, body + LARGEST_INDEX):
+        if kind == b"moof" and end <= min(file.size, body + MAX_INDEX_BYTES):
             fragments += _samples_of_fragment(memoryview(file.at(body, end - body)), identity)
     if len(_child(moov, b"mvex")):
         own = _sample_count(_child(videos[0], b"mdia", b"minf", b"stbl"))
@@ -337,7 +337,7 @@ def _runs(box: memoryview, count: int) -> np.ndarray:
     """Expand a run-length table of (count, value) to one value per sample; int64 [count]."""
     entries = int.from_bytes(box[4:8], "big")
     pairs = np.frombuffer(box[8 : 8 + 8 * entries], ">u4").reshape(-1, 2).astype(np.int64)
-    if pairs[:, 0].sum() > MOST_SAMPLES:
+    if pairs[:, 0].sum() > MAX_SAMPLES:
         raise ValueError("implausibly many samples")
     values = np.repeat(pairs[:, 1].astype(np.uint32).view(np.int32).astype(np.int64), pairs[:, 0])[:count]
     return np.pad(values, (0, count - len(values)))
@@ -347,7 +347,7 @@ def _shown(moov: memoryview, track: memoryview) -> tuple[int | None, float | Non
     """Return the number of samples that a track's edit list shows, and their duration in seconds."""
     table = _child(track, b"mdia", b"minf", b"stbl")
     count = _sample_count(table)
-    if count > MOST_SAMPLES:
+    if count > MAX_SAMPLES:
         return count, None
     header = _child(track, b"mdia", b"mdhd")
     scale = int.from_bytes(header[20:24] if header[0] == 1 else header[12:16], "big")
@@ -416,14 +416,14 @@ def _elements(file: _Bytes) -> Iterator[tuple[int, int, int | None]]:
     A final ID of 0 stands for data that is not an element, or for a truncated header.
     """
     at = 0
-    for _ in range(MOST_ELEMENTS):
+    for _ in range(MAX_ELEMENTS):
         if at >= file.size:
             return
-        found = _element(file.at(at, 12))
-        if found is None or found[0] not in _KNOWN:
+        element = _element(file.at(at, 12))
+        if element is None or element[0] not in _KNOWN:
             yield 0, at, None
             return
-        identity, size, head = found
+        identity, size, head = element
         body = at + head
         yield identity, body, None if size is None else body + size
         at = body if identity == _SEGMENT or size is None else body + size
@@ -432,17 +432,17 @@ def _elements(file: _Bytes) -> Iterator[tuple[int, int, int | None]]:
 def _children(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     at = 0
     while at < len(data):
-        found = _element(bytes(data[at : at + 12]))
-        if found is None or found[1] is None:
+        element = _element(bytes(data[at : at + 12]))
+        if element is None or element[1] is None:
             return
-        identity, size, head = found[0], found[1], found[2]
+        identity, size, head = element[0], element[1], element[2]
         yield identity, data[at + head : at + head + size]
         at += head + size
 
 
 def _describe_matroska(file: _Bytes) -> Container | None:
     for identity, body, end in _elements(file):
-        if identity == _TRACKS and end is not None and end - body <= LARGEST_INDEX:
+        if identity == _TRACKS and end is not None and end - body <= MAX_INDEX_BYTES:
             entries = [dict(_children(entry)) for kind, entry in _children(memoryview(file.at(body, end - body)))
                        if kind == 0xAE]  # fmt: skip
             kinds = [int.from_bytes(entry.get(0x83, b""), "big") for entry in entries]
@@ -525,7 +525,7 @@ _FLV_CODECS |= {12: "HEVC", 13: "AV1"}
 def _flv_tags(file: _Bytes) -> Iterator[tuple[int, bytes, int]]:
     """Yield type, first bytes, and announced end of each tag."""
     at = int.from_bytes(file.at(5, 4), "big") + 4
-    for _ in range(MOST_ELEMENTS):
+    for _ in range(MAX_ELEMENTS):
         head = file.at(at, 16)
         if len(head) < 11:
             return
@@ -613,7 +613,7 @@ def _describe_ogg(file: _Bytes) -> Container:
 
 def _ogg_extent(file: _Bytes) -> Extent:
     at = 0
-    for _ in range(MOST_ELEMENTS):
+    for _ in range(MAX_ELEMENTS):
         head = file.at(at, 282)
         if not head:
             return Extent(cut=False)
@@ -634,7 +634,7 @@ def _is_gif(start: bytes) -> bool:
 def _gif_extent(file: _Bytes) -> Extent:
     flags = file.at(10, 1)[0]
     at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
-    for _ in range(MOST_ELEMENTS):
+    for _ in range(MAX_ELEMENTS):
         head = file.at(at, 10)
         if not head or head[0] == 0:
             return Extent(cut=True)
@@ -646,7 +646,7 @@ def _gif_extent(file: _Bytes) -> Extent:
             at += 11 + (3 << (head[9] & 7) + 1 if head[9] & 0x80 else 0)
         else:
             return Extent(cut=True)
-        for _ in range(MOST_ELEMENTS):
+        for _ in range(MAX_ELEMENTS):
             length = file.at(at, 1)
             at += 1 + (length[0] if length else 0)
             if not length or at > file.size:

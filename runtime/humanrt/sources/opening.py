@@ -63,7 +63,7 @@ _DEVICE = re.compile(r"(?:/dev/video)?(\d+)")
 FALLBACK_FPS = 30.0  # for files that declare no frame rate
 CAMERA_MAX_AGE = 2.0  # seconds; slower than any webcam in the dark
 STREAM_MAX_AGE = 10.0  # seconds; HLS delivers in bursts of several seconds
-LARGEST_EXIF = 1 << 20  # bytes at the beginning of a picture that are searched for EXIF
+MAX_EXIF_BYTES = 1 << 20  # bytes at the beginning of a picture that are searched for EXIF
 OPEN_TIMEOUT = 10.0  # seconds within which a live source must deliver its first frame
 
 
@@ -297,7 +297,7 @@ def _read_image(path: Path) -> Image:
     Of an animation, the first picture is read.
     """
     data = _read_file(path)
-    turn = exif_turn(data[:LARGEST_EXIF].tobytes())
+    turn = exif_turn(data[:MAX_EXIF_BYTES].tobytes())
     animation = read_animation(data.tobytes()) if _may_move(data) else None
     image: npt.NDArray[np.generic] | None = None
     with contextlib.suppress(cv2.error), _no_stderr():  # libpng writes its warnings there
@@ -450,10 +450,10 @@ class _Video(Source):
         return frame
 
     def _deliver(self) -> Frame | None:
-        found = next(self._pictures, None)
-        if found is None:
+        picture = next(self._pictures, None)
+        if picture is None:
             return None
-        bgr, self._t = found
+        bgr, self._t = picture
         image = _rgb(bgr)
         frame = Frame(
             image if self._turn is None else np.asarray(turned(image, self._turn), np.uint8), self._t, self._index

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["RemoteFile"]
 
 BLOCK = 1 << 16  # bytes, min size of a request
-MOST_REQUESTS = 64
-LARGEST_WHOLE = 64 << 20  # bytes of a file that is sent whole
+MAX_REQUESTS = 64
+MAX_WHOLE_BYTES = 64 << 20  # bytes of a file that is sent whole
 TIMEOUT = 5.0  # seconds without any byte
 DEADLINE = 20.0  # seconds an answer may take
 
@@ -68,18 +68,18 @@ class RemoteFile:
         from urllib.request import Request, urlopen
 
         self._requests += 1
-        if self._requests > MOST_REQUESTS:
+        if self._requests > MAX_REQUESTS:
             raise OSError("too many pieces")
         request = Request(self._address, headers={"Range": f"bytes={offset}-{offset + count - 1}"})
         if self._login:
             request.add_unredirected_header("Authorization", f"Basic {self._login}")  # for this server and no other
         try:
             with urlopen(request, timeout=TIMEOUT) as answer:
-                place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range") or "")
+                content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range") or "")
                 announced = answer.headers.get("Content-Length") or ""
-                if answer.status == 206 and place is not None and int(place[1]) == offset:
-                    self.size, self._start = int(place[2]), offset
-                elif answer.status == 200 and announced.isdecimal() and int(announced) <= LARGEST_WHOLE:
+                if answer.status == 206 and content_range is not None and int(content_range[1]) == offset:
+                    self.size, self._start = int(content_range[2]), offset
+                elif answer.status == 200 and announced.isdecimal() and int(announced) <= MAX_WHOLE_BYTES:
                     self.size, self._start = int(announced), 0
                     count = self.size
                 else:

@@ -17,7 +17,7 @@ __all__ = ["increasing"]
 T = TypeVar("T")
 
 WINDOW = 8  # max frames held back, to tell whether a fault is local
-LONGEST = 1e9  # seconds, 31 years; anything beyond is not a time in a video
+MAX_TIME = 1e9  # seconds, 31 years; anything beyond is not a time in a video
 
 
 def increasing(stamped: Iterator[tuple[T, float]], step: float) -> Iterator[tuple[T, float]]:
@@ -45,31 +45,31 @@ def increasing(stamped: Iterator[tuple[T, float]], step: float) -> Iterator[tupl
     def later() -> tuple[int, float] | None:
         """Return how many items ahead precede the earliest timestamp after `last`, and that timestamp."""
         floor = -1.5 * step if last is None else last  # the first timestamp should be about 0
-        times = [(t + offset, index) for index, (_, t) in enumerate(ahead) if floor < t + offset < LONGEST]
+        times = [(t + offset, index) for index, (_, t) in enumerate(ahead) if floor < t + offset < MAX_TIME]
         return (min(times)[1], min(times)[0]) if times else None
 
     while True:
         look(2)
         if not ahead:
             return
-        if not 0 <= ahead[-1][1] - ahead[0][1] < LONGEST or (found := later()) is None or found[0] > 0:
+        if not 0 <= ahead[-1][1] - ahead[0][1] < MAX_TIME or (next_valid := later()) is None or next_valid[0] > 0:
             look(WINDOW)
-            found = later()
-        if found is None:
+            next_valid = later()
+        if next_valid is None:
             stamps = [t for _, t in ahead]
             begun_again = len(stamps) == WINDOW and all(a < b for a, b in pairwise(stamps))
             t = 0.0 if last is None else last + step
             if begun_again:
                 offset = t - stamps[0]
-        elif found[0] == 0:
-            t = found[1]
+        elif next_valid[0] == 0:
+            t = next_valid[1]
         elif last is None:
-            t = found[1] - step * found[0]
+            t = next_valid[1] - step * next_valid[0]
             if t < -1.5 * step:  # the clock's zero is off, as OpenCV's is for Matroska at 1 fps and below
                 offset -= t
                 t = 0.0
         else:
-            t = last + min(step, (found[1] - last) / (found[0] + 1))
+            t = last + min(step, (next_valid[1] - last) / (next_valid[0] + 1))
         item, _ = ahead.popleft()
         if last is not None and not t > last:  # a step below the resolution of so large a float
             t = math.nextafter(last, math.inf)

@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.feeds is not None:
             feeds = read_feeds(options.feeds)
         elif source := options.source or default_source(bundle):
-            feeds = record(bundle, source, most=64).feeds
+            feeds = record(bundle, source, max_inputs=64).feeds
         verdicts = give(bundle, feeds, BackendOptions(device=options.device))
     except HumanrtError as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")

@@ -57,17 +57,17 @@ def judge(case: Case, precision: str, **about: Any) -> dict[str, Any]:
         ``passed``, ``reason`` ("" or the first value beyond its limit), ``distances`` ({name: {unit, mean, p99, max,
         count, limit}}), ``detections``, ``finite``, and what they were measured on.
     """
-    found = compare(case)
+    comparison = compare(case)
     limits = limits_of(case.bundle, precision)
     rows: dict[str, Any] = {}
-    reason = f"{found.broken[0]} is not finite" if found.broken else ""
-    for name, distances in found.distances.items():
+    reason = f"{comparison.broken[0]} is not finite" if comparison.broken else ""
+    for name, distances in comparison.distances.items():
         limit = limits.get(name) or limits.get(distances.unit) or limits.get(distances.unit.split(" ")[0] + " ")
         if limit is None:
             raise BundleError(f"bundle {case.bundle.name}: no limit for `{name}` in {distances.unit or 'numbers'}")
         values = distances.values
         figures = {"mean": float(values.mean()), "p99": float(np.percentile(values, 99)), "max": float(values.max())}
-        allowed = {key: most for key in figures if (most := getattr(limit, key)) is not None}
+        allowed = {key: maximum for key in figures if (maximum := getattr(limit, key)) is not None}
         finite = bool(np.isfinite(values).all())
         rows[name] = {
             "unit": distances.unit,
@@ -75,11 +75,11 @@ def judge(case: Case, precision: str, **about: Any) -> dict[str, Any]:
             "count": values.size,
             "limit": allowed,
         }
-        for key, most in allowed.items():
-            if not figures[key] <= most and not reason:  # written so that NaN fails
-                reason = f"{name}: {key} {figures[key]:.3g} {distances.unit} (limit {most:g})"
-    if found.detections is not None:
-        reason = reason or _changed(found, limits.get(DETECTIONS))
+        for key, maximum in allowed.items():
+            if not figures[key] <= maximum and not reason:  # written so that NaN fails
+                reason = f"{name}: {key} {figures[key]:.3g} {distances.unit} (limit {maximum:g})"
+    if comparison.detections is not None:
+        reason = reason or _changed(comparison, limits.get(DETECTIONS))
     return {
         "passed": not reason,
         "reason": reason,
@@ -88,15 +88,15 @@ def judge(case: Case, precision: str, **about: Any) -> dict[str, Any]:
         **about,
         "frames": len(case.feeds),
         "feeds_sha256": feeds_sha256(case.feeds),
-        "finite": not found.broken,
-        **({"detections": dict(found.detections.__dict__)} if found.detections is not None else {}),
+        "finite": not comparison.broken,
+        **({"detections": dict(comparison.detections.__dict__)} if comparison.detections is not None else {}),
         "distances": rows,
         "tools": {"humanrt": __version__, **{name: metadata.version(name) for name in ("onnxruntime", "numpy")}},
     }
 
 
-def _changed(found: Comparison, limit: Limit | None) -> str:
-    seen = found.detections
+def _changed(comparison: Comparison, limit: Limit | None) -> str:
+    seen = comparison.detections
     if seen is None or limit is None or limit.max is None:
         return ""
     changed = seen.gained + seen.lost

@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 RAW = "raw "
 """Prefix of the unit of a distance that is a plain difference of numbers, because nothing was detected to measure."""
 
-_MM = 1e3
+_MM_PER_M = 1e3
 _SAME_PERSON = 1 / 32  # of the image's side: one token of a 448 px network
 _SAME_BOX = 0.5  # of the longer side of the reference's box
 
@@ -41,14 +41,14 @@ class Case:
         bundle: the bundle of the graph.
         spec: the FP32 graph.
         feeds: its inputs, one mapping per frame.
-        references, found: its outputs, and those that are judged, one mapping per frame.
+        references, outputs: its outputs, and those that are judged, one mapping per frame.
     """
 
     bundle: Bundle
     spec: GraphSpec
     feeds: Sequence[Outputs]
     references: Sequence[Outputs]
-    found: Sequence[Outputs]
+    outputs: Sequence[Outputs]
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ class _Tally:
         """Add the distances between points [..., 2 or 3]."""
         self.add(name, unit, scale * np.linalg.norm(a.astype(np.float64) - b.astype(np.float64), axis=-1))
 
-    def seen(self, expected: int, found: int, both: int) -> None:
+    def seen(self, expected: int, actual: int, both: int) -> None:
         self.reference += expected
-        self.gained += found - both
+        self.gained += actual - both
         self.lost += expected - both
 
-    def gate(self, expected: float, found: float, threshold: float) -> bool:
+    def gate(self, expected: float, actual: float, threshold: float) -> bool:
         """Count a detection by its probabilities, and return whether the reference has one to compare with."""
-        before, after = expected >= threshold, found >= threshold
+        before, after = expected >= threshold, actual >= threshold
         self.seen(int(before), int(after), int(before and after))
         return before
 
@@ -118,7 +118,7 @@ class _Tally:
 
 def compare(case: Case) -> Comparison:
     """Compare by the kind of the graph, or by plain numbers if its kind is unknown or nothing was detected."""
-    pairs = list(zip(case.references, case.found, strict=True))
+    pairs = list(zip(case.references, case.outputs, strict=True))
     broken = tuple(
         tensor.name
         for tensor in case.spec.outputs
@@ -146,7 +146,7 @@ def _people(case: Case, tally: _Tally) -> None:
     mesh, side = settings.topologies[0], float(settings.image_size)
     with open_backend("cpu") as cpu:
         bodies = BodyMeshes(case.bundle, cpu, mesh.graph, mesh.graph_one)
-        for feed, r, f in zip(case.feeds, case.references, case.found, strict=True):
+        for feed, r, f in zip(case.feeds, case.references, case.outputs, strict=True):
             for image in range(len(r["valid"])):
                 there, here = (np.flatnonzero(o["valid"][image]) for o in (r, f))
                 before, after = r["locations"][image][there], f["locations"][image][here]
@@ -161,8 +161,10 @@ def _people(case: Case, tally: _Tally) -> None:
                 if not K[0, 0] > 0:  # the network's own estimate
                     K = r["camera"][image].astype(np.float64)
                 for name, a, b in zip(("vertices", "joints"), *meshes, strict=True):
-                    tally.points(name, "mm", a, b, _MM)
-                tally.points("vertices from the head", "mm", meshes[0][0] - heads[0], meshes[1][0] - heads[1], _MM)
+                    tally.points(name, "mm", a, b, _MM_PER_M)
+                tally.points(
+                    "vertices from the head", "mm", meshes[0][0] - heads[0], meshes[1][0] - heads[1], _MM_PER_M
+                )
                 joints = [project(joints, K) for _, joints in meshes]
                 tally.points("joints_2d", "px", joints[0], joints[1])
 
@@ -185,18 +187,18 @@ def _nearest(a: Array, b: Array, limits: Array) -> list[tuple[int, int]]:
 
 def _hand(case: Case, tally: _Tally) -> None:
     threshold = case.bundle.number("landmarks", "presence_threshold")
-    for r, f in zip(case.references, case.found, strict=True):
+    for r, f in zip(case.references, case.outputs, strict=True):
         if tally.gate(r["presence"].item(), f["presence"].item(), threshold):
             tally.points("keypoints_2d", "px", r["keypoints_2d"][..., :2], f["keypoints_2d"][..., :2])
-            tally.points("keypoints_3d", "mm", r["keypoints_3d"], f["keypoints_3d"], _MM)
+            tally.points("keypoints_3d", "mm", r["keypoints_3d"], f["keypoints_3d"], _MM_PER_M)
 
 
 def _body_landmarks(case: Case, tally: _Tally) -> None:
     threshold = case.bundle.number("landmarks", "presence_threshold")
-    for r, f in zip(case.references, case.found, strict=True):
+    for r, f in zip(case.references, case.outputs, strict=True):
         if tally.gate(r["presence"].item(), f["presence"].item(), threshold):
             tally.points("landmarks_2d", "px", r["landmarks"][..., :2], f["landmarks"][..., :2])
-            tally.points("landmarks_3d", "mm", r["landmarks_3d"], f["landmarks_3d"], _MM)
+            tally.points("landmarks_3d", "mm", r["landmarks_3d"], f["landmarks_3d"], _MM_PER_M)
 
 
 def _detections(case: Case, tally: _Tally) -> None:
@@ -206,7 +208,7 @@ def _detections(case: Case, tally: _Tally) -> None:
         decode = SingleShotDetector(case.bundle, cpu, case.spec.name, settings).decode
     own = DetectorSettings.of(case.bundle, case.spec.name, settings)
     side, threshold = own.input_size, own.score_threshold
-    for r, f in zip(case.references, case.found, strict=True):
+    for r, f in zip(case.references, case.outputs, strict=True):
         there, here = (side * decode(o["boxes"][0], o["scores"][0], threshold)[0].astype(np.float64) for o in (r, f))
         pairs = _nearest(there[:, 2:4], here[:, 2:4], _SAME_BOX * there[:, :2].max(axis=1, initial=0))
         tally.seen(len(there), len(here), len(pairs))
@@ -219,14 +221,14 @@ def _poses(case: Case, tally: _Tally) -> None:
 
     Predictions outside that range are arbitrary, and nothing uses them.
     """
-    for feed, r, f in zip(case.feeds, case.references, case.found, strict=True):
+    for feed, r, f in zip(case.feeds, case.references, case.outputs, strict=True):
         shown = _between(feed["mask"]) if "mask" in feed else np.ones(r["rotations"].shape[:2], bool)
         r, f = ({name: value[shown] for name, value in o.items()} for o in (r, f))
         gap = np.linalg.norm(r["rotations"].astype(np.float64) - f["rotations"], axis=(-2, -1))
         # For rotations |A - B| = 2 sqrt(2) sin(angle / 2), which is exact at small angles, where arccos is not.
         tally.add("rotations", "degrees", np.degrees(2 * np.arcsin(np.minimum(gap / 8**0.5, 1.0))))
         if "smoothed" in r:
-            tally.points("keypoints", "mm", r["smoothed"], f["smoothed"], _MM)
+            tally.points("keypoints", "mm", r["smoothed"], f["smoothed"], _MM_PER_M)
 
 
 def _between(mask: Array) -> NDArray[np.bool_]:
@@ -235,9 +237,9 @@ def _between(mask: Array) -> NDArray[np.bool_]:
 
 
 def _mesh(case: Case, tally: _Tally) -> None:
-    for r, f in zip(case.references, case.found, strict=True):
+    for r, f in zip(case.references, case.outputs, strict=True):
         for name in ("vertices", "joints"):
-            tally.points(name, "mm", r[name], f[name], _MM)
+            tally.points(name, "mm", r[name], f[name], _MM_PER_M)
 
 
 def _numbers(case: Case, tally: _Tally) -> None:
@@ -245,8 +247,8 @@ def _numbers(case: Case, tally: _Tally) -> None:
     known = case.bundle.manifest.get("parity", {}).get(case.spec.name, {}).get("outputs", {})
     for tensor in case.spec.outputs:
         unit = str(known.get(tensor.name, {}).get("unit", ""))
-        scale = _MM if unit == "m" else 1.0
-        for r, f in zip(case.references, case.found, strict=True):
+        scale = _MM_PER_M if unit == "m" else 1.0
+        for r, f in zip(case.references, case.outputs, strict=True):
             gap = np.abs(r[tensor.name].astype(np.float64) - f[tensor.name])
             tally.add(tensor.name, RAW + ("mm" if unit == "m" else unit), scale * gap)
 

@@ -29,7 +29,7 @@ from humanrt.tasks import HandOptions, PeopleOptions, open_hands, open_people
 __all__ = ["CAMERA_FRAMES", "Recorder", "Recording", "record"]
 
 CAMERA_FRAMES = 600  # of a live source: 20 s at 30 frames per second
-_BYTES = 400e6  # of inputs kept for one graph
+_MAX_BYTES_PER_GRAPH = 400e6  # of inputs kept for one graph
 
 Feeds = Sequence[Mapping[str, Array]]
 Progress = Callable[[int, int | None], object]
@@ -54,7 +54,7 @@ def record(
     bundle: Bundle,
     source: str,
     *,
-    most: int = 500,
+    max_inputs: int = 500,
     max_frames: int | None = None,
     threshold: float | None = None,
     threads: int = 0,
@@ -65,7 +65,7 @@ def record(
     Args:
         bundle: a bundle for ``hands``, ``people`` or ``posebert``.
         source: camera index, stream, video, image or folder, as for ``humanrt run``.
-        most: max number of inputs to keep per graph; fewer if they are large.
+        max_inputs: max number of inputs to keep per graph; fewer if they are large.
         max_frames: max number of frames; None is all, or 600 of a camera.
         threshold: for people: min score of a person; None is the bundle's.
         progress: called with the number of frames done and in total.
@@ -73,7 +73,7 @@ def record(
     Raises:
         SourceError, BundleError: the source or bundle cannot be used, or nothing was detected.
     """
-    backend = Recorder(bundle, most, BackendOptions(threads=threads))
+    backend = Recorder(bundle, max_inputs, BackendOptions(threads=threads))
     steps = _steps(bundle, backend, threshold)
     done = 0
     with open_source(source) as frames:
@@ -147,14 +147,14 @@ def _batches(bundle: Bundle, feeds: Mapping[str, Feeds]) -> Iterator[tuple[str, 
 class _Kept:
     """Inputs of one graph, evenly spaced: when there are too many, every other one is dropped."""
 
-    most: int | None
+    max_inputs: int | None
     feeds: list[dict[str, Array]] = field(default_factory=list)
     step: int = 1
     count: int = 0
 
     def offer(self, feed: Callable[[], dict[str, Array]]) -> None:
         if self.count % self.step == 0:
-            if len(self.feeds) == self.most:
+            if len(self.feeds) == self.max_inputs:
                 self.feeds = self.feeds[::2]
                 self.step *= 2
             if self.count % self.step == 0:
@@ -167,28 +167,30 @@ class Recorder(OnnxRuntimeCpu):
 
     Args:
         bundle: the bundle to record; graphs of other bundles are run without recording.
-        most: max number of inputs to keep per graph, evenly spaced, fewer if they are large; None keeps all.
+        max_inputs: max number of inputs to keep per graph, evenly spaced, fewer if they are large; None keeps all.
         options: options of the CPU backend.
     """
 
-    def __init__(self, bundle: Bundle, most: int | None, options: BackendOptions | None = None) -> None:
+    def __init__(self, bundle: Bundle, max_inputs: int | None, options: BackendOptions | None = None) -> None:
         super().__init__(options)
-        self._bundle, self._most = bundle, most
+        self._bundle, self._max_inputs = bundle, max_inputs
         self._kept: dict[str, _Kept] = {}
 
     def open(self, spec: GraphSpec) -> Graph:  # type: ignore[override]
         graph = super().open(spec)
         if spec.path.parent != self._bundle.path:
             return graph
-        most = self._most
-        if most is not None:
-            most = max(min(most, int(_BYTES / sum(tensor.nbytes for tensor in spec.inputs))), 2)
-        return _RecordedGraph(graph, self._kept.setdefault(base_of(self._bundle, spec.name), _Kept(most)))
+        max_inputs = self._max_inputs
+        if max_inputs is not None:
+            max_inputs = max(
+                min(max_inputs, int(_MAX_BYTES_PER_GRAPH / sum(tensor.nbytes for tensor in spec.inputs))), 2
+            )
+        return _RecordedGraph(graph, self._kept.setdefault(base_of(self._bundle, spec.name), _Kept(max_inputs)))
 
     def feeds(self) -> dict[str, Feeds]:
         """Return the inputs by graph; those of PoseBERT graphs for several windows are made from those for one."""
-        found: dict[str, Feeds] = {name: kept.feeds for name, kept in self._kept.items() if kept.feeds}
-        return {**found, **dict(_batches(self._bundle, found))}
+        feeds: dict[str, Feeds] = {name: kept.feeds for name, kept in self._kept.items() if kept.feeds}
+        return {**feeds, **dict(_batches(self._bundle, feeds))}
 
 
 class _RecordedGraph(Graph):

@@ -152,7 +152,9 @@ def test_metrics_by_hand(coarse: AnnyData, body: AnnyBody) -> None:
     metrics.add(exact, truth)
     summary = metrics.summary()
     assert (summary["precision"], summary["recall"], summary["people"]) == (1, 1, 2)
-    assert all(summary[name] == pytest.approx(0, abs=1e-2) for name in ("mpjpe", "pa_mpjpe", "pve", "hands", "place"))
+    assert all(
+        summary[name] == pytest.approx(0, abs=1e-2) for name in ("mpjpe", "pa_mpjpe", "pve", "hands", "position")
+    )
 
     # One person, moved by 0.1 m and 2 % larger about the root, and one detection where nobody is.
     root = truth.joints[:1, :1]

@@ -313,7 +313,7 @@ def test_int8_of_a_shipped_bundle(rtx: Library, tmp_path: Path, monkeypatch: pyt
     bundle = load_bundle("hands")
     clip = default_source(bundle)
     assert clip is not None
-    recording = record(bundle, clip, most=4, max_frames=6)
+    recording = record(bundle, clip, max_inputs=4, max_frames=6)
     quantize(bundle, "int8", recording, graphs=("landmarks_lite",), out=tmp_path / "hands", say=False)
     quantised_bundle = load_bundle(tmp_path / "hands")
     (built,) = build_engines(quantised_bundle, "int8", rtx, TARGETS)

@@ -155,8 +155,8 @@ class Conversion:
     def _case(self, model: onnx.ModelProto, feeds: Feeds, references: Feeds) -> Case:
         opened = session(model if self.precision == "int8-cpu" else emulated(model))
         names = [tensor.name for tensor in self.bundle.graph(self.base).outputs]
-        found = [dict(zip(names, opened.run(names, dict(feed)), strict=True)) for feed in feeds]
-        return Case(self.bundle, self.bundle.graph(self.base), feeds, references, found)
+        outputs = [dict(zip(names, opened.run(names, dict(feed)), strict=True)) for feed in feeds]
+        return Case(self.bundle, self.bundle.graph(self.base), feeds, references, outputs)
 
     # ------------------------------------------------------------------------------------------------ INT8
 
@@ -186,11 +186,11 @@ class Conversion:
             self._say(f"{self.name}: ranges of {len(kept['clips'])} activations were kept")
             return dict(kept["clips"])
         model, layers = self._smoothed
-        found = clips(model, [layer.source for layer in layers], self.calibration, self._told("calibrating"))
+        ranges = clips(model, [layer.source for layer in layers], self.calibration, self._told("calibrating"))
         about = {"source": self.recording.source, "frames": len(self.calibration)}
-        file = keep_json(name, {**key, **about, "clips": found})
-        self._say(f"{self.name}: ranges of {len(found)} activations kept in {file}")
-        return found
+        file = keep_json(name, {**key, **about, "clips": ranges})
+        self._say(f"{self.name}: ranges of {len(ranges)} activations kept in {file}")
+        return ranges
 
     def _integers(self, chosen: Sequence[Layer]) -> onnx.ModelProto:
         """Return the graph with these layers in INT8."""

@@ -26,7 +26,7 @@ def is_motion(source: str) -> bool:
     return source.lower().endswith(_SUFFIXES)
 
 
-def record_motion(bundle: Bundle, source: str, most: int = 500, seed: int = 0) -> Recording:
+def record_motion(bundle: Bundle, source: str, max_inputs: int = 500, seed: int = 0) -> Recording:
     """Windows of real motion, seen as by a front-end: with noise of 1 cm and frames that were missed.
 
     Raises:
@@ -41,7 +41,7 @@ def record_motion(bundle: Bundle, source: str, most: int = 500, seed: int = 0) -
     if bundle.task != "posebert" or bundle.settings.get("kind") not in ("published", "body"):
         raise BundleError(f"bundle {bundle.name} does not take motion capture of bodies; give a video to --calibration")
     rng = np.random.default_rng(seed)
-    recorder = Recorder(bundle, most)
+    recorder = Recorder(bundle, max_inputs)
     model = PoseBERT(bundle, recorder)
     frames = 0
     with model:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from humanrt.errors import HumanrtError
-from humanrt.people.metrics import LEAST
+from humanrt.people.metrics import MIN_VISIBLE
 from humanrt_export.batches import PictureBatch
 from humanrt_export.bodies.anny.bones import ACTIVE, indices
 from humanrt_export.bodies.anny.model import load_anny
@@ -150,7 +150,7 @@ class PeopleImages:
         slots: int = 12,
         augmentation: Augmentation | None = None,
         *,
-        least: float = LEAST,
+        least: float = MIN_VISIBLE,
         start: int = 0,
         growth: float = 0.0,
         workers: int = 1,

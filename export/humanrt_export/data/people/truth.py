@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from humanrt.people.metrics import LEAST, Bodies, true_bodies
+from humanrt.people.metrics import MIN_VISIBLE, Bodies, true_bodies
 from humanrt_export.data.people.augment import head_place
 from humanrt_export.synthetic.people.sample import PeopleLabels
 
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 NEAREST = 0.15  # m; heads nearer than this are nobody's
 
 
-def truth_of(people: PeopleLabels, vertices: Array, size: tuple[int, ...], least: float = LEAST) -> Bodies:
+def truth_of(people: PeopleLabels, vertices: Array, size: tuple[int, ...], min_visible: float = MIN_VISIBLE) -> Bodies:
     """Who is in a picture of ``size`` (width, height) px; whoever is behind the camera is left out.
 
     Args:
@@ -30,6 +30,6 @@ def truth_of(people: PeopleLabels, vertices: Array, size: tuple[int, ...], least
     people = people.take(ahead)
     return true_bodies(
         *(people.joints, people.joints_2d, head_place(people), people.visible, size),
-        least=least,
+        min_visible=min_visible,
         vertices=vertices[ahead],
     )
