@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from humanrt import native
 from humanrt.checks import check_kind
-from humanrt.errors import HumanrtError, InvalidInputError
+from humanrt.errors import InvalidInputError
 from humanrt.hands.pose_smoother import HandPoseSmoother
+from humanrt.hands.robots import RobotHands
 from humanrt.hands.smoother import Smoother
 from humanrt.hands.tracker import Hand, Hands, HandTracker
 from humanrt.perception.pipeline import Pipeline, Result, model_header
-from humanrt.retarget import HandDescription, Retargeter
+from humanrt.retarget import HandDescription
 from humanrt.sources.opening import Frame, check_frame
 from humanrt.timing import Stopwatch
 
@@ -73,9 +74,7 @@ class HandResult(Result):
 class HandPipeline(Pipeline[HandResult]):
     """Track the hands of a stream of frames and compute the joint angles of the robot hands that they drive.
 
-    Closes the tracker and the smoother that it was given. A hand drives the robots of its own side. It drives a robot
-    of the other side mirrored, but only if no robot of the hand's own side was requested: one person with one robot may
-    use either hand.
+    Closes the tracker and the smoother that it was given. Which hand drives which robot: see `RobotHands`.
 
     Args:
         tracker: tracks the hands; None: `HandTracker()`, with the shipped bundle.
@@ -98,26 +97,17 @@ class HandPipeline(Pipeline[HandResult]):
             raise InvalidInputError(f"smoother must be a HandPoseSmoother or HandSmoother, not {smoother!r}")
         self.tracker = HandTracker() if tracker is None else tracker
         self.smoother = smoother
-        # Create a solver and discard it, so that a robot it cannot solve is refused before the first frame.
-        self._robots: dict[str, HandDescription] = {}
-        check_kind(robots, (str, Path, Sequence), "robots", "names of robot hands, or paths of their descriptions")
-        for robot in (robots,) if isinstance(robots, str | Path) else robots:
-            hand = Retargeter(robot).hand
-            if hand.name in self._robots:
-                raise HumanrtError(f"robot {robot}: there is already a robot named `{hand.name}`; rename one of them")
-            self._robots[hand.name] = hand
-        self._solvers: dict[int, dict[str, Retargeter]] = {}
-        self._solved: dict[int, float] = {}
+        self._robots = RobotHands(robots)
 
     @property
     def robots(self) -> dict[str, HandDescription]:
         """Robot hands by name, in the order in which they were requested."""
-        return dict(self._robots)
+        return dict(self._robots.descriptions)
 
     @property
     def joint_names(self) -> dict[str, list[str]]:
         """Joint names of each robot, in the order of its angles."""
-        return {name: list(hand.joint_names) for name, hand in self._robots.items()}
+        return self._robots.joint_names
 
     def about(self) -> dict[str, Any]:
         smoother = self.smoother
@@ -134,7 +124,7 @@ class HandPipeline(Pipeline[HandResult]):
     @property
     def notes(self) -> tuple[str, ...]:
         """Lines to show the user once: assumptions about robots, and what runs without the compiled library."""
-        notes = tuple(note for robot in self._robots.values() for note in robot.notes)
+        notes = self._robots.notes
         if problem := native.problem():
             notes += (
                 "without the compiled library numpy and OpenCV cut out, smooth and retarget, which is slower, "
@@ -147,8 +137,7 @@ class HandPipeline(Pipeline[HandResult]):
         self.tracker.reset()
         if self.smoother:
             self.smoother.reset()
-        self._solvers.clear()
-        self._solved.clear()
+        self._robots.reset()
 
     def __call__(self, frame: Frame) -> HandResult:
         """Process one frame. Frames come in the order of their time stamps."""
@@ -161,10 +150,7 @@ class HandPipeline(Pipeline[HandResult]):
         if self.smoother:
             hands = self.smoother(hands, frame.t)
             watch.lap("smooth")
-        for identity in hands.lost:
-            self._solvers.pop(identity, None)
-            self._solved.pop(identity, None)
-        robots = {hand.id: self._solve(hand, frame.t) for hand in hands} if self._robots else {}
+        robots = self._robots.solve(hands, frame.t, hands.lost)
         if self._robots:
             watch.lap("retarget")
         ms |= watch.ms
@@ -176,13 +162,3 @@ class HandPipeline(Pipeline[HandResult]):
         if self.smoother:
             self.smoother.close()
         self.tracker.close()
-
-    def _solve(self, hand: Hand, t: float) -> dict[str, NDArray[np.float64]]:
-        solvers = self._solvers.get(hand.id)
-        if solvers is None:
-            own = [name for name, robot in self._robots.items() if robot.side == hand.side]
-            names = own or list(self._robots)
-            solvers = self._solvers[hand.id] = {name: Retargeter(self._robots[name]) for name in names}
-        dt = t - self._solved[hand.id] if hand.id in self._solved else None
-        self._solved[hand.id] = t
-        return {name: solver.solve(hand.keypoints_3d, dt=dt, side=hand.side) for name, solver in solvers.items()}
