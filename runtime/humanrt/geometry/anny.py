@@ -27,7 +27,7 @@ from humanrt.geometry.skeleton import (
     world_rotations,
 )
 
-__all__ = ["ANNY_BONES", "ANNY_PARENTS", "anny_from_smpl", "hand_from_anny", "smpl_from_anny"]
+__all__ = ["ANNY_BONES", "ANNY_PARENTS", "anny_from_smpl", "hand_axes", "hand_from_anny", "part_axes", "smpl_from_anny"]
 
 _TRUNK = {"spine05": "root", "spine04": "spine05", "spine03": "spine04", "spine02": "spine03", "spine01": "spine02"}
 _LEG = ("pelvis", "upperleg01", "upperleg02", "lowerleg01", "lowerleg02", "foot")
@@ -165,6 +165,16 @@ _FOREARM = {
 }
 _INDEX = {bone: index for index, bone in enumerate(ANNY_BONES)}
 _FINGER_NUMBER = {"thumb": 1, "index": 2, "middle": 3, "ring": 4, "pinky": 5}
+
+
+def part_axes(part: str) -> tuple[str, Array]:
+    """Return the bone that turns with a joint of SMPL's body, and the part's axes (T-pose) in Anny's at rest."""
+    return _SHOWN[part], _ALIGNMENT[part].T
+
+
+def hand_axes(side: Side) -> Array:
+    """Return the axes of a hand (a left one mirrored back) in Anny's axes at rest, as columns [3, 3]."""
+    return _HAND_AXES[side]
 
 
 def anny_from_smpl(rotations: Floats, hands: Mapping[Side, Floats] | None = None) -> Array:

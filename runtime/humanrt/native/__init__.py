@@ -22,7 +22,7 @@ __all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "library", "problem"]
 
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).parents[1] / "_native" / f"humanrt{SUFFIX}"
-VERSION = 8
+VERSION = 9
 """Version of all signatures and structs, as in _native/export.h; a library of another version is refused."""
 
 _pointer, _integer, _real, _bytes = ctypes.c_void_p, ctypes.c_int32, ctypes.c_double, ctypes.c_ssize_t
@@ -51,6 +51,9 @@ _SIGNATURES = {
     "humanrt_targets": (None, [_pointer, _pointer, _integer, _integer]),
     "humanrt_evaluate": (_real, [_pointer] * 6),
     "humanrt_amx": (_integer, []),
+    "humanrt_fit": (_integer, [_pointer]),
+    "humanrt_fit_model": (_real, [_pointer] * 3),
+    "humanrt_fit_spread": (_integer, [_pointer] * 2),
     "humanrt_solve": (_integer, [_pointer, _pointer, _integer, _integer, _real]),
 }
 

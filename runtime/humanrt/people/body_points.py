@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.fitting.rig import STATURE, Attached
+from humanrt.geometry.anny import part_axes
 from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, world_rotations
 
-__all__ = ["HIPS", "OFFSETS_MM", "STATURE", "LandmarkPoints", "plain_name"]
+__all__ = ["HIPS", "OFFSETS_MM", "STATURE", "LandmarkPoints", "attached_landmarks", "plain_name"]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
-
-STATURE = 1.7  # m, of the person for whom the offsets are given
 
 HIPS = [MEDIAPIPE_33.index(f"{side}_hip") for side in ("left", "right")]
 """The landmarks whose midpoint is the origin of a body's landmarks in metres."""
@@ -69,6 +69,20 @@ def plain_name(landmark: str) -> tuple[str, str]:
         return landmark.removeprefix("mouth_"), "mouth"
     side, _, plain = landmark.partition("_")
     return (side, plain) if plain else ("", landmark)
+
+
+def attached_landmarks() -> list[Attached]:
+    """Return the 33 landmarks as points of Anny's body, in MediaPipe's order, for fitting."""
+    result = []
+    for landmark in MEDIAPIPE_33:
+        side, plain = plain_name(landmark)
+        joint, part = _ANCHORS.get(plain, ("head", "head"))
+        name = part or "pelvis"
+        bone, axes = part_axes(name if name in ("head", "pelvis") else f"{side}_{name}")
+        offset = np.array(OFFSETS_MM[plain]) * (-1.0 if side == "right" else 1.0, 1.0, 1.0) / 1000
+        x, y, z = (axes @ offset).tolist()
+        result.append(Attached(landmark, joint.format(s=side[:1].upper()), bone, (x, y, z)))
+    return result
 
 
 class LandmarkPoints:
