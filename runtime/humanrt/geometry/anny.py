@@ -169,7 +169,7 @@ _FINGER_NUMBER = {"thumb": 1, "index": 2, "middle": 3, "ring": 4, "pinky": 5}
 
 def part_axes(part: str) -> tuple[str, Array]:
     """Return the bone that turns with a joint of SMPL's body, and the part's axes (T-pose) in Anny's at rest."""
-    return _SHOWN[part], _ALIGNMENT[part].T
+    return _BONE_OF_JOINT[part], _ALIGNMENT[part].T
 
 
 def hand_axes(side: Side) -> Array:
