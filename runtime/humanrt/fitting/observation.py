@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.checks import LARGEST
+from humanrt.checks import MAX_ABS
 from humanrt.errors import InvalidInputError
 from humanrt.geometry.camera import check_intrinsics
 
@@ -56,7 +56,7 @@ class Observation:
         t = np.zeros(3) if self.t is None else np.asarray(self.t, np.float64).reshape(-1)
         if R.shape != (3, 3) or not np.isfinite(R).all() or np.abs(R @ R.T - np.eye(3)).max() > 1e-3:
             raise InvalidInputError("a view's R must be a rotation matrix [3, 3], from the world to the camera")
-        if t.shape != (3,) or not (np.abs(t) <= LARGEST).all():
+        if t.shape != (3,) or not (np.abs(t) <= MAX_ABS).all():
             raise InvalidInputError("a view's t must be three metres, of the world's origin in the camera")
         return np.concatenate([K[0], K[1, 1:], R.ravel(), t])
 
