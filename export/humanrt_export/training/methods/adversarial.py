@@ -14,22 +14,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError, choices
-from humanrt_export.batches import PictureBatch
+from humanrt_export.options import Option
 from humanrt_export.training.loop import Task
+from humanrt_export.training.methods.method import Method, P
 from humanrt_export.training.methods.pixels import normalised, pixels
 from humanrt_export.training.methods.wrapped import Wrapped, held_out, sample_losses
 
-__all__ = ["METHODS", "Adversarial", "AdversarialOptions", "Pgd", "fgsm", "n_fgsm", "pgd", "rs_fgsm", "worst_case"]
+__all__ = [
+    "METHODS",
+    "Adversarial",
+    "AdversarialOptions",
+    "Attack",
+    "Pgd",
+    "fgsm",
+    "n_fgsm",
+    "pgd",
+    "rs_fgsm",
+    "worst_case",
+]
 
 METHODS = ("fgsm", "rs-fgsm", "n-fgsm", "pgd")
-
-P = TypeVar("P", bound=PictureBatch)
 
 Loss = Callable[[Tensor], Tensor]
 """Picture [B, 3, H, W] in 0..1 -> a scalar whose gradient at one picture does not depend on the others."""
@@ -222,6 +232,41 @@ class Adversarial(Wrapped[P]):
                 losses = {"fgsm_loss": float(loss(single)), "pgd_loss": float(loss(many))}
         gap = (losses["pgd_loss"] - losses["fgsm_loss"]) / max(abs(losses["fgsm_loss"]), 1e-12)
         return found | losses | {"single_step_gap": gap}
+
+
+_FULL_SCALE = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(Method):
+    """Train on attacked pictures.
+
+    Attributes:
+        adversarial: train on pictures attacked by this method.
+        epsilon: of the attack, of 255.
+        noise: of n-fgsm, in epsilons.
+        attack_steps: of pgd.
+        clean: part of each batch that is not attacked.
+    """
+
+    adversarial: Annotated[str | None, Option(choices=METHODS)] = None
+    epsilon: Annotated[float, Option(metavar="E")] = 4.0
+    noise: Annotated[float, Option(metavar="K")] = 2.0
+    attack_steps: int = 7
+    clean: Annotated[float, Option(metavar="P")] = 0.0
+
+    def check(self) -> None:
+        """Refuse attacks that cannot be."""
+        if self.adversarial is not None:
+            self._options(self.adversarial)
+
+    def wrap(self, task: Task[P]) -> Task[P]:
+        """Attack the task's pictures."""
+        return task if self.adversarial is None else Adversarial(task, self._options(self.adversarial))
+
+    def _options(self, method: str) -> AdversarialOptions:
+        epsilon = self.epsilon / _FULL_SCALE
+        return AdversarialOptions(method, epsilon, self.noise, steps=self.attack_steps, clean=self.clean)
 
 
 def _ascent(loss: Loss, picture: Tensor) -> Tensor:

@@ -8,18 +8,41 @@ without unlearning what real pictures look like.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from humanrt.errors import HumanrtError, choices
+from humanrt_export.options import Option
 from humanrt_export.training.loop import Task
+from humanrt_export.training.methods.method import Method, P
 from humanrt_export.training.methods.wrapped import B, Wrapped
 
-__all__ = ["PARTS", "Partial", "batch_norm_state"]
+__all__ = ["PARTS", "Partial", "Update", "batch_norm_state"]
 
 PARTS = ("full", "batch-norm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update(Method):
+    """Train a part of the network.
+
+    Attributes:
+        update: what is trained.
+    """
+
+    update: Annotated[str, Option(choices=PARTS)] = "full"
+
+    def check(self) -> None:
+        """Refuse a part that no network has."""
+        if self.update not in PARTS:
+            raise HumanrtError(f"no part `{self.update}` of a network; there are: {choices(PARTS)}")
+
+    def wrap(self, task: Task[P]) -> Task[P]:
+        """Train only that part of the task's network."""
+        return task if self.update == "full" else Partial(task, self.update)
 
 
 class Partial(Wrapped[B]):

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from humanrt.errors import HumanrtError, choices
+from humanrt_export.options import Option
+from humanrt_export.training.methods.method import Method
 
-__all__ = ["MANIPULATIONS", "Manipulations"]
+__all__ = ["MANIPULATIONS", "Changes", "Manipulations"]
 
 _LUMA = (0.299, 0.587, 0.114)
 _SMOOTH = ((1.0, 1.0, 1.0), (1.0, 5.0, 1.0), (1.0, 1.0, 1.0))
@@ -150,3 +153,25 @@ class Manipulations:
                     level = levels[places, slot, None, None, None]
                     changed[places] = MANIPULATIONS[name](before[places], level).clamp(0, 1)
         return changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes(Method):
+    """Base of methods that change pictures at random.
+
+    Attributes:
+        manipulations: which changes; without any, all.
+        manipulated: changes composed.
+    """
+
+    manipulations: Annotated[tuple[str, ...], Option(choices=MANIPULATIONS, metavar="NAME")] = ()
+    manipulated: int = 3
+
+    def check(self) -> None:
+        """Refuse changes that there are not."""
+        _ = self.changes
+
+    @property
+    def changes(self) -> Manipulations:
+        """The random changes."""
+        return Manipulations(self.manipulations or tuple(MANIPULATIONS), self.manipulated)

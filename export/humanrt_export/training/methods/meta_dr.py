@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +23,14 @@ from torch.func import functional_call
 
 from humanrt.errors import HumanrtError
 from humanrt_export.batches import PictureBatch
+from humanrt_export.options import Option
 from humanrt_export.training.loop import Task
-from humanrt_export.training.methods.manipulations import Manipulations
+from humanrt_export.training.methods.manipulations import Changes, Manipulations
+from humanrt_export.training.methods.method import P
 from humanrt_export.training.methods.pixels import normalised, pixels
 from humanrt_export.training.methods.wrapped import Wrapped
 
-__all__ = ["MetaDr", "MetaDrOptions", "Randomised"]
-
-P = TypeVar("P", bound=PictureBatch)
+__all__ = ["MetaDr", "MetaDrOptions", "MetaObjective", "Randomise", "Randomised"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,52 @@ class Randomised(Wrapped[P]):
         if changed:
             picture[places] = self.manipulations(picture[places])
         return self.task.losses(model, replace(batch, image=normalised(picture)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Randomise(Changes):
+    """Train on pictures that are changed at random.
+
+    Attributes:
+        randomise: change this part of each batch's pictures at random.
+    """
+
+    randomise: Annotated[float | None, Option(metavar="P")] = None
+
+    def wrap(self, task: Task[P]) -> Task[P]:
+        """Change the task's pictures."""
+        return task if self.randomise is None else Randomised(task, self.changes, self.randomise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaObjective(Changes):
+    """Train by the objective of Meta-DR.
+
+    Attributes:
+        meta_dr: recall and adapt after a step on changed pictures.
+        recall: beta of Meta-DR.
+        adapt: gamma of Meta-DR.
+        inner_rate: of Meta-DR's inner step.
+        second_order: differentiate through Meta-DR's inner step.
+    """
+
+    meta_dr: bool = False
+    recall: Annotated[float, Option(metavar="W")] = 1.0
+    adapt: Annotated[float, Option(metavar="W")] = 1.0
+    inner_rate: Annotated[float, Option(metavar="R")] = 0.01
+    second_order: bool = False
+
+    def check(self) -> None:
+        """Refuse an objective that cannot be."""
+        _ = self._objective
+
+    def wrap(self, task: Task[P]) -> Task[P]:
+        """Put the objective around the task's own."""
+        return MetaDr(task, self._objective) if self.meta_dr else task
+
+    @property
+    def _objective(self) -> MetaDrOptions:
+        return MetaDrOptions(self.recall, self.adapt, self.inner_rate, self.second_order, self.changes)
 
 
 class _Loss(nn.Module):

@@ -30,7 +30,7 @@ from humanrt_export.options import Group, Option
 from humanrt_export.runs import LAST
 from humanrt_export.synthetic.people import PeopleLabels, Shards
 from humanrt_export.training.loop import train
-from humanrt_export.training.methods.compose import MethodOptions, composed
+from humanrt_export.training.methods.compose import MethodOptions
 from humanrt_export.training.options import RunConfig
 from humanrt_export.training.tasks.multihmr_losses import Weights, losses
 
@@ -118,7 +118,7 @@ def run(config: TrainMultihmr) -> int:
             path = path / LAST if path.is_dir() else path
             about[name] = f"{path.name}, sha256 {file_sha256(path)}"
     (config.out / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
-    train(composed(task, config.methods), config.out, config.train)
+    train(config.methods.wrap(task), config.out, config.train)
     return 0
 
 

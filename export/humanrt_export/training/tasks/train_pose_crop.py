@@ -16,7 +16,7 @@ from humanrt_export.networks.attention import plain
 from humanrt_export.networks.encoders import ENCODERS
 from humanrt_export.options import Option
 from humanrt_export.training.loop import train
-from humanrt_export.training.methods.compose import MethodOptions, composed
+from humanrt_export.training.methods.compose import MethodOptions
 from humanrt_export.training.methods.continual import train_domains
 from humanrt_export.training.options import RunConfig
 from humanrt_export.training.tasks.multihmr import refuse_bare
@@ -85,7 +85,7 @@ def run(config: TrainPoseCrop) -> int:
     if not config.in_turn:
         print(f"{sum(map(len, domains))} people, {len(held)} held out")
         task = task_of(config, Crops.joined(domains), held)
-        train(composed(task, config.methods), config.out, config.train)
+        train(config.methods.wrap(task), config.out, config.train)
         return 0
     _train_in_turn(config, domains, held)
     return 0
@@ -125,7 +125,7 @@ def _train_in_turn(config: TrainPoseCrop, trained: Sequence[Crops], held: Crops)
     domains = dict(zip(names, trained, strict=True))
     tasks = {name: task_of(config, crops, held) for name, crops in domains.items()}
     found = train_domains(
-        {name: composed(task, config.methods) for name, task in tasks.items()},
+        {name: config.methods.wrap(task) for name, task in tasks.items()},
         config.out,
         config.train,
         lambda domain, model: tasks[domain].error(model, domains[domain]),
