@@ -187,7 +187,10 @@ def _landmarks(
     return pipeline
 
 
-PEOPLE: Mapping[str, Callable[..., AnyPeoplePipeline]] = {"landmarks": _landmarks, "multihmr": _multihmr}
+PEOPLE: Mapping[str, Callable[..., AnyPeoplePipeline]] = {
+    "landmarks": _landmarks,
+    "multihmr": _multihmr,
+}
 """Kinds of people models, by the setting ``model`` of their bundles, and the function that opens each pipeline."""
 
 
