@@ -10,6 +10,7 @@ A run is a folder: ``last.pt`` (everything needed to go on), ``log.jsonl`` (one 
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import signal
@@ -39,6 +40,7 @@ __all__ = ["Batch", "Task", "TrainOptions", "optimizers_of", "rate_of", "train",
 _FREE = {"report_every", "validate_every", "save_every", "minutes", "device", "threads", "half", "half_cpu"}
 
 
+_LONGEST = 160  # characters of torch's own words in a message
 _MUON_LEAST = 64  # rows and columns: smaller matrices only read numbers out
 
 
@@ -98,7 +100,7 @@ def train(
         part.unlink(missing_ok=True)
     model = task.model.to(device).train()
     optimizers = optimizers_of(task, options)
-    average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    average = copy.deepcopy(model).eval()
     description = {"task": json.loads(json.dumps(dict(task.config()))), "options": _fixed(options)}
     step, before = _resume(out / LAST, description, model, optimizers, average)
     say(f"{out}: " + (f"goes on at step {step} of {options.steps}" if step else f"{options.steps} steps"))
@@ -110,7 +112,7 @@ def train(
             "step": step,
             "seconds": before + time.monotonic() - started,
             "model": model.state_dict(),
-            "average": average,
+            "average": average.state_dict(),
             "optimizer": [optimizer.state_dict() for optimizer in optimizers],
         }
         save_checkpoint(out / LAST, content)
@@ -125,6 +127,7 @@ def train(
         while step < options.steps and not stopped():
             batch = next(batches).to(device)
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+                # Not `LambdaLR`: one per optimizer would count steps beside `step`, and have to be resumed with it.
                 group["lr"] = options.rate * group["part"] * _schedule(step, options)
             torch.manual_seed((options.seed << 32) + step)  # dropout and the like
             with cast:
@@ -153,7 +156,8 @@ def train(
                 say(f"{step:6d}  {shown}  {left:.0f} min left")
                 sums, summed, reported = {}, 0, now
             if step % options.validate_every == 0 or step == options.steps:
-                metrics = _validated(task, model, average)
+                with torch.inference_mode():
+                    metrics = dict(task.validate(average))
                 _log(out / LOG, {"step": step, "validation": metrics})
                 say(f"{step:6d}  validation: " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
             if now - saved > options.save_every:
@@ -189,9 +193,13 @@ def _resume(
     description: Mapping[str, Any],
     model: nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
-    average: dict[str, Tensor],
+    average: nn.Module,
 ) -> tuple[int, float]:
-    """The step and the seconds to go on from; (0, 0.0) where there is nothing."""
+    """The step and the seconds to go on from; (0, 0.0) where there is nothing.
+
+    Raises:
+        HumanrtError: what is there was trained with other settings, or by a version whose network was another.
+    """
     if not file.exists():
         return 0, 0.0
     content = read_run(file)
@@ -204,17 +212,23 @@ def _resume(
                     f"{file.parent} holds a training with {name} = {found!r}, not {value!r}; "
                     "give the same settings to go on, or another --out to begin anew"
                 )
-    model.load_state_dict(content["model"])
     saved = content["optimizer"]
-    # Runs of before there were several have one.
-    for optimizer, state in zip(optimizers, saved if isinstance(saved, list) else [saved], strict=True):
-        parts = [group["part"] for group in optimizer.param_groups]
-        optimizer.load_state_dict(state)
-        for group, part in zip(optimizer.param_groups, parts, strict=True):
-            group["part"] = part
-    for name, value in content["average"].items():
-        average[name].copy_(value)
-    return content["step"], content["seconds"]
+    try:
+        model.load_state_dict(content["model"])
+        average.load_state_dict(content["average"])
+        # Runs of before there were several have one.
+        for optimizer, state in zip(optimizers, saved if isinstance(saved, list) else [saved], strict=True):
+            parts = [group["part"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(state)
+            for group, part in zip(optimizer.param_groups, parts, strict=True):
+                group["part"] = part
+        return content["step"], content["seconds"]
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:_LONGEST]
+        raise HumanrtError(
+            f"{file}: the network that it holds is not this version's ({reason}); go on with the version that began "
+            "it, or give another --out to begin anew"
+        ) from error
 
 
 def _fixed(options: TrainOptions) -> dict[str, Any]:
@@ -258,26 +272,19 @@ def _schedule(step: int, options: TrainOptions) -> float:
     return 0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, phase))) / 2
 
 
-def _follow(average: Mapping[str, Tensor], model: nn.Module, keep: float) -> None:
+def _follow(average: nn.Module, model: nn.Module, keep: float) -> None:
+    """Move averaged weights towards the model's. ``keep``: what is left of them.
+
+    Not `torch.optim.swa_utils.AveragedModel`: of buffers it averages all or none, and batch norm's statistics are
+    averaged here while its counts are copied; its first update copies the weights; and it counts updates in a buffer
+    of its own beside the run's step. With a function for all that, it is longer than these lines.
+    """
     with torch.no_grad():
-        for name, value in model.state_dict().items():
+        for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
             if value.is_floating_point():
-                average[name].lerp_(value, 1 - keep)
+                mean.lerp_(value, 1 - keep)
             else:
-                average[name].copy_(value)
-
-
-def _validated(task: Task[Any], model: nn.Module, average: Mapping[str, Tensor]) -> dict[str, float]:
-    """Metrics of the averaged weights."""
-    trained = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(dict(average))
-    model.eval()
-    try:
-        with torch.inference_mode():
-            return dict(task.validate(model))
-    finally:
-        model.load_state_dict(trained)
-        model.train()
+                mean.copy_(value)
 
 
 @contextmanager

@@ -124,6 +124,50 @@ def test_runs_of_before_muon_go_on(tmp_path: Path) -> None:
     assert not list((tmp_path / "cut").glob(".*"))
 
 
+@pytest.mark.parametrize("part", ["model", "average", "optimizer"])
+def test_a_run_of_another_network_is_refused_in_one_line(tmp_path: Path, part: str) -> None:
+    train(Line(), tmp_path, replace(_OPTIONS, minutes=0.0), _quiet)
+    content = torch.load(tmp_path / LAST, weights_only=True)
+    if part == "optimizer":
+        content[part][0]["param_groups"].pop()
+    else:
+        content[part]["old"] = content[part].pop("weight")
+    torch.save(content, tmp_path / LAST)
+    with pytest.raises(HumanrtError, match="the network that it holds is not this version's") as refused:
+        train(Line(), tmp_path, _OPTIONS, _quiet)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+def test_averaged_weights_follow_with_batch_norms_statistics_and_counts(tmp_path: Path) -> None:
+    class Normed(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = torch.nn.Sequential(torch.nn.BatchNorm1d(1), self.model)
+            self.seen: list[dict[str, torch.Tensor]] = []
+
+        def losses(self, model: torch.nn.Module, batch: Points) -> dict[str, torch.Tensor]:
+            self.seen.append({name: value.clone() for name, value in model.state_dict().items()})
+            return super().losses(model, batch)
+
+        def validate(self, model: torch.nn.Module) -> dict[str, float]:
+            assert not model.training
+            assert self.model.training
+            return {"mean": float(model[0].running_mean)}  # type: ignore[index]
+
+    task = Normed()
+    metrics = train(task, tmp_path, replace(_OPTIONS, steps=3), _quiet)
+    _, average, _ = load_run(tmp_path)
+    assert metrics["mean"] == float(average["0.running_mean"])
+    assert int(average["0.num_batches_tracked"]) == 3
+    states = [*task.seen[1:], task.model.state_dict()]
+    for name in ("0.running_mean", "1.weight"):
+        mean = task.seen[0][name]
+        for step, state in enumerate(states):
+            mean = torch.lerp(mean, state[name], 1 - min(0.9, (1 + step) / (10 + step)))
+        torch.testing.assert_close(average[name], mean, rtol=1e-6, atol=0)
+
+
 def test_muon_learns_matrices_alone(tmp_path: Path) -> None:
     plain, muon = (
         {name: value - Layers().model.state_dict()[name] for name, value in state.items()}
