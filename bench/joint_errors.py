@@ -1,0 +1,84 @@
+"""Errors of a person's twelve limb joints, as arrays: what `people_views.py` and its peers measure.
+
+The joints are shoulders, elbows, wrists, hips, knees and ankles. They are Anny's own joints (`ANNY`), which is what the
+``joints_3d`` of a recording hold; for landmark networks they are MediaPipe's landmarks of those names (`MEDIAPIPE`).
+Metres; camera space, x right, y down, z forward.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.geometry.skeleton import MEDIAPIPE_33
+from humanrt.people.metrics import aligned
+
+__all__ = ["ANNY", "HIPS", "LIMBS", "MEDIAPIPE", "acceleration", "beside", "hips_aligned", "iou", "similarity"]
+
+Array = NDArray[Any]
+
+LIMBS = tuple(
+    f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
+)
+"""The joints, in the order of all arrays here."""
+
+_BONE = {
+    "shoulder": "upperarm01",
+    "elbow": "lowerarm01",
+    "wrist": "wrist",
+    "hip": "upperleg01",
+    "knee": "lowerleg01",
+    "ankle": "foot",
+}
+ANNY = tuple(f"{_BONE[name.split('_')[1]]}.{name[0].upper()}" for name in LIMBS)
+"""Names of Anny's joints that stand for them: the bones that begin there."""
+
+MEDIAPIPE = tuple(MEDIAPIPE_33.index(name) for name in LIMBS)
+"""Indices of MediaPipe's landmarks that stand for them."""
+
+HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
+
+
+def beside(joints: Array, truth: Array) -> Array:
+    """Return distances [...] m from the lines of sight on which the true joints lie.
+
+    The line of sight runs from the camera through the true joint; of the error only the part orthogonal to it counts.
+
+    Args:
+        joints, truth: [..., 3] m, camera space.
+    """
+    line = truth / np.linalg.norm(truth, axis=-1, keepdims=True)
+    error = joints - truth
+    return np.asarray(np.linalg.norm(error - (error * line).sum(-1, keepdims=True) * line, axis=-1))
+
+
+def hips_aligned(joints: Array, truth: Array) -> Array:
+    """Return distances [..., 12] m once the midpoints of the hips coincide; ``joints``, ``truth`` [..., 12, 3]."""
+    return np.asarray(np.linalg.norm(_centred(joints) - _centred(truth), axis=-1))
+
+
+def similarity(joints: Array, truth: Array) -> Array:
+    """Return distances [N, 12] m after the best similarity: rotation, scale and translation; both [N, 12, 3]."""
+    return np.asarray(np.linalg.norm(aligned(joints, truth) - truth, axis=-1))
+
+
+def acceleration(joints: Array) -> Array:
+    """Return the size [T - 2, 12] m / frame^2 of second differences in time of the hips-aligned joints.
+
+    Args:
+        joints: [T, 12, 3] m, NaN in frames without them: differences that need these are NaN.
+    """
+    centred = _centred(joints)
+    return np.asarray(np.linalg.norm(centred[2:] - 2 * centred[1:-1] + centred[:-2], axis=-1))
+
+
+def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return the intersection of two masks over their union; NaN if both are empty."""
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else float("nan")
+
+
+def _centred(joints: Array) -> Array:
+    return np.asarray(joints - joints[..., HIPS, :].mean(-2, keepdims=True))

@@ -1,0 +1,325 @@
+"""How well a bundle follows a real person: every view for itself, live, against four views together.
+
+    python bench/people_views.py --heavy HEAVY.onnx --bundle landmarks multihmr-anny --raw full heavy --out results
+
+One man before four calibrated cameras (`real_views.py`). Every program sees all frames of one camera, with their times
+and the camera's intrinsics, in order and without looking ahead; the joints that it reports are compared with those that
+the four views agree on, at every ``--stride``-th frame. ``--raw`` are the landmarks of a network as they come: those in
+metres, moved to where they project onto those in pixels (`humanrt.people.landmark_people.place`, equal weights).
+
+Columns; joints are the twelve of `joint_errors.LIMBS`, metres are of the camera's space:
+
+- **found**: frames in which somebody is where the man is: the mean distance of the twelve joints in the picture is at
+  most 0.3 of the larger side of the man's box. Of several, the nearest is he. **filled**: how many of these were filled
+  in, for want of a find in that frame.
+- **extra**: further people a frame, filled ones too; one find of the bystander (the middle of the joints is in his box)
+  is not counted.
+- **ids**: identities that the man had, all views together (4 is best).
+- **beside**: `joint_errors.beside`, median and 90 % over joints and frames, mm.
+- **hips**: `hips_aligned`, **similarity**: `similarity`, mean over joints and frames, mm.
+- **acceleration**: `acceleration` over all frames, whatever the stride: mean over joints and frames, mm/frame^2, 60
+  frames a second; the truth's own, which is smoothed, stands below.
+- **IoU**: the mesh, drawn alone, against the silhouette that the heavy network saw of the man in that view and frame
+  (`Truth.silhouette`), over the pixels of the whole picture; mean over frames.
+
+Nothing may be tuned on these views: one man, 100 frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.drawing.mesh_view import MeshView
+from humanrt.files import write_atomically
+from humanrt.geometry.camera import project
+from humanrt.people.landmark_people import place
+from humanrt.sources.opening import Frame
+from humanrt.stats import machine, write_report
+from humanrt.tasks import PeopleOptions, open_people
+from joint_errors import ANNY, MEDIAPIPE, acceleration, beside, hips_aligned, iou, similarity
+from raw_landmarks import RawTracker
+from real_views import VIEWS, Truth, View, frames_of, load_truth, load_views
+
+__all__ = ["Follower", "Score", "Somebody", "bundle_follower", "measure", "raw_follower", "report", "score"]
+
+Array = NDArray[Any]
+
+_REACH = 0.3  # of the man's box, how far off a find of him may be
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """One person in one frame, as a program under test sees them.
+
+    Attributes:
+        id: identity.
+        joints: [12, 3] m, camera space.
+        filled: the program says that it did not see them in this frame.
+        vertices: [V, 3] m, or None without a mesh.
+    """
+
+    id: int
+    joints: Array
+    filled: bool = False
+    vertices: Array | None = None
+
+
+@dataclass(frozen=True)
+class Follower:
+    """A program under test.
+
+    Attributes:
+        name: in the table.
+        follow: people in each of the frames of a view, in order.
+        faces: [F, 3] of every mesh, or None without meshes.
+    """
+
+    name: str
+    follow: Callable[[View, Iterable[Frame]], Iterable[Sequence[Somebody]]]
+    faces: NDArray[np.int32] | None = None
+
+
+@dataclass
+class Score:
+    """What is measured of one program, view after view (see the module's text for the columns).
+
+    Attributes:
+        frames, found, filled, extra: counts.
+        ids: identities of the man in each view.
+        beside, hips, similarity: [found, 12] m.
+        acceleration: m / frame^2 of every joint and triple of frames.
+        iou: of every found frame; empty without meshes.
+    """
+
+    frames: int = 0
+    found: int = 0
+    filled: int = 0
+    extra: int = 0
+    ids: list[int] = field(default_factory=list)
+    beside: list[Array] = field(default_factory=list)
+    hips: list[Array] = field(default_factory=list)
+    similarity: list[Array] = field(default_factory=list)
+    acceleration: list[Array] = field(default_factory=list)
+    iou: list[float] = field(default_factory=list)
+
+    def summary(self) -> dict[str, float]:
+        """Return the columns by name."""
+        row = {name: float(getattr(self, name)) for name in ("frames", "found", "filled")}
+        row |= {"extra": self.extra / max(1, self.frames), "ids": float(sum(self.ids))}
+        if self.found:
+            off = 1000 * np.concatenate(self.beside)
+            row |= {"beside": float(np.median(off)), "beside_90": float(np.percentile(off, 90))}
+            row["hips"] = 1000 * float(np.mean(np.concatenate(self.hips)))
+            row["similarity"] = 1000 * float(np.mean(np.concatenate(self.similarity)))
+        bends = np.concatenate([np.zeros(0), *(one.ravel() for one in self.acceleration)])
+        if np.isfinite(bends).any():
+            row["acceleration"] = 1000 * float(np.nanmean(bends))
+        if self.iou:
+            row["iou"] = float(np.mean(self.iou))
+        return row
+
+
+def measure(
+    people: Sequence[Sequence[Somebody]],
+    truth: Array,
+    K: Array,
+    *,
+    stride: int = 1,
+    bystander: tuple[float, float, float, float] | None = None,
+    overlap: Callable[[int, Array], float] | None = None,
+) -> Score:
+    """Measure one view.
+
+    Args:
+        people: of each of T frames.
+        truth: [T, 12, 3] m, the man's joints, camera space.
+        K: [3, 3] px.
+        stride: of the frames that are measured; acceleration is of all frames.
+        bystander: box x0, y0, x1, y1 px.
+        overlap: from a frame's number and the vertices [V, 3] to an IoU; None: no silhouettes.
+    """
+    score = Score()
+    followed = np.full(truth.shape, np.nan)
+    ids = set()
+    for number, (some, true) in enumerate(zip(people, truth, strict=True)):
+        at = _picture(true, K)
+        pictures = [_picture(one.joints, K) for one in some]
+        off = [float(np.linalg.norm(points - at, axis=1).mean()) for points in pictures]
+        nearest = int(np.argmin(off)) if off else -1
+        if nearest >= 0 and off[nearest] > _REACH * float(np.ptp(at, axis=0).max()):
+            nearest = -1
+        if nearest >= 0:
+            followed[number] = some[nearest].joints
+        if number % stride:
+            continue
+        score.frames += 1
+        others = [points.mean(0) for rank, points in enumerate(pictures) if rank != nearest]
+        excused = bystander is not None and any(_inside(middle, bystander) for middle in others)
+        score.extra += len(others) - excused
+        if nearest < 0:
+            continue
+        one = some[nearest]
+        score.found += 1
+        score.filled += one.filled
+        ids.add(one.id)
+        joints = one.joints[None].astype(np.float64)
+        score.beside.append(beside(joints, true[None]))
+        score.hips.append(hips_aligned(joints, true[None]))
+        score.similarity.append(similarity(joints, true[None]))
+        if overlap and one.vertices is not None:
+            score.iou.append(overlap(number, one.vertices))
+    score.ids.append(len(ids))
+    score.acceleration.append(acceleration(followed))
+    return score
+
+
+def score(
+    follower: Follower, views: Sequence[View], truth: Truth, stride: int, drawn: MeshView | None = None
+) -> tuple[Score, dict[str, Score]]:
+    """Return the score of a program over all views, and of each view."""
+    whole, single = Score(), {}
+    for at, view in enumerate(views):
+        people = list(follower.follow(view, frames_of(view)))
+
+        def overlap(number: int, vertices: Array, *, at: int = at, view: View = view) -> float:
+            assert drawn is not None
+            assert follower.faces is not None
+            drawn.size = view.size
+            mesh = drawn.mask([vertices], follower.faces, view.K) > 0
+            return iou(mesh, truth.silhouette(at, number, view.size))
+
+        one = measure(
+            people,
+            view.camera(truth.joints),
+            view.K,
+            stride=stride,
+            bystander=view.bystander,
+            overlap=overlap if drawn is not None and follower.faces is not None else None,
+        )
+        single[view.name] = one
+        for item in fields(Score):
+            setattr(whole, item.name, getattr(whole, item.name) + getattr(one, item.name))
+    return whole, single
+
+
+def bundle_follower(bundle: str, threads: int, **options: Any) -> Follower:
+    """Return a bundle for people as a program under test; ``options`` are fields of `PeopleOptions`."""
+
+    def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[Somebody]]:
+        with open_people(bundle, "cpu", PeopleOptions(intrinsics=view.K, **options), threads=threads) as pipeline:
+            limbs = [pipeline.model.joint_names.index(name) for name in ANNY]
+            for frame in frames:
+                people = []
+                for one in pipeline(frame).persons:
+                    assert one.joints is not None
+                    people.append(Somebody(one.id, one.joints[limbs], one.filled, one.vertices))
+                yield people
+
+    with open_people(bundle, "cpu", PeopleOptions(**options), threads=threads) as pipeline:
+        faces = pipeline.model.faces
+    return Follower(Path(bundle).name, follow, faces)
+
+
+def raw_follower(name: str, network: Path | None, threads: int) -> Follower:
+    """Return a landmark network alone as a program under test; ``network`` None is the one of bundle `landmarks`."""
+
+    def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[Somebody]]:
+        with RawTracker(network, threads=threads) as tracker:
+            for frame in frames:
+                yield [
+                    Somebody(one.id, placed(one.marks.landmarks_3d, one.marks.landmarks_2d, view.K))
+                    for one in tracker.observe(frame)
+                ]
+
+    return Follower(f"raw {name}", follow)
+
+
+def placed(metric: Array, pixels: Array, K: Array) -> Array:
+    """Return the twelve joints [12, 3] m of landmarks [33, 3] m, moved to where they project onto [33, 2] px."""
+    points = metric.astype(np.float64)
+    return np.asarray((points + place(points, pixels, np.ones(len(points)), K))[list(MEDIAPIPE)])
+
+
+_COLUMNS = {
+    "filled": ("of them filled in", "{:.0f}"),
+    "extra": ("extra a frame", "{:.2f}"),
+    "ids": ("ids", "{:.0f}"),
+    "hips": ("hips-aligned mm", "{:.0f}"),
+    "similarity": ("similarity mm", "{:.0f}"),
+    "acceleration": ("acceleration mm/frame²", "{:.1f}"),
+    "iou": ("IoU", "{:.2f}"),
+}
+
+
+def report(rows: dict[str, dict[str, float]], own: float) -> str:
+    """Return the table in Markdown."""
+    heads = ["", "found", "beside mm (median, 90 %)", *(head for head, _ in _COLUMNS.values())]
+    lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+    for name, row in rows.items():
+        cells = [name, f"{row['found']:.0f} of {row['frames']:.0f}"]
+        cells.append(f"{row['beside']:.0f}, {row['beside_90']:.0f}" if "beside" in row else "")
+        cells += [form.format(row[key]) if key in row else "" for key, (_, form) in _COLUMNS.items()]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines.append("| the man himself | " + "| " * 7 + f"{own:.1f} | |")
+    return "\n".join(lines) + "\n"
+
+
+def _picture(joints: Array, K: Array) -> Array:
+    ahead = np.maximum(joints[:, 2:], 0.05)  # a joint behind the camera has no picture
+    return project(np.concatenate([joints[:, :2], ahead], 1), K)
+
+
+def _inside(point: Array, box: tuple[float, float, float, float]) -> bool:
+    return bool(box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--views", type=Path, default=VIEWS, help="the folder media/views")
+    parser.add_argument("--heavy", type=Path, required=True, help="pose_landmark_heavy as ONNX, with silhouettes")
+    parser.add_argument("--bundle", nargs="*", default=[], metavar="NAME|PATH", help="bundles for people")
+    parser.add_argument("--raw", nargs="*", default=[], choices=("full", "heavy"), help="landmarks as they come")
+    parser.add_argument("--stride", type=int, default=2, help="errors are of every so manieth frame (default: 2)")
+    parser.add_argument("--no-mesh", action="store_true", help="draw nothing: no IoU")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, help="folder for people_views.json and people_views.md")
+    arguments = parser.parse_args()
+    views = load_views(arguments.views)
+    truth = load_truth(views, arguments.heavy, threads=arguments.threads)
+    networks = {"full": None, "heavy": arguments.heavy}
+    followers = [bundle_follower(bundle, arguments.threads) for bundle in arguments.bundle]
+    followers += [raw_follower(name, networks[name], arguments.threads) for name in arguments.raw]
+    rows, single = {}, {}
+    with ExitStack() as stack:
+        drawn = None if arguments.no_mesh else stack.enter_context(MeshView(samples=0))
+        for follower in followers:
+            whole, parts = score(follower, views, truth, arguments.stride, drawn)
+            rows[follower.name] = whole.summary()
+            single[follower.name] = {name: part.summary() for name, part in parts.items()}
+            print(f"{follower.name}: {rows[follower.name]}", flush=True)
+    own = 1000 * float(acceleration(truth.joints).mean())
+    text = report(rows, own)
+    print(text)
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        result = {
+            "machine": machine(),
+            "stride": arguments.stride,
+            "own_acceleration": own,
+            "rows": rows,
+            "views": single,
+        }
+        write_report(arguments.out / "people_views.json", result)
+        write_atomically(arguments.out / "people_views.md", text.encode())
+
+
+if __name__ == "__main__":
+    main()
