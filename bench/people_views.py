@@ -5,7 +5,8 @@
 One man before four calibrated cameras (`real_views.py`). Every program sees all frames of one camera, with their times
 and the camera's intrinsics, in order and without looking ahead; the joints that it reports are compared with those that
 the four views agree on, at every ``--stride``-th frame. ``--raw`` are the landmarks of a network as they come: those in
-metres, moved to where they project onto those in pixels (`humanrt.people.landmark_people.place`, equal weights).
+metres, moved to where they project onto those in pixels (`humanrt.people.landmark_people.solve_translation`, equal
+weights).
 
 Columns; joints are the twelve of `joint_errors.LIMBS`, metres are of the camera's space:
 
@@ -40,7 +41,7 @@ from numpy.typing import NDArray
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.files import write_atomically
 from humanrt.geometry.camera import project
-from humanrt.people.landmark_people import place
+from humanrt.people.landmark_people import solve_translation
 from humanrt.sources.opening import Frame
 from humanrt.stats import machine, write_report
 from humanrt.tasks import PeopleOptions, open_people
@@ -245,7 +246,7 @@ def raw_follower(name: str, network: Path | None, threads: int) -> Follower:
 def placed(metric: Array, pixels: Array, K: Array) -> Array:
     """Return the twelve joints [12, 3] m of landmarks [33, 3] m, moved to where they project onto [33, 2] px."""
     points = metric.astype(np.float64)
-    return np.asarray((points + place(points, pixels, np.ones(len(points)), K))[list(MEDIAPIPE)])
+    return np.asarray((points + solve_translation(points, pixels, np.ones(len(points)), K))[list(MEDIAPIPE)])
 
 
 _COLUMNS = {

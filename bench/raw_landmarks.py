@@ -114,31 +114,29 @@ class RawTracker(BodyTracker):
 
     def __init__(self, network: Path | None = None, *, threads: int = 1) -> None:
         super().__init__(landmark_bundle(network), "cpu", threads=threads)
-        self._kept: dict[int, tuple[BodyLandmarks, Region, NDArray[np.float32] | None]] = {}
         self._network = self.own(_Network(self.bundle, self.backend))
         self._landmarks = self._network
 
     def observe(self, frame: Frame) -> list[Seen]:
         """Return the people of the next frame."""
-        self._kept.clear()
-        found = self(frame.image, frame.t)
-        return [Seen(body.id, body.landmarks, *self._kept[id(body.landmarks)][1:]) for body in found]
-
-    def _look(self, rgb: Picture, region: Region) -> BodyLandmarks | None:
-        marks = super()._look(rgb, region)
-        if marks is not None:
-            self._kept[id(marks)] = (marks, region, self._network.silhouette())
-        return marks
+        kept = self._network.kept
+        kept.clear()
+        return [Seen(body.id, body.landmarks, *kept[id(body.landmarks)][1:]) for body in self(frame.image, frame.t)]
 
 
 class _Network(BodyNetwork):
+    """Keep, by the identity of each result: the result (so that it stays), its region and its silhouette."""
+
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         super().__init__(bundle, backend)
+        self.kept: dict[int, tuple[BodyLandmarks, Region, NDArray[np.float32] | None]] = {}
 
-    def silhouette(self) -> NDArray[np.float32] | None:
-        """Return a copy of the last region's silhouette, [256, 256] logits."""
-        out = self._network.arrays.get(SILHOUETTE)
-        return None if out is None else out.reshape(_SIZE, _SIZE).copy()
+    def __call__(self, rgb: Picture, region: Region) -> BodyLandmarks:
+        marks = super().__call__(rgb, region)
+        silhouette = self._network.arrays.get(SILHOUETTE)
+        copied = None if silhouette is None else silhouette.reshape(_SIZE, _SIZE).copy()
+        self.kept[id(marks)] = (marks, region, copied)
+        return marks
 
 
 def landmark_bundle(network: Path | None = None) -> Bundle:
