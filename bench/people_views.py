@@ -49,7 +49,17 @@ from joint_errors import ANNY, MEDIAPIPE, acceleration, beside, hips_aligned, io
 from raw_landmarks import RawTracker
 from real_views import VIEWS, Truth, View, frames_of, load_truth, load_views
 
-__all__ = ["Follower", "Score", "Somebody", "bundle_follower", "measure", "raw_follower", "report", "score"]
+__all__ = [
+    "Follower",
+    "Score",
+    "Somebody",
+    "bundle_follower",
+    "bundle_options",
+    "measure",
+    "raw_follower",
+    "report",
+    "score",
+]
 
 Array = NDArray[Any]
 
@@ -211,11 +221,19 @@ def score(
     return whole, single
 
 
-def bundle_follower(bundle: str, threads: int, **options: Any) -> Follower:
-    """Return a bundle for people as a program under test; ``options`` are fields of `PeopleOptions`."""
+def bundle_options(text: str, **options: Any) -> tuple[str, PeopleOptions]:
+    """Return bundle and options of ``NAME|PATH[:QUALITY]``; ``options`` are further fields of `PeopleOptions`."""
+    bundle, _, quality = text.partition(":")
+    more: dict[str, Any] = {"quality": quality} if quality else {}
+    return bundle, PeopleOptions(**more, **options)
+
+
+def bundle_follower(text: str, threads: int) -> Follower:
+    """Return a bundle for people, ``NAME|PATH[:QUALITY]``, as a program under test."""
 
     def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[Somebody]]:
-        with open_people(bundle, "cpu", PeopleOptions(intrinsics=view.K, **options), threads=threads) as pipeline:
+        bundle, options = bundle_options(text, intrinsics=view.K)
+        with open_people(bundle, "cpu", options, threads=threads) as pipeline:
             limbs = [pipeline.model.joint_names.index(name) for name in ANNY]
             for frame in frames:
                 people = []
@@ -224,9 +242,10 @@ def bundle_follower(bundle: str, threads: int, **options: Any) -> Follower:
                     people.append(Somebody(one.id, one.joints[limbs], one.filled, one.vertices))
                 yield people
 
-    with open_people(bundle, "cpu", PeopleOptions(**options), threads=threads) as pipeline:
+    bundle, options = bundle_options(text)
+    with open_people(bundle, "cpu", options, threads=threads) as pipeline:
         faces = pipeline.model.faces
-    return Follower(Path(bundle).name, follow, faces)
+    return Follower(Path(text).name, follow, faces)
 
 
 def raw_follower(name: str, network: Path | None, threads: int) -> Follower:
@@ -260,8 +279,8 @@ _COLUMNS = {
 }
 
 
-def report(rows: dict[str, dict[str, float]], own: float) -> str:
-    """Return the table in Markdown."""
+def report(rows: dict[str, dict[str, float]], own: float | None = None) -> str:
+    """Return the table in Markdown; ``own`` is the acceleration of the man himself."""
     heads = ["", "found", "beside mm (median, 90 %)", *(head for head, _ in _COLUMNS.values())]
     lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
     for name, row in rows.items():
@@ -269,7 +288,8 @@ def report(rows: dict[str, dict[str, float]], own: float) -> str:
         cells.append(f"{row['beside']:.0f}, {row['beside_90']:.0f}" if "beside" in row else "")
         cells += [form.format(row[key]) if key in row else "" for key, (_, form) in _COLUMNS.items()]
         lines.append("| " + " | ".join(cells) + " |")
-    lines.append("| the man himself | " + "| " * 7 + f"{own:.1f} | |")
+    if own is not None:
+        lines.append("| the man himself | " + "| " * 7 + f"{own:.1f} | |")
     return "\n".join(lines) + "\n"
 
 
@@ -286,7 +306,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--views", type=Path, default=VIEWS, help="the folder media/views")
     parser.add_argument("--heavy", type=Path, required=True, help="pose_landmark_heavy as ONNX, with silhouettes")
-    parser.add_argument("--bundle", nargs="*", default=[], metavar="NAME|PATH", help="bundles for people")
+    parser.add_argument("--bundle", nargs="*", default=[], metavar="NAME|PATH[:QUALITY]", help="bundles for people")
     parser.add_argument("--raw", nargs="*", default=[], choices=("full", "heavy"), help="landmarks as they come")
     parser.add_argument("--stride", type=int, default=2, help="errors are of every so manieth frame (default: 2)")
     parser.add_argument("--no-mesh", action="store_true", help="draw nothing: no IoU")

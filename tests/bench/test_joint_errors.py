@@ -11,7 +11,7 @@ from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import project
 from humanrt.geometry.rotation import matrices_from_vectors
 from joint_errors import ANNY, HIPS, LIMBS, MEDIAPIPE, acceleration, beside, hips_aligned, iou, similarity
-from people_views import Somebody, measure
+from people_views import Somebody, bundle_options, measure
 from real_views import View, path_of, triangulate
 
 K = np.array([[1600.0, 0, 540], [0, 1600, 960], [0, 0, 1]])
@@ -177,3 +177,10 @@ def test_the_path_outvotes_sides_exchanged_for_some_frames_of_two_views() -> Non
     path = path_of(views, points, np.ones(points.shape[:3]))
     assert np.abs(path - truth).max() < 0.01
     assert len(HIPS) == 2
+
+
+def test_a_bundle_may_name_its_quality() -> None:
+    bundle, options = bundle_options("landmarks", intrinsics=K)
+    assert bundle == "landmarks"
+    assert options.intrinsics is K
+    assert bundle_options("engines/landmarks")[0] == "engines/landmarks"
