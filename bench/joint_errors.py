@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from humanrt.geometry.skeleton import MEDIAPIPE_33
 from humanrt.people.metrics import aligned
 
-__all__ = ["ANNY", "HIPS", "LIMBS", "MEDIAPIPE", "acceleration", "beside", "hips_aligned", "iou", "similarity"]
+__all__ = ["ANNY", "HIPS", "LIMBS", "MEDIAPIPE", "acceleration", "bends", "beside", "hips_aligned", "iou", "similarity"]
 
 Array = NDArray[Any]
 
@@ -70,8 +70,12 @@ def acceleration(joints: Array) -> Array:
     Args:
         joints: [T, 12, 3] m, NaN in frames without them: differences that need these are NaN.
     """
-    centred = _centred(joints)
-    return np.asarray(np.linalg.norm(centred[2:] - 2 * centred[1:-1] + centred[:-2], axis=-1))
+    return bends(_centred(joints))
+
+
+def bends(points: Array) -> Array:
+    """Return the size [T - 2, J] of second differences in time of points [T, J, 3]."""
+    return np.asarray(np.linalg.norm(points[2:] - 2 * points[1:-1] + points[:-2], axis=-1))
 
 
 def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
