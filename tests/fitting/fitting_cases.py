@@ -133,8 +133,12 @@ class Person:
             ("knee.R 0", 0.5 + 0.3 * swing),
             ("hip.R 0", -0.4 * swing),
             ("spine 0", 0.15 * swing),
+            ("finger2-1.L 0", 0.4 + 0.4 * swing),
+            ("finger3-2.L 0", 0.7),
+            ("finger1-2.R 0", 0.3 * swing),
         ):
-            p.x[self._at[name]] += amount
+            if name in self._at:
+                p.x[self._at[name]] += amount
         p.x[...] = np.clip(p.x, p.lower, p.upper)
         p.rotation[...] = FACING @ matrices_from_vectors(np.array([0.0, 0.0, 0.4 + 0.3 * swing]))
         p.position[...] = (0.3 * np.sin(t), 0.1, 4.0 + 0.2 * np.cos(t))
@@ -155,4 +159,8 @@ class Person:
         pixels = project(points, K) + (0 if noise is None else noise)
         metres = points - points[list(self.rig.pivot)].mean(axis=0)
         metres = metres @ shortest_arc(np.array([0, 0, 1.0]), points[list(self.rig.pivot)].mean(axis=0))
-        return Observation({"body": Seen(pixels, np.ones(len(points)), metres)}, K, turn, move)
+        seen = {
+            kind: Seen(pixels[where], np.ones(where.stop - where.start), metres[where])
+            for kind, where in self.rig.kinds.items()
+        }
+        return Observation(seen, K, turn, move)

@@ -67,7 +67,10 @@ def test_compiled_and_numpy_agree(body_with_fingers: FittedBody) -> None:
         p.max_iterations = 6
         evaluations, found = fast.solve(), state(p)
         wanted = np.ones(len(p.place), np.int32)
-        outputs = ("world", "origin", "place", "moved_variance", "placed_variance", "x_variance", "shape_known")
+        outputs = (
+            *("world", "origin", "place", "moved_variance", "placed_variance", "x_variance"),
+            *("moved_believed", "placed_believed", "shape_known"),
+        )
         assert fast.spread(wanted)
         there = {name: getattr(p, name).copy() for name in outputs}
         for name, value in was.items():

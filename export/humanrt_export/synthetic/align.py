@@ -1,4 +1,4 @@
-"""Fit the offsets from Anny's joints to MediaPipe's keypoints of the same names (``hand_model._ALIGNMENT_MM``).
+"""Fit the offsets from Anny's joints to MediaPipe's keypoints of the same names (`humanrt.people.hand_points`).
 
 Run where moderngl and ai-edge-litert are installed; prints the table in millimetres and the residuals::
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from humanrt.geometry.hand import FINGERS
 from humanrt.geometry.mirror import MIRROR
+from humanrt.people.hand_points import OFFSETS_MM
 
 __all__ = ["ASSET", "JOINTS", "LIMITS", "Arm", "Surface", "index_of", "load_arm", "pose"]
 
@@ -73,27 +74,6 @@ def pose(base: NDArray[Any] | None = None, angles: Mapping[str, float] | None = 
     for name, value in {**(angles or {}), **more}.items():
         q[index_of(name)] = value if name in "xyz" else np.radians(value)
     return q
-
-
-_ALIGNMENT_MM = np.array(
-    [
-        (-3, 17, 3),
-        *((5, -5, 14), (2, 6, 1), (-6, -2, -1), (0, 0, 0)),
-        *((-4, -8, 9), (-1, 0, 6), (0, 0, 4), (0, 0, 0)),
-        *((1, -7, 11), (1, -1, 6), (0, -4, 4), (0, 0, 0)),
-        *((1, -7, 12), (1, -1, 6), (0, -1, 4), (0, 0, 0)),
-        *((3, -5, 8), (1, -1, 4), (-1, 0, 2), (0, 0, 0)),
-    ],
-    dtype=np.float64,
-)
-"""[21, 3] mm, rest pose, hand frame of the right hand: from Anny's joint to what MediaPipe calls by its name.
-
-Anny hinges its fingers near their backs and the knuckles near the webs; its wrist lies where the forearm is
-narrowest. MediaPipe means the middle of the flesh, the knuckle itself and the wrist's crease. The offsets are
-least-deviation fits (`align`) to MediaPipe's full model on 380 frames of the clips `random`, seeds 101 to 108
-(8 people, both sides), rounded to whole millimetres, constant for all people and poses; fingertips have none.
-No shipped clip and no benchmark seed took part. `load_arm(..., aligned=False)` leaves them out.
-"""
 
 
 @dataclass(frozen=True)
@@ -375,7 +355,7 @@ def _load_arm(side: Side, shape: tuple[float, ...], levels: int, cuff: float, sl
         parents=parents,
         heads=heads,
         keypoint_bones=np.array(keypoint_bones),
-        keypoint_rest=np.array(keypoint_rest) + (1e-3 * _ALIGNMENT_MM if aligned else 0.0),
+        keypoint_rest=np.array(keypoint_rest) + (1e-3 * OFFSETS_MM if aligned else 0.0),
         pulps=np.array(pulps),
         pulp_normals=np.array(pulp_normals),
         capsules=np.array(capsules),

@@ -50,6 +50,7 @@ typedef struct {
     double *cost;                            /* [1] out */
     double *world, *origin, *place;          /* [L, 9], [L, 3], [P, 3] out: the solution's links and points */
     double *moved_variance, *placed_variance, *x_variance; /* [P, 3] relative to the pivot, [3], [V] out, by spread */
+    double *moved_believed, *placed_believed; /* [P, 3], [3] the same without what was seen */
     double *shape_known;                                   /* [S, S] out, by spread: information about the shape */
     double *work; /* [3 N N] */
 } Fit;
@@ -193,13 +194,13 @@ static double robust(double square, double weight, double width, double *cost) {
 
 /* Residuals of one point: cost, and the gradient and information [3] [3, 3] of the residuals in place (`absolute`) and
  * relative to the pivot (`relative`). */
-static void measure(const Fit *p, const State *s, int i, const double *at, double *cost, double *ga, double *Ga,
-                    double *gr, double *Gr) {
+static void measure(const Fit *p, const State *s, int i, const double *at, int seen, double *cost, double *ga,
+                    double *Ga, double *gr, double *Gr) {
     const int n = p->points;
     double rest[3];
     memset(ga, 0, 3 * sizeof *ga), memset(gr, 0, 3 * sizeof *gr);
     memset(Ga, 0, 9 * sizeof *Ga), memset(Gr, 0, 9 * sizeof *Gr);
-    for (int v = 0; v < p->views; v++) {
+    for (int v = 0; v < (seen ? p->views : 0); v++) {
         double weight = p->seen_weight[v * n + i];
         const double width = p->seen_width[v * n + i];
         if (weight > 0) {
@@ -277,8 +278,8 @@ static int columns(const Fit *p, const State *s, const Pose *pose, int i, const 
     return count;
 }
 
-/* Half the gradient, and half the Hessian of Gauss and Newton, of the cost. */
-static void evaluate(const Fit *p, const State *s, Pose *pose, Model *m) {
+/* The cost, half its gradient and half its Hessian of Gauss and Newton; without `seen`, of belief and motion alone. */
+static void evaluate(const Fit *p, const State *s, Pose *pose, Model *m, int seen) {
     const int V = p->variables, shapes = p->shapes, N = 6 + V + shapes;
     double *H = m->hessian;
     pose_of(p, s, pose);
@@ -290,7 +291,7 @@ static void evaluate(const Fit *p, const State *s, Pose *pose, Model *m) {
         double at[3], ga[3], Ga[9], gr[3], Gr[9], J[MAX_VARIABLES][3], both[9], g[3];
         int used[MAX_VARIABLES];
         point_of(p, s, pose, i, at);
-        measure(p, s, i, at, &m->cost, ga, Ga, gr, Gr);
+        measure(p, s, i, at, seen, &m->cost, ga, Ga, gr, Gr);
         if (Ga[0] + Ga[4] + Ga[8] + Gr[0] + Gr[4] + Gr[8] <= 0) continue;
         const int count = columns(p, s, pose, i, at, J, used);
         for (int k = 0; k < 9; k++) both[k] = Ga[k] + Gr[k];
@@ -361,6 +362,16 @@ static int factorise(const double *H, int N, const int *index, int count, double
         }
     }
     return 1;
+}
+
+/* Entry of the inverse of L L^T on its diagonal: |L^-1 e|^2. */
+static double inverse_diagonal(const double *L, int N, int at) {
+    double y[MAX_VARIABLES], square = 0;
+    for (int i = at; i < N; i++) {
+        y[i] = ((i == at ? 1 : 0) - inner(L + i * N + at, y + at, i - at)) / L[i * N + i];
+        square += y[i] * y[i];
+    }
+    return square;
 }
 
 /* Solves (H + damping) step = -gradient over the variables that are not held; the held ones' steps are given. */
@@ -452,7 +463,7 @@ EXPORT int32_t humanrt_fit(const Fit *p) {
     models[0].hessian = p->work, models[1].hessian = p->work + N * N;
 
     read_state(p, now);
-    evaluate(p, now, &pose, here);
+    evaluate(p, now, &pose, here, 1);
     for (int i = 0; i < N; i++) unit += here->hessian[i * N + i];
     unit = unit > 0 ? 1e-3 * unit / N : 1e-6;
     /* What nothing shows must not move: so the damping is never 0. */
@@ -492,7 +503,7 @@ EXPORT int32_t humanrt_fit(const Fit *p) {
         }
         moved_by(p, now, step, next);
         for (int i = 0; i < N; i++) largest = fmax(largest, fabs(step[i]));
-        evaluate(p, next, &pose, there);
+        evaluate(p, next, &pose, there, 1);
         evaluations++;
         const double fall = here->cost - there->cost, promise = predicted(here, N, step);
         if (fall > 1e-4 * promise || (fall >= -1e-12 * here->cost && largest < 1e-5)) {
@@ -527,7 +538,7 @@ EXPORT double humanrt_fit_model(const Fit *p, double *gradient, double *hessian)
     Model m;
     m.hessian = p->work;
     read_state(p, &s);
-    evaluate(p, &s, &pose, &m);
+    evaluate(p, &s, &pose, &m, 1);
     for (int i = 0; i < N; i++) {
         gradient[i] = m.gradient[i];
         for (int j = 0; j < N; j++) hessian[i * N + j] = m.hessian[i >= j ? i * N + j : j * N + i];
@@ -535,37 +546,18 @@ EXPORT double humanrt_fit_model(const Fit *p, double *gradient, double *hessian)
     return m.cost;
 }
 
-/* What is known at the state: variances of the `wanted` [P] points relative to the pivot, of the pivot and of x, and the
- * information about the shape. Returns 0 where the Hessian is not definite: nothing is written then. */
-EXPORT int32_t humanrt_fit_spread(const Fit *p, const int32_t *wanted) {
-    const int V = p->variables, shapes = p->shapes, N = 6 + V + shapes;
-    State s;
-    Pose pose;
-    Model m;
-    double *L = p->work + 2 * N * N;
-    int index[MAX_VARIABLES];
-    m.hessian = p->work;
-    read_state(p, &s);
-    evaluate(p, &s, &pose, &m);
-    for (int i = 0; i < N; i++) index[i] = i;
-    if (!factorise(m.hessian, N, index, N, 1e-6, L)) return 0;
-    for (int k = 0; k < V + 3; k++) { /* of the inverse's diagonal: |L^-1 e|^2 */
-        const int from = 3 + k;
-        double y[MAX_VARIABLES], square = 0;
-        for (int i = from; i < N; i++) {
-            y[i] = ((i == from ? 1 : 0) - inner(L + i * N + from, y + from, i - from)) / L[i * N + i];
-            square += y[i] * y[i];
-        }
-        if (k < 3) p->placed_variance[k] = square;
-        else p->x_variance[k - 3] = square;
-    }
+/* Variances at the state, by the factor L of a Hessian: of the `wanted` [P] points relative to the pivot, and of the
+ * pivot. */
+static void variances(const Fit *p, const State *s, const Pose *pose, const double *L, const int32_t *wanted,
+                      double *moved, double *placed) {
+    const int N = 6 + p->variables + p->shapes;
+    for (int k = 0; k < 3; k++) placed[k] = inverse_diagonal(L, N, 3 + k);
     for (int n = 0; n < p->points; n++) {
-        double at[3], J[MAX_VARIABLES][3];
+        double at[3], J[MAX_VARIABLES][3], row[3][MAX_VARIABLES];
         int used[MAX_VARIABLES];
         if (!wanted[n]) continue;
-        point_of(p, &s, &pose, n, at);
-        const int count = columns(p, &s, &pose, n, at, J, used);
-        double row[3][MAX_VARIABLES];
+        point_of(p, s, pose, n, at);
+        const int count = columns(p, s, pose, n, at, J, used);
         memset(row, 0, sizeof row);
         for (int a = 0; a < count; a++)
             for (int k = 0; k < 3; k++) row[k][used[a]] = J[used[a]][k];
@@ -575,15 +567,36 @@ EXPORT int32_t humanrt_fit_spread(const Fit *p, const int32_t *wanted) {
                 y[i] = (y[i] - inner(L + i * N, y, i)) / L[i * N + i];
                 square += y[i] * y[i];
             }
-            p->moved_variance[3 * n + k] = square;
+            moved[3 * n + k] = square;
         }
     }
+}
+
+/* What is known at the state: variances of the `wanted` [P] points, of the pivot and of x, with what was seen and by
+ * belief alone, and the information about the shape. Returns 0 where a Hessian is not definite: the outputs are then
+ * void. */
+EXPORT int32_t humanrt_fit_spread(const Fit *p, const int32_t *wanted) {
+    const int V = p->variables, shapes = p->shapes, N = 6 + V + shapes;
+    State s;
+    Pose pose;
+    Model m;
+    double *L = p->work + 2 * N * N;
+    int index[MAX_VARIABLES];
+    m.hessian = p->work;
+    read_state(p, &s);
+    for (int i = 0; i < N; i++) index[i] = i;
+    evaluate(p, &s, &pose, &m, 0);
+    if (!factorise(m.hessian, N, index, N, 1e-6, L)) return 0;
+    variances(p, &s, &pose, L, wanted, p->moved_believed, p->placed_believed);
+    evaluate(p, &s, &pose, &m, 1);
+    if (!factorise(m.hessian, N, index, N, 1e-6, L)) return 0;
+    variances(p, &s, &pose, L, wanted, p->moved_variance, p->placed_variance);
+    for (int k = 0; k < V; k++) p->x_variance[k] = inverse_diagonal(L, N, 6 + k);
     for (int a = 0; a < shapes; a++) /* the Schur complement is what is left of the factor */
         for (int b = 0; b < shapes; b++) {
-            double sum = 0;
-            for (int c = 0; c <= (a < b ? a : b); c++)
-                sum += L[(6 + V + a) * N + 6 + V + c] * L[(6 + V + b) * N + 6 + V + c];
-            p->shape_known[a * shapes + b] = sum;
+            const int least = a < b ? a : b;
+            p->shape_known[a * shapes + b] =
+                inner(L + (6 + V + a) * N + 6 + V, L + (6 + V + b) * N + 6 + V, least + 1);
         }
     return 1;
 }

@@ -27,11 +27,18 @@ Floats32 = NDArray[np.float32]
 _FRAME = 1 / 30  # s: weights are those of frames this far apart
 _LONGEST = 3.0  # frames: what a measurement after a gap counts as, at most
 _WIDE = 4.0  # times the width of residuals, for the first steps from an unknown pose
-_LOST, _BETTER = 0.5, 0.6  # misfit at which a body may be lost, and ratio to it at which another is taken
+_FITS, _BETTER = 0.1, 0.6  # misfit of a body that is found, and ratio to its misfit at which another pose is taken
 _TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 # Points that are followed over time: where they are says where everything is.
-_SIDED = ("ear", "shoulder", "elbow", "wrist", "index", "pinky", "hip", "knee", "ankle", "foot_index")
-_FOLLOWED = {"nose"} | {f"{side}_{part}" for side in ("left", "right") for part in _SIDED}
+# The number is how freely they accelerate, relative to knees and elbows.
+_SIDED = {
+    **dict.fromkeys(("ear", "shoulder", "hip"), 0.5),
+    **dict.fromkeys(("elbow", "knee"), 1.0),
+    **dict.fromkeys(("wrist", "index", "pinky", "ankle", "foot_index"), 1.5),
+}
+# The pivot's; and the part of it that is let through along the z axis, a single camera's depth, which is seen worst.
+_PIVOT, _DEPTH = 0.7, 0.5
+_FOLLOWED = {"nose": 0.5} | {f"{side}_{part}": much for part, much in _SIDED.items() for side in ("left", "right")}
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,13 @@ class FitOptions:
         metric_spread, metric_width: m, the same of the body's points in metres, relative to the hips.
         metric_scale: the body's size over that of its points in metres, for a person 1.7 m tall.
         rest_spread: factor on each joint's usual distance from rest: how weak the prior of an unknown pose is.
-        acceleration: m/s^2 sqrt(s), noise of the points' accelerations: how freely people move.
+        acceleration: m/s^2 sqrt(s), noise of accelerations of knees and elbows: how freely people move.
         depth_acceleration: the same of the body's depth.
         walk: rad/sqrt(s), how far joints drift that nothing shows.
         shape_trust: part of what a frame says about the shape that is believed: a pose's errors last many frames.
         shape_memory: s, time in which what was seen of the shape is forgotten.
-        patience: s: if the body lies off its points for so long, the search starts anew.
+        patience: s: if the body lies wholly off its points for so long, or longer off some of them, the search starts
+            anew: a network takes left for right for some frames, which is to be sat out.
         max_iterations: evaluations a frame, at most.
     """
 
@@ -62,10 +70,9 @@ class FitOptions:
     metric_spread: float = 0.12
     metric_width: float = 0.25
     metric_scale: float = 1.0
-    along_ray: bool = True
-    rest_spread: float = 2.0
-    acceleration: float = 6.0
-    depth_acceleration: float = 2.0
+    rest_spread: float = 1.6
+    acceleration: float = 2.0
+    depth_acceleration: float = 1.5
     walk: float = 1.0
     shape_trust: float = 0.1
     shape_memory: float = 30.0
@@ -249,7 +256,7 @@ class BodyFitter:
                 if known[pivot].all():  # they are relative to it
                     metres[where] = np.where(known[:, None], deep - deep[pivot].mean(axis=0), 0.0)
                     metric_weight[where] = np.where(known, weight[where], 0.0)
-        if self.options.along_ray and (weight[list(self.rig.pivot)] > 0).all() and metric_weight.any():
+        if (weight[list(self.rig.pivot)] > 0).all() and metric_weight.any():
             K = np.array([camera[:3], [0, *camera[3:5]], [0, 0, 1]])
             metres = along_ray(metres, pixels[list(self.rig.pivot)].mean(axis=0), K)
         return _View(camera, pixels, weight, metres, metric_weight)
@@ -281,8 +288,11 @@ class BodyFitter:
     def _forget(self) -> None:
         """Forget how the person moved."""
         o = self.options
-        noise = np.full((len(self._moving) + 1, 3), o.acceleration)
-        noise[-1] = (o.acceleration, o.acceleration, o.depth_acceleration)
+        names = [self.rig.points[place].name for place in self._moving]
+        freely = o.acceleration * np.array([*(_FOLLOWED[name] for name in names), _PIVOT])
+        noise = np.repeat(freely[:, None], 3, axis=1)
+        noise[:, 2] *= _DEPTH
+        noise[-1, 2] = o.depth_acceleration
         self._motion = PointMotion(noise)
         self._t = None
         self._bad = 0.0
@@ -294,7 +304,8 @@ class BodyFitter:
         self._observe(views, frames, [view.depth(self._motion.place[-1]) for view in views])
         self._believe(pose, frames, dt)
         self.evaluations = self._kernel.solve()
-        self._bad = self._bad + dt if views and self._misfit(views) > _LOST else 0.0
+        off = self._misfit(views) - _FITS if views else 0.0
+        self._bad = self._bad + dt * off if off > 0 else 0.0
         if self._bad > self.options.patience:
             self._again(views, pose)
 
@@ -436,7 +447,8 @@ class BodyFitter:
             return
         place = np.vstack([p.place[self._moving] - p.position, p.position])
         variance = np.vstack([p.moved_variance[self._moving], p.placed_variance])
-        self._motion.correct(place, variance)
+        believed = np.vstack([p.moved_believed[self._moving], p.placed_believed])
+        self._motion.correct(place, variance, believed)
         if self._shape.learn(change, p.shape_known, dt):
             p.reshape(self._shape.rig_shape, *self._shape.limits)
             p.shape[...] = self._shape.change

@@ -15,7 +15,7 @@ ARRAYS = (
     "metric", "metric_weight", "metric_width", "moved", "moved_weight", "placed", "placed_weight",
     "turned", "turned_weight", "prior", "prior_weight", "shape_prior", "shape_information",
     "rotation", "position", "x", "shape", "cost", "world", "origin", "place",
-    "moved_variance", "placed_variance", "x_variance", "shape_known", "work",
+    "moved_variance", "placed_variance", "x_variance", "moved_believed", "placed_believed", "shape_known", "work",
 )  # fmt: skip
 """The arrays, in the order of the structure."""
 

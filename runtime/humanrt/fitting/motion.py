@@ -15,6 +15,9 @@ __all__ = ["PointMotion"]
 
 Array = NDArray[np.float64]
 
+# Who moves fast accelerates much: factor of the noise at rest, m/s at which it grows by 1, and the largest.
+_CALM, _FAST, _HECTIC = 0.4, 1.0, 2.0
+
 
 class PointMotion:
     """Filters of points [N, 3] m, with places, speeds and their covariances.
@@ -42,7 +45,9 @@ class PointMotion:
         reach = self._fade * (1 - keep)  # distance that a speed of 1 still goes
         self.place = self.place + reach * self.velocity
         self.velocity = keep * self.velocity
-        a, b, c, q = self.variance, self._of_both, self._of_speed, self._noise
+        speed = np.linalg.norm(self.velocity, axis=1, keepdims=True)
+        q = self._noise * np.minimum(_CALM + speed / _FAST, _HECTIC) ** 2
+        a, b, c = self.variance, self._of_both, self._of_speed
         gone, fade = 1 - keep, self._fade
         self.variance = (
             a + 2 * reach * b + reach**2 * c + q * fade**2 * (dt - 2 * fade * gone + fade / 2 * (1 - keep**2))
@@ -50,15 +55,21 @@ class PointMotion:
         self._of_both = keep * (b + reach * c) + q * fade**2 / 2 * gone**2
         self._of_speed = keep**2 * c + q * fade / 2 * (1 - keep**2)
 
-    def correct(self, place: Array, variance: Array) -> None:
-        """Take what was solved for: places [N, 3] m, and their variances [N, 3] m^2 with the prediction's part in them.
+    def correct(self, place: Array, variance: Array, believed: Array) -> None:
+        """Take what was solved for.
 
         The solver has already weighed the prediction against what was seen, so its places are taken as they are; speeds
-        follow as far as the prediction's errors of both belong together.
+        follow as far as the prediction's errors of both belong together. Of a place's variance that part remains which
+        what was seen has left: the bones' part in the solution would else be counted anew with every frame.
+
+        Args:
+            place: [N, 3] m.
+            variance: [N, 3] m^2 of the solution.
+            believed: [N, 3] m^2, the same without what was seen.
         """
         new = ~np.isfinite(self.variance)
         a = np.where(new, 1.0, self.variance)
-        share = np.where(new, 1.0, np.clip(variance / a, 0.0, 1.0))
+        share = np.where(new, 1.0, np.minimum(variance / believed, 1.0))
         gain = np.where(new, 0.0, self._of_both / a)
         self.velocity = self.velocity + gain * np.where(new, 0.0, place - self.place)
         self._of_speed = self._of_speed - gain * self._of_both * (1 - share)

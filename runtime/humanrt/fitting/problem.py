@@ -96,6 +96,9 @@ class Problem:
     """[P, 3] m^2, relative to the pivot; only of the points asked for."""
     placed_variance: Array
     x_variance: Array
+    moved_believed: Array
+    placed_believed: Array
+    """[P, 3], [3] m^2: the same without what was seen."""
     shape_known: Array
     """[S, S] information about the shape, everything else unknown."""
     work: Array
@@ -166,6 +169,8 @@ class Problem:
             zeros(points, 3),
             zeros(3),
             zeros(variables),
+            zeros(points, 3),
+            zeros(3),
             zeros(shapes, shapes),
             zeros(3, total, total),
         )

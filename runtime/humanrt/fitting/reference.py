@@ -110,28 +110,32 @@ class NumpyKernel:
         return self._evaluate(self._state())
 
     def spread(self, wanted: NDArray[np.int32]) -> bool:
-        """Write the variances and the shape's information at the state; False where the Hessian is not definite.
+        """Write variances and the shape's information at the state; False where a Hessian is not definite.
 
         Args:
             wanted: int32 [P], 1 for points whose variances are wanted.
         """
         p = self.problem
         now = self._state()
-        pose, hessian = self._pose(now), self._evaluate(now).hessian
-        try:
-            factor = np.linalg.cholesky(hessian + 1e-6 * np.eye(len(hessian)))
-        except np.linalg.LinAlgError:
-            return False
-        inverse = np.linalg.inv(factor)
-        variance = (inverse * inverse).sum(axis=0)
-        p.placed_variance[...] = variance[3:6]
-        p.x_variance[...] = variance[6 : 6 + len(p.x)]
-        for i in np.flatnonzero(wanted):
-            J = self._columns(now, pose, int(i), self._point(now, pose, int(i)))
-            J[:, 3:6] = 0
-            p.moved_variance[i] = ((inverse @ J.T) ** 2).sum(axis=0)
-        last = factor[6 + len(p.x) :, 6 + len(p.x) :]
-        p.shape_known[...] = last @ last.T
+        pose, end = self._pose(now), 6 + len(p.x)
+        for seen, moved, placed in (
+            (False, p.moved_believed, p.placed_believed),
+            (True, p.moved_variance, p.placed_variance),
+        ):
+            hessian = self._evaluate(now, seen).hessian
+            try:
+                factor = np.linalg.cholesky(hessian + 1e-6 * np.eye(len(hessian)))
+            except np.linalg.LinAlgError:
+                return False
+            inverse = np.linalg.inv(factor)
+            variance = (inverse * inverse).sum(axis=0)
+            placed[...] = variance[3:6]
+            for i in np.flatnonzero(wanted):
+                J = self._columns(now, pose, int(i), self._point(now, pose, int(i)))
+                J[:, 3:6] = 0
+                moved[i] = ((inverse @ J.T) ** 2).sum(axis=0)
+        p.x_variance[...] = variance[6:end]
+        p.shape_known[...] = factor[end:, end:] @ factor[end:, end:].T
         return True
 
     def _state(self) -> _State:
@@ -182,11 +186,11 @@ class NumpyKernel:
             link = int(p.parent[link])
         return J
 
-    def _measured(self, s: _State, i: int, at: Array) -> tuple[float, Array, Array, Array, Array]:
+    def _measured(self, s: _State, i: int, at: Array, seen: bool) -> tuple[float, Array, Array, Array, Array]:
         """Return the cost of a point, then gradient [3] and information [3, 3] in place and relative to the pivot."""
         p = self.problem
         cost, ga, Ga, gr, Gr = 0.0, np.zeros(3), np.zeros((3, 3)), np.zeros(3), np.zeros((3, 3))
-        for view, camera in enumerate(p.camera):
+        for view, camera in enumerate(p.camera if seen else ()):
             weight, width = p.seen_weight[view, i], p.seen_width[view, i]
             if weight > 0:
                 K = np.array([camera[:3], [0, camera[3], camera[4]]])
@@ -211,7 +215,8 @@ class NumpyKernel:
         cost += weights @ (r * r)
         return float(cost), ga, Ga, gr + weights * r, Gr + np.diag(weights)
 
-    def _evaluate(self, s: _State) -> Model:
+    def _evaluate(self, s: _State, seen: bool = True) -> Model:
+        """Evaluate a state; without ``seen``, belief and motion alone."""
         p = self.problem
         variables, shapes = len(s.x), len(s.shape)
         size = 6 + variables + shapes
@@ -219,7 +224,7 @@ class NumpyKernel:
         cost, gradient, hessian = 0.0, np.zeros(size), np.zeros((size, size))
         for i in range(len(p.point)):
             at = self._point(s, pose, i)
-            added, ga, Ga, gr, Gr = self._measured(s, i, at)
+            added, ga, Ga, gr, Gr = self._measured(s, i, at, seen)
             cost += added
             if np.trace(Ga) + np.trace(Gr) <= 0:
                 continue

