@@ -42,11 +42,12 @@ from humanrt.drawing.mesh_view import MeshView
 from humanrt.files import write_atomically
 from humanrt.geometry.camera import project
 from humanrt.people.landmark_people import solve_translation
+from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.sources.opening import Frame
 from humanrt.stats import machine, write_report
 from humanrt.tasks import PeopleOptions, open_people
 from joint_errors import ANNY, MEDIAPIPE, acceleration, beside, hips_aligned, iou, similarity
-from raw_landmarks import RawTracker
+from raw_landmarks import RawTracker, Seen
 from real_views import VIEWS, Truth, View, frames_of, load_truth, load_views
 
 __all__ = [
@@ -248,18 +249,52 @@ def bundle_follower(text: str, threads: int) -> Follower:
     return Follower(Path(text).name, follow, faces)
 
 
-def raw_follower(name: str, network: Path | None, threads: int) -> Follower:
-    """Return a landmark network alone as a program under test; ``network`` None is the one of bundle `landmarks`."""
+Watch = Callable[[View, Iterable[Frame]], Iterable[tuple[float, Sequence[Seen]]]]
+"""Times and people of a landmark network in the frames of a view."""
+
+
+def watch(network: Path | None, threads: int) -> Watch:
+    """Return what a landmark network sees; ``network`` None is the one of bundle `landmarks`. Views are kept."""
+    kept: dict[str, list[tuple[float, Sequence[Seen]]]] = {}
+
+    def seen(view: View, frames: Iterable[Frame]) -> Iterable[tuple[float, Sequence[Seen]]]:
+        if view.name not in kept:
+            with RawTracker(network, threads=threads) as tracker:
+                kept[view.name] = [(frame.t, tracker.observe(frame)) for frame in frames]
+        return kept[view.name]
+
+    return seen
+
+
+def raw_follower(name: str, seen: Watch) -> Follower:
+    """Return a landmark network alone as a program under test."""
 
     def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[Somebody]]:
-        with RawTracker(network, threads=threads) as tracker:
-            for frame in frames:
-                yield [
-                    Somebody(one.id, placed(one.marks.landmarks_3d, one.marks.landmarks_2d, view.K))
-                    for one in tracker.observe(frame)
-                ]
+        for _, people in seen(view, frames):
+            yield [Somebody(one.id, placed(one.marks.landmarks_3d, one.marks.landmarks_2d, view.K)) for one in people]
 
     return Follower(f"raw {name}", follow)
+
+
+def lifted_follower(name: str, seen: Watch, bundle: str) -> Follower:
+    """Return a landmark network and a PoseBERT bundle behind it: its keypoints, without lag, placed as raw ones are."""
+
+    def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[Somebody]]:
+        with PoseBERTStream(bundle) as stream:
+            for t, people in seen(view, frames):
+                marks = {one.id: one.marks for one in people}
+                given = {
+                    identity: Observation(one.landmarks_3d, one.visibility, pixels=one.landmarks_2d, intrinsics=view.K)
+                    for identity, one in marks.items()
+                }
+                states = stream.update(t, given)
+                yield [
+                    Somebody(identity, placed(states[identity].keypoints, one.landmarks_2d, view.K))
+                    for identity, one in marks.items()
+                    if identity in states
+                ]
+
+    return Follower(f"{name}, lifted by {Path(bundle).name}", follow)
 
 
 def placed(metric: Array, pixels: Array, K: Array) -> Array:
@@ -308,6 +343,7 @@ def main() -> None:
     parser.add_argument("--heavy", type=Path, required=True, help="pose_landmark_heavy as ONNX, with silhouettes")
     parser.add_argument("--bundle", nargs="*", default=[], metavar="NAME|PATH[:QUALITY]", help="bundles for people")
     parser.add_argument("--raw", nargs="*", default=[], choices=("full", "heavy"), help="landmarks as they come")
+    parser.add_argument("--lifted", nargs="*", default=[], metavar="NAME|PATH", help="PoseBERT behind each of --raw")
     parser.add_argument("--stride", type=int, default=2, help="errors are of every so manieth frame (default: 2)")
     parser.add_argument("--no-mesh", action="store_true", help="draw nothing: no IoU")
     parser.add_argument("--threads", type=int, default=2)
@@ -317,7 +353,10 @@ def main() -> None:
     truth = load_truth(views, arguments.heavy, threads=arguments.threads)
     networks = {"full": None, "heavy": arguments.heavy}
     followers = [bundle_follower(bundle, arguments.threads) for bundle in arguments.bundle]
-    followers += [raw_follower(name, networks[name], arguments.threads) for name in arguments.raw]
+    for name in arguments.raw:
+        seen = watch(networks[name], arguments.threads)
+        followers.append(raw_follower(name, seen))
+        followers += [lifted_follower(name, seen, bundle) for bundle in arguments.lifted]
     rows, single = {}, {}
     with ExitStack() as stack:
         drawn = None if arguments.no_mesh else stack.enter_context(MeshView(samples=0))

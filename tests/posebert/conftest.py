@@ -14,8 +14,10 @@ from humanrt.bundle import Bundle, load_bundle
 DRIFT, TURN = 0.001, 0.05  # m and rad that a row adds
 
 
-def toy_graph(batch: int, window: int, points: int, joints: int, kind: str) -> bytes:
+def toy_graph(batch: int, window: int, points: int, joints: int, kind: str, rays: bool = False) -> bytes:
     """``average``: of the frames so far that are there, about their own mean, + DRIFT * row; ``echo``: the frame.
+
+    ``rays``: it takes rays, and adds the third of them, which are all alike, to every keypoint.
 
     Every rotation is about z, by 10 * x of its keypoint + TURN * row.
     """
@@ -34,6 +36,7 @@ def toy_graph(batch: int, window: int, points: int, joints: int, kind: str) -> b
         "joints": np.array([joints]),
         "axis_2": np.array([2]),
         "x": np.array(0),
+        "third": np.array([2]),
         "square": np.array([batch, window, joints, 3, 3]),
         "zeros": np.zeros((batch, window, joints), np.float32),
         "ones": np.ones((batch, window, joints), np.float32),
@@ -55,7 +58,8 @@ def toy_graph(batch: int, window: int, points: int, joints: int, kind: str) -> b
         # The confidence counts too, so that a wrong one is seen: 1 changes nothing.
         node("Where", ["seen", "confidence_wide", "one"], ["sure"]),
         node("Mul", ["about", "sure"], ["weighted"]),
-        node("Add", ["weighted", "drift"], ["smoothed"]),
+        node("Add", ["weighted", "drift"], ["moved" if rays else "smoothed"]),
+        *([node("Gather", ["rays", "third"], ["size"], axis=3), node("Add", ["moved", "size"], ["smoothed"])] * rays),
         node("Slice", ["weighted", "first", "joints", "axis_2"], ["some"]),
         node("Gather", ["some", "x"], ["side"], axis=3),
         node("Mul", ["side", "ten"], ["bend"]),
@@ -79,6 +83,7 @@ def toy_graph(batch: int, window: int, points: int, joints: int, kind: str) -> b
             info("keypoints", types.FLOAT, [batch, window, points, 3]),
             info("mask", types.BOOL, [batch, window]),
             info("confidence", types.FLOAT, [batch, window, points]),
+            *([info("rays", types.FLOAT, [batch, window, points, 3])] * rays),
         ],
         [
             info("rotations", types.FLOAT, [batch, window, joints, 3, 3]),
@@ -92,25 +97,31 @@ def toy_graph(batch: int, window: int, points: int, joints: int, kind: str) -> b
 
 @pytest.fixture
 def toy(make_bundle: Callable[..., Path]) -> Callable[..., Bundle]:
-    """``toy(kind, batches=(1,), window=16, points=21)``: a bundle."""
+    """``toy(kind, batches=(1,), window=16, points=21, rays=False)``: a bundle."""
 
     def make(
-        kind: str = "average", batches: tuple[int, ...] = (1,), window: int = 16, points: int = 21, joints: int = 16
+        kind: str = "average",
+        batches: tuple[int, ...] = (1,),
+        window: int = 16,
+        points: int = 21,
+        joints: int = 16,
+        rays: bool = False,
     ) -> Bundle:
         files, graphs = {}, {}
         for batch in batches:
             name = "posebert" if batches == (1,) else f"posebert_b{batch}"
-            files[f"{name}.onnx"] = toy_graph(batch, window, points, joints, kind)
+            files[f"{name}.onnx"] = toy_graph(batch, window, points, joints, kind, rays)
             shapes: dict[str, dict[str, Any]] = {
                 "keypoints": {"shape": [batch, window, points, 3], "dtype": "float32"},
                 "mask": {"shape": [batch, window], "dtype": "bool"},
                 "confidence": {"shape": [batch, window, points], "dtype": "float32"},
                 "rotations": {"shape": [batch, window, joints, 3, 3], "dtype": "float32"},
                 "smoothed": {"shape": [batch, window, points, 3], "dtype": "float32"},
+                "rays": {"shape": [batch, window, points, 3], "dtype": "float32"},
             }
             graphs[name] = {
                 "file": f"{name}.onnx",
-                "inputs": {key: shapes[key] for key in ("keypoints", "mask", "confidence")},
+                "inputs": {key: shapes[key] for key in ("keypoints", "mask", "confidence", *(["rays"] * rays))},
                 "outputs": {key: shapes[key] for key in ("rotations", "smoothed")},
             }
         entries = {
@@ -124,7 +135,9 @@ def toy(make_bundle: Callable[..., Path]) -> Callable[..., Bundle]:
                 "parents": list(range(-1, joints - 1)),
             },
         }
-        return load_bundle(make_bundle(files, f"toy-{kind}-{'-'.join(map(str, batches))}-{points}", **entries))
+        return load_bundle(
+            make_bundle(files, f"toy-{kind}-{'-'.join(map(str, batches))}-{points}{'-rays' * rays}", **entries)
+        )
 
     return make
 

@@ -12,6 +12,8 @@ ours       `keypoints` [B, T, K, 3], `mask`,           `rotations` [B, T, J, 3, 
 =========  ==========================================  =====================================================
 
 Our networks that take rotations have `rotations_in` [B, T, J, 3, 3] in the place of `keypoints`, and no `smoothed`.
+Those that take pixels have `rays` [B, T, K, 3] besides (`humanrt.posebert.rays`); those that say how far off they are
+return `spread` [B, T, J] and `keypoint_spread` [B, T, K, 2].
 
 Nothing is written unless every graph, run by ONNX Runtime, agrees with PyTorch.
 """
@@ -66,7 +68,12 @@ _DATA = {
 
 # Largest differences from PyTorch in FP64 that a graph may show. Where PyTorch's own FP32 errs more than an eighth of
 # that (weights that leave rotations ill-defined enlarge every rounding), eight times its error is allowed.
-TOLERANCES: Tolerances = {"rotations": (1e-4, "matrix entry"), "smoothed": (1e-5, "m")}
+TOLERANCES: Tolerances = {
+    "rotations": (1e-4, "matrix entry"),
+    "smoothed": (1e-5, "m"),
+    "spread": (1e-4, "rad"),
+    "keypoint_spread": (1e-4, "m"),
+}
 _ROUNDING = 8
 _TRAINING = "posebert training"
 _SEED = 20260101
@@ -217,7 +224,7 @@ def export_training(
         model,
         out,
         name=f"posebert-{kind.body}" if kind.name != "h36m17" else "posebert-body-h36m",
-        version="1",
+        version="2" if kind.config.rays else "1",
         provenance={
             "source": "humanrt-export train posebert",
             "data": _DATA[kind.body],
@@ -235,7 +242,7 @@ def open_settings(kind: Kind) -> dict[str, Any]:
     """Return the manifest's settings for input and output of one of our networks."""
     return {
         "kind": kind.body,
-        "input": kind.name,
+        "input": kind.input,
         "joints": list(kind.joint_names),
         "parents": list(kind.parents),
         "rest": np.asarray(kind.rest_metres, np.float64).round(6).tolist(),
@@ -253,13 +260,16 @@ def _check_sizes(window: int, batches: Sequence[int], longest: int) -> None:
 def _config(path: Path, given: Any) -> StreamingConfig:
     """The network's settings as a training keeps them."""
     known = {field.name: field.default for field in fields(StreamingConfig)}
+    if isinstance(given, Mapping):  # of before there was a choice
+        given = {"rays": False, "spread": False, "rest": ()} | dict(given)
     if not isinstance(given, Mapping) or set(given) != set(known):
         raise CheckpointError(f"{path}: the settings of its network are not: {choices(known)}; train it again")
     if wrong := [key for key, value in given.items() if not isinstance(value, int | str | float | list | tuple)]:
         raise CheckpointError(f"{path}: settings that are none: {choices(wrong)}; train it again")
     origin = tuple(int(place) for place in given["origin"])
     lengths = tuple((int(a), int(b)) for a, b in given["lengths"])
-    return StreamingConfig(**{**given, "origin": origin, "lengths": lengths})
+    rest = tuple(tuple(float(value) for value in row) for row in given["rest"])
+    return StreamingConfig(**{**given, "origin": origin, "lengths": lengths, "rest": rest})
 
 
 def _tools() -> dict[str, str]:
@@ -288,11 +298,17 @@ class _Open(nn.Module):
     def __init__(self, network: StreamingPoseBert) -> None:
         super().__init__()
         self.network = network
-        self.outputs = ("rotations", "smoothed") if network.config.source == "keypoints" else ("rotations",)
+        keypoints, spread = network.config.source == "keypoints", network.config.spread
+        said = (True, keypoints, spread, spread and keypoints)
+        names = ("rotations", "smoothed", "spread", "keypoint_spread")
+        self.outputs = tuple(name for name, there in zip(names, said, strict=True) if there)
 
-    def forward(self, values: Tensor, mask: Tensor, confidence: Tensor) -> tuple[Tensor, ...]:
-        refined = self.network(values, mask, confidence)
-        return tuple(value for value in (refined.rotations, refined.keypoints) if value is not None)
+    def forward(
+        self, values: Tensor, mask: Tensor, confidence: Tensor, rays: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        refined = self.network(values, mask, confidence, rays=rays)
+        said = (refined.rotations, refined.keypoints, refined.spread, refined.keypoint_spread)
+        return tuple(value for value in said if value is not None)
 
 
 _Probe = list[dict[str, Tensor]]
@@ -404,7 +420,14 @@ def _open_probe(model: StreamingPoseBert, window: int, batch: int) -> _Probe:
         mask = mask.expand(batch, -1).contiguous()
         values = torch.where(mask[:, :, *([None] * len(shape))], pose + walk.cumsum(1), 0.0)
         confidence = torch.where(mask[..., None], confidence, 0.0)
-        probe.append({source: values, "mask": mask, "confidence": confidence})
+        feeds = {source: values, "mask": mask, "confidence": confidence}
+        if config.rays:
+            depth = 2 + 4 * torch.rand(batch, window, 1, generator=generator)
+            beside = values[..., :2] * (1 + 0.1 * torch.randn(batch, window, shape[0], 2, generator=generator))
+            inverse = (mask[..., None] / depth)[..., None].expand(batch, window, shape[0], 1)
+            # Of a window of which nothing is there but its first frame, rays are not known either.
+            feeds["rays"] = torch.cat((beside, inverse), dim=-1) * (name != "first")
+        probe.append(feeds)
     return probe
 
 
@@ -429,6 +452,12 @@ _OPEN_TEXTS = {
     "keypoints": "x, y, z in m, camera axes (right, down, forward), any origin; the frames oldest first",
     "rotations_in": "matrices against the parent joint, the root's to camera axes; names in settings.joints",
     "mask": _MASK,
+    "rays": "x, y in m where each point's ray meets the plane at the depth at which the person appears as large as the "
+    "keypoints say, in the axes of a camera that looks at them (humanrt.posebert.rays); inverse of that depth in 1/m; "
+    "0 where not known",
+    "spread": "rad, standard deviation about each axis of the error of a rotation",
+    "keypoint_spread": "m, standard deviation of a keypoint's error along each axis beside the line of sight, and "
+    "along it",
     "confidence": "0..1 for each point; 1 where it is not known",
     "rotations": "matrices against the parent joint, the root's to camera axes; names in settings.joints",
     "smoothed": "x, y, z in m, camera axes, from the mean of the points settings.origin",

@@ -1,7 +1,8 @@
-"""Augmentation of recorded motion: mirror image, other speeds and frame rates, other directions."""
+"""Augmentation of recorded motion: mirror image, other speeds and frame rates, other directions, other arms, bends."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
 from humanrt.geometry.skeleton import SMPL_24, mirrored, other_sides
-from humanrt_export.motion.clip import Motion, MotionError
+from humanrt_export.motion.clip import Motion, MotionError, about
 
 __all__ = [
     "SWAPPED",
@@ -22,6 +23,7 @@ __all__ = [
     "resample",
     "rotate",
     "turn_about_vertical",
+    "varied",
 ]
 
 Floats = NDArray[np.floating[Any]]
@@ -87,6 +89,44 @@ def rotate(motion: Motion, turn: Floats) -> Motion:
 def turn_about_vertical(angle: float) -> Array:
     """Return the rotation [3, 3] about the world's y axis."""
     return matrices_from_vectors(np.array([0.0, angle, 0.0]))
+
+
+_ARMS = [
+    place
+    for place, name in enumerate(SMPL_24)
+    if any(part in name for part in ("collar", "shoulder", "elbow", "wrist", "hand"))
+]
+_BEND = {"spine1": 14.0, "spine2": 10.0, "spine3": 6.0, "neck": 8.0, "left_hip": 14.0, "right_hip": 14.0}
+"""Degrees: deviation of the bends that `varied` adds, forward and back; half as much sideways."""
+_PERIOD = (1.5, 6.0)  # s of the slow swing of these bends
+
+
+def varied(motion: Motion, others: Sequence[Motion], generator: np.random.Generator) -> Motion:
+    """Return the motion with the arms of another one (a third of the time) and with bends of its own (half the time).
+
+    A few hours of recordings hold few poses: this combines them. Feet may slide, and an arm may touch the trunk.
+
+    Args:
+        motion: is not changed.
+        others: motions of the same frame rate whose arms may be taken, from anywhere in them.
+        generator: everything random comes from here.
+    """
+    rotations = motion.rotations.copy()
+    count = len(motion)
+    long = [other for other in others if len(other) >= count and other.fps == motion.fps]
+    if generator.uniform() < 1 / 3 and long:
+        other = long[int(generator.integers(len(long)))]
+        start = int(generator.integers(len(other) - count + 1))
+        rotations[:, _ARMS] = other.rotations[start : start + count, _ARMS]
+    if generator.uniform() < 0.5:
+        t = np.arange(count) / motion.fps
+        for name, degrees in _BEND.items():
+            for axis, size in (("x", degrees), ("z", 0.5 * degrees)):
+                still, swing = np.radians(size) * generator.normal(0, (0.8, 0.6))
+                angle = still + swing * np.sin(2 * np.pi * t / generator.uniform(*_PERIOD) + generator.uniform(0, 7))
+                place = SMPL_24.index(name)
+                rotations[:, place] = rotations[:, place] @ about(axis, angle)
+    return replace(motion, rotations=rotations, source=f"{motion.source} varied")
 
 
 def random_rotation(generator: np.random.Generator) -> Array:

@@ -15,6 +15,12 @@ each block apply a regressor, shared by all blocks, that corrects the prediction
   like One-Euro, with a window instead of a recursion. The regressors correct this mean, not a mean pose.
 - Each keypoint has a confidence.
 - It is independent of scale and position: points are centred and measured in lengths of the body's or hand's own bones.
+
+Three additions are optional (`StreamingConfig`). With ``rays`` (`humanrt.posebert.rays`), the keypoints' places in the
+picture correct the weighted mean and the answer beside the line of sight, and are features of every frame. With
+``spread``, a head says how far off the network's answers are; it has no influence on them. With ``rest``, rotations are
+corrections of inverse kinematics of the network's keypoints, so that poses unlike any in training are not pulled to
+those that were.
 """
 
 from __future__ import annotations
@@ -26,9 +32,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from humanrt.geometry.skeleton import SMPL_24
+from humanrt_export.networks.body_ik import BodyIK
 from humanrt_export.networks.rotations import matrices_from_rows, rows_from_matrices
 
-__all__ = ["PublishedConfig", "PublishedPoseBert", "Refined", "StreamingConfig", "StreamingPoseBert"]
+__all__ = [
+    "LEARNED",
+    "READER_WIDTH",
+    "PublishedConfig",
+    "PublishedPoseBert",
+    "Refined",
+    "StreamingConfig",
+    "StreamingPoseBert",
+]
 
 _MASKED = -1e4
 """Added to the logits of frames that may not be seen: exp() of it is exactly 0 in FP32, and it fits in FP16."""
@@ -147,6 +163,10 @@ class StreamingConfig:
         lengths: pairs of keypoints whose mean distance in the window is the unit of length.
         readers: number of weighted means that the output starts from; each point uses its own mixture of them.
         rate: frames per second.
+        rays: keypoints come with their rays.
+        spread: the network also says how far off its answers are.
+        rest: [33][3], of MediaPipe's landmarks in the T-pose, any unit: rotations start from inverse kinematics of the
+            network's own keypoints instead of from a mean pose; empty: they do not.
     """
 
     source: str = "keypoints"
@@ -161,6 +181,9 @@ class StreamingConfig:
     readers: int = 8
     dropout: float = 0.0
     rate: float = 30.0
+    rays: bool = False
+    spread: bool = False
+    rest: tuple[tuple[float, ...], ...] = ()
 
     @property
     def values(self) -> int:
@@ -175,11 +198,16 @@ class Refined(NamedTuple):
         rotations: [B, T, joints, 3, 3].
         keypoints: [B, T, points, 3] in the input's unit, relative to their origin; None for rotation input.
         unit: [B, 1, 1, 1], the length, in the input's unit, that the network uses as its unit.
+        spread: [B, T, joints] standard deviation of each rotation's error about each axis, rad; None without the head.
+        keypoint_spread: [B, T, points, 2] that of a keypoint's error along each axis beside the line of sight, and
+            along it, in the input's unit.
     """
 
     rotations: Tensor
     keypoints: Tensor | None
     unit: Tensor | None
+    spread: Tensor | None = None
+    keypoint_spread: Tensor | None = None
 
 
 class StreamingPoseBert(nn.Module):
@@ -193,7 +221,7 @@ class StreamingPoseBert(nn.Module):
         self.config = config
         points = config.points if config.source == "keypoints" else config.joints
         # Features of a frame: its values, their change since the previous frame (small, so scaled up), and confidences.
-        self.embed = nn.Linear(2 * config.values + points, config.width)
+        self.embed = nn.Linear(2 * config.values + points + config.rays * (4 * points + 2), config.width)
         self.mask_token = nn.Parameter(torch.randn(1, 1, config.width) * 0.02)
         self.blocks = nn.ModuleList(
             Block(config.width, config.heads, config.hidden, config.dropout) for _ in range(config.depth)
@@ -203,15 +231,37 @@ class StreamingPoseBert(nn.Module):
             config.width, config.values + (6 * config.joints if keypoints else 0), config.dropout
         )
         self.reader_norm = nn.LayerNorm(config.width)
-        self.reader_query = nn.Linear(config.width, config.readers * _READER_WIDTH, bias=False)
-        self.reader_key = nn.Linear(config.width, config.readers * _READER_WIDTH, bias=False)
+        self.reader_query = nn.Linear(config.width, config.readers * READER_WIDTH, bias=False)
+        self.reader_key = nn.Linear(config.width, config.readers * READER_WIDTH, bias=False)
         self.reader_decay = nn.Parameter(torch.linspace(-2.0, 2.0, config.readers))
         self.reader_mix = nn.Parameter(torch.zeros(points, config.readers))
+        if config.rays:
+            self.ray_share = nn.Parameter(torch.zeros(points))
+            self.ray_gate = nn.Linear(config.width, points)
+            nn.init.zeros_(self.ray_gate.weight)
+            nn.init.constant_(self.ray_gate.bias, -2.0)
+        if config.rest:
+            self.ik = BodyIK(torch.tensor(config.rest))
+            self.ik_share = nn.Parameter(torch.tensor([float(name not in LEARNED) for name in SMPL_24]))
+        if config.spread:
+            outputs = config.values + 6 * config.joints
+            self.spread_norm = nn.LayerNorm(config.width)
+            self.spread_hidden = nn.Linear(config.width + outputs, _SPREAD_WIDTH)
+            self.spread_out = nn.Linear(_SPREAD_WIDTH, config.joints + 2 * points)
+            nn.init.xavier_uniform_(self.spread_out.weight, gain=0.01)
+            nn.init.constant_(self.spread_out.bias, -1.5)
         self.register_buffer("mean_pose", torch.eye(3)[:, :2].reshape(1, 1, 6).repeat(1, 1, config.joints))
         width = config.width // config.heads
         self.register_buffer("frequencies", 1.0 / 100 ** (torch.arange(0, width, 2) / width), persistent=False)
 
-    def forward(self, values: Tensor, mask: Tensor, confidence: Tensor, lookahead: int | None = None) -> Refined:
+    def forward(
+        self,
+        values: Tensor,
+        mask: Tensor,
+        confidence: Tensor,
+        lookahead: int | None = None,
+        rays: Tensor | None = None,
+    ) -> Refined:
         """Process one window.
 
         Args:
@@ -219,24 +269,68 @@ class StreamingPoseBert(nn.Module):
             mask: [B, T], True where a frame was observed.
             confidence: [B, T, points or joints] in 0..1.
             lookahead: number of later frames that a frame's output may depend on; None: all.
+            rays: [B, T, points, 3] as `humanrt.posebert.rays.rays` returns them, in the same unit; 0 where not known.
         """
         config = self.config
-        unit = None
+        unit, sighted = None, None
         if config.source == "keypoints":
             values = values - values[:, :, list(config.origin)].mean(dim=2, keepdim=True)
             unit = self._unit(values, mask)
+            if rays is not None:
+                sighted = self._sighted(values, torch.where(mask[..., None, None], rays, 0.0), unit)
             y = (values / unit).flatten(2)
         else:
             y = rows_from_matrices(values).flatten(2)
         there = mask[..., None]
         y = torch.where(there, y, 0.0)
-        refined = self._refine(y, mask, torch.where(there, confidence, 0.0), lookahead)
-        rotations = refined[..., -6 * config.joints :].unflatten(-1, (-1, 6))
+        refined, features = self._refine(y, mask, torch.where(there, confidence, 0.0), lookahead, sighted)
+        if sighted is not None and unit is not None and rays is not None:
+            refined = self._onto_rays(refined, features, torch.where(mask[..., None, None], rays, 0.0), unit)
+        turned = refined[..., -6 * config.joints :].unflatten(-1, (-1, 6))
+        if config.rest:
+            by_ik = rows_from_matrices(self.ik(refined[..., : config.values].unflatten(-1, (-1, 3))))
+            turned = turned + self.ik_share[:, None] * (by_ik - self.mean_pose.unflatten(-1, (-1, 6)))
+        rotations = matrices_from_rows(turned)
+        spread, keypoint_spread = None, None
+        if config.spread:
+            # Nothing flows back: the head reads the network, and does not change it.
+            known = torch.cat((self.spread_norm(features.detach()), refined.detach()), dim=-1)
+            logs = self.spread_out(functional.gelu(self.spread_hidden(known))).clamp(_LEAST_SPREAD, _MOST_SPREAD).exp()
+            spread = logs[..., : config.joints]
+            if unit is not None:
+                keypoint_spread = logs[..., config.joints :].unflatten(-1, (-1, 2)) * unit
         if unit is None:
-            return Refined(matrices_from_rows(rotations), None, None)
+            return Refined(rotations, None, None, spread)
         keypoints = refined[..., : config.values].unflatten(-1, (-1, 3))
         keypoints = keypoints - keypoints[:, :, list(config.origin)].mean(dim=2, keepdim=True)
-        return Refined(matrices_from_rows(rotations), keypoints * unit, unit)
+        return Refined(rotations, keypoints * unit, unit, spread, keypoint_spread)
+
+    def _sighted(self, values: Tensor, rays: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what rays add to values, both [B, T, points, 3]: in units of the network.
+
+        Returns:
+            `_beside`, and [B, T, 2]: how large the person appears, and whether it is known.
+        """
+        size = rays[..., 0, 2:]
+        return self._beside(values, rays, unit), torch.cat((size * unit[:, :, 0], (size > 0).to(values.dtype)), dim=-1)
+
+    def _beside(self, values: Tensor, rays: Tensor, unit: Tensor) -> Tensor:
+        """Return [B, T, points, 2] from keypoints to their rays, in the plane of each one's depth; 0 without rays."""
+        inverse = rays[..., 2:]
+        # Rays meet the plane of the origin's depth; a point nearer than it lies on its ray nearer to the axis.
+        at = rays[..., :2] * (1 + inverse * values[..., 2:])
+        at = at - at[:, :, list(self.config.origin)].mean(dim=2, keepdim=True)
+        return ((at - values[..., :2]) / unit * (inverse > 0).to(values.dtype)).clamp(-4, 4)
+
+    def _onto_rays(self, refined: Tensor, features: Tensor, rays: Tensor, unit: Tensor) -> Tensor:
+        """Move the answer's keypoints part of the way to their rays: the picture says best where they are across."""
+        count = self.config.values
+        points = refined[..., :count].unflatten(-1, (-1, 3))
+        points = points - points[:, :, list(self.config.origin)].mean(dim=2, keepdim=True)
+        beside = self._beside(points * unit, rays, unit)
+        share = torch.sigmoid(self.ray_gate(features))[..., None]
+        points = points + functional.pad(share * beside, (0, 1))
+        return torch.cat((points.flatten(2), refined[..., count:]), dim=-1)
 
     def _unit(self, values: Tensor, mask: Tensor) -> Tensor:
         """Return the mean length of `StreamingConfig.lengths` in the observed frames, [B, 1, 1, 1]."""
@@ -247,12 +341,30 @@ class StreamingPoseBert(nn.Module):
         mean = torch.where(mask, length, 0.0).sum(1) / seen.sum(1).clamp(min=1)
         return mean.clamp(min=1e-6)[:, None, None, None]
 
-    def _refine(self, y: Tensor, mask: Tensor, confidence: Tensor, lookahead: int | None) -> Tensor:
-        """Refine y [B, T, values], 0 where masked, to [B, T, outputs]."""
+    def _refine(
+        self,
+        y: Tensor,
+        mask: Tensor,
+        confidence: Tensor,
+        lookahead: int | None,
+        sighted: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Refine y [B, T, values], 0 where masked, to [B, T, outputs]; also returns features [B, T, width]."""
         config, frames = self.config, y.shape[1]
         both = (mask[:, 1:] & mask[:, :-1])[..., None]
         change = functional.pad(torch.where(both, y[:, 1:] - y[:, :-1], 0.0), (0, 0, 1, 0))
-        x = self.embed(torch.cat((y, (_CHANGE * change).clamp(-4, 4), confidence), dim=-1))
+        parts = [y, (_CHANGE * change).clamp(-4, 4), confidence]
+        if config.rays:
+            beside, size = sighted if sighted is not None else (y.new_zeros(*y.shape[:2], config.points, 2), None)
+            # Values with what the rays correct; the change of the place in the picture is the steadiest of all.
+            moved = functional.pad(beside * self.ray_share[:, None], (0, 1)).flatten(2)
+            flat = y.unflatten(-1, (-1, 3))[..., :2] + beside
+            drift = functional.pad(torch.where(both[..., None], flat[:, 1:] - flat[:, :-1], 0.0), (0, 0, 0, 0, 1, 0))
+            drift = drift * size[..., None, 1:] if size is not None else torch.zeros_like(drift)
+            parts += [beside.flatten(2), (_CHANGE * drift).clamp(-4, 4).flatten(2)]
+            parts += [y.new_zeros(*y.shape[:2], 2) if size is None else size]
+            y = torch.where(mask[..., None], y + moved, 0.0)
+        x = self.embed(torch.cat(parts, dim=-1))
         x = torch.where(mask[..., None], x, self.mask_token)
         missing = _hidden(mask)
         age = torch.arange(frames, device=y.device)
@@ -269,7 +381,7 @@ class StreamingPoseBert(nn.Module):
             y = torch.cat((y, self.mean_pose.expand(*y.shape[:2], -1)), dim=-1)
         for _ in range(_CORRECTIONS):
             y = self.regressor(x, y)
-        return y
+        return y, x
 
     def _read(self, x: Tensor, past: Tensor, y: Tensor, bias: Tensor, age: Tensor) -> Tensor:
         """Return weighted means of the observed frames of y [B, T, values]; x [B, T, width] queries ``past``."""
@@ -277,14 +389,22 @@ class StreamingPoseBert(nn.Module):
         query = self.reader_query(self.reader_norm(x)).unflatten(-1, (config.readers, -1)).transpose(1, 2)
         key = self.reader_key(self.reader_norm(past)).unflatten(-1, (config.readers, -1)).transpose(1, 2)
         near = -torch.exp(self.reader_decay)[:, None, None] * age.abs().to(y.dtype)
-        weights = torch.softmax(query @ key.transpose(-1, -2) * _READER_WIDTH**-0.5 + near + bias, dim=-1)
+        weights = torch.softmax(query @ key.transpose(-1, -2) * READER_WIDTH**-0.5 + near + bias, dim=-1)
         mixture = torch.softmax(self.reader_mix, dim=-1)  # [points, readers]
         means = weights @ y[:, None]  # [B, readers, T, values]
         means = means.unflatten(-1, (mixture.shape[0], -1))
         return (means * mixture.T[None, :, None, :, None]).sum(1).flatten(2)
 
 
-_READER_WIDTH = 16
+LEARNED = tuple(
+    name for name in SMPL_24 if any(part in name for part in ("neck", "head", "wrist", "hand", "ankle", "foot"))
+)
+"""Joints that begin without inverse kinematics: their landmarks are too close to each other to say much."""
+
+READER_WIDTH = 16
+"""Width of a reader's query and key."""
+_SPREAD_WIDTH = 64
+_LEAST_SPREAD, _MOST_SPREAD = -4.6, 0.7  # logarithms: 0.01 and 2 rad, or units of the network
 _CHANGE = 8.0
 _CORRECTIONS = 2
 

@@ -21,7 +21,17 @@ from humanrt.people.body_points import STATURE, LandmarkPoints
 from humanrt_export.bodies.anny.body import AnnyBody, Rest
 from humanrt_export.bodies.anny.model import load_anny
 
-__all__ = ["GARMENTS", "BodyModel", "Outfit", "Person", "Posed", "load_body", "sample_phenotypes", "vertex_normals"]
+__all__ = [
+    "CHILDREN",
+    "GARMENTS",
+    "BodyModel",
+    "Outfit",
+    "Person",
+    "Posed",
+    "load_body",
+    "sample_phenotypes",
+    "vertex_normals",
+]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -114,9 +124,20 @@ class Outfit:
         )
 
 
-def sample_phenotypes(generator: np.random.Generator) -> NDArray[np.float32]:
-    """Sample phenotypes [6] (`humanrt_export.bodies.anny.phenotypes`): mostly adults, some children, all builds."""
-    age = generator.uniform(0.3, 0.5) if generator.uniform() < 0.1 else generator.uniform(0.55, 0.95)
+CHILDREN = (0.25, 0.2)
+"""`sample_phenotypes`'s part of children and the youngest's age, where bodies of every size are wanted."""
+
+
+def sample_phenotypes(
+    generator: np.random.Generator, children: float = 0.1, youngest: float = 0.3
+) -> NDArray[np.float32]:
+    """Sample phenotypes [6] (`humanrt_export.bodies.anny.phenotypes`): mostly adults, some children, all builds.
+
+    Args:
+        generator: everything random comes from here.
+        children: their part, 0..1; youngest: minimum of their phenotype ``age``.
+    """
+    age = generator.uniform(youngest, 0.5) if generator.uniform() < children else generator.uniform(0.55, 0.95)
     gender = generator.uniform(0, 0.25) if generator.uniform() < 0.5 else generator.uniform(0.75, 1)
     muscle, weight = generator.uniform(0.25, 0.8, 2)
     height = np.clip(generator.normal(0.36, 0.07), 0.2, 0.52)  # adults of 1.5 to 1.9 m

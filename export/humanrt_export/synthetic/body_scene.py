@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.people.body_points import STATURE
-from humanrt_export.motion.augment import interpolate, mirror
+from humanrt_export.motion.augment import interpolate, mirror, varied
 from humanrt_export.motion.clip import Motion
-from humanrt_export.synthetic.body_model import BodyModel, Outfit, Person, sample_phenotypes
+from humanrt_export.synthetic.body_model import CHILDREN, BodyModel, Outfit, Person, sample_phenotypes
 from humanrt_export.synthetic.body_render import BodyRenderer
 from humanrt_export.synthetic.hand_scene import Camera, Look, room
 from humanrt_export.synthetic.sensor import Filming, Sensor, compressed, frame_times, shutter
@@ -54,8 +54,25 @@ class BodyScene(Filming):
     desk: float
 
 
-def draw_scene(model: BodyModel, motions: Sequence[Motion], seed: int, index: int, seconds: float = 4.0) -> BodyScene:
-    """Sample scene number ``index`` of ``seed``. Motions are drawn by their length, too short ones used as they are."""
+def draw_scene(
+    model: BodyModel,
+    motions: Sequence[Motion],
+    seed: int,
+    index: int,
+    seconds: float = 4.0,
+    *,
+    variety: bool = False,
+) -> BodyScene:
+    """Sample scene number ``index`` of ``seed``. Motions are drawn by their length, too short ones used as they are.
+
+    Args:
+        model: of the bodies.
+        motions: to choose from.
+        seed, index: decide everything.
+        seconds: of the clip.
+        variety: more children, arms and bends of other motions (`motion.augment.varied`), and cameras from all sides,
+            from below to far above.
+    """
     generator = np.random.default_rng([seed, index, 0])
     lengths = np.array([min(motion.seconds, 20.0) for motion in motions])
     motion = motions[generator.choice(len(motions), p=lengths / lengths.sum())]
@@ -67,13 +84,18 @@ def draw_scene(model: BodyModel, motions: Sequence[Motion], seed: int, index: in
     t, _ = frame_times(generator, seconds, _RATES, stutter=0.3, drop=0.15, dropped=0.1, kept=2)
 
     look = Look.sample(generator)
-    person = model.person(sample_phenotypes(generator), Outfit.sample(generator, look.skin))
+    person = model.person(
+        sample_phenotypes(generator, *(CHILDREN if variety else ())), Outfit.sample(generator, look.skin)
+    )
+    if variety:
+        motion = varied(motion, motions, generator)
     size = _SIZES[generator.choice(len(_SIZES), p=[0.5, 0.08, 0.2, 0.07, 0.15])]
     wide = float(generator.uniform(0.75, 1.25))  # rad over the longer side
     fov = wide if size[0] > size[1] else 2 * np.arctan(np.tan(wide / 2) * size[0] / size[1])
     camera = Camera(size, float(fov))
     rotations, path = _recorded(motion, start + np.linspace(0, seconds, 12) * speed)
-    turn, place = _film_from(generator, camera, rotations, path * (person.stature / STATURE), person.stature)
+    walked = path * (person.stature / STATURE)
+    turn, place = _film_from(generator, camera, rotations, walked, person.stature, variety)
     dark = generator.uniform() < 0.1
     fps = (len(t) - 1) / max(t[-1], 1e-6)
     return BodyScene(
@@ -104,14 +126,20 @@ def _recorded(motion: Motion, at: NDArray[Any]) -> tuple[Array, Array]:
 
 
 def _film_from(
-    generator: np.random.Generator, camera: Camera, rotations: Array, path: Array, stature: float
+    generator: np.random.Generator, camera: Camera, rotations: Array, path: Array, stature: float, anywhere: bool
 ) -> tuple[Array, Array]:
-    """Sample a camera for a person's path [N, 3] m: axes [3, 3] and position [3] m. Frontal views are more likely."""
+    """Sample a camera for a person's path [N, 3] m: axes [3, 3] and position [3] m.
+
+    Level and frontal views are more likely, those from above or below and of the back much less unless ``anywhere``.
+    """
     middle = (path.min(axis=0) + path.max(axis=0)) / 2
     front = rotations[len(rotations) // 2, 0][:, 2]
     azimuth = np.arctan2(front[0], front[2])
-    azimuth += generator.normal(0, 0.6) if generator.uniform() < 0.65 else generator.uniform(-np.pi, np.pi)
+    frontal, level = (0.4, 0.5) if anywhere else (0.65, 1.0)
+    azimuth += generator.normal(0, 0.6) if generator.uniform() < frontal else generator.uniform(-np.pi, np.pi)
     pitch = np.deg2rad(np.clip(generator.normal(8, 10), -12, 40))  # looking down
+    if level < 1 and generator.uniform() > level:
+        pitch = np.deg2rad(generator.uniform(-15, 55))
     focal = camera.intrinsics[0, 0]
     width, height = camera.size
     # As far away as the whole path, and the body about it, need; often somewhat nearer or farther.

@@ -33,6 +33,7 @@ __all__ = [
     "HAND_16",
     "HAND_16_PARENTS",
     "MEDIAPIPE_33",
+    "MEDIAPIPE_BODY",
     "SMPLX_55",
     "SMPLX_BODY",
     "SMPLX_BODY_PARENTS",
@@ -134,6 +135,9 @@ MEDIAPIPE_33 = (
     ),
 )
 """MediaPipe's pose landmarks."""
+
+MEDIAPIPE_BODY = slice(MEDIAPIPE_33.index("left_shoulder"), len(MEDIAPIPE_33))
+"""Those below the head: a third of all are of the face."""
 
 
 # Joint positions of an average young adult (all phenotypes at their mid value) in Anny's reference pose: m, x to the

@@ -16,7 +16,7 @@ from humanrt.fitting.rig import STATURE, Attached
 from humanrt.geometry.anny import part_axes
 from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, world_rotations
 
-__all__ = ["HIPS", "OFFSETS_MM", "STATURE", "LandmarkPoints", "attached_landmarks", "plain_name"]
+__all__ = ["HIPS", "OFFSETS_MM", "STATURE", "LandmarkPoints", "attached_landmarks", "plain_name", "rest_landmarks"]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
@@ -61,6 +61,36 @@ OFFSETS_MM: dict[str, tuple[float, float, float]] = {
     "heel": (-1.3, -39.2, -30.8),
     "foot_index": (6.2, -2.1, -36.9),
 }
+
+
+_REST_MM: dict[str, tuple[float, float, float]] = {
+    "nose": (0.0, 722.0, 143.9),
+    "eye_inner": (16.9, 751.1, 119.3),
+    "eye": (28.6, 750.7, 115.1),
+    "eye_outer": (40.5, 750.3, 110.9),
+    "ear": (57.3, 729.2, 67.5),
+    "mouth": (20.4, 683.2, 128.1),
+    "shoulder": (165.9, 522.0, 5.8),
+    "elbow": (445.9, 489.6, 20.2),
+    "wrist": (737.1, 495.3, 13.0),
+    "pinky": (814.8, 467.7, -6.0),
+    "index": (826.2, 470.5, 18.6),
+    "thumb": (796.3, 473.3, 30.1),
+    "hip": (100.4, -32.6, 34.0),
+    "knee": (112.1, -453.2, -17.2),
+    "ankle": (118.9, -879.3, 3.5),
+    "heel": (113.1, -953.5, -41.3),
+    "foot_index": (102.4, -977.1, 167.4),
+}
+
+
+def rest_landmarks() -> Array:
+    """Return MediaPipe's landmarks [33, 3] m of an average adult of Anny's in the T-pose; x left, y up, z front."""
+    rows = []
+    for landmark in MEDIAPIPE_33:
+        side, plain = plain_name(landmark)
+        rows.append(np.array(_REST_MM[plain]) * (-1.0 if side == "right" else 1.0, 1.0, 1.0))
+    return np.array(rows) / 1000
 
 
 def plain_name(landmark: str) -> tuple[str, str]:

@@ -193,7 +193,7 @@ class LandmarkPeople(Model):
         for identity in bodies.lost:
             self._known.pop(identity, None)
         seen = {body.id: body for body in bodies if threshold is None or body.landmarks.score >= threshold}
-        observed = {identity: _observation(body) for identity, body in seen.items()}
+        observed = {identity: _observation(body, K) for identity, body in seen.items()}
         poses: Mapping[int, PoseState]
         if self._stream is not None:
             poses = self._stream.update(t, observed, bodies.lost)
@@ -387,6 +387,7 @@ def _landmark_points(bundle: Bundle, joint_names: Sequence[str]) -> LandmarkPoin
         ) from error
 
 
-def _observation(body: Body) -> Observation:
+def _observation(body: Body, K: Array) -> Observation:
     landmarks = body.landmarks
-    return Observation(landmarks.landmarks_3d - landmarks.landmarks_3d[HIPS].mean(axis=0), landmarks.visibility)
+    metres = landmarks.landmarks_3d - landmarks.landmarks_3d[HIPS].mean(axis=0)
+    return Observation(metres, landmarks.visibility, pixels=landmarks.landmarks_2d, intrinsics=K)

@@ -14,10 +14,13 @@ from humanrt.backends import Array, Backend, Graph
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import PoseBertSettings
 from humanrt.errors import BundleError
+from humanrt.geometry.camera import check_intrinsics
+from humanrt.geometry.skeleton import MEDIAPIPE_BODY
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
 from humanrt.posebert.bones import skeleton_of
 from humanrt.posebert.graphs import graphs_of
+from humanrt.posebert.rays import directions, rays, turn_to
 from humanrt.resource import releasing
 from humanrt.timing import Stopwatch
 
@@ -70,6 +73,7 @@ class PoseBERT(Model):
         parents: [J] indices of their parents; -1 for the root.
         origin: keypoints whose mean is the origin of the smoothed ones; empty if none are returned.
         takes: the inputs of `window`, human-readable.
+        sighted: whether `refine` takes pixels and intrinsics.
 
     Raises:
         BundleError, BackendError: the message says what is wrong and how to fix it.
@@ -90,6 +94,8 @@ class PoseBERT(Model):
         self.frames, self.clock_hz, self.joints = settings.window, settings.clock_hz, settings.joints
         self.parents, self.origin = settings.parents, settings.origin
         self._graphs = {size: self.own(self.backend.open(spec)) for size, spec in specs.items()}
+        self._input = settings.input
+        self.sighted = "rays" in {tensor.name for tensor in next(iter(specs.values())).inputs}
         # Shape of a frame in each of the arguments that this bundle takes.
         self._takes = self._arguments()
         smoothed = "smoothed" in {tensor.name for tensor in next(iter(self._graphs.values())).spec.outputs}
@@ -107,7 +113,7 @@ class PoseBERT(Model):
             ("rotations_in", "mask", "confidence"): {"rotations": inputs.get("rotations_in", ())[2:]},
         }
         for names, arguments in known.items():
-            if set(inputs) == set(names) and arguments:
+            if set(inputs) - {"rays"} == set(names) and arguments:
                 return arguments
         raise BundleError(
             f"bundle {self.bundle.path}: graphs with inputs {', '.join(inputs)} are not known; export it again"
@@ -140,6 +146,8 @@ class PoseBERT(Model):
         mask: ArrayLike | None = None,
         confidence: ArrayLike | None = None,
         *,
+        pixels: ArrayLike | None = None,
+        intrinsics: ArrayLike | None = None,
         hold_bones: bool = True,
     ) -> PoseBERTResult:
         """Refine windows, oldest frame first. All arguments may omit B; then the result omits it too.
@@ -154,6 +162,10 @@ class PoseBERT(Model):
             mask: bool [B, T], True where the frame was observed; None: all were. A frame that holds NaN or infinity
                 counts as missing. Contents of masked frames have no influence.
             confidence: [B, T, K], or [B, T] for whole frames, in 0..1, for our bundles; None: 1.
+            pixels: [B, T, K, 2] px of the keypoints in the picture, for bundles that take rays (`sighted`); None, or a
+                frame that is not finite: not known.
+            intrinsics: [3, 3] px of the camera, with pixels. Answers are then in the camera's axes; without pixels, in
+                those of a camera that looks at the person, which the keypoints are in too.
             hold_bones: set bones of the keypoints to the median lengths of their window's observed frames
                 (`humanrt.posebert.bones`). False: return the network's raw keypoints, whose bones shrink in fast
                 movements.
@@ -161,6 +173,7 @@ class PoseBERT(Model):
         Raises:
             ValueError: arguments that this bundle does not take, or of other shapes; T is longer than the window; a
                 short window without a single observed frame.
+            CameraError: the intrinsics are not valid.
         """
         watch = Stopwatch()
         given = {"rotations": rotations, "root": root, "keypoints": keypoints}
@@ -178,6 +191,11 @@ class PoseBERT(Model):
         for value in arrays.values():
             observed &= np.isfinite(value).all(tuple(range(2, value.ndim)))
         feeds = self._feeds(arrays, observed, self._confidence(confidence, leading, (batch, frames)))
+        turns = None
+        if self.sighted:
+            feeds["rays"], turns = self._rays(arrays["keypoints"], observed, pixels, intrinsics, leading)
+        elif pixels is not None:
+            raise ValueError(f"bundle {self.bundle.name} takes {self.takes}, and no pixels")
         if frames < self.frames:
             if not observed.any(1).all():
                 raise ValueError(
@@ -192,6 +210,9 @@ class PoseBERT(Model):
         if hold_bones and self._skeleton is not None and batch:
             outputs["smoothed"] = self._skeleton.held_windows(outputs["smoothed"], outputs["rotations"], observed)
             watch.lap("decode")
+        if turns is not None:
+            outputs["smoothed"] = outputs["smoothed"] @ turns[:, None]
+            outputs["rotations"][:, :, 0] = np.swapaxes(turns, 1, 2)[:, None] @ outputs["rotations"][:, :, 0]
         results = {name: value if batched else value[0] for name, value in outputs.items()}
         return PoseBERTResult(results["rotations"], results.get("smoothed"), watch.ms)
 
@@ -259,6 +280,35 @@ class PoseBERT(Model):
             frame = np.concatenate((_rows(arrays["root"]), _flat(arrays["keypoints"])), axis=-1)
             feeds["features"] = seen(frame)
         return feeds
+
+    def _rays(
+        self,
+        keypoints: Floats,
+        observed: NDArray[np.bool_],
+        pixels: ArrayLike | None,
+        intrinsics: ArrayLike | None,
+        leading: tuple[int, ...],
+    ) -> tuple[Floats, Floats | None]:
+        """Return rays [B, T, K, 3], 0 where not known, and each window's turn [B, 3, 3] to its gaze, which is fixed."""
+        out = np.zeros_like(keypoints)
+        if (pixels is None) != (intrinsics is None):
+            raise ValueError("pixels and intrinsics belong together; give both or neither")
+        if pixels is None or intrinsics is None:
+            return out, None
+        at = _numbers("pixels", pixels)
+        if at.shape != (*leading, keypoints.shape[2], 2):
+            raise ValueError(f"`pixels` is {list(at.shape)}; need {[*leading, keypoints.shape[2], 2]}")
+        at = at.reshape(*keypoints.shape[:3], 2)
+        known = observed & np.isfinite(at).all(axis=(2, 3))
+        looks = directions(np.where(known[..., None, None], at, 0), check_intrinsics(intrinsics))
+        turns = np.tile(np.eye(3, dtype=np.float32), (len(at), 1, 1))
+        body = MEDIAPIPE_BODY if self._input == "mediapipe33" else slice(None)
+        for window in np.flatnonzero(known.any(axis=1)):
+            seen = looks[window, known[window]][:, list(self.origin) or slice(None)]
+            turns[window] = turn_to(seen.mean(axis=(0, 1)))
+            for frame in np.flatnonzero(known[window]):
+                out[window, frame] = rays(keypoints[window, frame], looks[window, frame], turns[window], body)
+        return out, turns
 
     def _run(self, feeds: Mapping[str, Array], batch: int) -> dict[str, Array]:
         """Run all windows through the available graphs, in few calls without much padding."""

@@ -20,14 +20,17 @@ from humanrt.bundle import Bundle, GraphSpec
 from humanrt.bundle.settings import PoseBertSettings
 from humanrt.checks import MAX_ABS, check_kind, check_time
 from humanrt.errors import BundleError, HumanrtError, InvalidInputError
+from humanrt.geometry.camera import check_intrinsics
 from humanrt.geometry.mirror import MIRROR, MIRROR_ROTATION
 from humanrt.geometry.rotation import between, matrices_from_6d
+from humanrt.geometry.skeleton import MEDIAPIPE_BODY
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
 from humanrt.posebert.bones import HeldBones, Skeleton, skeleton_of
 from humanrt.posebert.graphs import graphs_of
 from humanrt.posebert.model import PoseBERT
+from humanrt.posebert.rays import Gaze, directions, rays
 from humanrt.resource import Owner, releasing
 
 __all__ = ["Observation", "PoseBERTStream", "PoseState"]
@@ -40,6 +43,7 @@ _MAX_GAP = 3.0  # or for a row near one of them to be interpolated towards the o
 _EPSILON = 1e-6  # s: time stamps are sums of floats
 _RUN_COST = {False: 0.5, True: 1000.0}  # fixed cost of a run, in windows, by on_device; on a GPU windows are free
 _MAX_FILLABLE_GAP = 0.5  # s: after a gap this long a window is cleared, unless gaps this long are filled
+_NO_TURN = np.eye(3, dtype=np.float32)
 
 
 class Observation(NamedTuple):
@@ -50,11 +54,17 @@ class Observation(NamedTuple):
             contains NaN or an implausible number (beyond 1e9), it counts as not observed.
         confidence: [K] (or [J]) in 0..1, or one for all; None if unknown. NaN counts as 0.
         side: ``"left"`` for a left hand, which is mirrored for the network and back.
+        pixels: [K, 2] px of the keypoints in the picture, and intrinsics [3, 3] px of its camera, for bundles that take
+            rays (`PoseBERTStream.sighted`); others ignore them. None, or numbers that are not finite: not known. With
+            them the answer is in the camera's axes; without, in those of a camera that looks at the person, which the
+            keypoints are in too.
     """
 
     keypoints: NDArray[np.floating]
     confidence: NDArray[np.floating] | float | None = None
     side: str = "right"
+    pixels: NDArray[np.floating] | None = None
+    intrinsics: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,9 @@ class PoseState:
         filled: there was no observation at that time (before prediction): the network filled it in.
         age: seconds from the last observation before that time; 0 if there was one.
         t: time of this pose, in the source's clock: the update's - lag + predict.
+        spread: float32 [J] rad, standard deviation about each axis by which the rotations are expected to be off; None
+            from a bundle that does not say.
+        keypoint_spread: float32 [K, 2] m, that of the keypoints: along each axis beside the line of sight, along it.
     """
 
     keypoints: NDArray[np.float32]
@@ -76,6 +89,8 @@ class PoseState:
     filled: bool
     age: float
     t: float
+    spread: NDArray[np.float32] | None = None
+    keypoint_spread: NDArray[np.float32] | None = None
 
 
 class PoseBERTStream(Model):
@@ -92,6 +107,9 @@ class PoseBERTStream(Model):
         fill: s; a gap is filled in for this long, then the identity is absent from the output until it is seen again.
         backend, execution: where and how the networks run; see `Execution`. Defaults are those of the given
             `PoseBERT`; without one, ``cpu``.
+
+    Attributes:
+        sighted: the bundle takes rays: give `Observation.pixels` and `Observation.intrinsics`.
 
     Raises:
         HumanrtError: BundleError, BackendError, or invalid options.
@@ -123,6 +141,9 @@ class PoseBERTStream(Model):
         self._networks = [self.own(_Network(self.backend, spec)) for spec in specs]
         self._plans: dict[int, list[_Network]] = {}
         self._skeleton = skeleton_of(settings, self._networks[0].values.shape[2:])
+        self.sighted = self._networks[0].rays is not None
+        self._origin = list(settings.origin) or slice(None)
+        self._body = MEDIAPIPE_BODY if settings.input == "mediapipe33" else slice(None)
         self.window = self._networks[0].values.shape[1]
         self.frame: tuple[int, ...] = self._networks[0].values.shape[2:]
         self.lag, self.predict, self.fill = lag, predict, fill
@@ -230,8 +251,10 @@ class PoseBERTStream(Model):
         keypoints: NDArray[np.floating],
         confidence: NDArray[np.floating] | float | None = None,
         side: str | None = "right",
-    ) -> tuple[Array, Array | float | None, bool] | None:
-        """Return keypoints, confidence, and whether it is a left hand; None if not observed. See `update`."""
+        pixels: NDArray[np.floating] | None = None,
+        intrinsics: NDArray[np.floating] | None = None,
+    ) -> tuple[Array, Array | float | None, bool, Array | None] | None:
+        """Return keypoints, confidence, whether it is a left hand, and `_looks`; None if not observed. See `update`."""
         with np.errstate(over="ignore"):  # values that overflow become infinite and count as missing
             keypoints = np.asarray(keypoints, np.float32)
         if keypoints.shape != self.frame:
@@ -245,20 +268,45 @@ class PoseBERTStream(Model):
             confidence = np.nan_to_num(np.asarray(confidence, np.float64))  # unknown: no reason to trust it
             if not (confidence.min(initial=0) >= 0 and confidence.max(initial=0) <= 1):
                 raise InvalidInputError(f"confidence of {identity} must be numbers from 0 to 1")
+        looks = self._looks(identity, pixels, intrinsics) if self.sighted else None
         if not np.abs(keypoints).max(initial=0) <= MAX_ABS:  # NaN included
             return None
-        return keypoints, confidence, side == "left"
+        return keypoints, confidence, side == "left", looks
 
-    def _observe(self, identity: int, t: float, keypoints: Array, confidence: Array | float | None, left: bool) -> None:
+    def _looks(
+        self, identity: int, pixels: NDArray[np.floating] | None, intrinsics: NDArray[np.floating] | None
+    ) -> Array | None:
+        """Return the unit vectors [K, 3] to the keypoints; None where they are not known."""
+        if pixels is None or intrinsics is None:
+            return None
+        for name, value, shape in (("pixels", pixels, (self.points, 2)), ("intrinsics", intrinsics, (3, 3))):
+            if np.shape(value) != shape:
+                raise InvalidInputError(f"{name} of {identity} must be {list(shape)}, not {list(np.shape(value))}")
+        return directions(pixels, check_intrinsics(intrinsics)) if np.isfinite(pixels).all() else None
+
+    def _observe(
+        self,
+        identity: int,
+        t: float,
+        keypoints: Array,
+        confidence: Array | float | None,
+        left: bool,
+        looks: Array | None,
+    ) -> None:
         track = self._tracks.get(identity)
         if track is None or track.left != left:
             # It is another hand, so it moves to the end of the order too.
             self._tracks.pop(identity, None)
-            track = self._tracks[identity] = _Track(left, self.frame, self.window, self._step, self._skeleton)
+            skeleton, sighted = self._skeleton, self.sighted
+            track = self._tracks[identity] = _Track(left, self.frame, self.window, self._step, skeleton, sighted)
         elif t - track.last > max(self.fill, _MAX_FILLABLE_GAP) + self.lag * self._step:
             track.clear()
         mirror = MIRROR if self.points else MIRROR_ROTATION
-        track.push(t, keypoints * mirror if left else keypoints, confidence)
+        sight = None
+        if track.gaze is not None and looks is not None:
+            turn = track.gaze.follow(looks[self._origin].mean(axis=0), t)
+            sight = rays(keypoints, looks, turn, self._body) * (MIRROR if left else 1), turn
+        track.push(t, keypoints * mirror if left else keypoints, confidence, sight)
 
     def _infer(self, network: _Network, wanted: list[tuple[int, float]], t: float) -> dict[int, PoseState]:
         grid = t + self._offsets
@@ -280,7 +328,11 @@ class PoseBERTStream(Model):
                 keypoints = track.bones.hold(keypoints, rotations, t)
             if track.left:
                 keypoints, rotations = keypoints * MIRROR, rotations * MIRROR_ROTATION
-            answer[identity] = PoseState(keypoints, rotations, not seen, 0.0 if seen else age, time)
+            if (turn := track.turn(t - self.lag * self._step)) is not None:  # from the gaze's axes to the camera's
+                keypoints = keypoints @ turn
+                rotations[0] = turn.T @ rotations[0]
+            spreads = [None if value is None else value[slot, self._row].copy() for value in network.spreads]
+            answer[identity] = PoseState(keypoints, rotations, not seen, 0.0 if seen else age, time, *spreads)
         return answer
 
     def _read(self, keypoints: Array, rotations: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -299,9 +351,16 @@ class _Track:
     """
 
     def __init__(
-        self, left: bool, frame: tuple[int, ...], window: int, step: float, skeleton: Skeleton | None = None
+        self,
+        left: bool,
+        frame: tuple[int, ...],
+        window: int,
+        step: float,
+        skeleton: Skeleton | None = None,
+        sighted: bool = False,
     ) -> None:
         self.left = left
+        self.gaze = Gaze() if sighted else None
         self.bones = None if skeleton is None else HeldBones(skeleton, step)
         self._step = step
         self._span = (window + _MAX_GAP) * step
@@ -311,10 +370,14 @@ class _Track:
         self._times = np.empty(size)
         self._values = np.empty((size, *frame), np.float32)
         self._confidence = np.empty((size, frame[0]), np.float32)
+        self._rays = np.zeros((size if sighted else 0, *frame), np.float32)
+        self._turns = np.zeros((size if sighted else 0, 3, 3), np.float32)
         self.clear()
 
     def clear(self) -> None:
         self._start = self._end = 0
+        if self.gaze is not None:
+            self.gaze.reset()
 
     @property
     def last(self) -> float:
@@ -327,8 +390,26 @@ class _Track:
         count = int(times.searchsorted(t + _EXACT_STEPS * self._step, side="right"))
         return max(t - float(times[count - 1]), 0.0) if count else inf
 
-    def push(self, t: float, values: Array, confidence: Array | float | None) -> None:
-        """Append an observation, not before the last one; one at the same time replaces it."""
+    def turn(self, t: float) -> Array | None:
+        """Return the gaze's turn [3, 3] at the last observation not after ``t``, or at the first; None without rays."""
+        if self.gaze is None or self._end == self._start:
+            return None
+        times = self._times[self._start : self._end]
+        place = self._start + max(int(times.searchsorted(t + _EXACT_STEPS * self._step, side="right")) - 1, 0)
+        found: Array = self._turns[place]
+        return found
+
+    def push(
+        self,
+        t: float,
+        values: Array,
+        confidence: Array | float | None,
+        sight: tuple[Array | float, Array] | None = None,
+    ) -> None:
+        """Append an observation, not before the last one; one at the same time replaces it.
+
+        ``sight``: its rays, and the gaze's turn [3, 3]; None: not known.
+        """
         count = self._end - self._start
         if (count and t <= self.last) or (count > 1 and t - self._times[self._end - 2] < self._step / 5):
             self._end -= 1
@@ -337,17 +418,27 @@ class _Track:
         self._times[self._end] = t
         self._values[self._end] = values
         self._confidence[self._end] = 1.0 if confidence is None else confidence
+        if self.gaze is not None:
+            if sight is None:  # the answer stays in the axes that it was in
+                sight = 0.0, self._turns[self._end - 1] if self._end > self._start else _NO_TURN
+            self._rays[self._end], self._turns[self._end] = sight
         self._end += 1
 
     def _move(self, oldest: float) -> None:
         first = self._start + int(self._times[self._start :].searchsorted(oldest))
         count = self._end - first
-        for array in (self._times, self._values, self._confidence):
+        seen = (self._times, self._values, self._confidence)
+        for array in seen if self.gaze is None else (*seen, self._rays, self._turns):
             array[:count] = array[first:].copy()  # the two may overlap
         self._start, self._end = 0, count
 
-    def window(self, grid: NDArray[np.float64], values: Array, mask: Array, confidence: Array) -> None:
-        """Write the rows at the times of ``grid`` [P], the last of which is now, into arrays of P rows."""
+    def window(
+        self, grid: NDArray[np.float64], values: Array, mask: Array, confidence: Array, sight: Array | None = None
+    ) -> None:
+        """Write the rows at the times of ``grid`` [P], the last of which is now, into arrays of P rows.
+
+        ``sight``: for the rays, of a network that takes them.
+        """
         # Drop observations that left the window, except one before its first row, for interpolation.
         times = self._times[self._start : self._end]
         self._start += max(int(times.searchsorted(grid[-1] - self._span)) - 1, 0)
@@ -369,7 +460,10 @@ class _Track:
         one = np.where(weight > 0.5, right, left)
         mixed = np.flatnonzero((weight > 0) & (weight < 1) & mask)
         empty = ~mask
-        for source, out in ((self._values[span], values), (self._confidence[span], confidence)):
+        written = [(self._values[span], values), (self._confidence[span], confidence)]
+        if sight is not None:
+            written.append((self._rays[span], sight))
+        for source, out in written:
             np.take(source, one, axis=0, out=out)
             out[empty] = 0
             if len(mixed):
@@ -402,13 +496,16 @@ class _Network(Owner):
         # A graph need not take confidences, nor return keypoints.
         shape = self.values.shape[:3]
         self._confidence = arrays["confidence"] if "confidence" in arrays else np.zeros(shape, np.float32)
+        self.rays = arrays.get("rays")
+        self.spreads = (arrays.get("spread"), arrays.get("keypoint_spread"))
         nothing = np.zeros((self.batch, window, 0, 3), np.float32)
         self.smoothed = arrays.get("smoothed", nothing)
         self.mask[:] = False  # future rows stay masked
 
-    def rows(self, slot: int, count: int) -> tuple[Array, Array, Array]:
-        """Return the first rows of values, mask and confidence of one window, to be written."""
-        return self.values[slot, :count], self.mask[slot, :count], self._confidence[slot, :count]
+    def rows(self, slot: int, count: int) -> tuple[Array, ...]:
+        """Return the first rows of values, mask, confidence and, where taken, rays of one window, to be written."""
+        inputs = (self.values, self.mask, self._confidence, *(() if self.rays is None else (self.rays,)))
+        return tuple(array[slot, :count] for array in inputs)
 
     def run(self, count: int) -> None:
         """Run inference on the first ``count`` windows; the others are empty."""
@@ -442,6 +539,7 @@ def _frame(bundle: Bundle, spec: GraphSpec) -> tuple[int, ...]:
         given = [name for name in takes if name in shapes]
         smoothed = shapes.get("smoothed", takes["keypoints"]) == takes["keypoints"] or "keypoints" not in shapes
         confidence = shapes.get("confidence", ())[:2] in ((), mask)
+        confidence &= "rays" not in shapes or ("keypoints" in shapes and shapes["rays"] == shapes["keypoints"])
         whole = len(given) == 1 and ("keypoints" not in shapes or "smoothed" in shapes)
         if whole and shapes[given[0]] == takes[given[0]] and smoothed and confidence:
             return (mask[1], *shapes[given[0]][2:])

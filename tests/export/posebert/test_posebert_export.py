@@ -13,6 +13,8 @@ import torch
 
 from humanrt import PoseBERT
 from humanrt.errors import BundleError
+from humanrt.geometry.skeleton import MEDIAPIPE_BODY
+from humanrt.posebert.rays import directions, rays, turn_to
 from humanrt_export.cli import main
 from humanrt_export.conversion import posebert as export
 from humanrt_export.data.poses.kinds import KINDS
@@ -60,7 +62,9 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     return message
 
 
-@pytest.mark.parametrize(("variant", "batches"), [("hand21", ("1", "3")), ("h36m17", ("3",))])
+@pytest.mark.parametrize(
+    ("variant", "batches"), [("hand21", ("1", "3")), ("h36m17", ("3",)), ("mediapipe33rays", ("1",))]
+)
 def test_a_training_becomes_an_open_bundle(tmp_path: Path, variant: str, batches: tuple[str, ...]) -> None:
     network = save_run(tmp_path / "run", variant)
     out = tmp_path / "bundle"
@@ -71,7 +75,8 @@ def test_a_training_becomes_an_open_bundle(tmp_path: Path, variant: str, batches
     assert (model.frames, model.clock_hz) == (FRAMES, kind.config.rate)
     assert (model.joints, model.parents, model.origin) == (kind.joint_names, kind.parents, kind.config.origin)
     assert model.bundle.setting("kind") == kind.body
-    assert model.bundle.setting("input") == variant
+    assert model.bundle.setting("input") == kind.input
+    assert model.sighted == kind.config.rays
     assert np.shape(model.bundle.setting("rest")) == (len(kind.joint_names), 3)
     assert ("acknowledgement" in model.bundle.manifest["provenance"]) == (kind.body == "body")
     assert model.bundle.graphs == (("posebert",) if len(batches) == 1 else ("posebert_b1", "posebert_b3"))
@@ -94,6 +99,37 @@ def test_a_training_becomes_an_open_bundle(tmp_path: Path, variant: str, batches
             expected = network(*map(torch.from_numpy, some))
         np.testing.assert_allclose(result.rotations, expected.rotations, atol=2e-5)
         np.testing.assert_allclose(result.keypoints, expected.keypoints, atol=2e-6)
+
+
+def test_pixels_reach_the_network_and_turn_its_answers(tmp_path: Path) -> None:
+    network = save_run(tmp_path / "run", "mediapipe33rays")
+    assert main(["posebert", str(tmp_path / "run"), "--out", str(tmp_path / "bundle")]) == 0
+    model = PoseBERT(tmp_path / "bundle")
+    random = np.random.default_rng(0)
+    K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    keypoints = random.normal(0, (0.2, 0.5, 0.1), (2, FRAMES, 33, 3)).astype(np.float32)
+    place = np.array([1.2, 0.2, 3.0])
+    seen = (keypoints + place) @ K.T
+    mask = np.ones((2, FRAMES), np.bool_)
+    mask[:, 4] = False
+    given = {"mask": mask, "pixels": seen[..., :2] / seen[..., 2:], "intrinsics": K, "hold_bones": False}
+    result = model.refine(keypoints=keypoints, **given)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.copy_(value.half().float())
+    looks = directions(given["pixels"], K)
+    for window in range(2):
+        turn = turn_to(looks[window, mask[window]][:, [23, 24]].mean(axis=(0, 1)))
+        sight = np.stack(
+            [rays(*frame, turn, MEDIAPIPE_BODY) for frame in zip(keypoints[window], looks[window], strict=True)]
+        )
+        inputs = (keypoints[window], mask[window], np.ones((FRAMES, 33), np.float32))
+        with torch.inference_mode():
+            expected = network(*(torch.from_numpy(x)[None] for x in inputs), rays=torch.from_numpy(sight)[None])
+        np.testing.assert_allclose(result.keypoints[window], expected.keypoints[0].numpy() @ turn, atol=1e-5)
+        root = turn.T @ expected.rotations[0, :, 0].numpy()
+        np.testing.assert_allclose(result.rotations[window, :, 0], root, atol=1e-4)
+        np.testing.assert_allclose(result.rotations[window, :, 1:], expected.rotations[0, :, 1:], atol=1e-4)
 
 
 def test_our_networks_may_take_rotations_and_are_not_touched(tmp_path: Path) -> None:

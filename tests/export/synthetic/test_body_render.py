@@ -108,7 +108,7 @@ def test_a_pair_is_seen_and_true(model: BodyModel) -> None:
     if not (bundle / "manifest.json").is_file():
         pytest.skip(f"no bundle in {bundle}")
     tracker = BodyTracker(bundle, options=BodyTrackerOptions(max_people=1), threads=1)
-    clip = pairs_body.make_pair(model, [waving()], tracker, 4, 0, 0.3)
+    [clip] = pairs_body.make_pair(model, [waving()], tracker, 4, 0, 0.3)
     count = len(clip["t"])
     assert clip["observed"].shape == clip["keypoints"].shape == (count, 33, 3)
     assert clip["keypoints_h36m"].shape == (count, 17, 3)

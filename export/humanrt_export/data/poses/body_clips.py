@@ -12,18 +12,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from humanrt.people.body_points import HIPS
 from humanrt_export.data.poses.clips import ClipsConfig, save_clip
+from humanrt_export.data.poses.made_up import made_up_motions
 from humanrt_export.entry import run_module
-from humanrt_export.motion.augment import resample, rotate
+from humanrt_export.motion.augment import resample, rotate, varied
 from humanrt_export.motion.clip import Motion
 from humanrt_export.motion.split import Part, load_part
-from humanrt_export.options import parse
-from humanrt_export.synthetic.body_model import BodyModel, Outfit, load_body, sample_phenotypes
+from humanrt_export.options import Option, parse
+from humanrt_export.synthetic.body_model import CHILDREN, BodyModel, Outfit, load_body, sample_phenotypes
 
 __all__ = ["body_clip", "main", "pieces"]
 
@@ -41,10 +42,13 @@ def pieces(motion: Motion, generator: np.random.Generator, rate: float, seconds:
             yield replace(motion, rotations=motion.rotations[start:end], translation=motion.translation[start:end])
 
 
-def body_clip(model: BodyModel, motion: Motion, generator: np.random.Generator) -> dict[str, Any]:
-    """The motion worn by somebody random, as a clip of which `observed` is the truth."""
+def body_clip(
+    model: BodyModel, motion: Motion, generator: np.random.Generator, *, variety: bool = False
+) -> dict[str, Any]:
+    """The motion worn by somebody random, as a clip of which `observed` is the truth; ``variety``: more children."""
     seen = rotate(motion, _CAMERA)
-    person = model.person(sample_phenotypes(generator), Outfit.sample(generator, np.full(3, 0.4)))
+    phenotypes = sample_phenotypes(generator, *(CHILDREN if variety else ()))
+    person = model.person(phenotypes, Outfit.sample(generator, np.full(3, 0.4)))
     posed = model.pose(person, seen.rotations, seen.translation)
     origin = posed.landmarks[:, HIPS].mean(axis=1, keepdims=True)
     count = len(seen.rotations)
@@ -67,30 +71,37 @@ class BodyClipsConfig(ClipsConfig):
 
     Attributes:
         out: folder; gets motion_ROUND_NUMBER.npz.
-        motions: folder or archive of motions (see motion.load).
+        motions: folders or archives of motions (see motion.load).
         part: of the motions (motion.split).
         rounds: times that each motion is worn, by others each time.
         rate: Hz.
+        made_up: motions of 8 s made up besides, from pose to pose (`made_up`), worn once each round.
+        variety: more children, and arms and bends of other motions (`motion.augment.varied`).
     """
 
     seed: int = 5
     seconds: float = 16.0
-    motions: Path
+    motions: Annotated[tuple[Path, ...], Option(metavar="PATH")]
     part: Part = "train"
     rounds: int = 2
     rate: float = 30.0
+    variety: bool = False
+    made_up: int = 0
 
 
 def make_clips(config: BodyClipsConfig) -> None:
     """Save clean body motion, as clips whose observation is the truth."""
-    motions = load_part(config.motions, config.part)
+    motions = [motion for path in config.motions for motion in load_part(path, config.part)]
+    motions += made_up_motions(motions, config.made_up, config.seed)
     model = load_body("10pc")
     frames = number = 0
     for turn in range(config.rounds):
         generator = np.random.default_rng([config.seed, turn])
         for motion in motions:
+            if config.variety:
+                motion = varied(motion, motions, generator)
             for piece in pieces(motion, generator, config.rate, config.seconds):
-                clip = body_clip(model, piece, generator)
+                clip = body_clip(model, piece, generator, variety=config.variety)
                 save_clip(config.out / f"motion_{turn}_{number:05d}.npz", clip)
                 frames, number = frames + len(clip["t"]), number + 1
     print(f"{config.out}: {number} clips, {frames} frames")

@@ -119,20 +119,29 @@ class PairsConfig(ClipsConfig):
     bundle: str
 
 
-def save_pairs(config: PairsConfig, name: str, make: Callable[[int], Mapping[str, Any]]) -> None:
-    """Make the pairs that are asked for, by their index, and report each. Those that exist are left alone."""
+def save_pairs(
+    config: PairsConfig, name: str, make: Callable[[int], Mapping[str, Any] | Sequence[Mapping[str, Any]]]
+) -> None:
+    """Make the pairs that are asked for, by their index, and report each. Those that exist are left alone.
+
+    ``make`` returns a clip, or several of one film: the others' names end in _1, _2, ...
+    """
     began, made, count = time.perf_counter(), 0, 0
     for index in range(config.first, config.first + config.clips):
         path = config.out / f"{name}_{config.seed}_{index:05d}.npz"
         if path.exists():
             continue
-        clip = make(index)
-        save_clip(path, clip)
+        found = make(index)
+        clips = [found] if isinstance(found, Mapping) else list(found)
+        for place, clip in reversed(list(enumerate(clips))):  # the first last: it says that all are there
+            save_clip(path.with_stem(f"{path.stem}_{place}") if place else path, clip)
+        clip = clips[0]
         made, count = made + 1, count + len(clip["t"])
         motion = f"{clip['motion']}, " if "motion" in clip else ""
-        seen, spent = float((clip["score"] > 0).mean()), time.perf_counter() - began
+        seen = ", ".join(f"{float((one['score'] > 0).mean()):.0%}" for one in clips)
+        spent = time.perf_counter() - began
         print(
-            f"{path.name}: {motion}{len(clip['t'])} frames, {seen:.0%} seen; {1e3 * spent / count:.0f} ms a frame",
+            f"{path.name}: {motion}{len(clip['t'])} frames, {seen} seen; {1e3 * spent / count:.0f} ms a frame",
             flush=True,
         )
     print(f"{made} clips, {count} frames in {time.perf_counter() - began:.0f} s")

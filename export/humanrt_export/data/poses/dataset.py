@@ -22,8 +22,9 @@ __all__ = ["Corruption", "Noise", "PoseBatch", "Windows", "resampled"]
 
 Array = NDArray[Any]
 
-Noise = Callable[[Array, Array, np.random.Generator], tuple[Array, Array, Array]]
-"""Truth [T, K, 3] m, t [T] s, random numbers -> observed [T, K, 3] (NaN where lost), score [T], confidence [T, K]."""
+Noise = Callable[[Array, Array, np.random.Generator], tuple[Array, ...]]
+"""Truth [T, K, 3] m, t [T] s, random numbers -> observed [T, K, 3] (NaN where lost), score [T], confidence [T, K]; and,
+for networks that take them, rays [T, K, 3] (0 where lost)."""
 
 
 def resampled(clip: Clip, rate: float, phase: float = 0.0) -> dict[str, Array]:
@@ -52,6 +53,10 @@ def resampled(clip: Clip, rate: float, phase: float = 0.0) -> dict[str, Array]:
     mixed = np.where(between[:, None, None], a * (1 - w) + b * w, np.nan)
     rows: dict[str, Array] = {"t": grid, "observed": np.where(exact[:, None, None], observed[near], mixed)}
     lost = ~_whole(rows["observed"])
+    if "rays" in clip:
+        mixed = clip["rays"][before] * (1 - w) + clip["rays"][after] * w
+        sight = np.where(exact[:, None, None], clip["rays"][near], mixed)
+        rows["rays"] = np.where(lost[:, None, None], 0.0, sight)
     rows["score"] = np.where(lost, 0.0, clip["score"][near])
     confidence = clip["confidence"][near] if "confidence" in clip else np.repeat(rows["score"][:, None], a.shape[1], 1)
     rows["confidence"] = np.where(lost[:, None], 0.0, confidence)
@@ -81,6 +86,9 @@ class Corruption:
         tilt: spread of rotations about the other axes, rad; of clean motion three times as much.
         yaw: largest rotation of clean motion about the vertical, rad.
         real: part of the windows that are pairs of the real front-end, where there is noise for clean motion too.
+        upended: part of the windows turned about the optical axis by any angle.
+        sightless: part of the windows with rays that lose them.
+        lens: spread of the logarithm of the focal length's error, in a third of the windows with rays.
     """
 
     bursts: float = 0.8
@@ -90,6 +98,9 @@ class Corruption:
     tilt: float = 0.15
     yaw: float = 0.0
     real: float = 0.5
+    upended: float = 0.0
+    sightless: float = 0.0
+    lens: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,7 @@ class PoseBatch(Batch):
         rotations: float32 [B, T, J, 3, 3], true ones against the parent joint; the root's to camera axes.
         rows: float32 [B, T], weight of each frame in the losses.
         lookahead: frames after the one that is answered which the network may see; None: the whole window.
+        rays: float32 [B, T, K, 3] of the keypoints (`humanrt.posebert.rays`), 0 where not known; None: there are none.
     """
 
     values: Tensor
@@ -114,6 +126,7 @@ class PoseBatch(Batch):
     rotations: Tensor
     rows: Tensor
     lookahead: int | None = None
+    rays: Tensor | None = None
 
 
 @dataclass
@@ -154,8 +167,10 @@ class Windows:
             clip = self._noisy(int(generator.integers(len(self.clean))), seed, epoch)
         start = int(generator.integers(max(1, len(clip["t"]) - self.frames + 1)))
         rows = slice(start, start + self.frames)
-        window = {name: clip[name][rows] for name in ("observed", "confidence", "keypoints", "rotations")}
-        window = _turned(window, self._turn(generator, 1.0))
+        names = ("observed", "confidence", "keypoints", "rotations", *(["rays"] if "rays" in clip else []))
+        window = {name: clip[name][rows] for name in names}
+        # Rays are of one view: it can be turned about its axis only.
+        window = _turned(window, self._turn(generator, 0.0 if "rays" in window else 1.0))
         if self.flips and generator.uniform() < 0.5:
             window = _flipped(window, *self.flips)
         return self._padded(self._measured(**window, generator=generator))
@@ -170,20 +185,28 @@ class Windows:
             generator = np.random.default_rng([seed, epoch, index, 3])
             yaw = _about(1, generator.uniform(-1, 1) * self.corruption.yaw)
             clip = _turned(self.clean[index], self._turn(generator, 3.0) @ yaw)
-            observed, _, confidence = self.noise(clip["keypoints"], clip["t"], generator)
-            self._made[index] = {**clip, "observed": observed, "confidence": confidence}
-        made: Clip = self._made[index]
-        return made
+            observed, _, confidence, *rays = self.noise(clip["keypoints"], clip["t"], generator)
+            made = {**clip, "observed": observed, "confidence": confidence}
+            self._made[index] = made | ({"rays": rays[0]} if rays else {})
+        noisy: Clip = self._made[index]
+        return noisy
 
     def _turn(self, generator: np.random.Generator, more: float) -> Array:
         """A rotation of everything seen. A front-end's noise turns with the picture, but not with the depth: what it
         has seen is tilted a little, what it is yet to see at will."""
-        about = generator.uniform(-1, 1) * self.corruption.turn
+        upended = self.corruption.upended > 0 and generator.uniform() < self.corruption.upended
+        about = generator.uniform(-1, 1) * (np.pi if upended else self.corruption.turn)
         tilt, nod = generator.normal(0, self.corruption.tilt * more, 2)
         return np.asarray(_about(2, about) @ _about(0, nod) @ _about(1, tilt))
 
     def _measured(
-        self, observed: Array, confidence: Array, keypoints: Array, rotations: Array, generator: np.random.Generator
+        self,
+        observed: Array,
+        confidence: Array,
+        keypoints: Array,
+        rotations: Array,
+        generator: np.random.Generator,
+        rays: Array | None = None,
     ) -> dict[str, Array]:
         mask = _whole(observed)
         taken = self.hidden(generator, len(mask))
@@ -194,7 +217,10 @@ class Windows:
         keypoints = keypoints - keypoints[:, list(self.origin)].mean(1, keepdims=True)
         ends = np.array(self.lengths)
         unit = np.linalg.norm(keypoints[:, ends[:, 0]] - keypoints[:, ends[:, 1]], axis=-1).mean()
-        return {
+        sight = {}
+        if rays is not None:
+            sight["rays"] = np.where(mask[:, None, None], self._sight(rays, generator), 0).astype(np.float32)
+        return sight | {
             "values": np.where(mask[:, None, None], observed, 0).astype(np.float32),
             "mask": mask,
             "confidence": np.where(mask[:, None], confidence, 0).astype(np.float32),
@@ -202,6 +228,13 @@ class Windows:
             "rotations": rotations.astype(np.float32),
             "rows": rows.astype(np.float32),
         }
+
+    def _sight(self, rays: Array, generator: np.random.Generator) -> Array:
+        """Rays as seen by a camera whose focal length is not known exactly, or none."""
+        if generator.uniform() < self.corruption.sightless:
+            return np.zeros_like(rays)
+        wrong = generator.normal(0, self.corruption.lens) if generator.uniform() < 1 / 3 else 0.0
+        return np.asarray(rays * (1, 1, np.exp(wrong)))
 
     def hidden(self, generator: np.random.Generator, frames: int) -> NDArray[np.bool_]:
         """Frames to take away: [frames]."""
@@ -232,6 +265,8 @@ def _turned(clip: Clip, R: Array) -> dict[str, Array]:
     """Everything seen from elsewhere."""
     R = R.astype(np.float32)
     turned = {**clip, **{name: clip[name] @ R.T for name in ("observed", "keypoints")}}
+    if "rays" in clip:
+        turned["rays"] = np.concatenate([clip["rays"][..., :2] @ R[:2, :2].T, clip["rays"][..., 2:]], axis=-1)
     turned["rotations"] = clip["rotations"].copy()
     turned["rotations"][:, 0] = R @ clip["rotations"][:, 0]
     return turned
@@ -239,7 +274,8 @@ def _turned(clip: Clip, R: Array) -> dict[str, Array]:
 
 def _flipped(clip: Clip, points: tuple[int, ...], joints: tuple[int, ...]) -> dict[str, Array]:
     """The mirror image."""
-    flipped = {**clip, **{name: clip[name][:, points] * MIRROR for name in ("observed", "keypoints")}}
+    names = ("observed", "keypoints", *(["rays"] if "rays" in clip else []))
+    flipped = {**clip, **{name: clip[name][:, points] * MIRROR for name in names}}
     flipped["confidence"] = clip["confidence"][:, points]
     flipped["rotations"] = (clip["rotations"] * MIRROR_ROTATION)[:, joints]
     return flipped

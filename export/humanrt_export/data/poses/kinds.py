@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.errors import HumanrtError, choices
 from humanrt.geometry.skeleton import (
     H36M_17,
     HAND_16,
@@ -19,13 +20,15 @@ from humanrt.geometry.skeleton import (
     SMPL_REST,
     other_sides,
 )
+from humanrt.people.body_points import rest_landmarks
 from humanrt_export.data.poses.clips import Clip
 from humanrt_export.data.poses.dataset import Corruption
+from humanrt_export.data.poses.sight import sighted, stacked
 from humanrt_export.networks.posebert import StreamingConfig
 from humanrt_export.synthetic.hand_model import load_arm
 from humanrt_export.synthetic.hand_repertoire import hand_rest
 
-__all__ = ["KINDS", "Kind", "h36m_from_mediapipe"]
+__all__ = ["KINDS", "Kind", "as_seen_by", "h36m_from_mediapipe"]
 
 Array = NDArray[Any]
 
@@ -35,7 +38,7 @@ class Kind:
     """One of the networks.
 
     Attributes:
-        name: on the command line, and `settings.input` of its bundles.
+        name: on the command line; `input` is that of its bundles' settings.
         body: ``"hand"`` or ``"body"``: `settings.kind`.
         config: of the network; width and depth are the user's choice.
         joint_names, parents: the tree of the rotations that come out.
@@ -44,6 +47,7 @@ class Kind:
         clip: a clip as it is on disk -> as this network sees it.
         flips: keypoints and joints of a mirror image; None where there is none to be had.
         corruption: what is done to its windows.
+        noise_clip: a clip as it is on disk -> as the noise model of clean motion is fitted to it.
     """
 
     name: str
@@ -56,6 +60,17 @@ class Kind:
     clip: Callable[[Clip], Clip]
     flips: tuple[tuple[int, ...], tuple[int, ...]] | None
     corruption: Corruption
+    noise_clip: Callable[[Clip], Clip]
+
+    @property
+    def input(self) -> str:
+        """`settings.input` of its bundles: whose keypoints go in. That they have rays is seen by the graph's inputs."""
+        return self.name.removesuffix("rays")
+
+    @property
+    def noise_points(self) -> int:
+        """Number of keypoints of its noise model: of one with rays, twice as many."""
+        return self.config.points * (2 if self.config.rays else 1)
 
     @property
     def rest(self) -> Array:
@@ -118,6 +133,24 @@ def _body(name: str, points: tuple[str, ...], origin: tuple[str, ...], clip: Cal
         flips=(other_sides(points), other_sides(SMPL_24)),
         # People stand upright before cameras that are nearly level; clean motion may face anywhere.
         corruption=Corruption(turn=0.25, tilt=0.08, yaw=float(np.pi)),
+        noise_clip=clip,
+    )
+
+
+def _rest() -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in rest_landmarks().round(4).tolist())
+
+
+def _sighted() -> Kind:
+    """Of MediaPipe's landmarks, with their rays."""
+    plain = _body("mediapipe33", MEDIAPIPE_33, ("left_hip", "right_hip"), sighted)
+    return replace(
+        plain,
+        name="mediapipe33rays",
+        config=replace(plain.config, rays=True, spread=True, rest=_rest()),
+        # Landmarks are seen upright whatever the camera's roll; cameras look from anywhere.
+        corruption=Corruption(turn=0.25, tilt=0.13, yaw=float(np.pi), upended=0.15, sightless=0.15, lens=0.25),
+        noise_clip=stacked,
     )
 
 
@@ -135,6 +168,7 @@ def _hand() -> Kind:
         clip=_same,
         flips=None,
         corruption=Corruption(),
+        noise_clip=_same,
     )
 
 
@@ -143,6 +177,16 @@ KINDS: Mapping[str, Kind] = {
     for kind in (
         _hand(),
         _body("mediapipe33", MEDIAPIPE_33, ("left_hip", "right_hip"), _same),
+        _sighted(),
         _body("h36m17", H36M_17, ("hip",), _h36m),
     )
 }
+
+
+def as_seen_by(kind: str | None, clips: Sequence[Clip]) -> list[Clip]:
+    """The clips as a noise model for one of `KINDS` is fitted to them; None: as they are."""
+    if kind is None:
+        return list(clips)
+    if kind not in KINDS:
+        raise HumanrtError(f"--input {kind}: no such network; there are: {choices(KINDS)}")
+    return [KINDS[kind].noise_clip(clip) for clip in clips]

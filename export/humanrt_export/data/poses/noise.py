@@ -25,7 +25,7 @@ It knows nothing of hands but the tables in `SKELETONS`; any number of keypoints
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.errors import HumanrtError, choices
+from humanrt.errors import HumanrtError
 from humanrt.geometry.skeleton import H36M_17, MEDIAPIPE_33, other_sides
 from humanrt_export.data.poses.clips import Clip, save_clip
 from humanrt_export.npz import read_npz
@@ -46,7 +46,6 @@ __all__ = [
     "NoiseModel",
     "Residual",
     "Skeleton",
-    "as_seen_by",
     "pose_features",
     "residuals",
     "wander",
@@ -81,12 +80,15 @@ class Skeleton:
     sign: tuple[int, int, int]
 
 
+_SIDES = other_sides(MEDIAPIPE_33)
 SKELETONS: Mapping[int, Skeleton] = {
     21: Skeleton((0,), (9,), tuple(range(21)), (-1, 1, 1)),  # a hand of the wrong side is seen mirrored
     33: Skeleton((23, 24), (11, 12), other_sides(MEDIAPIPE_33), (1, 1, 1)),
     17: Skeleton((0,), (8,), other_sides(H36M_17), (1, 1, 1)),
+    66: Skeleton((23, 24), (11, 12), (*_SIDES, *(33 + place for place in _SIDES)), (1, 1, 1)),
 }
-"""By number of keypoints: 21 of a hand, MediaPipe's 33 landmarks, Human3.6M's 17 joints."""
+"""By number of keypoints: 21 of a hand, MediaPipe's 33 landmarks, Human3.6M's 17 joints; the 33 and their rays, as
+points of depth 0 (`sight.stacked`)."""
 
 
 def _skeleton(count: int) -> Skeleton:
@@ -281,11 +283,12 @@ class NoiseModel:
         return error
 
     def __call__(
-        self, truth: Array, t: Array, rng: np.random.Generator, *, fast: float = 1.0
+        self, truth: Array, t: Array, rng: np.random.Generator, *, fast: float = 1.0, strength: float = 1.0
     ) -> tuple[Array, Array, Array]:
         """Truth [T, K, 3] m at t [T] s -> observed [T, K, 3], score [T], confidence [T, K]; where lost NaN, 0, 0.
 
-        ``fast`` multiplies the fast part: a camera better or worse than the pairs'.
+        ``fast`` multiplies the fast part: a camera better or worse than the pairs'; ``strength`` all errors: a person
+        whom the front-end knows better or worse than those of the pairs.
         """
         truth, t = np.asarray(truth, np.float64), np.asarray(t, np.float64)
         count, keypoints = truth.shape[:2]
@@ -294,7 +297,7 @@ class NoiseModel:
         skeleton = _skeleton(keypoints)
         R, speed = _upright(truth, skeleton), _speed(truth, t)
         x = np.einsum("tij,tkj->tki", R, truth)
-        error = self.residual(x, t, speed, rng, fast=fast).reshape(count, keypoints, 3)
+        error = strength * self.residual(x, t, speed, rng, fast=fast).reshape(count, keypoints, 3)
         size = np.exp(self.scale[0] + self.scale[1] * rng.normal())
         y = size * np.einsum("tji,tkj->tki", R, x + error)
 
@@ -352,14 +355,3 @@ def wander(t: Array, tau: float, size: int, rng: np.random.Generator) -> NDArray
     for k in range(1, len(t)):
         values[k] = keep[k - 1] * values[k - 1] + fresh[k - 1] * values[k]
     return values
-
-
-def as_seen_by(kind: str | None, clips: Sequence[Clip]) -> list[Clip]:
-    """The clips with the keypoints of one of `kinds.KINDS`; None: as they are."""
-    if kind is None:
-        return list(clips)
-    from humanrt_export.data.poses.kinds import KINDS  # here: needs torch
-
-    if kind not in KINDS:
-        raise HumanrtError(f"--input {kind}: no such network; there are: {choices(KINDS)}")
-    return [KINDS[kind].clip(clip) for clip in clips]

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from humanrt.geometry.hand import KNUCKLES, TIPS, WRIST
 from humanrt_export.data.poses.clips import Clip, load_clips
-from humanrt_export.data.poses.noise import NoiseModel, Residual, as_seen_by, residuals
+from humanrt_export.data.poses.kinds import as_seen_by
+from humanrt_export.data.poses.noise import NoiseModel, Residual, residuals
 from humanrt_export.data.poses.noise_fit import jerks
 from humanrt_export.entry import run_module
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
 from humanrt_export.data.poses.clips import Clip, load_clips
+from humanrt_export.data.poses.kinds import as_seen_by
 from humanrt_export.data.poses.noise import (
     SPEEDS,
     SWELLS,
     TAUS,
     NoiseModel,
     Residual,
-    as_seen_by,
     pose_features,
     residuals,
     with_speed,

@@ -3,6 +3,10 @@
 ::
 
     python -m humanrt_export.data.poses.pairs_body --motions DIR --part train --out DIR --seed 1 --clips 150
+    python -m humanrt_export.data.poses.pairs_body --motions FILE FILE --variety --bundles landmarks FOLDER ...
+
+With several bundles, each sees the same pictures, and a clip is written for each: body_SEED_INDEX.npz for the first,
+body_SEED_INDEX_1.npz for the second.
 
 Every clip is drawn from (seed, index) alone, see `synthetic.body_scene`; motions of the held-out part are never in a
 training clip (`motion.split`). `BodyTracker` sees the frames in order, with their real time stamps, as it would live.
@@ -26,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -36,10 +40,11 @@ from humanrt.geometry.camera import project
 from humanrt.people.body_points import HIPS
 from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
 from humanrt_export.data.poses.clips import PairsConfig, follow, save_pairs
+from humanrt_export.data.poses.made_up import made_up_motions
 from humanrt_export.entry import run_module
 from humanrt_export.motion.clip import Motion
 from humanrt_export.motion.split import Part, load_part
-from humanrt_export.options import parse
+from humanrt_export.options import Option, parse
 from humanrt_export.synthetic.body_model import BodyModel, load_body
 from humanrt_export.synthetic.body_scene import draw_scene, film, pose_at
 
@@ -53,35 +58,64 @@ Watch = Callable[[int, NDArray[np.uint8], Bodies], None]
 def make_pair(
     model: BodyModel,
     motions: Sequence[Motion],
-    tracker: BodyTracker,
+    trackers: BodyTracker | Sequence[BodyTracker],
     seed: int,
     index: int,
     seconds: float = 4.0,
     watch: Watch | None = None,
-) -> dict[str, Any]:
-    """One clip: the arrays of its .npz (see the module).
+    *,
+    variety: bool = False,
+) -> list[dict[str, Any]]:
+    """One clip for each tracker: the arrays of its .npz (see the module).
 
     Args:
         model: of the bodies.
         motions: to choose from.
-        tracker: is reset first.
-        seed, index, seconds: as for `draw_scene`.
-        watch: called with each frame's number, picture and bodies.
+        trackers: are reset first; all see the same pictures.
+        seed, index, seconds, variety: as for `draw_scene`.
+        watch: called with each frame's number, picture and bodies of the first tracker.
     """
-    scene = draw_scene(model, motions, seed, index, seconds)
-    tracker.reset()
-    seen = []
+    trackers = [trackers] if isinstance(trackers, BodyTracker) else trackers
+    scene = draw_scene(model, motions, seed, index, seconds, variety=variety)
+    for tracker in trackers:
+        tracker.reset()
+    seen: list[list[Bodies]] = [[] for _ in trackers]
     for frame, (picture, t) in enumerate(zip(film(model, scene, seed, index), scene.t, strict=True)):
-        bodies = tracker(picture, float(t))
-        seen.append(bodies)
+        for own, tracker in zip(seen, trackers, strict=True):
+            own.append(tracker(picture, float(t)))
         if watch:
-            watch(frame, picture, bodies)
+            watch(frame, picture, seen[0][-1])
     rotations, pelvis = pose_at(scene, scene.t)
     posed = model.pose(scene.person, rotations, pelvis)
-    truth_2d = project(posed.landmarks, scene.camera.intrinsics)
     origin = posed.landmarks[:, HIPS].mean(axis=1)
+    arrays = {
+        "t": scene.t,
+        "source": f"humanrt_export.data.poses.pairs_body --seed {seed} --first {index} --seconds {seconds:g}"
+        + (" --variety" if variety else ""),
+        "size": np.array(scene.camera.size),
+        "motion": f"{scene.motion.name} {scene.start:.2f} s x {scene.speed:.2f}",
+        "stature": scene.person.stature,
+    }
+    truth_2d = project(posed.landmarks, scene.camera.intrinsics)
+    floats = {
+        "keypoints": posed.landmarks - origin[:, None],
+        "keypoints_h36m": posed.h36m - origin[:, None],
+        "rotations": rotations,
+        "keypoints_2d": truth_2d,
+        "intrinsics": scene.camera.intrinsics,
+        "translation": pelvis,
+        "origin": origin,
+        "joints": model.smpl(posed.joints),
+        "rest": model.rest(scene.person),
+        "phenotypes": scene.person.phenotypes,
+    }
+    true = arrays | {name: np.asarray(value, np.float32) for name, value in floats.items()}
+    return [true | _observed(own, truth_2d) for own in seen]
 
-    count = len(scene.t)
+
+def _observed(seen: Sequence[Bodies], truth_2d: Array) -> dict[str, Any]:
+    """What a tracker says of the person whose landmarks are truly at [T, 33, 2] px: its arrays of the clip."""
+    count = len(seen)
     observed, observed_2d = np.full((count, 33, 3), np.nan), np.full((count, 33, 2), np.nan)
     confidence, presence = np.zeros((count, 33)), np.zeros((count, 33))
     score, identity = np.zeros(count), np.zeros(count, np.int32)
@@ -93,32 +127,14 @@ def make_pair(
             observed[k] = marks.landmarks_3d - marks.landmarks_3d[HIPS].mean(axis=0)
             observed_2d[k], confidence[k], presence[k] = marks.landmarks_2d, marks.visibility, marks.presence
             score[k], identity[k] = marks.score, number
-    arrays = {
-        "t": scene.t,
-        "score": score.astype(np.float32),
-        "identity": identity,
-        "source": f"humanrt_export.data.poses.pairs_body --seed {seed} --first {index} --seconds {seconds:g}",
-        "size": np.array(scene.camera.size),
-        "motion": f"{scene.motion.name} {scene.start:.2f} s x {scene.speed:.2f}",
-        "stature": scene.person.stature,
-    }
     floats = {
+        "score": score,
         "observed": observed,
         "confidence": confidence,
-        "keypoints": posed.landmarks - origin[:, None],
-        "keypoints_h36m": posed.h36m - origin[:, None],
-        "rotations": rotations,
         "presence": presence,
         "observed_2d": observed_2d,
-        "keypoints_2d": truth_2d,
-        "intrinsics": scene.camera.intrinsics,
-        "translation": pelvis,
-        "origin": origin,
-        "joints": model.smpl(posed.joints),
-        "rest": model.rest(scene.person),
-        "phenotypes": scene.person.phenotypes,
     }
-    return arrays | {name: np.asarray(value, np.float32) for name, value in floats.items()}
+    return {"identity": identity} | {name: np.asarray(value, np.float32) for name, value in floats.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,23 +143,35 @@ class BodyPairsConfig(PairsConfig):
 
     Attributes:
         out: folder; gets body_SEED_INDEX.npz.
-        motions: folder or archive of motions (see motion.load).
+        motions: folders or archives of motions (see motion.load).
         part: of the motions.
+        bundles: of the trackers, instead of one `bundle`.
+        variety: of people, poses and cameras: see `synthetic.body_scene.draw_scene`.
+        made_up: motions of 8 s made up besides, from pose to pose (`made_up`).
     """
 
     clips: int = 12
     bundle: str = "landmarks"
-    motions: Path
+    motions: Annotated[tuple[Path, ...], Option(metavar="PATH")]
     part: Part
+    bundles: Annotated[tuple[str, ...], Option(metavar="BUNDLE")] = ()
+    variety: bool = False
+    made_up: int = 0
 
 
 def make_pairs(config: BodyPairsConfig) -> None:
     """Render moving people, track them as live, and keep both."""
     torch.set_num_threads(1)
-    motions = load_part(config.motions, config.part)
+    motions = [motion for path in config.motions for motion in load_part(path, config.part)]
+    motions += made_up_motions(motions, config.made_up, config.seed)
     model = load_body("full")
-    tracker = BodyTracker(config.bundle, "cpu", BodyTrackerOptions(max_people=1), threads=1)
-    save_pairs(config, "body", lambda index: make_pair(model, motions, tracker, config.seed, index, config.seconds))
+    options = BodyTrackerOptions(max_people=1)
+    trackers = [BodyTracker(bundle, "cpu", options, threads=1) for bundle in config.bundles or (config.bundle,)]
+
+    def make(index: int) -> list[dict[str, Any]]:
+        return make_pair(model, motions, trackers, config.seed, index, config.seconds, variety=config.variety)
+
+    save_pairs(config, "body", make)
 
 
 def main(words: Sequence[str] | None = None) -> int:

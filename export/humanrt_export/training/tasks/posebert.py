@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError, choices
+from humanrt_export.conversion.posebert_weights import begin_with, initial_weights
 from humanrt_export.data.poses.clips import Clip, load_clips
 from humanrt_export.data.poses.dataset import Noise, PoseBatch, Windows, resampled
 from humanrt_export.data.poses.kinds import KINDS, Kind
 from humanrt_export.data.poses.noise import NoiseModel
+from humanrt_export.data.poses.sight import SightedNoise
 from humanrt_export.networks.posebert import Refined, StreamingConfig, StreamingPoseBert
 from humanrt_export.options import Group, Option
 from humanrt_export.training.loop import train
@@ -46,6 +48,8 @@ class TrainPosebert(RunConfig):
         depth: layers.
         hidden: width of a layer's MLP.
         dropout: for where there are few pairs.
+        initial: bundle, or folder of a training, whose weights this one begins with; its network may take no rays, say
+            no spread and not start from inverse kinematics.
         losses: their weights.
     """
 
@@ -59,6 +63,7 @@ class TrainPosebert(RunConfig):
     depth: int = 4
     hidden: int = 256
     dropout: Annotated[float, Option(metavar="P")] = 0.0
+    initial: Annotated[str | None, Option(metavar="BUNDLE")] = None
     losses: Annotated[Weights, Group(prefix="loss-")] = field(default_factory=Weights)
 
     def __post_init__(self) -> None:
@@ -108,7 +113,10 @@ def make_task(config: TrainPosebert) -> PoseTask:
     """
     windows, held_out = (windows_of(config, part) for part in ("train", "val"))
     torch.manual_seed(config.train.seed)  # of the first weights
-    return PoseTask(KINDS[config.variant], config.network, config.losses, windows, held_out)
+    task = PoseTask(KINDS[config.variant], config.network, config.losses, windows, held_out)
+    if config.initial:
+        begin_with(task.model, initial_weights(config.initial))
+    return task
 
 
 def windows_of(config: TrainPosebert, part: str) -> Windows:
@@ -132,12 +140,12 @@ def windows_of(config: TrainPosebert, part: str) -> Windows:
     noise: Noise | None = None
     if part == "train" and config.clean and config.noise:
         clean, model = clips(config.clean), NoiseModel.load(config.noise)
-        if model.points != kind.config.points:
+        if model.points != kind.noise_points:
             raise HumanrtError(
-                f"{config.noise}: noise of {model.points} keypoints, {kind.name} has {kind.config.points}; fit it "
+                f"{config.noise}: noise of {model.points} keypoints, {kind.name} has {kind.noise_points}; fit it "
                 f"to such pairs (python -m humanrt_export.data.poses.noise_fit --input {kind.name})"
             )
-        noise = _seen_with(model)
+        noise = SightedNoise(model, _CALMEST) if kind.config.rays else _seen_with(model)
     corruption = replace(kind.corruption, real=config.real)
     return Windows(pairs, clean, noise, config.frames, kind.config.origin, kind.config.lengths, kind.flips, corruption)
 
@@ -175,7 +183,7 @@ class PoseTask:
     held_out: Windows
 
     def __post_init__(self) -> None:
-        self.model: nn.Module = StreamingPoseBert(self.settings)
+        self.model = StreamingPoseBert(self.settings)
         self.rest = torch.as_tensor(self.kind.rest, dtype=torch.float32)
 
     def config(self) -> Mapping[str, Any]:
@@ -196,7 +204,7 @@ class PoseTask:
 
     def losses(self, model: nn.Module, batch: PoseBatch) -> dict[str, Tensor]:
         """See `losses.losses`."""
-        refined: Refined = model(batch.values, batch.mask, batch.confidence, batch.lookahead)
+        refined: Refined = model(batch.values, batch.mask, batch.confidence, batch.lookahead, batch.rays)
         device = batch.rows.device
         with torch.autocast(device.type, enabled=False):  # accelerations are differences of nearly equal numbers
             exact = Refined(*(None if value is None else value.float() for value in refined))
@@ -209,7 +217,7 @@ class PoseTask:
         rows = batch.rows * (torch.arange(batch.rows.shape[1], device=device) >= self.windows.frames // 3)
         found: dict[str, float] = {}
         for name, lookahead in (("now", 0), ("lag4", 4), ("window", None)):
-            refined: Refined = model(batch.values, batch.mask, batch.confidence, lookahead)
+            refined: Refined = model(batch.values, batch.mask, batch.confidence, lookahead, batch.rays)
             found[f"{name}_degrees"] = float(_mean(geodesic(refined.rotations, batch.rotations), rows)) * 180 / np.pi
             if refined.keypoints is not None and refined.unit is not None:
                 found[f"{name}_error"], found[f"{name}_jitter"] = _quality(
@@ -221,6 +229,9 @@ class PoseTask:
                     raw = (batch.values - origin) / refined.unit
                     found["raw_error"], found["raw_jitter"] = _quality(raw, batch.keypoints, seen)
                     found["seen_error"], _ = _quality(refined.keypoints / refined.unit, batch.keypoints, seen)
+                    beside = distance((refined.keypoints / refined.unit)[..., :2], batch.keypoints[..., :2])
+                    found["seen_beside"] = float(_mean(beside, seen))
+                    found["raw_beside"] = float(_mean(distance(raw[..., :2], batch.keypoints[..., :2]), seen))
         return found
 
 

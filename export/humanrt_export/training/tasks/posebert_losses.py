@@ -24,6 +24,8 @@ class Weights:
         joints: distance of the joints that the rotations give.
         velocity: difference of first differences in time.
         acceleration: difference of second differences in time.
+        lateral: distance of keypoints beside the line of sight, which depth, far less sure, would drown.
+        spread: how unlikely the errors are, given the spreads that the network says; only of networks that do.
     """
 
     keypoints: float = 1.0
@@ -31,6 +33,8 @@ class Weights:
     joints: float = 1.0
     velocity: float = 1.0
     acceleration: float = 1.0
+    lateral: float = 0.0
+    spread: float = 0.0
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
@@ -99,6 +103,10 @@ def losses(
         keypoints = refined.keypoints / refined.unit
         found["keypoints"] = _mean(distance(keypoints, truth.keypoints), rows)
         moving.append((keypoints, truth.keypoints))
+        if weights.lateral:
+            found["lateral"] = _mean(distance(keypoints[..., :2], truth.keypoints[..., :2]), rows)
+    if refined.spread is not None and weights.spread:
+        found["spread"] = _unlikely(refined, truth, angles)
     spans = rows
     for name, order in (("velocity", 1), ("acceleration", 2)):
         spans = spans[:, 1:] * rows[:, :-order]  # of a change, all frames that take part must count
@@ -108,6 +116,29 @@ def losses(
         ) / len(moving)
     total = sum((getattr(weights, name) * value for name, value in found.items()), torch.zeros((), device=rows.device))
     return {"total": total, **found}
+
+
+def _unlikely(refined: Refined, truth: PoseBatch, angles: Tensor) -> Tensor:
+    """Negative log-likelihood of errors, normal with the network's spreads, up to a constant; no gradient to answers.
+
+    Errors beyond `_WORST` spreads count as such: otherwise the rarest ones would decide.
+    """
+    rows = truth.rows
+    assert refined.spread is not None
+    worst = (angles.detach() / refined.spread).clamp(max=_WORST)
+    total = _mean(3 * refined.spread.log() + 0.5 * worst.square(), rows)
+    if refined.keypoints is not None and refined.unit is not None and refined.keypoint_spread is not None:
+        error = (refined.keypoints / refined.unit).detach() - truth.keypoints
+        spread = refined.keypoint_spread / refined.unit
+        beside, along = error[..., :2].norm(dim=-1) / spread[..., 0], error[..., 2].abs() / spread[..., 1]
+        logs = 2 * spread[..., 0].log() + spread[..., 1].log()
+        total = total + _mean(
+            logs + 0.5 * beside.clamp(max=_WORST).square() + 0.5 * along.clamp(max=_WORST).square(), rows
+        )
+    return total
+
+
+_WORST = 4.0  # standard deviations
 
 
 def _mean(values: Tensor, rows: Tensor) -> Tensor:
