@@ -24,7 +24,7 @@ from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 
 from humanrt.backends import open_backend
 from humanrt.backends.options import BackendOptions
@@ -37,10 +37,10 @@ from humanrt.verdict.engines import default_source
 from humanrt_export.commands.quantize import quantize
 from humanrt_export.conversion.half_graphs import load_graph
 from humanrt_export.conversion.quantize.convert import CONVERSIONS
-from humanrt_export.conversion.quantize.graph import copied, fold_constants
 from humanrt_export.conversion.quantize.motion import is_motion, record_motion
 from humanrt_export.conversion.quantize.place import place
 from humanrt_export.conversion.quantize.session import session
+from humanrt_export.conversion.rewriting import fold_constants, self_contained
 
 SHARED = Path(__file__).parents[2] / "shared"
 DEFAULTS = (
@@ -144,7 +144,7 @@ def _stock(bundle: Bundle, base: str, recording: Recording) -> Bundle:
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 
     feeds = recording.feeds[base]
-    model = copied(load_graph(bundle.graph(base)))
+    model = load_graph(bundle.graph(base))
     fold_constants(model)
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -156,7 +156,7 @@ def _stock(bundle: Bundle, base: str, recording: Recording) -> Bundle:
 
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "fp32.onnx"
-        onnx.save(model, source)
+        source.write_bytes(self_contained(model))
         for name in ("dynamic", "static"):
             target = Path(folder) / f"{name}.onnx"
             if name == "dynamic":
@@ -165,7 +165,7 @@ def _stock(bundle: Bundle, base: str, recording: Recording) -> Bundle:
             else:
                 kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
                 quantize_static(source, target, Reader(), per_channel=True, **kinds)
-            made = onnx.load(target)
+            made = ir.load(target)
             opened = session(made)
             outputs = [tensor.name for tensor in bundle.graph(base).outputs]
 
@@ -239,9 +239,8 @@ def _megabytes(bundle: Bundle, name: str) -> float:
     spec = bundle.graph(name)
     size = sum(path.stat().st_size for path in (spec.path, spec.weights) if path)
     if isinstance(spec.source, Path):
-        model = onnx.load(str(spec.path), load_external_data=False)
-        lengths = (e.value for item in model.graph.initializer for e in item.external_data if e.key == "length")
-        size += sum(int(length) for length in lengths)
+        tensors = (value.const_value for value in load_graph(spec).graph.initializers.values())
+        size += sum(tensor.length for tensor in tensors if isinstance(tensor, ir.ExternalTensor))
     return size / 1e6
 
 

@@ -14,7 +14,7 @@ import humanrt
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"humanrt": ROOT / "runtime" / "humanrt", "humanrt_export": ROOT / "export" / "humanrt_export"}
 MAX_ROOT_MODULES = 12
-HEAVY = {"torch", "onnx", "onnxscript", "scipy", "tflite", "anny", "humanrt_export"}
+HEAVY = {"torch", "onnx", "onnx_ir", "onnxscript", "scipy", "tflite", "anny", "humanrt_export"}
 
 
 def _modules() -> dict[str, Path]:

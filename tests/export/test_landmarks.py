@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ pytest.importorskip("tflite", reason="needs humanrt[export]")
 
 from humanrt_export import cli
 from humanrt_export.conversion import landmarks, mediapipe_models
-from humanrt_export.conversion.onnx_cleanup import Graph, keep_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
 GRAPHS = ("person_detector", "body_landmarks")
@@ -37,12 +37,11 @@ def flatbuffers(wheel: Path) -> dict[str, bytes]:
 def test_what_only_dropped_outputs_need_is_gone(flatbuffers: dict[str, bytes]) -> None:
     source = landmarks.SOURCES["body_landmarks"]
     whole = mediapipe_models.convert(flatbuffers["body_landmarks"])
-    graph = Graph.of(whole)
-    before = len(graph.nodes)
-    keep_outputs(graph, [f"output_{place}" for place in source.keep or ()])
-    assert graph.outputs == ["output_0", "output_1", "output_4"]
-    assert len(graph.nodes) < before
-    assert not any(node.op_type == "Resize" for node in graph.nodes[-8:])
+    built = mediapipe_models.build_graph("body_landmarks", source, flatbuffers["body_landmarks"])
+    before, after = (Counter(node.op_type for node in model.graph) for model in (whole, built))
+    assert [value.name for value in built.graph.outputs] == list(source.outputs)
+    assert len(whole.graph.outputs) == 5
+    assert after["Resize"] < before["Resize"]
 
 
 def test_anchors() -> None:

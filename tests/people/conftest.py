@@ -134,6 +134,7 @@ def _model(onnx: Any, name: str, nodes: Any, constants: Any, *values: dict[str, 
 def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Writes the toy's bundle: ``toy_bundle(batch=2)``; ``estimates`` as on Anny: its own camera, two topologies."""
     onnx = pytest.importorskip("onnx", reason="the toy network is written with onnx: needs humanrt[export]")
+    ir = pytest.importorskip("onnx_ir", reason="bundles are written with onnx-ir: needs humanrt[export]")
     from humanrt_export.conversion.bundle_writer import BundleWriter
 
     made: dict[tuple[int, bool], Path] = {}
@@ -170,8 +171,9 @@ def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             for end in ("", "-second") if estimates else ("",):
                 graphs |= {f"body{end}": _body(onnx, batch, 3), f"body-1{end}": _body(onnx, 1, 1)}
                 writer.add_arrays(f"faces{end}", {"faces": FACES[:: -1 if end else 1]}, {"faces": "triangles"})
-            for name, graph in graphs.items():
-                texts = ({value.name: "" for value in values} for values in (graph.graph.input, graph.graph.output))
+            for name, proto in graphs.items():
+                graph = ir.from_proto(proto)
+                texts = ({value.name: "" for value in values} for values in (graph.graph.inputs, graph.graph.outputs))
                 writer.add_graph(name, graph, *texts)
             made[key] = writer.commit()
         return made[key]

@@ -67,6 +67,7 @@ Toy = Callable[..., Path]
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     """Writes a toy's bundle: ``toy("hand21", 1, 4)`` takes 1 or 4 windows a call."""
     onnx = pytest.importorskip("onnx", reason="the toy network is written with onnx: needs humanrt[export]")
+    ir = pytest.importorskip("onnx_ir", reason="bundles are written with onnx-ir: needs humanrt[export]")
     from humanrt_export.conversion.bundle_writer import BundleWriter
 
     def make(sort: str, *batches: int, graph: str = "posebert", **settings: Any) -> Path:
@@ -86,8 +87,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
         )
         with writer:
             for batch in batches or (1,):
-                model = _graph(onnx, frame, joints, batch)
-                texts = ({value.name: "" for value in values} for values in (model.graph.input, model.graph.output))
+                model = ir.from_proto(_graph(onnx, frame, joints, batch))
+                texts = ({value.name: "" for value in values} for values in (model.graph.inputs, model.graph.outputs))
                 writer.add_graph(graph if len(batches) < 2 else f"{graph}_b{batch}", model, *texts)
             return writer.commit()
 

@@ -15,12 +15,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from humanrt.bundle import FORMAT, MANIFEST, graph_source, packed
 from humanrt.bundle.paths import without_folders
 from humanrt.errors import OutputError
+from humanrt_export.conversion.rewriting import to_bytes
 
 __all__ = ["BundleWriter", "sha256"]
 
@@ -97,7 +98,7 @@ class BundleWriter:
     def add_graph(
         self,
         name: str,
-        model: onnx.ModelProto,
+        model: ir.Model,
         inputs: Mapping[str, str],
         outputs: Mapping[str, str],
         *,
@@ -115,18 +116,18 @@ class BundleWriter:
                 weights in files of their own.
             weights: name of the packed file (`add_weights`) of the weights that it shares with other small graphs.
         """
-        file, data = f"{name}.onnx", model.SerializeToString(deterministic=True)
+        file, data = f"{name}.onnx", to_bytes(model)
         if small:
             file, data = file + packed.SUFFIX, packed.pack(data)
         self.add_file(file, data)
         self.manifest["graphs"][name] = {
             "file": file,
-            "inputs": _tensors(model.graph.input, inputs),
-            "outputs": _tensors(model.graph.output, outputs),
+            "inputs": _tensors(model.graph.inputs, inputs),
+            "outputs": _tensors(model.graph.outputs, outputs),
         }
         if weights is not None:
             self.manifest["graphs"][name]["weights"] = weights
-        if any(opset.domain == "humanrt" for opset in model.opset_import):
+        if "humanrt" in model.opset_imports:
             self.manifest["graphs"][name]["operators"] = True
 
     def source(self, name: str) -> Path | bytes:
@@ -135,10 +136,10 @@ class BundleWriter:
         weights = entry.get("weights")
         return graph_source(self.folder / entry["file"], self.folder / weights if weights else None)
 
-    def add_weights(self, name: str, weights: onnx.ModelProto) -> str:
+    def add_weights(self, name: str, weights: bytes) -> str:
         """Add weights that small graphs share (`graphs.common_weights`); returns the file's name."""
         file = f"{name}.onnx{packed.SUFFIX}"
-        self.add_file(file, packed.pack(weights.SerializeToString(deterministic=True)))
+        self.add_file(file, packed.pack(weights))
         return file
 
     def add_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]], descriptions: Mapping[str, str]) -> None:
@@ -193,15 +194,14 @@ class BundleWriter:
 
 def _tensors(values: Any, descriptions: Mapping[str, str]) -> dict[str, Any]:
     """Return manifest entries of a graph's inputs or outputs; each must be described."""
-    entries = {}
-    for value in values:
-        kind = value.type.tensor_type
-        entries[value.name] = {
-            "shape": [dim.dim_value for dim in kind.shape.dim],
-            "dtype": np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)).name,
+    return {
+        value.name: {
+            "shape": list(value.shape.numpy()),
+            "dtype": value.dtype.numpy().name,
             "description": descriptions[value.name],
         }
-    return entries
+        for value in values
+    }
 
 
 def _check_replaceable(out: Path, name: str) -> None:

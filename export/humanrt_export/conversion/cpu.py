@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import helper
 
 from humanrt import native
-from humanrt_export.conversion.quantize.graph import finish, rewrite_linears, users
 from humanrt_export.conversion.quantize.integers import dynamic
+from humanrt_export.conversion.quantize.layers import rewrite_linears
+from humanrt_export.conversion.rewriting import add_constant, make_node, replace, sole_consumer, tidy
 
 __all__ = ["VARIANTS", "amx_operators", "cpu_graphs", "quantize_linears"]
 
@@ -41,7 +41,7 @@ _HEAD = 64  # width of the attention heads that the operator is made for: those 
 Array = NDArray[np.float32]
 
 
-def cpu_graphs(fused: onnx.ModelProto, width: int, *, int8: bool) -> tuple[dict[str, onnx.ModelProto], str | None]:
+def cpu_graphs(fused: ir.Model, width: int, *, int8: bool) -> tuple[dict[str, ir.Model], str | None]:
     """Return the graphs derived from `network-cpu`, and the reason if those for AMX are missing.
 
     No graph is shipped unchecked, and this machine may not be able to run them.
@@ -54,67 +54,55 @@ def cpu_graphs(fused: onnx.ModelProto, width: int, *, int8: bool) -> tuple[dict[
     return graphs, reason
 
 
-def amx_operators(model: onnx.ModelProto, width: int, parts: int) -> onnx.ModelProto:
+def amx_operators(model: ir.Model, width: int, parts: int) -> ir.Model:
     """Return a copy whose backbone's linear layers and attention are the runtime's own operators.
 
     The operation after a layer is fused into it: GELU, or the addition to the residual stream.
     """
-    graph = onnx.ModelProto()
-    graph.CopyFrom(model)
-    constants: dict[str, NDArray[np.generic]] = {}
+    model = model.clone()
 
-    def rewrite(name: str, source: str, weight: Array, target: str, bias: Array | None) -> list[onnx.NodeProto]:
-        constants[f"{target}.weight"] = weight
-        inputs = [source, f"{target}.weight"]
+    def rewrite(node: ir.Node, target: str, weight: Array, bias: Array | None) -> ir.Node:
+        inputs = [node.inputs[0], add_constant(model.graph, f"{target}.weight", weight)]
         if bias is not None:
-            constants[f"{target}.bias"] = bias
-            inputs.append(f"{target}.bias")
-        return [helper.make_node("Linear", inputs, [target], name=name, domain=_OWN, parts=parts, gelu=0)]
+            inputs.append(add_constant(model.graph, f"{target}.bias", bias))
+        return make_node("Linear", inputs, target, node.name, domain=_OWN, gelu=0, parts=parts)
 
-    rewrite_linears(graph, _backbone(graph, width), rewrite)
-    following = users(graph)
-    linears = {x.output[0]: x for x in graph.graph.node if x.op_type == "Linear" and len(following[x.output[0]]) == 1}
-    splits = {x.output[0]: x for x in graph.graph.node if x.op_type == "Split"}
-    nodes: list[onnx.NodeProto] = []
-    gone: set[str] = set()
-    for node in graph.graph.node:
-        linear = next((linears[value] for value in node.input if value in linears), None)
-        heads = next((item.i for item in node.attribute if item.name == "num_heads"), 0)
-        if node.op_type == "MultiHeadAttention" and node.input[0] in splits and width == _HEAD * heads:
-            gone.add(node.input[0])
-            qkv = [splits[node.input[0]].input[0]]
-            made = helper.make_node("Attention", qkv, node.output, node.name, domain=_OWN, parts=parts, heads=heads)
-        elif linear is not None and node.op_type in ("Gelu", "Add"):
-            gone.add(linear.output[0])
-            made = onnx.NodeProto()
-            made.CopyFrom(linear)
-            made.output[0] = node.output[0]
-            if node.op_type == "Gelu":
-                next(item for item in made.attribute if item.name == "gelu").i = 1
-            else:
-                residual = next(value for value in node.input if value != linear.output[0])
-                made.input.extend([*[""] * (3 - len(made.input)), residual])
-        else:
-            made = node
-        nodes.append(made)
-    nodes = [node for node in nodes if node.output[0] not in gone]
-    del graph.graph.node[:]
-    graph.graph.node.extend(nodes)
-    finish(graph, constants)
-    return graph
+    rewrite_linears(model, _backbone(model, width), rewrite)
+    for node in list(model.graph):
+        split = node.inputs[0].producer() if node.op_type == "MultiHeadAttention" else None
+        heads = node.attributes.get_int("num_heads", 0)
+        if split is not None and split.op_type == "Split" and width == _HEAD * heads:
+            output = node.outputs[0].name
+            qkv = split.inputs[:1]
+            replace([node], [make_node("Attention", qkv, output, node.name, domain=_OWN, heads=heads, parts=parts)])
+    for node in [node for node in model.graph if node.op_type == "Linear"]:
+        after = sole_consumer(node.outputs[0])
+        if after is None or after.op_type not in ("Gelu", "Add"):
+            continue
+        inputs, gelu = list(node.inputs), after.op_type == "Gelu"
+        if not gelu:
+            residual = next(value for value in after.inputs if value is not node.outputs[0])
+            inputs += [*[None] * (3 - len(inputs)), residual]
+        output = after.outputs[0].name
+        fused = make_node("Linear", inputs, output, node.name, domain=_OWN, gelu=int(gelu), parts=parts)
+        replace([node, after], [fused])
+    tidy(model)
+    return model
 
 
-def quantize_linears(model: onnx.ModelProto, width: int) -> onnx.ModelProto:
+def quantize_linears(model: ir.Model, width: int) -> ir.Model:
     """Return a copy whose backbone linear layers have INT8 weights (per output) and INT8 activations (at run time)."""
     return dynamic(model, _backbone(model, width))
 
 
-def _backbone(model: onnx.ModelProto, width: int) -> list[str]:
+def _backbone(model: ir.Model, width: int) -> list[str]:
     """Return the names of the linear layers of the backbone's blocks."""
     shapes = ((width, width), (width, 3 * width), (width, 4 * width), (4 * width, width))
-    dims = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     return [
         node.name
-        for node in model.graph.node
-        if node.op_type == "MatMul" and node.name.startswith("backbone.blocks.") and dims.get(node.input[1]) in shapes
+        for node in model.graph
+        if node.op_type == "MatMul"
+        and node.name.startswith("backbone.blocks.")
+        and node.inputs[1].is_initializer()
+        and node.inputs[1].shape.numpy() in shapes
     ]

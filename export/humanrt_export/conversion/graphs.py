@@ -10,10 +10,10 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx_ir.passes import common
 from torch import Tensor, nn
 
 __all__ = ["OPSET", "common_weights", "share_weights", "trace"]
@@ -24,7 +24,7 @@ _ALIGNMENT = 4096  # so that runtimes can map weights into memory instead of cop
 _SMALL = 1024  # bytes; smaller constants stay in the graph, where shape inference wants them
 
 
-def trace(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], name: str) -> onnx.ModelProto:
+def trace(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], name: str) -> ir.Model:
     """Export ``module`` as it computes on ``inputs`` (their order is the order of its arguments).
 
     Nodes are named after the module that they come from (``backbone.blocks.0.attn/node_MatMul_3``), so that nodes
@@ -40,20 +40,17 @@ def trace(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str
             output_names=list(outputs),
             verbose=False,
         )
-    model: onnx.ModelProto = program.model_proto
-    for node in model.graph.node:
-        scopes = next((item.value for item in node.metadata_props if item.key == _SCOPES), "[]")
+    model = ir.from_proto(program.model_proto)  # a copy: PyTorch's own refers to the module's weights
+    for node in model.graph:
+        scopes = node.metadata_props.get(_SCOPES, "[]")
         # From the whole model to the operator: ['', 'network', 'network.backbone', ..., 'matmul'].
         modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope]
         node.name = f"{modules[-1].partition('.')[2] if modules else ''}/{node.name}"
-        del node.metadata_props[:]
-        node.ClearField("doc_string")
-    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
-        del value.metadata_props[:]
-        value.ClearField("doc_string")
-    del model.graph.value_info[:]
-    del model.metadata_props[:]
-    del model.graph.metadata_props[:]
+    common.ClearMetadataAndDocStringPass()(model)
+    for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+        value.doc_string = None
+    model.metadata_props.clear()
     # Contrib operators may be present through `attention.ort_fused`; PyTorch's own functions must not be.
     assert not model.functions
     model.graph.name = name
@@ -61,67 +58,54 @@ def trace(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str
     return model
 
 
-def share_weights(models: Sequence[onnx.ModelProto], file: str) -> bytes:
+def share_weights(models: Sequence[ir.Model], file: str) -> bytes:
     """Move the weights of graphs, in place, to one external file, each distinct tensor once; returns its content.
 
     The graphs name the file's sha256 in their metadata, so that a graph's own hash changes with its weights.
     """
     content = bytearray()
-    places: dict[tuple[bytes, int], int] = {}
-    for model in models:
-        for tensor in model.graph.initializer:
-            raw = np.ascontiguousarray(numpy_helper.to_array(tensor)).tobytes()
-            if len(raw) < _SMALL:
-                continue
-            key = hashlib.sha256(raw).digest(), len(raw)
-            if key not in places:
-                content += bytes(-len(content) % _ALIGNMENT)
-                places[key] = len(content)
-                content += raw
-            for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
-                tensor.ClearField(field)
-            del tensor.external_data[:]
-            tensor.data_location = TensorProto.EXTERNAL
-            for entry, value in (("location", file), ("offset", str(places[key])), ("length", str(len(raw)))):
-                tensor.external_data.add(key=entry, value=value)
+    offsets: dict[tuple[bytes, int], int] = {}
+    for value in (value for model in models for value in model.graph.initializers.values()):
+        tensor = value.const_value
+        raw = tensor.tobytes()
+        if len(raw) < _SMALL:
+            continue
+        key = hashlib.sha256(raw).digest(), len(raw)
+        if key not in offsets:
+            content += bytes(-len(content) % _ALIGNMENT)
+            offsets[key] = len(content)
+            content += raw
+        value.const_value = ir.ExternalTensor(
+            file, offsets[key], len(raw), tensor.dtype, shape=tensor.shape, name=value.name
+        )
     digest = hashlib.sha256(content).hexdigest()
     for model in models:
-        helper.set_model_props(model, {"weights_file": file, "weights_sha256": digest})
+        model.metadata_props.update({"weights_file": file, "weights_sha256": digest})
     return bytes(content)
 
 
-def common_weights(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
-    """Move the weights that several graphs share out of them, in place; returns a model with only these, each once.
+def common_weights(models: Sequence[ir.Model]) -> bytes:
+    """Move the weights that several graphs share out of them, in place; returns them as a model, each once.
 
     A graph's bytes followed by those of the weights form a complete model: protobuf reads both as one message. These
     weights are named after their content so that names agree; a graph ignores those that only other graphs use.
     """
-    held: Counter[str] = Counter()
-    for model in models:
-        held.update({_content_name(item) for item in model.graph.initializer if item.ByteSize() >= _SMALL})
-    weights = onnx.ModelProto()
-    moved: set[str] = set()
-    for model in models:
-        own, names = [], {}
-        for item in model.graph.initializer:
-            name = _content_name(item) if item.ByteSize() >= _SMALL else ""
-            if held[name] < 2:
-                own.append(item)
-                continue
-            names[item.name] = name
-            if name not in moved:
-                moved.add(name)
-                weights.graph.initializer.add().CopyFrom(item)
-                weights.graph.initializer[-1].name = name
-        del model.graph.initializer[:]
-        model.graph.initializer.extend(own)
-        for node in model.graph.node:
-            node.input[:] = [names.get(value, value) for value in node.input]
-    return weights
+    tensors = {value: ir.to_proto(value.const_value) for model in models for value in model.graph.initializers.values()}
+    names = {value: _content_name(tensor) for value, tensor in tensors.items() if tensor.ByteSize() >= _SMALL}
+    held = Counter(name for model in models for name in {names.get(v) for v in model.graph.initializers.values()})
+    shared: dict[str, onnx.TensorProto] = {}
+    for value, name in names.items():
+        if held[name] > 1:
+            del value.graph.initializers[value.name]
+            value.name = tensors[value].name = name
+            shared.setdefault(name, tensors[value])
+    weights = onnx.ModelProto(graph=onnx.GraphProto(initializer=shared.values()))
+    data: bytes = weights.SerializeToString(deterministic=True)
+    return data
 
 
-def _content_name(tensor: TensorProto) -> str:
-    unnamed = TensorProto()
+def _content_name(tensor: onnx.TensorProto) -> str:
+    unnamed = onnx.TensorProto()
     unnamed.CopyFrom(tensor)
     unnamed.name = ""
     return f"w_{hashlib.sha256(unnamed.SerializeToString(deterministic=True)).hexdigest()[:16]}"

@@ -8,23 +8,35 @@ here. ``fp16`` is mixed: the nodes kept in FP32 are listed in ``calibration/reci
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
 
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.errors import BackendError, choices
 from humanrt.inference.variants import EXACT, variants
-from humanrt_export.conversion.quantize.graph import copied, fold_constants, heads
+from humanrt_export.conversion.quantize.layers import heads
 from humanrt_export.conversion.quantize.recipe import load_recipe
+from humanrt_export.conversion.rewriting import (
+    add_constant,
+    fold_constants,
+    infer_types,
+    make_node,
+    name_nodes,
+    tidy,
+)
 
 __all__ = ["find_graphs", "load_graph", "source_files", "to_fp16"]
 
-_FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+_FLOAT, _HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
+_FLOAT_INPUTS = {"Resize": (2,)}
+"""Inputs that are FP32 whatever the operator computes in."""
 
 
 def find_graphs(bundle: Bundle, precision: str) -> list[GraphSpec]:
@@ -50,100 +62,92 @@ def find_graphs(bundle: Bundle, precision: str) -> list[GraphSpec]:
     ]
 
 
-def load_graph(spec: GraphSpec) -> onnx.ModelProto:
-    """Load the model with all its weights. BackendError if it is not a valid model."""
-    return _read(spec, weights=True)
-
-
-def _read(spec: GraphSpec, *, weights: bool) -> onnx.ModelProto:
-    source = spec.source
+def load_graph(spec: GraphSpec) -> ir.Model:
+    """Load a graph; weights in files of their own stay there until used. BackendError if it is not a valid model."""
     try:
-        if isinstance(source, bytes):
-            return onnx.load_model_from_string(source)
-        return onnx.load(source, load_external_data=weights)
+        if isinstance(spec.source, bytes):
+            return ir.from_proto(onnx.load_model_from_string(spec.source))
+        return ir.load(spec.source)
     except Exception as error:  # protobuf and onnx raise their own types
-        raise BackendError(f"{spec.path} is no ONNX model ({str(error).splitlines()[0]}); export it again") from error
+        reason = str(error).splitlines()[0]
+        raise BackendError(f"{spec.path} is no ONNX model ({reason}); export it again") from error
 
 
 def source_files(spec: GraphSpec) -> list[Path]:
     """Return the graph's files: the ONNX file first, then those with its weights."""
-    model = _read(spec, weights=False)
-    names = {entry.value for item in model.graph.initializer for entry in item.external_data if entry.key == "location"}
+    tensors = (value.const_value for value in load_graph(spec).graph.initializers.values())
+    names = {str(tensor.location) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
     return [spec.path, *([spec.weights] if spec.weights else []), *(spec.path.parent / name for name in sorted(names))]
 
 
-def to_fp16(model: onnx.ModelProto, settings: Mapping[str, Any]) -> tuple[onnx.ModelProto, list[str]]:
+def to_fp16(model: ir.Model, settings: Mapping[str, Any]) -> tuple[ir.Model, list[str]]:
     """Convert to mixed FP16 with FP32 inputs and outputs; also returns the names of the nodes kept in FP32."""
-    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
-
-    recipe = load_recipe()
-    model = copied(model)
+    model = model.clone()
+    name_nodes(model)
     fold_constants(model)
-    operators = recipe.fp32_operators
-    kept = {node.name for node in model.graph.node if node.op_type in operators}
-    kept |= heads(model, recipe.fp32_heads)
+    kept = _fp32_nodes(model, settings)
+    infer_types(model)
+    converted: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
+
+    def as_type(value: ir.Value, dtype: ir.DataType) -> ir.Value:
+        """Return a value in FP16 or FP32: a constant rounded, a result behind one Cast, anything else as it is."""
+        if value.dtype == dtype or value.dtype not in (_FLOAT, _HALF):
+            return value
+        if (value, dtype) not in converted:
+            name = f"{value.name}.{'fp16' if dtype == _HALF else 'fp32'}"
+            if value.is_initializer():
+                result = add_constant(model.graph, name, _half(value.const_value.numpy()))
+            else:
+                cast = make_node("Cast", [value], name, to=dtype)
+                result = cast.outputs[0]
+                result.type = ir.TensorType(dtype)
+                model.graph.append(cast)
+            converted[value, dtype] = result
+        return converted[value, dtype]
+
+    for node in list(model.graph):  # in topological order: the types of its inputs are final
+        dtype = _FLOAT if node.name in kept else _HALF
+        for index, value in enumerate(node.inputs):
+            if value is not None:
+                wanted = _FLOAT if index in _FLOAT_INPUTS.get(node.op_type, ()) else dtype
+                node.replace_input_with(index, as_type(value, wanted))
+        if dtype == _FLOAT:
+            continue
+        if node.op_type == "Cast" and node.attributes.get_int("to") == _FLOAT:
+            node.attributes.add(ir.AttrInt64("to", _HALF))
+        for value in [value for value in node.outputs if value.dtype == _FLOAT]:
+            value.type = ir.TensorType(_HALF)
+    for index, value in enumerate(model.graph.outputs):
+        if value.dtype == _HALF:
+            name, value.name = value.name, f"{value.name}.fp16"
+            model.graph.outputs[index] = as_type(value, _FLOAT)
+            model.graph.outputs[index].name, model.graph.outputs[index].shape = name, value.shape
+    tidy(model)
+    return model, sorted(kept)
+
+
+def _fp32_nodes(model: ir.Model, settings: Mapping[str, Any]) -> set[str]:
+    """Return the names of the nodes that stay in FP32, by the recipe and by the bundle's own setting."""
+    recipe = load_recipe()
+    names = {node.name for node in model.graph}
     only = recipe.only("fp16", model.graph.name)
-    kept |= {node.name for node in model.graph.node if not any(fnmatchcase(node.name, pattern) for pattern in only)}
+    kept = {node.name for node in model.graph if node.op_type in recipe.fp32_operators}
+    kept |= heads(model, recipe.fp32_heads)
+    kept |= {name for name in names if not any(fnmatchcase(name, pattern) for pattern in only)}
     own = str(settings.get("fp32_nodes", ""))
     if rule := re.search(r"all whose name does not start with `(.+?)`", own):
-        kept |= {node.name for node in model.graph.node if not node.name.startswith(rule[1])}
+        kept |= {name for name in names if not name.startswith(rule[1])}
     elif rule := re.fullmatch(r"all but (\w+(?:, \w+)*)", own):
-        kept |= {node.name for node in model.graph.node if node.op_type not in rule[1].split(", ")}
+        kept |= {node.name for node in model.graph if node.op_type not in rule[1].split(", ")}
     elif own:
         raise BackendError(f"settings.fp32_nodes: `{own}` is not understood; export the bundle with this version")
-    with warnings.catch_warnings():  # weights below FP16's smallest number become it, intentionally
-        warnings.simplefilter("ignore")
-        # The default list is for ONNX Runtime's kernels; TensorRT supports Resize in FP16.
-        blocked = [name for name in DEFAULT_OP_BLOCK_LIST if name not in ("Resize",)]
-        half = convert_float_to_float16(
-            model, keep_io_types=True, op_block_list=[*blocked, *operators], node_block_list=sorted(kept)
-        )
-    return _without_detours(half), sorted(kept)
+    return kept
 
 
-def _without_detours(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove casts of FP32 to FP16 and back.
-
-    The converter inserts them between any two nodes kept in FP32, which rounds every value of a head to 11 bits.
-    """
-    made = onnx.shape_inference.infer_shapes(model)
-    values = (*made.graph.value_info, *made.graph.input, *made.graph.output)
-    kinds = {value.name: value.type.tensor_type.elem_type for value in values}
-    kinds |= {item.name: item.data_type for item in made.graph.initializer}
-    casts = {node.output[0]: node.input[0] for node in made.graph.node if node.op_type == "Cast"}
-    outputs = {value.name for value in made.graph.output}
-    same: dict[str, str] = {}
-    for node in made.graph.node:
-        down = node.input[0] if node.op_type == "Cast" and kinds.get(node.output[0]) == _FLOAT else ""
-        start = casts.get(down, "")
-        if kinds.get(down) == _HALF and kinds.get(start) == _FLOAT:
-            same[node.output[0]] = start
-    for node in made.graph.node:
-        if node.output[0] in outputs and node.output[0] in same:
-            node.op_type = "Identity"
-            del node.attribute[:]
-        for place, name in enumerate(node.input):
-            if name in same and node.op_type != "Identity":
-                node.input[place] = same[name]
-        if node.op_type == "Identity" and node.output[0] in same:
-            node.input[0] = same[node.output[0]]
-    # Only nodes that lead to an output, in topological order: the converter appends its casts at the end.
-    makers = {name: node for node in made.graph.node for name in node.output}
-    order: list[onnx.NodeProto] = []
-    done: set[str] = set()
-    open_ends = [(makers[name], False) for name in sorted(outputs, reverse=True)]
-    while open_ends:
-        node, ready = open_ends.pop()
-        if node.name in done:
-            continue
-        if ready:
-            done.add(node.name)
-            order.append(node)
-        else:
-            open_ends.append((node, True))
-            open_ends += [(makers[name], False) for name in node.input if name in makers]
-    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in order]
-    del made.graph.value_info[:]
-    del made.graph.node[:]
-    made.graph.node.extend(nodes)
-    return made
+def _half(array: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Round to FP16, and neither to zero nor to infinity what is neither."""
+    limits = np.finfo(np.float16)
+    magnitude = np.abs(array)
+    clipped = np.where(np.isfinite(array), np.minimum(magnitude, limits.max), magnitude)
+    clipped = np.where(magnitude > 0, np.maximum(clipped, limits.smallest_subnormal), clipped)
+    return np.copysign(clipped, array).astype(np.float16)

@@ -19,9 +19,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import helper
 
 from humanrt.backends import Graph, open_backend
 from humanrt.backends.options import BackendOptions
@@ -29,8 +28,8 @@ from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import BundleError, SourceError
 from humanrt.verdict.recording import Recorder
 from humanrt_export.conversion.bundle_writer import BundleWriter, sha256
-from humanrt_export.conversion.onnx_cleanup import Graph as OnnxGraph
-from humanrt_export.conversion.onnx_cleanup import clean, keep_outputs, merge_ssd_heads, rename, store_as_float16
+from humanrt_export.conversion.onnx_cleanup import clean, merge_ssd_heads, store_as_float16
+from humanrt_export.conversion.rewriting import add_constant, make_node, tidy
 from humanrt_export.conversion.tflite_to_onnx import convert
 
 __all__ = [
@@ -136,35 +135,35 @@ def read_wheel(wheel: Path, sources: Mapping[str, Source]) -> dict[str, bytes]:
 # --------------------------------------------------------------------------------------------- graphs
 
 
-def build_graph(name: str, source: Source, data: bytes) -> onnx.ModelProto:
+def build_graph(name: str, source: Source, data: bytes) -> ir.Model:
     """Build the ONNX graph ``name`` from its flatbuffer: converted, cleaned, named, weights as float16."""
     model = convert(data, source=source.path, name=name)
-    graph = OnnxGraph.of(model)
+    outputs = model.graph.outputs
     if source.ssd:
-        merge_ssd_heads(graph, "output_0", "output_1")
-    places = range(len(graph.outputs)) if source.keep is None else source.keep
-    keep_outputs(graph, [f"output_{place}" for place in places])
-    model = clean(graph.to_model())
-    outputs = [(f"output_{place}", output) for place, output in zip(places, source.outputs, strict=True)]
-    return store_as_float16(_reshape_outputs(rename(model, [("input_0", "image"), *outputs]), source.shapes))
+        merge_ssd_heads(model, *outputs)
+    if source.keep is not None:
+        outputs[:] = [outputs[index] for index in source.keep]
+        tidy(model)
+    clean(model)
+    model.graph.inputs[0].name = "image"
+    for value, output in zip(outputs, source.outputs, strict=True):
+        value.name = output
+    _reshape_outputs(model.graph, source.shapes)
+    return store_as_float16(model)
 
 
-def _reshape_outputs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
+def _reshape_outputs(graph: ir.Graph, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Give every output its final shape."""
-    graph = OnnxGraph.of(model)
-    for value in graph.model.graph.output:
-        now = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-        target = shapes[value.name]
-        if now == target:
+    for index, value in enumerate(graph.outputs):
+        name, target = value.name, shapes[value.name]
+        if value.shape == target:
             continue
-        producer = graph.producer(value.name)
-        assert producer is not None
-        before = f"{value.name}_flat"
-        producer.output[:] = [before if item == value.name else item for item in producer.output]
-        shape = graph.constant(f"{value.name}_shape", np.array(target, np.int64))
-        graph.nodes.append(helper.make_node("Reshape", [before, shape], [value.name], name=f"Reshape_{value.name}"))
-        value.CopyFrom(helper.make_tensor_value_info(value.name, onnx.TensorProto.FLOAT, target))
-    return graph.to_model()
+        value.name = f"{name}_flat"
+        shape = add_constant(graph, f"{name}_shape", np.array(target, np.int64))
+        reshape = make_node("Reshape", [value, shape], name)
+        graph.append(reshape)
+        graph.outputs[index] = reshape.outputs[0]
+        graph.outputs[index].type, graph.outputs[index].shape = value.type, ir.Shape(target)
 
 
 def anchor_centres(size: int, strides: Iterable[int], per_layer: int = 2) -> Array:
@@ -355,7 +354,9 @@ class Models:
                 for name, source in self.sources.items()
             },
             "converted_by": f"humanrt-export {self.name}",
-            "tools": {tool: version(tool) for tool in ("ai-edge-litert", "numpy", "onnx", "onnxruntime", "tflite")},
+            "tools": {
+                tool: version(tool) for tool in ("ai-edge-litert", "numpy", "onnx", "onnx-ir", "onnxruntime", "tflite")
+            },
         }
         with BundleWriter(
             out,

@@ -226,9 +226,9 @@ def write_people(
             graph_one: trace(body, one, MESH, graph_one),
         }
     if small:
-        networks = {graph: store_as_float16(store_as_int8(model_proto)) for graph, model_proto in networks.items()}
+        networks = {name: store_as_float16(store_as_int8(graph)) for name, graph in networks.items()}
         bodies = {
-            topology: {graph: store_as_float16(model_proto) for graph, model_proto in graphs.items()}
+            topology: {name: store_as_float16(graph) for name, graph in graphs.items()}
             for topology, graphs in bodies.items()
         }
     report("traced")

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-import onnx
+import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
@@ -46,7 +46,7 @@ __all__ = [
 PROBE_SEED = 20260101
 MESH = ("vertices", "joints")
 
-Graphs = dict[str, onnx.ModelProto]
+Graphs = dict[str, ir.Model]
 Report = Callable[[str], object]
 
 
@@ -110,7 +110,7 @@ def short_name(config: Config) -> str:
 
 def tools() -> dict[str, str]:
     """Return the versions of the tools that made a bundle."""
-    return {tool: version(tool) for tool in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")}
+    return {tool: version(tool) for tool in ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")}
 
 
 def probe_image(
@@ -173,7 +173,7 @@ def network_graphs(
 ) -> Graphs:
     """Trace all graphs of a network (see `multihmr.export`). Its backbone must be folded."""
 
-    def traced(attention: Attention) -> onnx.ModelProto:
+    def traced(attention: Attention) -> ir.Model:
         model.use_attention(backbone=attention, head=plain)
         try:
             return trace(_Slots(model, max_people).eval(), feeds, outputs, "network")
@@ -201,8 +201,8 @@ def write_graphs(
     else:
         writer.add_file(f"{group}.bin", share_weights(list(graphs.values()), f"{group}.bin"))
     for name, graph in graphs.items():
-        inputs = {value.name: texts[value.name] for value in graph.graph.input}
-        outputs = {value.name: texts[value.name] for value in graph.graph.output}
+        inputs = {value.name: texts[value.name] for value in graph.graph.inputs}
+        outputs = {value.name: texts[value.name] for value in graph.graph.outputs}
         writer.add_graph(name, graph, inputs, outputs, small=small, weights=weights)
 
 

@@ -3,24 +3,32 @@
 ONNX Runtime keeps convolutions in a blocked layout (NCHWc: 16 channels side by side with AVX-512, 8 with AVX2) and
 fuses Conv + Add + Relu there. Whatever it cannot run blocked (PRelu, Pad, bilinear Resize, an Add with such a
 neighbour) costs a reorder on either side. So every pass either removes such operators or makes them smaller; the
-order is the one in `clean`. Each pass is exact up to float32 rounding; the parity gate of the bundle has the last word.
+order is the one in `clean`. Each pass works in place and is exact up to float32 rounding; the parity gate of the bundle
+has the last word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+
+from humanrt_export.conversion.rewriting import (
+    add_constant,
+    check,
+    infer_types,
+    make_node,
+    replace,
+    set_constant,
+    sole_consumer,
+    tidy,
+)
 
 __all__ = [
-    "Graph",
     "clean",
-    "keep_outputs",
     "merge_heads",
     "merge_ssd_heads",
     "move_resize_after_pointwise",
@@ -41,109 +49,42 @@ Array = NDArray[Any]
 _CHANNELWISE = ("Relu", "Clip", "GlobalAveragePool", "Flatten", "MaxPool")
 
 
-@dataclass
-class Graph:
-    """An ONNX graph that can be edited: nodes in topological order, constants as arrays by name."""
-
-    model: onnx.ModelProto
-    nodes: list[onnx.NodeProto]
-    constants: dict[str, Array]
-
-    @classmethod
-    def of(cls, model: onnx.ModelProto) -> Graph:
-        """Return an editable copy; ``model`` is not changed."""
-        own = onnx.ModelProto()
-        own.CopyFrom(model)
-        constants = {item.name: numpy_helper.to_array(item) for item in own.graph.initializer}
-        return cls(own, list(own.graph.node), constants)
-
-    @property
-    def inputs(self) -> list[str]:
-        return [value.name for value in self.model.graph.input]
-
-    @property
-    def outputs(self) -> list[str]:
-        return [value.name for value in self.model.graph.output]
-
-    def producer(self, name: str) -> onnx.NodeProto | None:
-        return next((node for node in self.nodes if name in node.output), None)
-
-    def consumers(self, name: str) -> list[onnx.NodeProto]:
-        return [node for node in self.nodes if name in node.input]
-
-    def only_consumer(self, name: str) -> onnx.NodeProto | None:
-        """Return the only node that reads ``name``; None if there are several or it is a graph output."""
-        consumers = self.consumers(name)
-        return consumers[0] if len(consumers) == 1 and name not in self.outputs else None
-
-    def insert_before(self, node: onnx.NodeProto, new: Iterable[onnx.NodeProto]) -> None:
-        position = next(i for i, item in enumerate(self.nodes) if item is node)
-        self.nodes[position:position] = list(new)
-
-    def remove(self, node: onnx.NodeProto) -> None:
-        self.nodes = [item for item in self.nodes if item is not node]
-
-    def replace(self, node: onnx.NodeProto, new: Iterable[onnx.NodeProto]) -> None:
-        self.insert_before(node, new)
-        self.remove(node)
-
-    def constant(self, name: str, value: Array) -> str:
-        self.constants[name] = np.ascontiguousarray(value)
-        return name
-
-    def to_model(self) -> onnx.ModelProto:
-        """Return the edited graph as a checked model; unused constants and stale shapes are dropped."""
-        used = {name for node in self.nodes for name in node.input}
-        result = onnx.ModelProto()
-        result.CopyFrom(self.model)
-        del result.graph.node[:], result.graph.initializer[:], result.graph.value_info[:]
-        result.graph.node.extend(self.nodes)
-        result.graph.initializer.extend(
-            numpy_helper.from_array(value, name) for name, value in self.constants.items() if name in used
-        )
-        onnx.checker.check_model(result, full_check=True)
-        return result
+def clean(model: ir.Model) -> None:
+    """Apply all passes, in the order in which they help each other."""
+    prune_dead_channels(model)
+    move_resize_after_pointwise(model)
+    pad_channels_by_convolution(model)
+    prelu_to_convolution(model)
+    merge_heads(model)
+    tidy(model)
+    check(model)
 
 
-def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
-    """Return the value of a node's attribute."""
-    return next((helper.get_attribute_value(item) for item in node.attribute if item.name == name), default)
+def _array(node: ir.Node, index: int) -> Array:
+    """Return the constant that is input ``index`` of a node."""
+    array: Array = node.inputs[index].const_value.numpy()
+    return array
 
 
-def set_attribute(node: onnx.NodeProto, name: str, value: Any) -> None:
-    kept = [item for item in node.attribute if item.name != name]
-    del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute(name, value)])
-
-
-def shapes_of(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """Return the static shape of every computed tensor."""
-    inferred = onnx.shape_inference.infer_shapes(graph.to_model(), strict_mode=True, data_prop=True).graph
-    return {
-        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-        for value in (*inferred.input, *inferred.value_info, *inferred.output)
-    }
-
-
-def is_pointwise(graph: Graph, node: onnx.NodeProto) -> bool:
+def _is_pointwise(node: ir.Node) -> bool:
     """Return whether a node is a convolution that only mixes channels at each pixel."""
     return (
         node.op_type == "Conv"
-        and attribute(node, "group", 1) == 1
-        and graph.constants[node.input[1]].shape[2:] == (1, 1)
-        and set(attribute(node, "strides", [1, 1])) == {1}
-        and not any(attribute(node, "pads", [0]))
+        and node.attributes.get_int("group", 1) == 1
+        and _array(node, 1).shape[2:] == (1, 1)
+        and set(node.attributes.get_ints("strides", [1, 1])) == {1}
+        and not any(node.attributes.get_ints("pads", [0]))
     )
 
 
-def is_depthwise(graph: Graph, node: onnx.NodeProto) -> bool:
-    if node.op_type != "Conv" or node.input[1] not in graph.constants:
+def _is_depthwise(node: ir.Node) -> bool:
+    if node.op_type != "Conv" or not node.inputs[1].is_initializer():
         return False
-    weight = graph.constants[node.input[1]]
-    return bool(weight.shape[1] == 1 and weight.shape[0] == attribute(node, "group", 1))
+    shape = _array(node, 1).shape
+    return bool(shape[1] == 1 and shape[0] == node.attributes.get_int("group", 1))
 
 
-def prune_dead_channels(graph: Graph, block: int = BLOCK) -> int:
+def prune_dead_channels(model: ir.Model, block: int = BLOCK) -> int:
     """Drop hidden channels whose value is the same for every input; returns how many.
 
     Training leaves channels whose weights are all exactly zero: past their bias and activation they are constants,
@@ -151,35 +92,30 @@ def prune_dead_channels(graph: Graph, block: int = BLOCK) -> int:
     convolution, goes through channel-by-channel operators and ends at 1x1 convolutions or fully connected layers.
     Channels are dropped so that a multiple of ``block`` is left (the rest would be padded back).
     """
-    return sum(_prune_from(graph, node, block) for node in list(graph.nodes) if node.op_type == "Conv")
+    return sum(_prune_from(node, block) for node in model.graph if node.op_type == "Conv")
 
 
-def _prune_from(graph: Graph, start: onnx.NodeProto, block: int) -> int:
-    if attribute(start, "group", 1) != 1 or len(start.input) < 3:
+def _prune_from(start: ir.Node, block: int) -> int:
+    if start.attributes.get_int("group", 1) != 1 or len(start.inputs) < 3:
         return 0
-    weight, bias = graph.constants[start.input[1]], graph.constants[start.input[2]]
-    constant = _silent(weight)  # per channel: the same for every input?
-    value = bias.copy()  # per channel: what it is, where constant
-    chain: list[onnx.NodeProto] = []
-    tensor = start.output[0]
-    while (node := graph.only_consumer(tensor)) is not None:
-        if is_depthwise(graph, node) and len(node.input) == 3:
-            weight, bias = graph.constants[node.input[1]], graph.constants[node.input[2]]
+    constant = _silent(_array(start, 1))  # per channel: the same for every input?
+    value = _array(start, 2).copy()  # per channel: what it is, where constant
+    chain = [start]
+    while (node := sole_consumer(chain[-1].outputs[0])) is not None:
+        if _is_depthwise(node) and len(node.inputs) == 3:
             # A constant that is not zero meets the zero padding at the border and is no longer constant.
-            constant = _silent(weight) | (constant & (value == 0))
-            value = bias.copy()
+            constant = _silent(_array(node, 1)) | (constant & (value == 0))
+            value = _array(node, 2).copy()
         elif node.op_type == "Relu":
             value = np.maximum(value, 0)
         elif node.op_type == "Clip":
-            value = np.clip(value, graph.constants[node.input[1]], graph.constants[node.input[2]])
+            value = np.clip(value, _array(node, 1), _array(node, 2))
         elif node.op_type not in _CHANNELWISE:
             break
         chain.append(node)
-        tensor = node.output[0]
-    readers = graph.consumers(tensor)
-    if tensor in graph.outputs or not readers:
-        return 0
-    if not all(_can_absorb(graph, node, len(constant)) for node in readers):
+    hidden = chain[-1].outputs[0]
+    readers = hidden.consumers()
+    if hidden.is_graph_output() or not readers or not all(_can_absorb(node, len(constant)) for node in readers):
         return 0
     alive = np.flatnonzero(~constant)
     keep_count = -(-max(len(alive), 1) // block) * block
@@ -189,16 +125,17 @@ def _prune_from(graph: Graph, start: onnx.NodeProto, block: int) -> int:
     dropped = np.setdiff1d(np.arange(len(constant)), keep)
 
     for node in readers:
-        weight, bias = graph.constants[node.input[1]], graph.constants[node.input[2]]
+        weight, bias = _array(node, 1), _array(node, 2)
         matrix = weight.reshape(weight.shape[0], -1).astype(np.float64)
         shift = matrix[:, dropped] @ value[dropped].astype(np.float64)
-        graph.constant(node.input[1], weight[:, keep])
-        graph.constant(node.input[2], (bias + shift).astype(np.float32))
-    for node in [start, *(item for item in chain if item.op_type == "Conv")]:
-        for name in node.input[1:3]:
-            graph.constant(name, graph.constants[name][keep])
+        set_constant(node.inputs[1], weight[:, keep])
+        set_constant(node.inputs[2], (bias + shift).astype(np.float32))
+    for node in (item for item in chain if item.op_type == "Conv"):
+        for index in (1, 2):
+            set_constant(node.inputs[index], _array(node, index)[keep])
         if node is not start:
-            set_attribute(node, "group", len(keep))
+            node.attributes.pop("group")
+            node.attributes.add(ir.AttrInt64("group", len(keep)))
     return len(dropped)
 
 
@@ -208,60 +145,52 @@ def _silent(weight: Array) -> Array:
     return silent
 
 
-def _can_absorb(graph: Graph, node: onnx.NodeProto, channels: int) -> bool:
+def _can_absorb(node: ir.Node, channels: int) -> bool:
     """Return whether the node mixes these channels linearly, with a bias that can absorb a constant."""
-    if len(node.input) < 3 or node.op_type not in ("Conv", "Gemm"):
+    if len(node.inputs) < 3 or node.op_type not in ("Conv", "Gemm") or _array(node, 1).shape[1] != channels:
         return False
-    if graph.constants[node.input[1]].shape[1] != channels:
-        return False
-    return is_pointwise(graph, node) or (node.op_type == "Gemm" and attribute(node, "transB", 0) == 1)
+    return _is_pointwise(node) or (node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1)
 
 
-def move_resize_after_pointwise(graph: Graph) -> int:
+def move_resize_after_pointwise(model: ir.Model) -> int:
     """Resize then 1x1 convolution becomes 1x1 convolution then Resize: a quarter of the work for a factor of two.
 
     Interpolation weights sum to one at every pixel, so they commute with a channel mix and its bias.
     """
     moved = 0
-    for resize in [node for node in graph.nodes if node.op_type == "Resize"]:
-        conv = graph.only_consumer(resize.output[0])
-        if conv is None or conv.op_type != "Conv" or not is_pointwise(graph, conv):
+    for resize in [node for node in model.graph if node.op_type == "Resize"]:
+        conv = sole_consumer(resize.outputs[0])
+        if conv is None or not _is_pointwise(conv) or _array(resize, 2).min() < 1:
             continue
-        scales = graph.constants[resize.input[2]]
-        if scales.min() < 1:
-            continue
-        source, result, between = resize.input[0], conv.output[0], f"{conv.output[0]}_small"
-        conv.input[0], conv.output[0] = source, between
-        resize.input[0], resize.output[0] = between, result
-        graph.remove(conv)
-        graph.insert_before(resize, [conv])
+        output, inputs = ir.val(f"{conv.outputs[0].name}_small"), [resize.inputs[0], *conv.inputs[1:]]
+        small = ir.node("Conv", inputs, conv.attributes, outputs=[output], name=conv.name)
+        large = ir.node("Resize", [output, *resize.inputs[1:]], resize.attributes, name=resize.name)
+        replace([resize, conv], [small, large])
         moved += 1
     return moved
 
 
-def pad_channels_by_convolution(graph: Graph) -> int:
+def pad_channels_by_convolution(model: ir.Model) -> int:
     """Zero channels appended by Pad become rows of zeros of a 1x1 identity convolution.
 
     Pad has no blocked kernel; the convolution has, and it swallows the addition that follows.
     """
     count = 0
-    shapes = shapes_of(graph)
-    for pad in [node for node in graph.nodes if node.op_type == "Pad"]:
-        pads = graph.constants[pad.input[1]].tolist()
-        channels, extra = shapes[pad.input[0]][1], pads[5] if len(pads) == 8 else 0
+    infer_types(model)
+    for pad in [node for node in model.graph if node.op_type == "Pad"]:
+        pads = _array(pad, 1).tolist()
+        channels, extra = pad.inputs[0].shape[1], pads[5] if len(pads) == 8 else 0
         if extra == 0 or any(n for i, n in enumerate(pads) if i != 5):
             continue
+        output = pad.outputs[0].name
         weight = np.eye(channels + extra, channels, dtype=np.float32)[:, :, None, None]
-        name = graph.constant(f"{pad.output[0]}_identity", weight)
-        new = helper.make_node(
-            "Conv", [pad.input[0], name], list(pad.output), name=f"Conv_{pad.output[0]}", kernel_shape=[1, 1]
-        )
-        graph.replace(pad, [new])
+        identity = add_constant(model.graph, f"{output}_identity", weight)
+        replace([pad], [make_node("Conv", [pad.inputs[0], identity], output, kernel_shape=[1, 1])])
         count += 1
     return count
 
 
-def prelu_to_convolution(graph: Graph) -> int:
+def prelu_to_convolution(model: ir.Model) -> int:
     """PRelu per channel as ``y + (1 - s) * relu(-y)``, in operators that have blocked kernels.
 
     The product by a factor per channel is a 1x1 depthwise convolution, into which ONNX Runtime fuses the sum; the
@@ -269,223 +198,151 @@ def prelu_to_convolution(graph: Graph) -> int:
     y becomes ``y - (1 - s) y``.
     """
     count = 0
-    for node in [item for item in graph.nodes if item.op_type == "PRelu"]:
-        data, output = node.input[0], node.output[0]
-        slope = graph.constants[node.input[1]].reshape(-1)
-        factor = (1 - slope.astype(np.float64)).astype(np.float32)
-        channels = len(slope)
-        one = {"kernel_shape": [1, 1], "group": channels}
-        minus = graph.constant(f"minus_one_{channels}", np.full((channels, 1, 1, 1), -1, np.float32))
-        scale = graph.constant(f"{output}_factor", factor.reshape(-1, 1, 1, 1))
-        graph.replace(
-            node,
-            [
-                helper.make_node("Conv", [data, minus], [f"{output}_minus"], name=f"Minus_{output}", **one),
-                helper.make_node("Relu", [f"{output}_minus"], [f"{output}_negative"], name=f"Relu_{output}"),
-                helper.make_node(
-                    "Conv", [f"{output}_negative", scale], [f"{output}_part"], name=f"Scale_{output}", **one
-                ),
-                helper.make_node("Add", [data, f"{output}_part"], [output], name=f"Add_{output}"),
-            ],
-        )
+    minus_ones: dict[int, ir.Value] = {}
+    for node in [item for item in model.graph if item.op_type == "PRelu"]:
+        data, output = node.inputs[0], node.outputs[0].name
+        factor = (1 - _array(node, 1).reshape(-1, 1, 1, 1).astype(np.float64)).astype(np.float32)
+        channels = len(factor)
+        one: dict[str, Any] = {"group": channels, "kernel_shape": [1, 1]}
+        if channels not in minus_ones:
+            ones = np.full((channels, 1, 1, 1), -1, np.float32)
+            minus_ones[channels] = add_constant(model.graph, f"minus_one_{channels}", ones)
+        scale = add_constant(model.graph, f"{output}_factor", factor)
+        minus = make_node("Conv", [data, minus_ones[channels]], f"{output}_minus", f"Minus_{output}", **one)
+        negative = make_node("Relu", minus.outputs, f"{output}_negative", f"Relu_{output}")
+        part = make_node("Conv", [negative.outputs[0], scale], f"{output}_part", f"Scale_{output}", **one)
+        replace([node], [minus, negative, part, make_node("Add", [data, part.outputs[0]], output)])
         count += 1
     return count
 
 
-def merge_heads(graph: Graph) -> int:
+def merge_heads(model: ir.Model) -> int:
     """Parallel Gemm layers of one input become one Gemm and a Split: one pass over the input, one launch."""
     count = 0
-    sources = dict.fromkeys(node.input[0] for node in graph.nodes if node.op_type == "Gemm")
-    for source in sources:
-        group = [node for node in graph.consumers(source) if node.op_type == "Gemm"]
-        channels = graph.constants[group[0].input[1]].shape[1]
-        if len(group) < 2 or not all(_can_absorb(graph, node, channels) for node in group):
+    for source in dict.fromkeys(node.inputs[0] for node in model.graph if node.op_type == "Gemm"):
+        group = [node for node in source.consumers() if node.op_type == "Gemm"]
+        channels = _array(group[0], 1).shape[1]
+        if len(group) < 2 or not all(_can_absorb(node, channels) for node in group):
             continue
-        weights = [graph.constants[node.input[1]] for node in group]
-        weight = graph.constant(f"{source}_heads_w", np.concatenate(weights))
-        bias = graph.constant(f"{source}_heads_b", np.concatenate([graph.constants[n.input[2]] for n in group]))
-        sizes = graph.constant(f"{source}_heads_n", np.array([len(item) for item in weights], np.int64))
-        names = [node.output[0] for node in group]
-        merged = [
-            helper.make_node("Gemm", [source, weight, bias], [f"{source}_heads"], name="Gemm_heads", transB=1),
-            helper.make_node("Split", [f"{source}_heads", sizes], names, name="Split_heads", axis=1),
-        ]
-        graph.insert_before(group[0], merged)
-        for node in group:
-            graph.remove(node)
+        name = f"{source.name}_heads"
+        weights = [_array(node, 1) for node in group]
+        weight = add_constant(model.graph, f"{name}_w", np.concatenate(weights))
+        bias = add_constant(model.graph, f"{name}_b", np.concatenate([_array(node, 2) for node in group]))
+        sizes = add_constant(model.graph, f"{name}_n", np.array([len(item) for item in weights], np.int64))
+        merged = make_node("Gemm", [source, weight, bias], name, "Gemm_heads", transB=1)
+        _split(merged, sizes, group, "Split_heads", axis=1)
         count += len(group)
     return count
 
 
-def merge_ssd_heads(graph: Graph, boxes: str, scores: str) -> None:
+def _split(merged: ir.Node, sizes: ir.Value, old: list[ir.Node], name: str, axis: int) -> None:
+    """Put ``merged`` and a Split of its output in the place of the nodes whose outputs it holds side by side."""
+    split = ir.node("Split", [merged.outputs[0], sizes], {"axis": axis}, num_outputs=len(old), name=name)
+    outputs = [node.outputs[0] for node in old]
+    ir.convenience.replace_nodes_and_values(old[0].graph, old[0], old, [merged, split], outputs, split.outputs)
+
+
+def merge_ssd_heads(model: ir.Model, boxes: ir.Value, scores: ir.Value) -> None:
     """Box and score convolutions of a single-shot detector become one convolution per scale.
 
     As converted, each scale has a convolution for boxes (A anchors x B values) and one for scores (A), each followed
     by Transpose and Reshape, and a Concat of the scales writes ``boxes`` [1, N, B] and ``scores`` [1, N, 1]. The
     merged convolution gives B + 1 values per anchor, which are split once, at the end.
     """
-    box_branches = _branches(graph, boxes)
-    score_branches = _branches(graph, scores)
+    graph = model.graph
     joined = []
     width = 0
-    for (box, *box_rest), (score, *score_rest) in zip(box_branches, score_branches, strict=True):
-        if box.input[0] != score.input[0]:
+    for (box, reshape), (score, _) in zip(_branches(boxes), _branches(scores), strict=True):
+        if box.inputs[0] is not score.inputs[0]:
             raise ValueError("box and score branches read different tensors")
-        anchors = len(graph.constants[score.input[1]])
-        name = f"{box.output[0]}_head"
+        anchors = len(_array(score, 1))
+        name = f"{box.outputs[0].name}_head"
         merged = []
         for index in (1, 2):
-            b, s = graph.constants[box.input[index]], graph.constants[score.input[index]]
-            b, s = b.reshape(anchors, -1, *b.shape[1:]), s.reshape(anchors, 1, *s.shape[1:])
-            value = np.concatenate([b, s], axis=1)
+            parts = [_array(node, index).reshape(anchors, -1, *_array(node, index).shape[1:]) for node in (box, score)]
+            value = np.concatenate(parts, axis=1)
             width = value.shape[1]
-            merged.append(graph.constant(f"{name}_{index}", value.reshape(-1, *value.shape[2:])))
-        transpose, reshape = box_rest
-        shape = graph.constants[reshape.input[1]].copy()
-        shape[-1] = width
-        new = onnx.NodeProto()
-        new.CopyFrom(box)
-        new.input[:], new.output[:], new.name = [box.input[0], *merged], [name], f"Conv_{name}"
-        graph.replace(
-            box,
-            [
-                new,
-                helper.make_node("Transpose", [name], [f"{name}_nhwc"], name=f"T_{name}", perm=[0, 2, 3, 1]),
-                helper.make_node(
-                    "Reshape",
-                    [f"{name}_nhwc", graph.constant(f"{name}_shape", shape)],
-                    [f"{name}_rows"],
-                    name=f"R_{name}",
-                ),
-            ],
-        )
-        for node in (transpose, reshape, score, *score_rest):
-            graph.remove(node)
-        joined.append(f"{name}_rows")
-    for output in (boxes, scores):
-        producer = graph.producer(output)
-        assert producer is not None
-        graph.remove(producer)
-    sizes = graph.constant("ssd_sizes", np.array([width - 1, 1], np.int64))
-    graph.nodes += [
-        helper.make_node("Concat", joined, ["ssd_rows"], name="Concat_ssd", axis=1),
-        helper.make_node("Split", ["ssd_rows", sizes], [boxes, scores], name="Split_ssd", axis=2),
-    ]
+            merged.append(add_constant(graph, f"{name}_{index}", value.reshape(-1, *value.shape[2:])))
+        shape = np.append(_array(reshape, 1)[:-1], width)
+        new = make_node("Conv", [box.inputs[0], *merged], name, **{n: a.value for n, a in box.attributes.items()})
+        nhwc = make_node("Transpose", new.outputs, f"{name}_nhwc", f"T_{name}", perm=[0, 2, 3, 1])
+        target = add_constant(graph, f"{name}_shape", shape)
+        rows = make_node("Reshape", [nhwc.outputs[0], target], f"{name}_rows", f"R_{name}")
+        graph.insert_before(box, [new, nhwc, rows])
+        joined.append(rows.outputs[0])
+    concat = make_node("Concat", joined, "ssd_rows", "Concat_ssd", axis=1)
+    sizes = add_constant(graph, "ssd_sizes", np.array([width - 1, 1], np.int64))
+    _split(concat, sizes, [boxes.producer(), scores.producer()], "Split_ssd", axis=2)
+    tidy(model)
 
 
-def _branches(graph: Graph, output: str) -> list[list[onnx.NodeProto]]:
-    """[Conv, Transpose, Reshape] of every scale that the Concat behind ``output`` joins, in its order."""
-    concat = graph.producer(output)
-    assert concat is not None
+def _branches(output: ir.Value) -> list[tuple[ir.Node, ir.Node]]:
+    """(Conv, Reshape) of every scale that the Concat behind ``output`` joins, in its order; Transpose is between."""
     branches = []
-    for name in concat.input:
-        reshape = graph.producer(name)
-        transpose = graph.producer(reshape.input[0]) if reshape is not None else None
-        conv = graph.producer(transpose.input[0]) if transpose is not None else None
+    for reshape in output.producer().predecessors():
+        conv, *_ = [node for before in reshape.predecessors() for node in before.predecessors()] or [None]
         if conv is None or conv.op_type != "Conv":
-            raise ValueError(f"{output} is not a concatenation of convolutions")
-        branches.append([conv, transpose, reshape])
+            raise ValueError(f"{output.name} is not a concatenation of convolutions")
+        branches.append((conv, reshape))
     return branches
 
 
-def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store float32 constants that float16 holds exactly as float16 with a Cast, which folds away at load.
+def store_as_float16(model: ir.Model) -> ir.Model:
+    """Return a copy that stores float32 constants, where float16 holds them exactly, so with a Cast.
 
-    Half the file, not one bit of difference: TensorFlow Lite stored these weights as float16 in the first place.
+    The Cast folds away at load. Half the file, not one bit of difference: TensorFlow Lite stored these weights as
+    float16 in the first place.
     """
 
-    def halved(name: str, value: Array) -> _Stored | None:
+    def halved(graph: ir.Graph, name: str, value: Array) -> list[ir.Node]:
         with np.errstate(over="ignore"):
             half = value.astype(np.float16)
         if value.size < 256 or not np.array_equal(half.astype(np.float32), value):
-            return None
-        cast = helper.make_node("Cast", [f"{name}_f16"], [name], name=f"Cast_{name}", to=onnx.TensorProto.FLOAT)
-        return [(f"{name}_f16", half)], [cast]
+            return []
+        return [make_node("Cast", [add_constant(graph, f"{name}_f16", half)], name, to=ir.DataType.FLOAT)]
 
     return _stored(model, halved)
 
 
-def store_as_int8(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store float32 constants that are integers of -127..127 times a scale, one for each entry of their first or last
-    dimension, as int8 with a Cast and a Mul, which fold away at load. A quarter of the file, not one bit of difference:
-    weights are brought to that form before (see `multihmr.weights`)."""
+def store_as_int8(model: ir.Model) -> ir.Model:
+    """Return a copy that stores float32 constants that are integers of -127..127 times a scale as int8.
 
-    def packed(name: str, value: Array) -> _Stored | None:
+    The scale is one for each entry of their first or last dimension. A Cast and a Mul, which fold away at load, compute
+    the constants. A quarter of the file, not one bit of difference: weights are brought to that form before (see
+    `conversion.weights`).
+    """
+
+    def packed(graph: ir.Graph, name: str, value: Array) -> list[ir.Node]:
         if value.size < 4096:
-            return None
+            return []
         for axis in (-1, 0):
             others = tuple(k for k in range(value.ndim) if k != axis % value.ndim)
             scale = np.abs(value).max(axis=others, keepdims=True) / np.float32(127)
             scale = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
             levels = np.rint(value / scale).astype(np.int8)
             if np.array_equal(levels * scale, value):
-                cast = helper.make_node(
-                    "Cast", [f"{name}_i8"], [f"{name}_cast"], name=f"Cast_{name}", to=onnx.TensorProto.FLOAT
-                )
-                mul = helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name], name=f"Scale_{name}")
-                return [(f"{name}_i8", levels), (f"{name}_scale", scale)], [cast, mul]
-        return None
+                stored, factor = add_constant(graph, f"{name}_i8", levels), add_constant(graph, f"{name}_scale", scale)
+                cast = make_node("Cast", [stored], f"{name}_cast", f"Cast_{name}", to=ir.DataType.FLOAT)
+                return [cast, make_node("Mul", [cast.outputs[0], factor], name, f"Scale_{name}")]
+        return []
 
     return _stored(model, packed)
 
 
-_Stored = tuple[list[tuple[str, Array]], list[onnx.NodeProto]]
-
-
-def _stored(model: onnx.ModelProto, smaller: Callable[[str, Array], _Stored | None]) -> onnx.ModelProto:
-    """A copy whose float32 constants are replaced, where ``smaller`` has constants and nodes that make the same."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    made, kept = [], []
-    for item in result.graph.initializer:
-        value = numpy_helper.to_array(item)
-        found = smaller(item.name, value) if value.dtype == np.float32 else None
-        if found is None:
-            kept.append(item)
-            continue
-        kept += [numpy_helper.from_array(array, name) for name, array in found[0]]
-        made += found[1]
-    nodes = [*made, *result.graph.node]
-    del result.graph.node[:], result.graph.initializer[:], result.graph.value_info[:]
-    result.graph.node.extend(nodes)
-    result.graph.initializer.extend(kept)
-    onnx.checker.check_model(result, full_check=True)
-    return result
-
-
-def keep_outputs(graph: Graph, names: Sequence[str]) -> None:
-    """Drop the graph's other outputs, and all nodes that only they need."""
-    kept = {value.name: value for value in graph.model.graph.output if value.name in names}
-    del graph.model.graph.output[:]
-    graph.model.graph.output.extend(kept[name] for name in names)
-    needed = set(names)
-    nodes = []
-    for node in reversed(graph.nodes):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            nodes.append(node)
-    graph.nodes = nodes[::-1]
-
-
-def rename(model: onnx.ModelProto, names: Sequence[tuple[str, str]]) -> onnx.ModelProto:
-    """Rename tensors, inputs and outputs of the graph included."""
-    table = dict(names)
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    for node in result.graph.node:
-        for field in (node.input, node.output):
-            field[:] = [table.get(name, name) for name in field]
-    for value in (*result.graph.input, *result.graph.output):
-        value.name = table.get(value.name, value.name)
-    return result
-
-
-def clean(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Apply all passes, in the order in which they help each other."""
-    graph = Graph.of(model)
-    prune_dead_channels(graph)
-    move_resize_after_pointwise(graph)
-    pad_channels_by_convolution(graph)
-    prelu_to_convolution(graph)
-    merge_heads(graph)
-    return graph.to_model()
+def _stored(model: ir.Model, smaller: Callable[[ir.Graph, str, Array], list[ir.Node]]) -> ir.Model:
+    """Return a copy with nodes that compute float32 constants where ``smaller`` makes any; their order stays."""
+    model = model.clone()
+    initializers = model.graph.initializers
+    made: list[ir.Node] = []
+    for value in list(initializers.values()):
+        del initializers[value.name]
+        is_float = value.dtype == ir.DataType.FLOAT
+        nodes = smaller(model.graph, value.name, value.const_value.numpy()) if is_float else []
+        if nodes:
+            value.replace_all_uses_with(nodes[-1].outputs[0])
+            made += nodes
+        else:
+            initializers.add(value)
+    model.graph.insert_before(model.graph[0], made)
+    check(model)
+    return model

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -273,7 +273,7 @@ def _config(path: Path, given: Any) -> StreamingConfig:
 
 
 def _tools() -> dict[str, str]:
-    return {tool: version_of(tool) for tool in ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")}
+    return {tool: version_of(tool) for tool in ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")}
 
 
 # --------------------------------------------------------------------------------------------- graphs
@@ -328,7 +328,7 @@ def _write(
 ) -> Path:
     """Trace a graph for each batch, write the bundle, and let it pass only with PyTorch's answers."""
     module.eval()
-    graphs: dict[str, onnx.ModelProto] = {}
+    graphs: dict[str, ir.Model] = {}
     for batch, probe in probes.items():
         graph = trace(module, probe[0], module.outputs, "posebert")
         name = "posebert" if len(probes) == 1 else f"posebert_b{batch}"
@@ -342,8 +342,8 @@ def _write(
             shared = writer.add_weights("posebert_weights", common_weights(list(graphs.values())))
         verdicts = {}
         for (name, graph), probe in zip(graphs.items(), probes.values(), strict=True):
-            inputs = {value.name: texts[value.name] for value in graph.graph.input}
-            outputs = {value.name: texts[value.name] for value in graph.graph.output}
+            inputs = {value.name: texts[value.name] for value in graph.graph.inputs}
+            outputs = {value.name: texts[value.name] for value in graph.graph.outputs}
             writer.add_graph(name, graph, inputs, outputs, small=half, weights=shared)
             verdicts[name] = _verdict(writer.source(name), module, probe)
         gate(verdicts)

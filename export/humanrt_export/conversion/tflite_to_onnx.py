@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 import tflite
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from humanrt.errors import BundleError, choices
+from humanrt_export.conversion.rewriting import add_constant, check, tidy
 
 __all__ = ["IR_VERSION", "OPERATORS", "OPSET", "convert"]
 
@@ -44,14 +44,14 @@ _NCHW_TO_NHWC = (0, 2, 3, 1)
 
 @dataclass
 class _Converter:
-    """The graph under construction: constants by tensor index, nodes in flatbuffer (topological) order."""
+    """The graph under construction: constants and values by tensor index, nodes in flatbuffer (topological) order."""
 
     model: Any
     graph: Any
     source: str
+    made: ir.Graph
     constants: dict[int, Array] = field(default_factory=dict)
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    initializers: dict[str, Array] = field(default_factory=dict)
+    values: dict[int, ir.Value] = field(default_factory=dict)
 
     def shape(self, index: int) -> tuple[int, ...]:
         """Return the shape as in the flatbuffer (NHWC)."""
@@ -80,21 +80,23 @@ class _Converter:
             raise BundleError(f"{self.source}: tensor {index} must be constant to be converted")
         return value
 
-    def name(self, index: int) -> str:
-        """ONNX name of a tensor; a constant operand becomes an initialiser in the ONNX layout (NCHW when 4-d)."""
-        name = f"t{index}"
-        value = self.constant(index)
-        if value is not None and name not in self.initializers:
-            self.initializers[name] = value.transpose(_NHWC_TO_NCHW) if value.ndim == 4 else value
-        return name
+    def value(self, index: int) -> ir.Value:
+        """Return the ONNX value of a tensor; a constant becomes an initializer in the ONNX layout (NCHW when 4-d)."""
+        if index not in self.values:
+            value = self.constant(index)
+            if value is not None:
+                self.values[index] = self.add(f"t{index}", value.transpose(_NHWC_TO_NCHW) if value.ndim == 4 else value)
+            else:
+                self.values[index] = ir.val(f"t{index}")
+        return self.values[index]
 
-    def add(self, name: str, value: Array) -> str:
-        self.initializers[name] = value
-        return name
+    def add(self, name: str, value: Array) -> ir.Value:
+        return self.made.initializers.get(name) or add_constant(self.made, name, np.ascontiguousarray(value))
 
-    def emit(self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
-        name = f"{op}_{outputs[0]}"
-        self.nodes.append(helper.make_node(op, list(inputs), list(outputs), name=name, **attributes))
+    def emit(self, op: str, inputs: Sequence[ir.Value | None], output: ir.Value, **attributes: Any) -> ir.Value:
+        ordered = dict(sorted(attributes.items()))
+        self.made.append(ir.node(op, inputs, ordered, outputs=[output], name=f"{op}_{output.name}"))
+        return output
 
     def options(self, operator: Any, kind: str) -> Any:
         """Return the operator's option table, read as ``tflite.<kind>``."""
@@ -103,32 +105,22 @@ class _Converter:
         options.Init(table.Bytes, table.Pos)
         return options
 
-    def activated(self, code: int, output: int) -> str:
-        """Name that the operator must write so that its fused activation ends in ``output``.
-
-        The activation's node is kept in ``_pending`` and emitted right after the operator's own.
-        """
-        name = self.name(output)
+    def emit_activated(
+        self, code: int, op: str, inputs: Sequence[ir.Value | None], output: ir.Value, **attributes: Any
+    ) -> None:
+        """Emit a node and the activation that is fused into the operator, which writes ``output``."""
         if code == tflite.ActivationFunctionType.NONE:
-            return name
-        before = f"{name}_linear"
-        if code == tflite.ActivationFunctionType.RELU:
-            self._pending = ("Relu", [before], name)
-        elif code == tflite.ActivationFunctionType.RELU6:
-            low = self.add("clip_0", np.array(0, np.float32))
-            high = self.add("clip_6", np.array(6, np.float32))
-            self._pending = ("Clip", [before, low, high], name)
-        else:
+            self.emit(op, inputs, output, **attributes)
+            return
+        if code not in (tflite.ActivationFunctionType.RELU, tflite.ActivationFunctionType.RELU6):
             raise BundleError(f"{self.source}: fused activation {code} cannot be converted; known: NONE, RELU, RELU6")
-        return before
+        limits = self.six() if code == tflite.ActivationFunctionType.RELU6 else []
+        before = self.emit(op, inputs, ir.val(f"{output.name}_linear"), **attributes)
+        self.emit("Clip" if limits else "Relu", [before, *limits], output)
 
-    _pending: tuple[str, list[str], str] | None = None
-
-    def flush(self) -> None:
-        if self._pending is not None:
-            op, inputs, output = self._pending
-            self._pending = None
-            self.emit(op, inputs, [output])
+    def six(self) -> list[ir.Value]:
+        """Return the limits of RELU6."""
+        return [self.add(f"clip_{limit}", np.array(limit, np.float32)) for limit in (0, 6)]
 
 
 def _same_pads(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> list[int]:
@@ -176,13 +168,11 @@ def _convolution(c: _Converter, operator: Any, kind: str) -> None:
     else:
         weight = weight.transpose(0, 3, 1, 2)
     # One initialiser per use: clean-up scales them independently.
-    operands = [c.name(data), c.add(f"w{output}", weight)]
+    operands = [c.value(data), c.add(f"w{output}", weight)]
     if rest and rest[0] >= 0:
         operands.append(c.add(f"b{output}", c.needed(rest[0])))
-    attributes = _window(c, options, data, weight.shape[2:])
-    before = c.activated(options.FusedActivationFunction(), output)
-    c.emit("Conv", operands, [before], group=groups, **attributes)
-    c.flush()
+    attributes = {"group": groups, **_window(c, options, data, weight.shape[2:])}
+    c.emit_activated(options.FusedActivationFunction(), "Conv", operands, c.value(output), **attributes)
 
 
 def _conv(c: _Converter, operator: Any) -> None:
@@ -206,9 +196,8 @@ def _binary(op: str, kind: str) -> Callable[[_Converter, Any], None]:
                     c.constants[index] = value.reshape((1,) * (4 - value.ndim) + value.shape)
                 elif len(c.shape(index)) not in (0, 4):
                     raise BundleError(f"{c.source}: {op} broadcasts a computed tensor of rank < 4; not supported")
-        before = c.activated(c.options(operator, kind).FusedActivationFunction(), output)
-        c.emit(op, [c.name(left), c.name(right)], [before])
-        c.flush()
+        activation = c.options(operator, kind).FusedActivationFunction()
+        c.emit_activated(activation, op, [c.value(left), c.value(right)], c.value(output))
 
     return convert_binary
 
@@ -219,12 +208,10 @@ def _fully_connected(c: _Converter, operator: Any) -> None:
     options = c.options(operator, "FullyConnectedOptions")
     if len(c.shape(data)) != 2 or len(c.shape(output)) != 2:
         raise BundleError(f"{c.source}: FULLY_CONNECTED is converted for 2-d tensors only")
-    operands = [c.name(data), c.add(f"w{output}", c.needed(weight))]
+    operands = [c.value(data), c.add(f"w{output}", c.needed(weight))]
     if rest and rest[0] >= 0:
         operands.append(c.add(f"b{output}", c.needed(rest[0])))
-    before = c.activated(options.FusedActivationFunction(), output)
-    c.emit("Gemm", operands, [before], transB=1)
-    c.flush()
+    c.emit_activated(options.FusedActivationFunction(), "Gemm", operands, c.value(output), transB=1)
 
 
 def _prelu(c: _Converter, operator: Any) -> None:
@@ -235,7 +222,7 @@ def _prelu(c: _Converter, operator: Any) -> None:
         if value.size != value.shape[-1]:
             raise BundleError(f"{c.source}: PRELU with slopes of shape {value.shape} is not per channel")
         value = value.reshape(-1, 1, 1)
-    c.emit("PRelu", [c.name(data), c.add(f"s{output}", value)], [c.name(output)])
+    c.emit("PRelu", [c.value(data), c.add(f"s{output}", value)], c.value(output))
 
 
 def _pool(op: str) -> Callable[[_Converter, Any], None]:
@@ -243,9 +230,7 @@ def _pool(op: str) -> Callable[[_Converter, Any], None]:
         (data,), (output,) = _inputs(operator), _outputs(operator)
         options = c.options(operator, "Pool2DOptions")
         attributes = _window(c, options, data, [options.FilterHeight(), options.FilterWidth()])
-        before = c.activated(options.FusedActivationFunction(), output)
-        c.emit(op, [c.name(data)], [before], **attributes)
-        c.flush()
+        c.emit_activated(options.FusedActivationFunction(), op, [c.value(data)], c.value(output), **attributes)
 
     return convert_pool
 
@@ -253,15 +238,14 @@ def _pool(op: str) -> Callable[[_Converter, Any], None]:
 def _unary(op: str) -> Callable[[_Converter, Any], None]:
     def convert_unary(c: _Converter, operator: Any) -> None:
         (data,), (output,) = _inputs(operator), _outputs(operator)
-        c.emit(op, [c.name(data)], [c.name(output)])
+        c.emit(op, [c.value(data)], c.value(output))
 
     return convert_unary
 
 
 def _relu6(c: _Converter, operator: Any) -> None:
     (data,), (output,) = _inputs(operator), _outputs(operator)
-    limits = [c.add("clip_0", np.array(0, np.float32)), c.add("clip_6", np.array(6, np.float32))]
-    c.emit("Clip", [c.name(data), *limits], [c.name(output)])
+    c.emit("Clip", [c.value(data), *c.six()], c.value(output))
 
 
 def _mean(c: _Converter, operator: Any) -> None:
@@ -271,15 +255,15 @@ def _mean(c: _Converter, operator: Any) -> None:
     keep = bool(c.options(operator, "ReducerOptions").KeepDims())
     axes = sorted(int(axis) % rank for axis in c.needed(axes_index).reshape(-1))
     if rank == 4 and axes == [1, 2]:
-        pooled = c.name(output) if keep else f"t{output}_pooled"
-        c.emit("GlobalAveragePool", [c.name(data)], [pooled])
+        pooled = c.value(output) if keep else ir.val(f"t{output}_pooled")
+        c.emit("GlobalAveragePool", [c.value(data)], pooled)
         if not keep:
-            c.emit("Flatten", [pooled], [c.name(output)], axis=1)
+            c.emit("Flatten", [pooled], c.value(output), axis=1)
         return
     if rank == 4 and not keep:
         raise BundleError(f"{c.source}: MEAN of a 4-d tensor over axes {axes} is not supported")
     onnx_axes = [_NHWC_TO_NCHW.index(axis) for axis in axes] if rank == 4 else axes
-    c.emit("ReduceMean", [c.name(data)], [c.name(output)], axes=onnx_axes, keepdims=int(keep))
+    c.emit("ReduceMean", [c.value(data)], c.value(output), axes=onnx_axes, keepdims=int(keep))
 
 
 def _pad(c: _Converter, operator: Any) -> None:
@@ -289,7 +273,7 @@ def _pad(c: _Converter, operator: Any) -> None:
     if len(pads) == 4:
         pads = pads[list(_NHWC_TO_NCHW)]
     flat = np.concatenate([pads[:, 0], pads[:, 1]])
-    c.emit("Pad", [c.name(data), c.add(f"p{output}", flat)], [c.name(output)], mode="constant")
+    c.emit("Pad", [c.value(data), c.add(f"p{output}", flat)], c.value(output), mode="constant")
 
 
 def _resize(c: _Converter, operator: Any) -> None:
@@ -305,8 +289,8 @@ def _resize(c: _Converter, operator: Any) -> None:
     scales = c.add(f"r{output}", np.array([1, 1, out_h / h, out_w / w], np.float32))
     c.emit(
         "Resize",
-        [c.name(data), "", scales],
-        [c.name(output)],
+        [c.value(data), None, scales],
+        c.value(output),
         mode="linear",
         coordinate_transformation_mode=mode,
     )
@@ -315,16 +299,15 @@ def _resize(c: _Converter, operator: Any) -> None:
 def _reshape(c: _Converter, operator: Any) -> None:
     data = _inputs(operator)[0]
     (output,) = _outputs(operator)
-    source, target = c.name(data), c.name(output)
+    source, target = c.value(data), c.value(output)
     if len(c.shape(data)) == 4:
-        c.emit("Transpose", [source], [f"t{output}_nhwc"], perm=list(_NCHW_TO_NHWC))
-        source = f"t{output}_nhwc"
+        source = c.emit("Transpose", [source], ir.val(f"t{output}_nhwc"), perm=list(_NCHW_TO_NHWC))
     shape = c.add(f"shape{output}", np.array(c.shape(output), np.int64))
     if len(c.shape(output)) == 4:
-        c.emit("Reshape", [source, shape], [f"t{output}_flat"])
-        c.emit("Transpose", [f"t{output}_flat"], [target], perm=list(_NHWC_TO_NCHW))
+        flat = c.emit("Reshape", [source, shape], ir.val(f"t{output}_flat"))
+        c.emit("Transpose", [flat], target, perm=list(_NHWC_TO_NCHW))
     else:
-        c.emit("Reshape", [source, shape], [target])
+        c.emit("Reshape", [source, shape], target)
 
 
 def _concat(c: _Converter, operator: Any) -> None:
@@ -334,15 +317,14 @@ def _concat(c: _Converter, operator: Any) -> None:
     axis = options.Axis() % rank
     if rank == 4:
         axis = _NHWC_TO_NCHW.index(axis)
-    before = c.activated(options.FusedActivationFunction(), output)
-    c.emit("Concat", [c.name(index) for index in _inputs(operator)], [before], axis=axis)
-    c.flush()
+    inputs = [c.value(index) for index in _inputs(operator)]
+    c.emit_activated(options.FusedActivationFunction(), "Concat", inputs, c.value(output), axis=axis)
 
 
 def _depth_to_space(c: _Converter, operator: Any) -> None:
     (data,), (output,) = _inputs(operator), _outputs(operator)
     block = c.options(operator, "DepthToSpaceOptions").BlockSize()
-    c.emit("DepthToSpace", [c.name(data)], [c.name(output)], blocksize=block, mode="DCR")
+    c.emit("DepthToSpace", [c.value(data)], c.value(output), blocksize=block, mode="DCR")
 
 
 def _dequantize(c: _Converter, operator: Any) -> None:
@@ -427,7 +409,7 @@ OPERATORS: Mapping[str, Callable[[_Converter, Any], None]] = {
 }
 
 
-def convert(data: bytes, *, source: str = "model.tflite", name: str = "model") -> onnx.ModelProto:
+def convert(data: bytes, *, source: str = "model.tflite", name: str = "model") -> ir.Model:
     """Convert a TensorFlow Lite model of one sub-graph.
 
     Args:
@@ -447,7 +429,8 @@ def convert(data: bytes, *, source: str = "model.tflite", name: str = "model") -
     model = tflite.Model.GetRootAs(data, 0)
     if model.SubgraphsLength() != 1:
         raise BundleError(f"{source} has {model.SubgraphsLength()} sub-graphs; only one is supported")
-    c = _Converter(model, model.Subgraphs(0), source)
+    made = ir.Graph([], [], nodes=[], opset_imports={"": OPSET}, name=name)
+    c = _Converter(model, model.Subgraphs(0), source, made)
     operators = [c.graph.Operators(i) for i in range(c.graph.OperatorsLength())]
     kinds = [_operator_name(model, operator) for operator in operators]
     if unknown := set(kinds) - set(OPERATORS):
@@ -455,23 +438,19 @@ def convert(data: bytes, *, source: str = "model.tflite", name: str = "model") -
     for kind, operator in zip(kinds, operators, strict=True):
         OPERATORS[kind](c, operator)
 
-    rename: dict[str, str] = {}
-    inputs = [_value_info(c, int(i), rename, f"input_{n}") for n, i in enumerate(c.graph.InputsAsNumpy())]
-    outputs = [_value_info(c, int(i), rename, f"output_{n}") for n, i in enumerate(c.graph.OutputsAsNumpy())]
-    for node in c.nodes:
-        for names in (node.input, node.output):
-            names[:] = [rename.get(item, item) for item in names]
-    used = {item for node in c.nodes for item in node.input}
-    initializers = [
-        numpy_helper.from_array(np.ascontiguousarray(value), key)
-        for key, value in c.initializers.items()
-        if key in used
-    ]
-    graph = helper.make_graph(c.nodes, name, inputs, outputs, initializers)
-    result = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    result.producer_name = "humanrt-export"
-    onnx.checker.check_model(result)
-    return onnx.shape_inference.infer_shapes(result, strict_mode=True, data_prop=True)
+    for kind, values, indices in (
+        ("input", made.inputs, c.graph.InputsAsNumpy()),
+        ("output", made.outputs, c.graph.OutputsAsNumpy()),
+    ):
+        for number, index in enumerate(indices):
+            value, shape = c.value(int(index)), c.shape(int(index))
+            value.name, value.type = f"{kind}_{number}", ir.TensorType(ir.DataType.FLOAT)
+            value.shape = ir.Shape([shape[axis] for axis in _NHWC_TO_NCHW] if len(shape) == 4 else shape)
+            values.append(value)
+    result = ir.Model(made, ir_version=IR_VERSION, producer_name="humanrt-export")
+    tidy(result)
+    check(result)
+    return result
 
 
 def _operator_name(model: Any, operator: Any) -> str:
@@ -480,11 +459,3 @@ def _operator_name(model: Any, operator: Any) -> str:
     value = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     name = _OPERATOR_NAMES.get(value, str(value))
     return f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name
-
-
-def _value_info(c: _Converter, index: int, rename: dict[str, str], name: str) -> onnx.ValueInfoProto:
-    shape = c.shape(index)
-    if len(shape) == 4:
-        shape = tuple(shape[axis] for axis in _NHWC_TO_NCHW)
-    rename[f"t{index}"] = name
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

@@ -14,9 +14,10 @@ from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import HumanrtError
 
 onnx = pytest.importorskip("onnx", reason="onnx (extra `export`) makes the toy graphs")
+ir = pytest.importorskip("onnx_ir", reason="onnx-ir (extra `export`) holds the toy graphs")
 
 
-def linear(operator: str = "MatMul", kind: int = onnx.TensorProto.FLOAT, opset: int = 17) -> onnx.ModelProto:
+def linear(operator: str = "MatMul", kind: int = onnx.TensorProto.FLOAT, opset: int = 17) -> ir.Model:
     """y = relu(x) w, x [2, 64], w [64, 8]; or another operator of the same shapes."""
     helper = onnx.helper
     weight = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
@@ -31,10 +32,10 @@ def linear(operator: str = "MatMul", kind: int = onnx.TensorProto.FLOAT, opset: 
         [helper.make_tensor_value_info("y", kind, [2, 8])],
         [onnx.numpy_helper.from_array(weight.astype(helper.tensor_dtype_to_np_dtype(kind)), "w")],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8))
 
 
-def attention(kind: int = onnx.TensorProto.FLOAT16, wide_softmax: bool = True, tokens: int = 17) -> onnx.ModelProto:
+def attention(kind: int = onnx.TensorProto.FLOAT16, wide_softmax: bool = True, tokens: int = 17) -> ir.Model:
     """One attention of 2 heads of 32 with its projections, x and y [1, tokens, 64]; its Softmax in FP32 if wide."""
     helper, constant = onnx.helper, onnx.numpy_helper.from_array
     dtype = helper.tensor_dtype_to_np_dtype(kind)
@@ -69,19 +70,19 @@ def attention(kind: int = onnx.TensorProto.FLOAT16, wide_softmax: bool = True, t
     ]
     info = [helper.make_tensor_value_info(name, kind, [1, tokens, 64]) for name in "xy"]
     graph = helper.make_graph(nodes, "attention", info[:1], info[1:], weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
 
 
-def fused_operator(kind: int = onnx.TensorProto.FLOAT) -> onnx.ModelProto:
+def fused_operator(kind: int = onnx.TensorProto.FLOAT) -> ir.Model:
     """``Attention`` of opset 23; q, k, v and y [1, 2, 16, 32]."""
     helper = onnx.helper
     node = helper.make_node("Attention", ["q", "k", "v"], ["y"], name="attention")
     info = [helper.make_tensor_value_info(name, kind, [1, 2, 16, 32]) for name in "qkvy"]
     graph = helper.make_graph([node], "fused", info[:3], info[3:])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
+    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10))
 
 
-def quantised(kind: int = onnx.TensorProto.FLOAT, zero: int = 0) -> onnx.ModelProto:
+def quantised(kind: int = onnx.TensorProto.FLOAT, zero: int = 0) -> ir.Model:
     """y = x w with both sides through INT8 (Q/DQ), as `linear`: x [2, 64], w [64, 8]."""
     helper, constant = onnx.helper, onnx.numpy_helper.from_array
     dtype = helper.tensor_dtype_to_np_dtype(kind)
@@ -96,24 +97,22 @@ def quantised(kind: int = onnx.TensorProto.FLOAT, zero: int = 0) -> onnx.ModelPr
     ]
     info = [helper.make_tensor_value_info(name, kind, shape) for name, shape in (("x", [2, 64]), ("y", [2, 8]))]
     graph = helper.make_graph(nodes, "q", info[:1], info[1:], [constant(value, name) for name, value in values.items()])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9))
 
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Callable[..., Bundle]:
     """Writes and loads a bundle with the graph ``toy``; ``toy(model)`` for another model."""
 
-    def make(model: onnx.ModelProto | None = None, dtype: str = "float32", name: str = "toy") -> Bundle:
-        data = (model or linear()).SerializeToString()
+    def make(model: ir.Model | None = None, dtype: str = "float32", name: str = "toy") -> Bundle:
+        model = model or linear()
+        data = ir.to_proto(model).SerializeToString()
         folder = tmp_path / "bundle"
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.onnx").write_bytes(data)
         tensors = [
-            {
-                value.name: {"shape": [size.dim_value for size in value.type.tensor_type.shape.dim], "dtype": dtype}
-                for value in values
-            }
-            for values in ((model or linear()).graph.input, (model or linear()).graph.output)
+            {value.name: {"shape": list(value.shape.numpy()), "dtype": dtype} for value in values}
+            for values in (model.graph.inputs, model.graph.outputs)
         ]
         manifest = {
             "format": 1, "name": "toy", "task": "hands", "licence": "Apache-2.0",

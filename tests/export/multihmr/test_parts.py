@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from onnx import helper, numpy_helper
 from humanrt import native
 from humanrt_export.conversion.cpu import amx_operators, quantize_linears
 from humanrt_export.conversion.graphs import common_weights, share_weights
+from humanrt_export.conversion.rewriting import add_constant, self_contained, to_bytes
 from humanrt_export.networks.attention import MASKED, plain, sdpa
 from humanrt_export.networks.camera import RayEncoding, default_intrinsics, focal_length, unproject
 from humanrt_export.networks.rotations import matrices_from_columns, matrices_from_vectors
@@ -79,7 +81,7 @@ def test_masked_keys_are_not_there() -> None:
     torch.testing.assert_close(plain(q, k, v, 2, bias), sdpa(q, k, v, 2, bias), atol=1e-6, rtol=1e-5)
 
 
-def linear_model(width: int = 32) -> tuple[onnx.ModelProto, np.ndarray]:
+def linear_model(width: int = 32) -> tuple[ir.Model, np.ndarray]:
     """One linear layer with a bias, named as the backbone's are."""
     r = np.random.default_rng(0)
     weight, bias = (r.standard_normal(shape).astype(np.float32) for shape in ((width, 4 * width), (4 * width,)))
@@ -95,23 +97,23 @@ def linear_model(width: int = 32) -> tuple[onnx.ModelProto, np.ndarray]:
         [helper.make_tensor_value_info("y", float32, [1, 40, 4 * width])],
         [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(bias, "b")],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    model = ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
     x = r.standard_normal((1, 40, width)).astype(np.float32)
     return model, x
 
 
-def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+def run(model: ir.Model, x: np.ndarray) -> np.ndarray:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     if native.amx_problem() is None:
         options.register_custom_ops_library(str(native.LIBRARY))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(self_contained(model), options, providers=["CPUExecutionProvider"])
     result: np.ndarray = session.run(None, {"x": x})[0]
     return result
 
 
-def block_model(tokens: int, width: int, heads: int) -> onnx.ModelProto:
+def block_model(tokens: int, width: int, heads: int) -> ir.Model:
     """What a block of the backbone is, without its norms: attention, then the MLP, each beside the residual stream."""
     r = np.random.default_rng(9)
     shapes = {"qkv": (width, 3 * width), "proj": (width, width), "fc1": (width, 4 * width), "fc2": (4 * width, width)}
@@ -147,23 +149,23 @@ def block_model(tokens: int, width: int, heads: int) -> onnx.ModelProto:
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    return ir.from_proto(helper.make_model(graph, opset_imports=opsets, ir_version=10))
 
 
 def test_a_block_becomes_five_operators() -> None:
-    nodes = amx_operators(block_model(40, 128, 2), 128, 3).graph.node
+    nodes = amx_operators(block_model(40, 128, 2), 128, 3).graph
     assert [node.op_type for node in nodes] == ["Linear", "Attention", "Linear", "Linear", "Linear"]
-    assert [list(node.input) for node in nodes[2:]] == [
+    assert [[value.name for value in node.inputs] for node in nodes[2:]] == [
         ["seen", "projected.weight", "projected.bias", "x"],
         ["h", "wide.weight", "wide.bias"],
         ["active", "narrow.weight", "narrow.bias", "h"],
     ]
-    gelu = [next(item.i for item in node.attribute if item.name == "gelu") for node in nodes[2:]]
+    gelu = [node.attributes.get_int("gelu") for node in nodes[2:]]
     assert gelu == [0, 1, 0]
 
 
 def test_attention_of_other_widths_stays_onnxruntimes() -> None:
-    nodes = amx_operators(block_model(40, 128, 4), 128, 3).graph.node
+    nodes = amx_operators(block_model(40, 128, 4), 128, 3).graph
     assert [node.op_type for node in nodes][:3] == ["Linear", "Split", "MultiHeadAttention"]
 
 
@@ -187,20 +189,20 @@ def test_shared_weights_are_stored_once() -> None:
     first, second = linear_model()[0], linear_model()[0]
     alone = len(share_weights([linear_model()[0]], "a.bin"))
     assert len(share_weights([first, second], "b.bin")) == alone
-    assert len(first.SerializeToString()) < 2000
-    assert {item.key for item in first.metadata_props} == {"weights_file", "weights_sha256"}
+    assert len(to_bytes(first)) < 2000
+    assert set(first.metadata_props) == {"weights_file", "weights_sha256"}
 
 
 def test_common_weights_and_a_graph_make_the_model_again() -> None:
     model, x = linear_model()
     expected = run(model, x)
     models = [linear_model()[0] for _ in range(3)]
-    models[1].graph.node[0].input[1] = models[1].graph.initializer[0].name = "the same by another name"
-    models[2].graph.initializer.append(numpy_helper.from_array(np.ones(999, np.float32), "unused"))
+    models[1].graph.initializers["w"].name = "the same by another name"
+    add_constant(models[2].graph, "unused", np.ones(999, np.float32))
     weights = common_weights(models)
-    large = [item for item in model.graph.initializer if item.ByteSize() >= 1024]
-    assert len(weights.graph.initializer) == len(large) > 0
-    assert [item.name for item in models[2].graph.initializer][-1] == "unused"
+    large = [value for value in model.graph.initializers.values() if value.const_value.nbytes >= 1024]
+    assert len(onnx.load_model_from_string(weights).graph.initializer) == len(large) > 0
+    assert [*models[2].graph.initializers][-1] == "unused"
     for part in models:
-        whole = onnx.load_model_from_string(part.SerializeToString() + weights.SerializeToString())
+        whole = ir.from_proto(onnx.load_model_from_string(to_bytes(part) + weights))
         np.testing.assert_array_equal(run(whole, x), expected)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from onnx import helper, numpy_helper
 
 from humanrt_export.conversion.onnx_cleanup import store_as_int8
+from humanrt_export.conversion.quantize.session import session
+from humanrt_export.conversion.rewriting import to_bytes
 from humanrt_export.conversion.weights import int8_rows
 
 
@@ -29,17 +32,17 @@ def test_rounded_weights_are_stored_without_loss(transposed: bool) -> None:
     weight = rounded.T if transposed else rounded
     model = product(weight)
     stored = store_as_int8(model)
-    assert stored.ByteSize() < 0.4 * model.ByteSize()
+    assert len(to_bytes(stored)) < 0.4 * len(to_bytes(model))
     x = np.random.default_rng(0).normal(size=(5, weight.shape[0])).astype(np.float32)
     np.testing.assert_array_equal(run(stored, x), run(model, x))
 
 
 def test_other_weights_stay_as_they_are() -> None:
     weight = np.random.default_rng(0).normal(size=(96, 64)).astype(np.float32)
-    assert [node.op_type for node in store_as_int8(product(weight)).graph.node] == ["MatMul"]
+    assert [node.op_type for node in store_as_int8(product(weight)).graph] == ["MatMul"]
 
 
-def product(weight: np.ndarray) -> onnx.ModelProto:
+def product(weight: np.ndarray) -> ir.Model:
     values = [
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [5, size])
         for name, size in (("x", weight.shape[0]), ("y", weight.shape[1]))
@@ -48,11 +51,8 @@ def product(weight: np.ndarray) -> onnx.ModelProto:
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "weight"], ["y"])], "g", values[:1], values[1:], [constant]
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9))
 
 
-def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": x})[0]
+def run(model: ir.Model, x: np.ndarray) -> np.ndarray:
+    return session(model).run(None, {"x": x})[0]

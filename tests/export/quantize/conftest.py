@@ -13,11 +13,12 @@ import pytest
 from humanrt.bundle import Bundle, load_bundle
 
 onnx = pytest.importorskip("onnx", reason="onnx (extra `export`) makes the toy graphs")
+ir = pytest.importorskip("onnx_ir", reason="onnx-ir (extra `export`) holds the toy graphs")
 
 WIDTH, HIDDEN, OUT, TOKENS = 32, 64, 6, 10
 
 
-def transformer(seed: int = 0) -> onnx.ModelProto:
+def transformer(seed: int = 0) -> ir.Model:
     """x [1, T, W] -> LayerNorm -> MatMul, Add, Gelu -> MatMul -> + x -> MatMul -> MatMul (the head), y [1, T, 6].
 
     Two channels of the LayerNorm are 60 times larger than the others.
@@ -56,19 +57,19 @@ def transformer(seed: int = 0) -> onnx.ModelProto:
         [helper.make_tensor_value_info("y", kind, [1, TOKENS, OUT])],
         [onnx.numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9))
 
 
-def run(model: onnx.ModelProto, *inputs: np.ndarray) -> np.ndarray:
-    import onnxruntime
+def run(model: ir.Model, *inputs: np.ndarray) -> np.ndarray:
+    from humanrt_export.conversion.quantize.session import session
 
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_inputs()]
-    return session.run(None, dict(zip(names, inputs, strict=True)))[0]
+    opened = session(model)
+    names = [value.name for value in opened.get_inputs()]
+    return opened.run(None, dict(zip(names, inputs, strict=True)))[0]
 
 
 @pytest.fixture
-def model() -> onnx.ModelProto:
+def model() -> ir.Model:
     return transformer()
 
 
@@ -85,7 +86,7 @@ def toy(tmp_path: Path) -> Callable[..., Bundle]:
     def make(limit: float = 0.05) -> Bundle:
         folder = tmp_path / "bundle"
         folder.mkdir(exist_ok=True)
-        data = transformer().SerializeToString()
+        data = ir.to_proto(transformer()).SerializeToString()
         (folder / "toy.onnx").write_bytes(data)
         tensors = {
             "inputs": {"x": {"shape": [1, TOKENS, WIDTH], "dtype": "float32"}},

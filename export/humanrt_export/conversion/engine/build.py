@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 
 from humanrt.bundle import GraphSpec
 from humanrt.errors import BackendError
 from humanrt.files import write_atomically
 from humanrt_export.conversion.engine.library import Library, Log, gpu_sm
 from humanrt_export.conversion.engine.report import Layer, Report, attentions, from_inspector, from_log, from_network
+from humanrt_export.conversion.rewriting import self_contained
 
 __all__ = ["BuildOptions", "Plan", "build_plan"]
 
@@ -58,7 +59,7 @@ class Plan:
 
 def build_plan(
     library: Library,
-    model: onnx.ModelProto,
+    model: ir.Model,
     spec: GraphSpec,
     sm: Sequence[int],
     options: BuildOptions | None = None,
@@ -85,7 +86,7 @@ def build_plan(
     strong = trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
     network = builder.create_network(1 << int(strong))
     parser = trt.OnnxParser(network, log.logger)
-    if not parser.parse(model.SerializeToString()):
+    if not parser.parse(self_contained(model)):
         complaints = [parser.get_error(i).desc() for i in range(parser.num_errors)]
         raise BackendError(f"{library.name} cannot read graph {spec.name}: {log.first_error(complaints)}")
     _check_network(trt, network, spec)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 
 from humanrt.bundle import GraphSpec
 from humanrt.errors import BackendError, choices
 from humanrt_export.conversion.engine.library import Library
 from humanrt_export.conversion.engine.report import attentions
+from humanrt_export.conversion.rewriting import infer_types
 
 __all__ = ["check_graph", "check_targets"]
 
@@ -21,7 +22,6 @@ JETSONS = frozenset({72, 87, 110})
 """Xavier, Orin, Thor."""
 
 _PRODUCTS = ("Attention", "Einsum", "Gemm", "MatMul")
-_STANDARD = ("", "ai.onnx")
 _IO_TYPES = ("float32", "float16", "int32", "int64", "int8", "bool")
 
 
@@ -62,7 +62,7 @@ def check_targets(library: Library, sm: Sequence[int], here: int | None) -> tupl
     return wanted
 
 
-def check_graph(model: onnx.ModelProto, spec: GraphSpec, precision: str, library: Library, sm: Sequence[int]) -> None:
+def check_graph(model: ir.Model, spec: GraphSpec, precision: str, library: Library, sm: Sequence[int]) -> None:
     """Raise BackendError for the first part of the graph that the library is known to refuse.
 
     Args:
@@ -77,22 +77,22 @@ def check_graph(model: onnx.ModelProto, spec: GraphSpec, precision: str, library
             )
         if not all(tensor.shape):
             raise BackendError(f"graph {spec.name}: `{tensor.name}` has no fixed shape {list(tensor.shape)}")
-    nodes = list(model.graph.node)
-    for node in nodes:
-        if node.domain not in _STANDARD:
+    for node in model.graph:
+        if node.domain:
             raise BackendError(
                 f"graph {spec.name}: {node.op_type} ({node.domain}) is no standard operator: the graph is for ONNX "
                 "Runtime on the CPU; build from the bundle's standard FP32 graph"
             )
-    quantised = any(node.op_type == "QuantizeLinear" for node in nodes)
+    quantised = any(node.op_type == "QuantizeLinear" for node in model.graph)
     if quantised and precision != "int8":
         raise BackendError(f"graph {spec.name} has QuantizeLinear nodes: it is one for --precision int8")
     if not quantised and precision == "int8":
         raise BackendError(f"graph {spec.name} has no QuantizeLinear nodes: it is one for --precision fp32 or fp16")
     _check_quantisation(model, spec)
-    types = _types(model)
-    products = [node for node in nodes if node.op_type in _PRODUCTS]
-    floats = [node for node in products if types.get(node.input[0]) == "float32"]
+    model = model.clone()
+    infer_types(model)
+    products = [node for node in model.graph if node.op_type in _PRODUCTS]
+    floats = [node for node in products if node.inputs[0].dtype == ir.DataType.FLOAT]
     for node in products:
         if node.op_type != "Attention":
             continue
@@ -101,7 +101,7 @@ def check_graph(model: onnx.ModelProto, spec: GraphSpec, precision: str, library
                 f"graph {spec.name}: the operator Attention (opset 23) in FP32 has no kernel in TensorRT; use "
                 "--precision fp16, or export attention as MatMul and Softmax"
             )
-        if library.rtx and len(set(node.input[:3])) < 3:
+        if library.rtx and len(set(node.inputs[:3])) < 3:
             raise BackendError(
                 f"graph {spec.name}: Attention {_where(node)} takes one tensor twice, on which TensorRT for RTX "
                 "crashes; give query, key and value tensors of their own, or export attention as MatMul and Softmax"
@@ -111,7 +111,8 @@ def check_graph(model: onnx.ModelProto, spec: GraphSpec, precision: str, library
             f"graph {spec.name}: TensorRT for RTX has no FP32 matrix product on sm 75, and {len(floats)} layers are "
             f"one (first: {_where(floats[0])}); leave 75 out of --sm"
         )
-    if 75 in sm and (brains := [name for name, dtype in types.items() if dtype == "bfloat16"]):
+    values = ir.convenience.create_value_mapping(model.graph)
+    if 75 in sm and (brains := [name for name in values if values[name].dtype == ir.DataType.BFLOAT16]):
         raise BackendError(
             f"graph {spec.name}: sm 75 has no bfloat16, and {len(brains)} tensors are of it (first: {brains[0]}); "
             "leave 75 out of --sm"
@@ -123,29 +124,18 @@ def check_graph(model: onnx.ModelProto, spec: GraphSpec, precision: str, library
         )
 
 
-def _check_quantisation(model: onnx.ModelProto, spec: GraphSpec) -> None:
+def _check_quantisation(model: ir.Model, spec: GraphSpec) -> None:
     """Check that quantisation is signed 8-bit and symmetric about zero, as TensorRT requires."""
-    values = {item.name: item for item in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or len(node.input) < 3 or not node.input[2]:
+    for node in model.graph:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or len(node.inputs) < 3:
             continue
-        zero = values.get(node.input[2])
-        if zero is None:
-            continue
-        if zero.data_type == onnx.TensorProto.UINT8 or np.any(onnx.numpy_helper.to_array(zero)):
+        zero = node.inputs[2] and node.inputs[2].const_value
+        if zero is not None and (zero.dtype == ir.DataType.UINT8 or np.any(zero.numpy())):
             raise BackendError(
                 f"graph {spec.name}: {node.op_type} {_where(node)} has a zero point other than 0 or unsigned bytes, "
                 "which TensorRT refuses; quantise symmetrically, to INT8 (humanrt-export quantize --precision int8)"
             )
 
 
-def _where(node: onnx.NodeProto) -> str:
-    return str(node.name or node.output[0])
-
-
-def _types(model: onnx.ModelProto) -> dict[str, str]:
-    """{tensor: numpy's name of its type}, as far as shape inference determines it."""
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    kinds = {value.name: value.type.tensor_type.elem_type for value in (*inferred.value_info, *inferred.input)}
-    kinds |= {item.name: item.data_type for item in inferred.initializer}
-    return {name: np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind)).name for name, kind in kinds.items() if kind}
+def _where(node: ir.Node) -> str:
+    return str(node.name or node.outputs[0].name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import onnx
+import onnx_ir as ir
 
 from humanrt import __version__
 from humanrt.backends.engines import (
@@ -29,8 +29,8 @@ from humanrt_export.conversion.engine.build import BuildOptions, Plan, build_pla
 from humanrt_export.conversion.engine.checks import check_graph, check_targets
 from humanrt_export.conversion.engine.library import Library, gpu_sm
 from humanrt_export.conversion.half_graphs import find_graphs, load_graph, source_files, to_fp16
-from humanrt_export.conversion.quantize.graph import name_nodes
 from humanrt_export.conversion.quantize.recipe import load_recipe
+from humanrt_export.conversion.rewriting import name_nodes, self_contained
 
 __all__ = ["Built", "build_engines"]
 
@@ -98,7 +98,7 @@ def build_engines(
             shapes=shapes_of((*spec.inputs, *spec.outputs)),
             options=options.to_json(),
             tool=__version__,
-            network=hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(),
+            network=hashlib.sha256(self_contained(model)).hexdigest(),
         )
         listed = (bundle.path / MANIFEST) if out is None else (out / ENGINES)
         name = f"{spec.name.removesuffix('-int8')}-{precision}-{library.name}-sm{'-'.join(map(str, targets))}"
@@ -118,7 +118,7 @@ def build_engines(
     return made
 
 
-def _prepared(bundle: Bundle, spec: GraphSpec, precision: str) -> tuple[onnx.ModelProto, list[str]]:
+def _prepared(bundle: Bundle, spec: GraphSpec, precision: str) -> tuple[ir.Model, list[str]]:
     """The graph in its final precision, every node with a name of its own, and the nodes that stay in FP32."""
     model = load_graph(spec)
     kept: list[str] = []

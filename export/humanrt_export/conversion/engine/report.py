@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import onnx
+import onnx_ir as ir
+
+from humanrt_export.conversion.rewriting import constant_values
 
 __all__ = ["Layer", "Report", "attentions", "from_inspector", "from_log", "from_network"]
 
@@ -83,38 +85,28 @@ class Report:
         }
 
 
-def attentions(model: onnx.ModelProto) -> list[str]:
+def attentions(model: ir.Model) -> list[str]:
     """Names of the nodes that are the middle of an attention: ``Attention`` itself, and a Softmax of a product of two
     results (queries, keys) that goes into another such product (with values)."""
-    weights = {item.name for item in model.graph.initializer}
-    for node in model.graph.node:  # in the order of computation
-        if all(name in weights for name in node.input if name):
-            weights.update(node.output)
-    makers = {name: node for node in model.graph.node for name in node.output}
-    users: dict[str, list[onnx.NodeProto]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            users.setdefault(name, []).append(node)
+    constant = constant_values(model.graph)
 
-    def reaches(start: Iterable[str], onwards: bool) -> bool:
-        """Whether such a product lies on this side, with nothing but scaling, masks, casts and the like before it."""
-        open_ends, seen = list(start), set()
+    def reaches(start: ir.Node, neighbours: Callable[[ir.Node], Sequence[ir.Node]]) -> bool:
+        """Return whether such a product is on this side, with only scaling, masks, casts and the like in between."""
+        open_ends, seen = list(neighbours(start)), set()
         while open_ends:
-            name = open_ends.pop()
-            found = users.get(name, []) if onwards else [makers[name]] if name in makers else []
-            for node in found:
-                if node.op_type == "MatMul" and not weights.intersection(node.input):
-                    return True
-                if node.op_type in _BETWEEN and id(node) not in seen:
-                    seen.add(id(node))
-                    open_ends += node.output if onwards else node.input
+            node = open_ends.pop()
+            if node.op_type == "MatMul" and not constant.intersection(node.inputs):
+                return True
+            if node.op_type in _BETWEEN and node not in seen:
+                seen.add(node)
+                open_ends += neighbours(node)
         return False
 
     return [
         node.name
-        for node in model.graph.node
+        for node in model.graph
         if node.op_type == "Attention"
-        or (node.op_type == "Softmax" and reaches(node.input, onwards=False) and reaches(node.output, onwards=True))
+        or (node.op_type == "Softmax" and reaches(node, ir.Node.predecessors) and reaches(node, ir.Node.successors))
     ]
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import onnx
+import onnx_ir as ir
 
 from humanrt.backends import Array
 from humanrt.bundle import Bundle, GraphSpec
@@ -19,14 +18,14 @@ from humanrt.inference.variants import EXACT, variants
 from humanrt.verdict import Case, Comparison, Recording, compare, judge, reference
 from humanrt.verdict.judge import feeds_sha256
 from humanrt_export.conversion.half_graphs import load_graph, source_files, to_fp16
-from humanrt_export.conversion.quantize.graph import Layer, copied, fold_constants, linear_layers
 from humanrt_export.conversion.quantize.half import emulated
 from humanrt_export.conversion.quantize.integers import dynamic, with_qdq
-from humanrt_export.conversion.quantize.place import slim
+from humanrt_export.conversion.quantize.layers import Layer, linear_layers
 from humanrt_export.conversion.quantize.ranges import channel_maxima, clips
 from humanrt_export.conversion.quantize.recipe import LayerRule, keep_json, kept_json, load_recipe
 from humanrt_export.conversion.quantize.sensitivity import exclusions, groups, sensitivity, table
 from humanrt_export.conversion.quantize.session import session
+from humanrt_export.conversion.rewriting import fold_constants, name_nodes
 
 __all__ = ["CONVERSIONS", "Conversion", "Variant"]
 
@@ -63,7 +62,7 @@ class Variant:
     """
 
     name: str
-    model: onnx.ModelProto
+    model: ir.Model
     verdict: Mapping[str, Any]
     layers: int
     excluded: Sequence[str]
@@ -90,7 +89,8 @@ class Conversion:
         self.calibration: Feeds = feeds[0::2]
         self.judged: Feeds = feeds[1::2] or feeds
         self.spec = self._source()
-        self.model = copied(load_graph(self.spec))
+        self.model = load_graph(self.spec)
+        name_nodes(self.model)
         fold_constants(self.model)
         self.layers: list[Layer] = []
         if precision != "fp16":
@@ -140,7 +140,7 @@ class Conversion:
             raise BackendError(f"graph {self.base}: no layer bears {self.precision} (see {self._report_name}.json)")
         return self._judged(self._integers(chosen), chosen, excluded)
 
-    def _judged(self, model: onnx.ModelProto, layers: Sequence[Layer], excluded: Sequence[str]) -> Variant:
+    def _judged(self, model: ir.Model, layers: Sequence[Layer], excluded: Sequence[str]) -> Variant:
         verdict = judge(
             self._case(model, self.judged, self.references),
             CONVERSIONS[self.precision]["precision"],
@@ -150,9 +150,9 @@ class Conversion:
             calibrated_on=0 if self.precision == "fp16" else len(self.calibration),
             **({"layers": len(layers), "excluded": list(excluded)} if layers else {}),
         )
-        return Variant(self.name, slim(model, self.spec), verdict, len(layers), excluded)
+        return Variant(self.name, model, verdict, len(layers), excluded)
 
-    def _case(self, model: onnx.ModelProto, feeds: Feeds, references: Feeds) -> Case:
+    def _case(self, model: ir.Model, feeds: Feeds, references: Feeds) -> Case:
         opened = session(model if self.precision == "int8-cpu" else emulated(model))
         names = [tensor.name for tensor in self.bundle.graph(self.base).outputs]
         outputs = [dict(zip(names, opened.run(names, dict(feed)), strict=True)) for feed in feeds]
@@ -161,20 +161,16 @@ class Conversion:
     # ------------------------------------------------------------------------------------------------ INT8
 
     @cached_property
-    def _smoothed(self) -> tuple[onnx.ModelProto, list[Layer]]:
-        """Return the graph with smoother activations, and its layers."""
+    def _smoothed(self) -> ir.Model:
+        """Return the graph with smoother activations."""
         from humanrt_export.conversion.quantize.smooth import normalised, smooth
 
-        tensors = list(normalised(self.model, self.layers)) if self.rule.smooth else []
+        tensors = [value.name for value in normalised(self.model, self.layers)] if self.rule.smooth else []
         if not tensors:
-            return self.model, self.layers
+            return self.model
         some = self.calibration[:: max(len(self.calibration) // _SMOOTHING_FRAMES, 1)]
         maxima = channel_maxima(self.model, tensors, some, self._told("smoothing"))
-        model = smooth(self.model, self.layers, maxima, self.rule.smooth)
-        # Smoothed weights have names of their own; the nodes keep theirs.
-        weights = {node.name: node.input[1] for node in model.graph.node if len(node.input) > 1}
-        layers = [Layer(**{**layer.__dict__, "weight": weights[layer.name]}) for layer in self.layers]
-        return model, layers
+        return smooth(self.model, self.layers, maxima, self.rule.smooth)
 
     @cached_property
     def _clips(self) -> dict[str, float]:
@@ -185,22 +181,21 @@ class Conversion:
         if all(kept.get(entry) == value for entry, value in key.items()):
             self._say(f"{self.name}: ranges of {len(kept['clips'])} activations were kept")
             return dict(kept["clips"])
-        model, layers = self._smoothed
-        ranges = clips(model, [layer.source for layer in layers], self.calibration, self._told("calibrating"))
+        sources = [layer.source for layer in self.layers]
+        ranges = clips(self._smoothed, sources, self.calibration, self._told("calibrating"))
         about = {"source": self.recording.source, "frames": len(self.calibration)}
         file = keep_json(name, {**key, **about, "clips": ranges})
         self._say(f"{self.name}: ranges of {len(ranges)} activations kept in {file}")
         return ranges
 
-    def _integers(self, chosen: Sequence[Layer]) -> onnx.ModelProto:
+    def _integers(self, chosen: Sequence[Layer]) -> ir.Model:
         """Return the graph with these layers in INT8."""
-        model, layers = self._smoothed
-        names = {layer.name for layer in chosen}
+        model = self._smoothed
         if self.precision == "int8-cpu":
-            return dynamic(model, [layer.name for layer in layers if layer.name in names])
+            return dynamic(model, [layer.name for layer in chosen])
         # What is not INT8 is FP16, as TensorRT's attention wants it; Q/DQ nodes have that from opset 19 on.
-        half = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")) >= _HALF_QDQ
-        made = with_qdq(model, [layer for layer in layers if layer.name in names], self._clips, half=half)
+        half = model.opset_imports[""] >= _HALF_QDQ
+        made = with_qdq(model, chosen, self._clips, half=half)
         return to_fp16(made, self.bundle.settings)[0] if half else made
 
     @property
@@ -211,7 +206,6 @@ class Conversion:
         """The sensitivity report, and from it the groups to leave out; both are kept."""
         step = max(len(self.judged) // _TRIAL_FRAMES, 1)
         feeds, references = self.judged[::step], self.references[::step]
-        sizes = {item.name: int(np.prod(item.dims)) for item in self.model.graph.initializer}
 
         def attempt(chosen: Sequence[Layer]) -> Comparison:
             return compare(self._case(self._integers(chosen), feeds, references))
@@ -223,7 +217,7 @@ class Conversion:
             case = self._case(self._integers(chosen), self.judged, self.references)
             return bool(judge(case, CONVERSIONS[self.precision]["precision"])["passed"])
 
-        rows = sensitivity(self.layers, sizes, attempt, self._told("layer groups"))
+        rows = sensitivity(self.layers, attempt, self._told("layer groups"))
         excluded = exclusions(rows, passes)
         file = keep_json(
             self._report_name,

@@ -7,68 +7,55 @@ numbers, its underflow and its overflow. Sums within an operator stay FP32, as o
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+import onnx_ir as ir
+
+from humanrt_export.conversion.rewriting import add_constant, infer_types, set_constant
 
 __all__ = ["emulated"]
 
-_HALF, _FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
+_HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
 
-def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
-    """An FP32 graph that computes what the graph, parts of which are FP16, does on a GPU."""
-    made = onnx.shape_inference.infer_shapes(model)
-    kinds = {value.name: value.type.tensor_type.elem_type for value in (*made.graph.value_info, *made.graph.output)}
-    unknown = [name for node in made.graph.node for name in node.output if name and name not in kinds]
+def emulated(model: ir.Model) -> ir.Model:
+    """Return an FP32 graph that computes what the graph, parts of which are FP16, does on a GPU."""
+    made = model.clone()
+    infer_types(made)
+    unknown = [value.name for node in made.graph for value in node.outputs if value.name and value.dtype is None]
     if unknown:  # it would go through unrounded, and look better than it is
         raise ValueError(f"shape inference does not tell the type of `{unknown[0]}`")
-    del made.graph.value_info[:]
-    halves = [item for item in made.graph.initializer if item.data_type == _HALF]
-    for item in halves:
-        item.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(item).astype(np.float32), item.name))
-    nodes: list[onnx.NodeProto] = []
-    for node in made.graph.node:
-        for attribute in node.attribute:
-            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == _HALF:
-                attribute.i = _FLOAT
-            elif attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type == _HALF:
-                attribute.t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(attribute.t).astype(np.float32)))
-        rounded = [place for place, name in enumerate(node.output) if name and kinds.get(name) == _HALF]
-        after = []
-        for place in rounded:
-            name = node.output[place]
-            node.output[place] = f"{name}.exact"
-            after += _rounding(f"{name}.exact", name)
-        nodes += [node, *after]
-    del made.graph.node[:]
-    made.graph.node.extend(nodes)
-    constants = {"spread": 8193.0, "shift": 0.75, "normal": 2.0**-14, "infinite": 65520.0, "beyond": 1e38}
-    made.graph.initializer.extend(
-        numpy_helper.from_array(np.array(value, np.float32), f"half.{name}") for name, value in constants.items()
-    )
+    for value in made.graph.initializers.values():
+        if value.dtype == _HALF:
+            set_constant(value, value.const_value.numpy().astype(np.float32))
+    limits = {"spread": 8193.0, "shift": 0.75, "normal": 2.0**-14, "infinite": 65520.0, "beyond": 1e38}
+    constants = {name: add_constant(made.graph, f"half.{name}", np.array(limits[name], np.float32)) for name in limits}
+    for node in list(made.graph):
+        for attribute in list(node.attributes.values()):
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.value == _HALF:
+                node.attributes.add(ir.AttrInt64("to", _FLOAT))
+            elif attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype == _HALF:
+                single = ir.tensor(attribute.value.numpy().astype(np.float32))
+                node.attributes.add(ir.AttrTensor(attribute.name, single))
+        for value in [value for value in node.outputs if value.dtype == _HALF]:
+            rounded = ir.val(value.name, _FLOAT, value.shape)
+            value.name = f"{value.name}.exact"
+            value.replace_all_uses_with(rounded, replace_graph_outputs=True)
+            node.append(_rounding(value, rounded, constants))
     return made
 
 
-def _rounding(source: str, target: str) -> list[onnx.NodeProto]:
-    """Nodes that round to the nearest FP16. Both ways of it round by adding what pushes the last bits out."""
-
-    def node(operator: str, inputs: list[str], output: str) -> onnx.NodeProto:
-        return helper.make_node(operator, inputs, [output], name=f"half:{output}")
-
-    def t(name: str) -> str:
-        return f"{target}.{name}"
-
-    return [
-        node("Mul", [source, "half.spread"], t("c")),  # Veltkamp: 24 bits less 13 are 11
-        node("Sub", [t("c"), source], t("d")),
-        node("Sub", [t("c"), t("d")], t("normal")),
-        node("Add", [source, "half.shift"], t("e")),  # the last bit of 0.5..1 is 2^-24, the smallest FP16
-        node("Sub", [t("e"), "half.shift"], t("small")),
-        node("Abs", [source], t("abs")),
-        node("Less", [t("abs"), "half.normal"], t("is_small")),
-        node("Where", [t("is_small"), t("small"), t("normal")], t("in_range")),
-        node("GreaterOrEqual", [t("abs"), "half.infinite"], t("is_large")),
-        node("Mul", [source, "half.beyond"], t("infinite")),
-        node("Where", [t("is_large"), t("infinite"), t("in_range")], target),
-    ]
+def _rounding(x: ir.Value, rounded: ir.Value, constants: Mapping[str, ir.Value]) -> Sequence[ir.Node]:
+    """Return nodes that round to the nearest FP16. Both ways of it round by adding what pushes the last bits out."""
+    tape = ir.tape.Tape()
+    c = tape.op("Mul", [x, constants["spread"]])  # Veltkamp: 24 bits less 13 are 11
+    normal = tape.op("Sub", [c, tape.op("Sub", [c, x])])
+    shifted = tape.op("Add", [x, constants["shift"]])  # the last bit of 0.5..1 is 2^-24, the smallest FP16
+    small = tape.op("Sub", [shifted, constants["shift"]])
+    magnitude = tape.op("Abs", [x])
+    in_range = tape.op("Where", [tape.op("Less", [magnitude, constants["normal"]]), small, normal])
+    is_large = tape.op("GreaterOrEqual", [magnitude, constants["infinite"]])
+    tape.op("Where", [is_large, tape.op("Mul", [x, constants["beyond"]]), in_range], output=rounded)
+    nodes: Sequence[ir.Node] = tape.nodes
+    return nodes

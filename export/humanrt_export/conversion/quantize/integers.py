@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
-from humanrt_export.conversion.quantize.graph import Layer, finish, rewrite_linears
+from humanrt_export.conversion.quantize.layers import Layer, rewrite_linears
+from humanrt_export.conversion.rewriting import add_constant, make_node, tidy
 
 __all__ = ["LEVELS", "dynamic", "quantized", "with_qdq"]
 
 LEVELS = 127
-"""Of a sign: symmetric, so that zero is zero."""
+"""Largest integer of either sign: symmetric, so that zero is zero."""
 
 _TINY = 1e-20
-_HALF_LEAST = 2.0**-14
+_MIN_HALF_SCALE = 2.0**-14
 _CONTRIB = "com.microsoft"
 
 Array = NDArray[np.float32]
 
 
 def quantized(weight: Array, axis: int, *, half: bool = False) -> tuple[Array, NDArray[np.int8]]:
-    """Scale of every output channel, and the weights as integers in -127..127; ``half``: scales that FP16 has."""
+    """Return the scale of every output channel, and the weights as integers in -127..127.
+
+    Args:
+        weight: the weights.
+        axis: their axis of output channels.
+        half: make scales that FP16 can represent.
+    """
     others = tuple(d for d in range(weight.ndim) if d != axis)
     scale = _scale(np.abs(weight).max(axis=others), half)
     shaped = scale.reshape([-1 if d == axis else 1 for d in range(weight.ndim)])
@@ -32,78 +39,64 @@ def quantized(weight: Array, axis: int, *, half: bool = False) -> tuple[Array, N
 
 
 def _scale(largest: NDArray[np.floating], half: bool) -> Array:
-    """Steps in which numbers up to ``largest`` are counted. FP16 has its full accuracy from 2^-14 on."""
-    scale = np.maximum(largest / LEVELS, _HALF_LEAST if half else _TINY)
+    """Return the step in which magnitudes up to ``largest`` are counted. FP16 has its full accuracy from 2^-14 on."""
+    scale = np.maximum(largest / LEVELS, _MIN_HALF_SCALE if half else _TINY)
     return np.asarray(scale, np.float16 if half else np.float32).astype(np.float32)
 
 
-def with_qdq(
-    model: onnx.ModelProto, layers: Sequence[Layer], clips: Mapping[str, float], *, half: bool = False
-) -> onnx.ModelProto:
-    """A copy whose layers have Q/DQ nodes before their activations and weights.
+def with_qdq(model: ir.Model, layers: Sequence[Layer], clips: Mapping[str, float], *, half: bool = False) -> ir.Model:
+    """Return a copy whose layers have Q/DQ nodes before their activations and weights.
 
     Args:
-        model: `copied` and folded.
-        layers: of it.
-        clips: activation -> the largest value that it keeps.
-        half: with scales that FP16 has, for a graph whose rest becomes FP16.
+        model: the graph, its constants folded.
+        layers: its layers that become INT8.
+        clips: activation -> the largest magnitude that it keeps.
+        half: make scales that FP16 can represent, for a graph whose rest becomes FP16.
     """
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    weights = {item.name: item for item in made.graph.initializer}
+    made = model.clone()
+    graph = made.graph
     chosen = {layer.name: layer for layer in layers}
-    constants: dict[str, NDArray[np.generic]] = {"int8.zero": np.zeros((), np.int8)}
-    nodes: list[onnx.NodeProto] = []
-    done: dict[str, str] = {}
-    for node in made.graph.node:
-        layer = chosen.get(node.name)
-        if layer is None:
-            nodes.append(node)
-            continue
-        if layer.source not in done:
-            scale = f"{layer.source}.scale"
-            constants[scale] = _scale(np.array(clips[layer.source]), half)
-            done[layer.source] = f"{layer.source}.dq"
-            nodes += _pair(node.name, layer.source, scale, "int8.zero")
-        if layer.weight not in done:
-            name = done[layer.weight] = f"{layer.weight}.dq"
-            scales, integers = quantized(numpy_helper.to_array(weights[layer.weight]), layer.axis, half=half)
-            constants[f"{layer.weight}.int8"], constants[f"{layer.weight}.scale"] = integers, scales
-            constants[f"{layer.weight}.zero"] = np.zeros(len(scales), np.int8)
-            parts = [f"{layer.weight}.{part}" for part in ("int8", "scale", "zero")]
-            nodes.append(helper.make_node("DequantizeLinear", parts, [name], f"{node.name}.weight", axis=layer.axis))
-        node.input[0], node.input[1] = done[layer.source], done[layer.weight]
-        nodes.append(node)
-    del made.graph.node[:]
-    made.graph.node.extend(nodes)
-    finish(made, constants)
+    zero = add_constant(graph, "int8.zero", np.zeros((), np.int8))
+    done: dict[ir.Value, ir.Value] = {}
+    for node in [node for node in graph if node.name in chosen]:
+        source, weight = node.inputs[:2]
+        if source not in done:
+            # Named after the layer that reads it: precision goes by names of nodes.
+            scale = add_constant(graph, f"{source.name}.scale", _scale(np.array(clips[source.name]), half))
+            q = make_node("QuantizeLinear", [source, scale, zero], f"{source.name}.q", f"{node.name}.q")
+            dq = make_node("DequantizeLinear", [q.outputs[0], scale, zero], f"{source.name}.dq", f"{node.name}.dq")
+            node.prepend([q, dq])
+            done[source] = dq.outputs[0]
+        if weight not in done:
+            axis = chosen[node.name].axis
+            scales, integers = quantized(weight.const_value.numpy(), axis, half=half)
+            arrays: dict[str, NDArray[Any]] = {
+                "int8": integers,
+                "scale": scales,
+                "zero": np.zeros(len(scales), np.int8),
+            }
+            parts = [add_constant(graph, f"{weight.name}.{part}", array) for part, array in arrays.items()]
+            dq = make_node("DequantizeLinear", parts, f"{weight.name}.dq", f"{node.name}.weight", axis=axis)
+            node.prepend(dq)
+            done[weight] = dq.outputs[0]
+        node.replace_input_with(0, done[source])
+        node.replace_input_with(1, done[weight])
+    tidy(made)
     return made
 
 
-def _pair(layer: str, value: str, scale: str, zero: str) -> list[onnx.NodeProto]:
-    """Q/DQ of a value, named after the layer that takes it: precision goes by names."""
-    return [
-        helper.make_node("QuantizeLinear", [value, scale, zero], [f"{value}.q"], name=f"{layer}.q"),
-        helper.make_node("DequantizeLinear", [f"{value}.q", scale, zero], [f"{value}.dq"], name=f"{layer}.dq"),
-    ]
+def dynamic(model: ir.Model, names: Sequence[str]) -> ir.Model:
+    """Return a copy in which these ``MatMul`` have INT8 weights (per output) and INT8 activations (run-time ranges)."""
+    made = model.clone()
 
-
-def dynamic(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """A copy in which these ``MatMul`` have INT8 weights (per output) and INT8 activations (ranges at run time)."""
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    constants: dict[str, NDArray[np.generic]] = {}
-
-    def rewrite(name: str, source: str, weight: Array, target: str, bias: Array | None) -> list[onnx.NodeProto]:
+    def rewrite(node: ir.Node, target: str, weight: Array, bias: Array | None) -> ir.Node:
         scale, integers = quantized(weight, 1)
         w = f"{target}.weight"
-        constants[w], constants[f"{w}.scale"] = integers, scale
-        inputs = [source, w, f"{w}.scale"]
+        inputs = [node.inputs[0], add_constant(made.graph, w, integers), add_constant(made.graph, f"{w}.scale", scale)]
         if bias is not None:
-            constants[f"{w}.bias"] = bias
-            inputs += ["", f"{w}.bias"]
-        return [helper.make_node("DynamicQuantizeMatMul", inputs, [target], name=name, domain=_CONTRIB)]
+            inputs += [None, add_constant(made.graph, f"{w}.bias", bias)]
+        return make_node("DynamicQuantizeMatMul", inputs, target, node.name, domain=_CONTRIB)
 
     rewrite_linears(made, names, rewrite)
-    finish(made, constants)
+    tidy(made)
     return made

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import onnx
+import onnx_ir as ir
 
-from humanrt.bundle import MANIFEST, Bundle, GraphSpec, load_bundle, shipped_bundles
+from humanrt.bundle import MANIFEST, Bundle, load_bundle, shipped_bundles
 from humanrt.bundle.paths import without_folders
 from humanrt.errors import BundleError, OutputError
 from humanrt.files import write_atomically
 from humanrt_export.conversion.bundle_writer import sha256
+from humanrt_export.conversion.rewriting import to_bytes
 
-__all__ = ["place", "slim", "target"]
+__all__ = ["place", "target"]
 
 
 def target(bundle: Bundle, out: Path | None) -> Bundle:
@@ -47,27 +48,11 @@ def target(bundle: Bundle, out: Path | None) -> Bundle:
     return load_bundle(out)
 
 
-def slim(model: onnx.ModelProto, spec: GraphSpec) -> onnx.ModelProto:
-    """A copy whose weights, where they are still those of the graph that it was made from, stay in that one's file."""
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    if not isinstance(spec.source, Path):
-        return made
-    apart = onnx.load(str(spec.path), load_external_data=False)
-    whole = onnx.load(str(spec.path))
-    outside = {item.name: item for item in apart.graph.initializer if item.data_location == onnx.TensorProto.EXTERNAL}
-    same = {item.name: item.raw_data for item in whole.graph.initializer if item.name in outside}
-    for item in made.graph.initializer:
-        if item.name in outside and item.raw_data == same[item.name] and item.data_type == outside[item.name].data_type:
-            item.CopyFrom(outside[item.name])
-    return made
-
-
 def place(
     bundle: Bundle,
     base: str,
     name: str,
-    model: onnx.ModelProto,
+    model: ir.Model,
     entry: Mapping[str, Any],
     verdict: Mapping[str, Any],
 ) -> Bundle:
@@ -79,7 +64,7 @@ def place(
         verdict: from `humanrt.verdict.judge`.
     """
     file = f"{name}.onnx"
-    data = model.SerializeToString(deterministic=True)
+    data = to_bytes(model)
     write_atomically(bundle.path / file, data)
     manifest: dict[str, Any] = json.loads((bundle.path / MANIFEST).read_text(encoding="utf-8"))
     like = manifest["graphs"][base]

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import helper
 
 from humanrt_export.conversion.quantize.integers import LEVELS
 from humanrt_export.conversion.quantize.session import session
@@ -24,7 +23,7 @@ Progress = Callable[[int, int], object]
 
 
 def channel_maxima(
-    model: onnx.ModelProto, tensors: Sequence[str], feeds: Feeds, progress: Progress = lambda done, total: None
+    model: ir.Model, tensors: Sequence[str], feeds: Feeds, progress: Progress = lambda done, total: None
 ) -> dict[str, NDArray[np.float32]]:
     """Return the max magnitude of every channel (last axis) over all frames."""
     found: dict[str, NDArray[np.float32]] = {}
@@ -36,7 +35,7 @@ def channel_maxima(
 
 
 def clips(
-    model: onnx.ModelProto, tensors: Sequence[str], feeds: Feeds, progress: Progress = lambda done, total: None
+    model: ir.Model, tensors: Sequence[str], feeds: Feeds, progress: Progress = lambda done, total: None
 ) -> dict[str, float]:
     """For each activation the magnitude beyond which it is clipped, with the least mean square error in INT8."""
     histograms = {name: _Histogram() for name in tensors}
@@ -90,19 +89,15 @@ class _Histogram:
         return best_clip(self.counts, self.top)
 
 
-def _values(
-    model: onnx.ModelProto, tensors: Sequence[str], feeds: Feeds, progress: Progress
-) -> Iterator[dict[str, Array]]:
+def _values(model: ir.Model, tensors: Sequence[str], feeds: Feeds, progress: Progress) -> Iterator[dict[str, Array]]:
     """Values of these tensors, frame by frame."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
+    watched = model.clone()
+    values = ir.convenience.create_value_mapping(watched.graph)
     names = list(dict.fromkeys(tensors))
-    inputs = {value.name for value in model.graph.input}
-    inner = [name for name in names if name not in inputs]
-    del watched.graph.output[:]
-    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in inner)
+    inner = [name for name in names if not values[name].is_graph_input()]
+    watched.graph.outputs[:] = [values[name] for name in inner]
     opened = session(watched)
     for done, feed in enumerate(feeds, start=1):
-        values = dict(zip(inner, opened.run(inner, dict(feed)), strict=True))
-        yield {name: values[name] if name in values else feed[name] for name in names}
+        found = dict(zip(inner, opened.run(inner, dict(feed)), strict=True))
+        yield {name: found[name] if name in found else feed[name] for name in names}
         progress(done, len(feeds))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from humanrt.verdict import Comparison
-from humanrt_export.conversion.quantize.graph import Layer
+from humanrt_export.conversion.quantize.layers import Layer
 
 __all__ = ["Row", "error_of", "exclusions", "groups", "sensitivity", "table"]
 
@@ -45,7 +45,6 @@ def error_of(comparison: Comparison) -> tuple[float, str]:
 
 def sensitivity(
     layers: Sequence[Layer],
-    sizes: Mapping[str, int],
     attempt: Try,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[Row]:
@@ -53,7 +52,6 @@ def sensitivity(
 
     Args:
         layers: all that could become INT8.
-        sizes: weights -> how many there are.
         attempt: makes and compares.
         progress: is told how many groups are done, of how many.
     """
@@ -61,7 +59,7 @@ def sensitivity(
     found = groups(layers)
     for done, (group, some) in enumerate(found.items(), start=1):
         error, unit = error_of(attempt(some))
-        rows.append(Row(group, len(some), sum(sizes[layer.weight] for layer in some), error, unit))
+        rows.append(Row(group, len(some), sum(layer.size for layer in some), error, unit))
         progress(done, len(found))
     return sorted(rows, key=lambda row: -row.error)
 

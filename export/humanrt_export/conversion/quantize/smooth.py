@@ -10,65 +10,57 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
-from humanrt_export.conversion.quantize.graph import Layer, finish, users
+from humanrt_export.conversion.quantize.layers import Layer
+from humanrt_export.conversion.rewriting import add_constant, tidy
 
 __all__ = ["normalised", "smooth"]
 
-_LEAST = 1e-5
-_MOST = 1e2  # by which a channel is divided or multiplied
+_MIN_MAGNITUDE = 1e-5
+_MAX_SCALE = 1e2
+"""A channel is divided or multiplied by no more than this."""
 
 Array = NDArray[np.float32]
 
 
-def normalised(model: onnx.ModelProto, layers: Sequence[Layer]) -> dict[str, list[Layer]]:
-    """Outputs of LayerNormalization that go nowhere but into these MatMul, and which."""
-    by_name = {layer.name: layer for layer in layers if layer.operator == "MatMul"}
-    following = users(model)
-    outputs = {value.name for value in model.graph.output}
-    found = {}
-    for node in model.graph.node:
-        if node.op_type == "LayerNormalization" and node.output[0] not in outputs:
-            takers = following.get(node.output[0], [])
-            if takers and all(t.name in by_name and t.input[0] == node.output[0] for t in takers):
-                found[node.output[0]] = [by_name[t.name] for t in takers]
-    return found
+def normalised(model: ir.Model, layers: Sequence[Layer]) -> list[ir.Value]:
+    """Return outputs of LayerNormalization that only MatMul nodes among ``layers`` read."""
+    products = {layer.name for layer in layers if layer.operator == "MatMul"}
+    outputs = [node.outputs[0] for node in model.graph if node.op_type == "LayerNormalization"]
+    return [
+        value
+        for value in outputs
+        if value.uses()
+        and not value.is_graph_output()
+        and all(use.node.name in products and use.idx == 0 for use in value.uses())
+    ]
 
 
-def smooth(
-    model: onnx.ModelProto, layers: Sequence[Layer], channels: Mapping[str, Array], alpha: float
-) -> onnx.ModelProto:
-    """A copy that computes the same, with smoother activations.
+def smooth(model: ir.Model, layers: Sequence[Layer], channels: Mapping[str, Array], alpha: float) -> ir.Model:
+    """Return a copy that computes the same, with smoother activations.
 
     Args:
+        model: the graph, its constants folded.
+        layers: its layers that become INT8.
         channels: output of a LayerNormalization -> the largest magnitude of each channel, [K].
         alpha: 0 leaves all in the activations, 1 moves all into the weights.
     """
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    weights = {item.name: numpy_helper.to_array(item) for item in made.graph.initializer}
-    constants: dict[str, Array] = {}
-    divided: dict[str, Array] = {}
-    following = users(made)
-    for output, takers in normalised(made, layers).items():
-        if any(len(following[layer.weight]) > 1 for layer in takers):  # shared weights would be scaled twice
+    made = model.clone()
+    for output in normalised(made, layers):
+        products, norm = output.consumers(), output.producer()
+        weights = [node.inputs[1] for node in products]
+        if any(len(weight.uses()) > 1 for weight in weights):  # shared weights would be scaled twice
             continue
-        largest = np.maximum(np.max([np.abs(weights[layer.weight]).max(axis=1) for layer in takers], axis=0), _LEAST)
-        scale = np.maximum(channels[output], _LEAST) ** alpha / largest ** (1 - alpha)
-        scale = np.clip(scale, 1 / _MOST, _MOST).astype(np.float32)
-        divided[output] = scale
-        for layer in takers:
-            constants[f"{layer.weight}.smooth"] = weights[layer.weight] * scale[:, None]
-    for node in made.graph.node:
-        if node.op_type == "LayerNormalization" and node.output[0] in divided:
-            for place in range(1, len(node.input)):
-                name = f"{node.output[0]}.smooth{place}"
-                constants[name] = weights[node.input[place]] / divided[node.output[0]]
-                node.input[place] = name
-        elif len(node.input) > 1 and f"{node.input[1]}.smooth" in constants:
-            node.input[1] = f"{node.input[1]}.smooth"
-    finish(made, constants)
+        arrays = [weight.const_value.numpy() for weight in weights]
+        largest = np.maximum(np.max([np.abs(array).max(axis=1) for array in arrays], axis=0), _MIN_MAGNITUDE)
+        scale = np.maximum(channels[output.name], _MIN_MAGNITUDE) ** alpha / largest ** (1 - alpha)
+        scale = np.clip(scale, 1 / _MAX_SCALE, _MAX_SCALE).astype(np.float32)
+        for index in range(1, len(norm.inputs)):
+            divided = norm.inputs[index].const_value.numpy() / scale
+            norm.replace_input_with(index, add_constant(made.graph, f"{output.name}.smooth{index}", divided))
+        for node, weight, array in zip(products, weights, arrays, strict=True):
+            node.replace_input_with(1, add_constant(made.graph, f"{weight.name}.smooth", array * scale[:, None]))
+    tidy(made)
     return made
