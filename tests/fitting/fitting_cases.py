@@ -150,6 +150,11 @@ class Person:
         """[74, 3, 3] at the time of the last `points`."""
         return self.rig.rotations(self._problem.world)
 
+    @property
+    def pelvis(self) -> Array:
+        """[3] m at the time of the last `points`."""
+        return self._problem.origin[0].copy()
+
     def seen(
         self, t: float, turn: Array | None = None, move: Array | None = None, noise: Array | None = None
     ) -> Observation:

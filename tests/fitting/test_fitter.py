@@ -10,7 +10,8 @@ from fitting_cases import Floats, K, Person, Posed
 
 from humanrt.errors import InvalidInputError
 from humanrt.fitting import BodyFit, BodyFitter, FitOptions, Observation, PosePrior, Seen
-from humanrt.geometry.camera import CameraError
+from humanrt.geometry.anny import ANNY_BONES
+from humanrt.geometry.camera import CameraError, project
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.people.fitted_body import FittedBody
 
@@ -189,6 +190,29 @@ def test_a_believed_pose_fills_what_nobody_sees(body: FittedBody) -> None:
         believed = PosePrior(person.rotations, 0.1, 0.3)
         fit = fitter.fit(Observation({"body": Seen(seen.pixels, weight, seen.metres)}, K), t, believed)
     assert off(fit, person.points(t)) < 0.05
+
+
+def test_a_given_pose_is_refined(body: FittedBody, posed: Posed) -> None:
+    """A pose that is off by 12 degrees a joint and 40 cm in depth comes back to its landmarks, fingers as they were."""
+    person, random = Person(body), np.random.default_rng(4)
+    truth = person.points(0.4)
+    rotations, moved = person.rotations, person.pelvis + np.array([0.05, 0, 0.4])
+    off_by = matrices_from_vectors(0.12 * random.normal(size=(74, 3)))
+    given = rotations @ off_by
+    fitter = body.fitter()
+    before = fitter.refine([], PosePrior(given, 0.2, 0.2), moved)
+    after = fitter.refine(person.seen(0.4), PosePrior(given, 0.2, 0.2), moved)
+    assert off(before, truth) > 0.3
+    assert off(after, truth) < 0.12
+    flat = (project(points, K) for points in (after.points, truth))
+    assert np.linalg.norm(np.subtract(*flat), axis=1).mean() < 6
+    fingers = [k for k, bone in enumerate(ANNY_BONES) if bone.startswith("finger")]
+    assert np.abs(after.rotations[fingers] - given[fingers]).max() < 1e-6
+    _, joints = posed(after.rotations, after.shape)
+    assert np.abs(joints - joints[0] + after.translation - after.joints).max() < 1e-5
+    for bad, message in ((np.zeros(2), "three metres"), (np.full(3, np.nan), "finite")):
+        with pytest.raises(InvalidInputError, match=message):
+            fitter.refine(person.seen(0.4), PosePrior(given), bad)
 
 
 def test_a_time_before_the_last_starts_anew(body: FittedBody) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from humanrt.checks import SAME_INSTANT, check_time
+from humanrt.checks import SAME_INSTANT, check_points, check_range, check_time, numbers
 from humanrt.errors import InvalidInputError, choices
 from humanrt.fitting.kernel import Kernel, make_kernel
 from humanrt.fitting.motion import PointMotion
@@ -168,6 +168,7 @@ class BodyFitter:
         self._torso = [names.index(name) for name in _TORSO if name in names]
         self._followed = np.array([name in _FOLLOWED for name in names], np.int32)
         self._moving = np.flatnonzero(self._followed)
+        self._still: NDArray[np.bool_] = np.asarray(rig.turns.max(axis=1) == 0) & (np.arange(len(ANNY_BONES)) > 0)
         self._spreads, self._widths = np.ones(len(names)), np.ones(len(names))
         for kind, where in rig.kinds.items():
             self._spreads[where] = self.options.pixel_spread[kind]
@@ -224,6 +225,53 @@ class BodyFitter:
         self._t = t
         self._learn(dt)
         return self._result(views)
+
+    def refine(
+        self,
+        observations: Observation | Sequence[Observation],
+        pose: PosePrior,
+        translation: ArrayLike,
+        translation_spread: float = 0.3,
+    ) -> BodyFit:
+        """Return a pose that is known from elsewhere, such as a mesh network's, corrected by what was seen.
+
+        Bones that the rig does not move (toes; fingers in a rig without them) keep their rotations. What was known of
+        the person is forgotten, before and after; the shape is the one that is assumed.
+
+        Args:
+            observations: what one camera, or several calibrated ones, saw; none: the nearest pose that the
+                rig can take.
+            pose: the pose, and how far it may be off.
+            translation: [3] m, the pelvis (joint ``root``) in the world's axes (a single camera's).
+            translation_spread: m, how far it may be off.
+
+        Raises:
+            InvalidInputError, CameraError: an observation, the pose or the translation is not valid.
+        """
+        given = [observations] if isinstance(observations, Observation) else list(observations)
+        views = [view for view in map(self._checked, given) if (view.weight > 0).any()]
+        believed = self._believed(pose)
+        pelvis = numbers(translation, "translation")
+        check_points(pelvis, "translation")
+        if pelvis.shape != (3,):
+            raise InvalidInputError(f"translation must be three metres, not {list(pelvis.shape)}")
+        check_range(translation_spread, "translation_spread (m)", 0.0, above=True)
+        self.reset()
+        if len(views) > len(self._problem.camera):
+            self._new_problem(len(views))
+        p = self._problem
+        pivot = pelvis + believed.root @ self._shape.rig_shape.offset[0]
+        p.rotation[...], p.position[...], p.x[...] = believed.root, pivot, believed.x
+        for _ in range(2):  # metres at the person to pixels by its depth, as it is then
+            self._observe(views, 1.0, [view.depth(p.position) for view in views])
+            self._believe(believed, 1.0, None)
+            p.placed[...], p.placed_weight[...] = pivot, translation_spread**-2.0
+            self.evaluations = self._kernel.solve()
+        fit = self._result(views)
+        self.reset()
+        rotations = np.where(self._still[:, None, None], pose.rotations, fit.rotations)
+        joints = self.rig.joints_of(rotations, self._rest(self._assumed.mean)[0]) + fit.translation
+        return replace(fit, rotations=rotations.astype(np.float32), joints=joints.astype(np.float32))
 
     # ------------------------------------------------------------------------------------------ input
 

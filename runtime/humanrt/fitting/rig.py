@@ -278,6 +278,23 @@ class Rig:
         above[0] = np.eye(3)
         return np.asarray(np.swapaxes(above, -1, -2) @ bones)
 
+    def joints_of(self, rotations: Floats, rest: Array) -> Array:
+        """Return the joints [J, 3] m, from the root, of any pose [74, 3, 3], from those at rest [J, 3]."""
+        place = dict(zip(self.joint_names, rest - rest[self.joint_names.index("root")], strict=True))
+        world, origin = np.empty((len(ANNY_BONES), 3, 3)), np.zeros((len(ANNY_BONES), 3))
+        for k, (bone, parent) in enumerate(zip(ANNY_BONES, ANNY_PARENTS, strict=True)):
+            world[k] = rotations[k] if parent < 0 else world[parent] @ rotations[k]
+            if parent >= 0:
+                origin[k] = origin[parent] + world[parent] @ (place[bone] - place[ANNY_BONES[parent]])
+        joints = []
+        for name in self.joint_names:
+            if name in ANNY_BONES:
+                joints.append(origin[ANNY_BONES.index(name)])
+            else:
+                k = ANNY_BONES.index(_carrier(name, place))
+                joints.append(origin[k] + world[k] @ (place[name] - place[ANNY_BONES[k]]))
+        return np.array(joints)
+
     def bone_spread(self, variance: Array) -> Array:
         """Return the standard deviation [74] rad of each bone's rotation from the variances [V] of the variables."""
         return np.asarray(np.sqrt(self.turns @ variance))

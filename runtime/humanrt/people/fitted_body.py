@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from humanrt.bundle.settings import BodySettings
 from humanrt.errors import HumanrtError
-from humanrt.fitting import Attached, BodyFitter, FitOptions, Rig, ShapePrior
+from humanrt.fitting import Attached, BodyFitter, FitOptions, Rig, Seen, ShapePrior
 from humanrt.geometry.anny import ANNY_BONES, anny_from_smpl
 from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24, Side
 from humanrt.people.body_points import HIPS, attached_landmarks
 from humanrt.people.hand_points import attached_hand
+from humanrt.people.landmarks import BodyLandmarks
 
-__all__ = ["FittedBody"]
+__all__ = ["FittedBody", "seen_body"]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
@@ -26,7 +27,20 @@ Floats = NDArray[np.floating[Any]]
 _SPREAD = np.array([0.25, 0.0, 0.0, 0.0, 0.0, 0.25])
 _LOWER, _UPPER = np.array([0.0, -1 / 3, 0.0, 0.0, 0.0, 0.0]), np.ones(6)
 _HEIGHT = 4  # index
+_GUESSED = 0.05  # weight of a landmark outside of the picture, relative to one inside
 _PER_HEIGHT = 1.09  # m of stature by the phenotype `height`, of an adult
+
+
+def seen_body(marks: BodyLandmarks, size: tuple[int, int]) -> Seen:
+    """Return a body's landmarks as they are fitted: weights are visibility and presence.
+
+    Args:
+        marks: the landmarks.
+        size: (width, height) px of the picture, beyond whose edge the network is overconfident about what it guesses.
+    """
+    inside = ((marks.landmarks_2d >= 0) & (marks.landmarks_2d < size)).all(axis=1)
+    weight = marks.visibility * marks.presence * np.where(inside, 1.0, _GUESSED)
+    return Seen(marks.landmarks_2d, weight, marks.landmarks_3d)
 
 
 class FittedBody:
