@@ -35,7 +35,7 @@ def sha256(data: bytes | Path) -> str:
 
 
 class BundleWriter:
-    """Collects a bundle; ``commit`` puts it in place. Use as a context manager: without commit, nothing is left.
+    """Collect a bundle and ``commit`` it. Use as a context manager: without commit, nothing is left.
 
     Args:
         out: the bundle's folder. It may be absent, empty, or a bundle of the same name, which is then replaced.

@@ -40,10 +40,10 @@ _FLOAT_INPUTS = {"Resize": (2,)}
 
 
 def find_graphs(bundle: Bundle, precision: str) -> list[GraphSpec]:
-    """Find the bundle's standard graphs to build engines of this precision from.
+    """Return the bundle's standard graphs from which engines of this precision are built.
 
-    FP16 is made from the FP32 graph. INT8 needs ranges of a real recording, so it needs a graph of its own in the
-    bundle, called ``<graph>-int8`` or listed under ``settings.variants``, with QuantizeLinear nodes.
+    FP16 is converted from the FP32 graph. INT8 needs ranges from a real recording, and so its own graph in the bundle
+    with QuantizeLinear nodes, called ``<graph>-int8`` or listed under ``settings.variants``.
     """
     listed_variants = variants(bundle)
     others = {v.graph for v in listed_variants if not v.on("tensorrt") or v.precision != EXACT}

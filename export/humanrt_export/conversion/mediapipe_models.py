@@ -248,7 +248,7 @@ def compare(
     for image in images:
         got = graph.run({"image": image})
         wanted = reference(image)
-        wanted = wanted if source.keep is None else [wanted[place] for place in source.keep]
+        wanted = wanted if source.keep is None else [wanted[index] for index in source.keep]
         for name, expected in zip(units, wanted, strict=True):
             difference = np.abs(got[name].reshape(-1).astype(np.float64) - expected.reshape(-1))
             # NaN must not count as agreement: max() would ignore it in half of the cases.

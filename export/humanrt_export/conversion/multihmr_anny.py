@@ -49,7 +49,7 @@ from humanrt_export.conversion.multihmr_graphs import (
     write_graphs,
 )
 from humanrt_export.conversion.onnx_cleanup import store_as_float16, store_as_int8
-from humanrt_export.conversion.parity import OPTIONAL, REFERENCE, Place, Run, judged, matches, opened, optional
+from humanrt_export.conversion.parity import OPTIONAL, REFERENCE, Run, Slot, judged, matches, opened, optional
 from humanrt_export.conversion.weights import round_weights
 from humanrt_export.networks.backbone import TRUNKS
 from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput, load_checkpoint
@@ -353,7 +353,7 @@ def _body_verdict(graph: Run, body: AnnyBody | PublishedBody, parameters: Mappin
     )
 
 
-def _rows(output: NetworkOutput, pairs: Sequence[tuple[Place, Place]], side: int, key: str) -> Array:
+def _rows(output: NetworkOutput, pairs: Sequence[tuple[Slot, Slot]], side: int, key: str) -> Array:
     """Return an output for the matched people [N, ...]; cameras are per image."""
     values = np.asarray(getattr(output, key))
     if key == "camera":

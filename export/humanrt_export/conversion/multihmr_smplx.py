@@ -46,7 +46,7 @@ from humanrt_export.conversion.multihmr_graphs import (
     tools,
     write_graphs,
 )
-from humanrt_export.conversion.parity import OPTIONAL, Place, Run, judged, matches, opened, optional
+from humanrt_export.conversion.parity import OPTIONAL, Run, Slot, judged, matches, opened, optional
 from humanrt_export.networks.multihmr import ModelConfig, MultiHmr, NetworkOutput
 
 __all__ = ["export_multihmr"]
@@ -219,10 +219,10 @@ def _verdict(name: str, graph: Run, body: SmplxBody, probe: _Probe) -> dict[str,
     return optional(name, same, distance, **extra)
 
 
-def _people(output: NetworkOutput, slots: list[Place]) -> dict[str, Array]:
+def _people(output: NetworkOutput, slots: list[Slot]) -> dict[str, Array]:
     """Return the outputs of the given slots, [people, ...]."""
-    images, places = np.array(slots, np.int64).reshape(-1, 2).T
-    return {key: value.numpy()[images, places] for key, value in output._asdict().items()}
+    images, indices = np.array(slots, np.int64).reshape(-1, 2).T
+    return {key: value.numpy()[images, indices] for key, value in output._asdict().items()}
 
 
 # --------------------------------------------------------------------------------------------- manifest

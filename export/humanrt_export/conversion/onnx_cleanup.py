@@ -153,7 +153,7 @@ def _can_absorb(node: ir.Node, channels: int) -> bool:
 
 
 def move_resize_after_pointwise(model: ir.Model) -> int:
-    """Resize then 1x1 convolution becomes 1x1 convolution then Resize: a quarter of the work for a factor of two.
+    """Move Resize behind the 1x1 convolution that reads it; returns how many: a quarter of the work at a factor of two.
 
     Interpolation weights sum to one at every pixel, so they commute with a channel mix and its bias.
     """
@@ -171,9 +171,9 @@ def move_resize_after_pointwise(model: ir.Model) -> int:
 
 
 def pad_channels_by_convolution(model: ir.Model) -> int:
-    """Zero channels appended by Pad become rows of zeros of a 1x1 identity convolution.
+    """Append zero channels by a 1x1 identity convolution with rows of zeros instead of Pad; returns how many.
 
-    Pad has no blocked kernel; the convolution has, and it swallows the addition that follows.
+    Pad has no blocked kernel; the convolution has one, which also absorbs the addition that follows.
     """
     count = 0
     infer_types(model)
@@ -191,7 +191,7 @@ def pad_channels_by_convolution(model: ir.Model) -> int:
 
 
 def prelu_to_convolution(model: ir.Model) -> int:
-    """PRelu per channel as ``y + (1 - s) * relu(-y)``, in operators that have blocked kernels.
+    """Compute PRelu as ``y + (1 - s) * relu(-y)``, with operators that have blocked kernels; returns how many.
 
     The product by a factor per channel is a 1x1 depthwise convolution, into which ONNX Runtime fuses the sum; the
     negation is one as well, into which it fuses Relu. Exact for every slope s: positive y passes untouched, negative
@@ -217,7 +217,7 @@ def prelu_to_convolution(model: ir.Model) -> int:
 
 
 def merge_heads(model: ir.Model) -> int:
-    """Parallel Gemm layers of one input become one Gemm and a Split: one pass over the input, one launch."""
+    """Merge Gemm layers of one input into one Gemm and a Split, one pass over the input; returns how many."""
     count = 0
     for source in dict.fromkeys(node.inputs[0] for node in model.graph if node.op_type == "Gemm"):
         group = [node for node in source.consumers() if node.op_type == "Gemm"]
@@ -236,14 +236,14 @@ def merge_heads(model: ir.Model) -> int:
 
 
 def _split(merged: ir.Node, sizes: ir.Value, old: list[ir.Node], name: str, axis: int) -> None:
-    """Put ``merged`` and a Split of its output in the place of the nodes whose outputs it holds side by side."""
+    """Replace nodes by ``merged``, which concatenates their outputs, and a Split of its output."""
     split = ir.node("Split", [merged.outputs[0], sizes], {"axis": axis}, num_outputs=len(old), name=name)
     outputs = [node.outputs[0] for node in old]
     ir.convenience.replace_nodes_and_values(old[0].graph, old[0], old, [merged, split], outputs, split.outputs)
 
 
 def merge_ssd_heads(model: ir.Model, boxes: ir.Value, scores: ir.Value) -> None:
-    """Box and score convolutions of a single-shot detector become one convolution per scale.
+    """Merge the box and score convolutions of a single-shot detector into one convolution per scale.
 
     As converted, each scale has a convolution for boxes (A anchors x B values) and one for scores (A), each followed
     by Transpose and Reshape, and a Concat of the scales writes ``boxes`` [1, N, B] and ``scores`` [1, N, 1]. The
@@ -277,7 +277,7 @@ def merge_ssd_heads(model: ir.Model, boxes: ir.Value, scores: ir.Value) -> None:
 
 
 def _branches(output: ir.Value) -> list[tuple[ir.Node, ir.Node]]:
-    """(Conv, Reshape) of every scale that the Concat behind ``output`` joins, in its order; Transpose is between."""
+    """Return (Conv, Reshape) of every scale that the Concat behind ``output`` joins, in its order."""
     branches = []
     for reshape in output.producer().predecessors():
         conv, *_ = [node for before in reshape.predecessors() for node in before.predecessors()] or [None]
@@ -288,7 +288,7 @@ def _branches(output: ir.Value) -> list[tuple[ir.Node, ir.Node]]:
 
 
 def store_as_float16(model: ir.Model) -> ir.Model:
-    """Return a copy that stores float32 constants, where float16 holds them exactly, so with a Cast.
+    """Return a copy that stores float32 constants that are exact in float16 as float16, with a Cast.
 
     The Cast folds away at load. Half the file, not one bit of difference: TensorFlow Lite stored these weights as
     float16 in the first place.
@@ -330,7 +330,7 @@ def store_as_int8(model: ir.Model) -> ir.Model:
 
 
 def _stored(model: ir.Model, smaller: Callable[[ir.Graph, str, Array], list[ir.Node]]) -> ir.Model:
-    """Return a copy with nodes that compute float32 constants where ``smaller`` makes any; their order stays."""
+    """Return a copy that computes float32 constants by the nodes that ``smaller`` returns for them, if any."""
     model = model.clone()
     initializers = model.graph.initializers
     made: list[ir.Node] = []

@@ -16,7 +16,7 @@ from humanrt.errors import BundleError
 from humanrt_export.conversion.bundle_writer import BundleWriter
 
 __all__ = [
-    "OPTIONAL", "REFERENCE", "Place", "Run", "Seen", "Tolerances", "drop", "gate", "judged", "matches", "opened",
+    "OPTIONAL", "REFERENCE", "Run", "Seen", "Slot", "Tolerances", "drop", "gate", "judged", "matches", "opened",
     "optional",
 ]  # fmt: skip
 
@@ -25,7 +25,7 @@ OPTIONAL: Mapping[str, float] = {"network-cpu-bf16x3": 1e-3, "network-int8-cpu":
 
 REFERENCE = f"PyTorch {torch.__version__}, FP32, CPU"
 
-Place = tuple[int, int]
+Slot = tuple[int, int]
 """(image, slot)."""
 
 Tolerances = Mapping[str, tuple[float, str]]
@@ -58,7 +58,7 @@ def opened(source: Path | bytes) -> Run:
     return lambda feeds: dict(zip(outputs, session.run(None, dict(feeds)), strict=True))
 
 
-def matches(expected: Seen, found: Seen) -> Iterator[tuple[Place, Place]]:
+def matches(expected: Seen, found: Seen) -> Iterator[tuple[Slot, Slot]]:
     """Yield pairs of slots with the same person in both, matched by token."""
     for image in range(len(expected.valid)):
         slots = {int(found.cells[image][slot]): int(slot) for slot in np.flatnonzero(found.valid[image])}

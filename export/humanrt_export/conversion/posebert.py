@@ -1,4 +1,4 @@
-"""``humanrt-export posebert``: a published checkpoint, or one of our trainings -> a bundle for the runtime.
+"""Export a published PoseBERT checkpoint, or a training of ours, as a bundle for the runtime.
 
 Graphs have static shapes. A bundle with one batch size has the graph `posebert`; with several, `posebert_b1`,
 `posebert_b10`, ..., which share one file of weights. T is the window, B the batch:
@@ -11,7 +11,7 @@ ours       `keypoints` [B, T, K, 3], `mask`,           `rotations` [B, T, J, 3, 
            `confidence` [B, T, K]
 =========  ==========================================  =====================================================
 
-Our networks that take rotations have `rotations_in` [B, T, J, 3, 3] in the place of `keypoints`, and no `smoothed`.
+Our networks that take rotations have `rotations_in` [B, T, J, 3, 3] instead of `keypoints`, and no `smoothed`.
 Those that take pixels have `rays` [B, T, K, 3] besides (`humanrt.posebert.rays`); those that say how far off they are
 return `spread` [B, T, J] and `keypoint_spread` [B, T, K, 2].
 
@@ -66,8 +66,8 @@ _DATA = {
     "body": "CMU motion capture on rendered Anny bodies, seen by MediaPipe's models (posebert.pairs_body, body_clips)",
 }
 
-# Largest differences from PyTorch in FP64 that a graph may show. Where PyTorch's own FP32 errs more than an eighth of
-# that (weights that leave rotations ill-defined enlarge every rounding), eight times its error is allowed.
+# Max differences from PyTorch in FP64. If the error of PyTorch's own FP32 exceeds an eighth of that (weights that leave
+# rotations ill-defined amplify rounding), eight times its error is allowed.
 TOLERANCES: Tolerances = {
     "rotations": (1e-4, "matrix entry"),
     "smoothed": (1e-5, "m"),
@@ -85,13 +85,13 @@ Report = Callable[[str], object]
 def export_published(
     checkpoint: str | Path, out: str | Path, *, window: int = WINDOW, batch: int = 1, report: Report = lambda _: None
 ) -> Path:
-    """Make the bundle of a published checkpoint; returns its folder.
+    """Write the bundle of a published checkpoint; returns its folder.
 
     Args:
-        checkpoint: `.pt` file of the authors, for rotations (144 numbers a frame) or keypoints (54).
+        checkpoint: `.pt` file of the authors, for rotations (144 numbers per frame) or keypoints (54).
         out: folder of the bundle.
-        window: frames a call, at most 1024.
-        batch: windows a call.
+        window: frames per call, at most 1024.
+        batch: windows per call.
         report: called with a line for every step.
 
     Raises:
@@ -99,9 +99,8 @@ def export_published(
     """
     checkpoint = Path(checkpoint)
     model = load_checkpoint(checkpoint)
-    longest = model.config.frames
-    _check_sizes(window, (batch,), longest)
-    # Positions beyond the window are of no use to it.
+    _check_sizes(window, (batch,), model.config.frames)
+    # Positions beyond the window are never read.
     model.positions = nn.Parameter(model.positions[:, :window].clone())
     form = INPUTS[model.config.inputs]
     report(f"read {checkpoint.name}: {model.config.inputs} numbers a frame ({form})")
@@ -151,23 +150,23 @@ def export_open(
     window: int,
     report: Report = lambda _: None,
 ) -> Path:
-    """Make the bundle of one of our networks, under Apache-2.0; returns its folder.
+    """Write the bundle of one of our networks, under Apache-2.0; returns its folder.
 
-    Weights are rounded to float16 and stored so; they are float32 again once loaded. ``model`` itself is not changed.
+    Weights are rounded to float16, stored as such, and float32 again once loaded. ``model`` itself is not changed.
 
     Args:
         model: the trained network.
         out: folder of the bundle.
         name, version: of the bundle.
-        provenance: what it was trained on, and how.
+        provenance: data and options of the training.
         settings: ``kind``, ``input``, ``joints``, ``parents``, ``rest`` and whatever else the runtime needs; ``window``
             and ``clock_hz`` are added.
-        batches: windows a call; a graph for each.
-        window: frames a call.
+        batches: numbers of windows per call, with a graph for each.
+        window: frames per call.
         report: called with a line for every step.
 
     Raises:
-        BundleError: a size is none, or a graph failed the parity gate. Nothing is written then.
+        BundleError: a size is not allowed, or a graph failed the parity gate. Nothing is written then.
     """
     _check_sizes(window, batches, 1024)
     rounded = copy.deepcopy(model).eval().float().cpu()
@@ -198,9 +197,14 @@ def export_training(
     batches: Sequence[int] = (1,),
     report: Report = lambda _: None,
 ) -> Path:
-    """Make the bundle of a run of ``humanrt-export train posebert`` (its folder or ``last.pt``); returns its folder.
+    """Write the bundle of a run of ``humanrt-export train posebert``; returns its folder.
 
-    Args: as for `export_open`; ``window`` is by default as long as those that it was trained on.
+    Args:
+        checkpoint: the run's folder or its ``last.pt``.
+        out: folder of the bundle.
+        window: frames per call; None: as in the training.
+        batches: numbers of windows per call, with a graph for each.
+        report: called with a line for every step.
     """
     checkpoint = Path(checkpoint)
     file = checkpoint / LAST if checkpoint.is_dir() else checkpoint
@@ -239,7 +243,7 @@ def export_training(
 
 
 def open_settings(kind: Kind) -> dict[str, Any]:
-    """Return the manifest's settings for input and output of one of our networks."""
+    """Return the manifest's settings for the input and output of one of our networks."""
     return {
         "kind": kind.body,
         "input": kind.input,
@@ -250,15 +254,15 @@ def open_settings(kind: Kind) -> dict[str, Any]:
     }
 
 
-def _check_sizes(window: int, batches: Sequence[int], longest: int) -> None:
-    if not 1 <= window <= longest:
-        raise BundleError(f"--window is {window}; need 1 to {longest} frames")
+def _check_sizes(window: int, batches: Sequence[int], max_window: int) -> None:
+    if not 1 <= window <= max_window:
+        raise BundleError(f"--window is {window}; need 1 to {max_window} frames")
     if not batches or min(batches) < 1:
         raise BundleError(f"--batch is {min(batches, default=0)}; need 1 or more")
 
 
 def _config(path: Path, given: Any) -> StreamingConfig:
-    """The network's settings as a training keeps them."""
+    """Read a network's settings as a training stores them."""
     known = {field.name: field.default for field in fields(StreamingConfig)}
     if isinstance(given, Mapping):  # of before there was a choice
         given = {"rays": False, "spread": False, "rest": ()} | dict(given)
@@ -266,7 +270,7 @@ def _config(path: Path, given: Any) -> StreamingConfig:
         raise CheckpointError(f"{path}: the settings of its network are not: {choices(known)}; train it again")
     if wrong := [key for key, value in given.items() if not isinstance(value, int | str | float | list | tuple)]:
         raise CheckpointError(f"{path}: settings that are none: {choices(wrong)}; train it again")
-    origin = tuple(int(place) for place in given["origin"])
+    origin = tuple(int(index) for index in given["origin"])
     lengths = tuple((int(a), int(b)) for a, b in given["lengths"])
     rest = tuple(tuple(float(value) for value in row) for row in given["rest"])
     return StreamingConfig(**{**given, "origin": origin, "lengths": lengths, "rest": rest})
@@ -280,7 +284,7 @@ def _tools() -> dict[str, str]:
 
 
 class _Published(nn.Module):
-    """The network, its name the root of all node names."""
+    """Published network, its attribute's name the root of all node names."""
 
     outputs = ("rotations",)
 
@@ -293,26 +297,26 @@ class _Published(nn.Module):
 
 
 class _Open(nn.Module):
-    """One of ours, its outputs a plain tuple."""
+    """Network of ours with a plain tuple of outputs."""
 
     def __init__(self, network: StreamingPoseBert) -> None:
         super().__init__()
         self.network = network
         keypoints, spread = network.config.source == "keypoints", network.config.spread
-        said = (True, keypoints, spread, spread and keypoints)
+        present = (True, keypoints, spread, spread and keypoints)
         names = ("rotations", "smoothed", "spread", "keypoint_spread")
-        self.outputs = tuple(name for name, there in zip(names, said, strict=True) if there)
+        self.outputs = tuple(name for name, there in zip(names, present, strict=True) if there)
 
     def forward(
         self, values: Tensor, mask: Tensor, confidence: Tensor, rays: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         refined = self.network(values, mask, confidence, rays=rays)
-        said = (refined.rotations, refined.keypoints, refined.spread, refined.keypoint_spread)
-        return tuple(value for value in said if value is not None)
+        outputs = (refined.rotations, refined.keypoints, refined.spread, refined.keypoint_spread)
+        return tuple(value for value in outputs if value is not None)
 
 
 _Probe = list[dict[str, Tensor]]
-"""Inputs of one graph, several times."""
+"""Several sets of inputs of one graph."""
 
 
 def _write(
@@ -326,7 +330,7 @@ def _write(
     half: bool = False,
     **about: Any,
 ) -> Path:
-    """Trace a graph for each batch, write the bundle, and let it pass only with PyTorch's answers."""
+    """Trace a graph for each batch size, check each against PyTorch, and write the bundle."""
     module.eval()
     graphs: dict[str, ir.Model] = {}
     for batch, probe in probes.items():
@@ -367,7 +371,7 @@ def _verdict(source: Path | bytes, module: _Published | _Open, probe: _Probe) ->
             single = module(*feeds.values())
             double = exact(*(v.double() if v.is_floating_point() else v for v in feeds.values()))
         for name, theirs, truth in zip(module.outputs, single, double, strict=True):
-            # NaN counts, and fails: max() of Python's would lose it.
+            # NaN must fail: Python's max() could drop it.
             errors[name] = float(np.max([errors[name], np.abs(mine[name] - truth.numpy()).max()]))
             rounding[name] = max(rounding[name], float((theirs - truth).abs().max()))
     allowed = {
@@ -377,7 +381,7 @@ def _verdict(source: Path | bytes, module: _Published | _Open, probe: _Probe) ->
 
 
 def _masks(window: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Masks [T] of every sort; the first frame is there in all but `nothing`."""
+    """Return masks [T] by name; the first frame is observed in all but `nothing`."""
     everything = torch.ones(window, dtype=torch.bool)
     singles = torch.rand(window, generator=generator) > 0.15
     burst, future, first, nothing = (everything.clone() for _ in range(4))
@@ -392,7 +396,7 @@ def _masks(window: int, generator: torch.Generator) -> dict[str, Tensor]:
 
 
 def _published_probe(model: PublishedPoseBert, window: int, batch: int) -> _Probe:
-    """Motion with every sort of mask, an empty window included."""
+    """Return motion with every mask, an empty window included."""
     generator = torch.Generator().manual_seed(_SEED)
     probe = []
     for mask in _masks(window, generator).values():
@@ -403,7 +407,7 @@ def _published_probe(model: PublishedPoseBert, window: int, batch: int) -> _Prob
 
 
 def _open_probe(model: StreamingPoseBert, window: int, batch: int) -> _Probe:
-    """Motion with every sort of mask but the empty one, whose answer means nothing."""
+    """Return motion with every mask but the empty one, whose outputs are undefined."""
     config = model.config
     generator = torch.Generator().manual_seed(_SEED)
     shape = (config.points, 3) if config.source == "keypoints" else (config.joints, 3, 3)

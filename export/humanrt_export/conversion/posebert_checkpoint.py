@@ -1,4 +1,4 @@
-"""Published PoseBERT checkpoints: ``{"model_state_dict": ...}`` -> `PublishedPoseBert`.
+"""Load published PoseBERT checkpoints, ``{"model_state_dict": ...}``, as `PublishedPoseBert`.
 
 Loading is safe (no code of the file runs) and strict: see `humanrt_export.checkpoint`. The files hold the one
 regressor of all blocks once for each of them; copies that differ are another network and are refused.
@@ -15,7 +15,7 @@ from humanrt_export.networks.posebert import PublishedConfig, PublishedPoseBert
 __all__ = ["INPUTS", "load_checkpoint", "official_names"]
 
 INPUTS = {144: "smpl24", 54: "h36m17"}
-"""Numbers a frame -> what they are: 24 rotations as 6-d `rows`; or a root of that kind and 16 joints, in m."""
+"""Numbers per frame -> form: 24 rotations as 6-d `rows`, or such a root rotation and 16 joints in m."""
 
 _KIND = "PoseBERT"
 _LAYER = "decoder.layers.<n>."
@@ -71,6 +71,6 @@ def load_checkpoint(path: str | Path) -> PublishedPoseBert:
 
 
 def official_names(name: str, depth: int = PublishedConfig.depth) -> tuple[str, ...]:
-    """Our parameter's name -> its names in the published files: several for the regressor, which all blocks share."""
+    """Return the published names of a parameter of ours: several for the regressor, which all blocks share."""
     official = _NAMES(name)
     return tuple(official.replace("<n>", str(block)) for block in range(depth)) if "<n>" in official else (official,)

@@ -1,4 +1,4 @@
-"""The weights of one of our PoseBERT bundles, back from its graph: what a training begins with."""
+"""Read the weights of a PoseBERT bundle of ours back from its graph, as the start of a training."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 import torch
-from numpy.typing import NDArray
-from onnx import numpy_helper
 from torch import Tensor
 
 from humanrt.bundle import load_bundle
 from humanrt.errors import BundleError
 from humanrt.geometry.skeleton import SMPL_24
 from humanrt.posebert.graphs import graphs_of
+from humanrt_export.conversion.half_graphs import load_graph
+from humanrt_export.conversion.rewriting import fold_constants
 from humanrt_export.networks.posebert import LEARNED, READER_WIDTH, StreamingPoseBert
 from humanrt_export.runs import LAST, load_run
 
 __all__ = ["begin_with", "bundle_weights", "initial_weights"]
 
 _BLOCK = ("qkv", "attention_out", "mlp_in", "mlp_out")
-_PREFIX, _HALF = "network.", "_f16"
+_PREFIX = "network."
 
 
 def bundle_weights(bundle: str | Path) -> dict[str, Tensor]:
@@ -34,10 +34,8 @@ def bundle_weights(bundle: str | Path) -> dict[str, Tensor]:
         BundleError: it is no bundle of one of our networks that take keypoints without rays.
     """
     found = load_bundle(bundle, task="posebert")
-    source = next(iter(graphs_of(found).values())).source
-    model = onnx.load(str(source)) if isinstance(source, Path) else onnx.load_from_string(source)
     try:
-        return _parameters(model)
+        return _parameters(load_graph(next(iter(graphs_of(found).values()))))
     except (KeyError, ValueError, IndexError) as error:
         raise BundleError(
             f"{found.path}: its weights cannot be read back ({error!r}); give a bundle of `humanrt-export posebert` "
@@ -81,36 +79,19 @@ def begin_with(network: StreamingPoseBert, weights: Mapping[str, Tensor]) -> Non
                     network.regressor.out.bias[rows] = 0
 
 
-def _parameters(model: onnx.ModelProto) -> dict[str, Tensor]:
-    stored = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
-    makers = {name: node for node in model.graph.node for name in node.output}
-
-    def constant(name: str) -> NDArray[np.float32] | None:
-        """An initialiser, cast or transposed on its way or not; None for what is computed."""
-        turned = False
-        while name not in stored:
-            node = makers.get(name)
-            if node is None or node.op_type not in ("Cast", "Transpose"):
-                return None
-            turned ^= node.op_type == "Transpose"
-            name = node.input[0]
-        value: NDArray[np.float32] = stored[name].astype(np.float32)
-        return value.T if turned else value
-
-    found = {
-        name.removeprefix(_PREFIX).removesuffix(_HALF): value
-        for name, value in stored.items()
-        if name.startswith(_PREFIX)
-    }
-    used = [constant(node.input[1]) for node in model.graph.node if node.op_type == "MatMul"]
-    matrices = iter([value for value in used if value is not None and value.ndim == 2])
+def _parameters(model: ir.Model) -> dict[str, Tensor]:
+    fold_constants(model)
+    stored = {name: value.const_value.numpy() for name, value in model.graph.initializers.items()}
+    found = {name.removeprefix(_PREFIX): value for name, value in stored.items() if name.startswith(_PREFIX)}
+    products = (node for node in model.graph if node.op_type == "MatMul" and node.inputs[1].is_initializer())
+    matrices = (value for value in (stored[node.inputs[1].name] for node in products) if value.ndim == 2)
     depth = sum(name.endswith("attention_norm.weight") for name in found)
     blocks = [f"blocks.{block}.{part}" for block in range(depth) for part in _BLOCK]
     for name in ("embed", *blocks, "reader_query", "reader_key", "regressor.hidden", "regressor.out"):
         found[f"{name}.weight"] = next(matrices).T
     # Folded into constants: -exp(decay) * age [readers, T, T]; softmax of the mixture [1, readers, 1, points, 1].
     readers = len(found["reader_query.weight"]) // READER_WIDTH
-    frames = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    frames = model.graph.inputs[0].shape[1]
     decays = [value for value in stored.values() if value.shape == (readers, frames, frames)]
     mixtures = [value for value in stored.values() if value.ndim == 5 and value.shape[:3] == (1, readers, 1)]
     found["reader_decay"] = np.log(-decays[0][:, 1, 0].astype(np.float32))

@@ -1,7 +1,7 @@
-"""What every rewrite of an ONNX graph uses beside onnx-ir: constants, nodes, neighbours, folding, clean-up and bytes.
+"""Tools for rewriting ONNX graphs beyond onnx-ir: constants, nodes, neighbours, folding, clean-up and serialisation.
 
 Graphs are `onnx_ir.Model` from reading to writing; ``onnx`` itself only parses, checks and evaluates. Types and shapes
-of intermediate results are not written: every reader infers them.
+of intermediate results are not written: readers infer them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def add_constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
 
 
 def set_constant(value: ir.Value, array: Array) -> None:
-    """Give an initializer other content, of any shape."""
+    """Replace the content of an initializer, whose shape may change."""
     value.const_value = ir.tensor(array)
     value.type, value.shape = ir.TensorType(value.const_value.dtype), ir.Shape(array.shape)
 
@@ -47,13 +47,13 @@ def make_node(
     domain: str = "",
     **attributes: Any,
 ) -> ir.Node:
-    """Return a node with one output, called ``output``; by default it is named after both."""
+    """Return a node with one output, called ``output``; its default name joins operator and output."""
     name = name or f"{operator}_{output}"
     return ir.node(operator, inputs, attributes, domain=domain, outputs=[ir.val(output)], name=name)
 
 
 def replace(old: Sequence[ir.Node], new: Sequence[ir.Node]) -> None:
-    """Put nodes in the place of the last of ``old``, whose outputs the last of ``new`` takes over with their names."""
+    """Replace nodes: the last of ``new`` takes over outputs, their names and position from the last of ``old``."""
     graph = old[-1].graph
     ir.convenience.replace_nodes_and_values(graph, old[-1], old, new, old[-1].outputs, new[-1].outputs)
 
@@ -70,7 +70,7 @@ def check(model: ir.Model) -> None:
 
 
 def constant_values(graph: ir.Graph) -> set[ir.Value]:
-    """Return initializers and what is computed from them alone, such as weights stored in FP16 behind a Cast."""
+    """Return initializers and values computed from them alone, such as weights stored in FP16 behind a Cast."""
     found = set(graph.initializers.values())
     for node in graph:
         if all(value in found for value in node.inputs if value is not None):
@@ -79,7 +79,7 @@ def constant_values(graph: ir.Graph) -> set[ir.Value]:
 
 
 def fold_constants(model: ir.Model) -> None:
-    """In place: weights behind ``Cast``, ``Mul`` or ``Transpose`` become weights: some are stored in FP16 or INT8."""
+    """Fold ``Cast``, ``Mul`` and ``Transpose`` of constants in place: some weights are stored in FP16 or INT8."""
     for node in model.graph:
         (output, *_) = node.outputs
         constant = all(value is not None and value.is_initializer() for value in node.inputs)
@@ -91,7 +91,7 @@ def fold_constants(model: ir.Model) -> None:
 
 
 def infer_types(model: ir.Model) -> None:
-    """Infer types and shapes of all values as far as operators are known, in place; earlier ones are forgotten."""
+    """Infer types and shapes of all values in place, as far as operators are known; earlier ones are discarded."""
     for node in model.graph:
         for value in node.outputs:
             if not value.is_graph_output():
@@ -104,12 +104,12 @@ def infer_types(model: ir.Model) -> None:
 
 
 def name_nodes(model: ir.Model) -> None:
-    """Give every node a name of its own: reports and lists of what stays in FP32 speak of nodes by name."""
+    """Make node names unique: reports and lists of FP32 nodes refer to nodes by name."""
     common.NameFixPass()(model)
 
 
 def tidy(model: ir.Model) -> None:
-    """In place: sort the nodes, drop what no output needs, and declare the domains of the operators."""
+    """Sort the nodes, remove what no output needs, and declare the operators' domains, in place."""
     model.graph.sort()
     common.RemoveUnusedNodesPass()(model)
     for domain in sorted({node.domain for node in model.graph} - set(model.opset_imports)):

@@ -3,7 +3,7 @@
 The flatbuffer is read with the ``tflite`` schema package. Every operator type has one function in ``OPERATORS``;
 a type without one is an error that names it. Four-dimensional activations are NHWC in the flatbuffer and NCHW in
 the ONNX graph; everything else keeps its shape. float16 weights behind DEQUANTIZE, and sparse weights behind
-DENSIFY, become dense float32 initialisers.
+DENSIFY, become dense float32 initializers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _NCHW_TO_NHWC = (0, 2, 3, 1)
 
 @dataclass
 class _Converter:
-    """The graph under construction: constants and values by tensor index, nodes in flatbuffer (topological) order."""
+    """Graph under construction: constants and values by tensor index, nodes in flatbuffer (topological) order."""
 
     model: Any
     graph: Any
@@ -59,7 +59,7 @@ class _Converter:
         return tuple(int(n) for n in tensor.ShapeAsNumpy()) if tensor.ShapeLength() else ()
 
     def constant(self, index: int) -> Array | None:
-        """The value of a tensor that does not depend on the input, in the flatbuffer's layout; None if it does."""
+        """Return the content of a constant tensor in the flatbuffer's layout; None if it depends on the input."""
         if index in self.constants:
             return self.constants[index]
         tensor = self.graph.Tensors(index)
@@ -74,7 +74,7 @@ class _Converter:
         return value
 
     def needed(self, index: int) -> Array:
-        """Like `constant`, for operands that must be known at conversion: weights, axes, paddings."""
+        """Return the content of an operand that must be constant: weights, axes, paddings. BundleError if it is not."""
         value = self.constant(index)
         if value is None:
             raise BundleError(f"{self.source}: tensor {index} must be constant to be converted")
@@ -108,23 +108,23 @@ class _Converter:
     def emit_activated(
         self, code: int, op: str, inputs: Sequence[ir.Value | None], output: ir.Value, **attributes: Any
     ) -> None:
-        """Emit a node and the activation that is fused into the operator, which writes ``output``."""
+        """Emit a node and the operator's fused activation, which writes ``output``."""
         if code == tflite.ActivationFunctionType.NONE:
             self.emit(op, inputs, output, **attributes)
             return
         if code not in (tflite.ActivationFunctionType.RELU, tflite.ActivationFunctionType.RELU6):
             raise BundleError(f"{self.source}: fused activation {code} cannot be converted; known: NONE, RELU, RELU6")
-        limits = self.six() if code == tflite.ActivationFunctionType.RELU6 else []
+        limits = self.relu6_limits() if code == tflite.ActivationFunctionType.RELU6 else []
         before = self.emit(op, inputs, ir.val(f"{output.name}_linear"), **attributes)
         self.emit("Clip" if limits else "Relu", [before, *limits], output)
 
-    def six(self) -> list[ir.Value]:
-        """Return the limits of RELU6."""
+    def relu6_limits(self) -> list[ir.Value]:
+        """Return the constants 0 and 6."""
         return [self.add(f"clip_{limit}", np.array(limit, np.float32)) for limit in (0, 6)]
 
 
 def _same_pads(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> list[int]:
-    """ONNX pads [top, left, bottom, right] of TensorFlow's SAME: the odd pixel goes to the bottom and right."""
+    """Return ONNX pads [top, left, bottom, right] of TensorFlow's SAME, with the odd pixel at the bottom and right."""
     begin, end = [], []
     for n, k, s, d in zip(size, kernel, stride, dilation, strict=True):
         total = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
@@ -156,7 +156,7 @@ def _outputs(operator: Any) -> list[int]:
 
 
 def _convolution(c: _Converter, operator: Any, kind: str) -> None:
-    """CONV_2D: weights [out, h, w, in]; DEPTHWISE_CONV_2D: weights [1, h, w, out]."""
+    """Convert CONV_2D (weights [out, h, w, in]) or DEPTHWISE_CONV_2D (weights [1, h, w, out])."""
     data, weight_index, *rest = _inputs(operator)
     (output,) = _outputs(operator)
     options = c.options(operator, kind)
@@ -167,7 +167,7 @@ def _convolution(c: _Converter, operator: Any, kind: str) -> None:
         weight = weight.transpose(3, 0, 1, 2)
     else:
         weight = weight.transpose(0, 3, 1, 2)
-    # One initialiser per use: clean-up scales them independently.
+    # One initializer per use: clean-up changes them independently.
     operands = [c.value(data), c.add(f"w{output}", weight)]
     if rest and rest[0] >= 0:
         operands.append(c.add(f"b{output}", c.needed(rest[0])))
@@ -245,7 +245,7 @@ def _unary(op: str) -> Callable[[_Converter, Any], None]:
 
 def _relu6(c: _Converter, operator: Any) -> None:
     (data,), (output,) = _inputs(operator), _outputs(operator)
-    c.emit("Clip", [c.value(data), *c.six()], c.value(output))
+    c.emit("Clip", [c.value(data), *c.relu6_limits()], c.value(output))
 
 
 def _mean(c: _Converter, operator: Any) -> None:
@@ -328,7 +328,7 @@ def _depth_to_space(c: _Converter, operator: Any) -> None:
 
 
 def _dequantize(c: _Converter, operator: Any) -> None:
-    """float16 storage of float32 weights: widened here, so that no trace of it is left in the graph."""
+    """Widen float32 weights that are stored as float16, so that the graph has plain float32 weights."""
     (data,), (output,) = _inputs(operator), _outputs(operator)
     value = c.needed(data)
     if value.dtype != np.float16:
@@ -337,7 +337,7 @@ def _dequantize(c: _Converter, operator: Any) -> None:
 
 
 def _index_array(dimension: Any, kind: str) -> Array:
-    """One of the two index vectors of a compressed sparse dimension, whatever integer width it is stored in."""
+    """Return one of the two index vectors of a compressed sparse dimension, of any stored integer width."""
     table = getattr(dimension, f"Array{kind}")()
     code = getattr(dimension, f"Array{kind}Type")()
     names = {1: "Int32Vector", 2: "Uint16Vector", 3: "Uint8Vector"}
@@ -348,7 +348,7 @@ def _index_array(dimension: Any, kind: str) -> Array:
 
 
 def _densify(c: _Converter, operator: Any) -> None:
-    """TensorFlow Lite's sparse tensors (TACO format): traversal order, one dense or CSR level per dimension.
+    """Expand a sparse tensor of TensorFlow Lite (TACO format): traversal order, a dense or CSR level per dimension.
 
     The levels are walked outermost first, as a growing list of coordinate prefixes, one per stored element.
     """

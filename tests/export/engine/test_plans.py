@@ -308,7 +308,7 @@ def test_int8_of_a_shipped_bundle(rtx: Library, tmp_path: Path, monkeypatch: pyt
     from humanrt.verdict.engines import default_source
     from humanrt_export.commands.quantize import quantize
 
-    monkeypatch.setattr("humanrt_export.conversion.quantize.recipe._places", lambda: (tmp_path / "kept",))
+    monkeypatch.setattr("humanrt_export.conversion.quantize.recipe._result_folders", lambda: (tmp_path / "kept",))
     bundle = load_bundle("hands")
     clip = default_source(bundle)
     assert clip is not None

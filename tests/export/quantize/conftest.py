@@ -109,5 +109,5 @@ def toy(tmp_path: Path) -> Callable[..., Bundle]:
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where results of calibration are kept meanwhile."""
     folder = tmp_path / "kept"
-    monkeypatch.setattr("humanrt_export.conversion.quantize.recipe._places", lambda: (folder,))
+    monkeypatch.setattr("humanrt_export.conversion.quantize.recipe._result_folders", lambda: (folder,))
     return folder

@@ -1,4 +1,4 @@
-"""One graph -> one plan, with what the library says about it."""
+"""Build a TensorRT plan from a graph, with the library's report on it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["BuildOptions", "Plan", "build_plan"]
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How a plan is built.
+    """Options of a build.
 
     Attributes:
-        level: 0 to 5, how long the library looks for fast kernels; None is its default. Not for TensorRT for RTX.
-        workspace: bytes of scratch memory on the GPU; None is all.
+        level: 0 to 5, how long the library searches for fast kernels; None: its default. Not for TensorRT for RTX.
+        workspace: bytes of scratch memory on the GPU; None: all of it.
         tf32: let FP32 layers multiply with 10-bit mantissas. Off: FP32 is to be the reference.
     """
 
@@ -45,10 +45,10 @@ class Plan:
     """A built plan.
 
     Attributes:
-        data: its bytes.
-        seconds: the build took.
-        report: layer by layer, what it computes and in which types.
-        warnings: of the library.
+        data: the serialised plan.
+        seconds: duration of the build.
+        report: the plan's layers and their types.
+        warnings: the library's warnings.
     """
 
     data: bytes
@@ -65,17 +65,18 @@ def build_plan(
     options: BuildOptions | None = None,
     timing_cache: Path | None = None,
 ) -> Plan:
-    """Build.
+    """Build the plan of a graph.
 
     Args:
         library: from `library.load`.
-        model: the graph in its final precision, with its weights.
-        spec: what the manifest says of it: names, shapes and dtypes are compared before the build.
+        model: the graph in its final precision.
+        spec: the graph's entry in the manifest: names, shapes and dtypes are compared before the build.
         sm: compute capabilities, from `checks.check_targets`.
+        options: options of the builder.
         timing_cache: file that keeps measured kernel times between builds (`tensorrt` only; TensorRT for RTX has none).
 
     Raises:
-        BackendError: the library refuses the graph; the line carries its first complaint.
+        BackendError: the library refuses the graph; the message holds its first complaint.
     """
     options = options or BuildOptions()
     trt = library.trt
@@ -129,9 +130,9 @@ def _configure(library: Library, config: Any, sm: Sequence[int], options: BuildO
 
 
 def _timing_cache(config: Any, file: Path) -> Any:
-    """Set the kept cache, or an empty one where none is kept or the library refuses it (other version, other GPU)."""
-    kept = file.read_bytes() if file.is_file() else b""
-    for content in (kept, b""):
+    """Set the stored cache, or an empty one if there is none or the library refuses it (other version, other GPU)."""
+    stored = file.read_bytes() if file.is_file() else b""
+    for content in (stored, b""):
         cache = config.create_timing_cache(content)
         if cache is not None and config.set_timing_cache(cache, False):
             return cache
@@ -139,7 +140,10 @@ def _timing_cache(config: Any, file: Path) -> Any:
 
 
 def _check_network(trt: Any, network: Any, spec: GraphSpec) -> None:
-    """Names, shapes and dtypes of the parsed network are the manifest's: a plan cannot be asked without a GPU."""
+    """Raise BackendError unless the parsed network has the manifest's names, shapes and dtypes.
+
+    A plan itself cannot be inspected without a GPU.
+    """
     for kind, tensors, count, get in (
         ("input", spec.inputs, network.num_inputs, network.get_input),
         ("output", spec.outputs, network.num_outputs, network.get_output),
@@ -157,7 +161,7 @@ def _check_network(trt: Any, network: Any, spec: GraphSpec) -> None:
 
 
 def _engine_report(library: Library, data: bytes, log: Log) -> list[Layer]:
-    """Layers of the finished engine, after fusion; [] where the library does not tell."""
+    """Return the layers of the finished engine, after fusion; [] if the library does not report them."""
     if log.layers:
         return [layer for message in log.layers for layer in from_log(message)]
     if gpu_sm() is None:  # no plan can be opened

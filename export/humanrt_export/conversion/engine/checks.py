@@ -16,17 +16,22 @@ from humanrt_export.conversion.rewriting import infer_types
 __all__ = ["check_graph", "check_targets"]
 
 FIRST_WITH_SOUND_ATTENTION = (10, 5)
-"""Before it TensorRT gives wrong results for vision transformers (NVIDIA/TensorRT issues 4723, 4742)."""
+"""Earlier releases give wrong results for vision transformers (NVIDIA/TensorRT issues 4723, 4742)."""
 
 JETSONS = frozenset({72, 87, 110})
-"""Xavier, Orin, Thor."""
+"""Compute capabilities of Xavier, Orin and Thor."""
 
 _PRODUCTS = ("Attention", "Einsum", "Gemm", "MatMul")
 _IO_TYPES = ("float32", "float16", "int32", "int64", "int8", "bool")
 
 
 def check_targets(library: Library, sm: Sequence[int], here: int | None) -> tuple[int, ...]:
-    """The compute capabilities to build for, ascending; ``here`` is the GPU's own (None: there is none).
+    """Return the compute capabilities to build for, ascending.
+
+    Args:
+        library: from `library.load`.
+        sm: those asked for; empty: that of this machine's GPU.
+        here: that of this machine's GPU; None: there is none.
 
     Raises:
         BackendError: the library cannot build for one of them, or cannot build without a GPU.
@@ -67,7 +72,10 @@ def check_graph(model: ir.Model, spec: GraphSpec, precision: str, library: Libra
 
     Args:
         model: the graph as it will be parsed, in its final precision.
-        spec: what the manifest says of it.
+        spec: the graph's entry in the manifest.
+        precision: ``fp32``, ``fp16`` or ``int8``.
+        library: the library that will build the engine.
+        sm: compute capabilities to build for.
     """
     for tensor in (*spec.inputs, *spec.outputs):
         if tensor.dtype not in _IO_TYPES:

@@ -1,4 +1,4 @@
-"""``humanrt-export engine``: TensorRT plans of a bundle's graphs, listed in its manifest or in another folder."""
+"""Build TensorRT plans of a bundle's graphs and list them in its manifest or in another folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,14 @@ __all__ = ["Built", "build_engines"]
 
 @dataclass(frozen=True)
 class Built:
-    """One engine: its entry's name, the plan's file, its size, and the build (None: it was there already)."""
+    """An engine.
+
+    Attributes:
+        name: name of its entry in the list of engines.
+        path: file of the plan.
+        bytes: size of the plan.
+        plan: the build; None: the engine existed already.
+    """
 
     name: str
     path: Path
@@ -60,18 +67,18 @@ def build_engines(
     """Build the engines of a bundle and list them.
 
     Args:
-        bundle: whose graphs.
+        bundle: the bundle.
         precision: ``fp32``, ``fp16`` or ``int8``.
         library: from `library.load`.
-        sm: compute capabilities, such as 86; () is the GPU's that is here.
-        out: folder for the plans and their ``engines.json``; None is the bundle's own folder and manifest.
-        graphs: only these; () is all that engines can be built from.
-        options: of the builder.
-        force: build also what is there and intact.
-        report: is told one line a graph.
+        sm: compute capabilities, such as 86; (): that of this machine's GPU.
+        out: folder for the plans and their ``engines.json``; None: the bundle's own folder and manifest.
+        graphs: build only these; (): all that engines can be built from.
+        options: options of the builder.
+        force: also build engines that exist and are intact.
+        report: called with a line for each graph.
 
     Raises:
-        BackendError, OutputError: what is wrong and how to mend it.
+        BackendError, OutputError: what is wrong and how to fix it.
     """
     here = gpu_sm()
     targets = check_targets(library, sm, here)
@@ -80,7 +87,7 @@ def build_engines(
     if unknown := set(graphs) - {spec.name for spec in specs}:
         names = choices(spec.name for spec in specs)
         raise BackendError(f"no engine can be built of graph {choices(unknown)} in {precision}; there are: {names}")
-    made = []
+    built = []
     for spec in specs:
         if graphs and spec.name not in graphs:
             continue
@@ -102,28 +109,28 @@ def build_engines(
         )
         listed = (bundle.path / MANIFEST) if out is None else (out / ENGINES)
         name = f"{spec.name.removesuffix('-int8')}-{precision}-{library.name}-sm{'-'.join(map(str, targets))}"
-        there, reason = _there(spec, name, recipe, listed)
-        if there is not None and not reason and not force:
-            report(f"{name}: there already, {there.path.stat().st_size / 1e6:.1f} MB")
-            made.append(Built(name, there.path, there.path.stat().st_size, None))
+        existing, reason = _listed(spec, name, recipe, listed)
+        if existing is not None and not reason and not force:
+            report(f"{name}: there already, {existing.path.stat().st_size / 1e6:.1f} MB")
+            built.append(Built(name, existing.path, existing.path.stat().st_size, None))
             continue
         if reason:
             report(f"{name}: {reason}; built anew")
         plan = build_plan(library, model, spec, targets, options, _timing_cache(library, here))
-        made.append(_write(plan, kept, recipe, name, listed))
-        if there is not None and there.path != made[-1].path:  # no entry names it any more
-            for leftover in (there.path, there.path.with_suffix(".json")):
+        built.append(_write(plan, kept, recipe, name, listed))
+        if existing is not None and existing.path != built[-1].path:  # no entry names it any more
+            for leftover in (existing.path, existing.path.with_suffix(".json")):
                 leftover.unlink(missing_ok=True)
-        report(f"{name}: {made[-1].bytes / 1e6:.1f} MB in {plan.seconds:.1f} s; {plan.report.lines()}")
-    return made
+        report(f"{name}: {built[-1].bytes / 1e6:.1f} MB in {plan.seconds:.1f} s; {plan.report.lines()}")
+    return built
 
 
 def _prepared(bundle: Bundle, spec: GraphSpec, precision: str) -> tuple[ir.Model, list[str]]:
-    """The graph in its final precision, every node with a name of its own, and the nodes that stay in FP32."""
+    """Return the graph in its final precision, its nodes named uniquely, and the names of those kept in FP32."""
     model = load_graph(spec)
     kept: list[str] = []
     if precision == "fp16" and any(fnmatchcase(spec.name, name) for name in load_recipe().fp32_graphs):
-        kept = ["all"]  # a mesh in metres: no engine of it is to be less exact
+        kept = ["all"]  # a mesh in metres, which FP16 would round to 1 mm and more
     elif precision == "fp16":
         model, kept = to_fp16(model, bundle.settings)
     name_nodes(model)
@@ -136,8 +143,8 @@ def _timing_cache(library: Library, here: int | None) -> Path:
 
 
 def _write(plan: Plan, kept: list[str], recipe: Recipe, name: str, listed: Path) -> Built:
-    """Plan, report and entry, in this order and each in one rename: an entry never names what is not there."""
-    # The key in the name: a plan of another recipe is another file, and a running process keeps the one it opened.
+    """Write plan, report and entry, in this order and atomically: an entry never names a file that does not exist."""
+    # The key is in the name: a plan of another recipe is another file, and a running process keeps the one it opened.
     file = f"engines/{name}-{recipe.key[:12]}.plan" if listed.name == MANIFEST else f"{name}-{recipe.key[:12]}.plan"
     path = listed.parent / file
     write_atomically(path, plan.data)
@@ -155,8 +162,8 @@ def _write(plan: Plan, kept: list[str], recipe: Recipe, name: str, listed: Path)
     return Built(name, path, len(plan.data), plan)
 
 
-def _there(spec: GraphSpec, name: str, recipe: Recipe, listed: Path) -> tuple[Engine | None, str]:
-    """The entry of this name, and why it will not do; "" where it is of this very recipe and whole, or there is none.
+def _listed(spec: GraphSpec, name: str, recipe: Recipe, listed: Path) -> tuple[Engine | None, str]:
+    """Return the listed engine of this name (None: there is none), and why it cannot be kept ("": it can).
 
     Raises:
         BundleError: the list cannot be read, so nothing can be added to it.

@@ -1,7 +1,7 @@
-"""The two libraries that build plans, behind one set of names.
+"""The two libraries that build plans, behind one interface.
 
 ``tensorrt`` (10 and 11) builds on the GPU that will run the plan. ``tensorrt-rtx`` builds without one, for
-several compute capabilities in one plan, and compiles what is left for the one it meets when the plan is opened.
+several compute capabilities in one plan, and finishes compilation for the GPU at hand when the plan is opened.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _INSTALL = {
     "tensorrt-rtx": "pip install 'humanrt[engine]'",
 }
 _OLDEST = (10, 0)
-"""Strongly typed networks of everything, tensors by name."""
+"""The first release with strongly typed networks for all operators and tensors addressed by name."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Library:
 
     @property
     def release(self) -> tuple[int, ...]:
-        """Version as numbers, (major, minor)."""
+        """Return the version as (major, minor)."""
         return tuple(int(part) for part in re.findall(r"\d+", self.version)[:2])
 
     @property
     def cuda(self) -> str:
-        """Major version of CUDA that it was built for, as its distribution says; "" where it does not."""
+        """Return the major version of CUDA in the name of its distribution; "" if there is none."""
         from importlib import metadata
 
         names = {
@@ -58,7 +58,7 @@ class Library:
 
     @property
     def targets(self) -> tuple[int, ...]:
-        """Compute capabilities that a plan of TensorRT for RTX can be built for; () where it is the GPU's own."""
+        """Return the compute capabilities that TensorRT for RTX can build for; () for tensorrt: the GPU's own."""
         if not self.rtx:
             return ()
         found = (re.fullmatch(r"SM(\d+)", name) for name in self.trt.ComputeCapability.__members__)
@@ -71,7 +71,12 @@ def _top(module: Any) -> str:
 
 
 def load(name: str) -> Library:
-    """The library called ``tensorrt`` or ``tensorrt-rtx``. One line says what to install, or why it does not load."""
+    """Import the library ``tensorrt`` or ``tensorrt-rtx``.
+
+    Raises:
+        BackendError: the name is unknown, or the library does not load or is too old.
+        MissingDependencyError: it is not, or only partly, installed; the message says what to install.
+    """
     if name not in _MODULES:
         raise BackendError(f"no library `{name}` builds engines; choose one of: {choices(_MODULES)}")
     for module in _MODULES[name]:
@@ -95,7 +100,7 @@ def load(name: str) -> Library:
 
 
 def gpu_sm(device: int = 0) -> int | None:
-    """Compute capability of a GPU, such as 86; None where there is no GPU or driver. Makes no CUDA context."""
+    """Return the compute capability of a GPU, such as 86; None without GPU or driver. Creates no CUDA context."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -111,10 +116,12 @@ def gpu_sm(device: int = 0) -> int | None:
 
 
 class Log:
-    """Collects what a library says while it builds; `logger` is the object that it wants.
+    """Collect a library's messages during a build.
 
     Attributes:
-        errors, warnings: of the library.
+        logger: the object to pass to the library.
+        errors: its errors.
+        warnings: its warnings.
         layers: its lists of the finished engine's layers.
     """
 

@@ -1,8 +1,8 @@
-"""What a library made of a graph: the engine's own layers, after fusion, and which attentions became one kernel.
+"""Report on an engine: its layers after fusion, and which attentions became one kernel.
 
-TensorRT for RTX says it in its log while it builds, without a GPU. ``tensorrt`` says it of an opened engine
-(IEngineInspector), whose JSON changed in version 11. Where neither is to be had there are the layers as parsed: each
-computes in the type that it has, but which of them are fused is not known.
+TensorRT for RTX lists the layers in its log during the build, without a GPU. ``tensorrt`` lists those of an opened
+engine (IEngineInspector), whose JSON changed in version 11. Without either, the layers are those parsed from the graph:
+their types are final, but which of them are fused is not known.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from humanrt_export.conversion.rewriting import constant_values
 __all__ = ["Layer", "Report", "attentions", "from_inspector", "from_log", "from_network"]
 
 LOG_HEADING = "Layers:"
-"""How the message begins in which TensorRT for RTX lists the engine's layers."""
+"""Beginning of the message in which TensorRT for RTX lists the engine's layers."""
 
 _FUSED = "mha"  # in the names of the library's fused multi-head attention: _gemm_mha_v2, fmha, ...
 _BETWEEN = ("Cast", "Mul", "Div", "Add", "Sub", "Where", "Reshape", "Identity", "QuantizeLinear", "DequantizeLinear")
@@ -31,7 +31,7 @@ _MOVED = ("CONSTANT", "CAST", "SHUFFLE", "SHAPE")
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its name, kind, the types of its outputs, and the nodes of the graph that it computes."""
+    """A layer: its name, kind, the types of its outputs, and the nodes of the graph that it computes."""
 
     name: str
     kind: str
@@ -41,12 +41,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Report:
-    """What is known of an engine.
+    """Layers of an engine.
 
     Attributes:
-        of: ``engine`` (after fusion) or ``network`` (as parsed, where the library tells no more).
-        layers: of it.
-        attentions: nodes of the graph that are the middle of an attention (its Softmax).
+        of: ``engine`` (after fusion) or ``network`` (as parsed, if the library reports no more).
+        layers: its layers.
+        attentions: names of the nodes at the centre of an attention (its Softmax).
     """
 
     of: Literal["engine", "network"]
@@ -55,7 +55,7 @@ class Report:
 
     @property
     def fused(self) -> list[str] | None:
-        """Those of the attentions that became one kernel; None where it is not known."""
+        """Return the attentions that became one kernel; None if it is not known."""
         if self.of == "network":
             return None
         inside = {node for layer in self.layers if _FUSED in layer.name.lower() for node in layer.nodes}
@@ -63,12 +63,12 @@ class Report:
 
     @property
     def types(self) -> dict[str, int]:
-        """{type: how many layers give it}, most first. Layers that compute nothing are left out."""
+        """Return the number of layers by output type, largest first, without layers that compute nothing."""
         computing = [layer for layer in self.layers if layer.dtypes and layer.kind not in _MOVED]
         return dict(Counter("/".join(dict.fromkeys(layer.dtypes)) for layer in computing).most_common())
 
     def lines(self) -> str:
-        """Such as ``83 kernels Half, 90 Float; attention fused: 12 of 14``."""
+        """Return a summary such as ``kernels: 83 Half, 90 Float; attention fused: 12 of 14``."""
         what = "kernels" if self.of == "engine" else "layers as parsed"
         text = ", ".join(f"{count} {dtype}" for dtype, count in self.types.items())
         fused = self.fused
@@ -86,8 +86,11 @@ class Report:
 
 
 def attentions(model: ir.Model) -> list[str]:
-    """Names of the nodes that are the middle of an attention: ``Attention`` itself, and a Softmax of a product of two
-    results (queries, keys) that goes into another such product (with values)."""
+    """Return the names of the nodes at the centre of an attention.
+
+    Such a node is ``Attention`` itself, or the Softmax of a product of two computed tensors (queries, keys) that enters
+    another such product (with values).
+    """
     constant = constant_values(model.graph)
 
     def reaches(start: ir.Node, neighbours: Callable[[ir.Node], Sequence[ir.Node]]) -> bool:
@@ -111,7 +114,7 @@ def attentions(model: ir.Model) -> list[str]:
 
 
 def from_log(message: str) -> list[Layer]:
-    """The engine's layers from the message of TensorRT for RTX that begins with `LOG_HEADING`."""
+    """Parse an engine's layers from the message of TensorRT for RTX that begins with `LOG_HEADING`."""
     layers = []
     for line in message.splitlines():
         if found := re.match(r"Name: (.*?), LayerType: (\w+), ", line):
@@ -122,10 +125,10 @@ def from_log(message: str) -> list[Layer]:
 
 
 def from_inspector(text: str) -> list[Layer]:
-    """The engine's layers from ``IEngineInspector.get_engine_information(JSON)``, of TensorRT 10 or 11.
+    """Parse an engine's layers from ``IEngineInspector.get_engine_information(JSON)`` of TensorRT 10 or 11.
 
-    In 10 a tensor has one text ``Format/Datatype``, in 11 two fields. An engine that was built without detailed
-    profiling lists names only.
+    In 10 a tensor has one field ``Format/Datatype``, in 11 two. An engine built without detailed profiling lists only
+    names.
     """
     layers = []
     for layer in json.loads(text).get("Layers", []):

@@ -1,4 +1,4 @@
-"""One graph at one precision: made, calibrated, its sensitive layers left out, and judged."""
+"""Convert a graph to a lower precision: calibrate it, exclude its sensitive layers, and judge the result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from humanrt_export.conversion.quantize.half import emulated
 from humanrt_export.conversion.quantize.integers import dynamic, with_qdq
 from humanrt_export.conversion.quantize.layers import Layer, linear_layers
 from humanrt_export.conversion.quantize.ranges import channel_maxima, clips
-from humanrt_export.conversion.quantize.recipe import LayerRule, keep_json, kept_json, load_recipe
+from humanrt_export.conversion.quantize.recipe import LayerRule, load_recipe, load_result, store_result
 from humanrt_export.conversion.quantize.sensitivity import exclusions, groups, sensitivity, table
 from humanrt_export.conversion.quantize.session import session
 from humanrt_export.conversion.rewriting import fold_constants, name_nodes
@@ -34,7 +34,7 @@ CONVERSIONS: Mapping[str, Mapping[str, str]] = {
     "int8": {"precision": "int8", "backend": "tensorrt"},
     "int8-cpu": {"precision": "int8", "backend": "cpu"},
 }
-"""What each makes, as an entry of ``settings.variants``."""
+"""Precision -> entry of ``settings.variants`` of the graph that its conversion makes."""
 
 _ARITHMETIC = {
     "fp16": "FP16 after every operator, sums in FP32, emulated on the CPU",
@@ -51,14 +51,14 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Variant:
-    """A graph at a precision, ready to be placed.
+    """A converted graph, ready to be written into its bundle.
 
     Attributes:
-        name: in the bundle.
+        name: its name in the bundle.
         model: the graph.
-        verdict: on it.
-        layers: how many are INT8 (0 for FP16).
-        excluded: groups of layers that stay in FP32, because of their error.
+        verdict: its verdict.
+        layers: number of INT8 layers (0 for FP16).
+        excluded: groups of layers that stay in FP32 because of their error.
     """
 
     name: str
@@ -72,14 +72,14 @@ class Conversion:
     """Conversion of one FP32 graph to one precision.
 
     Args:
-        bundle: its bundle.
-        base: the graph.
+        bundle: the bundle of the graph.
+        base: name of the graph.
         precision: a key of `CONVERSIONS`.
-        recording: real inputs; every other one is for calibration, the others are what it is judged on.
-        say: is told what goes on, a line at a time.
+        recording: real inputs; even ones are for calibration, odd ones for the verdict.
+        say: called with a line for every step.
 
     Raises:
-        BackendError: the graph has no layer that this precision is for.
+        BackendError: the graph has no layer that this precision speeds up.
     """
 
     def __init__(self, bundle: Bundle, base: str, precision: str, recording: Recording, say: Say) -> None:
@@ -100,7 +100,7 @@ class Conversion:
                     f"graph {base} has no layer that {precision} makes faster (calibration/recipe.toml, "
                     "docs/deploy/precision.md)"
                 )
-        source = self.spec.source  # unpacked: how a graph is stored changes nothing
+        source = self.spec.source  # unpacked: the digest does not depend on how a graph is stored
         digests = [hashlib.sha256(source).hexdigest()] if isinstance(source, bytes) else []
         digests += [file_sha256(path) for path in source_files(self.spec) if not digests]
         self._digest = hashlib.sha256("".join(digests).encode()).hexdigest()
@@ -110,7 +110,7 @@ class Conversion:
         return load_recipe().layers(self.precision, self.base)
 
     def _source(self) -> GraphSpec:
-        """The FP32 graph that the variant is made from: on the CPU the one with fused operators, if any."""
+        """Return the FP32 graph that is converted: for the CPU the one with fused operators, if there is one."""
         for entry in variants(self.bundle):
             plain = entry.precision == EXACT and entry.backend == "cpu" and not entry.cpu
             if self.precision == "int8-cpu" and plain and entry.of == self.base:
@@ -126,14 +126,14 @@ class Conversion:
         """Make the variant and judge it.
 
         Args:
-            find_exclusions: find out what each group of layers costs, and leave out as many as the limits demand.
+            find_exclusions: measure the error of each group of layers, and exclude as many as the limits demand.
         """
         if self.precision == "fp16":
             model, _ = to_fp16(load_graph(self.spec), self.bundle.settings)
             return self._judged(model, [], [])
         if find_exclusions:
             self._find_exclusions()
-        kept = kept_json(self._report_name) or {}
+        kept = load_result(self._report_name) or {}
         excluded = list(kept.get("excluded", [])) if kept.get("graph_sha256") == self._digest else []
         chosen = [layer for layer in self.layers if layer.group not in excluded]
         if not chosen:
@@ -169,22 +169,22 @@ class Conversion:
         if not tensors:
             return self.model
         some = self.calibration[:: max(len(self.calibration) // _SMOOTHING_FRAMES, 1)]
-        maxima = channel_maxima(self.model, tensors, some, self._told("smoothing"))
+        maxima = channel_maxima(self.model, tensors, some, self._progress("smoothing"))
         return smooth(self.model, self.layers, maxima, self.rule.smooth)
 
     @cached_property
     def _clips(self) -> dict[str, float]:
-        """Ranges of the activations, from what is kept for this very graph, recipe and frames, or measured now."""
+        """Return the ranges of the activations, stored for this graph, recipe and frames or measured now."""
         key = {"graph_sha256": self._digest, "feeds_sha256": feeds_sha256(self.calibration), "rule": repr(self.rule)}
         name = f"ranges-{self.bundle.name}-{self.base}-{self._digest[:12]}"
-        kept = kept_json(name) or {}
+        kept = load_result(name) or {}
         if all(kept.get(entry) == value for entry, value in key.items()):
             self._say(f"{self.name}: ranges of {len(kept['clips'])} activations were kept")
             return dict(kept["clips"])
         sources = [layer.source for layer in self.layers]
-        ranges = clips(self._smoothed, sources, self.calibration, self._told("calibrating"))
+        ranges = clips(self._smoothed, sources, self.calibration, self._progress("calibrating"))
         about = {"source": self.recording.source, "frames": len(self.calibration)}
-        file = keep_json(name, {**key, **about, "clips": ranges})
+        file = store_result(name, {**key, **about, "clips": ranges})
         self._say(f"{self.name}: ranges of {len(ranges)} activations kept in {file}")
         return ranges
 
@@ -193,7 +193,7 @@ class Conversion:
         model = self._smoothed
         if self.precision == "int8-cpu":
             return dynamic(model, [layer.name for layer in chosen])
-        # What is not INT8 is FP16, as TensorRT's attention wants it; Q/DQ nodes have that from opset 19 on.
+        # The rest becomes FP16, which TensorRT's attention needs; Q/DQ nodes support it from opset 19.
         half = model.opset_imports[""] >= _HALF_QDQ
         made = with_qdq(model, chosen, self._clips, half=half)
         return to_fp16(made, self.bundle.settings)[0] if half else made
@@ -203,7 +203,7 @@ class Conversion:
         return f"sensitivity-{self.bundle.name}-{self.name}"
 
     def _find_exclusions(self) -> None:
-        """The sensitivity report, and from it the groups to leave out; both are kept."""
+        """Measure the sensitivity of each group of layers, choose the groups to exclude, and store both."""
         step = max(len(self.judged) // _TRIAL_FRAMES, 1)
         feeds, references = self.judged[::step], self.references[::step]
 
@@ -217,9 +217,9 @@ class Conversion:
             case = self._case(self._integers(chosen), self.judged, self.references)
             return bool(judge(case, CONVERSIONS[self.precision]["precision"])["passed"])
 
-        rows = sensitivity(self.layers, attempt, self._told("layer groups"))
+        rows = sensitivity(self.layers, attempt, self._progress("layer groups"))
         excluded = exclusions(rows, passes)
-        file = keep_json(
+        file = store_result(
             self._report_name,
             {
                 "graph_sha256": self._digest,
@@ -234,11 +234,11 @@ class Conversion:
             self._say(line)
         self._say(f"{self.name}: {len(excluded)} of {len(groups(self.layers))} groups left out; kept in {file}")
 
-    def _told(self, what: str) -> Callable[[int, int], object]:
-        """Progress as lines, at most ten."""
+    def _progress(self, what: str) -> Callable[[int, int], object]:
+        """Return a function that reports progress in at most ten lines."""
 
-        def told(done: int, total: int) -> None:
+        def progress(done: int, total: int) -> None:
             if done == total or done % max(total // 10, 1) == 0:
                 self._say(f"{self.name}: {what} {done}/{total}")
 
-        return told
+        return progress

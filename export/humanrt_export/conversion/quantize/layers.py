@@ -20,7 +20,7 @@ LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 Array = NDArray[Any]
 Rewrite = Callable[[ir.Node, str, Array, "Array | None"], ir.Node]
-"""(MatMul, name of the output, weights [K, N], bias [N] or None) -> the node in its place."""
+"""(MatMul, name of the output, weights [K, N], bias [N] or None) -> the node that replaces it."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Layer:
 
 
 def heads(model: ir.Model, depth: int) -> set[str]:
-    """Return the names of the nodes from the last ``depth`` linear layers before the outputs onwards, inclusive.
+    """Return the names of the last ``depth`` linear layers before the outputs, and of all nodes behind them.
 
-    The last one is that on every way to an output; one before it counts where all that it gives goes into those after
-    it, as what feeds a head alone does, and a layer of a residual stream does not.
+    The last layer is the one closest to an output on each path. A layer before it counts if only layers already found
+    read its output: a layer that feeds nothing but a head counts, a layer of a residual stream does not.
     """
     if depth < 1:
         return set()
@@ -63,7 +63,7 @@ def heads(model: ir.Model, depth: int) -> set[str]:
         if not _linear(node, constant):
             open_ends += node.predecessors()
     for _ in range(depth - 1):
-        reached: set[ir.Node] = set()  # layers of this round, behind which it ends
+        reached: set[ir.Node] = set()  # linear layers of this round: it does not go beyond them
         for node in reversed(model.graph):
             takers = set(node.successors())
             if takers and takers <= found - reached and node not in found and not constant.intersection(node.outputs):
@@ -78,7 +78,7 @@ def _linear(node: ir.Node, constant: set[ir.Value]) -> bool:
 
 
 def linear_layers(model: ir.Model, rule: LayerRule) -> list[Layer]:
-    """Return the layers of a graph, its constants folded and its nodes named uniquely, that a rule is for."""
+    """Return the layers that a rule selects; the graph's constants are folded and its nodes named uniquely."""
     last = heads(model, rule.keep_heads)
     layers = []
     for node in model.graph:
@@ -101,7 +101,7 @@ def linear_layers(model: ir.Model, rule: LayerRule) -> list[Layer]:
 
 
 def rewrite_linears(model: ir.Model, names: Sequence[str], rewrite: Rewrite) -> None:
-    """In place: other nodes for these ``MatMul`` by a constant, each with the ``Add`` of a bias after it."""
+    """Replace these ``MatMul`` by a constant, each with the ``Add`` of a bias after it, in place."""
     for node in [node for node in model.graph if node.op_type == "MatMul" and node.name in names]:
         weight, old, bias = node.inputs[1].const_value.numpy(), [node], None
         after = sole_consumer(node.outputs[0])

@@ -1,4 +1,4 @@
-"""Motion capture as PoseBERT's input: for bundles that take what no camera gives."""
+"""Record motion capture as PoseBERT's input, for bundles whose inputs no camera provides."""
 
 from __future__ import annotations
 
@@ -17,17 +17,23 @@ __all__ = ["is_motion", "record_motion"]
 
 _SUFFIXES = (".amc", ".bvh", ".npz", ".tar", ".tar.xz", ".tar.gz", ".tgz", ".zip")
 _POINTS = {"h36m17": H36M_17, "mediapipe33": MEDIAPIPE_33}
-_MISSED = 0.1  # part of the frames that are masked
+_MASKED = 0.1  # share of frames
 _NOISE = 0.01  # m
 
 
 def is_motion(source: str) -> bool:
-    """Whether a source is motion capture, by its name."""
+    """Return whether a source is motion capture, judged by its name."""
     return source.lower().endswith(_SUFFIXES)
 
 
 def record_motion(bundle: Bundle, source: str, max_inputs: int = 500, seed: int = 0) -> Recording:
-    """Windows of real motion, seen as by a front-end: with noise of 1 cm and frames that were missed.
+    """Record windows of real motion as a front-end sees them: with noise of 1 cm and missing frames.
+
+    Args:
+        bundle: a PoseBERT bundle for bodies.
+        source: motion capture file.
+        max_inputs: how many windows to keep.
+        seed: of the noise.
 
     Raises:
         BundleError: the bundle takes another input. MotionError: the file cannot be read.
@@ -50,7 +56,7 @@ def record_motion(bundle: Bundle, source: str, max_inputs: int = 500, seed: int 
                 steady = resample(part, model.clock_hz)
                 for start in range(0, len(steady.rotations) - model.frames + 1, model.frames // 2):
                     rotations = steady.rotations[start : start + model.frames]
-                    mask = rng.random(model.frames) >= _MISSED
+                    mask = rng.random(model.frames) >= _MASKED
                     frames += model.frames
                     if points is None:
                         model.window(rotations, mask=mask)

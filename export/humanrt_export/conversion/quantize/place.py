@@ -21,10 +21,10 @@ __all__ = ["place", "target"]
 
 
 def target(bundle: Bundle, out: Path | None) -> Bundle:
-    """The bundle to write into: the given one, or its copy at ``out``.
+    """Return the bundle to write into: the given one, or its copy at ``out``.
 
     Raises:
-        OutputError: ``out`` holds something else, or cannot be written; the bundle ships with humanrt.
+        OutputError: ``out`` holds something else or cannot be written, or the bundle itself ships with humanrt.
     """
     if out is None:
         if bundle.name in shipped_bundles() and load_bundle(bundle.name).path.resolve() == bundle.path.resolve():
@@ -56,11 +56,14 @@ def place(
     entry: Mapping[str, Any],
     verdict: Mapping[str, Any],
 ) -> Bundle:
-    """Write a variant and its verdict into a bundle, in place of one of the same name; the bundle as it is then.
+    """Write a variant and its verdict into a bundle, replacing one of the same name; returns the changed bundle.
 
     Args:
-        base: the graph whose place it takes.
-        entry: of ``settings.variants``: ``precision`` and ``backend``.
+        bundle: the bundle.
+        base: graph that it is a variant of.
+        name: its own name.
+        model: the graph; weights in files of their own stay there.
+        entry: ``precision`` and ``backend``, as in ``settings.variants``.
         verdict: from `humanrt.verdict.judge`.
     """
     file = f"{name}.onnx"
@@ -74,7 +77,7 @@ def place(
     settings = manifest.setdefault("settings", {})
     others = [variant for variant in settings.get("variants", []) if variant["graph"] != name]
     settings["variants"] = [*others, {"of": base, "graph": name, **entry}]
-    manifest.get("parity", {}).pop(name, None)  # of the graph that was there
+    manifest.get("parity", {}).pop(name, None)  # it belonged to the replaced graph
     manifest.setdefault("verdicts", {})[name] = {**verdict, "graph_sha256": sha256(data)}
     if old not in (None, file):
         manifest["files"].pop(old, None)

@@ -1,4 +1,4 @@
-"""Ranges of activations on real inputs: the largest values, by channel where asked, and where to clip."""
+"""Ranges of activations on real inputs: max magnitudes per channel, and magnitudes to clip at."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from humanrt_export.conversion.quantize.session import session
 __all__ = ["best_clip", "channel_maxima", "clips"]
 
 _BINS = 2048
-_SAMPLE = 50_000  # values of a tensor that a frame adds to its histogram
+_SAMPLE = 50_000  # values per tensor and frame that enter its histogram
 
 Array = NDArray[np.generic]
 Feeds = Sequence[Mapping[str, Array]]
@@ -37,7 +37,7 @@ def channel_maxima(
 def clips(
     model: ir.Model, tensors: Sequence[str], feeds: Feeds, progress: Progress = lambda done, total: None
 ) -> dict[str, float]:
-    """For each activation the magnitude beyond which it is clipped, with the least mean square error in INT8."""
+    """Return the magnitude at which each activation is clipped, which minimises the mean squared error in INT8."""
     histograms = {name: _Histogram() for name in tensors}
     for values in _values(model, tensors, feeds, progress):
         for name, value in values.items():
@@ -46,9 +46,13 @@ def clips(
 
 
 def best_clip(counts: NDArray[np.float64], top: float) -> float:
-    """Where to clip values whose magnitudes are so distributed over 0..top, with the least mean square error.
+    """Return the clipping magnitude that minimises the mean squared error.
 
-    Within the range an error is a step's uniform one, beyond it the distance from the range's end.
+    Errors within the range are uniform over a quantisation step; beyond it they are the distance to the range's end.
+
+    Args:
+        counts: histogram of magnitudes, in bins of equal width.
+        top: upper end of the histogram.
     """
     width = top / len(counts)
     middles = (np.arange(len(counts)) + 0.5) * width
@@ -67,7 +71,7 @@ def best_clip(counts: NDArray[np.float64], top: float) -> float:
 
 @dataclass
 class _Histogram:
-    """Magnitudes, in bins whose width doubles when something larger comes."""
+    """Histogram of magnitudes whose bins double in width when a larger value arrives."""
 
     top: float = 0.0
     counts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_BINS))
@@ -90,7 +94,7 @@ class _Histogram:
 
 
 def _values(model: ir.Model, tensors: Sequence[str], feeds: Feeds, progress: Progress) -> Iterator[dict[str, Array]]:
-    """Values of these tensors, frame by frame."""
+    """Yield the values of these tensors, frame by frame."""
     watched = model.clone()
     values = ir.convenience.create_value_mapping(watched.graph)
     names = list(dict.fromkeys(tensors))

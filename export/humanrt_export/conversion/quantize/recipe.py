@@ -1,4 +1,4 @@
-"""What is converted and what stays: ``calibration/recipe.toml``, and where calibration's results are kept."""
+"""Read ``calibration/recipe.toml``, which says what is converted, and store results of calibration."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from humanrt.bundle import cache_folder
 from humanrt.errors import HumanrtError
 from humanrt.files import write_atomically
 
-__all__ = ["LayerRule", "Recipe", "keep_json", "kept_json", "load_recipe"]
+__all__ = ["LayerRule", "Recipe", "load_recipe", "load_result", "store_result"]
 
 _RECIPE = "recipe.toml"
 
 
 @dataclass(frozen=True)
 class LayerRule:
-    """Which layers of a graph become INT8.
+    """Rule for the layers of a graph that become INT8.
 
     Attributes:
-        operators: of these kinds.
-        keep_heads: not the last so many before an output.
+        operators: types of operators.
+        keep_heads: number of last layers before an output that stay.
         only: patterns of node names.
-        smooth: SmoothQuant's alpha; 0: none.
+        smooth: SmoothQuant's alpha; 0: no smoothing.
     """
 
     operators: tuple[str, ...]
@@ -40,9 +40,13 @@ class LayerRule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The recipe. ``fp32_operators`` and ``fp32_heads`` are of FP16; for INT8 see `layers`.
+    """The recipe; for INT8 see `layers`.
 
-    ``fp32_graphs``: patterns of names of graphs that are never converted.
+    Attributes:
+        fp32_operators: types of operators that stay in FP32 in FP16 graphs.
+        fp32_heads: number of last layers before an output that stay in FP32 in FP16 graphs.
+        fp32_graphs: patterns of names of graphs that are never converted.
+        tables: content of the file.
     """
 
     fp32_operators: tuple[str, ...]
@@ -61,13 +65,13 @@ class Recipe:
         )
 
     def only(self, precision: str, graph: str) -> tuple[str, ...]:
-        """Patterns of the names of a graph's nodes that may be converted."""
+        """Return patterns of names of the graph's nodes that may be converted."""
         table: Mapping[str, Sequence[str]] = self.tables[precision].get("only", {})
         return next((tuple(patterns) for name, patterns in table.items() if fnmatchcase(graph, name)), ("*",))
 
 
 def _folder() -> Path:
-    """``calibration/`` inside the installed package, or at the root of the checkout."""
+    """Return ``calibration/`` inside the installed package, or at the root of the checkout."""
     package = Path(__file__).parents[2]
     installed = package / "calibration"
     return installed if installed.is_dir() else package.parents[1] / "calibration"
@@ -85,15 +89,15 @@ def load_recipe() -> Recipe:
         raise HumanrtError(f"{file} cannot be read ({type(error).__name__}: {error}); install humanrt again") from error
 
 
-def _places() -> tuple[Path, ...]:
-    """Where results are kept: the project's ``calibration/`` where it can be written, and the user's cache."""
+def _result_folders() -> tuple[Path, ...]:
+    """Return the folders of results: the project's ``calibration/`` and the user's cache, the writable one first."""
     own, user = _folder(), cache_folder() / "calibration"
     return (own, user) if os.access(own, os.W_OK) else (user, own)
 
 
-def kept_json(name: str) -> dict[str, Any] | None:
+def load_result(name: str) -> dict[str, Any] | None:
     """Return the result stored under ``name``; None if there is none or it is not a JSON object."""
-    for folder in _places():
+    for folder in _result_folders():
         try:
             content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -103,8 +107,8 @@ def kept_json(name: str) -> dict[str, Any] | None:
     return None
 
 
-def keep_json(name: str, content: Mapping[str, Any]) -> Path:
+def store_result(name: str, content: Mapping[str, Any]) -> Path:
     """Store a result; returns its file. OutputError if it cannot be written."""
-    file = _places()[0] / f"{name}.json"
+    file = _result_folders()[0] / f"{name}.json"
     write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
     return file

@@ -1,4 +1,4 @@
-"""Which layers bear INT8: one group at a time, its error at the output; and which to leave out, made from that."""
+"""Measure the error that INT8 causes in each group of layers, and choose the groups to exclude."""
 
 from __future__ import annotations
 
@@ -12,13 +12,21 @@ from humanrt_export.conversion.quantize.layers import Layer
 
 __all__ = ["Row", "error_of", "exclusions", "groups", "sensitivity", "table"]
 
-Try = Callable[[Sequence[Layer]], Comparison]
-"""Layers that become INT8 -> what that does to the outputs."""
+Attempt = Callable[[Sequence[Layer]], Comparison]
+"""Layers that become INT8 -> comparison of the outputs with FP32."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A group of layers, and what its INT8 alone costs at the output: the mean distance, in ``unit``."""
+    """A group of layers and the error at the output when it alone is INT8.
+
+    Attributes:
+        group: its name.
+        layers: number of layers.
+        weights: number of weights.
+        error: mean distance of the outputs from FP32, in ``unit``.
+        unit: mm, px or another.
+    """
 
     group: str
     layers: int
@@ -28,7 +36,7 @@ class Row:
 
 
 def groups(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
-    """Layers by group, in the order of the graph."""
+    """Return layers by group, in the order of the graph."""
     found: dict[str, list[Layer]] = {}
     for layer in layers:
         found.setdefault(layer.group, []).append(layer)
@@ -36,7 +44,7 @@ def groups(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
 
 
 def error_of(comparison: Comparison) -> tuple[float, str]:
-    """One number: the mean distance in mm, or px, or of whatever there is. Infinite where one is not finite."""
+    """Return a comparison's mean distance and its unit, preferably mm or px; infinite if an output is not finite."""
     kinds = list(comparison.distances.values())
     chosen = next((d for unit in ("mm", "px", "degrees") for d in kinds if d.unit == unit), kinds[0])
     mean = float(np.mean(chosen.values))
@@ -45,15 +53,15 @@ def error_of(comparison: Comparison) -> tuple[float, str]:
 
 def sensitivity(
     layers: Sequence[Layer],
-    attempt: Try,
+    attempt: Attempt,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[Row]:
-    """Every group alone, the worst first.
+    """Measure every group alone; returns the rows, largest error first.
 
     Args:
-        layers: all that could become INT8.
-        attempt: makes and compares.
-        progress: is told how many groups are done, of how many.
+        layers: all layers that could become INT8.
+        attempt: converts layers and compares the outputs.
+        progress: called with the number of finished groups and that of all groups.
     """
     rows = []
     found = groups(layers)
@@ -65,16 +73,16 @@ def sensitivity(
 
 
 def exclusions(rows: Sequence[Row], passes: Callable[[Sequence[str]], bool]) -> list[str]:
-    """The fewest of the worst groups without which it passes, found by halving; all where nothing does.
+    """Return the smallest number of worst groups whose exclusion lets the graph pass, by bisection; else all groups.
 
     Args:
-        rows: the worst first.
-        passes: whether it does without these groups.
+        rows: groups, largest error first.
+        passes: whether the graph passes without these groups.
     """
     names = [row.group for row in rows]
     if passes([]):
         return []
-    low, high = 0, len(names)  # fails without `low`, is not known to fail without `high`
+    low, high = 0, len(names)  # excluding `low` groups fails, excluding `high` is not known to fail
     while high - low > 1:
         middle = (low + high) // 2
         if passes(names[:middle]):
@@ -84,15 +92,15 @@ def exclusions(rows: Sequence[Row], passes: Callable[[Sequence[str]], bool]) -> 
     return names[:high]
 
 
-def table(rows: Sequence[Row], excluded: Sequence[str], most: int = 12) -> list[str]:
-    """Lines for people: the worst groups."""
-    width = max((len(row.group) for row in rows[:most]), default=5)
+def table(rows: Sequence[Row], excluded: Sequence[str], max_rows: int = 12) -> list[str]:
+    """Return a readable table of the worst groups."""
+    width = max((len(row.group) for row in rows[:max_rows]), default=5)
     lines = [f"  {'group':{width}}  layers   weights  error alone"]
     lines += [
         f"  {row.group:{width}}  {row.layers:6d}  {row.weights:8d}  {row.error:.4f} {row.unit}"
         + ("  left out" if row.group in excluded else "")
-        for row in rows[:most]
+        for row in rows[:max_rows]
     ]
-    if len(rows) > most:
-        lines.append(f"  ... and {len(rows) - most} with less")
+    if len(rows) > max_rows:
+        lines.append(f"  ... and {len(rows) - max_rows} with less")
     return lines

@@ -13,7 +13,7 @@ __all__ = ["session"]
 
 
 def session(model: ir.Model) -> Any:
-    """An `onnxruntime.InferenceSession`. Its threads sleep when they wait: conversions run beside other work."""
+    """Open an `onnxruntime.InferenceSession` whose threads sleep while waiting: conversions run beside other work."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
