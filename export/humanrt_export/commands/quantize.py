@@ -12,7 +12,7 @@ from humanrt.errors import BackendError, HumanrtError, choices
 from humanrt.inference.variants import bases
 from humanrt.verdict import Recording, record
 from humanrt.verdict.engines import default_source
-from humanrt_export.conversion.quantize.convert import CONVERSIONS, Conversion, Variant
+from humanrt_export.conversion.quantize.convert import CONVERSIONS, Conversion, Converted
 from humanrt_export.conversion.quantize.motion import is_motion, record_motion
 from humanrt_export.conversion.quantize.place import place, target
 from humanrt_export.conversion.quantize.recipe import load_recipe
@@ -29,7 +29,7 @@ def quantize(
     graphs: tuple[str, ...] = (),
     find_exclusions: bool = False,
     say: bool = True,
-) -> list[Variant]:
+) -> list[Converted]:
     """Make the variants of a bundle's graphs and write them into it, or into its copy at ``out``.
 
     Args:
@@ -63,9 +63,9 @@ def quantize(
         except BackendError as error:
             refused.append(str(error))
             continue
-        variant = conversion.variant(find_exclusions=find_exclusions)
-        bundle = place(bundle, base, variant.name, variant.model, CONVERSIONS[precision], variant.verdict)
-        made.append(variant)
+        converted = conversion.variant(find_exclusions=find_exclusions)
+        bundle = place(bundle, converted.variant, converted.model, converted.verdict)
+        made.append(converted)
     if not made:
         raise BackendError("; ".join(refused) or f"bundle {bundle.name} has no graph for {precision}")
     for line in refused:
@@ -132,13 +132,13 @@ def _progress(done: int, total: int | None) -> None:
         sys.stderr.write(f"frames: {done}{f'/{total}' if total else ''}\n")
 
 
-def _line(variant: Variant) -> str:
-    verdict = variant.verdict
+def _line(converted: Converted) -> str:
+    verdict = converted.verdict
     rows = verdict["distances"].items()
     found = ", ".join(f"{name} {row['mean']:.3g} {row['unit']} (p99 {row['p99']:.3g})" for name, row in rows)
     seen = verdict.get("detections")
     if seen:
         found += f", {seen['gained']} gained and {seen['lost']} lost of {seen['reference']}"
     said = "passed" if verdict["passed"] else f"FAILED ({verdict['reason']})"
-    layers = f", {variant.layers} layers in INT8" if variant.layers else ""
-    return f"{variant.name}: {said} on {verdict['frames']} inputs: {found}{layers}"
+    layers = f", {converted.layers} layers in INT8" if converted.layers else ""
+    return f"{converted.variant.graph}: {said} on {verdict['frames']} inputs: {found}{layers}"

@@ -22,6 +22,7 @@ from humanrt.bundle import FORMAT, MANIFEST, graph_source, packed
 from humanrt.bundle.paths import without_folders
 from humanrt.errors import OutputError
 from humanrt_export.conversion.rewriting import to_bytes
+from humanrt_export.conversion.settings import Entries
 
 __all__ = ["BundleWriter", "sha256"]
 
@@ -44,7 +45,7 @@ class BundleWriter:
         version: version of the bundle's content.
         licence: SPDX identifier.
         provenance: where the weights come from and what converted them.
-        settings: everything else that the runtime needs.
+        settings: everything else that the runtime needs (`settings.entries`).
 
     Raises:
         OutputError: the folder cannot be written, or holds something else.
@@ -59,7 +60,7 @@ class BundleWriter:
         version: str,
         licence: str,
         provenance: Mapping[str, Any],
-        settings: Mapping[str, Any],
+        settings: Entries,
     ) -> None:
         self.out = out.expanduser().absolute()
         _check_replaceable(self.out, name)

@@ -9,30 +9,27 @@ need a CPU with AMX.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from humanrt import native
+from humanrt.bundle.settings import Variant
 from humanrt_export.conversion.quantize.integers import dynamic
 from humanrt_export.conversion.quantize.layers import rewrite_linears
 from humanrt_export.conversion.rewriting import add_constant, make_node, replace, sole_consumer, tidy
 
 __all__ = ["VARIANTS", "amx_operators", "cpu_graphs", "quantize_linears"]
 
-_AMX = ["amx_bf16", "avx512_bf16"]
-VARIANTS: tuple[Mapping[str, Any], ...] = (
-    {"graph": "network-cpu-amx", "precision": "fp32", "backend": "cpu", "cpu": _AMX},
-    {"graph": "network-cpu", "precision": "fp32", "backend": "cpu", "cpu": []},
-    {"graph": "network", "precision": "fp32"},
-    {"graph": "network-cpu-bf16x3", "precision": "bf16x3", "backend": "cpu", "cpu": _AMX},
-    {"graph": "network-int8-cpu", "precision": "int8", "backend": "cpu", "cpu": []},
+_AMX = ("amx_bf16", "avx512_bf16")
+VARIANTS = (
+    Variant("network-cpu-amx", "fp32", backend="cpu", cpu=_AMX),
+    Variant("network-cpu", "fp32", backend="cpu"),
+    Variant("network", "fp32"),
+    Variant("network-cpu-bf16x3", "bf16x3", backend="cpu", cpu=_AMX),
+    Variant("network-int8-cpu", "int8", backend="cpu"),
 )
-"""For `settings.variants`, in order of preference: the first of the wanted precision whose demands are met is used.
-``cpu``: features that the processor must have, as Linux names them."""
+"""In order of preference: the first of the wanted precision whose demands are met is used."""
 
 _PARTS = {"network-cpu-amx": 3, "network-cpu-bf16x3": 2}
 _OWN = "humanrt"

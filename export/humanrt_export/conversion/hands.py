@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle
+from humanrt.bundle.settings import DetectorSettings, HandsSettings
 from humanrt.errors import SourceError
+from humanrt.geometry.region import FollowRule, RegionRule
 from humanrt.hands.landmarks import LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
 from humanrt.sources.opening import open_source
@@ -23,6 +25,7 @@ from humanrt.verdict.recording import Recorder
 from humanrt_export.conversion import mediapipe_models
 from humanrt_export.conversion.bundle_writer import sha256
 from humanrt_export.conversion.mediapipe_models import Models, Source, anchor_centres, images_of
+from humanrt_export.conversion.settings import entries
 
 __all__ = ["SETTINGS", "SOURCES", "anchors", "export_hands"]
 
@@ -78,31 +81,29 @@ SOURCES: Mapping[str, Source] = {
 }
 
 # The published values of MediaPipe's graphs (modules/palm_detection, modules/hand_landmark).
-SETTINGS: Mapping[str, Any] = {
+SETTINGS = HandsSettings(
+    palm=DetectorSettings(
+        input_size=192, input_range=(0.0, 1.0), box_scale=192.0, score_threshold=0.5, nms_iou=0.3, keypoints=7
+    ),
+    wrist=0,
+    middle_mcp=2,
+    palm_region=RegionRule(scale=2.6, shift=-0.5),
+    models=("full", "lite"),
+    presence_threshold=0.5,
+    region=FollowRule(
+        grow=RegionRule(scale=2.0, shift=-0.1),
+        inside=(0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18),
+        start=((0, 1.0),),
+        end=((5, 0.25), (9, 0.5), (13, 0.25)),
+    ),
+)
+_NOTES = {
     "palm": {
-        "input_size": 192,
-        "box_scale": 192.0,
-        "keypoints": 7,
-        "wrist": 0,
-        "middle_mcp": 2,
-        "score_threshold": 0.5,
         "score_clip": 100.0,
         "nms": "weighted",
-        "nms_iou": 0.3,
-        "region": {"scale": 2.6, "shift": -0.5, "square": "longer side", "up": ["wrist", "middle_mcp"]},
+        "region": {"square": "longer side", "up": ["wrist", "middle_mcp"]},
     },
-    "landmarks": {
-        "models": ["full", "lite"],
-        "input_size": 224,
-        "presence_threshold": 0.5,
-        "region": {
-            "scale": 2.0,
-            "shift": -0.1,
-            "square": "longer side",
-            "keypoints": [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18],
-            "up": {"from": {"0": 1.0}, "to": {"5": 0.25, "9": 0.5, "13": 0.25}},
-        },
-    },
+    "landmarks": {"input_size": 224, "region": {"square": "longer side"}},
     "tracking": {"max_hands": 2, "same_hand_iou": 0.5},
 }
 
@@ -126,7 +127,7 @@ def _real_inputs(bundle: Bundle, video: Path) -> dict[str, list[Array]]:
     """
     recorder = Recorder(bundle, None, BackendOptions(threads=1))
     palms = PalmDetector(bundle, recorder)
-    networks = [LandmarkNetwork(bundle, recorder, model) for model in SETTINGS["landmarks"]["models"]]
+    networks = [LandmarkNetwork(bundle, recorder, model) for model in SETTINGS.models]
     with open_source(video) as source:
         for frame in itertools.islice(source, 0, None, STRIDE):
             for palm in palms(frame.image)[:2]:
@@ -157,6 +158,6 @@ def export_hands(out: Path, wheel: Path, video: Path) -> Path:
     Raises:
         HumanrtError: a source is missing or not the pinned one, or the parity gate failed. Nothing is written then.
     """
-    models = Models("hands", "hands", SOURCES, SETTINGS, anchors())
+    models = Models("hands", "hands", SOURCES, entries(SETTINGS, notes=_NOTES), anchors())
     data = mediapipe_models.read_wheel(wheel, SOURCES)
     return models.export(out, data, lambda bundle, flatbuffers: parity(bundle, flatbuffers, video))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle
+from humanrt.bundle.settings import BodySettings, DetectorSettings, LandmarksSettings
 from humanrt.errors import MissingDependencyError, SourceError
 from humanrt.people.landmarks import BodyNetwork
 from humanrt.people.person import PersonDetector
@@ -25,8 +26,9 @@ from humanrt.verdict.recording import Recorder
 from humanrt_export.conversion import mediapipe_models
 from humanrt_export.conversion.bundle_writer import sha256
 from humanrt_export.conversion.mediapipe_models import Models, Source, anchor_centres, images_of
+from humanrt_export.conversion.settings import entries
 
-__all__ = ["SETTINGS", "SOURCES", "anchors", "export_landmarks"]
+__all__ = ["SOURCES", "anchors", "export_landmarks", "settings"]
 
 Array = NDArray[Any]
 
@@ -65,32 +67,30 @@ SOURCES: Mapping[str, Source] = {
     ),
 }
 
+
 # The published values of MediaPipe's graphs (modules/pose_detection, modules/pose_landmark).
-SETTINGS: Mapping[str, Any] = {
-    "model": "landmarks",
-    "person": {
-        "input_size": 224,
-        "input_range": [-1.0, 1.0],
-        "box_scale": 224.0,
-        "keypoints": 4,
-        "centre": 0,
-        "circle": 1,
-        "score_threshold": 0.5,
-        "score_clip": 100.0,
-        "nms": "weighted",
-        "nms_iou": 0.3,
-        "region": {"scale": 1.25, "square": "twice the circle's radius"},
-    },
-    "landmarks": {
-        "input_size": 256,
-        "count": 33,
-        "centre": 33,
-        "circle": 34,
-        "presence_threshold": 0.5,
-        "region": {"scale": 1.25, "square": "twice the circle's radius"},
-    },
-    "tracking": {"max_people": 4},
-    "camera": {"field_of_view_deg": 60.0, "of": "the longer side of the image, where the user gives no intrinsics"},
+def settings(body: BodySettings) -> LandmarksSettings:
+    """Return the bundle's settings, with this body."""
+    return LandmarksSettings(
+        person=DetectorSettings(
+            input_size=224, input_range=(-1.0, 1.0), box_scale=224.0, score_threshold=0.5, nms_iou=0.3, keypoints=4
+        ),
+        person_circle=(0, 1),
+        person_scale=1.25,
+        count=33,
+        circle=(33, 34),
+        scale=1.25,
+        presence_threshold=0.5,
+        max_people=4,
+        field_of_view=60.0,
+        body=body,
+    )
+
+
+_NOTES = {
+    "person": {"score_clip": 100.0, "nms": "weighted", "region": {"square": "twice the circle's radius"}},
+    "landmarks": {"input_size": 256, "region": {"square": "twice the circle's radius"}},
+    "camera": {"of": "the longer side of the image, where the user gives no intrinsics"},
 }
 
 
@@ -162,7 +162,7 @@ def export_landmarks(out: Path, wheel: Path, images: Path) -> Path:
         "landmarks",
         "people",
         SOURCES,
-        {**SETTINGS, "body": landmarks_body.body_settings()},
+        entries(settings(landmarks_body.body_settings()), notes={**_NOTES, "body": landmarks_body.body_notes()}),
         anchors(),
         landmarks_body.LICENCE,
         lambda writer: {"body": landmarks_body.add_body(writer)},

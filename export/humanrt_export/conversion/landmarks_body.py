@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from humanrt.bundle.settings import BodySettings, Phenotype
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.bones import ACTIVE, ROOT
 from humanrt_export.bodies.anny.model import ANNY_VERSION, load_anny
@@ -22,12 +23,12 @@ from humanrt_export.conversion.onnx_cleanup import store_as_float16
 from humanrt_export.conversion.parity import REFERENCE, judged, opened
 from humanrt_export.networks.rotations import matrices_from_vectors
 
-__all__ = ["LICENCE", "SIZES", "add_body", "body_settings"]
+__all__ = ["ANCHOR", "LICENCE", "add_body", "body_notes", "body_settings"]
 
 LICENCE = BODY_LICENCE
 
 TOPOLOGY = "10pc"
-_ANCHOR = "head"
+ANCHOR = "head"
 _OUTPUTS = ("vertices", "joints")
 
 DEFAULT = {"gender": 0.5, "age": 2 / 3, "muscle": 0.5, "weight": 0.5, "height": 0.5, "proportions": 0.5}
@@ -42,31 +43,37 @@ SIZES = (
 STATURE = 1.7  # m, assumed for every person
 
 
-def body_settings() -> dict[str, Any]:
-    """Return the body settings that the runtime needs, as in bundles of Multi-HMR on Anny."""
-    data = load_anny(TOPOLOGY)
+def body_settings(topology: str = TOPOLOGY) -> BodySettings:
+    """Return the settings of Anny's body, of a mesh of `AnnyData`."""
+    data = load_anny(topology)
     names = data.joint_names
+    return BodySettings(
+        model="Anny",
+        bones=tuple(ACTIVE),
+        phenotypes=tuple(Phenotype(p.name, p.low, p.high, DEFAULT[p.name]) for p in PHENOTYPES),
+        joint_names=tuple(names),
+        head_joint=names.index(ANCHOR),
+        pelvis_joint=names.index(ROOT),
+        vertices=len(data.template),
+        stature_m=STATURE,
+        sizes=tuple(tuple({**DEFAULT, **size}[p.name] for p in PHENOTYPES) for size in SIZES),
+    )
+
+
+def body_notes() -> dict[str, Any]:
+    """Return what else the manifest says of the body, for people."""
     return {
-        "model": "Anny",
         "version": ANNY_VERSION,
         "rotations": len(ACTIVE),
-        "bones": list(ACTIVE),
-        "phenotypes": [{"name": p.name, "low": p.low, "high": p.high, "meaning": p.meaning} for p in PHENOTYPES],
-        "default": DEFAULT,
-        "sizes": [dict(size) for size in SIZES],
-        "stature_m": STATURE,
+        "phenotypes": [{"meaning": p.meaning} for p in PHENOTYPES],
         "num_expressions": 0,
-        "joint_names": list(names),
-        "pelvis_joint": names.index(ROOT),
-        "head_joint": names.index(_ANCHOR),
-        "vertices": len(data.template),
     }
 
 
 def add_body(writer: BundleWriter) -> dict[str, Any]:
     """Add the graph ``body`` and the array ``faces``; returns the graph's verdict against PyTorch."""
     data = load_anny(TOPOLOGY)
-    body = AnnyBody(data, ACTIVE, _ANCHOR).eval()
+    body = AnnyBody(data, ACTIVE, ANCHOR).eval()
     with torch.no_grad():  # halves the file, at an error of at most half a millimetre
         body.blend.copy_(body.blend.half().float())
     generator = torch.Generator().manual_seed(20260101)
@@ -83,7 +90,7 @@ def add_body(writer: BundleWriter) -> dict[str, Any]:
         {
             "rotations": "matrices of the bones in settings.body.bones (Anny's `local-ref`)",
             "shape": "phenotypes in settings.body.phenotypes",
-            "translation": f"m, camera space, of the joint `{_ANCHOR}`",
+            "translation": f"m, camera space, of the joint `{ANCHOR}`",
         },
         {
             "vertices": "m, camera space; triangles in the array `faces`",

@@ -30,6 +30,7 @@ from humanrt.verdict.recording import Recorder
 from humanrt_export.conversion.bundle_writer import BundleWriter, sha256
 from humanrt_export.conversion.onnx_cleanup import clean, merge_ssd_heads, store_as_float16
 from humanrt_export.conversion.rewriting import add_constant, make_node, tidy
+from humanrt_export.conversion.settings import Entries
 from humanrt_export.conversion.tflite_to_onnx import convert
 
 __all__ = [
@@ -328,7 +329,7 @@ class Models:
     name: str
     task: str
     sources: Mapping[str, Source]
-    settings: Mapping[str, Any]
+    settings: Entries
     anchors: Array
     licence: str = "Apache-2.0"
     more: Callable[[BundleWriter], Mapping[str, Any]] | None = None

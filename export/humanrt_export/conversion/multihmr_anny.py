@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from humanrt.bundle.settings import Topology
 from humanrt.errors import BundleError, choices
 from humanrt.geometry.letterbox import Resize
 from humanrt_export.bodies.anny.body import AnnyBody
@@ -37,6 +38,7 @@ from humanrt_export.conversion.graphs import trace
 from humanrt_export.conversion.multihmr_graphs import (
     MESH,
     PROBE_SEED,
+    BodyAbout,
     Graphs,
     check_sizes,
     common_settings,
@@ -58,7 +60,16 @@ from humanrt_export.networks.rotations import matrices_from_vectors
 from humanrt_export.networks.trunk import TRUNK_ATTRIBUTION
 from humanrt_export.runs import LAST
 
-__all__ = ["ATTRIBUTION", "BODY_LICENCE", "BODY_TOPOLOGIES", "Parts", "anny_texts", "export_anny", "write_people"]
+__all__ = [
+    "ATTRIBUTION",
+    "BODY_LICENCE",
+    "BODY_TOPOLOGIES",
+    "Parts",
+    "anny_texts",
+    "export_anny",
+    "topologies_of",
+    "write_people",
+]
 
 BODY_TOPOLOGIES = ("full", "10pc")
 """Whole bodies, finest first."""
@@ -155,8 +166,7 @@ def export_anny(
         notices={"NOTICE.txt": ATTRIBUTION + trunk},
         # Rendered at the network's own size, by sampling areas: what comes closest to it is the mean over areas.
         resize="opencv-area",
-        camera={"default": "estimate"},
-        body=_body_settings(config, data),
+        body=_body(config, data),
         texts=anny_texts(config, config.anchor),
     )
     return write_people(parts, out, max_people=max_people, batch=batch, int8=int8, small=small, report=report)
@@ -172,7 +182,7 @@ class Parts:
         name, licence, provenance: for the manifest.
         notices: text files by name.
         resize: image scaling used by the network's authors (`humanrt.geometry.letterbox`).
-        camera, body: settings of these names.
+        body: what the settings say of the body and the camera.
         texts: descriptions of the graphs' tensors.
     """
 
@@ -184,8 +194,7 @@ class Parts:
     provenance: Mapping[str, Any]
     notices: Mapping[str, str]
     resize: Resize
-    camera: Mapping[str, Any]
-    body: Mapping[str, Any]
+    body: BodyAbout
     texts: Mapping[str, str]
 
 
@@ -244,7 +253,7 @@ def write_people(
             "converted_by": "humanrt-export multihmr --body anny",
             "tools": tools(),
         },
-        settings=_settings(parts, max_people, batch, networks),
+        settings=common_settings(config, max_people, batch, networks, resize=parts.resize, body=parts.body),
     ) as writer:
         for file, text in parts.notices.items():
             writer.add_file(file, text.encode())
@@ -364,44 +373,22 @@ def _rows(output: NetworkOutput, pairs: Sequence[tuple[Slot, Slot]], side: int, 
 # --------------------------------------------------------------------------------------------- manifest
 
 
-def _settings(parts: Parts, max_people: int, batch: int, networks: Mapping[str, object]) -> dict[str, Any]:
-    topologies = list(parts.bodies)
-    camera = {
-        "estimated": "zeros for intrinsics: the network estimates the field of view; see output `camera`",
-        **parts.camera,
-    }
-    body = {
-        **parts.body,
-        # The first is the default.
-        "topologies": [
-            {
-                "name": topology,
-                "vertices": int(parts.faces[topology].max()) + 1,
-                **dict(zip(("graph", "graph_one", "faces"), _names(topology, topologies), strict=True)),
-            }
-            for topology in topologies
-        ],
-    }
-    return common_settings(
-        parts.model.config, max_people, batch, networks, resize=parts.resize, camera=camera, body=body
-    )
+def topologies_of(vertices: Mapping[str, int], joints: int) -> list[Topology]:
+    """Return the meshes of a bundle, the default one first. ``vertices``: how many each has, by its name."""
+    return [Topology(name, *_names(name, list(vertices)), count, joints) for name, count in vertices.items()]
 
 
-def _body_settings(config: AnnyConfig, data: Mapping[str, AnnyData]) -> dict[str, Any]:
-    first = next(iter(data.values()))
-    names = first.joint_names
-    return {
-        "model": "Anny",
+def _body(config: AnnyConfig, data: Mapping[str, AnnyData]) -> BodyAbout:
+    names = next(iter(data.values())).joint_names
+    notes = {
         "version": ANNY_VERSION,
         "rotations": len(config.bones),
-        "bones": list(config.bones),
         "rotation_convention": (
             "root: from Anny's frame (x to the person's left, y backwards, z up) to the camera's; others: against "
             "the parent bone, in the axes of Anny's frame while in the reference pose (Anny's `local-ref`)"
         ),
         "phenotypes": [{"name": p.name, "low": p.low, "high": p.high, "meaning": p.meaning} for p in PHENOTYPES],
         "num_expressions": 0,
-        "joint_names": list(names),
         "pelvis_joint": names.index(ROOT),
         "head_joint": names.index(config.anchor),
         "hand_keypoints": {
@@ -409,6 +396,8 @@ def _body_settings(config: AnnyConfig, data: Mapping[str, AnnyData]) -> dict[str
             for side, letter in (("left", "L"), ("right", "R"))
         },
     }
+    meshes = topologies_of({name: len(one.template) for name, one in data.items()}, len(names))
+    return BodyAbout("Anny", config.bones, names, meshes, named=True, estimated=True, notes=notes)
 
 
 def anny_texts(config: AnnyConfig | PublishedConfig, anchor: str) -> dict[str, str]:

@@ -17,9 +17,16 @@ from humanrt_export.bodies.anny.model import ANNY_VERSION, PublishedRig, load_pu
 from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.bodies.anny.published import PublishedBody
 from humanrt_export.conversion.bundle_writer import sha256
-from humanrt_export.conversion.multihmr_anny import ATTRIBUTION, BODY_LICENCE, Parts, anny_texts, write_people
+from humanrt_export.conversion.multihmr_anny import (
+    ATTRIBUTION,
+    BODY_LICENCE,
+    Parts,
+    anny_texts,
+    topologies_of,
+    write_people,
+)
 from humanrt_export.conversion.multihmr_anny_published_checkpoint import load_published
-from humanrt_export.conversion.multihmr_graphs import check_sizes, short_name
+from humanrt_export.conversion.multihmr_graphs import BodyAbout, check_sizes, short_name
 from humanrt_export.networks.multihmr_anny_published import SHAPE
 
 __all__ = ["export_published"]
@@ -76,8 +83,7 @@ def export_published(
         },
         notices={"NOTICE.txt": ATTRIBUTION, "LICENCE-NOTE.txt": _LICENCE_NOTE},
         resize=PILLOW,
-        camera={"default": "field_of_view"},
-        body=_body_settings(rig, body),
+        body=_body(rig, body),
         texts={
             **anny_texts(model.config, _ANCHOR),
             "shape": "settings.body.phenotypes, each in 0..1; only the first six change the body",
@@ -86,13 +92,11 @@ def export_published(
     return write_people(parts, out, max_people=max_people, batch=batch, int8=int8, small=small, report=report)
 
 
-def _body_settings(rig: PublishedRig, body: PublishedBody) -> dict[str, Any]:
+def _body(rig: PublishedRig, body: PublishedBody) -> BodyAbout:
     meanings = {phenotype.name: phenotype.meaning for phenotype in PHENOTYPES}
-    return {
-        "model": "Anny",
+    notes = {
         "version": ANNY_VERSION,
         "rotations": len(body.bones),
-        "bones": list(body.bones),
         "parents": list(body.parents),
         "rotation_convention": (
             "Anny's `local-bone`. root: from Anny's frame (x to the person's left, y backwards, z up) to the "
@@ -105,8 +109,9 @@ def _body_settings(rig: PublishedRig, body: PublishedBody) -> dict[str, Any]:
             for name in SHAPE
         ],
         "num_expressions": 0,
-        "joint_names": list(rig.names),
         "joint_parents": rig.parents.tolist(),
         "pelvis_joint": rig.names.index(ROOT),
         "head_joint": rig.names.index(_ANCHOR),
     }
+    meshes = topologies_of({"full": int(rig.faces.max()) + 1}, len(rig.names))
+    return BodyAbout("Anny", body.bones, rig.names, meshes, named=True, estimated=False, notes=notes)

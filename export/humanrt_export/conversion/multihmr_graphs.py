@@ -15,12 +15,14 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
+from humanrt.bundle.settings import MultiHmrSettings, Topology
 from humanrt.errors import BundleError
 from humanrt.geometry.letterbox import Resize
 from humanrt_export.conversion.bundle_writer import BundleWriter
 from humanrt_export.conversion.cpu import VARIANTS, cpu_graphs
 from humanrt_export.conversion.graphs import common_weights, share_weights, trace
 from humanrt_export.conversion.parity import drop, gate
+from humanrt_export.conversion.settings import Entries, entries
 from humanrt_export.networks.attention import Attention, ort_fused, plain, sdpa
 from humanrt_export.networks.backbone import BACKBONES
 from humanrt_export.networks.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, default_intrinsics
@@ -29,6 +31,7 @@ from humanrt_export.networks.detection import THRESHOLD, Detection
 __all__ = [
     "MESH",
     "PROBE_SEED",
+    "BodyAbout",
     "Graphs",
     "Network",
     "Probed",
@@ -220,6 +223,39 @@ def finish(writer: BundleWriter, verdicts: Mapping[str, Mapping[str, Any]], repo
 # --------------------------------------------------------------------------------------------- manifest
 
 
+@dataclass(frozen=True)
+class BodyAbout:
+    """What the settings say of a bundle's body and camera.
+
+    Attributes:
+        model: name of the body model.
+        bones: names of the bones that rotations are of; empty if there is no convention for them.
+        joint_names: names of the joints.
+        topologies: its meshes, the default one first.
+        named: whether users choose a mesh by its name.
+        estimated: what is used for an unknown camera: the network's estimate, or a field of view; None: the network
+            makes no estimate.
+        notes: what else the manifest says of the body, for people.
+    """
+
+    model: str
+    bones: Sequence[str]
+    joint_names: Sequence[str]
+    topologies: Sequence[Topology]
+    named: bool
+    estimated: bool | None
+    notes: Mapping[str, Any]
+
+
+_NOTES = {
+    "normalisation": {"of": "RGB in 0..1"},
+    "letterbox": {"keep_aspect": True, "align": "centre", "fill": 0, "when": "before normalisation"},
+    # For conversion to other precisions: nodes outside the backbone compare for equality and compute geometry.
+    "fp32_nodes": "all whose name does not start with `backbone.`",
+}
+_ESTIMATED = "zeros for intrinsics: the network estimates the field of view; see output `camera`"
+
+
 def common_settings(
     config: Config,
     max_people: int,
@@ -227,37 +263,35 @@ def common_settings(
     networks: Mapping[str, object],
     *,
     resize: Resize,
-    camera: Mapping[str, Any],
-    body: Mapping[str, Any],
-) -> dict[str, Any]:
+    body: BodyAbout,
+) -> Entries:
     """Return all settings that the runtime needs and must not guess.
 
-    ``resize`` is the image scaling of the network's authors; ``camera`` and ``body`` are specific to the body.
+    ``resize`` is the image scaling of the network's authors.
     """
-    return {
-        "image_size": config.image_size,
-        "batch": batch,
-        "max_people": max_people,
-        "threshold": THRESHOLD,
-        "normalisation": {"mean": list(MEAN), "std": list(DEVIATION), "of": "RGB in 0..1"},
-        "letterbox": {
-            "keep_aspect": True,
-            "align": "centre",
-            "fill": 0,
-            "resize": resize,
-            "when": "before normalisation",
-        },
-        "camera": {
-            "field_of_view_deg": DEFAULT_FIELD_OF_VIEW,
-            "principal_point_px": config.image_size // 2,
-            "of": "the square input, where the user gives no intrinsics",
-            **camera,
-        },
-        "body": dict(body),
-        "variants": [variant for variant in VARIANTS if variant["graph"] in networks],
-        # For conversion to other precisions: nodes outside the backbone compare for equality and compute geometry.
-        "fp32_nodes": "all whose name does not start with `backbone.`",
-    }
+    settings = MultiHmrSettings(
+        image_size=config.image_size,
+        batch=batch,
+        max_people=max_people,
+        threshold=THRESHOLD,
+        mean=MEAN,
+        std=DEVIATION,
+        resize=resize,
+        field_of_view=DEFAULT_FIELD_OF_VIEW,
+        estimates=body.estimated is not None,
+        estimated=bool(body.estimated),
+        principal_point=config.image_size // 2,
+        body=body.model,
+        bones=tuple(body.bones),
+        joint_names=tuple(body.joint_names),
+        topologies=tuple(body.topologies),
+        named=body.named,
+    )
+    camera = {"of": "the square input, where the user gives no intrinsics"}
+    if settings.estimates:
+        camera["estimated"] = _ESTIMATED
+    variants = [variant for variant in VARIANTS if variant.graph in networks]
+    return entries(settings, variants=variants, notes={**_NOTES, "camera": camera, "body": body.notes})
 
 
 def common_texts(config: Config) -> dict[str, str]:

@@ -18,7 +18,7 @@ Nothing is written unless every FP32 graph, run by ONNX Runtime, agrees with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from humanrt.bundle.settings import Topology
 from humanrt.geometry.letterbox import PILLOW
 from humanrt_export.bodies.smplx import JOINT_NAMES, SmplxBody, find_smplx, load_smplx
 from humanrt_export.bodies.smplx_sizes import EXPRESSIONS, ROTATIONS
@@ -36,6 +37,7 @@ from humanrt_export.conversion.graphs import trace
 from humanrt_export.conversion.multihmr_checkpoint import load_checkpoint
 from humanrt_export.conversion.multihmr_graphs import (
     MESH,
+    BodyAbout,
     check_sizes,
     common_settings,
     common_texts,
@@ -147,7 +149,9 @@ def export_multihmr(
         version="1",
         licence=LICENCE,
         provenance=provenance,
-        settings=_settings(config, max_people, batch, networks),
+        settings=common_settings(
+            config, max_people, batch, networks, resize=PILLOW, body=_body(config, len(data.template))
+        ),
     ) as writer:
         writer.add_file("LICENCE-NOTE.txt", LICENCE_NOTE.encode())
         texts = _texts(config)
@@ -228,17 +232,16 @@ def _people(output: NetworkOutput, slots: list[Slot]) -> dict[str, Array]:
 # --------------------------------------------------------------------------------------------- manifest
 
 
-def _settings(config: ModelConfig, max_people: int, batch: int, networks: Mapping[str, object]) -> dict[str, Any]:
-    body = {
-        "model": "SMPL-X neutral",
+def _body(config: ModelConfig, vertices: int) -> BodyAbout:
+    notes = {
         "num_betas": config.num_betas,
         "num_expressions": EXPRESSIONS,
         "rotations": ROTATIONS,
-        "joint_names": list(JOINT_NAMES),
         "pelvis_joint": JOINT_NAMES.index("pelvis"),
         "head_joint": JOINT_NAMES.index("head"),
     }
-    return common_settings(config, max_people, batch, networks, resize=PILLOW, camera={}, body=body)
+    mesh = Topology("SMPL-X", "body", "body-1", "faces", vertices, len(JOINT_NAMES))
+    return BodyAbout("SMPL-X neutral", (), JOINT_NAMES, [mesh], named=False, estimated=None, notes=notes)
 
 
 def _texts(config: ModelConfig) -> dict[str, str]:

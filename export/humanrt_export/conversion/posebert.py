@@ -33,6 +33,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from humanrt.bundle.settings import PoseBertSettings
 from humanrt.errors import BundleError, choices
 from humanrt.geometry.skeleton import H36M_17, SMPL_24, SMPL_PARENTS
 from humanrt_export.checkpoint import CheckpointError, fill, read, tensors
@@ -41,6 +42,7 @@ from humanrt_export.conversion.graphs import common_weights, trace
 from humanrt_export.conversion.onnx_cleanup import store_as_float16
 from humanrt_export.conversion.parity import Tolerances, gate, judged, opened
 from humanrt_export.conversion.posebert_checkpoint import INPUTS, load_checkpoint
+from humanrt_export.conversion.settings import entries
 from humanrt_export.data.poses.kinds import KINDS, Kind
 from humanrt_export.networks.posebert import PublishedPoseBert, StreamingConfig, StreamingPoseBert
 from humanrt_export.runs import LAST
@@ -104,13 +106,17 @@ def export_published(
     model.positions = nn.Parameter(model.positions[:, :window].clone())
     form = INPUTS[model.config.inputs]
     report(f"read {checkpoint.name}: {model.config.inputs} numbers a frame ({form})")
-    settings = {
-        "kind": "published",
-        "input": form,
-        "clock_hz": CLOCK_HZ,
-        "window": window,
-        "joints": list(SMPL_24),
-        "parents": list(SMPL_PARENTS),
+    settings = PoseBertSettings(
+        window=window,
+        clock_hz=CLOCK_HZ,
+        joints=tuple(SMPL_24),
+        parents=tuple(SMPL_PARENTS),
+        origin=(),
+        rest=(),
+        input=form,
+        kind="published",
+    )
+    notes = {
         "input_points": list(H36M_17) if form == "h36m17" else [],
         "rotations": "matrices: the root's to the input's frame, the others' to their parents",
         # For conversion to other precisions: masked logits are -1e30, and 6-d -> matrix divides by small lengths.
@@ -132,7 +138,7 @@ def export_published(
         version="1",
         licence=LICENCE,
         provenance=provenance,
-        settings=settings,
+        settings=entries(settings, notes=notes),
         texts=_PUBLISHED_TEXTS[form],
         note=LICENCE_NOTE,
     )
@@ -145,9 +151,8 @@ def export_open(
     name: str,
     version: str,
     provenance: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    settings: PoseBertSettings,
     batches: Sequence[int] = (1,),
-    window: int,
     report: Report = lambda _: None,
 ) -> Path:
     """Write the bundle of one of our networks, under Apache-2.0; returns its folder.
@@ -159,15 +164,14 @@ def export_open(
         out: folder of the bundle.
         name, version: of the bundle.
         provenance: data and options of the training.
-        settings: ``kind``, ``input``, ``joints``, ``parents``, ``rest`` and whatever else the runtime needs; ``window``
-            and ``clock_hz`` are added.
+        settings: what the runtime needs; its window is that of the graphs.
         batches: numbers of windows per call, with a graph for each.
-        window: frames per call.
         report: called with a line for every step.
 
     Raises:
         BundleError: a size is not allowed, or a graph failed the parity gate. Nothing is written then.
     """
+    window = settings.window
     _check_sizes(window, batches, 1024)
     rounded = copy.deepcopy(model).eval().float().cpu()
     with torch.no_grad():
@@ -183,7 +187,7 @@ def export_open(
         version=version,
         licence=OPEN_LICENCE,
         provenance={**provenance, "weights": "rounded to float16", "tools": _tools()},
-        settings={**settings, "window": window, "clock_hz": model.config.rate},
+        settings=entries(settings),
         texts=_OPEN_TEXTS,
         half=True,
     )
@@ -235,23 +239,24 @@ def export_training(
             "training": {**description, "step": step},
             **({"acknowledgement": ACKNOWLEDGEMENT} if kind.body == "body" else {}),
         },
-        settings=open_settings(kind),
+        settings=open_settings(kind, frames),
         batches=batches,
-        window=frames,
         report=report,
     )
 
 
-def open_settings(kind: Kind) -> dict[str, Any]:
-    """Return the manifest's settings for the input and output of one of our networks."""
-    return {
-        "kind": kind.body,
-        "input": kind.input,
-        "joints": list(kind.joint_names),
-        "parents": list(kind.parents),
-        "rest": np.asarray(kind.rest_metres, np.float64).round(6).tolist(),
-        "origin": list(kind.config.origin),
-    }
+def open_settings(kind: Kind, window: int) -> PoseBertSettings:
+    """Return the settings of one of our networks, for windows of so many frames."""
+    return PoseBertSettings(
+        window=window,
+        clock_hz=kind.config.rate,
+        joints=tuple(kind.joint_names),
+        parents=tuple(kind.parents),
+        origin=tuple(kind.config.origin),
+        rest=tuple(map(tuple, np.asarray(kind.rest_metres, np.float64).round(6).tolist())),
+        input=kind.input,
+        kind=kind.body,
+    )
 
 
 def _check_sizes(window: int, batches: Sequence[int], max_window: int) -> None:

@@ -12,21 +12,21 @@ import numpy as np
 import torch
 
 from humanrt_export.bodies.anny.body import AnnyBody
-from humanrt_export.bodies.anny.bones import ACTIVE, ROOT
+from humanrt_export.bodies.anny.bones import ACTIVE
 from humanrt_export.bodies.anny.face_units import load_face_units
 from humanrt_export.bodies.anny.model import ANNY_VERSION, load_anny
 from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.bodies.anny.whole_body import AnnyPose, AnnyRest
 from humanrt_export.conversion.bundle_writer import BundleWriter
 from humanrt_export.conversion.graphs import trace
-from humanrt_export.conversion.landmarks_body import DEFAULT, SIZES, STATURE
+from humanrt_export.conversion.landmarks_body import ANCHOR, body_settings
 from humanrt_export.conversion.onnx_cleanup import store_as_float16, store_as_int8
 from humanrt_export.conversion.parity import REFERENCE, judged, opened
+from humanrt_export.conversion.settings import body_entries
 from humanrt_export.networks.rotations import matrices_from_vectors
 
 __all__ = ["add_whole_body", "whole_body_settings"]
 
-ANCHOR = "head"
 _REST = ("surface", "heads", "turns")
 _POSED = ("vertices", "joints")
 # Max errors. Blend shapes are compressed: 0.05 mm (rms), and up to 3 mm for single vertices of extreme shapes. Joints
@@ -36,23 +36,13 @@ TOLERANCES = {"vertices": (3e-3, "m"), "joints": (5e-4, "m")}
 
 def whole_body_settings() -> dict[str, Any]:
     """Return the body settings that the runtime needs, as in the bundle ``landmarks``, with the names of the units."""
-    data = load_anny("full")
-    names = data.joint_names
+    units = list(load_face_units().names)
     return {
-        "model": "Anny",
+        **body_entries(body_settings("full")),
         "version": ANNY_VERSION,
         "rotations": len(ACTIVE),
-        "bones": list(ACTIVE),
-        "phenotypes": [{"name": p.name, "low": p.low, "high": p.high, "meaning": p.meaning} for p in PHENOTYPES],
-        "default": DEFAULT,
-        "sizes": [dict(size) for size in SIZES],
-        "stature_m": STATURE,
-        "num_expressions": len(load_face_units().names),
-        "expression_units": list(load_face_units().names),
-        "joint_names": list(names),
-        "pelvis_joint": names.index(ROOT),
-        "head_joint": names.index(ANCHOR),
-        "vertices": len(data.template),
+        "num_expressions": len(units),
+        "expression_units": units,
     }
 
 

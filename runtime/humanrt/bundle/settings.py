@@ -30,10 +30,12 @@ __all__ = [
     "HandsSettings",
     "LandmarksSettings",
     "MultiHmrSettings",
+    "Phenotype",
     "PoseBertSettings",
     "Section",
     "Topology",
     "Variant",
+    "body_names",
     "check_settings",
     "face_indices",
     "is_landmarks",
@@ -358,17 +360,39 @@ def _region_scale(settings: Section) -> float:
 
 
 @dataclass(frozen=True)
+class Phenotype:
+    """One number of a body's shape.
+
+    Attributes:
+        name: its name.
+        low, high: its range.
+        default: value for bodies that do not give one.
+    """
+
+    name: str
+    low: float
+    high: float
+    default: float
+
+
+@dataclass(frozen=True)
 class BodySettings:
     """Settings of the body model of a ``landmarks`` bundle.
 
     Attributes:
+        model: name of the body model.
+        bones: names of the bones that rotations are of, in their order.
+        phenotypes: the numbers of its shape, in the order of the graph's input.
         joint_names: names of the joints.
         head_joint, pelvis_joint: indices of joints.
         vertices: number of vertices of the mesh.
         stature_m: m, assumed for every person.
-        sizes: [bodies][phenotypes] example bodies from small to large, in the order of the graph's input.
+        sizes: [bodies][phenotypes] example bodies from small to large.
     """
 
+    model: str
+    bones: tuple[str, ...]
+    phenotypes: tuple[Phenotype, ...]
     joint_names: tuple[str, ...]
     head_joint: int
     pelvis_joint: int
@@ -444,26 +468,38 @@ def _body(bundle: Bundle, settings: Section) -> BodySettings:
     joints = shapes.of("joints", 1, 1, "joints", 3)[2]
     rotations = shapes.of("rotations", 1, 1, "rotations", 3, 3)[2]
     settings.integer("rotations", rotations, rotations, default=rotations)
-    phenotypes = settings.sections("phenotypes")
-    shapes.of("shape", 1, 1, len(phenotypes))
+    listed = settings.sections("phenotypes")
+    shapes.of("shape", 1, 1, len(listed))
     shapes.of("translation", 1, 1, 3)
     ranges = {one.text("name"): (one.number("low", -10.0, 10.0, -10.0), one.number("high", -10.0, 10.0, 10.0))
-              for one in phenotypes}  # fmt: skip
-    if len(ranges) < len(phenotypes):
+              for one in listed}  # fmt: skip
+    if len(ranges) < len(listed):
         raise settings.error("phenotypes", "has a name twice")
     default = settings.section("default")
-    usual = {name: default.number(name, *between) for name, between in ranges.items()}
+    phenotypes = tuple(Phenotype(name, *between, default.number(name, *between)) for name, between in ranges.items())
     sizes = settings.sections("sizes")
     if len(sizes) < 2:
         raise settings.error("sizes", "must hold a small and a large body at least")
     return BodySettings(
+        settings.text("model"),
+        settings.texts("bones", rotations, default=()),
+        phenotypes,
         settings.texts("joint_names", joints),
         settings.integer("head_joint", 0, joints - 1),
         settings.integer("pelvis_joint", 0, joints - 1),
         vertices,
         settings.number("stature_m", 0.3, 3.0),
-        tuple(tuple(size.number(name, *ranges[name], usual[name]) for name in ranges) for size in sizes),
+        tuple(tuple(size.number(one.name, one.low, one.high, one.default) for one in phenotypes) for size in sizes),
     )
+
+
+def body_names(bundle: Bundle) -> tuple[str, tuple[str, ...]]:
+    """Return the name of a people bundle's body model, and those of its bones (empty if it does not name them).
+
+    BundleError names what is wrong.
+    """
+    body = Section.of(bundle).section("body")
+    return body.text("model"), body.texts("bones", default=())
 
 
 @dataclass(frozen=True)
@@ -504,6 +540,7 @@ class MultiHmrSettings:
         estimated: whether its estimate is used instead of `field_of_view` if no intrinsics are given.
         principal_point: principal point, px of the square input.
         body: name of the body model.
+        bones: names of the bones that rotations are of, in their order; empty if the bundle does not name them.
         joint_names: names of the joints.
         topologies: the meshes, the default first.
         named: whether the bundle names its meshes, so that one can be chosen by name.
@@ -521,6 +558,7 @@ class MultiHmrSettings:
     estimated: bool
     principal_point: float
     body: str
+    bones: tuple[str, ...]
     joint_names: tuple[str, ...]
     topologies: tuple[Topology, ...]
     named: bool
@@ -569,6 +607,7 @@ class MultiHmrSettings:
             estimates and usual == _CAMERAS[0],
             camera.number("principal_point_px", 0.0, size),
             body.text("model"),
+            body.texts("bones", rotations, default=()),
             body.texts("joint_names", topologies[0].joints),
             topologies,
             bool(listed),
@@ -622,6 +661,7 @@ class PoseBertSettings:
         origin: keypoints whose mean is the origin of the smoothed ones; empty if the network outputs none.
         rest: [J][3] m, joint positions at rest; empty if the bundle does not give them.
         input: format of the input keypoints or rotations (``hand21``, ``mediapipe33``, ...); empty if not given.
+        kind: ``hand``, ``body``, or ``published`` for NAVER's networks; empty if not given.
     """
 
     window: int
@@ -631,6 +671,7 @@ class PoseBertSettings:
     origin: tuple[int, ...]
     rest: tuple[tuple[float, ...], ...]
     input: str
+    kind: str
 
     @classmethod
     def of(cls, bundle: Bundle, graph: str) -> PoseBertSettings:
@@ -652,6 +693,7 @@ class PoseBertSettings:
             settings.integers("origin", 0, max(points - 1, 0), default=()),
             settings.rows("rest", len(joints), 3, -100.0, 100.0) if "rest" in settings else (),
             settings.text("input", default=""),
+            settings.text("kind", default=""),
         )
 
 

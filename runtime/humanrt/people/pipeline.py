@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from humanrt.bundle.settings import body_names
 from humanrt.checks import check_kind, check_probability
 from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import check_intrinsics
@@ -174,11 +175,11 @@ class PeoplePipeline(Pipeline[PeopleResult]):
 
 def people_header(model: Model, joint_names: Sequence[str]) -> dict[str, Any]:
     """Return the part of a recording's header for a people model."""
-    body = model.bundle.setting("body")
+    body, bones = body_names(model.bundle)
     return {
         "robots": {},
         **model_header(model),
-        "body": body["model"],
-        **({"bones": list(body["bones"])} if "bones" in body else {}),
+        "body": body,
+        **({"bones": list(bones)} if bones else {}),
         "joints": list(joint_names),
     }

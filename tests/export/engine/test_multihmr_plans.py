@@ -16,7 +16,7 @@ from humanrt_export.conversion.bundle_writer import BundleWriter  # noqa: E402
 from humanrt_export.conversion.engine.engines import Built, build_engines  # noqa: E402
 from humanrt_export.conversion.engine.library import Library  # noqa: E402
 from humanrt_export.conversion.graphs import trace  # noqa: E402
-from humanrt_export.conversion.multihmr_graphs import common_settings, write_graphs  # noqa: E402
+from humanrt_export.conversion.multihmr_graphs import BodyAbout, common_settings, write_graphs  # noqa: E402
 from humanrt_export.networks.attention import plain  # noqa: E402
 from humanrt_export.networks.camera import default_intrinsics  # noqa: E402
 from humanrt_export.networks.multihmr import ModelConfig, MultiHmr, NetworkOutput  # noqa: E402
@@ -51,7 +51,8 @@ def small(rtx: Library, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     graphs = {"network": trace(Slots().eval(), feeds, NetworkOutput._fields, "network")}
     texts = dict.fromkeys((*feeds, *NetworkOutput._fields), "")
     out = tmp_path_factory.mktemp("multihmr") / "small"
-    settings = common_settings(config, 4, 1, graphs, camera={}, body={}, resize=PILLOW)
+    body = BodyAbout("none", (), (), (), named=False, estimated=True, notes={})
+    settings = common_settings(config, 4, 1, graphs, resize=PILLOW, body=body)
     with BundleWriter(
         out, name="small", task="people", version="1", licence="Apache-2.0", provenance={}, settings=settings
     ) as writer:

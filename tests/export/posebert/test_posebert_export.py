@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from humanrt import PoseBERT
+from humanrt.bundle.settings import PoseBertSettings
 from humanrt.errors import BundleError
 from humanrt.geometry.skeleton import MEDIAPIPE_BODY
 from humanrt.posebert.rays import directions, rays, turn_to
@@ -136,10 +137,8 @@ def test_our_networks_may_take_rotations_and_are_not_touched(tmp_path: Path) -> 
     config = StreamingConfig(source="rotations", points=0, joints=5, origin=(), lengths=(), width=32, depth=2, heads=1)
     network = trained(config)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    settings = {"kind": "body", "input": "five", "joints": list("abcde"), "parents": [-1, 0, 1, 2, 3]}
-    out = export.export_open(
-        network, tmp_path / "bundle", name="five", version="1", provenance={}, settings=settings, window=FRAMES
-    )
+    settings = PoseBertSettings(FRAMES, config.rate, tuple("abcde"), (-1, 0, 1, 2, 3), (), (), "five", "body")
+    out = export.export_open(network, tmp_path / "bundle", name="five", version="1", provenance={}, settings=settings)
     rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (FRAMES, 5, 3, 3))
     result = PoseBERT(out).refine(rotations)
     assert result.keypoints is None
@@ -199,7 +198,7 @@ def test_a_graph_that_is_not_the_network_stops_the_export(tmp_path: Path, monkey
         return graph
 
     monkeypatch.setattr(export, "trace", traced)
-    settings = export.open_settings(KINDS["hand21"])
+    settings = export.open_settings(KINDS["hand21"], 8)
     with pytest.raises(BundleError, match=r"parity gate: posebert: `\w+` differs by"):
         export.export_open(
             trained(small("hand21")),
@@ -208,6 +207,5 @@ def test_a_graph_that_is_not_the_network_stops_the_export(tmp_path: Path, monkey
             version="1",
             provenance={},
             settings=settings,
-            window=8,
         )
     assert not any((tmp_path / "x").iterdir())

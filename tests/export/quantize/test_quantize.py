@@ -18,6 +18,7 @@ import pytest
 
 from humanrt.backends import open_backend
 from humanrt.bundle import Bundle, load_bundle
+from humanrt.bundle.settings import Variant
 from humanrt.errors import BackendError, OutputError
 from humanrt.hands.tracker import HandTracker
 from humanrt.inference.variants import at, why_unproven
@@ -419,8 +420,8 @@ def test_place_refuses_nothing_it_should_keep(toy: Callable[..., Bundle], model:
     manifest["parity"] = {"toy": {"passed": True}, "toy-int8-cpu": {"passed": True}}
     manifest["settings"]["variants"] = [{"graph": "toy", "precision": "fp32"}]
     (bundle.path / "manifest.json").write_text(json.dumps(manifest))
-    entry = {"precision": "int8", "backend": "cpu"}
-    after = place(load_bundle(bundle.path), "toy", "toy-int8-cpu", model, entry, {"passed": False, "reason": "r"})
+    variant = Variant("toy-int8-cpu", "int8", "toy", "cpu")
+    after = place(load_bundle(bundle.path), variant, model, {"passed": False, "reason": "r"})
     assert set(after.manifest["parity"]) == {"toy"}
     assert after.settings["variants"][0] == {"graph": "toy", "precision": "fp32"}
     assert after.settings["verdict_limits"] == bundle.settings["verdict_limits"]

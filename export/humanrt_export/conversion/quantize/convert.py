@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from humanrt.backends import Array
 from humanrt.bundle import Bundle, GraphSpec
+from humanrt.bundle.settings import Variant
 from humanrt.errors import BackendError
 from humanrt.files import file_sha256
 from humanrt.inference.variants import EXACT, variants
@@ -27,14 +28,14 @@ from humanrt_export.conversion.quantize.sensitivity import exclusions, groups, s
 from humanrt_export.conversion.quantize.session import session
 from humanrt_export.conversion.rewriting import fold_constants, name_nodes
 
-__all__ = ["CONVERSIONS", "Conversion", "Variant"]
+__all__ = ["CONVERSIONS", "Conversion", "Converted"]
 
-CONVERSIONS: Mapping[str, Mapping[str, str]] = {
-    "fp16": {"precision": "fp16", "backend": "cuda"},
-    "int8": {"precision": "int8", "backend": "tensorrt"},
-    "int8-cpu": {"precision": "int8", "backend": "cpu"},
+CONVERSIONS: Mapping[str, tuple[str, str]] = {
+    "fp16": ("fp16", "cuda"),
+    "int8": ("int8", "tensorrt"),
+    "int8-cpu": ("int8", "cpu"),
 }
-"""Precision -> entry of ``settings.variants`` of the graph that its conversion makes."""
+"""Precision of the graph that each conversion makes, and the backend that it is for."""
 
 _ARITHMETIC = {
     "fp16": "FP16 after every operator, sums in FP32, emulated on the CPU",
@@ -50,18 +51,18 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Variant:
+class Converted:
     """A converted graph, ready to be written into its bundle.
 
     Attributes:
-        name: its name in the bundle.
+        variant: its name in the bundle, and what it replaces.
         model: the graph.
         verdict: its verdict.
         layers: number of INT8 layers (0 for FP16).
         excluded: groups of layers that stay in FP32 because of their error.
     """
 
-    name: str
+    variant: Variant
     model: ir.Model
     verdict: Mapping[str, Any]
     layers: int
@@ -122,7 +123,7 @@ class Conversion:
         """Return the FP32 graph's outputs for the inputs of the verdict."""
         return reference(self.bundle, self.base, self.judged)
 
-    def variant(self, *, find_exclusions: bool = False) -> Variant:
+    def variant(self, *, find_exclusions: bool = False) -> Converted:
         """Make the variant and judge it.
 
         Args:
@@ -140,17 +141,18 @@ class Conversion:
             raise BackendError(f"graph {self.base}: no layer bears {self.precision} (see {self._report_name}.json)")
         return self._judged(self._integers(chosen), chosen, excluded)
 
-    def _judged(self, model: ir.Model, layers: Sequence[Layer], excluded: Sequence[str]) -> Variant:
+    def _judged(self, model: ir.Model, layers: Sequence[Layer], excluded: Sequence[str]) -> Converted:
         verdict = judge(
             self._case(model, self.judged, self.references),
-            CONVERSIONS[self.precision]["precision"],
+            CONVERSIONS[self.precision][0],
             arithmetic=_ARITHMETIC[self.precision],
             source=self.recording.source,
             images=self.recording.frames,
             calibrated_on=0 if self.precision == "fp16" else len(self.calibration),
             **({"layers": len(layers), "excluded": list(excluded)} if layers else {}),
         )
-        return Variant(self.name, model, verdict, len(layers), excluded)
+        precision, backend = CONVERSIONS[self.precision]
+        return Converted(Variant(self.name, precision, self.base, backend), model, verdict, len(layers), excluded)
 
     def _case(self, model: ir.Model, feeds: Feeds, references: Feeds) -> Case:
         opened = session(model if self.precision == "int8-cpu" else emulated(model))
@@ -215,7 +217,7 @@ class Conversion:
             if not chosen:
                 return True
             case = self._case(self._integers(chosen), self.judged, self.references)
-            return bool(judge(case, CONVERSIONS[self.precision]["precision"])["passed"])
+            return bool(judge(case, CONVERSIONS[self.precision][0])["passed"])
 
         rows = sensitivity(self.layers, attempt, self._progress("layer groups"))
         excluded = exclusions(rows, passes)

@@ -12,10 +12,12 @@ import onnx_ir as ir
 
 from humanrt.bundle import MANIFEST, Bundle, load_bundle, shipped_bundles
 from humanrt.bundle.paths import without_folders
+from humanrt.bundle.settings import Variant
 from humanrt.errors import BundleError, OutputError
 from humanrt.files import write_atomically
 from humanrt_export.conversion.bundle_writer import sha256
 from humanrt_export.conversion.rewriting import to_bytes
+from humanrt_export.conversion.settings import variant_entry
 
 __all__ = ["place", "target"]
 
@@ -50,33 +52,29 @@ def target(bundle: Bundle, out: Path | None) -> Bundle:
 
 def place(
     bundle: Bundle,
-    base: str,
-    name: str,
+    variant: Variant,
     model: ir.Model,
-    entry: Mapping[str, Any],
     verdict: Mapping[str, Any],
 ) -> Bundle:
     """Write a variant and its verdict into a bundle, replacing one of the same name; returns the changed bundle.
 
     Args:
         bundle: the bundle.
-        base: graph that it is a variant of.
-        name: its own name.
+        variant: its name, what it replaces, its precision and the backend that it is for.
         model: the graph; weights in files of their own stay there.
-        entry: ``precision`` and ``backend``, as in ``settings.variants``.
         verdict: from `humanrt.verdict.judge`.
     """
-    file = f"{name}.onnx"
+    name, file = variant.graph, f"{variant.graph}.onnx"
     data = to_bytes(model)
     write_atomically(bundle.path / file, data)
     manifest: dict[str, Any] = json.loads((bundle.path / MANIFEST).read_text(encoding="utf-8"))
-    like = manifest["graphs"][base]
+    like = manifest["graphs"][variant.of]
     old = manifest["graphs"].get(name, {}).get("file")
     manifest["graphs"][name] = {"file": file, "inputs": like["inputs"], "outputs": like["outputs"]}
     manifest["files"][file] = {"sha256": sha256(data), "bytes": len(data)}
     settings = manifest.setdefault("settings", {})
-    others = [variant for variant in settings.get("variants", []) if variant["graph"] != name]
-    settings["variants"] = [*others, {"of": base, "graph": name, **entry}]
+    others = [other for other in settings.get("variants", []) if other["graph"] != name]
+    settings["variants"] = [*others, variant_entry(variant)]
     manifest.get("parity", {}).pop(name, None)  # it belonged to the replaced graph
     manifest.setdefault("verdicts", {})[name] = {**verdict, "graph_sha256": sha256(data)}
     if old not in (None, file):
