@@ -15,7 +15,6 @@ landmarks stand in for it, in px and in parts of the person's extent.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +40,8 @@ from humanrt.stats import write_report
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.model import load_anny
 from humanrt_export.data.people.truth import NEAREST, truth_of
+from humanrt_export.entry import run_module
+from humanrt_export.options import parse
 from humanrt_export.synthetic.people import PeopleLabels, Shards
 
 Array = NDArray[Any]
@@ -93,12 +94,19 @@ def mean_pose(shards: Shards, most: int = 2000) -> tuple[Array, Array]:
     return (u @ vt).astype(np.float32), np.concatenate([one.shape for one in some]).mean(0)
 
 
-def measure(arguments: argparse.Namespace, model: MultiHMR) -> dict[str, Any]:
-    """The table, and who is how far off: (error mm, sample, true person, found person)."""
-    shards = Shards(arguments.data)
+def measure(
+    model: MultiHMR, landmarks: LandmarkPeople, shards: Shards, train: Shards, samples: int | None = None
+) -> dict[str, Any]:
+    """The table, and who is how far off: (error mm, sample, true person, found person).
+
+    Args:
+        model, landmarks: what is measured.
+        shards: held-out samples.
+        train: samples whose mean pose is the baseline's.
+        samples: the first so many; None: all.
+    """
     body = AnnyBody(load_anny("10pc")).eval()
-    rotations, shape = mean_pose(Shards(arguments.train or arguments.data))
-    landmarks = LandmarkPeople(threads=arguments.threads)
+    rotations, shape = mean_pose(train)
     names = model.joint_names
     rows = {
         name: Row.new(names)
@@ -108,7 +116,7 @@ def measure(arguments: argparse.Namespace, model: MultiHMR) -> dict[str, Any]:
         )
     }
     everybody: list[tuple[float, int, int, int]] = []
-    count = min(len(shards), arguments.samples or len(shards))
+    count = min(len(shards), samples or len(shards))
     for index in range(count):
         sample = shards[index]
         labels, side = sample.people, sample.image.shape[1]
@@ -182,9 +190,9 @@ def overlay(view: MeshView, image: Array, people: People, faces: Array, scale: i
     return np.asarray(view.draw(big, list(people.vertices), faces, zoom @ people.intrinsics, colours))
 
 
-def sheet(arguments: argparse.Namespace, model: MultiHMR, people: list[Any], out: Path) -> None:
+def sheet(shards: Shards, model: MultiHMR, people: list[Any], out: Path) -> None:
     """The median and the worst, each beside its picture."""
-    shards, order = Shards(arguments.data), sorted(people)
+    order = sorted(people)
     close = [one for one in order if _extent(shards[one[1]].people, one[2]) > _CLOSE]
     parts = {"median": close[len(close) // 2 - 6 : len(close) // 2 + 6], "worst": close[-12:]}
     for name, some in parts.items():
@@ -278,33 +286,51 @@ def photograph(model: MultiHMR, landmarks: LandmarkPeople, path: Path, out: Path
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--bundle", default="multihmr-anny")
-    parser.add_argument("--data", type=Path, help="held-out samples")
-    parser.add_argument("--train", type=Path, help="samples whose mean pose is the baseline's (default: --data)")
-    parser.add_argument("--samples", type=int, help="the first so many")
-    parser.add_argument("--photos", type=Path, nargs="*", default=[])
-    parser.add_argument("--log", type=Path, help="log.jsonl of the training: its curve")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    model = MultiHMR(arguments.bundle, threads=arguments.threads, topology="10pc")
+@dataclass(frozen=True, kw_only=True)
+class AnnyBenchOptions:
+    """Options of the measurement.
+
+    Attributes:
+        bundle: what is measured.
+        data: held-out samples.
+        train: samples whose mean pose is the baseline's; without it, --data.
+        samples: the first so many.
+        photos: to be drawn on.
+        log: log.jsonl of the training: its curve.
+        threads: of the CPU.
+        out: folder of the results.
+    """
+
+    bundle: str = "multihmr-anny"
+    data: Path | None = None
+    train: Path | None = None
+    samples: int | None = None
+    photos: tuple[Path, ...] = ()
+    log: Path | None = None
+    threads: int = 1
+    out: Path
+
+
+def main() -> int:
+    options = parse(AnnyBenchOptions, text=__doc__.partition("\n")[0])
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    model = MultiHMR(options.bundle, threads=options.threads, topology="10pc")
+    landmarks = LandmarkPeople(threads=options.threads)
     result: dict[str, Any] = {}
-    if arguments.data:
-        result = measure(arguments, model)
-        print(write_table(result, arguments.out))
-        sheet(arguments, model, result.pop("people"), arguments.out)
-    if arguments.log:
-        curve(arguments.log, arguments.out)
-    landmarks = LandmarkPeople(threads=arguments.threads)
-    result["photos"] = {path.name: photograph(model, landmarks, path, arguments.out) for path in arguments.photos}
+    if options.data:
+        shards = Shards(options.data)
+        result = measure(model, landmarks, shards, Shards(options.train or options.data), options.samples)
+        print(write_table(result, options.out))
+        sheet(shards, model, result.pop("people"), options.out)
+    if options.log:
+        curve(options.log, options.out)
+    result["photos"] = {path.name: photograph(model, landmarks, path, options.out) for path in options.photos}
     for name, found in result["photos"].items():
         print(name, found)
-    write_report(arguments.out / "result.json", result)
+    write_report(options.out / "result.json", result)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

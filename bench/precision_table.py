@@ -14,14 +14,13 @@ Needs onnx and ONNX Runtime (`pip install 'humanrt[export]'`).
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter, sleep
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import onnx_ir as ir
@@ -29,6 +28,7 @@ import onnx_ir as ir
 from humanrt.backends import open_backend
 from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, load_bundle
+from humanrt.bundle.settings import Variant
 from humanrt.errors import BackendError, HumanrtError
 from humanrt.inference.variants import EXACT, base_of, bases, variants
 from humanrt.stats import machine, write_report
@@ -41,6 +41,8 @@ from humanrt_export.conversion.quantize.motion import is_motion, record_motion
 from humanrt_export.conversion.quantize.place import place
 from humanrt_export.conversion.quantize.session import session
 from humanrt_export.conversion.rewriting import fold_constants, self_contained
+from humanrt_export.entry import run_module
+from humanrt_export.options import Option, parse
 
 SHARED = Path(__file__).parents[2] / "shared"
 DEFAULTS = (
@@ -69,37 +71,51 @@ class Row:
     speed_best: float
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", action="append", metavar="NAME|DIR[=SOURCE]", help="repeatable")
-    parser.add_argument("--graph", action="append", default=[], help="only this graph (repeatable)")
-    parser.add_argument("--precision", nargs="+", default=list(CONVERSIONS), choices=CONVERSIONS)
-    parser.add_argument("--sensitivity", action="store_true", help="leave out layers that INT8's limits demand")
-    parser.add_argument(
-        "--stock", action="store_true", help="also ONNX Runtime's own quantisation of everything, dynamic and static"
-    )
-    parser.add_argument("--inputs", type=int, default=64, help="inputs of each graph (64)")
-    parser.add_argument("--max-frames", type=int, help="of a source")
-    parser.add_argument("--threshold", type=float, help="lowest score of a person, for Multi-HMR")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: all cores)")
-    parser.add_argument("--turns", type=int, default=40, help="of each graph (slow ones a quarter)")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """Options of the table.
 
+    Attributes:
+        bundle: name or folder of a bundle, and its frames (repeatable); without any, those that ship.
+        graph: only this graph (repeatable).
+        precision: what is made.
+        sensitivity: leave out layers that INT8's limits demand.
+        stock: also ONNX Runtime's own quantisation of everything, dynamic and static.
+        inputs: of each graph.
+        max_frames: of a source.
+        threshold: lowest score of a person, for Multi-HMR.
+        threads: of the CPU; 0: all cores.
+        turns: of each graph (slow ones a quarter).
+        json: write the figures.
+    """
+
+    bundle: Annotated[tuple[str, ...], Option(metavar="NAME|DIR[=SOURCE]", repeated=True)] = DEFAULTS
+    graph: Annotated[tuple[str, ...], Option(repeated=True)] = ()
+    precision: Annotated[tuple[str, ...], Option(choices=CONVERSIONS)] = tuple(CONVERSIONS)
+    sensitivity: bool = False
+    stock: bool = False
+    inputs: int = 64
+    max_frames: int | None = None
+    threshold: float | None = None
+    threads: int = 0
+    turns: int = 40
+    json: Path | None = None
+
+
+def main() -> int:
+    options = parse(TableOptions, text=__doc__)
     rows: list[Row] = []
-    try:
-        for word in options.bundle or DEFAULTS:
-            rows += _measured(word, options)
-    except HumanrtError as error:
-        sys.exit(f"precision_table: {error}")
+    for word in options.bundle:
+        rows += _measured(word, options)
     for line in _table(rows):
         print(line)
     if options.json:
         about = {"machine": machine(), "threads": options.threads, "turns": options.turns, "inputs": options.inputs}
         write_report(options.json, {**about, "rows": [asdict(row) for row in rows]})
+    return 0
 
 
-def _measured(word: str, options: argparse.Namespace) -> list[Row]:
+def _measured(word: str, options: TableOptions) -> list[Row]:
     name, _, source = word.partition("=")
     bundle = load_bundle(name)
     source = source or default_source(bundle) or ""
@@ -121,7 +137,7 @@ def _measured(word: str, options: argparse.Namespace) -> list[Row]:
                     precision,
                     recording,
                     out=out,
-                    graphs=tuple(options.graph),
+                    graphs=options.graph,
                     find_exclusions=options.sensitivity and precision != "fp16",
                 )
                 made = load_bundle(out)
@@ -173,12 +189,13 @@ def _stock(bundle: Bundle, base: str, recording: Recording) -> Bundle:
                 return dict(zip(outputs, opened.run(outputs, dict(feed)), strict=True))
 
             verdict = judge(case_of(bundle, base, feeds[1::2] or feeds, run), "int8")
-            bundle = place(bundle, base, f"{base}-stock-{name}", made, CONVERSIONS["int8-cpu"], verdict)
+            precision, backend = CONVERSIONS["int8-cpu"]
+            bundle = place(bundle, Variant(f"{base}-stock-{name}", precision, base, backend), made, verdict)
     return bundle
 
 
 def _compared(
-    bundle: Bundle, base: str, names: Sequence[str], recording: Recording, options: argparse.Namespace
+    bundle: Bundle, base: str, names: Sequence[str], recording: Recording, options: TableOptions
 ) -> list[Row]:
     """A row for each variant of a graph."""
     feeds = recording.feeds[base][1::2] or recording.feeds[base]
@@ -263,4 +280,4 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

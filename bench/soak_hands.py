@@ -18,16 +18,14 @@ Exit status 1 where the second half of the blocks needs more memory or time than
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from time import perf_counter, thread_time
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,41 +37,58 @@ from humanrt.hands.smoothers import SMOOTHERS, open_smoother
 from humanrt.hands.tracker import HandTracker
 from humanrt.sources.opening import Frame, open_source
 from humanrt.stats import machine, write_report
+from humanrt_export.entry import run_module
+from humanrt_export.options import Option, parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoakOptions:
+    """Options of the soak test.
+
+    Attributes:
+        source: a video file.
+        frames: in all.
+        block: frames a row.
+        pause: s between rounds.
+        robot: hands to move.
+        smooth: of hands.
+        threads: CPU threads of a network.
+        tolerance: growth still called flat.
+        json: write the figures.
+    """
+
+    source: Annotated[str, Option(positional=True, metavar="SOURCE")] = str(CLIP)
+    frames: int = 100_000
+    block: int = 10_000
+    pause: float = 2.0
+    robot: tuple[str, ...] = ("allegro_right",)
+    smooth: Annotated[str, Option(choices=SMOOTHERS)] = SMOOTHERS[0]
+    threads: int = 1
+    tolerance: float = 0.1
+    json: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.block < 1:
+            raise HumanrtError("--frames and --block must be at least 1")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", nargs="?", default=str(CLIP), help="a video file (default: the clip that ships)")
-    parser.add_argument("--frames", type=int, default=100_000, help="default: %(default)s")
-    parser.add_argument("--block", type=int, default=10_000, help="frames a row (default: %(default)s)")
-    parser.add_argument("--pause", type=float, default=2.0, help="s between rounds (default: %(default)s)")
-    parser.add_argument("--robot", nargs="+", default=["allegro_right"])
-    parser.add_argument("--smooth", choices=SMOOTHERS, default=SMOOTHERS[0])
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of a network (default: %(default)s)")
-    parser.add_argument("--tolerance", type=float, default=0.1, help="growth still called flat (%(default)s)")
-    parser.add_argument("--json", type=Path, help="write the figures")
-    options = parser.parse_args()
-    if options.frames < 1 or options.block < 1:
-        parser.error("--frames and --block must be at least 1")
-    try:
-        tracker = HandTracker(threads=options.threads)
-        with HandPipeline(tracker, options.robot, open_smoother(options.smooth, tracker)) as pipeline:
-            blocks = soak(pipeline, options)
-        report = {
-            "source": Path(options.source).name,
-            "frames": options.frames,
-            "robots": options.robot,
-            "smooth": options.smooth,
-            "threads": options.threads,
-            "machine": machine(),
-            "blocks": [block.row() for block in blocks],
-            **growth(blocks),
-        }
-        if options.json:
-            write_report(options.json, report)
-    except HumanrtError as error:
-        print(f"soak_hands: {error}", file=sys.stderr)
-        return error.exit_status
+    options = parse(SoakOptions, text=__doc__)
+    tracker = HandTracker(threads=options.threads)
+    with HandPipeline(tracker, options.robot, open_smoother(options.smooth, tracker)) as pipeline:
+        blocks = soak(pipeline, options)
+    report = {
+        "source": Path(options.source).name,
+        "frames": options.frames,
+        "robots": options.robot,
+        "smooth": options.smooth,
+        "threads": options.threads,
+        "machine": machine(),
+        "blocks": [block.row() for block in blocks],
+        **growth(blocks),
+    }
+    if options.json:
+        write_report(options.json, report)
     memory, time = report["memory_growth"], report["p99_growth"]
     print(f"\nfrom the first half to the second: memory {memory:+.1%}, p99 of the processor's time {time:+.1%}")
     return int(max(memory, time) > options.tolerance)
@@ -120,7 +135,7 @@ def played(source: str, pause: float) -> Iterator[Frame]:
         start = t + pause
 
 
-def soak(pipeline: HandPipeline, options: argparse.Namespace) -> list[Block]:
+def soak(pipeline: HandPipeline, options: SoakOptions) -> list[Block]:
     """Run the frames and print a row a block."""
     print("| frames | resident MB | objects | identities | p50 ms | p99 ms | max ms | CPU p50 | CPU p99 |")
     print("| ---: |" + " ---: |" * 8)
@@ -171,4 +186,4 @@ def resident() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_module(main)

@@ -163,3 +163,16 @@ def test_modules_that_are_run_end_in_one_way() -> None:
         _, found, end = file.read_text().partition('\nif __name__ == "__main__":\n')
         if found and name not in apart:
             assert end == "    run_module(main)\n", f"{name}: end with `run_module(main)` of humanrt_export.entry"
+
+
+def test_parsed_arguments_stay_in_the_command_line() -> None:
+    """Functions take options, not an `argparse.Namespace`, so that they can be called from Python."""
+    apart = {"humanrt_export.options", "humanrt_export.cli"}  # what turns one into the other
+    files = {name: file for name, file in MODULES.items() if name.startswith("humanrt_export") and name not in apart}
+    takers = {
+        (name, node.name)
+        for name, file in files.items()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and "Namespace" in ast.unparse(node.args)
+    }
+    assert takers == {(f"humanrt_export.commands.{name}", "run") for name in ("data", "mediapipe", "train")}

@@ -1,7 +1,8 @@
 """``humanrt-export``: the command line that makes bundles.
 
-Every command is one module with ``configure(parser)`` and ``run(options) -> int``, listed in ``COMMANDS`` and imported
-only when it is called: the commands need different heavy packages, and `--help` needs none.
+Every command is one module, listed in ``COMMANDS`` and imported only when it is called: the commands need different
+heavy packages, and `--help` needs none. A command has ``CONFIG``, the dataclass of its options, and ``run(config) ->
+int``; or, where that is not enough, ``configure(parser)`` and ``run(arguments) -> int``.
 
 Exit status: 0; 2 for bad usage or bad input, with one line on stderr.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from humanrt.errors import HumanrtError, MissingDependencyError
+from humanrt_export.options import add_options, build, sub_commands
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -85,31 +87,36 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run one command; the exit status. User errors become one line on stderr and status 2."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if words is None else words)
     parser = _Parser(prog="humanrt-export", description="Make model bundles for humanrt.")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    chosen = next((word for word in given if not word.startswith("-")), None)
+    sub_commands(parser, {name: command.help for name, command in COMMANDS.items()}, "command", "COMMAND", _configure)
     try:
-        for name, command in COMMANDS.items():
-            sub = commands.add_parser(name, help=command.help, description=command.help)
-            if name == chosen:
-                module = _load(command)
-                module.configure(sub)
-                sub.set_defaults(run=module.run)
-        options = parser.parse_args(given)
-        options.line = shlex.join(["humanrt-export", *given])  # what made a training or a file says so
-        status: int = options.run(options)
+        arguments = parser.parse_args(given)
+        arguments.line = shlex.join(["humanrt-export", *given])  # what made a training or a file says so
+        status: int = arguments.run(arguments)
     except HumanrtError as error:
         print(f"humanrt-export: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        begun = COMMANDS.get(chosen or "")
+        begun = next((COMMANDS[word] for word in given if word in COMMANDS), None)
         left = (begun and begun.keeps) or "nothing was written"
         print(f"humanrt-export: interrupted; {left}", file=sys.stderr)
         return 130
     return status
+
+
+def _configure(name: str, parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Add the options of a command that was chosen, and what runs it."""
+    module = _load(COMMANDS[name])
+    config = getattr(module, "CONFIG", None)
+    if config is None:
+        module.configure(parser)
+        parser.set_defaults(run=module.run)
+        return
+    add_options(parser, config, words)
+    parser.set_defaults(run=lambda arguments: module.run(build(config, arguments)))
 
 
 def _load(command: Command) -> Any:

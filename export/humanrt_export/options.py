@@ -55,13 +55,15 @@ class Option:
         choices: the values that are allowed; looked at when the options are added.
         flag: instead of ``--`` and the field's name.
         positional: it is given without a flag.
+        repeated: of a tuple: its flag takes one value, and may be given several times.
         hidden: it is no option, and not in run files.
     """
 
     metavar: str | tuple[str, ...] | None = None
-    choices: Collection[str] | None = None
+    choices: Collection[Any] | None = None
     flag: str | None = None
     positional: bool = False
+    repeated: bool = False
     hidden: bool = False
 
 
@@ -90,6 +92,7 @@ class _Entry:
         default: `MISSING` where it is required.
         help: for people.
         choices, metavar: as `argparse` takes them.
+        repeated: its values come one by one, each with the flag.
     """
 
     path: tuple[str, ...]
@@ -100,6 +103,7 @@ class _Entry:
     help: str
     choices: Sequence[Any] | None
     metavar: str | tuple[str, ...] | None
+    repeated: bool
 
     @property
     def name(self) -> str:
@@ -130,7 +134,7 @@ def _options(
         allowed = allowed if about.choices is None else sorted(about.choices)
         metavar = about.metavar or (None if allowed or kind is bool else _METAVARS[kind])
         flag = one.name if about.positional else about.flag or f"--{prefix}{one.name}".replace("_", "-")
-        yield _Entry(here, flag, kind, count, value, texts.get(one.name, ""), allowed, metavar)
+        yield _Entry(here, flag, kind, count, value, texts.get(one.name, ""), allowed, metavar, about.repeated)
 
 
 def _default(one: Field[Any]) -> Any:
@@ -191,6 +195,8 @@ def add_options(parser: argparse.ArgumentParser, cls: type, words: Sequence[str]
             shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
             text = f"{text} (default: {shown.replace('%', '%%')})".lstrip()
         about: dict[str, Any] = {"type": one.kind, "nargs": one.count, "choices": one.choices, "metavar": one.metavar}
+        if one.count == "+":
+            about |= {"action": _Gather, "nargs": None if one.repeated else "+"}
         if not one.flag.startswith("-"):
             if default is not MISSING:
                 about |= {"nargs": "?", "default": default}
@@ -199,6 +205,17 @@ def add_options(parser: argparse.ArgumentParser, cls: type, words: Sequence[str]
         else:
             about |= {"dest": one.name, "default": default}
         add(one.flag, help=text, **about)
+
+
+class _Gather(argparse.Action):
+    """Collects all values of an option that may be given several times; together they replace the default."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        before = getattr(namespace, self.dest, None)
+        given = values if isinstance(values, list) else [values]
+        setattr(namespace, self.dest, [*(before if isinstance(before, list) else ()), *given])
 
 
 def build(cls: type[Config], arguments: argparse.Namespace, **hidden: Any) -> Config:
@@ -240,7 +257,8 @@ def parse(cls: type[Config], words: Sequence[str] | None = None, *, prog: str | 
         HumanrtError: the run file cannot be read, or the dataclass refuses its values.
     """
     given = sys.argv[1:] if words is None else words
-    parser = argparse.ArgumentParser(prog=prog, description=text)
+    shown = argparse.RawDescriptionHelpFormatter  # the text's own lines
+    parser = argparse.ArgumentParser(prog=prog, description=text, formatter_class=shown)
     add_options(parser, cls, given)
     return build(cls, parser.parse_args(given))
 

@@ -91,7 +91,7 @@ def test_a_documented_command_is_taken(
     elif program == "humanrt-export":
         load = export._load
         monkeypatch.setattr(
-            export, "_load", lambda command: SimpleNamespace(configure=load(command).configure, run=lambda options: 0)
+            export, "_load", lambda command: SimpleNamespace(**{**vars(load(command)), "run": lambda options: 0})
         )
         try:
             assert export.main(arguments) == 0

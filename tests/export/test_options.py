@@ -45,6 +45,7 @@ class Outer:
     kind: Annotated[str, Option(positional=True, choices=NAMES)]
     out: Path
     paths: tuple[Path, ...] = ()
+    marks: Annotated[tuple[str, ...], Option(repeated=True)] = ("a", "b")
     span: Annotated[tuple[int, int], Option(metavar=("A", "B"))] = (1, 2)
     count: int | None = None
     part: Literal["train", "val"] = "train"
@@ -90,6 +91,15 @@ def test_fields_are_options_with_their_defaults() -> None:
     )
 
 
+def test_values_are_gathered_and_replace_the_default(tmp_path: Path) -> None:
+    assert parsed("--marks", "x", "tall", "--marks", "y", "--out", "o").marks == ("x", "y")
+    assert parsed("tall", "--paths", "1", "2", "--out", "o", "--paths", "3").paths == (Path("1"), Path("2"), Path("3"))
+    file = tmp_path / "run.toml"
+    file.write_text('marks = ["c", "d"]\n')
+    assert parsed("tall", "--out", "o", "--config", str(file)).marks == ("c", "d")
+    assert parsed("tall", "--out", "o", "--config", str(file), "--marks", "e").marks == ("e",)
+
+
 def test_a_run_file_gives_what_the_command_line_does_not(file: Path) -> None:
     weights = Inner(near=3.0, far=9)
     made = parsed("--config", str(file))
@@ -108,7 +118,7 @@ def test_a_run_file_gives_what_the_command_line_does_not(file: Path) -> None:
     [
         (
             "speed = 3",
-            "no setting `speed`; there are: count, first, half_size, kind, out, part, paths, quick, span",
+            "no setting `speed`; there are: count, first, half_size, kind, marks, out, part, paths, quick, span",
         ),
         ("[weights]\nfixed = 'x'", "no setting `weights.fixed`"),
         ("line = 'x'", "no setting `line`"),

@@ -1,53 +1,104 @@
-"""The command `humanrt-export multihmr`."""
+"""``humanrt-export multihmr``: a bundle from a Multi-HMR checkpoint, NAVER's or ours, on SMPL-X or Anny."""
 
 from __future__ import annotations
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 from humanrt.errors import HumanrtError
+from humanrt_export.checkpoint import read
+from humanrt_export.conversion.multihmr_anny import BODY_TOPOLOGIES, AnnyOptions, export_anny
+from humanrt_export.conversion.multihmr_anny_published import export_published
 from humanrt_export.conversion.multihmr_smplx import export_multihmr
+from humanrt_export.networks.checkpoint_layouts import Layout, layout_of
+from humanrt_export.options import Option
 
-__all__ = ["configure", "run"]
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``humanrt-export multihmr``, for both bodies."""
-    from humanrt_export.commands.multihmr_anny import configure_body
-
-    parser.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="NAVER's .pt file, on SMPL-X or on Anny, or our own on Anny"
-    )
-    parser.add_argument("--body", choices=("smplx", "anny"), default="smplx", help="body model (default: smplx)")
-    parser.add_argument(
-        "--body-models", type=Path, metavar="DIR", help="SMPL-X: folder with smplx/SMPLX_NEUTRAL.npz or .pkl"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
-    parser.add_argument("--max-people", type=int, default=16, metavar="N", help="people per image (default: 16)")
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images per call (default: 1)")
-    parser.add_argument("--int8-cpu", action="store_true", help="add the INT8 graph for CPUs; its error is reported")
-    configure_body(parser)
+__all__ = ["CONFIG", "MultiHmrConfig", "run"]
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command."""
-    if options.body == "anny":
-        from humanrt_export.commands import multihmr_anny
+@dataclass(frozen=True, kw_only=True)
+class MultiHmrConfig:
+    """Options of ``humanrt-export multihmr``.
 
-        return multihmr_anny.run(options)
-    if options.body_models is None:
-        raise HumanrtError(
-            "--body-models is missing: give the folder that holds smplx/SMPLX_NEUTRAL.npz, or use --body anny"
-        )
-    folder = export_multihmr(
-        options.checkpoint,
-        options.body_models,
-        options.out,
-        max_people=options.max_people,
-        batch=options.batch,
-        int8=options.int8_cpu,
-        report=lambda line: sys.stderr.write(f"{line}\n"),
-    )
+    Attributes:
+        checkpoint: NAVER's .pt file, on SMPL-X or on Anny, or our own on Anny.
+        body: body model.
+        body_models: SMPL-X: folder with smplx/SMPLX_NEUTRAL.npz or .pkl.
+        out: folder of the bundle.
+        max_people: people per image.
+        batch: images per call.
+        int8_cpu: add the INT8 graph for CPUs; its error is reported.
+        topology: Anny: meshes of 13718 (full) and 1229 (10pc) vertices, the default one first; without it, both (of
+            NAVER's checkpoint full, the only one).
+        name: Anny: of the bundle; without it, multihmr-anny-SIZE-BACKBONE, or multihmr-anny-naver-SIZE-BACKBONE.
+        small: Anny: store weights in 8 bits: a quarter of the file.
+        about: Anny: what is to be said about the weights in the manifest: licence, data, commit, ... (repeatable).
+    """
+
+    checkpoint: Annotated[Path, Option(positional=True, metavar="CHECKPOINT")]
+    body: Literal["smplx", "anny"] = "smplx"
+    body_models: Annotated[Path | None, Option(metavar="DIR")] = None
+    out: Annotated[Path, Option(metavar="DIR")]
+    max_people: int = 16
+    batch: int = 1
+    int8_cpu: bool = False
+    topology: Annotated[tuple[str, ...], Option(choices=BODY_TOPOLOGIES)] = ()
+    name: str | None = None
+    small: bool = False
+    about: Annotated[tuple[str, ...], Option(metavar="KEY=TEXT", repeated=True)] = ()
+
+    def __post_init__(self) -> None:
+        if self.body == "smplx" and self.body_models is None:
+            raise HumanrtError(
+                "--body-models is missing: give the folder that holds smplx/SMPLX_NEUTRAL.npz, or use --body anny"
+            )
+        if odd := [text for text in self.about if "=" not in text]:
+            raise HumanrtError(f"--about {odd[0]}: need KEY=TEXT")
+
+
+CONFIG = MultiHmrConfig
+
+
+def run(config: MultiHmrConfig) -> int:
+    """Make the bundle, and print its folder."""
+    folder = _anny(config) if config.body == "anny" else _smplx(config)
     sys.stdout.write(f"{folder}\n")
     return 0
+
+
+def _smplx(config: MultiHmrConfig) -> Path:
+    assert config.body_models is not None
+    return export_multihmr(
+        config.checkpoint,
+        config.body_models,
+        config.out,
+        max_people=config.max_people,
+        batch=config.batch,
+        int8=config.int8_cpu,
+        report=_report,
+    )
+
+
+def _anny(config: MultiHmrConfig) -> Path:
+    content = None if config.checkpoint.is_dir() else read(config.checkpoint, "Multi-HMR on Anny")
+    options = AnnyOptions(
+        name=config.name,
+        max_people=config.max_people,
+        batch=config.batch,
+        int8=config.int8_cpu,
+        small=config.small,
+        more_about=dict(text.split("=", 1) for text in config.about),
+        report=_report,
+    )
+    if content is None or layout_of(content) is not Layout.PUBLISHED_ANNY:
+        topologies = config.topology or BODY_TOPOLOGIES
+        return export_anny(config.checkpoint, config.out, options, topologies=topologies, content=content)
+    if config.topology not in ((), ("full",)):
+        raise HumanrtError("--topology: NAVER's Multi-HMR on Anny has the full mesh only; leave it out")
+    return export_published(config.checkpoint, config.out, options, content=content)
+
+
+def _report(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from humanrt.bundle import MANIFEST, Bundle, load_bundle
 from humanrt.inference.variants import bases
 from humanrt.verdict import record, reference
 from humanrt.verdict.engines import default_source, sample_feeds
+from humanrt_export.options import Option
 from humanrt_export.pack.archive import SUMS, sums, write_archive
 from humanrt_export.pack.wheel import PLATFORMS, make_wheel, pinned, this_platform
 
-__all__ = ["configure", "pack", "run"]
+__all__ = ["CONFIG", "PackConfig", "pack", "run"]
 
 FRAMES = 4
 """Inputs of every graph, and what it made of them here."""
@@ -135,24 +136,32 @@ def _gpu_requirements(target: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", help="name or folder of the bundle")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the archive (default: BUNDLE-PLATFORM.tar.gz)")
-    parser.add_argument(
-        "--platform", choices=tuple(PLATFORMS), default=None, help="of the machine it is for (default: as here)"
-    )
-    parser.add_argument(
-        "--source", metavar="SOURCE", help="frames to compare on, as for `humanrt run`; they are packed (default: the "
-        "hand clip that ships, for hands; else noise)",
-    )  # fmt: skip
+@dataclass(frozen=True, kw_only=True)
+class PackConfig:
+    """Options of ``humanrt-export pack``.
+
+    Attributes:
+        bundle: name or folder of the bundle.
+        out: the archive; without it, BUNDLE-PLATFORM.tar.gz.
+        platform: of the machine it is for; without it, this one's.
+        source: frames to compare on, as for `humanrt run`; they are packed; without it, the hand clip that ships, for
+            hands, else noise.
+    """
+
+    bundle: Annotated[str, Option(positional=True, metavar="BUNDLE")]
+    out: Annotated[Path | None, Option(metavar="FILE")] = None
+    platform: Annotated[str | None, Option(choices=PLATFORMS)] = None
+    source: Annotated[str | None, Option(metavar="SOURCE")] = None
 
 
-def run(options: argparse.Namespace) -> int:
+CONFIG = PackConfig
+
+
+def run(config: PackConfig) -> int:
     """Pack, and say what was written."""
-    name: str = options.bundle
-    bundle = load_bundle(name)
-    target = options.platform or this_platform()
-    out = options.out or Path(f"{bundle.name}-{target}.tar.gz")
-    pack(bundle, out.expanduser().absolute(), target, source=options.source)
+    bundle = load_bundle(config.bundle)
+    target = config.platform or this_platform()
+    out = config.out or Path(f"{bundle.name}-{target}.tar.gz")
+    pack(bundle, out.expanduser().absolute(), target, source=config.source)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB; unpack it there and read README.txt")
     return 0

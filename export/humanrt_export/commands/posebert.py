@@ -1,49 +1,54 @@
-"""The command `humanrt-export posebert`."""
+"""``humanrt-export posebert``: a bundle from a PoseBERT checkpoint, published or a training of ours."""
 
 from __future__ import annotations
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from humanrt.errors import HumanrtError
 from humanrt_export.checkpoint import read
 from humanrt_export.conversion.posebert import LICENCE, WINDOW, export_published, export_training
+from humanrt_export.options import Option
 
-__all__ = ["configure", "run"]
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of ``humanrt-export posebert``."""
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="published .pt file, or a training of ours")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
-    parser.add_argument(
-        "--window", type=int, metavar="T", help=f"frames a call (default: {WINDOW}; of a training of ours, its own)"
-    )
-    parser.add_argument(
-        "--batch",
-        type=int,
-        nargs="+",
-        default=[1],
-        metavar="B",
-        help="windows a call; several numbers: a graph for each (default: 1)",
-    )
+__all__ = ["CONFIG", "PoseBertConfig", "run"]
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command."""
+@dataclass(frozen=True, kw_only=True)
+class PoseBertConfig:
+    """Options of ``humanrt-export posebert``.
 
-    def report(line: str) -> None:
-        sys.stderr.write(f"{line}\n")
+    Attributes:
+        checkpoint: published .pt file, or a training of ours.
+        out: folder of the bundle.
+        window: frames a call; without it, 64 of published weights, and of a training of ours its own.
+        batch: windows a call; several numbers: a graph for each.
+    """
 
-    checkpoint: Path = options.checkpoint
+    checkpoint: Annotated[Path, Option(positional=True, metavar="CHECKPOINT")]
+    out: Annotated[Path, Option(metavar="DIR")]
+    window: Annotated[int | None, Option(metavar="T")] = None
+    batch: Annotated[tuple[int, ...], Option(metavar="B")] = (1,)
+
+
+CONFIG = PoseBertConfig
+
+
+def run(config: PoseBertConfig) -> int:
+    """Make the bundle, and print its folder."""
+    checkpoint = config.checkpoint
     if checkpoint.is_dir() or {"description", "average"} <= set(read(checkpoint, "PoseBERT")):
-        folder = export_training(checkpoint, options.out, window=options.window, batches=options.batch, report=report)
+        folder = export_training(checkpoint, config.out, window=config.window, batches=config.batch, report=_report)
     else:
-        if len(options.batch) > 1:
+        if len(config.batch) > 1:
             raise HumanrtError("--batch: a bundle of published weights has one batch size; give one number")
-        window = WINDOW if options.window is None else options.window
-        folder = export_published(checkpoint, options.out, window=window, batch=options.batch[0], report=report)
-        report(f"warning: these weights, and with them this bundle, are under {LICENCE}: non-commercial use only")
+        window = WINDOW if config.window is None else config.window
+        folder = export_published(checkpoint, config.out, window=window, batch=config.batch[0], report=_report)
+        _report(f"warning: these weights, and with them this bundle, are under {LICENCE}: non-commercial use only")
     sys.stdout.write(f"{folder}\n")
     return 0
+
+
+def _report(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

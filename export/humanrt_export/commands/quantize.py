@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Annotated
 
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import BackendError, HumanrtError, choices
@@ -16,8 +17,9 @@ from humanrt_export.conversion.quantize.convert import CONVERSIONS, Conversion, 
 from humanrt_export.conversion.quantize.motion import is_motion, record_motion
 from humanrt_export.conversion.quantize.place import place, target
 from humanrt_export.conversion.quantize.recipe import load_recipe
+from humanrt_export.options import Option
 
-__all__ = ["configure", "quantize", "run"]
+__all__ = ["CONFIG", "QuantizeConfig", "quantize", "run"]
 
 
 def quantize(
@@ -73,58 +75,76 @@ def quantize(
     return made
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", help="name or folder of the bundle")
-    parser.add_argument("--precision", choices=tuple(CONVERSIONS), required=True)
-    parser.add_argument(
-        "--calibration", metavar="SOURCE", help="video, folder, image or camera index, as for `humanrt run`; of "
-        "PoseBERT bundles also motion capture (default: the hand clip that ships, for hands)",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="a copy of the bundle to write into (default: itself)")
-    parser.add_argument("--graph", action="append", default=[], metavar="NAME", help="only this graph (repeatable)")
-    parser.add_argument("--max-frames", type=int, metavar="N", help="images of the source (default: all; camera: 600)")
-    parser.add_argument("--inputs", type=int, default=500, metavar="N", help="inputs kept for one graph (500)")
-    parser.add_argument("--threshold", type=float, metavar="P", help="lowest score of a person (the bundle's)")
-    parser.add_argument(
-        "--sensitivity", action="store_true", help="measure each group of layers, and leave out what the limits demand"
-    )
+@dataclass(frozen=True, kw_only=True)
+class QuantizeConfig:
+    """Options of ``humanrt-export quantize``.
+
+    Attributes:
+        bundle: name or folder of the bundle.
+        precision: what is made.
+        calibration: video, folder, image or camera index, as for `humanrt run`; of PoseBERT bundles also motion
+            capture; without it, the hand clip that ships, for hands.
+        out: a copy of the bundle to write into; without it, the bundle itself.
+        graph: only this graph (repeatable).
+        max_frames: images of the source; without it, all (of a camera 600).
+        inputs: inputs kept for one graph.
+        threshold: lowest score of a person; without it, the bundle's.
+        sensitivity: measure each group of layers, and leave out what the limits demand.
+    """
+
+    bundle: Annotated[str, Option(positional=True, metavar="BUNDLE")]
+    precision: Annotated[str, Option(choices=CONVERSIONS)]
+    calibration: Annotated[str | None, Option(metavar="SOURCE")] = None
+    out: Annotated[Path | None, Option(metavar="DIR")] = None
+    graph: Annotated[tuple[str, ...], Option(repeated=True)] = ()
+    max_frames: int | None = None
+    inputs: int = 500
+    threshold: Annotated[float | None, Option(metavar="P")] = None
+    sensitivity: bool = False
+
+    def __post_init__(self) -> None:
+        if self.inputs < 2 or (self.max_frames is not None and self.max_frames < 1):
+            raise HumanrtError("--inputs must be at least 2 and --max-frames at least 1")
 
 
-def run(options: argparse.Namespace) -> int:
+CONFIG = QuantizeConfig
+
+
+def run(config: QuantizeConfig) -> int:
     """Quantize; 1 where a verdict was not passed."""
-    name: str = options.bundle
-    bundle = load_bundle(name)
-    source: str | None = options.calibration or default_source(bundle)
+    bundle = load_bundle(config.bundle)
+    variants = quantize(
+        bundle,
+        config.precision,
+        _recording(bundle, config),
+        out=config.out,
+        graphs=config.graph,
+        find_exclusions=config.sensitivity,
+    )
+    for variant in variants:
+        print(_line(variant))
+    return 0 if all(variant.verdict["passed"] for variant in variants) else 1
+
+
+def _recording(bundle: Bundle, config: QuantizeConfig) -> Recording:
+    """Real inputs of the bundle's graphs."""
+    source = config.calibration or default_source(bundle)
     if source is None:
         raise HumanrtError(
             f"--calibration is missing: bundle {bundle.name} needs real frames, as many and as varied as can be had: "
             "give a video, a folder of images or a camera index"
         )
-    if options.inputs < 2 or (options.max_frames is not None and options.max_frames < 1):
-        raise HumanrtError("--inputs must be at least 2 and --max-frames at least 1")
-    target(bundle, options.out)  # refused before the work
+    target(bundle, config.out)  # refused before the work
     if is_motion(source):
-        recording = record_motion(bundle, source, options.inputs)
-    else:
-        recording = record(
-            bundle,
-            source,
-            max_inputs=options.inputs,
-            max_frames=options.max_frames,
-            threshold=options.threshold,
-            progress=_progress,
-        )
-    variants = quantize(
+        return record_motion(bundle, source, config.inputs)
+    return record(
         bundle,
-        options.precision,
-        recording,
-        out=options.out,
-        graphs=tuple(options.graph),
-        find_exclusions=options.sensitivity,
+        source,
+        max_inputs=config.inputs,
+        max_frames=config.max_frames,
+        threshold=config.threshold,
+        progress=_progress,
     )
-    for variant in variants:
-        print(_line(variant))
-    return 0 if all(variant.verdict["passed"] for variant in variants) else 1
 
 
 def _progress(done: int, total: int | None) -> None:

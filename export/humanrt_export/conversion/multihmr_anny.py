@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ __all__ = [
     "ATTRIBUTION",
     "BODY_LICENCE",
     "BODY_TOPOLOGIES",
+    "AnnyOptions",
     "Parts",
     "anny_texts",
     "export_anny",
@@ -106,19 +107,37 @@ class _Probe:
     parameters: dict[str, Tensor]
 
 
+@dataclass(frozen=True, kw_only=True)
+class AnnyOptions:
+    """Options of exporting any Multi-HMR on Anny.
+
+    Attributes:
+        name: name of the bundle; None: ``multihmr-anny-`` (of NAVER's weights ``multihmr-anny-naver-``) with size and
+            backbone.
+        max_people: slots per image; if more people are detected, the best are kept.
+        batch: images per call.
+        int8: add `network-int8-cpu`.
+        small: store weights in 8 bits and bodies in 16, a quarter of the file; all graphs still compute with floats.
+        more_about: further information about the weights, for the manifest.
+        report: called with a line for every step.
+    """
+
+    name: str | None = None
+    max_people: int = 16
+    batch: int = 1
+    int8: bool = False
+    small: bool = False
+    more_about: Mapping[str, str] = field(default_factory=dict)
+    report: Callable[[str], object] = lambda line: None
+
+
 def export_anny(
     checkpoint: str | Path | AnnyHmr,
     out: str | Path,
+    options: AnnyOptions | None = None,
     *,
-    name: str | None = None,
     topologies: Sequence[str] = BODY_TOPOLOGIES,
-    max_people: int = 16,
-    batch: int = 1,
-    int8: bool = False,
-    small: bool = False,
-    more_about: Mapping[str, str] | None = None,
     content: Mapping[str, Any] | None = None,
-    report: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Make a bundle.
 
@@ -126,15 +145,9 @@ def export_anny(
         checkpoint: file of `networks.multihmr_anny.save_checkpoint`, a training's folder, or a network (its weights
             count as under Apache-2.0).
         out: folder of the bundle.
-        name: of the bundle; None: ``multihmr-anny-`` with size and backbone.
+        options: see `AnnyOptions`.
         topologies: of `BODY_TOPOLOGIES`, the default one first.
-        max_people: slots per image; if more people are detected, the best are kept.
-        batch: images per call.
-        int8: add `network-int8-cpu`.
-        small: store weights in 8 bits and bodies in 16, a quarter of the file; all graphs still compute with floats.
-        more_about: further information about the weights, for the manifest.
         content: result of `checkpoint.read` for the file, if already read.
-        report: called with a line for every step.
 
     Returns:
         The bundle's folder.
@@ -142,12 +155,13 @@ def export_anny(
     Raises:
         HumanrtError: a file is refused, or a graph failed the parity gate. Nothing is written then.
     """
+    options = options or AnnyOptions()
     model, about, files = _network(checkpoint, content)
-    about |= more_about or {}
+    about |= options.more_about
     config = model.config
     if not topologies or set(topologies) - set(BODY_TOPOLOGIES) or len(set(topologies)) != len(topologies):
         raise BundleError(f"topologies are {list(topologies)}; choose from: {choices(BODY_TOPOLOGIES)}")
-    check_sizes(config, max_people, batch)
+    check_sizes(config, options.max_people, options.batch)
     data = {topology: load_anny(topology) for topology in topologies}
     weights_licence = about.get("licence", "LicenseRef-unspecified")
     trunk = TRUNK_ATTRIBUTION if config.backbone in TRUNKS else ""
@@ -155,7 +169,7 @@ def export_anny(
         model=model,
         bodies={topology: AnnyBody(data[topology], config.bones, config.anchor).eval() for topology in topologies},
         faces={topology: data[topology].faces for topology in topologies},
-        name=name or f"multihmr-anny-{short_name(config)}",
+        name=options.name or f"multihmr-anny-{short_name(config)}",
         licence=BODY_LICENCE if weights_licence == "Apache-2.0" else f"{weights_licence} AND {BODY_LICENCE}",
         provenance={
             "source": "Multi-HMR on Anny: network and weights of humanrt's own making",
@@ -169,7 +183,7 @@ def export_anny(
         body=_body(config, data),
         texts=anny_texts(config, config.anchor),
     )
-    return write_people(parts, out, max_people=max_people, batch=batch, int8=int8, small=small, report=report)
+    return write_people(parts, out, options)
 
 
 @dataclass(frozen=True)
@@ -198,18 +212,10 @@ class Parts:
     texts: Mapping[str, str]
 
 
-def write_people(
-    parts: Parts,
-    out: str | Path,
-    *,
-    max_people: int,
-    batch: int,
-    int8: bool,
-    small: bool,
-    report: Callable[[str], None],
-) -> Path:
+def write_people(parts: Parts, out: str | Path, options: AnnyOptions) -> Path:
     """Make a bundle from its parts; see `export_anny`."""
     model, meshes = parts.model, parts.bodies
+    max_people, batch, small, report = options.max_people, options.batch, options.small, options.report
     config, topologies = model.config, list(parts.bodies)
     check_sizes(config, max_people, batch)
     if small:
@@ -224,7 +230,7 @@ def write_people(
 
     model.backbone.fold()
     networks = network_graphs(
-        model, config, probe.feeds[0], NetworkOutput._fields, max_people, int8=int8, report=report
+        model, config, probe.feeds[0], NetworkOutput._fields, max_people, int8=options.int8, report=report
     )
     one = {key: value[:1, :1] for key, value in probe.parameters.items()}
     bodies: dict[str, Graphs] = {}

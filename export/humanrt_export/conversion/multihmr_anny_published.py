@@ -7,7 +7,7 @@ bones, and 60 degrees are assumed for an unknown camera, as in the authors' demo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from humanrt_export.conversion.bundle_writer import sha256
 from humanrt_export.conversion.multihmr_anny import (
     ATTRIBUTION,
     BODY_LICENCE,
+    AnnyOptions,
     Parts,
     anny_texts,
     topologies_of,
@@ -43,36 +44,29 @@ _ANCHOR = "head"
 def export_published(
     checkpoint: str | Path,
     out: str | Path,
+    options: AnnyOptions | None = None,
     *,
-    name: str | None = None,
-    max_people: int = 16,
-    batch: int = 1,
-    int8: bool = False,
-    small: bool = False,
-    more_about: Mapping[str, str] | None = None,
     content: Mapping[str, Any] | None = None,
-    report: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Make a bundle of NAVER's checkpoint; see `multihmr_anny.export_anny` for arguments, result and errors.
-
-    ``name``: None: ``multihmr-anny-naver-`` with size and backbone.
-    """
+    """Make a bundle of NAVER's checkpoint; see `multihmr_anny.export_anny` for arguments, result and errors."""
+    options = options or AnnyOptions()
     path = Path(checkpoint)
     model = load_published(path, content)
-    check_sizes(model.config, max_people, batch)
+    check_sizes(model.config, options.max_people, options.batch)
     rig = load_published_rig()
     body = PublishedBody(rig, model.config.turning, _ANCHOR).eval()
-    report(f"read {path.name}: NAVER's Multi-HMR on Anny, {model.config.backbone}, {model.config.image_size} px")
+    config = model.config
+    options.report(f"read {path.name}: NAVER's Multi-HMR on Anny, {config.backbone}, {config.image_size} px")
     parts = Parts(
         model=model,
         bodies={"full": body},
         faces={"full": rig.faces},
-        name=name or f"multihmr-anny-naver-{short_name(model.config)}",
+        name=options.name or f"multihmr-anny-naver-{short_name(model.config)}",
         licence=_LICENCE,
         provenance={
             "source": "NAVER's checkpoint of Multi-HMR on Anny, of the user's",
             "authors": "Baradel et al., Bregier et al., NAVER LABS Europe",
-            "weights": dict(more_about or {}),
+            "weights": dict(options.more_about),
             "body": {
                 "model": "Anny",
                 "version": f"{ANNY_VERSION}, with the skinning weights of 0.2.0 to 0.3.1",
@@ -89,7 +83,7 @@ def export_published(
             "shape": "settings.body.phenotypes, each in 0..1; only the first six change the body",
         },
     )
-    return write_people(parts, out, max_people=max_people, batch=batch, int8=int8, small=small, report=report)
+    return write_people(parts, out, options)
 
 
 def _body(rig: PublishedRig, body: PublishedBody) -> BodyAbout:

@@ -291,7 +291,10 @@ def common_settings(
     if settings.estimates:
         camera["estimated"] = _ESTIMATED
     variants = [variant for variant in VARIANTS if variant.graph in networks]
-    return entries(settings, variants=variants, notes={**_NOTES, "camera": camera, "body": body.notes})
+    about = dict(body.notes)
+    if body.named:
+        about["topologies"] = [{"vertices": mesh.vertices} for mesh in body.topologies]
+    return entries(settings, variants=variants, notes={**_NOTES, "camera": camera, "body": about})
 
 
 def common_texts(config: Config) -> dict[str, str]:

@@ -17,6 +17,7 @@ from humanrt_export import cli
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.model import AnnyData
 from humanrt_export.conversion import multihmr_anny as export
+from humanrt_export.conversion.multihmr_anny import AnnyOptions
 from humanrt_export.conversion.parity import OPTIONAL
 from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput, save_checkpoint
 from humanrt_export.networks.rotations import matrices_from_vectors
@@ -106,9 +107,8 @@ def test_a_small_bundle_is_a_quarter_and_as_near_to_pytorch(
 ) -> None:
     """Its graphs compute what the rounded network computes (that is the parity gate), which is nearly the network."""
     about = {"data": "none", "commit": "abc"}
-    folder = export.export_anny(
-        network, tmp_path / "out", name="little", topologies=("10pc",), max_people=SLOTS, small=True, more_about=about
-    )
+    options = AnnyOptions(name="little", max_people=SLOTS, small=True, more_about=about)
+    folder = export.export_anny(network, tmp_path / "out", options, topologies=("10pc",))
     little = load_bundle(folder, task="people")
     assert little.name == "little"
     assert json.loads((folder / "manifest.json").read_text())["provenance"]["weights"]["commit"] == "abc"
@@ -128,8 +128,8 @@ def test_a_small_bundle_is_a_quarter_and_as_near_to_pytorch(
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"max_people": 50}, "max_people is 50; a 98 px network has 1 to 49 slots"),
-        ({"batch": 0}, "batch is 0"),
+        ({"options": AnnyOptions(max_people=50)}, "max_people is 50; a 98 px network has 1 to 49 slots"),
+        ({"options": AnnyOptions(batch=0)}, "batch is 0"),
         ({"topologies": ("fine",)}, "choose from: 10pc, full"),
     ],
 )

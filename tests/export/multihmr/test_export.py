@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,7 @@ from humanrt_export.commands import multihmr as command
 from humanrt_export.conversion import multihmr_smplx as export
 from humanrt_export.conversion.multihmr_checkpoint import CheckpointError
 from humanrt_export.networks.multihmr import ModelConfig
-
-
-def arguments(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    command.configure(parser)
-    return parser.parse_args(words)
+from humanrt_export.options import parse
 
 
 def test_the_command_refuses_in_one_line_and_writes_nothing(smplx_folder: Path, tmp_path: Path) -> None:
@@ -41,7 +35,7 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(smplx_folder: Path, 
 
 
 def run(*words: str) -> int:
-    return command.run(arguments(*words))
+    return command.run(parse(command.CONFIG, words))
 
 
 @pytest.mark.slow
