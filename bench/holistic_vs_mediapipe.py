@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
@@ -50,21 +50,46 @@ def mediapipe_follower(complexity: int, python: Path = PYTHON) -> Follower:
     return Follower(f"MediaPipe Holistic, complexity {complexity}", follow)
 
 
-def speed(arguments: argparse.Namespace) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Turns:
+    """How the two sides are timed.
+
+    Attributes:
+        source: video of one person.
+        bundle: ours, ``NAME|PATH[:QUALITY]``.
+        complexity: of MediaPipe's pose model.
+        frames: the first so many are used.
+        turn: frames until the other's turn.
+        pause: seconds before each turn.
+        threads: cores that both may use.
+        python: of MediaPipe's environment.
+    """
+
+    source: Path
+    bundle: str = "holistic"
+    complexity: int = 1
+    frames: int = 300
+    turn: int = 20
+    pause: float = 0.05
+    threads: int = 2
+    python: Path = PYTHON
+
+
+def speed(turns: Turns) -> dict[str, Any]:
     """Run both sides in turns; return the report."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])  # the worker inherits it
-    bundle, options = bundle_options(arguments.bundle)
-    with open_source(arguments.source) as source:
-        frames = [frame for frame in source if frame.index < arguments.frames]
-    (complexity,) = arguments.complexity
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: turns.threads])  # the worker inherits it
+    bundle, options = bundle_options(turns.bundle)
+    with open_source(turns.source) as source:
+        frames = [frame for frame in source if frame.index < turns.frames]
+    complexity = turns.complexity
     ours: list[Any] = []
     wall: list[float] = []
     theirs: list[dict[str, Any]] = []
     ratios: list[float] = []
     picture = np.empty_like(frames[0].image)
     with (
-        MediaPipeHolistic(complexity, arguments.python) as holistic,
-        open_people(bundle, "cpu", options, threads=arguments.threads) as pipeline,
+        MediaPipeHolistic(complexity, turns.python) as holistic,
+        open_people(bundle, "cpu", options, threads=turns.threads) as pipeline,
     ):
         for frame in frames[:20]:
             holistic(frame.image)
@@ -73,11 +98,11 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
         holistic.reset(complexity)
 
         def run_theirs(turn: list[Frame]) -> None:
-            sleep(arguments.pause)
+            sleep(turns.pause)
             theirs.extend(holistic(frame.image) for frame in turn)
 
         def run_ours(turn: list[Frame]) -> None:
-            sleep(arguments.pause)
+            sleep(turns.pause)
             for frame in turn:
                 np.copyto(picture, frame.image)
                 shown = replace(frame, image=picture)
@@ -85,15 +110,15 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
                 ours.append(pipeline(shown))
                 wall.append((perf_counter() - begin) * 1e3)
 
-        for number, start in enumerate(range(0, len(frames), arguments.turn)):
-            turn = frames[start : start + arguments.turn]
+        for number, start in enumerate(range(0, len(frames), turns.turn)):
+            turn = frames[start : start + turns.turn]
             for run in (run_theirs, run_ours)[:: -1 if number % 2 else 1]:
                 run(turn)
             if len(turn) > 1:
                 ratios.append(
                     float(np.median(wall[start + 1 :]) / np.median([one["ms"] for one in theirs[start + 1 :]]))
                 )
-    kept = [index for index in range(len(frames)) if index % arguments.turn]
+    kept = [index for index in range(len(frames)) if index % turns.turn]
     names = dict.fromkeys(name for index in kept for name in ours[index].ms if name != "total")
     stages = {
         "MediaPipe": Percentiles.of(theirs[index]["ms"] for index in kept),
@@ -115,20 +140,20 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     print(table(stages))
     print(
-        f"{arguments.bundle} / MediaPipe of complexity {complexity}: {np.median(ratios):.3f} "
+        f"{turns.bundle} / MediaPipe of complexity {complexity}: {np.median(ratios):.3f} "
         f"({np.percentile(ratios, 10):.3f} to {np.percentile(ratios, 90):.3f} at 10 and 90 % of {len(ratios)} turns of "
-        f"{arguments.turn}), {arguments.threads} threads"
+        f"{turns.turn}), {turns.threads} threads"
     )
     print(f"in {len(frames)} frames: MediaPipe {found['theirs']}, humanrt {found['ours']}")
     return {
         "machine": machine(),
         "mediapipe": holistic.versions,
-        "source": arguments.source.name,
+        "source": turns.source.name,
         "size": list(frames[0].image.shape[1::-1]),
-        "bundle": arguments.bundle,
+        "bundle": turns.bundle,
         "complexity": complexity,
-        "threads": arguments.threads,
-        "turn": arguments.turn,
+        "threads": turns.threads,
+        "turn": turns.turn,
         "ratios": ratios,
         "found": found,
         "frames": len(frames),
@@ -136,17 +161,19 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def on_views(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Measure its landmarks on the real views; return the report and the table."""
-    views = load_views(arguments.views)
-    truth = load_truth(views, arguments.heavy, threads=arguments.threads)
+def on_views(
+    folder: Path, heavy: Path, complexities: Iterable[int], stride: int, threads: int, python: Path
+) -> tuple[dict[str, Any], str]:
+    """Measure its landmarks on the real views; return the report and the table. Arguments as on the command line."""
+    views = load_views(folder)
+    truth = load_truth(views, heavy, threads=threads)
     rows = {}
-    for complexity in arguments.complexity:
-        follower = mediapipe_follower(complexity, arguments.python)
-        rows[follower.name] = score(follower, views, truth, arguments.stride)[0].summary()
+    for complexity in complexities:
+        follower = mediapipe_follower(complexity, python)
+        rows[follower.name] = score(follower, views, truth, stride)[0].summary()
     text = report(rows)
     print(text)
-    return {"machine": machine(), "stride": arguments.stride, "rows": rows}, text
+    return {"machine": machine(), "stride": stride, "rows": rows}, text
 
 
 def main() -> None:
@@ -156,11 +183,11 @@ def main() -> None:
     kinds = parser.add_subparsers(dest="kind", required=True)
     timing = kinds.add_parser("speed", help="frames a second, in turns")
     timing.add_argument("source", type=Path)
-    timing.add_argument("--bundle", default="holistic", metavar="NAME|PATH[:QUALITY]")
-    timing.add_argument("--complexity", type=int, nargs=1, choices=(0, 1, 2), default=[1])
-    timing.add_argument("--frames", type=int, default=300, help="the first so many")
-    timing.add_argument("--turn", type=int, default=20, help="frames until the other's turn")
-    timing.add_argument("--pause", type=float, default=0.05, help="seconds before each turn")
+    timing.add_argument("--bundle", default=Turns.bundle, metavar="NAME|PATH[:QUALITY]")
+    timing.add_argument("--complexity", type=int, choices=(0, 1, 2), default=Turns.complexity)
+    timing.add_argument("--frames", type=int, default=Turns.frames, help="the first so many")
+    timing.add_argument("--turn", type=int, default=Turns.turn, help="frames until the other's turn")
+    timing.add_argument("--pause", type=float, default=Turns.pause, help="seconds before each turn")
     timing.add_argument("--json", type=Path)
     real = kinds.add_parser("views", help="its landmarks on the real views")
     real.add_argument("--views", type=Path, default=VIEWS)
@@ -170,11 +197,19 @@ def main() -> None:
     real.add_argument("--out", type=Path, help="folder for mediapipe_views.json and mediapipe_views.md")
     arguments = parser.parse_args()
     if arguments.kind == "speed":
-        result = speed(arguments)
+        turns = {item.name: getattr(arguments, item.name) for item in fields(Turns)}
+        result = speed(Turns(**turns))
         if arguments.json:
             write_report(arguments.json, result)
         return
-    result, text = on_views(arguments)
+    result, text = on_views(
+        arguments.views,
+        arguments.heavy,
+        arguments.complexity,
+        arguments.stride,
+        arguments.threads,
+        arguments.python,
+    )
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         write_report(arguments.out / "mediapipe_views.json", result)

@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from humanrt.data import CLIP
+import humanrt
 from humanrt.errors import SourceError
 from humanrt.geometry.camera import project
 from humanrt.hands.truth import Truth, finger_flexion
 
+DATA = Path(humanrt.__file__).parent / "data"
 TESTS = Path(__file__).parents[2] / "data"
-CLIPS = [CLIP, *(TESTS / f"{name}.mp4" for name in ("hands_crossing", "hand_lost", "hand_turning"))]
+CLIPS = [DATA / "demo_hand.mp4", *(TESTS / f"{name}.mp4" for name in ("hands_crossing", "hand_lost", "hand_turning"))]
 
 
 def straight_hand() -> np.ndarray:
