@@ -14,6 +14,7 @@ from humanrt import tasks
 from humanrt.commands.demo import CLIP, PEOPLE_CLIP
 from humanrt.errors import BundleError, ClosedError, HumanrtError
 from humanrt.outputs.record import Recorder
+from humanrt.people.holistic_pipeline import HolisticPipeline
 from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.perception.pipeline import SideBySide
@@ -79,7 +80,8 @@ def test_results_are_printed_in_a_line() -> None:
         ({"robots": [["allegro_right"]]}, "not [['allegro_right']]"),
         ({"smooth": False}, "no smoother `False`; choose: posebert, oneeuro, none"),
         ({"task": "people", "fov": "wide"}, "fov is 'wide'; give degrees, or `auto`"),
-        ({"task": "people", "robots": ["allegro_right"]}, "task people has no option `robots`; its options: fov, "),
+        ({"task": "people", "max_hands": 1}, "task people has no option `max_hands`; its options: fov, "),
+        ({"task": "people", "robots": "allegro_right", "bundle": "landmarks"}, "bundle `landmarks` does not use it"),
         ({"smoth": "none"}, "task hands has no option `smoth`; its options: "),
         ({"smooth": "kalman"}, "no smoother `kalman`; choose: posebert, oneeuro, none"),
         ({"max_frames": 0}, "max_frames is 0"),
@@ -108,7 +110,8 @@ def test_what_was_opened_is_closed_where_the_rest_fails(monkeypatch: pytest.Monk
 
 def test_the_bundle_says_which_people_pipeline_it_needs() -> None:
     image = np.zeros((48, 64, 3), np.uint8)
-    for bundle, kind in (("landmarks", LandmarkPipeline), (None, PeoplePipeline)):
+    kinds = (("landmarks", LandmarkPipeline), ("multihmr-anny", PeoplePipeline), (None, HolisticPipeline))
+    for bundle, kind in kinds:
         with tasks.open_people(bundle, "cpu", tasks.PeopleOptions(meshes=False)) as pipeline:
             assert type(pipeline) is kind
             assert len(pipeline(Frame(image, 0.0, 0)).people) == 0
@@ -119,7 +122,9 @@ def test_the_bundle_says_which_people_pipeline_it_needs() -> None:
 def test_a_model_that_nothing_is_known_of_is_refused() -> None:
     bundle = humanrt.load_bundle("landmarks")
     bundle.settings["model"] = "psychic"  # type: ignore[index]
-    with pytest.raises(BundleError, match=r"`settings.model` is 'psychic'; people are found by landmarks, multihmr"):
+    with pytest.raises(
+        BundleError, match=r"`settings.model` is 'psychic'; people are found by holistic, landmarks, multihmr"
+    ):
         tasks.open_people(bundle)
 
 

@@ -24,9 +24,11 @@ from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.hands.view import Painter as HandPainter
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.live import Painter, Pipeline, Result, results
+from humanrt.people.holistic import DEFAULT_BUNDLE, HolisticPeople, Quality
+from humanrt.people.holistic_pipeline import HolisticPipeline
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.people.landmark_pipeline import LandmarkPipeline
-from humanrt.people.multihmr import AUTO, DEFAULT_BUNDLE, MultiHMR
+from humanrt.people.multihmr import AUTO, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.view import PeoplePainter, open_mesh_view
 from humanrt.resource import Owner
@@ -46,7 +48,7 @@ __all__ = [
     "track",
 ]
 
-AnyPeoplePipeline = PeoplePipeline | LandmarkPipeline
+AnyPeoplePipeline = PeoplePipeline | LandmarkPipeline | HolisticPipeline
 _BundleLike = Bundle | str | Path | None
 _Say = Callable[[str], None]
 
@@ -75,6 +77,9 @@ class PeopleOptions:
     """Options of the task ``people``. Opening raises HumanrtError for one that the bundle's model does not use.
 
     Attributes:
+        robots: for `holistic`: names or description files of the robot hands that people's hands move, or one of them.
+        quality: for `holistic`: one of `QUALITIES`; None is ``balanced``.
+        stature: m, of every person, where it is known; for people from landmarks.
         intrinsics: K [3, 3] of the camera in px of the frames; None assumes a field of view.
         threshold: min score of a person; None is the bundle's.
         fov: degrees over the longer side of the image, or ``auto``, the network's estimate; None is the bundle's.
@@ -86,6 +91,9 @@ class PeopleOptions:
             so is the default if it is not installed.
     """
 
+    robots: str | Path | Sequence[str | Path] = ()
+    quality: Quality | None = None
+    stature: float | None = None
     intrinsics: ArrayLike | None = None
     threshold: float | None = None
     fov: float | Literal["auto"] | None = None
@@ -151,6 +159,7 @@ def open_people(
 def _multihmr(
     bundle: Bundle, backend: Execution | Backend | str, options: PeopleOptions, **execution: Unpack[ExecutionOptions]
 ) -> PeoplePipeline:
+    _refuse_unused(bundle, options, "robots", "quality", "stature")
     if options.smooth is not None:
         raise HumanrtError(f"--smooth: people of bundle `{bundle.name}` are not smoothed; leave it out")
     with ExitStack() as failing:
@@ -167,6 +176,61 @@ def _multihmr(
 def _landmarks(
     bundle: Bundle, backend: Execution | Backend | str, options: PeopleOptions, **execution: Unpack[ExecutionOptions]
 ) -> LandmarkPipeline:
+    _refuse_unused(bundle, options, "robots", "quality")
+    _check_landmark_options(bundle, options)
+    poses = None if options.poses == _POSES and _POSES not in shipped_bundles() else options.poses
+    with ExitStack() as failing:
+        model = failing.enter_context(
+            LandmarkPeople(
+                bundle,
+                poses,
+                backend,
+                fov=_degrees(options),
+                stature=options.stature,
+                meshes=options.meshes,
+                **execution,
+            )
+        )
+        pipeline = LandmarkPipeline(model, intrinsics=options.intrinsics, threshold=options.threshold)
+        failing.pop_all()
+    return pipeline
+
+
+def _holistic(
+    bundle: Bundle, backend: Execution | Backend | str, options: PeopleOptions, **execution: Unpack[ExecutionOptions]
+) -> HolisticPipeline:
+    _check_landmark_options(bundle, options)
+    with ExitStack() as failing:
+        model = failing.enter_context(
+            HolisticPeople(
+                bundle,
+                backend,
+                quality=options.quality or "balanced",
+                fov=_degrees(options),
+                stature=options.stature,
+                meshes=options.meshes,
+                **execution,
+            )
+        )
+        pipeline = HolisticPipeline(model, options.robots, intrinsics=options.intrinsics, threshold=options.threshold)
+        failing.pop_all()
+    return pipeline
+
+
+def _degrees(options: PeopleOptions) -> float | None:
+    return None if options.fov is None else float(options.fov)
+
+
+def _refuse_unused(bundle: Bundle, options: PeopleOptions, *names: str) -> None:
+    """Raise HumanrtError if one of the options is given, which the bundle's model does not use."""
+    for name in names:
+        if getattr(options, name):
+            option = name.removesuffix("s") if name == "robots" else name
+            raise HumanrtError(f"--{option}: bundle `{bundle.name}` does not use it; leave it out, or take `holistic`")
+
+
+def _check_landmark_options(bundle: Bundle, options: PeopleOptions) -> None:
+    """Raise HumanrtError if an option is given that people from landmarks do not have."""
     if options.topology is not None:
         raise HumanrtError(f"--topology: bundle `{bundle.name}` has one mesh; leave it out")
     if options.overlap:
@@ -177,17 +241,10 @@ def _landmarks(
         raise HumanrtError(
             f"--smooth {options.smooth}: people by `{bundle.name}` are smoothed by {SMOOTHERS[0]}; leave it out"
         )
-    poses = None if options.poses == _POSES and _POSES not in shipped_bundles() else options.poses
-    with ExitStack() as failing:
-        model = failing.enter_context(
-            LandmarkPeople(bundle, poses, backend, fov=options.fov, meshes=options.meshes, **execution)
-        )
-        pipeline = LandmarkPipeline(model, intrinsics=options.intrinsics, threshold=options.threshold)
-        failing.pop_all()
-    return pipeline
 
 
 PEOPLE: Mapping[str, Callable[..., AnyPeoplePipeline]] = {
+    "holistic": _holistic,
     "landmarks": _landmarks,
     "multihmr": _multihmr,
 }
@@ -204,7 +261,8 @@ def _paint_people(
     view = open_mesh_view(say) if meshes else None
     if view:
         stack.enter_context(view)
-    return PeoplePainter(pipeline.model.faces, pipeline.model.joint_names, view, panels)
+    robots = pipeline.robots if isinstance(pipeline, HolisticPipeline) else None
+    return PeoplePainter(pipeline.model.faces, pipeline.model.joint_names, view, panels, robots)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ Stage = Literal[
     "preprocess",  # letterboxing, normalising
     "detect",  # the detector, if it ran
     "landmarks",  # crops and landmark network, of all regions
+    "hands",  # regions and landmarks of the hands of people
+    "face",  # landmarks of their faces, and expressions
     "network",  # the network that gives the poses
     "body",  # parameters to joints and meshes
     "download",

@@ -84,7 +84,7 @@ def test_it_runs_with_what_ships_and_measures_itself(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--task", "people"], "no bundle `multihmr-anny`"),
+        (["--task", "people"], "no bundle `holistic`"),
         (["--bundle", "landmarks"], "--bundle is for --task people"),
         (["--task", "people", "--bundle", "hands"], "people"),
     ],

@@ -18,7 +18,7 @@ from humanrt.commands import bench
 from humanrt.geometry.camera import project
 from humanrt.outputs.record import read_recording
 from humanrt.people.draw import bones
-from humanrt.people.multihmr import DEFAULT_BUNDLE
+from humanrt.people.holistic import DEFAULT_BUNDLE
 from humanrt.people.view import PeoplePainter
 from humanrt.sources.opening import Frame
 
@@ -155,7 +155,7 @@ def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image:
         (("--bundle", "TOY", "--smooth", "posebert"), "are not smoothed"),
         (("--bundle", "landmarks", "--smooth", "oneeuro"), "are smoothed by posebert"),
         (("--bundle", "TOY", "--frames"), "only a folder"),
-        (("--bundle", "TOY", "--robot", "allegro_right"), "--robot is for --task hands"),
+        (("--bundle", "TOY", "--robot", "allegro_right"), "--robot: bundle `toy` does not use it"),
         (("--bundle", "TOY", "--task", "hands", "--fov", "60"), "--fov is for --task people"),
     ],
 )

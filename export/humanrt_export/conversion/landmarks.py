@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle
-from humanrt.bundle.settings import BodySettings, DetectorSettings, LandmarksSettings
+from humanrt.bundle.settings import BodyNetworkSettings, BodySettings, DetectorSettings, LandmarksSettings
 from humanrt.errors import MissingDependencyError, SourceError
 from humanrt.people.landmarks import BodyNetwork
 from humanrt.people.person import PersonDetector
@@ -77,10 +77,9 @@ def settings(body: BodySettings) -> LandmarksSettings:
         ),
         person_circle=(0, 1),
         person_scale=1.25,
-        count=33,
-        circle=(33, 34),
-        scale=1.25,
-        presence_threshold=0.5,
+        network=BodyNetworkSettings(
+            graph="body_landmarks", silhouette="", count=33, circle=(33, 34), scale=1.25, presence_threshold=0.5
+        ),
         max_people=4,
         field_of_view=60.0,
         body=body,

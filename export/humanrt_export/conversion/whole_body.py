@@ -6,10 +6,13 @@ Needs torch, and Anny's arrays in humanrt's cache (or the package `anny` to make
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.bones import ACTIVE
@@ -19,19 +22,29 @@ from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.bodies.anny.whole_body import AnnyPose, AnnyRest
 from humanrt_export.conversion.bundle_writer import BundleWriter
 from humanrt_export.conversion.graphs import trace
-from humanrt_export.conversion.landmarks_body import ANCHOR, body_settings
+from humanrt_export.conversion.landmarks_body import ANCHOR, LICENCE, body_settings
+from humanrt_export.conversion.multihmr_anny import ATTRIBUTION
 from humanrt_export.conversion.onnx_cleanup import store_as_float16, store_as_int8
 from humanrt_export.conversion.parity import REFERENCE, judged, opened
 from humanrt_export.conversion.settings import body_entries
 from humanrt_export.networks.rotations import matrices_from_vectors
 
-__all__ = ["add_whole_body", "whole_body_settings"]
+__all__ = ["LICENCE", "add_whole_body", "face_points", "whole_body_settings"]
 
 _REST = ("surface", "heads", "turns")
 _POSED = ("vertices", "joints")
 # Max errors. Blend shapes are compressed: 0.05 mm (rms), and up to 3 mm for single vertices of extreme shapes. Joints
 # are bones, which are exact, and points on the skin.
 TOLERANCES = {"vertices": (3e-3, "m"), "joints": (5e-4, "m")}
+
+
+def face_points() -> NDArray[np.int64]:
+    """Return the vertices [478] of the full mesh that MediaPipe's face landmarks show.
+
+    They are found by `humanrt_export.synthetic.face_align`.
+    """
+    table = json.loads((Path(__file__).parent / "face_points.json").read_text())
+    return np.array(table["vertices"], np.int64)
 
 
 def whole_body_settings() -> dict[str, Any]:
@@ -47,7 +60,7 @@ def whole_body_settings() -> dict[str, Any]:
 
 
 def add_whole_body(writer: BundleWriter) -> dict[str, Any]:
-    """Add the graphs ``body_rest`` and ``body_pose`` and the array ``faces``; return the verdict against PyTorch."""
+    """Add the graphs ``body_rest`` and ``body_pose`` and the array ``faces``; return their verdict against PyTorch."""
     data, units = load_anny("full"), load_face_units()
     body = AnnyBody(data, ACTIVE, ANCHOR).eval()
     rest, pose = AnnyRest(body, data).eval(), AnnyPose(body, units).eval()
@@ -90,6 +103,16 @@ def add_whole_body(writer: BundleWriter) -> dict[str, Any]:
     )
     faces = np.asarray(data.faces, np.int32)
     writer.add_arrays("faces", {"faces": faces}, {"faces": "three vertices of every triangle of the mesh"})
+    shown = face_points()
+    writer.add_arrays(
+        "face_units",
+        {"vertices": shown.astype(np.int32), "deltas": units.deltas[:, shown].astype(np.float16)},
+        {
+            "vertices": "of the mesh: the one that each landmark of the graph `face_landmarks` shows",
+            "deltas": "m, Anny's frame at rest: how each face unit moves them",
+        },
+    )
+    writer.add_file("NOTICE.txt", ATTRIBUTION.encode())
     # The reference is Anny itself: all blend shapes in double precision, before they were compressed.
     exact, moved = copy.deepcopy(body).double(), copy.deepcopy(pose).double()
     with torch.inference_mode():
@@ -98,4 +121,4 @@ def add_whole_body(writer: BundleWriter) -> dict[str, Any]:
     got = opened(writer.source("body_rest"))({"shape": shape.numpy()})
     got = opened(writer.source("body_pose"))({name: value.numpy() for name, value in inputs.items()} | got)
     errors = {name: float(np.abs(got[name] - getattr(expected, name).numpy()).max()) for name in _POSED}
-    return judged(errors, TOLERANCES, reference=REFERENCE.replace("FP32", "FP64"), people=1)
+    return {"body_pose": judged(errors, TOLERANCES, reference=REFERENCE.replace("FP32", "FP64"), people=1)}

@@ -220,6 +220,10 @@ class BodyModel:
             rest = rest._replace(surface=moved)
         return Person(np.asarray(phenotypes, np.float32), rest, colours.astype(np.float32), garments, stature)
 
+    def vertices_of(self, *bones: str) -> NDArray[np.bool_]:
+        """Return which vertices [V] belong to bones of these names (without the side)."""
+        return np.isin(self._main, bones)
+
     def normals(self, vertices: torch.Tensor) -> torch.Tensor:
         """Return unit normals of vertices [V, 3]."""
         return vertex_normals(vertices, self._triangles)

@@ -55,6 +55,7 @@ class GraphSpec:
     Attributes:
         operators: whether it uses humanrt's own operators (`native.amx_problem`).
         weights: packed file of the weights that it shares with other graphs; None if it shares none.
+        extends: packed file of the graph whose nodes it continues; None if it is complete.
     """
 
     name: str
@@ -63,11 +64,12 @@ class GraphSpec:
     outputs: tuple[TensorSpec, ...]
     operators: bool = False
     weights: Path | None = None
+    extends: Path | None = None
 
     @property
     def source(self) -> Path | bytes:
         """Return what ONNX Runtime opens: the file, or its bytes if it is packed. BundleError if it cannot be read."""
-        return graph_source(self.path, self.weights)
+        return graph_source(self.path, self.weights, self.extends)
 
 
 @dataclass(frozen=True)
@@ -120,13 +122,15 @@ class Bundle:
         if name not in graphs:
             raise BundleError(f"bundle {self.path} has no graph `{name}`; it has: {choices(graphs)}")
         entry = graphs[name]
+        weights, extends = (self.path / entry[key] if key in entry else None for key in ("weights", "extends"))
         return GraphSpec(
             name,
             self.path / entry["file"],
             _tensors(entry["inputs"]),
             _tensors(entry["outputs"]),
             entry.get("operators", False),
-            self.path / entry["weights"] if "weights" in entry else None,
+            weights,
+            extends,
         )
 
     def array(self, name: str) -> dict[str, NDArray[Any]]:
@@ -141,16 +145,16 @@ class Bundle:
             raise BundleError(f"{file}: {error}; export the bundle again") from error
 
 
-def graph_source(path: Path, weights: Path | None = None) -> Path | bytes:
+def graph_source(path: Path, weights: Path | None = None, extends: Path | None = None) -> Path | bytes:
     """Return the ONNX file, or its bytes if it is packed (`humanrt.bundle.packed`). BundleError if it cannot be read.
 
-    ``weights`` is packed as well, a model that holds only weights. Two concatenated protobuf messages parse as one with
-    the lists of both.
+    ``weights`` is packed as well, a model that holds only weights; and so is ``extends``, a complete model to which the
+    file adds nodes and outputs. Concatenated protobuf messages parse as one with the lists of all.
     """
     if path.suffix != packed.SUFFIX:
         return path
     parts = []
-    for file in (path, weights):
+    for file in (extends, path, weights):
         try:
             parts += [packed.unpack(file.read_bytes())] if file else []
         except (OSError, ValueError) as error:
@@ -278,7 +282,8 @@ def _check(file: Path, manifest: Mapping[str, Any]) -> None:
         where = f"graphs.{graph}"
         field(field(graphs, graph, dict, "graphs"), "file", str, where)
         field({"operators": False, **graphs[graph]}, "operators", bool, where)
-        field({"weights": "", **graphs[graph]}, "weights", str, where)
+        for key in ("weights", "extends"):
+            field({key: "", **graphs[graph]}, key, str, where)
         for side in ("inputs", "outputs"):
             tensors = field(graphs[graph], side, dict, where)
             for name in tensors:
@@ -311,7 +316,7 @@ def _verify(path: Path, manifest: Mapping[str, Any]) -> None:
     """Check that all listed files exist with the listed hash, and that the file of every graph is listed."""
     files: Mapping[str, Any] = manifest["files"]
     entries = [entry for kind in ("graphs", "arrays") for entry in manifest.get(kind, {}).values()]
-    used = [entry[key] for entry in entries for key in ("file", "weights") if key in entry]
+    used = [entry[key] for entry in entries for key in ("file", "weights", "extends") if key in entry]
     for name in used:
         if name not in files:
             raise BundleError(f"{path / MANIFEST}: `{name}` has no sha256 under `files`; export the bundle again")

@@ -25,9 +25,17 @@ from humanrt.geometry.letterbox import PILLOW, RESIZES, Resize
 from humanrt.geometry.region import FollowRule, RegionRule
 
 __all__ = [
+    "BodyNetworkSettings",
     "BodySettings",
+    "CompanionBundles",
     "DetectorSettings",
+    "FaceFromBody",
+    "FacePoints",
+    "FaceSettings",
+    "HandFromBody",
+    "HandRegionSettings",
     "HandsSettings",
+    "HolisticSettings",
     "LandmarksSettings",
     "MultiHmrSettings",
     "Phenotype",
@@ -38,6 +46,7 @@ __all__ = [
     "body_names",
     "check_settings",
     "face_indices",
+    "is_holistic",
     "is_landmarks",
     "variants_of",
 ]
@@ -402,6 +411,56 @@ class BodySettings:
 
 
 @dataclass(frozen=True)
+class BodyNetworkSettings:
+    """Settings of a body landmark network, of a bundle `landmarks` or `holistic`.
+
+    Attributes:
+        graph: its name.
+        silhouette: name of the graph that also outputs the person's silhouette; empty if the bundle has none.
+        count: number of body landmarks.
+        circle: indices of its points: the centre of the circle around the body, and a point on it.
+        scale: size of a region relative to the circle.
+        presence_threshold: score below which a region holds nobody, 0..1.
+    """
+
+    graph: str
+    silhouette: str
+    count: int
+    circle: tuple[int, int]
+    scale: float
+    presence_threshold: float
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> BodyNetworkSettings:
+        """Read ``settings.landmarks``, checked against the graphs. BundleError names what is wrong."""
+        settings = Section.of(bundle).section("landmarks")
+        graph = settings.text("graph", "body_landmarks")
+        if graph not in bundle.graphs:
+            raise settings.error("graph", f"names {short(graph)}, which is no graph of the bundle")
+        silhouette = f"{graph}_silhouette"
+        points = 0
+        for name in (graph, silhouette):
+            if name not in bundle.graphs:
+                continue
+            shapes = _Shapes(bundle, name)
+            size = shapes.of("image", 1, 3, "size", "size")[2]
+            shapes.of("image", 1, 3, settings.integer("input_size", 1, MAX_IMAGE_SIZE, default=size), size)
+            points = shapes.of("landmarks", 1, points or "points", 5)[1]
+            shapes.of("landmarks_3d", 1, points, 3)
+            shapes.of("presence", 1, 1)
+            if name == silhouette:
+                shapes.of("silhouette", 1, size, size)
+        return cls(
+            graph,
+            silhouette if silhouette in bundle.graphs else "",
+            settings.integer("count", 33, 33),
+            _circle(settings, points),
+            _region_scale(settings.section("region")),
+            settings.number("presence_threshold", 0.0, 1.0),
+        )
+
+
+@dataclass(frozen=True)
 class LandmarksSettings:
     """Settings of a bundle for the task ``people`` whose ``settings.model`` is ``landmarks``.
 
@@ -409,9 +468,7 @@ class LandmarksSettings:
         person: settings of the person detector.
         person_circle: indices of its keypoints: the centre of the circle around the body, and a point on it.
         person_scale: size of a region relative to the circle.
-        count: number of body landmarks.
-        circle, scale: as `person_circle` and `person_scale`, for the landmark network's points.
-        presence_threshold: score below which a region holds nobody, 0..1.
+        network: settings of the landmark network.
         max_people: maximum number of tracked people.
         field_of_view: degrees over the longer side of the image, if no intrinsics are given.
         body: settings of the body model.
@@ -420,10 +477,7 @@ class LandmarksSettings:
     person: DetectorSettings
     person_circle: tuple[int, int]
     person_scale: float
-    count: int
-    circle: tuple[int, int]
-    scale: float
-    presence_threshold: float
+    network: BodyNetworkSettings
     max_people: int
     field_of_view: float
     body: BodySettings
@@ -432,22 +486,13 @@ class LandmarksSettings:
     def of(cls, bundle: Bundle) -> LandmarksSettings:
         """Read and check them. BundleError names what is missing or wrong."""
         settings = Section.of(bundle)
-        person, landmarks = settings.section("person"), settings.section("landmarks")
+        person = settings.section("person")
         detector = DetectorSettings.of(bundle, "person_detector", "person")
-        shapes = _Shapes(bundle, "body_landmarks")
-        size = shapes.of("image", 1, 3, "size", "size")[2]
-        shapes.of("image", 1, 3, landmarks.integer("input_size", 1, MAX_IMAGE_SIZE, default=size), size)
-        points = shapes.of("landmarks", 1, "points", 5)[1]
-        shapes.of("landmarks_3d", 1, points, 3)
-        shapes.of("presence", 1, 1)
         return cls(
             detector,
             _circle(person, detector.keypoints),
             _region_scale(person.section("region")),
-            landmarks.integer("count", 33, 33),
-            _circle(landmarks, points),
-            _region_scale(landmarks.section("region")),
-            landmarks.number("presence_threshold", 0.0, 1.0),
+            BodyNetworkSettings.of(bundle),
             settings.section("tracking").integer("max_people", 1, 1000),
             settings.section("camera").number("field_of_view_deg", 1.0, 179.0),
             _body(bundle, settings.section("body")),
@@ -468,13 +513,19 @@ def _body(bundle: Bundle, settings: Section) -> BodySettings:
     joints = shapes.of("joints", 1, 1, "joints", 3)[2]
     rotations = shapes.of("rotations", 1, 1, "rotations", 3, 3)[2]
     settings.integer("rotations", rotations, rotations, default=rotations)
-    listed = settings.sections("phenotypes")
-    shapes.of("shape", 1, 1, len(listed))
     shapes.of("translation", 1, 1, 3)
+    return _body_settings(settings, shapes.of("shape", 1, 1, "phenotypes")[2], rotations, joints, vertices)
+
+
+def _body_settings(settings: Section, parameters: int, rotations: int, joints: int, vertices: int) -> BodySettings:
+    """Read the settings of a body of so many shape parameters, rotations, joints and vertices."""
+    listed = settings.sections("phenotypes")
     ranges = {one.text("name"): (one.number("low", -10.0, 10.0, -10.0), one.number("high", -10.0, 10.0, 10.0))
               for one in listed}  # fmt: skip
     if len(ranges) < len(listed):
         raise settings.error("phenotypes", "has a name twice")
+    if len(ranges) != parameters:
+        raise settings.error("phenotypes", f"must name the {parameters} shape parameters of the body's graph")
     default = settings.section("default")
     phenotypes = tuple(Phenotype(name, *between, default.number(name, *between)) for name, between in ranges.items())
     sizes = settings.sections("sizes")
@@ -500,6 +551,223 @@ def body_names(bundle: Bundle) -> tuple[str, tuple[str, ...]]:
     """
     body = Section.of(bundle).section("body")
     return body.text("model"), body.texts("bones", default=())
+
+
+@dataclass(frozen=True)
+class CompanionBundles:
+    """Names of the bundles that a bundle `holistic` works with.
+
+    Attributes:
+        landmarks: the person detector, the smaller body landmark network, the coarse body.
+        hands: the hand landmark network.
+        body_poses, hand_poses: PoseBERT for bodies and for hands.
+    """
+
+    landmarks: str
+    hands: str
+    body_poses: str
+    hand_poses: str
+
+
+@dataclass(frozen=True)
+class HandFromBody:
+    """Indices of the body landmarks that say where a hand is."""
+
+    wrist: int
+    index: int
+    pinky: int
+
+
+@dataclass(frozen=True)
+class HandRegionSettings:
+    """How the region of a hand follows from a body's landmarks, and the network that corrects it.
+
+    Attributes:
+        left, right: the body landmarks of the hands.
+        length, width: size of the first region: these times the distance from the wrist to the knuckles, and from the
+            index finger's knuckle to the little finger's; the larger counts.
+        shift: shift of the first region towards the fingers (negative), as a fraction of its size.
+        refined: how a region is grown from the square that the network `hand_recrop` gives.
+        presence_threshold: score below which a region holds no hand, 0..1.
+        max_gap: max distance of a hand's wrist from the body's, as a fraction of the hand's region.
+    """
+
+    left: HandFromBody
+    right: HandFromBody
+    length: float
+    width: float
+    shift: float
+    refined: RegionRule
+    presence_threshold: float
+    max_gap: float
+
+
+@dataclass(frozen=True)
+class FaceFromBody:
+    """Indices of the body landmarks that say where a face is."""
+
+    nose: int
+    left_eye: int
+    right_eye: int
+    left_mouth: int
+    right_mouth: int
+
+
+@dataclass(frozen=True)
+class FacePoints:
+    """Indices of face landmarks: corners of the eyes (outer, inner) and of the mouth, the nose's tip, top and chin."""
+
+    nose: int
+    left_eye: tuple[int, int]
+    right_eye: tuple[int, int]
+    left_mouth: int
+    right_mouth: int
+    top: int
+    chin: int
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """Settings of the face landmark network, and how the region of a face is found.
+
+    Attributes:
+        count: number of face landmarks; the last 10 are the irises.
+        presence_threshold: score below which a region holds no face, 0..1.
+        body: the body landmarks of the face.
+        points: face landmarks with a meaning.
+        height, width: size of a region from the body: these times the distance from eyes to mouth, and between the
+            eyes; the larger counts.
+        centre: its centre on the line from the eyes (0) to the mouth (1).
+        min_facing: distance between the body's eyes, relative to that from eyes to mouth, below which the face is
+            turned away too far to be looked for.
+        max_gap: max mean distance of eyes, nose and mouth from the body's, relative to that from eyes to mouth.
+        search: size of the square in which the face detector searches, relative to a region.
+        detected: how a region is grown from the detector's keypoints.
+        follow: how the next frame's region is grown from the face landmarks.
+    """
+
+    count: int
+    presence_threshold: float
+    body: FaceFromBody
+    points: FacePoints
+    height: float
+    width: float
+    centre: float
+    min_facing: float
+    max_gap: float
+    search: float
+    detected: RegionRule
+    follow: RegionRule
+
+
+@dataclass(frozen=True)
+class HolisticSettings:
+    """Settings of a bundle for the task ``people`` whose ``settings.model`` is ``holistic``.
+
+    Attributes:
+        bundles: names of the bundles that it works with.
+        network: settings of the body landmark network.
+        hand: how hands are found from a body.
+        face_detector: settings of the face detector; its keypoints are eyes, nose, mouth and ears, right before left.
+        face: settings of the face landmark network.
+        body: settings of the body model.
+        expression_units: names of its face units.
+    """
+
+    bundles: CompanionBundles
+    network: BodyNetworkSettings
+    hand: HandRegionSettings
+    face_detector: DetectorSettings
+    face: FaceSettings
+    body: BodySettings
+    expression_units: tuple[str, ...]
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> HolisticSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        names, body = settings.section("bundles"), settings.section("body")
+        network = BodyNetworkSettings.of(bundle)
+        units = _Shapes(bundle, "body_pose").of("expression", 1, "units")[1]
+        return cls(
+            CompanionBundles(*(names.text(kind) for kind in ("landmarks", "hands", "body_poses", "hand_poses"))),
+            network,
+            _hand_region(bundle, settings.section("hand"), network.count),
+            DetectorSettings.of(bundle, "face_detector", "face_detector"),
+            _face(bundle, settings.section("face"), network.count),
+            _whole_body(bundle, body),
+            body.texts("expression_units", units),
+        )
+
+
+def _whole_body(bundle: Bundle, settings: Section) -> BodySettings:
+    """Read the settings of a body with the graphs ``body_rest`` and ``body_pose``."""
+    shapes = _Shapes(bundle, "body_pose")
+    vertices = settings.integer("vertices", 1, _MAX_COUNT)
+    shapes.of("vertices", 1, vertices, 3)
+    joints = shapes.of("joints", 1, "joints", 3)[1]
+    rotations = shapes.of("rotations", 1, "rotations", 3, 3)[1]
+    settings.integer("rotations", rotations, rotations, default=rotations)
+    shapes.of("translation", 1, 3)
+    parameters = _Shapes(bundle, "body_rest").of("shape", 1, "phenotypes")[1]
+    return _body_settings(settings, parameters, rotations, joints, vertices)
+
+
+def _hand_region(bundle: Bundle, settings: Section, landmarks: int) -> HandRegionSettings:
+    shapes = _Shapes(bundle, "hand_recrop")
+    size = shapes.of("image", 1, 3, "size", "size")[2]
+    shapes.of("image", 1, 3, size, size)
+    shapes.of("points", 1, 2, 2)
+    left, right = (
+        HandFromBody(*(settings.section(side).integer(key, 0, landmarks - 1) for key in ("wrist", "index", "pinky")))
+        for side in ("left", "right")
+    )
+    region = settings.section("region")
+    return HandRegionSettings(
+        left,
+        right,
+        region.number("length", 0.05, 50.0),
+        region.number("width", 0.05, 50.0),
+        region.number("shift", -10.0, 10.0),
+        _region_rule(settings.section("refined")),
+        settings.number("presence_threshold", 0.0, 1.0),
+        settings.number("max_gap", 0.0, 100.0),
+    )
+
+
+def _face(bundle: Bundle, settings: Section, landmarks: int) -> FaceSettings:
+    shapes = _Shapes(bundle, "face_landmarks")
+    size = shapes.of("image", 1, 3, "size", "size")[2]
+    shapes.of("image", 1, 3, size, size)
+    count = settings.integer("count", 11, _MAX_COUNT)
+    shapes.of("landmarks", 1, count, 3)
+    shapes.of("presence", 1, 1)
+    body, points, region = settings.section("body"), settings.section("points"), settings.section("region")
+    (left_outer, left_inner), (right_outer, right_inner) = (
+        points.integers(eye, 0, count - 1, 2) for eye in ("left_eye", "right_eye")
+    )
+    nose, left_mouth, right_mouth, top, chin = (
+        points.integer(key, 0, count - 1) for key in ("nose", "left_mouth", "right_mouth", "top", "chin")
+    )
+    return FaceSettings(
+        count,
+        settings.number("presence_threshold", 0.0, 1.0),
+        FaceFromBody(
+            *(
+                body.integer(key, 0, landmarks - 1)
+                for key in ("nose", "left_eye", "right_eye", "left_mouth", "right_mouth")
+            )
+        ),
+        FacePoints(nose, (left_outer, left_inner), (right_outer, right_inner), left_mouth, right_mouth, top, chin),
+        region.number("height", 0.05, 50.0),
+        region.number("width", 0.05, 50.0),
+        region.number("centre", -10.0, 10.0),
+        settings.number("min_facing", -10.0, 10.0),
+        settings.number("max_gap", 0.0, 100.0),
+        settings.number("search", 0.05, 50.0),
+        _region_rule(settings.section("detected")),
+        _region_rule(settings.section("follow")),
+    )
 
 
 @dataclass(frozen=True)
@@ -746,6 +1014,17 @@ def is_landmarks(bundle: Bundle) -> bool:
     return bundle.settings.get("model") == "landmarks"
 
 
+def is_holistic(bundle: Bundle) -> bool:
+    """Return whether a people bundle holds the networks of the whole-body pipeline."""
+    return bundle.settings.get("model") == "holistic"
+
+
+_PEOPLE: Mapping[str, type[LandmarksSettings] | type[HolisticSettings] | type[MultiHmrSettings]] = {
+    "landmarks": LandmarksSettings,
+    "holistic": HolisticSettings,
+}
+
+
 def check_settings(bundle: Bundle) -> None:
     """Check the settings that the pipeline of the bundle's task reads. BundleError names what is wrong.
 
@@ -755,7 +1034,9 @@ def check_settings(bundle: Bundle) -> None:
     if bundle.task == "hands":
         HandsSettings.of(bundle)
     elif bundle.task == "people":
-        (LandmarksSettings if is_landmarks(bundle) else MultiHmrSettings).of(bundle)
+        model = bundle.settings.get("model")
+        kind = _PEOPLE.get(model, MultiHmrSettings) if isinstance(model, str) else MultiHmrSettings
+        kind.of(bundle)
     elif bundle.task == "posebert":
         for graph in bundle.graphs:
             PoseBertSettings.of(bundle, graph)

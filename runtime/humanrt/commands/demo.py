@@ -19,7 +19,7 @@ from humanrt.outputs.base import Image
 from humanrt.outputs.record import Recorder
 from humanrt.outputs.video import ImageSink, open_sink
 from humanrt.outputs.window import Window, has_display
-from humanrt.people.multihmr import DEFAULT_BUNDLE
+from humanrt.people.holistic import DEFAULT_BUNDLE
 from humanrt.people.truth import PeopleTruth
 from humanrt.people.truth import measure as measure_people
 from humanrt.sources.opening import Source, open_source

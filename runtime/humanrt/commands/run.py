@@ -20,7 +20,8 @@ from humanrt.outputs.listed import OUTPUTS
 from humanrt.outputs.mesh_files import FORMATS, MeshWriter
 from humanrt.outputs.record import RECORDING_SUFFIX, check_apart
 from humanrt.outputs.window import Window, has_display
-from humanrt.people.multihmr import AUTO, DEFAULT_BUNDLE
+from humanrt.people.holistic import DEFAULT_BUNDLE, QUALITIES
+from humanrt.people.multihmr import AUTO
 from humanrt.people.view import PANELS
 from humanrt.sources.opening import Source, is_image, open_source, source_files
 from humanrt.tasks import TASKS, AnyPeoplePipeline, HandOptions, PeopleOptions
@@ -29,8 +30,10 @@ __all__ = ["add_parser", "run"]
 
 # Options that apply to one task only, with their defaults: given for another task they are an error, not ignored.
 _OWN_OPTIONS: dict[str, dict[str, Any]] = {
-    "hands": {"robot": [], "max_hands": 2, "model": "full", "mirrored": False},
+    "hands": {"max_hands": 2, "model": "full", "mirrored": False},
     "people": {
+        "quality": None,
+        "stature": None,
         "intrinsics": None,
         "fov": None,
         "threshold": None,
@@ -83,18 +86,33 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--smooth",
         choices=SMOOTHERS,
-        help="of hands, and of people by `landmarks`: posebert (default), which also fills in missed frames; hands: "
-        "or oneeuro, or none",
+        help="of hands, and of people by `holistic` and `landmarks`: posebert (default), which also fills in missed "
+        "frames; hands: or oneeuro, or none",
+    )
+    parser.add_argument(
+        "--robot",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="robot hands to move, name or file: by hands, or by the hands of people (`holistic`)",
     )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of a network (0: all cores)")
 
     hands = parser.add_argument_group("hands")
-    hands.add_argument("--robot", nargs="+", action="extend", metavar="NAME", help="robot hands to move, name or file")
     hands.add_argument("--max-hands", type=_positive, metavar="N", help="track at most N hands (2)")
     hands.add_argument("--model", help="landmark model: full (default) or lite, faster and coarser")
     hands.add_argument("--mirrored", action="store_true", help="the source is a mirrored (selfie) image")
 
     people = parser.add_argument_group("people")
+    people.add_argument(
+        "--quality",
+        choices=QUALITIES,
+        help="of people by `holistic`: how closely each is looked at (default: balanced)",
+    )
+    people.add_argument(
+        "--stature", type=float, metavar="METRES", help="height of every person, where it is known (by landmarks)"
+    )
     people.add_argument("--intrinsics", metavar="FX,FY,CX,CY|FILE", help="the camera, px of the source's images")
     people.add_argument(
         "--fov",
@@ -208,6 +226,9 @@ def _people_options(arguments: argparse.Namespace) -> PeopleOptions:
     if arguments.parameters_only and (arguments.meshes or arguments.panels):
         raise HumanrtError("--parameters-only makes no meshes; leave out --meshes and --panels, or it")
     return PeopleOptions(
+        robots=arguments.robot,
+        quality=arguments.quality,
+        stature=arguments.stature,
         intrinsics=None if arguments.intrinsics is None else read_intrinsics(arguments.intrinsics),
         threshold=arguments.threshold,
         fov=arguments.fov,

@@ -62,10 +62,10 @@ class FitOptions:
     """
 
     pixel_spread: Mapping[str, float] = field(
-        default_factory=lambda: {"body": 0.03, "left_hand": 0.01, "right_hand": 0.01}
+        default_factory=lambda: {"body": 0.03, "left_hand": 0.01, "right_hand": 0.01, "face": 0.01}
     )
     pixel_width: Mapping[str, float] = field(
-        default_factory=lambda: {"body": 0.12, "left_hand": 0.04, "right_hand": 0.04}
+        default_factory=lambda: {"body": 0.12, "left_hand": 0.04, "right_hand": 0.04, "face": 0.04}
     )
     metric_spread: float = 0.12
     metric_width: float = 0.25

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from humanrt.retarget import HandDescription
 from humanrt.sources.opening import Frame, check_frame
 from humanrt.timing import Stopwatch
 
-__all__ = ["HandPipeline", "HandResult"]
+__all__ = ["HandPipeline", "HandResult", "hand_entity", "hand_record"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,28 +47,29 @@ class HandResult(Result):
         return tuple(hand.id for hand in self.hands if not hand.filled)
 
     def entities(self) -> list[str]:
-        def moved(hand: Hand) -> str:
-            names = ", ".join(self.robots.get(hand.id, ()))
-            return f" moves {names}" if names else ""
-
-        return [
-            f"{hand.side} hand {hand.id} ({'filled in' if hand.filled else f'{hand.score:.2f}'}){moved(hand)}"
-            for hand in self.hands
-        ]
+        return [hand_entity(hand, self.robots.get(hand.id, {})) for hand in self.hands]
 
     def hand_records(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "id": hand.id,
-                "side": hand.side,
-                "score": hand.score,
-                "keypoints_2d": hand.keypoints_2d,
-                "keypoints_3d": hand.keypoints_3d,
-                "robot": self.robots.get(hand.id, {}),
-                **({"filled": True} if hand.filled else {}),
-            }
-            for hand in self.hands
-        ]
+        return [hand_record(hand, self.robots.get(hand.id, {})) for hand in self.hands]
+
+
+def hand_entity(hand: Hand, robots: Mapping[str, NDArray[np.float64]]) -> str:
+    """Return a short description of a hand and of the robots that it moves."""
+    moves = f" moves {', '.join(robots)}" if robots else ""
+    return f"{hand.side} hand {hand.id} ({'filled in' if hand.filled else f'{hand.score:.2f}'}){moves}"
+
+
+def hand_record(hand: Hand, robots: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
+    """Return a hand as a recording holds it, with the joint angles of the robots that it moves."""
+    return {
+        "id": hand.id,
+        "side": hand.side,
+        "score": hand.score,
+        "keypoints_2d": hand.keypoints_2d,
+        "keypoints_3d": hand.keypoints_3d,
+        "robot": robots,
+        **({"filled": True} if hand.filled else {}),
+    }
 
 
 class HandPipeline(Pipeline[HandResult]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import exp
 from pathlib import Path
@@ -83,6 +84,8 @@ class HandPoseSmoother(Owner):
         self.stream.reset()
         self._pixels: dict[int, _Pixels] = {}
         self._t: float | None = None
+        self.poses: Mapping[int, PoseState] = {}
+        """Poses of the last frame, with rotations, by identity."""
 
     def __call__(self, hands: Hands, t: float) -> Hands:
         """Return the hands smoothed, with missed ones filled in.
@@ -101,7 +104,7 @@ class HandPoseSmoother(Owner):
         for identity in hands.lost:
             self._pixels.pop(identity, None)
         seen = {hand.id: Observation(hand.keypoints_3d, hand.score, hand.side) for hand in hands}
-        poses = self.stream.update(t, seen, hands.lost)
+        poses = self.poses = self.stream.update(t, seen, hands.lost)
         smoothed = [self._seen(hand, t, poses.get(hand.id)) for hand in hands]
         for identity in [i for i in self._pixels if i not in poses and i not in seen]:
             del self._pixels[identity]

@@ -24,6 +24,9 @@ Floats = NDArray[np.floating[Any]]
 HIPS = [MEDIAPIPE_33.index(f"{side}_hip") for side in ("left", "right")]
 """The landmarks whose midpoint is the origin of a body's landmarks in metres."""
 
+_LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+_ON_PHOTOGRAPHS = 0.5  # part of a limb's offset from rendered bodies, see `attached_landmarks`
+
 # Landmark -> the nearby joint of Anny, and the SMPL joint it rotates with. `{s}` is L or R.
 _ANCHORS = {
     "shoulder": ("upperarm01.{s}", "collar"),
@@ -102,7 +105,12 @@ def plain_name(landmark: str) -> tuple[str, str]:
 
 
 def attached_landmarks() -> list[Attached]:
-    """Return the 33 landmarks as points of Anny's body, in MediaPipe's order, for fitting."""
+    """Return the 33 landmarks as points of Anny's body, in MediaPipe's order, for fitting.
+
+    On photographs the landmarks of limbs lie nearer to the joints than on rendered bodies, from which the offsets are:
+    with half of the offset the mesh covers the silhouette best (walk.mp4: median IoU 0.739, 0.754 and 0.743 at all,
+    half and none of it).
+    """
     result = []
     for landmark in MEDIAPIPE_33:
         side, plain = plain_name(landmark)
@@ -110,6 +118,7 @@ def attached_landmarks() -> list[Attached]:
         name = part or "pelvis"
         bone, axes = part_axes(name if name in ("head", "pelvis") else f"{side}_{name}")
         offset = np.array(OFFSETS_MM[plain]) * (-1.0 if side == "right" else 1.0, 1.0, 1.0) / 1000
+        offset *= _ON_PHOTOGRAPHS if plain in _LIMBS else 1.0
         x, y, z = (axes @ offset).tolist()
         result.append(Attached(landmark, joint.format(s=side[:1].upper()), bone, (x, y, z)))
     return result

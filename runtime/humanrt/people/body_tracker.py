@@ -20,7 +20,7 @@ from humanrt.checks import check_count, check_kind, check_probability, check_ran
 from humanrt.geometry.region import Region
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.kernels.image import Picture
-from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
+from humanrt.people.landmarks import BalancedNetwork, BodyLandmarks, BodyNetwork
 from humanrt.people.person import PersonDetector, is_grey, sepia, windows
 from humanrt.perception.region_tracker import RegionTracker, Track, TrackedObjects, TrackParameters
 from humanrt.resource import releasing
@@ -105,6 +105,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
     Args:
         bundle: name or folder of the bundle ``landmarks``, or a loaded one.
         options: see `BodyTrackerOptions`.
+        network: the landmark network to use instead of the bundle's; it is closed with the tracker.
         backend, execution: where and how the networks run; see `Execution`.
 
     Raises:
@@ -117,6 +118,8 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         bundle: Bundle | str | Path = "landmarks",
         backend: Execution | Backend | str = "cpu",
         options: BodyTrackerOptions | None = None,
+        *,
+        network: BodyNetwork | BalancedNetwork | None = None,
         **execution: Unpack[ExecutionOptions],
     ) -> None:
         self.options = BodyTrackerOptions() if options is None else options
@@ -132,10 +135,10 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
         )
         settings = LandmarksSettings.of(self.bundle)
         self._detector = self.own(PersonDetector(self.bundle, self.backend))
-        self._landmarks = self.own(BodyNetwork(self.bundle, self.backend))
+        self._landmarks = self.own(network or BodyNetwork(self.bundle, self.backend))
         presence, max_people = self.options.min_presence, self.options.max_people
         self._grey, self._grey_threshold = False, _GREY_THRESHOLD_SCALE * settings.person.score_threshold
-        self._presence = settings.presence_threshold if presence is None else presence
+        self._presence = settings.network.presence_threshold if presence is None else presence
         self.max_people = settings.max_people if max_people is None else max_people
 
     @property

@@ -29,7 +29,7 @@ from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
 from humanrt.people.body_points import HIPS, STATURE, LandmarkPoints
-from humanrt.people.body_tracker import Body, BodyTracker, BodyTrackerOptions
+from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
 from humanrt.people.landmark_ik import LandmarkIK
 from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.results import People
@@ -129,7 +129,7 @@ class LandmarkPeople(Model):
         settings = LandmarksSettings.of(self.bundle)
         body = settings.body
         self.tracker = self.own(BodyTracker(self.bundle, self.execution, options))
-        self._stream = None if poses is None else self.own(_stream(poses, self.backend))
+        self._stream = None if poses is None else self.own(open_pose_stream(poses, self.backend))
         self.poses = GEOMETRY if self._stream is None else self._stream.bundle.name
         self._body = self.own(self.backend.open(self.bundle.graph("body")))
         self.faces: NDArray[np.int32] = face_indices(self.bundle, "faces", body.vertices)
@@ -193,7 +193,7 @@ class LandmarkPeople(Model):
         for identity in bodies.lost:
             self._known.pop(identity, None)
         seen = {body.id: body for body in bodies if threshold is None or body.landmarks.score >= threshold}
-        observed = {identity: _observation(body, K) for identity, body in seen.items()}
+        observed = {identity: observe_body(body.landmarks, K) for identity, body in seen.items()}
         poses: Mapping[int, PoseState]
         if self._stream is not None:
             poses = self._stream.update(t, observed, bodies.lost)
@@ -366,7 +366,7 @@ def _solve_translation_at_depth(
 _ZERO_TRANSLATION = np.zeros((1, 1, 3), np.float32)
 
 
-def _stream(poses: Bundle | str | Path, backend: Backend) -> PoseBERTStream:
+def open_pose_stream(poses: Bundle | str | Path, backend: Backend) -> PoseBERTStream:
     """Open the PoseBERT stream; BundleError if the bundle is not for the 33 landmarks of a body."""
     stream = PoseBERTStream(poses, backend=backend)
     if stream.points != len(MEDIAPIPE_33) or stream.joints != SMPL_24:
@@ -387,7 +387,7 @@ def _landmark_points(bundle: Bundle, joint_names: Sequence[str]) -> LandmarkPoin
         ) from error
 
 
-def _observation(body: Body, K: Array) -> Observation:
-    landmarks = body.landmarks
+def observe_body(landmarks: BodyLandmarks, K: Array) -> Observation:
+    """Return a body's landmarks as PoseBERT takes them, seen by a camera K [3, 3] px."""
     metres = landmarks.landmarks_3d - landmarks.landmarks_3d[HIPS].mean(axis=0)
     return Observation(metres, landmarks.visibility, pixels=landmarks.landmarks_2d, intrinsics=K)

@@ -1,16 +1,18 @@
-"""Body landmarks: 33 landmarks of a region of the image, in pixels and in metres."""
+"""Body landmarks: 33 landmarks of a region of the image, in pixels and in metres, and the person's silhouette."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import cos, sin
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.bundle.settings import LandmarksSettings, is_landmarks
+from humanrt.bundle.settings import BodyNetworkSettings, is_landmarks
+from humanrt.errors import BundleError
 from humanrt.geometry.region import Region
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.kernels.image import Picture
@@ -18,7 +20,7 @@ from humanrt.people.person import region_from_circle
 from humanrt.perception.crop import crop_into
 from humanrt.resource import Owner, releasing
 
-__all__ = ["BONES", "BodyLandmarks", "BodyNetwork", "uses_landmarks"]
+__all__ = ["BONES", "BalancedNetwork", "BodyLandmarks", "BodyNetwork", "Silhouette", "uses_landmarks"]
 
 Floats = NDArray[np.float32]
 
@@ -37,6 +39,29 @@ def uses_landmarks(bundle: Bundle) -> bool:
     return is_landmarks(bundle)
 
 
+_OUTSIDE = -30.0  # logit where the crop does not reach
+
+
+@dataclass(frozen=True)
+class Silhouette:
+    """Which pixels of a region show the person whom it is about; others in it are background.
+
+    Attributes:
+        logits: [256, 256] of the crop; above 0 is the person.
+        region: where the crop is in the picture.
+    """
+
+    logits: Floats
+    region: Region
+
+    def in_picture(self, width: int, height: int) -> Floats:
+        """Return the probability [height, width] that a pixel of the picture shows the person, 0 outside the region."""
+        # Warped as probabilities: logits differ by hundreds across an edge.
+        inside = 1 / (1 + np.exp(-self.logits.clip(_OUTSIDE, -_OUTSIDE)))
+        to_image = self.region.to_image(self.logits.shape[-1])
+        return np.asarray(cv2.warpAffine(inside, to_image, (width, height), flags=cv2.INTER_LINEAR), np.float32)
+
+
 @dataclass(frozen=True)
 class BodyLandmarks:
     """Output of the landmark network for one region.
@@ -50,6 +75,7 @@ class BodyLandmarks:
         visibility: [33] probability that the landmark is in the picture and not hidden.
         presence: [33] probability that the landmark is in the picture.
         region: region to crop in the next frame.
+        silhouette: the person's pixels, if they were asked for.
     """
 
     score: float
@@ -59,23 +85,46 @@ class BodyLandmarks:
     visibility: Floats
     presence: Floats
     region: Region
+    silhouette: Silhouette | None = None
 
 
 class BodyNetwork(Owner):
-    """Landmark network of a bundle ``landmarks``. Not thread-safe."""
+    """Body landmark network of a bundle: ``landmarks`` has the smaller one, ``holistic`` the larger. Not thread-safe.
+
+    Args:
+        bundle: the bundle.
+        backend: runs the graphs.
+        silhouettes: whether silhouettes can be asked for: opens a second graph, which shares nothing in memory with the
+            first, so that frames without a silhouette cost no more.
+
+    Raises:
+        BundleError: the bundle has no network with silhouettes.
+    """
 
     @releasing
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        settings = LandmarksSettings.of(bundle)
-        self._network = self.own(BoundGraph(backend, bundle.graph("body_landmarks")))
-        self._crop = crop_into(self._network)
+    def __init__(self, bundle: Bundle, backend: Backend, *, silhouettes: bool = False) -> None:
+        settings = BodyNetworkSettings.of(bundle)
+        if silhouettes and not settings.silhouette:
+            raise BundleError(
+                f"bundle {bundle.path} has no graph `{settings.graph}_silhouette`; export it again, or do without "
+                "silhouettes"
+            )
+        names = {False: settings.graph, **({True: settings.silhouette} if silhouettes else {})}
+        self._networks = {key: self.own(BoundGraph(backend, bundle.graph(name))) for key, name in names.items()}
+        self._crops = {key: crop_into(network) for key, network in self._networks.items()}
         self._count, self._circle, self._scale = settings.count, list(settings.circle), settings.scale
 
-    def __call__(self, rgb: Picture, region: Region) -> BodyLandmarks:
-        """Return the landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3], on the network's device)."""
-        self._crop(rgb, region)
-        self._network.run()
-        out = self._network.arrays
+    def __call__(self, rgb: Picture, region: Region, *, silhouette: bool = False) -> BodyLandmarks:
+        """Return the landmarks in ``region`` of ``rgb`` (uint8 [H, W, 3], on the network's device).
+
+        ``silhouette``: also return the silhouette; the network must have been opened for it.
+        """
+        if silhouette not in self._networks:
+            raise ValueError("the body network was opened without silhouettes; give silhouettes=True")
+        network = self._networks[silhouette]
+        self._crops[silhouette](rgb, region)
+        network.run()
+        out = network.arrays
         count, size = self._count, out["image"].shape[-1]
         raw, metric = out["landmarks"][0], out["landmarks_3d"][0, :count]
         finite = bool(np.isfinite(raw).all() and np.isfinite(metric).all())
@@ -99,4 +148,27 @@ class BodyNetwork(Owner):
             visibility=seen[:, 0],
             presence=seen[:, 1],
             region=following,
+            silhouette=Silhouette(out["silhouette"][0].copy(), region) if silhouette and finite else None,
         )
+
+
+class BalancedNetwork(Owner):
+    """The larger landmark network for large regions, the smaller one for the others.
+
+    Args:
+        bundle, landmarks: bundles of the larger and of the smaller network.
+        backend: runs them.
+
+    Attributes:
+        min_size: px, size of a region from which the larger network looks at it.
+    """
+
+    @releasing
+    def __init__(self, bundle: Bundle, landmarks: Bundle, backend: Backend) -> None:
+        self._large = self.own(BodyNetwork(bundle, backend))
+        self._small = self.own(BodyNetwork(landmarks, backend))
+        self.min_size = 0.0
+
+    def __call__(self, rgb: Picture, region: Region) -> BodyLandmarks:
+        """Return the landmarks in a region, as `BodyNetwork` does."""
+        return (self._large if region.size >= self.min_size else self._small)(rgb, region)

@@ -15,6 +15,7 @@ from humanrt.checks import check_kind, check_probability
 from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import check_intrinsics
 from humanrt.geometry.rotation import vectors_from_matrices
+from humanrt.hands.tracker import Hand
 from humanrt.inference.model import Model
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import People, Person
@@ -40,6 +41,7 @@ class PeopleResult(Result):
         lost: identities that ended with this frame.
         ms: milliseconds per stage, in processing order, and ``total`` (their sum, without waiting for the source).
         filled: identities that were not found in this frame: for a short time their pose is filled in.
+        hands: the people's hands, where the model finds them.
     """
 
     frame: Frame
@@ -48,11 +50,7 @@ class PeopleResult(Result):
     lost: tuple[int, ...]
     ms: dict[str, float]
     filled: frozenset[int] = frozenset()
-
-    @property
-    def hands(self) -> tuple[()]:
-        """Empty: this task does not detect hands."""
-        return ()
+    hands: Iterable[Hand] = ()
 
     @property
     def persons(self) -> tuple[Person, ...]:

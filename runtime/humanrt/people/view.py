@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,12 @@ from humanrt.drawing.colours import colour_of
 from humanrt.drawing.draw import Hud, compose, panel_size
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.errors import HumanrtError
+from humanrt.hands.robot_panels import RobotPanels
+from humanrt.hands.view import draw_hands
 from humanrt.people.draw import bones, draw_labels, draw_skeletons
+from humanrt.people.holistic_pipeline import HolisticResult
 from humanrt.people.pipeline import PeopleResult
+from humanrt.retarget import HandDescription
 
 __all__ = ["PANELS", "PeoplePainter", "open_mesh_view"]
 
@@ -38,6 +42,7 @@ class PeoplePainter:
         joint_names: names of the joints, for the skeleton.
         meshes: draws meshes; None draws skeletons.
         panels: further views beside the picture, of `PANELS`; these need ``meshes``.
+        robots: robot hands that people's hands move, by name; each gets a panel.
     """
 
     def __init__(
@@ -46,11 +51,13 @@ class PeoplePainter:
         joint_names: Sequence[str],
         meshes: MeshView | None,
         panels: Sequence[str] = (),
+        robots: Mapping[str, HandDescription] | None = None,
     ) -> None:
         self._faces = faces
         self._bones = bones(joint_names)
         self._meshes = meshes
         self._panels = panels if meshes else ()
+        self._robots = RobotPanels(robots or {})
         self._hud = Hud()
 
     def __call__(self, result: PeopleResult, *, dropped: int | None = None) -> Image:
@@ -67,13 +74,15 @@ class PeoplePainter:
             draw_skeletons(image, people, result.ids, self._bones)
         draw_labels(image, people, result.ids, result.filled)
         self._hud(image, result.ms, dropped=dropped)
-        if not (self._meshes and self._panels):
-            return compose(image, [])
-        size = panel_size(image.shape[0], len(self._panels))
-        return compose(
-            image,
-            [
+        beside = []
+        if self._meshes and self._panels:
+            size = panel_size(image.shape[0], len(self._panels))
+            beside = [
                 getattr(self._meshes, panel)(vertices, self._faces, people.intrinsics, colours, size=size)
                 for panel in self._panels
-            ],
-        )
+            ]
+        if isinstance(result, HolisticResult):
+            if not (self._meshes and vertices):
+                draw_hands(image, result.hands)
+            beside += self._robots(result.hands, result.robots, image.shape[0])
+        return compose(image, beside)

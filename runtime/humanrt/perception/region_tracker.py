@@ -176,6 +176,8 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         self._parameters = parameters
         self._remember, self._search_interval, self._confirm = remember, search_interval, confirm
         self._next_id = 1
+        self.picture: Picture = np.zeros((1, 1, 3), np.uint8)
+        """The last image as the networks saw it, on their device."""
         self._cuts = CutDetector()
         self.reset()
 
@@ -256,7 +258,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         self._tracks = [track for track in self._tracks if t - track.seen < self._remember]
 
         rgb = self._adapt(rgb)
-        image: Picture = self._upload(rgb) if self._upload else rgb
+        image = self.picture = self._upload(rgb) if self._upload else rgb
         seen = [self._observe_region(image, track.region) for track in self._tracks if track.active]
         for track in self._tracks:
             track.active = False

@@ -17,7 +17,7 @@ from humanrt.kernels.image import GpuImage, Picture
 from humanrt.kernels.letterbox import GpuLetterbox, LetterboxOptions
 from humanrt.resource import Owner, releasing
 
-__all__ = ["SingleShotDetector", "fitted", "letterbox"]
+__all__ = ["BoxDecoder", "SingleShotDetector", "fitted", "letterbox"]
 
 Floats = NDArray[np.float32]
 
@@ -37,6 +37,42 @@ def letterbox(rgb: NDArray[np.uint8], box: Letterbox) -> NDArray[np.uint8]:
     return square
 
 
+class BoxDecoder:
+    """Decodes the outputs of a single-shot detector; all sizes, thresholds and anchors come from its settings.
+
+    Args:
+        settings: settings of the detector.
+        anchors: [A, 2] centres, 0..1 of the square.
+    """
+
+    def __init__(self, settings: DetectorSettings, anchors: Floats) -> None:
+        self._anchors, self._scale, self._iou = anchors, settings.box_scale, settings.nms_iou
+
+    def __call__(self, raw: Floats, logits: Floats, threshold: float) -> tuple[Floats, Floats]:
+        """Decode the candidates above the threshold and merge overlapping ones.
+
+        Args:
+            raw: [A, 4 + 2 K], the output ``boxes``.
+            logits: [A], the output ``scores``.
+            threshold: min score.
+
+        Returns:
+            [N, 2 + 2 + K * 2] rows of (width, height), centre, keypoints, in 0..1 of the square; and scores [N].
+        """
+        # Comparing logits leaves the exponential to the few candidates that pass.
+        limit = log(threshold / (1 - threshold)) if 0 < threshold < 1 else inf if threshold >= 1 else -inf
+        keep = np.flatnonzero(logits > limit)
+        if keep.size == 0:
+            return np.zeros((0, raw.shape[1]), np.float32), np.zeros(0, np.float32)
+        raw, logits = raw[keep], logits[keep]
+        boxes = raw / np.float32(self._scale)
+        boxes[:, :2] += self._anchors[keep]
+        boxes[:, 4:] += np.tile(self._anchors[keep], (1, raw.shape[1] // 2 - 2))
+        boxes = np.concatenate((boxes[:, 2:4], boxes[:, :2], boxes[:, 4:]), axis=1)
+        scores = (1 / (1 + np.exp(-np.clip(logits, -60, 60)))).astype(np.float32)
+        return _merge(boxes, scores, self._iou)
+
+
 class SingleShotDetector(Owner):
     """Detect boxes and their keypoints in an RGB image. All sizes, thresholds and anchors come from the bundle.
 
@@ -45,14 +81,16 @@ class SingleShotDetector(Owner):
         backend: runs the graph.
         graph: name of the graph: ``image`` -> ``boxes`` [1, A, 4 + 2 K] px of its square, ``scores`` [1, A] logits.
         settings: name of the detector's settings.
+
+    Attributes:
+        decode: decodes the graph's outputs.
     """
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend, graph: str, settings: str) -> None:
         own = DetectorSettings.of(bundle, graph, settings)
-        self._anchors = own.anchors(bundle, graph)
-        self._size, self._scale = own.input_size, own.box_scale
-        self._iou, self._threshold = own.nms_iou, own.score_threshold
+        self.decode = BoxDecoder(own, own.anchors(bundle, graph))
+        self._size, self._threshold = own.input_size, own.score_threshold
         low, high = own.input_range
         network = self._network = self.own(BoundGraph(backend, bundle.graph(graph)))
         self._gain, self._offset = (high - low) / 255.0, 255.0 * low / (low - high)
@@ -87,25 +125,6 @@ class SingleShotDetector(Owner):
         points[:, 1:] -= box.offset  # row 0 is (width, height): it is scaled, not moved
         points *= scale
         return scores.tolist(), points
-
-    def decode(self, raw: Floats, logits: Floats, threshold: float) -> tuple[Floats, Floats]:
-        """Decode the candidates above the threshold and merge overlapping ones.
-
-        Returns:
-            [N, 2 + 2 + K * 2] rows of (width, height), centre, keypoints, in 0..1 of the square; and scores [N].
-        """
-        # Comparing logits leaves the exponential to the few candidates that pass.
-        limit = log(threshold / (1 - threshold)) if 0 < threshold < 1 else inf if threshold >= 1 else -inf
-        keep = np.flatnonzero(logits > limit)
-        if keep.size == 0:
-            return np.zeros((0, raw.shape[1]), np.float32), np.zeros(0, np.float32)
-        raw, logits = raw[keep], logits[keep]
-        boxes = raw / np.float32(self._scale)
-        boxes[:, :2] += self._anchors[keep]
-        boxes[:, 4:] += np.tile(self._anchors[keep], (1, raw.shape[1] // 2 - 2))
-        boxes = np.concatenate((boxes[:, 2:4], boxes[:, :2], boxes[:, 4:]), axis=1)
-        scores = (1 / (1 + np.exp(-np.clip(logits, -60, 60)))).astype(np.float32)
-        return _merge(boxes, scores, self._iou)
 
 
 def _merge(boxes: Floats, scores: Floats, iou: float) -> tuple[Floats, Floats]:

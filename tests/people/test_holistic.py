@@ -1,0 +1,175 @@
+"""Whole bodies: mesh, hands and face of each person, with identities, and robots that follow people's hands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import humanrt
+from humanrt.errors import HumanrtError
+from humanrt.geometry.anny import ANNY_BONES
+from humanrt.geometry.camera import project
+from humanrt.people.holistic import HolisticPeople, hand_identities
+from humanrt.people.holistic_pipeline import HolisticPipeline, HolisticResult
+from humanrt.people.landmark_people import LandmarkPeople
+from humanrt.sources.opening import Frame, open_source
+from humanrt.tasks import PeopleOptions, open_people
+from shipped import shipped
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIP = ROOT / "runtime" / "humanrt" / "data" / "demo_people.mp4"
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Path:
+    for name in ("landmarks", "hands", "posebert-body", "posebert-hand"):
+        shipped(name)
+    return shipped("holistic")
+
+
+@pytest.fixture(scope="module")
+def model(bundle: Path) -> Iterator[HolisticPeople]:
+    with HolisticPeople(bundle, quality="fast", threads=2) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    with open_source(str(CLIP)) as source:
+        return [frame for frame, _ in zip(source, range(12), strict=False)]
+
+
+def test_people_have_bodies_hands_and_identities(model: HolisticPeople, frames: list[Frame]) -> None:
+    model.reset()
+    for frame in frames:
+        tracked = model.track(frame.image, frame.t)
+    people = tracked.people
+    assert len(people) >= 1
+    assert people.vertices is not None
+    assert people.joints is not None
+    assert people.joints_2d is not None
+    assert people.vertices.shape[1:] == (int(model.faces.max()) + 1, 3)
+    assert people.rotations.shape[1:] == (len(ANNY_BONES), 3, 3)
+    assert people.expression.shape[1] == len(model.expression_units) == 52
+    assert np.all((people.expression >= 0) & (people.expression <= 1))
+    np.testing.assert_allclose(
+        people.rotations @ np.swapaxes(people.rotations, -1, -2), np.eye(3) + 0 * people.rotations, atol=1e-4
+    )
+    # The mesh is posed as the solver says: its head is where the translation is.
+    head = people.joints[:, model.joint_names.index("head")]
+    np.testing.assert_allclose(head, people.translations, atol=1e-4)
+    for person, hands in tracked.hands_of.items():
+        assert set(hands) <= set(hand_identities(person).values())
+    assert {hand.id for hand in tracked.hands} >= {hand for hands in tracked.hands_of.values() for hand in hands}
+
+
+def test_the_body_lies_on_its_landmarks(model: HolisticPeople, frames: list[Frame]) -> None:
+    model.reset()
+    for frame in frames:
+        tracked = model.track(frame.image, frame.t)
+    bodies = {body.id: body.landmarks for body in model.tracker(frames[-1].image, frames[-1].t + 0.001)}
+    for identity, joints in zip(tracked.ids, tracked.people.joints_2d, strict=True):  # type: ignore[arg-type]
+        if identity not in bodies:
+            continue
+        landmarks = bodies[identity]
+        height = np.ptp(landmarks.landmarks_2d[:, 1])
+        sure = landmarks.visibility > 0.8
+        for index, bone in ((11, "upperarm01.L"), (14, "lowerarm01.R"), (25, "lowerleg01.L"), (28, "foot.R")):
+            if sure[index]:
+                gap = np.linalg.norm(joints[model.joint_names.index(bone)] - landmarks.landmarks_2d[index])
+                assert gap < 0.1 * height, bone
+
+
+def test_nobody_keeps_all_sizes(model: HolisticPeople) -> None:
+    nobody = model(np.zeros((90, 120, 3), np.uint8))
+    assert len(nobody) == 0
+    assert nobody.vertices is not None
+    assert nobody.vertices.shape[0] == 0
+    assert nobody.rotations.shape == (0, 74, 3, 3)
+    assert nobody.expression.shape == (0, 52)
+
+
+def test_identities_end_with_a_rewind_and_are_not_reused(model: HolisticPeople, frames: list[Frame]) -> None:
+    model.reset()
+    first = model.track(frames[0].image, 1.0)
+    again = model.track(frames[0].image, 0.5)
+    assert not set(first.ids) & set(again.ids)
+
+
+def test_a_pipeline_records_people_with_their_hands(bundle: Path, frames: list[Frame]) -> None:
+    options = PeopleOptions(quality="fast", robots=["allegro_right", "shadow_left"])
+    with open_people(bundle, "cpu", options) as pipeline:
+        assert isinstance(pipeline, HolisticPipeline)
+        results = [pipeline(frame) for frame in frames[:6]]
+        about = pipeline.about()
+    result = results[-1]
+    assert isinstance(result, HolisticResult)
+    record = result.record()
+    sides = {hand["id"]: hand["side"] for hand in record["hands"]}
+    for person in record["people"]:
+        assert len(person["expression"]) == len(about["expression_units"])
+        assert set(person["hands"]) <= set(sides)
+    assert set(about["robots"]) == {"allegro_right", "shadow_left"}
+    for hand in record["hands"]:
+        own = "allegro_right" if hand["side"] == "right" else "shadow_left"
+        assert list(hand["robot"]) == [own]
+        assert np.isfinite(hand["robot"][own]).all()
+    assert set(result.ms) >= {"landmarks", "hands", "face", "smooth", "body", "retarget", "total"}
+
+
+def test_options_that_do_not_exist_are_refused_by_name(bundle: Path) -> None:
+    with pytest.raises(HumanrtError, match="quality: no `finest`"):
+        HolisticPeople(bundle, quality="finest")  # type: ignore[arg-type]
+    with pytest.raises(HumanrtError, match="--robot: bundle `landmarks` does not use it"):
+        open_people("landmarks", "cpu", PeopleOptions(robots="allegro_right"))
+    with pytest.raises(HumanrtError, match="stature is 17"):
+        HolisticPeople(bundle, quality="fast", stature=17.0)
+    with pytest.raises(HumanrtError, match="allegro_left"):
+        open_people(bundle, "cpu", PeopleOptions(robots="allegro_leftt"))
+
+
+def test_track_gives_whole_bodies(bundle: Path) -> None:
+    with humanrt.track(CLIP, task="people", bundle=bundle, backend="cpu", quality="fast", max_frames=2) as results:
+        for result in results:
+            assert all(person.vertices is not None for person in result.persons)
+
+
+def test_a_photograph_is_followed_better_than_by_landmarks_alone(bundle: Path, photograph: NDArray[np.uint8]) -> None:
+    """The same people, nearer to where their own landmarks are: shoulders, elbows, wrists, hips, knees, ankles."""
+    pairs = {
+        f"{s}_{a}": f"{b}.{s[0].upper()}"
+        for s in ("left", "right")
+        for a, b in (
+            ("shoulder", "upperarm01"),
+            ("elbow", "lowerarm01"),
+            ("wrist", "wrist"),
+            ("hip", "upperleg01"),
+            ("knee", "lowerleg01"),
+            ("ankle", "foot"),
+        )
+    }
+    from humanrt.geometry.skeleton import MEDIAPIPE_33
+
+    def error(model: Any) -> float:
+        tracked = model.track(photograph, 0.0)
+        gaps = []
+        seen = {body.id: body.landmarks for body in model.tracker(photograph, 0.001)}
+        for i, identity in enumerate(tracked.ids):
+            if identity not in seen:
+                continue
+            joints = project(tracked.people.joints[i].astype(float), tracked.people.intrinsics)
+            height = np.ptp(seen[identity].landmarks_2d[:, 1])
+            for landmark, joint in pairs.items():
+                index = MEDIAPIPE_33.index(landmark)
+                if seen[identity].visibility[index] > 0.8:
+                    gap = joints[model.joint_names.index(joint)] - seen[identity].landmarks_2d[index]
+                    gaps.append(float(np.linalg.norm(gap)) / height)
+        return float(np.median(gaps))
+
+    with HolisticPeople(bundle, quality="fast", threads=2) as whole, LandmarkPeople(threads=2) as landmarks:
+        assert error(whole) < 0.75 * error(landmarks)
