@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.commands.demo import CLIP, PEOPLE_CLIP
+from humanrt.data import CLIP, PEOPLE_CLIP
 from humanrt.perception.cuts import CutDetector
 from humanrt.sources.opening import open_source
 

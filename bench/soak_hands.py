@@ -30,7 +30,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.errors import HumanrtError, SourceError
 from humanrt.hands.pipeline import HandPipeline
 from humanrt.hands.smoothers import SMOOTHERS, open_smoother

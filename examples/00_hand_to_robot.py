@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 import humanrt
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 
 source = sys.argv[1] if len(sys.argv) > 1 else CLIP
 smoother = humanrt.HandPoseSmoother()  # PoseBERT; HandSmoother() is One-Euro

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import humanrt
-from humanrt.commands.demo import PEOPLE_CLIP
+from humanrt.data import PEOPLE_CLIP
 from humanrt.outputs.mesh_files import glb
 
 source = sys.argv[1] if len(sys.argv) > 1 else PEOPLE_CLIP

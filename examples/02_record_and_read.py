@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 import humanrt
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.outputs.record import Recorder
 
 source = sys.argv[1] if len(sys.argv) > 1 else CLIP

@@ -5,7 +5,7 @@ import socket
 import sys
 
 import humanrt
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.outputs.record import Recorder
 
 

@@ -5,7 +5,7 @@ from dataclasses import make_dataclass, replace
 import numpy as np
 import torch
 
-from humanrt.commands.demo import TRUTH
+from humanrt.data import TRUTH
 from humanrt_export.training.loop import Batch, TrainOptions, train
 from humanrt_export.training.methods.wrapped import Wrapped
 

@@ -20,7 +20,7 @@ import pytest
 from command_line import refused
 from humanrt.cli import main
 from humanrt.commands import doctor, run
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.outputs.record import read_recording
 from humanrt.stats import Percentiles, table
 

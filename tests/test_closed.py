@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from humanrt import HandPipeline, HandTracker, MultiHMR, PoseBERT, open_source
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.errors import ClosedError
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.posebert.stream import PoseBERTStream

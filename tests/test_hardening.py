@@ -16,7 +16,7 @@ import pytest
 
 from humanrt import native
 from humanrt.cli import main
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.outputs.record import read_recording
 
 COMMAND = [sys.executable, "-m", "humanrt"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from humanrt import HandPipeline, HandTracker, open_source, read_recording
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.errors import OutputError
 from humanrt.live import Output, play
 from humanrt.outputs.base import Image

@@ -23,7 +23,7 @@ from humanrt import (
     open_source,
 )
 from humanrt.cli import main
-from humanrt.commands.demo import CLIP, PEOPLE_CLIP
+from humanrt.data import CLIP, PEOPLE_CLIP
 from humanrt.errors import HumanrtError, SourceError
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
 from humanrt.sources.image import as_image

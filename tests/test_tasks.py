@@ -11,7 +11,7 @@ import pytest
 
 import humanrt
 from humanrt import tasks
-from humanrt.commands.demo import CLIP, PEOPLE_CLIP
+from humanrt.data import CLIP, PEOPLE_CLIP
 from humanrt.errors import BundleError, ClosedError, HumanrtError
 from humanrt.outputs.record import Recorder
 from humanrt.people.holistic_pipeline import HolisticPipeline

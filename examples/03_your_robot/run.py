@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import humanrt
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 
 source = sys.argv[1] if len(sys.argv) > 1 else CLIP
 robot = str(Path(__file__).with_name("my_hand.json"))  # where `humanrt run --robot` expects a name, too

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from humanrt.commands.demo import PEOPLE_CLIP
+from humanrt.data import PEOPLE_TRUTH
 from humanrt.geometry.camera import project
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.people.metrics import Bodies
@@ -18,7 +18,7 @@ from people_rendered import FILMS, Scene, Tally, hand_sizes, measure, report
 @pytest.fixture(scope="module")
 def scene() -> Scene:
     """Return ten frames of the demo's film, taken with a lens that makes hands large."""
-    truth = PeopleTruth.load(PEOPLE_CLIP.with_suffix(".npz"))
+    truth = PeopleTruth.load(PEOPLE_TRUTH)
     zoom = np.diag([4.0, 4.0, 1.0])
     size = (4 * truth.size[0], 4 * truth.size[1])
     joints, visible = truth.joints[:10], np.asarray(truth.visible[:10])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import humanrt
-from humanrt.commands.demo import CLIP, PEOPLE_CLIP
+from humanrt.data import CLIP, PEOPLE_CLIP, TRUTH
 from humanrt.outputs.video import open_sink
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -102,7 +102,7 @@ def test_train_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 def test_a_fist_closes_your_robot() -> None:
     """The example's URDF is a hand that works: a curled finger bends its joints, a straight one does not."""
     retargeter = humanrt.Retargeter(str(EXAMPLES / "03_your_robot" / "my_hand.json"))
-    with np.load(CLIP.with_suffix(".npz")) as truth:
+    with np.load(TRUTH) as truth:
         keypoints = truth["keypoints_3d"][:, 0]  # m
     reach = np.linalg.norm(keypoints[:, 8] - keypoints[:, 5], axis=-1)
     index = [name for name in retargeter.joint_names if name.startswith("index")]

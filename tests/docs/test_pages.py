@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import humanrt
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.outputs.video import open_sink
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from humanrt.backends.cuda import CudaBackend, CudaBuffer, CudaDevice, CudaGraph
 from humanrt.backends.options import BackendOptions
 from humanrt.backends.pipelined import Pipelined, Slot
 from humanrt.bundle import GraphSpec, TensorSpec
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import Letterbox
 from humanrt.geometry.region import Region

@@ -11,7 +11,7 @@ import pytest
 from command_line import refused
 from humanrt.cli import main
 from humanrt.commands import run
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.outputs.base import Image, Output
 from humanrt.outputs.listed import OUTPUTS, OutputOption
 from humanrt.perception.pipeline import Result

@@ -11,6 +11,7 @@ import pytest
 
 from humanrt.cli import main
 from humanrt.commands import demo
+from humanrt.data import PEOPLE_CLIP, PEOPLE_TRUTH
 from humanrt.errors import SourceError
 from humanrt.outputs.video import open_sink
 from humanrt.people.pipeline import PeopleResult
@@ -18,13 +19,12 @@ from humanrt.people.results import People
 from humanrt.people.truth import PeopleTruth, measure
 from humanrt.sources.opening import Frame, open_source
 
-TRUTH = demo.PEOPLE_CLIP.with_suffix(".npz")
 FEW = 4
 
 
 @pytest.fixture(scope="module")
 def truth() -> PeopleTruth:
-    return PeopleTruth.load(TRUTH)
+    return PeopleTruth.load(PEOPLE_TRUTH)
 
 
 def told(truth: PeopleTruth, frame: int, move: float = 0.0) -> PeopleResult:
@@ -41,7 +41,7 @@ def told(truth: PeopleTruth, frame: int, move: float = 0.0) -> PeopleResult:
 
 
 def test_the_truth_fits_its_clip_and_itself(truth: PeopleTruth) -> None:
-    with open_source(demo.PEOPLE_CLIP, realtime=False) as source:
+    with open_source(PEOPLE_CLIP, realtime=False) as source:
         frames = list(source)
     assert len(frames) == len(truth)
     assert frames[0].image.shape[1::-1] == truth.size
@@ -68,10 +68,10 @@ def test_it_runs_with_what_ships_and_measures_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = tmp_path / "few.mp4"
-    with open_source(demo.PEOPLE_CLIP, realtime=False) as source, open_sink(clip, source.fps) as sink:
+    with open_source(PEOPLE_CLIP, realtime=False) as source, open_sink(clip, source.fps) as sink:
         for frame in islice(source, FEW):
             sink.write(frame.image, frame.t)
-    shutil.copy(TRUTH, clip.with_suffix(".npz"))
+    shutil.copy(PEOPLE_TRUTH, clip.with_suffix(".npz"))
     monkeypatch.setattr(demo, "PEOPLE_CLIP", clip)
     assert (
         main(["demo", "--task", "people", "--bundle", "landmarks", "--headless", "--out", str(tmp_path / "out")]) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from humanrt.bundle import load_bundle
-from humanrt.commands import demo
+from humanrt.data import PEOPLE_CLIP, PEOPLE_TRUTH
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.truth import PeopleTruth, measure
@@ -16,8 +16,8 @@ EVERY = 12  # frames
 
 
 def test_they_see_who_is_in_the_demos_clip() -> None:
-    truth = PeopleTruth.load(demo.PEOPLE_CLIP.with_suffix(".npz"))
-    with open_source(demo.PEOPLE_CLIP, realtime=False) as source:
+    truth = PeopleTruth.load(PEOPLE_TRUTH)
+    with open_source(PEOPLE_CLIP, realtime=False) as source:
         frames = list(source)[::EVERY]
     with MultiHMR(shipped("multihmr-anny")) as model:
         pipeline = PeoplePipeline(model, intrinsics=truth.intrinsics)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from humanrt.commands.demo import CLIP, PEOPLE_CLIP
+from humanrt.data import CLIP, PEOPLE_CLIP
 from humanrt.perception.cuts import CutDetector
 from humanrt.sources.opening import open_source
 

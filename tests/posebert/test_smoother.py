@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from humanrt.bundle import Bundle
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.errors import HumanrtError
 from humanrt.hands import pose_smoother as smoother_module
 from humanrt.hands.pipeline import HandPipeline
@@ -127,7 +127,7 @@ def test_filled_hands_are_recorded_drawn_and_move_the_robot(toy: Toy, tmp_path: 
 
 def test_run_takes_it_by_name(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from humanrt.cli import main
-    from humanrt.commands.demo import CLIP
+    from humanrt.data import CLIP
 
     bundle = toy()
     real = smoother_module.PoseBERTStream

@@ -36,7 +36,7 @@ from urdfs import (
 
 from hands import human_hand, sequence
 from humanrt.cli import main
-from humanrt.commands.demo import CLIP
+from humanrt.data import CLIP
 from humanrt.errors import HumanrtError
 from humanrt.kernels.retarget import problem_arrays, state_arrays
 from humanrt.retarget import HandDescription, Retargeter, load_hand

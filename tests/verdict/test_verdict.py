@@ -16,6 +16,7 @@ import pytest
 from humanrt.backends import Array, open_backend
 from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, load_bundle
+from humanrt.data import CLIP
 from humanrt.errors import BackendError, BundleError, SourceError
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.hands.tracker import HandTracker
@@ -23,8 +24,6 @@ from humanrt.inference.variants import at, base_of, bases
 from humanrt.posebert.model import PoseBERT
 from humanrt.verdict import Case, case_of, compare, judge, limits_of, record
 from humanrt.verdict.recording import _Kept
-
-CLIP = Path(__file__).parents[2] / "runtime" / "humanrt" / "data" / "demo_hand.mp4"
 
 
 @pytest.fixture(scope="module")

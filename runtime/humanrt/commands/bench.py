@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from humanrt.address import is_address, redacted_address
-from humanrt.commands.demo import CLIP, PEOPLE_CLIP
+from humanrt.data import CLIP, PEOPLE_CLIP
 from humanrt.errors import HumanrtError, SourceError, printable
 from humanrt.hands.accuracy import Accuracy, measure
 from humanrt.hands.pipeline import HandPipeline, HandResult

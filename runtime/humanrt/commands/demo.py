@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from humanrt.bundle import load_bundle, shipped_bundles
+from humanrt.data import CLIP, PEOPLE_CLIP, PEOPLE_TRUTH, TRUTH
 from humanrt.errors import BundleError, HumanrtError, OutputError
 from humanrt.hands.accuracy import measure
 from humanrt.hands.truth import Truth
@@ -26,11 +27,8 @@ from humanrt.sources.opening import Source, open_source
 from humanrt.stats import Percentiles
 from humanrt.tasks import TASKS, HandOptions, PeopleOptions, open_hands, open_people
 
-__all__ = ["CLIP", "PEOPLE_CLIP", "ROBOTS", "TRUTH", "add_parser", "run"]
+__all__ = ["ROBOTS", "add_parser", "run"]
 
-CLIP = Path(__file__).parent.parent / "data" / "demo_hand.mp4"
-TRUTH = CLIP.with_suffix(".npz")
-PEOPLE_CLIP = CLIP.with_name("demo_people.mp4")
 ROBOTS = ("allegro_right", "shadow_right")
 
 
@@ -96,7 +94,7 @@ def _people(arguments: argparse.Namespace) -> int:
             "coarse, or the folder of one that you made (docs/use/people.md)"
         )
     bundle = load_bundle(name, task="people")
-    truth = PeopleTruth.load(PEOPLE_CLIP.with_suffix(".npz"))
+    truth = PeopleTruth.load(PEOPLE_TRUTH)
     print("People, rendered (not filmed) so that every joint is known; before a camera that is known too:")
     start = perf_counter()
     options = PeopleOptions(intrinsics=truth.intrinsics)

@@ -21,6 +21,7 @@ from humanrt.backends.base import Array
 from humanrt.backends.engines import Engine, update_json
 from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, GraphSpec, load_bundle
+from humanrt.data import CLIP
 from humanrt.errors import BackendError, HumanrtError
 from humanrt.inference.variants import base_of
 from humanrt.verdict import case_of, judge, record
@@ -33,7 +34,7 @@ Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
 def default_source(bundle: Bundle) -> str | None:
     """Return the shipped hand clip for bundles that it is suitable for; None for others."""
     hands = bundle.task == "hands" or bundle.settings.get("input") == "hand21"
-    return str(Path(__file__).parents[1] / "data" / "demo_hand.mp4") if hands else None
+    return str(CLIP) if hands else None
 
 
 def sample_feeds(spec: GraphSpec, frames: int = 8, seed: int = 0) -> list[dict[str, Array]]:

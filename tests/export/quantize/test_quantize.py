@@ -39,7 +39,6 @@ from humanrt_export.conversion.rewriting import add_constant, check, fold_consta
 
 from .conftest import TOKENS, WIDTH, run
 
-CLIP = str(Path(__file__).parents[3] / "runtime" / "humanrt" / "data" / "demo_hand.mp4")
 ALL = LayerRule(("MatMul", "Gemm", "Conv"), keep_heads=2, smooth=0.5)
 Feeds = list[dict[str, np.ndarray]]
 

@@ -8,14 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-import humanrt
+from humanrt.data import CLIP
 from humanrt.errors import SourceError
 from humanrt.geometry.camera import project
 from humanrt.hands.truth import Truth, finger_flexion
 
-DATA = Path(humanrt.__file__).parent / "data"
 TESTS = Path(__file__).parents[2] / "data"
-CLIPS = [DATA / "demo_hand.mp4", *(TESTS / f"{name}.mp4" for name in ("hands_crossing", "hand_lost", "hand_turning"))]
+CLIPS = [CLIP, *(TESTS / f"{name}.mp4" for name in ("hands_crossing", "hand_lost", "hand_turning"))]
 
 
 def straight_hand() -> np.ndarray:
