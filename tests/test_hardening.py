@@ -81,7 +81,7 @@ def test_nor_are_the_images_of_a_folder_or_one_file_written_twice(
     assert "is the source" in refused(capsys, "run", tmp_path, "--headless", "--video", image)
     assert "lies in the source folder" in refused(capsys, "run", tmp_path, "--headless", "--video", tmp_path / "o.png")
     both = ("--video", tmp_path / "o.png", "--record", tmp_path / "o.png")
-    assert "is the file of --record too" in refused(capsys, "run", image, "--headless", *both)
+    assert "is also the file of --record" in refused(capsys, "run", image, "--headless", *both)
     robot = tmp_path / "robot.json"
     robot.write_text("{}")
     assert "a --robot file" in refused(capsys, "run", image, "--headless", "--robot", robot, "--record", robot)

@@ -73,7 +73,7 @@ def test_a_pipeline_without_arguments_and_one_robot(tmp_path: Path) -> None:
     rgb = as_image(first_picture(CLIP, tmp_path / "hand.png"))
     with HandPipeline() as pipeline:
         assert len(pipeline(Frame(rgb, 0.0, 0)).hands) == 1
-        with pytest.raises(TypeError, match=r"takes frames: of `open_source`, or Frame\(image, t, index\)"):
+        with pytest.raises(TypeError, match=r"takes frames from `open_source`, or Frame\(image, t, index\)"):
             pipeline(rgb)  # type: ignore[arg-type]
     with HandPipeline(robots="allegro_right") as pipeline:
         assert list(pipeline.robots) == ["allegro_right"]
@@ -102,14 +102,14 @@ def test_a_pipeline_without_arguments_and_one_robot(tmp_path: Path) -> None:
         (lambda: PoseBERTStream(fill="x"), "fill must be a number of seconds"),
         (lambda: PoseBERTStream().update(0.0, []), "observations must be a mapping"),
         (lambda: PoseBERTStream().update(0.0, {1: np.zeros((21, 3))}), "the observation of 1 must be Observation"),
-        (lambda: MultiHMR(threads="2"), "threads: '2' is no whole number"),
-        (lambda: MultiHMR(threads=2.5), "threads: 2.5 is no whole number"),
+        (lambda: MultiHMR(threads="2"), "threads must be a whole number from 0"),
+        (lambda: MultiHMR(threads=2.5), "threads must be a whole number from 0"),
         (lambda: MultiHMR(fov="wide"), "field of view must be a number of degrees"),
         (lambda: MultiHMR()(np.zeros((8, 8, 3), np.uint8), threshold="0.3"), "threshold must be a number from 0 to 1"),
         (lambda: PeopleTracker()(None, 0.0), "people must be what a model"),
         (lambda: BodyTrackerOptions(confirm="x"), "confirm (s) must be a number"),
         (lambda: open_source(None), "source must be a camera's index"),
-        (lambda: open_source(""), "the source has no name"),
+        (lambda: open_source(""), "the source is empty"),
         (lambda: open_source(".", fps=-1), "fps must be a number above 0"),
     ],
 )
@@ -143,9 +143,9 @@ def test_a_pipeline_of_people_takes_frames() -> None:
     ("options", "said"),
     [
         (["--meshes", ""], "the name is empty"),
-        (["--mesh-format", "obj"], "--mesh-format is of --meshes"),
+        (["--mesh-format", "obj"], "--mesh-format needs --meshes"),
         (["--panels", "side"], "--panels: no picture"),
-        (["--fps", "30"], "a rate can be asked of cameras and folders only"),
+        (["--fps", "30"], "a frame rate can be requested from cameras and folders only"),
     ],
 )
 def test_run_says_what_would_do_nothing(

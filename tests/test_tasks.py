@@ -70,20 +70,20 @@ def test_results_are_printed_in_a_line() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"task": "faces"}, "no task `faces`; choose: hands, people"),
-        ({"task": ["hands", "people"]}, "no task `['hands', 'people']`; choose: hands, people"),
+        ({"task": "faces"}, "unknown task `faces`; choose one of: hands, people"),
+        ({"task": ["hands", "people"]}, "unknown task `['hands', 'people']`; choose one of: hands, people"),
         ({"source": np.zeros((48, 64, 3), np.uint8)}, "not an array [48, 64, 3]; HandTracker and MultiHMR take"),
         ({"source": None}, "not None; "),
         ({"source": True}, "not True; "),
         ({"robots": "no_hand"}, "no_hand"),
         ({"robots": 5}, "robots are names or files of robot hands, in a list, not 5"),
         ({"robots": [["allegro_right"]]}, "not [['allegro_right']]"),
-        ({"smooth": False}, "no smoother `False`; choose: posebert, oneeuro, none"),
+        ({"smooth": False}, "unknown smoother `False`; choose one of: posebert, oneeuro, none"),
         ({"task": "people", "fov": "wide"}, "fov is 'wide'; give degrees, or `auto`"),
         ({"task": "people", "max_hands": 1}, "task people has no option `max_hands`; its options: fov, "),
         ({"task": "people", "robots": "allegro_right", "bundle": "landmarks"}, "bundle `landmarks` does not use it"),
         ({"smoth": "none"}, "task hands has no option `smoth`; its options: "),
-        ({"smooth": "kalman"}, "no smoother `kalman`; choose: posebert, oneeuro, none"),
+        ({"smooth": "kalman"}, "unknown smoother `kalman`; choose one of: posebert, oneeuro, none"),
         ({"max_frames": 0}, "max_frames is 0"),
         ({"max_frames": True}, "max_frames is True"),
         ({"backend": "tpu"}, "tpu"),
@@ -123,7 +123,7 @@ def test_a_model_that_nothing_is_known_of_is_refused() -> None:
     bundle = humanrt.load_bundle("landmarks")
     bundle.settings["model"] = "psychic"  # type: ignore[index]
     with pytest.raises(
-        BundleError, match=r"`settings.model` is 'psychic'; people are found by holistic, landmarks, multihmr"
+        BundleError, match=r"`settings.model` is 'psychic'; models of people: holistic, landmarks, multihmr"
     ):
         tasks.open_people(bundle)
 

@@ -97,7 +97,7 @@ def save(path: Path, content: Any) -> None:
             torch.save(content, stream)
     except RuntimeError as error:  # what torch's own writer raises where a disk is full
         reason = str(error).partition("\n")[0]
-        raise OutputError(f"{path} cannot be written ({reason}); what was saved before is whole") from error
+        raise OutputError(f"{path} cannot be written ({reason}); the previous file is intact") from error
 
 
 def _safe_globals() -> list[Any]:
@@ -135,7 +135,7 @@ def tensors(path: Path, content: Mapping[str, Any], key: str, kind: str) -> dict
         isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
         for name, value in state.items()
     ):
-        raise CheckpointError(f"{path}: `{key}` holds more than tensors of numbers; not a {kind} checkpoint")
+        raise CheckpointError(f"{path}: `{key}` contains more than numeric tensors; not a {kind} checkpoint")
     return dict(state)
 
 
@@ -197,7 +197,7 @@ def fill(
     shapes = [place for where in places.values() for place in where]
     unreal = [f"`{keys[p]}`" for p in shapes if not found[p].is_floating_point() or not found[p].isfinite().all()]
     if unreal:
-        raise CheckpointError(f"{path}: not finite numbers in {listed(unreal)}; download it again")
+        raise CheckpointError(f"{path}: non-finite numbers in {listed(unreal)}; download it again")
     unequal = [
         f"`{keys[copy]}` is not `{keys[first]}`"
         for first, *copies in places.values()

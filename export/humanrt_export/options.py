@@ -176,7 +176,10 @@ def add_options(parser: argparse.ArgumentParser, cls: type, words: Sequence[str]
     first = type(parser)(prog=parser.prog, add_help=False)
     for each in (first, parser):
         each.add_argument(
-            "--config", type=Path, metavar="FILE", help="run file (TOML) with any of these; the command line overrides"
+            "--config",
+            type=Path,
+            metavar="FILE",
+            help="TOML file with any of these settings; the command line overrides it",
         )
     file = first.parse_known_args(words)[0].config
     given = read_file(cls, file) if file else {}
@@ -280,7 +283,7 @@ def read_file(cls: type, file: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in _flat(tables, groups):
         if name not in options:
-            raise HumanrtError(f"--config {file}: no setting `{name}`; there are: {choices(options)}")
+            raise HumanrtError(f"--config {file}: unknown setting `{name}`; choose one of: {choices(options)}")
         found[name] = _value(file, options[name], value)
     return found
 
@@ -299,16 +302,16 @@ def _value(file: Path, one: _Entry, value: Any) -> Any:
         return _single(file, one, value)
     if not isinstance(value, list) or not value or (isinstance(one.count, int) and len(value) != one.count):
         many = "a list of one or more" if one.count == "+" else f"a list of {one.count}"
-        raise HumanrtError(f"--config {file}: {one.name} is {value!r}; need {many}")
+        raise HumanrtError(f"--config {file}: {one.name} is {value!r}; it must be {many}")
     return tuple(_single(file, one, item) for item in value)
 
 
 def _single(file: Path, one: _Entry, value: Any) -> Any:
     kinds = {Path: (str,), float: (int, float)}.get(one.kind, (one.kind,))
     if not isinstance(value, kinds) or (isinstance(value, bool) and one.kind is not bool):
-        raise HumanrtError(f"--config {file}: {one.name} is {value!r}; need {_WORDS[one.kind]}")
+        raise HumanrtError(f"--config {file}: {one.name} is {value!r}; it must be {_WORDS[one.kind]}")
     if one.choices and value not in one.choices:
-        raise HumanrtError(f"--config {file}: no {one.name} `{value}`; there are: {choices(one.choices)}")
+        raise HumanrtError(f"--config {file}: unknown {one.name} `{value}`; choose one of: {choices(one.choices)}")
     return one.kind(value)
 
 

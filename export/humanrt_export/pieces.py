@@ -55,13 +55,13 @@ def join(listed: Path, folder: Path) -> Path:
             for piece, digest in names:
                 path = listed.parent / Path(piece).name
                 if not path.is_file():
-                    raise HumanrtError(f"{path}: is missing; bring it back too")
+                    raise HumanrtError(f"{path}: is missing; copy it here too")
                 content = path.read_bytes()
                 if sha256(content) != digest:
-                    raise HumanrtError(f"{path}: is damaged; bring it back again")
+                    raise HumanrtError(f"{path}: is damaged; copy it again")
                 stream.write(content)
         if sha256(part) != expected:
-            raise HumanrtError(f"{listed}: the pieces do not make the file; bring them back again")
+            raise HumanrtError(f"{listed}: the pieces do not add up to the file; copy them again")
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
@@ -72,8 +72,8 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m humanrt_export.pieces", description=__doc__)
     parser.add_argument("what", choices=("split", "join"))
-    parser.add_argument("file", type=Path, help="the file; to join: the .json beside its pieces")
-    parser.add_argument("folder", type=Path, help="where pieces, or the file, go")
+    parser.add_argument("file", type=Path, help="the file to cut; to join: the .json beside its pieces")
+    parser.add_argument("folder", type=Path, help="folder for the pieces, or for the file")
     options = parser.parse_args()
     path = (split if options.what == "split" else join)(options.file, options.folder)
     sys.stdout.write(f"{os.fspath(path)}\n")

@@ -28,7 +28,7 @@ def load_run(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], int]:
 
 def read_run(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        raise HumanrtError(f"{file}: no such file; give the folder of a training, or its {LAST}")
+        raise HumanrtError(f"{file}: no such file; give the folder of a training run, or its {LAST}")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -61,7 +61,7 @@ def numbers(values: Any, name: str) -> NDArray[np.float64]:
 def check_points(points: NDArray[Any], name: str) -> None:
     """Raise InvalidInputError if an array of coordinates holds NaN, infinity, or values beyond any measurement."""
     if points.size and not float(np.abs(points).max()) <= MAX_ABS:
-        raise InvalidInputError(f"{name}: {_first_bad(points)} is not a finite number, 1e9 at most")
+        raise InvalidInputError(f"{name}: {_first_bad(points)} is not a finite number of at most 1e9")
 
 
 def check_range(value: Any, name: str, low: float, high: float = MAX_ABS, *, above: bool = False) -> None:

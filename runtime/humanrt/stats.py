@@ -94,7 +94,7 @@ def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written ({error.strerror or error}); give another place") from error
+        raise OutputError(f"{path} cannot be written ({error.strerror or error}); choose another path") from error
 
 
 def read_report(path: str | Path) -> dict[str, Any]:
@@ -102,9 +102,9 @@ def read_report(path: str | Path) -> dict[str, Any]:
     try:
         report = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise SourceError(f"{path} is no benchmark report ({error}); make one with --json") from error
+        raise SourceError(f"{path} is not a benchmark report ({error}); make one with --json") from error
     if not isinstance(report, dict) or not isinstance(report.get("stages"), dict):
-        raise SourceError(f"{path} is no benchmark report (it has no `stages`); make one with --json")
+        raise SourceError(f"{path} is not a benchmark report (it has no `stages`); make one with --json")
     return report
 
 

@@ -120,7 +120,7 @@ def open_hands(
     options = options or HandOptions()
     smooth = SMOOTHERS[0] if options.smooth is None else options.smooth
     if smooth not in SMOOTHERS:
-        raise HumanrtError(f"no smoother `{smooth}`; choose: {', '.join(SMOOTHERS)}")
+        raise HumanrtError(f"unknown smoother `{smooth}`; choose one of: {', '.join(SMOOTHERS)}")
     looking = TrackerOptions(max_hands=options.max_hands, model=options.model, mirrored=options.mirrored)
     with ExitStack() as failing:
         tracker = failing.enter_context(HandTracker(bundle or "hands", backend, looking, **execution))
@@ -152,7 +152,7 @@ def open_people(
         bundle = load_bundle(bundle or DEFAULT_BUNDLE, task="people")
     kind = bundle.settings.get("model", "multihmr")
     if not isinstance(kind, str) or kind not in PEOPLE:
-        raise BundleError(f"{bundle.path}: `settings.model` is {kind!r}; people are found by {choices(PEOPLE)}")
+        raise BundleError(f"{bundle.path}: `settings.model` is {kind!r}; models of people: {choices(PEOPLE)}")
     return PEOPLE[kind](bundle, backend, options, **execution)
 
 
@@ -161,7 +161,7 @@ def _multihmr(
 ) -> PeoplePipeline:
     _refuse_unused(bundle, options, "robots", "quality", "stature")
     if options.smooth is not None:
-        raise HumanrtError(f"--smooth: people of bundle `{bundle.name}` are not smoothed; leave it out")
+        raise HumanrtError(f"--smooth: bundle `{bundle.name}` has no smoothing; leave it out")
     with ExitStack() as failing:
         model = failing.enter_context(
             MultiHMR(bundle, backend, fov=options.fov, meshes=options.meshes, topology=options.topology, **execution)
@@ -234,12 +234,14 @@ def _check_landmark_options(bundle: Bundle, options: PeopleOptions) -> None:
     if options.topology is not None:
         raise HumanrtError(f"--topology: bundle `{bundle.name}` has one mesh; leave it out")
     if options.overlap:
-        raise HumanrtError(f"--overlap: bundle `{bundle.name}` finds people one frame by the last; leave it out")
+        raise HumanrtError(
+            f"--overlap: bundle `{bundle.name}` uses the last frame to find people in the next; leave it out"
+        )
     if options.fov == AUTO:
         raise HumanrtError(f"--fov auto: bundle `{bundle.name}` does not estimate the field of view; give degrees")
     if options.smooth not in (None, SMOOTHERS[0]):
         raise HumanrtError(
-            f"--smooth {options.smooth}: people by `{bundle.name}` are smoothed by {SMOOTHERS[0]}; leave it out"
+            f"--smooth {options.smooth}: bundle `{bundle.name}` always smooths with {SMOOTHERS[0]}; leave it out"
         )
 
 
@@ -293,7 +295,7 @@ TASKS: Mapping[str, Task] = {
 def task_named(name: str) -> Task:
     """Return the task called ``name``. HumanrtError lists the valid names."""
     if not isinstance(name, str) or name not in TASKS:
-        raise HumanrtError(f"no task `{name}`; choose: {', '.join(TASKS)}")
+        raise HumanrtError(f"unknown task `{name}`; choose one of: {', '.join(TASKS)}")
     return TASKS[name]
 
 

@@ -332,7 +332,7 @@ def test_a_half_installed_pycuda_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pa
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "pycuda"}
     monkeypatch.syspath_prepend(tmp_path)
     try:
-        with pytest.raises(BackendError, match=r"pycuda does not load \(libcuda\.so\.1.*no NVIDIA driver") as error:
+        with pytest.raises(BackendError, match=r"pycuda cannot be loaded \(libcuda\.so\.1.*no NVIDIA driver") as error:
             cuda.driver()
     finally:
         for name in [name for name in sys.modules if name.split(".")[0] == "pycuda"]:

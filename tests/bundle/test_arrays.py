@@ -48,15 +48,15 @@ def test_what_numpy_writes_is_read_as_numpy_reads_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 3), }"), "less than it says"),
-        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 3), }", bytes(24)), "less than it says|no header"),
-        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", bytes(8)), "less than it says|cut short"),
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 3), }"), "less data than"),
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 3), }", bytes(24)), "less data than|no header"),
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", bytes(8)), "less data than|truncated"),
         (npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", pickle.dumps([1])), "objects"),
         (npy("{'descr': '<f8', (", bytes(8)), "no header"),  # what numpy's tokenizer stumbles over
         (npy("[" * 5000), "no header"),
-        (b"\x93NUMPY\x07\x00", "not known"),
+        (b"\x93NUMPY\x07\x00", "unknown format"),
         (b"not numpy", "magic"),
-        (b"", "EOF|magic|cut short"),
+        (b"", "EOF|magic|truncated"),
     ],
 )
 def test_headers_are_not_believed(content: bytes, says: str, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Inner:
 
     def __post_init__(self) -> None:
         if self.near < 0:
-            raise HumanrtError(f"--near is {self.near}; need 0 or more")
+            raise HumanrtError(f"--near is {self.near}; it must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,21 +118,22 @@ def test_a_run_file_gives_what_the_command_line_does_not(file: Path) -> None:
     [
         (
             "speed = 3",
-            "no setting `speed`; there are: count, first, half_size, kind, marks, out, part, paths, quick, span",
+            "unknown setting `speed`; choose one of: count, first, half_size, "
+            "kind, marks, out, part, paths, quick, span",
         ),
-        ("[weights]\nfixed = 'x'", "no setting `weights.fixed`"),
-        ("line = 'x'", "no setting `line`"),
-        ("weights = 3", "no setting `weights`"),
-        ("[out]\nput = 3", "out is {'put': 3}; need a path"),
-        ("count = 3.5", "count is 3.5; need a whole number"),
-        ("count = true", "count is True; need a whole number"),
-        ("quick = 1", "quick is 1; need true or false"),
-        ("span = [1, 2, 3]", r"span is \[1, 2, 3\]; need a list of 2"),
-        ("paths = 'one'", "paths is 'one'; need a list of one or more"),
-        ("kind = 'wide'", "no kind `wide`; there are: small, tall"),
-        ("part = 'all'", "no part `all`; there are: train, val"),
+        ("[weights]\nfixed = 'x'", "unknown setting `weights.fixed`"),
+        ("line = 'x'", "unknown setting `line`"),
+        ("weights = 3", "unknown setting `weights`"),
+        ("[out]\nput = 3", "out is {'put': 3}; it must be a path"),
+        ("count = 3.5", "count is 3.5; it must be a whole number"),
+        ("count = true", "count is True; it must be a whole number"),
+        ("quick = 1", "quick is 1; it must be true or false"),
+        ("span = [1, 2, 3]", r"span is \[1, 2, 3\]; it must be a list of 2"),
+        ("paths = 'one'", "paths is 'one'; it must be a list of one or more"),
+        ("kind = 'wide'", "unknown kind `wide`; choose one of: small, tall"),
+        ("part = 'all'", "unknown part `all`; choose one of: train, val"),
         ("[weights]\nnear = -1", "--near is -1"),
-        ("weights.near = 'x'", "weights.near is 'x'; need a number"),
+        ("weights.near = 'x'", "weights.near is 'x'; it must be a number"),
         ("count 3", "not a TOML file"),
     ],
 )

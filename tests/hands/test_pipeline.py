@@ -159,7 +159,7 @@ def test_the_flipped_clip_moves_the_left_robot_alike(frames: list[Frame], tracke
 
 
 def test_an_unknown_robot_is_refused_before_the_first_frame(tracker: HandTracker) -> None:
-    with pytest.raises(HumanrtError, match=r"unknown robot 'alegro'; choose from allegro_left, allegro_right"):
+    with pytest.raises(HumanrtError, match=r"unknown robot 'alegro'; choose one of: allegro_left, allegro_right"):
         HandPipeline(tracker, ["alegro"])
     with pytest.raises(HumanrtError, match="already a robot named `allegro_right`"):
         HandPipeline(tracker, ["allegro_right", "allegro_right"])

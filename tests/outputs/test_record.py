@@ -244,6 +244,6 @@ def test_outputs_are_apart_from_inputs_and_each_other(tmp_path: Path, monkeypatc
         with pytest.raises(OutputError, match=r"--video .* is the source .*choose another name"):
             check_apart({"--video": Path(name)}, {"the source": [source]})
     for pair in (("new.mp4", str(tmp_path / "new.mp4")), ("new.mp4", "dangling.mp4"), ("new.mp4", "sub/../new.mp4")):
-        with pytest.raises(OutputError, match="is the file of --record too"):
+        with pytest.raises(OutputError, match="is also the file of --record"):
             check_apart({"--record": Path(pair[0]), "--video": Path(pair[1])}, {})
     check_apart({"--record": Path("a.jsonl"), "--video": Path("b.mp4")}, {"the source": [source]})

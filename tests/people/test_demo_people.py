@@ -60,7 +60,7 @@ def test_half_a_millimetre_is_lost_in_a_file(truth: PeopleTruth, tmp_path: Path)
     np.testing.assert_allclose(again.joints, truth.joints, atol=1e-3)
     assert again.joint_names == truth.joint_names
     np.savez(tmp_path / "other.npz", t=np.zeros(3))
-    with pytest.raises(SourceError, match="not the truth of a film"):
+    with pytest.raises(SourceError, match="not a ground-truth file of a film"):
         PeopleTruth.load(tmp_path / "other.npz")
 
 
@@ -84,7 +84,7 @@ def test_it_runs_with_what_ships_and_measures_itself(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--task", "people"], "no bundle `holistic`"),
+        (["--task", "people"], "bundle `holistic` is not part of this installation"),
         (["--bundle", "landmarks"], "--bundle is for --task people"),
         (["--task", "people", "--bundle", "hands"], "people"),
     ],

@@ -79,7 +79,7 @@ def test_frames_that_overlap_are_those_that_do_not(gpu: Any, toy_bundle: Any, pi
         for one, other in zip(found, expected, strict=True):
             same_people(one.people, other.people)
         model.submit(images[0])
-        with pytest.raises(ValueError, match="1 submitted images wait"):
+        with pytest.raises(ValueError, match="1 submitted images are pending"):
             model(images[0])
         model.result()
         with pytest.raises(ValueError, match="submit one first"):
@@ -177,7 +177,7 @@ def test_run_and_bench_overlap_on_a_gpu(
     assert "--overlap: backend cpu has nothing to overlap" in capsys.readouterr().err
     assert main(["bench", "people", "--source", str(folder), "--bundle", bundle, "--backend", "cuda"]) == 0
     out = capsys.readouterr().out
-    assert "fps with frames that overlap" in out
+    assert "fps with overlapping frames" in out
     assert "download" in out
 
 

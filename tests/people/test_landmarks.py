@@ -357,7 +357,7 @@ def test_poses_that_are_not_of_33_landmarks_are_refused(bundle: Path, monkeypatc
         def __init__(self, *_: object, **__: object) -> None: ...
 
     monkeypatch.setattr(landmark_people, "PoseBERTStream", Hands)
-    with pytest.raises(HumanrtError, match="not for bodies"):
+    with pytest.raises(HumanrtError, match="does not fit"):
         LandmarkPeople(bundle, "hands", threads=1)
 
 

@@ -146,15 +146,15 @@ def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image:
         (("--bundle", "TOY", "--fov", "200"), "1 to 179"),
         (("--bundle", "TOY", "--fov", "auto"), "does not estimate the field of view"),
         (("--bundle", "TOY", "--fov", "wide"), "neither degrees nor `auto`"),
-        (("--bundle", "TOY", "--fov", "60", "--intrinsics", "1,1,1,1"), "give one of them"),
+        (("--bundle", "TOY", "--fov", "60", "--intrinsics", "1,1,1,1"), "give only one"),
         (("--bundle", "TOY", "--mesh-format", "stl", "--meshes", "x"), "glb, npz, obj"),
         (("--bundle", "TOY", "--meshes", "/dev/null"), "is a file"),
         (("--bundle", "TOY", "--parameters-only", "--meshes", "x"), "--parameters-only makes no meshes"),
         (("--bundle", "TOY", "--precision", "fp8"), "it has: bf16x3, fp32"),
         (("--bundle", "TOY", "--threshold", "2"), "between 0 and 1"),
-        (("--bundle", "TOY", "--smooth", "posebert"), "are not smoothed"),
-        (("--bundle", "landmarks", "--smooth", "oneeuro"), "are smoothed by posebert"),
-        (("--bundle", "TOY", "--frames"), "only a folder"),
+        (("--bundle", "TOY", "--smooth", "posebert"), "has no smoothing"),
+        (("--bundle", "landmarks", "--smooth", "oneeuro"), "always smooths with posebert"),
+        (("--bundle", "TOY", "--frames"), "only the images of a folder"),
         (("--bundle", "TOY", "--robot", "allegro_right"), "--robot: bundle `toy` does not use it"),
         (("--bundle", "TOY", "--task", "hands", "--fov", "60"), "--fov is for --task people"),
     ],
@@ -238,5 +238,5 @@ def test_bench_people_needs_no_arguments(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(bench, "LEAST_PEOPLE_FRAMES", 2)
     assert main(["bench", "people", "--repeat", "1", "--warmup", "0", "--max-frames", "2"]) == 0
     said = capsys.readouterr().out
-    assert "people a frame" in said
+    assert "people per frame" in said
     assert " cores of " in said

@@ -208,7 +208,7 @@ def test_short_windows_are_filled_with_missing_frames(toy: Toy) -> None:
         ("smpl24", {"rotations": numbers(T, 2, 3, 3), "mask": ["yes"] * T}, "`mask` must be bool [6]"),
         ("smpl24", {"rotations": numbers(T, 2, 3, 3), "confidence": np.ones(T)}, "and no confidence"),
         ("smpl24", {"rotations": [["a"]]}, "must hold numbers"),
-        ("smpl24", {"rotations": [[1], [1, 2]]}, "`rotations` is no array of numbers"),
+        ("smpl24", {"rotations": [[1], [1, 2]]}, "`rotations` is not a numeric array"),
         ("smpl24", {"rotations": numbers(T, 2, 3, 3).astype(complex)}, "must hold numbers, not complex128"),
         ("h36m17", {"keypoints": numbers(T, 17, 3)}, "takes root [B, 6, 3, 3], keypoints [B, 6, 17, 3], not keypoints"),
         ("h36m17", {"root": numbers(T, 3, 3), "keypoints": numbers(T, 16, 3)}, "`keypoints` is [6, 16, 3]"),
@@ -243,7 +243,7 @@ def test_numbers_of_other_types_are_converted(toy: Toy) -> None:
 
 
 def test_other_bundles_are_refused(toy: Toy) -> None:
-    with pytest.raises(BundleError, match="inputs image, mask are not known"):
+    with pytest.raises(BundleError, match="inputs image, mask are not supported"):
         PoseBERT(toy("strange"))
     with pytest.raises(BundleError, match="no graph `posebert`"):
         PoseBERT(toy("smpl24", graph="other"))

@@ -132,7 +132,7 @@ def test_one_finger_on_an_arm_does_not_tell_where_the_hand_begins(robot: Callabl
     way = solved(robot(ARM + finger("index", "0 0 0.1"), tips=tips, wrist="palm"))
     assert np.ptp(way["shoulder"]) == 0.0
     assert np.ptp(way["index_j1"]) > 0.5
-    refused("there is no <joint> in this URDF", lambda: load_hand(robot("<link name='palm'/>")))
+    refused("this URDF has no <joint>", lambda: load_hand(robot("<link name='palm'/>")))
 
 
 def test_an_arm_below_the_wrist_is_refused(robot: Callable[..., Path]) -> None:
@@ -450,7 +450,7 @@ def test_run_says_what_stays_at_rest(robot: Callable[..., Path], capsys: pytest.
 
 def test_hints_that_cannot_be_meant_are_refused_by_name(robot: Callable[..., Path]) -> None:
     for hints, message in (
-        ({"tips": {**TIPS, "middle": "index_tip"}}, "index and middle are in the same place on link index_tip"),
+        ({"tips": {**TIPS, "middle": "index_tip"}}, "index and middle are at the same position on link index_tip"),
         ({"locked": {"index_j1": 45}}, r"locked: index_j1 is 45, outside its limits 0\.\.1\.6 .*radians"),
         ({"rest": {"index_j3": -20}}, r"rest: index_j3 is -20, outside its limits"),
         ({"joints": {"index": ["index_j1", "index_j1", "index_j3"]}}, "not index_j1, index_j1, index_j3"),

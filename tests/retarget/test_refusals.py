@@ -40,8 +40,8 @@ LOOP = """<joint name="A" type="{0}"><parent link="x"/><child link="y"/></joint>
         ("</robot>", LOOP.format("revolute"), r"two\.urdf: links x, y form a loop; a hand is a tree"),
         ("</robot>", LOOP.format("fixed"), "links x, y form a loop"),
         ('"F1" type="revolute"', '"F1" type="floating"', r"two\.urdf: joint F1: type 'floating' is not supported"),
-        ('"F1" type="revolute"', '"F1" type="planar"', "type 'planar' is not supported; choose from cont.*revolute"),
-        ('"F1" type="revolute"', '"F1" type="revolut"', "type 'revolut' is not a URDF joint type; choose from"),
+        ('"F1" type="revolute"', '"F1" type="planar"', "type 'planar' is not supported; choose one of: cont.*revolute"),
+        ('"F1" type="revolute"', '"F1" type="revolut"', "type 'revolut' is not a URDF joint type; choose one of"),
         ('multiplier="0.7"', 'multiplier="nan"', r"two\.urdf: .*malformed number .*joint F3: mimic multiplier='nan'"),
         ('multiplier="0.7"', 'multiplier="0.7" offset="inf"', "joint F3: mimic offset='inf'"),
         ('upper="0.02"', 'upper="nan"', "joint T2: limit upper='nan'"),
@@ -69,7 +69,7 @@ def test_urdf(tmp_path: Path, old: str, new: str, message: str) -> None:
         ({"scale": NAN}, "scale is nan; it must be a finite number"),
         ({"radius": "x"}, "radius is 'x'; it must be a finite number"),
         ({"radius": -1}, "radius is -1; it must be positive"),
-        ({"joints": [1]}, r"two\.json: joints: give such as"),
+        ({"joints": [1]}, r"two\.json: joints: expected an object such as"),
         ({"joints": {"index": 5}}, "joints: index: give knuckle, middle and last joint, .* F1, F2, F3, not 5"),
         ({"joints": {"index": ["F1", "F2", "T1"]}}, "joints: index: .*out of F1, F2, F3, not T1"),
         ({"joints": {"index": ["F3", "F2", "F1"]}}, "joints: index: .*base to tip"),
@@ -77,8 +77,8 @@ def test_urdf(tmp_path: Path, old: str, new: str, message: str) -> None:
         ({"vector": 5}, r"two\.json: vector: give a list"),
         ({"vector": "tip"}, "vector: give a list such as .* out of distal, knuckle, middle, tip"),
         ({"vector": []}, "vector: give a list"),
-        ({"vector": ["foo"]}, "vector is 'foo'; choose from distal"),
-        ({"source": 5}, "source: give such as"),
+        ({"vector": ["foo"]}, "vector is 'foo'; choose one of: distal"),
+        ({"source": 5}, "source: expected an object such as"),
         ({"axes": {"fingers": "+z", "palm": ""}}, "axes: give such as"),
         ({"urdf": "two\0.urdf"}, r"two\.json: urdf is 'two.x00.urdf'; it must be a name"),
         ({"urdf": 5}, "urdf is 5; it must be a name"),
@@ -96,7 +96,8 @@ def test_hints(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
 def test_json_that_is_no_object(tmp_path: Path, text: str) -> None:
     (tmp_path / "hand.json").write_text(text)
     refused(
-        r"hand\.json: (a hand description is a JSON object|not valid JSON)", lambda: load_hand(tmp_path / "hand.json")
+        r"hand\.json: (a hand description must be a JSON object|not valid JSON)",
+        lambda: load_hand(tmp_path / "hand.json"),
     )
 
 
@@ -112,7 +113,7 @@ def changed(path: tuple[str | int, ...], value: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("joints", 0, "type"), "revolut", "joint joint_0.0: type is 'revolut'; choose from prismatic, revolute"),
+        (("joints", 0, "type"), "revolut", "joint joint_0.0: type is 'revolut'; choose one of: prismatic, revolute"),
         (("joints", 0, "xyz"), [0, INF, 0], "joint joint_0.0: xyz is inf"),
         (("joints", 0, "rotation"), [NAN] * 9, "joint joint_0.0: rotation is nan"),
         (("joints", 0, "rotation"), [2, 0, 0, 0, 1, 0, 0, 0, 1], "joint joint_0.0: rotation is not a rotation"),
@@ -129,7 +130,7 @@ def changed(path: tuple[str | int, ...], value: object) -> dict[str, Any]:
         (("scale",), 0, "scale is 0; it must be positive"),
         (("radius",), -1, "radius is -1; it must be positive"),
         (("vector",), "tip", "vector: give a list"),
-        (("source",), 5, "source: give such as"),
+        (("source",), 5, "source: expected an object such as"),
     ],
 )
 def test_description(path: tuple[str | int, ...], value: object, message: str) -> None:

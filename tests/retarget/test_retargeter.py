@@ -208,9 +208,9 @@ def test_capsules() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"robot": "alegro"}, "unknown robot 'alegro'; choose from allegro_left, allegro_right"),
-        ({"objective": "position"}, "choose from dexpilot, pose, vector"),
-        ({"kernel": "fortran"}, "choose from auto, native, numpy"),
+        ({"robot": "alegro"}, "unknown robot 'alegro'; choose one of: allegro_left, allegro_right"),
+        ({"objective": "position"}, "choose one of: dexpilot, pose, vector"),
+        ({"kernel": "fortran"}, "choose one of: auto, native, numpy"),
         ({"speed": 3}, "unknown option speed; options are .*objective"),
         ({"scale": -1.0}, "must be positive"),
         ({"smoothing_per": "frame"}, "second or call"),

@@ -124,7 +124,7 @@ def test_one_that_is_cut_short_breaks_off(tmp_path: Path, make: object) -> None:
     data = make([PARTS[0]] * 9)  # type: ignore[operator]
     path = tmp_path / f"a.{make.__name__.removeprefix('a')}"  # type: ignore[attr-defined]
     path.write_bytes(data[: len(data) * 2 // 3])
-    with open_source(path) as source, pytest.raises(SourceError, match=r"breaks off after picture [56]; ") as error:
+    with open_source(path) as source, pytest.raises(SourceError, match=r"truncated after picture [56]; ") as error:
         list(source)
     assert "\n" not in str(error.value)
 

@@ -264,7 +264,7 @@ def test_an_address_that_gives_less_than_announced_is_asked_again(
         if whole:
             assert len(list(source)) == 60
         else:
-            with pytest.raises(SourceError, match="breaks off after frame 60 of 100"):
+            with pytest.raises(SourceError, match="truncated after frame 60 of 100"):
                 list(source)
 
 
@@ -280,7 +280,7 @@ def test_truncated_video_gives_its_frames_then_one_line(
         for _ in source:
             frames += 1
     assert 40 < frames < 65
-    message(error, str(path), f"breaks off after frame {frames} of 90", "copy the file again")
+    message(error, str(path), f"truncated after frame {frames} of 90", "copy the file again")
     assert capfd.readouterr().err == ""
 
 
@@ -290,7 +290,7 @@ def test_truncated_mp4_without_its_index(tmp_path: Path, capfd: pytest.CaptureFi
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(SourceError) as error:
         open_source(path)
-    message(error, str(path), "MP4 cut short", "copy it again")
+    message(error, str(path), "truncated MP4", "copy it again")
     assert capfd.readouterr().err == ""
 
 
@@ -315,7 +315,7 @@ def test_address_without_video(capfd: pytest.CaptureFixture[str]) -> None:
     for url in ("rtsp://user:secret@127.0.0.1:9/live", "http://127.0.0.1:9/a.mp4"):
         with pytest.raises(SourceError) as error:
             open_source(url)
-        message(error, "127.0.0.1:9", "no video comes from this address")
+        message(error, "127.0.0.1:9", "this address delivers no video")
         assert "secret" not in str(error.value)
     assert capfd.readouterr().err == ""
 
@@ -383,7 +383,7 @@ def test_camera_mode_is_checked(
     else:
         with pytest.raises(SourceError) as error:
             check()
-        message(error, "gives 640x480 at 30 fps", "v4l2-ctl --device /dev/video0 --list-formats-ext")
+        message(error, "delivers 640x480 at 30 fps", "v4l2-ctl --device /dev/video0 --list-formats-ext")
 
 
 # --- the live thread ---
@@ -496,7 +496,7 @@ def test_camera_that_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     camera._go.acquire()
     with pytest.raises(SourceError) as error:
         LatestFrame(camera)
-    message(error, "camera 0", "gave no frame")
+    message(error, "camera 0", "delivered no frame")
 
 
 def test_our_own_mistakes_are_not_dressed_up() -> None:
@@ -580,5 +580,5 @@ def test_images_of_a_folder_are_photographs_unless_they_are_said_to_be_frames(tm
         with open_source(tmp_path, **options) as source:
             assert source.fps == fps
             assert [frame.cut for frame in source] == [cut, cut]
-    with pytest.raises(SourceError, match="only a folder"):
+    with pytest.raises(SourceError, match="only the images of a folder"):
         open_source(tmp_path / "0.png", frames=True)

@@ -109,7 +109,7 @@ def test_an_answer_that_breaks_off_or_trickles_is_an_os_error(
     """Less than was asked for is not what the file says."""
     (tmp_path / "a.bin").write_bytes(b"x" * 100_000)
     server.ranges, server.sent = ranges, 0.5
-    with pytest.raises(OSError, match="cut short"):
+    with pytest.raises(OSError, match="truncated"):
         RemoteFile(f"http://{server.address}/a.bin")
     server.sent = 1.0
     monkeypatch.setattr("humanrt.sources.remote_file.DEADLINE", -1.0)
@@ -150,7 +150,7 @@ def test_a_video_that_is_cut_on_the_server_breaks_off(server: Server, tmp_path: 
     path = write_video(tmp_path / "a.mkv", 90)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 6 // 10])
-    with open_source(f"http://{server.address}/a.mkv") as source, pytest.raises(SourceError, match="breaks off after"):
+    with open_source(f"http://{server.address}/a.mkv") as source, pytest.raises(SourceError, match="truncated after"):
         list(source)
 
 

@@ -150,7 +150,7 @@ def test_a_recording_is_what_reaches_the_networks(hands: Bundle) -> None:
 def test_a_recording_of_nothing_is_refused(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((64, 64, 3), np.uint8))
-    with pytest.raises(SourceError, match="none of its 1 frames holds what bundle posebert-hand looks for"):
+    with pytest.raises(SourceError, match="none of its 1 frames shows what bundle posebert-hand detects"):
         record(load_bundle("posebert-hand"), str(tmp_path / "black.png"))
 
 

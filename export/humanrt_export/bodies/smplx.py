@@ -144,7 +144,7 @@ def load_smplx(path: str | Path, num_betas: int = 10) -> SmplxData:
         )
         if not fits or array.dtype.kind not in "fiu":
             wanted = ["any" if size is None else size for size in shape]
-            raise BodyFileError(f"{path}: `{name}` is {array.dtype} {list(array.shape)}; need numbers {wanted}")
+            raise BodyFileError(f"{path}: `{name}` is {array.dtype} {list(array.shape)}; it must be numbers {wanted}")
         if not np.isfinite(array).all():
             what = "NaN" if np.isnan(array).any() else "infinity"
             raise BodyFileError(f"{path}: `{name}` holds {what}; download it again")

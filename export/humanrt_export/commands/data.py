@@ -96,15 +96,15 @@ class PeopleConfig(SceneConfig):
         for name, least, most in (("count", 1, 10**7), ("first", 0, 10**9), ("shard", 2, 4096), ("quality", 0, 100)):
             value = getattr(self, name)
             if not least <= value <= most:
-                raise HumanrtError(f"--{'from' if name == 'first' else name} is {value}; need {least} to {most}")
+                raise HumanrtError(f"--{'from' if name == 'first' else name} is {value}; it must be {least} to {most}")
         if self.shard % 2:
-            raise HumanrtError(f"--shard is {self.shard}; need an even number, so that pairs stay together")
+            raise HumanrtError(f"--shard is {self.shard}; it must be an even number, so that pairs stay together")
         if self.threads < 1 or self.columns < 1:
             raise HumanrtError("--threads and --columns must be at least 1")
         if self.sheet and self.sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            raise HumanrtError(f"--sheet {self.sheet}: need a name that ends in .png or .jpg")
+            raise HumanrtError(f"--sheet {self.sheet}: the name must end in .png or .jpg")
         if self.pairs not in (None, *KINDS):
-            raise HumanrtError(f"no pairs `{self.pairs}`; there are: {choices(KINDS)}")
+            raise HumanrtError(f"unknown kind of pairs `{self.pairs}`; choose one of: {choices(KINDS)}")
         _ = self.engine  # refuses what it cannot draw
 
     @property
@@ -151,7 +151,7 @@ class FilmConfig(SceneConfig):
 
     def __post_init__(self) -> None:
         if self.out.suffix.lower() != ".mp4":
-            raise HumanrtError(f"--out {self.out}: need a name that ends in .mp4")
+            raise HumanrtError(f"--out {self.out}: the name must end in .mp4")
         if not (0 < self.seconds <= 600 and 1 <= self.fps <= 240):
             raise HumanrtError("--seconds must be above 0 and at most 600, --fps from 1 to 240")
         if self.width % 2 or self.height % 2:

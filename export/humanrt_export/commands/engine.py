@@ -27,9 +27,9 @@ class EngineConfig:
         sm: compute capabilities, e.g. 86 89 120.
         graph: only this graph (repeatable).
         out: folder for plans and engines.json; without it, the bundle's own.
-        level: how long tensorrt looks for fast kernels.
-        tf32: let FP32 layers multiply with 10-bit mantissas.
-        force: build also what is there already.
+        level: how long TensorRT searches for fast kernels.
+        tf32: allow TF32: FP32 layers multiply with 10-bit mantissas.
+        force: rebuild engines that exist already.
     """
 
     bundle: Annotated[str, Option(positional=True, metavar="BUNDLE")]

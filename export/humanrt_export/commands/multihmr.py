@@ -34,7 +34,7 @@ class MultiHmrConfig:
             NAVER's checkpoint full, the only one).
         name: Anny: of the bundle; without it, multihmr-anny-SIZE-BACKBONE, or multihmr-anny-naver-SIZE-BACKBONE.
         small: Anny: store weights in 8 bits: a quarter of the file.
-        about: Anny: what is to be said about the weights in the manifest: licence, data, commit, ... (repeatable).
+        about: Anny: facts about the weights for the manifest: licence, data, commit, ... (repeatable).
     """
 
     checkpoint: Annotated[Path, Option(positional=True, metavar="CHECKPOINT")]
@@ -55,7 +55,7 @@ class MultiHmrConfig:
                 "--body-models is missing: give the folder that holds smplx/SMPLX_NEUTRAL.npz, or use --body anny"
             )
         if odd := [text for text in self.about if "=" not in text]:
-            raise HumanrtError(f"--about {odd[0]}: need KEY=TEXT")
+            raise HumanrtError(f"--about {odd[0]}: give KEY=TEXT")
 
 
 CONFIG = MultiHmrConfig
@@ -96,7 +96,7 @@ def _anny(config: MultiHmrConfig) -> Path:
         topologies = config.topology or BODY_TOPOLOGIES
         return export_anny(config.checkpoint, config.out, options, topologies=topologies, content=content)
     if config.topology not in ((), ("full",)):
-        raise HumanrtError("--topology: NAVER's Multi-HMR on Anny has the full mesh only; leave it out")
+        raise HumanrtError("--topology: NAVER's Multi-HMR on Anny has only the full mesh; leave it out")
     return export_published(config.checkpoint, config.out, options, content=content)
 
 

@@ -40,7 +40,7 @@ _README = """\
 
 selfcheck.py compares this machine with the one that packed, builds TensorRT engines where there is a GPU, gives each
 its verdict and times it. Exit status 0: all passed; 1: something failed; 2: the pack is damaged; 3: what ran has passed
-and something could not run: it says why (--cpu asks for the processor alone). For a GPU install requirements-gpu.txt
+and something could not run: it says why (--cpu asks for CPU only). For a GPU install requirements-gpu.txt
 as well; Jetson: docs/deploy/jetson.md of humanrt.
 
   env/bin/humanrt {run}   afterwards

@@ -20,7 +20,7 @@ class PoseBertConfig:
     """Options of ``humanrt-export posebert``.
 
     Attributes:
-        checkpoint: published .pt file, or a training of ours.
+        checkpoint: published .pt file, or the folder of our own training.
         out: folder of the bundle.
         window: frames a call; without it, 64 of published weights, and of a training of ours its own.
         batch: windows a call; several numbers: a graph for each.

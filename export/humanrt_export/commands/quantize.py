@@ -50,7 +50,7 @@ def quantize(
     kept = load_recipe().fp32_graphs
     usable = [g for g in bases(bundle) if g in recording.feeds and not any(fnmatchcase(g, p) for p in kept)]
     if unknown := set(graphs) - set(usable):
-        raise BackendError(f"no {precision} can be made of graph {choices(unknown)}; there are: {choices(usable)}")
+        raise BackendError(f"no {precision} can be made of graph {choices(unknown)}; choose one of: {choices(usable)}")
     made, refused = [], []
 
     def tell(line: str) -> None:
@@ -89,7 +89,7 @@ class QuantizeConfig:
         max_frames: images of the source; without it, all (of a camera 600).
         inputs: inputs kept for one graph.
         threshold: lowest score of a person; without it, the bundle's.
-        sensitivity: measure each group of layers, and leave out what the limits demand.
+        sensitivity: measure each group of layers, and exclude groups as the limits require.
     """
 
     bundle: Annotated[str, Option(positional=True, metavar="BUNDLE")]
@@ -131,7 +131,7 @@ def _recording(bundle: Bundle, config: QuantizeConfig) -> Recording:
     source = config.calibration or default_source(bundle)
     if source is None:
         raise HumanrtError(
-            f"--calibration is missing: bundle {bundle.name} needs real frames, as many and as varied as can be had: "
+            f"--calibration is missing: bundle {bundle.name} needs real frames, as many and as varied as possible: "
             "give a video, a folder of images or a camera index"
         )
     target(bundle, config.out)  # refused before the work

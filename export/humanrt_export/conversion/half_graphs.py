@@ -70,7 +70,7 @@ def load_graph(spec: GraphSpec) -> ir.Model:
         return ir.load(spec.source)
     except Exception as error:  # protobuf and onnx raise their own types
         reason = str(error).splitlines()[0]
-        raise BackendError(f"{spec.path} is no ONNX model ({reason}); export it again") from error
+        raise BackendError(f"{spec.path} is not an ONNX model ({reason}); export it again") from error
 
 
 def source_files(spec: GraphSpec) -> list[Path]:

@@ -116,7 +116,7 @@ def download_wheel(folder: Path) -> Path:
 def read_wheel(wheel: Path, sources: Mapping[str, Source]) -> dict[str, bytes]:
     """Read the models of ``sources`` (by graph name) and ``LICENSE`` from the wheel, checked against their sha256."""
     if not wheel.is_file():
-        raise SourceError(f"mediapipe wheel {wheel} does not exist; leave --mediapipe-wheel away to download it")
+        raise SourceError(f"mediapipe wheel {wheel} does not exist; leave --mediapipe-wheel out to download it")
     wanted = {**{name: source.path for name, source in sources.items()}, "LICENSE": LICENCE_FILE}
     try:
         with zipfile.ZipFile(wheel) as archive:

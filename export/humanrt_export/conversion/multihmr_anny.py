@@ -160,7 +160,7 @@ def export_anny(
     about |= options.more_about
     config = model.config
     if not topologies or set(topologies) - set(BODY_TOPOLOGIES) or len(set(topologies)) != len(topologies):
-        raise BundleError(f"topologies are {list(topologies)}; choose from: {choices(BODY_TOPOLOGIES)}")
+        raise BundleError(f"topologies are {list(topologies)}; choose one of: {choices(BODY_TOPOLOGIES)}")
     check_sizes(config, options.max_people, options.batch)
     data = {topology: load_anny(topology) for topology in topologies}
     weights_licence = about.get("licence", "LicenseRef-unspecified")

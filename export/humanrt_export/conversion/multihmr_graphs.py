@@ -103,7 +103,7 @@ def check_sizes(config: Config, max_people: int, batch: int) -> None:
             f"max_people is {max_people}; a {config.image_size} px network has 1 to {config.tokens} slots"
         )
     if batch < 1:
-        raise BundleError(f"batch is {batch}; need 1 or more")
+        raise BundleError(f"batch is {batch}; it must be 1 or more")
 
 
 def short_name(config: Config) -> str:

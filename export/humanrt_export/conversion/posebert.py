@@ -213,20 +213,22 @@ def export_training(
     checkpoint = Path(checkpoint)
     file = checkpoint / LAST if checkpoint.is_dir() else checkpoint
     if checkpoint.is_dir() and not file.is_file():
-        raise CheckpointError(f"{checkpoint}: no training in it ({LAST} is missing); give what `train posebert` wrote")
+        raise CheckpointError(
+            f"{checkpoint}: contains no training ({LAST} is missing); give the folder that `train posebert` wrote"
+        )
     content = read(file, _TRAINING)
     described = content.get("description")
     description: dict[str, Any] = dict(described) if isinstance(described, Mapping) else {}
     task = description.get("task")
     if not isinstance(task, Mapping) or task.get("network") != "posebert" or str(task.get("variant")) not in KINDS:
-        raise CheckpointError(f"{file}: no training of posebert; give the folder that `train posebert` wrote")
+        raise CheckpointError(f"{file}: not a training of posebert; give the folder that `train posebert` wrote")
     kind = KINDS[task["variant"]]
     model = StreamingPoseBert(_config(file, task.get("settings")))
     about = f"its settings say {kind.name}, width {model.config.width}, depth {model.config.depth}"
     fill(file, model, tensors(file, content, "average", _TRAINING), lambda name: name, about=about)
     step, frames = content.get("step"), task.get("frames") if window is None else window
     if not isinstance(frames, int):
-        raise CheckpointError(f"{file}: how long its windows were is not in it; give --window")
+        raise CheckpointError(f"{file}: it does not record the length of its windows; give --window")
     report(f"read {file}: {kind.name}, step {step}")
     return export_open(
         model,
@@ -261,9 +263,9 @@ def open_settings(kind: Kind, window: int) -> PoseBertSettings:
 
 def _check_sizes(window: int, batches: Sequence[int], max_window: int) -> None:
     if not 1 <= window <= max_window:
-        raise BundleError(f"--window is {window}; need 1 to {max_window} frames")
+        raise BundleError(f"--window is {window}; it must be 1 to {max_window} frames")
     if not batches or min(batches) < 1:
-        raise BundleError(f"--batch is {min(batches, default=0)}; need 1 or more")
+        raise BundleError(f"--batch is {min(batches, default=0)}; it must be 1 or more")
 
 
 def _config(path: Path, given: Any) -> StreamingConfig:
@@ -272,9 +274,9 @@ def _config(path: Path, given: Any) -> StreamingConfig:
     if isinstance(given, Mapping):  # of before there was a choice
         given = {"rays": False, "spread": False, "rest": ()} | dict(given)
     if not isinstance(given, Mapping) or set(given) != set(known):
-        raise CheckpointError(f"{path}: the settings of its network are not: {choices(known)}; train it again")
+        raise CheckpointError(f"{path}: its settings lack some of: {choices(known)}; train it again")
     if wrong := [key for key, value in given.items() if not isinstance(value, int | str | float | list | tuple)]:
-        raise CheckpointError(f"{path}: settings that are none: {choices(wrong)}; train it again")
+        raise CheckpointError(f"{path}: unknown settings: {choices(wrong)}; train it again")
     origin = tuple(int(index) for index in given["origin"])
     lengths = tuple((int(a), int(b)) for a, b in given["lengths"])
     rest = tuple(tuple(float(value) for value in row) for row in given["rest"])

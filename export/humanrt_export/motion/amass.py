@@ -45,7 +45,7 @@ def parse_amass(content: bytes, source: str = "motion", subject: str = "", up: L
         raise MotionError(f"{source}: `trans` is {list(trans.shape)}, expected [{len(poses)}, 3]")
     rate = next((key for key in _RATES if key in data), None)
     if rate is None:
-        raise MotionError(f"{source}: no frame rate in it; add `mocap_framerate` (frames per second)")
+        raise MotionError(f"{source}: it has no frame rate; add `mocap_framerate` (frames per second)")
     fps = _numbers(data, rate, source)
     if fps.size != 1 or not fps.item() > 0:
         raise MotionError(f"{source}: `{rate}` must be one number above 0")
@@ -69,7 +69,7 @@ def _poses(data: dict[str, NDArray[Any]], source: str) -> NDArray[np.float64]:
             raise MotionError(f"{source}: `root_orient` and `pose_body` must be [T, 3] and [T, 63]")
         poses = np.concatenate(parts, axis=1)
     else:
-        raise MotionError(f"{source}: no `poses` in it; an AMASS or SMPL-X motion has poses, trans, mocap_framerate")
+        raise MotionError(f"{source}: it has no `poses`; an AMASS or SMPL-X motion has poses, trans, mocap_framerate")
     if poses.ndim == 3 and poses.shape[2] == 3:
         poses = poses.reshape(len(poses), -1)
     if poses.ndim != 2 or poses.shape[1] // 3 not in _JOINTS or poses.shape[1] % 3 or not len(poses):

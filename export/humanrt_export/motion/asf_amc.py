@@ -193,12 +193,12 @@ def parse_asf(text: str, source: str = "skeleton") -> Skeleton:
             raise reader.error(line, f"`{parent}` is not a bone that comes before this line")
         for child in children:
             if child not in loose or child in bones:
-                why = "comes twice in the hierarchy" if child in bones else "is not in :bonedata"
+                why = "occurs twice in the hierarchy" if child in bones else "is not in :bonedata"
                 raise reader.error(line, f"bone `{child}` {why}")
             bone = loose[child]
             bones[child] = Bone(child, parent, bone.offset, bone.axes, bone.order, bone.channels)
     if missing := [name for name in loose if name not in bones]:
-        raise reader.error(None, f"bones hang nowhere, `:hierarchy` lacks: {', '.join(missing)}")
+        raise reader.error(None, f"bones without a parent; `:hierarchy` lacks: {', '.join(missing)}")
     return Skeleton(bones, degrees, unit, source)
 
 
@@ -219,7 +219,7 @@ def _channels(reader: _Reader, line: _Line) -> tuple[str, ...]:
     channels = tuple(word.lower() for word in line.words[1:])
     known = ("tx", "ty", "tz", "rx", "ry", "rz", "l")
     if any(channel not in known for channel in channels) or len(set(channels)) != len(channels):
-        raise reader.error(line, f"`{line.words[0]}` takes each of {', '.join(known)} once at most")
+        raise reader.error(line, f"`{line.words[0]}` takes each of {', '.join(known)} at most once")
     return channels
 
 
@@ -276,14 +276,14 @@ def _bones(reader: _Reader, body: list[_Line], degrees: bool, unit: float) -> di
         elif key == "end":
             size = float(np.linalg.norm(direction))
             if start is None or not name or name in bones or name == "root":
-                raise reader.error(start or line, f"a bone needs a name of its own, got `{name}`")
+                raise reader.error(start or line, f"a bone needs a unique name, got `{name}`")
             if size < 1e-9 or length < 0:
                 raise reader.error(start, f"bone `{name}` needs a direction and a length")
             offset = direction / size * length * unit
             bones[name] = Bone(name, None, offset, axes, _applied(order, channels), channels)
             start = None
     if start is not None:
-        raise reader.error(start, "this bone has no `end`: the file breaks off; copy it again")
+        raise reader.error(start, "this bone has no `end`: the file is truncated; copy it again")
     return bones
 
 
@@ -351,12 +351,12 @@ def _careful(text: str, skeleton: Skeleton, source: str) -> Amc:
         elif not frames:
             raise reader.error(line, "a frame's number must come first; this is not an AMC motion")
         elif first in frames[-1]:
-            raise reader.error(line, f"bone `{first}` comes twice in one frame")
+            raise reader.error(line, f"bone `{first}` occurs twice in one frame")
         else:
             frames[-1][first] = reader.numbers(line, line.words[1:], len(skeleton.bones[first].channels))
     _check_frame(reader, start, frames)
     if not frames:
-        raise reader.error(None, "no frame in it; is it an AMC motion, and whole?")
+        raise reader.error(None, "it has no frames; is it a complete AMC motion?")
     if "root" not in frames[0]:
         raise reader.error(start, "frames without `root`")
     names = list(frames[0])
@@ -373,4 +373,4 @@ def _check_frame(reader: _Reader, start: _Line | None, frames: list[dict[str, li
     """Check that the frame that just ended has the same bones as the first."""
     if frames and (missing := frames[0].keys() ^ frames[-1].keys()):
         names = ", ".join(sorted(missing))
-        raise reader.error(start, f"this frame and the first differ in their bones: {names}; is the file whole?")
+        raise reader.error(start, f"this frame and the first have different bones: {names}; is the file complete?")

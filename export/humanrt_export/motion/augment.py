@@ -55,7 +55,7 @@ def interpolate(rotations: Floats, places: ArrayLike) -> Array:
     places = np.asarray(places, np.float64)
     last = len(rotations) - 1
     if last < 0 or not ((places >= -1e-9) & (places <= last + 1e-9)).all():
-        raise MotionError(f"frames from 0 to {last} can be asked for")
+        raise MotionError(f"choose frames from 0 to {last}")
     before = np.clip(np.floor(places).astype(int), 0, max(last - 1, 0))
     after = np.minimum(before + 1, last)
     amount = (places - before).reshape(-1, *(1,) * (rotations.ndim - 2))

@@ -130,7 +130,7 @@ def _point(name: str, own: Mapping[str, tuple[str, tuple[float, float, float]]])
         joint, offset = _PAIRED[part]
         mirror = np.array([1.0 if side == "left" else -1.0, 1.0, 1.0])
         return SMPL_24.index(joint if joint == "head" else f"{side}_{joint}"), np.array(offset) * mirror
-    raise MotionError(f"no point `{name}` on a body; there are: {choices({*H36M_17, *MEDIAPIPE_33, *SMPL_24})}")
+    raise MotionError(f"unknown body point `{name}`; choose one of: {choices({*H36M_17, *MEDIAPIPE_33, *SMPL_24})}")
 
 
 def _height(rest: Floats) -> Array:
@@ -140,7 +140,7 @@ def _height(rest: Floats) -> Array:
 def vary(factors: Mapping[str, float], size: float = 1.0) -> Array:
     """Return the rest skeleton [24, 3] m with groups of bones (`GROUPS`) scaled by factors, and all by ``size``."""
     if unknown := set(factors) - set(GROUPS):
-        raise MotionError(f"no group of bones {choices(unknown)}; there are: {choices(GROUPS)}")
+        raise MotionError(f"unknown group of bones {choices(unknown)}; choose one of: {choices(GROUPS)}")
     group_of = {joint: group for group, joints in GROUPS.items() for joint in joints}
     rest = np.zeros_like(SMPL_REST)
     for joint, parent in enumerate(SMPL_PARENTS):

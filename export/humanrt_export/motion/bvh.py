@@ -117,7 +117,9 @@ def parse_bvh(text: str, source: str = "motion") -> Bvh:
         elif key in ("ROOT", "JOINT"):
             name = " ".join(words[1:])
             if not name or name in joints or (key == "ROOT") != (not stack) or (key == "ROOT" and joints):
-                raise error(number, f"`{line.strip()[:60]}` is out of place, or comes twice; one root, then its joints")
+                raise error(
+                    number, f"`{line.strip()[:60]}` is misplaced or occurs twice; expected one root, then its joints"
+                )
             joints[name] = Joint(name, stack[-1].name if stack else None)
             stack.append(joints[name])
             pending = True
@@ -146,7 +148,7 @@ def parse_bvh(text: str, source: str = "motion") -> Bvh:
             return _motion(source, lines, number + 1, joints)
         else:
             raise error(number, f"`{line.strip()[:60]}` is not expected here")
-    raise MotionError(f"{source}: it ends before its MOTION; the file is not whole, copy it again")
+    raise MotionError(f"{source}: it ends before its MOTION; the file is truncated, copy it again")
 
 
 def _motion(source: str, lines: list[str], start: int, joints: dict[str, Joint]) -> Bvh:
@@ -165,7 +167,7 @@ def _motion(source: str, lines: list[str], start: int, joints: dict[str, Joint])
     count = sum(len(joint.channels) for joint in joints.values())
     rows = rows[2:]
     if len(rows) < frames:
-        raise MotionError(f"{source}: it has {len(rows)} of the {frames} frames that it names; copy it again")
+        raise MotionError(f"{source}: it has {len(rows)} of the {frames} frames that it declares; copy it again")
     values = []
     for number, line in rows[:frames]:
         try:

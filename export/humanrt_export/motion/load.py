@@ -83,7 +83,7 @@ def load_motion(path: Path | str) -> Motion:
     if not path.is_file():
         raise MotionError(f"{path}: no such file; give a motion ({', '.join(FORMATS)}), a folder or an archive")
     if path.suffix.lower() not in FORMATS:
-        raise MotionError(f"{path}: not a motion by its name; known are {', '.join(FORMATS)} and archives of them")
+        raise MotionError(f"{path}: unknown kind of motion file; known are {', '.join(FORMATS)} and archives of them")
     beside = {path.name: path} | {other.name: other for other in sorted(path.parent.glob("*.[aA][sS][fF]"))}
     return next(_load({name: _read(file) for name, file in beside.items()}, str(path.parent), (path.name,)))
 
@@ -130,7 +130,7 @@ class _ArchiveFiles(dict[str, bytes]):
         except FileNotFoundError:
             raise MotionError(f"{path}: no such file") from None
         except _DAMAGED as error:
-            raise MotionError(f"{path}: not a whole archive ({error or type(error).__name__}); copy it again") from None
+            raise MotionError(f"{path}: damaged archive ({error or type(error).__name__}); copy it again") from None
 
 
 def _wanted(name: str) -> bool:
@@ -160,7 +160,7 @@ def _zipped(path: Path) -> _Files:
 def _load(files: Mapping[str, bytes], where: str, only: tuple[str, ...] = ()) -> Iterator[Motion]:
     motions = [name for name in sorted(files) if PurePosixPath(name).suffix.lower() in FORMATS]
     if not motions:
-        raise MotionError(f"{where}: no motion in it ({', '.join(FORMATS)})")
+        raise MotionError(f"{where}: it contains no motion ({', '.join(FORMATS)})")
 
     @cache
     def skeleton(name: str) -> Skeleton:

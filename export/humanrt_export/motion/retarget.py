@@ -113,11 +113,11 @@ def find_naming(names: Sequence[str], source: str) -> dict[str, tuple[str, ...]]
     if fitting:
         return max(fitting, key=len)
     wanted = {title: [bone for bones in naming.values() for bone in bones] for title, naming in NAMINGS.items()}
-    title = max(lacking, key=lambda key: len(wanted[key]) - len(lacking[key]))  # of which most is there
+    title = max(lacking, key=lambda key: len(wanted[key]) - len(lacking[key]))  # the most complete one
     everything = ", ".join(wanted[title])
     raise MotionError(
-        f"{source}: bones are named in none of the known ways ({', '.join(NAMINGS)}); the nearest, {title}, lacks "
-        f"{', '.join(lacking[title])}: rename bones to {everything}"
+        f"{source}: its bone names match none of the known conventions ({', '.join(NAMINGS)}); the closest, {title}, "
+        f"lacks {', '.join(lacking[title])}: rename bones to {everything}"
     )
 
 

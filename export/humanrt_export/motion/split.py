@@ -32,5 +32,5 @@ def load_part(path: Path, part: Part) -> list[Motion]:
     """Load the recordings of a part from a folder or archive, cleaned. HumanrtError if there is none."""
     whole = [motion for motion in load_motions(path) if part_of(motion) == part]
     if not whole:
-        raise HumanrtError(f"{path}: no motion of the part `{part}`")
+        raise HumanrtError(f"{path}: no motion in the part `{part}`")
     return [piece for motion in whole for piece in clean(motion)]

@@ -103,7 +103,7 @@ def require(path: Path, content: Mapping[str, Any], wanted: Layout) -> None:
         if not ours and isinstance(state, Mapping) and state and all(isinstance(x, Tensor) for x in state.values()):
             raise CheckpointError(
                 f"{path}: `args` is missing beside `{str(key)[:80]}`, as in NAVER's files of July 2024; download it "
-                "again: the authors have replaced these files"
+                "again, as the authors have replaced these files"
             )
 
 
@@ -118,7 +118,7 @@ def whole_number(path: Path, name: str, value: Any, least: int, most: int) -> in
     number = _index(value)
     if number is None or not least <= number <= most:
         raise CheckpointError(
-            f"{path}: argument `{name}` is {shown(value)}; need a whole number from {least} to {most}"
+            f"{path}: argument `{name}` is {shown(value)}; it must be a whole number from {least} to {most}"
         )
     return number
 
@@ -129,7 +129,7 @@ def image_size(path: Path, value: Any) -> int:
     first = sizes[0] if sizes else None
     if first is None or any(size != first for size in sizes) or first % PATCH or not PATCH <= first <= LARGEST:
         raise CheckpointError(
-            f"{path}: argument `img_size` is {shown(value)}; need one multiple of {PATCH}, at most {LARGEST}"
+            f"{path}: argument `img_size` is {shown(value)}; it must be a multiple of {PATCH}, at most {LARGEST}"
         )
     return first
 

@@ -153,7 +153,7 @@ ENCODERS = ("resnet", "landmark-cnn", *BACKBONES)
 def encoder(name: str, size: int, width: int = 32, blocks: int = 1) -> ResNet | NormedTrunk | Transformer:
     """Build a network of `ENCODERS` for images of ``size`` px; width and blocks apply to a `ResNet`."""
     if name not in ENCODERS:
-        raise HumanrtError(f"no encoder `{name}`; there are: {choices(ENCODERS)}")
+        raise HumanrtError(f"unknown encoder `{name}`; choose one of: {choices(ENCODERS)}")
     if name == "resnet":
         return ResNet(width, blocks)
     if name == "landmark-cnn":

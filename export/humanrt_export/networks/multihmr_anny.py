@@ -83,15 +83,15 @@ class AnnyConfig(TokenGrid):
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
-            raise CheckpointError(f"no backbone `{self.backbone}`; there are: {choices(BACKBONES)}")
+            raise CheckpointError(f"unknown backbone `{self.backbone}`; choose one of: {choices(BACKBONES)}")
         if self.image_size < PATCH or self.image_size % PATCH:
-            raise CheckpointError(f"image_size is {self.image_size}; need a multiple of {PATCH}")
+            raise CheckpointError(f"image_size is {self.image_size}; it must be a multiple of {PATCH}")
         if self.backbone in TRUNKS and self.side % 2:
             raise CheckpointError(f"image_size is {self.image_size}; {self.backbone} needs a multiple of {2 * PATCH}")
         if self.bones[:1] != (ROOT,) or len(set(self.bones)) != len(self.bones):
             raise CheckpointError(f"bones must be different names, `{ROOT}` first")
         if self.phenotypes != AnnyConfig.phenotypes:
-            raise CheckpointError(f"phenotypes are {list(self.phenotypes)}; need {list(AnnyConfig.phenotypes)}")
+            raise CheckpointError(f"phenotypes are {list(self.phenotypes)}; it must be {list(AnnyConfig.phenotypes)}")
         if min(self.depth, self.heads, self.mlp) < 1 or self.width < 4 or self.width % 4:
             raise CheckpointError("depth, heads and mlp must be at least 1, and width a multiple of 4")
 
@@ -370,7 +370,7 @@ def _config(path: Path, given: Any) -> AnnyConfig:
         else:
             fits = type(value) is type(default)
         if not fits:
-            raise CheckpointError(f"{path}: setting `{key}` is {value!r}; need one like {default!r}")
+            raise CheckpointError(f"{path}: setting `{key}` is {value!r}; it must be like {default!r}")
         settings[key] = tuple(value) if isinstance(default, tuple) else value
     try:
         return AnnyConfig(**settings)

@@ -165,10 +165,10 @@ def trunk_weights(path: Path) -> dict[str, Tensor]:
     for (name, conv), (weight, bias) in zip(convolutions, given, strict=False):
         for kind, own, key in (("weight", conv.weight, weight), ("bias", conv.bias, bias)):
             if key not in values or own is None or values[key].shape != own.shape:
-                raise CheckpointError(f"{path}: not the graph of the landmark network (`{key}` is no {name}.{kind})")
+                raise CheckpointError(f"{path}: not the graph of the landmark network (`{key}` is not {name}.{kind})")
             state[f"{name}.{kind}"] = values[key].float()
     if state.keys() != trunk.state_dict().keys():
-        raise CheckpointError(f"{path}: has {len(given)} convolutions; the landmark network's trunk has more")
+        raise CheckpointError(f"{path}: has {len(given)} convolutions; the landmark network's trunk has another number")
     return state
 
 

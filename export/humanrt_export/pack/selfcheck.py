@@ -60,8 +60,8 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     parser = argparse.ArgumentParser(
         prog="selfcheck", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--cpu", action="store_true", help="the processor alone")
-    parser.add_argument("--seconds", type=float, default=2.0, help="to time each line for (2)")
+    parser.add_argument("--cpu", action="store_true", help="CPU only")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time spent on each line (2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table")
     options = parser.parse_args(arguments)
     folder = folder or Path(__file__).resolve().parent
@@ -99,13 +99,13 @@ def check_pack(folder: Path) -> dict[str, Any]:
         listed = [line.split("  ", 1) for line in (folder / "SHA256SUMS").read_text().splitlines()]
         for digest, name in listed:
             if not (folder / name).is_file() or file_sha256(folder / name) != digest:
-                raise BundleError(f"{folder / name} is missing, or its sha256 is not that of SHA256SUMS; {again}")
+                raise BundleError(f"{folder / name} is missing, or its sha256 is not the one in SHA256SUMS; {again}")
         about: dict[str, Any] = json.loads((folder / "pack.json").read_text())
     except (OSError, ValueError) as error:
-        raise BundleError(f"the pack in {folder} is not whole ({error}); {again}") from error
+        raise BundleError(f"the pack in {folder} is incomplete ({error}); {again}") from error
     if about["humanrt"] != humanrt.__version__:
         raise BundleError(
-            f"humanrt {humanrt.__version__} is installed, the pack is of {about['humanrt']}; run: "
+            f"humanrt {humanrt.__version__} is installed, but the pack is for {about['humanrt']}; run: "
             "pip install -r requirements.txt"
         )
     return about

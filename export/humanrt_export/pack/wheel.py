@@ -112,7 +112,7 @@ def _checkout() -> Path:
 def _library(target: str) -> tuple[bytes, str]:
     """Return the compiled library for a platform, and the tag of a wheel containing it."""
     if target not in PLATFORMS:
-        raise BackendError(f"nothing is packed for `{target}`; choose one of: {choices(PLATFORMS)}")
+        raise BackendError(f"unknown platform `{target}`; choose one of: {choices(PLATFORMS)}")
     build = _checkout() / "hatch_build.py"
     tag = f"manylinux_2_17_{PLATFORMS[target][1]}"
     if target == this_platform():

@@ -294,16 +294,18 @@ def write_clip(spec: ClipSpec, seed: int, path: Path, quality: int = 23) -> Trut
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m humanrt_export.synthetic.clips", description="render moving hands with exact truth"
+        prog="python -m humanrt_export.synthetic.clips", description="render moving hands with exact ground truth"
     )
     parser.add_argument("--kind", choices=sorted(KINDS), default="demo")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--out", type=Path, required=True, help="folder; gets KIND.mp4 and KIND.npz")
-    parser.add_argument("--name", help="file name without its ending; default the kind")
+    parser.add_argument("--name", help="file name without suffix (default: the kind)")
     parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT in px, even numbers")
     parser.add_argument("--fps", type=float, default=30.0)
     parser.add_argument("--seconds", type=float)
-    parser.add_argument("--quality", type=int, default=23, help="x264 CRF: lower is better and larger")
+    parser.add_argument(
+        "--quality", type=int, default=23, help="x264 CRF: lower means better quality and a larger file"
+    )
     options = parser.parse_args(arguments)
     width, height = (int(n) for n in options.size.split("x"))
     spec = ClipSpec(options.kind, (width, height), options.fps, options.seconds)

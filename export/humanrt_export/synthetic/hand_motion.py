@@ -110,8 +110,8 @@ class Motion:
         for before, after in zip(self.keyframes, self.keyframes[1:], strict=False):
             if after.t - after.move < before.t - 1e-9:
                 raise ValueError(
-                    f"the movement to the keyframe at {after.t:.2f} s begins before {before.t:.2f} s, "
-                    "when the one before it is reached"
+                    f"the movement to the keyframe at {after.t:.2f} s begins before the previous keyframe "
+                    f"is reached at {before.t:.2f} s"
                 )
 
     def at(self, t: NDArray[Any]) -> Array:

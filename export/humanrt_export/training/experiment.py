@@ -105,9 +105,9 @@ class BenchOptions:
 
     def __post_init__(self) -> None:
         if self.seeds < 1 or self.seconds <= 0 or min(self.train, self.val) < 1:
-            raise HumanrtError("need at least one seed, one second, and one person to train and to measure on")
+            raise HumanrtError("give at least one seed, one second, and one person each to train and to measure on")
         if self.start and self.backbone_weights:
-            raise HumanrtError("--start brings a whole network and --backbone-weights a part of one; give one of them")
+            raise HumanrtError("--start loads a whole network and --backbone-weights a part of one; give only one")
         if not (self.start or self.backbone_weights):
             refuse_bare(self.encoder)
 

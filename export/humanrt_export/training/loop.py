@@ -95,7 +95,7 @@ def train(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+        raise OutputError(f"{out}: cannot be created ({error.strerror}); choose another --out") from error
     for part in out.glob(f".{LAST}-*"):  # of a save that was killed
         part.unlink(missing_ok=True)
     model = task.model.to(device).train()
@@ -138,7 +138,7 @@ def train(
             if not torch.isfinite(norm):
                 save()
                 raise HumanrtError(
-                    f"{out}: at step {step} the gradient is not finite; the run is kept as it was before: train anew "
+                    f"{out}: at step {step} the gradient is not finite; the checkpoint before it is kept: train again "
                     "into another --out with a lower --rate or another --seed"
                 )
             for optimizer in optimizers:
@@ -167,7 +167,7 @@ def train(
                 break
         save()
     if step < options.steps:
-        say(f"{out}: stopped at step {step} of {options.steps}; the same command goes on from there")
+        say(f"{out}: stopped at step {step} of {options.steps}; run the same command to resume")
     return metrics
 
 
@@ -182,7 +182,7 @@ def trained(
     train(task, out, options, say)
     _, weights, step = load_run(out)
     if step < options.steps:
-        raise HumanrtError(f"{out}: stopped at step {step} of {options.steps}; the same command goes on from there")
+        raise HumanrtError(f"{out}: stopped at step {step} of {options.steps}; run the same command to resume")
     task.model.load_state_dict(weights)
     task.model.eval()
     return weights
@@ -209,8 +209,8 @@ def _resume(
             value = description[kind].get(name)
             if (found := before.get(name)) != value:
                 raise HumanrtError(
-                    f"{file.parent} holds a training with {name} = {found!r}, not {value!r}; "
-                    "give the same settings to go on, or another --out to begin anew"
+                    f"{file.parent} has a training run with {name} = {found!r}, not {value!r}; "
+                    "give the same settings to resume it, or another --out to start over"
                 )
     saved = content["optimizer"]
     try:

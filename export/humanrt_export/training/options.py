@@ -58,17 +58,17 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "report_every", "validate_every"):
             if getattr(self, name) < 1:
-                raise HumanrtError(f"--{name.replace('_', '-')} is {getattr(self, name)}; need 1 or more")
+                raise HumanrtError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be 1 or more")
         for name in ("rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
-                raise HumanrtError(f"--{name} is {getattr(self, name)}; need a number above 0")
+                raise HumanrtError(f"--{name} is {getattr(self, name)}; it must be a number above 0")
         for name in ("warmup", "decay", "threads"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise HumanrtError(f"--{name} is {getattr(self, name)}; need 0 or more")
+                raise HumanrtError(f"--{name} is {getattr(self, name)}; it must be 0 or more")
         if not 0 <= self.average < 1:
-            raise HumanrtError(f"--average is {self.average}; need a number from 0 to below 1")
+            raise HumanrtError(f"--average is {self.average}; it must be a number from 0 to below 1")
         if not 0 <= self.seed < 2**31:
-            raise HumanrtError(f"--seed is {self.seed}; need 0 to {2**31 - 1}")
+            raise HumanrtError(f"--seed is {self.seed}; it must be 0 to {2**31 - 1}")
 
 
 @dataclass(frozen=True, kw_only=True)

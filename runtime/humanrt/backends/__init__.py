@@ -49,4 +49,4 @@ def open_backend(name: Backend | str = "auto", options: BackendOptions | None = 
         from humanrt.backends.tensorrt import TensorRt
 
         return TensorRt(options)
-    raise BackendError(f"no backend `{name}`; choose one of: auto, {choices(BACKENDS)}")
+    raise BackendError(f"unknown backend `{name}`; choose one of: auto, {choices(BACKENDS)}")

@@ -46,7 +46,7 @@ def open_session(
     wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
     if session.get_providers()[0] != wanted:
         raise BackendError(
-            f"ONNX Runtime gave {session.get_providers()[0]} where {wanted} was asked for; see `humanrt doctor`"
+            f"ONNX Runtime uses {session.get_providers()[0]} instead of the requested {wanted}; see `humanrt doctor`"
         )
     for kind, tensors, values in (
         ("input", spec.inputs, session.get_inputs()),

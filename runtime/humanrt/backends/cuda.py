@@ -45,18 +45,18 @@ _ADVICE = (
 
 
 def driver() -> Any:
-    """Import pycuda.driver. MissingDependencyError says what to install, BackendError why it does not load."""
+    """Import pycuda.driver. MissingDependencyError says what to install, BackendError why it cannot be loaded."""
     try:
         return importlib.import_module("pycuda.driver")
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "pycuda":
-            raise MissingDependencyError(f"pycuda is installed in part ({error}); run: {INSTALL}") from error
+            raise MissingDependencyError(f"pycuda is only partly installed ({error}); run: {INSTALL}") from error
         raise MissingDependencyError(f"pycuda is not installed; run: {INSTALL}") from error
     except ImportError as error:  # libcuda.so.1: no driver; another shared library: another CUDA version
         first = str(error).strip().splitlines()[0]
         raise BackendError(
-            f"pycuda does not load ({first}): without libcuda there is no NVIDIA driver (check `nvidia-smi`); "
-            f"after a change of CUDA, run: pip install --force-reinstall --no-cache-dir pycuda"
+            f"pycuda cannot be loaded ({first}): if libcuda is missing, there is no NVIDIA driver (check "
+            "`nvidia-smi`); after updating CUDA, run: pip install --force-reinstall --no-cache-dir pycuda"
         ) from error
 
 
@@ -395,7 +395,7 @@ def _libcuda() -> Any:
     try:
         return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError as error:
-        raise BackendError(f"no NVIDIA driver is here ({error}); check `nvidia-smi`") from error
+        raise BackendError(f"no NVIDIA driver was found ({error}); check `nvidia-smi`") from error
 
 
 class Kernel(CudaBinding):

@@ -186,13 +186,13 @@ def select(
     wanted = [engine for engine in engines if precision in (None, engine.recipe.precision)]
     if not wanted:
         raise BackendError(
-            f"no {precision or ''} engine is built for graph {spec.name}; run: {build}".replace("  ", " ")
+            f"no {precision or ''} engine has been built for graph {spec.name}; run: {build}".replace("  ", " ")
         )
     reasons = {engine.name: why_not(spec, engine, versions, sm, unverified) for engine in wanted}
     fit = [engine for engine in wanted if reasons[engine.name] is None]
     if not fit:
         listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise BackendError(f"no engine of graph {spec.name} may run here. {listed}. Build anew: {build}")
+        raise BackendError(f"no engine of graph {spec.name} can run here. {listed}. Rebuild: {build}")
     return max(fit, key=lambda engine: PRECISIONS.index(engine.recipe.precision))
 
 

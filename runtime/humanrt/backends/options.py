@@ -36,5 +36,5 @@ class BackendOptions:
         limit = 4 * (os.cpu_count() or 1)
         if type(self.threads) is not int or not 0 <= self.threads <= limit:
             raise BackendError(
-                f"threads: {self.threads!r} is no whole number between 0 (all cores) and {limit} (4 a core)"
+                f"threads must be a whole number from 0 (all cores) to {limit} (4 per core), not {self.threads!r}"
             )

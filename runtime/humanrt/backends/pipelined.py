@@ -80,7 +80,7 @@ class Pipelined(Resource):
 
     def __init__(self, backend: Backend, make_slot: Callable[[], Slot], slots: int = 2) -> None:
         if slots < 1:
-            raise ValueError(f"{slots} slots; at least 1 is needed")
+            raise ValueError(f"slots must be at least 1, not {slots}")
         self._slots: list[Slot] = []
         self._next = 0
         self._flight: deque[_Flight] = deque()  # oldest first
@@ -114,7 +114,7 @@ class Pipelined(Resource):
         """
         submitted = perf_counter()
         if len(self._flight) == len(self._slots):
-            raise ValueError(f"{len(self._slots)} frames are in flight: take a result first")
+            raise ValueError(f"{len(self._slots)} frames are in flight already; take a result first")
         index = self._next
         slot, host = self._slots[index], self._host[index]
         if set(feeds) != set(slot.inputs):

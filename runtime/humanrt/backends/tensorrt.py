@@ -36,7 +36,7 @@ def installed_libraries() -> dict[str, Any]:
 
     Raises:
         MissingDependencyError: none is installed.
-        BackendError: one is installed and does not load.
+        BackendError: one is installed but cannot be loaded.
     """
     modules: dict[str, Any] = {}
     for library, names in _MODULES.items():
@@ -47,7 +47,7 @@ def installed_libraries() -> dict[str, Any]:
                 continue
             except (ImportError, OSError, RuntimeError) as error:
                 first = str(error).strip().splitlines()[0]
-                raise BackendError(f"{library} is installed and does not load ({first}); run: {INSTALL}") from error
+                raise BackendError(f"{library} is installed but cannot be loaded ({first}); run: {INSTALL}") from error
             if hasattr(module, "Runtime"):
                 modules.setdefault(library, module)
     if not modules:
@@ -157,7 +157,9 @@ class TensorRtGraph(CudaNetwork):
             for tensor in tensors
         }
         if actual != declared:
-            raise BackendError(f"engine {self.engine.path} has {actual}, the manifest says {declared}; build it again")
+            raise BackendError(
+                f"engine {self.engine.path} has {actual}, but the manifest says {declared}; build it again"
+            )
 
     def _runtime_config(self, engine: Engine) -> tuple[Any, Any]:
         """Return the configuration and kernel cache of TensorRT for RTX, which compiles kernels on a plan's first run.
@@ -222,7 +224,7 @@ class TensorRtBinding(CudaBinding):
         self._context: Any = graph.context()
         for name, buffer in self._buffers.items():
             if not self._context.set_tensor_address(name, buffer.address):
-                raise BackendError(f"TensorRT refuses the buffer of `{name}` in graph {self._name}: {self._last()}")
+                raise BackendError(f"TensorRT rejects the buffer of `{name}` in graph {self._name}: {self._last()}")
 
     def launch(self, stream: CudaStream) -> None:
         with cuda_call(f"run graph {self._name}"):

@@ -40,7 +40,7 @@ def read_arrays(
                 with archive.open(member) as stream:
                     arrays[member.filename.removesuffix(".npy")] = _array(stream, member)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-        raise ValueError(str(error) or "it is cut short") from error  # RuntimeError: it is encrypted
+        raise ValueError(str(error) or "it is truncated") from error  # RuntimeError: it is encrypted
     return arrays
 
 
@@ -49,7 +49,7 @@ def _array(stream: IO[bytes], member: zipfile.ZipInfo) -> NDArray[Any]:
     readers: Mapping[tuple[int, int], Any] = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     version = npy.read_magic(stream)
     if version not in readers:
-        raise ValueError(f"`{member.filename[:100]}` is of a format that is not known")
+        raise ValueError(f"`{member.filename[:100]}` has an unknown format")
     try:
         shape, fortran, dtype = readers[version](stream)
     except Exception as error:  # numpy tokenizes and evaluates a text, which raises nearly anything
@@ -58,8 +58,10 @@ def _array(stream: IO[bytes], member: zipfile.ZipInfo) -> NDArray[Any]:
     for size in shape:
         count *= size
     if dtype.hasobject or count * dtype.itemsize > member.file_size or count < 0 or len(shape) > 32:
-        raise ValueError(f"`{member.filename[:100]}` holds {'objects' if dtype.hasobject else 'less than it says'}")
+        raise ValueError(
+            f"`{member.filename[:100]}` holds {'objects' if dtype.hasobject else 'less data than its header says'}"
+        )
     data = stream.read(count * dtype.itemsize)
     if len(data) != count * dtype.itemsize:
-        raise ValueError(f"`{member.filename[:100]}` is cut short")
+        raise ValueError(f"`{member.filename[:100]}` is truncated")
     return np.frombuffer(bytearray(data), dtype).reshape(shape, order="F" if fortran else "C")

@@ -101,7 +101,7 @@ class Bundle:
         for depth, key in enumerate(keys, start=1):
             if not isinstance(value, Mapping) or key not in value:
                 where = ".".join(("settings", *keys[:depth]))
-                raise BundleError(f"{self.path / MANIFEST}: `{where}` is missing; make the bundle again")
+                raise BundleError(f"{self.path / MANIFEST}: `{where}` is missing; export the bundle again")
             value = value[key]
         return value
 
@@ -111,7 +111,7 @@ class Bundle:
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             where = ".".join(("settings", *keys))
             raise BundleError(
-                f"{self.path / MANIFEST}: `{where}` must be a number, not {short(value)}; make the bundle again"
+                f"{self.path / MANIFEST}: `{where}` must be a number, not {short(value)}; export the bundle again"
             )
         return float(value)
 
@@ -253,7 +253,7 @@ def _text(file: Path) -> str:
     return file.read_text(encoding="utf-8")
 
 
-_KINDS: Mapping[type, str] = {str: "a text", dict: "an object", list: "a list", bool: "true or false"}
+_KINDS: Mapping[type, str] = {str: "a string", dict: "an object", list: "a list", bool: "true or false"}
 
 
 def _check(file: Path, manifest: Mapping[str, Any]) -> None:

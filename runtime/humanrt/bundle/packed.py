@@ -48,9 +48,9 @@ def unpack(packed: bytes) -> bytes:
     except zlib.error as error:
         raise ValueError(str(error)) from error
     if len(content_bytes) > limit:
-        raise ValueError("unpacked, it would be more than a hundred times as large")
+        raise ValueError("it would unpack to more than 100 times its size")
     if not stream.eof:
-        raise ValueError("it is cut short")
+        raise ValueError("it is truncated")
     data = np.frombuffer(content_bytes, np.uint8)
     content = np.empty_like(data)
     start = 0

@@ -166,7 +166,7 @@ class Section:
         pairs = []
         for index, weight in values.items():
             if not (isinstance(index, str) and index.isascii() and index.isdigit() and int(index[:9]) < count):
-                raise self.error(key, f"has {short(index)} where an index below {count} must stand")
+                raise self.error(key, f"has the key {short(index)}; keys must be indices below {count}")
             pairs.append((int(index), self._number(f"{key}.{index}", weight, -_MAX_WEIGHT, _MAX_WEIGHT)))
         return tuple(pairs)
 
@@ -208,7 +208,7 @@ class Section:
 
     def _text(self, key: str, value: Any) -> str:
         if not isinstance(value, str) or not value or not value.isprintable() or len(value) > 1000:
-            raise self.error(key, f"must be a text on one line, not {short(value)}")
+            raise self.error(key, f"must be one line of text, not {short(value)}")
         return value
 
 
@@ -277,7 +277,7 @@ class DetectorSettings:
         shapes.of("boxes", 1, anchors, 4 + 2 * keypoints)
         low, high = settings.numbers("input_range", 2, -1e3, 1e3, default=(0.0, 1.0))
         if not low < high:
-            raise settings.error("input_range", f"must rise, not be {[low, high]}")
+            raise settings.error("input_range", f"must be increasing, not {[low, high]}")
         return cls(
             size,
             (low, high),
@@ -330,7 +330,7 @@ class HandsSettings:
         detector = DetectorSettings.of(bundle, "palm_detector", "palm")
         wrist, middle_mcp = (palm.integer(name, 0, detector.keypoints - 1) for name in ("wrist", "middle_mcp"))
         if wrist == middle_mcp:
-            raise palm.error("middle_mcp", "must be another keypoint than `wrist`")
+            raise palm.error("middle_mcp", "must differ from `wrist`")
         models = landmarks.texts("models")
         for index, model in enumerate(models):
             if f"landmarks_{model}" not in bundle.graphs:
@@ -345,7 +345,7 @@ class HandsSettings:
         region, up = landmarks.section("region"), landmarks.section("region").section("up")
         inside = region.integers("keypoints", 0, HAND_KEYPOINTS - 1)
         if len(set(inside)) < 2:
-            raise region.error("keypoints", "must hold at least two keypoints")
+            raise region.error("keypoints", "must contain at least two keypoints")
         return cls(
             detector,
             wrist,
@@ -436,7 +436,7 @@ class BodyNetworkSettings:
         settings = Section.of(bundle).section("landmarks")
         graph = settings.text("graph", "body_landmarks")
         if graph not in bundle.graphs:
-            raise settings.error("graph", f"names {short(graph)}, which is no graph of the bundle")
+            raise settings.error("graph", f"names {short(graph)}, which is not a graph of the bundle")
         silhouette = f"{graph}_silhouette"
         points = 0
         for name in (graph, silhouette):
@@ -502,7 +502,7 @@ class LandmarksSettings:
 def _circle(settings: Section, points: int) -> tuple[int, int]:
     centre, circle = (settings.integer(name, 0, points - 1) for name in ("centre", "circle"))
     if centre == circle:
-        raise settings.error("circle", "must be another point than `centre`")
+        raise settings.error("circle", "must differ from `centre`")
     return centre, circle
 
 
@@ -523,14 +523,14 @@ def _body_settings(settings: Section, parameters: int, rotations: int, joints: i
     ranges = {one.text("name"): (one.number("low", -10.0, 10.0, -10.0), one.number("high", -10.0, 10.0, 10.0))
               for one in listed}  # fmt: skip
     if len(ranges) < len(listed):
-        raise settings.error("phenotypes", "has a name twice")
+        raise settings.error("phenotypes", "contains a name twice")
     if len(ranges) != parameters:
         raise settings.error("phenotypes", f"must name the {parameters} shape parameters of the body's graph")
     default = settings.section("default")
     phenotypes = tuple(Phenotype(name, *between, default.number(name, *between)) for name, between in ranges.items())
     sizes = settings.sections("sizes")
     if len(sizes) < 2:
-        raise settings.error("sizes", "must hold a small and a large body at least")
+        raise settings.error("sizes", "must contain at least a small and a large body")
     return BodySettings(
         settings.text("model"),
         settings.texts("bones", rotations, default=()),
@@ -859,7 +859,7 @@ class MultiHmrSettings:
             for one in body.sections("topologies", default=())
         ]
         if len({name for name, *_ in listed}) < len(listed):
-            raise body.error("topologies", "has a name twice")
+            raise body.error("topologies", "contains a name twice")
         only = ("the only one", "body", "body-1", "faces")
         topologies = tuple(_topology(bundle, names, (batch, people)) for names in listed or [only])
         return cls(
@@ -999,7 +999,7 @@ def variants_of(bundle: Bundle) -> tuple[Variant, ...]:
 def _variant(bundle: Bundle, settings: Section) -> Variant:
     graph = settings.text("graph")
     if graph not in bundle.graphs:
-        raise settings.error("graph", f"names {short(graph)}, which is no graph of the bundle")
+        raise settings.error("graph", f"names {short(graph)}, which is not a graph of the bundle")
     return Variant(
         graph,
         settings.text("precision"),

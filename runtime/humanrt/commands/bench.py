@@ -51,11 +51,11 @@ _OWN_OPTIONS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="latency and accuracy, as a table and as JSON")
     parser.add_argument("what", choices=tuple(_BENCHES), help="what to measure")
-    parser.add_argument("--source", help="what to measure on (default: a clip that ships)")
+    parser.add_argument("--source", help="source to measure on (default: a shipped clip)")
     parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (default: the shipped one)")
-    parser.add_argument("--precision", default=EXACT, metavar="NAME", help="of that bundle's networks (fp32)")
-    parser.add_argument("--unverified", action="store_true", help="run a precision whose error no verdict has passed")
-    parser.add_argument("--threshold", type=float, metavar="P", help="people: lowest score of a person")
+    parser.add_argument("--precision", default=EXACT, metavar="NAME", help="precision of the networks (fp32)")
+    parser.add_argument("--unverified", action="store_true", help="run a precision that has no passed verdict")
+    parser.add_argument("--threshold", type=float, metavar="P", help="people: minimum score of a person")
     parser.add_argument(
         "--robot", nargs="+", metavar="NAME", help="hands, retarget (default: allegro_right; all for retarget)"
     )
@@ -64,16 +64,18 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--max-hands", type=int, metavar="N", help="hands: track at most N (2)")
     parser.add_argument("--smooth", choices=SMOOTHERS, help=f"hands, retarget (default: {SMOOTHERS[0]})")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a network (0: all cores)")
-    parser.add_argument("--warmup", type=int, metavar="N", help="frames that are not counted (20; not of retarget)")
-    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="times the source is run through (3)")
+    parser.add_argument("--warmup", type=int, metavar="N", help="warm-up frames, not measured (20; none for retarget)")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="number of passes over the source (3)")
     parser.add_argument(
         "--max-frames",
         type=int,
         metavar="N",
-        help=f"frames of the source at most (default: {MAX_FRAMES}; of people {MAX_PEOPLE_FRAMES})",
+        help=f"maximum number of source frames (default: {MAX_FRAMES}; for people {MAX_PEOPLE_FRAMES})",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="an older report: print the ratio of medians")
+    parser.add_argument(
+        "--compare", type=Path, metavar="FILE", help="earlier report to compare with: print ratios of medians"
+    )
     parser.set_defaults(run=run)
 
 
@@ -120,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _frames(arguments: argparse.Namespace) -> list[Frame]:
     with open_source(arguments.source) as opened:
         if opened.live:
-            raise SourceError(f"{opened.name}: a bench needs a file, so that it can be run again; record one first")
+            raise SourceError(f"{opened.name}: a benchmark needs a file that can be replayed; record one first")
         frames = [frame for _, frame in zip(range(arguments.max_frames), opened, strict=False)]
     if not frames:
         raise SourceError(f"{opened.name}: holds no frame")
@@ -222,7 +224,7 @@ def _accuracy_report(accuracy: Accuracy) -> dict[str, Any]:
 
 def _accuracy_lines(accuracy: Accuracy) -> list[str]:
     lines = [
-        f"against the truth: {accuracy.found} of {accuracy.truth} hands found (a hand is {accuracy.span:.0f} px)",
+        f"hands found: {accuracy.found} of {accuracy.truth} in the ground truth (hand size {accuracy.span:.0f} px)",
         f"  keypoints {accuracy.pixels.p50:.2f} px median, {accuracy.pixels.p95:.2f} at 95 %",
         f"  finger joints {accuracy.degrees.p50:.1f} degrees median, {accuracy.degrees.p95:.1f} at 95 %",
     ]
@@ -295,7 +297,7 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     opened = perf_counter()
     with open_source(arguments.source) as source:
         if source.live:
-            raise SourceError(f"{source.name}: a bench needs a file, so that it can be run again; record one")
+            raise SourceError(f"{source.name}: a benchmark needs a file that can be replayed; record one")
         frames = [frame for _, frame in zip(range(arguments.max_frames), source, strict=False)]
     if not frames:
         raise SourceError(f"{source.name}: holds no frame")
@@ -316,7 +318,7 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     total = Percentiles.of(stages["total"])
     peak = peak_memory()
     summary = [
-        f"{np.mean(counts):.1f} people a frame (meshes of nobody cost nothing: use a source with people); "
+        f"{np.mean(counts):.1f} people per frame (frames without people cost less: use a source that shows some); "
         f"{1e3 / total.p50:.1f} fps at the median, without reading and drawing",
         f"cold start: {cold['open_ms']:.0f} ms to open, {cold['first_frame_ms']:.0f} ms for the first frame",
     ]
@@ -327,7 +329,7 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
         begin = perf_counter()
         done = sum(1 for _ in pipeline.overlapped(frame for _ in range(arguments.repeat) for frame in frames))
         overlapped = done / (perf_counter() - begin)
-        summary.append(f"{overlapped:.1f} fps with frames that overlap (`humanrt run --overlap`)")
+        summary.append(f"{overlapped:.1f} fps with overlapping frames (`humanrt run --overlap`)")
     return {
         "frames": len(frames),
         "counted": len(counts),
@@ -351,12 +353,14 @@ def _posebert(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
     stream = stack.enter_context(PoseBERTStream(named, backend=arguments.backend, threads=arguments.threads, **own))
     opened = perf_counter()
     if stream.points != 21:
-        raise HumanrtError(f"bench posebert is of hands; bundle {stream.bundle.name} takes {stream.points} keypoints")
+        raise HumanrtError(
+            f"bench posebert needs a bundle for hands; {stream.bundle.name} takes {stream.points} keypoints"
+        )
     pipeline = _pipeline(arguments, [], stack)
     seen = [(frame.t, hand) for frame in _frames(arguments) for hand in list(pipeline(frame).hands)[:1]]
     if len(seen) < 2:
         raise SourceError(
-            f"{redacted_address(arguments.source)}: hands in {len(seen)} frames; give a --source with a hand in it"
+            f"{redacted_address(arguments.source)}: hands in only {len(seen)} frames; give a --source that shows a hand"
         )
     hands = [Observation(hand.keypoints_3d, hand.score, hand.side) for _, hand in seen]
     begin = perf_counter()

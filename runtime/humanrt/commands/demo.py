@@ -33,9 +33,9 @@ ROBOTS = ("allegro_right", "shadow_right")
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser("demo", help="the whole job on a clip that ships: no camera, no download")
+    parser = subparsers.add_parser("demo", help="run the whole pipeline on a shipped clip: no camera, no download")
     parser.add_argument("--task", choices=("hands", "people"), default="hands", help="default: hands")
-    parser.add_argument("--bundle", metavar="NAME|PATH", help=f"of --task people (default: {DEFAULT_BUNDLE})")
+    parser.add_argument("--bundle", metavar="NAME|PATH", help=f"bundle for --task people (default: {DEFAULT_BUNDLE})")
     parser.add_argument("--out", type=Path, default=Path("humanrt-demo"), metavar="DIR", help="default: humanrt-demo")
     parser.add_argument("--headless", action="store_true", help="open no window, even where there is a display")
     parser.set_defaults(run=run)
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{arguments.out} cannot be made ({error.strerror}); choose another --out") from error
+        raise OutputError(f"{arguments.out} cannot be created ({error.strerror}); choose another --out") from error
     return (_people if arguments.task == "people" else _hands)(arguments)
 
 
@@ -56,7 +56,7 @@ def _hands(arguments: argparse.Namespace) -> int:
     """Track, smooth, retarget, draw, record."""
     out: Path = arguments.out
     truth = Truth.load(TRUTH)
-    print("A right hand, rendered (not filmed) so that every joint is known, moves two robot hands:")
+    print("A rendered right hand, whose joints are known exactly, moves two robot hands:")
     start = perf_counter()
     with (
         open_source(CLIP, realtime=False) as source,
@@ -66,10 +66,10 @@ def _hands(arguments: argparse.Namespace) -> int:
     wall = perf_counter() - start
     accuracy = measure(results, truth, pipeline.robots)
     total = Percentiles.of(result.ms["total"] for result in results)
-    print(f"  hand found      {accuracy.found} of {accuracy.truth} frames in which it is in view")
+    print(f"  hand found      {accuracy.found} of {accuracy.truth} frames in which it is visible")
     print(
-        f"  keypoints       {accuracy.pixels.p50:.1f} px median, {accuracy.pixels.p95:.1f} px at 95 %, from the truth "
-        f"(the hand is {accuracy.span:.0f} px)"
+        f"  keypoints       {accuracy.pixels.p50:.1f} px median, {accuracy.pixels.p95:.1f} px at 95 % from the ground "
+        f"truth (hand size {accuracy.span:.0f} px)"
     )
     print(f"  finger joints   {accuracy.degrees.p50:.1f} degrees median, {accuracy.degrees.p95:.1f} at 95 %")
     for name, tips in accuracy.tips.items():
@@ -77,8 +77,8 @@ def _hands(arguments: argparse.Namespace) -> int:
             f"  {name:<15} fingertips {tips.p50:.0f} mm median, {tips.p95:.0f} at 95 %, from where perfect keypoints "
             "would put them"
         )
-    print(f"  speed           {total.p50:.1f} ms a frame median, {total.p99:.1f} at 99 %, from image to joint angles")
-    print(f"  in all          {len(results) / wall:.0f} fps with reading, drawing and writing")
+    print(f"  speed           {total.p50:.1f} ms per frame median, {total.p99:.1f} at 99 %, from image to joint angles")
+    print(f"overall         {len(results) / wall:.0f} fps with reading, drawing and writing")
     _wrote(out, "demo.mp4", "demo.png", "demo.jsonl")
     print("Next: humanrt run 0 --task hands --robot allegro_right   (a camera; `humanrt doctor` lists what works)")
     return 0
@@ -90,12 +90,12 @@ def _people(arguments: argparse.Namespace) -> int:
     name = arguments.bundle or DEFAULT_BUNDLE
     if arguments.bundle is None and DEFAULT_BUNDLE not in shipped_bundles():
         raise BundleError(
-            f"there is no bundle `{DEFAULT_BUNDLE}` in this installation: give --bundle landmarks, which ships and is "
-            "coarse, or the folder of one that you made (docs/use/people.md)"
+            f"bundle `{DEFAULT_BUNDLE}` is not part of this installation; give --bundle landmarks (shipped, "
+            "coarser), or the folder of your own bundle (docs/use/people.md)"
         )
     bundle = load_bundle(name, task="people")
     truth = PeopleTruth.load(PEOPLE_TRUTH)
-    print("People, rendered (not filmed) so that every joint is known; before a camera that is known too:")
+    print("Rendered people, whose joints and camera are known exactly:")
     start = perf_counter()
     options = PeopleOptions(intrinsics=truth.intrinsics)
     with (
@@ -104,22 +104,22 @@ def _people(arguments: argparse.Namespace) -> int:
     ):
         if len(pipeline.model.joint_names) != len(truth.joint_names):
             raise BundleError(
-                f"bundle `{bundle.name}` is not for the body Anny, whose joints are known here; give another"
+                f"bundle `{bundle.name}` is not for the body Anny, for which the ground truth is; give another"
             )
         results = _play(arguments, source, len(truth), pipeline)
     wall = perf_counter() - start
     summary = measure_people(results, truth).summary()
     total = Percentiles.of(result.ms["total"] for result in results)
     found, false = summary["recall"], 1 - summary["precision"]
-    print(f"  people found    {found:.0%} of those in view; {false:.0%} of finds are nobody")
+    print(f"  people found    {found:.0%} of those in view; {false:.0%} of detections are false")
     if "mpjpe" in summary:
         print(
-            f"  joints          {summary['mpjpe']:.0f} mm from the truth about the pelvis, {summary['pa_mpjpe']:.0f} "
-            "after the best similarity"
+            f"  joints          {summary['mpjpe']:.0f} mm from the ground truth, pelvis aligned; "
+            f"{summary['pa_mpjpe']:.0f} mm after Procrustes alignment"
         )
         print(f"  position        {summary['position'] / 1000:.2f} m off, in depth by {summary['depth']:.0%}")
-    print(f"  speed           {total.p50:.1f} ms a frame median, {total.p99:.1f} at 99 %")
-    print(f"  in all          {len(results) / wall:.0f} fps with reading, drawing and writing")
+    print(f"  speed           {total.p50:.1f} ms per frame median, {total.p99:.1f} at 99 %")
+    print(f"overall         {len(results) / wall:.0f} fps with reading, drawing and writing")
     _wrote(out, "demo.mp4", "demo.png")
     print(f"Next: humanrt run photo.jpg --task people --bundle {name} --headless --video out.png  (docs/use/people.md)")
     return 0

@@ -106,7 +106,7 @@ def _bundles() -> Iterator[Finding]:
 
     names = shipped_bundles()
     if not names:
-        yield Finding("bundles", "broken", "none came with this installation", _AGAIN)
+        yield Finding("bundles", "broken", "this installation has none", _AGAIN)
     for name in names:
         try:
             bundle = load_bundle(name)
@@ -120,7 +120,7 @@ def _backends() -> Iterator[Finding]:
     try:
         import onnxruntime
     except ImportError as error:
-        yield Finding("backend cpu", "broken", f"onnxruntime does not load ({error})", "pip install onnxruntime")
+        yield Finding("backend cpu", "broken", f"onnxruntime cannot be loaded ({error})", "pip install onnxruntime")
         return
     yield Finding("backend cpu", "yes", f"ONNX Runtime {onnxruntime.__version__}")
     from humanrt.backends.onnxruntime_cuda import INSTALL, why_not
@@ -150,8 +150,8 @@ def _compiled() -> Finding:
         return Finding(
             "compiled library",
             "no",
-            f"{problem}; OpenCV crops and numpy scales, smooths and retargets: same answers, hands about 1 ms a frame "
-            "slower, people 5 to 60 ms, retargeting about 100 times",
+            f"{problem}; OpenCV and numpy replace it with the same results: hands take about 1 ms per frame "
+            "longer, people 5 to 60 ms, retargeting about 100 times as long",
             _AGAIN,
         )
     return Finding("compiled library", "yes", f"crops, letterboxes, smoothing and retargeting: {native.LIBRARY.name}")
@@ -161,8 +161,8 @@ def _amx() -> Finding:
     from humanrt import native
 
     if problem := native.amx_problem():
-        return Finding("AMX operators", "no", f"{problem}: networks of people take about 1.5 times as long on the CPU")
-    return Finding("AMX operators", "yes", "networks of people run in bfloat16 tiles, as exact as in float")
+        return Finding("AMX operators", "no", f"{problem}: people networks take about 1.5 times as long on the CPU")
+    return Finding("AMX operators", "yes", "people networks run in bfloat16 tiles, as accurate as in float")
 
 
 def _retargeting() -> Finding:

@@ -70,17 +70,22 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--backend", default="auto", help=f"auto, {', '.join(BACKENDS)} (default: auto)")
     parser.add_argument(
-        "--precision", default=EXACT, metavar="NAME", help="of the networks: fp32 (default), or what the bundle has"
+        "--precision",
+        default=EXACT,
+        metavar="NAME",
+        help="precision of the networks: fp32 (default), or another that the bundle has",
     )
-    parser.add_argument("--unverified", action="store_true", help="run a precision whose error no verdict has passed")
+    parser.add_argument("--unverified", action="store_true", help="run a precision that has no passed verdict")
     for output in OUTPUTS:
         parser.add_argument(f"--{output.name}", type=_path, metavar=output.metavar, help=output.help)
     parser.add_argument("--headless", action="store_true", help="open no window")
     parser.add_argument("--max-frames", type=_positive, metavar="N", help="stop after N frames")
-    parser.add_argument("--size", type=_size, metavar="WxH", help="ask this size of a camera")
-    parser.add_argument("--fps", type=_rate, help="ask this rate of a camera; of a folder: --frames at this rate")
+    parser.add_argument("--size", type=_size, metavar="WxH", help="request this resolution from a camera")
     parser.add_argument(
-        "--frames", action="store_true", help="a folder's images are frames of one film (default: photographs)"
+        "--fps", type=_rate, help="request this frame rate from a camera; for a folder: --frames at this rate"
+    )
+    parser.add_argument(
+        "--frames", action="store_true", help="treat a folder's images as frames of one film (default: as photographs)"
     )
     parser.add_argument("--realtime", action="store_true", help="play a file at its own pace, dropping late frames")
     parser.add_argument(
@@ -118,25 +123,27 @@ def add_parser(subparsers: Any) -> None:
         "--fov",
         type=_field_of_view,
         metavar="DEGREES|auto",
-        help="instead: over the longer side of the image, or auto: the network's own estimate, where it makes one "
-        "(default: what the bundle says; 60, and auto for our own networks on Anny)",
+        help="instead of --intrinsics: field of view over the longer side of the image, or auto: estimated by the "
+        "network (default: the bundle's; 60, and auto for our own networks on Anny)",
     )
     people.add_argument(
-        "--threshold", type=_probability, metavar="P", help="lowest score of a person (default: the bundle's)"
+        "--threshold", type=_probability, metavar="P", help="minimum score of a person (default: the bundle's)"
     )
-    people.add_argument("--topology", metavar="NAME", help="which mesh, where the bundle has several")
-    people.add_argument("--overlap", action="store_true", help="on a GPU: more frames a second, each a frame later")
-    people.add_argument("--parameters-only", action="store_true", help="neither meshes nor joints")
-    people.add_argument("--meshes", type=_path, metavar="DIR", help="write a mesh file a frame")
+    people.add_argument("--topology", metavar="NAME", help="mesh to use if the bundle has several")
+    people.add_argument(
+        "--overlap", action="store_true", help="on a GPU: more frames per second, but one frame more latency"
+    )
+    people.add_argument("--parameters-only", action="store_true", help="compute neither meshes nor joints")
+    people.add_argument("--meshes", type=_path, metavar="DIR", help="write one mesh file per frame")
     people.add_argument("--mesh-format", metavar="NAME", help=f"{', '.join(FORMATS)} (default: glb)")
-    people.add_argument("--panels", nargs="+", choices=PANELS, help="further views beside the picture")
+    people.add_argument("--panels", nargs="+", choices=PANELS, help="additional views beside the picture")
     parser.set_defaults(run=run, **{name: value for own in _OWN_OPTIONS.values() for name, value in own.items()})
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the loop until the source ends, the window closes, or --max-frames."""
     if arguments.task not in TASKS:
-        raise HumanrtError(f"--task: no task `{arguments.task}`; choose: {', '.join(TASKS)}")
+        raise HumanrtError(f"--task: unknown task `{arguments.task}`; choose one of: {', '.join(TASKS)}")
     for task, options in _OWN_OPTIONS.items():
         for name, default in options.items():
             if task != arguments.task and getattr(arguments, name) != default:
@@ -145,7 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.headless and not has_display():
         raise HumanrtError("there is no display for a window; add --headless (and --video FILE.mp4 to see the result)")
     if arguments.mesh_format is not None and arguments.meshes is None:
-        raise HumanrtError("--mesh-format is of --meshes DIR; add it, or leave it out")
+        raise HumanrtError("--mesh-format needs --meshes DIR; add that, or leave it out")
     if arguments.panels and arguments.headless and not arguments.video:
         raise HumanrtError("--panels: no picture is shown or written; add --video, or leave it out")
     _check_outputs(arguments)
@@ -194,12 +201,12 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
             and path.resolve().parent == folder.resolve()
         ):
             raise OutputError(
-                f"{option} {path}: lies in the source folder, whose next run would take it for an image of the source; "
+                f"{option} {path}: lies in the source folder, where the next run would read it as a source image; "
                 "choose another folder"
             )
     if arguments.record and arguments.record.suffix.lower() not in ("", RECORDING_SUFFIX):
         raise OutputError(
-            f"--record {arguments.record}: a recording is one JSON line a frame; name it *{RECORDING_SUFFIX}"
+            f"--record {arguments.record}: a recording has one JSON line per frame; name it *{RECORDING_SUFFIX}"
         )
 
 
@@ -222,9 +229,9 @@ def _hand_options(arguments: argparse.Namespace) -> HandOptions:
 
 def _people_options(arguments: argparse.Namespace) -> PeopleOptions:
     if arguments.intrinsics is not None and arguments.fov is not None:
-        raise HumanrtError("--intrinsics and --fov both say what the camera is; give one of them")
+        raise HumanrtError("--intrinsics and --fov both describe the camera; give only one")
     if arguments.parameters_only and (arguments.meshes or arguments.panels):
-        raise HumanrtError("--parameters-only makes no meshes; leave out --meshes and --panels, or it")
+        raise HumanrtError("--parameters-only makes no meshes; leave it out, or --meshes and --panels")
     return PeopleOptions(
         robots=arguments.robot,
         quality=arguments.quality,
@@ -302,7 +309,7 @@ def _rate(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1e4:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames a second")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames per second")
     return value
 
 

@@ -433,6 +433,6 @@ def _context(moderngl: ModuleType) -> Any:
         except Exception as error:  # moderngl and glcontext raise bare Exception
             reasons.append(str(error))
     raise HumanrtError(
-        f"no OpenGL to draw meshes with (EGL: {reasons[0]}; display: {reasons[1]}); "
+        f"OpenGL, needed to draw meshes, is not available (EGL: {reasons[0]}; display: {reasons[1]}); "
         "on Debian or Ubuntu: apt-get install libegl1 libgl1 libgl1-mesa-dri; or run without meshes"
     )

@@ -222,7 +222,7 @@ def anny_from_smpl(rotations: Floats, hands: Mapping[Side, Floats] | None = None
 def _fingers(side: str, hand: Floats, leading: tuple[int, ...]) -> tuple[Array | None, Array]:
     """Return the world rotation of the wrist, None if not given, and the rotations of the fingers [..., 15, 3, 3]."""
     if side not in _HAND_AXES:
-        raise SkeletonError(f"no hand `{side}`; there are: {choices(_HAND_AXES)}")
+        raise SkeletonError(f"unknown hand `{side}`; choose one of: {choices(_HAND_AXES)}")
     hand = np.asarray(hand, np.float64)
     if hand.shape not in ((*leading, 15, 3, 3), (*leading, 16, 3, 3)):
         wanted = ", ".join(str(count) for count in leading)
@@ -256,7 +256,7 @@ def hand_from_anny(rotations: Floats, side: Side, bones: Iterable[str] = ANNY_BO
     A left hand is mirrored back. The rotations of the metacarpals are passed on to the knuckles.
     """
     if side not in _HAND_AXES:
-        raise SkeletonError(f"no hand `{side}`; there are: {choices(_HAND_AXES)}")
+        raise SkeletonError(f"unknown hand `{side}`; choose one of: {choices(_HAND_AXES)}")
     world = _anny_world(rotations, bones)
     end = side[0].upper()
     wanted = [f"wrist.{end}", *(f"finger{_FINGER_NUMBER[name[:-1]]}-{name[-1]}.{end}" for name in HAND_16[1:])]

@@ -109,7 +109,7 @@ def check_intrinsics(K: ArrayLike, count: int | None = None) -> NDArray[np.float
     if list(matrix.shape) != wanted:
         raise CameraError(f"intrinsics have shape {list(matrix.shape)}, not {wanted}; give K as a matrix in pixels")
     if not np.isfinite(matrix).all():
-        raise CameraError("intrinsics hold NaN or infinity")
+        raise CameraError("intrinsics contain NaN or infinity")
     if not ((matrix[..., 0, 0] > 0).all() and (matrix[..., 1, 1] > 0).all()):
         raise CameraError("intrinsics: the focal lengths K[0][0] and K[1][1] must be above 0 px")
     if (
@@ -140,7 +140,7 @@ def read_intrinsics(text: str) -> NDArray[np.float64]:
     path = Path(text)
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
-            raise ValueError("the file is larger than any matrix of three rows")
+            raise ValueError("the file is too large for a 3 x 3 matrix")
         if path.suffix == ".npy":
             matrix = np.load(path, allow_pickle=False)
         elif path.suffix == ".json":
@@ -148,7 +148,7 @@ def read_intrinsics(text: str) -> NDArray[np.float64]:
         else:
             matrix = np.loadtxt(path)
     except (OSError, ValueError, EOFError, MemoryError, RecursionError, OverflowError, TypeError) as error:
-        raise CameraError(f"{text}: no intrinsics can be read ({error}); give FX,FY,CX,CY or a 3 x 3 matrix") from None
+        raise CameraError(f"{text}: cannot read intrinsics ({error}); give FX,FY,CX,CY or a 3 x 3 matrix") from None
     try:
         return check_intrinsics(matrix)
     except CameraError as error:

@@ -81,7 +81,7 @@ def measure(results: Sequence[HandResult], truth: Truth, robots: Mapping[str, Ha
                 human[name] += _millimetres(fingertips, wanted)
                 floor[name] += _millimetres(perfect, wanted)
     if not pixels:
-        raise ValueError("no hand of the truth was found")
+        raise ValueError("no ground-truth hand was detected")
     return Accuracy(
         present,
         len(pixels),

@@ -93,9 +93,9 @@ class Truth:
             with np.load(path, allow_pickle=False) as stored:
                 data = {field.name: stored[field.name] for field in fields(cls)}
         except FileNotFoundError:
-            raise SourceError(f"{path}: no such truth file; it lies beside the rendered clip") from None
+            raise SourceError(f"{path}: no ground-truth file; it should lie beside the rendered clip") from None
         except (OSError, ValueError, KeyError) as error:
-            raise SourceError(f"{path}: not a truth file of a rendered clip ({error})") from None
+            raise SourceError(f"{path}: not a ground-truth file of a rendered clip ({error})") from None
         width, height = (int(n) for n in data["size"])
         return cls(
             **(

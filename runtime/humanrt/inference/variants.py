@@ -74,7 +74,7 @@ def at(bundle: Bundle, backend: Backend, precision: str = EXACT) -> Bundle:
         for name in chosen.values():
             if reason := why_unproven(bundle, name):
                 raise BackendError(
-                    f"graph {name} of bundle {bundle.name} {reason}; run it all the same with --unverified, or use "
+                    f"graph {name} of bundle {bundle.name} {reason}; run it anyway with --unverified, or use "
                     f"--precision {EXACT}"
                 )
     return replace(bundle, chosen=chosen)
@@ -103,5 +103,5 @@ def why_unproven(bundle: Bundle, graph: str) -> str | None:
 
 def _why_not_here(bundle: Bundle, entry: Variant) -> str | None:
     if lacking := set(entry.cpu) - processor.features():
-        return f"it needs a processor with {choices(lacking)}, which this one has not"
+        return f"it needs a processor with {choices(lacking)}, which this one lacks"
     return native.amx_problem() if bundle.graph(entry.graph).operators else None

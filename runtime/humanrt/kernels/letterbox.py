@@ -103,7 +103,7 @@ def frame_bytes(size: tuple[int, int], pixel_format: str) -> int:
     if pixel_format != "nv12":
         return 3 * width * height
     if width % 2 or height % 2:
-        raise ValueError(f"NV12 has even sizes, not {width} x {height}")
+        raise ValueError(f"NV12 frames need even sizes, not {width} x {height}")
     return width * height * 3 // 2
 
 

@@ -79,7 +79,7 @@ def _load(path: Path) -> ctypes.CDLL:
             function = getattr(loaded, name)
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as error:
-        raise BackendError(f"{path} does not load ({error}); reinstall humanrt") from None
+        raise BackendError(f"{path} cannot be loaded ({error}); reinstall humanrt") from None
     return loaded
 
 

@@ -145,7 +145,7 @@ _NAME = re.compile(rf"\d{{6,}}\.({'|'.join(FORMATS)})")
 def check_format(kind: str) -> None:
     """Raise HumanrtError if a format is not one of `FORMATS`."""
     if kind not in FORMATS:
-        raise HumanrtError(f"no mesh format `{kind}`; choose one of: {choices(FORMATS)}")
+        raise HumanrtError(f"unknown mesh format `{kind}`; choose one of: {choices(FORMATS)}")
 
 
 class MeshWriter(Output):
@@ -178,7 +178,7 @@ class MeshWriter(Output):
     def put(self, result: Result, picture: Image | None) -> bool:
         """Write the meshes of a result of people."""
         if not isinstance(result, PeopleResult):
-            raise TypeError(f"meshes are of people: a MeshWriter takes PeopleResult, not {type(result).__name__}")
+            raise TypeError(f"only people have meshes: a MeshWriter takes a PeopleResult, not {type(result).__name__}")
         self.write(result)
         return True
 

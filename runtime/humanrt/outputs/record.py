@@ -73,7 +73,7 @@ class Recorder(Resource, Output):
                 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
                 self._file = os.open(self.path, flags, 0o666)
             except OSError as error:
-                raise OutputError(f"{self.path}: cannot be written ({error.strerror}); choose another place") from None
+                raise OutputError(f"{self.path}: cannot be written ({error.strerror}); choose another path") from None
             line = self._header + line
         self._append(self._file, line)
         self._bytes += len(line)
@@ -132,7 +132,9 @@ def check_apart(outputs: Mapping[str, Path], inputs: Mapping[str, Iterable[Path]
     for i, (option, path) in enumerate(named):
         for earlier, other in named[:i]:
             if _same_file(path, other):
-                raise OutputError(f"{option} {path}: is the file of {earlier} too; choose another name for one of them")
+                raise OutputError(
+                    f"{option} {path}: is also the file of {earlier}; choose another name for one of them"
+                )
 
 
 def _same_file(a: Path, b: Path) -> bool:
@@ -192,7 +194,7 @@ class Recording:
         self._lines = self._read()
         first = next(self._lines, None)
         if first is None or "humanrt" not in first:
-            raise SourceError(f"{path}: not a recording (its first line is no humanrt header); check the name")
+            raise SourceError(f"{path}: not a recording (its first line is not a humanrt header); check the name")
         self.header: dict[str, Any] = first
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -225,7 +225,7 @@ class ImageSink(_Closing):
     def write(self, image: Image, t: float | None = None) -> None:
         """Write the picture, RGB uint8 [H, W, 3]; ``t`` is not used."""
         if self._written:
-            raise OutputError(f"{self.path}: holds one image and there are more; name it .mp4")
+            raise OutputError(f"{self.path}: this format holds one image, but there are more; name it .mp4")
         _, data = cv2.imencode(self.path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         part = self.path.with_name(self.path.name + ".part")
         try:
@@ -234,7 +234,7 @@ class ImageSink(_Closing):
         except OSError as error:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
-            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); choose another place") from None
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror}); choose another path") from None
         self._written = True
 
     def close(self) -> None:

@@ -99,6 +99,6 @@ def _shared(body: Graph, outputs: dict[str, CudaBuffer]) -> dict[str, CudaBuffer
         if given is None or (given.shape, given.dtype) != (spec.shape, spec.dtype):
             raise BackendError(
                 f"graph {body.spec.name} takes `{spec.name}` {spec.dtype} {list(spec.shape)}, which the network "
-                "does not give; export the bundle again"
+                "does not provide; export the bundle again"
             )
     return {spec.name: outputs[spec.name] for spec in body.spec.inputs}

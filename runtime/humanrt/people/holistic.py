@@ -155,7 +155,7 @@ class HolisticPeople(Model):
     ) -> None:
         super().__init__(bundle, "people", Execution.of(backend, execution))
         if quality not in QUALITIES:
-            raise InvalidInputError(f"quality: no `{quality}`; choose: {choices(QUALITIES)}")
+            raise InvalidInputError(f"quality: no `{quality}`; choose one of: {choices(QUALITIES)}")
         settings = HolisticSettings.of(self.bundle)
         landmarks = load_bundle(settings.bundles.landmarks, task="people")
         self._network: BodyNetwork | BalancedNetwork | None = None

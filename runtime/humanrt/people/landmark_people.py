@@ -295,7 +295,9 @@ class LandmarkPeople(Model):
         table = np.array(self._example_shapes, np.float32)
         statures = np.array([self._rest_pose(shape)[1] for shape in table])
         if not (np.diff(statures) > 0).all():  # NaN included
-            raise BundleError(f"{self.bundle.path}: `settings.body.sizes` must go from short to tall; export it again")
+            raise BundleError(
+                f"{self.bundle.path}: `settings.body.sizes` must be ordered from short to tall; export it again"
+            )
         if not statures[0] <= stature <= statures[-1]:
             raise HumanrtError(f"stature is {stature:g} m; give {statures[0]:.2f} to {statures[-1]:.2f}")
         return np.array([np.interp(stature, statures, column) for column in table.T], np.float32)
@@ -371,8 +373,8 @@ def open_pose_stream(poses: Bundle | str | Path, backend: Backend) -> PoseBERTSt
     stream = PoseBERTStream(poses, backend=backend)
     if stream.points != len(MEDIAPIPE_33) or stream.joints != SMPL_24:
         raise BundleError(
-            f"bundle {stream.bundle.path} is not for bodies from landmarks: it makes {len(stream.joints)} rotations of "
-            f"{stream.points} keypoints, not SMPL's {len(SMPL_24)} of MediaPipe's {len(MEDIAPIPE_33)}"
+            f"bundle {stream.bundle.path} does not fit: it estimates {len(stream.joints)} rotations from "
+            f"{stream.points} keypoints, not SMPL's {len(SMPL_24)} from MediaPipe's {len(MEDIAPIPE_33)}"
         )
     return stream
 
@@ -383,7 +385,7 @@ def _landmark_points(bundle: Bundle, joint_names: Sequence[str]) -> LandmarkPoin
         return LandmarkPoints(joint_names)
     except KeyError as error:
         raise BundleError(
-            f"{bundle.path}: `settings.body.joint_names` lacks {error}, which landmarks are placed by; export it again"
+            f"{bundle.path}: `settings.body.joint_names` lacks {error}, which landmarks depend on; export it again"
         ) from error
 
 

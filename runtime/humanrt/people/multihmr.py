@@ -74,8 +74,8 @@ class MultiHMR(Model):
         super().__init__(bundle, "people", Execution.of(backend, execution))
         if uses_landmarks(self.bundle):
             raise BundleError(
-                f"bundle `{self.bundle.name}` is another pipeline than Multi-HMR (`LandmarkPeople`; its stages: "
-                "`humanrt run` with --record); give multihmr-anny, or one of `humanrt-export multihmr`'s"
+                f"bundle `{self.bundle.name}` is not Multi-HMR's but LandmarkPeople's (for the times of its stages: "
+                "`humanrt run` with --record); give multihmr-anny, or a bundle of `humanrt-export multihmr`"
             )
         settings = MultiHmrSettings.of(self.bundle)
         self.image_size = settings.image_size
@@ -115,7 +115,7 @@ class MultiHMR(Model):
             CameraError: the intrinsics are not valid.
         """
         if self.in_flight:
-            raise ValueError(f"{self.in_flight} submitted images wait: take their results first")
+            raise ValueError(f"{self.in_flight} submitted images are pending; take their results first")
         self.submit(as_image(rgb), intrinsics, threshold)
         return self.result()
 

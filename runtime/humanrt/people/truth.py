@@ -56,7 +56,7 @@ class PeopleTruth:
                     np.asarray(arrays["intrinsics"], np.float64), (width, height), names, joints, arrays["visible"]
                 )
         except (OSError, ValueError, KeyError) as error:
-            raise SourceError(f"{path}: not the truth of a film of people ({error})") from error
+            raise SourceError(f"{path}: not a ground-truth file of a film of people ({error})") from error
 
     def save(self, path: Path) -> None:
         """Save only what is needed here, a tenth of the size: joints relative to the head, to half a millimetre."""

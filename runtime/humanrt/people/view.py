@@ -41,7 +41,7 @@ class PeoplePainter:
         faces: [F, 3] triangles of every mesh.
         joint_names: names of the joints, for the skeleton.
         meshes: draws meshes; None draws skeletons.
-        panels: further views beside the picture, of `PANELS`; these need ``meshes``.
+        panels: additional views beside the picture, of `PANELS`; these need ``meshes``.
         robots: robot hands that people's hands move, by name; each gets a panel.
     """
 

@@ -327,7 +327,7 @@ class HeldBones:
             ValueError: before the first `measure`.
         """
         if self.lengths is None:
-            raise ValueError("no bone was measured yet")
+            raise ValueError("no bone lengths have been measured yet")
         if t > self._now_t:
             self._last, self._last_t = self._now, self._now_t
             self._now, self._now_t = (self._now + 1) % len(self._states), t

@@ -116,7 +116,7 @@ class PoseBERT(Model):
             if set(inputs) - {"rays"} == set(names) and arguments:
                 return arguments
         raise BundleError(
-            f"bundle {self.bundle.path}: graphs with inputs {', '.join(inputs)} are not known; export it again"
+            f"bundle {self.bundle.path}: graphs with inputs {', '.join(inputs)} are not supported; export it again"
         )
 
     def _published(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -255,7 +255,7 @@ class PoseBERT(Model):
             values = np.broadcast_to(values[..., None], (*leading, points))
         if values.shape != (*leading, points):
             wanted = [*leading, points]
-            raise ValueError(f"`confidence` is {list(values.shape)}; need {wanted} or {list(leading)}")
+            raise ValueError(f"`confidence` is {list(values.shape)}; it must be {wanted} or {list(leading)}")
         values = values.reshape(*shape, points)
         if ((values < 0) | (values > 1)).any():
             raise ValueError("`confidence` has values outside of 0..1")
@@ -342,7 +342,7 @@ def _numbers(name: str, values: Any) -> Floats:
     try:
         array = np.asarray(values)
     except ValueError as error:  # lists of different lengths
-        raise ValueError(f"`{name}` is no array of numbers ({error})") from error
+        raise ValueError(f"`{name}` is not a numeric array ({error})") from error
     if array.dtype.kind not in "fiu":
         raise ValueError(f"`{name}` must hold numbers, not {array.dtype}")
     with np.errstate(over="ignore"):  # values that overflow become infinite and count as missing

@@ -160,16 +160,16 @@ class PoseBERTStream(Model):
 
     def _check_options(self) -> None:
         if not (isinstance(self.lag, int) and 0 <= self.lag < self.window - 1):
-            raise HumanrtError(f"lag: {self.lag} is no number of frames between 0 and {self.window - 2}, the window's")
+            raise HumanrtError(f"lag must be 0 to {self.window - 2} frames, given this window; it is {self.lag}")
         for name, seconds in (("predict", self.predict), ("fill", self.fill)):
             check_kind(seconds, (float, int, np.number), name, "a number of seconds")
         max_predict = self.window // 2 * self._step
         if not 0 <= self.predict <= max_predict:
-            raise HumanrtError(f"predict: {self.predict} s is not between 0 and {max_predict:.2f}, half of the window")
+            raise HumanrtError(f"predict must be 0 to {max_predict:.2f} s, half of the window; it is {self.predict}")
         if self.lag and self.predict:
-            raise HumanrtError(f"lag {self.lag} and predict {self.predict} s contradict each other; give one of them")
+            raise HumanrtError(f"lag {self.lag} and predict {self.predict} s contradict each other; give only one")
         if not 0 <= self.fill < inf:
-            raise HumanrtError(f"fill: {self.fill} s is not a time from 0 up")
+            raise HumanrtError(f"fill must be 0 s or more; it is {self.fill}")
 
     @property
     def points(self) -> int:
@@ -545,5 +545,5 @@ def _frame(bundle: Bundle, spec: GraphSpec) -> tuple[int, ...]:
             return (mask[1], *shapes[given[0]][2:])
     raise BundleError(
         f"{spec.path}: streams cannot use a graph of {', '.join(f'{name} {list(s)}' for name, s in shapes.items())} "
-        f"(bundle `{bundle.name}`); posebert-hand is one that they can"
+        f"(bundle `{bundle.name}`); use posebert-hand, for example"
     )

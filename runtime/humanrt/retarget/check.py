@@ -53,14 +53,14 @@ def text(value: Any, where: str) -> str:
 def one_of(value: Any, names: Collection[str], where: str) -> str:
     """Return one of the names."""
     if not isinstance(value, str) or value not in names:
-        raise HumanrtError(f"{where} is {short(value)}; choose from {choices(names)}")
+        raise HumanrtError(f"{where} is {short(value)}; choose one of: {choices(names)}")
     return value
 
 
 def mapping(value: Any, where: str, example: str) -> Mapping[str, Any]:
     """Return a JSON object."""
     if not isinstance(value, Mapping):
-        raise HumanrtError(f"{where}: give such as {example}, not {short(value)}")
+        raise HumanrtError(f"{where}: expected an object such as {example}, not {short(value)}")
     return value
 
 

@@ -134,7 +134,7 @@ class HandDescription:
             raise HumanrtError(f"hand {self.name}: side is {self.side!r}; give left or right")
         if not self.fingers or (unknown := set(self.fingers) - set(FINGERS)):
             raise HumanrtError(
-                f"hand {self.name}: fingers {choices(unknown if self.fingers else ['none'])} not understood; "
+                f"hand {self.name}: unknown fingers {choices(unknown if self.fingers else ['none'])}; "
                 f"name at least one of {choices(FINGERS)}"
             )
         self._check_numbers()

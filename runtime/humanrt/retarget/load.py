@@ -35,7 +35,7 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
             )
         if path.suffix != ".json":
             raise HumanrtError(
-                f"unknown robot {str(robot)!r}; choose from {choices(robots())}, or give the path of a hand's .json"
+                f"unknown robot {str(robot)!r}; choose one of: {choices(robots())}, or give the path of a hand's .json"
             )
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
@@ -44,7 +44,7 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
     except (ValueError, RecursionError) as error:
         raise HumanrtError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(data, dict):
-        raise HumanrtError(f"{path}: a hand description is a JSON object")
+        raise HumanrtError(f"{path}: a hand description must be a JSON object")
     if "urdf" in data:
         from humanrt.retarget.urdf import hand_from_urdf
 
@@ -56,5 +56,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object with unique, printable keys; json alone keeps the last of two equal keys."""
     members = dict(pairs)
     if len(members) != len(pairs) or not all(key.isprintable() for key in members):
-        raise ValueError(f"a field stands twice or has control characters: {[key for key, _ in pairs]}")
+        raise ValueError(f"a field occurs twice or has control characters: {[key for key, _ in pairs]}")
     return members

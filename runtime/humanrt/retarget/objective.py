@@ -107,7 +107,7 @@ def build_tasks(hand: HandDescription, objective: str, scale: float, jaws: Jaws 
         if objective != "pose":
             raise HumanrtError(
                 f"hand {hand.name} is a gripper: its jaws open and close but cannot point, so objective {objective} "
-                "says nothing to it; use pose"
+                "does not apply to it; use pose"
             )
         tasks = _grip(hand, jaws)
     else:

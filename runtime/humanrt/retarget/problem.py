@@ -193,7 +193,7 @@ def _ranges(
         follows = f"{joint.name} = {gain:g} {leader} {offset:+g}"
         if left[0] > left[1]:
             raise HumanrtError(
-                f"hand {hand.name}: no angle of joint {leader} keeps its mimic joints within their limits; mend those "
+                f"hand {hand.name}: no angle of joint {leader} keeps its mimic joints within their limits; fix those "
                 f"of {joint.name}, {joint.lower:g}..{joint.upper:g}, or its multiplier or offset ({follows})"
             )
         if own > 0.0 and left[1] - left[0] < 0.01 * own:

@@ -76,7 +76,7 @@ class RetargetOptions:
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
-            raise HumanrtError(f"unknown objective {self.objective!r}; choose from {choices(OBJECTIVES)}")
+            raise HumanrtError(f"unknown objective {self.objective!r}; choose one of: {choices(OBJECTIVES)}")
         if self.smoothing_per not in ("second", "call"):
             raise HumanrtError(f"smoothing_per is {self.smoothing_per!r}; give second or call")
         signs = dict.fromkeys(("scale", "huber", "tolerance", "project", "escape", "max_iterations"), "be positive")
@@ -132,7 +132,7 @@ class Retargeter:
         if wrong := set(changes) - set(known):
             raise HumanrtError(f"unknown option {choices(wrong)}; options are {choices(known)}")
         if kernel not in ("auto", "native", "numpy"):
-            raise HumanrtError(f"unknown kernel {kernel!r}; choose from auto, native, numpy")
+            raise HumanrtError(f"unknown kernel {kernel!r}; choose one of: auto, native, numpy")
         options = RetargetOptions() if options is None else options
         check_kind(options, RetargetOptions, "options", "RetargetOptions")
         self.options: RetargetOptions = replace(options, **changes)
@@ -154,7 +154,7 @@ class Retargeter:
             names = ", ".join(self.hand.joint_names[i] for i in still)
             raise HumanrtError(
                 f"hand {self.hand.name}: nothing can move joint {names}: it turns no finger and moves no tip against "
-                f"another (objective {o.objective}); name a tip link beyond it, or give the tip a place, such as "
+                f"another (objective {o.objective}); name a tip link beyond it, or give the tip a position, such as "
                 '"tips": {"index": {"link": "index_3", "xyz": [0, 0, 0.025]}}, or both jaws of a gripper, or list the '
                 'joint under "locked"'
             )
@@ -360,6 +360,6 @@ class Retargeter:
 def _checked(keypoints: ArrayLike) -> Array:
     points = numbers(keypoints, "keypoints")
     if points.shape != (21, 3):
-        raise ValueError(f"keypoints have shape {points.shape}; 21 keypoints in MediaPipe order, [21, 3] metres")
+        raise ValueError(f"keypoints must be [21, 3] m in MediaPipe order, not {list(points.shape)}")
     check_points(points, "keypoints")
     return points

@@ -86,7 +86,7 @@ class _Edge:
 def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     """Read a hand. ``hints``: the JSON object described above; ``beside``: its file, to which ``urdf`` is relative."""
     if unknown := set(hints) - KEYS:
-        raise HumanrtError(f"{beside}: {choices(unknown)} not understood; the fields are {choices(KEYS)}")
+        raise HumanrtError(f"{beside}: unknown field {choices(unknown)}; choose one of: {choices(KEYS)}")
     path = beside.parent / text(hints["urdf"], f"{beside}: urdf")
     name = text(hints.get("name", beside.stem), f"{beside}: name")
     size = {key: number(hints[key], f"{beside}: {key}", "be positive") for key in _POSITIVE if key in hints}
@@ -95,7 +95,7 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     if not isinstance(tips, dict) or not tips:
         raise HumanrtError(f'{beside}: name the fingertip links, such as "tips": {{"thumb": "...", "index": "..."}}')
     if wrong := set(tips) - set(FINGERS):
-        raise HumanrtError(f"{beside}: tips: {choices(wrong)} not understood; fingers are {choices(FINGERS)}")
+        raise HumanrtError(f"{beside}: tips: unknown finger {choices(wrong)}; choose one of: {choices(FINGERS)}")
     try:
         content = path.read_bytes()
         edges = _read(content, path)
@@ -106,9 +106,9 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     links = {edge.parent for edge in edges} | set(by_child)
     roots = sorted(links - set(by_child))
     if not edges:
-        raise HumanrtError(f"{path}: there is no <joint> in this URDF; give one of a robot that moves")
+        raise HumanrtError(f"{path}: this URDF has no <joint>; give that of a robot that moves")
     if len(roots) != 1:
-        raise HumanrtError(f"{path}: a hand has one root link, this has {len(roots)}: {choices(roots)}")
+        raise HumanrtError(f"{path}: a hand has one root link; this one has {len(roots)}: {choices(roots)}")
 
     def known(link: str, field: str) -> str:
         if link not in links:
@@ -120,7 +120,8 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         known(link, f"tips: {finger}")
         if same := [other for other, end in ends.items() if other != finger and end == ends[finger]]:
             raise HumanrtError(
-                f"{beside}: tips: {finger} and {same[0]} are in the same place on link {link}; give each finger a tip"
+                f"{beside}: tips: {finger} and {same[0]} are at the same position on link {link}; give each finger "
+                "a tip"
             )
     tip_links = {finger: link for finger, (link, _) in ends.items()}
     wrist = known(str(hints["wrist"]), "wrist") if "wrist" in hints else _default_wrist(tip_links, roots[0], by_child)
@@ -271,7 +272,7 @@ def _edge(element: ElementTree.Element, where: str) -> _Edge:
     if kind is None:
         raise ValueError(f"joint {name} has no type")
     if kind not in KINDS | OUTSIDE:
-        raise HumanrtError(f"{where}: type {kind!r} is not a URDF joint type; choose from {choices(KINDS)}")
+        raise HumanrtError(f"{where}: type {kind!r} is not a URDF joint type; choose one of: {choices(KINDS)}")
     parent, child = element.find("parent"), element.find("child")
     if parent is None or child is None or "link" not in parent.attrib or "link" not in child.attrib:
         raise ValueError(f"joint {name} has no parent or child link")
@@ -387,7 +388,7 @@ def _roles(
 def _check_edge(edge: _Edge, where: str, moving: bool) -> None:
     """Refuse a joint that cannot be meant as written; ``moving``: it is one of the hand's."""
     if moving and edge.kind in OUTSIDE:
-        raise HumanrtError(f"{where}: type {edge.kind!r} is not supported; choose from {choices(KINDS)}")
+        raise HumanrtError(f"{where}: type {edge.kind!r} is not supported; choose one of: {choices(KINDS)}")
     if not moving or edge.kind not in MOVABLE:
         return
     if edge.lower is None or edge.upper is None:

@@ -23,7 +23,7 @@ def as_image(image: ArrayLike | str | Path) -> NDArray[np.uint8]:
         from humanrt.sources.opening import is_image, open_source
 
         if not is_image(Path(image)):
-            raise ValueError(f"{image}: not the name of an image file; frames of videos and cameras: `open_source`")
+            raise ValueError(f"{image}: not the name of an image file; for videos and cameras use `open_source`")
         with open_source(str(image)) as source:
             return next(iter(source)).image
     array = np.asarray(image)

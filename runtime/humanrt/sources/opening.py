@@ -88,7 +88,7 @@ class Frame:
 def check_frame(frame: Any) -> None:
     """TypeError where a pipeline is given anything else than a frame."""
     if not isinstance(frame, Frame):
-        raise TypeError(f"a pipeline takes frames: of `open_source`, or Frame(image, t, index); not {type(frame)}")
+        raise TypeError(f"a pipeline takes frames from `open_source`, or Frame(image, t, index), not {type(frame)}")
 
 
 class Source(Resource):
@@ -152,7 +152,7 @@ def open_source(
     check_kind(source, (str, Path, int, np.integer), "source", "a camera's index, or the name or address of something")
     text = str(source)
     if not text:
-        raise SourceError("the source has no name; give a camera index, stream URL, file or folder (. is this one)")
+        raise SourceError("the source is empty; give a camera index, stream URL, file or folder (. is this one)")
     if fps is not None:
         check_range(fps, "fps", 0.0, 1e4, above=True)
     if max_age is not None:
@@ -162,10 +162,12 @@ def open_source(
         camera = _CameraGrabber(int(device[1]), size, fps)
         return LatestFrame(camera, max_age=max_age or CAMERA_MAX_AGE)
     if size is not None:
-        raise SourceError(f"{text}: a size can be asked of cameras only; leave it out to get the file's own")
+        raise SourceError(f"{text}: a size can be requested from cameras only; leave it out to use the file's own")
     local = _local_path(text)
     if frames and not (local is not None and local.is_dir()):
-        raise SourceError(f"{redacted_address(text)}: only a folder's images can be told to be frames; leave it out")
+        raise SourceError(
+            f"{redacted_address(text)}: only the images of a folder can be declared frames of a film; leave it out"
+        )
     if local is not None:
         return _paced(_open_path(local, fps, frames or realtime), realtime)
     _keep_quiet_of(text)
@@ -233,16 +235,16 @@ def _open_path(path: Path, fps: float | None, frames: bool) -> Source:
         return _VideoFile(path)
     container = read_container(path)
     if container is not None and container.video is None and container.sound:
-        raise SourceError(f"{path}: there is no video in it, only sound ({container.kind}); give a video or an image")
+        raise SourceError(f"{path}: no video in this file, only sound ({container.kind}); give a video or an image")
     raise SourceError(
-        f"{path}: '{path.suffix}' is no known video or image; "
+        f"{path}: '{path.suffix}' is not a known video or image format; "
         f"videos: {choices(VIDEO_SUFFIXES)}; images: {choices(IMAGE_SUFFIXES)}"
     )
 
 
 def _refuse_rate(path: Path, fps: float | None) -> None:
     if fps is not None:
-        raise SourceError(f"{path}: a rate can be asked of cameras and folders only; leave it out")
+        raise SourceError(f"{path}: a frame rate can be requested from cameras and folders only; leave it out")
 
 
 def _paced(source: Source, realtime: bool) -> Source:
@@ -330,7 +332,7 @@ def _looks_like(head: npt.NDArray[np.uint8] | bytes) -> str:
         return "it is empty"
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
         return "it holds text"
-    return "damaged, cut short, of an unknown format, or of more than 1e9 pixels"
+    return "damaged, truncated, of an unknown format, or of more than 1e9 pixels"
 
 
 @contextlib.contextmanager
@@ -386,8 +388,8 @@ class _AnimatedImage(Source):
         if frame is None:
             if self._animation.cut or self._index < len(self._times):
                 raise SourceError(
-                    f"{self.name}: breaks off after picture {self._index}; the pictures before it were used, "
-                    "copy the file again for the rest"
+                    f"{self.name}: truncated after picture {self._index}; the pictures before it were used, "
+                    "copy the file again to get the rest"
                 )
             raise StopIteration
         return frame
@@ -501,9 +503,9 @@ class _Video(Source):
         if frames is not None and frames > self._index:
             of, of_seconds = f" of {frames}", f" of {frames * self._step:.1f} s"
         return SourceError(
-            f"{self.name}: breaks off after frame {self._index}{of} "
+            f"{self.name}: truncated after frame {self._index}{of} "
             f"({self._t + self._step:.1f} s{of_seconds}); the frames before it were used, "
-            "copy the file again for the rest"
+            "copy the file again to get the rest"
         )
 
     def close(self) -> None:
@@ -565,7 +567,7 @@ class _RemoteVideo(_Video):
     def _why_nothing(self) -> str:
         container = read_container(self._opened)
         if container is None or not container.index:
-            return "no video comes from this address; check it with `ffprobe`"
+            return "this address delivers no video; check it with `ffprobe`"
         return _why_not_decoded(container)
 
     def _check_complete(self) -> None:
@@ -609,15 +611,15 @@ def _why_no_video(path: Path, container: Container | None) -> str:
         return f"not a readable video ({_looks_like(head)}); copy it again or convert it with `ffmpeg`"
     if not container.index:
         if head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"):
-            return "no video but a picture (HEIF or AVIF); convert it to JPEG or PNG"
-        return "an MP4 cut short: its index is missing; copy it again or repair it with `untrunc`"
+            return "a picture (HEIF or AVIF), not a video; convert it to JPEG or PNG"
+        return "a truncated MP4: its index is missing; copy it again or repair it with `untrunc`"
     return _why_not_decoded(container)
 
 
 def _why_not_decoded(container: Container) -> str:
     if container.video is None:
         only = ", only sound" if container.sound else ""
-        return f"there is no video in it{only} ({container.kind}); give a video or an image"
+        return f"no video in this file{only} ({container.kind}); give a video or an image"
     if container.video == "encrypted":
         return "its video is encrypted; give a copy that is not"
     codec = "" if container.video == "unknown" else f" ({container.video})"
@@ -687,7 +689,8 @@ class LatestFrame(Source):
         else:
             self.close()
             raise SourceError(
-                f"{self.name}: opened but gave no frame for {OPEN_TIMEOUT:.0f} s; check that no other program uses it"
+                f"{self.name}: opened but delivered no frame for {OPEN_TIMEOUT:.0f} s; check that no other program "
+                "uses it"
             )
 
     def _grab(self) -> None:
@@ -779,7 +782,7 @@ class _StreamGrabber:
         limit = int(OPEN_TIMEOUT * 1000)
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
         if not self._video.open(self._url, cv2.CAP_FFMPEG, limits):
-            raise SourceError(f"{self.name}: no video comes from this address; check it with `ffprobe`")
+            raise SourceError(f"{self.name}: this address delivers no video; check it with `ffprobe`")
         fps = self._video.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= 1000 else None
 
@@ -849,7 +852,7 @@ class _CameraGrabber:
     def read(self) -> tuple[Image, float] | None:
         image = _grab(self._video)
         if image is None:
-            raise SourceError(f"{self.name}: gone after frame {self._index}; plug it in and start again")
+            raise SourceError(f"{self.name}: disconnected after frame {self._index}; plug it in and start again")
         self._index += 1
         return image
 
@@ -885,7 +888,7 @@ def check_mode(
     wanted += [f"{fps:g} fps"] if fps else []
     got = f"{got_size[0]}x{got_size[1]} at {got_fps or 0:g} fps"
     raise SourceError(
-        f"{name}: gives {got}, not the {' at '.join(wanted)} asked for; "
+        f"{name}: delivers {got} instead of the requested {' at '.join(wanted)}; "
         f"`v4l2-ctl --device {path} --list-formats-ext` lists its modes"
     )
 

@@ -30,7 +30,7 @@ class RemoteFile:
         size: bytes.
 
     Raises:
-        OSError: the address is of another protocol, the server does not answer, an answer is cut short or takes too
+        OSError: the address is of another protocol, the server does not answer, a response is truncated or takes too
             long, a large file is not sent in ranges, or too many pieces are requested.
     """
 
@@ -83,10 +83,10 @@ class RemoteFile:
                     self.size, self._start = int(announced), 0
                     count = self.size
                 else:
-                    raise OSError("the server gives no ranges")
+                    raise OSError("the server does not support range requests")
                 self._block = _read(answer, min(count, self.size - self._start))
         except HTTPException as error:
-            raise OSError("no answer of HTTP") from error
+            raise OSError("not an HTTP response") from error
 
 
 def _read(answer: HTTPResponse, count: int) -> bytes:
@@ -96,8 +96,8 @@ def _read(answer: HTTPResponse, count: int) -> bytes:
     while len(block) < count:
         piece = answer.read1(min(count - len(block), BLOCK))
         if not piece:
-            raise OSError("the answer is cut short")
+            raise OSError("the response is truncated")
         if time.monotonic() - begun > DEADLINE:
-            raise OSError("the answer takes too long")
+            raise OSError("the response takes too long")
         block += piece
     return bytes(block)

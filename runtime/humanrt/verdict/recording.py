@@ -87,7 +87,7 @@ def record(
     feeds = backend.feeds()
     if not feeds:
         raise SourceError(
-            f"{redacted_address(source)}: none of its {done} frames holds what bundle {bundle.name} looks for"
+            f"{redacted_address(source)}: none of its {done} frames shows what bundle {bundle.name} detects"
         )
     return Recording(name_of(source), done, feeds)
 
@@ -107,7 +107,7 @@ def _steps(bundle: Bundle, backend: Recorder, threshold: float | None) -> list[C
         return [open_people(bundle, backend, PeopleOptions(threshold=threshold, meshes=False, poses=None))]
     if bundle.task == "posebert":
         return [_poses(bundle, backend)]
-    raise BundleError(f"bundle {bundle.name}: nothing is known of task `{bundle.task}`")
+    raise BundleError(f"bundle {bundle.name}: unknown task `{bundle.task}`")
 
 
 def _poses(bundle: Bundle, backend: Recorder) -> Callable[[Frame], object]:
@@ -124,8 +124,8 @@ def _poses(bundle: Bundle, backend: Recorder) -> Callable[[Frame], object]:
     if kind == "mediapipe33":
         return open_people("landmarks", backend, PeopleOptions(meshes=False, poses=bundle))
     raise BundleError(
-        f"bundle {bundle.name} takes {kind or 'the published form'}, which no camera gives; calibrate it with motion "
-        "capture (.amc, .bvh, .npz or an archive of them)"
+        f"bundle {bundle.name} takes {kind or 'the published form'}, which no camera provides; calibrate it with "
+        "motion capture (.amc, .bvh, .npz or an archive of them)"
     )
 
 

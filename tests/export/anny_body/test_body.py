@@ -153,7 +153,7 @@ def test_quaternions_turn_as_they_say() -> None:
 
 
 def test_an_unknown_topology_is_named() -> None:
-    with pytest.raises(HumanrtError, match="no topology `fine`; there are: 10pc, full"):
+    with pytest.raises(HumanrtError, match="unknown topology `fine`; choose one of: 10pc, full"):
         load_anny("fine")
 
 

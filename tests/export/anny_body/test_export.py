@@ -130,7 +130,7 @@ def test_a_small_bundle_is_a_quarter_and_as_near_to_pytorch(
     [
         ({"options": AnnyOptions(max_people=50)}, "max_people is 50; a 98 px network has 1 to 49 slots"),
         ({"options": AnnyOptions(batch=0)}, "batch is 0"),
-        ({"topologies": ("fine",)}, "choose from: 10pc, full"),
+        ({"topologies": ("fine",)}, "choose one of: 10pc, full"),
     ],
 )
 def test_what_cannot_be_is_refused(network: AnnyHmr, tmp_path: Path, asked: dict[str, Any], message: str) -> None:

@@ -218,7 +218,7 @@ def test_every_tensor_has_its_place(state: dict[str, Any], save: Save) -> None:
         ({"mlp_dist.2.bias": None}, {}, "missing `mlp_dist.2.bias`"),
         ({"mystery": torch.zeros(1)}, {}, "unexpected `mystery`"),
         ({"dec_pos_emb": torch.zeros(49, 8)}, {}, r"misshapen `dec_pos_emb` [49, 8] (need [49, 64])"),
-        ({"init_body_pose": torch.full((1, 978), torch.nan)}, {}, "not finite numbers in `init_body_pose`"),
+        ({"init_body_pose": torch.full((1, 978), torch.nan)}, {}, "non-finite numbers in `init_body_pose`"),
         ({"useful_rotmat": torch.zeros(1, BONES)}, {}, "`useful_rotmat` must be [1, 163] of 0 and 1"),
         ({"useful_rotmat": torch.full((1, BONES), 0.5)}, {}, "`useful_rotmat` must be"),
         ({"useful_rotmat": None}, {}, "`useful_rotmat` must be"),
@@ -226,8 +226,8 @@ def test_every_tensor_has_its_place(state: dict[str, Any], save: Save) -> None:
         ({}, {"person_center": "pelvis"}, "person_center"),
         ({}, {"num_betas": 10}, "`num_betas` is 10; only 11"),
         ({}, {"backbone": "mediapipe14"}, "supported: dinov2_vitb14"),
-        ({}, {"img_size": 100}, "need one multiple of 14"),
-        ({}, {"xat_depth": 10**9}, "`xat_depth` is 1000000000; need a whole number from 1 to 64"),
+        ({}, {"img_size": 100}, "it must be a multiple of 14"),
+        ({}, {"xat_depth": 10**9}, "`xat_depth` is 1000000000; it must be a whole number from 1 to 64"),
         ({}, {"xat_heads": 8, "xat_dim_head": 64}, "misshapen `decoder.transformer.layers.0.0.fn.to_qkv.weight`"),
     ],
 )
@@ -262,7 +262,7 @@ def test_each_file_is_told_apart(
         (smplx, anny, "this is NAVER's Multi-HMR on SMPL-X: leave out --body anny and give --body-models DIR"),
         (old, anny, "the authors have replaced these files"),
         (old, bodies, "the authors have replaced these files"),
-        (save(), (*anny, "--topology", "10pc"), "--topology: NAVER's Multi-HMR on Anny has the full mesh only"),
+        (save(), (*anny, "--topology", "10pc"), "--topology: NAVER's Multi-HMR on Anny has only the full mesh"),
     ):
         assert cli.main(["multihmr", str(file), *options, "--out", str(tmp_path / "out")]) == 2
         told = capsys.readouterr().err

@@ -80,7 +80,7 @@ def test_the_fastest_precision_that_passed_is_taken(engine: tuple[Bundle, Engine
         ({}, {"sm": 120}, "built for sm 86, 89, this GPU is sm 120"),
         ({}, {"sm": 89}, "no verdict on sm 89 yet"),
         ({}, {"version": "1.8.0"}, "built by tensorrt-rtx 1.7.1, installed is 1.8.0"),
-        ({}, {"precision": "int8"}, "no int8 engine is built for graph toy"),
+        ({}, {"precision": "int8"}, "no int8 engine has been built for graph toy"),
         ({"platform": "linux-mips"}, {}, "built for linux-mips"),
         ({"library": "tensorrt"}, {}, "needs tensorrt 1.7.1, which is not installed"),
         ({"sources": {"toy.onnx": "0" * 64}}, {}, "built from another toy.onnx"),
@@ -167,7 +167,7 @@ def test_what_the_library_refuses_is_found_before_the_build(toy: Callable[..., B
     check_graph(linear(kind=onnx.TensorProto.FLOAT16), spec, "fp16", FAKE, [75, 86])
     own = linear()
     own.graph[0].domain = "humanrt"
-    with pytest.raises(BackendError, match="no standard operator"):
+    with pytest.raises(BackendError, match="not a standard operator"):
         check_graph(own, spec, "fp32", FAKE, [86])
     with pytest.raises(BackendError, match="no QuantizeLinear"):
         check_graph(linear(), spec, "int8", FAKE, [86])
@@ -180,12 +180,12 @@ def test_what_the_library_refuses_is_found_before_the_build(toy: Callable[..., B
         check_graph(same, spec, "fp16", FAKE, [86])
     with pytest.raises(BackendError, match=r"sm 75 has no bfloat16.*first: "):
         check_graph(linear(kind=onnx.TensorProto.BFLOAT16), spec, "fp16", FAKE, [75])
-    with pytest.raises(BackendError, match="it is one for --precision int8"):
+    with pytest.raises(BackendError, match="use it with --precision int8"):
         check_graph(quantised(), spec, "fp16", FAKE, [86])
     with pytest.raises(BackendError, match=r"QuantizeLinear x_q has a zero point other than 0.*symmetrically"):
         check_graph(quantised(zero=3), spec, "int8", FAKE, [86])
     check_graph(quantised(), spec, "int8", FAKE, [86])
-    with pytest.raises(BackendError, match="float64, which TensorRT has not"):
+    with pytest.raises(BackendError, match="float64, which TensorRT does not support"):
         check_graph(linear(), toy(dtype="float64").graph("toy"), "fp32", FAKE, [86])
 
 

@@ -151,9 +151,9 @@ def test_a_run_goes_on_only_with_the_same_attack(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"method": "fgms"}, "there are: fgsm, n-fgsm, pgd, rs-fgsm"),
+        ({"method": "fgms"}, "choose one of: fgsm, n-fgsm, pgd, rs-fgsm"),
         ({"epsilon": 4.0}, "such as 4/255"),
-        ({"clean": 2.0}, "need 0 to 1"),
+        ({"clean": 2.0}, "must be 0 to 1"),
         ({"steps": 0}, "at least 1"),
     ],
 )

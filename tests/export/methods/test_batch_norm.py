@@ -50,5 +50,5 @@ def test_full_changes_everything(tmp_path: Path) -> None:
 def test_refusals() -> None:
     with pytest.raises(HumanrtError, match="has no batch norm"):
         Partial(Brightness())
-    with pytest.raises(HumanrtError, match="there are: batch-norm, full"):
+    with pytest.raises(HumanrtError, match="choose one of: batch-norm, full"):
         Partial(Brightness(network=network()), "bn")

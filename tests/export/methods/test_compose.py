@@ -88,9 +88,9 @@ def test_no_two_methods_have_a_field_of_one_name() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"update": "half"}, "no part `half` of a network"),
-        ({"adversarial": "fgms"}, "no adversarial method `fgms`"),
-        ({"manipulations": ("contrasts",)}, "no image manipulation contrasts"),
+        ({"update": "half"}, "unknown part `half` of a network"),
+        ({"adversarial": "fgms"}, "unknown adversarial method `fgms`"),
+        ({"manipulations": ("contrasts",)}, "unknown image manipulation contrasts"),
         ({"inner_rate": 0.0}, "inner rate above 0"),
     ],
 )

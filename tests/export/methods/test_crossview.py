@@ -222,7 +222,7 @@ def test_pairs_of_folders(tmp_path: Path) -> None:
     assert found[1].first.shape == (28, 28, 3)
     assert (int(found[1].first.mean()), int(found[1].second.mean())) == (50, 200)
     assert found[0].person.tolist() == [0.0] * 4
-    with pytest.raises(SourceError, match="no picture of the same name"):
+    with pytest.raises(SourceError, match="no pictures with the same names"):
         FolderPairs(tmp_path / "first", tmp_path, 28)
     with pytest.raises(SourceError, match="no such folder"):
         FolderPairs(tmp_path / "first", tmp_path / "third", 28)
@@ -256,7 +256,7 @@ def test_pairs_in_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"backbone": "vit"}, "no backbone `vit`"),
+        ({"backbone": "vit"}, "unknown backbone `vit`"),
         ({"image_size": 100}, "multiple of 14"),
         ({"ratio": 1.0}, "between 0 and 1"),
         ({"width": 30}, "multiple of 4"),

@@ -131,7 +131,7 @@ def test_who_began_with_another_network_is_not_taken_for_who_did_not(bench: Benc
     assert torch.equal(started.model.state_dict()["pose.weight"], weights["pose.weight"])
     with pytest.raises(HumanrtError, match="with start = "):
         bench.train("first", started, bench.options("plain", 0, 0.0))
-    with pytest.raises(HumanrtError, match="give one of them"):
+    with pytest.raises(HumanrtError, match="give only one"):
         replace(bench.given, backbone_weights=GRAPH)
     bench.given = replace(bench.given, encoder="vitn14")
     with pytest.raises(HumanrtError, match="another network"):

@@ -226,10 +226,10 @@ def test_forgetting_is_the_rise_from_the_best() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Manipulations(("contrasts",)), "there are: blue"),
+        (lambda: Manipulations(("contrasts",)), "choose one of: blue"),
         (lambda: Manipulations(strength=2.0), "strength 0 to 1"),
         (lambda: MetaDrOptions(rate=0.0), "rate above 0"),
-        (lambda: Randomised(Brightness(), share=2.0), "need 0 to 1"),
+        (lambda: Randomised(Brightness(), share=2.0), "must be 0 to 1"),
     ],
 )
 def test_options_that_are_none_are_refused(make: Any, says: str) -> None:

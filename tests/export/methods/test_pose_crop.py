@@ -273,21 +273,21 @@ def test_a_pre_trained_backbone_is_what_training_begins_with(tmp_path: Path, dat
         for name, value in more.model.encoder.state_dict().items():
             assert torch.equal(value, pre.model.encoder.state_dict()[name])
         assert more.config()["start"] == str(path)
-        with pytest.raises(HumanrtError, match="nobody has weights of resnet"):
+        with pytest.raises(HumanrtError, match="there are no published weights of resnet"):
             PoseCropTask(PoseCropConfig("resnet", SIZE), crops, crops, Skeleton(data)).start_from(path)
 
 
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--image-size", "20"], "--image-size is 20; need 28 px or more"),
+        (["--image-size", "20"], "--image-size is 20; it must be 28 px or more"),
         (["--image-size", "112"], "its crops are 56 px, not 112"),
         (["--encoder", "vitn14", "--image-size", "57"], "not 57; choose that --image-size"),
         (["--encoder", "landmark-cnn"], "the size is 56; landmark-cnn needs a multiple of 32"),
         (["--encoder", "mediapipe14"], "mediapipe14 starts from a trained trunk; give --backbone-weights"),
         (["--width", "0"], "must be at least 1"),
         (["--adversarial", "n-fgsm", "--epsilon", "300"], "epsilon is"),
-        (["--start", "nowhere", "--backbone-weights", "nothing"], "give one of them"),
+        (["--start", "nowhere", "--backbone-weights", "nothing"], "give only one"),
         (["--encoder", "vitn14", "--update", "batch-norm"], "no batch norm to train"),
     ],
 )

@@ -147,7 +147,7 @@ def test_quick_and_careful_reading_agree() -> None:
         (("axis 10 20 30 XYZ", "axis 10 20 30 XYY"), "line 14: `XYY` is not an order"),
         (("dof rx ry rz", "dof rx rx"), "line 15: `dof` takes each of"),
         (("back tip", "spine tip"), "`spine` is not a bone that comes before"),
-        (("root back", "root back back"), "bone `back` comes twice"),
+        (("root back", "root back back"), "bone `back` occurs twice"),
         ((":hierarchy", ":other"), "no `:hierarchy` section"),
         (("    back tip\n", ""), "`:hierarchy` lacks: tip"),
         ((":version 1.10", "hello"), "line 1: not an ASF file"),
@@ -168,8 +168,8 @@ def test_bad_skeletons(change: tuple[str, str], message: str) -> None:
         (("back 5 6 8", "back 5 6"), "line 10: `back` needs 3 numbers, got 2"),
         (("back 5 6 8", "back 5 6 x"), "line 10: `5 6 x` is not 3 numbers"),
         (("back 5 6 8", "tail 5 6 8"), "line 10: bone `tail` is not in the skeleton"),
-        (("back 5 6 8\n", ""), "line 8: this frame and the first differ in their bones: back"),
-        (("back 5 6 8", "tip 3\nback 5 6 8"), "bone `tip` comes twice"),
+        (("back 5 6 8\n", ""), "line 8: this frame and the first have different bones: back"),
+        (("back 5 6 8", "tip 3\nback 5 6 8"), "bone `tip` occurs twice"),
         (("\n1\n", "\n"), "line 4: a frame's number must come first"),
         (("back 5 6 8", "back 5 6 inf"), "line 10: `5 6 inf`: numbers must be finite"),
     ],
@@ -216,7 +216,7 @@ def test_bvh_by_hand() -> None:
         (("HIERARCHY", "BIERARCHY"), "line 1: not a BVH file"),
         (("OFFSET 0 10 0", "OFFSET 0 10"), "line 8: expected 3 numbers"),
         (("CHANNELS 3 Z", "CHANNELS 4 Z"), "line 9: `CHANNELS 4"),
-        (("JOINT Spine", "JOINT Hips"), "line 6: `JOINT Hips` is out of place, or comes twice"),
+        (("JOINT Spine", "JOINT Hips"), "line 6: `JOINT Hips` is misplaced or occurs twice"),
         (("Frames: 2", "Frames: 3"), "it has 2 of the 3 frames"),
         (("Frames: 2", "Frames 2"), "line 17: expected `Frames: N`"),
         (("Frame Time: 0.008333", "Frame Time: 0"), "both must be above 0"),
@@ -269,7 +269,7 @@ def test_amass_in_its_other_words() -> None:
     [
         (b"hello", "not a readable .npz"),
         (amass()[:300], "not a readable .npz"),
-        (amass(poses=None), "no `poses` in it"),
+        (amass(poses=None), "it has no `poses`"),
         (amass(poses=np.zeros((4, 155))), r"`poses` is \[4, 155\], expected"),
         (amass(poses=np.zeros((0, 156)), trans=np.zeros((0, 3))), "expected"),
         (amass(poses=np.full((4, 156), np.nan)), "`poses` holds numbers that are not finite"),
@@ -325,12 +325,12 @@ def test_what_is_no_motion(tmp_path: Path) -> None:
     (tmp_path / "bad.tar.xz").write_bytes(b"hello")
     (tmp_path / "bad.zip").write_bytes(b"hello")
     for name, message in {
-        "notes.txt": "not a motion by its name",
+        "notes.txt": "unknown kind of motion file",
         "absent.bvh": "no such file",
         "absent.tar": "no such file",
-        "bad.tar.xz": "not a whole archive",
-        "bad.zip": "not a whole archive",
-        "": "no motion in it",
+        "bad.tar.xz": "damaged archive",
+        "bad.zip": "damaged archive",
+        "": "it contains no motion",
     }.items():
         with pytest.raises(MotionError, match=message):
             list(load_motions(tmp_path / name))
@@ -367,5 +367,5 @@ def test_damage_within_an_archive_is_never_a_traceback(tmp_path: Path, ending: s
     whole = path.read_bytes()
     for start in range(200, len(whole) - 200, len(whole) // 7):
         path.write_bytes(whole[:start] + bytes(99) + whole[start + 99 :])
-        with pytest.raises(MotionError, match=r"not a whole archive|not a BVH file"):  # gzip may not notice
+        with pytest.raises(MotionError, match=r"damaged archive|not a BVH file"):  # gzip may not notice
             list(load_motions(path))

@@ -131,7 +131,7 @@ def test_bvh_of_other_axes_and_of_an_a_pose() -> None:
 def test_unknown_names_are_refused() -> None:
     text = write_bvh(np.zeros((1, 24, 3)), "ZXY", np.zeros((1, 3))).replace("LeftForeArm", "Tentacle")
     with pytest.raises(
-        MotionError, match=r"named in none of the known ways.*Mixamo, lacks LeftForeArm: rename"
+        MotionError, match=r"match none of the known conventions.*Mixamo, lacks LeftForeArm: rename"
     ) as caught:
         bvh_motion(text, "made.bvh")
     assert "\n" not in str(caught.value)
@@ -149,7 +149,7 @@ def test_skeletons_that_do_not_stand_are_refused() -> None:
     with pytest.raises(MotionError, match=r"does not stand on its legs; export it with a T-pose"):
         bvh_motion(write_bvh(still, "ZXY", places, rest=lying), "made.bvh")
     skeleton = parse_asf(ASF, "a.asf")
-    with pytest.raises(MotionError, match=r"a\.asf: bones are named in none.*CMU \(ASF\), lacks lowerback"):
+    with pytest.raises(MotionError, match=r"a\.asf: its bone names match none.*CMU \(ASF\), lacks lowerback"):
         amc_motion(skeleton, ":DEGREES\n1\nroot 0 0 0 0 0 0\nlfemur 1 2 3\n", "a.amc")
 
 

@@ -101,7 +101,7 @@ def test_a_whole_backbone_is_taken_as_it_is(tmp_path: Path) -> None:
     load_backbone(after, "mediapipe14", tmp_path / "backbone.pt")
     for name, value in after.state_dict().items():
         assert torch.equal(value, before.state_dict()[name]), name
-    with pytest.raises(CheckpointError, match="only mediapipe14 begins with; the backbone is vitn14"):
+    with pytest.raises(CheckpointError, match="from which only mediapipe14 can start; the backbone is vitn14"):
         load_backbone(DinoV2("vitn14", 56), "vitn14", GRAPH)
 
 

@@ -157,7 +157,7 @@ def test_another_version_of_humanrt_is_refused(
 ) -> None:
     monkeypatch.setattr(humanrt, "__version__", "9.9")
     assert selfcheck.main(["--cpu"], unpacked) == 2
-    assert "humanrt 9.9 is installed, the pack is of" in capsys.readouterr().err
+    assert "humanrt 9.9 is installed, but the pack is for" in capsys.readouterr().err
 
 
 def test_a_damaged_bundle_is_not_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

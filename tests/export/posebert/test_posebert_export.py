@@ -154,9 +154,9 @@ def test_our_networks_may_take_rotations_and_are_not_touched(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"network": "multihmr"}, "no training of posebert"),
-        ({"variant": "tail"}, "no training of posebert"),
-        ({"settings": {"width": 32}}, "settings of its network"),
+        ({"network": "multihmr"}, "not a training of posebert"),
+        ({"variant": "tail"}, "not a training of posebert"),
+        ({"settings": {"width": 32}}, "its settings lack some of"),
         ({"frames": None}, "give --window"),
     ],
 )
@@ -177,7 +177,7 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path, caps
     out = tmp_path / "out"
     assert "no such file" in refused(capsys, tmp_path / "absent.pt", "--out", out)
     (tmp_path / "empty").mkdir()
-    assert "no training in it" in refused(capsys, tmp_path / "empty", "--out", out)
+    assert "contains no training" in refused(capsys, tmp_path / "empty", "--out", out)
     save_run(tmp_path / "run", "hand21")
     for words in (("--window", "0"), ("--window", "1025"), ("--batch", "0")):
         assert f"{words[0]} is {words[1]}" in refused(capsys, tmp_path / "run", "--out", out, *words)

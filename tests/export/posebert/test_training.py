@@ -283,7 +283,7 @@ def test_what_is_not_a_run_is_refused(tmp_path: Path, content: bytes | None) -> 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--width", "48"), "--width is 48; need a multiple of 32"),
+        (("--width", "48"), "--width is 48; it must be a multiple of 32"),
         (("--depth", "0"), "--depth is 0"),
         (("--frames", "2"), "--frames is 2"),
         (("--dropout", "1"), "--dropout is 1"),
@@ -354,7 +354,7 @@ def test_a_run_file_of_another_network_is_refused_by_name(tmp_path: Path, capsys
     words = ["train", "posebert", "hand21", "--data", ".", "--config", str(file), "--out", str(tmp_path / "run")]
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert "no setting `backbone`; there are: clean, data, depth" in error
+    assert "unknown setting `backbone`; choose one of: clean, data, depth" in error
     assert error.count("\n") == 1
 
 

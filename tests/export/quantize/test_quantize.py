@@ -347,7 +347,7 @@ def test_weights_in_a_file_of_their_own_stay_there(toy: Callable[..., Bundle]) -
 
 def test_a_shipped_bundle_stays_as_it_is(tmp_path: Path, feeds: Feeds) -> None:
     hands = load_bundle("hands")
-    with pytest.raises(OutputError, match="comes with humanrt and stays as it is; give --out"):
+    with pytest.raises(OutputError, match="is part of humanrt and must not change; give --out"):
         quantize(hands, "fp16", recorded(feeds), say=False)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
@@ -379,10 +379,13 @@ def test_the_hand_networks_in_fp16(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["hands", "--precision", "fp16"], "comes with humanrt and stays as it is"),
+        (["hands", "--precision", "fp16"], "is part of humanrt and must not change"),
         (["landmarks", "--precision", "fp16", "--out", "OUT"], "--calibration is missing: bundle landmarks"),
         (["hands", "--precision", "int8-cpu", "--out", "OUT", "--max-frames", "4"], "no layer that int8-cpu makes"),
-        (["hands", "--precision", "fp16", "--out", "OUT", "--max-frames", "4", "--graph", "palm"], "there are: land"),
+        (
+            ["hands", "--precision", "fp16", "--out", "OUT", "--max-frames", "4", "--graph", "palm"],
+            "choose one of: land",
+        ),
         (["hands", "--precision", "fp16", "--out", "OUT", "--inputs", "1"], "--inputs must be at least 2"),
         (["hands", "--precision", "fp16", "--out", "OUT", "--calibration", "none.mp4"], "none.mp4: no such file"),
         (["hands", "--precision", "fp16", "--out", "OUT", "--calibration", "m.bvh"], "does not take motion capture"),

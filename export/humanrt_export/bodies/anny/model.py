@@ -207,7 +207,7 @@ def require_anny() -> None:
 def cached_file(topology: str = "full") -> Path:
     """Where a body model is cached, or would be."""
     if topology not in TOPOLOGIES:
-        raise AnnyError(f"no topology `{topology}`; there are: {choices(TOPOLOGIES)}")
+        raise AnnyError(f"unknown topology `{topology}`; choose one of: {choices(TOPOLOGIES)}")
     return cache_folder() / "anny" / f"{topology}-{ANNY_VERSION}-{_LAYOUT}.npz"
 
 

@@ -29,7 +29,7 @@ class BuildOptions:
     Attributes:
         level: 0 to 5, how long the library searches for fast kernels; None: its default. Not for TensorRT for RTX.
         workspace: bytes of scratch memory on the GPU; None: all of it.
-        tf32: let FP32 layers multiply with 10-bit mantissas. Off: FP32 is to be the reference.
+        tf32: allow TF32: FP32 layers multiply with 10-bit mantissas. Off: FP32 is to be the reference.
     """
 
     level: int | None = None

@@ -41,16 +41,18 @@ def check_targets(library: Library, sm: Sequence[int], here: int | None) -> tupl
         wanted = wanted or ((here,) if here in library.targets else ())
         if not wanted:
             known = ", ".join(map(str, library.targets))
-            raise BackendError(f"say for which GPUs: --sm and one or more of {known} (e.g. 86: RTX 30, 89: RTX 40)")
+            raise BackendError(f"give the GPUs: --sm with one or more of {known} (e.g. 86: RTX 30, 89: RTX 40)")
         for target in wanted:
             if target in (90, 100, 103):
                 raise BackendError(
-                    f"TensorRT for RTX has no target sm {target} (data-centre GPUs); on such a machine use "
+                    f"TensorRT for RTX does not support sm {target} (data-centre GPUs); on such a machine use "
                     "--for tensorrt, or run with --backend cuda"
                 )
             if target not in library.targets:
                 known = ", ".join(map(str, library.targets))
-                raise BackendError(f"{library.name} {library.version} has no target sm {target}; it has: {known}")
+                raise BackendError(
+                    f"{library.name} {library.version} does not support sm {target}; it supports: {known}"
+                )
         return wanted
     if here is None:
         raise BackendError(
@@ -59,7 +61,7 @@ def check_targets(library: Library, sm: Sequence[int], here: int | None) -> tupl
         )
     wanted = wanted or (here,)
     if here not in wanted:
-        raise BackendError(f"tensorrt builds for the GPU that is here, sm {here}, which --sm leaves out")
+        raise BackendError(f"tensorrt builds for this machine's GPU, sm {here}, which is missing from --sm")
     if len(wanted) > 1 and wanted[0] < 80:
         raise BackendError("tensorrt makes one plan for several GPUs only from sm 80 on; build sm 75 alone, on one")
     if len(wanted) > 1 and JETSONS.intersection(wanted):
@@ -80,22 +82,22 @@ def check_graph(model: ir.Model, spec: GraphSpec, precision: str, library: Libra
     for tensor in (*spec.inputs, *spec.outputs):
         if tensor.dtype not in _IO_TYPES:
             raise BackendError(
-                f"graph {spec.name}: `{tensor.name}` is {tensor.dtype}, which TensorRT has not; export it as one of: "
-                f"{choices(_IO_TYPES)}"
+                f"graph {spec.name}: `{tensor.name}` is {tensor.dtype}, which TensorRT does not support; export it as "
+                f"one of: {choices(_IO_TYPES)}"
             )
         if not all(tensor.shape):
             raise BackendError(f"graph {spec.name}: `{tensor.name}` has no fixed shape {list(tensor.shape)}")
     for node in model.graph:
         if node.domain:
             raise BackendError(
-                f"graph {spec.name}: {node.op_type} ({node.domain}) is no standard operator: the graph is for ONNX "
+                f"graph {spec.name}: {node.op_type} ({node.domain}) is not a standard operator:  the graph is for ONNX "
                 "Runtime on the CPU; build from the bundle's standard FP32 graph"
             )
     quantised = any(node.op_type == "QuantizeLinear" for node in model.graph)
     if quantised and precision != "int8":
-        raise BackendError(f"graph {spec.name} has QuantizeLinear nodes: it is one for --precision int8")
+        raise BackendError(f"graph {spec.name} has QuantizeLinear nodes: use it with --precision int8")
     if not quantised and precision == "int8":
-        raise BackendError(f"graph {spec.name} has no QuantizeLinear nodes: it is one for --precision fp32 or fp16")
+        raise BackendError(f"graph {spec.name} has no QuantizeLinear nodes: use it with --precision fp32 or fp16")
     _check_quantisation(model, spec)
     model = model.clone()
     infer_types(model)
@@ -116,13 +118,13 @@ def check_graph(model: ir.Model, spec: GraphSpec, precision: str, library: Libra
             )
     if library.rtx and 75 in sm and floats:
         raise BackendError(
-            f"graph {spec.name}: TensorRT for RTX has no FP32 matrix product on sm 75, and {len(floats)} layers are "
-            f"one (first: {_where(floats[0])}); leave 75 out of --sm"
+            f"graph {spec.name}: TensorRT for RTX has no FP32 matrix product on sm 75, which {len(floats)} layers "
+            f"need (first: {_where(floats[0])}); leave 75 out of --sm"
         )
     values = ir.convenience.create_value_mapping(model.graph)
     if 75 in sm and (brains := [name for name in values if values[name].dtype == ir.DataType.BFLOAT16]):
         raise BackendError(
-            f"graph {spec.name}: sm 75 has no bfloat16, and {len(brains)} tensors are of it (first: {brains[0]}); "
+            f"graph {spec.name}: sm 75 has no bfloat16, but {len(brains)} tensors are bfloat16 (first: {brains[0]}); "
             "leave 75 out of --sm"
         )
     if library.name == "tensorrt" and library.release < FIRST_WITH_SOUND_ATTENTION and (found := attentions(model)):

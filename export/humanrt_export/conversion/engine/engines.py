@@ -86,7 +86,7 @@ def build_engines(
     specs = find_graphs(bundle, precision)
     if unknown := set(graphs) - {spec.name for spec in specs}:
         names = choices(spec.name for spec in specs)
-        raise BackendError(f"no engine can be built of graph {choices(unknown)} in {precision}; there are: {names}")
+        raise BackendError(f"no engine can be built of graph {choices(unknown)} in {precision}; choose one of: {names}")
     built = []
     for spec in specs:
         if graphs and spec.name not in graphs:

@@ -85,12 +85,12 @@ def load(name: str) -> Library:
         except ModuleNotFoundError as error:
             if error.name == module:
                 continue
-            raise MissingDependencyError(f"{name} is installed in part ({error}); run: {_INSTALL[name]}") from error
+            raise MissingDependencyError(f"{name} is only partly installed ({error}); run: {_INSTALL[name]}") from error
         except (ImportError, OSError, RuntimeError) as error:  # a shared library that does not load
             first = str(error).strip().splitlines()[0]
-            raise BackendError(f"{name} does not load ({first}); run: {_INSTALL[name]}") from error
+            raise BackendError(f"{name} cannot be loaded ({first}); run: {_INSTALL[name]}") from error
         if not hasattr(trt, "Builder"):  # the stub that only downloads, or a namespace left by an uninstallation
-            raise MissingDependencyError(f"{name} is installed in part (no Builder); run: {_INSTALL[name]}")
+            raise MissingDependencyError(f"{name} is only partly installed (it has no Builder); run: {_INSTALL[name]}")
         version = str(trt.__version__)
         library = Library(trt, name, version)
         if name == "tensorrt" and library.release < _OLDEST:

@@ -98,7 +98,7 @@ class Conversion:
             self.layers = linear_layers(self.model, self.rule)
             if not self.layers:
                 raise BackendError(
-                    f"graph {base} has no layer that {precision} makes faster (calibration/recipe.toml, "
+                    f"graph {base} has no layer that gets faster in {precision} (calibration/recipe.toml, "
                     "docs/deploy/precision.md)"
                 )
         source = self.spec.source  # unpacked: the digest does not depend on how a graph is stored
@@ -138,7 +138,7 @@ class Conversion:
         excluded = list(kept.get("excluded", [])) if kept.get("graph_sha256") == self._digest else []
         chosen = [layer for layer in self.layers if layer.group not in excluded]
         if not chosen:
-            raise BackendError(f"graph {self.base}: no layer bears {self.precision} (see {self._report_name}.json)")
+            raise BackendError(f"graph {self.base}: no layer tolerates {self.precision} (see {self._report_name}.json)")
         return self._judged(self._integers(chosen), chosen, excluded)
 
     def _judged(self, model: ir.Model, layers: Sequence[Layer], excluded: Sequence[str]) -> Converted:

@@ -25,7 +25,7 @@ def emulated(model: ir.Model) -> ir.Model:
     infer_types(made)
     unknown = [value.name for node in made.graph for value in node.outputs if value.name and value.dtype is None]
     if unknown:  # it would go through unrounded, and look better than it is
-        raise ValueError(f"shape inference does not tell the type of `{unknown[0]}`")
+        raise ValueError(f"shape inference does not determine the type of `{unknown[0]}`")
     for value in made.graph.initializers.values():
         if value.dtype == _HALF:
             set_constant(value, value.const_value.numpy().astype(np.float32))

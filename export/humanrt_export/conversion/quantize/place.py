@@ -31,7 +31,7 @@ def target(bundle: Bundle, out: Path | None) -> Bundle:
     if out is None:
         if bundle.name in shipped_bundles() and load_bundle(bundle.name).path.resolve() == bundle.path.resolve():
             raise OutputError(
-                f"bundle {bundle.name} comes with humanrt and stays as it is; give --out DIR for a copy with variants"
+                f"bundle {bundle.name} is part of humanrt and must not change; give --out DIR for a copy with variants"
             )
         return bundle
     out = out.expanduser().absolute()

@@ -81,7 +81,7 @@ def crops_of(
             if len(rows) == most:
                 return _stacked(rows)
     if not rows:
-        raise HumanrtError("nobody in these pictures is seen well enough for a crop; give more pictures")
+        raise HumanrtError("nobody in these pictures is visible enough for a crop; give more pictures")
     return _stacked(rows)
 
 

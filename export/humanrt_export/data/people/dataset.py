@@ -121,7 +121,7 @@ class Growing:
         while index >= len(self._shards) and index >= self._shards.refresh():
             if time.monotonic() > until:
                 raise HumanrtError(
-                    f"{self._shards.folder}: sample {index} of {self._count} is not there, and none came for "
+                    f"{self._shards.folder}: sample {index} of {self._count} is missing, and none was added for "
                     f"{_PATIENCE:.0f} s; is it still being filled?"
                 )
             time.sleep(1)

@@ -111,7 +111,9 @@ class FolderPairs:
         ]
         self.paths = [(first / name, second / name) for name in sorted(names[0] & names[1])]
         if not self.paths:
-            raise SourceError(f"{first} and {second} have no picture of the same name; name those of a pair alike")
+            raise SourceError(
+                f"{first} and {second} have no pictures with the same names; name both pictures of a pair alike"
+            )
         self.size = size
 
     def __len__(self) -> int:
@@ -138,7 +140,7 @@ class VideoPairs:
     def __init__(self, video: Path, size: int, apart: tuple[int, int] = (5, 30), seed: int = 0) -> None:
         least, most = apart
         if not 1 <= least <= most:
-            raise SourceError(f"frames of a pair are {least} to {most} apart; need 1 or more, the smaller number first")
+            raise SourceError(f"frames of a pair are {least} to {most} apart; give 1 or more, the smaller number first")
         with open_source(video) as source:
             self.frames = [_square(frame.image, size) for frame in source]
         if len(self.frames) <= least:

@@ -36,10 +36,10 @@ def render_pairs(engine: PeopleEngine, kind: str, count: int, size: int, say: Sa
 def _counted(count: int, say: Say) -> Iterator[int]:
     """0, 1, 2, ...; not for ever, if pictures give nothing."""
     if count < 1:
-        raise HumanrtError(f"{count} are asked for; need 1 or more")
+        raise HumanrtError(f"the number of people is {count}; it must be 1 or more")
     for index in counting():
         if index and index % _EVERY == 0:
             say(f"{index} pictures")
         if index > 100 + 50 * count:
-            raise HumanrtError(f"{index} pictures were too few for {count} people; let more be in each")
+            raise HumanrtError(f"{index} pictures contain fewer than {count} people; put more people in each")
         yield index

@@ -50,11 +50,11 @@ class Rows:
         try:
             arrays = read_npz(path, wanted)
         except (OSError, ValueError) as error:
-            raise HumanrtError(f"{path}: cannot be read ({error}); delete it, and make it again") from error
+            raise HumanrtError(f"{path}: cannot be read ({error}); delete the file and make it again") from error
         if missing := [name for name in wanted if name not in arrays]:
-            raise HumanrtError(f"{path}: `{missing[0]}` is missing; delete it, and make it again")
+            raise HumanrtError(f"{path}: `{missing[0]}` is missing; delete the file and make it again")
         if len({len(array) for array in arrays.values()}) != 1:
-            raise HumanrtError(f"{path}: its arrays do not belong together; delete it, and make it again")
+            raise HumanrtError(f"{path}: its arrays do not match; delete the file and make it again")
         return cls(**arrays)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:

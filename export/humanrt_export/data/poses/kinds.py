@@ -188,5 +188,5 @@ def as_seen_by(kind: str | None, clips: Sequence[Clip]) -> list[Clip]:
     if kind is None:
         return list(clips)
     if kind not in KINDS:
-        raise HumanrtError(f"--input {kind}: no such network; there are: {choices(KINDS)}")
+        raise HumanrtError(f"--input {kind}: no such network; choose one of: {choices(KINDS)}")
     return [KINDS[kind].noise_clip(clip) for clip in clips]

@@ -229,7 +229,7 @@ class NoiseModel:
             return cls(**{item.name: stored[item.name] for item in fields(cls)})
         except (OSError, ValueError, KeyError) as error:
             raise HumanrtError(
-                f"{path}: is no noise model ({error}); make one with python -m humanrt_export.data.poses.noise_fit"
+                f"{path}: not a noise model ({error}); make one with python -m humanrt_export.data.poses.noise_fit"
             ) from error
 
     @property
@@ -293,7 +293,7 @@ class NoiseModel:
         truth, t = np.asarray(truth, np.float64), np.asarray(t, np.float64)
         count, keypoints = truth.shape[:2]
         if keypoints != self.points:
-            raise ValueError(f"the noise model is of {self.points} keypoints, not {keypoints}")
+            raise ValueError(f"the noise model is for {self.points} keypoints, not {keypoints}")
         skeleton = _skeleton(keypoints)
         R, speed = _upright(truth, skeleton), _speed(truth, t)
         x = np.einsum("tij,tkj->tki", R, truth)

@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--noise", type=Path, required=True)
     parser.add_argument("--pairs", type=Path, required=True, help="pairs that the model was not fitted to")
-    parser.add_argument("--video", type=Path, help="recording of a hand, for the jitter at rest")
+    parser.add_argument("--video", type=Path, help="recording of a hand at rest, to measure jitter")
     parser.add_argument("--input", metavar="KIND", help="as for posebert.noise")
     parser.add_argument("--draws", type=int, default=4)
     options = parser.parse_args(arguments)

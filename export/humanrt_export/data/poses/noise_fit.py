@@ -53,12 +53,12 @@ def fit(clips: Sequence[Clip]) -> NoiseModel:
         HumanrtError: too little was seen, or the clips differ in their number of keypoints.
     """
     if len({clip["keypoints"].shape[1] for clip in clips}) != 1:
-        raise HumanrtError("noise: the clips must all have the same number of keypoints, and there must be some")
+        raise HumanrtError("noise: give clips that all have the same number of keypoints")
     seen = [part for part in map(residuals, clips) if part]
     if len(seen) < 2:
-        raise HumanrtError("noise: fewer than 2 clips were seen: what differs between clips is not known; make more")
+        raise HumanrtError("noise: fewer than 2 clips: variation between clips cannot be estimated; make more")
     if sum(int((~part.lost).sum()) for part in seen) < 200:
-        raise HumanrtError("noise: fewer than 200 frames were seen; make more pairs")
+        raise HumanrtError("noise: fewer than 200 frames; make more pairs")
     rng = np.random.default_rng(0)
 
     owner = np.concatenate([np.full(len(part.t), k) for k, part in enumerate(seen)])
@@ -392,11 +392,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m humanrt_export.data.poses.noise_fit",
-        description="fit the model of a front-end's noise to pairs",
+        description="fit a model of a front end's noise to pairs",
     )
     parser.add_argument("--pairs", type=Path, required=True, help="folder of clips (.npz)")
     parser.add_argument("--out", type=Path, required=True, help="the model (.npz)")
-    parser.add_argument("--input", metavar="KIND", help="as this network of `train posebert` sees them, such as h36m17")
+    parser.add_argument("--input", metavar="KIND", help="as this network of `train posebert` gets them, such as h36m17")
     options = parser.parse_args(arguments)
     clips = as_seen_by(options.input, load_clips(options.pairs))
     fit(clips).save(options.out)

@@ -128,7 +128,7 @@ def _photos(folder: Path) -> list[Picture]:
                 read = cv2.resize(read, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
                 photos.append(np.ascontiguousarray(read[..., ::-1], np.uint8))
     if not photos:
-        raise SourceError(f"{folder}: no photograph there that can be read ({', '.join(_SUFFIXES)})")
+        raise SourceError(f"{folder}: no readable photograph there ({', '.join(_SUFFIXES)})")
     return photos
 
 

@@ -94,7 +94,7 @@ class PeopleEngine:
             kind: `view`: two cameras at one instant; `pose`: one camera at two instants.
         """
         if kind not in KINDS:
-            raise HumanrtError(f"no pairs `{kind}`; there are: {choices(KINDS)}")
+            raise HumanrtError(f"unknown kind of pairs `{kind}`; choose one of: {choices(KINDS)}")
         world, view = self.world(index)
         other = self._generator(index, 3)
         one = self.shoot(world, view, self._generator(index, 1), self._generator(index, 2))
@@ -109,7 +109,7 @@ class PeopleEngine:
     def world(self, index: int) -> tuple[World, View]:
         """Who, the nearest first, and what is in the sample number ``index``, and the camera."""
         if index < 0:
-            raise HumanrtError(f"sample {index}; need 0 or more")
+            raise HumanrtError(f"the index of a sample is {index}; it must be 0 or more")
         options = self.options
         world, view = draw_world(
             self._generator(index, 0),

@@ -84,7 +84,7 @@ def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, peop
         HumanrtError: no recording is long and even enough, or so many find no place.
     """
     if not 1 <= people <= 4:
-        raise HumanrtError(f"{people} people in a film; need 1 to 4")
+        raise HumanrtError(f"the number of people in a film is {people}; it must be 1 to 4")
     generator = np.random.default_rng([engine.options.seed, index, 9])
     actors = [_actor(engine, generator, seconds, fps) for _ in range(people)]
     camera = Camera(engine.options.frame, float(generator.uniform(0.9, 1.15)))
@@ -109,7 +109,7 @@ def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, peop
                 placed.append((actor, spot))
                 break
         else:
-            raise HumanrtError(f"film {index}: no place for {people} people; give another seed, or fewer people")
+            raise HumanrtError(f"film {index}: {people} people do not fit into it; give another seed, or fewer people")
     look = engine.options.style.light(generator, turn[:, 1])
     view = View(camera, turn, place, look)
     spots = np.concatenate([(actor.points[::10] + spot).reshape(-1, 3) for actor, spot in placed])
@@ -175,7 +175,7 @@ def _actor(engine: PeopleEngine, generator: np.random.Generator, seconds: float,
             somebody = Somebody(shape, *draw_clothes(generator, style, textures), poses[0], rotations[0], heads[0])
             points = joints[:, spheres(engine.joint_names)] + heads[:, None]
             return _Actor(somebody, poses, rotations, heads, points, stature / STATURE, part.source)
-    raise HumanrtError(f"no recording of {seconds:g} s on even ground; give a shorter time or other --motions")
+    raise HumanrtError(f"no recording of {seconds:g} s on level ground; give a shorter time or other --motions")
 
 
 def _stretch(motion: Motion, first: int, count: int) -> Motion:

@@ -44,13 +44,13 @@ class EngineOptions:
     def __post_init__(self) -> None:
         for side in self.frame:
             if not 32 <= side <= 4096:
-                raise HumanrtError(f"size is {side} px; need 32 to 4096")
+                raise HumanrtError(f"size is {side} px; it must be 32 to 4096")
         if not 0 <= self.most <= 10:
-            raise HumanrtError(f"{self.most} people at most; need 0 to 10")
+            raise HumanrtError(f"the maximum number of people is {self.most}; it must be 0 to 10")
         if self.seed < 0:
-            raise HumanrtError(f"seed is {self.seed}; need 0 or more")
+            raise HumanrtError(f"seed is {self.seed}; it must be 0 or more")
         if self.part not in PARTS:
-            raise HumanrtError(f"no part `{self.part}`; there are: {choices(PARTS)}")
+            raise HumanrtError(f"unknown part `{self.part}`; choose one of: {choices(PARTS)}")
 
     @property
     def frame(self) -> tuple[int, int]:

@@ -215,7 +215,7 @@ def clean_motions(path: Path, part: Part) -> list[Motion]:
         motions = _cleaned(path)
     chosen = [motion for motion in motions if part in ("all", part_of(motion))]
     if not chosen:
-        raise MotionError(f"{path}: no recording of the part `{part}` (see humanrt_export.motion.split)")
+        raise MotionError(f"{path}: no recording in the part `{part}` (see humanrt_export.motion.split)")
     return chosen
 
 

@@ -166,7 +166,7 @@ class ShardWriter:
         for key in sorted(found.keys() | info.keys()):
             if found.get(key) != info.get(key):
                 raise ShardError(
-                    f"{self.folder}: was made with {key} {found.get(key)!r}, not {info.get(key)!r}; "
+                    f"{self.folder}: made with {key} {found.get(key)!r}, not {info.get(key)!r}; "
                     "give another folder, or the same options"
                 )
 
@@ -176,7 +176,9 @@ def _read_info(folder: Path) -> dict[str, Any]:
     try:
         info = json.loads(path.read_text())
     except FileNotFoundError:
-        raise ShardError(f"{folder}: no samples there (no {_INFO}); make some: humanrt-export data people") from None
+        raise ShardError(
+            f"{folder}: no samples there (no {_INFO}); make some with  humanrt-export data people"
+        ) from None
     except (OSError, ValueError) as error:
         raise ShardError(f"{path}: cannot be read ({error})") from None
     if not isinstance(info, dict) or info.get("format") != FORMAT:
@@ -203,11 +205,11 @@ def _map(path: Path) -> dict[str, NDArray[Any]]:
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
                 shape, fortran, kind = read(stream)
                 if fortran or kind.hasobject:
-                    raise ValueError("its arrays are of another layout")
+                    raise ValueError("its arrays have another layout")
                 flat = np.frombuffer(content, kind, int(np.prod(shape)), stream.tell())
                 arrays[member.filename.removesuffix(".npy")] = flat.reshape(shape)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ShardError(f"{path}: not a whole shard ({error}); delete it and run the same command again") from None
+        raise ShardError(f"{path}: damaged shard ({error}); delete it and run the same command again") from None
     wanted = {"first", "count", "intrinsics", *_LABELS, *_PICTURES, *(f"{name}_end" for name in _PICTURES)}
     if lacking := sorted(wanted - arrays.keys()):
         raise ShardError(f"{path}: `{lacking[0]}` is missing; delete it and run the same command again")

@@ -191,5 +191,5 @@ STYLES = {
 def find_style(name: str) -> Style:
     """The style of that name; HumanrtError lists those there are."""
     if name not in STYLES:
-        raise HumanrtError(f"no style `{name}`; there are: {choices(STYLES)}")
+        raise HumanrtError(f"unknown style `{name}`; choose one of: {choices(STYLES)}")
     return STYLES[name]

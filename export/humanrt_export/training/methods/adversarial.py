@@ -96,11 +96,13 @@ class AdversarialOptions:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise HumanrtError(f"no adversarial method `{self.method}`; there are: {choices(METHODS)}")
+            raise HumanrtError(f"unknown adversarial method `{self.method}`; choose one of: {choices(METHODS)}")
         if not 0 < self.epsilon < 1:
-            raise HumanrtError(f"epsilon is {self.epsilon}; need a part of full scale between 0 and 1, such as 4/255")
+            raise HumanrtError(
+                f"epsilon is {self.epsilon}; it must be a fraction of full scale between 0 and 1, such as 4/255"
+            )
         if not 0 <= self.clean <= 1:
-            raise HumanrtError(f"the clean part is {self.clean}; need 0 to 1")
+            raise HumanrtError(f"the clean fraction is {self.clean}; it must be 0 to 1")
         if self.noise < 0 or self.steps < 1 or (self.step is not None and self.step <= 0):
             raise HumanrtError("noise must be at least 0, steps at least 1, and a step above 0")
         if self.watched < 0 or self.watch_steps < 1:

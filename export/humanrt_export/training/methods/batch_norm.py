@@ -38,7 +38,7 @@ class Update(Method):
     def check(self) -> None:
         """Refuse a part that no network has."""
         if self.update not in PARTS:
-            raise HumanrtError(f"no part `{self.update}` of a network; there are: {choices(PARTS)}")
+            raise HumanrtError(f"unknown part `{self.update}` of a network; choose one of: {choices(PARTS)}")
 
     def wrap(self, task: Task[P]) -> Task[P]:
         """Train only that part of the task's network."""
@@ -59,11 +59,13 @@ class Partial(Wrapped[B]):
     def __init__(self, task: Task[B], part: str = "batch-norm") -> None:
         super().__init__(task)
         if part not in PARTS:
-            raise HumanrtError(f"no part `{part}` of a network; there are: {choices(PARTS)}")
+            raise HumanrtError(f"unknown part `{part}` of a network; choose one of: {choices(PARTS)}")
         self.part = part
         names = batch_norm_state(self.model)
         if part == "batch-norm" and not names:
-            raise HumanrtError("this network has no batch norm to train; choose --update full, or an encoder that has")
+            raise HumanrtError(
+                "this network has no batch norm to train; choose --update full, or an encoder with batch norm"
+            )
         for name, value in self.model.named_parameters():
             value.requires_grad_(part == "full" or name in names)
 

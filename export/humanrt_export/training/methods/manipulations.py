@@ -133,7 +133,7 @@ class Manipulations:
     def __post_init__(self) -> None:
         if not self.names or (unknown := [name for name in self.names if name not in MANIPULATIONS]):
             what = choices(unknown) if self.names else "(none given)"
-            raise HumanrtError(f"no image manipulation {what}; there are: {choices(MANIPULATIONS)}")
+            raise HumanrtError(f"unknown image manipulation {what}; choose one of: {choices(MANIPULATIONS)}")
         if not 1 <= self.count <= 16 or not 0 <= self.strength <= 1:
             raise HumanrtError("the count of manipulations must be 1 to 16, and their strength 0 to 1")
 

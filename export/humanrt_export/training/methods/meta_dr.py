@@ -108,7 +108,7 @@ class Randomised(Wrapped[P]):
     def __init__(self, task: Task[P], manipulations: Manipulations | None = None, share: float = 0.5) -> None:
         super().__init__(task)
         if not 0 <= share <= 1:
-            raise HumanrtError(f"the randomised part is {share}; need 0 to 1")
+            raise HumanrtError(f"the randomised fraction is {share}; it must be 0 to 1")
         self.manipulations, self.share = manipulations or Manipulations(), share
 
     def config(self) -> Mapping[str, Any]:

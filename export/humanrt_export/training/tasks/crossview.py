@@ -63,15 +63,17 @@ class CrossViewConfig:
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
-            raise HumanrtError(f"no backbone `{self.backbone}`; there are: {', '.join(BACKBONES)}")
+            raise HumanrtError(f"unknown backbone `{self.backbone}`; choose one of: {', '.join(BACKBONES)}")
         if self.image_size < 2 * PATCH or self.image_size % PATCH:
-            raise HumanrtError(f"--image-size is {self.image_size}; need a multiple of {PATCH} from {2 * PATCH} on")
+            raise HumanrtError(
+                f"--image-size is {self.image_size}; it must be a multiple of {PATCH}, at least {2 * PATCH}"
+            )
         if self.backbone in TRUNKS and self.image_size % (2 * PATCH):
             raise HumanrtError(f"--image-size is {self.image_size}; {self.backbone} needs a multiple of {2 * PATCH}")
         if self.width < 4 or self.width % 4 or min(self.depth, self.heads) < 1:
             raise HumanrtError("the decoder's depth and heads must be at least 1, and its width a multiple of 4")
         if not 0 < self.ratio < 1 or self.bias < 0:
-            raise HumanrtError("the hidden ratio must be between 0 and 1, and its bias at least 0")
+            raise HumanrtError("the masking ratio must be between 0 and 1, and its bias at least 0")
 
 
 class CrossView(nn.Module):
@@ -160,7 +162,7 @@ class CrossViewTask:
 
     def __init__(self, config: CrossViewConfig, sources: Mapping[str, Pairs], held: Mapping[str, Pairs]) -> None:
         if not sources or any(kind not in KINDS for kind in (*sources, *held)):
-            raise HumanrtError(f"need pairs of at least one kind of {', '.join(KINDS)}")
+            raise HumanrtError(f"give pairs of at least one kind of {', '.join(KINDS)}")
         self.settings, self.sources, self.held = config, sources, held
         self.model: nn.Module = CrossView(config)
         self._start: dict[str, str] = {}

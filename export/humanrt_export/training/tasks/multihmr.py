@@ -83,17 +83,17 @@ class TrainMultihmr(RunConfig):
     def __post_init__(self) -> None:
         for name in ("validated", "workers"):
             if getattr(self, name) < 1:
-                raise HumanrtError(f"--{name} is {getattr(self, name)}; need 1 or more")
+                raise HumanrtError(f"--{name} is {getattr(self, name)}; it must be 1 or more")
         if not (0 <= self.looks.person <= 1 and 0 < self.looks.span[0] <= self.looks.span[1]):
-            raise HumanrtError("--person is a part from 0 to 1, --span a least and a most above 0")
+            raise HumanrtError("--person must be from 0 to 1, and --span a minimum and a maximum above 0")
         if not 0 <= self.points_from <= 1:
-            raise HumanrtError(f"--points-from is {self.points_from}; need a part from 0 to 1")
+            raise HumanrtError(f"--points-from is {self.points_from}; it must be from 0 to 1")
         if not (self.backbone_weights or self.start_from):
             refuse_bare(self.network.backbone)
         if not 0 <= self.trunk_rate <= 1:
-            raise HumanrtError(f"--trunk-rate is {self.trunk_rate}; need a part from 0 to 1")
+            raise HumanrtError(f"--trunk-rate is {self.trunk_rate}; it must be from 0 to 1")
         if self.start < 0 or self.growth < 0:
-            raise HumanrtError("--start and --growth cannot be below 0")
+            raise HumanrtError("--start and --growth must be at least 0")
 
     @property
     def augmentation(self) -> Augmentation:
@@ -132,7 +132,7 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
     train_shards, val_shards = (Shards(config.data / part) for part in ("train", "val"))
     count = config.samples or len(train_shards)
     if count < 1 or not len(val_shards):
-        raise HumanrtError(f"{config.data}: no samples in train or val yet; make some: humanrt-export data people")
+        raise HumanrtError(f"{config.data}: no samples in train or val yet; make some with  humanrt-export data people")
     images = PeopleImages(
         Growing(train_shards, count),
         network.image_size,
@@ -158,7 +158,7 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
     if config.start_from:
         before, _ = load_checkpoint(config.start_from)
         if replace(before.config, image_size=network.image_size) != network:  # its tables fit any size
-            raise HumanrtError(f"{config.start_from}: another network ({before.config}); give its settings")
+            raise HumanrtError(f"{config.start_from}: another network ({before.config}); give the same settings")
         task.model.load_state_dict(before.state_dict(), strict=False)  # no checkpoint has marks
     if options.device == "cpu":
         task.model.use_attention(plain, plain)  # whose backward pass is twice as fast there
@@ -188,14 +188,14 @@ def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
     stem = backbone.patch_embed["proj"]
     graph = path.name.endswith(GRAPHS)
     if graph and not isinstance(stem, PoseStem):
-        raise CheckpointError(f"{path}: a graph, which only {', '.join(TRUNKS)} begins with; the backbone is {name}")
+        raise CheckpointError(f"{path}: a graph, from which only {', '.join(TRUNKS)} can start; the backbone is {name}")
     if graph:
         stem.trunk.load_state_dict(trunk_weights(path))
         return
     content = read(path, "backbone")
     state = content.get("state", content)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path}: holds more than tensors; give a backbone's weights in DINOv2's layout")
+        raise CheckpointError(f"{path}: contains more than tensors; give a backbone's weights in DINOv2's layout")
     about = f"the backbone is {name}; give weights of that one"
     fill(path, backbone, dict(state), lambda name: name, unneeded=r"mask_token|register_tokens", about=about)
 

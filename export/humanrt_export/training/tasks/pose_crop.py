@@ -142,7 +142,7 @@ class PoseCropTask:
     ) -> None:
         for crops in (trained, held):
             if crops.image.shape[1:] != (config.size, config.size, 3):
-                raise HumanrtError(f"the crops are {crops.image.shape[1]} px, and the network takes {config.size}")
+                raise HumanrtError(f"the crops are {crops.image.shape[1]} px, but the network takes {config.size}")
         self.settings, self.trained, self.held = config, trained, held
         self.skeleton = skeleton.eval().requires_grad_(False)
         self.model: nn.Module = PoseCrop(config)
@@ -164,7 +164,9 @@ class PoseCropTask:
         elif isinstance(encoder, Transformer):
             load_backbone(encoder.backbone, self.settings.encoder, path)
         else:
-            raise HumanrtError(f"--backbone-weights: nobody has weights of {self.settings.encoder}; leave it out")
+            raise HumanrtError(
+                f"--backbone-weights: there are no published weights of {self.settings.encoder}; leave it out"
+            )
         self._more["backbone"] = str(path)
 
     def start_at(self, path: Path) -> None:
@@ -177,7 +179,7 @@ class PoseCropTask:
         wanted = {name: value for name, value in self.config().items() if name not in self._more}
         told = {name: value for name, value in description["task"].items() if name in wanted}
         if told != wanted:
-            raise HumanrtError(f"{path}: a run of another network ({told}); give one of the same encoder and size")
+            raise HumanrtError(f"{path}: a run of another network ({told}); give one with the same encoder and size")
         self.model.load_state_dict(weights)
         self._more["start"] = str(path)
 

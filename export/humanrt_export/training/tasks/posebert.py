@@ -68,16 +68,16 @@ class TrainPosebert(RunConfig):
 
     def __post_init__(self) -> None:
         if self.variant not in KINDS:
-            raise HumanrtError(f"no variant `{self.variant}`; there are: {choices(KINDS)}")
+            raise HumanrtError(f"unknown variant `{self.variant}`; choose one of: {choices(KINDS)}")
         if self.width < _HEAD or self.width % _HEAD:
-            raise HumanrtError(f"--width is {self.width}; need a multiple of {_HEAD}, the width of a head")
+            raise HumanrtError(f"--width is {self.width}; it must be a multiple of {_HEAD}, the width of a head")
         for name, least in (("depth", 1), ("hidden", 1), ("frames", 3)):  # of two frames there is no acceleration
             if getattr(self, name) < least:
-                raise HumanrtError(f"--{name} is {getattr(self, name)}; need {least} or more")
+                raise HumanrtError(f"--{name} is {getattr(self, name)}; it must be {least} or more")
         if not 0 <= self.real <= 1:
-            raise HumanrtError(f"--real is {self.real}; need a part from 0 to 1")
+            raise HumanrtError(f"--real is {self.real}; it must be from 0 to 1")
         if not 0 <= self.dropout < 1:
-            raise HumanrtError(f"--dropout is {self.dropout}; need a part from 0 to below 1")
+            raise HumanrtError(f"--dropout is {self.dropout}; it must be from 0 to below 1")
         if (self.clean is None) != (self.noise is None):
             raise HumanrtError(
                 "--clean DIR and --noise FILE belong together: clean motion gets the fitted noise; give both"
@@ -131,7 +131,7 @@ def windows_of(config: TrainPosebert, part: str) -> Windows:
             found = (clip["keypoints"].shape[1], clip["rotations"].shape[1])
             if found != wanted or clip["observed"].shape != clip["keypoints"].shape:
                 raise HumanrtError(
-                    f"{folder}: its clips have {found[0]} keypoints and {found[1]} rotations, {kind.name} needs "
+                    f"{folder}: its clips have {found[0]} keypoints and {found[1]} rotations, but {kind.name} needs "
                     f"{wanted[0]} and {wanted[1]}; give clips made for it"
                 )
         return [on_clock(clip, rate, phase) for phase, clip in seen]
@@ -142,7 +142,7 @@ def windows_of(config: TrainPosebert, part: str) -> Windows:
         clean, model = clips(config.clean), NoiseModel.load(config.noise)
         if model.points != kind.noise_points:
             raise HumanrtError(
-                f"{config.noise}: noise of {model.points} keypoints, {kind.name} has {kind.noise_points}; fit it "
+                f"{config.noise}: noise of {model.points} keypoints, but {kind.name} has {kind.noise_points}; fit it "
                 f"to such pairs (python -m humanrt_export.data.poses.noise_fit --input {kind.name})"
             )
         noise = SightedNoise(model, _CALMEST) if kind.config.rays else _seen_with(model)

@@ -52,7 +52,7 @@ class TrainCrossView(RunConfig):
         if not self.backbone_weights:
             refuse_bare(self.network.backbone)
         if not self.pairs:
-            raise HumanrtError("no pairs; give some with --view or --pose")
+            raise HumanrtError("no pairs; add some with --view or --pose")
 
     @property
     def pairs(self) -> dict[str, tuple[Path, ...]]:
@@ -116,7 +116,9 @@ def source_of(path: Path, kind: str, size: int, apart: tuple[int, int] = (5, 30)
     if path.suffix == ".npz":
         pairs = PairArrays.load(path)
         if pairs.first.shape[1:] != (size, size, 3):
-            raise HumanrtError(f"{path}: its pictures are {pairs.first.shape[1]} px, not {size}; make others")
+            raise HumanrtError(
+                f"{path}: its pictures are {pairs.first.shape[1]} px, not {size}; make others of that size"
+            )
         return pairs
     if (path / "people.json").is_file():
         shards = Shards(path)
@@ -126,7 +128,7 @@ def source_of(path: Path, kind: str, size: int, apart: tuple[int, int] = (5, 30)
         both = ((shards[2 * place], shards[2 * place + 1]) for place in range(len(shards) // 2))
         return PairArrays.of(pairs_of(both, size))
     if kind == "view" and not (path / "first").is_dir():
-        raise HumanrtError(f"{path}: two views are a folder with first/ and second/ in it, or rendered pairs")
+        raise HumanrtError(f"{path}: give a folder with first/ and second/ in it, or rendered pairs")
     if (path / "first").is_dir():
         return FolderPairs(path / "first", path / "second", size)
     return VideoPairs(path, size, (apart[0], apart[1]))
@@ -153,7 +155,7 @@ def _split(sources: list[Pairs]) -> tuple[_Chosen, _Chosen]:
     for number, source in enumerate(sources):
         first = len(source) - max(1, len(source) // _HELD_OUT)
         if not first:
-            raise HumanrtError(f"a source of pairs holds {len(source)}; need 2 or more, to train and to validate on")
+            raise HumanrtError(f"a source of pairs has {len(source)}; training and validation need 2 or more")
         parts[0].extend((number, place) for place in range(first))
         parts[1].extend((number, place) for place in range(first, len(source)))
     return _Chosen(sources, parts[0]), _Chosen(sources, parts[1])

@@ -63,15 +63,15 @@ class TrainPoseCrop(RunConfig):
         if min(self.width, self.blocks) < 1:
             raise HumanrtError("--width and --blocks must be at least 1")
         if self.start and self.backbone_weights:
-            raise HumanrtError("--start brings a whole network and --backbone-weights a part of one; give one of them")
+            raise HumanrtError("--start loads a whole network and --backbone-weights a part of one; give only one")
         if not (self.start or self.backbone_weights):
             refuse_bare(self.encoder)
         if self.image_size < _LEAST:
-            raise HumanrtError(f"--image-size is {self.image_size}; need {_LEAST} px or more")
+            raise HumanrtError(f"--image-size is {self.image_size}; it must be {_LEAST} px or more")
         if self.most is not None and self.most < 1:
-            raise HumanrtError(f"--most is {self.most}; need 1 or more")
+            raise HumanrtError(f"--most is {self.most}; it must be 1 or more")
         if self.in_turn and len({path.stem for path in self.data}) != len(self.data):
-            raise HumanrtError("two of --data have the same name, which is their domain's; rename one")
+            raise HumanrtError("two of --data have the same name, which names their domain; rename one")
 
     @property
     def network(self) -> PoseCropConfig:
