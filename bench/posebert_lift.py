@@ -11,8 +11,10 @@ says how tall somebody is.
 
 Columns: `error` with hips aligned, camera axes; `beside` the line of sight; `along` it; `similarity` after rotation,
 translation and scale of each frame; `rotations` degrees, mean of SMPL's 24; `limbs` degrees, direction of the eight
-limb bones that the rotations give; `jitter` mm/frame^2, mean length of the acceleration of the joints, beside the
-truth's own. Clips named *_1.npz are of the second landmark network (`pairs_body --bundles`), which has its own table.
+limb bones that the rotations give; `posed` mm, error of the twelve joints of the person's own skeleton posed by the
+rotations, as a mesh is; `jitter` mm/frame^2, mean length of the acceleration of the keypoints, and `posed jitter` that
+of the posed joints, beside the truth's own. Clips named *_1.npz are of the second landmark network (`pairs_body
+--bundles`), which has its own table.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ BONES = [
     for start, end in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
     for side in ("left", "right")
 ]
-COLUMNS = ("error", "beside", "along", "similarity", "rotations", "limbs", "jitter")
+POSED = [SMPL_24.index(f"{side}_{name}") for name in LIMBS for side in ("left", "right")]
+COLUMNS = ("error", "beside", "along", "similarity", "rotations", "limbs", "posed", "jitter", "posed jitter")
 
 
 def main() -> None:
@@ -147,8 +150,7 @@ def measured(frames: Array, points: Array, rotations: Array, clip: Mapping[str, 
     angle = np.linalg.norm(vectors_from_matrices(np.swapaxes(turns, -1, -2) @ rotations), axis=-1)
     ways = [directions_of(clip["rest"], value) for value in (rotations, turns)]
     off = np.arccos(np.clip((ways[0] * ways[1]).sum(-1), -1, 1))
-    beside = [k for k in range(1, len(frames) - 1) if frames[k + 1] - frames[k - 1] == 2]
-    moved = points[[k + 1 for k in beside]] - 2 * points[beside] + points[[k - 1 for k in beside]]
+    posed, true_posed = (posed_joints(clip["rest"], value) / size for value in (rotations, turns))
     return {
         "error": np.linalg.norm(error, axis=-1).mean(-1),
         "beside": np.linalg.norm(error[..., :2], axis=-1).mean(-1),
@@ -156,8 +158,26 @@ def measured(frames: Array, points: Array, rotations: Array, clip: Mapping[str, 
         "similarity": 1e3 * np.linalg.norm(similar, axis=-1).mean(-1),
         "rotations": np.degrees(angle).mean(-1),
         "limbs": np.degrees(off).mean(-1),
-        "jitter": 1e3 * np.linalg.norm(moved, axis=-1).mean(-1),
+        "posed": 1e3 * np.linalg.norm(posed - true_posed, axis=-1).mean(-1),
+        "jitter": jitter_of(frames, points),
+        "posed jitter": jitter_of(frames, posed),
     }
+
+
+def jitter_of(frames: Array, points: Array) -> Array:
+    """Mean length of the acceleration, mm/frame^2, wherever three frames follow each other."""
+    at = np.array([k for k in range(1, len(frames) - 1) if frames[k + 1] - frames[k - 1] == 2], int)
+    moved = points[at + 1] - 2 * points[at] + points[at - 1]
+    return np.asarray(1e3 * np.linalg.norm(moved, axis=-1).mean(-1))
+
+
+def posed_joints(rest: Array, rotations: Array) -> Array:
+    """[N, 12, 3] m about the pelvis of a skeleton with rest [24, 3] posed by rotations [N, 24, 3, 3]."""
+    world = world_rotations(rotations, SMPL_PARENTS)
+    places = [np.zeros((len(rotations), 3))]
+    for joint, parent in enumerate(SMPL_PARENTS[1:], start=1):
+        places.append(places[parent] + np.einsum("nij,j->ni", world[:, parent], rest[joint] - rest[parent]))
+    return np.stack([places[joint] for joint in POSED], axis=1)
 
 
 def directions_of(rest: Array, rotations: Array) -> Array:

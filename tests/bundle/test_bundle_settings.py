@@ -154,6 +154,7 @@ def test_pipelines_check_before_anything_is_opened(monkeypatch: pytest.MonkeyPat
         "landmarks": (LandmarkPeople, ("body", "head_joint")),
         "multihmr-anny": (MultiHMR, ("image_size",)),
         "posebert-body": (PoseBERT, ("window",)),
+        "posebert-lift": (PoseBERT, ("window",)),
         "posebert-hand": (PoseBERTStream, ("window",)),
     }
     for name, (opener, path) in openers.items():

@@ -255,7 +255,7 @@ def test_no_observation_changes_lengths_by_more_than_a_hundredth_in_a_second(ske
 
 
 @pytest.mark.skipif(native.problem() is not None, reason=str(native.problem()))
-@pytest.mark.parametrize("name", ["posebert-hand", "posebert-body", "posebert-body-h36m"])
+@pytest.mark.parametrize("name", ["posebert-hand", "posebert-body", "posebert-lift", "posebert-body-h36m"])
 def test_the_compiled_sums_are_numpys(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = HeldBones(skeleton_for(name))
     monkeypatch.setattr(native, "LIBRARY", native.LIBRARY.with_name("absent.so"))
@@ -322,7 +322,7 @@ def test_both_sides_of_a_body_are_as_long() -> None:
             assert by_name[name.replace("left_", "right_")] == pytest.approx(length, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", ["posebert-body", "posebert-body-h36m"])
+@pytest.mark.parametrize("name", ["posebert-body", "posebert-lift", "posebert-body-h36m"])
 def test_arms_and_legs_keep_their_lengths_too(name: str) -> None:
     bundle = load_bundle(name, task="posebert")
     with PoseBERTStream(bundle, threads=1) as stream:

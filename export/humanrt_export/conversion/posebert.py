@@ -63,6 +63,9 @@ ACKNOWLEDGEMENT = (
     "Trained on motion obtained from mocap.cs.cmu.edu; that database was created with funding from NSF EIA-0196217."
 )
 
+_NAMES = {"h36m17": "posebert-body-h36m", "mediapipe33rays": "posebert-lift"}
+"""Of bundles, by kind; others are `posebert-hand` and `posebert-body`."""
+
 _DATA = {
     "hand": "rendered Anny arms in made-up motion, seen by MediaPipe's hand models (posebert.pairs_hand, hand_clips)",
     "body": "CMU motion capture on rendered Anny bodies, seen by MediaPipe's models (posebert.pairs_body, body_clips)",
@@ -233,8 +236,8 @@ def export_training(
     return export_open(
         model,
         out,
-        name=f"posebert-{kind.body}" if kind.name != "h36m17" else "posebert-body-h36m",
-        version="2" if kind.config.rays else "1",
+        name=_NAMES.get(kind.name, f"posebert-{kind.body}"),
+        version="1",
         provenance={
             "source": "humanrt-export train posebert",
             "data": _DATA[kind.body],

@@ -17,7 +17,7 @@ each block apply a regressor, shared by all blocks, that corrects the prediction
 - It is independent of scale and position: points are centred and measured in lengths of the body's or hand's own bones.
 
 Three additions are optional (`StreamingConfig`). With ``rays`` (`humanrt.posebert.rays`), the keypoints' places in the
-picture correct the weighted mean and the answer beside the line of sight, and are features of every frame. With
+picture correct the weighted mean beside the line of sight, and are features of every frame. With
 ``spread``, a head says how far off the network's answers are; it has no influence on them. With ``rest``, rotations are
 corrections of inverse kinematics of the network's keypoints, so that poses unlike any in training are not pulled to
 those that were.
@@ -237,9 +237,6 @@ class StreamingPoseBert(nn.Module):
         self.reader_mix = nn.Parameter(torch.zeros(points, config.readers))
         if config.rays:
             self.ray_share = nn.Parameter(torch.zeros(points))
-            self.ray_gate = nn.Linear(config.width, points)
-            nn.init.zeros_(self.ray_gate.weight)
-            nn.init.constant_(self.ray_gate.bias, -2.0)
         if config.rest:
             self.ik = BodyIK(torch.tensor(config.rest))
             self.ik_share = nn.Parameter(torch.tensor([float(name not in LEARNED) for name in SMPL_24]))
@@ -284,8 +281,6 @@ class StreamingPoseBert(nn.Module):
         there = mask[..., None]
         y = torch.where(there, y, 0.0)
         refined, features = self._refine(y, mask, torch.where(there, confidence, 0.0), lookahead, sighted)
-        if sighted is not None and unit is not None and rays is not None:
-            refined = self._onto_rays(refined, features, torch.where(mask[..., None, None], rays, 0.0), unit)
         turned = refined[..., -6 * config.joints :].unflatten(-1, (-1, 6))
         if config.rest:
             by_ik = rows_from_matrices(self.ik(refined[..., : config.values].unflatten(-1, (-1, 3))))
@@ -309,28 +304,16 @@ class StreamingPoseBert(nn.Module):
         """Return what rays add to values, both [B, T, points, 3]: in units of the network.
 
         Returns:
-            `_beside`, and [B, T, 2]: how large the person appears, and whether it is known.
+            [B, T, points, 2] from each keypoint to its ray, in the plane of the keypoint's own depth; 0 where rays are
+            not known; and [B, T, 2]: how large the person appears, and whether it is known.
         """
-        size = rays[..., 0, 2:]
-        return self._beside(values, rays, unit), torch.cat((size * unit[:, :, 0], (size > 0).to(values.dtype)), dim=-1)
-
-    def _beside(self, values: Tensor, rays: Tensor, unit: Tensor) -> Tensor:
-        """Return [B, T, points, 2] from keypoints to their rays, in the plane of each one's depth; 0 without rays."""
         inverse = rays[..., 2:]
         # Rays meet the plane of the origin's depth; a point nearer than it lies on its ray nearer to the axis.
         at = rays[..., :2] * (1 + inverse * values[..., 2:])
         at = at - at[:, :, list(self.config.origin)].mean(dim=2, keepdim=True)
-        return ((at - values[..., :2]) / unit * (inverse > 0).to(values.dtype)).clamp(-4, 4)
-
-    def _onto_rays(self, refined: Tensor, features: Tensor, rays: Tensor, unit: Tensor) -> Tensor:
-        """Move the answer's keypoints part of the way to their rays: the picture says best where they are across."""
-        count = self.config.values
-        points = refined[..., :count].unflatten(-1, (-1, 3))
-        points = points - points[:, :, list(self.config.origin)].mean(dim=2, keepdim=True)
-        beside = self._beside(points * unit, rays, unit)
-        share = torch.sigmoid(self.ray_gate(features))[..., None]
-        points = points + functional.pad(share * beside, (0, 1))
-        return torch.cat((points.flatten(2), refined[..., count:]), dim=-1)
+        known = (inverse > 0).to(values.dtype)
+        beside = ((at - values[..., :2]) / unit * known).clamp(-4, 4)
+        return beside, torch.cat((inverse[:, :, 0] * unit[:, :, 0], known[:, :, 0]), dim=-1)
 
     def _unit(self, values: Tensor, mask: Tensor) -> Tensor:
         """Return the mean length of `StreamingConfig.lengths` in the observed frames, [B, 1, 1, 1]."""

@@ -121,24 +121,27 @@ def losses(
 def _unlikely(refined: Refined, truth: PoseBatch, angles: Tensor) -> Tensor:
     """Negative log-likelihood of errors, normal with the network's spreads, up to a constant; no gradient to answers.
 
-    Errors beyond `_WORST` spreads count as such: otherwise the rarest ones would decide.
+    Beyond `_USUAL` spreads it grows linearly: the rarest errors must not decide.
     """
     rows = truth.rows
     assert refined.spread is not None
-    worst = (angles.detach() / refined.spread).clamp(max=_WORST)
-    total = _mean(3 * refined.spread.log() + 0.5 * worst.square(), rows)
+    total = _mean(3 * refined.spread.log() + _misfit(angles.detach() / refined.spread), rows)
     if refined.keypoints is not None and refined.unit is not None and refined.keypoint_spread is not None:
         error = (refined.keypoints / refined.unit).detach() - truth.keypoints
         spread = refined.keypoint_spread / refined.unit
         beside, along = error[..., :2].norm(dim=-1) / spread[..., 0], error[..., 2].abs() / spread[..., 1]
         logs = 2 * spread[..., 0].log() + spread[..., 1].log()
-        total = total + _mean(
-            logs + 0.5 * beside.clamp(max=_WORST).square() + 0.5 * along.clamp(max=_WORST).square(), rows
-        )
+        total = total + _mean(logs + _misfit(beside) + _misfit(along), rows)
     return total
 
 
-_WORST = 4.0  # standard deviations
+_USUAL = 3.0  # standard deviations
+
+
+def _misfit(off: Tensor) -> Tensor:
+    """Half the square of errors in standard deviations, and its tangent beyond `_USUAL`."""
+    near = off.clamp(max=_USUAL)
+    return 0.5 * near.square() + _USUAL * (off - near)
 
 
 def _mean(values: Tensor, rows: Tensor) -> Tensor:
