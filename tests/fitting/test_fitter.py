@@ -37,7 +37,7 @@ def test_joints_are_those_of_the_mesh(body: FittedBody, posed: Posed) -> None:
         assert fit is not None
         _, joints = posed(fit.rotations, fit.shape)
         root = joints[0] - fit.translation
-        assert np.abs(joints - root - fit.joints).max() < 1e-5
+        assert np.abs(joints - root - fit.joints).max() < 1e-4  # to first order between shapes that were computed
 
 
 def test_a_person_is_followed_closely_and_calmly(body: FittedBody) -> None:

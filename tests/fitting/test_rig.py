@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fitting_cases import Posed
 
+from humanrt import native
 from humanrt.errors import HumanrtError
 from humanrt.fitting import Attached, Rig
 from humanrt.fitting.kernel import make_kernel
@@ -35,6 +36,17 @@ def test_variables_of_a_pose_give_it_back(body_with_fingers: FittedBody) -> None
         for k in ball:
             first = sum(len(joint.axes) for joint in rig.joints[:k])
             assert np.abs(p.x - was)[first : first + 3].max() < 0.1
+
+
+def test_the_compiled_library_and_numpy_give_the_same_variables(body_with_fingers: FittedBody) -> None:
+    if reason := native.problem():
+        pytest.skip(reason)
+    rig, rng = body_with_fingers.rig, np.random.default_rng(4)
+    for size in (0.0, 0.3, 1.0, 3.0):  # rad: also poses that no body can take
+        pose = matrices_from_vectors(rng.normal(0, size, (74, 3)))
+        found = rig.variables(pose)
+        assert np.all((found >= rig.lower) & (found <= rig.upper))
+        np.testing.assert_allclose(found, rig._variables(pose), atol=1e-9)
 
 
 def test_rest_is_rest(body_with_fingers: FittedBody) -> None:

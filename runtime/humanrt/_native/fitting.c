@@ -600,3 +600,46 @@ EXPORT int32_t humanrt_fit_spread(const Fit *p, const int32_t *wanted) {
         }
     return 1;
 }
+
+/* The variables [V] nearest to a pose, within the limits: from the root outwards each joint takes what it can of the
+ * rotation that its last bone should have in the world (Rig.variables). rotations: [B, 9] of bones relative to their
+ * parents. Of each link: axes as in Fit; unit: the joint's own axes; end: the bone whose rotation the joint takes at its
+ * first link, -1 at its others. */
+EXPORT void humanrt_fit_variables(int32_t bones, const int32_t *bone_parent, const double *rotations, int32_t links,
+                                  const int32_t *parent, const int32_t *first, const int32_t *count,
+                                  const int32_t *end, const double *axes, const double *unit, const double *before,
+                                  const double *lower, const double *upper, double *x) {
+    double wanted[MAX_LINKS][9], world[MAX_LINKS][9];
+    for (int b = 0; b < bones; b++) {
+        if (bone_parent[b] < 0)
+            memcpy(wanted[b], rotations + 9 * b, sizeof wanted[b]);
+        else
+            multiply(wanted[bone_parent[b]], rotations + 9 * b, wanted[b]);
+    }
+    memcpy(world[0], wanted[0], sizeof world[0]);
+    for (int l = 1; l < links; l++) {
+        double neutral[9], w[3] = {0, 0, 0}, turn[9], jacobian[9];
+        multiply(world[parent[l]], before + 9 * l, neutral);
+        if (end[l] >= 0) {
+            double left[9], v[3];
+            for (int r = 0; r < 3; r++)
+                for (int c = 0; c < 3; c++)
+                    left[3 * r + c] = neutral[r] * wanted[end[l]][c] + neutral[3 + r] * wanted[end[l]][3 + c] +
+                                      neutral[6 + r] * wanted[end[l]][6 + c];
+            logarithm(left, v);
+            for (int k = 0; k < count[l]; k++) {
+                const int i = first[l] + k;
+                double value = dot(unit + 9 * l + 3 * k, v);
+                if (count[l] == 1) { /* the twist about the only axis */
+                    const double angle = sqrt(dot(v, v)), share = value / fmax(angle, 1e-12);
+                    value = 2 * atan2(share * sin(angle / 2), cos(angle / 2));
+                }
+                x[i] = fmin(fmax(value, lower[i]), upper[i]);
+            }
+        }
+        for (int k = 0; k < count[l]; k++)
+            for (int c = 0; c < 3; c++) w[c] += x[first[l] + k] * axes[9 * l + 3 * k + c];
+        exponential(w, turn, jacobian);
+        multiply(neutral, turn, world[l]);
+    }
+}

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt import native
 from humanrt.errors import HumanrtError
 from humanrt.fitting.anatomy import Joint, body_joints, finger_joints
 from humanrt.geometry.anny import ANNY_BONES, ANNY_PARENTS
@@ -28,6 +30,8 @@ Floats = NDArray[np.floating[Any]]
 
 STATURE = 1.7
 """m: offsets of attached points are those of a person this tall."""
+
+_PARENTS = np.array(ANNY_PARENTS, np.int32)
 
 Rest = Callable[[Array], tuple[Array, float]]
 """Phenotypes [6] -> joints [J, 3] m at rest (every rotation the identity), and the stature, m."""
@@ -251,7 +255,37 @@ class Rig:
         Args:
             rotations: [74, 3, 3] of Anny's bones, each relative to its parent.
         """
-        given = np.asarray(rotations, np.float64)
+        given = np.ascontiguousarray(rotations, np.float64)
+        if native.problem() is None:
+            x = np.zeros(len(self.rest))
+            library = native.library()
+            library.humanrt_fit_variables(
+                len(given), _PARENTS.ctypes.data, given.ctypes.data, len(self.parent), *self._tree, x.ctypes.data
+            )
+            return x
+        return self._variables(given)
+
+    @cached_property
+    def _joints_of_links(self) -> tuple[Indices, Array]:
+        """Return by link the bone [L] whose rotation its joint takes there (-1: none), and its axes [L, 3, 3]."""
+        end, unit = np.full(len(self.parent), -1, np.int32), np.zeros_like(self.axes)
+        firsts = np.cumsum([0, *(len(joint.axes) for joint in self.joints)])
+        for joint, first in zip(self.joints, firsts, strict=False):
+            link = int(np.flatnonzero((self.first == first) & (self.count > 0))[0])
+            end[link] = ANNY_BONES.index(joint.bones[-1][0])
+            unit[link, : len(joint.axes)] = joint.axes
+        return end, unit
+
+    @cached_property
+    def _tree(self) -> list[int]:
+        """Return the addresses that the compiled library takes."""
+        end, unit = self._joints_of_links
+        indices = (self.parent, self.first, self.count, end)
+        numbers = (self.axes, unit, self.before, self.lower, self.upper)
+        return [native.address(a, np.int32) for a in indices] + [native.address(a, np.float64) for a in numbers]
+
+    def _variables(self, given: Array) -> Array:
+        """Return the variables as `variables` does, in numpy."""
         wanted, world = np.empty_like(given), np.empty_like(given)
         x = np.zeros(len(self.rest))
         firsts = np.cumsum([0, *(len(joint.axes) for joint in self.joints)])

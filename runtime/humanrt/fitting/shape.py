@@ -17,7 +17,7 @@ __all__ = ["ShapeEstimate", "ShapePrior"]
 
 Array = NDArray[np.float64]
 
-_MOVED, _BENT = 1e-3, 0.1  # changes of phenotypes after which places, and their slopes, are computed anew
+_MOVED, _BENT = 0.02, 0.1  # changes of phenotypes after which places, and their slopes, are computed anew
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ __all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "library", "problem"]
 
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).parents[1] / "_native" / f"humanrt{SUFFIX}"
-VERSION = 10
+VERSION = 11
 """Version of all signatures and structs, as in _native/export.h; a library of another version is refused."""
 
 _pointer, _integer, _real, _bytes = ctypes.c_void_p, ctypes.c_int32, ctypes.c_double, ctypes.c_ssize_t
@@ -54,6 +54,7 @@ _SIGNATURES = {
     "humanrt_fit": (_integer, [_pointer]),
     "humanrt_fit_model": (_real, [_pointer] * 3),
     "humanrt_fit_spread": (_integer, [_pointer] * 2),
+    "humanrt_fit_variables": (None, [_integer, *[_pointer] * 2, _integer, *[_pointer] * 10]),
     "humanrt_solve": (_integer, [_pointer, _pointer, _integer, _integer, _real]),
 }
 
