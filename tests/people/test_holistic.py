@@ -27,7 +27,7 @@ CLIP = ROOT / "runtime" / "humanrt" / "data" / "demo_people.mp4"
 
 @pytest.fixture(scope="module")
 def bundle() -> Path:
-    for name in ("landmarks", "hands", "posebert-body", "posebert-hand"):
+    for name in ("landmarks", "hands", "posebert-lift", "posebert-hand"):
         shipped(name)
     return shipped("holistic")
 

@@ -59,7 +59,7 @@ QUALITIES: tuple[Quality, ...] = get_args(Quality)
 are nearly as large in the picture as the largest, the others by full."""
 
 _OUTSIDE = 0.05  # weight of a landmark outside of the picture, relative to one inside
-_PRIOR_SPREAD = 1.0  # rad, of PoseBERT's rotations of the body
+_PRIOR_SPREAD = 0.3  # rad, of PoseBERT's rotations of the body
 _FINGER_SPREAD = 0.3  # rad, of PoseBERT's rotations of the fingers
 _FINGERS = tuple(bone for bone in ANNY_BONES if bone.startswith(("finger", "metacarpal")))
 _HEAD = ANNY_BONES.index("head")
@@ -67,6 +67,8 @@ _HEAD = ANNY_BONES.index("head")
 _STEADY = [1, 4, 5, 6, 10, 33, 67, 127, 129, 133, 168, 195, 234, 263, 297, 356, 358, 362, 454]
 _FADE = 0.3  # s: time constant with which an expression fades once the face is not seen
 _LARGEST = 0.8  # sizes of the largest person, from which the larger network looks at one
+# px, sizes of the regions at which two pixels of error are as much as the solver's spread of such points (1 cm).
+_SHARP_HAND, _SHARP_FACE = 80.0, 60.0
 _NEW_SHAPE = 0.004  # change of a phenotype from which a body at rest is computed anew
 
 
@@ -316,9 +318,11 @@ class HolisticPeople(Model):
         if landmarks is not None:
             points["body"] = _seen(landmarks, size)
         for side, hand in known.seen_hands.items():
-            points[f"{side}_hand"] = Seen(hand.keypoints_2d, np.full(21, hand.score))
+            weight = hand.score * _sharpness(known.hands[side], _SHARP_HAND)
+            points[f"{side}_hand"] = Seen(hand.keypoints_2d, np.full(21, weight))
         if face is not None:
-            points["face"] = Seen(face.landmarks_2d[_STEADY], np.full(len(_STEADY), face.score))
+            weight = face.score * _sharpness(face.region, _SHARP_FACE)
+            points["face"] = Seen(face.landmarks_2d[_STEADY], np.full(len(_STEADY), weight))
         fit = known.fitter.fit(Observation(points, K) if points else [], t, prior)
         if fit is None:
             return None
@@ -367,6 +371,11 @@ class HolisticPeople(Model):
 def hand_identities(person: int) -> dict[Side, int]:
     """Return the identities of a person's hands: they are those of the person, from 1, and never reused either."""
     return {"left": 2 * person - 1, "right": 2 * person}
+
+
+def _sharpness(region: Region, half: float) -> float:
+    """Return the weight 0..1 of what was seen in a region: in metres, points of small hands and faces are far off."""
+    return 1 / (1 + (half / max(region.size, 1.0)) ** 2)
 
 
 def _seen(landmarks: BodyLandmarks, size: tuple[int, int]) -> Seen:
