@@ -3,7 +3,7 @@
     python bench/mediapipe_holistic.py --install --heavy-tflite FILE            first time: an environment of its own
     python bench/holistic_vs_mediapipe.py speed VIDEO --complexity 1 --bundle holistic:fast [--json FILE]
     python bench/holistic_vs_mediapipe.py speed VIDEO --complexity 2 --bundle holistic:best [--json FILE]
-    python bench/holistic_vs_mediapipe.py views --complexity 1 2 --heavy HEAVY.onnx [--out DIR]
+    python bench/holistic_vs_mediapipe.py views --complexity 1 2 [--out DIR]
 
 ``speed``: ours from the picture to the people with meshes, MediaPipe's ``process()`` alone, without the copy into its
 process. The two take turns every ``--turn`` frames, each first in every other turn, after a pause in which the other's
@@ -162,7 +162,7 @@ def speed(turns: Turns) -> dict[str, Any]:
 
 
 def on_views(
-    folder: Path, heavy: Path, complexities: Iterable[int], stride: int, threads: int, python: Path
+    folder: Path, heavy: str | Path, complexities: Iterable[int], stride: int, threads: int, python: Path
 ) -> tuple[dict[str, Any], str]:
     """Measure its landmarks on the real views; return the report and the table. Arguments as on the command line."""
     views = load_views(folder)
@@ -191,7 +191,7 @@ def main() -> None:
     timing.add_argument("--json", type=Path)
     real = kinds.add_parser("views", help="its landmarks on the real views")
     real.add_argument("--views", type=Path, default=VIEWS)
-    real.add_argument("--heavy", type=Path, required=True, help="pose_landmark_heavy as ONNX, with silhouettes")
+    real.add_argument("--heavy", default="heavy", metavar="FILE.onnx", help="another network for the truth")
     real.add_argument("--complexity", type=int, nargs="+", choices=(0, 1, 2), default=[1, 2])
     real.add_argument("--stride", type=int, default=2)
     real.add_argument("--out", type=Path, help="folder for mediapipe_views.json and mediapipe_views.md")

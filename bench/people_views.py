@@ -1,6 +1,6 @@
 """How well a bundle follows a real person: every view for itself, live, against four views together.
 
-    python bench/people_views.py --heavy HEAVY.onnx --bundle landmarks multihmr-anny --raw full heavy --out results
+    python bench/people_views.py --bundle landmarks multihmr-anny holistic:fast --raw full heavy --out results
 
 One man before four calibrated cameras (`real_views.py`). Every program sees all frames of one camera, with their times
 and the camera's intrinsics, in order and without looking ahead; the joints that it reports are compared with those that
@@ -253,13 +253,13 @@ Watch = Callable[[View, Iterable[Frame]], Iterable[tuple[float, Sequence[Seen]]]
 """Times and people of a landmark network in the frames of a view."""
 
 
-def watch(network: Path | None, threads: int) -> Watch:
-    """Return what a landmark network sees; ``network`` None is the one of bundle `landmarks`. Views are kept."""
+def watch(network: str | Path, threads: int) -> Watch:
+    """Return what a landmark network sees: ``full``, ``heavy``, or an ONNX file. Views are kept."""
     kept: dict[str, list[tuple[float, Sequence[Seen]]]] = {}
 
     def seen(view: View, frames: Iterable[Frame]) -> Iterable[tuple[float, Sequence[Seen]]]:
         if view.name not in kept:
-            with RawTracker(network, threads=threads) as tracker:
+            with RawTracker(network, silhouettes=False, threads=threads) as tracker:
                 kept[view.name] = [(frame.t, tracker.observe(frame)) for frame in frames]
         return kept[view.name]
 
@@ -340,9 +340,9 @@ def _inside(point: Array, box: tuple[float, float, float, float]) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--views", type=Path, default=VIEWS, help="the folder media/views")
-    parser.add_argument("--heavy", type=Path, required=True, help="pose_landmark_heavy as ONNX, with silhouettes")
+    parser.add_argument("--heavy", default="heavy", metavar="FILE.onnx", help="another network for the truth")
     parser.add_argument("--bundle", nargs="*", default=[], metavar="NAME|PATH[:QUALITY]", help="bundles for people")
-    parser.add_argument("--raw", nargs="*", default=[], choices=("full", "heavy"), help="landmarks as they come")
+    parser.add_argument("--raw", nargs="*", default=[], metavar="full|heavy|FILE.onnx", help="landmarks as they come")
     parser.add_argument("--lifted", nargs="*", default=[], metavar="NAME|PATH", help="PoseBERT behind each of --raw")
     parser.add_argument("--stride", type=int, default=2, help="errors are of every so manieth frame (default: 2)")
     parser.add_argument("--no-mesh", action="store_true", help="draw nothing: no IoU")
@@ -351,12 +351,11 @@ def main() -> None:
     arguments = parser.parse_args()
     views = load_views(arguments.views)
     truth = load_truth(views, arguments.heavy, threads=arguments.threads)
-    networks = {"full": None, "heavy": arguments.heavy}
     followers = [bundle_follower(bundle, arguments.threads) for bundle in arguments.bundle]
     for name in arguments.raw:
-        seen = watch(networks[name], arguments.threads)
-        followers.append(raw_follower(name, seen))
-        followers += [lifted_follower(name, seen, bundle) for bundle in arguments.lifted]
+        seen = watch(name, arguments.threads)
+        followers.append(raw_follower(Path(name).stem, seen))
+        followers += [lifted_follower(Path(name).stem, seen, bundle) for bundle in arguments.lifted]
     rows, single = {}, {}
     with ExitStack() as stack:
         drawn = None if arguments.no_mesh else stack.enter_context(MeshView(samples=0))

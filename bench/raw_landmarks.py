@@ -1,9 +1,10 @@
 """The landmark networks' own output on a video, kept as arrays: what every fit to landmarks starts from.
 
-The regions are those of the shipped `BodyTracker`, run at every frame of the video; the network in it is the bundle's
-(``full``) or another ONNX file of the same inputs and outputs (``heavy``), with or without the silhouette.
+The regions are those of the shipped `BodyTracker`, run at every frame of the video; the network in it is ``full`` (of
+bundle `landmarks`), ``heavy`` (of bundle `holistic`, with silhouettes), or another ONNX file of the same inputs and
+outputs, with or without the silhouette.
 
-    python bench/raw_landmarks.py VIDEO --network full|FILE.onnx --out FILE.npz
+    python bench/raw_landmarks.py VIDEO --network full|heavy|FILE.onnx --out FILE.npz
 
 The file holds one row for every person and frame, N rows in all (see `Rows`), and ``size`` (width, height) px, ``fps``,
 ``t`` [frames] s, and what ``--truth`` (the .npz of ``humanrt-export data film``) holds, its names begun with ``true_``.
@@ -12,6 +13,7 @@ The file holds one row for every person and frame, N rows in all (see `Rows`), a
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle, load_bundle
+from humanrt.bundle.settings import BodyNetworkSettings
 from humanrt.files import write_atomically
 from humanrt.geometry.region import Region
 from humanrt.kernels.image import Picture
@@ -30,7 +33,7 @@ from humanrt.people.body_tracker import BodyTracker
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.sources.opening import Frame, open_source
 
-__all__ = ["RawTracker", "Rows", "Seen", "landmark_bundle", "rows_of"]
+__all__ = ["RawTracker", "Rows", "Seen", "network_bundle", "network_digest", "rows_of"]
 
 Array = NDArray[Any]
 
@@ -109,51 +112,69 @@ class RawTracker(BodyTracker):
     """The shipped tracker, which also keeps what its network said of each region.
 
     Args:
-        network: an ONNX file to use instead of the bundle's graph ``body_landmarks``; None: the bundle's.
+        network: ``full``, ``heavy``, or an ONNX file of the same inputs and outputs.
+        silhouettes: whether silhouettes are computed, if the network has them.
+        threads: of the networks.
     """
 
-    def __init__(self, network: Path | None = None, *, threads: int = 1) -> None:
-        super().__init__(landmark_bundle(network), "cpu", threads=threads)
-        self._network = self.own(_Network(self.bundle, self.backend))
+    def __init__(self, network: str | Path = "full", *, silhouettes: bool = True, threads: int = 1) -> None:
+        super().__init__("landmarks", "cpu", threads=threads)
+        bundle = network_bundle(network)
+        silhouettes = silhouettes and bool(BodyNetworkSettings.of(bundle).silhouette)
+        self._network = self.own(_Network(bundle, self.backend, silhouettes=silhouettes))
         self._landmarks = self._network
 
     def observe(self, frame: Frame) -> list[Seen]:
         """Return the people of the next frame."""
         kept = self._network.kept
         kept.clear()
-        return [Seen(body.id, body.landmarks, *kept[id(body.landmarks)][1:]) for body in self(frame.image, frame.t)]
+        seen = []
+        for body in self(frame.image, frame.t):
+            silhouette = body.landmarks.silhouette
+            crop = kept[id(body.landmarks)][1]
+            seen.append(Seen(body.id, body.landmarks, crop, None if silhouette is None else silhouette.logits))
+        return seen
 
 
 class _Network(BodyNetwork):
-    """Keep, by the identity of each result: the result (so that it stays), its region and its silhouette."""
+    """A landmark network that keeps, by the identity of each result, the result and its region."""
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        super().__init__(bundle, backend)
-        self.kept: dict[int, tuple[BodyLandmarks, Region, NDArray[np.float32] | None]] = {}
+    def __init__(self, bundle: Bundle, backend: Backend, *, silhouettes: bool) -> None:
+        super().__init__(bundle, backend, silhouettes=silhouettes)
+        self._silhouettes = silhouettes
+        self.kept: dict[int, tuple[BodyLandmarks, Region]] = {}
 
-    def __call__(self, rgb: Picture, region: Region) -> BodyLandmarks:
-        marks = super().__call__(rgb, region)
-        silhouette = self._network.arrays.get(SILHOUETTE)
-        copied = None if silhouette is None else silhouette.reshape(_SIZE, _SIZE).copy()
-        self.kept[id(marks)] = (marks, region, copied)
+    def __call__(self, rgb: Picture, region: Region, *, silhouette: bool = False) -> BodyLandmarks:
+        marks = super().__call__(rgb, region, silhouette=silhouette or self._silhouettes)
+        self.kept[id(marks)] = (marks, region)
         return marks
 
 
-def landmark_bundle(network: Path | None = None) -> Bundle:
-    """Return the shipped bundle ``landmarks`` with another landmark network: an ONNX file of the same interface."""
+def network_bundle(network: str | Path) -> Bundle:
+    """Return a bundle that has the network: ``full``, ``heavy``, or an ONNX file in place of full."""
+    if network == "heavy":
+        return load_bundle("holistic", task="people")
     bundle = load_bundle("landmarks", task="people")
-    if network is None:
+    if network == "full":
         return bundle
     import onnx
 
-    outputs = [output.name for output in onnx.load(network, load_external_data=False).graph.output]
-    entry = dict(bundle.manifest["graphs"]["body_landmarks"], file=str(network.resolve()))
+    path = Path(network).resolve()
+    outputs = [output.name for output in onnx.load(path, load_external_data=False).graph.output]
+    entry = dict(bundle.manifest["graphs"]["body_landmarks"], file=str(path))
+    graphs = {**bundle.manifest["graphs"], "body_landmarks": entry}
     if SILHOUETTE in outputs:
         silhouette = {"shape": [1, _SIZE, _SIZE], "dtype": "float32", "description": "logits of this person"}
         entry["outputs"] = {**entry["outputs"], SILHOUETTE: silhouette}
-    return replace(
-        bundle, manifest={**bundle.manifest, "graphs": {**bundle.manifest["graphs"], "body_landmarks": entry}}
-    )
+        graphs["body_landmarks_silhouette"] = entry
+    return replace(bundle, manifest={**bundle.manifest, "graphs": graphs})
+
+
+def network_digest(network: str | Path) -> bytes:
+    """Return what tells networks apart: the SHA-256 of the files of the graphs that are run."""
+    bundle = network_bundle(network)
+    settings = BodyNetworkSettings.of(bundle)
+    return hashlib.sha256(bundle.graph(settings.silhouette or settings.graph).path.read_bytes()).digest()
 
 
 def rows_of(tracker: RawTracker, frames: Iterable[Frame], side: int = 64) -> tuple[Rows, Array]:
@@ -179,14 +200,13 @@ def _regions(regions: list[Region]) -> Array:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", type=Path)
-    parser.add_argument("--network", default="full", help="full (the bundle's) or an ONNX file")
+    parser.add_argument("--network", default="full", help="full, heavy, or an ONNX file")
     parser.add_argument("--truth", type=Path, help="the .npz of the film")
     parser.add_argument("--intrinsics", type=float, nargs=9, metavar="K", help="3 x 3, px from the picture's corner")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    network = None if arguments.network == "full" else Path(arguments.network)
-    with RawTracker(network, threads=arguments.threads) as tracker, open_source(arguments.video) as source:
+    with RawTracker(arguments.network, threads=arguments.threads) as tracker, open_source(arguments.video) as source:
         rows, times = rows_of(tracker, source)
         more: dict[str, Any] = {"size": np.array(source.size), "fps": source.fps, "t": times}
     if arguments.intrinsics:

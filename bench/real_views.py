@@ -34,7 +34,7 @@ from humanrt.files import write_atomically
 from humanrt.geometry.region import Region
 from humanrt.sources.opening import Frame, open_source
 from joint_errors import MEDIAPIPE
-from raw_landmarks import RawTracker, Rows, rows_of
+from raw_landmarks import RawTracker, Rows, network_digest, rows_of
 
 __all__ = ["VIEWS", "Truth", "View", "frames_of", "load_truth", "load_views", "path_of", "pick", "triangulate"]
 
@@ -134,10 +134,16 @@ def frames_of(view: View) -> Iterator[Frame]:
         yield from source
 
 
-def load_truth(views: Sequence[View], network: Path, *, threads: int = 1) -> Truth:
-    """Return the truth from landmarks of ``network`` (an ONNX file with silhouettes), from the cache if it is there."""
-    digest = hashlib.sha256(f"{_LAYOUT}".encode())
-    for path in (network, *(view.video for view in views), views[0].video.with_name("calibration.json")):
+def load_truth(views: Sequence[View], network: str | Path = "heavy", *, threads: int = 1) -> Truth:
+    """Return the truth from landmarks of a network with silhouettes, from the cache if it is there.
+
+    Args:
+        views: the cameras.
+        network: ``heavy``, the shipped one, or an ONNX file.
+        threads: of the network.
+    """
+    digest = hashlib.sha256(f"{_LAYOUT}".encode() + network_digest(network))
+    for path in (*(view.video for view in views), views[0].video.with_name("calibration.json")):
         digest.update(path.read_bytes())
     cached = cache_folder() / "bench" / f"views-{digest.hexdigest()[:16]}.npz"
     names = ("joints", "crops", "silhouettes")
