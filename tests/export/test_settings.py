@@ -102,10 +102,11 @@ def changed(settings: Settings) -> Settings:
             **{"joint_names": body.joint_names[::-1], "head_joint": 5, "pelvis_joint": 7, "stature_m": 1.5},
             sizes=body.sizes[::-1],
         )
+        network = replace(settings.network, circle=(3, 5), scale=2.25, presence_threshold=0.125)
         return replace(
             settings,
             **{"person": replace(settings.person, input_range=(0.0, 2.0)), "person_circle": (1, 3)},
-            **{"person_scale": 1.75, "circle": (3, 5), "scale": 2.25, "presence_threshold": 0.125},
+            **{"person_scale": 1.75, "network": network},
             **{"max_people": 9, "field_of_view": 75.0, "body": body},
         )
     if isinstance(settings, MultiHmrSettings):
