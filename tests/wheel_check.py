@@ -15,7 +15,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LIMIT_MB = 330
+LIMIT_MB = 380
 IMPORT_LIMIT_S = 0.5
 HEAVY = ("torch", "onnx", "matplotlib", "scipy.optimize", "pygame")
 
