@@ -200,7 +200,6 @@ def test_it_learns(tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str
         "--out",
         tmp_path / "turns",
         "--data",
-        file,
         other,
     ]
     capsys.readouterr()
