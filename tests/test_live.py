@@ -127,7 +127,7 @@ def test_files_are_written_without_a_command(tmp_path: Path) -> None:
 
 
 def test_meshes_of_hands_are_refused(tmp_path: Path, pipeline: _Late) -> None:
-    with pytest.raises(TypeError, match="meshes are of people"):
+    with pytest.raises(TypeError, match="only people have meshes"):
         play(_Frames(1), pipeline, [MeshWriter(tmp_path / "m", "glb", np.zeros((0, 3), np.int32))])
 
 

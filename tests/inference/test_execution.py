@@ -79,5 +79,5 @@ def test_a_stream_runs_as_its_posebert_unless_told_otherwise() -> None:
 
 @pytest.mark.parametrize("backend", ["cuad", None, 0])
 def test_an_unknown_backend_is_refused(backend: Any) -> None:
-    with pytest.raises(BackendError, match=f"no backend `{backend}`"):
+    with pytest.raises(BackendError, match=f"unknown backend `{backend}`"):
         HandTracker(backend=backend)

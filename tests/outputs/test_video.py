@@ -233,7 +233,7 @@ def test_image(tmp_path: Path, suffix: str) -> None:
     with open_sink(path) as sink:
         assert isinstance(sink, ImageSink)
         sink.write(picture, t=3.0)
-        with pytest.raises(OutputError, match=r"one image and there are more; name it \.mp4"):
+        with pytest.raises(OutputError, match=r"holds one image, but there are more; name it \.mp4"):
             sink.write(picture)
     (frame,) = frames_of(path)
     assert np.abs(frame.image.astype(int) - picture).max() < 6

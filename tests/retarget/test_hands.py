@@ -132,7 +132,7 @@ def test_axes_are_found_or_given(tmp_path: Path) -> None:
     [
         ({"tips": {"thumb": "ttop"}}, "no link 'ttop'; it has .*ttip"),
         ({"tips": {}}, "name the fingertip links"),
-        ({"tips": {"toe": "ttip"}}, "toe not understood; fingers are"),
+        ({"tips": {"toe": "ttip"}}, "unknown finger toe; choose one of: index"),
         ({"urdf": "none.urdf"}, r"none\.urdf: cannot read the URDF"),
         ({"wrist": "elbow"}, "wrist: two.urdf has no link 'elbow'"),
         ({"side": "top"}, "left or right"),
@@ -141,8 +141,8 @@ def test_axes_are_found_or_given(tmp_path: Path) -> None:
         ({"axes": {"fingers": "up"}}, "axes: give such as"),
         ({"axes": {"fingers": "+z", "palm": "-z"}}, "right angles"),
         ({"locked": {"nothing": 0.0}}, "names joint 'nothing'"),
-        ({"locked": [1]}, "locked: give such as"),
-        ({"fingertips": {}}, "fingertips not understood; the fields are"),
+        ({"locked": [1]}, "locked: expected an object such as"),
+        ({"fingertips": {}}, "unknown field fingertips; choose one of: axes"),
         ({"tips": {"thumb": "base"}}, "no joint moves"),
     ],
 )
@@ -180,7 +180,7 @@ def test_broken_urdf(tmp_path: Path, old: str, new: str, message: str) -> None:
     ("text", "message"),
     [
         ("{", "not valid JSON"),
-        ("[]", "is a JSON object"),
+        ("[]", "must be a JSON object"),
         ("{}", "field 'format' is missing"),
         ('{"format": 9}', "reads format 1"),
         ('{"format": 1, "joints": 3}', "not a hand description"),

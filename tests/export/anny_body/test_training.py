@@ -307,7 +307,7 @@ def test_samples_that_never_come_are_an_error(samples: list[PeopleSample], monke
     monkeypatch.setattr(dataset, "_PATIENCE", -1.0)
     growing = dataset.Growing(Still(samples), 10)
     assert growing[3] is samples[3]
-    with pytest.raises(HumanrtError, match="sample 7 of 10 is not there"):
+    with pytest.raises(HumanrtError, match="sample 7 of 10 is missing"):
         growing[7]
 
 

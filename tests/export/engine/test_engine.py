@@ -149,7 +149,7 @@ def test_a_broken_list_is_refused(toy: Callable[..., Bundle], tmp_path: Path, te
 def test_targets() -> None:
     assert check_targets(FAKE, [89, 86, 86], None) == (86, 89)
     assert check_targets(FAKE, [], 89) == (89,)
-    for sm, reason in (([90], "data-centre"), ([87], "it has: 75, 80, 86"), ([], "say for which GPUs")):
+    for sm, reason in (([90], "data-centre"), ([87], "it supports: 75, 80, 86"), ([], "give the GPUs")):
         with pytest.raises(BackendError, match=reason):
             check_targets(FAKE, sm, None)
     plain = Library(None, "tensorrt", "10.9")

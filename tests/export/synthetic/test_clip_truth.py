@@ -100,11 +100,11 @@ def test_wrong_shape_is_named() -> None:
 
 
 def test_missing_and_foreign_truth_files_are_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no such truth file"):
+    with pytest.raises(SourceError, match="no ground-truth file"):
         Truth.load(tmp_path / "absent.npz")
     (tmp_path / "text.npz").write_text("not a zip")
     np.savez(tmp_path / "other.npz", a=1)
     for name in ("text.npz", "other.npz"):
-        with pytest.raises(SourceError, match="not a truth file") as error:
+        with pytest.raises(SourceError, match="not a ground-truth file") as error:
             Truth.load(tmp_path / name)
         assert "\n" not in str(error.value)

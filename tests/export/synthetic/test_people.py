@@ -321,7 +321,7 @@ def test_poses_of_limits_keep_arms_out_of_the_body() -> None:
 
 
 def test_backdrops_take_photographs(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no photograph"):
+    with pytest.raises(SourceError, match="no readable photograph"):
         Backdrops(0, tmp_path)
     with pytest.raises(SourceError, match="no such folder"):
         Backdrops(0, tmp_path / "none")
@@ -358,8 +358,9 @@ def test_garments_cover_the_body() -> None:
 
 
 def test_options_and_sheets_say_what_is_wrong(samples: list[PeopleSample]) -> None:
-    for wrong in ({"size": 3}, {"most": 11}, {"seed": -1}, {"part": "some"}):
-        with pytest.raises(HumanrtError, match=next(iter(wrong))):
+    wrongs = ({"size": 3}, "size"), ({"most": 11}, "maximum number"), ({"seed": -1}, "seed"), ({"part": "some"}, "part")
+    for wrong, words in wrongs:
+        with pytest.raises(HumanrtError, match=words):
             EngineOptions(**wrong)  # type: ignore[arg-type]
     parents = load_anny("10pc").parents.tolist()
     pictures = [labelled(sample, parents, 2) for sample in samples]
