@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import humanrt
 from humanrt.errors import HumanrtError
+from humanrt.fitting import BodyFitter
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import project
 from humanrt.people.holistic import HolisticPeople, hand_identities
@@ -173,3 +174,25 @@ def test_a_photograph_is_followed_better_than_by_landmarks_alone(bundle: Path, p
 
     with HolisticPeople(bundle, quality="fast", threads=2) as whole, LandmarkPeople(threads=2) as landmarks:
         assert error(whole) < 0.75 * error(landmarks)
+
+
+def test_of_a_person_who_is_not_seen_nothing_is_fitted_to(
+    model: HolisticPeople, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hands of the frame before are no observation of this one."""
+    given: list[Any] = []
+    fit = BodyFitter.fit
+
+    def record(self: BodyFitter, seen: Any, t: float, prior: Any = None) -> Any:
+        given.append(seen)
+        return fit(self, seen, t, prior)
+
+    monkeypatch.setattr(BodyFitter, "fit", record)
+    model.reset()
+    for frame in frames:
+        model.track(frame.image, frame.t)
+    assert any(point.endswith("hand") for seen in given for point in seen.points)
+    given.clear()
+    tracked = model.track(np.zeros_like(frames[-1].image), frames[-1].t + 0.04)
+    assert tracked.filled == set(tracked.ids) != set()
+    assert given == [[] for _ in tracked.ids]

@@ -19,7 +19,7 @@ from humanrt.geometry.camera import field_of_view_intrinsics, project
 from humanrt.geometry.region import Region
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import HAND_16, MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, world_rotations
-from humanrt.people import landmark_people
+from humanrt.people import landmark_model
 from humanrt.people.body_points import HIPS, OFFSETS_MM, plain_name
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
 from humanrt.people.landmark_people import LandmarkPeople, _Identity, solve_translation
@@ -332,7 +332,7 @@ def test_a_missed_person_is_filled_in(
             self.known |= {k: PoseState(o.keypoints, one, False, 0.0, t) for k, o in seen.items()}
             return self.known
 
-    monkeypatch.setattr(landmark_people, "PoseBERTStream", Stream)
+    monkeypatch.setattr(landmark_model, "PoseBERTStream", Stream)
     model = LandmarkPeople(bundle, "any", options=BodyTrackerOptions(max_people=2), threads=2)
     pipeline = LandmarkPipeline(model)
     first = pipeline(Frame(photograph, 0.0, 0))
@@ -356,7 +356,7 @@ def test_poses_that_are_not_of_33_landmarks_are_refused(bundle: Path, monkeypatc
 
         def __init__(self, *_: object, **__: object) -> None: ...
 
-    monkeypatch.setattr(landmark_people, "PoseBERTStream", Hands)
+    monkeypatch.setattr(landmark_model, "PoseBERTStream", Hands)
     with pytest.raises(HumanrtError, match="does not fit"):
         LandmarkPeople(bundle, "hands", threads=1)
 

@@ -14,7 +14,7 @@ import torch
 from humanrt.bundle.settings import BodySettings, Phenotype
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.bones import ACTIVE, ROOT
-from humanrt_export.bodies.anny.model import ANNY_VERSION, load_anny
+from humanrt_export.bodies.anny.model import ANNY_VERSION, AnnyData, load_anny
 from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.conversion.bundle_writer import BundleWriter
 from humanrt_export.conversion.graphs import trace
@@ -39,6 +39,15 @@ SIZES = (
     *({"height": height} for height in (0.3, 0.4, 0.5, 0.6, 0.7)),
 )
 """Bodies from small to large: children, then adults."""
+
+DESCRIPTIONS = {
+    "rotations": "matrices of the bones in settings.body.bones (Anny's `local-ref`)",
+    "shape": "phenotypes in settings.body.phenotypes",
+    "translation": f"m, camera space, of the joint `{ANCHOR}`",
+    "vertices": "m, camera space; triangles in the array `faces`",
+    "joints": "m, camera space; names in settings.body.joint_names",
+}
+"""Of the inputs and outputs of graphs of Anny's body."""
 
 STATURE = 1.7  # m, assumed for every person
 
@@ -70,37 +79,44 @@ def body_notes() -> dict[str, Any]:
     }
 
 
+def body_probe(*people: int) -> dict[str, torch.Tensor]:
+    """Return random parameters of people, with these leading dimensions: the same for every export."""
+    generator = torch.Generator().manual_seed(20260101)
+    low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
+    return {
+        "rotations": matrices_from_vectors(0.5 * torch.randn(*people, len(ACTIVE), 3, generator=generator)),
+        "shape": low + (high - low) * torch.rand(*people, len(PHENOTYPES), generator=generator),
+        "translation": torch.randn(*people, 3, generator=generator),
+    }
+
+
+def add_mesh(writer: BundleWriter, data: AnnyData) -> None:
+    """Add the triangles of a body's mesh, and where the body comes from."""
+    faces = np.asarray(data.faces, np.int32)
+    writer.add_arrays("faces", {"faces": faces}, {"faces": "three vertices of every triangle of the mesh"})
+    writer.add_file("NOTICE.txt", ATTRIBUTION.encode())
+
+
 def add_body(writer: BundleWriter) -> dict[str, Any]:
     """Add the graph ``body`` and the array ``faces``; returns the graph's verdict against PyTorch."""
     data = load_anny(TOPOLOGY)
     body = AnnyBody(data, ACTIVE, ANCHOR).eval()
     with torch.no_grad():  # halves the file, at an error of at most half a millimetre
         body.blend.copy_(body.blend.half().float())
-    generator = torch.Generator().manual_seed(20260101)
-    low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
-    inputs = {
-        "rotations": matrices_from_vectors(0.5 * torch.randn(1, 1, len(ACTIVE), 3, generator=generator)),
-        "shape": low + (high - low) * torch.rand(1, 1, len(PHENOTYPES), generator=generator),
-        "translation": torch.randn(1, 1, 3, generator=generator),
-    }
+    inputs = body_probe(1, 1)
     graph = store_as_float16(trace(body, inputs, _OUTPUTS, "body"))
     writer.add_graph(
         "body",
         graph,
         {
-            "rotations": "matrices of the bones in settings.body.bones (Anny's `local-ref`)",
-            "shape": "phenotypes in settings.body.phenotypes",
-            "translation": f"m, camera space, of the joint `{ANCHOR}`",
+            "rotations": DESCRIPTIONS["rotations"],
+            "shape": DESCRIPTIONS["shape"],
+            "translation": DESCRIPTIONS["translation"],
         },
-        {
-            "vertices": "m, camera space; triangles in the array `faces`",
-            "joints": "m, camera space; names in settings.body.joint_names",
-        },
+        {name: DESCRIPTIONS[name] for name in _OUTPUTS},
         small=True,
     )
-    faces = np.asarray(data.faces, np.int32)
-    writer.add_arrays("faces", {"faces": faces}, {"faces": "three vertices of every triangle of the mesh"})
-    writer.add_file("NOTICE.txt", ATTRIBUTION.encode())
+    add_mesh(writer, data)
     with torch.inference_mode():
         expected = copy.deepcopy(body).double()(*(value.double() for value in inputs.values()))
     got = opened(writer.source("body"))({name: value.numpy() for name, value in inputs.items()})

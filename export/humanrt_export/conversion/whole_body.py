@@ -18,16 +18,20 @@ from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.bones import ACTIVE
 from humanrt_export.bodies.anny.face_units import load_face_units
 from humanrt_export.bodies.anny.model import ANNY_VERSION, load_anny
-from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.bodies.anny.whole_body import AnnyPose, AnnyRest
 from humanrt_export.conversion.bundle_writer import BundleWriter
 from humanrt_export.conversion.graphs import trace
-from humanrt_export.conversion.landmarks_body import ANCHOR, LICENCE, body_settings
-from humanrt_export.conversion.multihmr_anny import ATTRIBUTION
+from humanrt_export.conversion.landmarks_body import (
+    ANCHOR,
+    DESCRIPTIONS,
+    LICENCE,
+    add_mesh,
+    body_probe,
+    body_settings,
+)
 from humanrt_export.conversion.onnx_cleanup import store_as_float16, store_as_int8
 from humanrt_export.conversion.parity import REFERENCE, judged, opened
 from humanrt_export.conversion.settings import body_entries
-from humanrt_export.networks.rotations import matrices_from_vectors
 
 __all__ = ["LICENCE", "add_whole_body", "face_points", "whole_body_settings"]
 
@@ -64,21 +68,18 @@ def add_whole_body(writer: BundleWriter) -> dict[str, Any]:
     data, units = load_anny("full"), load_face_units()
     body = AnnyBody(data, ACTIVE, ANCHOR).eval()
     rest, pose = AnnyRest(body, data).eval(), AnnyPose(body, units).eval()
-    generator = torch.Generator().manual_seed(20260101)
-    low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
-    shape = low + (high - low) * torch.rand(1, len(PHENOTYPES), generator=generator)
-    inputs = {
-        "rotations": matrices_from_vectors(0.5 * torch.randn(1, len(ACTIVE), 3, generator=generator)),
-        "expression": torch.rand(1, len(units.names), generator=generator),
-        "translation": torch.randn(1, 3, generator=generator),
-    }
+    inputs = body_probe(1)
+    shape = inputs.pop("shape")
+    generator = torch.Generator().manual_seed(20260102)
+    expression = torch.rand(1, len(units.names), generator=generator)
+    inputs = {"rotations": inputs["rotations"], "expression": expression, "translation": inputs["translation"]}
     with torch.inference_mode():
         at_rest = dict(zip(_REST, rest(shape), strict=True))
     joints, points = body.joints, len(data.template) + body.points
     writer.add_graph(
         "body_rest",
         store_as_int8(store_as_float16(trace(rest, {"shape": shape}, _REST, "body_rest"))),
-        {"shape": "phenotypes in settings.body.phenotypes"},
+        {"shape": DESCRIPTIONS["shape"]},
         {
             "surface": f"m, Anny's frame: the {points} points of the body at rest (vertices, then points on the skin)",
             "heads": f"m, Anny's frame: where the {joints} bones begin",
@@ -90,19 +91,15 @@ def add_whole_body(writer: BundleWriter) -> dict[str, Any]:
         "body_pose",
         store_as_float16(trace(pose, inputs | at_rest, _POSED, "body_pose")),
         {
-            "rotations": "matrices of the bones in settings.body.bones (Anny's `local-ref`)",
+            "rotations": DESCRIPTIONS["rotations"],
             "expression": "amounts 0..1 of the face units in settings.body.expression_units",
-            "translation": f"m, camera space, of the joint `{ANCHOR}`",
+            "translation": DESCRIPTIONS["translation"],
             **{name: f"`{name}` of the graph `body_rest`" for name in _REST},
         },
-        {
-            "vertices": "m, camera space; triangles in the array `faces`",
-            "joints": "m, camera space; names in settings.body.joint_names",
-        },
+        {name: DESCRIPTIONS[name] for name in _POSED},
         small=True,
     )
-    faces = np.asarray(data.faces, np.int32)
-    writer.add_arrays("faces", {"faces": faces}, {"faces": "three vertices of every triangle of the mesh"})
+    add_mesh(writer, data)
     shown = face_points()
     writer.add_arrays(
         "face_units",
@@ -112,7 +109,6 @@ def add_whole_body(writer: BundleWriter) -> dict[str, Any]:
             "deltas": "m, Anny's frame at rest: how each face unit moves them",
         },
     )
-    writer.add_file("NOTICE.txt", ATTRIBUTION.encode())
     # The reference is Anny itself: all blend shapes in double precision, before they were compressed.
     exact, moved = copy.deepcopy(body).double(), copy.deepcopy(pose).double()
     with torch.inference_mode():

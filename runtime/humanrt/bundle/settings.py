@@ -25,6 +25,7 @@ from humanrt.geometry.letterbox import PILLOW, RESIZES, Resize
 from humanrt.geometry.region import FollowRule, RegionRule
 
 __all__ = [
+    "MULTIHMR",
     "BodyNetworkSettings",
     "BodySettings",
     "CompanionBundles",
@@ -46,8 +47,7 @@ __all__ = [
     "body_names",
     "check_settings",
     "face_indices",
-    "is_holistic",
-    "is_landmarks",
+    "people_model",
     "variants_of",
 ]
 
@@ -57,6 +57,9 @@ HAND_KEYPOINTS = 21
 _MAX_COUNT = 100_000  # of joints, vertices, people, frames
 _MAX_WEIGHT = 1e3
 _NETWORK = "network"
+MULTIHMR = "multihmr"
+"""Kind of a people bundle that does not name it."""
+
 _REMEDY = "export the bundle again"
 
 
@@ -1009,14 +1012,9 @@ def _variant(bundle: Bundle, settings: Section) -> Variant:
     )
 
 
-def is_landmarks(bundle: Bundle) -> bool:
-    """Return whether a people bundle is of the landmark model (else Multi-HMR)."""
-    return bundle.settings.get("model") == "landmarks"
-
-
-def is_holistic(bundle: Bundle) -> bool:
-    """Return whether a people bundle holds the networks of the whole-body pipeline."""
-    return bundle.settings.get("model") == "holistic"
+def people_model(bundle: Bundle) -> str:
+    """Return the kind of a people bundle: its setting ``model``; the first Multi-HMR bundles do not have it."""
+    return Section.of(bundle).text("model", default=MULTIHMR)
 
 
 _PEOPLE: Mapping[str, type[LandmarksSettings] | type[HolisticSettings] | type[MultiHmrSettings]] = {
@@ -1034,9 +1032,7 @@ def check_settings(bundle: Bundle) -> None:
     if bundle.task == "hands":
         HandsSettings.of(bundle)
     elif bundle.task == "people":
-        model = bundle.settings.get("model")
-        kind = _PEOPLE.get(model, MultiHmrSettings) if isinstance(model, str) else MultiHmrSettings
-        kind.of(bundle)
+        _PEOPLE.get(people_model(bundle), MultiHmrSettings).of(bundle)
     elif bundle.task == "posebert":
         for graph in bundle.graphs:
             PoseBertSettings.of(bundle, graph)

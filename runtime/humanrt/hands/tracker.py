@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from humanrt.bundle.settings import HandsSettings
 from humanrt.checks import check_count, check_kind, check_probability, check_range
 from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.region import Region
+from humanrt.geometry.skeleton import Side
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
 from humanrt.hands.palm import PalmDetector
 from humanrt.inference.execution import Execution, ExecutionOptions
@@ -29,7 +30,6 @@ from humanrt.resource import releasing
 
 __all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
 
-Side = Literal["left", "right"]
 
 # A region is about twice as large as its hand, which is the size here. A hand does not keep its velocity for long.
 _TRACK_PARAMETERS = TrackParameters(

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import SourceError
 from humanrt.geometry.hand import CHAINS
+from humanrt.geometry.skeleton import Side
 
 __all__ = ["Truth", "finger_flexion"]
-
-Side = Literal["left", "right"]
 
 
 def finger_flexion(keypoints_3d: NDArray[Any]) -> NDArray[np.float64]:

@@ -64,14 +64,18 @@ class BodyMesh(Owner):
         self._rest = self.own(BoundGraph(backend, bundle.graph("body_rest")))
         self._pose = self.own(BoundGraph(backend, bundle.graph("body_pose")))
         self.units = self._pose.arrays["expression"].shape[-1]
+        self._last: BodyAtRest | None = None
         self._loaded: BodyAtRest | None = None
 
     def at_rest(self, shape: NDArray[np.floating[Any]]) -> BodyAtRest:
-        """Return the body at rest of phenotypes [S]."""
+        """Return the body at rest of phenotypes [S]; for the shape of the last call it is not computed again."""
+        if self._last is not None and np.array_equal(self._last.shape, np.asarray(shape, np.float32)):
+            return self._last
         self._rest.arrays["shape"][0] = shape
         self._rest.run()
         outputs = {tensor.name: self._rest.arrays[tensor.name].copy() for tensor in self._rest.spec.outputs}
-        return BodyAtRest(np.array(shape, np.float32), outputs)
+        self._last = BodyAtRest(np.array(shape, np.float32), outputs)
+        return self._last
 
     def __call__(
         self,

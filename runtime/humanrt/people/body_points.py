@@ -6,7 +6,7 @@ were fitted on rendered bodies (`humanrt_export.synthetic.body_align`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,11 +89,21 @@ _REST_MM: dict[str, tuple[float, float, float]] = {
 
 def rest_landmarks() -> Array:
     """Return MediaPipe's landmarks [33, 3] m of an average adult of Anny's in the T-pose; x left, y up, z front."""
-    rows = []
-    for landmark in MEDIAPIPE_33:
-        side, plain = plain_name(landmark)
-        rows.append(np.array(_REST_MM[plain]) * (-1.0 if side == "right" else 1.0, 1.0, 1.0))
-    return np.array(rows) / 1000
+    return np.array([_of_side(_REST_MM, landmark) for landmark in MEDIAPIPE_33])
+
+
+def _of_side(table: Mapping[str, tuple[float, float, float]], landmark: str) -> Array:
+    """Return a landmark's entry [3] m of a table in mm that holds the left side and the middle, mirrored if needed."""
+    side, plain = plain_name(landmark)
+    return np.array(table[plain]) * (-1.0 if side == "right" else 1.0, 1.0, 1.0) / 1000
+
+
+def _anchor(landmark: str) -> tuple[str, str]:
+    """Return the joint of Anny by which a landmark lies, and the part of SMPL's body that it rotates with."""
+    side, plain = plain_name(landmark)
+    joint, part = _ANCHORS.get(plain, ("head", "head"))
+    part = part or "pelvis"
+    return joint.format(s=side[:1].upper()), part if part in ("head", "pelvis") else f"{side}_{part}"
 
 
 def plain_name(landmark: str) -> tuple[str, str]:
@@ -113,14 +123,11 @@ def attached_landmarks() -> list[Attached]:
     """
     result = []
     for landmark in MEDIAPIPE_33:
-        side, plain = plain_name(landmark)
-        joint, part = _ANCHORS.get(plain, ("head", "head"))
-        name = part or "pelvis"
-        bone, axes = part_axes(name if name in ("head", "pelvis") else f"{side}_{name}")
-        offset = np.array(OFFSETS_MM[plain]) * (-1.0 if side == "right" else 1.0, 1.0, 1.0) / 1000
-        offset *= _ON_PHOTOGRAPHS if plain in _LIMBS else 1.0
+        joint, part = _anchor(landmark)
+        bone, axes = part_axes(part)
+        offset = _of_side(OFFSETS_MM, landmark) * (_ON_PHOTOGRAPHS if plain_name(landmark)[1] in _LIMBS else 1.0)
         x, y, z = (axes @ offset).tolist()
-        result.append(Attached(landmark, joint.format(s=side[:1].upper()), bone, (x, y, z)))
+        result.append(Attached(landmark, joint, bone, (x, y, z)))
     return result
 
 
@@ -134,17 +141,10 @@ class LandmarkPoints:
     def __init__(self, joint_names: Sequence[str]) -> None:
         joint_index = {name: k for k, name in enumerate(joint_names)}
         part_index = {name: k for k, name in enumerate(SMPL_24)}
-        self._anchors: list[int] = []
-        self._parts: list[int] = []
-        offsets = []
-        for landmark in MEDIAPIPE_33:
-            side, plain = plain_name(landmark)
-            joint, part = _ANCHORS.get(plain, ("head", "head"))
-            self._anchors.append(joint_index[joint.format(s=side[:1].upper())])
-            name = part or "pelvis"
-            self._parts.append(part_index[name if name in ("head", "pelvis") else f"{side}_{name}"])
-            offsets.append(np.array(OFFSETS_MM[plain]) * (-1.0 if side == "right" else 1.0, 1.0, 1.0))
-        self._offsets: Array = np.array(offsets) / 1000
+        anchors = [_anchor(landmark) for landmark in MEDIAPIPE_33]
+        self._anchors = [joint_index[joint] for joint, _ in anchors]
+        self._parts = [part_index[part] for _, part in anchors]
+        self._offsets: Array = np.array([_of_side(OFFSETS_MM, landmark) for landmark in MEDIAPIPE_33])
 
     def anchors(self, joints: Floats, rotations: Floats) -> tuple[Array, Array]:
         """Return the anchors [..., 33, 3] m to which offsets are added, and the offsets' rotations [..., 33, 3, 3]."""

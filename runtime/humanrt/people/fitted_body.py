@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.bundle.settings import BodySettings
-from humanrt.errors import HumanrtError
 from humanrt.fitting import Attached, BodyFitter, FitOptions, Rig, Seen, ShapePrior
 from humanrt.geometry.anny import ANNY_BONES, anny_from_smpl
 from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24, Side
 from humanrt.people.body_points import HIPS, attached_landmarks
 from humanrt.people.hand_points import attached_hand
 from humanrt.people.landmarks import BodyLandmarks
+from humanrt.people.stature import shape_of_stature
 
 __all__ = ["FittedBody", "seen_body"]
 
@@ -27,20 +27,12 @@ Floats = NDArray[np.floating[Any]]
 _SPREAD = np.array([0.25, 0.0, 0.0, 0.0, 0.0, 0.25])
 _LOWER, _UPPER = np.array([0.0, -1 / 3, 0.0, 0.0, 0.0, 0.0]), np.ones(6)
 _HEIGHT = 4  # index
-_GUESSED = 0.05  # weight of a landmark outside of the picture, relative to one inside
 _PER_HEIGHT = 1.09  # m of stature by the phenotype `height`, of an adult
 
 
-def seen_body(marks: BodyLandmarks, size: tuple[int, int]) -> Seen:
-    """Return a body's landmarks as they are fitted: weights are visibility and presence.
-
-    Args:
-        marks: the landmarks.
-        size: (width, height) px of the picture, beyond whose edge the network is overconfident about what it guesses.
-    """
-    inside = ((marks.landmarks_2d >= 0) & (marks.landmarks_2d < size)).all(axis=1)
-    weight = marks.visibility * marks.presence * np.where(inside, 1.0, _GUESSED)
-    return Seen(marks.landmarks_2d, weight, marks.landmarks_3d)
+def seen_body(landmarks: BodyLandmarks, size: tuple[int, int]) -> Seen:
+    """Return a body's landmarks as they are fitted, with the weights that they have in a picture of (width, height)."""
+    return Seen(landmarks.landmarks_2d, landmarks.weights(size), landmarks.landmarks_3d)
 
 
 class FittedBody:
@@ -54,6 +46,7 @@ class FittedBody:
         settings: of the body in the bundle.
         fingers: also solve for fingers, which the points ``left_hand`` and ``right_hand`` show.
         more: further points, by kind, such as some of a face.
+        bundle: the bundle that the body comes from, for messages.
 
     Raises:
         BundleError, HumanrtError: the body's joints are not Anny's.
@@ -66,7 +59,9 @@ class FittedBody:
         *,
         fingers: bool = False,
         more: Mapping[str, Sequence[Attached]] | None = None,
+        bundle: object = "the bundle",
     ) -> None:
+        self._bundle = bundle
         self._posed, self._sizes, self._stature = posed, np.array(settings.sizes, np.float64), settings.stature_m
         self._root = settings.pelvis_joint
         self._still = np.broadcast_to(np.eye(3, dtype=np.float32), (len(ANNY_BONES), 3, 3))
@@ -97,10 +92,7 @@ class FittedBody:
         """Return the phenotypes [6] of a person of this stature, m, interpolated between the bundle's examples."""
         if self._statures is None:
             self._statures = np.array([self.rest(size)[1] for size in self._sizes])
-        low, high = self._statures[[0, -1]]
-        if not low <= stature <= high:
-            raise HumanrtError(f"stature is {stature:g} m; give {low:.2f} to {high:.2f}")
-        return np.array([np.interp(stature, self._statures, column) for column in self._sizes.T])
+        return shape_of_stature(stature, self._statures, self._sizes, self._bundle)
 
     def shape(self, stature: float | None = None) -> ShapePrior:
         """Return what is assumed of a person: about 1.7 m tall, or as tall as is said, to 2 cm."""

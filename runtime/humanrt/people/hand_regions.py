@@ -8,7 +8,6 @@ landmarks give the region in the next frame, as long as it stays where the body 
 from __future__ import annotations
 
 from math import hypot
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +16,16 @@ from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import HandFromBody, HandRegionSettings, HolisticSettings
 from humanrt.geometry.region import Region, RegionRule, region_from_box, upright_angle
+from humanrt.geometry.skeleton import Side
 from humanrt.hands.landmarks import HandLandmarks, LandmarkNetwork
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.kernels.image import Picture
 from humanrt.perception.crop import crop_into
 from humanrt.resource import Owner, releasing
 
-__all__ = ["HandRecrop", "PersonHands", "Side", "hand_region"]
+__all__ = ["HandRecrop", "PersonHands", "hand_region"]
 
 Floats = NDArray[np.float32]
-Side = Literal["left", "right"]
 
 _LEAST = 4.0  # px, size of the smallest region in which a hand is looked for
 

@@ -8,10 +8,10 @@ how far away: the stature is assumed to be that of an average adult, or given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Unpack, get_args
+from typing import Literal, Unpack, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,30 +19,35 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.bundle.settings import HolisticSettings, LandmarksSettings, face_indices
-from humanrt.checks import check_probability
 from humanrt.errors import InvalidInputError, choices
 from humanrt.fitting import BodyFitter, Observation, PosePrior, Seen
 from humanrt.fitting.rig import Attached
 from humanrt.geometry.anny import ANNY_BONES, ANNY_PARENTS, anny_from_smpl
-from humanrt.geometry.camera import check_image, check_intrinsics, field_of_view_intrinsics, project
+from humanrt.geometry.camera import project
 from humanrt.geometry.region import Region
-from humanrt.geometry.skeleton import world_rotations
+from humanrt.geometry.skeleton import Side, world_rotations
 from humanrt.hands.pose_smoother import HandPoseSmoother
 from humanrt.hands.tracker import Hand, Hands
 from humanrt.inference.execution import Execution, ExecutionOptions
-from humanrt.inference.model import Model
 from humanrt.people.body_mesh import BodyAtRest, BodyMesh, FaceOnBody
-from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
+from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
 from humanrt.people.expression import ExpressionSolver, FaceModel
 from humanrt.people.face import FaceLandmarks, PersonFace
-from humanrt.people.fitted_body import FittedBody
-from humanrt.people.hand_regions import PersonHands, Side
-from humanrt.people.landmark_people import Tracked, observe_body, open_pose_stream
+from humanrt.people.fitted_body import FittedBody, seen_body
+from humanrt.people.hand_regions import PersonHands
+from humanrt.people.landmark_model import (
+    Estimate,
+    LandmarkModel,
+    Tracked,
+    View,
+    observe_body,
+    open_pose_stream,
+    people_of,
+)
 from humanrt.people.landmarks import BalancedNetwork, BodyLandmarks, BodyNetwork
 from humanrt.people.results import People
 from humanrt.posebert.stream import PoseState
 from humanrt.resource import releasing
-from humanrt.sources.image import as_image
 from humanrt.timing import Stopwatch
 
 __all__ = ["DEFAULT_BUNDLE", "QUALITIES", "HolisticPeople", "Quality", "TrackedBodies", "hand_identities"]
@@ -58,7 +63,6 @@ QUALITIES: tuple[Quality, ...] = get_args(Quality)
 """How people are looked at: ``fast`` by the landmark network full, ``best`` by heavy; ``balanced`` by heavy those who
 are nearly as large in the picture as the largest, the others by full."""
 
-_OUTSIDE = 0.05  # weight of a landmark outside of the picture, relative to one inside
 _PRIOR_SPREAD = 0.3  # rad, of PoseBERT's rotations of the body
 _FINGER_SPREAD = 0.3  # rad, of PoseBERT's rotations of the fingers
 _FINGERS = tuple(bone for bone in ANNY_BONES if bone.startswith(("finger", "metacarpal")))
@@ -93,9 +97,7 @@ class _Identity:
         fitter: solves its pose, position and shape.
         expression: solves its expression.
         rest: its body at rest, and the face of that.
-        score, head: as last seen; px.
         hands, face: regions in which they were last seen.
-        seen_hands: the hands of this frame.
         amounts: of the face units.
         size: of the body's region, px, when last seen.
         t: time of the last frame, s.
@@ -105,17 +107,14 @@ class _Identity:
     expression: ExpressionSolver = field(default_factory=ExpressionSolver)
     rest: BodyAtRest | None = None
     face_model: FaceModel | None = None
-    score: float = 0.0
-    head: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
     hands: dict[Side, Region] = field(default_factory=dict)
-    seen_hands: dict[Side, Hand] = field(default_factory=dict)
     face: Region | None = None
     amounts: Array | None = None
     size: float = 0.0
     t: float = 0.0
 
 
-class HolisticPeople(Model):
+class HolisticPeople(LandmarkModel[TrackedBodies]):
     """Recover people's whole-body meshes, in a stream of images or in a single one.
 
     >>> model = HolisticPeople()                        # the shipped bundles
@@ -132,15 +131,11 @@ class HolisticPeople(Model):
         backend, execution: where and how the networks run; see `Execution`. PoseBERT runs at ``fp32``.
 
     Attributes:
-        faces: int32 [F, 3], triangles of every mesh.
-        joint_names: [J] names of the joints.
-        expression_units: [E] names of the face units.
+        expression_units: [E] names of the face units. Others: see `LandmarkModel`.
 
     Raises:
         BundleError, BackendError, CameraError: the message says what is wrong and how to fix it.
     """
-
-    NEEDS_OPEN = ("__call__", "track")
 
     @releasing
     def __init__(
@@ -155,7 +150,7 @@ class HolisticPeople(Model):
         options: BodyTrackerOptions | None = None,
         **execution: Unpack[ExecutionOptions],
     ) -> None:
-        super().__init__(bundle, "people", Execution.of(backend, execution))
+        super().__init__(bundle, Execution.of(backend, execution))
         if quality not in QUALITIES:
             raise InvalidInputError(f"quality: no `{quality}`; choose one of: {choices(QUALITIES)}")
         settings = HolisticSettings.of(self.bundle)
@@ -169,13 +164,12 @@ class HolisticPeople(Model):
         self._stream = self.own(open_pose_stream(settings.bundles.body_poses, self.backend))
         self._mesh = self.own(BodyMesh(self.bundle, self.backend))
         body = settings.body
-        self.faces: NDArray[np.int32] = face_indices(self.bundle, "faces", body.vertices)
-        self.joint_names: tuple[str, ...] = body.joint_names
+        self.faces = face_indices(self.bundle, "faces", body.vertices)
+        self.joint_names = body.joint_names
         self.expression_units = settings.expression_units
         self.poses = self._stream.bundle.name
         self.quality, self.stature, self.meshes = quality, stature, meshes
-        self.fov = LandmarksSettings.of(landmarks).field_of_view if fov is None else fov
-        field_of_view_intrinsics((640, 480), self.fov)  # CameraError now, not with the first image
+        self._assume_field_of_view(LandmarksSettings.of(landmarks).field_of_view if fov is None else fov)
         self._face_on_body = FaceOnBody(self.bundle, body.head_joint)
         usual = self._face_on_body(self._mesh.at_rest(np.array(body.sizes[-3])))
         self._body = FittedBody(
@@ -183,6 +177,7 @@ class HolisticPeople(Model):
             body,
             fingers=True,
             more={"face": [Attached(f"face_{k}", "head", "head", tuple(usual.neutral[k])) for k in _STEADY]},
+            bundle=self.bundle.path,
         )
         self._body.shape(stature)  # HumanrtError now, not with the first person
         self._head, self._vertices = body.head_joint, body.vertices
@@ -199,14 +194,6 @@ class HolisticPeople(Model):
         self._hand_smoother.reset()
         self._known: dict[int, _Identity] = {}
 
-    def __call__(
-        self, rgb: NDArray[np.uint8] | str | Path, intrinsics: ArrayLike | None = None, threshold: float | None = None
-    ) -> People:
-        """Return the people in a single image, unrelated to those before it. Arguments as for `track`."""
-        image = as_image(rgb)
-        self.reset()
-        return self.track(image, 0.0, intrinsics, threshold).people
-
     def track(
         self,
         rgb: NDArray[np.uint8],
@@ -214,77 +201,53 @@ class HolisticPeople(Model):
         intrinsics: ArrayLike | None = None,
         threshold: float | None = None,
     ) -> TrackedBodies:
-        """Return the people in the next image of a stream.
-
-        Args:
-            rgb: uint8 [H, W, 3].
-            t: its time stamp, s. A time before the last one resets the state: the source was rewound.
-            intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's centre.
-            threshold: minimum score of a person, 0..1; None: the tracker's.
-
-        Raises:
-            ValueError: the image is not uint8 [H, W, 3], ``t`` is not a finite time, or the threshold is not a
-                probability.
-            CameraError: the intrinsics are not valid. The state is then unchanged.
-        """
-        check_image(rgb)
-        check_probability(threshold, "threshold")
-        size = (rgb.shape[1], rgb.shape[0])
-        K = field_of_view_intrinsics(size, self.fov) if intrinsics is None else check_intrinsics(intrinsics)
         if isinstance(self._network, BalancedNetwork):
             largest = max((known.size for known in self._known.values()), default=0.0)
             self._network.min_size = _LARGEST * largest
-        bodies = self.tracker(rgb, t)
+        return super().track(rgb, t, intrinsics, threshold)
+
+    def _recover(self, bodies: Bodies, seen: Mapping[int, BodyLandmarks], view: View) -> TrackedBodies:
         watch = Stopwatch()
         for identity in bodies.lost:
             self._known.pop(identity, None)
-        seen = {body.id: body.landmarks for body in bodies if threshold is None or body.landmarks.score >= threshold}
         for identity, landmarks in seen.items():
             if identity not in self._known:
                 self._known[identity] = _Identity(self._body.fitter(self.stature))
             self._known[identity].size = landmarks.region.size
         lost = tuple(hand for identity in bodies.lost for hand in hand_identities(identity).values())
-        hands = Hands(tuple(self._find_hands(seen)), {}, lost)
+        found = {identity: self._find_hands(identity, landmarks) for identity, landmarks in seen.items()}
         watch.lap("hands")
         faces = {identity: self._find_face(identity, landmarks) for identity, landmarks in seen.items()}
         watch.lap("face")
-        poses = self._stream.update(
-            t, {identity: observe_body(landmarks, K) for identity, landmarks in seen.items()}, bodies.lost
-        )
-        hands = self._hand_smoother(hands, t)
+        observed = {identity: observe_body(landmarks, view.K) for identity, landmarks in seen.items()}
+        poses = self._stream.update(view.t, observed, bodies.lost)
+        hands = self._hand_smoother(Hands(tuple(hand for two in found.values() for hand in two), {}, lost), view.t)
         watch.lap("smooth")
-        results: list[tuple[float, int, dict[str, NDArray[Any]]]] = []
-        for identity, pose in poses.items():
-            person = self._person(identity, pose, seen.get(identity), faces.get(identity), size, K, t)
-            if person is not None:
-                results.append((self._known[identity].score, identity, person))
-        results.sort(key=lambda item: -item[0])
+        estimates = [
+            self._person(identity, pose, seen.get(identity), found.get(identity, ()), faces.get(identity), view)
+            for identity, pose in poses.items()
+        ]
         watch.lap("body")
-        people = self._people([person for *_, person in results], [self._known[i] for _, i, _ in results], K)
-        watch.lap("decode")
-        ids = tuple(identity for _, identity, _ in results)
+        tracked = self._tracked(bodies, seen, estimates, view, watch)
         there = {hand.id for hand in hands}
         return TrackedBodies(
-            replace(people, ms=bodies.ms | watch.ms),
-            ids,
-            bodies.lost,
-            frozenset(ids) - seen.keys(),
+            tracked.people,
+            tracked.ids,
+            tracked.lost,
+            tracked.filled,
             hands,
-            {i: tuple(hand for hand in hand_identities(i).values() if hand in there) for i in ids},
+            {i: tuple(hand for hand in hand_identities(i).values() if hand in there) for i in tracked.ids},
         )
 
-    def _find_hands(self, seen: Mapping[int, BodyLandmarks]) -> Iterator[Hand]:
-        """Yield the hands of the people that are seen."""
-        for identity, landmarks in seen.items():
-            known = self._known[identity]
-            known.seen_hands = {}
-            for side, hand_id in hand_identities(identity).items():
-                hand = self._hands(self.tracker.picture, landmarks.landmarks_2d, side, known.hands.pop(side, None))
-                if hand is not None:
-                    known.hands[side] = hand.region
-                    found = Hand(hand_id, side, hand.presence, hand.keypoints_2d, hand.keypoints_3d)
-                    known.seen_hands[side] = found
-                    yield found
+    def _find_hands(self, identity: int, landmarks: BodyLandmarks) -> tuple[Hand, ...]:
+        """Return the hands of a person who is seen."""
+        known, found = self._known[identity], []
+        for side, hand_id in hand_identities(identity).items():
+            hand = self._hands(self.tracker.picture, landmarks.landmarks_2d, side, known.hands.pop(side, None))
+            if hand is not None:
+                known.hands[side] = hand.region
+                found.append(Hand(hand_id, side, hand.presence, hand.keypoints_2d, hand.keypoints_3d))
+        return tuple(found)
 
     def _find_face(self, identity: int, landmarks: BodyLandmarks) -> FaceLandmarks | None:
         known = self._known[identity]
@@ -297,11 +260,10 @@ class HolisticPeople(Model):
         identity: int,
         pose: PoseState,
         landmarks: BodyLandmarks | None,
+        hands: Sequence[Hand],
         face: FaceLandmarks | None,
-        size: tuple[int, int],
-        K: Array,
-        t: float,
-    ) -> dict[str, NDArray[Any]] | None:
+        view: View,
+    ) -> Estimate | None:
         """Return a person's parameters and mesh, or None if their position is unknown."""
         known = self._known[identity]
         given = {
@@ -313,58 +275,50 @@ class HolisticPeople(Model):
         for side in given:
             spread |= {bone: _FINGER_SPREAD for bone in _FINGERS if bone.endswith(side[0].upper())}
         prior = PosePrior(anny_from_smpl(pose.rotations, given), spread=spread, root_spread=_PRIOR_SPREAD)
-        known.score = 0.0 if landmarks is None else landmarks.score
         points = {}
         if landmarks is not None:
-            points["body"] = _seen(landmarks, size)
-        for side, hand in known.seen_hands.items():
-            weight = hand.score * _sharpness(known.hands[side], _SHARP_HAND)
-            points[f"{side}_hand"] = Seen(hand.keypoints_2d, np.full(21, weight))
+            points["body"] = seen_body(landmarks, view.size)
+        for hand in hands:
+            weight = hand.score * _sharpness(known.hands[hand.side], _SHARP_HAND)
+            points[f"{hand.side}_hand"] = Seen(hand.keypoints_2d, np.full(21, weight))
         if face is not None:
             weight = face.score * _sharpness(face.region, _SHARP_FACE)
             points["face"] = Seen(face.landmarks_2d[_STEADY], np.full(len(_STEADY), weight))
-        fit = known.fitter.fit(Observation(points, K) if points else [], t, prior)
+        fit = known.fitter.fit(Observation(points, view.K) if points else [], view.t, prior)
         if fit is None:
             return None
-        rotations = fit.rotations
         if known.rest is None or np.abs(known.rest.shape - fit.shape).max() > _NEW_SHAPE:
             known.rest = self._mesh.at_rest(fit.shape)
             known.face_model = self._face_on_body(known.rest)
         head = fit.joints[self._head]
         if face is not None and known.face_model is not None:
             turn = world_rotations(fit.rotations, ANNY_PARENTS)[_HEAD]
-            known.amounts, _ = known.expression(known.face_model, face.landmarks_2d, K, turn, head, t)
+            known.amounts, _ = known.expression(known.face_model, face.landmarks_2d, view.K, turn, head, view.t)
         if face is None and known.amounts is not None:
-            known.amounts = known.amounts * float(np.exp((known.t - t) / _FADE))
-        known.t = t
-        known.head = project(head[None].astype(np.float64), K)[0].astype(np.float32)
+            known.amounts = known.amounts * float(np.exp((known.t - view.t) / _FADE))
+        known.t = view.t
         amounts = np.zeros(self._mesh.units) if known.amounts is None else known.amounts
-        vertices, joints = self._mesh(known.rest, rotations, head, amounts)
-        return {
-            "rotations": rotations,
-            "shape": fit.shape,
-            "expression": amounts.astype(np.float32),
-            "translation": head,
-            "joints": joints,
-            "vertices": vertices,
-        }
-
-    def _people(self, people: list[dict[str, NDArray[Any]]], known: list[_Identity], K: Array) -> People:
-        def stack(name: str, *shape: int) -> Floats:
-            return np.stack([one[name] for one in people]) if people else np.zeros((0, *shape), np.float32)
-
-        joints = stack("joints", len(self.joint_names), 3)
-        return People(
-            scores=np.array([one.score for one in known], np.float32),
-            locations=np.array([one.head for one in known], np.float32).reshape(-1, 2),
-            translations=stack("translation", 3),
-            rotations=stack("rotations", len(ANNY_BONES), 3, 3),
-            shape=stack("shape", 6),
-            expression=stack("expression", self._mesh.units),
-            intrinsics=K,
-            vertices=stack("vertices", self._vertices, 3) if self.meshes else None,
+        vertices, joints = self._mesh(known.rest, fit.rotations, head, amounts)
+        return Estimate(
+            id=identity,
+            score=0.0 if landmarks is None else landmarks.score,
+            head_2d=project(head[None].astype(np.float64), view.K)[0].astype(np.float32),
+            translation=head,
+            rotations=fit.rotations,
+            shape=fit.shape,
+            expression=amounts.astype(np.float32),
             joints=joints,
-            joints_2d=project(joints, K).astype(np.float32),
+            vertices=vertices,
+        )
+
+    def _people(self, estimates: Sequence[Estimate], K: Array) -> People:
+        return people_of(
+            estimates,
+            K,
+            vertices=self._vertices if self.meshes else None,
+            joints=len(self.joint_names),
+            shape=6,
+            expression=self._mesh.units,
         )
 
 
@@ -376,10 +330,3 @@ def hand_identities(person: int) -> dict[Side, int]:
 def _sharpness(region: Region, half: float) -> float:
     """Return the weight 0..1 of what was seen in a region: in metres, points of small hands and faces are far off."""
     return 1 / (1 + (half / max(region.size, 1.0)) ** 2)
-
-
-def _seen(landmarks: BodyLandmarks, size: tuple[int, int]) -> Seen:
-    # The network is overconfident about landmarks that it extrapolates beyond the picture's edge.
-    inside = ((landmarks.landmarks_2d >= 0) & (landmarks.landmarks_2d < size)).all(axis=1)
-    weight = landmarks.visibility * landmarks.presence * np.where(inside, 1.0, _OUTSIDE)
-    return Seen(landmarks.landmarks_2d, weight, landmarks.landmarks_3d)

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.checks import check_kind, check_probability
-from humanrt.geometry.camera import check_intrinsics
+from humanrt.checks import check_kind
 from humanrt.hands.pipeline import hand_entity, hand_record
 from humanrt.hands.robots import RobotHands
 from humanrt.hands.tracker import Hands
-from humanrt.people.holistic import HolisticPeople
-from humanrt.people.pipeline import PeopleResult, people_header
-from humanrt.perception.pipeline import Pipeline
+from humanrt.people.holistic import HolisticPeople, TrackedBodies
+from humanrt.people.landmark_pipeline import FollowingPipeline
+from humanrt.people.pipeline import PeopleResult
 from humanrt.retarget import HandDescription
-from humanrt.sources.opening import Frame, check_frame
+from humanrt.sources.opening import Frame
 from humanrt.timing import Stopwatch
 
 __all__ = ["HolisticPipeline", "HolisticResult"]
@@ -49,20 +48,16 @@ class HolisticResult(PeopleResult):
         return [{**record, "hands": list(self.hands_of.get(record["id"], ()))} for record in super().people_records()]
 
 
-class HolisticPipeline(Pipeline[HolisticResult]):
+class HolisticPipeline(FollowingPipeline[TrackedBodies, HolisticResult]):
     """Follow the people of a stream of frames with their hands and faces. Closes the model that it was given.
 
     Args:
         model: detects and tracks the people.
         robots: names or description files of robot hands, or one of them; may be empty.
-        intrinsics: K [3, 3] of the camera in px of the frames; None assumes the model's field of view.
-        threshold: minimum score of a person; None: the tracker's.
+        intrinsics, threshold: see `FollowingPipeline`.
     """
 
-    task = "people"
-    target = "people"
-    overlaps = False
-    """Each frame's regions come from the people of the frame before, so frames cannot overlap."""
+    model: HolisticPeople
 
     def __init__(
         self,
@@ -73,10 +68,7 @@ class HolisticPipeline(Pipeline[HolisticResult]):
         threshold: float | None = None,
     ) -> None:
         check_kind(model, HolisticPeople, "model", "a HolisticPeople")
-        check_probability(threshold, "threshold")
-        self.model = model
-        self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
-        self.threshold = threshold
+        super().__init__(model, intrinsics=intrinsics, threshold=threshold)
         self._robots = RobotHands(robots)
 
     @property
@@ -85,13 +77,11 @@ class HolisticPipeline(Pipeline[HolisticResult]):
         return dict(self._robots.descriptions)
 
     def about(self) -> dict[str, Any]:
-        model = self.model
         return {
-            **people_header(model, model.joint_names),
+            **super().about(),
             "robots": self._robots.joint_names,
-            "poses": model.poses,
-            "quality": model.quality,
-            "expression_units": list(model.expression_units),
+            "quality": self.model.quality,
+            "expression_units": list(self.model.expression_units),
         }
 
     @property
@@ -99,21 +89,14 @@ class HolisticPipeline(Pipeline[HolisticResult]):
         """Lines to show the user once: assumptions about robots."""
         return self._robots.notes
 
-    def close(self) -> None:
-        """Free the model's networks."""
-        self.model.close()
-
     def reset(self) -> None:
         """Forget all identities."""
-        self.model.reset()
+        super().reset()
         self._robots.reset()
 
     def __call__(self, frame: Frame) -> HolisticResult:
         """Process one frame. Frames come in the order of their time stamps."""
-        check_frame(frame)
-        if frame.cut:
-            self.model.tracker.new_scene()
-        tracked = self.model.track(frame.image, frame.t, self.intrinsics, self.threshold)
+        tracked = self._track(frame)
         ms = dict(tracked.people.ms)
         watch = Stopwatch()
         robots = self._robots.solve(tracked.hands, frame.t, tracked.hands.lost)

@@ -10,43 +10,49 @@ way.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import LandmarksSettings, face_indices
-from humanrt.checks import check_probability
-from humanrt.errors import BundleError, HumanrtError
-from humanrt.geometry.anny import ANNY_BONES, anny_from_smpl
-from humanrt.geometry.camera import check_image, check_intrinsics, field_of_view_intrinsics, project
+from humanrt.errors import BundleError
+from humanrt.geometry.anny import anny_from_smpl
+from humanrt.geometry.camera import project
 from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24
 from humanrt.inference.execution import Execution, ExecutionOptions
-from humanrt.inference.model import Model
 from humanrt.people.body_points import HIPS, STATURE, LandmarkPoints
-from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
+from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
 from humanrt.people.landmark_ik import LandmarkIK
+from humanrt.people.landmark_model import (
+    Estimate,
+    LandmarkModel,
+    Tracked,
+    View,
+    observe_body,
+    open_pose_stream,
+    people_of,
+)
 from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.results import People
-from humanrt.posebert.stream import Observation, PoseBERTStream, PoseState
+from humanrt.people.stature import shape_of_stature
+from humanrt.posebert.stream import PoseState
 from humanrt.resource import releasing
 from humanrt.smoothing.one_euro import OneEuro, OneEuroOptions
-from humanrt.sources.image import as_image
 from humanrt.timing import Stopwatch
 
-__all__ = ["LandmarkPeople", "Tracked", "solve_translation"]
+__all__ = ["LandmarkPeople", "solve_translation"]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
 _EARS = [MEDIAPIPE_33.index(f"{side}_ear") for side in ("left", "right")]
 GEOMETRY = "geometry"
-_OUTSIDE_WEIGHT = 0.05  # weight of a landmark outside of the picture, relative to one inside
 _MAX_FIT_ERROR = (
     0.1  # sizes of the region: if the median distance to the body's points is larger, the pose does not match
 )
@@ -56,35 +62,16 @@ _MIN_DEPTH = 0.3  # m, of a body's origin
 _DEPTH_FILTER = OneEuroOptions(min_cutoff=1.0, beta=8.0, derivative_cutoff=2.0)
 
 
-@dataclass(frozen=True)
-class Tracked:
-    """The people of one frame, in the format of `MultiHMR`, highest score first, with identities.
-
-    Attributes:
-        people: the people.
-        ids: [N] identity of each, from 1.
-        lost: identities that ended with this frame.
-        filled: identities that were not seen in this frame: for a short time their pose is filled in, and they stay
-            where they were last seen. Their score is 0.
-    """
-
-    people: People
-    ids: tuple[int, ...]
-    lost: tuple[int, ...]
-    filled: frozenset[int]
-
-
 @dataclass
 class _Identity:
-    """State of an identity: pelvis position, m; score; head, px, as last seen; depth filter."""
+    """State of an identity: pelvis position, m; head, px, as last seen; depth filter."""
 
     translation: Array | None = None
-    score: float = 0.0
     head: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
     depth: OneEuro = field(default_factory=lambda: OneEuro(_DEPTH_FILTER))
 
 
-class LandmarkPeople(Model):
+class LandmarkPeople(LandmarkModel[Tracked]):
     """Recover people's body meshes from their landmarks, in a stream of images or in a single one.
 
     >>> model = LandmarkPeople()                        # the shipped bundles
@@ -102,15 +89,12 @@ class LandmarkPeople(Model):
         backend, execution: where and how the networks run; see `Execution`. PoseBERT runs at ``fp32``.
 
     Attributes:
-        faces: int32 [F, 3], triangles of every mesh.
-        joint_names: [J] names of the joints.
-        poses: name of the bundle that computes rotations from landmarks; ``geometry`` without one.
+        poses: name of the bundle that computes rotations from landmarks; ``geometry`` without one. Others: see
+            `LandmarkModel`.
 
     Raises:
         BundleError, BackendError, CameraError: the message says what is wrong and how to fix it.
     """
-
-    NEEDS_OPEN = ("__call__", "track")
 
     @releasing
     def __init__(
@@ -125,18 +109,17 @@ class LandmarkPeople(Model):
         options: BodyTrackerOptions | None = None,
         **execution: Unpack[ExecutionOptions],
     ) -> None:
-        super().__init__(bundle, "people", Execution.of(backend, execution))
+        super().__init__(bundle, Execution.of(backend, execution))
         settings = LandmarksSettings.of(self.bundle)
         body = settings.body
         self.tracker = self.own(BodyTracker(self.bundle, self.execution, options))
         self._stream = None if poses is None else self.own(open_pose_stream(poses, self.backend))
         self.poses = GEOMETRY if self._stream is None else self._stream.bundle.name
         self._body = self.own(self.backend.open(self.bundle.graph("body")))
-        self.faces: NDArray[np.int32] = face_indices(self.bundle, "faces", body.vertices)
-        self.joint_names: tuple[str, ...] = body.joint_names
-        self.fov = settings.field_of_view if fov is None else fov
+        self.faces = face_indices(self.bundle, "faces", body.vertices)
+        self.joint_names = body.joint_names
+        self._assume_field_of_view(settings.field_of_view if fov is None else fov)
         self.meshes = meshes
-        field_of_view_intrinsics((640, 480), self.fov)  # CameraError now, not with the first image
         self._points = _landmark_points(self.bundle, self.joint_names)
         self._head, self._root = body.head_joint, body.pelvis_joint
         self._vertices, self._example_shapes = body.vertices, body.sizes
@@ -156,74 +139,24 @@ class LandmarkPeople(Model):
             self._stream.reset()
         self._known: dict[int, _Identity] = {}
 
-    def __call__(
-        self, rgb: NDArray[np.uint8] | str | Path, intrinsics: ArrayLike | None = None, threshold: float | None = None
-    ) -> People:
-        """Return the people in a single image, unrelated to those before it. Arguments as for `track`."""
-        image = as_image(rgb)
-        self.reset()
-        return self.track(image, 0.0, intrinsics, threshold).people
-
-    def track(
-        self,
-        rgb: NDArray[np.uint8],
-        t: float,
-        intrinsics: ArrayLike | None = None,
-        threshold: float | None = None,
-    ) -> Tracked:
-        """Return the people in the next image of a stream.
-
-        Args:
-            rgb: uint8 [H, W, 3].
-            t: its time stamp, s. A time before the last one resets the state: the source was rewound.
-            intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's centre.
-            threshold: minimum score of a person, 0..1; None: the tracker's.
-
-        Raises:
-            ValueError: the image is not uint8 [H, W, 3], ``t`` is not a finite time, or the threshold is not a
-                probability.
-            CameraError: the intrinsics are not valid. The state is then unchanged.
-        """
-        check_image(rgb)
-        check_probability(threshold, "threshold")
-        size = (rgb.shape[1], rgb.shape[0])
-        K = field_of_view_intrinsics(size, self.fov) if intrinsics is None else check_intrinsics(intrinsics)
-        bodies = self.tracker(rgb, t)
+    def _recover(self, bodies: Bodies, seen: Mapping[int, BodyLandmarks], view: View) -> Tracked:
         watch = Stopwatch()
         for identity in bodies.lost:
             self._known.pop(identity, None)
-        seen = {body.id: body for body in bodies if threshold is None or body.landmarks.score >= threshold}
-        observed = {identity: observe_body(body.landmarks, K) for identity, body in seen.items()}
+        observed = {identity: observe_body(landmarks, view.K) for identity, landmarks in seen.items()}
         poses: Mapping[int, PoseState]
         if self._stream is not None:
-            poses = self._stream.update(t, observed, bodies.lost)
+            poses = self._stream.update(view.t, observed, bodies.lost)
         else:
-            poses = {identity: self._single_frame_pose(one.keypoints, t) for identity, one in observed.items()}
+            poses = {identity: self._single_frame_pose(one.keypoints, view.t) for identity, one in observed.items()}
         watch.lap("smooth")
-        results = []
-        for identity, pose in poses.items():
-            known = self._known.setdefault(identity, _Identity())
-            landmarks = seen[identity].landmarks if identity in seen else None
-            if (one := self._person(known, pose, landmarks, size, K, t)) is not None:
-                results.append((known.score, identity, one))
-        results.sort(key=lambda item: -item[0])
+        estimates = [self._person(identity, pose, seen.get(identity), view) for identity, pose in poses.items()]
         watch.lap("body")
-        people = self._people([one for *_, one in results], [self._known[identity] for _, identity, _ in results], K)
-        watch.lap("decode")
-        ids = tuple(identity for _, identity, _ in results)
-        return Tracked(replace(people, ms=bodies.ms | watch.ms), ids, bodies.lost, frozenset(ids) - seen.keys())
+        return self._tracked(bodies, seen, estimates, view, watch)
 
-    def _person(
-        self,
-        known: _Identity,
-        pose: PoseState,
-        landmarks: BodyLandmarks | None,
-        size: tuple[int, int],
-        K: Array,
-        t: float,
-    ) -> dict[str, NDArray[Any]] | None:
+    def _person(self, identity: int, pose: PoseState, landmarks: BodyLandmarks | None, view: View) -> Estimate | None:
         """Return a person's parameters and mesh, or None if their position is unknown."""
-        known.score = 0.0 if landmarks is None else landmarks.score
+        known = self._known.setdefault(identity, _Identity())
         if landmarks is not None:
             known.head = landmarks.landmarks_2d[_EARS].mean(axis=0)
         rotations = anny_from_smpl(pose.rotations).astype(np.float32)
@@ -231,17 +164,21 @@ class LandmarkPeople(Model):
         joints = posed["joints"]
         if landmarks is not None:
             points = self._points(joints, pose.rotations, self.stature)
-            known.translation = self._solve_translation(known, points, landmarks, size, K, t)
+            known.translation = self._solve_translation(known, points, landmarks, view.size, view.K, view.t)
         if known.translation is None:
             return None
         move = known.translation.astype(np.float32)
-        return {
-            "rotations": rotations,
-            "shape": self._shape,
-            "vertices": posed["vertices"] + move,
-            "joints": joints + move,
-            "translation": joints[self._head] + move,
-        }
+        return Estimate(
+            id=identity,
+            score=0.0 if landmarks is None else landmarks.score,
+            head_2d=known.head,
+            translation=joints[self._head] + move,
+            rotations=rotations,
+            shape=self._shape,
+            expression=np.zeros(0, np.float32),
+            joints=joints + move,
+            vertices=posed["vertices"] + move,
+        )
 
     def _posed(self, rotations: Floats, shape: Floats) -> dict[str, Floats]:
         """Return vertices [V, 3] and joints [J, 3] m, relative to the pelvis."""
@@ -255,9 +192,7 @@ class LandmarkPeople(Model):
         self, known: _Identity, points: Array, landmarks: BodyLandmarks, size: tuple[int, int], K: Array, t: float
     ) -> Array:
         """Return the position of the pelvis, [3] m; its depth is smoothed, its position in the picture is not."""
-        # The network is overconfident about landmarks that it extrapolates beyond the picture's edge.
-        inside = ((landmarks.landmarks_2d >= 0) & (landmarks.landmarks_2d < size)).all(axis=1)
-        weights = landmarks.visibility * landmarks.presence * np.where(inside, 1.0, _OUTSIDE_WEIGHT)
+        weights = landmarks.weights(size)
         raw = solve_translation(points, landmarks.landmarks_2d, weights, K)
         depth = self.stature / STATURE * _depth_of(landmarks, K)
         error = np.linalg.norm(project(points + raw, K) - landmarks.landmarks_2d, axis=1)
@@ -271,36 +206,21 @@ class LandmarkPeople(Model):
         depth = float(np.exp(log_depth[0]))
         return np.asarray(raw * (depth / raw[2]))
 
-    def _people(self, results: list[dict[str, NDArray[Any]]], known: list[_Identity], K: Array) -> People:
-        def stack(name: str, *shape: int) -> Floats:
-            return np.stack([one[name] for one in results]) if results else np.zeros((0, *shape), np.float32)
-
-        vertices = stack("vertices", self._vertices, 3) if self.meshes else None
-        joints = stack("joints", len(self.joint_names), 3) if self.meshes else None
-        return People(
-            scores=np.array([one.score for one in known], np.float32),
-            locations=np.array([one.head for one in known], np.float32).reshape(-1, 2),
-            translations=stack("translation", 3),
-            rotations=stack("rotations", len(ANNY_BONES), 3, 3),
-            shape=stack("shape", len(self._shape)),
-            expression=np.zeros((len(results), 0), np.float32),
-            intrinsics=K,
-            vertices=vertices,
-            joints=joints,
-            joints_2d=None if joints is None else project(joints, K).astype(np.float32),
+    def _people(self, estimates: Sequence[Estimate], K: Array) -> People:
+        return people_of(
+            estimates,
+            K,
+            vertices=self._vertices if self.meshes else None,
+            joints=len(self.joint_names) if self.meshes else None,
+            shape=len(self._shape),
+            expression=0,
         )
 
     def _shape_of(self, stature: float) -> Floats:
         """Return the phenotypes [6] of a person of this stature, interpolated between the bundle's examples."""
         table = np.array(self._example_shapes, np.float32)
         statures = np.array([self._rest_pose(shape)[1] for shape in table])
-        if not (np.diff(statures) > 0).all():  # NaN included
-            raise BundleError(
-                f"{self.bundle.path}: `settings.body.sizes` must be ordered from short to tall; export it again"
-            )
-        if not statures[0] <= stature <= statures[-1]:
-            raise HumanrtError(f"stature is {stature:g} m; give {statures[0]:.2f} to {statures[-1]:.2f}")
-        return np.array([np.interp(stature, statures, column) for column in table.T], np.float32)
+        return shape_of_stature(stature, statures, table, self.bundle.path).astype(np.float32)
 
     def _rest_pose(self, shape: Floats) -> tuple[Array, float]:
         """Return the landmarks [33, 3] m of a shape in the T-pose, and its stature, m."""
@@ -368,17 +288,6 @@ def _solve_translation_at_depth(
 _ZERO_TRANSLATION = np.zeros((1, 1, 3), np.float32)
 
 
-def open_pose_stream(poses: Bundle | str | Path, backend: Backend) -> PoseBERTStream:
-    """Open the PoseBERT stream; BundleError if the bundle is not for the 33 landmarks of a body."""
-    stream = PoseBERTStream(poses, backend=backend)
-    if stream.points != len(MEDIAPIPE_33) or stream.joints != SMPL_24:
-        raise BundleError(
-            f"bundle {stream.bundle.path} does not fit: it estimates {len(stream.joints)} rotations from "
-            f"{stream.points} keypoints, not SMPL's {len(SMPL_24)} from MediaPipe's {len(MEDIAPIPE_33)}"
-        )
-    return stream
-
-
 def _landmark_points(bundle: Bundle, joint_names: Sequence[str]) -> LandmarkPoints:
     """Create the landmark points; BundleError if a joint is missing on which landmarks are placed."""
     try:
@@ -387,9 +296,3 @@ def _landmark_points(bundle: Bundle, joint_names: Sequence[str]) -> LandmarkPoin
         raise BundleError(
             f"{bundle.path}: `settings.body.joint_names` lacks {error}, which landmarks depend on; export it again"
         ) from error
-
-
-def observe_body(landmarks: BodyLandmarks, K: Array) -> Observation:
-    """Return a body's landmarks as PoseBERT takes them, seen by a camera K [3, 3] px."""
-    metres = landmarks.landmarks_3d - landmarks.landmarks_3d[HIPS].mean(axis=0)
-    return Observation(metres, landmarks.visibility, pixels=landmarks.landmarks_2d, intrinsics=K)

@@ -1,23 +1,27 @@
-"""Pipeline for people from landmarks."""
+"""Pipelines for people who are followed by their landmarks."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from numpy.typing import ArrayLike
 
 from humanrt.checks import check_kind, check_probability
 from humanrt.geometry.camera import check_intrinsics
+from humanrt.people.landmark_model import LandmarkModel, Tracked
 from humanrt.people.landmark_people import GEOMETRY, LandmarkPeople
 from humanrt.people.pipeline import PeopleResult, people_header
 from humanrt.perception.pipeline import Pipeline
 from humanrt.sources.opening import Frame, check_frame
 
-__all__ = ["LandmarkPipeline"]
+__all__ = ["FollowingPipeline", "LandmarkPipeline"]
+
+T = TypeVar("T", bound=Tracked)
+R = TypeVar("R", bound=PeopleResult, covariant=True)
 
 
-class LandmarkPipeline(Pipeline[PeopleResult]):
-    """Track the people of a stream of frames, with results as of `PeoplePipeline`. Closes the model it was given.
+class FollowingPipeline(Pipeline[R], Generic[T, R]):
+    """What pipelines around a `LandmarkModel` share. Closes the model it was given.
 
     Args:
         model: detects and tracks the people.
@@ -31,9 +35,8 @@ class LandmarkPipeline(Pipeline[PeopleResult]):
     """Each frame's regions come from the people of the frame before, so frames cannot overlap."""
 
     def __init__(
-        self, model: LandmarkPeople, *, intrinsics: ArrayLike | None = None, threshold: float | None = None
+        self, model: LandmarkModel[T], *, intrinsics: ArrayLike | None = None, threshold: float | None = None
     ) -> None:
-        check_kind(model, LandmarkPeople, "model", "a LandmarkPeople")
         check_probability(threshold, "threshold")
         self.model = model
         self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
@@ -41,6 +44,34 @@ class LandmarkPipeline(Pipeline[PeopleResult]):
 
     def about(self) -> dict[str, Any]:
         return {**people_header(self.model, self.model.joint_names), "poses": self.model.poses}
+
+    def close(self) -> None:
+        """Free the model's networks."""
+        self.model.close()
+
+    def reset(self) -> None:
+        """Forget all identities."""
+        self.model.reset()
+
+    def _track(self, frame: Frame) -> T:
+        """Return the people of a frame. Frames come in the order of their time stamps."""
+        check_frame(frame)
+        if frame.cut:
+            self.model.tracker.new_scene()
+        return self.model.track(frame.image, frame.t, self.intrinsics, self.threshold)
+
+
+class LandmarkPipeline(FollowingPipeline[Tracked, PeopleResult]):
+    """Track the people of a stream of frames, with results as of `PeoplePipeline`.
+
+    The arguments are those of `FollowingPipeline`; ``model`` is a `LandmarkPeople`.
+    """
+
+    def __init__(
+        self, model: LandmarkPeople, *, intrinsics: ArrayLike | None = None, threshold: float | None = None
+    ) -> None:
+        check_kind(model, LandmarkPeople, "model", "a LandmarkPeople")
+        super().__init__(model, intrinsics=intrinsics, threshold=threshold)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -52,20 +83,9 @@ class LandmarkPipeline(Pipeline[PeopleResult]):
             "trembles as the landmarks do",
         )
 
-    def close(self) -> None:
-        """Free the model's networks."""
-        self.model.close()
-
-    def reset(self) -> None:
-        """Forget all identities."""
-        self.model.reset()
-
     def __call__(self, frame: Frame) -> PeopleResult:
         """Process one frame. Frames come in the order of their time stamps."""
-        check_frame(frame)
-        if frame.cut:
-            self.model.tracker.new_scene()
-        tracked = self.model.track(frame.image, frame.t, self.intrinsics, self.threshold)
+        tracked = self._track(frame)
         ms = dict(tracked.people.ms)
         ms["total"] = sum(ms.values())
         return PeopleResult(frame, tracked.people, tracked.ids, tracked.lost, ms, tracked.filled)

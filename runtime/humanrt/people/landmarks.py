@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.bundle.settings import BodyNetworkSettings, is_landmarks
+from humanrt.bundle.settings import BodyNetworkSettings
 from humanrt.errors import BundleError
 from humanrt.geometry.region import Region
 from humanrt.inference.bound_graph import BoundGraph
@@ -20,7 +20,7 @@ from humanrt.people.person import region_from_circle
 from humanrt.perception.crop import crop_into
 from humanrt.resource import Owner, releasing
 
-__all__ = ["BONES", "BalancedNetwork", "BodyLandmarks", "BodyNetwork", "Silhouette", "uses_landmarks"]
+__all__ = ["BONES", "BalancedNetwork", "BodyLandmarks", "BodyNetwork", "Silhouette"]
 
 Floats = NDArray[np.float32]
 
@@ -34,12 +34,8 @@ BONES = (
 """Pairs of landmarks (indices in `humanrt.geometry.skeleton.MEDIAPIPE_33`) that are drawn connected."""
 
 
-def uses_landmarks(bundle: Bundle) -> bool:
-    """Return whether a bundle for people is for `LandmarkPeople` (else for `MultiHMR`)."""
-    return is_landmarks(bundle)
-
-
 _OUTSIDE = -30.0  # logit where the crop does not reach
+_OUTSIDE_WEIGHT = 0.05  # weight of a landmark outside of the picture, relative to one inside
 
 
 @dataclass(frozen=True)
@@ -86,6 +82,17 @@ class BodyLandmarks:
     presence: Floats
     region: Region
     silhouette: Silhouette | None = None
+
+    def weights(self, size: tuple[int, int]) -> Floats:
+        """Return the weights [33] of the landmarks in a fit: visibility and presence, little outside of the picture.
+
+        The network is overconfident about landmarks that it extrapolates beyond the picture's edge.
+
+        Args:
+            size: (width, height) px of the picture.
+        """
+        inside = ((self.landmarks_2d >= 0) & (self.landmarks_2d < size)).all(axis=1)
+        return np.asarray(self.visibility * self.presence * np.where(inside, 1.0, _OUTSIDE_WEIGHT))
 
 
 class BodyNetwork(Owner):

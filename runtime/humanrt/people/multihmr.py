@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.bundle.settings import MultiHmrSettings, Topology, face_indices
+from humanrt.bundle.settings import MULTIHMR, MultiHmrSettings, Topology, face_indices, people_model
 from humanrt.checks import check_probability
 from humanrt.errors import BundleError, choices
 from humanrt.geometry.camera import check_intrinsics, field_of_view_intrinsics
@@ -18,7 +18,6 @@ from humanrt.geometry.letterbox import Preprocessor
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
 from humanrt.people.frame_runners import frame_runner
-from humanrt.people.landmarks import uses_landmarks
 from humanrt.people.multihmr_networks import Networks
 from humanrt.people.results import People
 from humanrt.resource import releasing
@@ -72,10 +71,11 @@ class MultiHMR(Model):
         **execution: Unpack[ExecutionOptions],
     ) -> None:
         super().__init__(bundle, "people", Execution.of(backend, execution))
-        if uses_landmarks(self.bundle):
+        if people_model(self.bundle) != MULTIHMR:
             raise BundleError(
-                f"bundle `{self.bundle.name}` is not Multi-HMR's but LandmarkPeople's (for the times of its stages: "
-                "`humanrt run` with --record); give multihmr-anny, or a bundle of `humanrt-export multihmr`"
+                f"bundle `{self.bundle.name}` is not Multi-HMR's: `humanrt.tasks.open_people` opens it (for the times "
+                "of its stages: `humanrt run` with --record); give multihmr-anny or a bundle of "
+                "`humanrt-export multihmr`"
             )
         settings = MultiHmrSettings.of(self.bundle)
         self.image_size = settings.image_size
