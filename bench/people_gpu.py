@@ -71,7 +71,7 @@ def with_variants(bundle: Bundle, folder: Path, images: list[np.ndarray], precis
     pictures.mkdir()
     for i, image in enumerate(images[:4]):
         cv2.imwrite(str(pictures / f"{i}.png"), image[..., ::-1])
-    recording = record(bundle, str(pictures), most=4, threshold=0.0)
+    recording = record(bundle, str(pictures), max_inputs=4, threshold=0.0)
     for precision in precisions:
         if precision != "fp32":
             try:

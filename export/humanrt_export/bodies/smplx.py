@@ -1,8 +1,8 @@
 """SMPL-X as a small torch module: rotations, shape, expression and translation -> vertices and joints.
 
-Written from the papers (Loper et al., SMPL, 2015; Pavlakos et al., SMPL-X, 2019). The data is the user's own
+It follows the papers (Loper et al., SMPL, 2015; Pavlakos et al., SMPL-X, 2019). The data is the user's own
 `SMPLX_NEUTRAL.npz` or `.pkl`, under the licence that they accepted; it is read without running any code in it.
-Units: metres. Frame: the camera's, x right, y down, z forward.
+Units: metres. Camera axes: x right, y down, z forward.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _SURFACE_JOINTS = {
     **{"right_ring_tip": 7905, "right_pinky_tip": 8022},
 }
 JOINT_NAMES = (*_TREE_NAMES, *_SURFACE_JOINTS, *(f"face_{i}" for i in range(_LANDMARKS)))
-"""127: 55 of the kinematic tree, 21 on the surface, 51 face landmarks."""
+"""Names of the 127 joints: 55 of the kinematic tree, 21 on the surface, 51 face landmarks."""
 
 # Rows of the pose directions (joint - 1) in the order of the 53 rotations without the root: 21 body, 30 hands, jaw.
 _CORRECTIVE_JOINTS = (*range(21), *range(24, 54), 21)
@@ -194,7 +194,7 @@ class SmplxBody(nn.Module):
     """Compute `BodyOutput` from parameters of people by linear blend skinning of SMPL-X.
 
     The root's rotation turns the body about its pelvis; then the body is moved so that its head joint is where
-    the network saw it. Everything independent of the input is computed once, in float64: joints are affine
+    the network detected it. Everything independent of the input is computed once, in float64: joints are affine
     in the coefficients, so neither the regressor nor the eyes' pose directions are kept.
     """
 

@@ -26,7 +26,7 @@ __all__ = ["SEEDS", "fit"]
 Array = NDArray[np.float64]
 
 SEEDS = range(101, 109)
-"""Clips of kind `random` that the fit sees; no other use may be made of them."""
+"""Seeds of the clips of kind `random` used for the fit; never use them for anything else."""
 
 SPEC = ClipSpec("random", fps=6, seconds=8, subframes=1)
 
@@ -57,7 +57,7 @@ def fit(moves: Array, rests: Array, seen: Array, intrinsics: NDArray[Any]) -> tu
     """Return constant offsets that best fit projected keypoints (least absolute deviations, reweighted squares).
 
     Returns:
-        Offsets [21, 3] m, and the errors [N, 21] m that remain, at the keypoints' depth.
+        Offsets [21, 3] m, and the residuals [N, 21] m at the keypoints' depth.
     """
     focal, centre = intrinsics[0, 0], intrinsics[:2, 2]
     offsets = np.zeros((21, 3))

@@ -39,7 +39,7 @@ __all__ = ["SEED", "fit", "observe"]
 Array = NDArray[np.float64]
 
 SEED = 9001
-"""Scenes of this seed are seen by the fit; no other use may be made of them."""
+"""Seed of the scenes used for the fit; never use them for anything else."""
 
 _VISIBLE = 0.9
 
@@ -48,7 +48,7 @@ def observe(motions: Sequence[Motion], scenes: int, frames: int) -> tuple[Array,
     """Observe people in random scenes.
 
     Returns:
-        For N pictures: anchors [N, 33, 3] m in camera space, turns of offsets [N, 33, 3, 3] times the person's size,
+        For N pictures: anchors [N, 33, 3] m in camera space, rotations of offsets [N, 33, 3, 3] times the body size,
         MediaPipe's landmarks [N, 33, 2] in units of the focal length from the picture's middle (NaN where it calls
         them hidden), focal lengths [N] px.
     """
@@ -88,7 +88,7 @@ def fit(anchors: Array, turns: Array, seen: Array) -> tuple[Array, Array]:
         anchors, turns, seen: [N, 3] m, [N, 3, 3], [N, 2] in units of the focal length.
 
     Returns:
-        The offset [3] m, and the errors [N] m that remain, at the point's depth.
+        The offset [3] m, and the residuals [N] m at the point's depth.
     """
     offset = np.zeros(3)
     for _ in range(30):
@@ -119,10 +119,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.stdout.write(f"{len(seen)} pictures\n")
     mirror = np.diag(MIRROR)
     for name in OFFSETS_MM:
-        places = [place for place, landmark in enumerate(MEDIAPIPE_33) if plain_name(landmark)[1] == name]
-        sides = [turns[:, k] @ (mirror if plain_name(MEDIAPIPE_33[k])[0] == "right" else np.eye(3)) for k in places]
+        chosen_indices = [index for index, landmark in enumerate(MEDIAPIPE_33) if plain_name(landmark)[1] == name]
+        sides = [
+            turns[:, k] @ (mirror if plain_name(MEDIAPIPE_33[k])[0] == "right" else np.eye(3)) for k in chosen_indices
+        ]
         chosen: list[NDArray[Any]] = [
-            np.concatenate(values) for values in ([anchors[:, k] for k in places], sides, [seen[:, k] for k in places])
+            np.concatenate(values)
+            for values in ([anchors[:, k] for k in chosen_indices], sides, [seen[:, k] for k in chosen_indices])
         ]
         there = np.isfinite(chosen[2]).all(axis=1)
         offset, error = fit(*(value[there] for value in chosen))

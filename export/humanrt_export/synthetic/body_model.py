@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
 GARMENTS = ("skin", "shirt", "trousers", "shoes", "hair")
-"""What a vertex can be of: `Person.garments` holds places here."""
+"""Materials of vertices: `Person.garments` holds indices into this list."""
 
 # Human3.6M's `neck` (the nose) and `head` (its top): m from the head joint in the T-pose (x left, y up, z front), of
 # somebody of `STATURE`.
@@ -77,13 +77,13 @@ class Outfit:
     Attributes:
         skin, hair, shoes: [3].
         shirt, trousers: [3].
-        stripe: [3], the second colour of the shirt.
-        stripes: period of the stripes in m; 0 is none.
+        stripe: [3], the shirt's second colour.
+        stripes: period of the stripes, m; 0: none.
         sleeves: 0 none, 1 short, 2 long.
         legs: 0 shorts, 1 long.
-        loose: m by which garments stand off the skin.
+        loose: distance of garments from the skin, m.
         hair_length: 0 bald, 1 short, 2 long.
-        folds: by how much, 0..1, garments stand off more here and less there.
+        folds: variation of that distance, 0..1.
     """
 
     skin: Array
@@ -125,7 +125,7 @@ class Outfit:
 
 
 CHILDREN = (0.25, 0.2)
-"""`sample_phenotypes`'s part of children and the youngest's age, where bodies of every size are wanted."""
+"""Arguments of `sample_phenotypes` for bodies of every size: fraction of children, and the youngest one's age."""
 
 
 def sample_phenotypes(
@@ -134,8 +134,8 @@ def sample_phenotypes(
     """Sample phenotypes [6] (`humanrt_export.bodies.anny.phenotypes`): mostly adults, some children, all builds.
 
     Args:
-        generator: everything random comes from here.
-        children: their part, 0..1; youngest: minimum of their phenotype ``age``.
+        generator: source of all randomness.
+        children: fraction of children, 0..1; youngest: minimum of their phenotype ``age``.
     """
     age = generator.uniform(youngest, 0.5) if generator.uniform() < children else generator.uniform(0.55, 0.95)
     gender = generator.uniform(0, 0.25) if generator.uniform() < 0.5 else generator.uniform(0.75, 1)
@@ -195,7 +195,7 @@ class BodyModel:
         self.body = AnnyBody(self._data).eval()
         self.faces: NDArray[np.int32] = self._data.faces
         self.joint_names = self._data.joint_names
-        self._place = {name: place for place, name in enumerate(self.joint_names)}
+        self._index = {name: index for index, name in enumerate(self.joint_names)}
         main = [self._data.names[k].split(".")[0] for k in self._data.weights.argmax(axis=1)]
         self._main = np.array(main)
         self._triangles = torch.from_numpy(self.faces.astype(np.int64))
@@ -221,7 +221,7 @@ class BodyModel:
         return Person(np.asarray(phenotypes, np.float32), rest, colours.astype(np.float32), garments, stature)
 
     def vertices_of(self, *bones: str) -> NDArray[np.bool_]:
-        """Return which vertices [V] belong to bones of these names (without the side)."""
+        """Return a mask [V] of the vertices of bones with these names (without the side)."""
         return np.isin(self._main, bones)
 
     def normals(self, vertices: torch.Tensor) -> torch.Tensor:
@@ -231,24 +231,24 @@ class BodyModel:
     def _dress(
         self, surface: Array, heads: Floats, scale: float, outfit: Outfit
     ) -> tuple[Array, Array, NDArray[np.uint8]]:
-        """Return albedo [V, 3], offset of each vertex from the skin [V], 0..1, and its garment [V]."""
+        """Return each vertex's albedo [V, 3], offset from the skin [V], 0..1, and garment [V]."""
         colours = np.tile(outfit.skin, (len(surface), 1))
         worn = np.zeros(len(surface))
         garments = np.zeros(len(surface), np.uint8)
 
         def bones(*starts: str) -> NDArray[np.bool_]:
-            """Return the vertices attached to bones whose names start so."""
+            """Return a mask of the vertices attached to bones whose names start like this."""
             if starts not in self._moved:
                 self._moved[starts] = np.any([np.char.startswith(self._main, start) for start in starts], axis=0)
             return self._moved[starts]
 
         z = surface[:, 2]
-        waist = heads[self._place["spine05"], 2] + 0.02 * scale
+        waist = heads[self._index["spine05"], 2] + 0.02 * scale
         trousers = (bones("root", "pelvis", "spine") & (z < waist)) | bones("upperleg")
         if outfit.legs:
             trousers |= bones("lowerleg")
         shirt = (bones("spine", "clavicle", "shoulder", "root", "pelvis") & (z >= waist)) | (
-            bones("neck01") & (z < heads[self._place["neck01"], 2] + 0.02 * scale)
+            bones("neck01") & (z < heads[self._index["neck01"], 2] + 0.02 * scale)
         )
         if outfit.sleeves >= 1:
             shirt |= bones("upperarm01") if outfit.sleeves == 1 else bones("upperarm", "lowerarm")
@@ -262,8 +262,8 @@ class BodyModel:
         for name, part in (("trousers", trousers), ("shirt", shirt), ("shoes", shoes)):
             garments[part] = GARMENTS.index(name)
 
-        eye = (heads[self._place["eye.L"]] + heads[self._place["eye.R"]]) / 2
-        apart = float(np.linalg.norm(heads[self._place["eye.L"]] - heads[self._place["eye.R"]]))
+        eye = (heads[self._index["eye.L"]] + heads[self._index["eye.R"]]) / 2
+        apart = float(np.linalg.norm(heads[self._index["eye.L"]] - heads[self._index["eye.R"]]))
         unit = apart / 0.063  # faces scale with the distance of the eyes
         at = (surface - eye) / unit  # x left, y back, z up
         head = bones("head", "neck")
@@ -305,9 +305,9 @@ class BodyModel:
         rest = Rest(*(value.expand(1, *value.shape[1:]) for value in person.rest))
         vertices, joints = [], []
         with torch.inference_mode():
-            for turn, place in zip(turns, root, strict=True):
+            for turn, position in zip(turns, root, strict=True):
                 posed = self.body.pose(rest, turn[None], torch.zeros(1, 3))
-                move = np.asarray(place, np.float32) - posed.joints[0, 0].numpy()
+                move = np.asarray(position, np.float32) - posed.joints[0, 0].numpy()
                 vertices.append(posed.vertices[0].numpy() + move)
                 joints.append(posed.joints[0].numpy() + move)
         placed = np.stack(joints).astype(np.float64)
@@ -322,7 +322,7 @@ class BodyModel:
         """Return Human3.6M's joints [T, 17, 3] m."""
 
         def at(name: str) -> Array:
-            return joints[:, self._place[name]]
+            return joints[:, self._index[name]]
 
         world = world_rotations(np.asarray(rotations, np.float64), SMPL_PARENTS)[:, SMPL_24.index("head")]
         head, size = at("head"), stature / STATURE
@@ -340,7 +340,7 @@ class BodyModel:
 
     def smpl(self, joints: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
         """Select SMPL's joints [T, 24, 3] from posed joints [T, J, 3]."""
-        return np.asarray(joints[:, [self._place[bone] for bone in _SMPL_JOINTS]])
+        return np.asarray(joints[:, [self._index[bone] for bone in _SMPL_JOINTS]])
 
     def rest(self, person: Person) -> Array:
         """Return SMPL's joints [24, 3] m of a person in the T-pose, from the pelvis; x left, y up, z to the front."""

@@ -78,7 +78,7 @@ class BodyRenderer(Offscreen):
             look: the light.
 
         Returns:
-            [H, W, 4] linear RGB, multiplied by alpha, and alpha.
+            [H, W, 4] linear RGB, premultiplied, and alpha.
         """
         program = self._program
         self.begin()
@@ -97,7 +97,7 @@ class BodyRenderer(Offscreen):
             buffer, paint = gl.buffer(moving), gl.buffer(np.ascontiguousarray(colours, np.float32).tobytes())
             content = [(buffer, "3f", "position"), (paint, "3f", "albedo")]
             array = gl.vertex_array(self._program, content, gl.buffer(faces.astype("i4").tobytes()))
-            self._meshes[key] = (buffer, array, colours)  # keeps the colours alive, so that their id is not reused
+            self._meshes[key] = (buffer, array, colours)  # keep the colours alive, so that their id is not reused
         else:
             self._meshes[key][0].write(moving)
         return self._meshes[key][1]

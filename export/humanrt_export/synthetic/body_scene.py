@@ -1,6 +1,6 @@
 """Scenes with one moving, dressed person of known pose: person, motion, camera, light; and their rendering.
 
-Everything random about a scene comes from a seed and an index. Motion comes from recordings (`humanrt_export.motion`).
+A seed and an index determine everything random about a scene. Motion comes from recordings (`humanrt_export.motion`).
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _NEAREST = 0.9  # m, minimum distance from the camera to the pelvis
 
 @dataclass(frozen=True)
 class BodyScene(Filming):
-    """One clip before rendering.
+    """Everything about a clip that rendering needs.
 
     Attributes:
         person: the person.
-        motion: of the world's axes.
-        start: s into the motion; speed: how much faster than recorded.
-        camera: with `turn` [3, 3] from the world's axes to the camera's and `place` [3] m, the camera's position.
+        motion: the motion, in world axes.
+        start: where the clip starts in the motion, s; speed: factor on the recorded speed.
+        camera: with `turn` [3, 3] from world to camera axes and `position` [3] m of the camera in the world.
         look: the light.
-        desk: part of the picture's height from which on something in front hides the person; 1: nothing.
+        desk: height in the picture, as a fraction from the top, below which a desk hides the person; 1: no desk.
     """
 
     person: Person
@@ -49,7 +49,7 @@ class BodyScene(Filming):
     speed: float
     camera: Camera
     turn: Array
-    place: Array
+    position: Array
     look: Look
     desk: float
 
@@ -63,15 +63,15 @@ def draw_scene(
     *,
     variety: bool = False,
 ) -> BodyScene:
-    """Sample scene number ``index`` of ``seed``. Motions are drawn by their length, too short ones used as they are.
+    """Sample scene number ``index`` of ``seed``.
 
     Args:
-        model: of the bodies.
-        motions: to choose from.
-        seed, index: decide everything.
-        seconds: of the clip.
-        variety: more children, arms and bends of other motions (`motion.augment.varied`), and cameras from all sides,
-            from below to far above.
+        model: the body model.
+        motions: the motions to choose from, in proportion to their length; too short ones are used in full.
+        seed, index: determine everything.
+        seconds: length of the clip.
+        variety: more children, arms and bends mixed in from other motions (`motion.augment.varied`), and cameras all
+            around, from below to far above.
     """
     generator = np.random.default_rng([seed, index, 0])
     lengths = np.array([min(motion.seconds, 20.0) for motion in motions])
@@ -95,7 +95,7 @@ def draw_scene(
     camera = Camera(size, float(fov))
     rotations, path = _recorded(motion, start + np.linspace(0, seconds, 12) * speed)
     walked = path * (person.stature / STATURE)
-    turn, place = _film_from(generator, camera, rotations, walked, person.stature, variety)
+    turn, position = _film_from(generator, camera, rotations, walked, person.stature, variety)
     dark = generator.uniform() < 0.1
     fps = (len(t) - 1) / max(t[-1], 1e-6)
     return BodyScene(
@@ -105,7 +105,7 @@ def draw_scene(
         speed=speed,
         camera=camera,
         turn=turn,
-        place=place,
+        position=position,
         look=look,
         t=t,
         exposure=float(generator.uniform(0.5, 0.95) if dark else generator.uniform(0.15, 0.6)) / fps,
@@ -119,10 +119,10 @@ def draw_scene(
 
 def _recorded(motion: Motion, at: NDArray[Any]) -> tuple[Array, Array]:
     """Return rotations [N, 24, 3, 3] and pelvis [N, 3] m of a motion at times [N] s, clamped to its ends."""
-    places = np.clip(np.asarray(at) * motion.fps, 0, len(motion) - 1)
+    indices = np.clip(np.asarray(at) * motion.fps, 0, len(motion) - 1)
     frames = np.arange(len(motion))
-    path = np.stack([np.interp(places, frames, axis) for axis in motion.translation.T], axis=1)
-    return interpolate(motion.rotations, places), path
+    path = np.stack([np.interp(indices, frames, axis) for axis in motion.translation.T], axis=1)
+    return interpolate(motion.rotations, indices), path
 
 
 def _film_from(
@@ -130,7 +130,7 @@ def _film_from(
 ) -> tuple[Array, Array]:
     """Sample a camera for a person's path [N, 3] m: axes [3, 3] and position [3] m.
 
-    Level and frontal views are more likely, those from above or below and of the back much less unless ``anywhere``.
+    Level and frontal views are more likely; views from above, below or behind are rare unless ``anywhere`` is set.
     """
     middle = (path.min(axis=0) + path.max(axis=0)) / 2
     front = rotations[len(rotations) // 2, 0][:, 2]
@@ -142,7 +142,7 @@ def _film_from(
         pitch = np.deg2rad(generator.uniform(-15, 55))
     focal = camera.intrinsics[0, 0]
     width, height = camera.size
-    # As far away as the whole path, and the body about it, need; often somewhat nearer or farther.
+    # As far away as the whole path and the body around it require; often a little nearer or farther.
     spread = np.ptp(path, axis=0)
     across = 0.9 * stature + np.hypot(spread[0], spread[2])
     upright = 1.15 * stature + spread[1]
@@ -150,7 +150,7 @@ def _film_from(
     near = generator.uniform() < 0.15
     distance *= generator.uniform(0.5, 0.8) if near else generator.uniform(0.85, 1.5)
     toward = np.array([np.sin(azimuth) * np.cos(pitch), np.sin(pitch), np.cos(azimuth) * np.cos(pitch)])
-    # Not into them: the nearest part of the path.
+    # But never inside the person: the nearest point of the path counts.
     distance = max(distance, float(((path - middle) @ toward).max()) + _NEAREST)
     aim = middle + stature * generator.uniform((-0.12, -0.1, -0.12), (0.12, 0.2, 0.12))
     forward = -toward
@@ -169,7 +169,7 @@ def pose_at(scene: BodyScene, t: NDArray[Any]) -> tuple[Array, Array]:
     rotations = rotations.copy()
     rotations[:, 0] = scene.turn @ rotations[:, 0]
     scaled = path * (scene.person.stature / STATURE)
-    return rotations, (scaled - scene.place) @ scene.turn.T
+    return rotations, (scaled - scene.position) @ scene.turn.T
 
 
 def film(model: BodyModel, scene: BodyScene, seed: int, index: int) -> Iterator[NDArray[np.uint8]]:
@@ -196,7 +196,7 @@ def film(model: BodyModel, scene: BodyScene, seed: int, index: int) -> Iterator[
 
 
 def _in_front(scene: BodyScene, generator: np.random.Generator) -> NDArray[np.float32] | None:
-    """Draw a desk in front of the person: [H, W, 4] light, multiplied by alpha, and alpha; None if there is none."""
+    """Draw a desk in front of the person: [H, W, 4] linear RGB, premultiplied, and alpha; None without a desk."""
     if scene.desk >= 1:
         return None
     width, height = scene.camera.size

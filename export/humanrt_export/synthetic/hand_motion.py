@@ -1,7 +1,7 @@
 """Plausible motion of a hand: named poses, pinches that touch, and minimum-jerk movements between them.
 
-A :class:`Motion` is a function of time: it can be asked for any instant (frames, sub-frames of motion blur),
-is twice continuously differentiable everywhere and never leaves the joint limits. Nothing here is recorded
+A `Motion` is a function of time: it can be evaluated at any instant (frames, sub-frames of motion blur),
+is twice continuously differentiable everywhere and never leaves the joint limits. Nothing here was recorded
 from people: it is synthetic, made from joint limits, finger synergies and the minimum-jerk law of reaching.
 """
 
@@ -39,7 +39,7 @@ Array = NDArray[np.float64]
 
 
 def minimum_jerk(phase: NDArray[Any]) -> Array:
-    """0 to 1 as ``phase`` goes from 0 to 1, at rest before and after; value, speed, acceleration continuous."""
+    """Return 0 to 1 for ``phase`` from 0 to 1, at rest before and after; value, speed, acceleration are continuous."""
     x = np.clip(phase, 0.0, 1.0)
     return np.asarray(x**3 * (10 + x * (6 * x - 15)))
 
@@ -55,7 +55,7 @@ class Keyframe:
 
 @dataclass(frozen=True)
 class Drift:
-    """The small unrest of a hand that is held still: a few slow sines on some entries of the pose.
+    """The slight drift of a hand that is held still: a few slow sines on some entries of the pose.
 
     Attributes:
         amplitude: [30] m and rad.
@@ -76,7 +76,7 @@ class Drift:
     def sample(
         cls, generator: np.random.Generator, *, period: float, millimetres: float = 4.0, degrees: float = 1.5
     ) -> Drift:
-        """Unrest of the arm (not of the fingers: a pinch must stay closed), repeating after ``period`` s."""
+        """Sample drift of the arm (not of the fingers: a pinch must stay closed), with period ``period`` s."""
         amplitude = np.zeros(len(JOINTS))
         amplitude[0:3] = millimetres * 1e-3
         amplitude[3:6] = np.radians(degrees)
@@ -86,20 +86,20 @@ class Drift:
         return cls(amplitude / len(cycles), cycles / period, phase)
 
     def at(self, t: Array) -> Array:
-        """[T] s -> [T, 30]."""
+        """Return the drift [T, 30] at times [T] s."""
         waves = np.sin(2 * np.pi * (self.frequency * t[:, None])[..., None] + self.phase)
         return np.asarray(waves.sum(axis=1) * self.amplitude)
 
 
 @dataclass(frozen=True)
 class Motion:
-    """A pose for every instant.
+    """A pose as a function of time.
 
     Attributes:
-        keyframes: in order of time, their movements not overlapping.
-        drift: added to the keyframes' poses.
-        lag: [30] in [0, 1): the part of each movement's time by which a joint starts late; the others finish
-            early by the rest, as fingers of a real hand do not move in one block.
+        keyframes: in chronological order; their movements must not overlap.
+        drift: offset added to the keyframes' poses.
+        lag: [30] in [0, 1): delay of a joint's start as a fraction of each movement; the other joints finish
+            correspondingly early, as the fingers of a real hand do not move in unison.
     """
 
     keyframes: tuple[Keyframe, ...]
@@ -122,12 +122,12 @@ class Motion:
         for before, after in zip(self.keyframes, self.keyframes[1:], strict=False):
             phase = (t[:, None] - (after.t - after.move)) / after.move
             q = q + minimum_jerk((phase - self.lag) / (1 - late)) * (after.q - before.q)
-        # Drift alone can pass a limit, and by little: held back smoothly, clipping would break the C2 promise.
+        # Drift can exceed a limit slightly: compress it smoothly, as clipping would not be twice differentiable.
         return inside(q + self.drift.at(t))
 
 
 def inside(q: Array, margin: float = 0.02) -> Array:
-    """Smoothly keep joint angles inside their limits: nothing changes further than ``margin`` rad from one."""
+    """Smoothly keep joint angles inside their limits; angles more than ``margin`` rad away from them do not change."""
     low, high = LIMITS[:, 0], LIMITS[:, 1]
 
     def soft(excess: Array) -> Array:
@@ -144,15 +144,15 @@ def inside(q: Array, margin: float = 0.02) -> Array:
 
 
 def clip(q: Array, margin: float = 0.02) -> Array:
-    """A pose with joint angles at least ``margin`` rad inside their limits, as keyframes should be."""
+    """Clip joint angles to at least ``margin`` rad inside their limits, as keyframes require."""
     return np.asarray(np.clip(q, LIMITS[:, 0] + margin, LIMITS[:, 1] - margin))
 
 
-# Poses: joint angles only; where the hand is and how it is turned is the caller's business.
+# Poses: joint angles only; the caller sets the hand's position and orientation.
 
 
 def open_hand(spread: float = 1.0) -> Array:
-    """Fingers straight; ``spread`` 0: side by side, 1: apart."""
+    """Return an open hand: fingers straight; ``spread`` 0: side by side, 1: spread."""
     angles: dict[str, float] = {"thumb_cmc_abduction": -3, "thumb_cmc_flexion": -12 * spread}
     angles |= {"thumb_mcp_flexion": -12, "thumb_ip_flexion": -16}
     for finger, sideways in zip(FINGERS[1:], (4, 1, -2, -6), strict=True):
@@ -166,7 +166,7 @@ def open_hand(spread: float = 1.0) -> Array:
 
 
 def curl(base: Array, finger: str, amount: float) -> Array:
-    """Close one finger: 0 as in ``base``, 1 as in a fist."""
+    """Close one finger by ``amount``: 0 as in ``base``, 1 as in a fist."""
     if finger == "thumb":
         closed: dict[str, float] = {
             "thumb_cmc_flexion": 32,
@@ -175,7 +175,7 @@ def curl(base: Array, finger: str, amount: float) -> Array:
         }
         closed |= {"thumb_mcp_flexion": 40, "thumb_ip_flexion": 42}
     else:
-        # As they close, fingers draw together and point at the root of the thumb.
+        # As they close, fingers converge towards the root of the thumb.
         together = {"index": -4, "middle": -1, "ring": 3, "pinky": 7}[finger]
         closed = {f"{finger}_mcp_flexion": 66, f"{finger}_pip_flexion": 84, f"{finger}_dip_flexion": 48}
         closed |= {f"{finger}_mcp_abduction": together}
@@ -184,7 +184,7 @@ def curl(base: Array, finger: str, amount: float) -> Array:
 
 
 def fist(arm: Arm) -> Array:
-    """All fingers closed, the thumb's pulp laid on middle and ring finger."""
+    """Return a fist: all fingers closed, the thumb's pulp on the middle and ring finger."""
     q = open_hand(0.6)
     for finger in FINGERS:
         q = curl(q, finger, 1.0)
@@ -192,7 +192,7 @@ def fist(arm: Arm) -> Array:
 
 
 def thumb_over(arm: Arm, q: Array, fingers: Sequence[str]) -> Array:
-    """Lay the thumb on the backs of the middle phalanges of closed ``fingers``."""
+    """Place the thumb on the backs of the middle phalanges of closed ``fingers``."""
     bones = [arm.names.index(f"finger{FINGERS.index(finger) + 1}-2") for finger in fingers]
     rows = [int(np.flatnonzero(arm.capsule_bones == b)[0]) for b in bones]
     middles = np.tensordot(arm.capsules[rows], [0.4, 0.6], axes=(1, 0))
@@ -204,7 +204,7 @@ def thumb_over(arm: Arm, q: Array, fingers: Sequence[str]) -> Array:
         moves = arm.transforms(at)
         backs = moves[..., bones, :, :]
         middle = (np.einsum("...fij,fj->...fi", backs[..., :3], middles) + backs[..., 3]).mean(axis=-2)
-        palm = moves[..., arm.names.index("wrist"), :, 2]  # where the hand's z axis points
+        palm = moves[..., arm.names.index("wrist"), :, 2]  # direction of the hand's z axis
         points, normals = arm.fingertips(at)
         gap = points[..., 0, :] - middle - (radius + 0.001) * palm
         return np.concatenate([gap / 0.0015, 0.3 * (normals[..., 0, :] + palm)], axis=-1)
@@ -213,9 +213,9 @@ def thumb_over(arm: Arm, q: Array, fingers: Sequence[str]) -> Array:
 
 
 def pinch(arm: Arm, finger: str, *, others: float = 0.0, base: Array | None = None) -> Array:
-    """Thumb and ``finger`` meet, pulp on pulp; the other fingers stay as in ``base`` or curl by ``others``.
+    """Return a pinch of thumb and ``finger``, pulp on pulp; the others stay as in ``base`` or curl by ``others``.
 
-    Solved by inverse kinematics for this very hand, so that the fingertips touch whatever its shape.
+    It is solved by inverse kinematics for this hand, so that the fingertips touch whatever its shape.
     """
     number = FINGERS.index(finger)
     q = open_hand(0.7) if base is None else base.copy()
@@ -253,7 +253,7 @@ def pointing(arm: Arm) -> Array:
 
 
 def counting(arm: Arm, number: int) -> Array:
-    """``number`` (0 to 5) fingers up, index first, thumb last."""
+    """Return a hand with ``number`` (0 to 5) fingers up, index first, thumb last."""
     if number == 5:
         return open_hand(1.0)
     q = open_hand(0.9)
@@ -266,10 +266,10 @@ def counting(arm: Arm, number: int) -> Array:
 
 
 def solve(q: Array, free: Sequence[int], residual: Callable[[Array], Array], steps: int = 40) -> Array:
-    """Damped Gauss-Newton on ``residual`` over the joints ``free``, drawn weakly to the start, inside limits."""
+    """Minimise ``residual`` over the joints ``free`` by damped Gauss-Newton, near the start and inside the limits."""
     start, free = clip(q), list(free)
     q = start.copy()
-    # Joints leave the start the more easily the more they can move: sideways motion of fingers is small.
+    # Joints with a larger range may leave the start further: sideways motion of fingers is small.
     sideways = np.array(["_mcp_abduction" in JOINTS[joint] for joint in free])
     pull = 1 / np.radians(np.where(sideways, 10.0, 35.0))
     limits = LIMITS[free] + np.array([0.02, -0.02])
@@ -296,7 +296,7 @@ def solve(q: Array, free: Sequence[int], residual: Callable[[Array], Array], ste
 
 
 def random_pose(arm: Arm, generator: np.random.Generator) -> Array:
-    """A pose drawn from what hands do: open, closing along the common synergy, counting, pinching, free."""
+    """Sample a typical hand pose: open, closing along the common synergy, counting, pinching, free."""
     kind = generator.choice(["open", "grasp", "count", "pinch", "free"], p=[0.15, 0.3, 0.15, 0.25, 0.15])
     if kind == "open":
         q = open_hand(generator.uniform(0, 1.3))
@@ -304,9 +304,9 @@ def random_pose(arm: Arm, generator: np.random.Generator) -> Array:
         q = counting(arm, int(generator.integers(0, 6)))
     elif kind == "pinch":
         finger = str(generator.choice(FINGERS[1:], p=[0.5, 0.25, 0.15, 0.1]))
-        return clip(pinch(arm, finger, others=generator.uniform(0, 0.7)))  # noise would part the fingertips
+        return clip(pinch(arm, finger, others=generator.uniform(0, 0.7)))  # noise would separate the fingertips
     else:
-        # The first synergy of grasping closes all fingers together; the rest is each finger's own.
+        # The first grasping synergy closes all fingers together; the rest is individual.
         together, own = generator.uniform(0, 1), 0.15 if kind == "grasp" else 0.6
         q = open_hand(generator.uniform(0.2, 1.2))
         for finger in FINGERS:
@@ -321,23 +321,23 @@ def random_motion(
     generator: np.random.Generator,
     *,
     seconds: float,
-    place: Array | None = None,
+    mean: Array | None = None,
     turn: float = 25.0,
 ) -> Motion:
-    """Random poses one after the other, with pauses.
+    """Sample a sequence of random poses, with pauses.
 
     Args:
-        arm: whose hand (pinches depend on its shape).
-        generator: everything random comes from here.
+        arm: the arm (pinches depend on the hand's shape).
+        generator: source of all randomness.
         seconds: length.
-        place: [6] m and rad, mean position and yaw, pitch, roll.
-        turn: degrees, spread of wrist and forearm angles.
+        mean: [6] m and rad, mean position and yaw, pitch, roll.
+        turn: spread of wrist and forearm angles, degrees.
     """
-    place = np.array([0.0, 0.03, 0.5, 0, 0, 0]) if place is None else place
+    mean = np.array([0.0, 0.03, 0.5, 0, 0, 0]) if mean is None else mean
     t, keyframes = 0.0, list[Keyframe]()
     while not keyframes or keyframes[-1].t < seconds:
         q = random_pose(arm, generator)
-        q[ROOT] = place
+        q[ROOT] = mean
         q[0:3] += generator.normal(0, (0.025, 0.02, 0.02))
         q[3:6] += generator.normal(0, np.radians((turn, 0.4 * turn, 0.5 * turn)))
         for name, share in (("supination", 0.8), ("wrist_flexion", 0.5), ("wrist_deviation", 0.25)):
@@ -351,10 +351,10 @@ def random_motion(
     return Motion(tuple(keyframes), drift, sample_lag(generator))
 
 
-def sample_lag(generator: np.random.Generator, most: float = 0.18) -> Array:
-    """[30] a different small lag for each finger and for the arm, in parts of a movement's time."""
+def sample_lag(generator: np.random.Generator, max_lag: float = 0.18) -> Array:
+    """Sample a small lag for each finger and the arm, as fractions [30] of a movement's duration."""
     lag = np.zeros(len(JOINTS))
     for finger in FINGERS:
         columns = [index for index, name in enumerate(JOINTS) if name.startswith(finger)]
-        lag[columns] = generator.uniform(0, most)
+        lag[columns] = generator.uniform(0, max_lag)
     return lag

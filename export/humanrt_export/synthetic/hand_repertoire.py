@@ -1,11 +1,11 @@
-"""A repertoire of hand motion: what hands do before a camera, calm and fast, for rendering and for training.
+"""A repertoire of hand motion in front of a camera, calm and fast, for rendering and for training.
 
-`hand_motion.Motion` moves everything at once from pose to pose. Here the arm, the fingers and single fingers
-each follow their own time: a :class:`Layered` motion is a sum of minimum-jerk submovements (which may overlap),
-a slow unrest and the hand's physiological tremor. It is as smooth as a `Motion` and keeps the joint limits.
+`hand_motion.Motion` moves all joints together from pose to pose. Here the arm, the fingers and single fingers
+have their own timing: a `Layered` motion is a sum of minimum-jerk submovements (which may overlap),
+slow drift and the hand's physiological tremor. It is as smooth as a `Motion` and stays within the joint limits.
 
-Poses are drawn from a library made once per person (`repertoire`): pinches are solved by inverse kinematics,
-which costs milliseconds each; a motion then costs under a millisecond.
+Poses are drawn from a library created once per person (`repertoire`): pinches are solved by inverse kinematics,
+which costs milliseconds each; a motion then takes less than a millisecond.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ _DIGITS = [index for index, name in enumerate(JOINTS) if name.startswith(FINGERS
 
 
 def hand_rest(arm: Arm) -> Array:
-    """[16, 3] m: where the joints of `HAND_16` are at rest in the right hand's frame (origin: the wrist)."""
+    """Return the rest positions [16, 3] m of the joints of `HAND_16` in the right hand's frame (origin: the wrist)."""
     return arm.heads[[arm.names.index(bone) for bone in _BONES]]
 
 
 def hand_rotations(arm: Arm, q: NDArray[Any]) -> Array:
-    """Poses as joint rotations.
+    """Convert poses to joint rotations.
 
     Args:
-        arm: whose hand.
+        arm: the arm.
         q: [..., 30] poses.
 
     Returns:
-        [..., 16, 3, 3] in the order of `HAND_16`: each joint's turn against its parent (the wrist's: from the
-        hand frame to camera axes), all frames parallel at rest. A left hand's are those of its mirror image
-        (x -> -x), a right hand. The metacarpals' small cupping is part of ring1 and pinky1.
+        [..., 16, 3, 3] in the order of `HAND_16`: each joint's rotation relative to its parent (the wrist's: from the
+        hand frame to camera axes), all frames parallel at rest. A left hand's rotations are those of its mirror image
+        (x -> -x), a right hand. The slight cupping of the metacarpals is included in ring1 and pinky1.
     """
     turns = arm.transforms(q)[..., [arm.names.index(bone) for bone in _BONES], :, :3]
     if arm.side == "left":
@@ -56,12 +56,12 @@ def hand_rotations(arm: Arm, q: NDArray[Any]) -> Array:
 
 
 def repertoire(arm: Arm, generator: np.random.Generator, count: int = 48) -> Array:
-    """[count, 30] poses of the fingers (the entries of arm and wrist are 0) for one person."""
+    """Sample finger poses [count, 30] of one person (the entries of arm and wrist are 0)."""
     poses = []
     for _ in range(count):
         if generator.uniform() < 0.8:
             q = motion.random_pose(arm, generator)
-        else:  # any finger anywhere; its last two joints bend together, as tendons make them
+        else:  # fingers independent of each other; the last two joints of a finger bend together, coupled by tendons
             q = motion.open_hand(generator.uniform(0, 1.2))
             for finger in FINGERS[1:]:
                 bend, hook = generator.beta(0.7, 0.9), generator.normal(0, 0.25)
@@ -79,14 +79,14 @@ def repertoire(arm: Arm, generator: np.random.Generator, count: int = 48) -> Arr
 
 @dataclass(frozen=True)
 class Layered:
-    """A pose for every instant: a start, submovements, and sines.
+    """A pose as a function of time: a start, submovements, and sines.
 
     Attributes:
         start: [30] pose before the first submovement.
-        begin, length: [N] s of each submovement.
-        change: [N, 30] what it adds.
-        lag: [30] part of a submovement's time by which a joint starts late (the others finish early).
-        amplitude: [M, 30] m and rad, frequency [M] Hz, phase [M, 30] rad: unrest and tremor.
+        begin, length: [N] s, start and duration of each submovement.
+        change: [N, 30] what each one adds to the pose.
+        lag: [30] delay of a joint's start as a fraction of the submovement (the other joints finish early).
+        amplitude: [M, 30] m and rad; frequency: [M] Hz; phase: [M, 30] rad: drift and tremor.
     """
 
     start: Array
@@ -99,7 +99,7 @@ class Layered:
     phase: Array
 
     def at(self, t: NDArray[Any]) -> Array:
-        """Poses [T, 30] at times t [T] s, inside the joint limits."""
+        """Return poses [T, 30] at times t [T] s, inside the joint limits."""
         t = np.asarray(t, dtype=np.float64)
         late = self.lag.max()
         q = np.repeat(self.start[None], len(t), axis=0)
@@ -113,7 +113,7 @@ class Layered:
 
 @dataclass
 class _Track:
-    """Submovements of some entries of the pose, written one after the other."""
+    """Submovements of some entries of the pose, added one after another."""
 
     value: Array
     t: float
@@ -134,7 +134,7 @@ class _Track:
         self.value, self.t = target.copy(), begin + move + hold
 
 
-# Seconds of a movement, chance and seconds of a pause after it; and how likely each manner is.
+# Duration of a movement, s; probability and duration, s, of a pause after it; probability of each manner.
 _MANNERS = {
     "still": ((0.5, 1.4), 1.0, (1.0, 3.5), 0.12),
     "calm": ((0.6, 1.6), 0.7, (0.2, 1.2), 0.25),
@@ -150,22 +150,22 @@ def _manner(generator: np.random.Generator) -> tuple[tuple[float, float], float,
 
 
 def _finger_track(track: _Track, poses: Array, generator: np.random.Generator, end: float) -> None:
-    """All fingers from pose to pose; sometimes back and forth between two (opening and closing, tapping a pinch)."""
+    """Move all fingers between poses, sometimes back and forth between two (opening and closing, tapping a pinch)."""
     while track.t < end:
-        (least, most), pausing, pause = _manner(generator)
+        (shortest, longest), pausing, pause = _manner(generator)
         until = track.t + generator.uniform(0.8, 2.5)
         way = generator.choice(["poses", "repeat", "part"], p=[0.55, 0.2, 0.25])
         other, home = poses[generator.integers(len(poses))], track.value
         period = generator.uniform(0.14, 0.5)
         while track.t < min(until, end):
-            move = float(np.exp(generator.uniform(np.log(least), np.log(most))))
+            move = float(np.exp(generator.uniform(np.log(shortest), np.log(longest))))
             hold = float(generator.uniform(*pause)) if generator.uniform() < pausing else 0.0
             if way == "repeat":
                 target = other if np.any(track.value != other) else home
                 track.to(target, period * generator.uniform(0.9, 1.1), 0.0)
                 continue
             target = poses[generator.integers(len(poses))]
-            if way == "part":  # part of the way, or some fingers only
+            if way == "part":  # part of the way, or only some fingers
                 keep = np.repeat(generator.uniform(size=5) < 0.5, [5, 4, 4, 4, 4]).astype(float)
                 blend = track.value.copy()
                 blend[_DIGITS] += generator.uniform(0.2, 1) * keep * (target - track.value)[_DIGITS]
@@ -184,27 +184,27 @@ def varied_motion(
     depth: tuple[float, float] = (0.30, 0.85),
     leave: bool = False,
 ) -> Layered:
-    """What one hand does for a while.
+    """Sample the motion of one hand.
 
     Args:
-        arm: whose hand.
-        poses: its `repertoire`.
+        arm: the arm.
+        poses: the person's `repertoire`.
         generator: everything random comes from here.
         seconds: length.
-        fov: camera's horizontal field of view [rad].
-        aspect: picture's height over its width.
-        depth: m from the camera, least and most.
-        leave: the hand goes out of the picture once, in part or wholly, and comes back.
+        fov: horizontal field of view of the camera [rad].
+        aspect: height of the picture over its width.
+        depth: minimum and maximum distance from the camera, m.
+        leave: the hand leaves the picture once, partly or completely, and returns.
     """
-    before = 1.0  # s that the tracks run ahead, so that a clip may begin amid a movement
+    before = 1.0  # s before the clip at which the tracks start, so that a clip may begin in the middle of a movement
     end = seconds + before
     fingers = _Track.at(poses[generator.integers(len(poses))], 0.0)
     _finger_track(fingers, poses, generator, end)
 
-    # Where the hand is and how it is turned: about a mean that holds for the clip.
+    # Position and orientation of the hand vary about a mean, which is constant during the clip.
     z = float(np.exp(generator.uniform(np.log(depth[0]), np.log(depth[1]))))
     half = z * np.tan(fov / 2) * np.array([1.0, aspect])
-    room = np.maximum(half - 0.09, 0.25 * half)  # half a hand's size from the picture's edges
+    room = np.maximum(half - 0.09, 0.25 * half)  # half a hand size away from the picture's edges
     centre = np.array([*(generator.uniform(-0.9, 0.9, 2) * room), z])
     facing = generator.choice(["palm", "side", "back"], p=[0.62, 0.15, 0.23])
     yaw = {"palm": 0.0, "side": generator.choice([-1, 1]) * 65.0, "back": 180.0}[str(facing)]
@@ -213,7 +213,7 @@ def varied_motion(
     far = float(np.exp(generator.uniform(np.log(0.008), np.log(0.11))))
     turn = np.radians(np.exp(generator.uniform(np.log(4.0), np.log(45.0))))
 
-    def place() -> Array:
+    def sample_root() -> Array:
         q = np.zeros(len(JOINTS))
         q[0:3] = centre + far * generator.normal(size=3) * (1, 0.8, 0.7)
         q[0:2] = np.clip(q[0:2], -0.95 * room, 0.95 * room)
@@ -222,24 +222,24 @@ def varied_motion(
         q[_ARM] = np.clip(turn * generator.normal(size=3) * (0.7, 0.6, 0.3), LIMITS[_ARM, 0], LIMITS[_ARM, 1])
         return q
 
-    stops, times = [place()], list[tuple[float, float]]()
+    stops, times = [sample_root()], list[tuple[float, float]]()
     t = 0.0
     away = generator.uniform(before + 0.3, before + max(0.6 * seconds, 0.31)) if leave else np.inf
     while t < end:
-        (least, most), pausing, pause = _manner(generator)
+        (shortest, longest), pausing, pause = _manner(generator)
         for _ in range(int(generator.integers(1, 4))):
-            move = float(np.exp(generator.uniform(np.log(least), np.log(most)))) * 1.2
+            move = float(np.exp(generator.uniform(np.log(shortest), np.log(longest)))) * 1.2
             hold = float(generator.uniform(*pause)) if generator.uniform() < pausing else 0.0
             if t >= away:
                 away = np.inf
                 q = stops[-1].copy()
                 angle, reach = generator.uniform(0, 2 * np.pi), generator.uniform(0.7, 1.6)
                 q[0:2] = reach * (half + 0.05) * np.array([np.cos(angle), np.sin(angle)]) / 0.8
-                stops += [q, place()]
+                stops += [q, sample_root()]
                 times += [(t, move), (t + move + 0.5 * hold, move)]
                 t += 2 * move + 0.5 * hold
                 continue
-            q = place()
+            q = sample_root()
             if generator.uniform() < 0.15:  # the palm turns away, or back
                 q[index_of("yaw")] += np.radians(generator.choice([-1, 1]) * generator.uniform(80, 180))
                 move = max(move, 0.4)
@@ -247,14 +247,14 @@ def varied_motion(
             times.append((t, move))
             t += move + hold
     roots = np.array(stops)
-    # The stops say where the hand's middle is; the wrist, whose place a pose holds, follows from that.
+    # The stops are positions of the hand's centre; a pose holds that of the wrist, which follows from it.
     posed = roots.copy()
     posed[:, _DIGITS] = poses[0][_DIGITS]
     middle = arm.keypoints(posed).mean(axis=-2) - roots[:, 0:3]
     roots[:, 0:3] -= middle
 
     taps = _Track.at(np.zeros(len(JOINTS)), generator.uniform(0, end))
-    if generator.uniform() < 0.3:  # single fingers move on their own for a while
+    if generator.uniform() < 0.3:  # single fingers move independently for a while
         digits = generator.choice(5, size=int(generator.integers(1, 4)), replace=False)
         stop, period = taps.t + generator.uniform(0.5, 2.0), generator.uniform(0.12, 0.35)
         while taps.t < min(stop, end):
@@ -283,7 +283,7 @@ def varied_motion(
 
 
 def _unrest(generator: np.random.Generator) -> tuple[Array, Array]:
-    """Amplitudes [6, 30] and frequencies [6] Hz of slow unrest (below 1 Hz) and tremor (6 to 11 Hz)."""
+    """Sample amplitudes [6, 30] and frequencies [6] Hz of slow drift (below 1 Hz) and tremor (6 to 11 Hz)."""
     frequency = np.concatenate([generator.uniform(0.1, 0.8, 3), generator.uniform(6, 11, 3)])
     amplitude = np.zeros((6, len(JOINTS)))
     slow, tremor = np.exp(generator.normal(0, 0.5, 2))

@@ -1,4 +1,4 @@
-"""Scene of a clip: camera, light, background room, and the colours of skin and clothes."""
+"""The scene of a clip: camera, light, background room, and colours of skin and clothes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Camera:
 
     @property
     def intrinsics(self) -> Array:
-        """[3, 3] px; the principal point is the picture's middle, (W / 2, H / 2) in corner-origin pixels."""
+        """Return K [3, 3] px; the principal point is the picture's centre, (W / 2, H / 2) in corner-origin pixels."""
         width, height = self.size
         focal = width / 2 / np.tan(self.fov / 2)
         return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
@@ -41,8 +41,8 @@ class Look:
     Attributes:
         skin: albedo of the back of the hand.
         sleeve: albedo of the cloth.
-        key: direction towards the main light (camera space, x right, y down, z forward), and its radiance.
-        fill: radiance of the light from around, from above and below.
+        key: direction towards the main light (camera space: x right, y down, z forward), and its radiance.
+        fill: radiance of the ambient light from above and from below.
     """
 
     skin: Array
@@ -91,22 +91,22 @@ class Look:
 def room(
     size: tuple[int, int], generator: np.random.Generator, *, bright_side: float = 1.0, blur: float = 0.013
 ) -> NDArray[np.float32]:
-    """An out-of-focus room: wall, window, shelf with books, a plant, a lamp. [H, W, 3] linear RGB.
+    """Draw an out-of-focus room, [H, W, 3] linear RGB: wall, window, shelf with books, a plant, a lamp.
 
     Args:
         size: (W, H) px.
-        generator: decides what stands where.
-        bright_side: 1 where the window is on the picture's right, -1 for the left.
-        blur: standard deviation of the lens blur over the picture's width.
+        generator: source of the arrangement.
+        bright_side: 1 for a window on the right of the picture, -1 for the left.
+        blur: standard deviation of the lens blur, as a fraction of the picture's width.
     """
     width, height = size
-    scale = 2  # painted coarsely at twice the size, then blurred: its own edges never show
+    scale = 2  # painted coarsely at twice the size, then blurred, so that hard edges never show
     w, h = width * scale, height * scale
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
     x, y = x / w, y / h
 
     wall = generator.uniform(0.22, 0.4) * np.array([1.0, 0.97, 0.9]) * (1 + generator.uniform(-0.08, 0.08, 3))
-    side = -bright_side  # where the shelf stands
+    side = -bright_side  # position of the shelf
     falloff = np.exp(-((x - (0.5 - 0.55 * side)) ** 2) / 0.5 - ((y - 0.25) ** 2) / 0.9)
     image = (wall * (0.45 + 0.75 * falloff[..., None])).astype(np.float32)
 

@@ -14,7 +14,7 @@ __all__ = ["Offscreen", "light_view"]
 
 
 class Offscreen:
-    """A multisampled floating-point picture of one camera. A context manager: it owns a GL context on EGL.
+    """A multisampled floating-point picture of one camera. A context manager that owns a GL context on EGL.
 
     Attributes:
         camera: the camera.
@@ -63,14 +63,14 @@ class Offscreen:
         self.drawn.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
 
     def picture(self) -> NDArray[np.float32]:
-        """Return the rendered image [H, W, 4]: linear RGB, multiplied by alpha, and alpha."""
+        """Return the rendered image [H, W, 4]: linear RGB, premultiplied, and alpha."""
         self.gl.copy_framebuffer(self._resolved, self.drawn)
         pixels = np.frombuffer(self._resolved.read(components=4, dtype="f2"), dtype=np.float16)
         width, height = self.camera.size
         return pixels.reshape(height, width, 4)[::-1].astype(np.float32)
 
     def projection(self, near: float, far: float) -> NDArray[np.float64]:
-        """[4, 4] camera space (x right, y down, z forward) to clip space, for depths from ``near`` to ``far`` m."""
+        """Return [4, 4] from camera space (y down, z forward) to clip space, for depths from ``near`` to ``far`` m."""
         (fx, _, cx), (_, fy, cy), _ = self.camera.intrinsics
         width, height = self.camera.size
         return np.array(
@@ -86,13 +86,13 @@ class Offscreen:
 def light_view(
     points: NDArray[np.float64], key: NDArray[np.float64], up: tuple[float, float, float], margin: float
 ) -> NDArray[np.float64]:
-    """[4, 4] orthographic view of points [N, 3] m from a light in the direction ``key`` [3], for a shadow map.
+    """Return the orthographic view [4, 4] of points [N, 3] m from a light in direction ``key`` [3], for a shadow map.
 
     Args:
-        points: what casts shadows.
+        points: vertices that cast shadows.
         key: unit vector towards the light.
-        up: any direction that the light does not come from.
-        margin: m that is seen around the points.
+        up: any direction not parallel to ``key``.
+        margin: space around the points that is included, m.
     """
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     reach = float(np.linalg.norm(points - middle, axis=1).max()) + margin

@@ -1,8 +1,8 @@
-"""The rasteriser: posed arms to linear-light pictures with soft shading and shadows, headless on EGL.
+"""Rasteriser: renders posed arms to linear-light pictures with soft shading and shadows, headless on EGL.
 
-Real-time skin in one pass: diffuse light that bleeds red past the shadow's edge, a main light with a soft
-shadow map, light from around darkened where other fingers come near, a broad highlight, and procedural
-detail (creases at the joints, nails, blotches) placed by coordinates that travel with the fingers.
+Real-time skin in one pass: diffuse light that bleeds red across the shadow's edge, a main light with a soft
+shadow map, ambient light darkened near other fingers, a broad highlight, and procedural
+detail (creases at the joints, nails, blotches) placed by coordinates attached to the fingers.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Renderer(Offscreen):
             seed: shifts the pattern of the skin.
 
         Returns:
-            [H, W, 4] linear RGB, multiplied by alpha, and alpha.
+            [H, W, 4] linear RGB, premultiplied, and alpha.
         """
         gl = self.gl
         transforms = [arm.transforms(q) for arm, q in arms]
@@ -92,18 +92,18 @@ class Renderer(Offscreen):
             program[name].value = tuple(float(x) for x in getattr(look, name))
         self._capsules([arm for arm, _ in arms], transforms)
         for surface, side, (array, _) in drawn:
-            # Mirroring turns triangles inside out.
+            # Mirroring reverses the winding of triangles.
             gl.front_face = "ccw" if side == "right" else "cw"
             program["cloth"].value = surface.cloth
             program["skin"].value = tuple(float(x) for x in (look.sleeve if surface.cloth else look.skin))
-            # Skin is closed: its far side is never seen. A sleeve is open at the cuff.
+            # Skin is a closed surface: back faces are never visible. A sleeve is open at the cuff.
             (gl.disable if surface.cloth else gl.enable)(self.moderngl.CULL_FACE)
             array.render()
         gl.disable(self.moderngl.CULL_FACE)
         return self.picture()
 
     def _upload(self, surface: Surface, positions: Array, normals: Array) -> tuple[Any, Any]:
-        """The surface's vertex arrays, for drawing and for the shadow, with this instant's positions."""
+        """Upload this instant's positions; return the vertex arrays for drawing and for the shadow."""
         key = id(surface)
         moving = np.hstack([positions, normals]).astype("f4").tobytes()
         if key not in self._meshes:
@@ -126,7 +126,7 @@ class Renderer(Offscreen):
         return self._meshes[key][1], self._meshes[key][2]
 
     def _shadow_camera(self, arms: Sequence[tuple[Arm, Any]], transforms: Sequence[Array], key: Array) -> Array:
-        """[4, 4] orthographic view from the main light of all hands and some forearm."""
+        """Return the orthographic view [4, 4] from the main light, of all hands and part of the forearms."""
         points = np.concatenate(
             [
                 (moves[arm.keypoint_bones][..., :3] @ arm.keypoint_rest[..., None])[..., 0]

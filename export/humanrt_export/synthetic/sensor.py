@@ -1,4 +1,4 @@
-"""Model of a small camera: frame times, motion blur, tone curve, noise and noise reduction, compression."""
+"""A model of a small camera: frame times, motion blur, tone curve, noise and noise reduction, compression."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Filming:
 
     Attributes:
         t: [T] s, middle of each frame's exposure, not always evenly spaced.
-        exposure: s that the shutter is open; subframes: instants averaged over it.
-        noise: standard deviation of the sensor's noise over full scale.
-        jpeg: quality at which the frames are compressed; 0: not at all.
+        exposure: exposure time, s; subframes: number of instants averaged over it.
+        noise: standard deviation of the sensor noise, as a fraction of full scale.
+        jpeg: compression quality of the frames; 0: not compressed.
         light: factor on all light.
     """
 
@@ -46,9 +46,9 @@ def frame_times(
     """Sample frame times [T] s from 0, and the camera's frames per second.
 
     Args:
-        rates: frames a second -> how likely.
-        stutter: part of cameras whose frames are not evenly spaced.
-        drop: part of cameras that drop frames, at most a part ``dropped`` of them, none of the first ``kept``.
+        rates: frames per second -> probability.
+        stutter: fraction of cameras whose frames are not evenly spaced.
+        drop: fraction of cameras that drop frames: up to a fraction ``dropped``, none of the first ``kept``.
     """
     fps = float(generator.choice(list(rates), p=list(rates.values())))
     t = np.arange(max(round(seconds * fps), 2)) / fps
@@ -67,12 +67,12 @@ def shutter(subframes: int) -> NDArray[np.float64]:
 
 
 class Sensor:
-    """Linear light to the picture of a small camera: vignette, tone curve, noise that is correlated a little.
+    """Converts linear light to the picture of a small camera: vignette, tone curve, slightly correlated noise.
 
     Args:
         size: (W, H) px.
         noise: standard deviation over full scale.
-        generator: the noise comes from here.
+        generator: source of the noise.
     """
 
     def __init__(self, size: tuple[int, int], noise: float, generator: np.random.Generator) -> None:
@@ -88,7 +88,7 @@ class Sensor:
         self._table = np.where(tone < 0.0031308, 12.92 * tone, 1.055 * tone ** (1 / 2.4) - 0.055).astype(np.float32)
 
     def develop(self, light: NDArray[Any]) -> NDArray[np.uint8]:
-        """Linear RGB [H, W, 3], 1 is bright -> the picture [H, W, 3]."""
+        """Convert linear RGB [H, W, 3], 1 is bright, to a picture [H, W, 3]."""
         index = (light * self._vignette * (len(self._table) / 4)).clip(0, len(self._table) - 1)
         picture = self._table[index.astype(np.int32)]
         if self._noise:
@@ -96,18 +96,18 @@ class Sensor:
             grain = self._generator.standard_normal(shape, dtype=np.float32)[..., None]
             chroma = self._generator.standard_normal((shape[0] // 2, shape[1] // 2, 3), dtype=np.float32)
             chroma = cv2.resize(chroma, shape[::-1], interpolation=cv2.INTER_LINEAR)
-            # Dark parts are noisier once the tone curve has lifted them.
+            # Dark parts are noisier, as the tone curve amplifies them.
             picture = picture + self._noise * (1.3 - 0.6 * picture) * (grain + 0.7 * chroma)
         return np.asarray((picture * 255 + 0.5).clip(0, 255), dtype=np.uint8)
 
 
 class NoiseReduction:
-    """A camera's noise reduction: each pixel keeps a part of the last picture unless it, with those around it, changed
+    """A camera's noise reduction: each pixel keeps a fraction of the last picture, unless it and its neighbours changed
     by more than noise does.
 
     Args:
-        keep: the part, 0..1.
-        noise: the sensor's.
+        keep: the fraction, 0..1.
+        noise: the sensor's noise, as a fraction of full scale.
     """
 
     def __init__(self, keep: float, noise: float) -> None:

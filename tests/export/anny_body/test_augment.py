@@ -18,8 +18,8 @@ from humanrt_export.data.people.augment import (
     Augmentation,
     View,
     appearance,
-    head_place,
-    mirror_places,
+    head_index,
+    mirror_indices,
     random_view,
     seen_by,
 )
@@ -48,13 +48,13 @@ def test_labels_stay_the_bodys_own(body: AnnyBody, mirror: int) -> None:
         error = np.linalg.norm(posed.joints.numpy() - people.joints, axis=-1)
         assert error.max() < (0.008 if mirror else 1e-5)
         np.testing.assert_allclose(people.joints_2d, project(people.joints, view.intrinsics), atol=1e-3)
-        np.testing.assert_allclose(people.joints[:, head_place(people)], people.translation, atol=1e-5)
+        np.testing.assert_allclose(people.joints[:, head_index(people)], people.translation, atol=1e-5)
 
 
 def test_the_picture_moves_as_its_labels(body: AnnyBody) -> None:
     """A spot that is painted at a joint is at that joint afterwards, in all views that show it."""
     sample, checked = make_sample(body, 1, 2, size=224), 0
-    joint = head_place(sample.people)
+    joint = head_index(sample.people)
     x, y = sample.people.joints_2d[0, joint].astype(float)
     rows, columns = np.mgrid[:224, :224] + 0.5
     spot = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 2.5**2))
@@ -78,7 +78,7 @@ def test_twice_mirrored_is_as_before(body: AnnyBody) -> None:
     again = seen_by(seen_by(sample, view), view)
     for name in ("rotations", "translation", "joints", "joints_2d"):
         np.testing.assert_allclose(getattr(again.people, name), getattr(sample.people, name), atol=1e-4)
-    assert ACTIVE[mirror_places(ACTIVE)[ACTIVE.index("wrist.L")]] == "wrist.R"
+    assert ACTIVE[mirror_indices(ACTIVE)[ACTIVE.index("wrist.L")]] == "wrist.R"
     assert np.abs(again.image.astype(int) - sample.image).max() <= 1
 
 

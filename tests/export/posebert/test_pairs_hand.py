@@ -108,8 +108,8 @@ def test_the_hand_is_followed_by_identity_not_by_hindsight() -> None:
         {1: shape + 200},
         {3: shape + 50},
     ]
-    assert follow(frames, np.array([shape + 50] * 6), near=0.6) == [None, None, 2, 2, None, 3]
-    assert follow(frames, np.array([shape + 50] * 6), near=0.05) == [None, None, None, 1, 1, 3]
+    assert follow(frames, np.array([shape + 50] * 6), max_distance=0.6) == [None, None, 2, 2, None, 3]
+    assert follow(frames, np.array([shape + 50] * 6), max_distance=0.05) == [None, None, None, 1, 1, 3]
 
 
 def test_clips_are_written_whole(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
-"""Anny as a small torch module that exports: rotations, phenotypes and translation -> vertices and joints.
+"""Anny as a small exportable torch module: rotations, phenotypes and translation -> vertices and joints.
 
-Written from Anny's published model (Bregier et al., 2025; Apache-2.0): phenotypes blend a rest shape, every bone's
-rest orientation is the rotation nearest to a matrix that is blended likewise, and bones move vertices linearly
-(linear blend skinning). Units: metres. Frame: the camera's, x right, y down, z forward.
+It follows Anny's published model (Bregier et al., 2025; Apache-2.0): phenotypes blend a rest shape, every bone's
+rest orientation is the rotation nearest to a matrix that is blended in the same way, and bones move vertices linearly
+(linear blend skinning). Units: metres. Camera axes: x right, y down, z forward.
 
-Rotations are Anny's pose parameterization `local-ref`: each is the bone's turn against its parent, in axes that are
-the world's while the body is in its reference pose, the same pose for all shapes. With U the reference orientations
-and X the turn of a bone since the reference pose, ``X_bone = X_parent D_bone``: no U is left in the chain.
+Rotations use Anny's pose parameterization `local-ref`: each is the bone's rotation relative to its parent, in axes
+that equal the world's in the reference pose, which is the same for all shapes. With U the reference orientations
+and X the rotation of a bone from the reference pose, ``X_bone = X_parent D_bone``: no U remains in the chain.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _STEPS = 2
 
 
 class Rest(NamedTuple):
-    """A shape at rest, all that depends on phenotypes only.
+    """A shape at rest: everything that depends only on the phenotypes.
 
     Attributes:
         surface: [N, 3, V + P] m, vertices and points in Anny's frame.
-        heads: [N, J, 3] m, where bones begin.
-        turns: [N, J, 3, 3], from a bone's rest pose to its reference pose.
+        heads: [N, J, 3] m, heads of the bones.
+        turns: [N, J, 3, 3], rotations from a bone's rest pose to its reference pose.
     """
 
     surface: Tensor
@@ -44,15 +44,15 @@ class Rest(NamedTuple):
 
 
 class AnnyBody(nn.Module):
-    """Parameters of people -> `BodyOutput`, joints named by `AnnyData.joint_names`.
+    """Compute `BodyOutput` from parameters of people; joints are named by `AnnyData.joint_names`.
 
-    The root's rotation turns the body from Anny's frame to the camera's; then the body is moved so that ``anchor``
-    is where the network saw it.
+    The root's rotation maps Anny's frame to the camera's; then the body is moved so that ``anchor``
+    is at the network's translation.
 
     Args:
-        data: of one topology.
-        bones: the bones that rotations are given for, in their order; others stay as they are in their parents.
-        anchor: the joint that lands on the translation.
+        data: the body model, of one topology.
+        bones: the bones for which rotations are given, in this order; others do not move relative to their parents.
+        anchor: the joint that is placed at the translation.
     """
 
     corners: Tensor
@@ -88,22 +88,22 @@ class AnnyBody(nn.Module):
         }
         for name, array in arrays.items():
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array, np.float32)))
-        # Where each bone of the rig finds its rotation among those given; the identity is appended to them.
-        given = {bone: place for place, bone in enumerate(self.bones)}
+        # Index of each rig bone's rotation among those given; the identity is appended to them.
+        given = {bone: index for index, bone in enumerate(self.bones)}
         indices(self.bones, data.names)
-        places: dict[str, ArrayLike] = {"places": [given.get(name, len(given)) for name in data.names]}
-        levels, places["order"] = levels_of(data.parents.tolist())
+        buffers: dict[str, ArrayLike] = {"places": [given.get(name, len(given)) for name in data.names]}
+        levels, buffers["order"] = levels_of(data.parents.tolist())
         self.levels = len(levels)
-        register_indices(self, places, levels)
+        register_indices(self, buffers, levels)
 
     def forward(self, rotations: Tensor, shape: Tensor, translation: Tensor) -> BodyOutput:
         """Pose bodies.
 
         Args:
-            rotations: [..., R, 3, 3] of `bones`: the root's from Anny's frame to the camera's, others against their
+            rotations: [..., R, 3, 3] of `bones`: the root's from Anny's frame to the camera's, others relative to their
                 parents.
             shape: [..., 6] `phenotypes.PHENOTYPES`.
-            translation: [..., 3] m, camera space: where ``anchor`` is.
+            translation: [..., 3] m, camera space: position of ``anchor``.
         """
         people = rotations.shape[:-3]
         rest = self.rest(shape.reshape(-1, shape.shape[-1]))
@@ -111,12 +111,12 @@ class AnnyBody(nn.Module):
         return BodyOutput(*(value.reshape(*people, -1 if len(value) else value.shape[1], 3) for value in posed))
 
     def rest(self, shape: Tensor) -> Rest:
-        """Phenotypes [N, 6] -> `Rest`."""
+        """Return the bodies at rest for phenotypes [N, 6]."""
         surface = self.template + corner_weights(shape) @ self.corners @ self.blend
         return Rest(surface.unflatten(-1, (3, -1)), *self.bones_at_rest(shape))
 
     def bones_at_rest(self, shape: Tensor) -> tuple[Tensor, Tensor]:
-        """Phenotypes [N, 6] -> heads [N, J, 3] m and turns [N, J, 3, 3] of `Rest`."""
+        """Return heads [N, J, 3] m and turns [N, J, 3, 3] of `Rest` for phenotypes [N, 6]."""
         coefficients = corner_weights(shape) @ self.corners
         bones = self.bone_template + coefficients @ self.bone_blend
         heads, turns = bones[:, : 3 * self.joints], bones[:, 3 * self.joints :]
@@ -125,7 +125,7 @@ class AnnyBody(nn.Module):
         return heads.unflatten(-1, (self.joints, 3)), turns
 
     def pose(self, rest: Rest, rotations: Tensor, translation: Tensor) -> BodyOutput:
-        """Turn bones of ``rest`` by rotations [N, R, 3, 3], move ``anchor`` to translation [N, 3] m."""
+        """Rotate the bones of ``rest`` by rotations [N, R, 3, 3], and move ``anchor`` to translation [N, 3] m."""
         still = self.identity.expand(len(rotations), 1, 3, 3)
         local = pick(torch.cat((rotations, still), dim=1), self.places)
         turns, heads = self._chain(local, rest)
@@ -136,15 +136,15 @@ class AnnyBody(nn.Module):
         return BodyOutput(vertices + move, joints + move)
 
     def _chain(self, local: Tensor, rest: Rest) -> tuple[Tensor, Tensor]:
-        """Rotations [N, J, 3, 3] against parents -> turns since the reference pose, and heads [N, J, 3] m.
+        """Compose rotations [N, J, 3, 3] relative to parents: rotations from the reference pose, and heads [N, J, 3] m.
 
-        One product for all bones that are equally far from the root, 16 instead of 103. The root sits in the origin.
+        One product for all bones at the same depth of the tree: 16 instead of 103. The root is at the origin.
         """
         turns, heads = [local[:, :1]], [torch.zeros_like(rest.heads[:, :1])]
         for level in range(self.levels):
             bone, parent, above = (getattr(self, f"{name}_{level}") for name in ("bone", "parent", "above"))
             offsets = (pick(rest.heads, bone) - pick(rest.heads, parent))[..., None]
-            if level > 0:  # the root's turn moves nobody: that is how Anny defines its reference pose
+            if level > 0:  # the root's rotation does not move the head: Anny defines its reference pose so
                 offsets = pick(rest.turns, parent) @ offsets
             parent_turns = pick(turns[-1], above)
             heads.append(pick(heads[-1], above) + (parent_turns @ offsets)[..., 0])
@@ -153,13 +153,13 @@ class AnnyBody(nn.Module):
 
 
 def skinned(surface: Tensor, rest_heads: Tensor, turns: Tensor, heads: Tensor, weights: Tensor) -> Tensor:
-    """Linear blend skinning: a point x of a bone goes to ``turns (x - rest head) + head``.
+    """Apply linear blend skinning: a point x of a bone moves to ``turns (x - rest head) + head``.
 
     Args:
         surface: [N, 3, V] m, points at rest.
-        rest_heads, heads: [N, J, 3] m, where bones begin, at rest and posed.
-        turns: [N, J, 3, 3] of bones since rest.
-        weights: [J, V], of bones for points.
+        rest_heads, heads: [N, J, 3] m, heads of the bones, at rest and posed.
+        turns: [N, J, 3, 3], rotations of the bones from rest.
+        weights: [J, V], skinning weights.
 
     Returns:
         [N, V, 3] m.
@@ -172,16 +172,16 @@ def skinned(surface: Tensor, rest_heads: Tensor, turns: Tensor, heads: Tensor, w
     return (blended[:, :, 0] * x + blended[:, :, 1] * y + blended[:, :, 2] * z + blended[:, :, 3]).transpose(1, 2)
 
 
-def pick(x: Tensor, places: Tensor) -> Tensor:
-    """Entries of dimension 1 of ``x``: exports as one `Gather`."""
-    return torch.index_select(x, 1, places)
+def pick(x: Tensor, indices: Tensor) -> Tensor:
+    """Return entries of dimension 1 of ``x``; exports as one `Gather`."""
+    return torch.index_select(x, 1, indices)
 
 
 def _nearest_rotations(matrices: Tensor, rotations: Tensor, steps: int = _STEPS) -> Tensor:
-    """The rotation R that maximises trace(R^T M), without a singular value decomposition.
+    """Return the rotation R that maximises trace(R^T M), without a singular value decomposition.
 
-    Newton's method on the rotations: with S = R^T M, turn R by (trace(S) I - S)^-1 (S - S^T)^v. It converges where
-    ``rotations`` [..., 3, 3] are near (from 0.2 rad to 1e-10 in 2 steps), whatever the sign of M's determinant, and its
+    Newton's method on the rotations: with S = R^T M, rotate R by (trace(S) I - S)^-1 (S - S^T)^v. It converges if
+    ``rotations`` [..., 3, 3] are close (from 0.2 rad to 1e-10 in 2 steps), for either sign of M's determinant, and its
     rounding error is that of the problem itself.
     """
     identity = torch.eye(3, dtype=matrices.dtype, device=matrices.device)
@@ -199,24 +199,24 @@ def _nearest_rotations(matrices: Tensor, rotations: Tensor, steps: int = _STEPS)
 
 
 def _axis(skew: Tensor) -> Tensor:
-    """A [..., 3, 3] minus its transpose -> the vector [..., 3] of it."""
+    """Return the vector [..., 3] of the skew-symmetric part: A [..., 3, 3] minus its transpose."""
     return torch.stack((skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]), dim=-1)
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
-    """Vector product: one matrix product for exporters, which lack the operator or write it as fifteen."""
+    """Compute the cross product as one matrix product: exporters lack the operator or write it as fifteen."""
     products = (a[..., :, None] * b[..., None, :]).flatten(-2)
     return products @ products.new_tensor(_CROSS)
 
 
 def _cayley(vectors: Tensor) -> Tensor:
-    """Small rotations [..., 3] rad -> matrices, exact to the third order and always orthonormal."""
+    """Convert small rotations [..., 3] rad to matrices, accurate to the third order and always orthonormal."""
     ones = torch.ones_like(vectors[..., :1])
     return _from_quaternions(torch.cat((vectors / 2, ones), dim=-1))
 
 
 def _from_quaternions(quaternions: Tensor) -> Tensor:
-    """Quaternions x, y, z, w [..., 4] of any length -> rotation matrices [..., 3, 3]."""
+    """Convert quaternions x, y, z, w [..., 4] of any length to rotation matrices [..., 3, 3]."""
     products = (quaternions[..., :, None] * quaternions[..., None, :]).flatten(-2)
     squared = (quaternions * quaternions).sum(-1, keepdim=True)
     return (products @ products.new_tensor(_ROTATE) / squared).unflatten(-1, (3, 3))
@@ -239,9 +239,9 @@ _Level = tuple[list[int], list[int], list[int]]
 
 
 def levels_of(parents: Sequence[int]) -> tuple[list[_Level], list[int]]:
-    """The tree by distance from the root, and where each bone is in the concatenation of the levels.
+    """Return the levels of the tree by distance from the root, and each bone's index in their concatenation.
 
-    Each level: its bones, their parents, and where those parents are in the level before.
+    A level holds its bones, their parents, and the indices of those parents in the previous level.
     """
     levels: list[_Level] = []
     above = [bone for bone, parent in enumerate(parents) if parent < 0]
@@ -257,7 +257,7 @@ def levels_of(parents: Sequence[int]) -> tuple[list[_Level], list[int]]:
 def register_indices(body: nn.Module, indices: Mapping[str, ArrayLike], levels: Sequence[_Level]) -> None:
     """Register int64 buffers on a body: ``indices`` by name, and the levels of its tree (`levels_of`).
 
-    Those of the level at a depth are ``bone_DEPTH``, ``parent_DEPTH`` and ``above_DEPTH``.
+    The buffers of the level at a depth are ``bone_DEPTH``, ``parent_DEPTH`` and ``above_DEPTH``.
     """
     tree = {
         f"{name}_{depth}": values

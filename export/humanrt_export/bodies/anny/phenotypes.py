@@ -1,7 +1,7 @@
-"""Phenotypes: the handful of numbers that shape an Anny body, and how they blend.
+"""Phenotypes: the few numbers that shape an Anny body, and their blending.
 
-Each phenotype has anchors, evenly spaced values at which artists made bodies; between two anchors a body is
-blended linearly. Several phenotypes together are blended multilinearly, so a body is a weighted sum of the bodies
+Each phenotype has anchors, evenly spaced values for which artists modelled bodies; between two anchors a body is
+interpolated linearly. Several phenotypes are interpolated multilinearly, so a body is a weighted sum of the bodies
 at all combinations of anchors, the corners of a grid.
 """
 
@@ -20,10 +20,10 @@ class Phenotype:
     """One number of a body's shape.
 
     Attributes:
-        name: Anny's.
-        low, high: its range; values beyond count as its ends.
-        anchors: how many bodies are blended along it, evenly spaced over the range.
-        meaning: of the range's ends.
+        name: Anny's name.
+        low, high: its range; values beyond are clamped.
+        anchors: number of anchors, evenly spaced over the range.
+        meaning: meaning of the ends of the range.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Phenotype:
 
     @property
     def values(self) -> tuple[float, ...]:
-        """Where the anchors are."""
+        """The values of the anchors."""
         step = (self.high - self.low) / (self.anchors - 1)
         return tuple(self.low + step * k for k in range(self.anchors))
 
@@ -47,24 +47,24 @@ PHENOTYPES = (
     Phenotype("height", 0.0, 1.0, 2, "least to most for that age"),
     Phenotype("proportions", 0.0, 1.0, 2, "ideal to uncommon"),
 )
-"""In Anny's order: that of every shape vector here."""
+"""The phenotypes in Anny's order, which is that of every shape vector here."""
 
 
 def corner_weights(shape: Tensor) -> Tensor:
-    """How much of the body at every corner of the grid is in a shape.
+    """Return the weight in a shape of the body at every corner of the grid.
 
     Args:
-        shape: [N, 6] `PHENOTYPES`; clamped to their ranges.
+        shape: [N, 6] values of `PHENOTYPES`, clamped to their ranges.
 
     Returns:
-        [N, 360], >= 0, sum 1. Corners are ordered as nested loops over `PHENOTYPES`, the last one fastest.
+        [N, 360], >= 0, sum 1. Corners are in row-major order of `PHENOTYPES`: the last one varies fastest.
     """
     weights = torch.ones_like(shape[:, :1])
     for value, phenotype in zip(shape.unbind(-1), PHENOTYPES, strict=True):
         steps = (value.clamp(phenotype.low, phenotype.high) - phenotype.low) * (
             (phenotype.anchors - 1) / (phenotype.high - phenotype.low)
         )
-        # A hat of width 1 around every anchor.
+        # A hat function of width 1 around every anchor.
         anchors = torch.arange(phenotype.anchors, dtype=shape.dtype, device=shape.device)
         hats = torch.relu(1 - (steps[:, None] - anchors).abs())
         weights = (weights[:, :, None] * hats[:, None, :]).flatten(1)

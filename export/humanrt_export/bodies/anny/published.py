@@ -1,10 +1,10 @@
 """The body of the published Multi-HMR on Anny: rotations, shape and translation -> vertices and joints.
 
-Rotations are Anny's pose parameterization `local-bone`: each is the bone's turn against its parent, in the axes of the
-bone itself at rest. With U the rest orientation, ``X_bone = X_parent U D U^T``, and U depends on the shape: it is the
-least rotation that takes the y axis along the bone, after the bone's constant roll about y. The root's rotation turns
-Anny's frame (x to the person's left, y backwards, z up) to the camera's. Our own networks' bodies (`body`) use another
-parameterization, in axes that do not depend on the shape.
+Rotations use Anny's pose parameterization `local-bone`: each is the bone's rotation relative to its parent, in the
+axes of the bone itself at rest. With U the rest orientation, ``X_bone = X_parent U D U^T``, and U depends on the
+shape: it is the smallest rotation that aligns the y axis with the bone, after the bone's constant roll about y. The
+root's rotation maps Anny's frame (x to the person's left, y backwards, z up) to the camera's. Our own networks' bodies
+(`body`) use another parameterization, in axes that do not depend on the shape.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _EPS = 1e-12
 
 
 class PublishedBody(nn.Module):
-    """Parameters of people -> `BodyOutput`; joints are the heads of all bones of the rig, in its order.
+    """Compute `BodyOutput` from parameters of people; joints are the heads of all bones of the rig, in its order.
 
-    Bones that never turn are rigid with their parents: their weights count for the nearest ancestor that turns, and
+    Bones that never rotate are rigid with their parents: their weights count for the nearest ancestor that rotates, and
     their heads are points of that ancestor.
 
     Args:
         rig: the body.
-        turning: indices of the bones that rotations are given for, ascending, the root's first.
-        anchor: the joint that lands on the translation.
+        turning: indices of the bones for which rotations are given, ascending, the root first.
+        anchor: the joint that is placed at the translation.
     """
 
     corners: Tensor
@@ -63,7 +63,7 @@ class PublishedBody(nn.Module):
         self.points = len(still)
         count = len(rig.corners[0])
 
-        owned = np.zeros((len(rig.names), len(place)), np.float32)  # 1 where a bone's weights go
+        owned = np.zeros((len(rig.names), len(place)), np.float32)  # 1 for the bone that receives the weights
         owned[np.arange(len(owners)), [place[owner] for owner in owners]] = 1
         # Columns of blend shapes: x of all vertices and points, then y, then z.
         surface = np.concatenate((rig.template, rig.head_template[still]))
@@ -82,7 +82,7 @@ class PublishedBody(nn.Module):
         }
         for name, array in arrays.items():
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array, np.float32)))
-        # The tree of the bones that turn, and where each of the rig's bones is in them and the points after them.
+        # The tree of the bones that rotate, and each rig bone's index among them and the points after them.
         self.parents = tuple(-1 if (up := int(rig.parents[bone])) < 0 else place[owners[up]] for bone in turning)
         levels, order = levels_of(self.parents)
         self.levels = len(levels)
@@ -95,8 +95,8 @@ class PublishedBody(nn.Module):
 
         Args:
             rotations: [..., R, 3, 3] of `bones`.
-            shape: [..., 11] `published.SHAPE`, of which the first six count.
-            translation: [..., 3] m, camera space: where ``anchor`` is.
+            shape: [..., 11] `published.SHAPE`, of which the first six are used.
+            translation: [..., 3] m, camera space: position of ``anchor``.
         """
         people = rotations.shape[:-3]
         turns = rotations.reshape(-1, *rotations.shape[-3:])
@@ -108,7 +108,7 @@ class PublishedBody(nn.Module):
         rest_heads, along = bones[:, : len(self.bones)], bones[:, len(self.bones) :]
         axes = _from_y(along) @ self.rolls
         local = axes @ turns @ axes.transpose(-1, -2)
-        # The root turns in the world's axes.
+        # The root rotates in world axes.
         turned, heads = self._chain(torch.cat((turns[:, :1], local[:, 1:]), dim=1), rest_heads)
         skin = skinned(surface, rest_heads, turned, heads, self.weights)
         vertices, points = skin[:, : skin.shape[1] - self.points], skin[:, skin.shape[1] - self.points :]
@@ -117,9 +117,9 @@ class PublishedBody(nn.Module):
         return BodyOutput(*((x + move).reshape(*people, x.shape[1], 3) for x in (vertices, joints)))
 
     def _chain(self, local: Tensor, rest_heads: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotations [N, R, 3, 3] against parents, in the world's axes at rest -> turns since rest and heads [N, R, 3].
+        """Compose rotations [N, R, 3, 3] relative to parents, in world axes at rest, to rotations from rest and heads.
 
-        One product for all bones that are equally far from the root, which sits in the origin.
+        One product for all bones at the same depth of the tree. The root is at the origin. Heads: [N, R, 3].
         """
         turns, heads = [local[:, :1]], [torch.zeros_like(rest_heads[:, :1])]
         for level in range(self.levels):
@@ -132,7 +132,7 @@ class PublishedBody(nn.Module):
 
 
 def _owners(rig: PublishedRig, turning: Sequence[int]) -> list[int]:
-    """For each bone of the rig, itself or the nearest ancestor that turns."""
+    """Return for each bone of the rig itself or the nearest ancestor that rotates."""
     if not turning or turning[0] != 0 or int(rig.parents[0]) >= 0:
         raise HumanrtError("the rig's first bone must be its root, and it must turn")
     owners: list[int] = []
@@ -142,13 +142,13 @@ def _owners(rig: PublishedRig, turning: Sequence[int]) -> list[int]:
 
 
 def _from_y(along: Tensor) -> Tensor:
-    """The least rotation [..., 3, 3] that turns +y into the direction of ``along`` [..., 3] m.
+    """Return the smallest rotation [..., 3, 3] that maps +y to the direction of ``along`` [..., 3] m.
 
-    Written with sine and 1 - cosine: the usual form with 1 / (1 + cosine) loses all digits near -y.
+    It uses sine and 1 - cosine: the usual form with 1 / (1 + cosine) loses all digits near -y.
     """
     x, y, z = (along / (along * along).sum(-1, keepdim=True).sqrt().clamp(min=_EPS)).unbind(-1)
     sine = (x * x + z * z).sqrt()
-    # The axis is (a, 0, c); where there is none to be found, x.
+    # The axis is (a, 0, c); if it is undefined, x.
     a, c = torch.where(sine > _EPS, z / sine.clamp(min=_EPS), 1.0), -x / sine.clamp(min=_EPS)
     turned = 1 - y
     rows = (

@@ -1,8 +1,8 @@
-"""Anny with its full mesh and its face, in two steps: shape -> a body at rest, then pose and expression -> the mesh.
+"""Anny with its full mesh and face, in two steps: shape -> a body at rest, then pose and expression -> the mesh.
 
-A person's shape is held over time while the pose changes with every frame, so the costly step, 136 blend shapes of
-13718 vertices, runs only when the shape changes. The blend shapes of the surface are stored by their principal
-components, as integers times a scale: 2.4 MB instead of 11, at 0.05 mm (rms over random shapes).
+A person's shape stays constant while the pose changes with every frame, so the costly step, 136 blend shapes of
+13718 vertices, runs only when the shape changes. The blend shapes of the surface are stored as principal
+components, as integers times a scale: 2.4 MB instead of 11, with an error of 0.05 mm (rms over random shapes).
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ __all__ = ["AnnyPose", "AnnyRest", "Components", "principal_components"]
 
 Array = NDArray[Any]
 
-_FINE, _ALL = 12, 80  # components stored with 16 bits, and in all
+_FINE, _ALL = 12, 80  # components stored with 16 bits, and in total
 
 
 class Components(NamedTuple):
-    """Blend shapes by principal components: at corner c of the phenotypes' grid, ``mean + weights[c] @ basis``.
+    """Blend shapes as principal components: at corner c of the phenotype grid, ``mean + weights[c] @ basis``.
 
     Attributes:
         mean: float32 [D].
         weights: float32 [360, K], with the scales of the levels multiplied in.
-        fine: [F, D] the first components, integers within +-32767, as float32.
-        coarse: [K - F, D] the others, integers within +-127, as float32.
+        fine: [F, D] the first components, integers in +-32767, as float32.
+        coarse: [K - F, D] the others, integers in +-127, as float32.
     """
 
     mean: Array
@@ -44,7 +44,7 @@ class Components(NamedTuple):
 
 
 def principal_components(corners: Array, template: Array, blend: Array) -> Components:
-    """Compute the principal components of blend shapes over the corners of the phenotypes' grid.
+    """Compute the principal components of blend shapes over the corners of the phenotype grid.
 
     Args:
         corners: [360, B] coefficients of the corners.
@@ -65,11 +65,11 @@ def principal_components(corners: Array, template: Array, blend: Array) -> Compo
 
 
 class AnnyRest(nn.Module):
-    """Shape -> a body at rest. One person.
+    """Compute a body at rest from its shape, for one person.
 
     Args:
-        body: the body whose blend shapes are taken.
-        data: what it was made of.
+        body: the body with the blend shapes.
+        data: the data from which it was created.
     """
 
     corners: Tensor
@@ -91,7 +91,7 @@ class AnnyRest(nn.Module):
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)))
 
     def forward(self, shape: Tensor) -> Rest:
-        """Phenotypes [1, 6] -> surface [1, 3, V + P] m, heads [1, J, 3] m, turns [1, J, 3, 3]."""
+        """Return surface [1, 3, V + P] m, heads [1, J, 3] m, turns [1, J, 3, 3] for phenotypes [1, 6]."""
         weights = corner_weights(shape) @ self.corners
         fine = weights[:, : len(self.fine)] @ self.fine
         surface = self.mean + fine + weights[:, len(self.fine) :] @ self.coarse
@@ -99,10 +99,10 @@ class AnnyRest(nn.Module):
 
 
 class AnnyPose(nn.Module):
-    """Pose and expression -> vertices and joints. One person.
+    """Compute vertices and joints from pose and expression, for one person.
 
     Args:
-        body: the body at whose joints it turns.
+        body: the body to pose.
         units: the face units.
     """
 
@@ -111,7 +111,7 @@ class AnnyPose(nn.Module):
     def __init__(self, body: AnnyBody, units: FaceUnits) -> None:
         super().__init__()
         self.body = body
-        # Units move a face: the other vertices are left out.
+        # Units move only the face: the other vertices are left out.
         moved = np.flatnonzero(np.abs(units.deltas).max(axis=(0, 2)) > 0)
         deltas = units.deltas[:, moved].transpose(0, 2, 1).reshape(len(units.names), -1)
         scale = np.abs(deltas).max(axis=1, keepdims=True) / np.float32(127)
@@ -126,8 +126,8 @@ class AnnyPose(nn.Module):
         Args:
             rotations: [1, R, 3, 3], as `AnnyBody` takes them.
             expression: [1, E] amounts of the face units, 0..1.
-            translation: [1, 3] m, camera space: where the body's anchor is.
-            surface, heads, turns: the body at rest, of `AnnyRest`.
+            translation: [1, 3] m, camera space: position of the body's anchor.
+            surface, heads, turns: the body at rest, from `AnnyRest`.
         """
         face = (expression @ self.units).unflatten(-1, (3, -1))
         surface = surface.index_add(2, self.moved, face)

@@ -1,1 +1,1 @@
-"""Training samples of people: pictures, crops, pairs and their truth."""
+"""Training samples of people: pictures, crops, pairs and their ground truth."""

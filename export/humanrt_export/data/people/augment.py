@@ -1,8 +1,8 @@
-"""More pictures out of one: other cameras in the same place, mirrors, and other light, colours, sharpness and noise.
+"""Picture augmentation: rotated and zoomed cameras, mirroring, and other light, colours, sharpness and noise.
 
-Geometry is exact. A camera that is turned about its own place, with another lens, sees the same picture under a
-homography, ``K' R K^-1``, whatever the scene; so cropping, zooming and rolling are such turns here, and the principal
-point stays where a photograph has it, in the middle. Labels are turned alike.
+The geometry is exact. A camera rotated about its own centre, with another lens, sees the same picture under a
+homography, ``K' R K^-1``, whatever the scene; so cropping, zooming and rolling are such rotations here, and the
+principal point stays at the centre, as in a photograph. Labels are transformed accordingly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from humanrt_export.bodies.anny.model import load_anny
 from humanrt_export.options import Option
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 
-__all__ = ["Augmentation", "View", "appearance", "head_place", "mirror_places", "random_view", "seen_by"]
+__all__ = ["Augmentation", "View", "appearance", "head_index", "mirror_indices", "random_view", "seen_by"]
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -34,18 +34,18 @@ _GREY = np.full((3, 3), 1 / 3)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to pictures, which the engine has randomised before. All 0 and ``zoom`` (1, 1): nothing.
+    """Augmentation of pictures, in addition to the engine's randomisation. All 0 and ``zoom`` (1, 1): none.
 
     Attributes:
-        mirror: probability.
-        roll: standard deviation, degrees.
-        person: probability that the camera looks at somebody (else about where it looked).
-        zoom: least and most factor of the focal length, where it looks about where it did.
-        span: least and most part of the picture that a person fills, where it looks at one.
-        enlarge: largest factor of enlargement: beyond, pictures are only blurred.
-        bars: probability of black bars, as around a photograph that is no square.
-        colour: strength of the changes of light, contrast and tint, 0..1.
-        grey, blur, noise, cutout: probabilities.
+        mirror: probability of mirroring.
+        roll: standard deviation of the roll, degrees.
+        person: probability that the camera points at a person (otherwise near its original direction).
+        zoom: minimum and maximum factor on the focal length, if it keeps near its original direction.
+        span: minimum and maximum fraction of the picture that a person fills, if it points at one.
+        enlarge: maximum enlargement; beyond it, pictures would only be blurred.
+        bars: probability of black bars, as around a photograph that is not square.
+        colour: strength of changes of brightness, contrast and tint, 0..1.
+        grey, blur, noise, cutout: probabilities of each.
     """
 
     mirror: float = 0.5
@@ -63,7 +63,7 @@ class Augmentation:
 
     @classmethod
     def none(cls) -> Augmentation:
-        """Pictures as they are."""
+        """Return no augmentation."""
         return cls(
             mirror=0, roll=0, person=0, zoom=(1, 1), bars=0, colour=0, grey=0, blur=0, noise=0, cutout=0
         )  # fmt: skip
@@ -71,13 +71,13 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class View:
-    """A camera in the place of another.
+    """A camera at the position of another.
 
     Attributes:
-        turn: [3, 3] rotation from the other's axes to its own.
+        turn: [3, 3] rotation from the other camera's axes to its own.
         intrinsics: [3, 3] px.
         size: side of its square picture, px.
-        mirror: what it sees is mirrored in x, after the turn.
+        mirror: the picture is mirrored in x, after the rotation.
     """
 
     turn: Array
@@ -86,19 +86,19 @@ class View:
     mirror: bool = False
 
 
-def mirror_places(names: tuple[str, ...]) -> NDArray[np.intp]:
-    """Where the other side of each of Anny's bones is (``.L`` and ``.R``)."""
+def mirror_indices(names: tuple[str, ...]) -> NDArray[np.intp]:
+    """Return the index of each of Anny's bones on the other side (``.L`` and ``.R``)."""
     swap = {".L": ".R", ".R": ".L"}
     return np.array([names.index(name[:-2] + swap.get(name[-2:], name[-2:])) for name in names], np.intp)
 
 
 def random_view(sample: PeopleSample, size: int, options: Augmentation, generator: np.random.Generator) -> View:
-    """A camera for a picture of ``size`` px. It looks at people by their labels in ``sample``."""
+    """Sample a camera for a picture of ``size`` px; it may point at a person, according to the labels of ``sample``."""
     height, width = sample.image.shape[:2]
     focal = float(sample.intrinsics[0, 0])
-    least = focal * size / max(height, width)  # the focal length that shows the whole picture
+    min_focal = focal * size / max(height, width)  # the focal length that shows the whole picture
     look, zoom = np.array([0.0, 0.0, 1.0]), generator.uniform(*np.log(options.zoom))
-    f = least * np.exp(zoom)
+    f = min_focal * np.exp(zoom)
     people = np.flatnonzero((sample.people.visible > 0.3) & (sample.people.joints[..., 2].min(-1, initial=9) > 0.2))
     if len(people) and generator.uniform() < options.person:
         joints = np.asarray(sample.people.joints[generator.choice(people)], np.float64)
@@ -106,11 +106,11 @@ def random_view(sample: PeopleSample, size: int, options: Augmentation, generato
         middle = (low + high) / 2
         extent = float(np.linalg.norm(high - low)) / middle[2]
         f = size * generator.uniform(*options.span) / extent
-        f = float(np.clip(f, 0.85 * least, options.enlarge * focal))
+        f = float(np.clip(f, 0.85 * min_focal, options.enlarge * focal))
         look = middle + generator.normal(0, 0.15, 3) * (high - low)
     elif options.zoom != (1, 1):
         look = np.array([*generator.normal(0, 0.06, 2), 1.0])
-    # A camera's field of view stays one that cameras have: 15 to 110 degrees.
+    # The field of view stays within the range of real cameras: 15 to 110 degrees.
     f = float(np.clip(f, 0.35 * size, 3.8 * size))
     roll = np.deg2rad(generator.normal(0, options.roll)) if options.roll else 0.0
     intrinsics = field_of_view_intrinsics((size, size), 2 * np.rad2deg(np.arctan(size / (2 * f))))
@@ -118,7 +118,7 @@ def random_view(sample: PeopleSample, size: int, options: Augmentation, generato
 
 
 def _looking(at: Array, roll: float) -> Array:
-    """The smallest turn that brings a direction to the middle, then a roll about it (rad)."""
+    """Return the smallest rotation that brings a direction to the centre, followed by a roll about it (rad)."""
     z = at / np.linalg.norm(at)
     axis = np.array([z[1], -z[0], 0.0])  # z x (0, 0, 1)
     cross = np.array([[0, 0, axis[1]], [0, 0, -axis[0]], [-axis[1], axis[0], 0.0]])
@@ -128,20 +128,20 @@ def _looking(at: Array, roll: float) -> Array:
 
 
 def seen_by(sample: PeopleSample, view: View) -> PeopleSample:
-    """The picture that ``view`` takes, and its labels. Depth and mask stay behind: they are empty.
+    """Return the picture of ``view`` and its labels, without depth and mask, which are empty.
 
-    Where the old picture has nothing, the new one is black. `visible` falls by the part of the joints that left it.
+    The new picture is black outside the old one. `visible` is reduced by the fraction of joints that left the picture.
     """
     flip = np.eye(3) * (MIRROR if view.mirror else 1)
     turn = flip @ view.turn
     size = view.size
     old = np.asarray(sample.intrinsics, np.float64)
     warp = view.intrinsics @ turn @ np.linalg.inv(old)
-    corner = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])  # OpenCV counts from the middle of the first pixel
+    corner = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])  # OpenCV's origin is the centre of the first pixel
     inside = np.linalg.inv(corner) @ warp @ corner
     shrinks = view.intrinsics[0, 0] < 0.6 * old[0, 0]
     image = sample.image
-    if shrinks:  # before every other pixel is skipped
+    if shrinks:  # before every second pixel is skipped
         image = cv2.GaussianBlur(image, (0, 0), 0.4 * old[0, 0] / view.intrinsics[0, 0])
     image = np.asarray(cv2.warpPerspective(image, inside, (size, size), flags=cv2.INTER_LINEAR), np.uint8)
 
@@ -149,9 +149,9 @@ def seen_by(sample: PeopleSample, view: View) -> PeopleSample:
     rotations = np.array(people.rotations, np.float64)
     joints, translation = (np.asarray(x, np.float64) @ turn.T for x in (people.joints, people.translation))
     if view.mirror:
-        # R_root -> F T R F: `mirrored` conjugates, so the turn comes before it.
+        # R_root -> F T R F: `mirrored` conjugates, so the rotation comes first.
         rotations[:, 0] = view.turn @ rotations[:, 0]
-        rotations = mirrored(rotations[:, mirror_places(ACTIVE)])
+        rotations = mirrored(rotations[:, mirror_indices(ACTIVE)])
         joints = joints[:, _joint_mirror()]
     else:
         rotations[:, 0] = turn @ rotations[:, 0]
@@ -169,18 +169,18 @@ def seen_by(sample: PeopleSample, view: View) -> PeopleSample:
 
 
 def _within(points: NDArray[Any], z: NDArray[Any], bars: tuple[int, ...], size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which joints [N, J] are in the picture, and not behind black bars."""
+    """Return which joints [N, J] are in the picture and not behind black bars."""
     low, high = np.array(bars), np.array(size) - bars
     return np.asarray(((points >= low) & (points < high)).all(-1) & (z > 0))
 
 
 @cache
 def _joint_mirror() -> NDArray[np.intp]:
-    return mirror_places(load_anny("10pc").joint_names)
+    return mirror_indices(load_anny("10pc").joint_names)
 
 
 def appearance(sample: PeopleSample, options: Augmentation, generator: np.random.Generator) -> PeopleSample:
-    """The same scene with other light, colours, sharpness, noise and things in front of it."""
+    """Change light, colours, sharpness and noise of a picture, and put occluders in front of it."""
     image, visible = sample.image, sample.people.visible
     if generator.uniform() < options.cutout:
         image, visible = _cut_out(image, sample.people, generator)
@@ -211,26 +211,26 @@ def appearance(sample: PeopleSample, options: Augmentation, generator: np.random
 
 
 def _barred(sample: PeopleSample, aspect: float) -> PeopleSample:
-    """Black bars, as around a photograph of width / height ``aspect``. Whose head is behind one is not `visible`."""
+    """Add black bars, as around a photograph of width / height ``aspect``; covered heads count as not visible."""
     image, people, size = sample.image.copy(), sample.people, sample.image.shape[0]
     left, above = bars = tuple(round(size * (1 - min(part, 1)) / 2) for part in (aspect, 1 / aspect))
     image[:above], image[size - above :] = 0, 0
     image[:, :left], image[:, size - left :] = 0, 0
     inside = _within(people.joints_2d, people.joints[..., 2], bars, (size, size))
-    head = inside[np.arange(len(people)), head_place(people)]
+    head = inside[np.arange(len(people)), head_index(people)]
     visible = people.visible * inside.mean(-1) * head
     return replace(sample, image=image, people=replace(people, visible=visible.astype(np.float32)))
 
 
-def head_place(people: PeopleLabels) -> int:
-    """Which of the joints is `head`: the one that is the translation."""
+def head_index(people: PeopleLabels) -> int:
+    """Return the index of the joint `head`, whose position is the translation."""
     if not len(people):
         return 0
     return int(np.linalg.norm(people.joints[0] - people.translation[0], axis=-1).argmin())
 
 
 def _cut_out(image: Image, people: PeopleLabels, generator: np.random.Generator) -> tuple[Image, NDArray[np.float32]]:
-    """Rectangles of one colour in front; `visible` falls by the part of the joints behind them."""
+    """Draw rectangles of one colour; `visible` is reduced by the fraction of joints behind them."""
     image, size = image.copy(), image.shape[0]
     hidden = np.zeros(people.joints_2d.shape[:2], bool)
     for _ in range(int(generator.integers(1, 4))):

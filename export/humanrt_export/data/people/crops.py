@@ -1,7 +1,7 @@
-"""Pictures of one person each, out of pictures of people, with their pose: `Crops`.
+"""Crops of single people out of pictures, with their poses: `Crops`.
 
-A crop is what a camera in the same place sees that looks about at the person (`anny.augment`): rotations and joints are
-in the axes of that camera, x right, y down, z forward. Joints are metres from the root.
+A crop is the picture of a camera at the same position that roughly points at the person (`data.people.augment`):
+rotations and joints are in that camera's axes (x right, y down, z forward). Joints are metres from the root.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from humanrt.errors import HumanrtError
 from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.skeleton import mirrored
 from humanrt_export.bodies.anny.bones import ACTIVE, BODY, HEAD, indices
-from humanrt_export.data.people.augment import Augmentation, View, mirror_places, random_view, seen_by
+from humanrt_export.data.people.augment import Augmentation, View, mirror_indices, random_view, seen_by
 from humanrt_export.data.people.rows import Rows
 from humanrt_export.synthetic.people.sample import PeopleSample
 from humanrt_export.synthetic.people.shards import Shards
@@ -27,27 +27,27 @@ from humanrt_export.synthetic.people.shards import Shards
 __all__ = ["BONES", "Crops", "about_person", "crops_at", "crops_of", "turned"]
 
 BONES = (*BODY, *HEAD)
-"""What is estimated of a small crop: all but the fingers."""
+"""Bones that can be estimated from a small crop: all but the fingers."""
 
-_LEAST_VISIBLE = 0.5
+_MIN_VISIBLE = 0.5
 _CENTRED = Augmentation(mirror=0, roll=3.0, person=1, span=(0.75, 1.0), enlarge=4.0, bars=0, colour=0, grey=0)
 
 _ROLL = 15.0  # degrees, standard deviation
 _ZOOM = (-0.15, 0.1)  # logarithms
-_OTHER_SIDES = mirror_places(BONES)
+_OTHER_SIDES = mirror_indices(BONES)
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Crops(Rows):
-    """N people, one a picture.
+    """Crops of N people.
 
     Attributes:
-        image: uint8 [N, S, S, 3] RGB; black beyond the borders of the picture that it was.
+        image: uint8 [N, S, S, 3] RGB; black beyond the borders of the original picture.
         rotations: [N, R, 3, 3] of `BONES`; the root's from Anny's frame to the crop's camera.
         shape: [N, 6] phenotypes.
-        joints: [N, R, 3] m from the root, where `BONES` begin.
+        joints: [N, R, 3] m from the root, heads of `BONES`.
     """
 
     image: NDArray[np.uint8]
@@ -57,18 +57,18 @@ class Crops(Rows):
 
 
 def crops_of(
-    samples: Iterable[PeopleSample], size: int, joint_names: Sequence[str], most: int | None = None, seed: int = 0
+    samples: Iterable[PeopleSample], size: int, joint_names: Sequence[str], max_count: int | None = None, seed: int = 0
 ) -> Crops:
-    """Everybody of whom at least half is seen.
+    """Return crops of all people of whom at least half is visible.
 
     Args:
         samples: pictures of people.
         size: S, px.
-        joint_names: of the samples' joints (`AnnyData.joint_names`).
-        most: stop after so many people.
-        seed: of where exactly cameras look.
+        joint_names: names of the samples' joints (`AnnyData.joint_names`).
+        max_count: maximum number of people.
+        seed: seed of the exact directions of the cameras.
     """
-    bones, places = indices(BONES, ACTIVE), indices(BONES, joint_names)
+    bones, joint_indices = indices(BONES, ACTIVE), indices(BONES, joint_names)
     rows: list[tuple[Any, ...]] = []
     for number, sample in enumerate(samples):
         for person in range(len(sample.people)):
@@ -76,9 +76,9 @@ def crops_of(
             if cut is None:
                 continue
             seen, _ = cut
-            joints = seen.people.joints[0][places]
+            joints = seen.people.joints[0][joint_indices]
             rows.append((seen.image, seen.people.rotations[0][bones], seen.people.shape[0], joints - joints[:1]))
-            if len(rows) == most:
+            if len(rows) == max_count:
                 return _stacked(rows)
     if not rows:
         raise HumanrtError("nobody in these pictures is visible enough for a crop; give more pictures")
@@ -86,41 +86,41 @@ def crops_of(
 
 
 def about_person(
-    sample: PeopleSample, place: int, size: int, generator: np.random.Generator
+    sample: PeopleSample, person: int, size: int, generator: np.random.Generator
 ) -> tuple[PeopleSample, View] | None:
-    """What a camera sees that looks at one person, and that camera; None where less than half of them is seen."""
-    if sample.people.visible[place] < _LEAST_VISIBLE:
+    """Return the picture of a camera that points at one person, and the camera; None if less than half is visible."""
+    if sample.people.visible[person] < _MIN_VISIBLE:
         return None
-    alone = replace(sample, people=sample.people.take(slice(place, place + 1)))
+    alone = replace(sample, people=sample.people.take(slice(person, person + 1)))
     view = random_view(alone, size, _CENTRED, generator)
     seen = seen_by(alone, view)
-    return None if seen.people.visible[0] < _LEAST_VISIBLE else (seen, view)
+    return None if seen.people.visible[0] < _MIN_VISIBLE else (seen, view)
 
 
-def crops_at(path: Path, size: int, most: int | None = None) -> Crops:
-    """The first ``most`` crops of a file that `Crops.save` wrote, or of samples (`humanrt-export data people`).
+def crops_at(path: Path, size: int, max_count: int | None = None) -> Crops:
+    """Return the first crops of a file that `Crops.save` wrote, or of samples (`humanrt-export data people`).
 
     Raises:
         HumanrtError: it is neither, or its crops are of another size.
     """
     if path.is_dir():
         shards = Shards(path)
-        return crops_of(shards, size, shards.info["joint_names"], most)
+        return crops_of(shards, size, shards.info["joint_names"], max_count)
     crops = Crops.load(path)
     if crops.image.shape[1:] != (size, size, 3):
         raise HumanrtError(f"{path}: its crops are {crops.image.shape[1]} px, not {size}; choose that --image-size")
-    return crops.take(slice(most))
+    return crops.take(slice(max_count))
 
 
 def turned(crops: Crops, generator: np.random.Generator) -> Crops:
-    """The same people, each as another camera in that place sees them: rolled, with another lens, half of them in a
-    mirror. Labels follow; those of a mirror are millimetres off, for Anny's two sides are not quite alike."""
+    """Return the same people as another camera at that position sees them: rolled, with another lens, half of them
+    mirrored. Mirrored labels are millimetres off, as Anny is not quite symmetric."""
     images, rotations, joints = np.empty_like(crops.image), crops.rotations.copy(), crops.joints.copy()
     size = crops.image.shape[1]
     middle = ((size - 1) / 2, (size - 1) / 2)
     for row, image in enumerate(crops.image):
         roll, zoom = generator.normal(0, _ROLL), float(np.exp(generator.uniform(*_ZOOM)))
-        warp = cv2.getRotationMatrix2D(middle, -roll, zoom)  # OpenCV's positive angles are the other way round
+        warp = cv2.getRotationMatrix2D(middle, -roll, zoom)  # OpenCV's positive angles have the opposite sense
         warped = cv2.warpAffine(image, warp, (size, size), flags=cv2.INTER_LINEAR)
         c, s = np.cos(np.deg2rad(roll)), np.sin(np.deg2rad(roll))
         turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)

@@ -1,4 +1,4 @@
-"""Samples of people -> batches for the network: augmented pictures, and where each person belongs."""
+"""Batches for the network from samples of people: augmented pictures, and the targets of each person."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from humanrt.people.metrics import MIN_VISIBLE
 from humanrt_export.batches import PictureBatch
 from humanrt_export.bodies.anny.bones import ACTIVE, indices
 from humanrt_export.bodies.anny.model import load_anny
-from humanrt_export.data.people.augment import Augmentation, appearance, head_place, random_view, seen_by
+from humanrt_export.data.people.augment import Augmentation, appearance, head_index, random_view, seen_by
 from humanrt_export.data.people.truth import NEAREST
 from humanrt_export.networks.camera import DEVIATION, MEAN, PATCH
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 
 __all__ = ["MARKS", "Growing", "PeopleBatch", "PeopleImages", "Samples", "Targets", "normalised", "targets"]
 
-_PATIENCE = 300.0  # s that a batch waits for samples that are still being made
+_PATIENCE = 300.0  # s for which a batch waits for samples that are still being made
 
 
 MARKS = (
@@ -34,22 +34,22 @@ MARKS = (
     *(f"{name}.{side}" for side in "LR" for name in ("eye", "upperarm01", "lowerarm01", "wrist", "finger3-1")),
     *(f"{name}.{side}" for side in "LR" for name in ("upperleg01", "lowerleg01", "foot", "big-toe-tip")),
 )
-"""Joints that a token is asked about in training."""
+"""Joints that each token predicts in training."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What one picture's slots should hold: P slots, T tokens, R bones. Empty slots hold a person who stands 1 m ahead.
+    """Targets of one picture: P slots, T tokens, R bones. Empty slots contain a person at rest, 1 m ahead.
 
     Attributes:
-        cells: int64 [P], token of each person's head, row by row.
-        valid: bool [P], slots that hold a person.
-        ignored: bool [T], tokens where nobody is wanted and nobody is wrong.
-        marks: bool [T, M], tokens in which `MARKS` are.
+        cells: int64 [P], index of the token of each person's head, in row-major order.
+        valid: bool [P], slots that contain a person.
+        ignored: bool [T], tokens that count neither as positive nor as negative.
+        marks: bool [T, M], tokens that contain each of `MARKS`.
         heads: float32 [P, 2] px.
         rotations: float32 [P, R, 3, 3] of `ACTIVE` bones.
         shape: float32 [P, 6] phenotypes.
-        translation: float32 [P, 3] m, of the head joint in camera axes (x right, y down, z forward).
+        translation: float32 [P, 3] m, position of the head joint in camera axes (x right, y down, z forward).
     """
 
     cells: NDArray[np.int64]
@@ -63,7 +63,7 @@ class Targets:
 
     @classmethod
     def empty(cls, tokens: int, slots: int, shape: int) -> Targets:
-        """Return those of a picture without people."""
+        """Return the targets of a picture without people."""
         return cls(
             cells=np.zeros(slots, np.int64),
             valid=np.zeros(slots, bool),
@@ -78,13 +78,13 @@ class Targets:
 
 @dataclass(frozen=True)
 class PeopleBatch(PictureBatch):
-    """Pictures and who is in them.
+    """Pictures and their targets.
 
     Attributes:
         intrinsics: float32 [B, 3, 3] px.
         cells, valid, ignored, marks, heads, rotations, shape, translation: as in `Targets`, [B, ...].
-        projected: whether the losses of projected points count: not in the first steps of a training, when bodies are
-            still anywhere.
+        projected: whether the losses of projected points count: not in the first steps of training, when the bodies'
+            positions are still arbitrary.
     """
 
     intrinsics: Tensor
@@ -100,7 +100,7 @@ class PeopleBatch(PictureBatch):
 
 
 class Samples(Protocol):
-    """Where samples come from."""
+    """A source of samples."""
 
     def __len__(self) -> int: ...
 
@@ -108,7 +108,7 @@ class Samples(Protocol):
 
 
 class Growing:
-    """The first ``count`` samples of a folder that may still be filled: waits for those that are not there yet."""
+    """The first ``count`` samples of a folder that may still be filled; waits for missing ones."""
 
     def __init__(self, shards: Any, count: int) -> None:
         self._shards, self._count = shards, count
@@ -130,17 +130,17 @@ class Growing:
 
 
 class PeopleImages:
-    """Batches of a training or of a validation.
+    """Batches for training or validation.
 
     Args:
-        samples: of any size.
+        samples: the samples, of any picture size.
         size: side of the network's input, px.
-        slots: people a picture; the nearest are kept.
-        augmentation: what is done to pictures.
-        least: `visible` of people who should be found; those who are seen less are neither wanted nor wrong.
-        start, growth: at step s only the first ``start + growth * s`` samples are drawn from: a folder that is still
-            being filled gives the same batches as the full one. ``start`` 0: all, always.
-        workers: threads that make pictures.
+        slots: maximum number of people per picture; the nearest are kept.
+        augmentation: augmentation of the pictures.
+        min_visible: minimum `visible` of people who should be detected; less visible people count neither way.
+        start, growth: step s draws only from the first ``start + growth * s`` samples, so that a folder that is still
+            being filled gives the same batches as the full one. ``start`` 0: always from all.
+        workers: number of threads that make pictures.
     """
 
     def __init__(
@@ -150,29 +150,29 @@ class PeopleImages:
         slots: int = 12,
         augmentation: Augmentation | None = None,
         *,
-        least: float = MIN_VISIBLE,
+        min_visible: float = MIN_VISIBLE,
         start: int = 0,
         growth: float = 0.0,
         workers: int = 1,
     ) -> None:
-        self.samples, self.size, self.slots, self.least = samples, size, slots, least
+        self.samples, self.size, self.slots, self.min_visible = samples, size, slots, min_visible
         self.augmentation = augmentation or Augmentation()
         self._start, self._growth = start, growth
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
     def batch(self, seed: int, step: int, size: int) -> PeopleBatch:
-        """Random samples, augmented."""
+        """Return random samples, augmented."""
         generator = np.random.default_rng([seed, step])
         count = len(self.samples)
         if self._start:
             count = min(count, self._start + int(self._growth * step))
-        # Seeds first: what a picture becomes does not depend on which thread makes it.
+        # Draw the seeds first, so that a picture does not depend on the thread that makes it.
         jobs = [(int(generator.integers(count)), int(generator.integers(2**62))) for _ in range(size)]
         made = list((self._pool.map if self._pool else map)(self._augmented, jobs))
         return self.stacked(made)
 
     def plain(self, indices: Sequence[int]) -> list[PeopleSample]:
-        """These samples as they are, resized."""
+        """Return these samples without augmentation, resized."""
         none = Augmentation.none()
         generator = np.random.default_rng(0)
         samples = [self.samples[index] for index in indices]
@@ -186,8 +186,8 @@ class PeopleImages:
         return appearance(seen_by(sample, view), self.augmentation, generator)
 
     def stacked(self, samples: Sequence[PeopleSample]) -> PeopleBatch:
-        """A batch of pictures of the network's size."""
-        rows = [targets(sample.people, self.size, self.slots, self.least) for sample in samples]
+        """Stack samples of the network's size to a batch."""
+        rows = [targets(sample.people, self.size, self.slots, self.min_visible) for sample in samples]
         names = [field.name for field in fields(Targets)]
         return PeopleBatch(
             image=normalised(np.stack([sample.image for sample in samples])),
@@ -197,24 +197,24 @@ class PeopleImages:
 
 
 def normalised(images: NDArray[np.uint8]) -> Tensor:
-    """uint8 [B, S, S, 3] RGB -> the network's float32 [B, 3, S, S]."""
+    """Convert uint8 [B, S, S, 3] RGB to the network's input, float32 [B, 3, S, S]."""
     planes = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float()
     mean, deviation = (torch.tensor(values).view(3, 1, 1) * 255 for values in (MEAN, DEVIATION))
     return planes.sub_(mean).div_(deviation)
 
 
-def targets(people: PeopleLabels, size: int, slots: int, least: float) -> Targets:
-    """What one picture's slots should hold. Of two people in one token the nearer is kept.
+def targets(people: PeopleLabels, size: int, slots: int, min_visible: float) -> Targets:
+    """Return the targets of one picture. Of two people in one token, the nearer is kept.
 
     Args:
-        people: who is in it.
+        people: the people in it.
         size: side of the picture, px.
         slots: P.
-        least: `visible` of people who should be found.
+        min_visible: minimum `visible` of people who should be detected.
     """
     side = size // PATCH
     row = Targets.empty(side * side, slots, people.shape.shape[-1])
-    heads = people.joints_2d[:, head_place(people)]
+    heads = people.joints_2d[:, head_index(people)]
     taken: set[int] = set()
     for person in np.argsort(people.translation[:, 2]):
         z, (x, y) = people.translation[person, 2], heads[person]
@@ -224,7 +224,7 @@ def targets(people: PeopleLabels, size: int, slots: int, least: float) -> Target
         slot = len(taken)
         if cell in taken:
             continue
-        if people.visible[person] < least or slot == slots:
+        if people.visible[person] < min_visible or slot == slots:
             row.ignored[cell] = True
             continue
         taken.add(cell)
@@ -232,7 +232,7 @@ def targets(people: PeopleLabels, size: int, slots: int, least: float) -> Target
         row.rotations[slot], row.shape[slot] = people.rotations[person], people.shape[person]
         row.translation[slot] = people.translation[person]
     row.ignored[list(taken)] = False
-    seen = people.joints_2d[people.visible >= least][:, _mark_places()]
+    seen = people.joints_2d[people.visible >= min_visible][:, _mark_indices()]
     cells = (seen // PATCH).astype(int)
     _, mark = np.nonzero(((seen >= 0) & (seen < size)).all(-1))
     inside = cells[((seen >= 0) & (seen < size)).all(-1)]
@@ -241,5 +241,5 @@ def targets(people: PeopleLabels, size: int, slots: int, least: float) -> Target
 
 
 @cache
-def _mark_places() -> list[int]:
+def _mark_indices() -> list[int]:
     return indices(MARKS, load_anny("10pc").joint_names)

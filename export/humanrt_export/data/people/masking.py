@@ -1,4 +1,4 @@
-"""Which patches a completion hides: an exact number, at random, more of the person than of the background."""
+"""Patch masking for completion: an exact number of random patches, more of the person than of the background."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["coverage", "hidden_count", "hidden_patches"]
 
 
 def hidden_count(patches: int, ratio: float) -> int:
-    """How many of ``patches`` are hidden at ``ratio``: the nearest number that leaves one to see and one to guess."""
+    """Return how many of ``patches`` are hidden at ``ratio``, rounded; at least one stays visible and one is hidden."""
     return min(max(round(ratio * patches), 1), patches - 1)
 
 
@@ -19,10 +19,10 @@ def hidden_patches(
     """Draw the patches of one picture without replacement.
 
     Args:
-        person: [N], part of each patch that is a person, 0..1 (`coverage`).
-        ratio: part of the N patches that is hidden: exactly `hidden_count` of them.
-        bias: a patch full of person is drawn with ``1 + bias`` times the weight of one without.
-        generator: what is random.
+        person: [N], fraction of each patch covered by a person, 0..1 (`coverage`).
+        ratio: fraction of the N patches to hide: exactly `hidden_count` of them.
+        bias: a patch completely covered by a person has ``1 + bias`` times the weight of one without.
+        generator: source of randomness.
 
     Returns:
         [N] bool.
@@ -36,6 +36,6 @@ def hidden_patches(
 
 
 def coverage(mask: NDArray[np.bool_], patch: int) -> NDArray[np.float32]:
-    """Mask [S, S] of people -> the part [(S / patch)^2] of each patch, row by row, that is one."""
+    """Return the fraction [(S / patch)^2] of each patch, in row-major order, that the mask [S, S] of people covers."""
     side = len(mask) // patch
     return np.asarray(mask.reshape(side, patch, side, patch).mean(axis=(1, 3)).reshape(-1), np.float32)

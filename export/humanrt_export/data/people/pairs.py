@@ -1,7 +1,7 @@
-"""Two pictures of one person: where they come from, and batches of them for `crossview`.
+"""Pairs of pictures of one person: their sources, and batches of them for `crossview`.
 
-A pair is of two cameras at one instant (kind ``view``) or of one camera at two instants (kind ``pose``). Pairs of the
-data engine are cut out about the person and know where the person is; users' own, of folders or a video, do not.
+A pair shows two cameras at one instant (kind ``view``) or one camera at two instants (kind ``pose``). Pairs from the
+data engine are cropped around the person and have a person mask; users' own, from folders or a video, have none.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Pair:
 
     Attributes:
         first, second: uint8 [S, S, 3] RGB.
-        person: float32 [(S / 14)^2], part of each patch of the first that is a person; zeros where nothing is known.
+        person: float32 [(S / 14)^2], fraction of each patch of the first covered by a person; zeros if unknown.
     """
 
     first: Image
@@ -52,12 +52,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairBatch(Batch):
-    """Pairs, and what is hidden of their first pictures.
+    """Pairs, and the masks of their first pictures.
 
     Attributes:
         first, second: float32 [B, 3, S, S] RGB, normalised.
-        hidden: bool [B, (S / 14)^2], patches of the first that are hidden: equally many in each.
-        kind: int64 [B], index in `KINDS`.
+        hidden: bool [B, (S / 14)^2], hidden patches of the first: the same number in each.
+        kind: int64 [B], index into `KINDS`.
     """
 
     first: Tensor
@@ -67,7 +67,7 @@ class PairBatch(Batch):
 
 
 class Pairs(Protocol):
-    """Pairs of one kind, of one size."""
+    """Pairs of one kind and one size."""
 
     def __len__(self) -> int: ...
 
@@ -76,7 +76,7 @@ class Pairs(Protocol):
 
 @dataclass(frozen=True)
 class PairArrays(Rows):
-    """Pairs in memory: the fields of `Pair` with N in front."""
+    """Pairs in memory: the fields of `Pair` with a leading dimension N."""
 
     first: Image
     second: Image
@@ -87,16 +87,16 @@ class PairArrays(Rows):
 
     @classmethod
     def of(cls, pairs: Sequence[Pair]) -> PairArrays:
-        """Those, in order."""
+        """Stack pairs, in order."""
         return cls(*(np.stack([getattr(pair, field.name) for pair in pairs]) for field in fields(cls)))
 
 
 class FolderPairs:
-    """Pictures of the same name in two folders: ``first/0001.jpg`` and ``second/0001.jpg``. Read when asked for.
+    """Pictures with the same names in two folders, such as ``first/0001.jpg`` and ``second/0001.jpg``, read on demand.
 
     Args:
         first, second: the folders.
-        size: S, px: the middle square of each picture, resized.
+        size: S, px, of the central square of each picture, resized.
 
     Raises:
         SourceError: a folder is missing, or no name is in both.
@@ -125,72 +125,76 @@ class FolderPairs:
 
 
 class VideoPairs:
-    """Frames of a video that are some frames apart. Frames are kept in memory, at their final size.
+    """Frames of a video that are some frames apart, kept in memory at their final size.
 
     Args:
         video: the file.
-        size: S, px: the middle square of each frame, resized.
-        apart: fewest and most frames between the two.
-        seed: of which second frame goes with each first one.
+        size: S, px, of the central square of each frame, resized.
+        apart: minimum and maximum number of frames between the two.
+        seed: seed of the choice of the second frame for each first one.
 
     Raises:
         SourceError: the video is too short for that.
     """
 
     def __init__(self, video: Path, size: int, apart: tuple[int, int] = (5, 30), seed: int = 0) -> None:
-        least, most = apart
-        if not 1 <= least <= most:
-            raise SourceError(f"frames of a pair are {least} to {most} apart; give 1 or more, the smaller number first")
+        min_apart, max_apart = apart
+        if not 1 <= min_apart <= max_apart:
+            raise SourceError(
+                f"frames of a pair are {min_apart} to {max_apart} apart; give 1 or more, the smaller number first"
+            )
         with open_source(video) as source:
             self.frames = [_square(frame.image, size) for frame in source]
-        if len(self.frames) <= least:
-            raise SourceError(f"{video}: {len(self.frames)} frames, and a pair is {least} apart; give a longer video")
+        if len(self.frames) <= min_apart:
+            raise SourceError(
+                f"{video}: {len(self.frames)} frames, and a pair is {min_apart} apart; give a longer video"
+            )
         generator = np.random.default_rng(seed)
         self.size = size
-        self.places = [
-            (place, int(generator.integers(place + least, min(place + most, len(self.frames) - 1) + 1)))
-            for place in range(len(self.frames) - least)
+        self.frame_pairs = [
+            (index, int(generator.integers(index + min_apart, min(index + max_apart, len(self.frames) - 1) + 1)))
+            for index in range(len(self.frames) - min_apart)
         ]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.frame_pairs)
 
     def __getitem__(self, index: int) -> Pair:
-        first, second = self.places[index]
+        first, second = self.frame_pairs[index]
         return Pair(self.frames[first], self.frames[second], _nobody(self.size))
 
 
 def pairs_of(samples: Iterable[tuple[PeopleSample, PeopleSample]], size: int, seed: int = 0) -> list[Pair]:
-    """Pairs of the data engine, cut out about each person of whom at least half is seen in both pictures.
+    """Return pairs of the data engine, cropped around each person who is at least half visible in both pictures.
 
     Args:
         samples: two pictures of the same people, in the same order.
         size: S, px.
-        seed: of where exactly the cut-outs are.
+        seed: seed of the exact positions of the crops.
     """
-    found = []
+    pairs = []
     for number, (one, two) in enumerate(samples):
-        for place in range(len(one.people)):
-            generator = np.random.default_rng([seed, number, place])
-            cut = [_about(sample, place, size, generator) for sample in (one, two)]
+        for index in range(len(one.people)):
+            generator = np.random.default_rng([seed, number, index])
+            cut = [_about(sample, index, size, generator) for sample in (one, two)]
             if (first := cut[0]) is not None and (second := cut[1]) is not None:
-                found.append(Pair(first[0], second[0], coverage(first[1], PATCH)))
-    return found
+                pairs.append(Pair(first[0], second[0], coverage(first[1], PATCH)))
+    return pairs
 
 
 def batch_of(sources: Mapping[str, Pairs], ratio: float, bias: float, seed: int, step: int, size: int) -> PairBatch:
-    """A batch of ``size`` pairs, as many of each source as of the others (the last ones get the rest).
+    """Return a batch of ``size`` pairs, equally many from each source (the last ones get the rest).
 
     Args:
         sources: kind (`KINDS`) -> pairs.
         ratio, bias: see `masking.hidden_patches`.
-        seed, step: what is random comes from these.
+        seed, step: determine everything random.
     """
     generator = np.random.default_rng([seed, step])
     chosen, kinds = [], []
     for number, (kind, pairs) in enumerate(sources.items()):
         count = size * (number + 1) // len(sources) - size * number // len(sources)
-        chosen += [pairs[int(place)] for place in generator.integers(len(pairs), size=count)]
+        chosen += [pairs[int(index)] for index in generator.integers(len(pairs), size=count)]
         kinds += [KINDS.index(kind)] * count
     hidden = np.stack([hidden_patches(pair.person, ratio, bias, generator) for pair in chosen])
     return PairBatch(
@@ -202,14 +206,14 @@ def batch_of(sources: Mapping[str, Pairs], ratio: float, bias: float, seed: int,
 
 
 def _about(
-    sample: PeopleSample, place: int, size: int, generator: np.random.Generator
+    sample: PeopleSample, index: int, size: int, generator: np.random.Generator
 ) -> tuple[Image, NDArray[np.bool_]] | None:
-    """The picture cut out about a person, and where that person is in it."""
-    cut = about_person(sample, place, size, generator)
+    """Return the crop around a person, and the person's mask in it."""
+    cut = about_person(sample, index, size, generator)
     if cut is None:
         return None
     seen, view = cut
-    painted = np.repeat(np.where(sample.mask == place + 1, 255, 0).astype(np.uint8)[..., None], 3, axis=-1)
+    painted = np.repeat(np.where(sample.mask == index + 1, 255, 0).astype(np.uint8)[..., None], 3, axis=-1)
     return seen.image, seen_by(replace(sample, image=painted), view).image[..., 0] > 127
 
 

@@ -18,23 +18,23 @@ _EVERY = 200
 
 
 def render_crops(engine: PeopleEngine, count: int, size: int, say: Say = lambda line: None) -> Crops:
-    """``count`` people of the engine's first pictures, each in a crop of ``size`` px."""
+    """Return crops of ``size`` px of ``count`` people in the engine's first pictures."""
     samples = (engine.sample(index) for index in _counted(count, say))
     return crops_of(samples, size, engine.joint_names, count, engine.options.seed)
 
 
 def render_pairs(engine: PeopleEngine, kind: str, count: int, size: int, say: Say = lambda line: None) -> PairArrays:
-    """``count`` pairs of people of the engine's first worlds, of ``size`` px."""
-    found: list[Any] = []
+    """Return ``count`` pairs of ``size`` px of people in the engine's first worlds."""
+    pairs: list[Any] = []
     for index in _counted(count, say):
-        found += pairs_of([engine.pair(index, kind)], size, engine.options.seed + index)  # type: ignore[arg-type]
-        if len(found) >= count:
+        pairs += pairs_of([engine.pair(index, kind)], size, engine.options.seed + index)  # type: ignore[arg-type]
+        if len(pairs) >= count:
             break
-    return PairArrays.of(found[:count])
+    return PairArrays.of(pairs[:count])
 
 
 def _counted(count: int, say: Say) -> Iterator[int]:
-    """0, 1, 2, ...; not for ever, if pictures give nothing."""
+    """Yield 0, 1, 2, ...; HumanrtError if too many pictures yield nothing."""
     if count < 1:
         raise HumanrtError(f"the number of people is {count}; it must be 1 or more")
     for index in counting():

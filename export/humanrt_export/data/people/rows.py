@@ -1,4 +1,4 @@
-"""Dataclasses of arrays that belong together row by row, and their files."""
+"""Dataclasses of arrays with corresponding rows, and their files."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["Rows"]
 
 
 class Rows:
-    """Base of a dataclass whose fields are arrays [N, ...]."""
+    """Base class of dataclasses whose fields are arrays [N, ...]."""
 
     def __len__(self) -> int:
         return len(next(iter(self._arrays().values())))
 
-    def take(self, places: NDArray[Any] | slice) -> Self:
-        """Those rows only."""
-        return type(self)(**{name: array[places] for name, array in self._arrays().items()})
+    def take(self, indices: NDArray[Any] | slice) -> Self:
+        """Select rows."""
+        return type(self)(**{name: array[indices] for name, array in self._arrays().items()})
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """All rows of the parts, in order."""
+        """Concatenate the rows of the parts, in order."""
         arrays = [part._arrays() for part in parts]
         return cls(**{name: np.concatenate([part[name] for part in arrays]) for name in arrays[0]})
 
@@ -41,10 +41,10 @@ class Rows:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """What `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
-            HumanrtError: it is something else.
+            HumanrtError: the file is something else.
         """
         wanted = [field.name for field in fields(cls)]  # type: ignore[arg-type]
         try:

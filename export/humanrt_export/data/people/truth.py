@@ -1,4 +1,4 @@
-"""Who is in a rendered picture, for `humanrt.people.metrics`."""
+"""Ground truth of rendered pictures, for `humanrt.people.metrics`."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any
 from numpy.typing import NDArray
 
 from humanrt.people.metrics import MIN_VISIBLE, Bodies, true_bodies
-from humanrt_export.data.people.augment import head_place
+from humanrt_export.data.people.augment import head_index
 from humanrt_export.synthetic.people.sample import PeopleLabels
 
 __all__ = ["NEAREST", "truth_of"]
 
 Array = NDArray[Any]
 
-NEAREST = 0.15  # m; heads nearer than this are nobody's
+NEAREST = 0.15  # m; people whose heads are nearer than this are left out
 
 
 def truth_of(people: PeopleLabels, vertices: Array, size: tuple[int, ...], min_visible: float = MIN_VISIBLE) -> Bodies:
-    """Who is in a picture of ``size`` (width, height) px; whoever is behind the camera is left out.
+    """Return the people in a picture of ``size`` (width, height) px, without those behind the camera.
 
     Args:
         people: N people.
-        vertices: [N, V, 3] m, theirs.
-        size: px.
-        least: `visible` of people who must be found.
+        vertices: [N, V, 3] m, their vertices.
+        size: (width, height) px.
+        min_visible: minimum `visible` of people who must be found.
     """
     ahead = people.translation[:, 2] > NEAREST
     people = people.take(ahead)
     return true_bodies(
-        *(people.joints, people.joints_2d, head_place(people), people.visible, size),
+        *(people.joints, people.joints_2d, head_index(people), people.visible, size),
         min_visible=min_visible,
         vertices=vertices[ahead],
     )

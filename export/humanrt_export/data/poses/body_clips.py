@@ -1,10 +1,10 @@
-"""Clean body motion in quantity: motion capture worn by people of all builds, without pictures.
+"""Large amounts of clean body motion: motion capture applied to people of all builds, without pictures.
 
 ::
 
     python -m humanrt_export.data.poses.body_clips --motions ../shared/mocap/cmu_asfamc.tar.xz --part train --out DIR
 
-What is true of a clip is what is true of a rendered pair: the same body and points on it (`synthetic.body_model`).
+A clip has the same ground truth as a rendered pair: the same body and points on it (`synthetic.body_model`).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from humanrt_export.synthetic.body_model import CHILDREN, BodyModel, Outfit, loa
 __all__ = ["body_clip", "main", "pieces"]
 
 _CAMERA = np.diag([1.0, -1.0, -1.0])
-"""World (y up) to the axes of a level camera (y down, z forward) that people who face +z look into."""
+"""Rotation from the world (y up) to a level camera (y down, z forward) that people facing +z look into."""
 
 
 def pieces(motion: Motion, generator: np.random.Generator, rate: float, seconds: float) -> Iterator[Motion]:
-    """A recording at a random speed, cut into clips; a rest shorter than a quarter of one is left out."""
+    """Yield a recording at a random speed, cut into clips; a remainder shorter than a quarter of one is left out."""
     motion = resample(motion, rate, speed=float(np.exp(generator.normal(0, 0.15))))
     frames = round(seconds * rate)
     for start in range(0, len(motion.rotations), frames):
@@ -45,7 +45,7 @@ def pieces(motion: Motion, generator: np.random.Generator, rate: float, seconds:
 def body_clip(
     model: BodyModel, motion: Motion, generator: np.random.Generator, *, variety: bool = False
 ) -> dict[str, Any]:
-    """The motion worn by somebody random, as a clip of which `observed` is the truth; ``variety``: more children."""
+    """Apply a motion to a random person: a clip whose `observed` is the ground truth; ``variety``: more children."""
     seen = rotate(motion, _CAMERA)
     phenotypes = sample_phenotypes(generator, *(CHILDREN if variety else ()))
     person = model.person(phenotypes, Outfit.sample(generator, np.full(3, 0.4)))
@@ -72,11 +72,11 @@ class BodyClipsConfig(ClipsConfig):
     Attributes:
         out: folder; gets motion_ROUND_NUMBER.npz.
         motions: folders or archives of motions (see motion.load).
-        part: of the motions (motion.split).
-        rounds: times that each motion is worn, by others each time.
-        rate: Hz.
-        made_up: motions of 8 s made up besides, from pose to pose (`made_up`), worn once each round.
-        variety: more children, and arms and bends of other motions (`motion.augment.varied`).
+        part: part of the motions (motion.split).
+        rounds: number of times each motion is used, each time by another person.
+        rate: frame rate, Hz.
+        made_up: additional synthesised motions of 8 s (`made_up`), used once per round.
+        variety: more children, and arms and bends mixed in from other motions (`motion.augment.varied`).
     """
 
     seed: int = 5
@@ -90,7 +90,7 @@ class BodyClipsConfig(ClipsConfig):
 
 
 def make_clips(config: BodyClipsConfig) -> None:
-    """Save clean body motion, as clips whose observation is the truth."""
+    """Save clean body motion, as clips whose observations are the ground truth."""
     motions = [motion for path in config.motions for motion in load_part(path, config.part)]
     motions += made_up_motions(motions, config.made_up, config.seed)
     model = load_body("10pc")
@@ -108,7 +108,7 @@ def make_clips(config: BodyClipsConfig) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     prog = "python -m humanrt_export.data.poses.body_clips"
     text = "clean body motion, as clips whose observation is the truth"
     make_clips(parse(BodyClipsConfig, words, prog=prog, text=text))

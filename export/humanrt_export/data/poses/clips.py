@@ -1,14 +1,14 @@
-"""Clips: what a front-end saw beside what was true, as training, noise models and measurements read them.
+"""Clips: observations of a front end beside the ground truth, for training, noise models and measurements.
 
 A clip is a dict of arrays, also the content of one ``.npz`` file:
 
 ==============  ===========  ==================================================================================
 `t`             [T] s        real time stamps
-`observed`      [T, K, 3] m  what the front-end said, camera axes; NaN where it lost the hand or person
+`observed`      [T, K, 3] m  the front end's output, camera axes; NaN where it lost the hand or person
 `score`         [T]          its score, 0 where lost
-`confidence`    [T, K]       of each point; absent: the score's
-`keypoints`     [T, K, 3] m  truth
-`rotations`     [T, J, 3, 3] truth, local to parents, the root's in camera axes
+`confidence`    [T, K]       confidence of each point; if absent, the score
+`keypoints`     [T, K, 3] m  ground truth
+`rotations`     [T, J, 3, 3] ground truth, relative to parents, the root's to camera axes
 ==============  ===========  ==================================================================================
 """
 
@@ -37,7 +37,7 @@ _NEEDED = ("t", "observed", "score", "keypoints", "rotations")
 
 
 def load_clips(folder: Path) -> list[dict[str, Array]]:
-    """All clips of a folder, by name.
+    """Load all clips of a folder, in order of their names.
 
     Raises:
         HumanrtError: there is none, or a file is not a clip.
@@ -59,29 +59,31 @@ def load_clips(folder: Path) -> list[dict[str, Array]]:
 
 
 def save_clip(path: Path, clip: Mapping[str, Any]) -> None:
-    """Write a clip, or other arrays by name, so that no reader ever sees half of it."""
+    """Write a clip, or other arrays by name, atomically."""
     with opened_atomically(path) as file:
         np.savez_compressed(file, **clip)
 
 
-def follow(seen: Sequence[Mapping[int, Array]], truth_2d: Array, near: float) -> list[int | None]:
-    """Which identity of a front-end is the one hand or person that is there, frame by frame; None where it is lost.
+def follow(seen: Sequence[Mapping[int, Array]], truth_2d: Array, max_distance: float) -> list[int | None]:
+    """Return, frame by frame, the front end's identity of the only hand or person; None where it is lost.
 
-    An identity once found there is followed as long as the tracker reports it, right or wrong; a new one is taken up
-    where it lies there: a false one elsewhere is another identity, and live another stream.
+    Once matched, an identity is followed as long as the tracker reports it, right or wrong; a new one is accepted only
+    at the true position: a false one elsewhere is another identity, and would be another stream in live use.
 
     Args:
-        seen: T frames: identity (from 1 up) -> its points [K, 2] px.
+        seen: points [K, 2] px by identity (from 1), for each of T frames.
         truth_2d: [T, K, 2] px.
-        near: largest mean distance of the points from the truth's, in sizes of the truth, of a new identity.
+        max_distance: maximum mean distance of a new identity's points from the ground truth, in sizes of the latter.
     """
     followed: int | None = None
     chosen: list[int | None] = []
-    for found, points in zip(seen, truth_2d, strict=True):
-        if followed not in found:
-            gaps = {identity: float(np.linalg.norm(own - points, axis=1).mean()) for identity, own in found.items()}
+    for candidates, points in zip(seen, truth_2d, strict=True):
+        if followed not in candidates:
+            gaps = {
+                identity: float(np.linalg.norm(own - points, axis=1).mean()) for identity, own in candidates.items()
+            }
             best = min(gaps, key=lambda identity: gaps[identity], default=None)
-            close = best is not None and gaps[best] < near * float(np.ptp(points, axis=0).max())
+            close = best is not None and gaps[best] < max_distance * float(np.ptp(points, axis=0).max())
             followed = best if close else None
         chosen.append(followed)
     return chosen
@@ -89,11 +91,11 @@ def follow(seen: Sequence[Mapping[int, Array]], truth_2d: Array, near: float) ->
 
 @dataclass(frozen=True, kw_only=True)
 class ClipsConfig:
-    """Options of every command that makes clips.
+    """Options of all commands that make clips.
 
     Attributes:
         out: folder of clips.
-        seed: validation and training must differ in it.
+        seed: random seed; it must differ between training and validation.
         seconds: length of a clip.
     """
 
@@ -107,9 +109,9 @@ class PairsConfig(ClipsConfig):
     """Options of commands that make pairs, for `save_pairs`.
 
     Attributes:
-        clips: to make.
+        clips: number of clips to make.
         first: index of the first clip.
-        bundle: of the tracker.
+        bundle: the tracker's bundle.
     """
 
     seed: int = 1
@@ -122,19 +124,19 @@ class PairsConfig(ClipsConfig):
 def save_pairs(
     config: PairsConfig, name: str, make: Callable[[int], Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 ) -> None:
-    """Make the pairs that are asked for, by their index, and report each. Those that exist are left alone.
+    """Make the requested pairs by their index, and report each. Existing ones are kept.
 
-    ``make`` returns a clip, or several of one film: the others' names end in _1, _2, ...
+    ``make`` returns one clip, or several of one film: the names of the others end in _1, _2, ...
     """
     began, made, count = time.perf_counter(), 0, 0
     for index in range(config.first, config.first + config.clips):
         path = config.out / f"{name}_{config.seed}_{index:05d}.npz"
         if path.exists():
             continue
-        found = make(index)
-        clips = [found] if isinstance(found, Mapping) else list(found)
-        for place, clip in reversed(list(enumerate(clips))):  # the first last: it says that all are there
-            save_clip(path.with_stem(f"{path.stem}_{place}") if place else path, clip)
+        result = make(index)
+        clips = [result] if isinstance(result, Mapping) else list(result)
+        for number, clip in reversed(list(enumerate(clips))):  # the first one last: its existence means that all exist
+            save_clip(path.with_stem(f"{path.stem}_{number}") if number else path, clip)
         clip = clips[0]
         made, count = made + 1, count + len(clip["t"])
         motion = f"{clip['motion']}, " if "motion" in clip else ""

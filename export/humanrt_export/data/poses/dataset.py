@@ -1,6 +1,6 @@
-"""Windows to train on: what a front-end saw beside what was true.
+"""Training windows: observations of a front end beside the ground truth.
 
-Two sources are mixed: pairs of a real front-end, and clean motion with noise that was fitted to such pairs.
+Two sources are mixed: pairs of a real front end, and clean motion with noise fitted to such pairs.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ __all__ = ["Corruption", "Noise", "PoseBatch", "Windows", "resampled"]
 Array = NDArray[Any]
 
 Noise = Callable[[Array, Array, np.random.Generator], tuple[Array, ...]]
-"""Truth [T, K, 3] m, t [T] s, random numbers -> observed [T, K, 3] (NaN where lost), score [T], confidence [T, K]; and,
-for networks that take them, rays [T, K, 3] (0 where lost)."""
+"""From ground truth [T, K, 3] m, t [T] s and a generator to observed [T, K, 3] (NaN where lost), score [T], confidence
+[T, K], and, for networks that take them, rays [T, K, 3] (0 where lost)."""
 
 
 def resampled(clip: Clip, rate: float, phase: float = 0.0) -> dict[str, Array]:
-    """A clip on the model's clock, as a stream sees it: rows between observations are interpolated, gaps are NaN.
+    """Resample a clip to the model's clock, as a stream does: rows between observations are interpolated, gaps are NaN.
 
     Args:
-        clip: any time stamps.
-        rate: frames a second.
-        phase: in 0..1, where in its step the clock begins.
+        clip: a clip with any time stamps.
+        rate: frames per second.
+        phase: offset of the clock, in steps, 0..1.
     """
     t = np.asarray(clip["t"], np.float64)
     step = 1 / rate
@@ -42,33 +42,35 @@ def resampled(clip: Clip, rate: float, phase: float = 0.0) -> dict[str, Array]:
     before = after - 1
     gap = t[after] - t[before]
     share = np.clip((grid - t[before]) / np.maximum(gap, 1e-9), 0, 1)
-    near = np.where(share > 0.5, after, before)
+    nearest = np.where(share > 0.5, after, before)
 
     observed, there = clip["observed"], _whole(clip["observed"])
     a, b = observed[before], observed[after]
     w = share[:, None, None].astype(np.float32)
     between = there[before] & there[after] & (gap <= 1.5 * step + 1e-6)
-    # An observation at the instant itself is taken as it is, whatever its neighbour.
-    exact = there[near] & (np.abs(grid - t[near]) < 0.25 * step)
+    # An observation at exactly that instant is used unchanged, whatever its neighbour.
+    exact = there[nearest] & (np.abs(grid - t[nearest]) < 0.25 * step)
     mixed = np.where(between[:, None, None], a * (1 - w) + b * w, np.nan)
-    rows: dict[str, Array] = {"t": grid, "observed": np.where(exact[:, None, None], observed[near], mixed)}
+    rows: dict[str, Array] = {"t": grid, "observed": np.where(exact[:, None, None], observed[nearest], mixed)}
     lost = ~_whole(rows["observed"])
     if "rays" in clip:
         mixed = clip["rays"][before] * (1 - w) + clip["rays"][after] * w
-        sight = np.where(exact[:, None, None], clip["rays"][near], mixed)
+        sight = np.where(exact[:, None, None], clip["rays"][nearest], mixed)
         rows["rays"] = np.where(lost[:, None, None], 0.0, sight)
-    rows["score"] = np.where(lost, 0.0, clip["score"][near])
-    confidence = clip["confidence"][near] if "confidence" in clip else np.repeat(rows["score"][:, None], a.shape[1], 1)
+    rows["score"] = np.where(lost, 0.0, clip["score"][nearest])
+    confidence = (
+        clip["confidence"][nearest] if "confidence" in clip else np.repeat(rows["score"][:, None], a.shape[1], 1)
+    )
     rows["confidence"] = np.where(lost[:, None], 0.0, confidence)
     rows["keypoints"] = clip["keypoints"][before] * (1 - w) + clip["keypoints"][after] * w
-    # Rotations: linear between neighbours and back onto the rotations; these are a few degrees apart.
+    # Rotations: interpolate linearly and project back to rotations; neighbours are a few degrees apart.
     mean = clip["rotations"][before] * (1 - w[..., None]) + clip["rotations"][after] * w[..., None]
     rows["rotations"] = _orthonormal(mean)
     return {name: value.astype(np.float32) if name != "t" else value for name, value in rows.items()}
 
 
 def _orthonormal(R: Array) -> Array:
-    """Rotations nearest, nearly, to matrices close to them (Gram-Schmidt on columns)."""
+    """Return rotations approximately nearest to matrices close to rotations (Gram-Schmidt on columns)."""
     a = R[..., 0] / np.linalg.norm(R[..., 0], axis=-1, keepdims=True)
     b = R[..., 1] - (a * R[..., 1]).sum(-1, keepdims=True) * a
     b = b / np.linalg.norm(b, axis=-1, keepdims=True)
@@ -77,18 +79,18 @@ def _orthonormal(R: Array) -> Array:
 
 @dataclass(frozen=True)
 class Corruption:
-    """What is done to windows beyond what their front-end did.
+    """Corruption of windows in addition to the front end's errors.
 
     Attributes:
-        bursts: spans taken away, on average per window; up to `longest` frames each.
-        singles: part of the frames taken away one by one.
-        turn: largest rotation about the optical axis, rad; pi: any.
-        tilt: spread of rotations about the other axes, rad; of clean motion three times as much.
-        yaw: largest rotation of clean motion about the vertical, rad.
-        real: part of the windows that are pairs of the real front-end, where there is noise for clean motion too.
-        upended: part of the windows turned about the optical axis by any angle.
-        sightless: part of the windows with rays that lose them.
-        lens: spread of the logarithm of the focal length's error, in a third of the windows with rays.
+        bursts: mean number of removed spans per window, of up to `longest` frames each.
+        singles: fraction of frames removed individually.
+        turn: maximum rotation about the optical axis, rad; pi: any.
+        tilt: spread of rotations about the other axes, rad; for clean motion three times as much.
+        yaw: maximum rotation of clean motion about the vertical, rad.
+        real: fraction of windows that are pairs of the real front end, if there is also clean motion with noise.
+        upended: fraction of windows rotated about the optical axis by any angle.
+        sightless: fraction of windows with rays whose rays are removed.
+        lens: spread of the log of the focal length's error, in a third of the windows with rays.
     """
 
     bursts: float = 0.8
@@ -105,18 +107,18 @@ class Corruption:
 
 @dataclass(frozen=True)
 class PoseBatch(Batch):
-    """Windows of T frames, as they were observed and as they were: K keypoints, J joints.
+    """Windows of T frames, observations and ground truth: K keypoints, J joints.
 
     Attributes:
         values: float32 [B, T, K, 3] m, observed keypoints in camera axes (x right, y down, z forward), any origin; 0
             where a frame is hidden.
         mask: bool [B, T], frames that were observed.
         confidence: float32 [B, T, K], 0..1; 0 where a frame is hidden.
-        keypoints: float32 [B, T, K, 3], true ones about their origin, in units of their own length (`Windows`).
-        rotations: float32 [B, T, J, 3, 3], true ones against the parent joint; the root's to camera axes.
+        keypoints: float32 [B, T, K, 3], ground truth relative to its origin, in units of its own length (`Windows`).
+        rotations: float32 [B, T, J, 3, 3], ground truth relative to the parent joint; the root's to camera axes.
         rows: float32 [B, T], weight of each frame in the losses.
-        lookahead: frames after the one that is answered which the network may see; None: the whole window.
-        rays: float32 [B, T, K, 3] of the keypoints (`humanrt.posebert.rays`), 0 where not known; None: there are none.
+        lookahead: number of frames after the output frame that the network may see; None: the whole window.
+        rays: float32 [B, T, K, 3] of the keypoints (`humanrt.posebert.rays`), 0 where unknown; None: no rays.
     """
 
     values: Tensor
@@ -131,16 +133,16 @@ class PoseBatch(Batch):
 
 @dataclass
 class Windows:
-    """Draws batches of windows.
+    """Samples batches of windows.
 
     Attributes:
-        pairs: clips of a real front-end, on the clock.
-        clean: clips of which `observed` is not used.
-        noise: makes observations of clean motion; None: pairs only.
-        frames: T.
-        origin, lengths: as in `StreamingConfig`: in what the truth is measured.
-        flips: keypoint and joint permutations of a mirror image, and whether to use them (bodies; hands are all right).
-        corruption: see there.
+        pairs: clips of a real front end, on the model's clock.
+        clean: clips whose `observed` is not used.
+        noise: generates observations of clean motion; None: pairs only.
+        frames: length of a window, T.
+        origin, lengths: as in `StreamingConfig`: origin and unit of the ground truth.
+        flips: permutations of keypoints and joints for mirroring; None: no mirroring (all hands are right hands).
+        corruption: see `Corruption`.
     """
 
     pairs: Sequence[Clip]
@@ -154,7 +156,7 @@ class Windows:
     _made: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def batch(self, seed: int, step: int, size: int) -> PoseBatch:
-        """Draw ``size`` windows."""
+        """Sample ``size`` windows."""
         generator = np.random.default_rng([seed, step])
         windows = [self._window(generator, seed, step // _FRESH) for _ in range(size)]
         return PoseBatch(**{name: torch.from_numpy(np.stack([one[name] for one in windows])) for name in windows[0]})
@@ -169,14 +171,14 @@ class Windows:
         rows = slice(start, start + self.frames)
         names = ("observed", "confidence", "keypoints", "rotations", *(["rays"] if "rays" in clip else []))
         window = {name: clip[name][rows] for name in names}
-        # Rays are of one view: it can be turned about its axis only.
+        # Rays belong to one view: it can be rotated only about its axis.
         window = _turned(window, self._turn(generator, 0.0 if "rays" in window else 1.0))
         if self.flips and generator.uniform() < 0.5:
             window = _flipped(window, *self.flips)
         return self._padded(self._measured(**window, generator=generator))
 
     def _noisy(self, index: int, seed: int, epoch: int) -> Clip:
-        """Clean motion as a front-end might see it: turned at will, with noise. The same for `_FRESH` steps."""
+        """Return clean motion as a front end might see it: rotated, with noise; the same for `_FRESH` steps."""
         if self._made.get("epoch") != epoch:
             self._made.clear()
             self._made["epoch"] = epoch
@@ -192,8 +194,8 @@ class Windows:
         return noisy
 
     def _turn(self, generator: np.random.Generator, more: float) -> Array:
-        """A rotation of everything seen. A front-end's noise turns with the picture, but not with the depth: what it
-        has seen is tilted a little, what it is yet to see at will."""
+        """Sample a rotation of the whole view. A front end's noise rotates with the picture, but not with depth:
+        existing observations are tilted only slightly, clean motion arbitrarily."""
         upended = self.corruption.upended > 0 and generator.uniform() < self.corruption.upended
         about = generator.uniform(-1, 1) * (np.pi if upended else self.corruption.turn)
         tilt, nod = generator.normal(0, self.corruption.tilt * more, 2)
@@ -230,14 +232,14 @@ class Windows:
         }
 
     def _sight(self, rays: Array, generator: np.random.Generator) -> Array:
-        """Rays as seen by a camera whose focal length is not known exactly, or none."""
+        """Return rays of a camera whose focal length is not known exactly, or no rays."""
         if generator.uniform() < self.corruption.sightless:
             return np.zeros_like(rays)
         wrong = generator.normal(0, self.corruption.lens) if generator.uniform() < 1 / 3 else 0.0
         return np.asarray(rays * (1, 1, np.exp(wrong)))
 
     def hidden(self, generator: np.random.Generator, frames: int) -> NDArray[np.bool_]:
-        """Frames to take away: [frames]."""
+        """Sample the frames to remove, [frames]."""
         hidden = generator.uniform(size=frames) < self.corruption.singles * generator.choice([0, 1, 3])
         for _ in range(generator.poisson(self.corruption.bursts)):
             length = int(generator.integers(1, self.corruption.longest + 1))
@@ -246,7 +248,7 @@ class Windows:
         return np.asarray(hidden)
 
     def _padded(self, window: dict[str, Array]) -> dict[str, Array]:
-        """Clips shorter than a window begin with frames that are not there."""
+        """Pad a clip shorter than a window with missing frames at the beginning."""
         short = self.frames - len(window["mask"])
         if not short:
             return window
@@ -258,11 +260,11 @@ class Windows:
         }
 
 
-_FRESH = 1000  # steps for which the noise of a clip of clean motion stays as it is: making it costs more than a window
+_FRESH = 1000  # steps for which a clean clip keeps its noise: generating it costs more than a window
 
 
 def _turned(clip: Clip, R: Array) -> dict[str, Array]:
-    """Everything seen from elsewhere."""
+    """Rotate everything in a clip."""
     R = R.astype(np.float32)
     turned = {**clip, **{name: clip[name] @ R.T for name in ("observed", "keypoints")}}
     if "rays" in clip:
@@ -273,7 +275,7 @@ def _turned(clip: Clip, R: Array) -> dict[str, Array]:
 
 
 def _flipped(clip: Clip, points: tuple[int, ...], joints: tuple[int, ...]) -> dict[str, Array]:
-    """The mirror image."""
+    """Return the mirror image."""
     names = ("observed", "keypoints", *(["rays"] if "rays" in clip else []))
     flipped = {**clip, **{name: clip[name][:, points] * MIRROR for name in names}}
     flipped["confidence"] = clip["confidence"][:, points]
@@ -282,12 +284,12 @@ def _flipped(clip: Clip, points: tuple[int, ...], joints: tuple[int, ...]) -> di
 
 
 def _whole(points: Array) -> NDArray[np.bool_]:
-    """[T] frames of [T, K, 3] in which no point is missing."""
+    """Return which frames [T] of [T, K, 3] have no missing point."""
     return np.asarray(np.isfinite(points).all(axis=(1, 2)))
 
 
 def _since(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Frames since the last one that is there; a large number before the first."""
+    """Return the number of frames since the last observed one; a large number before the first."""
     index = np.arange(len(mask))
     last = np.maximum.accumulate(np.where(mask, index, -(10**6)))
     return np.asarray(index - last)

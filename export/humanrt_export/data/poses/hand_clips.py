@@ -1,11 +1,11 @@
-"""Clean hand motion in quantity: the motion of the rendered pairs without pictures.
+"""Large amounts of clean hand motion: the motion of the rendered pairs, without pictures.
 
 ::
 
     python -m humanrt_export.data.poses.hand_clips --out DIR --seed 5 --clips 500 [--seconds 16]
 
-Persons, each with a library of poses, are made once per process; a clip of 4 s then costs about 5 ms (the persons: 25 s
-once). Every clip is drawn from its seed alone.
+People, each with a library of poses, are created once per process, which takes 25 s; a clip of 4 s then takes about
+5 ms. A clip depends only on its seed.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def _person(number: int, poses: int = 96) -> tuple[Arm, NDArray[np.float64]]:
 def hand_clips(
     seed: int, *, seconds: float = 4.0, rate: float = 30.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
-    """One clip of a right hand.
+    """Sample a clip of a right hand.
 
     Args:
-        seed: everything random comes from it: the person, the motion, where the hand is.
+        seed: determines everything random: the person, the motion, the position of the hand.
         seconds: length.
-        rate: frames a second, evenly spaced.
+        rate: frames per second, evenly spaced.
 
     Returns:
         t [T] s, keypoints [T, 21, 3] m relative to the mean of the 21 (camera axes), rotations [T, 16, 3, 3]
@@ -66,9 +66,9 @@ class HandClipsConfig(ClipsConfig):
     """Options of ``python -m humanrt_export.data.poses.hand_clips``.
 
     Attributes:
-        out: folder; gets motion_SEED.npz; seeds count up.
-        clips: to make.
-        rate: Hz.
+        out: folder; gets motion_SEED.npz, with consecutive seeds.
+        clips: number of clips to make.
+        rate: frame rate, Hz.
     """
 
     seed: int = 0
@@ -78,7 +78,7 @@ class HandClipsConfig(ClipsConfig):
 
 
 def make_clips(config: HandClipsConfig) -> None:
-    """Save clean hand motion, as clips whose observation is the truth."""
+    """Save clean hand motion, as clips whose observations are the ground truth."""
     began = time.perf_counter()
     for seed in range(config.seed, config.seed + config.clips):
         t, keypoints, rotations = hand_clips(seed, seconds=config.seconds, rate=config.rate)
@@ -95,7 +95,7 @@ def make_clips(config: HandClipsConfig) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     prog = "python -m humanrt_export.data.poses.hand_clips"
     text = "clean hand motion, as clips whose observation is the truth"
     make_clips(parse(HandClipsConfig, words, prog=prog, text=text))

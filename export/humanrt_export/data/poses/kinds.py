@@ -1,4 +1,4 @@
-"""The networks that can be trained: what goes in, what comes out, by name."""
+"""The networks that can be trained: their inputs and outputs, by name."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class Kind:
     """One of the networks.
 
     Attributes:
-        name: on the command line; `input` is that of its bundles' settings.
+        name: name on the command line; `input` is that of its bundles' settings.
         body: ``"hand"`` or ``"body"``: `settings.kind`.
-        config: of the network; width and depth are the user's choice.
-        joint_names, parents: the tree of the rotations that come out.
-        rest_metres: [J, 3] joints at rest.
-        size: m, what `StreamingConfig.lengths` measure in the rest pose.
-        clip: a clip as it is on disk -> as this network sees it.
-        flips: keypoints and joints of a mirror image; None where there is none to be had.
-        corruption: what is done to its windows.
-        noise_clip: a clip as it is on disk -> as the noise model of clean motion is fitted to it.
+        config: the network's configuration; width and depth are set by the user.
+        joint_names, parents: tree of the output rotations.
+        rest_metres: [J, 3] m, joints at rest.
+        size: m, the length that `StreamingConfig.lengths` has in the rest pose.
+        clip: converts a stored clip to this network's inputs and outputs.
+        flips: permutations of keypoints and joints for mirroring; None if mirroring is not possible.
+        corruption: corruption of its windows.
+        noise_clip: converts a stored clip to the form to which the noise model is fitted.
     """
 
     name: str
@@ -64,26 +64,26 @@ class Kind:
 
     @property
     def input(self) -> str:
-        """`settings.input` of its bundles: whose keypoints go in. That they have rays is seen by the graph's inputs."""
+        """`settings.input` of its bundles: the kind of keypoints. The graph's inputs show whether there are rays."""
         return self.name.removesuffix("rays")
 
     @property
     def noise_points(self) -> int:
-        """Number of keypoints of its noise model: of one with rays, twice as many."""
+        """Number of keypoints of its noise model; with rays, twice as many."""
         return self.config.points * (2 if self.config.rays else 1)
 
     @property
     def rest(self) -> Array:
-        """[J, 3] joints at rest, in units of the network."""
+        """Joints at rest [J, 3], in units of the network."""
         return np.asarray(self.rest_metres / self.size)
 
 
 def h36m_from_mediapipe(points: Array) -> Array:
-    """The 17 joints of Human3.6M from 33 landmarks, [..., 33, D] -> [..., 17, D]: what can be said of them.
+    """Approximate the 17 joints of Human3.6M from the 33 landmarks: [..., 33, D] -> [..., 17, D].
 
-    `neck` is the nose; the top of the head lies beyond the ears by 0.6 of their way from the shoulders.
+    `neck` is the nose; the top of the head lies beyond the ears by 0.6 of the distance from shoulders to ears.
     """
-    at = {name: points[..., place, :] for place, name in enumerate(MEDIAPIPE_33)}
+    at = {name: points[..., index, :] for index, name in enumerate(MEDIAPIPE_33)}
     hips = (at["left_hip"] + at["right_hip"]) / 2
     shoulders = (at["left_shoulder"] + at["right_shoulder"]) / 2
     ears = (at["left_ear"] + at["right_ear"]) / 2
@@ -102,7 +102,7 @@ def _same(clip: Clip) -> Clip:
 
 
 def _h36m(clip: Clip) -> Clip:
-    """Keypoints of the 17-joint skeleton; observations of 33 landmarks become observations of it."""
+    """Convert a clip with 33 landmarks to the 17-joint skeleton, including its observations."""
     changed: dict[str, Array] = dict(clip)
     if "keypoints_h36m" in clip:
         changed["keypoints"] = clip["keypoints_h36m"]
@@ -115,7 +115,7 @@ def _h36m(clip: Clip) -> Clip:
 def _body(name: str, points: tuple[str, ...], origin: tuple[str, ...], clip: Callable[[Clip], Clip]) -> Kind:
     sides = ("left", "right")
     lengths = tuple((points.index(f"{side}_shoulder"), points.index(f"{side}_hip")) for side in sides)
-    rest = {joint: SMPL_REST[place] for place, joint in enumerate(SMPL_24)}
+    rest = {joint: SMPL_REST[index] for index, joint in enumerate(SMPL_24)}
     return Kind(
         name=name,
         body="body",
@@ -131,7 +131,7 @@ def _body(name: str, points: tuple[str, ...], origin: tuple[str, ...], clip: Cal
         size=float(np.mean([np.linalg.norm(rest[f"{side}_shoulder"] - rest[f"{side}_hip"]) for side in sides])),
         clip=clip,
         flips=(other_sides(points), other_sides(SMPL_24)),
-        # People stand upright before cameras that are nearly level; clean motion may face anywhere.
+        # People stand upright and cameras are nearly level; clean motion may face any direction.
         corruption=Corruption(turn=0.25, tilt=0.08, yaw=float(np.pi)),
         noise_clip=clip,
     )
@@ -142,13 +142,13 @@ def _rest() -> tuple[tuple[float, ...], ...]:
 
 
 def _sighted() -> Kind:
-    """Of MediaPipe's landmarks, with their rays."""
+    """Return the kind of MediaPipe's landmarks with their rays."""
     plain = _body("mediapipe33", MEDIAPIPE_33, ("left_hip", "right_hip"), sighted)
     return replace(
         plain,
         name="mediapipe33rays",
         config=replace(plain.config, rays=True, spread=True, rest=_rest()),
-        # Landmarks are seen upright whatever the camera's roll; cameras look from anywhere.
+        # Landmarks are upright whatever the camera's roll; cameras may look from anywhere.
         corruption=Corruption(turn=0.25, tilt=0.13, yaw=float(np.pi), upended=0.15, sightless=0.15, lens=0.25),
         noise_clip=stacked,
     )
@@ -184,7 +184,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def as_seen_by(kind: str | None, clips: Sequence[Clip]) -> list[Clip]:
-    """The clips as a noise model for one of `KINDS` is fitted to them; None: as they are."""
+    """Convert clips to the form to which a noise model for one of `KINDS` is fitted; None: unchanged."""
     if kind is None:
         return list(clips)
     if kind not in KINDS:

@@ -1,6 +1,6 @@
-"""Made-up motions: from pose to pose, where recordings hold too few: people who crouch, bend, balance, lie, reach.
+"""Synthesised motions between poses that are rare in recordings: crouching, bending, balancing, lying, reaching.
 
-Poses come from `synthetic.people.poses`: of recordings, of joint limits, and mixtures of both.
+Poses come from `synthetic.people.poses`: recordings, joint limits, and mixtures of both.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__ = ["made_up_motions"]
 
 Array = NDArray[np.float64]
 
-_FPS = 120.0  # as recordings have, so that arms can be exchanged (`motion.augment.varied`)
-_PERIODS = (0.6, 1.8)  # s from pose to pose
-_TURN = 0.6  # rad, deviation of how far somebody turns from pose to pose
-_ANYHOW = 0.12  # part of motions in which the trunk may be anyhow: lying, upside down
+_FPS = 120.0  # as in recordings, so that arms can be exchanged (`motion.augment.varied`)
+_PERIODS = (0.6, 1.8)  # s between poses
+_TURN = 0.6  # rad, standard deviation of a person's rotation between poses
+_ANYHOW = 0.12  # fraction of motions in which the trunk may have any orientation: lying, upside down
 
 
 def made_up_motions(motions: Sequence[Motion], count: int, seed: int, seconds: float = 8.0) -> list[Motion]:
-    """Return ``count`` motions of ``seconds`` each, made from poses of ``motions`` and of joint limits."""
+    """Return ``count`` motions of ``seconds`` each, from poses of ``motions`` and of the joint limits."""
     source = PoseSource(motions, seed)
     return [_motion(source, np.random.default_rng([seed, number, 5]), seconds, number) for number in range(count)]
 
@@ -51,16 +51,16 @@ def _motion(source: PoseSource, generator: np.random.Generator, seconds: float, 
         poses.append(body)
     keys = np.stack(poses)
     before = np.clip(np.searchsorted(stops, t, side="right") - 1, 0, len(stops) - 2)
-    # Whoever is quicker than the time there is waits in the pose.
+    # If there is time left, hold the pose.
     quick = generator.uniform(1.0, 2.0, size=len(stops))[before]
     part = minimum_jerk(np.minimum((t - stops[before]) / np.diff(stops)[before] * quick, 1.0))
     rotations = between(keys[before], keys[before + 1], np.asarray(part)[:, None, None])
-    place = np.tile((0.0, STATURE / 2, 0.0), (len(t), 1)) + _wandering(t, generator)
-    return Motion(_FPS, place, np.asarray(rotations), f"made up, number {number}", f"made_up_{number:04d}", "nobody")
+    path = np.tile((0.0, STATURE / 2, 0.0), (len(t), 1)) + _wandering(t, generator)
+    return Motion(_FPS, path, np.asarray(rotations), f"made up, number {number}", f"made_up_{number:04d}", "nobody")
 
 
 def _wandering(t: NDArray[Any], generator: np.random.Generator) -> Array:
-    """[T, 3] m: slow steps here and there."""
+    """Sample a path [T, 3] m: slow steps in random directions."""
     waves = [
         size * np.sin(2 * np.pi * t / generator.uniform(3, 9) + generator.uniform(0, 2 * np.pi))
         for size in (generator.uniform(0, 0.3), generator.uniform(0, 0.05), generator.uniform(0, 0.3))

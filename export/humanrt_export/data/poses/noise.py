@@ -1,26 +1,26 @@
-"""The front-end's own noise: a model of what keypoints get wrong, fitted to pairs of observation and truth.
+"""The front end's noise: a model of keypoint errors, fitted to pairs of observation and ground truth.
 
 ::
 
     python -m humanrt_export.data.poses.noise_fit --pairs DIR --out noise.npz
 
-An observation is made as
+An observation is generated as
 
     y = s * up( x + bias(x) + a(x) * slow + b(x, v) * fast + outlier ),   sides swapped and frames lost in spans
 
 - ``up``: everything happens in a frame in which the hand or person is upright in the picture, because the front-ends
   crop their regions upright.
-- ``bias``: what the front-end gets wrong in this pose whoever it is (ridge regression on the pose, linear and
+- ``bias``: the front end's systematic error in this pose, for any person (ridge regression on the pose, linear and
   quadratic).
-- ``slow``: what it gets wrong besides, drawn for each clip as a random smooth function of the pose (two length
-  scales, and a constant): it stands still when the hand does and wiggles when the hand moves, as networks' errors do.
-- ``fast``: noise in time: white and a sum of Ornstein-Uhlenbeck processes (AR(1) for real time stamps), with a
-  covariance over all coordinates; its amplitude depends on pose and speed, differs from clip to clip and swells and
-  fades (bursts).
-- ``outlier``: single frames, drawn from those that were seen.
-- spans: swapped sides and lost frames begin at rates that were seen (losses: by speed) and last as long as those seen.
+- ``slow``: its further error, sampled for each clip as a random smooth function of the pose (two length
+  scales, and a constant): constant while the hand rests and varying when it moves, like the errors of networks.
+- ``fast``: noise in time: white noise and a sum of Ornstein-Uhlenbeck processes (AR(1) for real time stamps), with a
+  covariance over all coordinates; its amplitude depends on pose and speed, differs between clips and varies in
+  time (bursts).
+- ``outlier``: single frames, sampled from observed ones.
+- spans: swapped sides and lost frames start at observed rates (losses: by speed) and last as long as observed ones.
 
-It knows nothing of hands but the tables in `SKELETONS`; any number of keypoints will do.
+Only the tables in `SKELETONS` are specific to hands or bodies; any number of keypoints works.
 """
 
 from __future__ import annotations
@@ -55,22 +55,22 @@ __all__ = [
 Array = NDArray[Any]
 
 TAUS = np.array([0.05, 0.2, 0.6, 2.0])
-"""s, of the fast noise's processes; white noise comes besides."""
+"""Time constants of the fast noise's processes, s; white noise is added."""
 _FEATURES = 64  # random Fourier features for each length scale of the slow part
 SPEEDS = np.array([0.0, 0.01, 0.03, 0.08, 0.2, 0.5])
-"""m/s, where tables by speed have their entries."""
+"""Speeds of the entries of tables by speed, m/s."""
 _QUADRATIC = 8  # leading pose coordinates whose products are features
 SWELLS = np.linspace(-3, 3, 41)
-"""Standard deviations at which `NoiseModel.swell` has its entries."""
+"""Standard deviations of the entries of `NoiseModel.swell`."""
 _FLOOR = 0.004  # m/s added to a speed before its logarithm is taken
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """What must be known of K keypoints.
+    """The required facts about K keypoints.
 
     Attributes:
-        low, high: the mean of ``high`` lies above that of ``low`` in an upright crop.
+        low, high: in an upright crop, the mean of ``high`` lies above that of ``low``.
         order, sign: swapping the sides is ``y[order] * sign``.
     """
 
@@ -82,13 +82,13 @@ class Skeleton:
 
 _SIDES = other_sides(MEDIAPIPE_33)
 SKELETONS: Mapping[int, Skeleton] = {
-    21: Skeleton((0,), (9,), tuple(range(21)), (-1, 1, 1)),  # a hand of the wrong side is seen mirrored
+    21: Skeleton((0,), (9,), tuple(range(21)), (-1, 1, 1)),  # a hand whose side is wrong is observed mirrored
     33: Skeleton((23, 24), (11, 12), other_sides(MEDIAPIPE_33), (1, 1, 1)),
     17: Skeleton((0,), (8,), other_sides(H36M_17), (1, 1, 1)),
-    66: Skeleton((23, 24), (11, 12), (*_SIDES, *(33 + place for place in _SIDES)), (1, 1, 1)),
+    66: Skeleton((23, 24), (11, 12), (*_SIDES, *(33 + index for index in _SIDES)), (1, 1, 1)),
 }
-"""By number of keypoints: 21 of a hand, MediaPipe's 33 landmarks, Human3.6M's 17 joints; the 33 and their rays, as
-points of depth 0 (`sight.stacked`)."""
+"""Skeletons by number of keypoints: 21 of a hand, MediaPipe's 33 landmarks, Human3.6M's 17 joints; the 33 and their
+rays, as points of depth 0 (`sight.stacked`)."""
 
 
 def _skeleton(count: int) -> Skeleton:
@@ -96,9 +96,9 @@ def _skeleton(count: int) -> Skeleton:
 
 
 def _upright(x: Array, skeleton: Skeleton) -> NDArray[np.float64]:
-    """Rotations [T, 3, 3] about the optical axis that set truth x [T, K, 3] upright; they change slowly."""
+    """Return slowly changing rotations [T, 3, 3] about the optical axis that turn ground truth x [T, K, 3] upright."""
     way = (x[:, list(skeleton.high)].mean(1) - x[:, list(skeleton.low)].mean(1))[:, :2]
-    # A hand that points at the camera has no direction in the picture: the seconds around decide.
+    # A hand that points at the camera has no direction in the picture: use the frames around it.
     summed = np.concatenate([np.zeros((1, 2)), np.cumsum(way, axis=0)])
     index = np.arange(len(x))
     way = summed[np.minimum(index + 8, len(x))] - summed[np.maximum(index - 7, 0)]
@@ -112,7 +112,7 @@ def _upright(x: Array, skeleton: Skeleton) -> NDArray[np.float64]:
 
 
 def _speed(x: Array, t: Array) -> NDArray[np.float64]:
-    """[T] m/s, root mean square over the keypoints."""
+    """Return the speed [T] m/s, root mean square over the keypoints."""
     if len(t) < 2:
         return np.zeros(len(t))
     steps = np.linalg.norm(np.diff(x, axis=0), axis=-1) / np.maximum(np.diff(t), 1e-3)[:, None]
@@ -122,7 +122,7 @@ def _speed(x: Array, t: Array) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Residual:
-    """One clip, upright: truth x, residual e (observation over scale, less truth; NaN where lost), and the rest."""
+    """One clip, upright: ground truth x, residual e (observation / scale - ground truth; NaN where lost), and more."""
 
     t: NDArray[np.float64]
     x: NDArray[np.float64]
@@ -136,7 +136,7 @@ class Residual:
 
 
 def residuals(clip: Clip) -> Residual | None:
-    """What the front-end got wrong; None where it saw the clip for fewer than eight frames."""
+    """Return the front end's errors; None if it observed fewer than eight frames of the clip."""
     t = np.asarray(clip["t"], np.float64)
     x, y = np.asarray(clip["keypoints"], np.float64), np.array(clip["observed"], np.float64)
     skeleton = _skeleton(x.shape[1])
@@ -152,7 +152,7 @@ def residuals(clip: Clip) -> Residual | None:
     y = np.where(swapped[:, None, None], other, y)
     R = _upright(x, skeleton)
     up, seen = np.einsum("tij,tkj->tki", R, x), np.einsum("tij,tkj->tki", R, y)
-    # Depth is what a single camera sees worst: the scale is the picture's.
+    # Depth is the least accurate for a single camera: the scale is that in the picture.
     scale = float(np.nansum(seen[..., :2] * up[..., :2]) / np.sum(up[~lost][..., :2] ** 2))
     scale = float(np.clip(scale, 0.5, 2.0))
     confidence = np.asarray(clip["confidence"], np.float64) if "confidence" in clip else None
@@ -163,25 +163,25 @@ def residuals(clip: Clip) -> Residual | None:
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """See the module. Made by `fit`; all attributes are arrays, so that it is stored as it is.
+    """The noise model described in this module, created by `fit`; all attributes are arrays, stored as they are.
 
     Attributes:
         mean [3K] m, axes [3K, m]: pose coordinates z = (x - mean) @ axes; spread [m] their standard deviations.
-        bias [F, 3K] m: of the features of z.
+        bias [F, 3K] m: weights of the features of z.
         slow_shape, fast_shape [3K, 3K]: square roots of covariances of trace 1.
-        slow_gain [F]: log of the slow part's amplitude; slow_range [2] its limits.
-        lengths [2] m: length scales; shares [3]: of the slow variance that lie in them and in a constant.
-        fast_gain [F + 2]: log amplitude of the fast part by features and log speed; fast_range [2] its limits.
-        mixture [5]: shares of the fast variance, white and `TAUS`; gains [6]: factor by speed (`SPEEDS`).
-        swell [S]: log amplitude of the fast part beyond that, at `SWELLS` standard deviations: its tail is long
-        (bursts); swell_hold [2]: share of the variance that belongs to a clip, and s that the rest holds.
+        slow_gain [F]: log of the slow part's amplitude; slow_range [2]: its limits.
+        lengths [2] m: length scales; shares [3]: fractions of the slow variance in these and in a constant.
+        fast_gain [F + 2]: log amplitude of the fast part by features and log speed; fast_range [2]: its limits.
+        mixture [5]: fractions of the fast variance, white and `TAUS`; gains [6]: factor by speed (`SPEEDS`).
+        swell [S]: additional log amplitude of the fast part, at `SWELLS` standard deviations: it has a long tail
+        (bursts); swell_hold [2]: fraction of the variance between clips, and time constant of the rest, s.
         slow_swell: spread of the slow part's log amplitude between clips.
-        outliers [N, 3K] m; outlier_rate: a frame.
+        outliers [N, 3K] m; outlier_rate: per frame.
         scale [2]: mean and spread of log s.
-        lost_rate [6]: 1/s by speed, lost_spans [L] s; swap_rate [2]: 1/s, and chance that a clip begins swapped;
+        lost_rate [6]: 1/s by speed, lost_spans [L] s; swap_rate [2]: 1/s, and probability that a clip starts swapped;
         swap_spans [S] s.
         score [4]: logit = a + b log(rms error in m) + OU(spread, s).
-        confidence [K, 3]: logit per keypoint = a + b log(error in m) + noise of spread c; empty: the score's.
+        confidence [K, 3]: logit per keypoint = a + b log(error in m) + noise of spread c; empty: that of the score.
         steps [Q]: quantiles of the time between frames over its median.
     """
 
@@ -214,7 +214,7 @@ class NoiseModel:
     steps: Array
 
     def save(self, path: Path) -> None:
-        """Write one .npz, never half of it."""
+        """Write a .npz, atomically."""
         save_clip(path, {item.name: getattr(self, item.name) for item in fields(self)})
 
     @classmethod
@@ -222,7 +222,7 @@ class NoiseModel:
         """Read what `save` wrote.
 
         Raises:
-            HumanrtError: it is not there or is not a noise model.
+            HumanrtError: the file does not exist or is not a noise model.
         """
         try:
             stored = read_npz(path)
@@ -234,24 +234,24 @@ class NoiseModel:
 
     @property
     def points(self) -> int:
-        """K."""
+        """Number of keypoints K."""
         return len(self.mean) // 3
 
     def times(self, seconds: float, rate: float, rng: np.random.Generator) -> NDArray[np.float64]:
-        """[T] s: time stamps as uneven as those of the pairs, at ``rate`` frames a second."""
+        """Sample time stamps [T] s, as uneven as those of the pairs, at ``rate`` frames per second."""
         steps = np.interp(rng.uniform(size=round(seconds * rate)), np.linspace(0, 1, len(self.steps)), self.steps)
         t = np.concatenate([[0.0], np.cumsum(steps / rate)])
         return np.asarray(t[t < seconds])
 
     def features(self, x: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Upright poses [T, K, 3] -> coordinates z [T, m] m and features [T, F]."""
+        """Return coordinates z [T, m] m and features [T, F] of upright poses [T, K, 3]."""
         z = (x.reshape(len(x), -1) - self.mean) @ self.axes
         return z, pose_features(z / self.spread)
 
     def residual(
         self, x: Array, t: Array, speed: Array, rng: np.random.Generator, *, parts: str = "bsfo", fast: float = 1.0
     ) -> NDArray[np.float64]:
-        """Error [T, 3K] m of upright poses x [T, K, 3]; ``parts``: bias, slow, fast (its amplitude times
+        """Sample errors [T, 3K] m of upright poses x [T, K, 3]; ``parts``: bias, slow, fast (its amplitude times
         ``fast``), outliers."""
         z, features = self.features(x)
         count, size = len(x), len(self.mean)
@@ -285,10 +285,10 @@ class NoiseModel:
     def __call__(
         self, truth: Array, t: Array, rng: np.random.Generator, *, fast: float = 1.0, strength: float = 1.0
     ) -> tuple[Array, Array, Array]:
-        """Truth [T, K, 3] m at t [T] s -> observed [T, K, 3], score [T], confidence [T, K]; where lost NaN, 0, 0.
+        """Sample observed [T, K, 3], score [T], confidence [T, K]; NaN, 0, 0 where lost. truth: [T, K, 3] m; t: [T] s.
 
-        ``fast`` multiplies the fast part: a camera better or worse than the pairs'; ``strength`` all errors: a person
-        whom the front-end knows better or worse than those of the pairs.
+        ``fast`` is a factor on the fast part: a better or worse camera than that of the pairs; ``strength`` one on all
+        errors: a person who is easier or harder for the front end than those of the pairs.
         """
         truth, t = np.asarray(truth, np.float64), np.asarray(t, np.float64)
         count, keypoints = truth.shape[:2]
@@ -323,7 +323,7 @@ class NoiseModel:
 
     @staticmethod
     def _spans(t: Array, rate: Array, spans: Array, rng: np.random.Generator, begun: bool) -> NDArray[np.bool_]:
-        """Frames within spans that begin at ``rate`` [T] 1/s."""
+        """Sample the frames within spans that start at ``rate`` [T] 1/s."""
         inside = np.zeros(len(t), bool)
         if not len(spans):
             return inside
@@ -335,20 +335,20 @@ class NoiseModel:
 
 
 def pose_features(z: Array) -> NDArray[np.float64]:
-    """Coordinates of spread 1 [T, m] -> [T, F]: 1, themselves, and products of the first ones; held within limits."""
-    z = 3 * np.tanh(z / 3)  # beyond what was seen nothing grows
+    """Return features [T, F] of coordinates with spread 1 [T, m]: 1, themselves, products of the first; clipped."""
+    z = 3 * np.tanh(z / 3)  # no growth beyond the observed range
     rows, columns = np.triu_indices(min(_QUADRATIC, z.shape[1]))
     return np.concatenate([np.ones((len(z), 1)), z, z[:, rows] * z[:, columns]], axis=1)
 
 
 def with_speed(features: Array, speed: Array) -> NDArray[np.float64]:
-    """[T, F], [T] m/s -> [T, F + 2]."""
+    """Append speed features to [T, F]: [T, F + 2], for speeds [T] m/s."""
     level = np.log(np.asarray(speed) + _FLOOR)
     return np.column_stack([features, level, level**2])
 
 
 def wander(t: Array, tau: float, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Ornstein-Uhlenbeck processes of variance 1 [T, size] at times t [T] s."""
+    """Sample Ornstein-Uhlenbeck processes of variance 1 [T, size] at times t [T] s."""
     values = rng.normal(size=(len(t), size))
     keep = np.exp(-np.maximum(np.diff(t), 0) / max(tau, 1e-6))
     fresh = np.sqrt(1 - keep**2)

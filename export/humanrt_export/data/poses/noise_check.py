@@ -1,4 +1,4 @@
-"""Is the noise model's noise like the front-end's? Both are measured alike and put side by side.
+"""Compare the noise model's noise with the front end's: the same measurements of both, side by side.
 
 ::
 
@@ -49,14 +49,14 @@ _BANDS = (0.0, 1.0, 3.0, 6.0, 10.0, 15.1)  # Hz
 
 
 def imitation(model: NoiseModel, clip: Clip, rng: np.random.Generator) -> dict[str, Any]:
-    """The clip with the model's observation in place of the front-end's."""
+    """Return the clip with the model's observations instead of the front end's."""
     observed, score, confidence = model(clip["keypoints"], clip["t"], rng)
     made = {"t": clip["t"], "observed": observed, "score": score, "keypoints": clip["keypoints"]}
     return made | ({"confidence": confidence} if "confidence" in clip else {})
 
 
 def measures(clips: Sequence[Clip]) -> dict[str, float]:
-    """Named numbers about the errors of clips, in mm where nothing else is said."""
+    """Return measurements of the errors of clips by name, in mm unless stated otherwise."""
     parts = [part for part in map(residuals, clips) if part]
     result: dict[str, float] = {}
     error = np.concatenate([np.linalg.norm(part.e[~part.lost], axis=-1) for part in parts]) * 1e3
@@ -92,7 +92,7 @@ def measures(clips: Sequence[Clip]) -> dict[str, float]:
 
 
 def _even(part: Residual) -> list[Array]:
-    """Spans of the error [T, 3K] of at least 32 frames at about 30 Hz without a loss."""
+    """Return spans of the error [T, 3K] of at least 32 frames at about 30 Hz without a lost one."""
     breaks = np.concatenate([[True], np.abs(np.diff(part.t) * 30 - 1) > 0.3])
     breaks |= part.lost | np.concatenate([[False], part.lost[:-1]])
     edges = [*np.flatnonzero(breaks), len(part.t)]
@@ -101,7 +101,7 @@ def _even(part: Residual) -> list[Array]:
 
 
 def _autocorrelation(parts: Sequence[Residual], lag: int) -> float:
-    """Of the error less its mean over a span."""
+    """Return the autocorrelation of the error minus its mean over a span."""
     product = square = 0.0
     for part in parts:
         for span in _even(part):
@@ -112,7 +112,7 @@ def _autocorrelation(parts: Sequence[Residual], lag: int) -> float:
 
 
 def _spectrum(parts: Sequence[Residual]) -> Array:
-    """Share of the error's power, its mean left out, in each of `_BANDS`."""
+    """Return the fraction of the error's power, without its mean, in each of `_BANDS`."""
     bands = np.zeros(len(_BANDS) - 1)
     for part in parts:
         for span in _even(part):
@@ -125,7 +125,7 @@ def _spectrum(parts: Sequence[Residual]) -> Array:
 
 
 def _second(parts: Sequence[Residual]) -> tuple[Array, Array]:
-    """Mean size over the keypoints of second differences of the error, mm, and the speeds there."""
+    """Return the mean norm over the keypoints of the error's second differences, mm, and the speeds there."""
     sizes, speeds = [], []
     for part in parts:
         second, at = jerks(part.t, part.e.reshape(len(part.t), -1))
@@ -135,10 +135,10 @@ def _second(parts: Sequence[Residual]) -> tuple[Array, Array]:
 
 
 def rest_jitter(t: NDArray[Any], observed: NDArray[Any], span: float = 0.3) -> Array:
-    """Mean |second difference| over the keypoints, mm/frame^2, of observed frames [T, K, 3] at rest.
+    """Return the mean |second difference| over the keypoints, mm/frame^2, of observed frames [T, K, 3] at rest.
 
-    Rest is judged by the observation alone, so that recordings without truth can be compared: the mean over ``span``
-    seconds before and after a frame differ by less than 3 % of the hand's size.
+    Rest is determined from the observation only, so that recordings without ground truth can be compared: the means
+    over ``span`` seconds before and after a frame differ by less than 3 % of the hand's size.
     """
     flat = observed.reshape(len(observed), -1)
     second, at = jerks(t, flat)
@@ -155,14 +155,14 @@ def rest_jitter(t: NDArray[Any], observed: NDArray[Any], span: float = 0.3) -> A
 
 
 def video_clip(path: Path) -> dict[int, tuple[Array, Array]]:
-    """The hands of a recording by identity: t [T] s and observed [T, 21, 3] m, mean of the 21 at the origin."""
+    """Return the hands of a recording by identity: t [T] s and observed [T, 21, 3] m relative to the mean of the 21."""
     import cv2
 
     from humanrt.hands.tracker import HandTracker
 
     capture, tracker = cv2.VideoCapture(str(path)), HandTracker(threads=1)
     rate = capture.get(cv2.CAP_PROP_FPS) or 30.0
-    found: dict[int, list[tuple[float, Array]]] = {}
+    rows_by_identity: dict[int, list[tuple[float, Array]]] = {}
     frame = 0
     while True:
         good, picture = capture.read()
@@ -170,16 +170,16 @@ def video_clip(path: Path) -> dict[int, tuple[Array, Array]]:
             break
         for hand in tracker(np.ascontiguousarray(picture[..., ::-1]), frame / rate):
             points = hand.keypoints_3d.astype(np.float64)
-            found.setdefault(hand.id, []).append((frame / rate, points - points.mean(0)))
+            rows_by_identity.setdefault(hand.id, []).append((frame / rate, points - points.mean(0)))
         frame += 1
     return {
         number: (np.array([t for t, _ in rows]), np.array([points for _, points in rows]))
-        for number, rows in found.items()
+        for number, rows in rows_by_identity.items()
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m humanrt_export.data.poses.noise_check", description="compare a noise model with pairs"
     )

@@ -34,11 +34,11 @@ Array = NDArray[np.float64]
 
 _FOLDS = 5
 _LAGS = (1, 2, 3, 4, 6, 8, 12, 20, 30)
-_STEADY = (0.025, 0.042)  # s: neighbouring frames that count as "one frame at 30 Hz" apart
+_STEADY = (0.025, 0.042)  # s: range of intervals that count as one frame at 30 Hz
 
 
 def jerks(t: NDArray[Any], e: NDArray[Any]) -> tuple[Array, NDArray[np.int64]]:
-    """Second differences of e [T, N] where three frames at about 30 Hz are all there: [M, N], their middles [M]."""
+    """Return second differences [M, N] of e [T, N] where three frames at about 30 Hz exist, and the middles [M]."""
     step = np.diff(t)
     even = (step > _STEADY[0]) & (step < _STEADY[1])
     there = np.isfinite(e).all(1)
@@ -47,10 +47,10 @@ def jerks(t: NDArray[Any], e: NDArray[Any]) -> tuple[Array, NDArray[np.int64]]:
 
 
 def fit(clips: Sequence[Clip]) -> NoiseModel:
-    """Fit the noise model to pairs: clips of observation and truth, all of one number of keypoints.
+    """Fit the noise model to pairs: clips of observation and ground truth, all with the same number of keypoints.
 
     Raises:
-        HumanrtError: too little was seen, or the clips differ in their number of keypoints.
+        HumanrtError: there are too few observations, or the clips differ in their number of keypoints.
     """
     if len({clip["keypoints"].shape[1] for clip in clips}) != 1:
         raise HumanrtError("noise: give clips that all have the same number of keypoints")
@@ -73,7 +73,7 @@ def fit(clips: Sequence[Clip]) -> NoiseModel:
     z = (x - mean) @ axes
     features = pose_features(z / spread)
 
-    # Bias, and what is left of clips that the regression has not seen.
+    # Bias, and the residuals on clips held out of the regression.
     strength = min(
         (10.0, 100.0, 1000.0, 10000.0),
         key=lambda value: np.square(_left(features, e, owner, there, value)[there]).mean(),
@@ -81,7 +81,7 @@ def fit(clips: Sequence[Clip]) -> NoiseModel:
     r = _left(features, e, owner, there, strength)
     bias = _ridge(features[there], e[there], strength)
 
-    # Slow: amplitude by pose, shape, and how it changes as the hand moves and as time passes.
+    # Slow: amplitude by pose, covariance, and correlation over poses and time.
     size = np.sqrt(np.square(r).sum(1))
     gain = _ridge(features[there], np.log(size[there] + 1e-4)[:, None], 300.0)[:, 0]
     level = features @ gain
@@ -95,7 +95,7 @@ def fit(clips: Sequence[Clip]) -> NoiseModel:
     limits = np.array([low, high]) + 0.5 * np.log(total)
     lengths, shares, mixture = _variogram(seen, z, scaled / np.sqrt(total), owner)
 
-    # Fast: second differences at rest show its shape, their size its amplitude.
+    # Fast: second differences at rest give its covariance, their size its amplitude.
     rows, middles = [], []
     for k, part in enumerate(seen):
         difference, at = jerks(part.t, e[owner == k])
@@ -110,14 +110,14 @@ def fit(clips: Sequence[Clip]) -> NoiseModel:
     excess = np.log(strength_of) - np.clip(fast_level, *fast_range)
     swell, swell_hold = _swell(_smooth(excess, owner[at], 2), owner[at])
     unit = second[still] / strength_of[still, None]
-    # The second difference of the mixture has this variance for each unit of the noise's own.
+    # Variance of the mixture's second difference per unit of the noise's own.
     step = 1 / 30
     keep = np.exp(-step / TAUS)
     curvature = 6 * mixture[0] + float(np.sum(mixture[1:] * (6 - 8 * keep + 2 * keep**2)))
     fast_gain[0] -= 0.5 * np.log(curvature)
     fast_range = fast_range - 0.5 * np.log(curvature)
 
-    # Outliers: a second difference far beyond those around it, the largest of the three that a frame takes part in.
+    # Outliers: second differences far larger than those around them; of the three that involve a frame, the largest.
     around = excess - _smooth(excess, owner[at], 5)
     peak = (excess > np.roll(excess, 1)) & (excess > np.roll(excess, -1))
     wild = peak & (around > 1.4)
@@ -152,13 +152,13 @@ def fit(clips: Sequence[Clip]) -> NoiseModel:
 
 
 def _ridge(features: Array, target: Array, strength: float) -> Array:
-    """Weights [F, N]; the constant feature, the first, is not held back."""
+    """Return the ridge weights [F, N]; the constant feature, the first, is not penalised."""
     penalty = np.diag(np.where(np.arange(features.shape[1]) == 0, 1e-6, strength))
     return np.asarray(np.linalg.solve(features.T @ features + penalty, features.T @ target))
 
 
 def _left(features: Array, e: Array, owner: NDArray[Any], there: NDArray[Any], strength: float) -> Array:
-    """[N, 3K] what a regression on the other clips leaves of each clip; NaN where lost."""
+    """Return the residuals [N, 3K] of each clip after a regression on the other clips; NaN where lost."""
     left = np.full_like(e, np.nan)
     for fold in range(_FOLDS):
         mine = owner % _FOLDS == fold
@@ -169,17 +169,17 @@ def _left(features: Array, e: Array, owner: NDArray[Any], there: NDArray[Any], s
 
 
 def _root(rows: Array) -> Array:
-    """[N, D] -> [D, D] A with A'A their second moments, of trace 1."""
+    """Return A [D, D] with A'A the second moments of rows [N, D], normalised to trace 1."""
     moments = rows.T @ rows
     values, vectors = np.linalg.eigh(moments / np.trace(moments))
     return np.asarray(np.sqrt(np.maximum(values, 0))[:, None] * vectors.T)
 
 
 def _variogram(seen: Sequence[Residual], z: Array, scaled: Array, owner: NDArray[Any]) -> tuple[Array, Array, Array]:
-    """Length scales [2] m, shares [3] of the slow part, and the mixture [5] of the fast one.
+    """Fit length scales [2] m and fractions [3] of the slow part, and the mixture [5] of the fast one.
 
-    Half the mean squared change of the residual between two frames of a clip, by distance of the poses and by time
-    between them, is a sum of saturating curves with weights that are not negative.
+    The semivariance of the residual between two frames of a clip, by distance of the poses and by time
+    between them, is a sum of saturating curves with non-negative weights.
     """
     distance, time, change = [], [], []
     for k, part in enumerate(seen):
@@ -215,7 +215,7 @@ def _variogram(seen: Sequence[Residual], z: Array, scaled: Array, owner: NDArray
 
 
 def _not_negative(a: Array, b: Array) -> Array:
-    """Least squares with weights that are not negative, by trying which are 0 (there are few)."""
+    """Solve non-negative least squares by trying all sets of zero weights (there are few)."""
     count = a.shape[1]
     best, answer = np.inf, np.zeros(count)
     for chosen in range(1, 2**count):
@@ -229,7 +229,7 @@ def _not_negative(a: Array, b: Array) -> Array:
 
 
 def _clip_spread(scaled: Array, owner: NDArray[Any], there: NDArray[Any]) -> Array:
-    """How far the logs of the clips' root mean squares lie apart, beyond chance (a clip holds few different poses)."""
+    """Return the spread of the clips' log RMS beyond chance (a clip contains few different poses)."""
     logs = [
         0.5 * np.log(np.square(scaled[there & (owner == k)]).sum(1).mean())
         for k in np.unique(owner)
@@ -239,14 +239,14 @@ def _clip_spread(scaled: Array, owner: NDArray[Any], there: NDArray[Any]) -> Arr
 
 
 def _smooth(values: Array, owner: NDArray[Any], reach: int) -> Array:
-    """Median of each value and those up to ``reach`` beside it that are of the same clip."""
+    """Return running medians over ``reach`` values to either side within the same clip."""
     ways = range(-reach, reach + 1)
     beside = [np.where(owner == np.roll(owner, way), np.roll(values, way), np.nan) for way in ways]
     return np.asarray(np.nanmedian(beside, axis=0))
 
 
 def _swell(level: Array, owner: NDArray[Any]) -> tuple[Array, Array]:
-    """`NoiseModel.swell` and `swell_hold` of log amplitudes, smoothed, of frames at 30 Hz."""
+    """Return `NoiseModel.swell` and `swell_hold` from smoothed log amplitudes of frames at 30 Hz."""
     below = np.array([0.5 * (1 + erf(value / sqrt(2))) for value in SWELLS])
     rank = np.empty(len(level))
     rank[np.argsort(level)] = np.interp((np.arange(len(level)) + 0.5) / len(level), below, SWELLS)
@@ -255,7 +255,7 @@ def _swell(level: Array, owner: NDArray[Any]) -> tuple[Array, Array]:
         same = owner[lag:] == owner[:-lag]
         return float(np.mean((rank[lag:] * rank[:-lag])[same])) if same.any() else 0.0
 
-    # What is alike from frame to frame is the amplitude; one second difference's size scatters besides.
+    # The part correlated between frames is the amplitude; single second differences scatter in addition.
     share = float(np.clip(alike(30), 0.0, 0.9))
     near, far = (max((alike(lag) - share) / (1 - share), 0.02) for lag in (6, 12))
     decay = float(np.clip(far / near, 0.1, 0.95))
@@ -301,7 +301,7 @@ def _confidence(seen: Sequence[Residual]) -> Array:
 
 
 def _line(x: Array, y: Array) -> tuple[float, float]:
-    """Least squares y = a + b x, with b not above 0: a larger error never makes a better score."""
+    """Fit y = a + b x by least squares with b <= 0: a larger error never gives a better score."""
     b = min(float(np.cov(x, y)[0, 1] / max(x.var(), 1e-9)), 0.0)
     return float(y.mean() - b * x.mean()), b
 
@@ -312,14 +312,14 @@ def _steps(clips: Sequence[Clip]) -> Array:
 
 
 def _runs(flags: NDArray[Any], t: NDArray[Any]) -> list[tuple[int, float, bool]]:
-    """Start, s, and whether the run's end was seen, of every run of True."""
+    """Return the start, duration in s, and whether the end was observed, of every run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
     step = float(np.median(np.diff(t)))
     return [(a, float(t[b - 1] - t[a] + step), b < len(t)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _spans(clips: Sequence[Clip], seen: Sequence[Residual]) -> dict[str, Array]:
-    """How often and for how long frames are lost, and sides swapped."""
+    """Fit the rates and durations of lost frames and swapped sides."""
     starts, seconds = np.zeros(len(SPEEDS)), np.full(len(SPEEDS), 1e-3)
     lost_spans, swap_spans, swaps, begun, time = [], [], 0, 0, 0.0
     for part in seen:
@@ -327,16 +327,16 @@ def _spans(clips: Sequence[Clip], seen: Sequence[Residual]) -> dict[str, Array]:
         column = np.abs(part.speed[:, None] - SPEEDS).argmin(1)
         np.add.at(seconds, column, np.where(part.lost, 0, step))
         for at, length, _ in _runs(part.lost, part.t):
-            if at:  # before the hand is found first, nobody waits for it
+            if at:  # frames before the first detection do not count as lost
                 starts[column[at - 1]] += 1
                 lost_spans.append(length)
-        # A side that is wrong stays so over lost frames.
+        # A wrong side stays wrong during lost frames.
         for at, length, _ in _runs(part.swapped, part.t):
             swap_spans.append(length)
             first = at == 0 or bool(part.lost[:at].all())
             swaps, begun = swaps + (not first), begun + first
         time += float(step.sum())
-    # Half of a mean rate is added to each speed's: few events must not make a rate of 0 or of 1.
+    # Add half of the mean rate to each speed's: few events must not give a rate of 0 or 1.
     rate = (starts + 0.5 * starts.sum() * seconds / seconds.sum()) / (1.5 * seconds)
     return {
         "lost_rate": rate,
@@ -347,21 +347,21 @@ def _spans(clips: Sequence[Clip], seen: Sequence[Residual]) -> dict[str, Array]:
 
 
 def _balanced(model: NoiseModel, seen: Sequence[Residual], rng: np.random.Generator) -> NoiseModel:
-    """The slow part's amplitude, and the fast one's by speed, such that errors and their second differences are as
-    large as those seen: the parts add up."""
+    """Adjust the slow part's amplitude, and the fast one's by speed, so that errors and their second differences are as
+    large as the observed ones, since the parts add up."""
     column = [np.abs(part.speed[:, None] - SPEEDS).argmin(1) for part in seen]
-    places = range(len(SPEEDS))
+    speed_bins = range(len(SPEEDS))
 
     def sizes(errors: Sequence[Array]) -> tuple[float, Array]:
-        """Mean log size of errors, and by speed of their second differences; NaN where there are few."""
-        found, bins, logs = [], [], []
+        """Return the mean log size of errors, and of their second differences by speed; NaN if there are few."""
+        log_sizes, bins, logs = [], [], []
         for part, error, own in zip(seen, errors, column, strict=True):
             second, at = jerks(part.t, np.where(part.lost[:, None], np.nan, error))
-            found.append(np.log(np.sqrt(np.square(second).sum(1)) + 1e-6))
+            log_sizes.append(np.log(np.sqrt(np.square(second).sum(1)) + 1e-6))
             bins.append(own[at])
             logs.append(np.log(np.sqrt(np.square(error[~part.lost]).sum(1)) + 1e-6))
-        values, speeds = np.concatenate(found), np.concatenate(bins)
-        mean = [values[speeds == k].mean() if (speeds == k).sum() > 30 else np.nan for k in places]
+        values, speeds = np.concatenate(log_sizes), np.concatenate(bins)
+        mean = [values[speeds == k].mean() if (speeds == k).sum() > 30 else np.nan for k in speed_bins]
         return float(np.concatenate(logs).mean()), np.array(mean)
 
     error, change = sizes([part.e.reshape(len(part.t), -1) for part in seen])
@@ -377,7 +377,7 @@ def _balanced(model: NoiseModel, seen: Sequence[Residual], rng: np.random.Genera
             slow_gain=model.slow_gain + shift * (np.arange(len(model.slow_gain)) == 0),
             slow_range=model.slow_range + shift,
         )
-    # Errors change a clip's apparent size too: s is drawn for the rest of the spread.
+    # Errors change a clip's apparent size too: s covers the rest of the spread.
     sizes_of = []
     for part in seen:
         wrong = model.residual(part.x, part.t, part.speed, rng).reshape(part.x.shape)[~part.lost, :, :2]
@@ -389,7 +389,7 @@ def _balanced(model: NoiseModel, seen: Sequence[Residual], rng: np.random.Genera
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m humanrt_export.data.poses.noise_fit",
         description="fit a model of a front end's noise to pairs",

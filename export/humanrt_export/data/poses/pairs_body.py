@@ -1,28 +1,28 @@
-"""Pairs for bodies: what MediaPipe's landmarks say of rendered moving people, beside the exact truth.
+"""Pairs for bodies: MediaPipe's landmarks of rendered moving people, beside the exact ground truth.
 
 ::
 
     python -m humanrt_export.data.poses.pairs_body --motions DIR --part train --out DIR --seed 1 --clips 150
     python -m humanrt_export.data.poses.pairs_body --motions FILE FILE --variety --bundles landmarks FOLDER ...
 
-With several bundles, each sees the same pictures, and a clip is written for each: body_SEED_INDEX.npz for the first,
+With several bundles, all see the same pictures, and a clip is written for each: body_SEED_INDEX.npz for the first,
 body_SEED_INDEX_1.npz for the second.
 
-Every clip is drawn from (seed, index) alone, see `synthetic.body_scene`; motions of the held-out part are never in a
-training clip (`motion.split`). `BodyTracker` sees the frames in order, with their real time stamps, as it would live.
-Clips that exist are left alone, so that a run can be continued.
+A clip depends only on (seed, index), see `synthetic.body_scene`; motions of the held-out part are never in a
+training clip (`motion.split`). `BodyTracker` gets the frames in order, with their real time stamps, as in live use.
+Existing clips are kept, so that a run can be resumed.
 
 A clip is one .npz (T frames; camera axes x right, y down, z forward):
 
-    t [T] s; observed [T, 33, 3] m, relative to the middle of its own hips, NaN where lost; score [T], 0 where lost;
+    t [T] s; observed [T, 33, 3] m, relative to the midpoint of its own hips, NaN where lost; score [T], 0 where lost;
     confidence [T, 33] visibility, 0 where lost
-    keypoints [T, 33, 3] m, truth, relative to the middle of its hips; keypoints_h36m [T, 17, 3] m, truth, likewise
-    rotations [T, 24, 3, 3] SMPL's, local, the root's in camera axes
-    source: how it was made
-    identity [T] int32: the tracker's, 0 where lost; presence [T, 33]: of landmarks in the picture
+    keypoints [T, 33, 3] m, ground truth, relative to the midpoint of its hips; keypoints_h36m [T, 17, 3] m, likewise
+    rotations [T, 24, 3, 3] of SMPL's joints, relative to parents, the root's to camera axes
+    source: command that made it
+    identity [T] int32: the tracker's, 0 where lost; presence [T, 33] of the landmarks in the picture
     observed_2d, keypoints_2d [T, 33, 2] px; size [2] W, H; intrinsics [3, 3] px
-    translation [T, 3] m, the pelvis in camera space; origin [T, 3] m, the middle of the hips; joints [T, 24, 3] m,
-    SMPL's joints in camera space; rest [24, 3] m, these in the T-pose; phenotypes [6]; stature m; motion: its name
+    translation [T, 3] m, pelvis in camera space; origin [T, 3] m, midpoint of the hips; joints [T, 24, 3] m,
+    SMPL's joints in camera space; rest [24, 3] m, the same in the T-pose; phenotypes [6]; stature m; motion: its name
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from humanrt_export.synthetic.body_scene import draw_scene, film, pose_at
 __all__ = ["main", "make_pair"]
 
 Array = NDArray[np.float64]
-_NEAR = 0.4  # body sizes from the person: what is found nearer is it
+_NEAR = 0.4  # body sizes: a detection closer than this is the person
 Watch = Callable[[int, NDArray[np.uint8], Bodies], None]
 
 
@@ -66,14 +66,14 @@ def make_pair(
     *,
     variety: bool = False,
 ) -> list[dict[str, Any]]:
-    """One clip for each tracker: the arrays of its .npz (see the module).
+    """Render one clip and return, for each tracker, the arrays of its .npz (see the module).
 
     Args:
-        model: of the bodies.
-        motions: to choose from.
-        trackers: are reset first; all see the same pictures.
+        model: the body model.
+        motions: motions to choose from.
+        trackers: all see the same pictures; they are reset first.
         seed, index, seconds, variety: as for `draw_scene`.
-        watch: called with each frame's number, picture and bodies of the first tracker.
+        watch: called with each frame's number, picture and the first tracker's bodies.
     """
     trackers = [trackers] if isinstance(trackers, BodyTracker) else trackers
     scene = draw_scene(model, motions, seed, index, seconds, variety=variety)
@@ -114,19 +114,23 @@ def make_pair(
 
 
 def _observed(seen: Sequence[Bodies], truth_2d: Array) -> dict[str, Any]:
-    """What a tracker says of the person whose landmarks are truly at [T, 33, 2] px: its arrays of the clip."""
+    """Return a tracker's arrays of the clip, for the person whose true landmarks are at [T, 33, 2] px."""
     count = len(seen)
     observed, observed_2d = np.full((count, 33, 3), np.nan), np.full((count, 33, 2), np.nan)
     confidence, presence = np.zeros((count, 33)), np.zeros((count, 33))
     score, identity = np.zeros(count), np.zeros(count, np.int32)
-    found = [{body.id: body.landmarks for body in bodies} for bodies in seen]
-    at = [{number: marks.landmarks_2d for number, marks in marked.items()} for marked in found]
+    by_identity = [{body.id: body.landmarks for body in bodies} for bodies in seen]
+    at = [{number: landmarks.landmarks_2d for number, landmarks in marked.items()} for marked in by_identity]
     for k, number in enumerate(follow(at, truth_2d, _NEAR)):
         if number is not None:
-            marks = found[k][number]
-            observed[k] = marks.landmarks_3d - marks.landmarks_3d[HIPS].mean(axis=0)
-            observed_2d[k], confidence[k], presence[k] = marks.landmarks_2d, marks.visibility, marks.presence
-            score[k], identity[k] = marks.score, number
+            landmarks = by_identity[k][number]
+            observed[k] = landmarks.landmarks_3d - landmarks.landmarks_3d[HIPS].mean(axis=0)
+            observed_2d[k], confidence[k], presence[k] = (
+                landmarks.landmarks_2d,
+                landmarks.visibility,
+                landmarks.presence,
+            )
+            score[k], identity[k] = landmarks.score, number
     floats = {
         "score": score,
         "observed": observed,
@@ -144,10 +148,10 @@ class BodyPairsConfig(PairsConfig):
     Attributes:
         out: folder; gets body_SEED_INDEX.npz.
         motions: folders or archives of motions (see motion.load).
-        part: of the motions.
-        bundles: of the trackers, instead of one `bundle`.
-        variety: of people, poses and cameras: see `synthetic.body_scene.draw_scene`.
-        made_up: motions of 8 s made up besides, from pose to pose (`made_up`).
+        part: part of the motions.
+        bundles: bundles of several trackers, instead of one `bundle`.
+        variety: more varied people, poses and cameras, see `synthetic.body_scene.draw_scene`.
+        made_up: additional synthesised motions of 8 s (`made_up`).
     """
 
     clips: int = 12
@@ -160,7 +164,7 @@ class BodyPairsConfig(PairsConfig):
 
 
 def make_pairs(config: BodyPairsConfig) -> None:
-    """Render moving people, track them as live, and keep both."""
+    """Render moving people, track them as in live use, and save both."""
     torch.set_num_threads(1)
     motions = [motion for path in config.motions for motion in load_part(path, config.part)]
     motions += made_up_motions(motions, config.made_up, config.seed)
@@ -175,7 +179,7 @@ def make_pairs(config: BodyPairsConfig) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     prog = "python -m humanrt_export.data.poses.pairs_body"
     make_pairs(parse(BodyPairsConfig, words, prog=prog, text="render moving people, track them as live, and keep both"))
     return 0

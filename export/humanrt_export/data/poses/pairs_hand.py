@@ -1,24 +1,24 @@
-"""Pairs for hands: what the real front-end says of rendered moving hands, beside the exact truth.
+"""Pairs for hands: the real front end's output on rendered moving hands, beside the exact ground truth.
 
 ::
 
     python -m humanrt_export.data.poses.pairs_hand --out DIR --seed 1 --clips 250 [--first 0] [--seconds 4] [--raw]
 
-Every clip is drawn from (seed, index) alone: person, side, light, room, camera, motion, frame times, blur, noise.
-`HandTracker` sees the frames in order, with their real time stamps, as it would live: it loses the hand, finds it
-again, and is sometimes wrong about the side. The cameras take most of a still picture's noise away, as webcams do
-(with it, observations at rest are two to four times as restless as those of a recording); ``--raw``: they do not, and
-are further away. Clips that exist are left alone, so that a run can be continued.
+A clip depends only on (seed, index): person, side, light, room, camera, motion, frame times, blur, noise.
+`HandTracker` gets the frames in order, with their real time stamps, as in live use: it loses the hand, finds it
+again, and is sometimes wrong about the side. The cameras remove most of the noise of a still picture, as webcams do
+(without that, observations at rest jitter two to four times as much as those of a recording); ``--raw``: they do not,
+and are further away. Existing clips are kept, so that a run can be resumed.
 
 A clip is one .npz (T frames, all hands mirrored to right ones; camera axes x right, y down, z forward):
 
     t [T] s; observed [T, 21, 3] m, relative to the mean of the 21, NaN where lost; score [T], 0 where lost
-    keypoints [T, 21, 3] m, truth, relative to the mean of the 21; rotations [T, 16, 3, 3] (`hand_rotations`)
-    source: how it was made
-    identity [T] int32: the tracker's identity of the hand, 0 where lost; wrong_side [T]: the tracker named the
-    other side, and what it saw was therefore mirrored wrongly, as it is live
+    keypoints [T, 21, 3] m, ground truth, relative to the mean of the 21; rotations [T, 16, 3, 3] (`hand_rotations`)
+    source: command that made it
+    identity [T] int32: the tracker's identity of the hand, 0 where lost; wrong_side [T]: the tracker reported the
+    other side, so that its observation was mirrored wrongly, as in live use
     observed_2d, keypoints_2d [T, 21, 2] px of the picture as filmed (not mirrored); size [2] W, H; fov [rad]
-    visible [T, 21] the true keypoint lies inside the picture; origin [T, 3] m, mean of the 21 in camera space of
+    visible [T, 21]: the true keypoint is inside the picture; origin [T, 3] m, mean of the 21 in camera space of
     the mirrored picture; rest [16, 3] m, joints at rest (`hand_rest`); side; poses [T, 30]
 """
 
@@ -47,17 +47,17 @@ __all__ = ["Scene", "draw_scene", "frames", "main", "make_pair"]
 
 Array = NDArray[np.float64]
 
-_NEAR = 0.6  # hand sizes from the hand: what is found nearer is it
+_NEAR = 0.6  # hand sizes: a detection closer than this is the hand
 _RATES = {30: 0.66, 15: 0.07, 20: 0.06, 24: 0.08, 25: 0.07, 50: 0.03, 60: 0.03}
 _SIZES = ((480, 360), (640, 480), (320, 240), (480, 270), (424, 240))
 
 
 @dataclass(frozen=True)
 class Scene(Filming):
-    """Everything about one clip before it is drawn.
+    """Everything about a clip that rendering needs.
 
     Attributes:
-        calm: part of the last picture kept where nothing moves (the camera's own noise reduction).
+        calm: fraction of the last picture kept where nothing moves (the camera's noise reduction).
     """
 
     arm: Arm
@@ -69,12 +69,12 @@ class Scene(Filming):
 def draw_scene(
     seed: int, index: int, seconds: float = 4.0, *, size: tuple[int, int] | None = None, raw: bool = False
 ) -> Scene:
-    """The clip number ``index`` of ``seed``; ``size`` (W, H) px overrides the drawn one; ``raw``: a camera that does
-    not reduce noise, further away."""
+    """Sample clip number ``index`` of ``seed``; ``size`` (W, H) px overrides the sampled one; ``raw``: a camera without
+    noise reduction, further away."""
     calm = 0.0 if raw else float(np.random.default_rng([seed, index, 2]).uniform(0.3, 0.9))
     generator = np.random.default_rng([seed, index, 0])
     side = "left" if generator.uniform() < 0.5 else "right"
-    # The finer mesh costs twice the time; the coarse one flickers a little as it moves.
+    # The finer mesh takes twice the time; the coarse one flickers slightly in motion.
     levels = int(generator.uniform() < (0.2 if raw else 0.75))
     arm = load_arm("left" if side == "left" else "right", tuple(generator.normal(0, 0.9, 6)), levels=levels)
     drawn = _SIZES[generator.choice(len(_SIZES), p=[0.55, 0.08, 0.12, 0.15, 0.1])]
@@ -109,7 +109,7 @@ def draw_scene(
 
 
 def frames(scene: Scene, seed: int, index: int) -> Iterator[NDArray[np.uint8]]:
-    """Film it: uint8 [H, W, 3] RGB, one for each time of ``scene.t``."""
+    """Render the frames: uint8 [H, W, 3] RGB, one for each time of ``scene.t``."""
     generator = np.random.default_rng([seed, index, 1])
     look = Look.sample(generator).lit(scene.light)
     size = scene.camera.size
@@ -139,10 +139,10 @@ def make_pair(
     raw: bool = False,
     watch: Callable[[int, NDArray[np.uint8], Hands], None] | None = None,
 ) -> dict[str, Any]:
-    """One clip: the arrays of its .npz (see the module).
+    """Render one clip and return the arrays of its .npz (see the module).
 
     Args:
-        tracker: is reset first.
+        tracker: the front end; it is reset first.
         seed, index, seconds, size, raw: as for `draw_scene`.
         watch: called with each frame's number, picture and hands.
     """
@@ -165,11 +165,11 @@ def make_pair(
     count = len(scene.t)
     observed, observed_2d = np.full((count, 21, 3), np.nan), np.full((count, 21, 2), np.nan)
     score, identity, wrong = np.zeros(count), np.zeros(count, np.int32), np.zeros(count, bool)
-    found = [{hand.id: hand for hand in hands} for hands in seen]
-    at = [{number: hand.keypoints_2d for number, hand in hands.items()} for hands in found]
+    by_identity = [{hand.id: hand for hand in hands} for hands in seen]
+    at = [{number: hand.keypoints_2d for number, hand in hands.items()} for hands in by_identity]
     for k, number in enumerate(follow(at, truth_2d, _NEAR)):
         if number is not None:
-            hand = found[k][number]
+            hand = by_identity[k][number]
             metric = hand.keypoints_3d.astype(np.float64)
             metric = metric * MIRROR if hand.side == "left" else metric
             observed[k], observed_2d[k] = metric - metric.mean(axis=0), hand.keypoints_2d
@@ -202,7 +202,7 @@ class HandPairsConfig(PairsConfig):
 
     Attributes:
         out: folder; gets hand_SEED_INDEX.npz.
-        raw: cameras that do not reduce noise.
+        raw: cameras without noise reduction.
     """
 
     clips: int = 16
@@ -211,13 +211,13 @@ class HandPairsConfig(PairsConfig):
 
 
 def make_pairs(config: HandPairsConfig) -> None:
-    """Render moving hands, track them as live, and keep both."""
+    """Render moving hands, track them as in live use, and save both."""
     tracker = HandTracker(config.bundle, "cpu", TrackerOptions(), threads=1)
     save_pairs(config, "hand", lambda index: make_pair(tracker, config.seed, index, config.seconds, raw=config.raw))
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     prog, text = (
         "python -m humanrt_export.data.poses.pairs_hand",
         "render moving hands, track them as live, and keep both",

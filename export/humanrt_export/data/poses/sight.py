@@ -1,6 +1,6 @@
-"""Clips with pixels: rays of the landmarks beside their metres, as `PoseBERTStream` gives them to a network.
+"""Clips with rays of the landmarks beside their metric positions, as `PoseBERTStream` passes them to a network.
 
-What is true of such a clip is turned to the axes of the gaze (`humanrt.posebert.rays`), in which the network answers.
+The ground truth of such a clip is in the axes of the gaze (`humanrt.posebert.rays`), in which the network predicts.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ __all__ = ["SightedNoise", "sighted", "stacked"]
 Array = NDArray[Any]
 
 _HIPS = [23, 24]
-_NEAREST = 0.5  # m from the camera to any point of made-up views
-_DEPTHS = (1.3, 8.0)  # m to the hips of made-up views; logarithmically uniform
-_STRENGTHS = (0.3, 1.1)  # factor on errors: on real people landmark networks err less than on rendered ones
-_SWAY = 0.06  # deviation of the depth's logarithm over time
+_NEAREST = 0.5  # m, minimum distance from the camera to any point of synthetic views
+_DEPTHS = (1.3, 8.0)  # m to the hips in synthetic views, log-uniform
+_STRENGTHS = (0.3, 1.1)  # factor on errors: landmark networks are more accurate on real people than on rendered ones
+_SWAY = 0.06  # standard deviation of the log depth over time
 
 
 def sighted(clip: Clip) -> dict[str, Array]:
-    """Add ``rays`` [T, 33, 3] (0 where lost) to a clip of `pairs_body`, its truth turned to the gaze.
+    """Add ``rays`` [T, 33, 3] (0 where lost) to a clip of `pairs_body`, with the ground truth in the gaze's axes.
 
-    Also added: ``true_rays`` [T, 33, 3], with the truth's own spread for depth; ``gaze`` [T, 3, 3] from camera axes. A
-    clip without pictures (no ``observed_2d``) is returned as it is.
+    It also adds ``true_rays`` [T, 33, 3], with the ground truth's own spread for depth, and ``gaze`` [T, 3, 3] from
+    camera axes. A clip without pictures (no ``observed_2d``) is returned unchanged.
     """
     if "observed_2d" not in clip:
         return dict(clip)
@@ -50,8 +50,8 @@ def sighted(clip: Clip) -> dict[str, Array]:
     rotations = np.array(clip["rotations"], np.float64)
     rotations[:, 0] = turns @ rotations[:, 0]
     seen = np.zeros((*keypoints.shape[:2], 3), np.float32)
-    for place in np.flatnonzero(there):
-        seen[place] = rays(clip["observed"][place], looks[place], turns[place], MEDIAPIPE_BODY)
+    for index in np.flatnonzero(there):
+        seen[index] = rays(clip["observed"][index], looks[index], turns[index], MEDIAPIPE_BODY)
     true = np.stack([rays(k, d, turn, MEDIAPIPE_BODY) for k, d, turn in zip(keypoints, truly, turns, strict=True)])
     return {
         **clip,
@@ -64,7 +64,7 @@ def sighted(clip: Clip) -> dict[str, Array]:
 
 
 def stacked(clip: Clip) -> dict[str, Array]:
-    """What the noise model is fitted to: 66 points, the 33 in metres and their rays as points of depth 0."""
+    """Return the clip for fitting the noise model: 66 points, the 33 in metres and their rays as points of depth 0."""
     full = sighted(clip)
     confidence = full["confidence"]
     lost = ~np.isfinite(full["observed"]).all(axis=(1, 2))
@@ -79,18 +79,18 @@ def stacked(clip: Clip) -> dict[str, Array]:
 
 
 class SightedNoise:
-    """Observations in metres and rays of clean motion: a noise model of 66 points, and made-up views.
+    """Metric observations and rays of clean motion: a noise model of 66 points, and synthetic views.
 
     Args:
-        model: fitted to `stacked` clips.
-        calmest: least factor of its fast part.
+        model: noise model fitted to `stacked` clips.
+        calmest: minimum factor on its fast part.
     """
 
     def __init__(self, model: NoiseModel, calmest: float) -> None:
         self._model, self._calmest = model, calmest
 
     def __call__(self, truth: Array, t: Array, generator: np.random.Generator) -> tuple[Array, Array, Array, Array]:
-        """Truth [T, 33, 3] m, in the gaze's axes, at t [T] s -> observed, score, confidence, rays [T, 33, 3]."""
+        """Sample observed, score, confidence, rays [T, 33, 3]. truth: [T, 33, 3] m in the gaze's axes; t: [T] s."""
         truth = np.asarray(truth, np.float64)
         points = truth.shape[1]
         low, high = np.log(_DEPTHS)
@@ -103,22 +103,22 @@ class SightedNoise:
         strength = float(generator.uniform(*_STRENGTHS))
         observed, score, confidence = self._model(both, t, generator, fast=fast, strength=strength)
         metres, seen = observed[:, :points], observed[:, points:, :2].astype(np.float64)
-        # Back to the picture, where nobody is scaled; then as the stream does it, with the landmarks' own spread.
+        # Back to the picture, without scaling; then as in the stream, with the landmarks' own spread.
         there = np.isfinite(metres).all(axis=(1, 2))
         size = np.median(_spread(seen[there]) / _spread(true[there, :, :2])) if there.any() else 1.0
-        found = np.zeros_like(metres)
-        found[there] = _by_spread(metres[there], seen[there] * true[there, :, 2:] / size)
-        return metres, score, confidence[:, :points], found
+        observed_rays = np.zeros_like(metres)
+        observed_rays[there] = _by_spread(metres[there], seen[there] * true[there, :, 2:] / size)
+        return metres, score, confidence[:, :points], observed_rays
 
 
 def _spread(flat: Array) -> Array:
-    """Root of the squared distances of the body's points from their mean: [T, 33, 2] -> [T]."""
+    """Return the root of the summed squared distances of the body's points [T, 33, 2] from their mean: [T]."""
     body = flat[:, MEDIAPIPE_BODY]
     return np.asarray(np.sqrt(np.square(body - body.mean(axis=1, keepdims=True)).sum(axis=(1, 2))))
 
 
 def _by_spread(metres: Array, flat: Array) -> Array:
-    """Rays [T, 33, 3] of points at [T, 33, 2] of the image plane, see `humanrt.posebert.rays.rays`."""
+    """Return rays [T, 33, 3] of points [T, 33, 2] in the image plane, see `humanrt.posebert.rays.rays`."""
     depth = (_spread(metres[..., :2]) / np.maximum(_spread(flat), 1e-6))[:, None, None]
     inverse = np.broadcast_to(1 / np.maximum(depth, 1e-3), (*flat.shape[:2], 1))
     return np.concatenate([depth * flat, inverse], axis=-1).astype(np.float32)

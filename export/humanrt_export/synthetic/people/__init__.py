@@ -1,13 +1,13 @@
-"""Pictures of several people with exact truth, for training Multi-HMR on Anny: `PeopleEngine`, `Shards`.
+"""Pictures of several people with exact ground truth, for training Multi-HMR on Anny: `PeopleEngine`, `Shards`.
 
-sample    what a sample is
+sample    the contents of a sample
 shards    samples in files
-options   what an engine is asked for; style: what pictures look like
+options   options of an engine; style: the appearance of pictures
 poses     recordings, joint limits, hands
-scene     who stands where, in which clothes; things: among what; view: seen from where
-backdrop  what is behind, and textures
+scene     people, their positions and clothes; things: objects around them; view: cameras
+backdrop  backgrounds and textures
 render    the rasteriser (moderngl, EGL)
-engine    all of it together
+engine    everything together
 """
 
 from humanrt_export.synthetic.people.engine import PeopleEngine

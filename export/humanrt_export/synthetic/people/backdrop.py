@@ -1,6 +1,6 @@
-"""What is behind people and on surfaces: a pool of textures made once, and backdrops put together of them.
+"""Backgrounds and surfaces: a pool of textures created once, and backdrops composed from them.
 
-Colours here are sRGB, uint8, as photographs are; `light_of` gives linear light.
+Colours here are sRGB, uint8, as in photographs; `light_of` converts them to linear light.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 KINDS = ("gradient", "noise", "room", "clutter", "photo", "sky")
-"""Kinds of backdrops. Without photographs of the user's, `photo` gives `clutter`."""
+"""Kinds of backdrops. Without photographs from the user, `photo` becomes `clutter`."""
 
 _SIDE = 256  # px of a texture
 _TEXTURES = 56
-_LARGEST = 640  # px, longer side of photographs that are kept
+_LARGEST = 640  # px, longer side of the stored photographs
 _MOST = 4000
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _TABLE = (np.arange(256, dtype=np.float32) / 255) ** 2.2
 
 
 def light_of(picture: Picture) -> Floats:
-    """sRGB [H, W, 3] -> linear light, 1 is white."""
+    """Convert sRGB [H, W, 3] to linear light, 1 is white."""
     return np.asarray(_TABLE[picture], np.float32)
 
 
@@ -41,11 +41,11 @@ class Backdrops:
     """Textures and backdrops.
 
     Args:
-        seed: of the textures.
-        folder: photographs, with all below it; None: none.
+        seed: seed of the textures.
+        folder: folder of photographs, searched recursively; None: no photographs.
 
     Attributes:
-        textures: [uint8 [256, 256, 3]]: procedural ones, then crops of photographs.
+        textures: list of uint8 [256, 256, 3]: procedural ones, then crops of photographs.
 
     Raises:
         SourceError: no picture can be read in ``folder``.
@@ -59,7 +59,7 @@ class Backdrops:
             self.textures.append(_cut(photo, generator, (_SIDE, _SIDE), flip=False))
 
     def draw(self, size: tuple[int, int], generator: np.random.Generator, kinds: Mapping[str, float]) -> Picture:
-        """[H, W, 3] for a picture of ``size`` (W, H), of a kind chosen by weight."""
+        """Draw a backdrop [H, W, 3] for a picture of ``size`` (W, H), of a kind chosen by weight."""
         weights = np.array([kinds.get(kind, 0.0) for kind in KINDS])
         kind = str(generator.choice(KINDS, p=weights / weights.sum()))
         if kind == "photo" and self._photos:
@@ -87,13 +87,13 @@ class Backdrops:
         return _cut(self.textures[generator.integers(len(self.textures))], generator, size)
 
     def _litter(self, picture: Picture, generator: np.random.Generator, count: int) -> None:
-        """Draw things over a picture: patches of textures, ellipses, lines, polygons; also limbs of no body."""
+        """Draw clutter over a picture: patches of textures, ellipses, lines, polygons, and limb-like shapes."""
         height, width = picture.shape[:2]
         for _ in range(count):
             at = generator.uniform(-0.1, 1.1, 2) * (width, height)
             reach = float(np.exp(generator.uniform(np.log(0.02), np.log(0.45)))) * width
             colour = [int(v) for v in generator.integers(0, 256, 3)]
-            if generator.uniform() < 0.2:  # like skin, and nobody's
+            if generator.uniform() < 0.2:  # skin-coloured distractors
                 colour = [int(v) for v in np.array([224, 172, 138]) * generator.uniform(0.25, 1.1)]
                 colour = [min(value, 255) for value in colour]
             kind, angle = generator.integers(5), float(generator.uniform(0, 360))
@@ -133,7 +133,7 @@ def _photos(folder: Path) -> list[Picture]:
 
 
 def _cut(picture: Picture, generator: np.random.Generator, size: tuple[int, int], flip: bool = True) -> Picture:
-    """A random part of a picture, at ``size`` (W, H)."""
+    """Crop a random part of a picture, resized to ``size`` (W, H)."""
     height, width = picture.shape[:2]
     aspect = size[0] / size[1]
     high = min(height, width / aspect) * generator.uniform(0.35, 1.0)
@@ -146,7 +146,7 @@ def _cut(picture: Picture, generator: np.random.Generator, size: tuple[int, int]
 
 
 def _tinted(picture: Picture, generator: np.random.Generator) -> Picture:
-    """With other colours: channels mixed a little, scaled and shifted."""
+    """Change the colours: mix the channels a little, scale and shift them."""
     mix = generator.dirichlet(np.ones(3) * 0.7, 3) if generator.uniform() < 0.5 else np.eye(3)
     scale, shift = generator.uniform(0.5, 1.3), generator.uniform(-25, 60)
     flat = picture.reshape(-1, 3).astype(np.float32) @ np.asarray(scale * mix, np.float32) + np.float32(shift)
@@ -155,7 +155,7 @@ def _tinted(picture: Picture, generator: np.random.Generator) -> Picture:
 
 def _gradient(size: tuple[int, int], generator: np.random.Generator) -> Picture:
     corners: NDArray[Any] = generator.uniform(30, 255, (2, 2, 3))
-    if generator.uniform() < 0.6:  # one colour, a dull one often
+    if generator.uniform() < 0.6:  # one colour, often a dull one
         grey = corners.mean()
         corners = grey + generator.uniform(0, 1) * (corners[:1, :1] - grey)
     corners = np.broadcast_to(corners, (2, 2, 3)) * generator.uniform(0.6, 1.0, (2, 2, 1))
@@ -163,7 +163,7 @@ def _gradient(size: tuple[int, int], generator: np.random.Generator) -> Picture:
 
 
 def _sky(size: tuple[int, int], generator: np.random.Generator) -> Picture:
-    """Sky with clouds over hills or houses."""
+    """Draw a sky with clouds over hills or houses."""
     width, height = size
     top, low = np.array([90, 140, 220]) * generator.uniform(0.6, 1.1), np.array([200, 215, 235])
     ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
@@ -188,7 +188,7 @@ def _sky(size: tuple[int, int], generator: np.random.Generator) -> Picture:
 
 
 def _octaves(generator: np.random.Generator, side: int, low: int, levels: int, fall: float = 0.6) -> Floats:
-    """Noise [side, side], 0..1, whose details get smaller and weaker."""
+    """Return octave noise [side, side], 0..1: the finer the details, the weaker."""
     total = np.zeros((side, side), np.float32)
     for level in range(levels):
         count = min(low * 2**level, side)
@@ -199,11 +199,11 @@ def _octaves(generator: np.random.Generator, side: int, low: int, levels: int, f
 
 
 def _texture(generator: np.random.Generator) -> Picture:
-    """One of: noise of some scale, marble, planks, bricks, checks, dots, stripes, speckles, rubbish of shapes."""
+    """Draw a texture: noise of some scale, marble, planks, bricks, checks, dots, stripes, speckles, random shapes."""
     side = _SIDE
     y, x = (axis.astype(np.float32) / side for axis in np.mgrid[:side, :side])
     colours = generator.uniform(20, 255, (4, 3)) * generator.uniform(0.5, 1.0)
-    if generator.uniform() < 0.7:  # mostly dull, as the world is
+    if generator.uniform() < 0.7:  # mostly dull, as in the real world
         colours = colours.mean(axis=1, keepdims=True) * (1 + 0.25 * generator.uniform(-1, 1, (4, 3)))
     fine = _octaves(generator, side, int(generator.choice([2, 4, 8, 32, 64])), 5, generator.uniform(0.4, 0.9))
     kind = int(generator.integers(9))
@@ -245,5 +245,5 @@ def _texture(generator: np.random.Generator) -> Picture:
 
 
 def _hash(values: Floats) -> Floats:
-    """Something between 0 and 1 for every number."""
+    """Return a pseudo-random number from 0 to 1 for every value."""
     return np.asarray(np.mod(np.sin(values * 12.9898 + 4.1) * 43758.5453, 1.0), np.float32)

@@ -1,7 +1,7 @@
-"""`PeopleEngine`: samples by their index, drawn and labelled.
+"""`PeopleEngine`: renders and labels samples by their index.
 
-Everything random about a sample comes from the seed and its index, so that samples can be made in any order and on
-any number of machines, and one seed always gives the same bytes on one machine.
+The seed and the index determine everything random about a sample, so samples can be made in any order and on
+any number of machines, and a seed always gives the same bytes on the same machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from humanrt_export.synthetic.people.options import EngineOptions
 from humanrt_export.synthetic.people.poses import PoseSource, clean_motions
 from humanrt_export.synthetic.people.render import Figure, PeopleRenderer, Thing
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
-from humanrt_export.synthetic.people.scene import Somebody, World, draw_world, later, other_view
+from humanrt_export.synthetic.people.scene import Subject, World, draw_world, later, other_view
 from humanrt_export.synthetic.people.view import View
 from humanrt_export.synthetic.sensor import Sensor, compressed
 
@@ -34,20 +34,20 @@ __all__ = ["KINDS", "Kind", "PeopleEngine"]
 Floats = NDArray[np.float32]
 Kind = Literal["view", "pose"]
 KINDS: tuple[Kind, ...] = ("view", "pose")
-"""Of pairs: two cameras at one instant, one camera at two instants."""
+"""Kinds of pairs: two cameras at one instant, one camera at two instants."""
 
-_FINE = 70.0  # px of stature, from which on the full mesh is drawn
+_FINE = 70.0  # px of stature from which the full mesh is drawn
 _ASPECTS = (4 / 3, 3 / 2, 16 / 9)
 
 
 class PeopleEngine:
-    """Makes samples. A context manager: it owns a GL context.
+    """Creates samples. A context manager that owns a GL context.
 
     Args:
-        options: what is asked for.
+        options: see `EngineOptions`.
 
     Attributes:
-        joint_names: of the labels' joints.
+        joint_names: names of the labels' joints.
 
     Raises:
         MissingDependencyError: moderngl, EGL or Anny are missing.
@@ -67,7 +67,7 @@ class PeopleEngine:
 
     @property
     def coarse(self) -> BodyModel:
-        """The body model of few vertices, which people are placed with."""
+        """Body model with few vertices, used for placing people."""
         return self._models["10pc"]
 
     def __enter__(self) -> Self:
@@ -81,16 +81,16 @@ class PeopleEngine:
         self.renderer.close()
 
     def sample(self, index: int) -> PeopleSample:
-        """The sample number ``index``, from 0. People of whom nothing is seen are left out."""
+        """Return the sample number ``index``, from 0. People who are completely hidden are left out."""
         world, view = self.world(index)
         sample = self.shoot(world, view, self._generator(index, 1), self._generator(index, 2))
         return _chosen(sample, sample.people.visible > 0)
 
     def pair(self, index: int, kind: Kind) -> tuple[PeopleSample, PeopleSample]:
-        """The same people twice, in the same order: those seen in either picture, the first one's nearest first.
+        """Return two samples of the same people, in the same order: those visible in either, by depth in the first.
 
         Args:
-            index: the first sample is `sample`'s of this index, but for who is listed.
+            index: the first sample is that of `sample` with this index, except for the list of people.
             kind: `view`: two cameras at one instant; `pose`: one camera at two instants.
         """
         if kind not in KINDS:
@@ -100,14 +100,14 @@ class PeopleEngine:
         one = self.shoot(world, view, self._generator(index, 1), self._generator(index, 2))
         if kind == "view":
             two = self.shoot(world, other_view(world, view, other, self.coarse), other, other)
-        else:  # what the camera does to pictures, and what is behind, stays; its noise does not
+        else:  # the camera's properties and the background stay the same; the noise does not
             world = later(world, view, other, self.source, self.coarse)
             two = self.shoot(world, view, self._generator(index, 1), other)
         seen = (one.people.visible > 0) | (two.people.visible > 0)
         return _chosen(one, seen), _chosen(two, seen)
 
     def world(self, index: int) -> tuple[World, View]:
-        """Who, the nearest first, and what is in the sample number ``index``, and the camera."""
+        """Return the people, nearest first, and things of the sample number ``index``, and its camera."""
         if index < 0:
             raise HumanrtError(f"the index of a sample is {index}; it must be 0 or more")
         options = self.options
@@ -120,19 +120,19 @@ class PeopleEngine:
             options.style,
             len(self.backdrops.textures),
         )
-        people = sorted(world.people, key=lambda somebody: float(view.see(somebody.head)[2]))
+        people = sorted(world.people, key=lambda subject: float(view.see(subject.head)[2]))
         return replace(world, people=tuple(people)), view
 
     def shoot(
         self, world: World, view: View, generator: np.random.Generator, noise: np.random.Generator
     ) -> PeopleSample:
-        """A picture of a world, and everybody in it, seen or not, in their order.
+        """Render a world; the sample lists all its people in their order, visible or not.
 
         Args:
-            world: who and what.
-            view: from where.
-            generator: of the background and of what the camera is like.
-            noise: of the sensor.
+            world: the people and things.
+            view: the camera.
+            generator: source of the background and of the camera's properties.
+            noise: source of the sensor noise.
         """
         style, camera = self.options.style, view.camera
         figures, labels = self._figures(world.people, view)
@@ -149,29 +149,29 @@ class PeopleEngine:
             _overlay(picture, mask, generator)
         image = self._developed(picture, generator, noise)
         self._letterbox(image, mask, labels, generator)
-        visible = np.array([self._visible(place, camera, mask) for place in range(len(figures))], np.float32)
+        visible = np.array([self._visible(index, camera, mask) for index in range(len(figures))], np.float32)
         seen = np.where(mask > 0, depth, np.float32(0)).astype(np.float16)
         people = replace(labels, visible=visible)
         return PeopleSample(image, camera.intrinsics.astype(np.float32), people, mask, seen)
 
     # ----------------------------------------------------------------------------------------- people
 
-    def _figures(self, people: Sequence[Somebody], view: View) -> tuple[list[Figure], PeopleLabels]:
-        """Everybody in camera space, and their labels without what is visible."""
+    def _figures(self, people: Sequence[Subject], view: View) -> tuple[list[Figure], PeopleLabels]:
+        """Return all people in camera space, and their labels without the visible fraction."""
         K, count = view.camera.intrinsics, len(people)
-        heads = view.see(np.stack([somebody.head for somebody in people])) if people else np.zeros((0, 3))
+        heads = view.see(np.stack([subject.head for subject in people])) if people else np.zeros((0, 3))
         figures: list[Figure] = []
         rotations = np.zeros((count, len(self._models["full"].body.bones), 3, 3), np.float32)
         joints = np.zeros((count, len(self.joint_names), 3), np.float32)
-        for row, somebody in enumerate(people):
-            rotations[row] = somebody.rotations
-            rotations[row, 0] = view.turn @ somebody.rotations[0]
+        for row, subject in enumerate(people):
+            rotations[row] = subject.rotations
+            rotations[row, 0] = view.turn @ subject.rotations[0]
             focal = K[0, 0] / max(float(heads[row, 2]), 0.3)
             topology = "full" if 1.7 * focal > _FINE else "10pc"
             model = self._models[topology]
-            if topology not in somebody.persons:
-                somebody.persons[topology] = model.person(somebody.phenotypes, somebody.outfit)
-            person = somebody.persons[topology]
+            if topology not in subject.persons:
+                subject.persons[topology] = model.person(subject.phenotypes, subject.outfit)
+            person = subject.persons[topology]
             with torch.inference_mode():
                 posed = model.body.pose(
                     person.rest,
@@ -181,10 +181,10 @@ class PeopleEngine:
                 normals = model.normals(posed.vertices[0]).numpy()
             joints[row] = posed.joints[0].numpy()
             still = _still(model, person.rest, person.colours, person.garments)
-            figures.append(Figure(topology, posed.vertices[0].numpy(), normals, still, somebody.fabric))
+            figures.append(Figure(topology, posed.vertices[0].numpy(), normals, still, subject.fabric))
         labels = PeopleLabels(
             rotations=rotations,
-            shape=np.array([somebody.phenotypes for somebody in people], np.float32).reshape(count, 6),
+            shape=np.array([subject.phenotypes for subject in people], np.float32).reshape(count, 6),
             translation=heads.astype(np.float32),
             joints=joints,
             joints_2d=project(joints, K).astype(np.float32),
@@ -192,17 +192,17 @@ class PeopleEngine:
         )
         return figures, labels
 
-    def _visible(self, place: int, camera: Camera, mask: NDArray[np.uint8]) -> float:
-        """Share of a person's pixels that ``mask`` shows."""
-        seen = int((mask == place + 1).sum())
-        return min(seen / max(self.renderer.area(camera, place), 1.0), 1.0) if seen else 0.0
+    def _visible(self, index: int, camera: Camera, mask: NDArray[np.uint8]) -> float:
+        """Return the fraction of a person's pixels that ``mask`` shows."""
+        seen = int((mask == index + 1).sum())
+        return min(seen / max(self.renderer.area(camera, index), 1.0), 1.0) if seen else 0.0
 
     # ----------------------------------------------------------------------------------------- camera
 
     def _developed(
         self, light: Floats, generator: np.random.Generator, noise: np.random.Generator
     ) -> NDArray[np.uint8]:
-        """What a camera makes of linear light [H, W, 3]: blur, tone, noise, colours, compression."""
+        """Turn linear light [H, W, 3] into a camera's picture: blur, tone curve, noise, colours, compression."""
         style, (height, width) = self.options.style, light.shape[:2]
         if generator.uniform() < style.blurred:
             light = cv2.filter2D(light, -1, _streak(generator, width), borderType=cv2.BORDER_REPLICATE)
@@ -210,7 +210,7 @@ class PeopleEngine:
             light = cv2.GaussianBlur(light, (0, 0), float(generator.uniform(0.3, 1.1)) * width / 224)
         sensor = Sensor((width, height), style.sensor_noise(generator), noise)
         image = style.graded(sensor.develop(light), generator)
-        if generator.uniform() < 0.15:  # somebody made it smaller before
+        if generator.uniform() < 0.15:  # the picture was downscaled before
             scale = generator.uniform(0.35, 0.9)
             small = cv2.resize(image, (int(scale * width), int(scale * height)), interpolation=cv2.INTER_AREA)
             image = cv2.resize(small, (width, height))
@@ -220,13 +220,13 @@ class PeopleEngine:
     def _letterbox(
         self, image: NDArray[np.uint8], mask: NDArray[np.uint8], labels: PeopleLabels, generator: np.random.Generator
     ) -> None:
-        """Black bars on two sides, as the network's input has them for pictures that are not square."""
+        """Add black bars on two sides, as the network's input has for pictures that are not square."""
         size = len(image)
         if generator.uniform() >= self.options.letterboxed or size != image.shape[1]:
             return
         bar = round(size * (1 - 1 / _ASPECTS[generator.integers(len(_ASPECTS))]) / 2)
         upright = bool(generator.uniform() < 0.3)
-        if len(labels):  # mostly not over the nearest person's head
+        if len(labels):  # usually not over the nearest person's head
             at = float(labels.joints_2d[0, self._head, 0 if upright else 1])
             if min(at, size - at) < bar and generator.uniform() < 0.85:
                 return
@@ -240,7 +240,7 @@ class PeopleEngine:
 
 
 def _still(model: BodyModel, rest: Rest, colours: Floats, garments: NDArray[np.uint8]) -> Floats:
-    """`Figure.still`."""
+    """Return `Figure.still`."""
     surface = rest.surface[0, :, : len(colours)].numpy().T
     cloth = [garments == GARMENTS.index(name) for name in ("shirt", "trousers")]
     return np.column_stack([surface, colours, *cloth]).astype(np.float32)
@@ -255,13 +255,13 @@ def _seen_from(thing: Thing, view: View) -> Thing:
 
 
 def _chosen(sample: PeopleSample, wanted: NDArray[np.bool_]) -> PeopleSample:
-    """Those people only; the mask's numbers follow."""
+    """Select people, and renumber the mask accordingly."""
     numbers = np.concatenate(([0], np.where(wanted, np.cumsum(wanted), 0))).astype(np.uint8)
     return replace(sample, people=sample.people.take(wanted), mask=numbers[sample.mask])
 
 
 def _streak(generator: np.random.Generator, size: int) -> Floats:
-    """The kernel of a camera that moved while the shutter was open."""
+    """Return the blur kernel of a camera that moved while the shutter was open."""
     length, angle = generator.uniform(1.5, 8) * size / 224, generator.uniform(0, np.pi)
     reach = int(np.ceil(length / 2))
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
@@ -272,7 +272,7 @@ def _streak(generator: np.random.Generator, size: int) -> Floats:
 
 
 def _overlay(picture: Floats, mask: NDArray[np.uint8], generator: np.random.Generator) -> None:
-    """Something flat and blurred before the lens: a finger, a leaf, a bar, an edge."""
+    """Draw something flat and blurred in front of the lens: a finger, a leaf, a bar, an edge."""
     size = mask.shape[1]
     middle = np.array(mask.shape[::-1]) / 2
     alpha = np.zeros(mask.shape, np.float32)

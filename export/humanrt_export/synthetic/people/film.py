@@ -1,8 +1,8 @@
-"""A film of people who move, seen by one camera that stands: `draw_film`, `shoot_film`.
+"""Films of moving people, seen by one static camera: `draw_film`, `shoot_film`.
 
-They move by recordings, of which only stretches on even ground are taken, so that feet stay on it; or, without any,
-they stand and gesture from pose to pose of the joint limits. Fingers always move from pose to pose of the hands'
-library, since no recording here moves them.
+Their motion comes from recordings, restricted to stretches on level ground so that feet stay on it; without recordings,
+they stand and gesture between poses sampled from the joint limits. Fingers always move between poses of the hand
+library, since the recordings do not contain finger motion.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from humanrt_export.synthetic.hand_scene import Camera
 from humanrt_export.synthetic.people.engine import PeopleEngine
 from humanrt_export.synthetic.people.poses import Pose
 from humanrt_export.synthetic.people.sample import PeopleSample
-from humanrt_export.synthetic.people.scene import Somebody, World, apart, draw_clothes, spheres
+from humanrt_export.synthetic.people.scene import Subject, World, apart, draw_clothes, spheres
 from humanrt_export.synthetic.people.things import draw_things
 from humanrt_export.synthetic.people.view import View, look_at
 
@@ -35,9 +35,9 @@ __all__ = ["Film", "draw_film", "shoot_film"]
 
 Array = NDArray[np.float64]
 
-_EVEN = 0.2  # m by which the lowest point of a body may go up and down
-_INSIDE = 0.04  # of the picture's sides, that heads keep from them
-_HAND, _ARMS = 1.1, 1.3  # s from one pose of a hand, of the arms, to the next
+_EVEN = 0.2  # m, max vertical movement of a body's lowest point
+_INSIDE = 0.04  # distance of heads from the picture's sides, as a fraction of them
+_HAND, _ARMS = 1.1, 1.3  # s between poses of a hand, of the arms
 _TRIES = 400
 
 
@@ -46,10 +46,10 @@ class Film:
     """People at every frame.
 
     Attributes:
-        fps: frames a second.
-        worlds: at each frame; things stay.
-        view: from where.
-        clips: which recordings move whom, or gestures, for people to read.
+        fps: frames per second.
+        worlds: the world at each frame; things do not move.
+        view: the camera.
+        clips: description of each person's motion: the recording, or gestures.
     """
 
     fps: float
@@ -60,9 +60,9 @@ class Film:
 
 @dataclass(frozen=True)
 class _Actor:
-    """One person through the whole film, the pelvis of the first frame above the origin, in the world's axes."""
+    """One person's motion through the whole film, in world axes; in the first frame the pelvis is above the origin."""
 
-    somebody: Somebody
+    subject: Subject
     poses: tuple[Pose, ...]
     rotations: Array
     heads: Array
@@ -72,16 +72,16 @@ class _Actor:
 
 
 def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, people: int) -> Film:
-    """The film number ``index`` of the engine's seed.
+    """Sample the film number ``index`` of the engine's seed.
 
     Args:
-        engine: of the pictures' size.
-        index: decides, with the seed.
-        seconds, fps: length and frames a second.
-        people: how many, 1 to 4.
+        engine: an engine for pictures of the desired size.
+        index: determines the film, with the seed.
+        seconds, fps: length and frames per second.
+        people: number of people, 1 to 4.
 
     Raises:
-        HumanrtError: no recording is long and even enough, or so many find no place.
+        HumanrtError: no recording is long and level enough, or so many people do not fit into the picture.
     """
     if not 1 <= people <= 4:
         raise HumanrtError(f"the number of people in a film is {people}; it must be 1 to 4")
@@ -89,15 +89,15 @@ def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, peop
     actors = [_actor(engine, generator, seconds, fps) for _ in range(people)]
     camera = Camera(engine.options.frame, float(generator.uniform(0.9, 1.15)))
     width, height = camera.size
-    place = np.array([0.0, generator.uniform(1.2, 1.9), 0.0])
-    turn = look_at(place, np.array([0.0, 0.85, -4.0]), generator.normal(0, 0.02))
+    position = np.array([0.0, generator.uniform(1.2, 1.9), 0.0])
+    turn = look_at(position, np.array([0.0, 0.85, -4.0]), generator.normal(0, 0.02))
     placed: list[tuple[_Actor, Array]] = []
     for actor in actors:
         for _ in range(_TRIES):
             depth = generator.uniform(2.2, 5.0)
             across = depth * np.tan(camera.fov / 2) * generator.uniform(-0.8, 0.8)
             spot = np.array([across, 0.0, -depth])
-            seen = (actor.heads + spot - place) @ turn.T
+            seen = (actor.heads + spot - position) @ turn.T
             at = project(seen, camera.intrinsics) / (width, height)
             if (
                 seen[:, 2].min() > 1.2
@@ -111,14 +111,14 @@ def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, peop
         else:
             raise HumanrtError(f"film {index}: {people} people do not fit into it; give another seed, or fewer people")
     look = engine.options.style.light(generator, turn[:, 1])
-    view = View(camera, turn, place, look)
+    view = View(camera, turn, position, look)
     spots = np.concatenate([(actor.points[::10] + spot).reshape(-1, 3) for actor, spot in placed])
     things = tuple(draw_things(generator, engine.options.style, len(engine.backdrops.textures), spots, view))
     worlds = []
     for frame in range(len(actors[0].poses)):
         crowd = [
             replace(
-                actor.somebody,
+                actor.subject,
                 pose=actor.poses[frame],
                 rotations=actor.rotations[frame],
                 head=actor.heads[frame] + spot,
@@ -130,10 +130,10 @@ def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, peop
 
 
 def shoot_film(engine: PeopleEngine, film: Film, index: int) -> Iterator[PeopleSample]:
-    """Its frames: everybody in the same order in all of them, seen or not."""
+    """Yield its frames; all list all people in the same order, visible or not."""
     seed = engine.options.seed
     for frame, world in enumerate(film.worlds):
-        # One background and one camera: the same stream for all frames; each has its own noise.
+        # One background and one camera: all frames use the same random stream; each has its own noise.
         noise = np.random.default_rng([seed, index, 11, frame])
         yield engine.shoot(world, film.view, np.random.default_rng([seed, index, 10]), noise)
 
@@ -172,9 +172,9 @@ def _actor(engine: PeopleEngine, generator: np.random.Generator, seconds: float,
         if np.ptp(lowest) < _EVEN:
             heads[:, 1] -= lowest.min()
             poses = tuple(Pose(*frame) for frame in zip(part.rotations, *hands, strict=True))
-            somebody = Somebody(shape, *draw_clothes(generator, style, textures), poses[0], rotations[0], heads[0])
+            subject = Subject(shape, *draw_clothes(generator, style, textures), poses[0], rotations[0], heads[0])
             points = joints[:, spheres(engine.joint_names)] + heads[:, None]
-            return _Actor(somebody, poses, rotations, heads, points, stature / STATURE, part.source)
+            return _Actor(subject, poses, rotations, heads, points, stature / STATURE, part.source)
     raise HumanrtError(f"no recording of {seconds:g} s on level ground; give a shorter time or other --motions")
 
 
@@ -195,7 +195,7 @@ def _stature(engine: PeopleEngine, shape: NDArray[np.float32]) -> float:
 
 
 def _gestures(engine: PeopleEngine, generator: np.random.Generator, frames: int, fps: float) -> Motion:
-    """Somebody who stands, faces us, and moves arms, head and trunk."""
+    """Sample the motion of a person who stands facing the camera and moves arms, head and trunk."""
     rotations = _moving(lambda before: engine.source.standing(generator, before), generator, frames, fps, _ARMS)
     return Motion(fps, np.tile((0.0, STATURE / 2, 0.0), (frames, 1)), rotations, "gestures")
 
@@ -203,14 +203,14 @@ def _gestures(engine: PeopleEngine, generator: np.random.Generator, frames: int,
 def _moving(
     draw: Callable[[Array | None], Array], generator: np.random.Generator, frames: int, fps: float, period: float
 ) -> Array:
-    """[T, J, 3, 3]: from pose to pose [J, 3, 3], each movement of minimum jerk, with pauses.
+    """Sample rotations [T, J, 3, 3] that move between poses [J, 3, 3] with minimum jerk, with pauses.
 
     Args:
-        draw: the next pose, given the one before it.
-        period: s from pose to pose.
+        draw: samples the next pose, given the previous one.
+        period: s between poses.
     """
     stops: list[Array] = []
-    for _ in range(int(frames / fps / period) + 3):  # it begins anywhere in the first movement
+    for _ in range(int(frames / fps / period) + 3):  # start anywhere in the first movement
         stops.append(draw(stops[-1] if stops else None))
     t = np.arange(frames) / fps / period + generator.uniform()
     before = t.astype(int).clip(0, len(stops) - 2)

@@ -1,4 +1,4 @@
-"""What an engine is asked for: `EngineOptions`."""
+"""Options of a `PeopleEngine`: `EngineOptions`."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["EngineOptions"]
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """Everything that decides what samples are.
+    """Everything that determines the samples.
 
     Attributes:
         size: width of the picture in px.
-        height: of the picture in px; None: as its width.
-        seed: of everything random; with an index it decides a sample.
-        most: people in a picture, 0 to 10.
-        motions: recordings (a file, a folder or an archive, see `motion.load`); None: poses from joint limits alone.
-        part: of the recordings: `train`, `val` (held out, see `motion.split`) or `all`.
-        backgrounds: folder of photographs; None: procedural backgrounds alone.
-        style: what pictures look like.
-        letterboxed: share of square pictures with black bars, as others get them for the network.
-        multisamples: a pixel.
+        height: height of the picture in px; None: its width.
+        seed: seed of all randomness; together with an index it determines a sample.
+        most: maximum number of people in a picture, 0 to 10.
+        motions: recordings (a file, a folder or an archive, see `motion.load`); None: poses from joint limits only.
+        part: part of the recordings: `train`, `val` (held out, see `motion.split`) or `all`.
+        backgrounds: folder of photographs; None: procedural backgrounds only.
+        style: appearance of the pictures, see `STYLES`.
+        letterboxed: fraction of square pictures with black bars, as non-square pictures have in the network's input.
+        multisamples: samples per pixel.
     """
 
     size: int = 224
@@ -58,7 +58,7 @@ class EngineOptions:
         return self.size, self.height or self.size
 
     def about(self) -> dict[str, Any]:
-        """For a file: what decides samples, paths by their names."""
+        """Return what determines the samples, for storage; paths are reduced to their names."""
         paths = {"motions": self.motions, "backgrounds": self.backgrounds}
         names = {key: None if path is None else path.name for key, path in paths.items()}
         return vars(self) | names | {"style": self.style.about()}

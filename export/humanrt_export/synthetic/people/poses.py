@@ -1,7 +1,7 @@
-"""Where poses come from: recordings, joint limits, mixtures of both; and hands, which no recording here moves.
+"""Sources of poses: recordings, joint limits, mixtures of both; and hand poses, which the recordings lack.
 
-A pose is given as rotations of SMPL's joints in a world with y up, and two hands (`humanrt.geometry.skeleton`); angles
-of the joint limits are ours, after what books on anatomy call the normal range of motion.
+A pose consists of rotations of SMPL's joints in a world with y up, and two hands (`humanrt.geometry.skeleton`). The
+joint limits are our own, based on the normal range of motion in anatomy textbooks.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ PARTS: tuple[Part, ...] = ("train", "val", "all")
 
 _FPS = 30.0
 _HAND_PERSONS = 2
-_WAYS = 8  # tries to find a pose that can be reached
+_WAYS = 8  # attempts to find a reachable pose
 
-# Degrees about x, y and z of the joint's rest axes (x left, y up, z front), applied in this order; of pairs the left
-# one. Third: where most people hold it most of the time, which draws lean to.
+# Degrees about x, y and z of the joint's rest axes (x left, y up, z front), applied in this order; for paired joints
+# the left one's. Third: the usual angle, towards which samples are biased.
 _LIMITS: dict[str, tuple[tuple[float, float], ...]] = {
     "hip": ((-110, 18), (-30, 30), (-12, 42)),
     "knee": ((0, 135), (0, 0), (0, 0)),
@@ -62,12 +62,12 @@ _USUAL = {"hip": (-8, 0, 3), "knee": (8, 0, 0), "shoulder": (0, -15, -65), "elbo
 
 @dataclass(frozen=True)
 class Pose:
-    """A pose at an instant.
+    """A pose at one instant.
 
     Attributes:
-        body: [24, 3, 3] SMPL's, the root's to a world with y up.
-        left, right: [15, 3, 3] fingers, as of a right hand both.
-        clip: recording and frame it comes from, and whether mirrored; None for those that nobody moved.
+        body: [24, 3, 3] of SMPL's joints, the root's to a world with y up.
+        left, right: [15, 3, 3] fingers, both as of a right hand.
+        clip: the recording and frame that it comes from, and whether mirrored; None if it is not recorded.
     """
 
     body: Array
@@ -77,7 +77,7 @@ class Pose:
 
 
 def anny_rotations(poses: Sequence[Pose]) -> Array:
-    """[N, 74, 3, 3] as `AnnyBody` takes them, the root's to the world."""
+    """Return rotations [N, 74, 3, 3] as `AnnyBody` takes them, the root's to the world."""
     return anny_from_smpl(
         np.stack([pose.body for pose in poses]),
         {"left": np.stack([pose.left for pose in poses]), "right": np.stack([pose.right for pose in poses])},
@@ -85,14 +85,14 @@ def anny_rotations(poses: Sequence[Pose]) -> Array:
 
 
 class PoseSource:
-    """Draws poses.
+    """Samples poses.
 
     Args:
-        motions: recordings, at any rate; none: all poses come from joint limits.
-        seed: of the hands' library.
+        motions: recordings, at any frame rate; if empty, all poses come from joint limits.
+        seed: seed of the hand pose library.
 
     Attributes:
-        motions: the recordings, at 30 frames a second.
+        motions: the recordings, at 30 frames per second.
     """
 
     def __init__(self, motions: Sequence[Motion], seed: int = 0) -> None:
@@ -106,7 +106,7 @@ class PoseSource:
         assert self._hands.shape[1:] == (len(HAND_16) - 1, 3, 3)
 
     def draw(self, generator: np.random.Generator, *, hands: bool = False) -> Pose:
-        """One pose; ``hands``: held before the body, as people do who show something."""
+        """Sample a pose; ``hands``: with the hands in front of the body, as if showing something."""
         left, right = self.hand(generator), self.hand(generator)
         kind = generator.uniform()
         clip = None
@@ -126,7 +126,7 @@ class PoseSource:
         return Pose(body, left, right, clip)
 
     def later(self, pose: Pose, generator: np.random.Generator) -> Pose:
-        """The same person at another instant, up to a second and a half away."""
+        """Return the same person at another instant, up to 1.5 s away."""
         left, right = (_between(hand, self.hand(generator), generator) for hand in (pose.left, pose.right))
         if pose.clip is None:
             other = _from_limits(generator, hands=False)
@@ -137,45 +137,45 @@ class PoseSource:
         last = len(self.motions[number]) - 1
         seconds = generator.uniform(0.2, 1.5) * generator.choice([-1, 1])
         body = self.at(number, float(np.clip(frame + seconds * _FPS, 0, last)), flipped)
-        # What was turned and shaken stays so.
+        # The random rotation and jitter stay the same.
         body[0] = pose.body[0] @ self.at(number, frame, flipped)[0].T @ body[0]
         return replace(pose, body=body, left=left, right=right)
 
     def standing(self, generator: np.random.Generator, before: Array | None = None) -> Array:
-        """[24, 3, 3] of joint limits: somebody who stands still on both legs.
+        """Sample body rotations [24, 3, 3] from the joint limits: a person standing still on both legs.
 
         Args:
-            before: a pose likewise. On the way from it to the new one nothing passes through the body, if a few tries
-                suffice.
+            before: the previous such pose. The movement from it to the new one avoids self-intersection if a few
+                attempts suffice.
         """
-        best, least = np.eye(3)[None].repeat(24, 0), np.inf
+        best, lowest_cost = np.eye(3)[None].repeat(24, 0), np.inf
         for _ in range(_WAYS):
             body = _from_limits(generator, hands=bool(generator.uniform() < 0.5))
             body[_LOWER] = np.eye(3)
             way = [body] if before is None else [between(before, body, part) for part in (0.25, 0.5, 0.75, 1.0)]
             cost = sum(map(_crossing, way))
-            if cost < least:
-                best, least = body, cost
+            if cost < lowest_cost:
+                best, lowest_cost = body, cost
             if cost <= 0:
                 break
         return best
 
     def at(self, number: int, frame: float, flipped: bool) -> Array:
-        """[24, 3, 3] of a recording at a fractional frame (30 a second)."""
+        """Return body rotations [24, 3, 3] of a recording at a fractional frame (30 per second)."""
         motion = self.motions[number]
         first = min(int(frame), max(len(motion) - 2, 0))
         body = interpolate(motion.rotations[first : first + 2], [min(frame - first, 1.0)])[0]
         return mirror_rotations(body) if flipped else body
 
     def hand(self, generator: np.random.Generator) -> Array:
-        """[15, 3, 3]: a library's pose, or something between two; sometimes relaxed."""
+        """Sample a hand pose [15, 3, 3]: from the library, or a blend of two; sometimes relaxed."""
         if generator.uniform() < 0.15:
             still = np.broadcast_to(np.eye(3), (15, 3, 3))
             return _shaken(still, generator, np.radians(4))
         one, two = self._hands[generator.integers(len(self._hands), size=2)]
         if generator.uniform() < 0.4:
             return np.asarray(one)
-        # Each finger its own part of the way.
+        # Each finger is blended independently.
         amount = np.repeat(generator.uniform(size=5) if generator.uniform() < 0.5 else [generator.uniform()] * 5, 3)
         return between(one, two, amount[:, None])
 
@@ -186,7 +186,7 @@ class PoseSource:
         return self.at(number, frame, flipped), (number, frame, flipped)
 
     def _mixed(self, body: Array, generator: np.random.Generator) -> Array:
-        """Legs and trunk of a recording, arms and head of ``body``."""
+        """Combine legs and trunk of a recording with arms and head of ``body``."""
         recorded, _ = self._recorded(generator)
         upper = [k for k, name in enumerate(SMPL_24) if any(part in name for part in _UPPER)]
         recorded[upper] = body[upper]
@@ -198,12 +198,12 @@ _LOWER = [k for k, name in enumerate(SMPL_24) if not any(part in name for part i
 
 
 def clean_motions(path: Path, part: Part) -> list[Motion]:
-    """Recordings of a file, a folder or an archive without their capture errors, at 30 frames a second.
+    """Load recordings from a file, a folder or an archive, remove capture errors, and resample to 30 frames per second.
 
-    Cleaning takes half a minute, so that of a file it is kept in humanrt's cache.
+    Cleaning takes half a minute, so the result for a file is kept in humanrt's cache.
 
     Raises:
-        MotionError: nothing there can be read, or nothing is in that part.
+        MotionError: nothing there can be read, or the part is empty.
     """
     if path.is_file():
         key = hashlib.sha1(path.read_bytes()).hexdigest()[:16]
@@ -254,7 +254,7 @@ def _stored(path: Path) -> list[Motion]:
 
 
 def _joint(name: str, side: str, generator: np.random.Generator, lean: float) -> Array:
-    """[3, 3] within the limits; the larger ``lean``, the nearer to what is usual. 0.5: anywhere."""
+    """Sample a rotation [3, 3] within the limits; the larger ``lean``, the closer to the usual angle (0.5: uniform)."""
     usual = _USUAL.get(name, (0.0, 0.0, 0.0))
     turn: Array = np.eye(3)
     for axis, (low, high), middle in zip("xyz", _LIMITS[name], usual, strict=True):
@@ -266,30 +266,30 @@ def _joint(name: str, side: str, generator: np.random.Generator, lean: float) ->
 
 
 def _from_limits(generator: np.random.Generator, hands: bool, tries: int = 12) -> Array:
-    """[24, 3, 3]: the first of some random poses whose arms and legs do not pass through the body."""
-    best, least = np.eye(3)[None].repeat(24, 0), np.inf
+    """Sample body rotations [24, 3, 3] from the joint limits: the first of a few without self-intersection."""
+    best, lowest_cost = np.eye(3)[None].repeat(24, 0), np.inf
     lean = float(generator.uniform(0.6, 2.0))
     for _ in range(tries):
         body = np.broadcast_to(np.eye(3), (24, 3, 3)).copy()
-        for place, joint in enumerate(SMPL_24):
+        for index, joint in enumerate(SMPL_24):
             side, _, name = joint.rpartition("_")
             if name in _LIMITS:
-                # Legs and trunk mostly carry somebody who stands.
-                body[place] = _joint(name, side, generator, lean if name in _UPPER else 2 * lean)
+                # Legs and trunk are mostly those of a standing person.
+                body[index] = _joint(name, side, generator, lean if name in _UPPER else 2 * lean)
         if hands:
             _raise_arms(body, generator)
         tilt = np.radians(generator.normal(0, (8, 4)))
         body[0] = about("x", tilt[0]) @ about("z", tilt[1])
         cost = _crossing(body)
-        if cost < least:
-            best, least = body, cost
+        if cost < lowest_cost:
+            best, lowest_cost = body, cost
         if cost <= 0:
             break
     return best
 
 
 def _raise_arms(body: Array, generator: np.random.Generator) -> None:
-    """Bring one hand or both before chest or face."""
+    """Raise one hand or both in front of the chest or face."""
     sides = [("left",), ("right",), ("left", "right")][generator.integers(3)]
     for side in sides:
         twist, swing, lift, bend = np.radians(generator.uniform((-35, -95, -60, -130), (50, -35, 5, -25)))
@@ -300,7 +300,7 @@ def _raise_arms(body: Array, generator: np.random.Generator) -> None:
 
 
 def _crossing(body: Array) -> float:
-    """How deep [m] arms are in trunk, head and thighs, and legs in each other; 0: not at all."""
+    """Return the depth [m] to which arms penetrate trunk, head and thighs, and legs each other; 0: not at all."""
     joints = dict(zip(SMPL_24, forward(body[None])[0][0], strict=True))
     depth = 0.0
     up = body[0] @ np.array([0.0, 0.08, 0.0])
@@ -324,7 +324,7 @@ def _crossing(body: Array) -> float:
 
 
 def _distance(point: Array, start: Array, end: Array) -> float:
-    """From a point to a segment."""
+    """Return the distance from a point to a segment."""
     along = end - start
     part = float(np.clip((point - start) @ along / max(float(along @ along), 1e-12), 0, 1))
     return float(np.linalg.norm(point - start - part * along))
@@ -336,5 +336,5 @@ def _shaken(rotations: NDArray[Any], generator: np.random.Generator, deviation: 
 
 
 def _between(one: Array, two: Array, generator: np.random.Generator) -> Array:
-    """Part of the way from one pose to another."""
+    """Return a pose between two poses."""
     return between(one, two, generator.uniform(0.15, 0.7))

@@ -1,4 +1,4 @@
-"""The rasteriser of people and things: pictures in linear light, masks with depth, and areas; headless on EGL."""
+"""Rasteriser of people and things: pictures in linear light, masks with depth, and areas; headless on EGL."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ Floats = NDArray[np.float32]
 Array = NDArray[np.float64]
 
 NEAR = 0.06
-"""m from the camera along z: nothing nearer is drawn."""
+"""m, near plane: nothing nearer to the camera is drawn."""
 
 _FAR = 80.0
 _SHADOW = 512  # texels on each side of the shadow map
-_TILE = 160  # px on each side of the picture in which an area is counted
+_TILE = 160  # px per side of the picture in which an area is counted
 _SHADERS = Path(__file__).with_name("shaders")
 _FORMAT = ("3f 3f 3f 3f 2f", "position", "normal", "rest", "albedo", "cloth")
 
 
 @dataclass(frozen=True)
 class Fabric:
-    """How cloth and skin look beyond their colours.
+    """Appearance of cloth and skin besides their colours.
 
     Attributes:
-        patterns: of shirt and trousers, see `pattern` in surface.frag.
-        second: [2, 3] the patterns' other colour.
-        frame: [2, 3] how many a metre, slant [rad], share.
-        texture: place among the renderer's textures, for prints.
-        rough: depth of bumps [m]. shine: of highlights. glow: share of light of its own.
-        seed: [3] shifts all patterns.
+        patterns: patterns of shirt and trousers, see `pattern` in surface.frag.
+        second: [2, 3] second colour of each pattern.
+        frame: [2, 3] repetitions per metre, slant [rad], fraction of the second colour.
+        texture: index of the renderer's texture, for prints.
+        rough: depth of bumps [m]; shine: strength of highlights; glow: fraction of emitted light.
+        seed: [3] offset of all patterns.
     """
 
     patterns: tuple[int, int] = (0, 0)
@@ -54,13 +54,13 @@ class Fabric:
 
 @dataclass(frozen=True)
 class Figure:
-    """Somebody at an instant, camera space.
+    """A person at one instant, in camera space.
 
     Attributes:
-        topology: a key of the renderer's ``faces``.
+        topology: key of the renderer's ``faces``.
         vertices, normals: [V, 3] m.
-        still: [V, 8] what does not move: place at rest [m], albedo, share of shirt and of trousers.
-        fabric: of clothes and skin.
+        still: [V, 8] constant attributes: position at rest [m], albedo, fraction of shirt and of trousers.
+        fabric: appearance of clothes and skin.
     """
 
     topology: str
@@ -72,20 +72,20 @@ class Figure:
 
 @dataclass(frozen=True)
 class Thing:
-    """A textured thing that is nobody, camera space.
+    """A textured object, in camera space.
 
     Attributes:
         vertices, normals: [V, 3] m.
-        places: [V, 2] of the texture, which repeats after 1.
+        uv: [V, 2] texture coordinates; the texture repeats after 1.
         triangles: [F, 3].
-        texture: place among the renderer's textures; tint: [3] factor on it.
-        solid: it hides people and throws shadows; a ground does not.
-        bare: only the shadows on it are seen.
+        texture: index of the renderer's texture; tint: [3] factor on it.
+        solid: it hides people and casts shadows; a ground does not.
+        bare: only shadows on it are visible.
     """
 
     vertices: Floats
     normals: Floats
-    places: Floats
+    uv: Floats
     triangles: NDArray[np.int32]
     texture: int
     tint: Array
@@ -94,10 +94,10 @@ class Thing:
 
 
 class PeopleRenderer(Offscreen):
-    """Draws people and things. Load them first; all else is about what was loaded last.
+    """Draws people and things. Load them first; all other methods use what was loaded last.
 
     Args:
-        size: (W, H) px of pictures.
+        size: (W, H) px of the pictures.
         faces: topology -> [F, 3].
         textures: uint8 [H, W, 3] sRGB each.
         samples: multisamples per pixel.
@@ -130,7 +130,7 @@ class PeopleRenderer(Offscreen):
         self._passing: list[Any] = []
 
     def load(self, figures: Sequence[Figure], things: Sequence[Thing]) -> None:
-        """Take these from now on."""
+        """Load the people and things to draw."""
         for item in self._passing:
             item.release()
         self._people, self._things, self._passing = [], [], []
@@ -146,24 +146,24 @@ class PeopleRenderer(Offscreen):
                 self._slots[key] = (buffer, *self._arrays(buffer, self._faces[figure.topology]))
             self._people.append((figure, *self._slots[key][1:]))
         for thing in things:
-            flat = np.zeros((len(thing.vertices), 6))  # no height in the texture, no colour, no cloth
-            content = np.hstack([thing.vertices, thing.normals, thing.places, flat]).astype("f4").tobytes()
+            flat = np.zeros((len(thing.vertices), 6))  # no bumps in the texture, no colour, no cloth
+            content = np.hstack([thing.vertices, thing.normals, thing.uv, flat]).astype("f4").tobytes()
             buffer, triangles = self.gl.buffer(content), self.gl.buffer(thing.triangles.astype("i4").tobytes())
             arrays = self._arrays(buffer, triangles)
             self._passing += [*arrays, buffer, triangles]
             self._things.append((thing, *arrays))
 
     def draw(self, camera: Camera, look: Look, up: Array, darkness: float = 1.0) -> Floats:
-        """A picture.
+        """Render a picture.
 
         Args:
-            camera: of the renderer's size.
+            camera: a camera with the renderer's size.
             look: the light.
             up: [3] the world's vertical in camera space.
-            darkness: of shadows, 0..1.
+            darkness: darkness of shadows, 0..1.
 
         Returns:
-            [H, W, 4] linear RGB, multiplied by alpha, and alpha.
+            [H, W, 4] linear RGB, premultiplied, and alpha.
         """
         gl, program = self.gl, self._surface
         self.camera = camera
@@ -195,7 +195,7 @@ class PeopleRenderer(Offscreen):
                 program[name].value = getattr(fabric, name)
             array.render()
         program["glow"].value = program["shine"].value = 0.0
-        for bare in (False, True):  # the ground of shadows alone is behind everything
+        for bare in (False, True):  # the ground that shows only shadows is behind everything
             program["kind"].value = 2 if bare else 1
             for thing, array, _ in self._things:
                 if thing.bare == bare:
@@ -205,9 +205,9 @@ class PeopleRenderer(Offscreen):
         return self.picture()
 
     def labels(self, camera: Camera) -> tuple[NDArray[np.uint8], Floats]:
-        """[H, W] person's number from 1, 0 for nobody or a thing; and depth [H, W] m of the person there, else 0.
+        """Return person numbers [H, W] from 1, 0 for none or a thing; and depths [H, W] m of the person there, else 0.
 
-        Sampled at the middle of each pixel.
+        Both are sampled at pixel centres.
         """
         self.camera = camera
         gl = self.gl
@@ -215,7 +215,7 @@ class PeopleRenderer(Offscreen):
         self._labels.use()
         self._labels.clear(0.0, 0.0, depth=1.0)
         self._flat["camera"].write(self.projection(NEAR, _FAR).T.astype("f4").tobytes())
-        number = {id(flat): place + 1 for place, (_, _, flat) in enumerate(self._people)}
+        number = {id(flat): index + 1 for index, (_, _, flat) in enumerate(self._people)}
         for _, _, flat in self._solid():
             self._flat["number"].value = float(number.get(id(flat), 0))
             flat.render()
@@ -223,17 +223,17 @@ class PeopleRenderer(Offscreen):
         mask = seen[..., 0].astype(np.uint8)
         return mask, np.where(mask > 0, seen[..., 1], np.float32(0))
 
-    def area(self, camera: Camera, place: int) -> float:
-        """Pixels that person number ``place`` (from 0) would cover alone in a picture without borders.
+    def area(self, camera: Camera, index: int) -> float:
+        """Return the number of pixels that person ``index`` would cover alone in a picture without borders.
 
-        Exact where they span less than 160 px; of larger ones every second, third... pixel is counted.
+        It is exact for people who span less than 160 px; for larger ones every second, third, ... pixel is counted.
         """
-        figure, _, flat = self._people[place]
+        figure, _, flat = self._people[index]
         points = project(figure.vertices[figure.vertices[:, 2] > NEAR], camera.intrinsics)
         low, high = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
         step = max(int(np.ceil((high - low).max() / _TILE)), 1)
         wide = step * _TILE
-        # The part of the image plane from `low` on, `wide` px large, instead of the whole picture.
+        # The part of the image plane that starts at `low` and is `wide` px large, instead of the whole picture.
         width, height = camera.size
         window = np.eye(4)
         window[0, 0], window[1, 1] = width / wide, height / wide
@@ -249,7 +249,7 @@ class PeopleRenderer(Offscreen):
         return float(self._read(self._tile, (_TILE, _TILE))[..., 0].sum()) * step**2
 
     def pixels(self, camera: Camera, points: NDArray[Any]) -> Array:
-        """[N, 2] px where the vertex shader puts points [N, 3] m: what labels are checked against."""
+        """Return where the vertex shader projects points [N, 3] m, [N, 2] px; used to check labels."""
         self.camera = camera
         buffer = self.gl.buffer(np.ascontiguousarray(points, "f4").tobytes())
         array = self.gl.vertex_array(self._clip, [(buffer, "3f", "position")])
@@ -270,7 +270,7 @@ class PeopleRenderer(Offscreen):
         return pixels.reshape(size[1], size[0], 2)[::-1]
 
     def _arrays(self, buffer: Any, triangles: Any) -> tuple[Any, Any]:
-        """For pictures, and for shadows, masks and depth."""
+        """Return vertex arrays for pictures, and for shadows, masks and depth."""
         return (
             self.gl.vertex_array(self._surface, [(buffer, *_FORMAT)], triangles),
             self.gl.vertex_array(self._flat, [(buffer, "3f 44x", "position")], triangles),
@@ -283,7 +283,7 @@ class PeopleRenderer(Offscreen):
         return texture
 
     def _shadow_camera(self, key: Array) -> Array:
-        """[4, 4] orthographic view from the main light of all people."""
+        """Return the orthographic view [4, 4] of all people from the main light."""
         if not self._people:
             return np.eye(4)
         points = np.concatenate([figure.vertices[::40] for figure, _, _ in self._people]).astype(np.float64)

@@ -1,7 +1,7 @@
-"""One picture of people with its exact truth: `PeopleSample`, `PeopleLabels`.
+"""One picture of people with exact ground truth: `PeopleSample`, `PeopleLabels`.
 
-Units: metres and pixels. Frame: the camera's, x right, y down, z forward. Pixels: the origin is the picture's top left
-corner, pixel (column i, row j) covers [i, i+1) x [j, j+1).
+Units: metres and pixels. Camera axes: x right, y down, z forward. Pixels: the origin is the top left corner of the
+picture; pixel (column i, row j) covers [i, i+1) x [j, j+1).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class PeopleLabels:
-    """N people, the nearest head first. The body is the naked one: clothes are seen, and labelled nowhere.
+    """Labels of N people, nearest head first. They describe the body without clothes.
 
     Attributes:
         rotations: [N, R, 3, 3] of `humanrt_export.bodies.anny.bones.ACTIVE`, as `AnnyBody` takes them: the root's from
             Anny's frame to the camera's.
-        shape: [N, 6] `humanrt_export.bodies.anny.phenotypes.PHENOTYPES`.
-        translation: [N, 3] m, of the joint `head`.
-        joints: [N, J, 3] m, of `AnnyData.joint_names`.
-        joints_2d: [N, J, 2] px, also of joints out of the picture.
-        visible: [N], share of the person's own pixels, drawn alone and without the picture's borders, that is seen.
+        shape: [N, 6] values of `humanrt_export.bodies.anny.phenotypes.PHENOTYPES`.
+        translation: [N, 3] m, position of the joint `head`.
+        joints: [N, J, 3] m, in the order of `AnnyData.joint_names`.
+        joints_2d: [N, J, 2] px, including joints outside the picture.
+        visible: [N], visible fraction of the pixels that the person would cover alone in a picture without borders.
     """
 
     rotations: Floats
@@ -41,21 +41,21 @@ class PeopleLabels:
     def __len__(self) -> int:
         return len(self.shape)
 
-    def take(self, places: NDArray[np.integer[Any]] | NDArray[np.bool_] | slice) -> PeopleLabels:
-        """Those people only."""
-        return PeopleLabels(**{field.name: getattr(self, field.name)[places] for field in fields(self)})
+    def take(self, indices: NDArray[np.integer[Any]] | NDArray[np.bool_] | slice) -> PeopleLabels:
+        """Select people."""
+        return PeopleLabels(**{field.name: getattr(self, field.name)[indices] for field in fields(self)})
 
 
 @dataclass(frozen=True)
 class PeopleSample:
-    """A picture and who is in it.
+    """A picture and its labels.
 
     Attributes:
         image: uint8 [H, W, 3] RGB.
         intrinsics: float32 [3, 3] px.
-        people: who.
-        mask: uint8 [H, W]: 0 where nobody is seen, i + 1 where person i is.
-        depth: float16 [H, W] m along z, of the nearest person's surface as dressed; 0 where nobody is seen.
+        people: the labels.
+        mask: uint8 [H, W]: 0 where there is nobody, i + 1 where person i is visible.
+        depth: float16 [H, W] m along z, of the nearest person's dressed surface; 0 where there is nobody.
     """
 
     image: NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""Who stands where, in what pose and clothes, seen by which camera: `draw_world`.
+"""Random scenes of people: positions, poses, clothes, and the camera: `draw_world`.
 
 World: y up, the ground at y = 0, metres. The first camera stands at x = z = 0 and looks along -z.
 """
@@ -24,7 +24,7 @@ from humanrt_export.synthetic.people.things import draw_things
 from humanrt_export.synthetic.people.view import View, aimed, look_at
 
 __all__ = [
-    "Somebody",
+    "Subject",
     "World",
     "apart",
     "draw_clothes",
@@ -40,9 +40,9 @@ Floats = NDArray[np.float32]
 _PEOPLE = np.array([3.0, 34, 25, 15, 9, 5, 3, 2, 1.5, 1.25, 1.25])  # weights of 0 to 10
 _SHOTS = ("group", "portrait", "hands")
 _SHOT = (0.5, 0.22, 0.28)
-_CLEAR = 0.16  # m along z that everybody keeps from the camera
+_CLEAR = 0.16  # m, minimum distance of people from the camera along z
 
-# Spheres that people are kept apart by: bone, radius in m of somebody of 1.7 m.
+# Spheres used to keep people apart: bone, radius in m for a person of 1.7 m.
 _SPHERES = {
     "root": 0.16, "spine03": 0.16, "spine01": 0.16, "head": 0.14,
     **{f"{bone}.{side}": radius for side in "LR" for bone, radius in {
@@ -53,16 +53,16 @@ _SPHERES = {
 
 
 @dataclass(frozen=True)
-class Somebody:
-    """One person of a world.
+class Subject:
+    """One person in a world.
 
     Attributes:
         phenotypes: [6].
-        outfit, fabric: clothes.
-        pose: its root already turned to where the person faces.
-        rotations: [74, 3, 3] Anny's, of that pose, the root's to the world.
-        head: [3] m, where the joint `head` is.
-        persons: what `BodyModel.person` made of it, by topology; filled when drawn.
+        outfit, fabric: the clothes.
+        pose: the pose; its root includes the direction in which the person faces.
+        rotations: [74, 3, 3] of Anny's bones in that pose, the root's to the world.
+        head: [3] m, position of the joint `head`.
+        persons: results of `BodyModel.person` by topology; filled when drawn.
     """
 
     phenotypes: Floats
@@ -76,9 +76,9 @@ class Somebody:
 
 @dataclass(frozen=True)
 class World:
-    """People and things; things in the world's axes."""
+    """People and things, in world axes."""
 
-    people: tuple[Somebody, ...]
+    people: tuple[Subject, ...]
     things: tuple[Thing, ...]
 
 
@@ -91,55 +91,55 @@ def draw_world(
     style: Style,
     textures: int,
 ) -> tuple[World, View]:
-    """A random world and a camera in it.
+    """Sample a world and a camera in it.
 
     Args:
-        generator: everything random comes from here.
+        generator: source of all randomness.
         size: (W, H) px of the picture.
-        most: people at most.
-        source: of poses.
-        coarse: a body model to place people with.
-        style: of clothes, light and things.
-        textures: how many there are to choose from.
+        most: maximum number of people.
+        source: source of poses.
+        coarse: body model used for placing people.
+        style: style of clothes, light and things.
+        textures: number of textures to choose from.
     """
     weights = _PEOPLE[: most + 1] / _PEOPLE[: most + 1].sum()
     count = int(generator.choice(len(weights), p=weights))
     shot = str(generator.choice(_SHOTS, p=_SHOT))
     if shot != "group":
         count = min(count, 3)
-    poses = [source.draw(generator, hands=shot == "hands" and place == 0) for place in range(count)]
-    poses = [_facing(pose, generator, place == 0 and shot != "group") for place, pose in enumerate(poses)]
+    poses = [source.draw(generator, hands=shot == "hands" and index == 0) for index in range(count)]
+    poses = [_facing(pose, generator, index == 0 and shot != "group") for index, pose in enumerate(poses)]
     shapes = [_phenotypes(generator) for _ in range(count)]
     clothes = [draw_clothes(generator, style, textures) for _ in range(count)]
     rotations, vertices, joints = _posed(coarse, poses, shapes)
 
     fov = float(np.radians(generator.uniform(30, 100) if shot == "hands" else generator.uniform(24, 95)))
     camera = Camera(size, fov)
-    place, turn, heads = _arranged(generator, shot, camera, coarse, vertices, joints)
+    position, turn, heads = _arranged(generator, shot, camera, coarse, vertices, joints)
     people = [
-        Somebody(shape, *worn, pose, rotation, head)
+        Subject(shape, *worn, pose, rotation, head)
         for shape, worn, pose, rotation, head in zip(shapes, clothes, poses, rotations, heads, strict=True)
         if head is not None
     ]
     kept = [k for k, head in enumerate(heads) if head is not None]
     look = style.light(generator, turn[:, 1])
-    view = View(camera, turn, place, look)
+    view = View(camera, turn, position, look)
     spots = np.concatenate([joints[k] + heads[k] for k in kept]) if kept else np.zeros((0, 3))
     things = draw_things(generator, style, textures, spots, view)
     return World(tuple(people), tuple(things)), view
 
 
 def spheres(names: Sequence[str]) -> list[int]:
-    """Where the joints that people are kept apart by are among ``names``."""
+    """Return the indices in ``names`` of the joints by which people are kept apart."""
     return indices(_SPHERES, names)
 
 
 def apart(one: Array, size: float, other: Array, other_size: float) -> bool:
-    """Whether two people do not touch.
+    """Return whether two people do not touch.
 
     Args:
-        one, other: [..., S, 3] m, their joints of `spheres`; at several instants, if you like.
-        size, other_size: how large they are; 1: 1.7 m.
+        one, other: [..., S, 3] m, their joints of `spheres`; leading dimensions may be instants.
+        size, other_size: their sizes, relative to 1.7 m.
     """
     radii = np.array(list(_SPHERES.values()))
     gaps = np.linalg.norm(one[..., :, None, :] - other[..., None, :, :], axis=-1)
@@ -149,47 +149,47 @@ def apart(one: Array, size: float, other: Array, other_size: float) -> bool:
 def later(
     world: World, view: View, generator: np.random.Generator, source: PoseSource, coarse: BodyModel, tries: int = 4
 ) -> World:
-    """The same people at another instant, about where they were; who would run into others in all tries, stays."""
+    """Return the world at another instant, people near where they were; those who would collide in all tries stay."""
     people = list(world.people)
-    _, vertices, joints = _posed(coarse, [somebody.pose for somebody in people], _shapes(people))
-    places = spheres(coarse.joint_names)
+    _, vertices, joints = _posed(coarse, [subject.pose for subject in people], _shapes(people))
+    sphere_joints = spheres(coarse.joint_names)
     sizes = [_size(body) for body in vertices]
-    where = [body[places] + somebody.head for body, somebody in zip(joints, people, strict=True)]
+    spots = [body[sphere_joints] + subject.head for body, subject in zip(joints, people, strict=True)]
     away = view.turn[2] * (1, 0, 1)
-    for k, somebody in enumerate(people):
+    for k, subject in enumerate(people):
         others = [other for other in range(len(people)) if other != k]
         for _ in range(tries):
-            pose = source.later(somebody.pose, generator)
-            rotations, body, bones = _posed(coarse, [pose], [somebody.phenotypes])
-            # The pelvis stays; feet that were on the ground come to it again. Who would touch the camera steps back.
-            head = somebody.head + joints[k, 0] - bones[0, 0]
-            head[1] = somebody.head[1] + vertices[k, :, 1].min() - body[0, :, 1].min()
+            pose = source.later(subject.pose, generator)
+            rotations, body, bones = _posed(coarse, [pose], [subject.phenotypes])
+            # The pelvis stays; feet that were on the ground return to it. People too close to the camera step back.
+            head = subject.head + joints[k, 0] - bones[0, 0]
+            head[1] = subject.head[1] + vertices[k, :, 1].min() - body[0, :, 1].min()
             lack = _CLEAR - float(view.see(body[0] + head)[:, 2].min())
             head = head + max(lack + 0.01, 0.0) * away / max(float(away @ away), 0.1)
-            own = bones[0, places] + head
-            if all(apart(own, sizes[k], where[other], sizes[other]) for other in others):
-                where[k] = own
-                people[k] = replace(somebody, pose=pose, rotations=rotations[0], head=head)
+            own = bones[0, sphere_joints] + head
+            if all(apart(own, sizes[k], spots[other], sizes[other]) for other in others):
+                spots[k] = own
+                people[k] = replace(subject, pose=pose, rotations=rotations[0], head=head)
                 break
     return replace(world, people=tuple(people))
 
 
 def other_view(world: World, view: View, generator: np.random.Generator, coarse: BodyModel, tries: int = 12) -> View:
-    """Another camera that looks at the same people, from 15 to 150 degrees aside; the same where none can stand."""
+    """Return another camera that looks at the same people, 15 to 150 degrees aside; the same one if none fits."""
     if not world.people:
         return view
-    heads = np.stack([somebody.head for somebody in world.people])
-    _, vertices, _ = _posed(coarse, [somebody.pose for somebody in world.people], _shapes(world.people))
+    heads = np.stack([subject.head for subject in world.people])
+    _, vertices, _ = _posed(coarse, [subject.pose for subject in world.people], _shapes(world.people))
     bodies = vertices + heads[:, None]
     middle = heads.mean(axis=0) * (1, 0.8, 1)
     for _ in range(tries):
         angle = np.radians(generator.uniform(15, 150)) * generator.choice([-1, 1])
-        away = turn_about_vertical(angle) @ (view.place - middle) * generator.uniform(0.85, 1.3)
-        place = middle + away
-        place[1] = max(view.place[1] + generator.normal(0, 0.3), 0.15)
-        turn = look_at(place, middle, generator.normal(0, 0.05))
+        away = turn_about_vertical(angle) @ (view.position - middle) * generator.uniform(0.85, 1.3)
+        position = middle + away
+        position[1] = max(view.position[1] + generator.normal(0, 0.3), 0.15)
+        turn = look_at(position, middle, generator.normal(0, 0.05))
         key = turn @ view.turn.T @ view.look.key
-        other = replace(view, turn=turn, place=place, look=replace(view.look, key=key))
+        other = replace(view, turn=turn, position=position, look=replace(view.look, key=key))
         if other.see(bodies)[..., 2].min() > _CLEAR:
             return other
     return view
@@ -199,7 +199,7 @@ def other_view(world: World, view: View, generator: np.random.Generator, coarse:
 
 
 def _phenotypes(generator: np.random.Generator) -> Floats:
-    """[6]: mostly adults as one meets them, else anywhere in the whole space."""
+    """Sample phenotypes [6]: mostly typical adults, otherwise anywhere in the whole space."""
     if generator.uniform() < 0.6:
         return sample_phenotypes(generator)
     low, high = (np.array([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
@@ -211,13 +211,13 @@ def _phenotypes(generator: np.random.Generator) -> Floats:
 
 
 def draw_clothes(generator: np.random.Generator, style: Style, textures: int) -> tuple[Outfit, Fabric]:
-    """Clothes, skin and hair of somebody; ``textures``: how many there are to choose from."""
+    """Sample clothes, skin and hair of a person; ``textures``: number of textures to choose from."""
     outfit = Outfit.sample(generator, Look.sample(generator).skin)
     outfit = replace(
         outfit,
         loose=float(np.exp(generator.uniform(np.log(0.003), np.log(0.035)))),
         folds=float(generator.uniform(0, 0.9)),
-        stripes=0.0,  # the fabric has patterns of its own
+        stripes=0.0,  # the fabric adds its own patterns
     )
     if generator.uniform() < 0.25:  # any colour at all
         outfit = replace(outfit, hair=generator.uniform(0.01, 0.5, 3), shirt=generator.uniform(0.01, 0.8, 3))
@@ -256,7 +256,7 @@ def draw_clothes(generator: np.random.Generator, style: Style, textures: int) ->
 
 
 def _facing(pose: Pose, generator: np.random.Generator, toward: bool) -> Pose:
-    """Turned about the vertical: mostly to the camera, which is where z is."""
+    """Rotate a pose about the vertical: mostly towards the camera, in the direction of z."""
     front = pose.body[0][:, 2]
     azimuth = np.arctan2(front[0], front[2])
     wanted = generator.normal(0, 0.5) if toward else generator.normal(0, 0.9)
@@ -268,7 +268,7 @@ def _facing(pose: Pose, generator: np.random.Generator, toward: bool) -> Pose:
 
 
 def _posed(model: BodyModel, poses: Sequence[Pose], shapes: Sequence[Floats]) -> tuple[Array, Floats, Floats]:
-    """Rotations [N, 74, 3, 3], vertices [N, V, 3] and joints [N, J, 3] m from each one's head, in the world's axes."""
+    """Return rotations [N, 74, 3, 3], and vertices [N, V, 3] and joints [N, J, 3] m from the heads, in world axes."""
     if not poses:
         return np.zeros((0, 74, 3, 3)), np.zeros((0, 1, 3), np.float32), np.zeros((0, 1, 3), np.float32)
     rotations = anny_rotations(poses)
@@ -281,12 +281,12 @@ def _posed(model: BodyModel, poses: Sequence[Pose], shapes: Sequence[Floats]) ->
     return rotations, posed.vertices.numpy(), posed.joints.numpy()
 
 
-def _shapes(people: Sequence[Somebody]) -> list[Floats]:
-    return [somebody.phenotypes for somebody in people]
+def _shapes(people: Sequence[Subject]) -> list[Floats]:
+    return [subject.phenotypes for subject in people]
 
 
 def _size(vertices: Floats) -> float:
-    """How large somebody's spheres are; 1: as of somebody of 1.7 m who stands."""
+    """Return the size of a person's spheres, relative to a standing person of 1.7 m."""
     return float(np.ptp(vertices[:, 1]).clip(0.5, 2.0)) / 1.7
 
 
@@ -298,21 +298,21 @@ def _arranged(
     vertices: Floats,
     joints: Floats,
 ) -> tuple[Array, Array, list[Array | None]]:
-    """Where the camera is [3] and its axes [3, 3]; where each head is [3], None for those who found no place."""
-    # The lowest point of each is on the ground; few jump.
+    """Return the camera's position [3] and axes [3, 3], and the position of each head [3]; None if there is no room."""
+    # Each person's lowest point is on the ground; a few jump.
     lift = np.where(generator.uniform(size=len(vertices)) < 0.05, generator.uniform(0, 0.4, len(vertices)), 0.0)
     heads = [np.array([0.0, up - body[:, 1].min(), 0.0]) for up, body in zip(lift.tolist(), vertices, strict=True)]
     if not heads:
-        place = np.array([0.0, generator.uniform(0.3, 2.5), 0.0])
-        return place, look_at(place, np.array([0.0, generator.uniform(0, 2), -4.0])), []
+        position = np.array([0.0, generator.uniform(0.3, 2.5), 0.0])
+        return position, look_at(position, np.array([0.0, generator.uniform(0, 2), -4.0])), []
     sizes = [_size(body) for body in vertices]
     wrists = joints[0, indices(["finger3-1.L", "finger3-1.R"], model.joint_names)]
-    near, place, target = _aim(generator, shot, camera, heads[0], wrists, sizes[0])
-    first, turn = _first(generator, camera, place, target, near, heads[0], vertices[0])
+    near, position, target = _aim(generator, shot, camera, heads[0], wrists, sizes[0])
+    first, turn = _first(generator, camera, position, target, near, heads[0], vertices[0])
 
-    found: list[Array | None] = [first]
-    places = spheres(model.joint_names)
-    placed = [(joints[0, places] + first, sizes[0])]
+    placed_heads: list[Array | None] = [first]
+    sphere_joints = spheres(model.joint_names)
+    placed = [(joints[0, sphere_joints] + first, sizes[0])]
     forward = turn[2] * (1, 0, 1)
     forward /= max(float(np.linalg.norm(forward)), 1e-6)
     side = np.array([-forward[2], 0.0, forward[0]])
@@ -321,31 +321,31 @@ def _arranged(
         for _ in range(16):
             depth = max(near, 1.0) * (1 + generator.exponential(0.5)) if shot == "group" else generator.uniform(1.2, 6)
             sideways = depth * np.tan(camera.fov / 2) * generator.uniform(-1.05, 1.05)
-            spot = place + depth * forward + sideways * side
+            spot = position + depth * forward + sideways * side
             head = np.array([spot[0], heads[k][1], spot[2]])
-            own = joints[k, places] + head
+            own = joints[k, sphere_joints] + head
             free = all(apart(own, sizes[k], other, size) for other, size in placed)
-            if free and ((vertices[k] + head - place) @ turn.T)[:, 2].min() > _CLEAR:
+            if free and ((vertices[k] + head - position) @ turn.T)[:, 2].min() > _CLEAR:
                 chosen = head
                 placed.append((own, sizes[k]))
                 break
-        found.append(chosen)
-    return place, turn, found
+        placed_heads.append(chosen)
+    return position, turn, placed_heads
 
 
 def _aim(
     generator: np.random.Generator, shot: str, camera: Camera, head: Array, wrists: Floats, size: float
 ) -> tuple[float, Array, Array]:
-    """How far the first person is [m], the camera's place [3], and what it looks at [3] while the head is at ``head``.
+    """Return the first person's distance [m], the camera's position [3], and its target [3] if the head is at ``head``.
 
     Args:
-        wrists: [2, 3] m from the head.
+        wrists: [2, 3] m, relative to the head.
     """
     if shot == "group":
-        # By how much of the picture's height somebody takes.
+        # From the fraction of the picture's height that the person fills.
         part = float(np.exp(generator.uniform(np.log(0.22), np.log(1.5))))
         near = float(np.clip(1.7 / (2 * np.tan(camera.fov / 2) * part), 1.2, 10.0))
-        # Somewhere between the middle and the head.
+        # Somewhere between the centre of the body and the head.
         target = head * (1, generator.uniform(0.5, 1.0), 1)
         height = float(np.clip(generator.normal(1.5, 0.5), 0.2, 3.5))
     else:
@@ -364,26 +364,26 @@ def _aim(
 def _first(
     generator: np.random.Generator,
     camera: Camera,
-    place: Array,
+    position: Array,
     target: Array,
     near: float,
     head: Array,
     vertices: Floats,
 ) -> tuple[Array, Array]:
-    """Where the first person's head comes to be [3], and the camera's axes [3, 3]."""
+    """Return the position [3] of the first person's head, and the camera's axes [3, 3]."""
     shift = np.array([0.0, 0.0, -near - target[2]])
     head, target = head + shift, target + shift
-    turn = aimed(generator, camera, place, target)
-    # Heads are what people are found by: mostly, the first one's is seen.
+    turn = aimed(generator, camera, position, target)
+    # People are detected by their heads: usually the first person's is in the picture.
     for _ in range(0 if generator.uniform() < 0.1 else 5):
-        at = (head - place) @ turn.T
+        at = (head - position) @ turn.T
         if np.abs(at[:2]).max() < 0.92 * at[2] * np.tan(camera.fov / 2):
             break
-        turn = aimed(generator, camera, place, target + generator.uniform(0, 1) * (head - target))
-    for _ in range(6):  # nobody is too close
-        lack = _CLEAR - float(((vertices + head - place) @ turn.T)[:, 2].min())
+        turn = aimed(generator, camera, position, target + generator.uniform(0, 1) * (head - target))
+    for _ in range(6):  # keep the minimum distance
+        lack = _CLEAR - float(((vertices + head - position) @ turn.T)[:, 2].min())
         if lack <= 0:
             return head, turn
         head = head - (0, 0, lack + 0.02)
     head = head - (0, 0, 1.5)
-    return head, look_at(place, head)
+    return head, look_at(position, head)

@@ -1,18 +1,18 @@
-"""Samples in files: `Shards` reads a folder that may still grow, `ShardWriter` fills it, shard by shard.
+"""Samples in files: `Shards` reads a folder that may still grow, `ShardWriter` fills it shard by shard.
 
-A folder holds `people.json`, which says how it was made, and `shard-000000.npz`, `shard-000001.npz`, ... A shard of S
-samples with M people in all is an uncompressed archive of arrays:
+A folder contains `people.json`, which says how it was made, and `shard-000000.npz`, `shard-000001.npz`, ... A shard of
+S samples with M people in total is an uncompressed archive of arrays:
 
-    first           int64, index of its first sample for the engine
-    count [S]       people of each sample; their labels follow each other in the arrays of M people
+    first           int64, the engine's index of the first sample
+    count [S]       number of people of each sample; their labels are consecutive in the arrays of M people
     rotations, shape, translation, joints, joints_2d, visible: [M, ...] as in `PeopleLabels`
     intrinsics      [S, 3, 3]
-    image, mask, depth: uint8 [bytes] coded pictures one after the other: JPEG (PNG at quality 0), PNG, 16-bit PNG of
+    image, mask, depth: uint8 [bytes], concatenated encoded pictures: JPEG (PNG at quality 0), PNG, 16-bit PNG of
                     the float16's bits
-    image_end, mask_end, depth_end: int64 [S] where each of them ends
+    image_end, mask_end, depth_end: int64 [S], where each of them ends
 
-Shards are written beside their place and moved there, so that no reader sees half of one. A shard that exists is never
-made again: a run that was cut off goes on where it was.
+Shards are written to a temporary file and renamed, so that no reader sees a partial one. An existing shard is never
+made again: an interrupted run resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ _INFO = "people.json"
 _NAME = re.compile(r"shard-(\d{6})\.npz")
 _LABELS = tuple(field.name for field in fields(PeopleLabels))
 _PICTURES = ("image", "mask", "depth")
-_OPEN = 128  # shards that are kept mapped
+_OPEN = 128  # shards that stay mapped
 
 
 class ShardError(HumanrtError):
-    """A folder of shards is missing, damaged, or of other data than what is asked for."""
+    """A folder of shards is missing, damaged, or contains other data than requested."""
 
 
 class Shards(Sequence[PeopleSample]):
-    """The samples of a folder, in the order of their shards. Reads what is there now; `refresh` looks again.
+    """The samples of a folder, in the order of its shards, as of now; `refresh` looks again.
 
     Attributes:
-        folder: where.
+        folder: the folder.
         info: content of `people.json`.
 
     Raises:
-        ShardError: it is no such folder. An empty one of a run that has just begun is fine.
+        ShardError: it is not such a folder. The empty folder of a run that has just started is accepted.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -72,7 +72,7 @@ class Shards(Sequence[PeopleSample]):
         self.refresh()
 
     def refresh(self) -> int:
-        """Take up shards that came since; the number of samples. Samples that were there keep their places."""
+        """Include new shards; return the number of samples. Existing samples keep their indices."""
         known = set(self._paths)
         for path in sorted(self.folder.glob("shard-*.npz")):
             if path not in known and _NAME.fullmatch(path.name):
@@ -85,18 +85,18 @@ class Shards(Sequence[PeopleSample]):
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index: Any) -> Any:
-        """The sample number ``index``, from 0; or a list of those of a slice."""
+        """Return the sample number ``index``, from 0, or the list of samples of a slice."""
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
+            return [self[index] for index in range(*index.indices(len(self)))]
+        index = index + len(self) if index < 0 else index
+        if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
-        shard = bisect.bisect_right(self._ends, place)
+        shard = bisect.bisect_right(self._ends, index)
         start = self._ends[shard - 1] if shard else 0
-        return _sample(self._arrays(shard), place - start)
+        return _sample(self._arrays(shard), index - start)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_maps": OrderedDict()}  # maps are not for other processes
+        return self.__dict__ | {"_maps": OrderedDict()}  # maps cannot be passed to other processes
 
     def _arrays(self, shard: int) -> dict[str, NDArray[Any]]:
         if shard not in self._maps:
@@ -108,16 +108,16 @@ class Shards(Sequence[PeopleSample]):
 
 
 class ShardWriter:
-    """Fills a folder. A folder that exists is gone on with, if it was made alike.
+    """Fills a folder, and continues an existing one that was made in the same way.
 
     Args:
-        folder: where.
-        about: how the samples are made; kept in `people.json`. What differs from an existing folder is an error.
-        size: samples in a shard.
-        quality: of the images' JPEG; 0: PNG, without loss.
+        folder: the folder.
+        about: how the samples are made; stored in `people.json`. It is an error if an existing folder differs.
+        size: number of samples per shard.
+        quality: JPEG quality of the images; 0: lossless PNG.
 
     Raises:
-        ShardError: the folder holds other data.
+        ShardError: the folder contains other data.
         OutputError: it cannot be written.
     """
 
@@ -130,21 +130,21 @@ class ShardWriter:
             write_atomically(self.folder / _INFO, (json.dumps(info, indent=1) + "\n").encode())
 
     def missing(self, first: int, count: int) -> Iterator[tuple[int, range]]:
-        """Shards of samples ``first`` to ``first + count - 1`` that are not there yet: number, indices of samples."""
+        """Return the missing shards of samples ``first`` to ``first + count - 1``: number, and indices of samples."""
         for number in range(first // self.size, -(-(first + count) // self.size)):
             start = max(number * self.size, first)
             indices = range(start, min((number + 1) * self.size, first + count))
             path = self.path(number)
-            # A shard that an earlier, shorter run left unfilled is made again.
+            # A shard that an earlier, shorter run left incomplete is made again.
             if not path.exists() or len(_map(path)["count"]) < len(indices):
                 yield number, indices
 
     def path(self, number: int) -> Path:
-        """The file of a shard."""
+        """Return the file of a shard."""
         return self.folder / f"shard-{number:06d}.npz"
 
     def write(self, number: int, first: int, samples: Sequence[PeopleSample]) -> Path:
-        """Write the shard ``number``, whose samples have the indices from ``first`` on."""
+        """Write the shard ``number``, whose samples have the indices from ``first``."""
         arrays: dict[str, Any] = {
             "first": np.int64(first),
             "count": np.array([len(sample.people) for sample in samples], np.int64),
@@ -187,7 +187,7 @@ def _read_info(folder: Path) -> dict[str, Any]:
 
 
 def _map(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an uncompressed archive, without reading them: views of the mapped file."""
+    """Return the arrays of an uncompressed archive as views of the mapped file, without reading them."""
     try:
         with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
             content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
@@ -195,7 +195,7 @@ def _map(path: Path) -> dict[str, NDArray[Any]]:
             for member in archive.infolist():
                 if member.compress_type != zipfile.ZIP_STORED:
                     raise ValueError("its arrays are compressed")
-                # The local header: 30 bytes, then name and extra field, whose lengths it holds; then the `.npy`.
+                # The local header: 30 bytes, then name and extra field, whose lengths it contains; then the `.npy`.
                 name, extra = (
                     int.from_bytes(content[member.header_offset + at : member.header_offset + at + 2], "little")
                     for at in (26, 28)
@@ -216,15 +216,15 @@ def _map(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _sample(arrays: Mapping[str, NDArray[Any]], place: int) -> PeopleSample:
-    start = int(arrays["count"][:place].sum())
-    people = slice(start, start + int(arrays["count"][place]))
+def _sample(arrays: Mapping[str, NDArray[Any]], index: int) -> PeopleSample:
+    start = int(arrays["count"][:index].sum())
+    people = slice(start, start + int(arrays["count"][index]))
     pictures = {}
     for name in _PICTURES:
         ends = arrays[f"{name}_end"]
-        pictures[name] = _decode(name, arrays[name][int(ends[place - 1]) if place else 0 : int(ends[place])])
+        pictures[name] = _decode(name, arrays[name][int(ends[index - 1]) if index else 0 : int(ends[index])])
     return PeopleSample(
-        intrinsics=arrays["intrinsics"][place].copy(),
+        intrinsics=arrays["intrinsics"][index].copy(),
         people=PeopleLabels(**{name: arrays[name][people].copy() for name in _LABELS}),
         **pictures,
     )

@@ -1,4 +1,4 @@
-"""Sheets of samples with their labels drawn over, for people to look at."""
+"""Contact sheets of samples with their labels drawn over them, for inspection."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _COLOURS = ((255, 80, 60), (60, 220, 90), (70, 130, 255), (255, 200, 40), (230, 
 
 
 def labelled(sample: PeopleSample, parents: Sequence[int], scale: int = 1) -> Picture:
-    """The picture with everybody's outline and bones, ``scale`` times as large.
+    """Draw the outlines and bones of all people over the picture, enlarged ``scale`` times.
 
     Args:
-        sample: what to draw.
-        parents: of the joints' first J, -1 for the root; further joints are points at the ends of bones.
-        scale: of the result.
+        sample: the sample.
+        parents: parents of the first J joints, -1 for the root; further joints are points at the ends of bones.
+        scale: enlargement.
     """
     size = (sample.image.shape[1] * scale, sample.image.shape[0] * scale)
     picture = cv2.resize(sample.image, size, interpolation=cv2.INTER_LINEAR)
-    for place, points in enumerate(sample.people.joints_2d):
-        colour = _COLOURS[place % len(_COLOURS)]
-        own = cv2.resize((sample.mask == place + 1).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    for index, points in enumerate(sample.people.joints_2d):
+        colour = _COLOURS[index % len(_COLOURS)]
+        own = cv2.resize((sample.mask == index + 1).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         edges, _ = cv2.findContours(own, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, edges, -1, colour, 1)
         at = (points * scale * 16).astype(int).clip(-200000, 200000)
@@ -42,7 +42,7 @@ def labelled(sample: PeopleSample, parents: Sequence[int], scale: int = 1) -> Pi
 
 
 def sheet(pictures: Sequence[Picture], columns: int) -> Picture:
-    """Pictures of one size in rows."""
+    """Arrange pictures of one size in rows."""
     blank = np.zeros_like(pictures[0])
     padded = [*pictures, *[blank] * (-len(pictures) % columns)]
     rows = [np.hstack(padded[start : start + columns]) for start in range(0, len(padded), columns)]

@@ -1,4 +1,4 @@
-"""What pictures look like: ranges of light, colours, backgrounds and camera faults, by name in `STYLES`."""
+"""Appearance of pictures: ranges of light, colours, backgrounds and camera artefacts, by name in `STYLES`."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Style:
-    """Ranges that appearance is drawn from; (low, high) each, uniform unless said otherwise.
+    """Ranges from which appearance is sampled: (low, high), uniform unless stated otherwise.
 
     Attributes:
-        name: of it.
-        exposure: factor on all light, drawn evenly in its logarithm.
-        key: radiance of the main light; 1.5 lights white to white.
-        elevation: of the main light above the horizon [degrees].
-        ambient: factor on the light from around.
-        colour: how far lights may be from white, 0..1.
-        shadow: how dark the main light's shadows are, 0..1.
-        noise: standard deviation of the sensor's noise over full scale, evenly in its logarithm.
-        jpeg: quality of the compression.
-        uncompressed, blurred, grey: share of pictures not compressed, with motion blur, without colour.
+        name: name of the style.
+        exposure: factor on all light, log-uniform.
+        key: radiance of the main light; at 1.5, white surfaces are white in the picture.
+        elevation: elevation of the main light above the horizon [degrees].
+        ambient: factor on the ambient light.
+        colour: maximum deviation of lights from white, 0..1.
+        shadow: darkness of the main light's shadows, 0..1.
+        noise: standard deviation of the sensor noise, as a fraction of full scale, log-uniform.
+        jpeg: compression quality.
+        uncompressed, blurred, grey: fraction of pictures without compression, with motion blur, without colour.
         saturation, contrast: factors on the finished picture.
-        backdrops: kind of what is behind -> weight (`backdrop.KINDS`).
-        ground: share of pictures with a visible ground, walls: of those, with walls.
-        props: most objects that stand around, before and behind people.
-        overlays: share of pictures with something flat close before the lens.
-        heat: people shine by their warmth, surroundings hardly: as thermal cameras see.
+        backdrops: kind of background -> weight (`backdrop.KINDS`).
+        ground: fraction of pictures with a visible ground; walls: fraction of those with walls.
+        props: maximum number of objects in front of, behind and around people.
+        overlays: fraction of pictures with something flat close to the lens.
+        heat: thermal camera: people glow, their surroundings hardly.
     """
 
     name: str
@@ -65,10 +65,10 @@ class Style:
     heat: bool = False
 
     def light(self, generator: np.random.Generator, up: Array) -> Look:
-        """Light for one picture, in the camera's axes.
+        """Sample the light of one picture, in camera axes.
 
         Args:
-            generator: everything random comes from here.
+            generator: source of all randomness.
             up: [3] the world's vertical in the camera's axes.
         """
 
@@ -91,12 +91,12 @@ class Style:
         )
 
     def sensor_noise(self, generator: np.random.Generator) -> float:
-        """Standard deviation over full scale."""
+        """Sample the standard deviation of the sensor noise, as a fraction of full scale."""
         return _even_in_log(generator, self.noise)
 
     def graded(self, picture: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-        """RGB [H, W, 3] with other colours, as cameras and editors make them."""
-        # Always drawn, so that what comes after does not depend on the outcome.
+        """Return RGB [H, W, 3] with graded colours, as cameras and photo editors produce."""
+        # Always sampled, so that later samples do not depend on the outcome.
         saturation, contrast = generator.uniform(*self.saturation), generator.uniform(*self.contrast)
         if generator.uniform() < self.grey:
             saturation = 0.0
@@ -107,7 +107,7 @@ class Style:
         return np.asarray((flat + 0.5).clip(0, 255), np.uint8).reshape(picture.shape)
 
     def about(self) -> dict[str, Any]:
-        """All of it, for a file."""
+        """Return all settings, for storage."""
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(self).items()}
 
 
@@ -185,11 +185,11 @@ STYLES = {
         ),
     )
 }
-"""Name -> looks: `randomised` for training, others for shifts between domains."""
+"""Styles by name: `randomised` for training, others to measure domain shifts."""
 
 
 def find_style(name: str) -> Style:
-    """The style of that name; HumanrtError lists those there are."""
+    """Return the style of that name. HumanrtError if there is none; it lists the valid names."""
     if name not in STYLES:
         raise HumanrtError(f"unknown style `{name}`; choose one of: {choices(STYLES)}")
     return STYLES[name]

@@ -1,4 +1,4 @@
-"""What stands around people: ground, walls, boxes and pillars, things before and behind them."""
+"""Objects around people: ground, walls, boxes and pillars, in front of and behind them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Array = NDArray[np.float64]
 
 
 def draw_things(generator: np.random.Generator, style: Style, textures: int, spots: Array, view: View) -> list[Thing]:
-    """Ground, walls, boxes and pillars, in the world's axes.
+    """Sample ground, walls, boxes and pillars, in world axes.
 
     Args:
-        generator: everything random comes from here.
-        style: how many, how bright.
-        textures: how many there are to choose from.
-        spots: [N, 3] m, joints of people, which things keep away from.
-        view: where the camera is.
+        generator: source of all randomness.
+        style: number and brightness.
+        textures: number of textures to choose from.
+        spots: [N, 3] m, joints of people, which things must not touch.
+        view: the camera.
     """
     bright = 0.25 if style.heat else 1.0
 
@@ -56,21 +56,21 @@ def draw_things(generator: np.random.Generator, style: Style, textures: int, spo
             low = np.array(panel, np.float64)
             corners = np.concatenate([low, low[::-1] + np.array([0, high, 0])])
             long = float(np.linalg.norm(low[1] - low[0]))
-            places = np.array([[0, 0], [long, 0], [long, high], [0, high]]) / every
-            things.append(_quad(corners, places, paper, colour))
+            uv = np.array([[0, 0], [long, 0], [long, high], [0, high]]) / every
+            things.append(_quad(corners, uv, paper, colour))
     for _ in range(int(generator.integers(0, style.props + 1))):
         size = np.exp(generator.uniform(np.log(0.08), np.log(1.2), 3)) * (1, generator.uniform(0.5, 2.2), 1)
         depth = generator.uniform(0.35, 1.5) * far
-        spot = view.place + depth * view.turn[2] * (1, 0, 1)
+        spot = view.position + depth * view.turn[2] * (1, 0, 1)
         spot = spot + view.turn[0] * generator.uniform(-1, 1) * depth * np.tan(view.camera.fov / 2)
         bottom = generator.uniform(0, 1.5) if generator.uniform() < 0.15 else 0.0
         middle = np.array([spot[0], bottom + size[1] / 2, spot[2]])
         wide = float(np.hypot(size[0], size[2])) / 2
         gap = np.hypot(*(spots[:, [0, 2]] - middle[[0, 2]]).T).min() if len(spots) else 9.0
-        if gap > wide + 0.16 and np.linalg.norm(middle - view.place) > wide + 0.5 * size[1] + 0.15:
+        if gap > wide + 0.16 and np.linalg.norm(middle - view.position) > wide + 0.5 * size[1] + 0.15:
             sides = 24 if generator.uniform() < 0.35 else 4
             things.append(_prism(middle, size, sides, generator.uniform(0, np.pi), texture(), tint()))
-    if len(spots) and generator.uniform() < 0.08:  # something at a hand, or anywhere on a body
+    if len(spots) and generator.uniform() < 0.08:  # something at a hand, or elsewhere on a body
         size = np.exp(generator.uniform(np.log(0.03), np.log(0.15), 3))
         middle = spots[generator.integers(len(spots))] + generator.normal(0, 0.05, 3)
         if view.see(middle)[2] > 0.3:
@@ -78,14 +78,14 @@ def draw_things(generator: np.random.Generator, style: Style, textures: int, spo
     return things
 
 
-def _quad(corners: Array, places: Array, texture: int, tint: Array, bare: bool = False) -> Thing:
-    """A flat thing of four corners in their order."""
+def _quad(corners: Array, uv: Array, texture: int, tint: Array, bare: bool = False) -> Thing:
+    """Return a flat quadrilateral with these corners in order."""
     normal = np.cross(corners[1] - corners[0], corners[3] - corners[0])
     normal /= np.linalg.norm(normal)
     return Thing(
         corners.astype(np.float32),
         np.tile(normal, (4, 1)).astype(np.float32),
-        places.astype(np.float32),
+        uv.astype(np.float32),
         np.array([[0, 1, 2], [0, 2, 3]], np.int32),
         texture,
         tint,
@@ -95,12 +95,12 @@ def _quad(corners: Array, places: Array, texture: int, tint: Array, bare: bool =
 
 
 def _prism(middle: Array, size: Array, corners: int, angle: float, texture: int, tint: Array) -> Thing:
-    """An upright prism, [3] m large: four corners make a box, many a pillar."""
+    """Return an upright prism of size [3] m: four corners make a box, many a pillar."""
     at = angle + 2 * np.pi * (np.arange(corners + 1) + 0.5) / corners
     ring = np.stack([np.cos(at), np.sin(at)], axis=1) / (np.cos(np.pi / 4) if corners == 4 else 1.0) / 2
     vertices: list[Array] = []
     normals: list[Array] = []
-    places: list[Array] = []
+    uv: list[Array] = []
     triangles: list[list[int]] = []
     for k in range(corners):
         low = np.column_stack([ring[k : k + 2, 0] * size[0], [-size[1] / 2] * 2, ring[k : k + 2, 1] * size[2]])
@@ -109,7 +109,7 @@ def _prism(middle: Array, size: Array, corners: int, angle: float, texture: int,
         out = np.array([ring[k : k + 2, 0].mean() * size[2], 0, ring[k : k + 2, 1].mean() * size[0]])
         normals.append(np.tile(out / np.linalg.norm(out), (4, 1)))
         wide = 4 * k / corners
-        places.append(np.array([[wide, 0], [wide + 4 / corners, 0], [wide + 4 / corners, 1], [wide, 1]]))
+        uv.append(np.array([[wide, 0], [wide + 4 / corners, 0], [wide + 4 / corners, 1], [wide, 1]]))
         triangles += [[base, base + 1, base + 2], [base, base + 2, base + 3]]
     base = 4 * corners
     lid = np.column_stack([ring[:-1, 0] * size[0], np.full(corners, size[1] / 2), ring[:-1, 1] * size[2]])
@@ -117,7 +117,7 @@ def _prism(middle: Array, size: Array, corners: int, angle: float, texture: int,
     return Thing(
         np.concatenate([*vertices, lid]).astype(np.float32) + middle.astype(np.float32),
         np.concatenate([*normals, np.tile([0.0, 1.0, 0.0], (corners, 1))]).astype(np.float32),
-        np.concatenate([*places, ring[:-1] + 0.5]).astype(np.float32),
+        np.concatenate([*uv, ring[:-1] + 0.5]).astype(np.float32),
         np.array(triangles, np.int32),
         texture,
         tint,

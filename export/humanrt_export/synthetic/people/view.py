@@ -1,4 +1,4 @@
-"""Cameras in the world: `View`, and how they are turned to what they look at."""
+"""Cameras in the world: `View`, and their orientation towards a target."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class View:
-    """A camera in the world: turn [3, 3] from the world's axes to the camera's, place [3] m, and the light it sees."""
+    """A camera in the world: turn [3, 3] from world to camera axes, position [3] m, and the light."""
 
     camera: Camera
     turn: Array
-    place: Array
+    position: Array
     look: Look
 
     @property
     def up(self) -> Array:
-        """[3] the world's vertical."""
+        """The world's vertical [3], in camera axes."""
         return np.asarray(self.turn[:, 1])
 
     def see(self, points: NDArray[Any]) -> NDArray[Any]:
-        """World [..., 3] m -> camera space."""
-        return np.asarray((points - self.place) @ self.turn.T)
+        """Transform points [..., 3] m from the world to camera space."""
+        return np.asarray((points - self.position) @ self.turn.T)
 
 
-def look_at(place: Array, target: Array, roll: float = 0.0) -> Array:
-    """[3, 3] from the world's axes to those of a camera at ``place`` whose middle sees ``target``, rolled [rad]."""
-    forward = (target - place) / np.linalg.norm(target - place)
+def look_at(position: Array, target: Array, roll: float = 0.0) -> Array:
+    """Return [3, 3] from world axes to those of a camera at ``position`` that points at ``target``, rolled [rad]."""
+    forward = (target - position) / np.linalg.norm(target - position)
     right = np.cross(forward, [0.0, 1.0, 0.0])
     right /= max(float(np.linalg.norm(right)), 1e-9)
     down = np.cross(forward, right)
@@ -44,9 +44,9 @@ def look_at(place: Array, target: Array, roll: float = 0.0) -> Array:
     return np.stack([c * right + s * down, c * down - s * right, forward])
 
 
-def aimed(generator: np.random.Generator, camera: Camera, place: Array, target: Array) -> Array:
-    """Axes of a camera that sees the target somewhere about the picture's middle."""
-    turn = look_at(place, target)
+def aimed(generator: np.random.Generator, camera: Camera, position: Array, target: Array) -> Array:
+    """Sample the axes of a camera that sees the target near the centre of the picture."""
+    turn = look_at(position, target)
     reach = np.tan(camera.fov / 2)
     across, down = np.arctan(reach * np.clip(generator.normal(0, 0.22, 2), -0.6, 0.6))
     roll = np.radians(generator.uniform(-35, 35) if generator.uniform() < 0.08 else generator.normal(0, 4))

@@ -288,4 +288,4 @@ class PeopleTask:
         own = (torch.from_numpy(x) for x in (people.rotations, people.shape, people.translation))
         device = self.body.template.device
         vertices = self.body(*(x.to(device) for x in own)).vertices.cpu().numpy()
-        return truth_of(people, vertices, (self.validation.size,) * 2, self.validation.least)
+        return truth_of(people, vertices, (self.validation.size,) * 2, self.validation.min_visible)
