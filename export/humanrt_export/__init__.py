@@ -1,1 +1,1 @@
-"""humanrt_export: everything that makes bundles (conversion, networks, precision, training). Not needed at run time."""
+"""humanrt_export: creation of bundles (conversion, networks, precision, training). Not needed at run time."""

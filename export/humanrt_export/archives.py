@@ -1,6 +1,6 @@
-"""Whether a downloaded archive is whole: its checksums, and its end.
+"""Check that a downloaded archive is complete: its checksums, and its end.
 
-`.pt` and `.npz` files are zip archives, and their readers use a damaged one without a word where only numbers changed.
+`.pt` and `.npz` files are zip archives, and their readers silently accept a damaged one if only numbers changed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ __all__ = ["damage"]
 
 _MAGIC = b"PK\x03\x04"
 _CHUNK = 1 << 20
-_ALWAYS = 1 << 26  # bytes that any member may unpack to; above it,
-_MOST = 100  # times what is stored of it
+_ALWAYS = 1 << 26  # bytes to which any member may unpack; beyond it,
+_MOST = 100  # times its stored size
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with a zip archive, for a message; None where nothing is, or where the file is no archive.
+    """Return what is wrong with a zip archive, for a message; None if nothing is, or if the file is not an archive.
 
-    Reads the whole file, about a second for each gigabyte. OSError: it cannot be read.
+    Reads the whole file, about a second per gigabyte. OSError: it cannot be read.
     """
     with path.open("rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:
@@ -31,7 +31,7 @@ def damage(path: Path) -> str | None:
         return f"its end is missing or damaged ({error})"
     with archive:
         members = archive.infolist()
-        for member in members:  # weights do not shrink so far: it was made to fill the memory
+        for member in members:  # weights do not compress that much: the file was made to exhaust memory
             if member.file_size > max(_ALWAYS, _MOST * member.compress_size):
                 return f"its member `{member.filename[:100]}` unpacks to more than {_MOST} times its size"
         if not any(member.CRC for member in members):  # `torch.serialization.set_crc32_options(False)` writes none
@@ -41,7 +41,7 @@ def damage(path: Path) -> str | None:
                 with archive.open(member) as stream:
                     while stream.read(_CHUNK):
                         pass
-            # A damaged header asks for passwords, unknown compression, or places outside the file.
+            # A damaged header asks for passwords, unknown compression, or offsets outside the file.
             except (zipfile.BadZipFile, zlib.error, ValueError, RuntimeError, EOFError) as error:
                 reason = str(error).partition("\n")[0]
                 return f"its member `{member.filename}` is not what was saved ({reason})"

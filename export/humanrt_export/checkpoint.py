@@ -1,6 +1,6 @@
-"""Other people's checkpoints: read without running them, and strictly.
+"""Strict reading of third-party checkpoints without running code from them.
 
-Every tensor of a file is used, known to be unneeded, or refused by the name that it has in the file.
+Every tensor of a file is either used, known to be unneeded, or rejected by its name in the file.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ __all__ = ["CheckpointError", "Names", "arguments", "built", "fill", "listed", "
 
 M = TypeVar("M", bound=nn.Module)
 
-_LONGEST = 120  # characters of what a file says, in a message
+_LONGEST = 120  # characters of a file's content in a message
 
 
 class CheckpointError(HumanrtError):
-    """A checkpoint is not what the network is made of; the message names the key or argument."""
+    """A checkpoint does not fit the network; the message names the key or argument."""
 
 
 def read(path: Path, kind: str) -> Mapping[str, Any]:
-    """What a `.pt` file holds: containers, tensors, an `argparse.Namespace`, numbers of numpy's, and nothing else.
+    """Read a `.pt` file that contains only containers, tensors, an `argparse.Namespace` and numpy scalars.
 
-    Paths among the arguments are read as text: nothing is done with them. The archive's checksums are verified.
+    Paths among the arguments are read as text and never used. The archive's checksums are verified.
 
     Args:
         path: the file.
-        kind: whose checkpoint is expected, for messages: ``"Multi-HMR"``.
+        kind: the expected kind of checkpoint, for messages: ``"Multi-HMR"``.
 
     Raises:
-        CheckpointError: no such file, damaged, or it asks for code.
+        CheckpointError: the file is missing or damaged, or requests code.
     """
     if not path.is_file():
         what = "is a folder; give the file in it, or" if path.is_dir() else "no such file;"
@@ -57,11 +57,11 @@ def read(path: Path, kind: str) -> Mapping[str, Any]:
         raise CheckpointError(f"{path}: damaged: {damaged}; download it again")
     try:
         with torch.serialization.safe_globals(_safe_globals()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols: what it says here must be one line
+            warnings.simplefilter("ignore")  # of pickle protocols; the message here must be one line
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path}: refused: {_asked(path, kind, error)}") from error
-    except Exception as error:  # a damaged archive raises nearly anything
+    except Exception as error:  # a damaged archive can raise almost anything
         reason = str(error).partition("\n")[0][:_LONGEST] or "it is empty, or ends too early"
         raise CheckpointError(f"{path}: not a PyTorch checkpoint ({reason}); download it again") from error
     if not isinstance(content, Mapping):
@@ -70,7 +70,7 @@ def read(path: Path, kind: str) -> Mapping[str, Any]:
 
 
 def _asked(path: Path, kind: str, error: pickle.UnpicklingError) -> str:
-    """What a pickle asks for that no checkpoint needs, by name where that can be told."""
+    """Return what a pickle requests that no checkpoint needs, by name if known."""
     names: list[str] = []
     with contextlib.suppress(Exception), torch.serialization.safe_globals(_safe_globals()):
         names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
@@ -87,23 +87,23 @@ def _asked(path: Path, kind: str, error: pickle.UnpicklingError) -> str:
 
 
 def save(path: Path, content: Any) -> None:
-    """What `torch.save` writes, atomically: there is always a whole file.
+    """Write like `torch.save`, but atomically: there is always a complete file.
 
     Raises:
-        OutputError: what is in the way.
+        OutputError: the file cannot be written.
     """
     try:
         with opened_atomically(path) as stream:
             torch.save(content, stream)
-    except RuntimeError as error:  # what torch's own writer raises where a disk is full
+    except RuntimeError as error:  # what torch's writer raises if the disk is full
         reason = str(error).partition("\n")[0]
         raise OutputError(f"{path} cannot be written ({reason}); the previous file is intact") from error
 
 
 def _safe_globals() -> list[Any]:
-    """All that a file may ask for beside tensors and plain containers: the arguments, and numbers of numpy's.
+    """Return everything that a file may request besides tensors and plain containers: arguments and numpy scalars.
 
-    And paths, which come as text (`_path_text`): a Windows path cannot even be made elsewhere.
+    Paths are read as text (`_path_text`): a Windows path cannot even be created elsewhere.
     """
     number = np.float64(0).__reduce__()[0]
     kinds = [type(np.dtype(code)) for code in (*"?bhilqBHILQefdFD", "U1", "S1")]
@@ -116,12 +116,12 @@ _PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "Pure
 
 
 def _path_text(*parts: object) -> str:
-    """What is read in place of a pickled path."""
+    """Return the text that replaces a pickled path."""
     return "/".join(str(part).rstrip("/\\") for part in parts)
 
 
 def arguments(path: Path, content: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The entry ``args``, a mapping or a namespace. CheckpointError where it is neither."""
+    """Return the entry ``args``, a mapping or a namespace. CheckpointError if it is neither."""
     args = _entry(path, content, "args", kind)
     if not isinstance(args, Mapping | argparse.Namespace):
         raise CheckpointError(f"{path}: `args` is a {type(args).__name__}; not a {kind} checkpoint")
@@ -129,7 +129,7 @@ def arguments(path: Path, content: Mapping[str, Any], kind: str) -> dict[str, An
 
 
 def tensors(path: Path, content: Mapping[str, Any], key: str, kind: str) -> dict[str, Tensor]:
-    """The entry ``key``, which must hold named tensors only. CheckpointError where it does not."""
+    """Return the entry ``key``, which must contain only named tensors. CheckpointError otherwise."""
     state = _entry(path, content, key, kind)
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
@@ -147,11 +147,11 @@ def _entry(path: Path, content: Mapping[str, Any], key: str, kind: str) -> Any:
 
 
 class Names:
-    """Our parameters' names -> their names in the files.
+    """Maps names of our parameters to their names in the files.
 
     Args:
-        table: (ours, theirs); ``<n>`` stands for a number, ``<rest>`` for the rest of the name. The first that fits
-            counts.
+        table: (ours, theirs); ``<n>`` stands for a number, ``<rest>`` for the rest of the name. The first match
+            is used.
     """
 
     def __init__(self, table: Sequence[tuple[str, str]]) -> None:
@@ -161,7 +161,7 @@ class Names:
             self._table.append((re.compile(pattern), theirs))
 
     def __call__(self, name: str) -> str:
-        """The file's name of our parameter ``name``; KeyError where the table has none."""
+        """Return the file's name of our parameter ``name``; KeyError if the table has none."""
         for pattern, theirs in self._table:
             if match := pattern.fullmatch(name):
                 for part, value in match.groupdict().items():
@@ -179,18 +179,18 @@ def fill(
     unneeded: str = "",
     about: str,
 ) -> None:
-    """Fill ``model`` with a file's tensors, as FP32, or say by their names in the file which do not fit.
+    """Fill ``model`` with a file's tensors, in FP32, or report those that do not fit by their names in the file.
 
     Args:
         path: the file, for messages.
-        model: what is filled: every parameter and persistent buffer of it.
+        model: the model; every parameter and persistent buffer is filled.
         state: the file's tensors by name. Distributed training prefixes every name with `module.`.
-        names: our name -> the file's, or all those under which the file holds copies of the same tensor.
-        unneeded: regular expression of names that are in files and of no use.
-        about: what the model is, for messages.
+        names: maps our name to the file's, or to all names under which the file has copies of the same tensor.
+        unneeded: regular expression of names in files that are not needed.
+        about: description of the model, for messages.
 
     Raises:
-        CheckpointError: tensors are missing, unexpected, misshapen, not finite, or unequal where they are copies.
+        CheckpointError: tensors are missing, unexpected, misshapen or not finite, or copies differ.
     """
     wanted = model.state_dict()
     places, found, keys = _matched(path, wanted, state, names, unneeded, about)
@@ -218,7 +218,7 @@ def built(
     unneeded: str = "",
     about: str,
 ) -> M:
-    """The model of ``make``, filled; see `fill`. Nothing large is made before the file is known to fit it."""
+    """Create a model by ``make`` and fill it, see `fill`; nothing large is allocated before the file proves to fit."""
     with torch.device("meta"):
         wanted = make().state_dict()
     _matched(path, wanted, state, names, unneeded, about)
@@ -238,7 +238,7 @@ def _matched(
     unneeded: str,
     about: str,
 ) -> tuple[_Places, dict[str, Tensor], dict[str, str]]:
-    """Our names' places in the file, the tensors at them, and how the file spells these. CheckpointError as `fill`."""
+    """Return the file's names of our tensors, the tensors, and the file's spelling. CheckpointError as for `fill`."""
     places = {name: (where,) if isinstance(where := names(name), str) else tuple(where) for name in wanted}
     shapes = {place: wanted[name].shape for name in wanted for place in places[name]}
     found: dict[str, Tensor] = {}
@@ -262,6 +262,6 @@ def _matched(
 
 
 def listed(keys: Sequence[str], at_most: int = 6) -> str:
-    """The keys, or the first of many, for a message."""
+    """Format keys, or the first of many, for a message."""
     shown = ", ".join(keys[:at_most])
     return shown + (f" and {len(keys) - at_most} more" if len(keys) > at_most else "")

@@ -1,8 +1,8 @@
-"""``humanrt-export``: the command line that makes bundles.
+"""``humanrt-export``: the command line that creates bundles.
 
-Every command is one module, listed in ``COMMANDS`` and imported only when it is called: the commands need different
+Each command is one module, listed in ``COMMANDS`` and imported only when it is called: the commands need different
 heavy packages, and `--help` needs none. A command has ``CONFIG``, the dataclass of its options, and ``run(config) ->
-int``; or, where that is not enough, ``configure(parser)`` and ``run(arguments) -> int``.
+int``; or, if that is not sufficient, ``configure(parser)`` and ``run(arguments) -> int``.
 
 Exit status: 0; 2 for bad usage or bad input, with one line on stderr.
 """
@@ -28,10 +28,10 @@ class Command:
     """A sub-command.
 
     Attributes:
-        module: that holds it.
-        help: what it does.
-        extra: brings its packages.
-        keeps: what an interrupted run leaves; empty where nothing is written before the end.
+        module: the module that contains it.
+        help: one line on what it does.
+        extra: the extra that installs its packages.
+        keeps: what an interrupted run leaves behind; empty if nothing is written before the end.
     """
 
     module: str
@@ -88,13 +88,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status. User errors become one line on stderr and status 2."""
+    """Run one command and return the exit status. User errors become one line on stderr and status 2."""
     given = list(sys.argv[1:] if words is None else words)
     parser = _Parser(prog="humanrt-export", description="Make model bundles for humanrt.")
     sub_commands(parser, {name: command.help for name, command in COMMANDS.items()}, "command", "COMMAND", _configure)
     try:
         arguments = parser.parse_args(given)
-        arguments.line = shlex.join(["humanrt-export", *given])  # what made a training or a file says so
+        arguments.line = shlex.join(["humanrt-export", *given])  # recorded in trainings and files
         status: int = arguments.run(arguments)
     except HumanrtError as error:
         print(f"humanrt-export: {error}", file=sys.stderr)
@@ -108,7 +108,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _configure(name: str, parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Add the options of a command that was chosen, and what runs it."""
+    """Add the options of the chosen command, and the function that runs it."""
     module = _load(COMMANDS[name])
     config = getattr(module, "CONFIG", None)
     if config is None:

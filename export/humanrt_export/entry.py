@@ -1,4 +1,4 @@
-"""How modules that are run by ``python -m`` end: users' mistakes are one line on stderr, as in `humanrt_export.cli`."""
+"""Entry point of modules run by ``python -m``: user errors become one line on stderr, as in `humanrt_export.cli`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["run_module"]
 
 
 def run_module(main: Callable[[], int | None]) -> NoReturn:
-    """Run ``main`` and exit with its status (None: 0); 2 after one line for a `HumanrtError` or an `OSError`."""
+    """Run ``main`` and exit with its status (None: 0), or 2 after one line for a `HumanrtError` or an `OSError`."""
     try:
         status = main()
     except (HumanrtError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Archives of arrays (.npz), read without running anything of them."""
+"""Reading of array archives (.npz) without running any code from them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["read_npz"]
 def read_npz(
     file: Path | IO[bytes], wanted: Collection[str] | None = None, max_bytes: int = 1 << 32
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of an archive by name: all, or those of ``wanted`` that are there.
+    """Return the arrays of an archive by name: all, or the existing ones of ``wanted``.
 
     Raises:
-        ValueError: it is no such archive, is damaged, holds pickles, or arrays of more than ``max_bytes``.
+        ValueError: it is not such an archive, is damaged, or contains pickles or arrays of more than ``max_bytes``.
         OSError: it cannot be opened.
     """
     return read_arrays(file, max_bytes, wanted=wanted)

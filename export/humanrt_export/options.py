@@ -1,8 +1,8 @@
-"""Command-line options and run files (TOML) from dataclasses: names, types, defaults and help are said once.
+"""Command-line options and run files (TOML) from dataclasses: names, types, defaults and help are written once.
 
 A field is an option: ``report_every: int = 100`` is ``--report-every N``, and ``report_every = 100`` in a run file. Its
-help is its line under ``Attributes:`` of the class. A field that is a dataclass brings its fields, which stand in
-a table of its name in a run file. An annotation says what goes beyond that (`Option`, `Group`): choices, a flag of
+help is its line under ``Attributes:`` of the class. A field that is a dataclass contributes its fields, which are in
+a table of its name in a run file. An annotation gives anything beyond that (`Option`, `Group`): choices, a flag with
 another name.
 
     @dataclass(frozen=True)
@@ -20,7 +20,7 @@ another name.
     add_options(parser, Render, words)         # --out, --size, --config; words: the ones that parser will get
     build(Render, parser.parse_args(words))    # -> Render
 
-Checks of values belong in ``__post_init__``, where calls from Python meet them as well.
+Checks of values belong in ``__post_init__``, so that they also apply to calls from Python.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ _WORDS = {int: "a whole number", float: "a number", str: "a text", Path: "a path
 
 @dataclass(frozen=True)
 class Option:
-    """What else there is to say of a field: ``size: Annotated[int, Option(metavar="PX")] = 224``.
+    """Further properties of a field's option: ``size: Annotated[int, Option(metavar="PX")] = 224``.
 
     Attributes:
-        metavar: what stands for the value in the help.
-        choices: the values that are allowed; looked at when the options are added.
-        flag: instead of ``--`` and the field's name.
-        positional: it is given without a flag.
-        repeated: of a tuple: its flag takes one value, and may be given several times.
-        hidden: it is no option, and not in run files.
+        metavar: placeholder for the value in the help.
+        choices: allowed values; evaluated when the options are added.
+        flag: flag to use instead of ``--`` and the field's name.
+        positional: the option is given without a flag.
+        repeated: for a tuple: its flag takes one value and may be given several times.
+        hidden: it is not an option, and not in run files.
     """
 
     metavar: str | tuple[str, ...] | None = None
@@ -69,10 +69,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Group:
-    """What else there is to say of a field that is a dataclass, whose default must be one.
+    """Further properties of a field that is a dataclass; its default must be an instance.
 
     Attributes:
-        prefix: of the flags: ``loss-`` makes ``--loss-joints`` of ``joints``.
+        prefix: prefix of the flags: ``loss-`` turns ``joints`` into ``--loss-joints``.
         only: the fields that are options; None: all.
     """
 
@@ -85,14 +85,14 @@ class _Entry:
     """One option.
 
     Attributes:
-        path: names of fields, from the outermost dataclass on.
-        flag: with its dashes; of a positional one its name.
+        path: names of fields, starting with the outermost dataclass.
+        flag: the flag with its dashes; for a positional option its name.
         kind: type of one value.
-        count: values it takes: None: one, an int: so many, ``+``: one or more.
-        default: `MISSING` where it is required.
-        help: for people.
+        count: number of values: None: one, an int: exactly so many, ``+``: one or more.
+        default: default value; `MISSING` if the option is required.
+        help: help text.
         choices, metavar: as `argparse` takes them.
-        repeated: its values come one by one, each with the flag.
+        repeated: each value is given with its own flag.
     """
 
     path: tuple[str, ...]
@@ -107,7 +107,7 @@ class _Entry:
 
     @property
     def name(self) -> str:
-        """Dotted: of the parsed value, and in messages about run files."""
+        """Dotted name of the parsed value, also used in messages about run files."""
         return ".".join(self.path)
 
 
@@ -142,7 +142,7 @@ def _default(one: Field[Any]) -> Any:
 
 
 def _kind(annotation: Any) -> tuple[type, int | str | None, Sequence[Any] | None]:
-    """Type of one value, how many, and the choices of an annotation."""
+    """Return the type of one value, their number, and the choices of an annotation."""
     if get_origin(annotation) in (Union, UnionType):
         (annotation,) = (inner for inner in get_args(annotation) if inner is not NoneType)
     if get_origin(annotation) is Literal:
@@ -154,7 +154,7 @@ def _kind(annotation: Any) -> tuple[type, int | str | None, Sequence[Any] | None
 
 
 def _texts(cls: type) -> dict[str, str]:
-    """What the docstrings of a class and its bases say of each field under ``Attributes:``."""
+    """Return the texts for each field under ``Attributes:`` in the docstrings of a class and its bases."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         _, _, block = inspect.cleandoc(base.__doc__ or "").partition("\nAttributes:\n")
@@ -168,10 +168,10 @@ def add_options(parser: argparse.ArgumentParser, cls: type, words: Sequence[str]
     """Add the options of a dataclass, and ``--config FILE``, a run file whose values become their defaults.
 
     Args:
-        words: what will be parsed, to find ``--config`` in.
+        words: the words that will be parsed, in which ``--config`` is looked up.
 
     Raises:
-        HumanrtError: the run file cannot be read, or holds names or values that are not the dataclass's.
+        HumanrtError: the run file cannot be read, or has names or values that the dataclass does not have.
     """
     first = type(parser)(prog=parser.prog, add_help=False)
     for each in (first, parser):
@@ -222,13 +222,13 @@ class _Gather(argparse.Action):
 
 
 def build(cls: type[Config], arguments: argparse.Namespace, **hidden: Any) -> Config:
-    """The dataclass of what was parsed by a parser with `add_options`.
+    """Create the dataclass from what a parser with `add_options` parsed.
 
     Args:
         hidden: values of its hidden fields.
 
     Raises:
-        HumanrtError: what the dataclass refuses.
+        HumanrtError: the dataclass rejects a value.
     """
     tree: dict[str, Any] = {}
     for one in _options(cls):
@@ -249,28 +249,28 @@ def _built(cls: Any, tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse(cls: type[Config], words: Sequence[str] | None = None, *, prog: str | None = None, text: str = "") -> Config:
-    """The dataclass of a program's whole command line.
+    """Create the dataclass from a program's whole command line.
 
     Args:
         words: the command line; None: the program's own.
-        prog: the program's name, where it is not that of its file.
-        text: what the program does, for its help.
+        prog: the program's name; None: that of its file.
+        text: description of the program, for its help.
 
     Raises:
-        HumanrtError: the run file cannot be read, or the dataclass refuses its values.
+        HumanrtError: the run file cannot be read, or the dataclass rejects its values.
     """
     given = sys.argv[1:] if words is None else words
-    shown = argparse.RawDescriptionHelpFormatter  # the text's own lines
+    shown = argparse.RawDescriptionHelpFormatter  # keep the line breaks of the text
     parser = argparse.ArgumentParser(prog=prog, description=text, formatter_class=shown)
     add_options(parser, cls, given)
     return build(cls, parser.parse_args(given))
 
 
 def read_file(cls: type, file: Path) -> dict[str, Any]:
-    """Values of a run file by the dotted names of their fields, of the fields' types. Paths are as on a command line.
+    """Read the values of a run file by dotted field name, with the fields' types. Paths are as on a command line.
 
     Raises:
-        HumanrtError: it cannot be read, or has a name or a value that the dataclass has no place for.
+        HumanrtError: it cannot be read, or has a name or a value that the dataclass does not accept.
     """
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -297,7 +297,7 @@ def _flat(table: Mapping[str, Any], groups: Collection[str], path: str = "") -> 
 
 
 def _value(file: Path, one: _Entry, value: Any) -> Any:
-    """A value of a run file as its option's type."""
+    """Convert a value of a run file to its option's type."""
     if one.count is None:
         return _single(file, one, value)
     if not isinstance(value, list) or not value or (isinstance(one.count, int) and len(value) != one.count):
@@ -316,7 +316,7 @@ def _single(file: Path, one: _Entry, value: Any) -> Any:
 
 
 Load = Callable[[str, argparse.ArgumentParser, Sequence[str]], None]
-"""Called with the name of the chosen sub-command, its parser and the words that it will parse, before it does."""
+"""Called before parsing, with the name of the chosen sub-command, its parser and the words that it will parse."""
 
 
 def sub_commands(
@@ -325,9 +325,9 @@ def sub_commands(
     """Add sub-commands that get their options only when they are chosen.
 
     Args:
-        texts: name -> what it does, for the help.
-        dest: where the chosen name will be.
-        metavar: what stands for it in the help.
+        texts: help text of each sub-command, by name.
+        dest: attribute that receives the chosen name.
+        metavar: its placeholder in the help.
         load: adds the options.
     """
     action = cast(_SubCommands, parser.add_subparsers(dest=dest, metavar=metavar, required=True, action=_SubCommands))

@@ -1,7 +1,7 @@
-"""Files in pieces: for links that take only small files. ``python -m humanrt_export.pieces split|join``.
+"""Cut files into pieces for links that accept only small files. ``python -m humanrt_export.pieces split|join``.
 
 python -m humanrt_export.pieces split weights.pt out        out/weights.pt.00, .01, ... and out/weights.pt.json
-python -m humanrt_export.pieces join out/weights.pt.json .  ./weights.pt, if every hash is right
+python -m humanrt_export.pieces join out/weights.pt.json .  ./weights.pt, if all hashes match
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PIECE = 15 << 20  # bytes: below 16 MiB
 
 
 def split(file: Path, folder: Path, piece: int = PIECE) -> Path:
-    """Cut ``file`` into pieces of at most ``piece`` bytes in ``folder``; the list of them, with hashes, is returned."""
+    """Cut ``file`` into pieces of at most ``piece`` bytes in ``folder``; return the path of their list, with hashes."""
     folder.mkdir(parents=True, exist_ok=True)
     names: list[dict[str, str]] = []
     with file.open("rb") as stream:
@@ -37,10 +37,10 @@ def split(file: Path, folder: Path, piece: int = PIECE) -> Path:
 
 
 def join(listed: Path, folder: Path) -> Path:
-    """Put a file together in ``folder``.
+    """Join the pieces to a file in ``folder``.
 
     Raises:
-        HumanrtError: a piece is missing, or not what it was. Nothing is written then.
+        HumanrtError: a piece is missing or damaged. Nothing is written then.
     """
     try:
         whole = json.loads(listed.read_text())
@@ -69,7 +69,7 @@ def join(listed: Path, folder: Path) -> Path:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m humanrt_export.pieces", description=__doc__)
     parser.add_argument("what", choices=("split", "join"))
     parser.add_argument("file", type=Path, help="the file to cut; to join: the .json beside its pieces")

@@ -16,10 +16,10 @@ LAST, LOG = "last.pt", "log.jsonl"
 
 
 def load_run(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], int]:
-    """What a run (its folder or its ``last.pt``) was trained on, its averaged weights, and at which step.
+    """Return the description of a run (its folder or its ``last.pt``), its averaged weights, and the step.
 
     Raises:
-        HumanrtError: not a run of `train`.
+        HumanrtError: it is not a run of `train`.
     """
     file = path / LAST if path.is_dir() else path
     content = read_run(file)

@@ -1,9 +1,9 @@
-"""``humanrt-export data``: makes training data with exact truth.
+"""``humanrt-export data``: create training data with exact ground truth.
 
-``data people``: pictures of people, in shards; ``data film``: people who move before a standing camera, one video.
+``data people``: pictures of people, in shards; ``data film``: a video of people who move in front of a static camera.
 
-A film is ``NAME.mp4`` with ``NAME.npz`` beside it, of T frames with N people, everybody in all frames: t [T] s, fps,
-intrinsics [3, 3] px, size (W, H) px, joint_names [J], clips [N] (which recordings, or gestures), and `PeopleLabels` by
+A film is ``NAME.mp4`` with ``NAME.npz`` beside it, with T frames and N people, all of them in all frames: t [T] s, fps,
+intrinsics [3, 3] px, size (W, H) px, joint_names [J], clips [N] (the recordings, or gestures), and `PeopleLabels` by
 name: rotations [T, N, R, 3, 3], shape [T, N, 6], translation [T, N, 3] m, joints [T, N, J, 3] m, joints_2d
 [T, N, J, 2] px, visible [T, N].
 """
@@ -41,15 +41,15 @@ __all__ = ["FilmConfig", "PeopleConfig", "configure", "make_film", "make_people"
 
 @dataclass(frozen=True, kw_only=True)
 class SceneConfig:
-    """Options of all kinds of data.
+    """Options for all kinds of data.
 
     Attributes:
-        seed: with an index, it decides a sample.
-        motions: recordings: file, folder or archive; without any, poses from joint limits alone.
-        part: of the recordings; val: held out.
-        backgrounds: photographs for backgrounds, beside the procedural ones.
-        style: what pictures look like.
-        threads: of the CPU.
+        seed: determines a sample, together with its index.
+        motions: recordings: file, folder or archive; without any, poses from joint limits only.
+        part: part of the recordings; val: held out.
+        backgrounds: photographs for backgrounds, in addition to procedural ones.
+        style: appearance of the pictures.
+        threads: number of CPU threads.
     """
 
     seed: int = EngineOptions.seed
@@ -65,17 +65,17 @@ class PeopleConfig(SceneConfig):
     """Options of ``humanrt-export data people``.
 
     Attributes:
-        out: folder of shards; if it exists, what is missing is made.
+        out: folder of shards; if it exists, missing shards are made.
         sheet: draw samples with their labels into this picture (.png, .jpg).
-        count: samples (pairs, with --pairs).
-        first: index of the first.
+        count: number of samples (of pairs, with --pairs).
+        first: index of the first sample.
         size: side of the pictures in px.
-        most: people in a picture, 0 to 10.
-        pairs: the same people twice: two cameras, or two instants; samples 2i and 2i + 1.
-        shard: samples in a file, even.
-        quality: of the images' JPEG; 0: PNG, without loss.
-        plain: no labels on the sheet.
-        columns: of the sheet.
+        most: maximum number of people in a picture, 0 to 10.
+        pairs: show the same people twice, from two cameras or at two instants: samples 2i and 2i + 1.
+        shard: number of samples per file, even.
+        quality: JPEG quality of the images; 0: lossless PNG.
+        plain: draw no labels on the sheet.
+        columns: number of columns of the sheet.
     """
 
     out: Annotated[Path | None, Option(metavar="DIR")] = None
@@ -105,11 +105,11 @@ class PeopleConfig(SceneConfig):
             raise HumanrtError(f"--sheet {self.sheet}: the name must end in .png or .jpg")
         if self.pairs not in (None, *KINDS):
             raise HumanrtError(f"unknown kind of pairs `{self.pairs}`; choose one of: {choices(KINDS)}")
-        _ = self.engine  # refuses what it cannot draw
+        _ = self.engine  # rejects what it cannot draw
 
     @property
     def engine(self) -> EngineOptions:
-        """What the pictures are asked of."""
+        """Options of the engine that renders the pictures."""
         return EngineOptions(
             size=self.size,
             seed=self.seed,
@@ -122,7 +122,7 @@ class PeopleConfig(SceneConfig):
 
     @property
     def indices(self) -> range:
-        """Of the samples; those of a pair follow each other."""
+        """Indices of the samples; those of a pair are consecutive."""
         times = 2 if self.pairs else 1
         return range(times * self.first, times * (self.first + self.count))
 
@@ -132,13 +132,13 @@ class FilmConfig(SceneConfig):
     """Options of ``humanrt-export data film``.
 
     Attributes:
-        out: the video (.mp4); its truth gets the same name, .npz.
+        out: the video (.mp4); the ground truth gets the same name with .npz.
         seconds: length.
-        fps: frames a second.
-        width: of the picture in px.
-        height: of the picture in px.
-        people: 1 to 4.
-        index: which film of this seed.
+        fps: frames per second.
+        width: width of the picture in px.
+        height: height of the picture in px.
+        people: number of people, 1 to 4.
+        index: number of the film for this seed.
     """
 
     out: Annotated[Path, Option(metavar="FILE")]
@@ -158,11 +158,11 @@ class FilmConfig(SceneConfig):
             raise HumanrtError(f"{self.width} x {self.height} px: videos need even sides")
         if self.threads < 1 or self.index < 0:
             raise HumanrtError("--threads must be at least 1, --index at least 0")
-        _ = self.engine  # refuses what it cannot draw
+        _ = self.engine  # rejects what it cannot draw
 
     @property
     def engine(self) -> EngineOptions:
-        """What the pictures are asked of."""
+        """Options of the engine that renders the pictures."""
         return EngineOptions(
             size=self.width,
             height=self.height,
@@ -170,7 +170,7 @@ class FilmConfig(SceneConfig):
             motions=self.motions,
             part=self.part,
             backgrounds=self.backgrounds,
-            # What a standing camera does not have in every frame alike.
+            # Effects that a static camera does not have equally in every frame.
             style=replace(find_style(self.style), blurred=0.0, overlays=0.0),
         )
 
@@ -190,7 +190,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make data."""
+    """Create data."""
     if arguments.kind == "film":
         make_film(build(FilmConfig, arguments))
     else:
@@ -199,10 +199,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def make_people(config: PeopleConfig) -> None:
-    """Render pictures of people with their truth: into shards, onto a sheet, or both.
+    """Render pictures of people with their ground truth: to shards, to a sheet, or both.
 
     Raises:
-        HumanrtError: recordings or backgrounds cannot be read; the folder holds something else, or cannot be written.
+        HumanrtError: recordings or backgrounds cannot be read; the folder has other content, or cannot be written.
     """
     _use_threads(config.threads)
     with PeopleEngine(config.engine) as engine:
@@ -213,7 +213,7 @@ def make_people(config: PeopleConfig) -> None:
 
 
 def make_film(config: FilmConfig) -> None:
-    """Render a video of moving people, and its truth beside it.
+    """Render a video of moving people, with the ground truth beside it.
 
     Raises:
         HumanrtError: recordings or backgrounds cannot be read, or the video cannot be written.
@@ -224,14 +224,14 @@ def make_film(config: FilmConfig) -> None:
 
 
 def _use_threads(threads: int) -> None:
-    # llvmpipe, where there is no GPU, takes as many threads as there are cores if it is not told.
+    # Without a GPU, llvmpipe uses as many threads as there are cores unless told otherwise.
     os.environ.setdefault("LP_NUM_THREADS", str(threads))
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
 
 
 def _made(engine: PeopleEngine, pairs: Kind | None, indices: range) -> Iterator[PeopleSample]:
-    """The samples; of pairs, which begin and end with the indices, 2i and 2i + 1 are the pair i."""
+    """Yield the samples; with pairs, samples 2i and 2i + 1 are the pair i."""
     if pairs:
         for index in indices[::2]:
             yield from engine.pair(index // 2, pairs)

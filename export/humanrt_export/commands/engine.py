@@ -22,8 +22,8 @@ class EngineConfig:
 
     Attributes:
         bundle: name or folder of the bundle.
-        precision: of the engines.
-        library: that builds and runs them.
+        precision: precision of the engines.
+        library: library that builds and runs them.
         sm: compute capabilities, e.g. 86 89 120.
         graph: only this graph (repeatable).
         out: folder for plans and engines.json; without it, the bundle's own.

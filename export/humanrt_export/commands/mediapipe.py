@@ -1,4 +1,4 @@
-"""The commands that make a bundle of MediaPipe's models: ``humanrt-export hands`` and ``landmarks``."""
+"""The commands that create bundles of MediaPipe's models: ``humanrt-export hands`` and ``landmarks``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _MEDIA = Path(__file__).resolve().parents[4] / "shared" / "media"
 
 @dataclass(frozen=True)
 class MediapipeCommand:
-    """One of them.
+    """One of these commands.
 
     Attributes:
-        bundle: its name.
-        export: (folder of the bundle, the wheel, frames) -> the folder.
-        shows: what `--frames` must show, and in what: "a video that shows a hand".
-        media: name of the frames that are taken by default, in `shared/media`.
+        bundle: name of the bundle.
+        export: function of (folder of the bundle, wheel, frames) that returns the folder.
+        shows: what `--frames` must be: "a video that shows a hand".
+        media: name of the default frames in `shared/media`.
     """
 
     bundle: str
@@ -35,7 +35,7 @@ class MediapipeCommand:
     media: str
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        """Options of the command."""
+        """Add the options of the command."""
         parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
         wheel = f"the wheel of {MEDIAPIPE}; default: download it with pip"
         parser.add_argument("--mediapipe-wheel", type=Path, metavar="FILE", help=wheel)

@@ -1,4 +1,4 @@
-"""``humanrt-export multihmr``: a bundle from a Multi-HMR checkpoint, NAVER's or ours, on SMPL-X or Anny."""
+"""``humanrt-export multihmr``: create a bundle from a Multi-HMR checkpoint, NAVER's or ours, on SMPL-X or Anny."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class MultiHmrConfig:
         max_people: people per image.
         batch: images per call.
         int8_cpu: add the INT8 graph for CPUs; its error is reported.
-        topology: Anny: meshes of 13718 (full) and 1229 (10pc) vertices, the default one first; without it, both (of
-            NAVER's checkpoint full, the only one).
-        name: Anny: of the bundle; without it, multihmr-anny-SIZE-BACKBONE, or multihmr-anny-naver-SIZE-BACKBONE.
+        topology: Anny: meshes of 13718 (full) and 1229 (10pc) vertices, the default one first; without it, both (for
+            NAVER's checkpoint only full).
+        name: Anny: name of the bundle; without it, multihmr-anny-SIZE-BACKBONE or multihmr-anny-naver-SIZE-BACKBONE.
         small: Anny: store weights in 8 bits: a quarter of the file.
         about: Anny: facts about the weights for the manifest: licence, data, commit, ... (repeatable).
     """
@@ -62,7 +62,7 @@ CONFIG = MultiHmrConfig
 
 
 def run(config: MultiHmrConfig) -> int:
-    """Make the bundle, and print its folder."""
+    """Create the bundle and print its folder."""
     folder = _anny(config) if config.body == "anny" else _smplx(config)
     sys.stdout.write(f"{folder}\n")
     return 0

@@ -1,4 +1,4 @@
-"""``humanrt-export pack``: a bundle, the lean runtime and a self-check in one archive, for a machine elsewhere."""
+"""``humanrt-export pack``: pack a bundle, the lean runtime and a self-check into one archive for another machine."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from humanrt_export.pack.wheel import PLATFORMS, make_wheel, pinned, this_platfo
 __all__ = ["CONFIG", "PackConfig", "pack", "run"]
 
 FRAMES = 4
-"""Inputs of every graph, and what it made of them here."""
+"""Number of inputs of every graph that are packed, with the outputs computed here."""
 
 READ = 40
-"""Images of the source that they are taken from."""
+"""Number of images of the source from which they are taken."""
 
 Feeds = Mapping[str, Sequence[Mapping[str, Array]]]
 
@@ -53,14 +53,14 @@ def pack(bundle: Bundle, out: Path, target: str, *, source: str | None = None) -
     """Write the archive.
 
     Args:
-        bundle: verified. Its engines stay behind: they are for this machine's GPU.
+        bundle: a verified bundle. Its engines are left out, as they are for this machine's GPU.
         out: the archive (.tar.gz).
         target: one of `PLATFORMS`.
-        source: frames to compare on, as for ``humanrt run``; None is the clip that ships, for hands, and smooth noise
+        source: frames to compare on, as for ``humanrt run``; None: the shipped clip for hands, and smooth noise
             for other bundles.
 
     Raises:
-        HumanrtError: the source holds nothing, no library can be had for the target, or ``out`` cannot be written.
+        HumanrtError: the source is empty, there is no library for the target, or ``out`` cannot be written.
     """
     source = source or default_source(bundle)
     feeds = _feeds(bundle, source)
@@ -93,14 +93,14 @@ def pack(bundle: Bundle, out: Path, target: str, *, source: str | None = None) -
 
 
 def _run_line(bundle: Bundle) -> str:
-    """How the bundle is run, without those that are not packed."""
-    if bundle.task == "hands":  # its default smoother is a bundle of its own
+    """Return the command that runs the bundle, without bundles that are not packed."""
+    if bundle.task == "hands":  # its default smoother is a separate bundle
         return "run 0 --task hands --bundle ./bundle --smooth oneeuro --robot allegro_right"
     return f"run 0 --task {bundle.task} --bundle ./bundle" if bundle.task == "people" else "doctor"
 
 
 def _feeds(bundle: Bundle, source: str | None) -> Feeds:
-    """The inputs of every FP32 graph."""
+    """Return the inputs of every FP32 graph."""
     recorded: Feeds = (
         {} if source is None else record(bundle, source, max_inputs=FRAMES, max_frames=READ, threads=1).feeds
     )
@@ -109,7 +109,7 @@ def _feeds(bundle: Bundle, source: str | None) -> Feeds:
 
 
 def _npz(frames: Feeds) -> bytes:
-    """Arrays called GRAPH/TENSOR, each [frames, ...]."""
+    """Return an .npz with arrays GRAPH/TENSOR, each [frames, ...]."""
     arrays = {
         f"{graph}/{name}": np.stack([row[name] for row in rows]) for graph, rows in frames.items() for name in rows[0]
     }
@@ -123,7 +123,7 @@ def _json(content: Any) -> bytes:
 
 
 def _gpu_requirements(target: str) -> str:
-    """What building and running engines needs beside the lean runtime."""
+    """Return what is needed for building and running engines, in addition to the lean runtime."""
     lines = ["onnx>=1.17", "pycuda>=2024.1"]
     if target == "linux-x86_64":
         lines += [
@@ -143,9 +143,9 @@ class PackConfig:
     Attributes:
         bundle: name or folder of the bundle.
         out: the archive; without it, BUNDLE-PLATFORM.tar.gz.
-        platform: of the machine it is for; without it, this one's.
-        source: frames to compare on, as for `humanrt run`; they are packed; without it, the hand clip that ships, for
-            hands, else noise.
+        platform: platform of the target machine; without it, this machine's.
+        source: frames to compare on, as for `humanrt run`; they are packed; without it, the shipped clip for
+            hands, otherwise noise.
     """
 
     bundle: Annotated[str, Option(positional=True, metavar="BUNDLE")]
@@ -158,7 +158,7 @@ CONFIG = PackConfig
 
 
 def run(config: PackConfig) -> int:
-    """Pack, and say what was written."""
+    """Pack, and print what was written."""
     bundle = load_bundle(config.bundle)
     target = config.platform or this_platform()
     out = config.out or Path(f"{bundle.name}-{target}.tar.gz")

@@ -1,4 +1,4 @@
-"""``humanrt-export posebert``: a bundle from a PoseBERT checkpoint, published or a training of ours."""
+"""``humanrt-export posebert``: create a bundle from a PoseBERT checkpoint, published or from our own training."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class PoseBertConfig:
     Attributes:
         checkpoint: published .pt file, or the folder of our own training.
         out: folder of the bundle.
-        window: frames a call; without it, 64 of published weights, and of a training of ours its own.
-        batch: windows a call; several numbers: a graph for each.
+        window: frames per call; without it, 64 for published weights, and the training's own window for ours.
+        batch: windows per call; several numbers: one graph each.
     """
 
     checkpoint: Annotated[Path, Option(positional=True, metavar="CHECKPOINT")]
@@ -36,7 +36,7 @@ CONFIG = PoseBertConfig
 
 
 def run(config: PoseBertConfig) -> int:
-    """Make the bundle, and print its folder."""
+    """Create the bundle and print its folder."""
     checkpoint = config.checkpoint
     if checkpoint.is_dir() or {"description", "average"} <= set(read(checkpoint, "PoseBERT")):
         folder = export_training(checkpoint, config.out, window=config.window, batches=config.batch, report=_report)

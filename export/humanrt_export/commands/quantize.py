@@ -1,4 +1,4 @@
-"""``humanrt-export quantize``: FP16 and INT8 graphs of a bundle, each with a verdict on real frames."""
+"""``humanrt-export quantize``: create FP16 and INT8 graphs of a bundle, each with a verdict on real frames."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def quantize(
     find_exclusions: bool = False,
     say: bool = True,
 ) -> list[Converted]:
-    """Make the variants of a bundle's graphs and write them into it, or into its copy at ``out``.
+    """Create variants of a bundle's graphs and write them into it, or into its copy at ``out``.
 
     Args:
-        bundle: whose FP32 graphs.
+        bundle: the bundle with the FP32 graphs.
         precision: ``fp16``, ``int8`` or ``int8-cpu``.
-        recording: real inputs of them.
-        graphs: only these; () is all that the recording is of.
+        recording: real inputs of the graphs.
+        graphs: only these; (): all that the recording covers.
         find_exclusions: see `Conversion.variant`.
-        say: write on stderr what goes on.
+        say: report progress on stderr.
 
     Raises:
-        BackendError: no graph has a layer that this precision is for.
+        BackendError: no graph has a layer that supports this precision.
         OutputError: the bundle cannot be written.
     """
     bundle = target(bundle, out)
@@ -81,14 +81,14 @@ class QuantizeConfig:
 
     Attributes:
         bundle: name or folder of the bundle.
-        precision: what is made.
-        calibration: video, folder, image or camera index, as for `humanrt run`; of PoseBERT bundles also motion
-            capture; without it, the hand clip that ships, for hands.
+        precision: precision of the new graphs.
+        calibration: video, folder, image or camera index, as for `humanrt run`; for PoseBERT bundles also motion
+            capture; without it, the shipped clip for hands.
         out: a copy of the bundle to write into; without it, the bundle itself.
         graph: only this graph (repeatable).
-        max_frames: images of the source; without it, all (of a camera 600).
-        inputs: inputs kept for one graph.
-        threshold: lowest score of a person; without it, the bundle's.
+        max_frames: maximum number of images of the source; without it, all (600 of a camera).
+        inputs: number of inputs kept per graph.
+        threshold: minimum score of a person; without it, the bundle's.
         sensitivity: measure each group of layers, and exclude groups as the limits require.
     """
 
@@ -111,7 +111,7 @@ CONFIG = QuantizeConfig
 
 
 def run(config: QuantizeConfig) -> int:
-    """Quantize; 1 where a verdict was not passed."""
+    """Quantize; return 1 if a verdict was not passed."""
     bundle = load_bundle(config.bundle)
     variants = quantize(
         bundle,
@@ -127,14 +127,14 @@ def run(config: QuantizeConfig) -> int:
 
 
 def _recording(bundle: Bundle, config: QuantizeConfig) -> Recording:
-    """Real inputs of the bundle's graphs."""
+    """Record real inputs of the bundle's graphs."""
     source = config.calibration or default_source(bundle)
     if source is None:
         raise HumanrtError(
             f"--calibration is missing: bundle {bundle.name} needs real frames, as many and as varied as possible: "
             "give a video, a folder of images or a camera index"
         )
-    target(bundle, config.out)  # refused before the work
+    target(bundle, config.out)  # rejected before the work starts
     if is_motion(source):
         return record_motion(bundle, source, config.inputs)
     return record(

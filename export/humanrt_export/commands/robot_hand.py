@@ -1,10 +1,10 @@
-"""Hand descriptions from URDFs: the ones that ship, and any that a user brings.
+"""Create hand descriptions from URDFs: those that ship, and users' own.
 
-    python -m humanrt_export.commands.robot_hand HINTS.json [-o OUT.json]   of a URDF (fields: humanrt.retarget.urdf)
+    python -m humanrt_export.commands.robot_hand HINTS.json [-o OUT.json]   from a URDF (fields: humanrt.retarget.urdf)
     python -m humanrt_export.commands.robot_hand --shipped FOLDER [-o OUT_DIR]   the six that ship, from FOLDER
         of dexi-rs 0.4.1: dexi_rs/resources/assets/robots/hands
 
-Descriptions hold kinematics only: no meshes. Standard library and numpy alone.
+Descriptions contain kinematics only, no meshes. Only the standard library and numpy are needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ORIGIN = "URDF as modified by dex-urdf, from the dexi-rs 0.4.1 package (Python p
 
 
 def _allegro(side: str) -> dict[str, Any]:
-    first = {"right": (0, 4, 8), "left": (8, 4, 0)}[side]  # the left hand's index finger is the right hand's ring
+    first = {"right": (0, 4, 8), "left": (8, 4, 0)}[side]  # the left hand's index is the right hand's ring finger
     roots = dict(zip(FINGERS[1:], first, strict=False))
     return {
         "urdf": f"allegro_hand/allegro_hand_{side}.urdf",
@@ -86,18 +86,18 @@ SHIPPED = {
     for name, make in (("allegro", _allegro), ("leap", _leap), ("shadow", _shadow))
     for side in ("left", "right")
 }
-"""What to read out of each URDF: tips, wrist and scale as in dex-retargeting's configurations."""
+"""Hints for each URDF: tips, wrist and scale as in dex-retargeting's configurations."""
 
 
 def shipped_hand(name: str, urdfs: Path) -> HandDescription:
-    """One of the shipped hands, made anew from the folder of URDFs."""
+    """Create one of the shipped hands from the folder of URDFs."""
     return hand_from_urdf(SHIPPED[name], urdfs / f"{name}.json")
 
 
 def write(hand: HandDescription, path: Path) -> None:
-    """One line per joint and finger point, so that a change shows in a diff."""
+    """Write a description with one line per joint and finger point, so that changes are visible in a diff."""
     text = json.dumps(hand.to_json(), indent=1, ensure_ascii=False)
-    # json has no "indent to this depth": fold the innermost objects and arrays back onto one line.
+    # json cannot limit the depth of indentation: fold the innermost objects and arrays back onto one line.
     lines: list[str] = []
     held = ""
     depth = 0

@@ -1,4 +1,4 @@
-"""``humanrt-export train``: trains a network from data. One sub-command a network; see `training` for the loop."""
+"""``humanrt-export train``: train a network from data. One sub-command per network; see `training` for the loop."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Kind(NamedTuple):
     """A network that can be trained.
 
     Attributes:
-        module: has ``run(config)``, and the dataclass of its options; imported when it is chosen.
+        module: module with ``run(config)`` and the dataclass of its options; imported when the network is chosen.
         config: name of that dataclass, a `RunConfig`.
-        help: what the network does.
+        help: one line on what the network does.
     """
 
     module: str
@@ -27,7 +27,7 @@ class Kind(NamedTuple):
     help: str
 
     def load(self) -> tuple[type[RunConfig], Callable[[RunConfig], int]]:
-        """The dataclass of its options, and what trains."""
+        """Return the dataclass of its options, and the function that trains."""
         module = importlib.import_module(f"humanrt_export.training.tasks.{self.module}")
         return getattr(module, self.config), module.run
 
@@ -41,7 +41,7 @@ KINDS = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the sub-commands; each gets its options when it is chosen."""
+    """Add the sub-commands; each adds its options when it is chosen."""
     texts = {name: kind.help for name, kind in KINDS.items()}
     sub_commands(parser, texts, "kind", "NETWORK", _configure_kind)
 

@@ -1,10 +1,10 @@
-"""What this machine makes of the pack that this file lies in: one table, and an exit status that means what it says.
+"""Check the pack that contains this file on this machine: one table, and a meaningful exit status.
 
-Compares the processor's FP32 results with those of the machine that packed, builds TensorRT engines where there is a
+It compares the CPU's FP32 results with those of the packing machine, builds TensorRT engines if there is a
 GPU, gives each its verdict, and times everything.
 
-Exit status: 0 all passed; 1 something failed; 2 the pack is damaged or not installed; 3 all that ran passed, and
-something could not run, for the reason in its line (not counted with --cpu).
+Exit status: 0 all passed; 1 something failed; 2 the pack is damaged or not installed; 3 everything that ran passed, but
+something could not run, for the reason given in its line (not counted with --cpu).
 """
 
 from __future__ import annotations
