@@ -1,4 +1,4 @@
-"""Checks of numbers on entry: time stamps, measured points, options.
+"""Checks of numbers on entry: time stamps, measured points, options. And of the arrays of results, where they are made.
 
 Filters, trackers and solvers carry state from frame to frame, and a single NaN would stay in it for ever. So values
 that are not numbers, or that no camera, clock or robot produces, are refused before any state changes.
@@ -6,6 +6,7 @@ that are not numbers, or that no camera, clock or robot produces, are refused be
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = [
     "check_points",
     "check_probability",
     "check_range",
+    "check_same_count",
+    "check_shapes",
     "check_time",
     "numbers",
 ]
@@ -93,6 +96,63 @@ def check_count(value: Any, name: str, high: int = 1000) -> None:
         raise InvalidInputError(f"{name} must be at least 1, not {_shown(value)}")
     if value > high:
         raise InvalidInputError(f"{name} must be at most {high}, not {_shown(value)}")
+
+
+def check_shapes(result: object, /, **arrays: str) -> None:
+    """Check the arrays of a result, in its ``__post_init__``: ``check_shapes(self, points="float32 N 3")``.
+
+    Costs a microsecond per array (docs/architecture.md). Numbers of the specification are sizes; a name stands for one
+    size, the same in all arrays of the result; ``...`` in front stands for any dimensions. An array that is None is
+    left out.
+
+    Raises:
+        InvalidInputError: an array is of another type or shape; the message names it.
+    """
+    sizes: dict[str, int] = {}
+    for name, text in arrays.items():
+        array = getattr(result, name)
+        if array is None:
+            continue
+        dtype, wanted, open_ended = _specification(text)
+        if not isinstance(array, np.ndarray) or (array.dtype is not dtype and array.dtype != dtype):
+            raise _unlike(result, name, text, sizes)
+        shape = array.shape[-len(wanted) :] if open_ended else array.shape
+        if len(shape) != len(wanted):
+            raise _unlike(result, name, text, sizes)
+        for size, one in zip(shape, wanted, strict=True):
+            if size != (one if one.__class__ is int else sizes.setdefault(one, size)):
+                raise _unlike(result, name, text, sizes)
+
+
+def check_same_count(result: object, first: str, second: str) -> None:
+    """Check, in the ``__post_init__`` of a result, that two of its collections are equally long.
+
+    Raises:
+        InvalidInputError: they are not; the message names both.
+    """
+    counts = len(getattr(result, first)), len(getattr(result, second))
+    if counts[0] != counts[1]:
+        raise InvalidInputError(
+            f"{type(result).__name__} must have as many {second} as {first}, not {counts[1]} for {counts[0]}"
+        )
+
+
+@cache
+def _specification(text: str) -> tuple[np.dtype[Any], tuple[Any, ...], bool]:
+    """Return type, sizes (numbers and names), and whether there may be dimensions in front, of ``float32 N 3``."""
+    dtype, *sizes = text.split()
+    open_ended = sizes[:1] == ["..."]
+    return np.dtype(dtype), tuple(int(one) if one.isdigit() else one for one in sizes[open_ended:]), open_ended
+
+
+def _unlike(result: object, name: str, text: str, sizes: dict[str, int]) -> InvalidInputError:
+    array = getattr(result, name)
+    dtype, *wanted = text.split()
+    known = ", ".join(f"{one} = {sizes[one]}" for one in wanted if one in sizes)
+    given = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
+    return InvalidInputError(
+        f"{type(result).__name__}.{name} must be {dtype} [{', '.join(wanted)}]{known and f' with {known}'}, not {given}"
+    )
 
 
 def _shown(value: Any) -> str:

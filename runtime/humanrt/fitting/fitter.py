@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.checks import SAME_INSTANT, check_points, check_range, check_time, numbers
+from humanrt.checks import SAME_INSTANT, check_points, check_range, check_shapes, check_time, numbers
 from humanrt.errors import InvalidInputError, choices
 from humanrt.fitting.kernel import Kernel, make_kernel
 from humanrt.fitting.motion import PointMotion
@@ -102,6 +102,17 @@ class BodyFit:
     points: Floats32
     residual_px: float
     spread: Floats32
+
+    def __post_init__(self) -> None:
+        check_shapes(
+            self,
+            rotations="float32 R 3 3",
+            translation="float32 3",
+            shape="float32 6",
+            joints="float32 J 3",
+            points="float32 P 3",
+            spread="float32 R",
+        )
 
 
 @dataclass(frozen=True)

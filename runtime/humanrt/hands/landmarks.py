@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import HandsSettings
+from humanrt.checks import check_shapes
 from humanrt.errors import BundleError, choices
 from humanrt.geometry.region import Region
 from humanrt.hands.placement import make_placement
@@ -40,6 +41,9 @@ class HandLandmarks:
     keypoints_2d: Floats
     keypoints_3d: Floats
     region: Region
+
+    def __post_init__(self) -> None:
+        check_shapes(self, keypoints_2d="float32 21 2", keypoints_3d="float32 21 3")
 
 
 class LandmarkNetwork(Owner):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import HandsSettings
-from humanrt.checks import check_count, check_kind, check_probability, check_range
+from humanrt.checks import check_count, check_kind, check_probability, check_range, check_shapes
 from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.region import Region
 from humanrt.geometry.skeleton import Side
@@ -98,6 +98,9 @@ class Hand:
     keypoints_2d: NDArray[np.float32] = field(repr=False)
     keypoints_3d: NDArray[np.float32] = field(repr=False)
     filled: bool = False
+
+    def __post_init__(self) -> None:
+        check_shapes(self, keypoints_2d="float32 21 2", keypoints_3d="float32 21 3")
 
 
 Hands = TrackedObjects[Hand]

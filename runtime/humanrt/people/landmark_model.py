@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.checks import check_probability
+from humanrt.checks import check_probability, check_same_count
 from humanrt.errors import BundleError
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import check_image, check_intrinsics, field_of_view_intrinsics, project
@@ -50,6 +50,9 @@ class Tracked:
     ids: tuple[int, ...]
     lost: tuple[int, ...]
     filled: frozenset[int]
+
+    def __post_init__(self) -> None:
+        check_same_count(self, "people", "ids")
 
 
 @dataclass(frozen=True)

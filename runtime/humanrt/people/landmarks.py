@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import BodyNetworkSettings
+from humanrt.checks import check_shapes
 from humanrt.errors import BundleError
 from humanrt.geometry.region import Region
 from humanrt.inference.bound_graph import BoundGraph
@@ -82,6 +83,16 @@ class BodyLandmarks:
     presence: Floats
     region: Region
     silhouette: Silhouette | None = None
+
+    def __post_init__(self) -> None:
+        check_shapes(
+            self,
+            landmarks_2d="float32 33 2",
+            depth="float32 33",
+            landmarks_3d="float32 33 3",
+            visibility="float32 33",
+            presence="float32 33",
+        )
 
     def weights(self, size: tuple[int, int]) -> Floats:
         """Return the weights [33] of the landmarks in a fit: visibility and presence, little outside of the picture.

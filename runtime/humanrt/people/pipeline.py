@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from humanrt.bundle.settings import body_names
-from humanrt.checks import check_kind, check_probability
+from humanrt.checks import check_kind, check_probability, check_same_count
 from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import check_intrinsics
 from humanrt.geometry.rotation import vectors_from_matrices
@@ -51,6 +51,9 @@ class PeopleResult(Result):
     ms: dict[str, float]
     filled: frozenset[int] = frozenset()
     hands: Iterable[Hand] = ()
+
+    def __post_init__(self) -> None:
+        check_same_count(self, "people", "ids")
 
     @property
     def persons(self) -> tuple[Person, ...]:

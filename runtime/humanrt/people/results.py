@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.checks import check_shapes
+
 __all__ = ["People", "Person"]
 
 Floats = NDArray[np.float32]
@@ -47,6 +49,21 @@ class People:
     joints: Floats | None = None
     joints_2d: Floats | None = None
     ms: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_shapes(
+            self,
+            scores="float32 N",
+            locations="float32 N 2",
+            translations="float32 N 3",
+            rotations="float32 N R 3 3",
+            shape="float32 N S",
+            expression="float32 N E",
+            intrinsics="float64 3 3",
+            vertices="float32 N V 3",
+            joints="float32 N J 3",
+            joints_2d="float32 N J 2",
+        )
 
     def __len__(self) -> int:
         return len(self.scores)

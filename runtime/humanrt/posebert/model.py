@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.backends import Array, Backend, Graph
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import PoseBertSettings
+from humanrt.checks import check_shapes
 from humanrt.errors import BundleError
 from humanrt.geometry.camera import check_intrinsics
 from humanrt.geometry.skeleton import MEDIAPIPE_BODY
@@ -45,6 +46,9 @@ class PoseBERTResult:
     rotations: Floats
     keypoints: Floats | None = None
     ms: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_shapes(self, rotations="float32 ... T J 3 3", keypoints="float32 ... T K 3")
 
 
 class PoseBERT(Model):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from humanrt.backends import Array, Backend
 from humanrt.bundle import Bundle, GraphSpec
 from humanrt.bundle.settings import PoseBertSettings
-from humanrt.checks import MAX_ABS, check_kind, check_time
+from humanrt.checks import MAX_ABS, check_kind, check_shapes, check_time
 from humanrt.errors import BundleError, HumanrtError, InvalidInputError
 from humanrt.geometry.camera import check_intrinsics
 from humanrt.geometry.mirror import MIRROR, MIRROR_ROTATION
@@ -91,6 +91,15 @@ class PoseState:
     t: float
     spread: NDArray[np.float32] | None = None
     keypoint_spread: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        check_shapes(
+            self,
+            keypoints="float32 K 3",
+            rotations="float32 J 3 3",
+            spread="float32 J",
+            keypoint_spread="float32 K 2",
+        )
 
 
 class PoseBERTStream(Model):
