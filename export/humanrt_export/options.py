@@ -26,7 +26,6 @@ Checks of values belong in ``__post_init__``, so that they also apply to calls f
 from __future__ import annotations
 
 import argparse
-import inspect
 import re
 import sys
 import tomllib
@@ -36,6 +35,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from humanrt.commands.fields import field_texts
 from humanrt.errors import HumanrtError, choices
 
 __all__ = ["Group", "Load", "Option", "add_options", "build", "parse", "read_file", "sub_commands"]
@@ -114,7 +114,7 @@ class _Entry:
 def _options(
     cls: type, default: Any = None, path: tuple[str, ...] = (), prefix: str = "", only: Sequence[str] | None = None
 ) -> Iterator[_Entry]:
-    types, texts = get_type_hints(cls, include_extras=True), _texts(cls)
+    types, texts = get_type_hints(cls, include_extras=True), field_texts(cls)
     for one in fields(cls):
         inner, about = types[one.name], None
         if get_origin(inner) is Annotated:
@@ -151,17 +151,6 @@ def _kind(annotation: Any) -> tuple[type, int | str | None, Sequence[Any] | None
         first, *rest = get_args(annotation)
         return first, "+" if rest == [...] else 1 + len(rest), None
     return annotation, None, None
-
-
-def _texts(cls: type) -> dict[str, str]:
-    """Return the texts for each field under ``Attributes:`` in the docstrings of a class and its bases."""
-    found: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        _, _, block = inspect.cleandoc(base.__doc__ or "").partition("\nAttributes:\n")
-        for entry in re.split(r"\n(?=    \w)", "\n" + block.partition("\n\n")[0]):
-            names, _, text = entry.partition(":")
-            found |= {name.strip(): re.sub(r"(?<!\.)\.$", "", " ".join(text.split())) for name in names.split(",")}
-    return found
 
 
 def add_options(parser: argparse.ArgumentParser, cls: type, words: Sequence[str] = ()) -> None:

@@ -61,15 +61,15 @@ class HandOptions:
 
     Attributes:
         robots: names or description files of the robot hands to move, or one of them.
-        smooth: one of `SMOOTHERS`; None is the first.
+        smooth: how hands are smoothed, one of `SMOOTHERS`. None: the first, which also fills in missed frames.
         max_hands, model, mirrored: see `TrackerOptions`.
     """
 
     robots: str | Path | Sequence[str | Path] = ()
     smooth: str | None = None
-    max_hands: int = 2
-    model: str = "full"
-    mirrored: bool = False
+    max_hands: int = TrackerOptions.max_hands
+    model: str = TrackerOptions.model
+    mirrored: bool = TrackerOptions.mirrored
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,17 @@ class PeopleOptions:
     """Options of the task ``people``. Opening raises HumanrtError for one that the bundle's model does not use.
 
     Attributes:
-        robots: for `holistic`: names or description files of the robot hands that people's hands move, or one of them.
-        quality: for `holistic`: one of `QUALITIES`; None is ``balanced``.
-        stature: m, of every person, where it is known; for people from landmarks.
-        intrinsics: K [3, 3] of the camera in px of the frames; None assumes a field of view.
-        threshold: min score of a person; None is the bundle's.
-        fov: degrees over the longer side of the image, or ``auto``, the network's estimate; None is the bundle's.
+        robots: for `holistic`: likewise, moved by people's hands.
+        quality: for `holistic`: how closely each person is looked at, one of `QUALITIES`. None: ``balanced``.
+        stature: height of every person in m, where it is known; for people from landmarks.
+        intrinsics: the camera: K [3, 3] in px of the frames. None: a field of view is assumed.
+        threshold: min score of a person. None: the bundle's.
+        fov: field of view in degrees over the longer side of the image, or ``auto``, the network's estimate. None: the
+            bundle's: 60, and ``auto`` for our own networks on Anny.
         meshes: whether to compute vertices and joints.
-        topology: which mesh, if the bundle has several.
+        topology: which mesh, if the bundle has several. None: its first.
         overlap: on a GPU: more frames per second, each one frame later.
-        smooth: how poses are smoothed; None is the model's default.
+        smooth: how people are smoothed. None: as their model does.
         poses: for landmarks: the PoseBERT bundle that converts them to rotations; None is geometry, frame by frame, and
             so is the default if it is not installed.
     """
@@ -153,18 +154,16 @@ def open_people(
     kind = bundle.settings.get("model", "multihmr")
     if not isinstance(kind, str) or kind not in PEOPLE:
         raise BundleError(f"{bundle.path}: `settings.model` is {kind!r}; models of people: {choices(PEOPLE)}")
-    return PEOPLE[kind](bundle, backend, options, **execution)
+    return PEOPLE[kind](bundle, Execution.of(backend, execution), options)
 
 
-def _multihmr(
-    bundle: Bundle, backend: Execution | Backend | str, options: PeopleOptions, **execution: Unpack[ExecutionOptions]
-) -> PeoplePipeline:
+def _multihmr(bundle: Bundle, execution: Execution, options: PeopleOptions) -> PeoplePipeline:
     _refuse_unused(bundle, options, "robots", "quality", "stature")
     if options.smooth is not None:
         raise HumanrtError(f"--smooth: bundle `{bundle.name}` has no smoothing; leave it out")
     with ExitStack() as failing:
         model = failing.enter_context(
-            MultiHMR(bundle, backend, fov=options.fov, meshes=options.meshes, topology=options.topology, **execution)
+            MultiHMR(bundle, execution, fov=options.fov, meshes=options.meshes, topology=options.topology)
         )
         pipeline = PeoplePipeline(
             model, intrinsics=options.intrinsics, threshold=options.threshold, overlap=options.overlap
@@ -173,22 +172,14 @@ def _multihmr(
     return pipeline
 
 
-def _landmarks(
-    bundle: Bundle, backend: Execution | Backend | str, options: PeopleOptions, **execution: Unpack[ExecutionOptions]
-) -> LandmarkPipeline:
+def _landmarks(bundle: Bundle, execution: Execution, options: PeopleOptions) -> LandmarkPipeline:
     _refuse_unused(bundle, options, "robots", "quality")
     _check_landmark_options(bundle, options)
     poses = None if options.poses == _POSES and _POSES not in shipped_bundles() else options.poses
     with ExitStack() as failing:
         model = failing.enter_context(
             LandmarkPeople(
-                bundle,
-                poses,
-                backend,
-                fov=_degrees(options),
-                stature=options.stature,
-                meshes=options.meshes,
-                **execution,
+                bundle, poses, execution, fov=_degrees(options), stature=options.stature, meshes=options.meshes
             )
         )
         pipeline = LandmarkPipeline(model, intrinsics=options.intrinsics, threshold=options.threshold)
@@ -196,20 +187,17 @@ def _landmarks(
     return pipeline
 
 
-def _holistic(
-    bundle: Bundle, backend: Execution | Backend | str, options: PeopleOptions, **execution: Unpack[ExecutionOptions]
-) -> HolisticPipeline:
+def _holistic(bundle: Bundle, execution: Execution, options: PeopleOptions) -> HolisticPipeline:
     _check_landmark_options(bundle, options)
     with ExitStack() as failing:
         model = failing.enter_context(
             HolisticPeople(
                 bundle,
-                backend,
+                execution,
                 quality=options.quality or "balanced",
                 fov=_degrees(options),
                 stature=options.stature,
                 meshes=options.meshes,
-                **execution,
             )
         )
         pipeline = HolisticPipeline(model, options.robots, intrinsics=options.intrinsics, threshold=options.threshold)
@@ -245,7 +233,7 @@ def _check_landmark_options(bundle: Bundle, options: PeopleOptions) -> None:
         )
 
 
-PEOPLE: Mapping[str, Callable[..., AnyPeoplePipeline]] = {
+PEOPLE: Mapping[str, Callable[[Bundle, Execution, PeopleOptions], AnyPeoplePipeline]] = {
     "holistic": _holistic,
     "landmarks": _landmarks,
     "multihmr": _multihmr,

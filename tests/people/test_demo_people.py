@@ -34,7 +34,14 @@ def told(truth: PeopleTruth, frame: int, move: float = 0.0) -> PeopleResult:
     n = len(joints)
     nothing = np.zeros((n, 0), np.float32)
     people = People(
-        np.ones(n, np.float32), bodies.heads, joints[:, 0], nothing, nothing, nothing, np.eye(3), None, joints
+        scores=np.ones(n, np.float32),
+        locations=bodies.heads.astype(np.float32),
+        translations=joints[:, 0],
+        rotations=np.zeros((n, 0, 3, 3), np.float32),
+        shape=nothing,
+        expression=nothing,
+        intrinsics=np.eye(3),
+        joints=joints,
     )
     image = np.zeros((4, 4, 3), np.uint8)
     return PeopleResult(Frame(image, 0.0, frame), people, tuple(range(n)), (), {})

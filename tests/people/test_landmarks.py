@@ -148,12 +148,12 @@ def test_two_regions_on_one_body_are_one_person(bundle: Path) -> None:
 
 def test_one_face_is_one_person(bundle: Path) -> None:
     tracker, points = BodyTracker(bundle, threads=1), _body_landmarks(0, 0).landmarks_2d.copy()
-    points[:11] += np.random.default_rng(0).uniform(-20, 20, (11, 2))  # a face
+    points[:11] += np.random.default_rng(0).uniform(-20, 20, (11, 2)).astype(np.float32)  # a face
     one = replace(_body_landmarks(100, 100), landmarks_2d=points)
     other = points.copy()
     other[11:] += (0, 300)  # the same face on quite another body
     assert len(tracker._without_duplicates([one, replace(one, landmarks_2d=other)])) == 1
-    assert len(tracker._without_duplicates([one, replace(one, landmarks_2d=np.add(other, (60, 0)))])) == 2
+    assert len(tracker._without_duplicates([one, replace(one, landmarks_2d=other + np.float32((60, 0)))])) == 2
     upside_down = 2 * points[:11].mean(axis=0) - points  # as a second region makes one of a face that fills the picture
     assert len(tracker._without_duplicates([one, replace(one, landmarks_2d=upside_down)])) == 1
 

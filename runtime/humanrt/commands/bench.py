@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -15,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from humanrt.address import is_address, redacted_address
+from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, flag_name, given
 from humanrt.data import CLIP, PEOPLE_CLIP
 from humanrt.errors import HumanrtError, SourceError, printable
 from humanrt.hands.accuracy import Accuracy, measure
 from humanrt.hands.pipeline import HandPipeline, HandResult
 from humanrt.hands.smoothers import SMOOTHERS
+from humanrt.hands.tracker import TrackerOptions
 from humanrt.hands.truth import Truth
-from humanrt.inference.variants import EXACT
+from humanrt.inference.execution import Execution
 from humanrt.outputs.record import check_writable
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.posebert.stream import Observation, PoseBERTStream
@@ -37,123 +40,148 @@ LIVE_FRAMES = 200  # frames of the run at the source's own pace
 MAX_PEOPLE_FRAMES, LEAST_PEOPLE_FRAMES = 60, 30
 CROWD = 10  # identities of `bench posebert`
 
-# Options that apply to some benches only: their defaults, and these benches. Other benches refuse them.
-_OWN_OPTIONS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
-    "threshold": (None, ("people",)),
-    "robot": (None, ("hands", "retarget")),
-    "model": ("full", ("hands", "retarget")),
-    "max_hands": (2, ("hands",)),
-    "smooth": (SMOOTHERS[0], ("hands", "retarget")),
-    "warmup": (20, ("hands", "people", "posebert")),
+# Options that apply to some benches only; other benches refuse them.
+_OWN_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "threshold": ("people",),
+    "robots": ("hands", "retarget"),
+    "model": ("hands", "retarget"),
+    "max_hands": ("hands",),
+    "smooth": ("hands", "retarget"),
+    "warmup": ("hands", "people", "posebert"),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """Options of ``humanrt bench``.
+
+    Attributes:
+        what: what to measure.
+        source: source to measure on. None: a shipped clip.
+        bundle: name or folder of a model bundle. None: the shipped one.
+        backend: auto, cpu, cuda or tensorrt.
+        precision, unverified, threads: see `Execution`.
+        threshold: people: min score of a person. None: the bundle's.
+        robots: hands, retarget: robot hands to move. None: allegro_right; for retarget all.
+        model: hands, retarget: full or lite landmark network.
+        max_hands: hands: maximum number of tracked hands.
+        smooth: hands, retarget: how hands are smoothed.
+        warmup: frames before those that are measured; for people at most 3.
+        repeat: number of passes over the source.
+        max_frames: maximum number of source frames. None: 900; for people 60.
+        json: write the report.
+        compare: earlier report to compare with: print ratios of medians.
+    """
+
+    what: str
+    source: str = ""
+    bundle: str | None = None
+    backend: str = "auto"
+    precision: str = Execution.precision
+    unverified: bool = Execution.unverified
+    threads: int = Execution.threads
+    threshold: float | None = None
+    robots: Sequence[str] | None = None
+    model: str = TrackerOptions.model
+    max_hands: int = TrackerOptions.max_hands
+    smooth: str = SMOOTHERS[0]
+    warmup: int = 20
+    repeat: int = 3
+    max_frames: int = 0
+    json: Path | None = None
+    compare: Path | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> BenchOptions:
+        """Return the options of the given values. HumanrtError for one that the bench does not use."""
+        what = values["what"]
+        for name, kinds in _OWN_OPTIONS.items():
+            if name in values and what not in kinds:
+                raise HumanrtError(f"--{flag_name(name, _FLAGS[name])} does nothing in `bench {what}`; leave it out")
+        people = what == "people"
+        usual = {
+            "source": str(PEOPLE_CLIP if people else CLIP),
+            "max_frames": MAX_PEOPLE_FRAMES if people else MAX_FRAMES,
+        }
+        return cls(**{**usual, **values})
+
+    def __post_init__(self) -> None:
+        if self.repeat < 1 or self.warmup < 0:
+            raise HumanrtError("--repeat must be at least 1 and --warmup at least 0")
+        if self.max_frames < 1:
+            raise HumanrtError("--max-frames must be at least 1")
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="latency and accuracy, as a table and as JSON")
-    parser.add_argument("what", choices=tuple(_BENCHES), help="what to measure")
-    parser.add_argument("--source", help="source to measure on (default: a shipped clip)")
-    parser.add_argument("--bundle", metavar="NAME|PATH", help="model bundle (default: the shipped one)")
-    parser.add_argument("--precision", default=EXACT, metavar="NAME", help="precision of the networks (fp32)")
-    parser.add_argument("--unverified", action="store_true", help="run a precision that has no passed verdict")
-    parser.add_argument("--threshold", type=float, metavar="P", help="people: minimum score of a person")
-    parser.add_argument(
-        "--robot", nargs="+", metavar="NAME", help="hands, retarget (default: allegro_right; all for retarget)"
-    )
-    parser.add_argument("--backend", default="auto", help="auto, cpu, cuda, tensorrt")
-    parser.add_argument("--model", help="hands, retarget: landmark model, full (default) or lite")
-    parser.add_argument("--max-hands", type=int, metavar="N", help="hands: track at most N (2)")
-    parser.add_argument("--smooth", choices=SMOOTHERS, help=f"hands, retarget (default: {SMOOTHERS[0]})")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads of a network (0: all cores)")
-    parser.add_argument("--warmup", type=int, metavar="N", help="warm-up frames, not measured (20; none for retarget)")
-    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="number of passes over the source (3)")
-    parser.add_argument(
-        "--max-frames",
-        type=int,
-        metavar="N",
-        help=f"maximum number of source frames (default: {MAX_FRAMES}; for people {MAX_PEOPLE_FRAMES})",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
-    parser.add_argument(
-        "--compare", type=Path, metavar="FILE", help="earlier report to compare with: print ratios of medians"
-    )
+    add_fields(parser, {"what": Flag(choices=tuple(_BENCHES), positional=True)} | _FLAGS, BenchOptions)
+    add_fields(parser, EXECUTION_FLAGS, Execution)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print and write the results."""
-    for name, (default, kinds) in _OWN_OPTIONS.items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, default)
-        elif arguments.what not in kinds:
-            option = "--" + name.replace("_", "-")
-            raise HumanrtError(f"{option} does nothing in `bench {arguments.what}`; leave it out")
-    if arguments.repeat < 1 or arguments.warmup < 0:
-        raise HumanrtError("--repeat must be at least 1 and --warmup at least 0")
-    if arguments.max_frames is None:
-        arguments.max_frames = MAX_PEOPLE_FRAMES if arguments.what == "people" else MAX_FRAMES
-    if arguments.max_frames < 1:
-        raise HumanrtError("--max-frames must be at least 1")
-    if arguments.source is None:
-        arguments.source = str(PEOPLE_CLIP if arguments.what == "people" else CLIP)
-    if arguments.json:
-        check_writable(arguments.json)
-    before = read_report(arguments.compare) if arguments.compare else None
-    if before is not None and before.get("bench") != arguments.what:
-        raise SourceError(
-            f"{arguments.compare} is a report of `bench {before.get('bench')}`; give one of the same bench"
-        )
+    _run(BenchOptions.of(given(vars(arguments), BenchOptions)))
+    return 0
+
+
+def _run(options: BenchOptions) -> None:
+    if options.json:
+        check_writable(options.json)
+    before = read_report(options.compare) if options.compare else None
+    if before is not None and before.get("bench") != options.what:
+        raise SourceError(f"{options.compare} is a report of `bench {before.get('bench')}`; give one of the same bench")
     where = machine()
     with ExitStack() as stack:
-        report = _BENCHES[arguments.what](arguments, stack)
-    source = printable(redacted_address(arguments.source))
-    report = {"bench": arguments.what, "source": source, "machine": where, **report}
+        report = _BENCHES[options.what](options, stack)
+    source = printable(redacted_address(options.source))
+    report = {"bench": options.what, "source": source, "machine": where, **report}
     stages = {name: Percentiles(**values) for name, values in report["stages"].items()}
     print(table(stages, "ms", before["stages"] if before else None))
     for line in report["summary"]:
         print(line)
     load = f", at a load of {where['load'][0]:.1f} beforehand" if where["load"] else ""
     print(f"on {where['cores']} cores of {where['cpu']}{load}")
-    if arguments.json:
-        write_report(arguments.json, report)
-        print(f"wrote {arguments.json}")
-    return 0
+    if options.json:
+        write_report(options.json, report)
+        print(f"wrote {options.json}")
 
 
-def _frames(arguments: argparse.Namespace) -> list[Frame]:
-    with open_source(arguments.source) as opened:
+def _frames(options: BenchOptions) -> list[Frame]:
+    with open_source(options.source) as opened:
         if opened.live:
             raise SourceError(f"{opened.name}: a benchmark needs a file that can be replayed; record one first")
-        frames = [frame for _, frame in zip(range(arguments.max_frames), opened, strict=False)]
+        frames = [frame for _, frame in zip(range(options.max_frames), opened, strict=False)]
     if not frames:
         raise SourceError(f"{opened.name}: holds no frame")
     return frames
 
 
-def _bundle(arguments: argparse.Namespace) -> dict[str, Any]:
+def _bundle(options: BenchOptions) -> dict[str, Any]:
     """Return the measured bundle and the execution options of its networks; no ``bundle`` key if none is named."""
-    named = {} if arguments.bundle is None else {"bundle": arguments.bundle}
-    return {**named, "precision": arguments.precision, "unverified": arguments.unverified}
+    named = {} if options.bundle is None else {"bundle": options.bundle}
+    return {**named, "precision": options.precision, "unverified": options.unverified}
 
 
-def _pipeline(arguments: argparse.Namespace, names: Sequence[str], stack: ExitStack) -> HandPipeline:
-    options = HandOptions(names, arguments.smooth, arguments.max_hands, arguments.model)
-    own = _bundle(arguments) if arguments.what != "posebert" else {}
+def _pipeline(options: BenchOptions, names: Sequence[str], stack: ExitStack) -> HandPipeline:
+    task = HandOptions(names, options.smooth, options.max_hands, options.model)
+    own = _bundle(options) if options.what != "posebert" else {}
     bundle = own.pop("bundle", None)
-    return stack.enter_context(open_hands(bundle, arguments.backend, options, threads=arguments.threads, **own))
+    return stack.enter_context(open_hands(bundle, options.backend, task, threads=options.threads, **own))
 
 
-def _hands(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
-    frames = _frames(arguments)
+def _hands(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
+    frames = _frames(options)
     start = perf_counter()
-    pipeline = _pipeline(arguments, arguments.robot or ["allegro_right"], stack)
+    pipeline = _pipeline(options, options.robots or ["allegro_right"], stack)
     opened = perf_counter()
     pipeline(frames[0])
     cold = {"open_ms": (opened - start) * 1e3, "first_frame_ms": (perf_counter() - opened) * 1e3}
-    for frame in frames[: arguments.warmup]:
+    for frame in frames[: options.warmup]:
         pipeline(frame)
     stages: dict[str, list[float]] = {}
     results: list[HandResult] = []
-    for _ in range(arguments.repeat):
+    for _ in range(options.repeat):
         pipeline.reset()
         results = [pipeline(frame) for frame in frames]
         for result in results:
@@ -164,7 +192,7 @@ def _hands(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
         stages["tracked"] = held
     with_hand = sum(len(result.ids) > 0 for result in results)
     total = Percentiles.of(stages["total"])
-    dropped, late = _live(arguments, stack)
+    dropped, late = _live(options, stack)
     summary = [
         f"a hand in {with_hand} of {len(frames)} frames; {1e3 / total.p50:.0f} fps at the median, "
         "without reading and drawing",
@@ -175,16 +203,16 @@ def _hands(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     ]
     report: dict[str, Any] = {
         "frames": len(frames),
-        "repeat": arguments.repeat,
+        "repeat": options.repeat,
         "backend": pipeline.tracker.backend.name,
         "precision": pipeline.tracker.precision,
-        "model": arguments.model,
+        "model": options.model,
         "stages": {stage: Percentiles.of(values).as_dict() for stage, values in stages.items()},
         "cold": cold,
         "live": {"dropped": dropped, "grab_to_result_ms": late.as_dict()},
         "with_hand": with_hand,
     }
-    truth = _truth(arguments.source)
+    truth = _truth(options.source)
     if truth is not None:
         accuracy = measure(results, truth, pipeline.robots)
         report["accuracy"] = _accuracy_report(accuracy)
@@ -192,12 +220,12 @@ def _hands(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     return {**report, "summary": summary}
 
 
-def _live(arguments: argparse.Namespace, stack: ExitStack) -> tuple[int, Percentiles]:
+def _live(options: BenchOptions, stack: ExitStack) -> tuple[int, Percentiles]:
     """Play the source at its own pace through the latest-frame path; return drops, and ms from grab to result."""
-    pipeline = _pipeline(arguments, arguments.robot or ["allegro_right"], stack)
+    pipeline = _pipeline(options, options.robots or ["allegro_right"], stack)
     late = []
-    with open_source(arguments.source, realtime=True) as source:
-        for _, frame in zip(range(min(LIVE_FRAMES, arguments.max_frames)), source, strict=False):
+    with open_source(options.source, realtime=True) as source:
+        for _, frame in zip(range(min(LIVE_FRAMES, options.max_frames)), source, strict=False):
             pipeline(frame)
             late.append((monotonic() - frame.t) * 1e3)  # a live frame is stamped by this clock when it is grabbed
         return source.dropped, Percentiles.of(late)
@@ -237,21 +265,20 @@ def _accuracy_lines(accuracy: Accuracy) -> list[str]:
     return lines
 
 
-def _retarget(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
+def _retarget(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
     """Measure the solver's time on the keypoints of the source, one thread, every robot in turn frame by frame."""
-    frames = _frames(arguments)
-    pipeline = _pipeline(arguments, [], stack)
+    frames = _frames(options)
+    pipeline = _pipeline(options, [], stack)
     hands = [(hand, frame.t) for frame in frames for hand in list(pipeline(frame).hands)[:1]]
     if not hands:
         raise SourceError(
-            f"{redacted_address(arguments.source)}: no hand found, so there is nothing to retarget; "
-            "give another --source"
+            f"{redacted_address(options.source)}: no hand found, so there is nothing to retarget; give another --source"
         )
-    solvers = {name: Retargeter(name) for name in (arguments.robot or robots())}
+    solvers = {name: Retargeter(name) for name in (options.robots or robots())}
     times: dict[str, list[float]] = {solver.hand.name: [] for solver in solvers.values()}
     costs: dict[str, list[float]] = {name: [] for name in times}
     violations = 0
-    for lap in range(arguments.repeat + 1):
+    for lap in range(options.repeat + 1):
         for solver in solvers.values():
             solver.reset()
         last: float | None = None
@@ -272,13 +299,13 @@ def _retarget(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
     kernels = {solver.kernel for solver in solvers.values()}
     stages: Mapping[str, Percentiles] = {name: Percentiles.of(values) for name, values in times.items()}
     summary = [
-        f"{len(hands)} frames x {arguments.repeat}, one thread, solver: {', '.join(sorted(kernels))}; mean "
+        f"{len(hands)} frames x {options.repeat}, one thread, solver: {', '.join(sorted(kernels))}; mean "
         + ", ".join(f"{name} {values.mean * 1e3:.0f} us" for name, values in stages.items()),
         f"joint limits violated: {violations}",
     ]
     return {
         "frames": len(hands),
-        "repeat": arguments.repeat,
+        "repeat": options.repeat,
         "kernel": sorted(kernels),
         "stages": {name: values.as_dict() for name, values in stages.items()},
         "mean_cost": {name: float(np.mean(values)) for name, values in costs.items()},
@@ -287,28 +314,28 @@ def _retarget(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
     }
 
 
-def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
+def _people(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
     """Measure every frame of the source, at least 30 in total, and the peak memory of the process."""
     start = perf_counter()
-    options, own = PeopleOptions(threshold=arguments.threshold), _bundle(arguments)
+    task, own = PeopleOptions(threshold=options.threshold), _bundle(options)
     bundle = own.pop("bundle", None)
-    pipeline = open_people(bundle, arguments.backend, options, threads=arguments.threads, **own)
+    pipeline = open_people(bundle, options.backend, task, threads=options.threads, **own)
     stack.enter_context(pipeline)
     opened = perf_counter()
-    with open_source(arguments.source) as source:
+    with open_source(options.source) as source:
         if source.live:
             raise SourceError(f"{source.name}: a benchmark needs a file that can be replayed; record one")
-        frames = [frame for _, frame in zip(range(arguments.max_frames), source, strict=False)]
+        frames = [frame for _, frame in zip(range(options.max_frames), source, strict=False)]
     if not frames:
         raise SourceError(f"{source.name}: holds no frame")
     begin = perf_counter()
     pipeline(frames[0])
     cold = {"open_ms": (opened - start) * 1e3, "first_frame_ms": (perf_counter() - begin) * 1e3}
-    for _ in range(min(arguments.warmup, 3)):  # the network is slow, and its time constant
+    for _ in range(min(options.warmup, 3)):  # the network is slow, and its time constant
         pipeline(frames[0])
     stages: dict[str, list[float]] = {}
     counts = []
-    for _ in range(max(arguments.repeat, -(-LEAST_PEOPLE_FRAMES // len(frames)))):
+    for _ in range(max(options.repeat, -(-LEAST_PEOPLE_FRAMES // len(frames)))):
         pipeline.reset()
         for frame in frames:
             result = pipeline(frame)
@@ -327,7 +354,7 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     overlapped = None
     if isinstance(pipeline, PeoplePipeline) and pipeline.overlaps:
         begin = perf_counter()
-        done = sum(1 for _ in pipeline.overlapped(frame for _ in range(arguments.repeat) for frame in frames))
+        done = sum(1 for _ in pipeline.overlapped(frame for _ in range(options.repeat) for frame in frames))
         overlapped = done / (perf_counter() - begin)
         summary.append(f"{overlapped:.1f} fps with overlapping frames (`humanrt run --overlap`)")
     return {
@@ -345,22 +372,22 @@ def _people(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     }
 
 
-def _posebert(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
+def _posebert(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
     """Measure a frame of a stream, from keypoints to poses: of one hand, and of ten at different times of the clip."""
     start = perf_counter()
-    own = _bundle(arguments)
+    own = _bundle(options)
     named = own.pop("bundle", "posebert-hand")
-    stream = stack.enter_context(PoseBERTStream(named, backend=arguments.backend, threads=arguments.threads, **own))
+    stream = stack.enter_context(PoseBERTStream(named, backend=options.backend, threads=options.threads, **own))
     opened = perf_counter()
     if stream.points != 21:
         raise HumanrtError(
             f"bench posebert needs a bundle for hands; {stream.bundle.name} takes {stream.points} keypoints"
         )
-    pipeline = _pipeline(arguments, [], stack)
-    seen = [(frame.t, hand) for frame in _frames(arguments) for hand in list(pipeline(frame).hands)[:1]]
+    pipeline = _pipeline(options, [], stack)
+    seen = [(frame.t, hand) for frame in _frames(options) for hand in list(pipeline(frame).hands)[:1]]
     if len(seen) < 2:
         raise SourceError(
-            f"{redacted_address(arguments.source)}: hands in only {len(seen)} frames; give a --source that shows a hand"
+            f"{redacted_address(options.source)}: hands in only {len(seen)} frames; give a --source that shows a hand"
         )
     hands = [Observation(hand.keypoints_3d, hand.score, hand.side) for _, hand in seen]
     begin = perf_counter()
@@ -369,7 +396,7 @@ def _posebert(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
     times: dict[str, list[float]] = {}
     for count in (1, CROWD):
         laps = []
-        for _ in range(arguments.repeat):
+        for _ in range(options.repeat):
             stream.reset()
             for index, (t, _) in enumerate(seen):
                 crowd = {i: hands[(index + i * len(hands) // count) % len(hands)] for i in range(count)}
@@ -377,27 +404,44 @@ def _posebert(arguments: argparse.Namespace, stack: ExitStack) -> dict[str, Any]
                 stream.update(t, crowd)
                 laps.append((perf_counter() - begin) * 1e3)
         # The window fills up in the first frames, which costs the same; only the warm-up is excluded.
-        times["1 hand" if count == 1 else f"{count} hands"] = laps[min(arguments.warmup, len(laps) - 1) :]
+        times["1 hand" if count == 1 else f"{count} hands"] = laps[min(options.warmup, len(laps) - 1) :]
     return {
         "frames": len(seen),
-        "repeat": arguments.repeat,
+        "repeat": options.repeat,
         "bundle": stream.bundle.name,
         "backend": stream.backend.name,
-        "threads": arguments.threads,
+        "threads": options.threads,
         "window": stream.window,
         "stages": {name: Percentiles.of(values).as_dict() for name, values in times.items()},
         "cold": cold,
         "summary": [
             f"{stream.bundle.name}, window {stream.window} at {stream.clock_hz:g} Hz, backend {stream.backend.name}, "
-            f"{arguments.threads or 'all'} threads; from keypoints to smoothed keypoints and rotations",
+            f"{options.threads or 'all'} threads; from keypoints to smoothed keypoints and rotations",
             f"cold start: {cold['open_ms']:.0f} ms to open, {cold['first_frame_ms']:.0f} ms for the first frame",
         ],
     }
 
 
-_BENCHES: Mapping[str, Callable[[argparse.Namespace, ExitStack], dict[str, Any]]] = {
+_BENCHES: Mapping[str, Callable[[BenchOptions, ExitStack], dict[str, Any]]] = {
     "hands": _hands,
     "people": _people,
     "posebert": _posebert,
     "retarget": _retarget,
+}
+
+# How the fields of `BenchOptions` are given on the command line.
+_FLAGS = {
+    "source": Flag(metavar="SOURCE"),
+    "bundle": Flag(metavar="NAME|PATH"),
+    "backend": Flag(metavar="NAME"),
+    "threshold": Flag(metavar="P", type=float),
+    "robots": Flag("robot", metavar="NAME", several=True),
+    "model": Flag(metavar="NAME"),
+    "max_hands": Flag(metavar="N", type=int),
+    "smooth": Flag(choices=SMOOTHERS),
+    "warmup": Flag(metavar="N", type=int),
+    "repeat": Flag(metavar="N", type=int),
+    "max_frames": Flag(metavar="N", type=int),
+    "json": Flag(metavar="FILE", type=Path),
+    "compare": Flag(metavar="FILE", type=Path),
 }

@@ -6,11 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from humanrt.bundle import load_bundle, shipped_bundles
+from humanrt.commands.fields import Flag, add_fields, given
 from humanrt.data import CLIP, PEOPLE_CLIP, PEOPLE_TRUTH, TRUTH
 from humanrt.errors import BundleError, HumanrtError, OutputError
 from humanrt.hands.accuracy import measure
@@ -32,29 +34,53 @@ __all__ = ["ROBOTS", "add_parser", "run"]
 ROBOTS = ("allegro_right", "shadow_right")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """Options of ``humanrt demo``.
+
+    Attributes:
+        task: what is shown.
+        bundle: of --task people. None: that of `humanrt run`.
+        out: folder of what is written.
+        headless: open no window, even where there is a display.
+    """
+
+    task: str = "hands"
+    bundle: str | None = None
+    out: Path = Path("humanrt-demo")
+    headless: bool = False
+
+    def __post_init__(self) -> None:
+        if self.task == "hands" and self.bundle is not None:
+            raise HumanrtError("--bundle is for --task people; leave it out")
+
+
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("demo", help="run the whole pipeline on a shipped clip: no camera, no download")
-    parser.add_argument("--task", choices=("hands", "people"), default="hands", help="default: hands")
-    parser.add_argument("--bundle", metavar="NAME|PATH", help=f"bundle for --task people (default: {DEFAULT_BUNDLE})")
-    parser.add_argument("--out", type=Path, default=Path("humanrt-demo"), metavar="DIR", help="default: humanrt-demo")
-    parser.add_argument("--headless", action="store_true", help="open no window, even where there is a display")
+    flags = {
+        "task": Flag(choices=("hands", "people")),
+        "bundle": Flag(metavar="NAME|PATH"),
+        "out": Flag(metavar="DIR", type=Path),
+        "headless": Flag(switch=True),
+    }
+    add_fields(parser, flags, DemoOptions)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the whole pipeline on the task's clip; then report the errors against the ground truth."""
-    if arguments.task == "hands" and arguments.bundle is not None:
-        raise HumanrtError("--bundle is for --task people; leave it out")
+    options = DemoOptions(**given(vars(arguments), DemoOptions))
     try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{arguments.out} cannot be created ({error.strerror}); choose another --out") from error
-    return (_people if arguments.task == "people" else _hands)(arguments)
+        raise OutputError(f"{options.out} cannot be created ({error.strerror}); choose another --out") from error
+    (_people if options.task == "people" else _hands)(options)
+    return 0
 
 
-def _hands(arguments: argparse.Namespace) -> int:
+def _hands(options: DemoOptions) -> None:
     """Track, smooth, retarget, draw, record."""
-    out: Path = arguments.out
+    out: Path = options.out
     truth = Truth.load(TRUTH)
     print("A rendered right hand, whose joints are known exactly, moves two robot hands:")
     start = perf_counter()
@@ -62,7 +88,7 @@ def _hands(arguments: argparse.Namespace) -> int:
         open_source(CLIP, realtime=False) as source,
         open_hands(backend="cpu", options=HandOptions(ROBOTS)) as pipeline,
     ):
-        results = _play(arguments, source, len(truth), pipeline, [Recorder(out / "demo.jsonl")])
+        results = _play(options, source, len(truth), pipeline, [Recorder(out / "demo.jsonl")])
     wall = perf_counter() - start
     accuracy = measure(results, truth, pipeline.robots)
     total = Percentiles.of(result.ms["total"] for result in results)
@@ -81,14 +107,13 @@ def _hands(arguments: argparse.Namespace) -> int:
     print(f"overall         {len(results) / wall:.0f} fps with reading, drawing and writing")
     _wrote(out, "demo.mp4", "demo.png", "demo.jsonl")
     print("Next: humanrt run 0 --task hands --robot allegro_right   (a camera; `humanrt doctor` lists what works)")
-    return 0
 
 
-def _people(arguments: argparse.Namespace) -> int:
+def _people(options: DemoOptions) -> None:
     """Detect people, compute their meshes, track and draw them."""
-    out: Path = arguments.out
-    name = arguments.bundle or DEFAULT_BUNDLE
-    if arguments.bundle is None and DEFAULT_BUNDLE not in shipped_bundles():
+    out: Path = options.out
+    name = options.bundle or DEFAULT_BUNDLE
+    if options.bundle is None and DEFAULT_BUNDLE not in shipped_bundles():
         raise BundleError(
             f"bundle `{DEFAULT_BUNDLE}` is not part of this installation; give --bundle landmarks (shipped, "
             "coarser), or the folder of your own bundle (docs/use/people.md)"
@@ -97,16 +122,15 @@ def _people(arguments: argparse.Namespace) -> int:
     truth = PeopleTruth.load(PEOPLE_TRUTH)
     print("Rendered people, whose joints and camera are known exactly:")
     start = perf_counter()
-    options = PeopleOptions(intrinsics=truth.intrinsics)
     with (
         open_source(PEOPLE_CLIP, realtime=False) as source,
-        open_people(bundle, "cpu", options) as pipeline,
+        open_people(bundle, "cpu", PeopleOptions(intrinsics=truth.intrinsics)) as pipeline,
     ):
         if len(pipeline.model.joint_names) != len(truth.joint_names):
             raise BundleError(
                 f"bundle `{bundle.name}` is not for the body Anny, for which the ground truth is; give another"
             )
-        results = _play(arguments, source, len(truth), pipeline)
+        results = _play(options, source, len(truth), pipeline)
     wall = perf_counter() - start
     summary = measure_people(results, truth).summary()
     total = Percentiles.of(result.ms["total"] for result in results)
@@ -122,22 +146,21 @@ def _people(arguments: argparse.Namespace) -> int:
     print(f"overall         {len(results) / wall:.0f} fps with reading, drawing and writing")
     _wrote(out, "demo.mp4", "demo.png")
     print(f"Next: humanrt run photo.jpg --task people --bundle {name} --headless --video out.png  (docs/use/people.md)")
-    return 0
 
 
 def _play(
-    arguments: argparse.Namespace,
+    options: DemoOptions,
     source: Source,
     count: int,
     pipeline: Pipeline[Any],
     outputs: Sequence[Output] = (),
 ) -> list[Any]:
     """Run every frame through the pipeline, draw and write it, show it if there is a window; return the results."""
-    out: Path = arguments.out
+    out: Path = options.out
     kept = _Kept()
     asked = [kept, *outputs, open_sink(out / "demo.mp4"), _Middle(out / "demo.png", count // 2), _Progress(count)]
     with ExitStack() as stack:
-        if not arguments.headless and has_display():
+        if not options.headless and has_display():
             asked.append(stack.enter_context(Window("humanrt demo")))
         painter = TASKS[pipeline.task].painter(pipeline, stack, lambda line: print(f"  {line}"))
         play(source, pipeline, asked, painter)
