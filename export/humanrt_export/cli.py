@@ -47,6 +47,9 @@ COMMANDS: Mapping[str, Command] = {
     "landmarks": Command(
         "humanrt_export.commands.landmarks", "make the bundle `landmarks` from MediaPipe's body models"
     ),
+    "multipose": Command(
+        "humanrt_export.commands.multipose", "make the bundle `multipose` from MoveNet MultiPose, which finds people"
+    ),
     "multihmr": Command(
         "humanrt_export.commands.multihmr",
         "make a bundle from a Multi-HMR checkpoint, NAVER's or ours, on SMPL-X or Anny",

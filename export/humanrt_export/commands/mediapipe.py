@@ -12,9 +12,9 @@ from humanrt.bundle import cache_folder
 from humanrt.errors import SourceError
 from humanrt_export.conversion.mediapipe_models import MEDIAPIPE, download_wheel
 
-__all__ = ["MediapipeCommand"]
+__all__ = ["MEDIA", "MediapipeCommand"]
 
-_MEDIA = Path(__file__).resolve().parents[4] / "shared" / "media"
+MEDIA = Path(__file__).resolve().parents[4] / "shared" / "media"
 """Beside a checkout; not part of the project."""
 
 
@@ -44,7 +44,7 @@ class MediapipeCommand:
 
     def run(self, options: argparse.Namespace) -> int:
         """Run the command."""
-        frames: Path = options.frames or _MEDIA / self.media
+        frames: Path = options.frames or MEDIA / self.media
         if not frames.exists():
             raise SourceError(f"{frames} for the parity gate does not exist; give {self.shows}: --frames SOURCE")
         wheel = options.mediapipe_wheel or download_wheel(cache_folder() / "downloads")

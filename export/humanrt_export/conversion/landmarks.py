@@ -80,7 +80,7 @@ def settings(body: BodySettings) -> LandmarksSettings:
         network=BodyNetworkSettings(
             graph="body_landmarks", silhouette="", count=33, circle=(33, 34), scale=1.25, presence_threshold=0.5
         ),
-        max_people=4,
+        max_people=8,
         field_of_view=60.0,
         body=body,
     )

@@ -17,15 +17,17 @@ from humanrt.bundle.settings import (
     HandsSettings,
     LandmarksSettings,
     MultiHmrSettings,
+    MultiposeSettings,
     PoseBertSettings,
     Topology,
     Variant,
 )
 from humanrt.geometry.region import FollowRule, RegionRule
+from humanrt.geometry.skeleton import COCO_17
 
 __all__ = ["Entries", "Settings", "body_entries", "entries", "variant_entry"]
 
-Settings = HandsSettings | LandmarksSettings | MultiHmrSettings | PoseBertSettings
+Settings = HandsSettings | LandmarksSettings | MultiHmrSettings | MultiposeSettings | PoseBertSettings
 
 Entries = NewType("Entries", dict[str, Any])
 """Result of `entries`: the only thing that `BundleWriter` takes."""
@@ -158,6 +160,21 @@ def _posebert(settings: PoseBertSettings) -> dict[str, Any]:
         "parents": list(settings.parents),
         "origin": list(settings.origin),
         **({"rest": [list(row) for row in settings.rest]} if settings.rest else {}),
+    }
+
+
+@_entries.register
+def _multipose(settings: MultiposeSettings) -> dict[str, Any]:
+    return {
+        "model": "multipose",
+        "multipose": {
+            "input_size": settings.input_size,
+            "keypoints": list(COCO_17),
+            "centre_threshold": settings.centre_threshold,
+            "keypoint_threshold": settings.keypoint_threshold,
+            "spread": settings.spread,
+            "max_people": settings.max_people,
+        },
     }
 
 

@@ -23,6 +23,7 @@ from humanrt.bundle import MANIFEST, Bundle
 from humanrt.errors import BundleError, choices
 from humanrt.geometry.letterbox import PILLOW, RESIZES, Resize
 from humanrt.geometry.region import FollowRule, RegionRule
+from humanrt.geometry.skeleton import COCO_17
 
 __all__ = [
     "MULTIHMR",
@@ -39,6 +40,7 @@ __all__ = [
     "HolisticSettings",
     "LandmarksSettings",
     "MultiHmrSettings",
+    "MultiposeSettings",
     "Phenotype",
     "PoseBertSettings",
     "Section",
@@ -1012,6 +1014,49 @@ def _variant(bundle: Bundle, settings: Section) -> Variant:
     )
 
 
+@dataclass(frozen=True)
+class MultiposeSettings:
+    """Settings of a bundle for the task ``detection`` whose ``settings.model`` is ``multipose``.
+
+    Attributes:
+        input_size: px, side of the square input.
+        centre_threshold: minimum probability of a person's centre, 0..1.
+        keypoint_threshold: minimum score of a keypoint that is seen, 0..1.
+        spread: of a keypoint's weights about the place where its person's centre expects it.
+        max_people: most people in one look.
+    """
+
+    input_size: int
+    centre_threshold: float
+    keypoint_threshold: float
+    spread: float
+    max_people: int
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> MultiposeSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        settings.choice("model", ["multipose"])
+        multipose = settings.section("multipose")
+        size = multipose.integer("input_size", 4, MAX_IMAGE_SIZE)
+        keypoints = multipose.texts("keypoints", len(COCO_17))
+        if keypoints != COCO_17:
+            raise multipose.error("keypoints", "must be COCO's, in COCO's order")
+        shapes = _Shapes(bundle, "multipose")
+        shapes.of("image", 1, 3, size, size)
+        cells = (size // 4, size // 4)
+        channels = {"centres": 1, "regressed": 34, "heatmaps": 17, "offsets": 34, "box_offsets": 2, "box_sizes": 2}
+        for name, count in channels.items():
+            shapes.of(name, 1, count, *cells)
+        return cls(
+            size,
+            multipose.number("centre_threshold", 0.0, 1.0),
+            multipose.number("keypoint_threshold", 0.0, 1.0),
+            multipose.number("spread", 1e-3, 1e3),
+            multipose.integer("max_people", 1, 1000),
+        )
+
+
 def people_model(bundle: Bundle) -> str:
     """Return the kind of a people bundle: its setting ``model``; the first Multi-HMR bundles do not have it."""
     return Section.of(bundle).text("model", default=MULTIHMR)
@@ -1033,6 +1078,8 @@ def check_settings(bundle: Bundle) -> None:
         HandsSettings.of(bundle)
     elif bundle.task == "people":
         _PEOPLE.get(people_model(bundle), MultiHmrSettings).of(bundle)
+    elif bundle.task == "detection":
+        MultiposeSettings.of(bundle)
     elif bundle.task == "posebert":
         for graph in bundle.graphs:
             PoseBertSettings.of(bundle, graph)

@@ -29,6 +29,7 @@ from humanrt.geometry.mirror import MIRROR, MIRROR_ROTATION
 from humanrt.geometry.rotation import matrices_from_vectors
 
 __all__ = [
+    "COCO_17",
     "H36M_17",
     "HAND_16",
     "HAND_16_PARENTS",
@@ -119,6 +120,16 @@ H36M_17 = (
     *("left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist"),
 )
 """Human3.6M's 17 joints; `neck` is what some call the nose, `head` the top of the head."""
+
+COCO_17 = (
+    "nose",
+    *(
+        f"{side}_{name}"
+        for name in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for side in ("left", "right")
+    ),
+)
+"""COCO's 17 keypoints; all are among `MEDIAPIPE_33`."""
 
 MEDIAPIPE_33 = (
     "nose",

@@ -175,7 +175,7 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
         inside = 0 <= landmarks.region.x < width and 0 <= landmarks.region.y < height
         return landmarks if inside and landmarks.region.size > 4 else None
 
-    def _detect(self, rgb: Picture) -> list[Region]:
+    def _detect(self, rgb: Picture, t: float) -> list[Region]:
         return [palm.region for palm in self._palms(rgb, self.options.min_detection)]
 
     def _new_track(self, identity: int, t: float, landmarks: HandLandmarks) -> _Track:

@@ -1,12 +1,16 @@
 """BodyTracker: people's landmarks in a stream of images, with identities.
 
 As with hands, each tracked person costs one run of the landmark network, as the landmarks of one frame give the
-region of the next; the detector runs while there is room for more people (see `BodyTrackerOptions`).
+region of the next. New people are proposed (`humanrt.people.proposals`) while there is room for more, and become
+tracks if the landmark network sees a body there and a second network agrees (`humanrt.people.confirmation`). Tracks
+are checked in the same way, one at a time. `BodyTrackerOptions` says when, and what it costs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Unpack
 
@@ -20,8 +24,17 @@ from humanrt.checks import check_count, check_kind, check_probability, check_ran
 from humanrt.geometry.region import Region
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.kernels.image import Picture
+from humanrt.people.confirmation import accepted, confidence, disagreement, is_part, pose_distance
 from humanrt.people.landmarks import BalancedNetwork, BodyLandmarks, BodyNetwork
-from humanrt.people.person import PersonDetector, is_grey, sepia, windows
+from humanrt.people.person import is_grey, sepia
+from humanrt.people.proposals import (
+    PROPOSALS,
+    MultiposeProposals,
+    Proposal,
+    around,
+    check_proposals,
+)
+from humanrt.people.windows import Window, windows
 from humanrt.perception.region_tracker import RegionTracker, Track, TrackedObjects, TrackParameters
 from humanrt.resource import releasing
 
@@ -41,9 +54,22 @@ _TRACK_PARAMETERS = TrackParameters(
 )
 
 _FACE_LANDMARKS = slice(0, 11)  # landmarks: nose, eyes, ears, mouth
-_GREY_THRESHOLD_SCALE = 0.7  # times the detector's threshold in pictures without colour, where it is less confident
-_CONFIDENT_SCORE = 0.9  # score below which a new track may be a false detection
+_TRUNK_LANDMARKS = [11, 12, 23, 24]  # shoulders, hips
 _SAME_FACE_DISTANCE = 0.5  # two faces whose centres are closer than this fraction of their size are the same
+_SAME_TRUNK_DISTANCE = 0.06  # two trunks that are closer than this fraction of their regions' size are the same
+
+_SAME_POSE_DISTANCE = 0.1  # likewise, for proposals with keypoints: trunks and heads
+
+_CONFIDENT_SCORE = 0.9  # without a second network: score below which a new track may be a false detection
+_HOPELESS_SCORE = 0.05  # of the landmark network, in a proposal: nobody is there, whatever the second network sees
+_CHECKED_PRESENCE = 0.1  # min score of tracks that a second network checks
+_ZOOMS = (1.0, 0.75, 1.3)  # of close looks at new people, see `accepted`
+_ZOOMS_OF_TRUNKS = (*_ZOOMS, 0.6, 0.87)  # the second network has overlooked these so far: it gets more chances
+_MIN_LOOK_OF_TRUNKS = 1.25  # their source proposes much that is nobody: a hand close to the camera
+_DOUBTFUL = -1.5  # `confidence` of a track below which its check fails
+_CONFIRMED = 2.0  # the same of a new track, before it is reported
+_CHECK_INTERVAL = 1.0  # s between checks of a track
+_MAX_FAILED_CHECKS = 2  # in a row; then the track is dropped
 
 
 @dataclass(frozen=True)
@@ -52,36 +78,55 @@ class BodyTrackerOptions:
 
     Attributes:
         max_people: maximum number of tracked people; None: the bundle's.
-        min_detection: minimum score of the detector; detections below it are ignored. None: the bundle's.
+        proposals: names of the sources of proposals (`humanrt.people.proposals.PROPOSALS`): the first one searches all
+            frames, the others only the first frame of a scene (a photograph). With ``multipose`` its network is also
+            the second opinion on new people and on tracks; without it, the landmark network's score alone decides.
+        min_detection: minimum score of a proposal; None: each source's own.
         min_presence: minimum score; a person who falls below it is dropped from the result in the same frame. None:
-            the bundle's.
+            the bundle's, or 0.1 where a second network checks.
         remember: a person who reappears within this time, near their predicted position, keeps their identity. While
-            a person has been missing for less than this, the detector runs on every frame.
-        windows: also search windows of the picture, for people who are too small in the whole of it: all windows in
-            the first frame (a photograph), later one per search, in turn.
-        search_interval: with at least one person tracked and none just lost, the detector runs this often to find
-            further people.
+            a person has been missing for less than this, every frame is searched around the place where they were.
+        windows: also search windows of the picture, for people who are too small in the whole of it.
+        search_interval: the first frame of a scene (a photograph) is searched in all windows. Later, the whole picture
+            or one window is searched, in turn: in this interval while there is room for further people, and in every
+            frame as long as there is nobody.
         confirm: a person who appears after the first image of a scene is reported, and gets an identity, once they were
-            seen in every image for this long, with a score of 0.9. In a scene's first image (a photograph) everyone is
-            reported.
+            seen in every image for this long. In a scene's first image (a photograph) everyone is reported.
     """
 
     max_people: int | None = None
+    proposals: Sequence[str] = ("multipose",)
     min_detection: float | None = None
     min_presence: float | None = None
     remember: float = 1.0
     windows: bool = True
-    search_interval: float = 0.5
+    search_interval: float = 0.25
     confirm: float = 0.1
 
     def __post_init__(self) -> None:
         if self.max_people is not None:
             check_count(self.max_people, "max_people")
+        check_proposals(self.proposals)
         check_probability(self.min_detection, "min_detection")
         check_probability(self.min_presence, "min_presence")
         check_range(self.remember, "remember (s)", 0.0)
         check_range(self.search_interval, "search_interval (s)", 0.0)
         check_range(self.confirm, "confirm (s)", 0.0)
+
+
+@dataclass
+class _BodyTrack(Track[BodyLandmarks]):
+    """Track of a person.
+
+    Attributes:
+        started: s, when the person was found.
+        checked: s, when the second network looked at it last.
+        failed_checks: how often in a row it disagreed.
+    """
+
+    started: float = 0.0
+    checked: float = 0.0
+    failed_checks: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,7 +141,7 @@ Bodies = TrackedObjects[Body]
 """The people of one frame."""
 
 
-class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
+class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
     """Detect people and track their landmarks.
 
     >>> tracker = BodyTracker()                     # the shipped bundle, on the CPU
@@ -134,12 +179,19 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
             confirm=self.options.confirm,
         )
         settings = LandmarksSettings.of(self.bundle)
-        self._detector = self.own(PersonDetector(self.bundle, self.backend))
         self._landmarks = self.own(network or BodyNetwork(self.bundle, self.backend))
+        self._sources = [self.own(PROPOSALS[name](self.bundle, self.backend)) for name in self.options.proposals]
+        networks = [source.network for source in self._sources if isinstance(source, MultiposeProposals)]
+        self._second = networks[0] if networks else None
         presence, max_people = self.options.min_presence, self.options.max_people
-        self._grey, self._grey_threshold = False, _GREY_THRESHOLD_SCALE * settings.person.score_threshold
-        self._presence = settings.network.presence_threshold if presence is None else presence
+        self._grey = False
+        if presence is None:
+            presence = settings.network.presence_threshold if self._second is None else _CHECKED_PRESENCE
+        self._presence = presence
         self.max_people = settings.max_people if max_people is None else max_people
+
+    SPARE_DETECTIONS = 8
+    SPARE_OBSERVATIONS = 4  # people in a crowd, of whom the largest are tracked
 
     @property
     def max_tracks(self) -> int:
@@ -147,63 +199,164 @@ class BodyTracker(RegionTracker[BodyLandmarks, Track[BodyLandmarks], Body]):
 
     def _drop_tracks(self) -> None:
         super()._drop_tracks()
-        self._detection_count = 0
+        self._search_count, self._searched = 0, -inf
 
     def _adapt(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         self._grey = is_grey(rgb)
-        return sepia(rgb) if self._grey else rgb
+        self._host = sepia(rgb) if self._grey else rgb
+        return self._host
 
-    def _detect(self, rgb: Picture) -> list[Region]:
-        min_detection = self.options.min_detection
-        if min_detection is None and self._grey:
-            min_detection = self._grey_threshold
-        people = self._detector(rgb, min_detection)
-        if self.options.windows:
-            height, width = rgb.shape[:2]
-            parts = windows((width, height))
-            for part in (
-                parts if self._detection_count == 0 else [parts[self._detection_count % len(parts)]] if parts else []
-            ):
-                people += self._detector(rgb, min_detection, part)
-            self._detection_count += 1
-            people.sort(key=lambda person: -person.score)
+    def _must_detect(self, t: float) -> bool:
+        return self._searches(t) or self._to_check(t) is not None or any(not track.active for track in self._tracks)
+
+    def _searches(self, t: float) -> bool:
+        """Return whether to search for further people now: at intervals, and as long as nobody is tracked."""
+        active = sum(track.active for track in self._tracks)
+        return active == 0 or (active < self.max_tracks and t - self._searched >= self._search_interval)
+
+    def _detect(self, rgb: Picture, t: float) -> list[Region]:
+        proposals: list[Proposal] = []
+        if self._second is not None:
+            for track in self._tracks:
+                if not track.active:
+                    proposals += around(self._second, rgb, track.region)
+        if self._searches(t):
+            self._searched = t
+            proposals += self._search(rgb)
+        elif (due := self._to_check(t)) is not None:
+            self._check(due, rgb, t)
         distinct: list[Region] = []
-        for person in people:
-            if not any(self._same_region(person.region, other) for other in distinct):
-                distinct.append(person.region)
+        for proposal in proposals:
+            if not any(self._same_region(proposal, other) for other in distinct):
+                distinct.append(proposal)
         return distinct
+
+    def _search(self, rgb: Picture) -> list[Proposal]:
+        """Return proposals: at first of all sources for all parts of the picture, later of the first for one part.
+
+        Every other time that is the whole picture, in between one window, in turn.
+        """
+        parts = windows((rgb.shape[1], rgb.shape[0])) if self.options.windows else []
+        turn, self._search_count = self._search_count, self._search_count + 1
+        places: Sequence[Window | None] = [None, *parts]
+        if turn:
+            places = [parts[turn // 2 % len(parts)] if parts and turn % 2 else None]
+        proposals: list[Proposal] = []
+        for source in self._sources[: None if turn == 0 else 1]:
+            found = [
+                proposal
+                for window in places
+                for proposal in source(rgb, self._host, window, self._grey, self.options.min_detection)
+            ]
+            proposals += sorted(found, key=lambda proposal: -proposal.score)
+        return proposals
+
+    def _same_region(self, region: Region, other: Region) -> bool:
+        if not (isinstance(region, Proposal) and isinstance(other, Proposal) and region.pose and other.pose):
+            return super()._same_region(region, other)
+        size = min(region.size, other.size)
+        return pose_distance(region.pose, other.pose) < _SAME_POSE_DISTANCE * size
+
+    def _contains(self, region: Region, landmarks: BodyLandmarks) -> bool:
+        if not (isinstance(region, Proposal) and region.pose):
+            return super()._contains(region, landmarks)
+        return sum(disagreement(landmarks, region.pose)) < 2 * _SAME_POSE_DISTANCE
+
+    def _to_check(self, t: float) -> _BodyTrack | None:
+        """Return the track that the second network should look at now, the one it has not seen for longest.
+
+        New tracks are looked at once more before they are reported.
+        """
+        if self._second is None:
+            return None
+        due = {True: _CHECK_INTERVAL, False: self._confirm}
+        tracks = [track for track in self._tracks if track.active and t - track.checked >= due[track.id > 0]]
+        return min(tracks, key=lambda track: (track.id > 0, track.checked), default=None)
+
+    def _check(self, track: _BodyTrack, rgb: Picture, t: float) -> None:
+        """Ask the second network about a track, and drop the track if it keeps disagreeing."""
+        assert self._second is not None
+        track.checked = t
+        poses = self._second(rgb, track.region)
+        if confidence(track.landmarks, [track.landmarks.score], poses) >= (_DOUBTFUL if track.id else _CONFIRMED):
+            track.failed_checks = 0
+            return
+        track.failed_checks += 1
+        if track.failed_checks == _MAX_FAILED_CHECKS or not track.id:
+            self._tracks.remove(track)
+
+    def _examine(self, rgb: Picture, region: Region) -> BodyLandmarks | None:
+        """Return the landmarks of the person in a proposal, or None if there is none.
+
+        Landmarks are those of a second look, at the region that the first one gives: a person is found there again.
+        """
+        if self._second is None:
+            return self._observe_region(rgb, region)
+        first = self._landmarks(rgb, region)
+        landmarks = self._landmarks(rgb, first.region) if first.score >= _HOPELESS_SCORE else first
+        self._watch.lap("landmarks")
+        if landmarks.score < _HOPELESS_SCORE or not _is_inside(landmarks.region, rgb):
+            return None
+        scores = (first.score, landmarks.score)
+        first_look = region.confidence(landmarks, scores) if isinstance(region, Proposal) else -inf
+        second = self._second
+
+        def close_look(zoom: float) -> float:
+            square = replace(landmarks.region, size=zoom * landmarks.region.size)
+            return confidence(landmarks, scores, second(rgb, square))
+
+        trunk = isinstance(region, Proposal) and region.trunk is not None
+        looks = (_ZOOMS_OF_TRUNKS, _MIN_LOOK_OF_TRUNKS) if trunk else (_ZOOMS, -inf)
+        found = accepted(first_look, close_look, *looks)
+        self._watch.lap("detect")
+        return landmarks if found else None
 
     def _observe_region(self, rgb: Picture, region: Region) -> BodyLandmarks | None:
         """Return the landmarks in a region, or None if there is no person."""
         landmarks = self._landmarks(rgb, region)
-        if not landmarks.score >= self._presence:
-            return None
-        # The midpoint of the hips may lie below the picture: a person at a desk.
-        height, width = rgb.shape[:2]
-        margin = landmarks.region.size / 2
-        inside = -margin < landmarks.region.x < width + margin and -margin < landmarks.region.y < height + margin
-        return landmarks if inside and landmarks.region.size > 8 else None
+        return landmarks if landmarks.score >= self._presence and _is_inside(landmarks.region, rgb) else None
 
-    def _new_track(self, identity: int, t: float, landmarks: BodyLandmarks) -> Track[BodyLandmarks]:
-        return Track(self._parameters, identity, t, landmarks)
+    def _preferred(self, observations: Sequence[BodyLandmarks]) -> Sequence[BodyLandmarks]:
+        return sorted(observations, key=lambda landmarks: -landmarks.region.size)
 
-    def _result(self, track: Track[BodyLandmarks]) -> Body:
+    def _new_track(self, identity: int, t: float, landmarks: BodyLandmarks) -> _BodyTrack:
+        return _BodyTrack(self._parameters, identity, t, landmarks, started=t, checked=t)
+
+    def _result(self, track: _BodyTrack) -> Body:
         return Body(track.id, track.landmarks)
 
-    def _is_confident(self, landmarks: BodyLandmarks) -> bool:
-        return landmarks.score >= _CONFIDENT_SCORE
+    def _is_confident(self, track: _BodyTrack) -> bool:
+        return self._second is not None or track.landmarks.score >= _CONFIDENT_SCORE
+
+    def _is_verified(self, track: _BodyTrack) -> bool:
+        return self._second is None or track.checked > track.started
 
     def _same_object(self, landmarks: BodyLandmarks, other: BodyLandmarks) -> bool:
-        """Return whether two observations are of the same person: the same face, or coinciding landmarks.
+        """Return whether two observations are of the same person.
 
-        The network may complete the unseen part of one person differently in two regions. Only the position of the
-        faces is compared: from a face alone, a second region may yield an upside-down body.
+        They are if faces or trunks coincide, or if one is a part of the other: from a face, a trunk or an arm alone,
+        the network may complete a smaller body, or one upside down.
         """
         faces = [one.landmarks_2d[_FACE_LANDMARKS] for one in (landmarks, other)]
         gap = np.linalg.norm(faces[0].mean(axis=0) - faces[1].mean(axis=0))
         size = np.mean([np.hypot(*np.ptp(face, axis=0)) for face in faces])
-        return bool(gap < _SAME_FACE_DISTANCE * size) or super()._same_object(landmarks, other)
+        trunks = [one.landmarks_2d[_TRUNK_LANDMARKS] for one in (landmarks, other)]
+        trunk_gap = np.linalg.norm(trunks[0] - trunks[1], axis=1).mean()
+        return (
+            bool(gap < _SAME_FACE_DISTANCE * size)
+            or bool(trunk_gap < _SAME_TRUNK_DISTANCE * min(landmarks.region.size, other.region.size))
+            or is_part(landmarks, other)
+            or is_part(other, landmarks)
+            or super()._same_object(landmarks, other)
+        )
 
     @staticmethod
     def _points(landmarks: BodyLandmarks) -> NDArray[np.float32]:
         return landmarks.landmarks_2d
+
+
+def _is_inside(region: Region, rgb: Picture) -> bool:
+    """Return whether a person is in the picture; their hips may lie below it, as at a desk."""
+    height, width = rgb.shape[:2]
+    margin = region.size / 2
+    return region.size > 8 and -margin < region.x < width + margin and -margin < region.y < height + margin

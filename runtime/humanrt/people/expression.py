@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.geometry.rotation import matrices_from_vectors
+from humanrt.kernels.products import combine, weighted_gram
 
 __all__ = ["ExpressionOptions", "ExpressionSolver", "FaceModel", "bounded_least_squares"]
 
@@ -108,7 +109,7 @@ class ExpressionSolver:
             change = (o.change**2 * max(dt, 1e-3)) ** -1.0
             ridge, pull = ridge + change, pull + change * last
         for _ in range(o.iterations):
-            shown = neutral + np.tensordot(amounts, model.units, 1)
+            shown = neutral + combine(amounts, model.units)
             for _ in range(2):
                 jacobian, residual = _pose_terms(shown @ turn.T, place, rays)
                 step = _robust_solve(jacobian, residual, o)
@@ -117,18 +118,17 @@ class ExpressionSolver:
             jacobian, residual = _pose_terms(neutral @ turn.T, place, rays)
             moved = model.units @ turn.T  # a point x, y, z lies on its ray where x - ray z = 0: linear in the amounts
             effect = (moved[..., :2] - rays * moved[..., 2:]).reshape(count, -1)
-            left = residual - amounts @ effect
+            left = residual - combine(amounts, effect)
             weight = np.repeat(_weights(left, o), 2) / spread**2
             design = np.concatenate([effect, jacobian.T])
-            hessian = (design * weight) @ design.T
-            gradient = (design * weight) @ residual
+            hessian, gradient = weighted_gram(design, weight, residual)
             hessian[np.arange(count), np.arange(count)] += ridge
             hessian[np.arange(count, count + 6), np.arange(count, count + 6)] += 1e-3
             gradient[:count] += pull
             low, high = np.r_[np.zeros(count), np.full(6, -1.0)], np.r_[np.ones(count), np.full(6, 1.0)]
             amounts = bounded_least_squares(hessian, gradient, low, high, np.r_[amounts, np.zeros(6)])[:count]
         self._amounts = amounts
-        self._learn(neutral + np.tensordot(amounts, model.units, 1), turn, place, rays, dt)
+        self._learn(neutral + combine(amounts, model.units), turn, place, rays, dt)
         return amounts, turn
 
     def _learn(self, shown: Array, turn: Array, place: Array, rays: Array, dt: float) -> None:

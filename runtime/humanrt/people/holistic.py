@@ -63,6 +63,11 @@ QUALITIES: tuple[Quality, ...] = get_args(Quality)
 """How people are looked at: ``fast`` by the landmark network full, ``best`` by heavy; ``balanced`` by heavy those who
 are nearly as large in the picture as the largest, the others by full."""
 
+_PROPOSALS: Mapping[Quality, tuple[str, ...]] = {
+    "fast": ("multipose",),
+    "balanced": ("multipose", "multihmr"),
+    "best": ("multipose", "multihmr"),
+}
 _PRIOR_SPREAD = 0.3  # rad, of PoseBERT's rotations of the body
 _FINGER_SPREAD = 0.3  # rad, of PoseBERT's rotations of the fingers
 _FINGERS = tuple(bone for bone in ANNY_BONES if bone.startswith(("finger", "metacarpal")))
@@ -127,7 +132,7 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         fov: degrees over the longer side of the image, assumed where no intrinsics are given; None takes the bundle's.
         stature: height of every person, m; None: unknown, about that of an average adult.
         meshes: also compute vertices. Without them `People` has joints only.
-        options: options of the tracker.
+        options: options of the tracker; None: the default ones, with the proposals of the quality.
         backend, execution: where and how the networks run; see `Execution`. PoseBERT runs at ``fp32``.
 
     Attributes:
@@ -160,6 +165,8 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             self._network = BodyNetwork(self.bundle, self.backend)
         elif quality == "balanced":
             self._network = BalancedNetwork(self.bundle, landmarks, self.backend)
+        if options is None:
+            options = BodyTrackerOptions(proposals=_PROPOSALS[quality])
         self.tracker = self.own(BodyTracker(landmarks, self.execution, options, network=self._network))
         self._stream = self.own(open_pose_stream(settings.bundles.body_poses, self.backend))
         self._mesh = self.own(BodyMesh(self.bundle, self.backend))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, hypot
+from math import hypot
 
 import cv2
 import numpy as np
@@ -15,12 +15,11 @@ from humanrt.bundle import Bundle
 from humanrt.bundle.settings import LandmarksSettings
 from humanrt.geometry.region import Region, upright_angle
 from humanrt.kernels.image import Picture, window_of
+from humanrt.people.windows import Window
 from humanrt.perception.ssd import SingleShotDetector
 from humanrt.resource import Owner, releasing
 
-__all__ = ["Person", "PersonDetector", "is_grey", "region_from_circle", "sepia", "windows"]
-
-_Window = tuple[int, int, int]
+__all__ = ["Person", "PersonDetector", "is_grey", "region_from_circle", "sepia"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class PersonDetector(Owner):
         self._circle = [2 + index for index in settings.person_circle]
         self._scale = settings.person_scale
 
-    def __call__(self, rgb: Picture, threshold: float | None = None, window: _Window | None = None) -> list[Person]:
+    def __call__(self, rgb: Picture, threshold: float | None = None, window: Window | None = None) -> list[Person]:
         """Return the people in ``rgb``, best score first.
 
         Args:
@@ -95,43 +94,3 @@ def sepia(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Tint a grey picture brown: the networks recognise skin by its colour, and find hardly anyone in grey."""
     levels = np.arange(256)[:, None] * np.array(_SEPIA_GAINS) + 0.5
     return np.asarray(cv2.LUT(rgb, np.clip(levels, 0, 255).astype(np.uint8)[None]), np.uint8)
-
-
-_MAX_WINDOWS = 96  # windows of one size, however long and thin a picture is
-_MIN_SIDE = 32  # px, of a window; no one is found in smaller ones
-
-
-def windows(size: tuple[int, int], parts: Sequence[float] = (1.0, 0.6), overlap: float = 0.5) -> list[_Window]:
-    """Return square windows of a picture in which to detect people too small in the whole of it, large ones first.
-
-    Args:
-        size: (width, height) px.
-        parts: sides of the squares, relative to the picture's shorter side.
-        overlap: min overlap of neighbouring squares, as a fraction of their side; less, and eventually gaps, if there
-            would be more than 96 of one size: in very long and thin pictures.
-
-    Returns:
-        Left, top and side of each, px.
-    """
-    result = []
-    for part in parts:
-        side = round(min(size) * part)
-        if side < _MIN_SIDE:
-            continue
-        for shared in (overlap, overlap / 2, 0.0):
-            squares = _square_grid(size, side, shared)
-            if len(squares) <= _MAX_WINDOWS:
-                break
-        result += [
-            squares[k] for k in np.linspace(0, len(squares) - 1, min(len(squares), _MAX_WINDOWS)).round().astype(int)
-        ]
-    return [window for window in result if window[2] < max(size)]
-
-
-def _square_grid(size: tuple[int, int], side: int, overlap: float) -> list[_Window]:
-    """Return squares of one size, row by row, that cover a picture evenly."""
-    starts = []
-    for extent in size:
-        count = ceil((extent - side) / (side * (1 - overlap)) - 1e-9) + 1
-        starts.append([round(k * (extent - side) / max(count - 1, 1)) for k in range(count)])
-    return [(x, y, side) for y in starts[1] for x in starts[0]]

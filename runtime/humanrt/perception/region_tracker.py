@@ -29,8 +29,6 @@ from humanrt.timing import Stopwatch
 
 __all__ = ["Landmarks", "RegionTracker", "Track", "TrackParameters", "TrackedObjects"]
 
-_SPARE_DETECTIONS = 2  # detections examined beyond the free track slots: a false detection must not hide a true one
-
 
 class Landmarks(Protocol):
     """Output of a landmark network for one region."""
@@ -159,6 +157,11 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
             was seen with high confidence in every image for this long: a false detection hardly ever is.
     """
 
+    SPARE_DETECTIONS = 2
+    """Detections examined beyond the free track slots: a false detection must not hide a true one."""
+    SPARE_OBSERVATIONS = 0
+    """Objects observed beyond the free track slots, of which the preferred ones become tracks."""
+
     def __init__(
         self,
         bundle: Bundle | str | Path,
@@ -179,6 +182,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         self.picture: Picture = np.zeros((1, 1, 3), np.uint8)
         """The last image as the networks saw it, on their device."""
         self._cuts = CutDetector()
+        self._watch = Stopwatch()  # of the current frame
         self.reset()
 
     def reset(self) -> None:
@@ -211,11 +215,23 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         """Return the observation in a region, or None if there is none."""
 
     @abstractmethod
-    def _detect(self, rgb: Picture) -> Sequence[Region]:
-        """Return the detector's regions in the whole image, best first."""
+    def _detect(self, rgb: Picture, t: float) -> Sequence[Region]:
+        """Return the detector's regions in the image at ``t`` s, best first. May drop tracks that it refutes."""
 
-    def _is_confident(self, landmarks: M) -> bool:
-        """Return whether an observation counts towards `confirm`."""
+    def _examine(self, rgb: Picture, region: Region) -> M | None:
+        """Return the observation in a region of `_detect`, in which there was no track, or None if there is none."""
+        return self._observe_region(rgb, region)
+
+    def _preferred(self, observations: Sequence[M]) -> Sequence[M]:
+        """Return new observations in the order in which they get the free track slots."""
+        return observations
+
+    def _is_confident(self, track: T) -> bool:
+        """Return whether a track's last observation counts towards `confirm`."""
+        return True
+
+    def _is_verified(self, track: T) -> bool:
+        """Return whether a track that was seen for long enough may be confirmed."""
         return True
 
     @abstractmethod
@@ -254,7 +270,7 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
             self._drop_tracks()
         self._new_scene = False
         first_image, self._t = self._t is None, t
-        watch = Stopwatch()
+        watch = self._watch = Stopwatch()
         self._tracks = [track for track in self._tracks if t - track.seen < self._remember]
 
         rgb = self._adapt(rgb)
@@ -267,19 +283,27 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
 
         if self._must_detect(t):
             self._last_detection = t
-            regions = self._detect(image)
+            regions = self._detect(image, t)
             watch.lap("detect")
             # The detector finds tracked objects again: only detections elsewhere are examined.
             active = [track for track in self._tracks if track.active]
             new_regions = [
-                region for region in regions if not any(self._same_region(region, track.region) for track in active)
+                region for region in regions if not any(self._contains(region, track.landmarks) for track in active)
             ]
             room = self.max_tracks - len(active)
             observations: list[M] = []
-            for region in new_regions[: room + _SPARE_DETECTIONS]:
-                if len(observations) < room and (landmarks := self._observe_region(image, region)):
-                    observations.append(landmarks)
-            self._update(self._without_duplicates(observations, [track.landmarks for track in active]), t)
+            examined = 0
+            for region in new_regions:
+                full = len(observations) == room + self.SPARE_OBSERVATIONS
+                if full or examined == room + self.SPARE_DETECTIONS:
+                    break
+                if any(self._contains(region, one) for one in observations):
+                    continue
+                examined += 1
+                if landmarks := self._examine(image, region):
+                    known = [*(track.landmarks for track in active), *observations]
+                    observations += self._without_duplicates([landmarks], known)
+            self._update(self._preferred(observations)[:room], t)
             watch.lap("landmarks")
 
         self._confirm_all(t, first_image)
@@ -304,9 +328,11 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
             if not track.active:
                 self._tracks.remove(track)
                 self._last_rejected = t
-            elif first_image or (self._is_confident(track.landmarks) and t - track.since >= self._confirm):
+            elif first_image or (
+                self._is_confident(track) and t - track.since >= self._confirm and self._is_verified(track)
+            ):
                 track.id, self._next_id = self._next_id, self._next_id + 1
-            elif not self._is_confident(track.landmarks):
+            elif not self._is_confident(track):
                 track.since = t
 
     def _must_detect(self, t: float) -> bool:
@@ -318,6 +344,10 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         if t - self._last_rejected < self._remember:  # an unconfirmed track was dropped recently: it may have been real
             return True
         return t - self._last_detection >= self._search_interval
+
+    def _contains(self, region: Region, landmarks: M) -> bool:
+        """Return whether a region of `_detect` is of an object that has been observed."""
+        return self._same_region(region, landmarks.region)
 
     def _same_region(self, region: Region, other: Region) -> bool:
         """Return whether two regions contain the same object."""

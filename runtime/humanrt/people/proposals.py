@@ -1,0 +1,222 @@
+"""Sources of proposals: where in a picture people might be, for the landmark network to look closely.
+
+`PROPOSALS` lists them; `BodyTrackerOptions.proposals` chooses. A proposal need not be right, and a person may be
+proposed several times: what is a person is decided by `humanrt.people.confirmation`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.backends import Backend
+from humanrt.bundle import Bundle, load_bundle
+from humanrt.bundle.settings import LandmarksSettings
+from humanrt.errors import HumanrtError, choices
+from humanrt.geometry.region import Region, upright_angle
+from humanrt.geometry.skeleton import COCO_17
+from humanrt.inference.variants import EXACT, at
+from humanrt.kernels.image import Picture
+from humanrt.people.confirmation import TrunkDetection, confidence, trunk_confidence
+from humanrt.people.landmarks import BodyLandmarks
+from humanrt.people.multihmr import MultiHMR
+from humanrt.people.multipose import Multipose, PoseDetection
+from humanrt.people.person import PersonDetector
+from humanrt.people.windows import Window, whole_picture, window_region
+from humanrt.resource import Owner, releasing
+
+__all__ = [
+    "PROPOSALS",
+    "DetectorProposals",
+    "MultiHmrProposals",
+    "MultiposeProposals",
+    "Proposal",
+    "ProposalSource",
+    "around",
+    "check_proposals",
+    "region_of_pose",
+]
+
+
+@dataclass(frozen=True)
+class Proposal(Region):
+    """A region in which a person may be found.
+
+    Attributes:
+        score: 0..1; comparable only among proposals of one source.
+        pose: the person's keypoints, if the source sees them...
+        trunk: ...or where head and hips are.
+    """
+
+    score: float = 0.0
+    pose: PoseDetection | None = field(default=None, compare=False)
+    trunk: TrunkDetection | None = field(default=None, compare=False)
+
+    @classmethod
+    def at(
+        cls, region: Region, score: float, pose: PoseDetection | None = None, trunk: TrunkDetection | None = None
+    ) -> Proposal:
+        """Return the proposal of a region."""
+        return cls(region.x, region.y, region.size, region.angle, score, pose, trunk)
+
+    def confidence(self, landmarks: BodyLandmarks, scores: Sequence[float]) -> float:
+        """Return how sure landmarks are given what the source sees, see `confirmation.confidence`."""
+        if self.trunk is not None:
+            return trunk_confidence(landmarks, scores, self.trunk)
+        return confidence(landmarks, scores, [] if self.pose is None else [self.pose])
+
+
+class ProposalSource(Owner, ABC):
+    """Proposes people in pictures. Not thread-safe.
+
+    Args:
+        bundle: the tracker's bundle, a ``landmarks``.
+        backend: the tracker's backend.
+
+    Attributes:
+        name: name in `PROPOSALS`.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        """Open what the source needs."""
+
+    @abstractmethod
+    def __call__(
+        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, grey: bool, threshold: float | None
+    ) -> list[Proposal]:
+        """Return proposals, best first.
+
+        Args:
+            rgb: uint8 [H, W, 3], on the networks' device.
+            host: the same picture on the host.
+            window: the part of the picture to search; None: all of it.
+            grey: the picture has no colour, in which networks are less confident.
+            threshold: minimum score; None: the source's own.
+        """
+
+
+class DetectorProposals(ProposalSource):
+    """People whose face MediaPipe's person detector sees (`humanrt.people.person`): large ones in each window."""
+
+    name = "detector"
+
+    @releasing
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self._detector = self.own(PersonDetector(bundle, backend))
+        self._grey_threshold = _GREY_SCALE * LandmarksSettings.of(bundle).person.score_threshold
+
+    def __call__(
+        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, grey: bool, threshold: float | None
+    ) -> list[Proposal]:
+        if threshold is None and grey:
+            threshold = self._grey_threshold
+        return [Proposal.at(person.region, person.score) for person in self._detector(rgb, threshold, window)]
+
+
+class MultiposeProposals(ProposalSource):
+    """People in any pose, seen by MoveNet MultiPose (`humanrt.people.multipose`, bundle ``multipose``)."""
+
+    name = "multipose"
+
+    @releasing
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        own = load_bundle("multipose", task="detection")
+        self.network = self.own(Multipose(at(own, backend, EXACT), backend))
+
+    def __call__(
+        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, grey: bool, threshold: float | None
+    ) -> list[Proposal]:
+        if threshold is None:
+            threshold = _POSE_THRESHOLD * (_GREY_SCALE if grey else 1.0)
+        size = (rgb.shape[1], rgb.shape[0])
+        poses = self.network(rgb, whole_picture(size) if window is None else window_region(window))
+        return [Proposal.at(region_of_pose(pose), pose.score, pose) for pose in poses if pose.score >= threshold]
+
+
+class MultiHmrProposals(ProposalSource):
+    """People whose body our own small Multi-HMR sees (bundle ``multihmr-anny``).
+
+    It finds more of those who are small or half hidden than ``multipose``, and many where nobody is; each look takes
+    three times as long. For photographs, and where time does not matter.
+    """
+
+    name = "multihmr"
+
+    @releasing
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self._model = self.own(MultiHMR("multihmr-anny", backend))
+        self._head, self._root = (self._model.joint_names.index(name) for name in ("head", "root"))
+
+    def __call__(
+        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, grey: bool, threshold: float | None
+    ) -> list[Proposal]:
+        left, top, part = 0, 0, host
+        if window is not None:
+            left, top, side = window
+            part = np.ascontiguousarray(host[top : top + side, left : left + side])
+        people = self._model(part, threshold=_BODY_THRESHOLD if threshold is None else threshold)
+        if people.joints is None or people.joints_2d is None:
+            return []
+        focal = float(people.intrinsics[0, 0])
+        proposals = []
+        for score, joints, flat in zip(people.scores.tolist(), people.joints, people.joints_2d, strict=True):
+            length = float(np.linalg.norm(joints[self._head] - joints[self._root]))
+            size = _PER_TRUNK * length * focal / max(float(joints[self._root, 2]), 0.1)
+            root, head = flat[self._root].tolist(), flat[self._head].tolist()
+            region = Region(root[0] + left, root[1] + top, size, upright_angle(root, head))
+            offset = np.array([left, top], np.float32)
+            trunk = TrunkDetection(score, flat[self._head] + offset, flat[self._root] + offset)
+            proposals.append(Proposal.at(region, score, trunk=trunk))
+        return proposals
+
+
+PROPOSALS: Mapping[str, type[ProposalSource]] = {
+    source.name: source for source in (MultiposeProposals, DetectorProposals, MultiHmrProposals)
+}
+"""All sources by name."""
+
+_GREY_SCALE = 0.7  # of thresholds, in pictures without colour
+_POSE_THRESHOLD = 0.1
+_BODY_THRESHOLD = 0.3
+_PER_TRUNK = 3.1  # side of the region, relative to the length from pelvis to head, seen from the front
+_NEIGHBOURHOOD = 1.5  # side of the square in which a lost person is looked for, relative to their region
+_HEAD = slice(0, 5)
+_LEGS = slice(13, 17)  # knees, ankles
+_HIPS = [COCO_17.index("left_hip"), COCO_17.index("right_hip")]
+_SHOULDERS = [COCO_17.index("left_shoulder"), COCO_17.index("right_shoulder")]
+# Side of the landmark network's region relative to distances from the hips: medians over people who stand and walk.
+_PER_REACH = 2.8  # to the farthest of knees and ankles
+_PER_HEAD = 3.2  # to the head
+
+
+def region_of_pose(pose: PoseDetection) -> Region:
+    """Return the region in which the landmark network finds the person: about the hips, the head up."""
+    points = pose.keypoints
+    hips, head = points[_HIPS].mean(axis=0), points[_HEAD].mean(axis=0)
+    chest = (points[_SHOULDERS].mean(axis=0) + head) / 2
+    reach = float(np.linalg.norm(points[_LEGS] - hips, axis=1).max())  # without arms: raised, they do not count
+    size = max(_PER_REACH * reach, _PER_HEAD * float(np.linalg.norm(head - hips)), 1.0)
+    x, y = hips.tolist()
+    return Region(x, y, size, upright_angle((x, y), chest.tolist()))
+
+
+def around(network: Multipose, rgb: Picture, region: Region) -> list[Proposal]:
+    """Return proposals in the neighbourhood of a region in which somebody was just lost, turned as they were."""
+    poses = network(rgb, replace(region, size=_NEIGHBOURHOOD * region.size))
+    return [Proposal.at(region_of_pose(pose), pose.score, pose) for pose in poses]
+
+
+def check_proposals(names: Sequence[str]) -> None:
+    """Raise HumanrtError if ``names`` are not sources, or none."""
+    for name in names:
+        if name not in PROPOSALS:
+            raise HumanrtError(f"proposals: no source `{name}`; there are: {choices(PROPOSALS)}")
+    if not names or len(set(names)) < len(names):
+        raise HumanrtError(f"proposals must name sources, each once: {choices(PROPOSALS)}")
