@@ -62,7 +62,7 @@ class FitOptions:
     """
 
     pixel_spread: Mapping[str, float] = field(
-        default_factory=lambda: {"body": 0.03, "left_hand": 0.01, "right_hand": 0.01, "face": 0.01}
+        default_factory=lambda: {"body": 0.02, "left_hand": 0.01, "right_hand": 0.01, "face": 0.01}
     )
     pixel_width: Mapping[str, float] = field(
         default_factory=lambda: {"body": 0.12, "left_hand": 0.04, "right_hand": 0.04, "face": 0.04}
@@ -71,7 +71,7 @@ class FitOptions:
     metric_width: float = 0.25
     metric_scale: float = 1.0
     rest_spread: float = 1.6
-    acceleration: float = 2.0
+    acceleration: float = 4.0
     depth_acceleration: float = 1.5
     walk: float = 1.0
     shape_trust: float = 0.1
