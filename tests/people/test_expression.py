@@ -23,12 +23,12 @@ def face(seed: int = 0, points: int = 200, units: int = 8) -> FaceModel:
     neutral = np.column_stack([xz[:, 0], -0.1 + 6 * (xz**2).sum(axis=1), xz[:, 1]])
     centres = rng.uniform(-0.06, 0.06, (units, 2))
     near = np.exp(-((xz[None] - centres[:, None]) ** 2).sum(axis=-1) / 0.02**2)
-    return FaceModel(neutral, near[..., None] * rng.normal(0, 0.008, (units, 1, 3)))
+    return FaceModel(neutral.T, near[:, None] * rng.normal(0, 0.008, (units, 3, 1)))
 
 
 def seen(model: FaceModel, amounts: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np.float64]:
     points = model.neutral + np.tensordot(amounts, model.units, 1)
-    return np.asarray(project(points @ turn.T + (0.02, -0.05, 0.6), K))
+    return np.asarray(project((turn @ points).T + np.array([0.02, -0.05, 0.6]), K))
 
 
 def test_exact_landmarks_give_the_amounts_and_the_rotation() -> None:
@@ -44,13 +44,15 @@ def test_exact_landmarks_give_the_amounts_and_the_rotation() -> None:
 def test_a_persons_own_face_is_learned_and_is_no_expression() -> None:
     model = face()
     rng = np.random.default_rng(3)
-    own = FaceModel(model.neutral + rng.normal(0, 0.003, model.neutral.shape), model.units)
+    own = FaceModel(model.neutral + rng.normal(0, 0.003, model.neutral.T.shape).T, model.units)
     learned, fresh = ExpressionSolver(), ExpressionSolver()
     pixels = seen(own, np.zeros(8), FACING)
     for frame in range(60):
         learned(model, pixels, K, FACING, np.array([0.02, -0.05, 0.6]), frame / 30)
     smile = np.eye(8)[2]
-    after = learned(model, seen(own, smile, FACING), K, FACING, np.array([0.02, -0.05, 0.6]), 2.5)[0]
+    for frame in range(7):  # a smile takes a sixth of a second
+        pixels = seen(own, min(frame / 5, 1.0) * smile, FACING)
+        after = learned(model, pixels, K, FACING, np.array([0.02, -0.05, 0.6]), 2 + frame / 30)[0]
     before = fresh(model, seen(own, smile, FACING), K, FACING, np.array([0.02, -0.05, 0.6]), 0.0)[0]
     assert np.abs(after - smile).max() < 0.35
     assert np.abs(after - smile).sum() < np.abs(before - smile).sum() + 0.1

@@ -48,7 +48,7 @@ class FaceOnBody:
         """Return the face of a body, in axes that the head's rotation turns to the camera's."""
         head, turn = (rest.arrays[name][0, self._head].astype(np.float64) for name in ("heads", "turns"))
         surface = rest.arrays["surface"][0][:, self._vertices].T.astype(np.float64)
-        return FaceModel((surface - head) @ turn.T, self._deltas @ turn.T)
+        return FaceModel(turn @ (surface - head).T, turn @ np.swapaxes(self._deltas, 1, 2))
 
 
 class BodyMesh(Owner):

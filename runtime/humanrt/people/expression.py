@@ -28,8 +28,8 @@ class FaceModel:
     """The points of a face and how face units move them, in the axes of the body's reference pose.
 
     Attributes:
-        neutral: [P, 3] m, relative to the head joint.
-        units: [E, P, 3] m, displacement of the points when a unit is 1.
+        neutral: [3, P] m, relative to the head joint.
+        units: [E, 3, P] m, displacement of the points when a unit is 1.
     """
 
     neutral: Array
@@ -47,7 +47,7 @@ class ExpressionOptions:
         unit_spread: standard deviation of a unit's amount: how weak the prior of a neutral face is.
         change: standard deviation of an amount's change in a second.
         neutral_time: s, time constant with which the person's own neutral face is learned; at first faster.
-        iterations: alternations between pose and amounts in a frame.
+        iterations: alternations between pose and amounts in a frame; twice as many while the face is new.
     """
 
     spread: float = 0.003
@@ -56,7 +56,7 @@ class ExpressionOptions:
     unit_spread: float = 0.35
     change: float = 6.0
     neutral_time: float = 10.0
-    iterations: int = 2
+    iterations: int = 1
 
 
 class ExpressionSolver:
@@ -99,7 +99,7 @@ class ExpressionSolver:
         last = self._amounts
         amounts = np.zeros(count) if last is None else last
         neutral = model.neutral if self._own is None else model.neutral + self._own
-        rays = (landmarks_2d - K[:2, 2]) / (K[0, 0], K[1, 1])
+        rays = ((landmarks_2d - K[:2, 2]) / (K[0, 0], K[1, 1])).T
         turn, place = np.asarray(rotation, np.float64), np.asarray(head, np.float64)
         spread = o.spread + (o.new_spread - o.spread) * float(np.exp(-self._seen / _NEW))
         # Prior: a neutral face, and the last amounts.
@@ -108,20 +108,20 @@ class ExpressionSolver:
         if last is not None:
             change = (o.change**2 * max(dt, 1e-3)) ** -1.0
             ridge, pull = ridge + change, pull + change * last
-        for _ in range(o.iterations):
+        for _ in range(o.iterations * (2 if self._seen < _NEW else 1)):
             shown = neutral + combine(amounts, model.units)
             for _ in range(2):
-                jacobian, residual = _pose_terms(shown @ turn.T, place, rays)
+                jacobian, residual = _pose_terms(turn @ shown, place, rays)
                 step = _robust_solve(jacobian, residual, o)
                 turn, place = matrices_from_vectors(step[:3]) @ turn, place + step[3:]
             # Amounts, and the pose once more, from the neutral face.
-            jacobian, residual = _pose_terms(neutral @ turn.T, place, rays)
-            moved = model.units @ turn.T  # a point x, y, z lies on its ray where x - ray z = 0: linear in the amounts
-            effect = (moved[..., :2] - rays * moved[..., 2:]).reshape(count, -1)
+            jacobian, residual = _pose_terms(turn @ neutral, place, rays)
+            # A point x, y, z lies on its ray where x - ray z = 0: linear in the amounts.
+            rows = turn[:2, :, None] - rays[:, None] * turn[2, :, None]
+            effect = np.stack([np.einsum("ekp,kp->ep", model.units, row) for row in rows], axis=1).reshape(count, -1)
             left = residual - combine(amounts, effect)
-            weight = np.repeat(_weights(left, o), 2) / spread**2
-            design = np.concatenate([effect, jacobian.T])
-            hessian, gradient = weighted_gram(design, weight, residual)
+            weight = np.tile(_weights(left, o), 2) / spread**2
+            hessian, gradient = weighted_gram(np.concatenate([effect, jacobian]), weight, residual)
             hessian[np.arange(count), np.arange(count)] += ridge
             hessian[np.arange(count, count + 6), np.arange(count, count + 6)] += 1e-3
             gradient[:count] += pull
@@ -133,14 +133,14 @@ class ExpressionSolver:
 
     def _learn(self, shown: Array, turn: Array, place: Array, rays: Array, dt: float) -> None:
         """Learn how the person's own face differs from the model's: what remains, on average over time."""
-        at = shown @ turn.T + place
+        at = turn @ shown + place[:, None]
         missing = np.zeros_like(at)
-        missing[:, :2] = (rays - at[:, :2] / at[:, 2:]) * at[:, 2:]
+        missing[:2] = (rays - at[:2] / at[2]) * at[2]
         rate = min(max(dt, 1e-3) / min(self._seen + 0.3, self.options.neutral_time), 1.0)
         self._seen += dt
         if self._own is None:
             self._own = np.zeros_like(shown)
-        self._own = self._own + rate * (missing @ turn)
+        self._own = self._own + rate * (turn.T @ missing)
 
 
 def bounded_least_squares(hessian: Array, gradient: Array, low: Array, high: Array, start: Array) -> Array:
@@ -177,26 +177,26 @@ def bounded_least_squares(hessian: Array, gradient: Array, low: Array, high: Arr
 
 
 def _pose_terms(turned: Array, place: Array, rays: Array) -> tuple[Array, Array]:
-    """Return the Jacobian [2P, 6] of points by rotation and translation, and what they miss [2P], m at their depth."""
-    at = turned + place
-    slope = at[:, :2] / at[:, 2:]
-    moves = np.zeros((len(at), 3, 6))
-    moves[:, :, 3:] = np.eye(3)
-    x, y, z = turned.T
-    moves[:, 0, 1], moves[:, 0, 2] = z, -y
-    moves[:, 1, 0], moves[:, 1, 2] = -z, x
-    moves[:, 2, 0], moves[:, 2, 1] = y, -x
-    jacobian = moves[:, :2] - slope[:, :, None] * moves[:, 2:]
-    return jacobian.reshape(-1, 6), ((rays - slope) * at[:, 2:]).ravel()
+    """Return the Jacobian [6, 2P] of points [3, P] by rotation and translation, and what they miss [2P], m.
+
+    What is missed is measured at the points' depth; all x first, then all y.
+    """
+    at = turned + place[:, None]
+    slope = at[:2] / at[2]
+    x, y, z = turned
+    none, one = np.zeros_like(x), np.ones_like(x)
+    # Each row: how x, y and z of the points change.
+    turns = [[none, -z, y], [z, none, -x], [-y, x, none]]
+    moves = np.array([*turns, [one, none, none], [none, one, none], [none, none, one]])
+    return (moves[:, :2] - slope * moves[:, 2:]).reshape(6, -1), ((rays - slope) * at[2]).ravel()
 
 
 def _weights(residual: Array, options: ExpressionOptions) -> Array:
     """Return the weights [P] of landmarks that are so far off, [2P] m (Geman-McClure)."""
-    square = (residual.reshape(-1, 2) ** 2).sum(axis=1) / options.width**2
+    square = (residual.reshape(2, -1) ** 2).sum(axis=0) / options.width**2
     return np.asarray(1 / (1 + square) ** 2)
 
 
 def _robust_solve(jacobian: Array, residual: Array, options: ExpressionOptions) -> Array:
-    weight = np.repeat(_weights(residual, options), 2)[:, None] + 1e-3
-    normal = (jacobian * weight).T @ jacobian + 1e-9 * np.eye(6)
-    return np.asarray(np.linalg.solve(normal, (jacobian * weight).T @ residual))
+    weighted = jacobian * (np.tile(_weights(residual, options), 2) + 1e-3)
+    return np.asarray(np.linalg.solve(weighted @ jacobian.T + 1e-9 * np.eye(6), weighted @ residual))

@@ -9,7 +9,7 @@ how far away: the stature is assumed to be that of an average adult, or given.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Unpack, get_args
 
@@ -29,6 +29,7 @@ from humanrt.geometry.skeleton import Side, world_rotations
 from humanrt.hands.pose_smoother import HandPoseSmoother
 from humanrt.hands.tracker import Hand, Hands
 from humanrt.inference.execution import Execution, ExecutionOptions
+from humanrt.inference.side_thread import SideThread
 from humanrt.people.body_mesh import BodyAtRest, BodyMesh, FaceOnBody
 from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
 from humanrt.people.expression import ExpressionSolver, FaceModel
@@ -68,6 +69,7 @@ _PROPOSALS: Mapping[Quality, tuple[str, ...]] = {
     "balanced": ("multipose", "multihmr"),
     "best": ("multipose", "multihmr"),
 }
+_SIDES: tuple[Side, ...] = get_args(Side)
 _PRIOR_SPREAD = 0.3  # rad, of PoseBERT's rotations of the body
 _FINGER_SPREAD = 0.3  # rad, of PoseBERT's rotations of the fingers
 _FINGERS = tuple(bone for bone in ANNY_BONES if bone.startswith(("finger", "metacarpal")))
@@ -168,13 +170,11 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         if options is None:
             options = BodyTrackerOptions(proposals=_PROPOSALS[quality])
         self.tracker = self.own(BodyTracker(landmarks, self.execution, options, network=self._network))
-        self._stream = self.own(open_pose_stream(settings.bundles.body_poses, self.backend))
         self._mesh = self.own(BodyMesh(self.bundle, self.backend))
         body = settings.body
         self.faces = face_indices(self.bundle, "faces", body.vertices)
         self.joint_names = body.joint_names
         self.expression_units = settings.expression_units
-        self.poses = self._stream.bundle.name
         self.quality, self.stature, self.meshes = quality, stature, meshes
         self._assume_field_of_view(LandmarksSettings.of(landmarks).field_of_view if fov is None else fov)
         self._face_on_body = FaceOnBody(self.bundle, body.head_joint)
@@ -183,14 +183,20 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             lambda rotations, shape: self._mesh(self._mesh.at_rest(shape), rotations),
             body,
             fingers=True,
-            more={"face": [Attached(f"face_{k}", "head", "head", tuple(usual.neutral[k])) for k in _STEADY]},
+            more={"face": [Attached(f"face_{k}", "head", "head", tuple(usual.neutral[:, k])) for k in _STEADY]},
             bundle=self.bundle.path,
         )
         self._body.shape(stature)  # HumanrtError now, not with the first person
         self._head, self._vertices = body.head_joint, body.vertices
+        # Networks as small as these do not profit from several threads: half of them run beside the others instead.
+        beside = self.backend.device is None and self.execution.threads != 1
+        small = self.own(replace(self.execution, backend="cpu", threads=1).open()) if beside else self.backend
+        self._beside = self.own(SideThread(beside))
         hands = load_bundle(settings.bundles.hands, task="hands")
-        self._hands = self.own(PersonHands(self.bundle, hands, self.backend))
-        self._faces = self.own(PersonFace(self.bundle, self.backend))
+        self._hands = {side: self.own(PersonHands(self.bundle, hands, small)) for side in _SIDES}
+        self._faces = self.own(PersonFace(self.bundle, small))
+        self._stream = self.own(open_pose_stream(settings.bundles.body_poses, small))
+        self.poses = self._stream.bundle.name
         self._hand_smoother = self.own(HandPoseSmoother(settings.bundles.hand_poses, backend=self.backend))
         self.reset()
 
@@ -222,12 +228,20 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
                 self._known[identity] = _Identity(self._body.fitter(self.stature))
             self._known[identity].size = landmarks.region.size
         lost = tuple(hand for identity in bodies.lost for hand in hand_identities(identity).values())
-        found = {identity: self._find_hands(identity, landmarks) for identity, landmarks in seen.items()}
+
+        def beside() -> tuple[dict[int, Hand | None], dict[int, FaceLandmarks | None]]:
+            left = {identity: self._find_hand(identity, landmarks, "left") for identity, landmarks in seen.items()}
+            return left, {identity: self._find_face(identity, landmarks) for identity, landmarks in seen.items()}
+
+        others = self._beside(beside)
+        right = {identity: self._find_hand(identity, landmarks, "right") for identity, landmarks in seen.items()}
         watch.lap("hands")
-        faces = {identity: self._find_face(identity, landmarks) for identity, landmarks in seen.items()}
-        watch.lap("face")
         observed = {identity: observe_body(landmarks, view.K) for identity, landmarks in seen.items()}
         poses = self._stream.update(view.t, observed, bodies.lost)
+        watch.lap("smooth")
+        left, faces = others.result()
+        watch.lap("face")
+        found = {i: tuple(hand for hand in (left[i], right[i]) if hand is not None) for i in seen}
         hands = self._hand_smoother(Hands(tuple(hand for two in found.values() for hand in two), {}, lost), view.t)
         watch.lap("smooth")
         estimates = [
@@ -246,15 +260,14 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             {i: tuple(hand for hand in hand_identities(i).values() if hand in there) for i in tracked.ids},
         )
 
-    def _find_hands(self, identity: int, landmarks: BodyLandmarks) -> tuple[Hand, ...]:
-        """Return the hands of a person who is seen."""
-        known, found = self._known[identity], []
-        for side, hand_id in hand_identities(identity).items():
-            hand = self._hands(self.tracker.picture, landmarks.landmarks_2d, side, known.hands.pop(side, None))
-            if hand is not None:
-                known.hands[side] = hand.region
-                found.append(Hand(hand_id, side, hand.presence, hand.keypoints_2d, hand.keypoints_3d))
-        return tuple(found)
+    def _find_hand(self, identity: int, landmarks: BodyLandmarks, side: Side) -> Hand | None:
+        """Return a hand of a person who is seen, if it is seen."""
+        known = self._known[identity]
+        found = self._hands[side](self.tracker.picture, landmarks.landmarks_2d, side, known.hands.pop(side, None))
+        if found is None:
+            return None
+        known.hands[side] = found.region
+        return Hand(hand_identities(identity)[side], side, found.presence, found.keypoints_2d, found.keypoints_3d)
 
     def _find_face(self, identity: int, landmarks: BodyLandmarks) -> FaceLandmarks | None:
         known = self._known[identity]
