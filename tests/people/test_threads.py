@@ -33,8 +33,10 @@ def times():
     return found
 
 task, bundle, clip = sys.argv[1:]
-with TASKS[task].open(bundle, "cpu", TASKS[task].options(), threads=1) as pipeline, open_source(clip) as source:
-    for frame in islice(source, 25):
+with open_source(clip) as source:
+    frames = list(islice(source, 25))  # now: decoding has threads of its own
+with TASKS[task].open(bundle, "cpu", TASKS[task].options(), threads=1) as pipeline:
+    for frame in frames:
         if frame.index == 5:
             before = times()
         pipeline(frame)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
@@ -129,7 +130,7 @@ def exact_graph(data: Mapping[str, bytes]) -> onnx.ModelProto:
     return tfjs_to_onnx.convert(model, "multipose", _IMAGE, 255.0, (_SIZE, _SIZE), heads)
 
 
-def stored_graph(exact: onnx.ModelProto) -> onnx.ModelProto:
+def stored_graph(exact: onnx.ModelProto) -> ir.Model:
     """Return the graph with convolutions of 8 bits a weight, as `store_as_int8` stores them; a quarter of the file."""
     rounded = onnx.ModelProto()
     rounded.CopyFrom(exact)
@@ -138,7 +139,7 @@ def stored_graph(exact: onnx.ModelProto) -> onnx.ModelProto:
         if value.ndim == 4 and value.size >= 4096:
             rows = int8_rows(torch.from_numpy(value.copy())).numpy()
             item.CopyFrom(numpy_helper.from_array(rows, item.name))
-    return store_as_float16(store_as_int8(rounded))
+    return store_as_float16(store_as_int8(ir.from_proto(rounded)))
 
 
 def real_inputs(images: Path) -> list[Array]:
