@@ -31,7 +31,7 @@ from humanrt.sources.opening import Frame, open_source
 from humanrt.stats import Percentiles, machine, table, write_report
 from humanrt.tasks import open_people
 from mediapipe_holistic import PYTHON, MediaPipeHolistic
-from people_views import Follower, Somebody, bundle_options, placed, report, score
+from people_views import Follower, SeenPerson, bundle_options, placed, report, score
 from real_views import VIEWS, View, load_truth, load_views
 
 __all__ = ["mediapipe_follower"]
@@ -40,12 +40,12 @@ __all__ = ["mediapipe_follower"]
 def mediapipe_follower(complexity: int, python: Path = PYTHON) -> Follower:
     """Return MediaPipe's Holistic as a program under test of `people_views.py`."""
 
-    def follow(view: View, frames: Iterable[Frame]) -> Iterable[list[Somebody]]:
+    def follow(view: View, frames: Iterable[Frame]) -> Iterable[list[SeenPerson]]:
         with MediaPipeHolistic(complexity, python) as holistic:
             for frame in frames:
                 found = holistic(frame.image)
                 pixels, metric = found["pose_2d"], found["pose_3d"]
-                yield [] if pixels is None else [Somebody(1, placed(metric, pixels, view.K))]
+                yield [] if pixels is None else [SeenPerson(1, placed(metric, pixels, view.K))]
 
     return Follower(f"MediaPipe Holistic, complexity {complexity}", follow)
 

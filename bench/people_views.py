@@ -53,7 +53,7 @@ from real_views import VIEWS, Truth, View, frames_of, load_truth, load_views
 __all__ = [
     "Follower",
     "Score",
-    "Somebody",
+    "SeenPerson",
     "bundle_follower",
     "bundle_options",
     "measure",
@@ -68,7 +68,7 @@ _REACH = 0.3  # of the man's box, how far off a find of him may be
 
 
 @dataclass(frozen=True)
-class Somebody:
+class SeenPerson:
     """One person in one frame, as a program under test sees them.
 
     Attributes:
@@ -95,7 +95,7 @@ class Follower:
     """
 
     name: str
-    follow: Callable[[View, Iterable[Frame]], Iterable[Sequence[Somebody]]]
+    follow: Callable[[View, Iterable[Frame]], Iterable[Sequence[SeenPerson]]]
     faces: NDArray[np.int32] | None = None
 
 
@@ -140,7 +140,7 @@ class Score:
 
 
 def measure(
-    people: Sequence[Sequence[Somebody]],
+    people: Sequence[Sequence[SeenPerson]],
     truth: Array,
     K: Array,
     *,
@@ -232,7 +232,7 @@ def bundle_options(text: str, **options: Any) -> tuple[str, PeopleOptions]:
 def bundle_follower(text: str, threads: int) -> Follower:
     """Return a bundle for people, ``NAME|PATH[:QUALITY]``, as a program under test."""
 
-    def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[Somebody]]:
+    def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[SeenPerson]]:
         bundle, options = bundle_options(text, intrinsics=view.K)
         with open_people(bundle, "cpu", options, threads=threads) as pipeline:
             limbs = [pipeline.model.joint_names.index(name) for name in ANNY]
@@ -240,7 +240,7 @@ def bundle_follower(text: str, threads: int) -> Follower:
                 people = []
                 for one in pipeline(frame).persons:
                     assert one.joints is not None
-                    people.append(Somebody(one.id, one.joints[limbs], one.filled, one.vertices))
+                    people.append(SeenPerson(one.id, one.joints[limbs], one.filled, one.vertices))
                 yield people
 
     bundle, options = bundle_options(text)
@@ -269,9 +269,9 @@ def watch(network: str | Path, threads: int) -> Watch:
 def raw_follower(name: str, seen: Watch) -> Follower:
     """Return a landmark network alone as a program under test."""
 
-    def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[Somebody]]:
+    def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[SeenPerson]]:
         for _, people in seen(view, frames):
-            yield [Somebody(one.id, placed(one.marks.landmarks_3d, one.marks.landmarks_2d, view.K)) for one in people]
+            yield [SeenPerson(one.id, placed(one.marks.landmarks_3d, one.marks.landmarks_2d, view.K)) for one in people]
 
     return Follower(f"raw {name}", follow)
 
@@ -279,7 +279,7 @@ def raw_follower(name: str, seen: Watch) -> Follower:
 def lifted_follower(name: str, seen: Watch, bundle: str) -> Follower:
     """Return a landmark network and a PoseBERT bundle behind it: its keypoints, without lag, placed as raw ones are."""
 
-    def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[Somebody]]:
+    def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[SeenPerson]]:
         with PoseBERTStream(bundle) as stream:
             for t, people in seen(view, frames):
                 marks = {one.id: one.marks for one in people}
@@ -289,7 +289,7 @@ def lifted_follower(name: str, seen: Watch, bundle: str) -> Follower:
                 }
                 states = stream.update(t, given)
                 yield [
-                    Somebody(identity, placed(states[identity].keypoints, one.landmarks_2d, view.K))
+                    SeenPerson(identity, placed(states[identity].keypoints, one.landmarks_2d, view.K))
                     for identity, one in marks.items()
                     if identity in states
                 ]
@@ -344,7 +344,7 @@ def main() -> None:
     parser.add_argument("--bundle", nargs="*", default=[], metavar="NAME|PATH[:QUALITY]", help="bundles for people")
     parser.add_argument("--raw", nargs="*", default=[], metavar="full|heavy|FILE.onnx", help="landmarks as they come")
     parser.add_argument("--lifted", nargs="*", default=[], metavar="NAME|PATH", help="PoseBERT behind each of --raw")
-    parser.add_argument("--stride", type=int, default=2, help="errors are of every so manieth frame (default: 2)")
+    parser.add_argument("--stride", type=int, default=2, help="compute errors for every N-th frame (default: 2)")
     parser.add_argument("--no-mesh", action="store_true", help="draw nothing: no IoU")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="folder for people_views.json and people_views.md")

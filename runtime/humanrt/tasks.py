@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle, load_bundle, shipped_bundles
+from humanrt.bundle.settings import MULTIHMR, people_model
 from humanrt.errors import BundleError, ClosedError, HumanrtError, choices
 from humanrt.hands.pipeline import HandPipeline
 from humanrt.hands.smoothers import SMOOTHERS, open_smoother
@@ -151,8 +152,8 @@ def open_people(
         raise HumanrtError(f"fov is {options.fov!r}; give degrees, or `{AUTO}`")
     if not isinstance(bundle, Bundle):
         bundle = load_bundle(bundle or DEFAULT_BUNDLE, task="people")
-    kind = bundle.settings.get("model", "multihmr")
-    if not isinstance(kind, str) or kind not in PEOPLE:
+    kind = people_model(bundle)
+    if kind not in PEOPLE:
         raise BundleError(f"{bundle.path}: `settings.model` is {kind!r}; models of people: {choices(PEOPLE)}")
     return PEOPLE[kind](bundle, Execution.of(backend, execution), options)
 
@@ -236,7 +237,7 @@ def _check_landmark_options(bundle: Bundle, options: PeopleOptions) -> None:
 PEOPLE: Mapping[str, Callable[[Bundle, Execution, PeopleOptions], AnyPeoplePipeline]] = {
     "holistic": _holistic,
     "landmarks": _landmarks,
-    "multihmr": _multihmr,
+    MULTIHMR: _multihmr,
 }
 """Kinds of people models, by the setting ``model`` of their bundles, and the function that opens each pipeline."""
 

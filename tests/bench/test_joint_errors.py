@@ -11,7 +11,7 @@ from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import project
 from humanrt.geometry.rotation import matrices_from_vectors
 from joint_errors import ANNY, HIPS, LIMBS, MEDIAPIPE, acceleration, beside, hips_aligned, iou, similarity
-from people_views import Somebody, bundle_options, measure
+from people_views import SeenPerson, bundle_options, measure
 from real_views import View, path_of, triangulate
 
 K = np.array([[1600.0, 0, 540], [0, 1600, 960], [0, 0, 1]])
@@ -90,8 +90,8 @@ def test_iou() -> None:
     assert np.isnan(iou(np.zeros((2, 2), bool), np.zeros((2, 2), bool)))
 
 
-def people_of(joints: np.ndarray, *more: Somebody, identity: int = 1) -> list[list[Somebody]]:
-    return [[Somebody(identity, one), *more] for one in joints]
+def people_of(joints: np.ndarray, *more: SeenPerson, identity: int = 1) -> list[list[SeenPerson]]:
+    return [[SeenPerson(identity, one), *more] for one in joints]
 
 
 def test_a_follower_that_is_right_is_found_in_every_frame() -> None:
@@ -119,11 +119,11 @@ def test_who_is_elsewhere_is_extra_and_the_bystander_is_excused_once() -> None:
     stranger = somebody(1)[0] + (-1.0, 0.0, 0.0)
     at = project(stranger, K).mean(0)
     box = (at[0] - 50, at[1] - 50, at[0] + 50, at[1] + 50)
-    double = Somebody(3, truth[0] + (0.05, 0, 0))
-    people = people_of(truth, Somebody(2, stranger), double)
+    double = SeenPerson(3, truth[0] + (0.05, 0, 0))
+    people = people_of(truth, SeenPerson(2, stranger), double)
     assert measure(people, truth, K).extra == 4
     assert measure(people, truth, K, bystander=box).extra == 2
-    twice = people_of(truth, Somebody(2, stranger), Somebody(4, stranger))
+    twice = people_of(truth, SeenPerson(2, stranger), SeenPerson(4, stranger))
     assert measure(twice, truth, K, bystander=box).extra == 2
     away = people_of(truth + np.array((0.9, 0, 0)))
     score = measure(away, truth, K)
@@ -134,7 +134,7 @@ def test_who_is_elsewhere_is_extra_and_the_bystander_is_excused_once() -> None:
 def test_identities_stride_and_filled_frames() -> None:
     truth = somebody(frames=6)
     people = people_of(truth)
-    people[4] = [Somebody(9, truth[4], filled=True)]
+    people[4] = [SeenPerson(9, truth[4], filled=True)]
     people[3] = []
     score = measure(people, truth, K, stride=2)
     assert (score.frames, score.found, score.filled, score.ids) == (3, 3, 1, [2])

@@ -15,6 +15,7 @@ from humanrt.errors import HumanrtError
 from humanrt.fitting import BodyFitter
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import project
+from humanrt.inference.execution import Execution
 from humanrt.people.holistic import HolisticPeople, hand_identities
 from humanrt.people.holistic_pipeline import HolisticPipeline, HolisticResult
 from humanrt.people.landmark_people import LandmarkPeople
@@ -196,3 +197,8 @@ def test_of_a_person_who_is_not_seen_nothing_is_fitted_to(
     tracked = model.track(np.zeros_like(frames[-1].image), frames[-1].t + 0.04)
     assert tracked.filled == set(tracked.ids) != set()
     assert given == [[] for _ in tracked.ids]
+
+
+def test_an_open_backend_keeps_its_number_of_threads(bundle: Path) -> None:
+    with Execution(threads=1).open() as backend, HolisticPeople(bundle, backend, quality="fast") as opened:
+        assert opened._beside._pool is None

@@ -28,7 +28,7 @@ from humanrt_export.conversion.bundle_writer import sha256
 from humanrt_export.conversion.mediapipe_models import Models, Source, anchor_centres, images_of
 from humanrt_export.conversion.settings import entries
 
-__all__ = ["SOURCES", "anchors", "export_landmarks", "settings"]
+__all__ = ["SOURCES", "anchors", "export_landmarks", "settings", "views"]
 
 Array = NDArray[Any]
 
@@ -103,7 +103,7 @@ VIEWS = 24
 MIN_CROPS = 20
 
 
-def _views(images: Path) -> Iterable[NDArray[np.uint8]]:
+def views(images: Path) -> Iterable[NDArray[np.uint8]]:
     """Yield images uint8 [H, W, 3]: rotated, scaled and mirrored versions of the images or frames in ``images``."""
     rng = np.random.default_rng(20250131)
     with open_source(str(images)) as source:
@@ -123,7 +123,7 @@ def _real_inputs(bundle: Bundle, images: Path) -> dict[str, list[Array]]:
     """Collect the inputs of each graph in the runtime's pipeline: letterboxed images, detector and tracking crops."""
     recorder = Recorder(bundle, None, BackendOptions(threads=1))
     detector, network = PersonDetector(bundle, recorder), BodyNetwork(bundle, recorder)
-    for image in _views(images):
+    for image in views(images):
         for person in detector(image)[:3]:
             network(image, network(image, person.region).region)
     seen = images_of(recorder)

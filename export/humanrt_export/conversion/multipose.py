@@ -30,7 +30,7 @@ from humanrt.people.windows import whole_picture, window_region, windows
 from humanrt.perception.crop import make_crop
 from humanrt_export.conversion import tfjs_to_onnx
 from humanrt_export.conversion.bundle_writer import BundleWriter, sha256
-from humanrt_export.conversion.landmarks import _views as views
+from humanrt_export.conversion.landmarks import views
 from humanrt_export.conversion.mediapipe_models import noise
 from humanrt_export.conversion.onnx_cleanup import store_as_float16, store_as_int8
 from humanrt_export.conversion.parity import opened

@@ -191,6 +191,7 @@ class Backend(Resource, ABC):
         device: the GPU that graphs run on and buffers are in; None if both are on the host. Code above the backends
             tests this, not the class of a backend.
         unverified: whether to run also graphs without a passing verdict.
+        threads: CPU threads per network; 0: all cores.
     """
 
     NEEDS_OPEN = ("open", "stream", "pinned", "record")
@@ -198,6 +199,7 @@ class Backend(Resource, ABC):
     name: str
     device: CudaDevice | None = None
     unverified: bool = False
+    threads: int = 0
 
     @abstractmethod
     def open(self, spec: GraphSpec) -> Graph:

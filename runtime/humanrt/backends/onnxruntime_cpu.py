@@ -25,11 +25,11 @@ class OnnxRuntimeCpu(Backend):
 
     def __init__(self, options: BackendOptions | None = None) -> None:
         self.options = options or BackendOptions()
-        self.unverified = self.options.unverified
+        self.unverified, self.threads = self.options.unverified, self.options.threads
 
     def open(self, spec: GraphSpec) -> OrtGraph:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.options.threads
+        options.intra_op_num_threads = self.threads
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         # Workers spin while waiting for the next operator, which is microseconds away, and sleep until the next frame:
         # by default they spin between frames too, which starves the camera's thread, OpenCV and the other graphs.

@@ -119,12 +119,10 @@ class _BodyTrack(Track[BodyLandmarks]):
     """Track of a person.
 
     Attributes:
-        started: s, when the person was found.
-        checked: s, when the second network looked at it last.
+        checked: s, when the second network looked at it last; at first, when it proposed or confirmed the person.
         failed_checks: how often in a row it disagreed.
     """
 
-    started: float = 0.0
     checked: float = 0.0
     failed_checks: int = 0
 
@@ -181,8 +179,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         settings = LandmarksSettings.of(self.bundle)
         self._landmarks = self.own(network or BodyNetwork(self.bundle, self.backend))
         self._sources = [self.own(PROPOSALS[name](self.bundle, self.backend)) for name in self.options.proposals]
-        networks = [source.network for source in self._sources if isinstance(source, MultiposeProposals)]
-        self._second = networks[0] if networks else None
+        self._second = next((one.network for one in self._sources if isinstance(one, MultiposeProposals)), None)
         presence, max_people = self.options.min_presence, self.options.max_people
         self._grey = False
         if presence is None:
@@ -320,7 +317,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         return sorted(observations, key=lambda landmarks: -landmarks.region.size)
 
     def _new_track(self, identity: int, t: float, landmarks: BodyLandmarks) -> _BodyTrack:
-        return _BodyTrack(self._parameters, identity, t, landmarks, started=t, checked=t)
+        return _BodyTrack(self._parameters, identity, t, landmarks, checked=t)
 
     def _result(self, track: _BodyTrack) -> Body:
         return Body(track.id, track.landmarks)
@@ -329,7 +326,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         return self._second is not None or track.landmarks.score >= _CONFIDENT_SCORE
 
     def _is_verified(self, track: _BodyTrack) -> bool:
-        return self._second is None or track.checked > track.started
+        return self._second is None or track.checked > track.since
 
     def _same_object(self, landmarks: BodyLandmarks, other: BodyLandmarks) -> bool:
         """Return whether two observations are of the same person.

@@ -1,6 +1,6 @@
-"""Whether a region holds a person: the landmark network's word, checked against that of a second network.
+"""Whether a region holds a person: the landmark network's answer, checked against a second network's.
 
-The landmark network alone is not to be trusted: shown an arm, a chair or a crowd, it often completes a body and scores
+The landmark network alone is not reliable: shown an arm, a chair or a crowd, it often completes a body and scores
 it 1.0. It cannot, however, invent the body that an independent network, MoveNet MultiPose, sees in the same place:
 heads and trunks must agree. The weights were fitted to candidates on rendered people and on photographs
 (`bench/people_found.py` measures the result); the real views of `bench/people_views.py` took no part in it.

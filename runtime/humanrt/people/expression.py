@@ -108,6 +108,7 @@ class ExpressionSolver:
         if last is not None:
             change = (o.change**2 * max(dt, 1e-3)) ** -1.0
             ridge, pull = ridge + change, pull + change * last
+        low, high = np.r_[np.zeros(count), np.full(6, -1.0)], np.ones(count + 6)  # of the amounts, and of the pose
         for _ in range(o.iterations * (2 if self._seen < _NEW else 1)):
             shown = neutral + combine(amounts, model.units)
             for _ in range(2):
@@ -125,7 +126,6 @@ class ExpressionSolver:
             hessian[np.arange(count), np.arange(count)] += ridge
             hessian[np.arange(count, count + 6), np.arange(count, count + 6)] += 1e-3
             gradient[:count] += pull
-            low, high = np.r_[np.zeros(count), np.full(6, -1.0)], np.r_[np.ones(count), np.full(6, 1.0)]
             amounts = bounded_least_squares(hessian, gradient, low, high, np.r_[amounts, np.zeros(6)])[:count]
         self._amounts = amounts
         self._learn(neutral + combine(amounts, model.units), turn, place, rays, dt)

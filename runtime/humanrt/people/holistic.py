@@ -189,7 +189,7 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         self._body.shape(stature)  # HumanrtError now, not with the first person
         self._head, self._vertices = body.head_joint, body.vertices
         # Networks as small as these do not profit from several threads: half of them run beside the others instead.
-        beside = self.backend.device is None and self.execution.threads != 1
+        beside = self.backend.device is None and self.backend.threads != 1
         small = self.own(replace(self.execution, backend="cpu", threads=1).open()) if beside else self.backend
         self._beside = self.own(SideThread(beside))
         hands = load_bundle(settings.bundles.hands, task="hands")

@@ -1,7 +1,7 @@
 """People with 17 keypoints each in one look at a picture: MoveNet MultiPose Lightning (bundle ``multipose``).
 
-The network sees everybody at once, in any pose, without needing a face, and hardly anybody where nobody is; but
-roughly. It proposes people to the landmark network, and is a second opinion on what that makes of them.
+The network finds everybody at once, in any pose, without needing a face, and has few false detections, but it is
+coarse. It proposes people to the landmark network, and confirms or rejects what that finds.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class PoseDetection:
     Attributes:
         score: 0..1: the probability of the centre times the mean of the scores of the keypoints that are seen. It is
             small even for people in plain sight: 0.2 is sure, 0.5 very sure.
-        keypoints: [17, 2] px of the image, in the order of `humanrt.geometry.skeleton.COCO_17`: where the heat maps
-            have them; where these have not, where the person's centre says.
-        regressed: [17, 2] px of the image, all as the person's centre says: coarser, but of one person.
+        keypoints: [17, 2] px of the image, in the order of `humanrt.geometry.skeleton.COCO_17`, from the heat maps;
+            those that the heat maps do not show are as in ``regressed``.
+        regressed: [17, 2] px of the image, predicted from the person's centre: coarser, but never another person's.
         keypoint_scores: [17] 0..1.
     """
 
