@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError, OutputError
@@ -35,7 +36,7 @@ class CheckpointError(HumanrtError):
 
 
 def read(path: Path, kind: str) -> Mapping[str, Any]:
-    """Read a `.pt` file that contains only containers, tensors, an `argparse.Namespace` and numpy scalars.
+    """Read a `.pt` file of containers, tensors, an `argparse.Namespace`, numpy scalars and numpy arrays only.
 
     Paths among the arguments are read as text and never used. The archive's checksums are verified.
 
@@ -101,15 +102,34 @@ def save(path: Path, content: Any) -> None:
 
 
 def _safe_globals() -> list[Any]:
-    """Return everything that a file may request besides tensors and plain containers: arguments and numpy scalars.
+    """Return everything that a file may request besides tensors and plain containers: arguments, numpy's numbers.
 
     Paths are read as text (`_path_text`): a Windows path cannot even be created elsewhere.
     """
     number = np.float64(0).__reduce__()[0]
     kinds = [type(np.dtype(code)) for code in (*"?bhilqBHILQefdFD", "U1", "S1")]
-    names = [(number, f"{module}.multiarray.scalar") for module in ("numpy.core", "numpy._core")]
+    numeric = ("numpy.core", "numpy._core")
+    names = [(number, f"{module}.multiarray.scalar") for module in numeric]
+    # Arrays: an empty one, which their own `__setstate__` then fills.
+    names += [(_empty_array, f"{module}.multiarray._reconstruct") for module in numeric]
+    names += [(_latin1, "_codecs.encode"), (_no_bytes, "builtins.bytes")]  # their content; of empty ones
     paths = [(_path_text, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name in _PATHS]
-    return [argparse.Namespace, np.dtype, *dict.fromkeys(kinds), *names, *paths]
+    return [argparse.Namespace, np.dtype, np.ndarray, *dict.fromkeys(kinds), *names, *paths]
+
+
+def _empty_array(*_: object) -> NDArray[np.int8]:
+    """Return what replaces the array that a pickle asks for, whatever size it names."""
+    return np.empty(0, np.int8)
+
+
+def _latin1(text: object, *_: object) -> bytes:
+    """Return the bytes that old pickles store as text."""
+    return text.encode("latin1") if isinstance(text, str) else b""
+
+
+def _no_bytes(*_: object) -> bytes:
+    """Return what replaces the bytes of an empty array, whatever size a pickle names."""
+    return b""
 
 
 _PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")

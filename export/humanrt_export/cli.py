@@ -82,6 +82,9 @@ COMMANDS: Mapping[str, Command] = {
     "posebert": Command(
         "humanrt_export.commands.posebert", "make a bundle from a PoseBERT checkpoint, published or trained by you"
     ),
+    "posegpt": Command(
+        "humanrt_export.commands.posegpt", "make a bundle from a PoseGPT checkpoint that you trained with its code"
+    ),
 }
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from humanrt.hands.tracker import Hand, Hands, HandTracker
     from humanrt.inference.execution import Execution
     from humanrt.live import Output, play
+    from humanrt.motion.motion import Motion
+    from humanrt.motion.posegpt import PoseGPT
     from humanrt.outputs.record import read_recording
     from humanrt.people.landmark_people import LandmarkPeople
     from humanrt.people.multihmr import MultiHMR
@@ -46,6 +48,7 @@ _HOMES = {
     "Hands": "humanrt.hands.tracker",
     "HumanrtError": "humanrt.errors",
     "LandmarkPeople": "humanrt.people.landmark_people",
+    "Motion": "humanrt.motion.motion",
     "MultiHMR": "humanrt.people.multihmr",
     "OneEuro": "humanrt.smoothing.one_euro",
     "Output": "humanrt.live",
@@ -56,6 +59,7 @@ _HOMES = {
     "PoseBERT": "humanrt.posebert.model",
     "PoseBERTResult": "humanrt.posebert.model",
     "PoseBERTStream": "humanrt.posebert.stream",
+    "PoseGPT": "humanrt.motion.posegpt",
     "PoseState": "humanrt.posebert.stream",
     "Retargeter": "humanrt.retarget",
     "load_bundle": "humanrt.bundle.manifest",
@@ -77,6 +81,7 @@ __all__ = [
     "Hands",
     "HumanrtError",
     "LandmarkPeople",
+    "Motion",
     "MultiHMR",
     "OneEuro",
     "Output",
@@ -87,6 +92,7 @@ __all__ = [
     "PoseBERT",
     "PoseBERTResult",
     "PoseBERTStream",
+    "PoseGPT",
     "PoseState",
     "Retargeter",
     "__version__",

@@ -19,6 +19,7 @@ from humanrt.bundle.settings import (
     MultiHmrSettings,
     MultiposeSettings,
     PoseBertSettings,
+    PoseGptSettings,
     Topology,
     Variant,
 )
@@ -27,7 +28,7 @@ from humanrt.geometry.skeleton import COCO_17
 
 __all__ = ["Entries", "Settings", "body_entries", "entries", "variant_entry"]
 
-Settings = HandsSettings | LandmarksSettings | MultiHmrSettings | MultiposeSettings | PoseBertSettings
+Settings = HandsSettings | LandmarksSettings | MultiHmrSettings | MultiposeSettings | PoseBertSettings | PoseGptSettings
 
 Entries = NewType("Entries", dict[str, Any])
 """Result of `entries`: the only thing that `BundleWriter` takes."""
@@ -160,6 +161,22 @@ def _posebert(settings: PoseBertSettings) -> dict[str, Any]:
         "parents": list(settings.parents),
         "origin": list(settings.origin),
         **({"rest": [list(row) for row in settings.rest]} if settings.rest else {}),
+    }
+
+
+@_entries.register
+def _posegpt(settings: PoseGptSettings) -> dict[str, Any]:
+    return {
+        "clock_hz": settings.clock_hz,
+        "joints": list(settings.joints),
+        "parents": list(settings.parents),
+        "up": settings.up,
+        "factor": settings.factor,
+        "codes": settings.codes,
+        "variant": settings.variant,
+        "tail": settings.tail,
+        **({"labels": list(settings.labels)} if settings.labels else {}),
+        "durations": list(settings.durations),
     }
 
 

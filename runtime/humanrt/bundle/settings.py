@@ -43,6 +43,7 @@ __all__ = [
     "MultiposeSettings",
     "Phenotype",
     "PoseBertSettings",
+    "PoseGptSettings",
     "Section",
     "Topology",
     "Variant",
@@ -970,6 +971,114 @@ class PoseBertSettings:
         )
 
 
+# --- posegpt ---
+
+POSEGPT_VARIANTS = ("causal", "online", "offline")
+UP_AXES = ("x", "y", "z", "-x", "-y", "-z")
+
+
+@dataclass(frozen=True)
+class PoseGptSettings:
+    """Settings of a bundle for the task ``posegpt``.
+
+    Attributes:
+        clock_hz: frames per second of its motion.
+        joints: names of the joints whose rotations make a pose, root first.
+        parents: indices of their parents, each before its children; -1 for the root.
+        up: axis of the motion's world that points up, one of `UP_AXES`.
+        factor: frames of a token.
+        window: N, the largest number of tokens of a sequence.
+        books, codes: number of books, and of codes in each.
+        latent: numbers of a token before quantisation.
+        variant: ``causal``: the encoder sees no later frame; ``online``: nor does the decoder, but for the next token;
+            ``offline``: both see all.
+        tail: how many of a decoded sequence's last frames change when it goes on, by the decoder's convolutions; of
+            ``online`` bundles no others do.
+        labels: names of the labels that generation takes, in the order of a k-hot label; empty if it takes none.
+        durations: (shortest, longest) frames of a generated motion that the network was trained for.
+        generates: whether the bundle has a GPT; without one it encodes and decodes.
+    """
+
+    clock_hz: float
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    up: str
+    factor: int
+    window: int
+    books: int
+    codes: int
+    latent: int
+    variant: str
+    tail: int
+    labels: tuple[str, ...]
+    durations: tuple[int, int]
+    generates: bool
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> PoseGptSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        factor = settings.integer("factor", 1, 1024)
+        encoder, decoder = _Shapes(bundle, "encoder"), _Shapes(bundle, "decoder")
+        _, window, books = encoder.of("tokens", 1, "tokens", "books", dtype="int64")
+        frames = window * factor
+        width = encoder.of("motion", 1, frames, "numbers")[2]
+        for name in ("present", "valid"):
+            encoder.of(name, 1, frames, dtype="bool")
+        latent = encoder.of("latents", 1, window, "numbers")[2]
+        joints = settings.texts("joints", max(1, (width - 3) // 6))
+        encoder.of("motion", 1, frames, 6 * len(joints) + 3)
+        decoder.of("tokens", 1, window, books, dtype="int64")
+        decoder.of("present", 1, window, dtype="bool")
+        decoder.of("rotations", 1, frames, len(joints), 3, 3)
+        decoder.of("deltas", 1, frames, 3)
+        parents = settings.integers("parents", -1, len(joints) - 1, len(joints))
+        if any(parent >= joint for joint, parent in enumerate(parents)):
+            raise settings.error("parents", "must name each joint's parent before the joint; -1 for the root")
+        codes = settings.integer("codes", 1, _MAX_COUNT)
+        labels = settings.texts("labels", default=())
+        durations = settings.integers("durations", 1, frames, 2)
+        if durations[0] > durations[1]:
+            raise settings.error("durations", f"must be increasing, not {list(durations)}")
+        generates = "gpt" in bundle.graphs
+        if generates:
+            _check_gpt(bundle, window, books, codes, len(labels))
+        return cls(
+            settings.number("clock_hz", 0.1, 1e4),
+            joints,
+            parents,
+            settings.choice("up", UP_AXES),
+            factor,
+            window,
+            books,
+            codes,
+            latent,
+            settings.choice("variant", POSEGPT_VARIANTS),
+            settings.integer("tail", 0, frames),
+            labels,
+            (durations[0], durations[1]),
+            generates,
+        )
+
+
+def _check_gpt(bundle: Bundle, window: int, books: int, codes: int, labels: int) -> None:
+    """Check the shapes of a PoseGPT's two graphs of the GPT. BundleError names what does not fit."""
+    whole, step = _Shapes(bundle, "gpt"), _Shapes(bundle, "gpt_step")
+    whole.of("tokens", 1, window, books, dtype="int64")
+    whole.of("logits", 1, window, books, codes)
+    blocks, _, _, heads, _, width = whole.of("cache", "blocks", 2, 1, "heads", window, "numbers")
+    step.of("token", 1, books, dtype="int64")
+    step.of("position", 1, dtype="int64")
+    step.of("cache", blocks, 2, 1, heads, window, width)
+    step.of("logits", 1, 1, books, codes)
+    step.of("row", blocks, 2, 1, heads, 1, width)
+    for shapes in (whole, step):
+        if labels:
+            shapes.of("label", 1, labels)
+        if "duration" in shapes:
+            shapes.of("duration", 1, dtype="int64")
+
+
 # --- all ---
 
 
@@ -1083,3 +1192,5 @@ def check_settings(bundle: Bundle) -> None:
     elif bundle.task == "posebert":
         for graph in bundle.graphs:
             PoseBertSettings.of(bundle, graph)
+    elif bundle.task == "posegpt":
+        PoseGptSettings.of(bundle)

@@ -1,0 +1,1 @@
+"""Motion over time: what it is (`motion`), and networks that continue and generate it (`posegpt`)."""
