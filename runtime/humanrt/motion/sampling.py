@@ -47,8 +47,10 @@ class Sampler:
 
     def __init__(self, sampling: Sampling, seed: int | tuple[int, ...] = 0) -> None:
         self.sampling = sampling
-        seeds = seed if isinstance(seed, tuple) and seed else (seed,)
-        if not all(isinstance(one, int | np.integer) and not isinstance(one, bool) and one >= 0 for one in seeds):
+        seeds: tuple[int, ...] = seed if isinstance(seed, tuple) else (seed,)
+        if not seeds or not all(
+            isinstance(one, int | np.integer) and not isinstance(one, bool) and one >= 0 for one in seeds
+        ):
             raise InvalidInputError(f"seed must be a whole number from 0 on, not {str(seed)[:60]!r}")
         self._random = np.random.Generator(
             np.random.PCG64(np.random.SeedSequence(int(seeds[0]), spawn_key=tuple(map(int, seeds[1:]))))
