@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from humanrt.animation.convert import convert
     from humanrt.bundle import Bundle, load_bundle
     from humanrt.errors import HumanrtError
     from humanrt.hands.pipeline import HandPipeline
@@ -62,6 +63,7 @@ _HOMES = {
     "PoseGPT": "humanrt.motion.posegpt",
     "PoseState": "humanrt.posebert.stream",
     "Retargeter": "humanrt.retarget",
+    "convert": "humanrt.animation.convert",
     "load_bundle": "humanrt.bundle.manifest",
     "open_source": "humanrt.sources.opening",
     "play": "humanrt.live",
@@ -96,6 +98,7 @@ __all__ = [
     "PoseState",
     "Retargeter",
     "__version__",
+    "convert",
     "load_bundle",
     "open_source",
     "play",

@@ -55,6 +55,15 @@ def test_people_mesh(
     assert written.count(b'"person-') >= people
 
 
+def test_animate(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("06_animate.py", clips["people"], "people.glb", monkeypatch=monkeypatch)
+    assert "person 1: 6 frames" in capsys.readouterr().out
+    assert b"inverseBindMatrices" in (tmp_path / "people.glb").read_bytes()
+
+
 def test_record_and_read(
     clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 import humanrt
-from humanrt.data import CLIP
+from humanrt.data import CLIP, PEOPLE_CLIP
+from humanrt.outputs.record import Recorder
 from humanrt.outputs.video import open_sink
+from humanrt.tasks import open_people
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -48,6 +50,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             clip.write(frame)
     with open_sink(folder / "photo.png", None) as photo:
         photo.write(frames[0])
+    with humanrt.open_source(PEOPLE_CLIP) as source, open_people("multihmr-anny") as people:
+        humanrt.play(source, people, [Recorder(folder / "take.jsonl")], max_frames=3)
     (folder / "people-672-s").symlink_to(ROOT / "engines" / "multihmr-anny")
     return folder
 

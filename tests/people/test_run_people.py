@@ -232,6 +232,8 @@ def test_the_shipped_bundle_runs_where_none_is_named(tmp_path: Path, image: Path
     header = read_recording(record).header
     assert header["bundle"]["name"] == DEFAULT_BUNDLE
     assert (len(header["bones"]), len(header["joints"])) == (74, 116)
+    assert header["parents"][:3] == [-1, 0, 1]
+    assert np.shape(header["rest"]) == (74, 3)
 
 
 def test_bench_people_needs_no_arguments(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,7 @@ __all__ = [
     "check_settings",
     "face_indices",
     "people_model",
+    "topology_of",
     "variants_of",
 ]
 
@@ -909,6 +910,19 @@ def _topology(bundle: Bundle, names: tuple[str, ...], slots: tuple[int, int]) ->
         one.of("vertices", 1, 1, vertices, 3)
         one.of("joints", 1, 1, joints, 3)
     return Topology(name, graph, graph_one, faces, vertices, joints)
+
+
+def topology_of(bundle: Bundle, settings: MultiHmrSettings, name: str | None) -> Topology:
+    """Return the mesh topology of a name; None: the first. BundleError lists the valid names."""
+    if name is None:
+        return settings.topologies[0]
+    for topology in settings.topologies if settings.named else ():
+        if topology.name == name:
+            return topology
+    names = choices(topology.name for topology in settings.topologies if settings.named)
+    raise BundleError(
+        f"bundle {bundle.name} has no topology `{name}`; " + (f"it has: {names}" if names else "leave it out")
+    )
 
 
 def face_indices(bundle: Bundle, array: str, vertices: int) -> NDArray[np.int32]:

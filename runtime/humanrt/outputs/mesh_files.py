@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import re
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +25,12 @@ from numpy.typing import NDArray
 from humanrt.drawing.colours import colour_of
 from humanrt.errors import HumanrtError, OutputError, choices
 from humanrt.outputs.base import Image, Output
+from humanrt.outputs.gltf import GltfFile
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
 from humanrt.perception.pipeline import Result
 
-__all__ = ["FORMATS", "MeshWriter", "check_format", "glb", "npz", "obj", "vertex_normals"]
+__all__ = ["FORMATS", "MeshWriter", "check_format", "glb", "material", "npz", "obj", "vertex_normals"]
 
 Faces = NDArray[np.int32]
 
@@ -39,69 +38,48 @@ Faces = NDArray[np.int32]
 def glb(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
     """Return a binary glTF file with positions and normals. The triangles are stored once, for all people."""
     vertices = _vertices(people)
-    normals = [vertex_normals(mesh, faces) for mesh in vertices]
     # 16 bits if they suffice; the largest value of the type is not allowed as an index.
     kind = np.uint16 if vertices.shape[1] < 0xFFFF else np.uint32
-    chunks = [faces.astype(kind).tobytes(), *(mesh.astype(np.float32).tobytes() for mesh in (*vertices, *normals))]
-    views, offset = [], 0
-    for index, chunk in enumerate(chunks):
-        target = 34963 if index == 0 else 34962  # ELEMENT_ARRAY_BUFFER, ARRAY_BUFFER
-        views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(chunk), "target": target})
-        chunks[index] = chunk + bytes(-len(chunk) % 4)
-        offset += len(chunks[index])
-    binary = b"".join(chunks)
-    component = 5123 if kind is np.uint16 else 5125
-    accessors: list[dict[str, object]] = [
-        {"bufferView": 0, "componentType": component, "count": int(faces.size), "type": "SCALAR"}
-    ]
-    for index, mesh in enumerate(vertices, start=1):
-        low, high = mesh.min(axis=0).tolist(), mesh.max(axis=0).tolist()
-        accessors.append(
-            {"bufferView": index, "componentType": 5126, "count": len(mesh), "type": "VEC3", "min": low, "max": high}
-        )
-    for index, mesh in enumerate(normals, start=len(vertices) + 1):
-        accessors.append({"bufferView": index, "componentType": 5126, "count": len(mesh), "type": "VEC3"})
-    document = {
-        "asset": {"version": "2.0", "generator": "humanrt"},
-        "scene": 0,
+    file = GltfFile()
+    indices = file.add(faces.astype(kind).ravel(), "indices")
+    positions = [file.add(mesh.astype(np.float32), "vertices", bounds=True) for mesh in vertices]
+    normals = [file.add(vertex_normals(mesh, faces), "vertices") for mesh in vertices]
+    names = [f"person-{identity}" for identity in ids]
+    file.document |= {
         "scenes": [{"nodes": [0]}],
         "nodes": [
             # Half a turn about x: y down and z forward become y up and z backward.
             {"name": "camera-space", "rotation": [1, 0, 0, 0], "children": list(range(1, len(ids) + 1))},
-            *({"name": f"person-{identity}", "mesh": index} for index, identity in enumerate(ids)),
+            *({"name": name, "mesh": index} for index, name in enumerate(names)),
         ],
         "meshes": [
             {
-                "name": f"person-{identity}",
+                "name": name,
                 "primitives": [
                     {
-                        "attributes": {"POSITION": index + 1, "NORMAL": len(ids) + index + 1},
-                        "indices": 0,
+                        "attributes": {"POSITION": positions[index], "NORMAL": normals[index]},
+                        "indices": indices,
                         "material": index,
                     }
                 ],
             }
-            for index, identity in enumerate(ids)
+            for index, name in enumerate(names)
         ],
-        "materials": [
-            {
-                "name": f"person-{identity}",
-                "pbrMetallicRoughness": {
-                    "baseColorFactor": [*_linear(colour_of(identity)), 1.0],
-                    "metallicFactor": 0.0,
-                    "roughnessFactor": 0.7,
-                },
-            }
-            for identity in ids
-        ],
-        "accessors": accessors,
-        "bufferViews": views,
-        "buffers": [{"byteLength": len(binary)}],
+        "materials": [material(identity) for identity in ids],
     }
-    text = json.dumps(document, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    parts = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(parts)) + parts
+    return file.bytes()
+
+
+def material(identity: int) -> dict[str, Any]:
+    """Return a glTF material in the colour of an identity."""
+    return {
+        "name": f"person-{identity}",
+        "pbrMetallicRoughness": {
+            "baseColorFactor": [*_linear(colour_of(identity)), 1.0],
+            "metallicFactor": 0.0,
+            "roughnessFactor": 0.7,
+        },
+    }
 
 
 def vertex_normals(vertices: NDArray[np.floating[Any]], faces: Faces) -> NDArray[np.float32]:

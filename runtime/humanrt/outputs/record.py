@@ -16,6 +16,7 @@ import numpy as np
 
 from humanrt.errors import OutputError, SourceError
 from humanrt.outputs.base import Image, Output
+from humanrt.outputs.tracks import Tracks, tracks_of
 from humanrt.perception.pipeline import Result
 from humanrt.resource import Resource
 
@@ -177,7 +178,7 @@ def _plain(value: Any, decimals: int) -> Any:
 
 
 class Recording:
-    """A recording opened for reading: iterate over it, once, for the records of the frames.
+    """A recording opened for reading: iterate over it, once, for the records of the frames, or take its `tracks`.
 
     Attributes:
         header: the first line.
@@ -200,6 +201,14 @@ class Recording:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self._lines
 
+    def tracks(self) -> Tracks:
+        """Return the frames that were not iterated over yet as arrays, one track per identity.
+
+        Raises:
+            SourceError: a frame is not as recordings have them; the message names it.
+        """
+        return tracks_of(self.path, self.header, self)
+
     def _read(self) -> Iterator[dict[str, Any]]:
         try:
             file = self.path.open("rb")
@@ -220,5 +229,5 @@ class Recording:
 
 
 def read_recording(path: str | Path) -> Recording:
-    """Open a recording; read `.header`, then iterate over its records."""
+    """Open a recording; read `.header`, then iterate over its records, or take all as arrays with `.tracks()`."""
     return Recording(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -24,6 +25,7 @@ from humanrt.people.body_points import HIPS
 from humanrt.people.body_tracker import Bodies, BodyTracker
 from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.results import People
+from humanrt.people.rig import BodyRig, open_rig
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.sources.image import as_image
 from humanrt.timing import Stopwatch
@@ -127,6 +129,11 @@ class LandmarkModel(Model, ABC, Generic[R]):
 
     def __init__(self, bundle: Bundle | str | Path, execution: Execution) -> None:
         super().__init__(bundle, "people", execution)
+
+    @cached_property
+    def rig(self) -> BodyRig:
+        """The skeleton and skin of the body, as animation programs understand them."""
+        return self.own(open_rig(self.bundle, self.backend))
 
     @abstractmethod
     def reset(self) -> None:

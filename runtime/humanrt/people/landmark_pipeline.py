@@ -43,7 +43,7 @@ class FollowingPipeline(Pipeline[R], Generic[T, R]):
         self.threshold = threshold
 
     def about(self) -> dict[str, Any]:
-        return {**people_header(self.model, self.model.joint_names), "poses": self.model.poses}
+        return {**people_header(self.model), "poses": self.model.poses}
 
     def close(self) -> None:
         """Free the model's networks."""

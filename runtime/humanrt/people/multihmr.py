@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, Unpack
 
@@ -10,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.bundle.settings import MULTIHMR, MultiHmrSettings, Topology, face_indices, people_model
+from humanrt.bundle.settings import MULTIHMR, MultiHmrSettings, face_indices, people_model, topology_of
 from humanrt.checks import check_probability
-from humanrt.errors import BundleError, choices
+from humanrt.errors import BundleError
 from humanrt.geometry.camera import check_intrinsics, field_of_view_intrinsics
 from humanrt.geometry.letterbox import Preprocessor
 from humanrt.inference.execution import Execution, ExecutionOptions
@@ -20,11 +21,12 @@ from humanrt.inference.model import Model
 from humanrt.people.frame_runners import frame_runner
 from humanrt.people.multihmr_networks import Networks
 from humanrt.people.results import People
+from humanrt.people.rig import BodyRig, open_rig
 from humanrt.resource import releasing
 from humanrt.sources.image import as_image
 from humanrt.timing import Stopwatch
 
-__all__ = ["AUTO", "DEFAULT_BUNDLE", "MultiHMR", "Preprocessor", "topology_of"]
+__all__ = ["AUTO", "DEFAULT_BUNDLE", "MultiHMR", "Preprocessor"]
 
 DEFAULT_BUNDLE = "multihmr-anny"
 """The shipped bundle for people: finds more of them, more accurately, than `landmarks` (docs/use/people.md)."""
@@ -85,6 +87,7 @@ class MultiHMR(Model):
         self._intrinsics = field_of_view_intrinsics(square, degrees, (centre, centre))
         self.fov = float(degrees)
         mesh = topology_of(self.bundle, settings, topology)
+        self._topology = topology
         self._threshold = settings.threshold
         self.resize = settings.resize
         if fov == AUTO and not settings.estimates:
@@ -98,6 +101,11 @@ class MultiHMR(Model):
         self._frames = self.own(frame_runner(self._networks, self._intrinsics))
         self.faces: NDArray[np.int32] = face_indices(self.bundle, mesh.faces, mesh.vertices)
         self.joint_names: tuple[str, ...] = settings.joint_names
+
+    @cached_property
+    def rig(self) -> BodyRig:
+        """The skeleton and skin of the body, as animation programs understand them. SkeletonError: of another body."""
+        return self.own(open_rig(self.bundle, self.backend, topology=self._topology))
 
     def __call__(
         self, rgb: NDArray[np.uint8] | str | Path, intrinsics: ArrayLike | None = None, threshold: float | None = None
@@ -197,16 +205,3 @@ class MultiHMR(Model):
                 cameras = np.concatenate((cameras, np.broadcast_to(self._intrinsics, (batch - count, 3, 3))))
             people += self._networks.people(some, cameras, self._checked(threshold), watch, [None] * count)
         return people
-
-
-def topology_of(bundle: Bundle, settings: MultiHmrSettings, name: str | None) -> Topology:
-    """Return the mesh topology of a name; None: the first. BundleError lists the valid names."""
-    if name is None:
-        return settings.topologies[0]
-    for topology in settings.topologies if settings.named else ():
-        if topology.name == name:
-            return topology
-    names = choices(topology.name for topology in settings.topologies if settings.named)
-    raise BundleError(
-        f"bundle {bundle.name} has no topology `{name}`; " + (f"it has: {names}" if names else "leave it out")
-    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,9 @@ from humanrt.checks import check_kind, check_probability, check_same_count
 from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import check_intrinsics
 from humanrt.geometry.rotation import vectors_from_matrices
+from humanrt.geometry.skeleton import SkeletonError
 from humanrt.hands.tracker import Hand
-from humanrt.inference.model import Model
+from humanrt.people.landmark_model import LandmarkModel
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import People, Person
 from humanrt.people.tracking import PeopleTracker
@@ -128,7 +130,7 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         return self.model.overlaps
 
     def about(self) -> dict[str, Any]:
-        return people_header(self.model, self.model.joint_names)
+        return people_header(self.model)
 
     def close(self) -> None:
         """Free the model's networks."""
@@ -174,13 +176,16 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         return PeopleResult(frame, people, identities.ids, identities.lost, ms)
 
 
-def people_header(model: Model, joint_names: Sequence[str]) -> dict[str, Any]:
-    """Return the part of a recording's header for a people model."""
+def people_header(model: MultiHMR | LandmarkModel[Any]) -> dict[str, Any]:
+    """Return the part of a recording's header for a people model.
+
+    ``bones`` names the rotations, ``parents`` gives their tree, and ``rest`` where they begin at rest, [R, 3] m from
+    the root, of an average adult, in the body's own axes. Bodies whose rotations are of other bones than Anny's or
+    SMPL-X's have only names.
+    """
     body, bones = body_names(model.bundle)
-    return {
-        "robots": {},
-        **model_header(model),
-        "body": body,
-        **({"bones": list(bones)} if bones else {}),
-        "joints": list(joint_names),
-    }
+    skeleton: dict[str, Any] = {"bones": list(bones)} if bones else {}
+    with suppress(SkeletonError):
+        rig = model.rig
+        skeleton = {"bones": list(rig.bones), "parents": list(rig.parents), "rest": rig.rest()}
+    return {"robots": {}, **model_header(model), "body": body, **skeleton, "joints": list(model.joint_names)}

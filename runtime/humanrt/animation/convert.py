@@ -1,0 +1,230 @@
+"""Convert recordings to the files that other programs work with. A new format is an entry of `FORMATS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from humanrt.animation.amass import amass
+from humanrt.animation.bvh import bvh
+from humanrt.animation.fbx import fbx
+from humanrt.animation.glb import animated_glb
+from humanrt.animation.skeleton import Skeleton, SkeletonName, skeleton_of
+from humanrt.animation.tables import arrays, table
+from humanrt.animation.take import Take, about_people, take_of
+from humanrt.bundle import Bundle, load_bundle
+from humanrt.checks import check_range
+from humanrt.errors import BundleError, HumanrtError, OutputError, SourceError, choices
+from humanrt.files import write_atomically
+from humanrt.outputs.record import Recording, check_apart, read_recording
+from humanrt.outputs.tracks import Tracks
+from humanrt.people.rig import BodyRig, open_rig
+
+__all__ = ["FORMATS", "ConvertOptions", "Format", "convert"]
+
+_FPS = 30.0  # of recordings that do not tell theirs: single frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """What is converted, and how.
+
+    Attributes:
+        person: identity of the only person to convert. None: all.
+        fps: frames per second of the file. None: the recording's; glb keeps its time stamps.
+        names: which skeleton, one of `SKELETONS`. None: the body's own bones.
+        bundle: name or folder of the bundle with the body, or a loaded one. None: the one that the recording names.
+    """
+
+    person: int | None = None
+    fps: float | None = None
+    names: SkeletonName | None = None
+    bundle: Bundle | str | Path | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a writer gets.
+
+    Attributes:
+        tracks: the recording, of the chosen people.
+        takes: the motion of the people in this file; empty for tables.
+        skeleton: their skeleton; None for tables.
+        rig: their body, for formats with a mesh.
+        fps: frames per second.
+    """
+
+    tracks: Tracks
+    takes: Sequence[Take]
+    skeleton: Skeleton | None
+    rig: BodyRig | None
+    fps: float
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    Attributes:
+        suffix: of its files.
+        help: what it is, in a few words.
+        write: makes the content of a file.
+        takes: whether it holds takes: a body in motion. The others hold all that was recorded.
+        mesh: whether it needs the body's mesh, and so the bundle.
+        single: whether a file holds one person only.
+        names: whether the skeleton can be chosen.
+    """
+
+    suffix: str
+    help: str
+    write: Callable[[Scene], bytes]
+    takes: bool = True
+    mesh: bool = False
+    single: bool = False
+    names: bool = False
+
+
+def _glb(scene: Scene) -> bytes:
+    assert scene.skeleton is not None
+    assert scene.rig is not None
+    return animated_glb(scene.takes, scene.skeleton, scene.rig)
+
+
+def _bvh(scene: Scene) -> bytes:
+    assert scene.skeleton is not None
+    return bvh(scene.takes[0], scene.skeleton, scene.fps)
+
+
+FORMATS: Mapping[str, Format] = {
+    "glb": Format(".glb", "glTF: skinned, animated characters with expressions", _glb, mesh=True, names=True),
+    "bvh": Format(".bvh", "a skeleton in motion, a file per person", _bvh, single=True, names=True),
+    "amass": Format(
+        ".npz", "SMPL-X parameters, a file per person", lambda scene: amass(scene.takes[0], scene.fps), single=True
+    ),
+    "fbx": Format(
+        ".fbx", "as glb, written by your Blender", lambda scene: fbx(_glb(scene), scene.fps), mesh=True, names=True
+    ),
+    "csv": Format(".csv", "a table, a row per person and frame", lambda scene: table(scene.tracks), takes=False),
+    "npz": Format(".npz", "numpy arrays per person and hand", lambda scene: arrays(scene.tracks), takes=False),
+}
+"""All formats by name."""
+
+
+def convert(
+    recording: str | Path | Recording,
+    out: str | Path,
+    to: str | None = None,
+    options: ConvertOptions | None = None,
+    **chosen: Any,
+) -> tuple[Path, ...]:
+    """Convert a recording and return the files that were written.
+
+    >>> humanrt.convert("take.jsonl", "take.glb")
+    >>> humanrt.convert("take.jsonl", "take.bvh", person=1, names="mixamo", fps=60)
+
+    Args:
+        recording: its file, or a recording of which nothing was read yet.
+        out: the file to write. For formats that hold one person: if there are several, ``take.bvh`` becomes
+            ``take-1.bvh`` and so on, by identity. A folder gets files named after the recording.
+        to: a name of `FORMATS`; None: by the suffix of ``out``, which for ``.npz`` is plain arrays.
+        options, chosen: see `ConvertOptions`; its fields may be given as keywords instead.
+
+    Raises:
+        HumanrtError: the recording, an option, the bundle or the output is wrong, in one line that says what to do.
+    """
+    if options is None:
+        options = ConvertOptions(**chosen)
+    if not isinstance(recording, Recording):
+        recording = read_recording(recording)
+    out = Path(out)
+    name = to or _by_suffix(out)
+    if name not in FORMATS:
+        raise HumanrtError(f"--to: no format `{name}`; choose one of: {choices(FORMATS)}")
+    kind = FORMATS[name]
+    _check(name, kind, options)
+    folder = out.is_dir() or not out.suffix
+    kept = "" if kind.suffix == f".{name}" else f"-{name}"  # amass and npz have the same suffix
+    target = out / f"{recording.path.stem}{kept}{kind.suffix}" if folder else out
+    if target.suffix.lower() != kind.suffix:
+        raise OutputError(f"--out {out}: {name} files end in {kind.suffix}; name it *{kind.suffix}, or give a folder")
+    tracks = _chosen(recording, options.person)
+    fps = options.fps or tracks.fps or _FPS
+    if not kind.takes:
+        if not tracks.people and not tracks.hands:
+            raise SourceError(f"{recording.path}: there is nobody in it; record a source with people or hands")
+        return (_written(target, kind.write(Scene(tracks, (), None, None, fps)), recording.path),)
+    if not tracks.people:
+        raise SourceError(f"{recording.path}: there are no people in it; hands are converted to: csv, npz")
+    with ExitStack() as stack:
+        rig = stack.enter_context(_rig(recording, options.bundle)) if kind.mesh or options.bundle else None
+        takes = [take_of(track, tracks.header, rig) for track in tracks.people.values()]
+        if options.fps:
+            takes = [take.at_rate(options.fps) for take in takes]
+        skeleton = skeleton_of(takes[0].tree, options.names)
+        scenes = [[take] for take in takes] if kind.single else [takes]
+        return tuple(
+            _written(
+                target.with_name(f"{target.stem}-{some[0].id}{target.suffix}") if len(scenes) > 1 else target,
+                kind.write(Scene(tracks, some, skeleton, rig, fps)),
+                recording.path,
+            )
+            for some in scenes
+        )
+
+
+def _by_suffix(out: Path) -> str:
+    for name, kind in FORMATS.items():
+        if kind.suffix == out.suffix.lower() == f".{name}":
+            return name
+    raise HumanrtError(f"--out {out}: the suffix names no format; say which: --to {choices(FORMATS)}")
+
+
+def _check(name: str, kind: Format, options: ConvertOptions) -> None:
+    """Raise HumanrtError if an option is wrong, or does nothing for this format."""
+    if options.fps is not None:
+        check_range(options.fps, "fps", 0.1, 1000.0)
+    ignored = [
+        *(["--fps"] if options.fps is not None and not kind.takes else []),
+        *(["--names"] if options.names is not None and not kind.names else []),
+        *(["--bundle"] if options.bundle is not None and not kind.takes else []),
+    ]
+    for flag in ignored:
+        raise HumanrtError(f"{flag} does nothing for --to {name}; leave it out")
+
+
+def _chosen(recording: Recording, person: int | None) -> Tracks:
+    """Return the tracks of a recording: all, or only those of a person and without the hands."""
+    tracks = recording.tracks()
+    if person is None:
+        return tracks
+    if person not in tracks.people:
+        known = ", ".join(map(str, tracks.people)) or "nobody"
+        raise HumanrtError(f"--person {person}: not in {recording.path}; in it: {known}")
+    return Tracks(tracks.header, tracks.t, {person: tracks.people[person]}, {})
+
+
+def _rig(recording: Recording, bundle: Bundle | str | Path | None) -> BodyRig:
+    """Open the body of a recording: that of the given bundle, or of the one that the recording names."""
+    if isinstance(bundle, Bundle):
+        return open_rig(bundle)
+    about = about_people(recording.header).get("bundle")
+    named = about.get("name") if isinstance(about, Mapping) else None
+    if bundle is None and not isinstance(named, str):
+        raise SourceError(f"{recording.path}: its header names no bundle; give it: --bundle NAME|PATH")
+    try:
+        return open_rig(load_bundle(bundle or str(named), task="people"))
+    except BundleError as error:
+        if bundle is not None:
+            raise
+        raise BundleError(
+            f"{error} (the bundle that the recording names; if it lies elsewhere: --bundle PATH)"
+        ) from None
+
+
+def _written(path: Path, content: bytes, source: Path) -> Path:
+    check_apart({"--out": path}, {"the recording": [source]})
+    write_atomically(path, content)
+    return path
