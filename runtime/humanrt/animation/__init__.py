@@ -1,8 +1,8 @@
 """Animation: recordings as skinned characters, skeletons in motion and tables that other programs open."""
 
 from humanrt.animation.convert import FORMATS, ConvertOptions, convert
-from humanrt.animation.skeleton import SKELETONS, Skeleton, SkeletonName, skeleton_of
 from humanrt.animation.take import Take, take_of
+from humanrt.geometry.humanoid import SKELETONS, Skeleton, SkeletonName, skeleton_of
 
 __all__ = [
     "FORMATS",

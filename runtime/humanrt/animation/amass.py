@@ -6,9 +6,9 @@ import io
 
 import numpy as np
 
-from humanrt.animation.skeleton import skeleton_of
 from humanrt.animation.take import Take
 from humanrt.geometry.bones import SMPLX_BONES
+from humanrt.geometry.humanoid import skeleton_of
 from humanrt.geometry.rotation import vectors_from_matrices
 from humanrt.geometry.skeleton import SMPLX_55, Array
 

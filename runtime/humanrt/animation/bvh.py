@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from humanrt.animation.glb import CAMERA_TO_GLTF
-from humanrt.animation.skeleton import Skeleton
 from humanrt.animation.take import Take
+from humanrt.geometry.humanoid import CAMERA_TO_GLTF, Skeleton
 from humanrt.geometry.skeleton import Array
 
 __all__ = ["bvh", "euler_zxy"]

@@ -12,13 +12,13 @@ from humanrt.animation.amass import amass
 from humanrt.animation.bvh import bvh
 from humanrt.animation.fbx import fbx
 from humanrt.animation.glb import animated_glb
-from humanrt.animation.skeleton import Skeleton, SkeletonName, skeleton_of
 from humanrt.animation.tables import arrays, table
 from humanrt.animation.take import Take, about_people, take_of
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.checks import check_range
 from humanrt.errors import BundleError, HumanrtError, OutputError, SourceError, choices
 from humanrt.files import write_atomically
+from humanrt.geometry.humanoid import Skeleton, SkeletonName, skeleton_of
 from humanrt.outputs.record import Recording, check_apart, read_recording
 from humanrt.outputs.tracks import Tracks
 from humanrt.people.rig import BodyRig, open_rig

@@ -7,18 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from humanrt.animation.skeleton import Skeleton
 from humanrt.animation.take import Take
-from humanrt.geometry.rotation import vectors_from_matrices
+from humanrt.geometry.humanoid import CAMERA_TO_GLTF, Skeleton
+from humanrt.geometry.rotation import quaternions_from_matrices
 from humanrt.geometry.skeleton import Array
 from humanrt.outputs.gltf import GltfFile
 from humanrt.outputs.mesh_files import material, vertex_normals
 from humanrt.people.rig import BodyRig
 
-__all__ = ["CAMERA_TO_GLTF", "animated_glb", "quaternions"]
-
-CAMERA_TO_GLTF: Array = np.diag([1.0, -1.0, -1.0])
-"""From the camera's axes (y down, z forward) to glTF's (y up, z backward)."""
+__all__ = ["animated_glb"]
 
 _MOMENT = 1e-3  # s: so much earlier than their first frame people appear, as float32 rounds times
 _MORPHED = 1e-5  # m: what a face unit moves less counts as still
@@ -82,7 +79,7 @@ def _add_character(
     )
 
     turns = skeleton.turns(take.local, CAMERA_TO_GLTF)
-    rotations = quaternions(skeleton.local(turns)).astype(np.float32)
+    rotations = _continuous(quaternions_from_matrices(skeleton.local(turns))).astype(np.float32)
     times = file.add((take.t - clip[0]).astype(np.float32), bounds=True)
     tracks: list[tuple[int, str, int, int, str]] = [
         (first + k, "rotation", times, file.add(rotations[:, k]), "LINEAR") for k in range(len(joints))
@@ -156,15 +153,10 @@ def _visibility(take: Take, clip: tuple[float, float]) -> tuple[Any, Any] | None
     return moments, np.repeat(np.array([scale for _, scale in steps], np.float32)[:, None], 3, axis=1)
 
 
-def quaternions(R: Array) -> Array:
-    """Return rotations [F, ..., 3, 3] as quaternions x, y, z, w, each on the side of the one before."""
-    vectors = vectors_from_matrices(R)
-    angle = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    half = vectors / 2 * np.sinc(angle / 2 / np.pi)
-    q = np.concatenate([half, np.cos(angle / 2)], axis=-1)
+def _continuous(q: Array) -> Array:
+    """Return quaternions [F, ..., 4] with signs so that each is on the side of the one before."""
     flips = np.where((q[1:] * q[:-1]).sum(axis=-1, keepdims=True) < 0, -1.0, 1.0)
-    q[1:] *= np.cumprod(flips, axis=0)
-    return np.asarray(q / np.linalg.norm(q, axis=-1, keepdims=True))
+    return np.concatenate([q[:1], q[1:] * np.cumprod(flips, axis=0)])
 
 
 def _add_humanoid(document: dict[str, Any], skeleton: Skeleton, rig: BodyRig) -> None:

@@ -22,6 +22,7 @@ from humanrt.live import Output, Painter, Pipeline, play
 from humanrt.outputs.listed import OUTPUTS
 from humanrt.outputs.mesh_files import MeshWriter
 from humanrt.outputs.record import RECORDING_SUFFIX, check_apart
+from humanrt.outputs.senders import open_sender
 from humanrt.outputs.window import Window, has_display
 from humanrt.people.holistic import QUALITIES
 from humanrt.people.multihmr import AUTO
@@ -59,6 +60,7 @@ class RunOptions:
         mesh_format: glb, obj or npz. None: glb.
         panels: additional views beside the picture.
         files: names of outputs (`OUTPUTS`), and the files that they write.
+        send: send the results to these addresses: vmc://HOST[:PORT][?person=ID] moves an avatar.
     """
 
     source: str
@@ -76,6 +78,7 @@ class RunOptions:
     mesh_format: str | None = None
     panels: Sequence[str] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
+    send: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -209,6 +212,7 @@ def _outputs(
         if options.mesh_folder:
             outputs.append(MeshWriter(options.mesh_folder, options.mesh_format or "glb", pipeline.model.faces))
     outputs += [output.open(path) for output, path in asked]
+    outputs += [open_sender(url) for url in options.send]
     if not options.headless:
         outputs.append(Window(f"humanrt - {source.name}"))
     for opened in outputs:
@@ -283,6 +287,7 @@ _GENERAL = {
     "fps": Flag(metavar="HZ", type=_rate),
     "frames": Flag(switch=True),
     "realtime": Flag(switch=True),
+    "send": Flag(metavar="URL", several=True),
 }
 _SHARED = {"smooth": Flag(choices=SMOOTHERS), "robots": Flag("robot", metavar="NAME", several=True)}
 _HANDS = {

@@ -7,7 +7,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Layout6d", "between", "matrices_from_6d", "matrices_from_vectors", "vectors_from_matrices"]
+__all__ = [
+    "Layout6d",
+    "between",
+    "matrices_from_6d",
+    "matrices_from_vectors",
+    "quaternions_from_matrices",
+    "vectors_from_matrices",
+]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -47,6 +54,15 @@ def vectors_from_matrices(R: Floats) -> NDArray[np.float64]:
     angle = 2 * np.arctan2(length, q[..., :1])
     vectors: NDArray[np.float64] = q[..., 1:] * np.where(length > 1e-12, angle / np.maximum(length, 1e-12), 2.0)
     return vectors
+
+
+def quaternions_from_matrices(R: Floats) -> NDArray[np.float64]:
+    """Convert rotation matrices [..., 3, 3] to unit quaternions x, y, z, w [..., 4] with w >= 0."""
+    vectors = vectors_from_matrices(R)
+    angle = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    # numpy's sinc is sin(pi x) / (pi x): half the vector times sin(a / 2) / (a / 2).
+    q = np.concatenate([vectors / 2 * np.sinc(angle / (2 * np.pi)), np.cos(angle / 2)], axis=-1)
+    return np.asarray(q / np.linalg.norm(q, axis=-1, keepdims=True))
 
 
 def matrices_from_vectors(vectors: Floats) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -27,10 +28,14 @@ from humanrt.geometry.anny import ANNY_BONES, anny_from_smpl
 from humanrt.geometry.bones import SMPLX_BONES, BoneTree, to_gltf_axes
 from humanrt.geometry.skeleton import Array, world_rotations
 
-__all__ = ["SKELETONS", "Skeleton", "SkeletonName", "skeleton_of"]
+__all__ = ["CAMERA_TO_GLTF", "SKELETONS", "Skeleton", "SkeletonName", "skeleton_of"]
 
 SkeletonName = Literal["anny", "mixamo", "vrm", "smpl"]
 SKELETONS: tuple[SkeletonName, ...] = get_args(SkeletonName)
+
+
+CAMERA_TO_GLTF: Array = np.diag([1.0, -1.0, -1.0])
+"""From the camera's axes (y down, z forward) to glTF's (y up, z backward)."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,23 @@ class Skeleton:
     pose: Array
     axes: Array
 
+    @cached_property
+    def _at_rest(self) -> Array:
+        """The world rotations [R, 3, 3] of the bones in which the skeleton rests."""
+        return world_rotations(self.pose, self.tree.parents)
+
+    @cached_property
+    def _from_rest(self) -> Array:
+        """What takes the joints' rotations since the body's rest to those since the skeleton's, [K, 3, 3]."""
+        return np.asarray(np.swapaxes(self._at_rest[list(self.last)], -1, -2) @ self.axes.T)
+
     def rest(self, rest: Array) -> Array:
         """Return where the joints rest, [K, 3] m, the root at the origin, in glTF's axes.
 
         Args:
             rest: [R, 3] m, where the bones begin at rest, in the body's own axes.
         """
-        world = world_rotations(self.pose, self.tree.parents)
-        heads = self.tree.positions(rest, world, np.zeros(3))
+        heads = self.tree.positions(rest, self._at_rest, np.zeros(3))
         return np.asarray(heads[np.array(self.places)].mean(axis=1) @ self.axes.T)
 
     def turns(self, local: Array, to_world: Array) -> Array:
@@ -77,8 +91,7 @@ class Skeleton:
             to_world: [3, 3] rotation from the camera's axes to the world's.
         """
         posed = to_world @ world_rotations(local, self.tree.parents)
-        rest = world_rotations(self.pose, self.tree.parents)[list(self.last)]
-        return np.asarray(posed[..., list(self.last), :, :] @ np.swapaxes(rest, -1, -2) @ self.axes.T)
+        return np.asarray(posed[..., list(self.last), :, :] @ self._from_rest)
 
     def local(self, turns: Array) -> Array:
         """Return rotations relative to the parents, [..., K, 3, 3], from those in the world."""
