@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from humanrt.animation.convert import convert
     from humanrt.bundle import Bundle, load_bundle
+    from humanrt.coach.engine import PoseCoach
     from humanrt.errors import HumanrtError
     from humanrt.hands.pipeline import HandPipeline
     from humanrt.hands.pose_smoother import HandPoseSmoother
@@ -60,6 +61,7 @@ _HOMES = {
     "PoseBERT": "humanrt.posebert.model",
     "PoseBERTResult": "humanrt.posebert.model",
     "PoseBERTStream": "humanrt.posebert.stream",
+    "PoseCoach": "humanrt.coach.engine",
     "PoseGPT": "humanrt.motion.posegpt",
     "PoseState": "humanrt.posebert.stream",
     "Retargeter": "humanrt.retarget",
@@ -94,6 +96,7 @@ __all__ = [
     "PoseBERT",
     "PoseBERTResult",
     "PoseBERTStream",
+    "PoseCoach",
     "PoseGPT",
     "PoseState",
     "Retargeter",

@@ -15,6 +15,8 @@ import pytest
 
 import humanrt
 from humanrt.data import CLIP, PEOPLE_CLIP
+from humanrt.geometry.rotation import vectors_from_matrices
+from humanrt.geometry.skeleton import SMPLX_BODY
 from humanrt.outputs.record import Recorder
 from humanrt.outputs.video import open_sink
 from humanrt.tasks import open_people
@@ -22,6 +24,9 @@ from humanrt.tasks import open_people
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+STANDING = np.broadcast_to(np.eye(3), (22, 3, 3)) * np.where(np.arange(22) == 0, -1.0, 1.0)[:, None, None]
+STANDING[0, 0, 0] = 1.0  # upright before a camera whose y is down
 
 # Blocks that need what does not ship are compiled, and their imports executed. Page -> a name in the block.
 NOT_RUN = {
@@ -52,13 +57,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         photo.write(frames[0])
     with humanrt.open_source(PEOPLE_CLIP) as source, open_people("multihmr-anny") as people:
         humanrt.play(source, people, [Recorder(folder / "take.jsonl")], max_frames=3)
+    np.savez(folder / "pose.npz", rotations=STANDING, joint_names=np.array(SMPLX_BODY))
+    with Recorder(folder / "clip.jsonl", {"humanrt": "0", "body": "smplx"}) as recording:
+        people = [{"id": 2, "rotations": vectors_from_matrices(STANDING)}]
+        recording.write({"frame": 120, "t": 4.0, "people": people})
     (folder / "people-672-s").symlink_to(ROOT / "engines" / "multihmr-anny")
     return folder
 
 
 @pytest.fixture(scope="module")
 def given(place: Path) -> dict[str, Any]:
-    """What the pages' text has introduced before a block: a frame, its time, keypoints of a hand."""
+    """What the pages' text has introduced before a block: a frame, its time, keypoints of a hand, poses."""
     with humanrt.open_source(CLIP) as source:
         rgb = next(source).image
     (hand,) = humanrt.HandTracker()(rgb, 0.0)
@@ -70,6 +79,8 @@ def given(place: Path) -> dict[str, Any]:
         "confidence": None,
         "side": "right",
         "ended": (),
+        "pose_a": STANDING,
+        "pose_b": STANDING,
     }
 
 
