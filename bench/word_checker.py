@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 
 SIDES = ("left", "right")
 FACE = ("nose", "left_ear", "right_ear", "left_eye_outer", "right_eye_outer")
-AXIS = {"outward": (0, 1), "inward": (0, -1), "up": (1, 1), "down": (1, -1), "forward": (2, 1), "back": (2, -1)}
+AXIS = {"outward": (0, 1), "inward": (0, -1), "up": (1, 1), "down": (1, -1), "forward": (2, 1), "backward": (2, -1)}
 LARGE_DEGREES, LARGE_METRES = 20.0, 0.15
 GROWS = 0.05  # least change of a unit vector's component that "raise" and the like may stand for: 3 degrees
 DEGREES_OFF, DEGREES_OFF_BOTH = 6.0, 15.0
@@ -68,7 +68,7 @@ class Claim:
 
 
 _LIMB = r"(?:(?P<side>your left|your right|both) (?P<limb>arm|elbow|hand|thigh|knee|foot|feet))s?"
-_WAYS = r"(?P<ways>(?: (?:and )?(?:up|down|forward|back|outward|inward))*)"
+_WAYS = r"(?P<ways>(?: (?:and )?(?:up|down|forward|backward|outward|inward))*)"
 _SIZE = r"(?: (?P<amount>a little|a lot))?(?: by (?P<number>\d+) (?P<unit>degrees|cm))?"
 _LESS = r"(?: (?P<amount>a little|much))?"
 _BY = r"(?: by (?P<number>\d+) (?P<unit>degrees|cm))?"

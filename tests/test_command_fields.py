@@ -11,8 +11,9 @@ import pytest
 
 from command_line import refused
 from humanrt.cli import main
-from humanrt.commands import run
+from humanrt.commands import coach, run
 from humanrt.commands.bench import BenchOptions
+from humanrt.commands.coach import CoachOptions
 from humanrt.commands.demo import DemoOptions
 from humanrt.commands.fields import Flag, add_fields, field_texts, given
 from humanrt.commands.run import RunOptions
@@ -83,6 +84,16 @@ def test_what_is_not_given_is_left_to_the_class() -> None:
     values = given(vars(parser(Other).parse_args(words)), Other)
     assert values == {"size": 3, "names": ["x", "y", "z"], "quick": True}
     assert Other(**values).colour == "red"
+
+
+def test_a_required_option_must_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser(Base, flags={"kind": Flag(required=True)}).parse_args([])
+    assert "required: --kind" in capsys.readouterr().err
+
+
+def test_every_field_of_the_coach_is_an_option() -> None:
+    assert {one.name for one in fields(CoachOptions)} - {"files"} == set(coach._FLAGS)
 
 
 def test_help_is_of_the_first_class_that_says_it_with_its_default() -> None:

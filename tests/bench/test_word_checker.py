@@ -44,10 +44,10 @@ def test_truth_is_told_from_falsehood(
 
 
 def test_sentences_are_taken_apart() -> None:
-    claims = read_claims("Bend both knees a lot and sit lower. Move your left hand up and back by 35 cm.")
+    claims = read_claims("Bend both knees a lot and sit lower. Move your left hand up and backward by 35 cm.")
     assert [[claim.what for claim in sentence] for sentence in claims] == [["knee", "height"], ["hand"]]
     assert claims[0][0].sides == ("left", "right")
-    assert claims[1][0].ways == ("up", "back")
+    assert claims[1][0].ways == ("up", "backward")
     assert claims[1][0].number == pytest.approx(0.35)
 
 

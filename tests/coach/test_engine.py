@@ -74,7 +74,7 @@ def test_equal_poses_match() -> None:
 def test_a_forearm_that_turns_is_said_by_its_hand() -> None:
     forward, up = ({"left_shoulder": (0, 0, 0), "left_elbow": one} for one in ((0, -90, 0), (0, 0, 90)))
     words = PoseCoach(numbers=True).describe(posture(**forward), posture(**up))
-    assert words == "Move your left hand back and up by 35 cm."
+    assert words == "Move your left hand backward and up by 35 cm."
 
 
 def test_the_most_important_comes_first_and_weights_change_that() -> None:

@@ -35,6 +35,8 @@ def test_poses_of_anny_are_mapped_by_names() -> None:
     order = np.random.default_rng(1).permutation(len(ANNY_BONES))
     anny = anny_from_smpl(POSE)[order]
     assert np.allclose(body_pose(anny, [ANNY_BONES[i] for i in order]), POSE, atol=1e-6)
+    assert np.allclose(body_pose(anny_from_smpl(POSE)), POSE, atol=1e-6)
+    assert np.allclose(body_pose(vectors_from_matrices(anny_from_smpl(POSE))), POSE, atol=1e-6)
 
 
 def test_poses_of_smplx_are_mapped_by_names() -> None:

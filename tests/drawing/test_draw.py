@@ -7,7 +7,18 @@ import time
 import numpy as np
 import pytest
 
-from humanrt.drawing.draw import BONES, PALETTE, Hud, compose, draw_hand, draw_hud, draw_label, draw_text, panel_size
+from humanrt.drawing.draw import (
+    BONES,
+    PALETTE,
+    Hud,
+    compose,
+    draw_caption,
+    draw_hand,
+    draw_hud,
+    draw_label,
+    draw_text,
+    panel_size,
+)
 
 
 def canvas(width: int = 640, height: int = 360, level: int = 100) -> np.ndarray:
@@ -156,3 +167,17 @@ def test_the_hud_of_a_stream_averages_the_frame_rate() -> None:
     hud(shown, {"landmarks": 30.0, "total": 30.0}, dropped=0)
     draw_hud(expected, {"landmarks": 30.0, "total": 30.0}, fps=1e3 / 12, dropped=0)  # 0.9 of 10 ms, 0.1 of 30
     np.testing.assert_array_equal(shown, expected)
+
+
+def test_captions_stand_at_the_bottom_and_fit() -> None:
+    image = np.full((240, 320, 3), 200, np.uint8)
+    draw_caption(image, ["Bend your left knee.", "Raise your right arm forward and outward by 120 degrees, slowly."])
+    changed = (image != 200).any(axis=(1, 2))
+    assert not changed[:150].any()
+    assert changed[200:230].any()
+    assert not (image[:, :2] != 200).any()
+    untouched = image.copy()
+    draw_caption(image, [])
+    assert (image == untouched).all()
+    small = np.zeros((8, 8, 3), np.uint8)
+    draw_caption(small, ["Bend your left knee."] * 9)

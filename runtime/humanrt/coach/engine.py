@@ -91,8 +91,8 @@ class PoseCoach:
 
         Args:
             a, b: rotations [22, 3, 3] of SMPL's body joints, each relative to its parent's, the root's to the camera
-                (y down). Of SMPL's 24, SMPL-H's 52 and SMPL-X's 55 the first 22 are taken; for other bodies see
-                `humanrt.coach.poses.body_pose`.
+                (y down). Of SMPL's 24, SMPL-H's 52 and SMPL-X's 53 or 55 the first 22 are taken, Anny's 74 bones are
+                converted; for other orders see `humanrt.coach.poses.body_pose`.
             sentences: how many sentences at most.
 
         Raises:

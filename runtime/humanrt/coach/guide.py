@@ -146,10 +146,11 @@ class Guide:
             t: s, not before the last one.
             a, b: readings of `PoseCoach.read`.
         """
-        check_time(t)
+        t = check_time(t)
         found = self.coach.differences(a, b, least=0.0)
         self._begun = t if self._t is None else self._begun
         self._judge(t, found)
+        found = [one for one in found if one.size >= self.options.done * self.coach.least[one.unit]]
         needed = [one for one in found if self._tracks[one.key].needed]
         done, gone = self._ended(t, found)
         self._standing = [one for one in self._standing if one not in (*done, *gone)]

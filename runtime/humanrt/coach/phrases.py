@@ -37,6 +37,7 @@ class Phrases:
         both: two clauses, or two adverbs, ``{first}`` and ``{second}``, joined.
         sentence: a sentence of ``{words}``.
         matches: what is said where nothing is to be changed.
+        repetitions: the count ``{n}`` of repetitions.
         praise: what is said when a change is done, in turn.
     """
 
@@ -50,6 +51,7 @@ class Phrases:
     both: str
     sentence: str
     matches: str
+    repetitions: str
     praise: Sequence[str]
 
     def clause(self, clause: Clause, *, numbers: bool = False) -> str:

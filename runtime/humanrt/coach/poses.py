@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.checks import numbers
 from humanrt.errors import InvalidInputError, SourceError, choices
-from humanrt.geometry.anny import smpl_from_anny
+from humanrt.geometry.anny import ANNY_BONES, smpl_from_anny
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPLX_BODY
 from humanrt.outputs.record import RECORDING_SUFFIX, Recording, read_recording
 
-__all__ = ["PoseTrack", "body_pose", "load_pose", "load_track"]
+__all__ = ["PoseTrack", "body_pose", "load_pose", "load_track", "reference_file"]
 
 Array = NDArray[np.float64]
 
@@ -40,17 +40,20 @@ def body_pose(rotations: ArrayLike, joint_names: Sequence[str] | None = None) ->
     Args:
         rotations: [..., J, 3, 3], each relative to its parent's, the root's to the camera; or [..., J, 3] axis-angle,
             if that is what ``joint_names`` has as many of.
-        joint_names: [J] names of SMPL's joints, or of Anny's bones. None: SMPL's order (22, 24, 52, 53 or 55 joints).
+        joint_names: [J] names of SMPL's joints, or of Anny's bones. None: SMPL's order (22, 24, 52, 53 or 55 joints),
+            or that of `humanrt.geometry.anny.ANNY_BONES` (74).
 
     Raises:
         InvalidInputError: wrong shape, unknown joints, or matrices that are not rotations.
     """
     array = np.asarray(numbers(rotations, "rotations"), np.float64)
+    if joint_names is None and array.shape[-3 if array.shape[-2:] == (3, 3) else -2 :][:1] == (len(ANNY_BONES),):
+        joint_names = ANNY_BONES
     count = None if joint_names is None else len(joint_names)
-    if array.ndim >= 2 and array.shape[-1] == 3 and array.shape[-2] != 3 and _is_count(array.shape[-2], count):
+    if array.ndim >= 2 and array.shape[-1] == 3 and _is_count(array.shape[-2], count):
         array = matrices_from_vectors(array)
     if array.ndim < 3 or array.shape[-2:] != (3, 3) or not _is_count(array.shape[-3], count):
-        wanted = "22" if count is None else str(count)
+        wanted = 22 if count is None else count
         raise InvalidInputError(f"rotations: expected [{wanted}, 3, 3] rotation matrices, got {list(array.shape)}")
     deviation = abs(np.swapaxes(array, -1, -2) @ array - np.eye(3)).max(initial=0.0)
     if not deviation <= _LOOSE or (array.size and np.linalg.det(array).min() < 0):  # NaN included
@@ -115,6 +118,11 @@ def load_track(name: str | Path) -> PoseTrack:
     if path.suffix.lower() != RECORDING_SUFFIX:
         raise SourceError(f"{name}: a pose is a .npz file, or RECORDING{RECORDING_SUFFIX}[:FRAME[:ID]]")
     return _from_recording(path, frame, person)
+
+
+def reference_file(name: str | Path) -> Path:
+    """Return the file of a pose or movement, without the frame and the identity."""
+    return _parts(str(name))[0]
 
 
 def _parts(name: str) -> tuple[Path, int | None, int | None]:

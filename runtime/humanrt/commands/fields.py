@@ -31,6 +31,7 @@ class Flag:
         several: whether it takes several values, and may be given several times.
         switch: whether it takes no value.
         positional: whether it is given without a flag.
+        required: whether it must be given.
     """
 
     name: str = ""
@@ -40,6 +41,7 @@ class Flag:
     several: bool = False
     switch: bool = False
     positional: bool = False
+    required: bool = False
 
 
 EXECUTION_FLAGS = {
@@ -72,6 +74,8 @@ def add_fields(parser: _Parser, flags: Mapping[str, Flag], *classes: type) -> No
             about |= {"action": "store_true", "default": None}
         else:
             about |= {"metavar": flag.metavar, "type": flag.type, "choices": flag.choices}
+        if flag.required:
+            about["required"] = True
         if flag.several:
             about |= {"nargs": "+", "action": "extend"}
         if flag.positional:

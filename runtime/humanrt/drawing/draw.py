@@ -20,6 +20,7 @@ __all__ = [
     "PALETTE",
     "Hud",
     "compose",
+    "draw_caption",
     "draw_hand",
     "draw_hud",
     "draw_label",
@@ -99,6 +100,23 @@ def draw_label(image: Image, words: str, at: tuple[float, float]) -> None:
     y = int(np.clip(at[1] - tall, 0, max(0, image.shape[0] - tall)))
     _shade(image, x, y, width, tall)
     draw_text(image, words, (x + pad, y + tall - pad), height, bold=True)
+
+
+def draw_caption(image: Image, lines: Sequence[str]) -> None:
+    """Draw lines of words, large, on dark plates at the bottom of the picture, smaller where they would not fit."""
+    u = unit(image)
+    height, pad = 13.0 * u, round(6 * u)
+    tall = round(height) + 2 * pad
+    bottom = image.shape[0] - round(8 * u)
+    for words in reversed(lines):
+        size = height * min(1.0, (image.shape[1] - 4 * pad) / max(1.0, _text_width(words, height, bold=True)))
+        width = round(_text_width(words, size, bold=True)) + 2 * pad
+        x, y = (image.shape[1] - width) // 2, bottom - tall
+        if y < 0:
+            return
+        _shade(image, x, y, width, tall)
+        draw_text(image, words, (x + pad, bottom - pad), size, bold=True)
+        bottom = y - round(3 * u)
 
 
 def draw_hud(

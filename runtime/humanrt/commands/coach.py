@@ -1,0 +1,173 @@
+"""``humanrt coach SOURCE --reference POSE``: what to change, in words, live."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from humanrt.coach.announce import Announcer, Speaker
+from humanrt.coach.engine import PoseCoach
+from humanrt.coach.live_coach import CoachPainter, CoachPipeline
+from humanrt.coach.phrases import languages
+from humanrt.coach.poses import load_track, reference_file
+from humanrt.coach.trainer import Trainer
+from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, given
+from humanrt.errors import HumanrtError
+from humanrt.inference.execution import Execution
+from humanrt.live import Output, play
+from humanrt.outputs.listed import OUTPUTS
+from humanrt.outputs.record import check_apart
+from humanrt.outputs.window import Window, has_display
+from humanrt.people.holistic import QUALITIES, Quality
+from humanrt.sources.opening import open_source, source_files
+from humanrt.tasks import TASKS, PeopleOptions, open_people
+
+__all__ = ["CoachOptions", "add_parser", "run"]
+
+_EXAMPLES = """\
+examples:
+  humanrt run teacher.mp4 --task people --headless --record teacher.jsonl     makes a reference
+  humanrt coach 0 --reference teacher.jsonl --mirrored                        follow it, as in a mirror
+  humanrt coach 0 --reference teacher.jsonl:120 --numbers                     hold the pose of its frame 120
+  humanrt coach clip.mp4 --reference pose.npz --headless --record out.jsonl --video out.mp4
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoachOptions:
+    """Options of ``humanrt coach``, beside those of `Execution`.
+
+    Attributes:
+        source: camera index, stream URL, video file, image, or folder of images.
+        reference: what to follow: a pose or a motion, NAME.npz, RECORDING.jsonl or RECORDING.jsonl:FRAME[:ID].
+        bundle: name or folder of a model bundle for people. None: holistic.
+        backend: auto, cpu, cuda or tensorrt.
+        quality: for `holistic`: how closely people are looked at.
+        mirrored: follow the reference as in a mirror.
+        facing: the direction in which the person faces counts too.
+        numbers: say amounts in degrees and cm.
+        language: of the words.
+        speak: speak the words, by the program espeak-ng.
+        headless: open no window.
+        max_frames: stop after N frames.
+        realtime: play a file at its own pace, dropping late frames.
+        files: names of outputs (`OUTPUTS`), and the files that they write.
+    """
+
+    source: str
+    reference: str
+    bundle: str | None = None
+    backend: str = "auto"
+    quality: Quality | None = None
+    mirrored: bool = False
+    facing: bool = False
+    numbers: bool = False
+    language: str = "en"
+    speak: bool = False
+    headless: bool = False
+    max_frames: int | None = None
+    realtime: bool = False
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "coach",
+        help="say what to change to reach a pose, or to follow a motion",
+        description="Compare the nearest person in SOURCE with a reference and say what to change. Standard output has "
+        "one JSON line for whatever is new. Without --headless a window shows it; q stops.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_fields(parser, _FLAGS, CoachOptions)
+    add_fields(parser, EXECUTION_FLAGS, Execution)
+    for output in OUTPUTS:
+        parser.add_argument(f"--{output.name}", type=Path, metavar=output.metavar, help=output.help)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the loop until the source ends, the window closes, or --max-frames."""
+    values = vars(arguments)
+    files = {output.name: path for output in OUTPUTS if (path := values[output.name])}
+    options = CoachOptions(**given(values, CoachOptions), files=files)
+    execution = {name: value for name, value in given(values, Execution).items() if name in EXECUTION_FLAGS}
+    if not options.headless and not has_display():
+        raise HumanrtError("there is no display for a window; add --headless (and --video FILE.mp4 to see the result)")
+    written = {f"--{output.name}": files[output.name] for output in OUTPUTS if output.writes and output.name in files}
+    read = {"the source": source_files(options.source), "the --reference": [reference_file(options.reference)]}
+    check_apart(written, read)
+    with ExitStack() as stack:
+        _run(options, execution, stack)
+    return 0
+
+
+def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) -> None:
+    coach = PoseCoach(
+        language=options.language, numbers=options.numbers, mirrored=options.mirrored, facing=options.facing
+    )
+    trainer = Trainer(coach, load_track(options.reference))
+    outputs: list[Output] = [Announcer(print)]
+    if options.speak:
+        outputs.append(Speaker(options.language))
+    asked = [(output, path) for output in OUTPUTS if (path := options.files.get(output.name))]
+    outputs += [output.open(path) for output, path in asked]
+    for opened in outputs:
+        stack.callback(opened.close)
+    drawn = not options.headless or any(output.draws for output, _ in asked)
+    people = open_people(options.bundle, options.backend, PeopleOptions(quality=options.quality), **execution)
+    pipeline = stack.enter_context(CoachPipeline(people, trainer, options.reference))
+    source = stack.enter_context(open_source(options.source, realtime=options.realtime))
+    painter = None
+    if drawn:
+        inner = TASKS["people"].painter(people, stack, _note)
+        painter = CoachPainter(inner, people.model.joint_names, coach.phrases)
+    if not options.headless:
+        window = Window(f"humanrt - {source.name}")
+        stack.callback(window.close)
+        outputs.append(window)
+    for note in pipeline.notes:
+        _note(note)
+    summary = play(source, pipeline, outputs, painter, options.max_frames)
+    _say(str(summary))
+
+
+def _note(line: str) -> None:
+    _say(f"humanrt coach: {line}")
+
+
+def _say(line: str) -> None:
+    """Print a line on stderr; a run does not fail because stderr is closed."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr)
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+# How the fields of `CoachOptions` are given on the command line.
+_FLAGS = {
+    "source": Flag(positional=True),
+    "reference": Flag(metavar="POSE|RECORDING", required=True),
+    "bundle": Flag(metavar="NAME|PATH"),
+    "backend": Flag(metavar="NAME"),
+    "quality": Flag(choices=QUALITIES),
+    "mirrored": Flag(switch=True),
+    "facing": Flag(switch=True),
+    "numbers": Flag(switch=True),
+    "language": Flag(choices=languages()),
+    "speak": Flag(switch=True),
+    "headless": Flag(switch=True),
+    "max_frames": Flag(metavar="N", type=_positive),
+    "realtime": Flag(switch=True),
+}
