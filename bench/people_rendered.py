@@ -47,7 +47,7 @@ from humanrt.tasks import open_people
 from joint_errors import bends
 from people_views import bundle_options
 
-__all__ = ["FILMS", "Film", "Scene", "Tally", "hand_sizes", "measure", "render"]
+__all__ = ["FILMS", "Film", "Scene", "Tally", "films", "hand_sizes", "measure", "render"]
 
 Array = NDArray[Any]
 
@@ -256,10 +256,10 @@ def render(film: Film, motions: Path | None, seconds: float = _SECONDS) -> Path:
     return path
 
 
-def films(chosen: Sequence[Film], motions: Path | None) -> Iterator[Scene]:
+def films(chosen: Sequence[Film], motions: Path | None, seconds: float = _SECONDS) -> Iterator[Scene]:
     """Yield the films."""
     for film in chosen:
-        path = render(film, motions)
+        path = render(film, motions, seconds)
         truth = PeopleTruth.load(path.with_suffix(".npz"))
         yield Scene(
             film.name,

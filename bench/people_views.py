@@ -229,11 +229,11 @@ def bundle_options(text: str, **options: Any) -> tuple[str, PeopleOptions]:
     return bundle, PeopleOptions(**more, **options)
 
 
-def bundle_follower(text: str, threads: int) -> Follower:
-    """Return a bundle for people, ``NAME|PATH[:QUALITY]``, as a program under test."""
+def bundle_follower(text: str, threads: int, smooth: str | None = None) -> Follower:
+    """Return a bundle for people, ``NAME|PATH[:QUALITY]``, with a smoother or its own, as a program under test."""
 
     def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[SeenPerson]]:
-        bundle, options = bundle_options(text, intrinsics=view.K)
+        bundle, options = bundle_options(text, intrinsics=view.K, smooth=smooth)
         with open_people(bundle, "cpu", options, threads=threads) as pipeline:
             limbs = [pipeline.model.joint_names.index(name) for name in ANNY]
             for frame in frames:
@@ -246,7 +246,7 @@ def bundle_follower(text: str, threads: int) -> Follower:
     bundle, options = bundle_options(text)
     with open_people(bundle, "cpu", options, threads=threads) as pipeline:
         faces = pipeline.model.faces
-    return Follower(Path(text).name, follow, faces)
+    return Follower(Path(text).name + (f", {smooth}" if smooth else ""), follow, faces)
 
 
 Watch = Callable[[View, Iterable[Frame]], Iterable[tuple[float, Sequence[Seen]]]]
@@ -342,6 +342,7 @@ def main() -> None:
     parser.add_argument("--views", type=Path, default=VIEWS, help="the folder media/views")
     parser.add_argument("--heavy", default="heavy", metavar="FILE.onnx", help="another network for the truth")
     parser.add_argument("--bundle", nargs="*", default=[], metavar="NAME|PATH[:QUALITY]", help="bundles for people")
+    parser.add_argument("--smooth", nargs="*", metavar="NAME", help="of each bundle: these smoothers")
     parser.add_argument("--raw", nargs="*", default=[], metavar="full|heavy|FILE.onnx", help="landmarks as they come")
     parser.add_argument("--lifted", nargs="*", default=[], metavar="NAME|PATH", help="PoseBERT behind each of --raw")
     parser.add_argument("--stride", type=int, default=2, help="compute errors for every N-th frame (default: 2)")
@@ -351,7 +352,11 @@ def main() -> None:
     arguments = parser.parse_args()
     views = load_views(arguments.views)
     truth = load_truth(views, arguments.heavy, threads=arguments.threads)
-    followers = [bundle_follower(bundle, arguments.threads) for bundle in arguments.bundle]
+    followers = [
+        bundle_follower(bundle, arguments.threads, smooth)
+        for bundle in arguments.bundle
+        for smooth in arguments.smooth or [None]
+    ]
     for name in arguments.raw:
         seen = watch(name, arguments.threads)
         followers.append(raw_follower(Path(name).stem, seen))

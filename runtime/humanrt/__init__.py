@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from humanrt.people.multihmr import MultiHMR
     from humanrt.people.pipeline import PeoplePipeline
     from humanrt.people.results import People, Person
+    from humanrt.people.smoother import OneEuroPeople
     from humanrt.people.tracking import PeopleTracker
     from humanrt.posebert.model import PoseBERT, PoseBERTResult
     from humanrt.posebert.stream import PoseBERTStream, PoseState
@@ -53,6 +54,7 @@ _HOMES = {
     "Motion": "humanrt.motion.motion",
     "MultiHMR": "humanrt.people.multihmr",
     "OneEuro": "humanrt.smoothing.one_euro",
+    "OneEuroPeople": "humanrt.people.smoother",
     "Output": "humanrt.live",
     "People": "humanrt.people.results",
     "PeoplePipeline": "humanrt.people.pipeline",
@@ -88,6 +90,7 @@ __all__ = [
     "Motion",
     "MultiHMR",
     "OneEuro",
+    "OneEuroPeople",
     "Output",
     "People",
     "PeoplePipeline",

@@ -31,6 +31,8 @@ from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.multihmr import AUTO, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
+from humanrt.people.smoothers import SMOOTHERS as PEOPLE_SMOOTHERS
+from humanrt.people.smoothers import open_smoother as open_people_smoother
 from humanrt.people.view import PeoplePainter, open_mesh_view
 from humanrt.resource import Owner
 from humanrt.sources.opening import Source, open_source
@@ -88,7 +90,8 @@ class PeopleOptions:
         meshes: whether to compute vertices and joints.
         topology: which mesh, if the bundle has several. None: its first.
         overlap: on a GPU: more frames per second, each one frame later.
-        smooth: how people are smoothed. None: as their model does.
+        smooth: how people are smoothed. None: as their model does; ``oneeuro`` for those of Multi-HMR, which ``none``
+            leaves as each frame shows them.
         poses: for landmarks: the PoseBERT bundle that converts them to rotations; None is geometry, frame by frame, and
             so is the default if it is not installed.
     """
@@ -160,14 +163,24 @@ def open_people(
 
 def _multihmr(bundle: Bundle, execution: Execution, options: PeopleOptions) -> PeoplePipeline:
     _refuse_unused(bundle, options, "robots", "quality", "stature")
-    if options.smooth is not None:
-        raise HumanrtError(f"--smooth: bundle `{bundle.name}` has no smoothing; leave it out")
+    if options.smooth not in (None, *PEOPLE_SMOOTHERS):
+        raise HumanrtError(
+            f"--smooth {options.smooth}: bundle `{bundle.name}` does not have it; choose one of: "
+            f"{choices(PEOPLE_SMOOTHERS)}"
+        )
+    smoother = open_people_smoother(options.smooth)
     with ExitStack() as failing:
+        if smoother is not None:
+            failing.callback(smoother.close)
         model = failing.enter_context(
             MultiHMR(bundle, execution, fov=options.fov, meshes=options.meshes, topology=options.topology)
         )
         pipeline = PeoplePipeline(
-            model, intrinsics=options.intrinsics, threshold=options.threshold, overlap=options.overlap
+            model,
+            intrinsics=options.intrinsics,
+            threshold=options.threshold,
+            overlap=options.overlap,
+            smoother=smoother,
         )
         failing.pop_all()
     return pipeline
@@ -353,7 +366,8 @@ def track(
         task: one of `TASKS`: ``hands`` or ``people``.
         robots: names or description files of the robot hands that hands move, or one of them.
         bundle: name or folder of a model bundle, or a loaded one; None is the task's default.
-        smooth: for hands: ``posebert`` (default), ``oneeuro`` or ``none``.
+        smooth: for hands: ``posebert`` (default), ``oneeuro`` or ``none``; for people of Multi-HMR: ``oneeuro``
+            (default) or ``none``.
         backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, an opened backend or an `Execution`.
         max_frames: max number of frames.
         size, fps, realtime, frames: as for `open_source`.

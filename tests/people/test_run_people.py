@@ -152,7 +152,7 @@ def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image:
         (("--bundle", "TOY", "--parameters-only", "--meshes", "x"), "--parameters-only makes no meshes"),
         (("--bundle", "TOY", "--precision", "fp8"), "it has: bf16x3, fp32"),
         (("--bundle", "TOY", "--threshold", "2"), "between 0 and 1"),
-        (("--bundle", "TOY", "--smooth", "posebert"), "has no smoothing"),
+        (("--bundle", "TOY", "--smooth", "posebert"), "choose one of: none, oneeuro"),
         (("--bundle", "landmarks", "--smooth", "oneeuro"), "always smooths with posebert"),
         (("--bundle", "TOY", "--frames"), "only the images of a folder"),
         (("--bundle", "TOY", "--robot", "allegro_right"), "--robot: bundle `toy` does not use it"),
@@ -210,7 +210,7 @@ def test_bench_people(tmp_path: Path, bundle: Path, image: Path, capsys: pytest.
     options = ("bench", "people", "--bundle", str(bundle), "--source", str(image), "--backend", "cpu")
     assert main([*options, "--json", str(report)]) == 0
     data = json.loads(report.read_text())
-    assert {"preprocess", "network", "body", "decode", "track", "total"} == set(data["stages"])
+    assert {"preprocess", "network", "decode", "track", "smooth", "body", "total"} == set(data["stages"])
     assert data["people"] == 2
     assert "peak memory" in capsys.readouterr().out
 

@@ -48,13 +48,16 @@ class FrameRunner(Resource, ABC):
         """Whether a result must be taken before the next frame."""
 
     @abstractmethod
-    def submit(self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float64] | None, threshold: float) -> None:
+    def submit(
+        self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float64] | None, threshold: float, *, meshes: bool = True
+    ) -> None:
         """Submit a frame.
 
         Args:
             rgb: uint8 [H, W, 3]. ValueError for anything else.
             intrinsics: K [3, 3] of the camera in px of the frame.
             threshold: minimum score of a person, 0..1.
+            meshes: False leaves the body model out.
         """
 
     @abstractmethod
@@ -87,12 +90,14 @@ class HostRunner(FrameRunner):
     def full(self) -> bool:
         return bool(self._done)
 
-    def submit(self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float64] | None, threshold: float) -> None:
+    def submit(
+        self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float64] | None, threshold: float, *, meshes: bool = True
+    ) -> None:
         watch = Stopwatch()
         box = self._preprocess(rgb, self._images[0])
         K = self._cameras(intrinsics, box)
         watch.lap("preprocess")
-        self._done += self._networks.people(self._images, K, threshold, watch, [box])
+        self._done += self._networks.people(self._images, K, threshold, watch, [box], meshes=meshes)
 
     def result(self) -> People:
         return _oldest(self._done)
@@ -111,9 +116,9 @@ class GpuRunner(FrameRunner):
     def __init__(self, networks: Networks, intrinsics: NDArray[np.float64], device: CudaDevice) -> None:
         super().__init__(networks, intrinsics)
         self._device = device
-        self._gpu: GpuPeople | None = None  # for frames of one size
+        self._gpu: GpuPeople | None = None  # for frames of one size, with meshes or without
         self._submitted: deque[tuple[NDArray[np.float64], Letterbox]] = deque()  # to it
-        self._done: deque[People] = deque()  # results of earlier frames of another size
+        self._done: deque[People] = deque()  # results of earlier frames of another kind
 
     @property
     def in_flight(self) -> int:
@@ -123,9 +128,11 @@ class GpuRunner(FrameRunner):
     def full(self) -> bool:
         return bool(self._done) or (self._gpu is not None and self._gpu.full)
 
-    def submit(self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float64] | None, threshold: float) -> None:
+    def submit(
+        self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float64] | None, threshold: float, *, meshes: bool = True
+    ) -> None:
         check_image(rgb)
-        gpu = self._for_size((rgb.shape[1], rgb.shape[0]))
+        gpu = self._for((rgb.shape[1], rgb.shape[0]), meshes)
         K = self._cameras(intrinsics, gpu.box)
         gpu.submit(np.ascontiguousarray(rgb), np.ascontiguousarray(K, np.float32), np.array([threshold], np.float32))
         self._submitted.append((K, gpu.box))
@@ -141,15 +148,16 @@ class GpuRunner(FrameRunner):
             self._gpu.close()
             self._gpu = None
 
-    def _for_size(self, size: tuple[int, int]) -> GpuPeople:
-        """Return the GPU's buffers for frames of a size; those of another size are freed, and their results kept."""
-        if self._gpu is not None and self._gpu.size != size:
+    def _for(self, size: tuple[int, int], meshes: bool) -> GpuPeople:
+        """Return the GPU's buffers for frames of a size; those of another kind are freed, and their results kept."""
+        meshes = meshes and self._networks.body is not None
+        if self._gpu is not None and (self._gpu.size, self._gpu.meshes) != (size, meshes):
             while self._submitted:
                 self._done.append(self._take(self._gpu))
             self._gpu.close()
             self._gpu = None
         if self._gpu is None:
-            self._gpu = GpuPeople(self._networks, self._device, size)
+            self._gpu = GpuPeople(self._networks, self._device, size, meshes=meshes)
         return self._gpu
 
     def _take(self, gpu: GpuPeople) -> People:
@@ -160,7 +168,7 @@ class GpuRunner(FrameRunner):
         outputs = finished.outputs
         slots = [occupied(outputs, 0)]
         mesh = None
-        if self._networks.body is not None:
+        if gpu.meshes:
             vertices, joints = outputs.pop("vertices"), outputs.pop("joints")
             mesh = vertices[0][slots[0]], joints[0][slots[0]]
         people = decoded(outputs, K, slots, [mesh], [box])[0]

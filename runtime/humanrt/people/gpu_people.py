@@ -29,14 +29,15 @@ class GpuPeople(Owner):
         networks: the networks applied to a frame; owned by the caller.
         device: the networks' GPU.
         size: (width, height) px of the frames.
+        meshes: whether to run the body model, too.
 
     Raises:
         BackendError: the graphs do not fit together, or the GPU is out of memory.
     """
 
     @releasing
-    def __init__(self, networks: Networks, device: CudaDevice, size: tuple[int, int]) -> None:
-        self.size = size
+    def __init__(self, networks: Networks, device: CudaDevice, size: tuple[int, int], *, meshes: bool = True) -> None:
+        self.size, self.meshes = size, meshes
         self.box = Letterbox.fit(size, networks.network.tensor("image").shape[-1])
         self._networks, self._device = networks, device
         self._pipeline = self.own(Pipelined(networks.backend, self._slot, FRAMES))
@@ -73,7 +74,7 @@ class GpuPeople(Owner):
             letterbox.set_frame(frame.address, 3 * self.size[0], self.box)
             network = slot.own(networks.network.bind(given, outputs))
             stages = {"preprocess": letterbox.step, "network": networks.backend.record([network])}
-            if networks.body is not None:
+            if self.meshes and networks.body is not None:
                 graph = networks.body.everybody
                 posed = {spec.name: slot.own(CudaBuffer(spec, device)) for spec in graph.spec.outputs}
                 body = slot.own(graph.bind(_shared(graph, outputs), posed))

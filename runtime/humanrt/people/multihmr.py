@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, Unpack
@@ -14,7 +15,7 @@ from humanrt.bundle import Bundle
 from humanrt.bundle.settings import MULTIHMR, MultiHmrSettings, face_indices, people_model, topology_of
 from humanrt.checks import check_probability
 from humanrt.errors import BundleError
-from humanrt.geometry.camera import check_intrinsics, field_of_view_intrinsics
+from humanrt.geometry.camera import check_intrinsics, field_of_view_intrinsics, project
 from humanrt.geometry.letterbox import Preprocessor
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
@@ -59,7 +60,7 @@ class MultiHMR(Model):
         BundleError, BackendError, CameraError: the message says what is wrong and how to fix it.
     """
 
-    NEEDS_OPEN = ("__call__", "submit", "result", "infer")
+    NEEDS_OPEN = ("__call__", "submit", "result", "posed", "infer")
 
     @releasing
     def __init__(
@@ -143,16 +144,22 @@ class MultiHMR(Model):
         return self._frames.full
 
     def submit(
-        self, rgb: NDArray[np.uint8], intrinsics: ArrayLike | None = None, threshold: float | None = None
+        self,
+        rgb: NDArray[np.uint8],
+        intrinsics: ArrayLike | None = None,
+        threshold: float | None = None,
+        *,
+        meshes: bool = True,
     ) -> None:
         """Submit an image to the network; `result` returns its people. Arguments and errors as for the call itself.
 
         On a GPU the next image is uploaded while this one is computed and the previous one downloaded (`full` tells
-        when to take a result first). On a CPU it is computed at once.
+        when to take a result first). On a CPU it is computed at once. With ``meshes=False`` the people have parameters
+        only, from which `posed` makes meshes later.
         """
         threshold = self._checked(threshold)
         K = None if intrinsics is None else check_intrinsics(intrinsics)
-        self._frames.submit(rgb, K, threshold)
+        self._frames.submit(rgb, K, threshold, meshes=meshes)
 
     def result(self) -> People:
         """Return the people in the image submitted first.
@@ -161,6 +168,24 @@ class MultiHMR(Model):
             ValueError: no image is pending.
         """
         return self._frames.result()
+
+    def posed(self, people: People) -> People:
+        """Return people with the vertices and joints of their parameters, such as smoothed ones.
+
+        Of a model without meshes (``meshes=False``) they are returned as they are.
+        """
+        body = self._networks.body
+        if body is None:
+            return people
+        parameters = {
+            "translation": people.translations,
+            "rotations": people.rotations,
+            "shape": people.shape,
+            "expression": people.expression,
+        }
+        vertices, joints = body.posed(parameters)
+        pixels = project(joints, people.intrinsics).astype(np.float32)
+        return replace(people, vertices=vertices, joints=joints, joints_2d=pixels)
 
     def _checked(self, threshold: float | None) -> float:
         check_probability(threshold, "threshold")

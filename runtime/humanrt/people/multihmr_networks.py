@@ -52,6 +52,8 @@ class Networks(Owner):
         threshold: float,
         watch: Stopwatch,
         boxes: Sequence[Letterbox | None],
+        *,
+        meshes: bool = True,
     ) -> list[People]:
         """Run a full batch.
 
@@ -61,6 +63,7 @@ class Networks(Owner):
             threshold: minimum score of a person.
             watch: holds the time of the stages before; its laps become `People.ms`.
             boxes: letterbox of each image; None: none was applied. Images of the batch beyond them are ignored.
+            meshes: False leaves the body model out.
 
         Returns:
             The people of the first ``len(boxes)`` images, in pixels before letterboxing.
@@ -70,20 +73,21 @@ class Networks(Owner):
         watch.lap("network")
         # Image and slot of each person, best first within an image.
         slots = [occupied(outputs, image) for image in range(len(boxes))]
-        meshes: Sequence[tuple[Array, Array] | None] = [None] * len(boxes)
-        if self.body is not None:
-            meshes = self.body(outputs, slots)
+        posed: Sequence[tuple[Array, Array] | None] = [None] * len(boxes)
+        if meshes and self.body is not None:
+            posed = self.body(outputs, slots)
             watch.lap("body")
-        people = decoded(outputs, K, slots, meshes, boxes)
+        people = decoded(outputs, K, slots, posed, boxes)
         watch.lap("decode")
         return [replace(one, ms=dict(watch.ms)) for one in people]
 
 
 def occupied(outputs: Mapping[str, Array], image: int) -> NDArray[np.intp]:
-    """Return the slots of an image that hold a person with a finite position; NaN would stay in trackers, filters."""
+    """Return the slots of an image that hold a person of finite numbers; NaN would stay in trackers and filters."""
     finite = np.isfinite(outputs["scores"][image])
-    for name in ("locations", "translation"):
-        finite &= np.isfinite(outputs[name][image]).all(axis=-1)
+    for name in ("locations", "translation", "rotations", "shape"):
+        values = outputs[name][image]
+        finite &= np.isfinite(values).reshape(len(values), -1).all(axis=-1)
     return np.flatnonzero(outputs["valid"][image] & finite)
 
 
@@ -150,6 +154,21 @@ class BodyMeshes(Owner):
             return [self._one_by_one(self._one, outputs, image, slot) for image, slot in enumerate(slots)]
         posed = self.everybody.run({name: outputs[name] for name in self._inputs})
         return [(posed["vertices"][image][slot], posed["joints"][image][slot]) for image, slot in enumerate(slots)]
+
+    def posed(self, parameters: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return vertices [N, V, 3] and joints [N, J, 3], m, of any number of people by their parameters [N, ...]."""
+        batch, size = self.everybody.tensor(self._inputs[0]).shape[:2]
+        count = len(next(iter(parameters.values())))
+        meshes = [np.empty((0, *size), np.float32) for size in self._sizes]
+        for start in range(0, count, size):
+            some = min(size, count - start)
+            slots = {}
+            for name in self._inputs:
+                slots[name] = np.zeros((batch, size, *parameters[name].shape[1:]), np.float32)
+                slots[name][0, :some] = parameters[name][start : start + some]
+            (part,) = self(slots, [np.arange(some)])
+            meshes = [np.concatenate(both) for both in zip(meshes, part, strict=True)]
+        return meshes[0], meshes[1]
 
     def _one_by_one(
         self, graph: Graph, outputs: Mapping[str, Array], image: int, slot: NDArray[np.intp]

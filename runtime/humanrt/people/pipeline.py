@@ -1,4 +1,4 @@
-"""Pipeline for people: perceive -> track. Drawing, recording and mesh files follow, from the result."""
+"""Pipeline for people: perceive -> track -> smooth. Drawing, recording and mesh files follow, from the result."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from humanrt.hands.tracker import Hand
 from humanrt.people.landmark_model import LandmarkModel
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import People, Person
+from humanrt.people.smoother import PeopleSmoother
 from humanrt.people.tracking import PeopleTracker
 from humanrt.perception.cuts import CutDetector
 from humanrt.perception.pipeline import Pipeline, Result, model_header
@@ -95,6 +96,8 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         intrinsics: K [3, 3] of the camera in px of the frames; None assumes the model's field of view.
         threshold: minimum score of a person; None takes the bundle's.
         overlap: `stream` submits each frame to the GPU before the last one's result is taken.
+        smoother: smooths people and fills in those whom a frame missed (`humanrt.people.smoothers`); None: each frame
+            as the model sees it. It is closed with the pipeline.
 
     Raises:
         HumanrtError: an overlap was requested but the backend cannot overlap frames.
@@ -111,6 +114,7 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         intrinsics: ArrayLike | None = None,
         threshold: float | None = None,
         overlap: bool = False,
+        smoother: PeopleSmoother | None = None,
     ) -> None:
         check_kind(model, MultiHMR, "model", "a MultiHMR (people by landmarks: LandmarkPipeline)")
         check_probability(threshold, "threshold")
@@ -122,6 +126,7 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
         self.threshold = threshold
         self.overlap = overlap
+        self.smoother = smoother
         self._cuts = CutDetector()
 
     @property
@@ -130,21 +135,26 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         return self.model.overlaps
 
     def about(self) -> dict[str, Any]:
-        return people_header(self.model)
+        smooth = "none" if self.smoother is None else self.smoother.name
+        return {**people_header(self.model), "smooth": smooth}
 
     def close(self) -> None:
-        """Free the model's networks."""
+        """Free the model's networks and what the smoother holds."""
         self.model.close()
+        if self.smoother is not None:
+            self.smoother.close()
 
     def reset(self) -> None:
         """Forget all identities."""
         self.tracker.reset()
+        if self.smoother is not None:
+            self.smoother.reset()
         self._cuts.reset()
 
     def __call__(self, frame: Frame) -> PeopleResult:
         """Process one frame. Frames come in the order of their time stamps."""
         check_frame(frame)
-        self.model.submit(frame.image, self.intrinsics, self.threshold)
+        self._submit(frame)
         return self._finish(frame)
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[PeopleResult]:
@@ -160,10 +170,14 @@ class PeoplePipeline(Pipeline[PeopleResult]):
             check_frame(frame)
             if self.model.full:
                 yield self._finish(waiting.popleft())
-            self.model.submit(frame.image, self.intrinsics, self.threshold)
+            self._submit(frame)
             waiting.append(frame)
         while waiting:
             yield self._finish(waiting.popleft())
+
+    def _submit(self, frame: Frame) -> None:
+        # Smoothed people are posed once, after smoothing: it costs no more than without.
+        self.model.submit(frame.image, self.intrinsics, self.threshold, meshes=self.smoother is None)
 
     def _finish(self, frame: Frame) -> PeopleResult:
         people = self.model.result()
@@ -171,9 +185,18 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         cut = self._cuts(frame.image) or frame.cut
         identities = self.tracker(people, frame.t, cut=cut)
         watch.lap("track")
+        ids, filled = identities.ids, frozenset[int]()
+        if self.smoother is not None:
+            height, width = frame.image.shape[:2]
+            smoothed = self.smoother(people, identities, frame.t, (width, height), cut=cut)
+            ids, filled = smoothed.ids, smoothed.filled
+            watch.lap("smooth")
+            people = self.model.posed(smoothed.people)
+            if people.vertices is not None:
+                watch.lap("body")
         ms = people.ms | watch.ms
         ms["total"] = sum(ms.values())
-        return PeopleResult(frame, people, identities.ids, identities.lost, ms)
+        return PeopleResult(frame, people, ids, identities.lost, ms, filled)
 
 
 def people_header(model: MultiHMR | LandmarkModel[Any]) -> dict[str, Any]:

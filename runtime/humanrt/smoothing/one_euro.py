@@ -70,6 +70,11 @@ class OneEuro:
             raise ValueError("there is no velocity before the first points")
         return self._velocity.copy()
 
+    def ahead(self, seconds: float) -> NDArray[np.float64]:
+        """Return the smoothed points, moved on for so long with their velocity. ValueError before the first points."""
+        velocity = self.velocity  # refuses before there are points
+        return np.asarray(self._smooth + seconds * velocity)
+
     def _start(self, points: NDArray[np.float64]) -> None:
         # These arrays are never reallocated: the compiled step reads and changes them in place.
         self._points, self._raw, self._smooth = (points.copy("C") for _ in range(3))
