@@ -50,6 +50,10 @@ COMMANDS: Mapping[str, Command] = {
     "multipose": Command(
         "humanrt_export.commands.multipose", "make the bundle `multipose` from MoveNet MultiPose, which finds people"
     ),
+    "holistic": Command(
+        "humanrt_export.commands.holistic",
+        "make the bundle `holistic` from MediaPipe's networks and Anny's body: whole people with hands and face",
+    ),
     "multihmr": Command(
         "humanrt_export.commands.multihmr",
         "make a bundle from a Multi-HMR checkpoint, NAVER's or ours, on SMPL-X or Anny",

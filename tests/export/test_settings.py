@@ -15,7 +15,9 @@ pytest.importorskip("onnx", reason="needs onnx: pip install 'humanrt[export]'")
 from humanrt import load_bundle
 from humanrt.bundle import Bundle, shipped_bundles
 from humanrt.bundle.settings import (
+    BodySettings,
     HandsSettings,
+    HolisticSettings,
     LandmarksSettings,
     MultiHmrSettings,
     MultiposeSettings,
@@ -35,6 +37,7 @@ def _posebert(bundle: Bundle) -> PoseBertSettings:
 
 READERS: dict[str, Callable[[Bundle], Settings]] = {
     "hands": HandsSettings.of,
+    "holistic": HolisticSettings.of,
     "landmarks": LandmarksSettings.of,
     "multihmr-anny": MultiHmrSettings.of,
     "multipose": MultiposeSettings.of,
@@ -85,6 +88,42 @@ def holding(name: str, settings: dict[str, Any]) -> Bundle:
     return replace(loaded(name), manifest={**loaded(name).manifest, "settings": settings})
 
 
+def changed_body(body: BodySettings) -> BodySettings:
+    phenotypes = (replace(body.phenotypes[0], low=-0.25, high=1.25, default=1.125), *body.phenotypes[1:])
+    return replace(
+        body,
+        **{"model": "Somebody", "bones": body.bones[::-1], "phenotypes": phenotypes},
+        **{"joint_names": body.joint_names[::-1], "head_joint": 5, "pelvis_joint": 7, "stature_m": 1.5},
+        sizes=body.sizes[::-1],
+    )
+
+
+def changed_holistic(settings: HolisticSettings) -> HolisticSettings:
+    hand = replace(
+        settings.hand,
+        **{"left": settings.hand.right, "right": settings.hand.left, "length": 2.5, "width": 1.5, "shift": 0.25},
+        **{"refined": RegionRule(0.75, 0.375), "presence_threshold": 0.125, "max_gap": 0.75},
+    )
+    points = replace(settings.face.points, nose=2, left_eye=(3, 4), right_eye=(5, 6), left_mouth=7, right_mouth=8)
+    face = replace(
+        settings.face,
+        **{"presence_threshold": 0.125, "body": replace(settings.face.body, nose=1, left_eye=3, right_eye=6)},
+        **{"points": replace(points, top=9, chin=11), "height": 1.5, "width": 2.5, "centre": 0.75},
+        **{"min_facing": 0.5, "max_gap": 0.75, "search": 2.5},
+        **{"detected": RegionRule(1.25, 0.125), "follow": RegionRule(1.75, 0.25)},
+    )
+    return replace(
+        settings,
+        bundles=replace(settings.bundles, landmarks="a", hands="b", body_poses="c", hand_poses="d"),
+        network=replace(settings.network, circle=(3, 5), scale=2.25, presence_threshold=0.125),
+        hand=hand,
+        face_detector=replace(settings.face_detector, input_range=(-1.0, 0.5), box_scale=7.0, score_threshold=0.25),
+        face=face,
+        body=changed_body(settings.body),
+        expression_units=settings.expression_units[::-1],
+    )
+
+
 def changed(settings: Settings) -> Settings:
     """The same with another value in every field that the graphs leave open, and in each that has a default."""
     if isinstance(settings, HandsSettings):
@@ -95,15 +134,10 @@ def changed(settings: Settings) -> Settings:
             **{"palm": detector, "wrist": 3, "middle_mcp": 1, "palm_region": RegionRule(0.75, 0.375)},
             **{"models": ("lite", "full"), "presence_threshold": 0.0625, "region": rule},
         )
+    if isinstance(settings, HolisticSettings):
+        return changed_holistic(settings)
     if isinstance(settings, LandmarksSettings):
-        body = settings.body
-        phenotypes = (replace(body.phenotypes[0], low=-0.25, high=1.25, default=1.125), *body.phenotypes[1:])
-        body = replace(
-            body,
-            **{"model": "Somebody", "bones": body.bones[::-1], "phenotypes": phenotypes},
-            **{"joint_names": body.joint_names[::-1], "head_joint": 5, "pelvis_joint": 7, "stature_m": 1.5},
-            sizes=body.sizes[::-1],
-        )
+        body = changed_body(settings.body)
         network = replace(settings.network, circle=(3, 5), scale=2.25, presence_threshold=0.125)
         return replace(
             settings,
@@ -154,7 +188,7 @@ def test_all_that_is_written_is_read(name: str) -> None:
     settings = Watched(entries(changed(READERS[name](loaded(name)))))
     READERS[name](holding(name, settings))
     # Which pipeline a bundle needs is asked before (`tasks.PEOPLE`).
-    assert list(settings.unread()) == (["settings.model"] if name == "landmarks" else [])
+    assert list(settings.unread()) == (["settings.model"] if name in ("holistic", "landmarks") else [])
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_bundles() if name in READERS])
@@ -205,6 +239,14 @@ def test_the_landmarks_exporter_makes_the_settings_that_ship() -> None:
     if not cached_file("10pc").is_file():
         pytest.skip("Anny is not in the cache; `pytest -m slow tests/export/anny_body` builds it")
     assert landmarks.settings(landmarks_body.body_settings()) == LandmarksSettings.of(loaded("landmarks"))
+
+
+def test_the_holistic_exporter_makes_the_settings_that_ship() -> None:
+    pytest.importorskip("tflite", reason="needs humanrt[export]")
+    from humanrt_export.conversion import holistic
+
+    shipped_settings = HolisticSettings.of(loaded("holistic"))
+    assert holistic.settings(shipped_settings.body, shipped_settings.expression_units) == shipped_settings
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_bundles() if name.startswith("posebert")])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from humanrt.bundle import FORMAT, MANIFEST, graph_source, packed
 from humanrt.bundle.paths import without_folders
 from humanrt.errors import OutputError
-from humanrt_export.conversion.rewriting import to_bytes
+from humanrt_export.conversion.rewriting import extension, to_bytes
 from humanrt_export.conversion.settings import Entries
 
 __all__ = ["BundleWriter", "sha256"]
@@ -105,8 +105,9 @@ class BundleWriter:
         *,
         small: bool = False,
         weights: str | None = None,
+        base: tuple[str, ir.Model] | None = None,
     ) -> None:
-        """Add an ONNX graph.
+        """Add an ONNX graph, in place of an earlier one of this name.
 
         Args:
             name: its name.
@@ -116,10 +117,16 @@ class BundleWriter:
             small: store it packed (`humanrt.bundle.packed`): for bundles that come with humanrt. Not with
                 weights in files of their own.
             weights: name of the packed file (`add_weights`) of the weights that it shares with other small graphs.
+            base: name and model of a small graph that was added and is part of this small one, which is stored as what
+                it adds (`rewriting.extension`).
         """
-        file, data = f"{name}.onnx", to_bytes(model)
+        file, data = f"{name}.onnx", extension(model, base[1]) if base else to_bytes(model)
         if small:
             file, data = file + packed.SUFFIX, packed.pack(data)
+        earlier = self.manifest["graphs"].get(name)
+        if earlier and earlier["file"] != file:
+            self.manifest["files"].pop(earlier["file"])
+            (self.folder / earlier["file"]).unlink()
         self.add_file(file, data)
         self.manifest["graphs"][name] = {
             "file": file,
@@ -128,14 +135,16 @@ class BundleWriter:
         }
         if weights is not None:
             self.manifest["graphs"][name]["weights"] = weights
+        if base is not None:
+            self.manifest["graphs"][name]["extends"] = self.manifest["graphs"][base[0]]["file"]
         if "humanrt" in model.opset_imports:
             self.manifest["graphs"][name]["operators"] = True
 
     def source(self, name: str) -> Path | bytes:
         """Return the source from which ONNX Runtime opens a graph that was added."""
         entry = self.manifest["graphs"][name]
-        weights = entry.get("weights")
-        return graph_source(self.folder / entry["file"], self.folder / weights if weights else None)
+        weights, extends = (self.folder / entry[key] if key in entry else None for key in ("weights", "extends"))
+        return graph_source(self.folder / entry["file"], weights, extends)
 
     def add_weights(self, name: str, weights: bytes) -> str:
         """Add weights that small graphs share (`graphs.common_weights`); returns the file's name."""

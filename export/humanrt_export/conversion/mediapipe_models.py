@@ -31,18 +31,25 @@ from humanrt_export.conversion.bundle_writer import BundleWriter, sha256
 from humanrt_export.conversion.onnx_cleanup import clean, merge_ssd_heads, store_as_float16
 from humanrt_export.conversion.rewriting import add_constant, make_node, tidy
 from humanrt_export.conversion.settings import Entries
-from humanrt_export.conversion.tflite_to_onnx import convert
+from humanrt_export.conversion.tflite_to_onnx import Convert, convert
 
 __all__ = [
     "MEDIAPIPE",
     "Models",
     "Source",
+    "add_anchors",
     "anchor_centres",
+    "centre_image",
     "compare",
     "download_wheel",
+    "exact_graph",
+    "gate",
     "images_of",
     "litert",
+    "litert_centred",
     "noise",
+    "parity",
+    "provenance",
     "read_wheel",
 ]
 
@@ -70,6 +77,9 @@ class Source:
         units: unit of each output and the maximum absolute difference from LiteRT that the parity gate allows.
         keep: the flatbuffer's outputs to keep; None: all. Nodes that only the others need are dropped.
         ssd: a detector whose heads for boxes and scores can be merged, see `onnx_cleanup.merge_ssd_heads`.
+        custom: conversions of its own operators (`tflite_to_onnx.convert`).
+        rewrite: changes the converted graph before it is cleaned and its outputs are named.
+        reference: the flatbuffer -> a function of an NCHW image that returns the outputs, in its order; None: `litert`.
         noise_tolerance: factor by which differences may be larger on noise, where activations of some networks grow
             far beyond those of images.
     """
@@ -82,6 +92,9 @@ class Source:
     units: Mapping[str, tuple[str, float]]
     keep: tuple[int, ...] | None = None
     ssd: bool = False
+    custom: Mapping[str, Convert] | None = None
+    rewrite: Callable[[ir.Model], None] | None = None
+    reference: Callable[[bytes], Callable[[Array], list[Array]]] | None = None
     noise_tolerance: float = 1.0
 
 
@@ -138,7 +151,14 @@ def read_wheel(wheel: Path, sources: Mapping[str, Source]) -> dict[str, bytes]:
 
 def build_graph(name: str, source: Source, data: bytes) -> ir.Model:
     """Build the ONNX graph ``name`` from its flatbuffer: converted, cleaned, named, weights as float16."""
-    model = convert(data, source=source.path, name=name)
+    return store_as_float16(exact_graph(name, source, data))
+
+
+def exact_graph(name: str, source: Source, data: bytes) -> ir.Model:
+    """Build the ONNX graph ``name`` as `build_graph` does, with weights as float32."""
+    model = convert(data, source=source.path, name=name, custom=source.custom)
+    if source.rewrite is not None:
+        source.rewrite(model)
     outputs = model.graph.outputs
     if source.ssd:
         merge_ssd_heads(model, *outputs)
@@ -150,7 +170,21 @@ def build_graph(name: str, source: Source, data: bytes) -> ir.Model:
     for value, output in zip(outputs, source.outputs, strict=True):
         value.name = output
     _reshape_outputs(model.graph, source.shapes)
-    return store_as_float16(model)
+    return model
+
+
+def centre_image(model: ir.Model) -> None:
+    """Let the graph take images in 0..1, where its network expects -1..1."""
+    graph = model.graph
+    image = graph.inputs[0]
+    doubled = make_node(
+        "Mul", [image, add_constant(graph, "two", np.array(2, np.float32))], "image_doubled", "Mul_image"
+    )
+    one = add_constant(graph, "one", np.array(1, np.float32))
+    centred = make_node("Sub", [doubled.outputs[0], one], "image_centred", "Sub_image")
+    image.replace_all_uses_with(centred.outputs[0])
+    doubled.replace_input_with(0, image)
+    graph.insert_before(graph[0], [doubled, centred])
 
 
 def _reshape_outputs(graph: ir.Graph, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -216,6 +250,12 @@ def litert(data: bytes) -> Callable[[Array], list[Array]]:
         return [interpreter.get_tensor(index) for index in outputs]
 
     return infer
+
+
+def litert_centred(data: bytes) -> Callable[[Array], list[Array]]:
+    """Load a model that expects images in -1..1 as `litert` does, as a function of one in 0..1 (`centre_image`)."""
+    infer = litert(data)
+    return lambda nchw: infer(nchw * np.float32(2) - np.float32(1))
 
 
 def noise(shape: tuple[int, ...], count: int) -> Iterable[Array]:
@@ -290,7 +330,7 @@ def parity(
     for name, source in sources.items():
         with backend.open(bundle.graph(name)) as graph:
             shape = graph.tensor("image").shape
-            reference, noisy = litert(models[name]), {}
+            reference, noisy = (source.reference or litert)(models[name]), {}
             if source.noise_tolerance == 1.0:
                 outputs = compare(graph, reference, [*real[name], *noise(shape, NOISE)], source)
             else:
@@ -309,7 +349,43 @@ def parity(
     return verdicts
 
 
+def gate(verdicts: Mapping[str, Any], further: Mapping[str, Any]) -> None:
+    """Raise BundleError unless all graphs passed: ``verdicts`` against LiteRT, ``further`` against PyTorch."""
+    for name, verdict in verdicts.items():
+        for output, item in verdict["outputs"].items():
+            if not item["passed"]:
+                raise BundleError(
+                    f"parity gate: {name}.{output} differs from LiteRT by {item['max_abs']} {item['unit']}, "
+                    f"more than {item['threshold_abs']}; nothing was written"
+                )
+    for name, verdict in further.items():
+        if not verdict["passed"]:
+            raise BundleError(f"parity gate: {name} differs from PyTorch: {verdict}; nothing was written")
+
+
 # --------------------------------------------------------------------------------------------- bundle
+
+
+def provenance(name: str, origin: str, sources: Mapping[str, Source]) -> dict[str, Any]:
+    """Return what the manifest of bundle ``name`` says of its models, which come from ``origin``."""
+    files: dict[str, Any] = {}
+    for graph, source in sources.items():  # of several graphs of one file, the first is named
+        entry = {"path": source.path, "sha256": source.sha256, "graph": graph}
+        files.setdefault(source.path.rpartition("/")[2], entry)
+    tools = ("ai-edge-litert", "numpy", "onnx", "onnx-ir", "onnxruntime", "tflite")
+    return {
+        "source": origin,
+        "authors": "The MediaPipe Authors",
+        "files": files,
+        "converted_by": f"humanrt-export {name}",
+        "tools": {tool: version(tool) for tool in tools},
+    }
+
+
+def add_anchors(writer: BundleWriter, anchors: Array) -> None:
+    """Add the centres [A, 2] of a detector's anchors."""
+    about = "x, y of the anchors' centres, 0..1 of the square, in the order of the detector's rows"
+    writer.add_arrays("anchors", {"anchors": anchors}, {"anchors": about})
 
 
 @dataclass(frozen=True)
@@ -347,48 +423,23 @@ class Models:
         Raises:
             HumanrtError: the parity gate failed. Nothing is written then.
         """
-        provenance = {
-            "source": "mediapipe 0.10.21 wheel from PyPI",
-            "authors": "The MediaPipe Authors",
-            "files": {
-                Path(source.path).name: {"path": source.path, "sha256": source.sha256, "graph": name}
-                for name, source in self.sources.items()
-            },
-            "converted_by": f"humanrt-export {self.name}",
-            "tools": {
-                tool: version(tool) for tool in ("ai-edge-litert", "numpy", "onnx", "onnx-ir", "onnxruntime", "tflite")
-            },
-        }
         with BundleWriter(
             out,
             name=self.name,
             task=self.task,
             version="1",
             licence=self.licence,
-            provenance=provenance,
+            provenance=provenance(self.name, "mediapipe 0.10.21 wheel from PyPI", self.sources),
             settings=self.settings,
         ) as writer:
             for name, source in self.sources.items():
                 graph = build_graph(name, source, data[name])
                 writer.add_graph(name, graph, {"image": source.image}, source.outputs, small=True)
-            writer.add_arrays(
-                "anchors",
-                {"anchors": self.anchors},
-                {"anchors": "x, y of the anchors' centres, 0..1 of the square, in the order of the detector's rows"},
-            )
+            add_anchors(writer, self.anchors)
             writer.add_file("LICENSE", data["LICENSE"])
             further = self.more(writer) if self.more else {}
             writer.write_manifest()
             verdicts = judge(load_bundle(writer.folder, task=self.task), data)
-            for name, verdict in verdicts.items():
-                for output, item in verdict["outputs"].items():
-                    if not item["passed"]:
-                        raise BundleError(
-                            f"parity gate: {name}.{output} differs from LiteRT by {item['max_abs']} {item['unit']}, "
-                            f"more than {item['threshold_abs']}; nothing was written"
-                        )
-            for name, verdict in further.items():
-                if not verdict["passed"]:
-                    raise BundleError(f"parity gate: {name} differs from PyTorch: {verdict}; nothing was written")
+            gate(verdicts, further)
             writer.manifest["parity"] = verdicts | dict(further)
             return writer.commit()

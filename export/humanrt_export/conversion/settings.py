@@ -8,13 +8,16 @@ read, unless it is a note for people.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import singledispatch
 from typing import Any, NewType
 
 from humanrt.bundle.settings import (
+    BodyNetworkSettings,
     BodySettings,
     DetectorSettings,
     HandsSettings,
+    HolisticSettings,
     LandmarksSettings,
     MultiHmrSettings,
     MultiposeSettings,
@@ -28,7 +31,15 @@ from humanrt.geometry.skeleton import COCO_17
 
 __all__ = ["Entries", "Settings", "body_entries", "entries", "variant_entry"]
 
-Settings = HandsSettings | LandmarksSettings | MultiHmrSettings | MultiposeSettings | PoseBertSettings | PoseGptSettings
+Settings = (
+    HandsSettings
+    | HolisticSettings
+    | LandmarksSettings
+    | MultiHmrSettings
+    | MultiposeSettings
+    | PoseBertSettings
+    | PoseGptSettings
+)
 
 Entries = NewType("Entries", dict[str, Any])
 """Result of `entries`: the only thing that `BundleWriter` takes."""
@@ -114,15 +125,42 @@ def _landmarks(settings: LandmarksSettings) -> dict[str, Any]:
             **_circle(settings.person_circle),
             "region": {"scale": settings.person_scale},
         },
-        "landmarks": {
-            "count": settings.network.count,
-            **_circle(settings.network.circle),
-            "region": {"scale": settings.network.scale},
-            "presence_threshold": settings.network.presence_threshold,
-        },
+        "landmarks": _network(settings.network),
         "tracking": {"max_people": settings.max_people},
         "camera": {"field_of_view_deg": settings.field_of_view},
         "body": body_entries(settings.body),
+    }
+
+
+@_entries.register
+def _holistic(settings: HolisticSettings) -> dict[str, Any]:
+    bundles, hand, face = settings.bundles, settings.hand, settings.face
+    return {
+        "model": "holistic",
+        "bundles": asdict(bundles),
+        "landmarks": {"graph": settings.network.graph, **_network(settings.network)},
+        "hand": {
+            "left": asdict(hand.left),
+            "right": asdict(hand.right),
+            "region": {"length": hand.length, "width": hand.width, "shift": hand.shift},
+            "refined": _region(hand.refined),
+            "presence_threshold": hand.presence_threshold,
+            "max_gap": hand.max_gap,
+        },
+        "face_detector": _detector(settings.face_detector),
+        "face": {
+            "count": face.count,
+            "presence_threshold": face.presence_threshold,
+            "body": asdict(face.body),
+            "points": {name: list(at) if isinstance(at, tuple) else at for name, at in asdict(face.points).items()},
+            "region": {"height": face.height, "width": face.width, "centre": face.centre},
+            "min_facing": face.min_facing,
+            "max_gap": face.max_gap,
+            "search": face.search,
+            "detected": _region(face.detected),
+            "follow": _region(face.follow),
+        },
+        "body": {**body_entries(settings.body), "expression_units": list(settings.expression_units)},
     }
 
 
@@ -192,6 +230,15 @@ def _multipose(settings: MultiposeSettings) -> dict[str, Any]:
             "spread": settings.spread,
             "max_people": settings.max_people,
         },
+    }
+
+
+def _network(settings: BodyNetworkSettings) -> dict[str, Any]:
+    return {
+        "count": settings.count,
+        **_circle(settings.circle),
+        "region": {"scale": settings.scale},
+        "presence_threshold": settings.presence_threshold,
     }
 
 

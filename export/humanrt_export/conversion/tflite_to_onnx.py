@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from humanrt.errors import BundleError, choices
 from humanrt_export.conversion.rewriting import add_constant, check, tidy
 
-__all__ = ["IR_VERSION", "OPERATORS", "OPSET", "convert"]
+__all__ = ["IR_VERSION", "OPERATORS", "OPSET", "Convert", "Converter", "convert", "input_indices", "output_indices"]
 
 OPSET = 17
 # The oldest IR version that carries opset 17: what every onnxruntime since 1.12 reads.
@@ -43,7 +43,7 @@ _NCHW_TO_NHWC = (0, 2, 3, 1)
 
 
 @dataclass
-class _Converter:
+class Converter:
     """Graph under construction: constants and values by tensor index, nodes in flatbuffer (topological) order."""
 
     model: Any
@@ -91,9 +91,11 @@ class _Converter:
         return self.values[index]
 
     def add(self, name: str, value: Array) -> ir.Value:
+        """Return the initializer of this name, which is added if there is none."""
         return self.made.initializers.get(name) or add_constant(self.made, name, np.ascontiguousarray(value))
 
     def emit(self, op: str, inputs: Sequence[ir.Value | None], output: ir.Value, **attributes: Any) -> ir.Value:
+        """Append a node that writes ``output``, and return that."""
         ordered = dict(sorted(attributes.items()))
         self.made.append(ir.node(op, inputs, ordered, outputs=[output], name=f"{op}_{output.name}"))
         return output
@@ -133,7 +135,7 @@ def _same_pads(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int]
     return begin + end
 
 
-def _window(c: _Converter, options: Any, input_index: int, kernel: Sequence[int]) -> dict[str, Any]:
+def _window(c: Converter, options: Any, input_index: int, kernel: Sequence[int]) -> dict[str, Any]:
     """Return the ONNX attributes of a sliding window (convolution or pooling)."""
     stride = [options.StrideH(), options.StrideW()]
     dilated = hasattr(options, "DilationHFactor")
@@ -147,18 +149,20 @@ def _window(c: _Converter, options: Any, input_index: int, kernel: Sequence[int]
     return attributes
 
 
-def _inputs(operator: Any) -> list[int]:
+def input_indices(operator: Any) -> list[int]:
+    """Return the indices of an operator's input tensors; -1 for one that is left out."""
     return [int(index) for index in operator.InputsAsNumpy()]
 
 
-def _outputs(operator: Any) -> list[int]:
+def output_indices(operator: Any) -> list[int]:
+    """Return the indices of an operator's output tensors."""
     return [int(index) for index in operator.OutputsAsNumpy()]
 
 
-def _convolution(c: _Converter, operator: Any, kind: str) -> None:
+def _convolution(c: Converter, operator: Any, kind: str) -> None:
     """Convert CONV_2D (weights [out, h, w, in]) or DEPTHWISE_CONV_2D (weights [1, h, w, out])."""
-    data, weight_index, *rest = _inputs(operator)
-    (output,) = _outputs(operator)
+    data, weight_index, *rest = input_indices(operator)
+    (output,) = output_indices(operator)
     options = c.options(operator, kind)
     weight = c.needed(weight_index)
     groups = 1
@@ -175,18 +179,18 @@ def _convolution(c: _Converter, operator: Any, kind: str) -> None:
     c.emit_activated(options.FusedActivationFunction(), "Conv", operands, c.value(output), **attributes)
 
 
-def _conv(c: _Converter, operator: Any) -> None:
+def _conv(c: Converter, operator: Any) -> None:
     _convolution(c, operator, "Conv2DOptions")
 
 
-def _depthwise(c: _Converter, operator: Any) -> None:
+def _depthwise(c: Converter, operator: Any) -> None:
     _convolution(c, operator, "DepthwiseConv2DOptions")
 
 
-def _binary(op: str, kind: str) -> Callable[[_Converter, Any], None]:
-    def convert_binary(c: _Converter, operator: Any) -> None:
-        left, right = _inputs(operator)
-        (output,) = _outputs(operator)
+def _binary(op: str, kind: str) -> Callable[[Converter, Any], None]:
+    def convert_binary(c: Converter, operator: Any) -> None:
+        left, right = input_indices(operator)
+        (output,) = output_indices(operator)
         ranks = {len(c.shape(left)), len(c.shape(right))}
         if 4 in ranks and ranks != {4}:
             # A lower rank broadcasts against the trailing channel, which is not trailing in NCHW.
@@ -202,9 +206,9 @@ def _binary(op: str, kind: str) -> Callable[[_Converter, Any], None]:
     return convert_binary
 
 
-def _fully_connected(c: _Converter, operator: Any) -> None:
-    data, weight, *rest = _inputs(operator)
-    (output,) = _outputs(operator)
+def _fully_connected(c: Converter, operator: Any) -> None:
+    data, weight, *rest = input_indices(operator)
+    (output,) = output_indices(operator)
     options = c.options(operator, "FullyConnectedOptions")
     if len(c.shape(data)) != 2 or len(c.shape(output)) != 2:
         raise BundleError(f"{c.source}: FULLY_CONNECTED is converted for 2-d tensors only")
@@ -214,9 +218,9 @@ def _fully_connected(c: _Converter, operator: Any) -> None:
     c.emit_activated(options.FusedActivationFunction(), "Gemm", operands, c.value(output), transB=1)
 
 
-def _prelu(c: _Converter, operator: Any) -> None:
-    data, slope = _inputs(operator)
-    (output,) = _outputs(operator)
+def _prelu(c: Converter, operator: Any) -> None:
+    data, slope = input_indices(operator)
+    (output,) = output_indices(operator)
     value = c.needed(slope)  # [1, 1, C]
     if len(c.shape(data)) == 4:
         if value.size != value.shape[-1]:
@@ -225,9 +229,9 @@ def _prelu(c: _Converter, operator: Any) -> None:
     c.emit("PRelu", [c.value(data), c.add(f"s{output}", value)], c.value(output))
 
 
-def _pool(op: str) -> Callable[[_Converter, Any], None]:
-    def convert_pool(c: _Converter, operator: Any) -> None:
-        (data,), (output,) = _inputs(operator), _outputs(operator)
+def _pool(op: str) -> Callable[[Converter, Any], None]:
+    def convert_pool(c: Converter, operator: Any) -> None:
+        (data,), (output,) = input_indices(operator), output_indices(operator)
         options = c.options(operator, "Pool2DOptions")
         attributes = _window(c, options, data, [options.FilterHeight(), options.FilterWidth()])
         c.emit_activated(options.FusedActivationFunction(), op, [c.value(data)], c.value(output), **attributes)
@@ -235,22 +239,22 @@ def _pool(op: str) -> Callable[[_Converter, Any], None]:
     return convert_pool
 
 
-def _unary(op: str) -> Callable[[_Converter, Any], None]:
-    def convert_unary(c: _Converter, operator: Any) -> None:
-        (data,), (output,) = _inputs(operator), _outputs(operator)
+def _unary(op: str) -> Callable[[Converter, Any], None]:
+    def convert_unary(c: Converter, operator: Any) -> None:
+        (data,), (output,) = input_indices(operator), output_indices(operator)
         c.emit(op, [c.value(data)], c.value(output))
 
     return convert_unary
 
 
-def _relu6(c: _Converter, operator: Any) -> None:
-    (data,), (output,) = _inputs(operator), _outputs(operator)
+def _relu6(c: Converter, operator: Any) -> None:
+    (data,), (output,) = input_indices(operator), output_indices(operator)
     c.emit("Clip", [c.value(data), *c.relu6_limits()], c.value(output))
 
 
-def _mean(c: _Converter, operator: Any) -> None:
-    data, axes_index = _inputs(operator)
-    (output,) = _outputs(operator)
+def _mean(c: Converter, operator: Any) -> None:
+    data, axes_index = input_indices(operator)
+    (output,) = output_indices(operator)
     rank = len(c.shape(data))
     keep = bool(c.options(operator, "ReducerOptions").KeepDims())
     axes = sorted(int(axis) % rank for axis in c.needed(axes_index).reshape(-1))
@@ -266,9 +270,9 @@ def _mean(c: _Converter, operator: Any) -> None:
     c.emit("ReduceMean", [c.value(data)], c.value(output), axes=onnx_axes, keepdims=int(keep))
 
 
-def _pad(c: _Converter, operator: Any) -> None:
-    data, pads_index = _inputs(operator)[:2]
-    (output,) = _outputs(operator)
+def _pad(c: Converter, operator: Any) -> None:
+    data, pads_index = input_indices(operator)[:2]
+    (output,) = output_indices(operator)
     pads = c.needed(pads_index).astype(np.int64)  # [rank, 2]
     if len(pads) == 4:
         pads = pads[list(_NHWC_TO_NCHW)]
@@ -276,9 +280,9 @@ def _pad(c: _Converter, operator: Any) -> None:
     c.emit("Pad", [c.value(data), c.add(f"p{output}", flat)], c.value(output), mode="constant")
 
 
-def _resize(c: _Converter, operator: Any) -> None:
-    data = _inputs(operator)[0]
-    (output,) = _outputs(operator)
+def _resize(c: Converter, operator: Any) -> None:
+    data = input_indices(operator)[0]
+    (output,) = output_indices(operator)
     options = c.options(operator, "ResizeBilinearOptions")
     mode = "asymmetric"
     if options.HalfPixelCenters():
@@ -296,9 +300,9 @@ def _resize(c: _Converter, operator: Any) -> None:
     )
 
 
-def _reshape(c: _Converter, operator: Any) -> None:
-    data = _inputs(operator)[0]
-    (output,) = _outputs(operator)
+def _reshape(c: Converter, operator: Any) -> None:
+    data = input_indices(operator)[0]
+    (output,) = output_indices(operator)
     source, target = c.value(data), c.value(output)
     if len(c.shape(data)) == 4:
         source = c.emit("Transpose", [source], ir.val(f"t{output}_nhwc"), perm=list(_NCHW_TO_NHWC))
@@ -310,26 +314,43 @@ def _reshape(c: _Converter, operator: Any) -> None:
         c.emit("Reshape", [source, shape], target)
 
 
-def _concat(c: _Converter, operator: Any) -> None:
-    (output,) = _outputs(operator)
+def _strided_slice(c: Converter, operator: Any) -> None:
+    data, *bounds = input_indices(operator)
+    (output,) = output_indices(operator)
+    options = c.options(operator, "StridedSliceOptions")
+    begin, end, steps = (c.needed(index).astype(np.int64) for index in bounds)
+    shape = np.array(c.shape(data), np.int64)
+    if options.EllipsisMask() or options.NewAxisMask() or options.ShrinkAxisMask() or (steps < 1).any():
+        raise BundleError(f"{c.source}: STRIDED_SLICE that changes the rank or goes backwards is not supported")
+    axes = np.arange(len(shape))
+    begin = np.where(options.BeginMask() >> axes & 1, 0, np.where(begin < 0, begin + shape, begin))
+    end = np.where(options.EndMask() >> axes & 1, shape, np.where(end < 0, end + shape, end))
+    places = np.array([_NHWC_TO_NCHW.index(axis) for axis in axes]) if len(shape) == 4 else axes
+    named = {"begin": begin, "end": end, "axes": places, "steps": steps}
+    operands = [c.add(f"slice{output}_{name}", value.astype(np.int64)) for name, value in named.items()]
+    c.emit("Slice", [c.value(data), *operands], c.value(output))
+
+
+def _concat(c: Converter, operator: Any) -> None:
+    (output,) = output_indices(operator)
     options = c.options(operator, "ConcatenationOptions")
     rank = len(c.shape(output))
     axis = options.Axis() % rank
     if rank == 4:
         axis = _NHWC_TO_NCHW.index(axis)
-    inputs = [c.value(index) for index in _inputs(operator)]
+    inputs = [c.value(index) for index in input_indices(operator)]
     c.emit_activated(options.FusedActivationFunction(), "Concat", inputs, c.value(output), axis=axis)
 
 
-def _depth_to_space(c: _Converter, operator: Any) -> None:
-    (data,), (output,) = _inputs(operator), _outputs(operator)
+def _depth_to_space(c: Converter, operator: Any) -> None:
+    (data,), (output,) = input_indices(operator), output_indices(operator)
     block = c.options(operator, "DepthToSpaceOptions").BlockSize()
     c.emit("DepthToSpace", [c.value(data)], c.value(output), blocksize=block, mode="DCR")
 
 
-def _dequantize(c: _Converter, operator: Any) -> None:
+def _dequantize(c: Converter, operator: Any) -> None:
     """Widen float32 weights that are stored as float16, so that the graph has plain float32 weights."""
-    (data,), (output,) = _inputs(operator), _outputs(operator)
+    (data,), (output,) = input_indices(operator), output_indices(operator)
     value = c.needed(data)
     if value.dtype != np.float16:
         raise BundleError(f"{c.source}: DEQUANTIZE of {value.dtype} is not supported, only of float16")
@@ -347,12 +368,12 @@ def _index_array(dimension: Any, kind: str) -> Array:
     return values
 
 
-def _densify(c: _Converter, operator: Any) -> None:
+def _densify(c: Converter, operator: Any) -> None:
     """Expand a sparse tensor of TensorFlow Lite (TACO format): traversal order, a dense or CSR level per dimension.
 
     The levels are walked outermost first, as a growing list of coordinate prefixes, one per stored element.
     """
-    (data,), (output,) = _inputs(operator), _outputs(operator)
+    (data,), (output,) = input_indices(operator), output_indices(operator)
     values, sparsity, shape = c.needed(data), c.graph.Tensors(data).Sparsity(), c.shape(data)
     if sparsity is None:
         raise BundleError(f"{c.source}: DENSIFY of a tensor that is not sparse")
@@ -385,7 +406,10 @@ def _densify(c: _Converter, operator: Any) -> None:
     c.constants[output] = dense
 
 
-OPERATORS: Mapping[str, Callable[[_Converter, Any], None]] = {
+Convert = Callable[[Converter, Any], None]
+"""Adds what an operator of the flatbuffer computes to the graph under construction."""
+
+OPERATORS: Mapping[str, Convert] = {
     "ADD": _binary("Add", "AddOptions"),
     "AVERAGE_POOL_2D": _pool("AveragePool"),
     "CONCATENATION": _concat,
@@ -405,17 +429,21 @@ OPERATORS: Mapping[str, Callable[[_Converter, Any], None]] = {
     "RELU6": _relu6,
     "RESHAPE": _reshape,
     "RESIZE_BILINEAR": _resize,
+    "STRIDED_SLICE": _strided_slice,
     "TANH": _unary("Tanh"),
 }
 
 
-def convert(data: bytes, *, source: str = "model.tflite", name: str = "model") -> ir.Model:
+def convert(
+    data: bytes, *, source: str = "model.tflite", name: str = "model", custom: Mapping[str, Convert] | None = None
+) -> ir.Model:
     """Convert a TensorFlow Lite model of one sub-graph.
 
     Args:
         data: the flatbuffer.
         source: what to call it in error messages.
         name: name of the ONNX graph.
+        custom: conversions of the model's own operators, by name: ``CUSTOM:...``.
 
     Returns:
         An ONNX model (opset 17, float32) whose inputs and outputs are called ``input_0``, ..., ``output_0``, ...
@@ -430,13 +458,14 @@ def convert(data: bytes, *, source: str = "model.tflite", name: str = "model") -
     if model.SubgraphsLength() != 1:
         raise BundleError(f"{source} has {model.SubgraphsLength()} sub-graphs; only one is supported")
     made = ir.Graph([], [], nodes=[], opset_imports={"": OPSET}, name=name)
-    c = _Converter(model, model.Subgraphs(0), source, made)
+    c = Converter(model, model.Subgraphs(0), source, made)
     operators = [c.graph.Operators(i) for i in range(c.graph.OperatorsLength())]
     kinds = [_operator_name(model, operator) for operator in operators]
-    if unknown := set(kinds) - set(OPERATORS):
-        raise BundleError(f"{source}: no conversion for {choices(unknown)}; known: {choices(OPERATORS)}")
+    known = {**OPERATORS, **(custom or {})}
+    if unknown := set(kinds) - set(known):
+        raise BundleError(f"{source}: no conversion for {choices(unknown)}; known: {choices(known)}")
     for kind, operator in zip(kinds, operators, strict=True):
-        OPERATORS[kind](c, operator)
+        known[kind](c, operator)
 
     for kind, values, indices in (
         ("input", made.inputs, c.graph.InputsAsNumpy()),

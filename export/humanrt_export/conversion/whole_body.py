@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from humanrt.bundle.settings import BodySettings
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.bones import ACTIVE
 from humanrt_export.bodies.anny.face_units import load_face_units
-from humanrt_export.bodies.anny.model import ANNY_VERSION, load_anny
+from humanrt_export.bodies.anny.model import load_anny
 from humanrt_export.bodies.anny.whole_body import AnnyPose, AnnyRest
+from humanrt_export.conversion import landmarks_body
 from humanrt_export.conversion.bundle_writer import BundleWriter
 from humanrt_export.conversion.graphs import trace
 from humanrt_export.conversion.landmarks_body import (
@@ -31,9 +34,8 @@ from humanrt_export.conversion.landmarks_body import (
 )
 from humanrt_export.conversion.onnx_cleanup import store_as_float16, store_as_int8
 from humanrt_export.conversion.parity import REFERENCE, judged, opened
-from humanrt_export.conversion.settings import body_entries
 
-__all__ = ["LICENCE", "add_whole_body", "face_points", "whole_body_settings"]
+__all__ = ["LICENCE", "add_whole_body", "body_notes", "face_points", "whole_body_settings"]
 
 _REST = ("surface", "heads", "turns")
 _POSED = ("vertices", "joints")
@@ -51,16 +53,14 @@ def face_points() -> NDArray[np.int64]:
     return np.array(table["vertices"], np.int64)
 
 
-def whole_body_settings() -> dict[str, Any]:
-    """Return the body settings that the runtime needs, as in the bundle ``landmarks``, with the names of the units."""
-    units = list(load_face_units().names)
-    return {
-        **body_entries(body_settings("full")),
-        "version": ANNY_VERSION,
-        "rotations": len(ACTIVE),
-        "num_expressions": len(units),
-        "expression_units": units,
-    }
+def whole_body_settings() -> tuple[BodySettings, tuple[str, ...]]:
+    """Return the settings of the body, and the names of its face units."""
+    return body_settings("full"), load_face_units().names
+
+
+def body_notes(units: Sequence[str]) -> dict[str, Any]:
+    """Return what else the manifest says of the body, for people."""
+    return {**landmarks_body.body_notes(), "num_expressions": len(units)}
 
 
 def add_whole_body(writer: BundleWriter) -> dict[str, Any]:
