@@ -173,7 +173,7 @@ def test_wrong_uses_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "--reference" in refused(capsys, "coach", clip, "--headless")
     assert "none.npz: cannot be read" in refused(capsys, "coach", clip, "--headless", "--reference", "none.npz")
     with Recorder(tmp_path / "own.jsonl", {"humanrt": "0"}) as recorder:
-        recorder.write({"frame": 0, "t": 0.0, "people": []})
+        recorder.write({"frame": 0, "t": 0.0, "hands": [], "people": []})
     own = ("coach", clip, "--headless", "--reference", tmp_path / "own.jsonl")
     assert "no people in any frame" in refused(capsys, *own)
     assert "is the --reference" in refused(capsys, *own, "--record", tmp_path / "own.jsonl")

@@ -19,15 +19,21 @@ POSE = anybody(np.random.default_rng(0), 0.3)
 POSE[[SMPLX_BODY.index("left_foot"), SMPLX_BODY.index("right_foot")]] = np.eye(3)  # Anny's toes do not turn
 
 
+def _record(identity: int, rotations: np.ndarray) -> dict[str, object]:
+    place = {"head_2d": [0.0, 0.0], "translation": [0.0, 0.0, 2.0]}
+    rest: dict[str, object] = {"score": 1.0, "shape": [], "expression": [], "joints_3d": []}
+    return {"id": identity, "rotations": rotations, **place, **rest}
+
+
 def _recording(path: Path, header: dict[str, object], frames: int = 3) -> Path:
     anny = vectors_from_matrices(anny_from_smpl(POSE))
     other = vectors_from_matrices(anny_from_smpl(posture()))
     with Recorder(path, {"humanrt": "0", "bones": list(ANNY_BONES), **header}) as recorder:
         for frame in range(frames):
-            people = [{"id": 4, "rotations": anny}]
+            people = [_record(4, anny)]
             if frame == 1:
-                people.append({"id": 7, "rotations": other})
-            recorder.write({"frame": frame, "t": frame / 10, "people": people})
+                people.append(_record(7, other))
+            recorder.write({"frame": frame, "t": frame / 10, "hands": [], "people": people})
     return path
 
 
@@ -90,7 +96,7 @@ def test_a_recording_on_smplx_needs_no_names(tmp_path: Path) -> None:
     vectors = np.zeros((53, 3))
     vectors[:22] = vectors_from_matrices(POSE)
     with Recorder(tmp_path / "clip.jsonl", {"humanrt": "0", "body": "smplx"}) as recorder:
-        recorder.write({"frame": 0, "t": 0.0, "people": [{"id": 1, "rotations": vectors}]})
+        recorder.write({"frame": 0, "t": 0.0, "hands": [], "people": [_record(1, vectors)]})
     assert np.allclose(load_pose(f"{tmp_path}/clip.jsonl:0"), POSE, atol=1e-4)
 
 

@@ -55,7 +55,9 @@ def test_shallow_ones_score_less_or_do_not_count(exercise: Exercise) -> None:
     assert len(shallow) == 2
     assert shallow[0].score < 90
     assert shallow[0].depth == pytest.approx(0.75, abs=0.1)
-    assert counted(exercise, 4.2, 2.0, 0.4) == []
+    tried = counted(exercise, 4.2, 2.0, 0.5)
+    assert [(one.count, one.counts) for one in tried] == [(0, False)] * 2
+    assert counted(exercise, 4.2, 2.0, 0.2) == []
 
 
 def test_error_lowers_the_score(exercise: Exercise) -> None:

@@ -51,6 +51,12 @@ def test_repetitions_are_counted_and_what_was_missing_at_the_bottom_is_said() ->
     assert [one.count for one in ends] == [1, 2]
     for one in ends:
         assert one.deeper[0].startswith(("Bend both knees", "Sit lower"))
+    half = Trainer(PoseCoach(), track(squats, 4.0))
+    ends = [
+        one for t in np.arange(0, 2.2, 0.05) if (one := half.update(t, squats(t, depth=0.5))).repetition is not None
+    ]
+    assert [one.count for one in ends] == [0]
+    assert ends[0].deeper[0].startswith(("Bend both knees", "Sit lower"))
     full = Trainer(PoseCoach(), track(squats, 4.0))
     ends = [one for t in np.arange(0, 4.2, 0.05) if (one := full.update(t, squats(t))).repetition is not None]
     assert [one.deeper for one in ends] == [(), ()]

@@ -59,8 +59,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         humanrt.play(source, people, [Recorder(folder / "take.jsonl")], max_frames=3)
     np.savez(folder / "pose.npz", rotations=STANDING, joint_names=np.array(SMPLX_BODY))
     with Recorder(folder / "clip.jsonl", {"humanrt": "0", "body": "smplx"}) as recording:
-        people = [{"id": 2, "rotations": vectors_from_matrices(STANDING)}]
-        recording.write({"frame": 120, "t": 4.0, "people": people})
+        person = {"id": 2, "score": 1.0, "head_2d": [0.0, 0.0], "translation": [0.0, 0.0, 2.0], "shape": []}
+        person |= {"rotations": vectors_from_matrices(STANDING), "expression": [], "joints_3d": []}
+        recording.write({"frame": 120, "t": 4.0, "hands": [], "people": [person]})
     (folder / "people-672-s").symlink_to(ROOT / "engines" / "multihmr-anny")
     return folder
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from humanrt.errors import InvalidInputError, SourceError, choices
 from humanrt.geometry.anny import ANNY_BONES, smpl_from_anny
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPLX_BODY
-from humanrt.outputs.record import RECORDING_SUFFIX, Recording, read_recording
+from humanrt.outputs.record import RECORDING_SUFFIX, read_recording
 
 __all__ = ["PoseTrack", "body_pose", "load_pose", "load_track", "reference_file"]
 
@@ -158,30 +158,19 @@ def _from_npz(path: Path) -> PoseTrack:
 
 def _from_recording(path: Path, frame: int | None, person: int | None) -> PoseTrack:
     recording = read_recording(path)
-    bones = recording.header.get("bones")
-    seen: dict[int, list[tuple[float, Any]]] = {}
-    for t, identity, rotations in _people(recording, path, frame):
-        seen.setdefault(identity, []).append((t, rotations))
-    if not seen:
+    people = recording.tracks().people
+    if frame is not None:
+        people = {identity: track for identity, track in people.items() if frame in track.frames}
+    if not people:
         where = "in any frame" if frame is None else f"in frame {frame}"
         raise SourceError(f"{path}: no people {where}; record some with `humanrt run --task people --record`")
-    chosen = max(seen, key=lambda identity: len(seen[identity])) if person is None else person
-    if chosen not in seen:
-        raise SourceError(f"{path}: no person {chosen}; there are {choices(str(one) for one in seen)}")
+    chosen = max(people, key=lambda identity: len(people[identity])) if person is None else person
+    if chosen not in people:
+        raise SourceError(f"{path}: no person {chosen}; there are {choices(str(one) for one in people)}")
+    track = people[chosen]
+    rows = np.arange(len(track)) if frame is None else np.flatnonzero(track.frames == frame)[:1]
     try:
-        poses = body_pose([rotations for _, rotations in seen[chosen]], bones)
+        poses = body_pose(track.rotations[rows], recording.header.get("bones"))
     except InvalidInputError as error:
         raise SourceError(f"{path}: {error}") from None
-    return PoseTrack(poses, np.array([t for t, _ in seen[chosen]]))
-
-
-def _people(recording: Recording, path: Path, frame: int | None) -> Iterator[tuple[float, int, Any]]:
-    """Yield time, identity and rotation vectors of everybody in the frames, or in one frame."""
-    for record in recording:
-        if frame is not None and record.get("frame") != frame:
-            continue
-        try:
-            for one in record.get("people", ()):
-                yield float(record["t"]), int(one["id"]), one["rotations"]
-        except (KeyError, TypeError, ValueError):
-            raise SourceError(f"{path}: frame {record.get('frame')} is not one of people; check the file") from None
+    return PoseTrack(poses, track.t[rows])

@@ -1,7 +1,8 @@
 """Repetitions of a cyclic exercise: counted and scored by how far a person goes along the reference's main movement.
 
 The main movement is the direction in which the reference's posture vectors vary most. Its range in the reference is 0
-to 1, 0 where the reference begins; a repetition goes above `FAR` and comes back below `NEAR`.
+to 1, 0 where the reference begins; a repetition goes above `FAR` and comes back below `NEAR`. One that goes above
+`TRIED` only was tried, and does not count.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["Exercise", "Repetition", "RepetitionCounter", "find_exercise"]
 
 Array = NDArray[np.float64]
 
-NEAR, FAR = 0.3, 0.6
+NEAR, TRIED, FAR = 0.3, 0.4, 0.6
 _LEAST_RANGE = 0.35  # of the posture vectors: a reference that moves less is no exercise
 _SHORTEST = 0.4  # s
 
@@ -47,10 +48,11 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Repetition:
-    """One repetition that was done.
+    """One repetition that was done, or tried.
 
     Attributes:
-        count: its number, from 1.
+        count: how many count so far, with this one if it does.
+        counts: whether it went far enough to count.
         seconds: s, how long it took.
         depth: how far it went, 1 being as far as the reference.
         error: degrees, mean of the largest difference of the joints at each moment; NaN if not measured.
@@ -58,6 +60,7 @@ class Repetition:
     """
 
     count: int
+    counts: bool
     seconds: float
     depth: float
     error: float
@@ -79,7 +82,7 @@ def find_exercise(reference: Reference) -> Exercise | None:
     found = Exercise(axis, low, high, 0.0, 0)
     counter = RepetitionCounter(found)
     done = [counter.update(index / RATE, one) for index, one in enumerate(reference.readings)]
-    own = [one for one in done if one is not None]
+    own = [one for one in done if one is not None and one.counts]
     if not own:
         return None
     return Exercise(axis, low, high, float(np.mean([one.seconds for one in own])), len(own))
@@ -119,11 +122,12 @@ class RepetitionCounter:
         if self.phase >= NEAR:
             return None
         seconds, depth, self._left = t - self._left, self._depth, None
-        if depth < FAR or seconds < _SHORTEST:
+        if depth < TRIED or seconds < _SHORTEST:
             return None
-        self.count += 1
+        counts = depth >= FAR
+        self.count += counts
         mean = float(np.mean(self._errors)) if self._errors else float("nan")
-        return Repetition(self.count, seconds, depth, mean, _score(depth, mean))
+        return Repetition(self.count, counts, seconds, depth, mean, _score(depth, mean))
 
 
 def _score(depth: float, error: float) -> float:

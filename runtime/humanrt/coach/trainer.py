@@ -13,11 +13,11 @@ from humanrt.coach.engine import PoseCoach
 from humanrt.coach.guide import Guidance, Guide, GuideOptions
 from humanrt.coach.poses import PoseTrack
 from humanrt.coach.readings import Readings
-from humanrt.coach.repetitions import Repetition, RepetitionCounter, find_exercise
+from humanrt.coach.repetitions import TRIED, Repetition, RepetitionCounter, find_exercise
 
 __all__ = ["Coaching", "Trainer"]
 
-_TURNS = 0.6  # of a repetition's way: from here on its furthest point is looked for
+_TURNS = TRIED  # of a repetition's way: from here on its furthest point is looked for
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Coaching:
         phase: how far the person is along the exercise, 0 to 1; None if the reference is no exercise.
         repetition: the repetition that ended now, or None.
         count: how many repetitions were done.
-        deeper: what was missing at the furthest point of the repetition that ended now, in words.
+        deeper: what was missing at the furthest point of the repetition that ended now, in words, unless it stands.
     """
 
     guidance: Guidance
@@ -114,7 +114,7 @@ class Trainer:
         error = max((one.size for one in guidance.differences if one.unit == "degrees"), default=0.0)
         repetition = self._counter.update(t, readings, error)
         phase = self._counter.phase
-        deeper = self._missing(repetition)
+        deeper = tuple(words for words in self._missing(repetition) if words not in guidance.sentences)
         if phase >= _TURNS and (self._furthest is None or phase > self._furthest[0]):
             self._furthest = phase, readings
         return Coaching(guidance, moment, phase, repetition, self._counter.count, deeper)
