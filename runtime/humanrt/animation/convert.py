@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from humanrt.animation.amass import amass
 from humanrt.animation.bvh import bvh
 from humanrt.animation.fbx import fbx
 from humanrt.animation.glb import animated_glb
+from humanrt.animation.motion import record_motion
 from humanrt.animation.tables import arrays, table
 from humanrt.animation.take import Take, about_people, take_of
 from humanrt.bundle import Bundle, load_bundle
@@ -19,8 +21,10 @@ from humanrt.checks import check_range
 from humanrt.errors import BundleError, HumanrtError, OutputError, SourceError, choices
 from humanrt.files import write_atomically
 from humanrt.geometry.humanoid import Skeleton, SkeletonName, skeleton_of
+from humanrt.motion.motion import Motion
 from humanrt.outputs.record import Recording, check_apart, read_recording
 from humanrt.outputs.tracks import Tracks
+from humanrt.people.holistic import DEFAULT_BUNDLE
 from humanrt.people.rig import BodyRig, open_rig
 
 __all__ = ["FORMATS", "ConvertOptions", "Format", "convert"]
@@ -114,19 +118,20 @@ FORMATS: Mapping[str, Format] = {
 
 
 def convert(
-    recording: str | Path | Recording,
+    recording: str | Path | Recording | Motion,
     out: str | Path,
     to: str | None = None,
     options: ConvertOptions | None = None,
     **chosen: Any,
 ) -> tuple[Path, ...]:
-    """Convert a recording and return the files that were written.
+    """Convert a recording, or a motion, and return the files that were written.
 
     >>> humanrt.convert("take.jsonl", "take.glb")
     >>> humanrt.convert("take.jsonl", "take.bvh", person=1, names="mixamo", fps=60)
 
     Args:
-        recording: its file, or a recording of which nothing was read yet.
+        recording: its file, or a recording of which nothing was read yet. Or a motion with SMPL's joints, such as
+            `PoseGPT` generates: it is shown on the body of the bundle ``holistic`` unless another one is given.
         out: the file to write. For formats that hold one person: if there are several, ``take.bvh`` becomes
             ``take-1.bvh`` and so on, by identity. A folder gets files named after the recording.
         to: a name of `FORMATS`; None: by the suffix of ``out``, which for ``.npz`` is plain arrays.
@@ -137,6 +142,8 @@ def convert(
     """
     if options is None:
         options = ConvertOptions(**chosen)
+    if isinstance(recording, Motion):
+        return _convert_motion(recording, Path(out), to, options)
     if not isinstance(recording, Recording):
         recording = read_recording(recording)
     out = Path(out)
@@ -173,6 +180,17 @@ def convert(
             )
             for some in scenes
         )
+
+
+def _convert_motion(motion: Motion, out: Path, to: str | None, options: ConvertOptions) -> tuple[Path, ...]:
+    """Convert a motion by way of a recording of it."""
+    bundle = options.bundle or DEFAULT_BUNDLE
+    loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="people")
+    with open_rig(loaded) as rig, TemporaryDirectory() as folder:
+        path = Path(folder) / "motion.jsonl"
+        record_motion(motion, path, rig, loaded.name)
+        takes = FORMATS.get(to or _by_suffix(out))
+        return convert(path, out, to, replace(options, bundle=loaded if takes and takes.takes else None))
 
 
 def _by_suffix(out: Path) -> str:
