@@ -27,7 +27,7 @@ from humanrt.outputs.tracks import Tracks
 from humanrt.people.holistic import DEFAULT_BUNDLE
 from humanrt.people.rig import BodyRig, open_rig
 
-__all__ = ["FORMATS", "ConvertOptions", "Format", "convert"]
+__all__ = ["FORMATS", "ConvertOptions", "Format", "convert", "open_recorded_rig"]
 
 _FPS = 30.0  # of recordings that do not tell theirs: single frames
 
@@ -166,7 +166,7 @@ def convert(
     if not tracks.people:
         raise SourceError(f"{recording.path}: there are no people in it; hands are converted to: csv, npz")
     with ExitStack() as stack:
-        rig = stack.enter_context(_rig(recording, options.bundle)) if kind.mesh or options.bundle else None
+        rig = stack.enter_context(open_recorded_rig(recording, options.bundle)) if kind.mesh or options.bundle else None
         takes = [take_of(track, tracks.header, rig) for track in tracks.people.values()]
         if options.fps:
             takes = [take.at_rate(options.fps) for take in takes]
@@ -224,8 +224,13 @@ def _chosen(recording: Recording, person: int | None) -> Tracks:
     return Tracks(tracks.header, tracks.t, {person: tracks.people[person]}, {})
 
 
-def _rig(recording: Recording, bundle: Bundle | str | Path | None) -> BodyRig:
-    """Open the body of a recording: that of the given bundle, or of the one that the recording names."""
+def open_recorded_rig(recording: Recording, bundle: Bundle | str | Path | None) -> BodyRig:
+    """Open the body of a recording: that of the given bundle, or of the one that the recording names.
+
+    Raises:
+        SourceError: neither is known.
+        BundleError, SkeletonError: see `open_rig`.
+    """
     if isinstance(bundle, Bundle):
         return open_rig(bundle)
     about = about_people(recording.header).get("bundle")

@@ -32,6 +32,9 @@ from humanrt.tasks import TASKS, AnyPeoplePipeline, HandOptions, PeopleOptions
 
 __all__ = ["RunOptions", "add_parser", "run"]
 
+VIEWS = ("window", "viser", "none")
+"""Where results are shown while they are computed."""
+
 _EXAMPLES = """\
 examples:
   humanrt run 0 --robot allegro_right                          a webcam, in a window
@@ -60,6 +63,8 @@ class RunOptions:
         mesh_format: glb, obj or npz. None: glb.
         panels: additional views beside the picture.
         files: names of outputs (`OUTPUTS`), and the files that they write.
+        view: window, viser (a page in the browser) or none. None: a window, without --headless.
+        port: port of the page of --view viser. None: 8080.
         send: send the results to these addresses: vmc://HOST[:PORT][?person=ID] moves an avatar.
     """
 
@@ -79,16 +84,29 @@ class RunOptions:
     panels: Sequence[str] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     send: Sequence[str] = ()
+    view: str | None = None
+    port: int | None = None
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise HumanrtError(f"--task: unknown task `{self.task}`; choose one of: {', '.join(TASKS)}")
         if self.mesh_format is not None and self.mesh_folder is None:
             raise HumanrtError("--mesh-format needs --meshes DIR; add that, or leave it out")
-        if self.panels and self.headless and "video" not in self.files:
+        if self.view not in (None, *VIEWS):
+            raise HumanrtError(f"--view: no `{self.view}`; choose one of: {', '.join(VIEWS)}")
+        if self.view == "window" and self.headless:
+            raise HumanrtError("--view window and --headless contradict each other; leave one out")
+        if self.port is not None and self.view != "viser":
+            raise HumanrtError("--port is the port of --view viser; add that, or leave it out")
+        if self.panels and not self.window and "video" not in self.files:
             raise HumanrtError("--panels: no picture is shown or written; add --video, or leave it out")
         if self.parameters_only and (self.mesh_folder or self.panels):
             raise HumanrtError("--parameters-only makes no meshes; leave it out, or --meshes and --panels")
+
+    @property
+    def window(self) -> bool:
+        """Whether results are shown in a window."""
+        return self.view == "window" or (self.view is None and not self.headless)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -149,7 +167,7 @@ def _people_values(own: dict[str, Any], options: RunOptions) -> dict[str, Any]:
 
 def _run(options: RunOptions, own: Any, execution: Mapping[str, Any], intrinsics: str | None) -> None:
     """Run the loop; ``own``: the task's options."""
-    if not options.headless and not has_display():
+    if options.window and not has_display():
         raise HumanrtError("there is no display for a window; add --headless (and --video FILE.mp4 to see the result)")
     robots = [own.robots] if isinstance(own.robots, str | Path) else own.robots
     _check_outputs(options, {"a --robot file": robots, "the --intrinsics file": [intrinsics or ""]})
@@ -213,13 +231,28 @@ def _outputs(
             outputs.append(MeshWriter(options.mesh_folder, options.mesh_format or "glb", pipeline.model.faces))
     outputs += [output.open(path) for output, path in asked]
     outputs += [open_sender(url) for url in options.send]
-    if not options.headless:
+    if options.window:
         outputs.append(Window(f"humanrt - {source.name}"))
+    if options.view == "viser":
+        outputs.append(_page(options, pipeline))
     for opened in outputs:
         stack.callback(opened.close)
-    if options.headless and not any(output.draws for output, _ in asked):
+    if not options.window and not any(output.draws for output, _ in asked):
         return outputs, None
     return outputs, TASKS[options.task].painter(pipeline, stack, _note, **own)
+
+
+def _page(options: RunOptions, pipeline: Pipeline[Any]) -> Output:
+    """Open the page in the browser, and say where it is."""
+    # Imported only when asked for: it brings the animation package and viser.
+    from humanrt.viewing.live import LiveScene
+    from humanrt.viewing.stage import DEFAULT_PORT
+
+    rig = pipeline.model.rig if isinstance(pipeline, AnyPeoplePipeline) else None
+    robots = getattr(pipeline, "robots", {})
+    page = LiveScene(rig, robots, port=DEFAULT_PORT if options.port is None else options.port)
+    _note(f"shown on {page.stage.url}")
+    return page
 
 
 def _note(line: str) -> None:
@@ -288,6 +321,8 @@ _GENERAL = {
     "frames": Flag(switch=True),
     "realtime": Flag(switch=True),
     "send": Flag(metavar="URL", several=True),
+    "view": Flag(choices=VIEWS),
+    "port": Flag(metavar="N", type=int),
 }
 _SHARED = {"smooth": Flag(choices=SMOOTHERS), "robots": Flag("robot", metavar="NAME", several=True)}
 _HANDS = {

@@ -1,0 +1,1 @@
+"""Viewing: people, hands and robots in a web browser, live or from a recording."""
