@@ -26,6 +26,7 @@ from humanrt import PoseCoach
 from humanrt.coach.live_coach import CoachPainter, CoachPipeline, CoachResult
 from humanrt.coach.poses import PoseTrack, body_pose
 from humanrt.coach.trainer import Trainer
+from humanrt.commands.coach import METRES_PER_DEGREE, CoachOptions
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPL_24
 from humanrt.outputs.video import open_sink
@@ -113,7 +114,7 @@ def rendered(
             hanging = film.worlds[min(round(3.5 * SECONDS * fps), len(film.worlds) - 1)].people[0].pose.body
             left, right = (abs(hanging[SMPL_24.index(f"{side}_shoulder")][1, 0]) for side in ("left", "right"))
             mirrored = right > left  # the arm that hangs is the left one
-            if not mirrored and facing[2] < -0.85 and abs(facing[0]) < 0.5 and 2.8 < -subject.head[2] < 3.8:
+            if not mirrored and facing[2] < -0.85 and abs(facing[0]) < 0.5 and 2.2 < -subject.head[2] < 2.75:
                 break
         else:
             raise SystemExit("no view from the front: give another --seed")
@@ -166,7 +167,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--fps", type=float, default=15.0)
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--size", type=int, nargs=2, default=(480, 640), metavar=("W", "H"))
+    parser.add_argument("--size", type=int, nargs=2, default=(480, 480), metavar=("W", "H"))
+    parser.add_argument("--tolerance", type=float, default=CoachOptions.tolerance, help="as of humanrt coach, degrees")
     parser.add_argument("--quality", choices=("fast", "balanced", "best"), default="fast")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -179,11 +181,15 @@ def main() -> None:
         teacher = rendered(replace(settings, seed=options.seed + 1), ("none", "none"), options.fps, people)
         seen = rendered(settings, FAULTS, options.fps, people)
         inner = TASKS["people"].painter(people, stack, print)
+        coach = PoseCoach(degrees=options.tolerance, metres=options.tolerance * METRES_PER_DEGREE)
         for name, track in (("the poses themselves", reference()), ("the teacher", poses_of(teacher, about["bones"]))):
-            trainer = Trainer(PoseCoach(), track)
+            trainer = Trainer(coach, track)
             coached = CoachPipeline(_Replay(seen, about), trainer, name)
             results = [coached(one.frame) for one in seen]
             print(f"\nreference: {name}\n\n" + "\n".join(told(results)))
+        for name, results_of in (("teacher", teacher), ("trainee", seen)):
+            track = poses_of(results_of, about["bones"])
+            np.savez(options.out / f"{name}.npz", rotations=track.poses, fps=options.fps)
         painter = CoachPainter(inner, people.model.joint_names, trainer.coach.phrases)
         with open_sink(options.out / "coach.mp4", options.fps) as sink:
             for result in results:

@@ -165,3 +165,8 @@ def test_wrong_poses_are_refused() -> None:
 
 def test_every_part_has_a_weight_above_zero() -> None:
     assert all(weight > 0 for weight in PARTS.values())
+
+
+def test_another_language_says_the_same() -> None:
+    words = PoseCoach(language="de", numbers=True).describe(STAND, posture(left_knee=(60, 0, 0), head=(0, 40, 0)))
+    assert words == "Beuge das linke Knie um 60 Grad. Drehe den Kopf um 40 Grad nach links."

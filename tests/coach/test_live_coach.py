@@ -171,6 +171,8 @@ def test_wrong_uses_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture
     np.savez(tmp_path / "goal.npz", rotations=GOAL)
     clip = str(PEOPLE_CLIP)
     assert "--reference" in refused(capsys, "coach", clip, "--headless")
+    goal = ("coach", clip, "--headless", "--reference", tmp_path / "goal.npz")
+    assert "give 1 to 90 degrees" in refused(capsys, *goal, "--tolerance", "nan")
     assert "none.npz: cannot be read" in refused(capsys, "coach", clip, "--headless", "--reference", "none.npz")
     with Recorder(tmp_path / "own.jsonl", {"humanrt": "0"}) as recorder:
         recorder.write({"frame": 0, "t": 0.0, "hands": [], "people": []})

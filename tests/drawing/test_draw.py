@@ -181,3 +181,10 @@ def test_captions_stand_at_the_bottom_and_fit() -> None:
     assert (image == untouched).all()
     small = np.zeros((8, 8, 3), np.uint8)
     draw_caption(small, ["Bend your left knee."] * 9)
+
+
+def test_captions_of_other_languages_are_spelt_in_letters_that_can_be_drawn() -> None:
+    pictures = [np.zeros((120, 400, 3), np.uint8) for _ in range(2)]
+    draw_caption(pictures[0], ["Strecke beide F\u00fc\u00dfe."])
+    draw_caption(pictures[1], ["Strecke beide Fuesse."])
+    assert (pictures[0] == pictures[1]).all()

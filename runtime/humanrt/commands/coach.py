@@ -28,7 +28,10 @@ from humanrt.people.holistic import QUALITIES, Quality
 from humanrt.sources.opening import open_source, source_files
 from humanrt.tasks import TASKS, PeopleOptions, open_people
 
-__all__ = ["CoachOptions", "add_parser", "run"]
+__all__ = ["METRES_PER_DEGREE", "CoachOptions", "add_parser", "run"]
+
+METRES_PER_DEGREE = 0.01 / 1.5
+"""A tolerance of hands and feet for each degree of that of joints."""
 
 _EXAMPLES = """\
 examples:
@@ -51,6 +54,7 @@ class CoachOptions:
         quality: for `holistic`: how closely people are looked at.
         mirrored: follow the reference as in a mirror.
         facing: the direction in which the person faces counts too.
+        tolerance: degrees from which a difference is spoken of, and 1 cm for each 1.5 of them.
         numbers: say amounts in degrees and cm.
         language: of the words.
         speak: speak the words, by the program espeak-ng.
@@ -67,6 +71,7 @@ class CoachOptions:
     quality: Quality | None = None
     mirrored: bool = False
     facing: bool = False
+    tolerance: float = 20.0
     numbers: bool = False
     language: str = "en"
     speak: bool = False
@@ -74,6 +79,10 @@ class CoachOptions:
     max_frames: int | None = None
     realtime: bool = False
     files: Mapping[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.tolerance <= 90.0:
+            raise HumanrtError(f"--tolerance is {self.tolerance:g}; give 1 to 90 degrees")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -110,10 +119,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) -> None:
     coach = PoseCoach(
-        language=options.language, numbers=options.numbers, mirrored=options.mirrored, facing=options.facing
+        language=options.language,
+        numbers=options.numbers,
+        mirrored=options.mirrored,
+        facing=options.facing,
+        degrees=options.tolerance,
+        metres=options.tolerance * METRES_PER_DEGREE,
     )
     trainer = Trainer(coach, load_track(options.reference))
-    outputs: list[Output] = [Announcer(print)]
+    outputs: list[Output] = [Announcer(_tell)]
     if options.speak:
         outputs.append(Speaker(options.language))
     asked = [(output, path) for output in OUTPUTS if (path := options.files.get(output.name))]
@@ -136,6 +150,11 @@ def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) 
         _note(note)
     summary = play(source, pipeline, outputs, painter, options.max_frames)
     _say(str(summary))
+
+
+def _tell(line: str) -> None:
+    """Print a line on standard output at once: whoever reads it from a pipe follows live."""
+    print(line, flush=True)
 
 
 def _note(line: str) -> None:
@@ -164,6 +183,7 @@ _FLAGS = {
     "quality": Flag(choices=QUALITIES),
     "mirrored": Flag(switch=True),
     "facing": Flag(switch=True),
+    "tolerance": Flag(metavar="DEGREES", type=float),
     "numbers": Flag(switch=True),
     "language": Flag(choices=languages()),
     "speak": Flag(switch=True),

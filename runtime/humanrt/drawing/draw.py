@@ -6,6 +6,7 @@ picture. Fingers have the same colours here and on the robot hand.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -49,6 +50,8 @@ FINGER_OF_KEYPOINT = np.array([-1, *np.repeat(np.arange(5), 4)])
 INK: Colour = (22, 24, 30)
 PAPER: Colour = (238, 240, 244)
 DIM: Colour = (160, 166, 178)
+
+_LATIN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
 
 MIN_PANEL_HEIGHT = 64  # px
 
@@ -108,7 +111,7 @@ def draw_caption(image: Image, lines: Sequence[str]) -> None:
     height, pad = 13.0 * u, round(6 * u)
     tall = round(height) + 2 * pad
     bottom = image.shape[0] - round(8 * u)
-    for words in reversed(lines):
+    for words in map(_in_ascii, reversed(lines)):
         size = height * min(1.0, (image.shape[1] - 4 * pad) / max(1.0, _text_width(words, height, bold=True)))
         width = round(_text_width(words, size, bold=True)) + 2 * pad
         x, y = (image.shape[1] - width) // 2, bottom - tall
@@ -117,6 +120,11 @@ def draw_caption(image: Image, lines: Sequence[str]) -> None:
         _shade(image, x, y, width, tall)
         draw_text(image, words, (x + pad, bottom - pad), size, bold=True)
         bottom = y - round(3 * u)
+
+
+def _in_ascii(words: str) -> str:
+    """Return words in letters that OpenCV can draw."""
+    return unicodedata.normalize("NFKD", words.translate(_LATIN)).encode("ascii", "ignore").decode()
 
 
 def draw_hud(
