@@ -88,7 +88,7 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     import argparse
 
     from humanrt import __version__
-    from humanrt.commands import bench, coach, convert, demo, doctor, run, view
+    from humanrt.commands import bench, coach, convert, demo, doctor, generate, run, view
 
     class Parser(argparse.ArgumentParser):
         """Argument parser that reports usage errors in one line, like all other errors."""
@@ -107,7 +107,7 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     parser = Parser(prog="humanrt", description="A camera in, human meshes and robot-hand motion out, live.")
     parser.add_argument("--version", action="version", version=f"humanrt {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for command in (demo, run, coach, convert, view, bench, doctor):
+    for command in (demo, run, generate, coach, convert, view, bench, doctor):
         command.add_parser(subparsers)
     options, unknown = parser.parse_known_args(arguments)
     if unknown and options.command == "run" and not unknown[0].startswith("-"):

@@ -22,7 +22,7 @@ def posegpt_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
         if variant not in made:
             folder = tmp_path_factory.mktemp(f"posegpt-{variant}")
             whole = variant == "causal"
-            sizes = Sizes(variant=variant, layers=(0, 1) if whole else (0, 1, 1), gpt_layers=2)
+            sizes = Sizes(variant=variant, layers=(0, 1) if whole else (0, 1, 1), gpt_layers=1)
             files = checkpoint(folder, sizes, gpt=whole)
             made[variant] = export_published(*files, folder / "bundle", window=24 if whole else 8)
         return made[variant]

@@ -13,7 +13,7 @@ import pytest
 from humanrt import Motion, PoseGPT
 from humanrt.errors import BundleError, ClosedError, HumanrtError, InvalidInputError
 from humanrt.geometry.rotation import matrices_from_vectors
-from humanrt.motion.stream import continued
+from humanrt.motion.seam import Seam
 
 Bundles = Callable[[str], Path]
 
@@ -118,7 +118,7 @@ def test_poses_pass_on_from_the_one_that_was_seen() -> None:
     """And not from the network's version of it: the difference of the two fades."""
     seen, version = a_motion(2)[0]
     turned = version @ matrices_from_vectors(np.array([0.0, 0.0, 0.9]))
-    out = continued(np.repeat(turned[None], 12, axis=0).astype(np.float32), seen, turned)
+    out = Seam(seen, turned).apply(np.repeat(turned[None], 12, axis=0))
     angles = np.arccos(np.clip((np.einsum("fjab,jab->fj", out, seen) - 1) / 2, -1, 1))
     whole = np.arccos(np.clip((np.einsum("jab,jab->j", turned, seen) - 1) / 2, -1, 1))
     np.testing.assert_allclose(angles[:8], whole * np.arange(1, 9)[:, None] / 9, atol=2e-3)
@@ -135,6 +135,13 @@ def test_a_stream_never_ends_and_is_continuous(gpt: PoseGPT) -> None:
     # No window begins at the origin again.
     steps = np.linalg.norm(np.diff([frame.translation for frame in frames], axis=0), axis=1)
     assert steps.max() < 4 * np.quantile(steps, 0.9)
+    # Within a window, tokens go on as `sample` draws them, however many at a time.
+    few = gpt.stream(label="action_02", seed=4, ahead=2)
+    for _ in range(30):
+        next(few)
+    tokens = few._tokens  # type: ignore[union-attr]
+    assert 15 < len(tokens) <= 24
+    np.testing.assert_array_equal(gpt.sample(len(tokens), label="action_02", frames=48, seed=4), tokens)
     held = len(stream._rotations)
     for _ in range(300):
         next(stream)
@@ -171,7 +178,7 @@ def test_a_stream_never_ends_and_is_continuous(gpt: PoseGPT) -> None:
         (lambda g: g.encode(*a_motion(64)), "outside of the window of 2 to 48 frames"),
         (lambda g: g.encode(np.full((4, 24, 3, 3), np.nan), np.zeros((4, 3))), "not finite"),
         (lambda g: g.generate(observed=np.zeros(3)), "observed must be a Motion"),
-        (lambda g: g.stream(ahead=0), "ahead must be a whole number from 1 to 23"),
+        (lambda g: g.stream(ahead=0), "ahead must be a whole number from 1 to 22"),
     ],
 )
 def test_bad_input_is_one_line(gpt: PoseGPT, call: Callable[[Any], object], message: str) -> None:

@@ -35,6 +35,7 @@ class Kind(NamedTuple):
 KINDS = {
     "posebert": Kind("posebert", "TrainPosebert", "smooths, completes and predicts sequences of poses"),
     "multihmr": Kind("multihmr", "TrainMultihmr", "finds the people in an image and their bodies (Multi-HMR on Anny)"),
+    "posegpt": Kind("posegpt", "TrainPosegpt", "continues and generates motion (our own PoseGPT, for streams)"),
     "crossview": Kind("train_crossview", "TrainCrossView", "pre-trains a backbone on pairs of pictures of one person"),
     "pose-crop": Kind("train_pose_crop", "TrainPoseCrop", "a small network for one person, to try methods on"),
 }

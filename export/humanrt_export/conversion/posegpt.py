@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from humanrt.bundle.settings import PoseGptSettings
 from humanrt.errors import HumanrtError
-from humanrt.geometry.skeleton import SMPL_PARENTS
+from humanrt.motion.motion import parents_of
 from humanrt_export.conversion.bundle_writer import BundleWriter, sha256
 from humanrt_export.conversion.graphs import share_weights, trace
 from humanrt_export.conversion.hparams import read_hparams
@@ -143,7 +143,7 @@ def _settings(loaded: PublishedPoseGpt, labels: tuple[str, ...]) -> PoseGptSetti
     return PoseGptSettings(
         clock_hz=CLOCK_HZ,
         joints=joints,
-        parents=_parents(joints),
+        parents=parents_of(joints),
         up=UP,
         factor=coder.factor,
         window=coder.window,
@@ -156,20 +156,6 @@ def _settings(loaded: PublishedPoseGpt, labels: tuple[str, ...]) -> PoseGptSetti
         durations=(min(SHORTEST, longest), longest),
         generates=gpt is not None,
     )
-
-
-def _parents(joints: Sequence[str]) -> tuple[int, ...]:
-    """Return the parents of SMPL's, SMPL-H's or SMPL-X's joints: 22 of the body, then head and hands."""
-    parents = list(SMPL_PARENTS[:22])
-    for index, name in enumerate(joints[22:], start=22):
-        side, _, part = name.partition("_")
-        if name == "jaw" or part == "eye":
-            parents.append(joints.index("head"))
-        elif part[-1] in "23":  # the second and third joint of a finger
-            parents.append(index - 1)
-        else:
-            parents.append(joints.index(f"{side}_wrist"))
-    return tuple(parents)
 
 
 # --------------------------------------------------------------------------------------------- graphs

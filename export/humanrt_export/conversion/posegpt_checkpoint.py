@@ -382,6 +382,8 @@ def _auto_encoder(shapes: _Shapes, settings: _Settings, variant: Variant, window
             _stack(shapes, settings, f"{coder}_stacks.{index}.", heads, causal) for index in range(count)
         )
     _check_layers(settings, stacks["encoder"])
+    _check_chain(shapes, stacks["encoder"], shapes.of("emb.weight", 2)[0], "encoder")
+    _check_chain(shapes, stacks["decoder"], shapes.of("post_quant_emb.weight", 2)[0], "decoder")
     return AutoEncoderConfig(
         joints=(motion - 3) // 6,
         encoder=stacks["encoder"],
@@ -410,6 +412,7 @@ def _stack(shapes: _Shapes, settings: _Settings, where: str, heads: int, causal:
     return StackConfig(
         inputs=shapes.of(down, 3)[1] if sampling == "down" else width,
         width=width,
+        sampled=shapes.of(up, 3)[1] if sampling == "up" else width,
         outputs=shapes.of(f"{where}head.weight", 2)[0],
         hidden=hidden,
         blocks=blocks,
@@ -421,10 +424,23 @@ def _stack(shapes: _Shapes, settings: _Settings, where: str, heads: int, causal:
 
 
 def _check_layers(settings: _Settings, stacks: tuple[StackConfig, ...]) -> None:
+    widths = settings.get("hid_dim")
+    if isinstance(widths, list) and not {stack.width for stack in stacks} <= set(widths):
+        raise settings.error("hid_dim", f"is {widths}, but the checkpoint's stacks are {stacks[-1].width} wide")
     given = settings.get("n_layers")
     found = [stack.blocks for stack in stacks]
     if isinstance(given, list) and [count for count in given if count] != found:
         raise settings.error("n_layers", f"is {given}, but the checkpoint's stacks have {found} blocks")
+
+
+def _check_chain(shapes: _Shapes, stacks: tuple[StackConfig, ...], width: int, coder: str) -> None:
+    """Raise CheckpointError unless each stack takes what the one before it gives."""
+    for index, stack in enumerate(stacks):
+        if stack.inputs != width:
+            raise CheckpointError(
+                f"{shapes.path}: `{coder}_stacks.{index}` takes vectors of {stack.inputs} numbers, but gets {width}"
+            )
+        width = stack.outputs
 
 
 def _gpt(shapes: _Shapes, settings: _Settings, coder: AutoEncoderConfig) -> GptConfig:
@@ -441,6 +457,7 @@ def _gpt(shapes: _Shapes, settings: _Settings, coder: AutoEncoderConfig) -> GptC
     heads = settings.integer("gpt_nhead", 1, 1024)
     if width % heads:
         raise settings.error("gpt_nhead", f"is {heads}; it must divide {width}, the width of the checkpoint's GPT")
+    settings.agree("gpt_blocksize", shapes.of("gpt.pos_emb", 3)[1], "positions in its GPT")
     settings.agree("gpt_nembd", width, "numbers in a vector of its GPT")
     settings.agree("gpt_nlayer", blocks, "blocks in its GPT")
     table = shapes.of("action_emb.weight", 2)[0] if "action_emb.weight" in shapes else 0

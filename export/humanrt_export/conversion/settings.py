@@ -23,6 +23,7 @@ from humanrt.bundle.settings import (
     MultiposeSettings,
     PoseBertSettings,
     PoseGptSettings,
+    StreamingGptSettings,
     Topology,
     Variant,
 )
@@ -39,6 +40,7 @@ Settings = (
     | MultiposeSettings
     | PoseBertSettings
     | PoseGptSettings
+    | StreamingGptSettings
 )
 
 Entries = NewType("Entries", dict[str, Any])
@@ -215,6 +217,21 @@ def _posegpt(settings: PoseGptSettings) -> dict[str, Any]:
         "tail": settings.tail,
         **({"labels": list(settings.labels)} if settings.labels else {}),
         "durations": list(settings.durations),
+    }
+
+
+@_entries.register
+def _streaming_gpt(settings: StreamingGptSettings) -> dict[str, Any]:
+    return {
+        "model": "streaming",
+        "clock_hz": settings.clock_hz,
+        "joints": list(settings.joints),
+        "parents": list(settings.parents),
+        "up": settings.up,
+        "factor": settings.factor,
+        "reach": settings.reach,
+        "codes": settings.codes,
+        "labels": list(settings.labels),
     }
 
 

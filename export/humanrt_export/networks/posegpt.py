@@ -41,7 +41,7 @@ class StackConfig:
     """Sizes of one stack of blocks at one time resolution.
 
     Attributes:
-        inputs, width, outputs: of a vector before the stack, in it, and after it.
+        inputs, width, sampled, outputs: of a vector before the stack, in its blocks, after up-sampling, and at the end.
         hidden: width of a block's MLP.
         blocks: number of blocks.
         heads: of attention.
@@ -52,6 +52,7 @@ class StackConfig:
 
     inputs: int
     width: int
+    sampled: int
     outputs: int
     hidden: int
     blocks: int
@@ -215,9 +216,9 @@ class Stack(nn.Module):
             nn.Parameter(torch.zeros(1, length, config.width)) for _ in range(config.positioned)
         )
         self.blocks = nn.ModuleList(Block(config.width, config.hidden, config.heads) for _ in range(config.blocks))
-        self.up = UpSampling(config.width, config.width) if config.sampling == "up" else None
-        self.norm = nn.LayerNorm(config.width)
-        self.out = nn.Linear(config.width, config.outputs, bias=False)
+        self.up = UpSampling(config.width, config.sampled) if config.sampling == "up" else None
+        self.norm = nn.LayerNorm(config.sampled)
+        self.out = nn.Linear(config.sampled, config.outputs, bias=False)
 
     def forward(self, x: Tensor, present: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Apply the stack.

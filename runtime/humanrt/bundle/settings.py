@@ -45,12 +45,14 @@ __all__ = [
     "PoseBertSettings",
     "PoseGptSettings",
     "Section",
+    "StreamingGptSettings",
     "Topology",
     "Variant",
     "body_names",
     "check_settings",
     "face_indices",
     "people_model",
+    "posegpt_model",
     "topology_of",
     "variants_of",
 ]
@@ -1093,6 +1095,83 @@ def _check_gpt(bundle: Bundle, window: int, books: int, codes: int, labels: int)
             shapes.of("duration", 1, dtype="int64")
 
 
+@dataclass(frozen=True)
+class StreamingGptSettings:
+    """Settings of a bundle for the task ``posegpt`` whose ``settings.model`` is ``streaming``: our own networks.
+
+    Attributes:
+        clock_hz: frames per second of its motion.
+        joints: names of the joints whose rotations make a pose, root first.
+        parents: indices of their parents, each before its children; -1 for the root.
+        up: axis of the motion's world that points up.
+        factor: frames of a token.
+        reach: how many tokens back encoder and decoder look.
+        books, codes: number of books, and of codes in each.
+        labels: names of the labels.
+    """
+
+    clock_hz: float
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    up: str
+    factor: int
+    reach: int
+    books: int
+    codes: int
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> StreamingGptSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        settings.choice("model", ["streaming"])
+        factor, reach = settings.integer("factor", 1, 1024), settings.integer("reach", 0, 1024)
+        names = ("encoder", "decoder", "gpt_step", "gpt_books")
+        encoder, decoder, step, read = (_Shapes(bundle, name) for name in names)
+        joints = settings.texts("joints")
+        numbers = 6 * len(joints) + 4
+        for shapes in (encoder, decoder):
+            _, count, books = shapes.of("tokens", 1, "tokens", "books", dtype="int64")
+            shapes.of("frames", 1, count * factor, numbers)
+            if count <= reach:
+                raise settings.error("reach", f"is {reach}, as long as the {count} tokens of a graph")
+        encoder.of("tokens", 1, "tokens", books, dtype="int64")
+        encoder.of("latents", 1, encoder.of("tokens", 1, "tokens", books, dtype="int64")[1], "numbers")
+        parents = settings.integers("parents", -1, len(joints) - 1, len(joints))
+        if any(parent >= joint for joint, parent in enumerate(parents)):
+            raise settings.error("parents", "must name each joint's parent before the joint; -1 for the root")
+        codes, labels = settings.integer("codes", 1, _MAX_COUNT), settings.texts("labels")
+        step.of("token", 1, books, dtype="int64")
+        step.of("place", 1, dtype="int64")
+        step.of("label", 1, len(labels))
+        blocks, _, heads, _, width = step.of("cache", "blocks", 2, "heads", "window", "numbers")
+        step.of("row", blocks, 2, heads, 1, width)
+        read.of("hidden", *step.of("hidden", 1, 1, "width"))
+        read.of("token", 1, 1, books, dtype="int64")
+        read.of("logits", 1, 1, books, codes)
+        return cls(
+            settings.number("clock_hz", 0.1, 1e4),
+            joints,
+            parents,
+            settings.choice("up", ["y"]),
+            factor,
+            reach,
+            books,
+            codes,
+            labels,
+        )
+
+
+def posegpt_model(bundle: Bundle) -> str:
+    """Return the kind of a bundle for the task ``posegpt``: ``published`` or ``streaming``."""
+    kind = bundle.settings.get("model", "published")
+    if kind not in ("published", "streaming"):
+        raise BundleError(
+            f"{bundle.path / MANIFEST}: `settings.model` is {short(kind)}; this version has: published, streaming"
+        )
+    return str(kind)
+
+
 # --- all ---
 
 
@@ -1207,4 +1286,4 @@ def check_settings(bundle: Bundle) -> None:
         for graph in bundle.graphs:
             PoseBertSettings.of(bundle, graph)
     elif bundle.task == "posegpt":
-        PoseGptSettings.of(bundle)
+        (StreamingGptSettings if posegpt_model(bundle) == "streaming" else PoseGptSettings).of(bundle)

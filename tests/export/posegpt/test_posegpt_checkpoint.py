@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed: pip install 'humanrt[export]'")
@@ -13,6 +15,8 @@ pytest.importorskip("torch", reason="torch is not installed: pip install 'humanr
 import torch
 
 from humanrt.errors import HumanrtError
+from humanrt.stats import peak_memory
+from humanrt_export.checkpoint import read
 from humanrt_export.conversion.hparams import read_hparams
 from humanrt_export.conversion.posegpt_checkpoint import PublishedPoseGpt, load_checkpoint
 from humanrt_export.networks.posegpt import AutoEncoder
@@ -131,6 +135,8 @@ def test_steps_agree_with_whole_passes_in_every_mode(change: dict[str, bool], tm
         ({"n_e": 512}, "`n_e` is 512, but the checkpoint has 32 codes in all"),
         ({"n_layers": [0, 6]}, r"`n_layers` is \[0, 6\], but the checkpoint's stacks have \[2\] blocks"),
         ({"seqlen_conditional": 0}, r"`gpt\.fc_emb\.weight` takes 96 numbers; it takes 128"),
+        ({"hid_dim": [32]}, r"`hid_dim` is \[32\], but the checkpoint's stacks are 16 wide"),
+        ({"gpt_blocksize": 64}, "`gpt_blocksize` is 64, but the checkpoint has 96 positions in its GPT"),
         ({"gen_eos": 1}, "`gen_eos` is 1; this version reads 0 only"),
         ({"autoreg_pq": 1}, "`autoreg_pq` is 1"),
         ({"vq_model": "SomeVQVAE"}, "is SomeVQVAE; known: CausalVQVAE, OfflineVQVAE, OnlineVQVAE"),
@@ -170,3 +176,41 @@ def drop(state: dict[str, Any], pattern: str) -> dict[str, Any]:
 def test_files_that_do_not_fit_are_refused_by_key(change: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(HumanrtError, match=message):
         load(tmp_path, change(tensors(gpt_shapes(SIZES))))
+
+
+class Huge:
+    """Asks for an array, or bytes, of a size that no machine has."""
+
+    def __init__(self, make: Any, *arguments: Any) -> None:
+        self.make, self.arguments = make, arguments
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return self.make, self.arguments
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"),
+    [
+        (np._core.multiarray._reconstruct, (np.ndarray, (1 << 40,), b"b")),
+        (bytes, (1 << 40,)),
+    ],
+)
+def test_arrays_of_the_training_are_read_and_never_of_a_size_that_a_file_asks_for(
+    make: Any, arguments: tuple[Any, ...], tmp_path: Path
+) -> None:
+    content = {"balance_stats": {0: np.arange(3.0), 1: np.zeros((2, 2), np.int64), 2: np.zeros(0)}}
+    torch.save(content, tmp_path / "good.pt")
+    found = read(tmp_path / "good.pt", "PoseGPT")["balance_stats"]
+    np.testing.assert_array_equal(found[0], [0, 1, 2])
+    assert (found[1].shape, found[1].dtype, found[2].shape) == ((2, 2), np.int64, (0,))
+    torch.save({"balance_stats": Huge(make, *arguments)}, tmp_path / "huge.pt")
+    before = peak_memory()
+    assert len(read(tmp_path / "huge.pt", "PoseGPT")["balance_stats"]) == 0
+    assert peak_memory() - before < 1 << 28
+
+
+@pytest.mark.parametrize("make", [os.system, eval, np.fromfile, np.load])
+def test_whatever_else_a_file_asks_for_is_refused_by_name(make: Any, tmp_path: Path) -> None:
+    torch.save({"balance_stats": Huge(make, "x")}, tmp_path / "bad.pt")
+    with pytest.raises(HumanrtError, match=r"refused: it asks for `[\w.]+`, which no PoseGPT checkpoint needs"):
+        read(tmp_path / "bad.pt", "PoseGPT")

@@ -1,69 +1,40 @@
-"""The networks of PoseGPT: motion to tokens and back, and tokens after tokens."""
+"""The networks of the published PoseGPT: windows of tokens with absolute positions and durations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.backends import Array, Backend
+from humanrt.backends import Array
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import PoseGptSettings
-from humanrt.checks import MAX_ABS
-from humanrt.errors import HumanrtError, InvalidInputError, choices
+from humanrt.checks import check_range
+from humanrt.errors import HumanrtError, InvalidInputError
 from humanrt.inference.bound_graph import BoundGraph
-from humanrt.inference.execution import Execution, ExecutionOptions
+from humanrt.inference.execution import Execution
 from humanrt.inference.model import Model
+from humanrt.motion.arguments import Label, check_count_of, label_weights, numbers_of, tokens_of
 from humanrt.motion.motion import Motion
-from humanrt.motion.sampling import Sampler, Sampling
+from humanrt.motion.sampling import Sampler
+from humanrt.motion.seam import MotionFrame, Seam, seen_by
 from humanrt.resource import releasing
 
-__all__ = ["Label", "PoseGptNetworks"]
+__all__ = ["PublishedNetworks", "PublishedStream"]
 
 Floats = NDArray[np.float32]
 Tokens = NDArray[np.int64]
 
-Label = str | Sequence[str] | ArrayLike | None
-"""A label by its name, several names, or a weight for each of the bundle's labels (k-hot)."""
 
-
-class PoseGptNetworks(Model):
-    """Encode and decode motion, and continue sequences of tokens. `PoseGPT` is what users open.
-
-    Args:
-        bundle: name or folder of a bundle for the task ``posegpt``, or a loaded one.
-        backend, execution: where and how the networks run; see `Execution`.
-
-    Attributes:
-        labels: names of the labels, in the order of a k-hot label; empty if the bundle takes none.
-        joint_names, parents: of a pose.
-        fps: frames per second.
-        up: the world's axis that points up.
-        factor: frames of a token.
-        window: the largest number of tokens of a sequence.
-        books, codes: number of books of a token, and of codes in each.
-        durations: (shortest, longest) motion that the GPT was trained for, in frames.
-        variant: ``causal``, ``online`` or ``offline``; see `PoseGptSettings`.
-        tail: how many of a decoded sequence's last frames change when it goes on; of an ``online`` bundle no others do.
-        generates: whether there is a GPT.
-
-    Raises:
-        BundleError, BackendError: the message says what is wrong and how to fix it.
-    """
-
-    NEEDS_OPEN: ClassVar[tuple[str, ...]] = ("encode", "latents", "decode", "logits", "sample")
+class PublishedNetworks(Model):
+    """Opens a bundle of a published checkpoint; `PoseGPT` is what users open."""
 
     @releasing
-    def __init__(
-        self,
-        bundle: Bundle | str | Path,
-        backend: Execution | Backend | str = "cpu",
-        **execution: Unpack[ExecutionOptions],
-    ) -> None:
-        super().__init__(bundle, "posegpt", Execution.of(backend, execution))
+    def __init__(self, bundle: Bundle, execution: Execution) -> None:
+        super().__init__(bundle, "posegpt", execution)
         settings = PoseGptSettings.of(self.bundle)
         self.labels, self.joint_names, self.parents = settings.labels, settings.joints, settings.parents
         self.fps, self.up, self.factor, self.window = settings.clock_hz, settings.up, settings.factor, settings.window
@@ -120,42 +91,66 @@ class PoseGptNetworks(Model):
         return logits
 
     def sample(
-        self,
-        count: int,
-        tokens: ArrayLike | None = None,
-        label: Label = None,
-        frames: int | None = None,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int | tuple[int, ...] = 0,
+        self, count: int, tokens: ArrayLike | None, label: Label, frames: int | None, sampler: Sampler
     ) -> Tokens:
-        """Return tokens [N + count, books]: those given, and as many more.
-
-        Args:
-            count: number of new tokens; with those given at most the window.
-            tokens: [N, books]; None: from nothing.
-            label, frames: as for `logits`.
-            temperature, top_k, top_p: see `Sampling`; temperature 0 takes the most probable codes.
-            seed: of the random numbers.
-        """
         given = np.zeros((0, self.books), np.int64) if tokens is None else self._tokens(tokens, 0)
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
-            raise InvalidInputError(f"count must be a whole number above 0, not {str(count)[:40]!r}")
+        check_count_of(count)
         if len(given) + count > self.window:
             raise InvalidInputError(
                 f"{len(given)} tokens and {count} more are beyond the window of {self.window} tokens "
                 f"({self.window * self.factor / self.fps:g} s); ask for fewer, or use `stream`"
             )
-        sampler = Sampler(Sampling(temperature, top_k, top_p), seed)
         return self.sampled(int(count), given, self.conditions(label, frames), sampler)
+
+    # ----------------------------------------------------------------------------------------- motion
+
+    def generate(
+        self, samplers: list[Sampler], label: Label, seconds: float, observed: Motion | None
+    ) -> Iterator[Motion]:
+        """Yield a motion for each sampler."""
+        self.need_gpt()
+        self.conditions(label, None)  # a label that does not exist is refused first
+        check_range(seconds, "seconds", 0.0, 1e9, above=True)
+        low, high = self.durations
+        new = max(1, round(seconds * self.fps))
+        count = -(-new // self.factor)
+        context = np.zeros((0, self.books), np.int64)
+        if observed is not None:
+            rotations, translation = seen_by(self, observed)
+            room = (high - count * self.factor) // self.factor
+            if room < 1:
+                raise InvalidInputError(
+                    f"{seconds:g} s after what was seen are beyond the trained window of {high / self.fps:.3g} s, of "
+                    f"which at least {self.factor / self.fps:.2g} s are for what was seen; ask for less, or `stream`"
+                )
+            used = min(room, len(rotations) // self.factor)
+            rotations, translation = rotations[-used * self.factor :], translation[-used * self.factor :]
+            context = self.encode(rotations, translation)
+        first = len(context) * self.factor
+        if first + new > high or (observed is None and new < low):
+            raise InvalidInputError(
+                f"{seconds:g} s ({new} frames) are outside of the trained window of {low / self.fps:.3g} to "
+                f"{high / self.fps:.3g} s ({low} to {high} frames); ask for a duration within, or use `stream`"
+            )
+        conditions = self.conditions(label, max(low, first + new))
+        for sampler in samplers:
+            made, deltas = self.decoded(self.sampled(count, context, conditions, sampler))
+            positions = deltas[first : first + new].astype(np.float64).cumsum(0)
+            poses = made[first : first + new]
+            if observed is not None:
+                positions += translation[-1]
+                poses = Seam(rotations[-1], made[first - 1]).apply(poses)
+            yield self.motion(poses, positions)
+
+    def stream(self, sampler: Sampler, label: Label, observed: Motion | None, ahead: int | None) -> PublishedStream:
+        """Return frames without end."""
+        return PublishedStream(self, sampler, label, observed, ahead)
 
     # ----------------------------------------------------------------------------------------- networks
 
     def _run_encoder(self, rotations: ArrayLike, translation: ArrayLike, valid: ArrayLike | None) -> None:
-        poses = _numbers(rotations, "rotations", (None, len(self.joint_names), 3, 3))
-        places = _numbers(translation, "translation", (len(poses), 3))
+        poses = numbers_of(rotations, "rotations", (None, len(self.joint_names), 3, 3))
+        places = numbers_of(translation, "translation", (len(poses), 3))
         if not self.factor <= len(poses) <= self.window * self.factor:
             raise InvalidInputError(
                 f"a motion of {len(poses)} frames is outside of the window of {self.factor} to "
@@ -240,29 +235,14 @@ class PoseGptNetworks(Model):
         return self._gpt, self._step
 
     def _tokens(self, tokens: ArrayLike, least: int, most: int | None = None) -> Tokens:
-        """Check tokens [N, books]."""
         most = self.window if most is None else most
-        array = np.asarray(tokens)
-        if array.size == 0 and array.ndim <= 2 and least == 0:
-            return np.zeros((0, self.books), np.int64)
-        if array.ndim != 2 or array.shape[1] != self.books or array.dtype.kind not in "iu":
-            raise InvalidInputError(
-                f"tokens must be whole numbers [N, {self.books}], not {array.dtype} {list(array.shape)}"
-            )
-        if not least <= len(array) <= most:
-            raise InvalidInputError(
-                f"{len(array)} tokens are outside of the window of {least} to {most} tokens "
-                f"({most * self.factor / self.fps:g} s); cut them"
-            )
-        if array.min(initial=0) < 0 or array.max(initial=0) >= self.codes:
-            raise InvalidInputError(f"tokens must be from 0 to {self.codes - 1}: each book has {self.codes} codes")
-        return array.astype(np.int64)
+        return tokens_of(tokens, self.books, self.codes, least, most, self.factor / self.fps)
 
     def conditions(self, label: Label, frames: int | None) -> dict[str, Array]:
         """Return the GPT's inputs that tell label and duration."""
         gpt, _ = self.need_gpt()
         conditions: dict[str, Array] = {}
-        weights = self._label(label)
+        weights = label_weights(label, self.labels, self.bundle.name)
         if self.labels:
             conditions["label"] = weights[None]
         if "duration" in gpt.arrays:
@@ -276,35 +256,91 @@ class PoseGptNetworks(Model):
             conditions["duration"] = np.array([frames], np.int64)
         return conditions
 
-    def _label(self, label: Label) -> Floats:
-        """Return the weight of each label. InvalidInputError lists the labels."""
-        weights = np.zeros(len(self.labels), np.float32)
-        if label is None:
-            return weights
-        if not self.labels:
-            raise InvalidInputError(f"bundle {self.bundle.name} takes no labels; leave the label out")
-        names = [label] if isinstance(label, str) else label
-        if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
-            for name in names:
-                if name not in self.labels:
-                    raise InvalidInputError(f"no label `{str(name)[:60]}`; labels: {choices(self.labels)}")
-                weights[self.labels.index(str(name))] = 1
-            return weights
-        return _numbers(label, f"a label as numbers ({choices(self.labels)})", weights.shape)
 
+class PublishedStream(Iterator[MotionFrame]):
+    """Generates frames for ever; open one with `PoseGPT.stream`.
 
-def _numbers(values: ArrayLike, name: str, shape: tuple[int | None, ...]) -> Floats:
-    """Convert to float32. InvalidInputError for other shapes, and for what is no finite number."""
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        array = np.empty(0, object)
-    wanted = ", ".join("T" if size is None else str(size) for size in shape)
-    fits = array.ndim == len(shape) and all(
-        size is None or size == found for size, found in zip(shape, array.shape, strict=True)
-    )
-    if not fits or array.dtype.kind not in "biuf":
-        raise InvalidInputError(f"{name} must be numbers [{wanted}], not {array.dtype} {list(array.shape)}")
-    if array.size and not float(np.abs(array.astype(np.float64)).max()) <= MAX_ABS:  # NaN included
-        raise InvalidInputError(f"{name} holds values that are not finite, or beyond 1e9")
-    return array.astype(np.float32)
+    Positions of the published GPT end where its training did. Where a window is full, the stream goes on in another:
+    the last frames, as they were given out, are encoded again from the origin on, and tokens are drawn behind them. New frames continue where the last one was. Only half a window of frames is kept: memory does not grow.
+
+    A decoder that sees all tokens changes frames that were given out already when there are more; new frames then
+    continue the pose that was given out. Of ``online`` bundles no such frame changes, for the last ones are held back.
+
+    Attributes:
+        label: what the motion is, from the next tokens on; those before them are then computed with it again.
+    """
+
+    def __init__(
+        self, networks: PublishedNetworks, sampler: Sampler, label: Label, observed: Motion | None, ahead: int | None
+    ) -> None:
+        networks.need_gpt()
+        self._networks, self._sampler, self._label = networks, sampler, label
+        self._size = networks.durations[1] // networks.factor
+        held = -(-networks.tail // networks.factor)  # tokens whose frames are not final yet
+        most = self._size - 1 - held
+        self._ahead = max(1, self._size // 2 - held) if ahead is None else ahead
+        if isinstance(ahead, bool) or not isinstance(self._ahead, int) or not 1 <= self._ahead <= max(1, most):
+            raise InvalidInputError(
+                f"ahead must be a whole number from 1 to {max(1, most)}, of the {self._size} tokens of a window, not "
+                f"{str(ahead)[:40]!r}"
+            )
+        networks.conditions(label, networks.durations[1])  # a label that does not exist is refused now
+        self._held = held
+        kept = max(1, min(self._size // 2, self._size - self._ahead - held))
+        self._rotations: deque[Floats] = deque(maxlen=kept * networks.factor)
+        self._places: deque[NDArray[np.float64]] = deque(maxlen=self._rotations.maxlen)
+        self._tokens: Tokens = np.zeros((0, networks.books), np.int64)
+        self._given = 0  # frames of this window that were given out, or seen
+        if observed is not None:
+            rotations, translation = seen_by(networks, observed)
+            self._rotations.extend(rotations)
+            self._places.extend(translation.astype(np.float64))
+            self._begin_window()
+        self._ready: deque[tuple[Floats, Floats]] = deque()
+        self._index = 0
+
+    @property
+    def label(self) -> Label:
+        return self._label
+
+    @label.setter
+    def label(self, label: Label) -> None:
+        self._networks.conditions(label, self._networks.durations[1])
+        self._label = label
+
+    def __next__(self) -> MotionFrame:
+        if not self._ready:
+            self._advance()
+        rotations, translation = self._ready.popleft()
+        frame = MotionFrame(self._index, self._index / self._networks.fps, rotations, translation)
+        self._index += 1
+        return frame
+
+    def _begin_window(self) -> None:
+        """Encode the last frames as the beginning of another window."""
+        count = len(self._rotations) // self._networks.factor * self._networks.factor
+        places = np.stack(self._places)[-count:]
+        self._tokens = self._networks.encode(np.stack(self._rotations)[-count:], places - places[0])
+        self._given = count
+
+    def _advance(self) -> None:
+        """Generate the frames of some more tokens."""
+        networks = self._networks
+        if len(self._tokens) + self._ahead > self._size:
+            self._begin_window()
+        # As many more frames as `ahead` tokens have, behind which those are held back that are not final.
+        wanted = -(-(self._given + networks.tail) // networks.factor) + self._ahead
+        count = max(1, min(wanted, self._size) - len(self._tokens))
+        conditions = networks.conditions(self._label, networks.durations[1])
+        self._tokens = networks.sampled(count, self._tokens, conditions, self._sampler)
+        rotations, deltas = networks.decoded(self._tokens)
+        start, stop = self._given, max(self._given + 1, len(rotations) - networks.tail)
+        made = rotations[start:stop]
+        positions = deltas[start:stop].astype(np.float64).cumsum(0)
+        if start:
+            made = Seam(self._rotations[-1], rotations[start - 1]).apply(made)
+            positions += self._places[-1]
+        self._given = stop
+        self._rotations.extend(made)
+        self._places.extend(positions)
+        self._ready.extend(zip(made, positions.astype(np.float32), strict=True))

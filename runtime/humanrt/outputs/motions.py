@@ -1,0 +1,202 @@
+"""Motions as recordings: generated ones written, and those of people that were tracked read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt import __version__
+from humanrt.errors import HumanrtError, SourceError, choices
+from humanrt.geometry.anny import ANNY_BONES, anny_from_smpl, smpl_from_anny
+from humanrt.geometry.bones import SMPLX_BONES
+from humanrt.geometry.rotation import between, matrices_from_vectors, vectors_from_matrices
+from humanrt.geometry.skeleton import SMPL_24, SMPL_PARENTS, SMPLX_55, SMPLX_BODY, world_rotations
+from humanrt.motion.motion import Motion, parents_of
+from humanrt.motion.rest import joint_positions, rest_joints
+from humanrt.outputs.record import Recorder, read_recording
+from humanrt.people.rig import BodyRig
+
+__all__ = ["CAMERA_UP", "read_motion", "write_motion"]
+
+CAMERA_UP = "-y"
+"""Recordings are in camera axes: y down."""
+_SIZE = (1280, 720)  # px, of the camera that a generated motion is seen by
+_FOCAL = 1108.5  # px: 60 degrees over the longer side
+_AHEAD = 4.0  # m
+_GAP = 0.5  # s without the person, from which another take begins
+_BODIES = {len(SMPLX_BONES): SMPLX_BONES, len(SMPL_24): SMPL_24, len(SMPLX_BODY): SMPLX_BODY}
+"""Joints of recordings that do not name them, by the number of rotations."""
+
+
+def write_motion(
+    path: Path, motion: Motion, about: Mapping[str, Any], *, placed: bool, rig: BodyRig | None = None
+) -> int:
+    """Write a motion as a recording; returns the number of frames.
+
+    Args:
+        path: the file.
+        motion: of any axis up; it is turned to camera axes.
+        about: entries of the header: what made it.
+        placed: whether its world is that of a camera already. Otherwise it begins 4 m before one.
+        rig: the body on Anny that the recording is of, as an average adult. None: SMPL-X's 53 bones without a mesh.
+            Bones that the motion does not have do not bend.
+
+    Raises:
+        HumanrtError: a rig of another body.
+    """
+    turned = motion.turned(CAMERA_UP)
+    local, joints, body = _on_smplx(turned) if rig is None else _on_anny(turned, rig)
+    if not placed:
+        joints = joints + np.array([0.0, 0.0, _AHEAD]) - turned.translation[0].astype(np.float64)
+    head = joints[:, body["bones"].index("head")]
+    vectors = vectors_from_matrices(local)
+    header = {"humanrt": __version__, "task": "people", "robots": {}, "fps": motion.fps, **body, **about}
+    intrinsics = np.array([[_FOCAL, 0.0, _SIZE[0] / 2], [0.0, _FOCAL, _SIZE[1] / 2], [0.0, 0.0, 1.0]])
+    with Recorder(path, header) as recorder:
+        for frame in range(len(motion)):
+            depth = head[frame, 2]
+            seen = intrinsics[:2, :2] @ (head[frame, :2] / depth) + intrinsics[:2, 2] if depth > 0 else [np.nan] * 2
+            person = {
+                "id": 1,
+                "score": 1.0,
+                "head_2d": seen,
+                "translation": head[frame],
+                "rotations": vectors[frame],
+                "shape": [] if rig is None else rig.default_shape,
+                "expression": [],
+                "joints_3d": joints[frame],
+            }
+            recorder.write(
+                {
+                    "frame": frame,
+                    "t": frame / motion.fps,
+                    "size": list(_SIZE),
+                    "intrinsics": intrinsics,
+                    "hands": [],
+                    "people": [person],
+                    "ms": {},
+                }
+            )
+    return len(motion)
+
+
+def _on_smplx(motion: Motion) -> tuple[NDArray[Any], NDArray[np.float64], dict[str, Any]]:
+    """Return rotations [T, 53, 3, 3], joints [T, 53, 3] m, and what the header says of the body."""
+    names = SMPLX_BONES
+    posed = Motion(motion.with_joints(names), motion.translation, motion.fps, names, parents_of(names), motion.up)
+    rest = rest_joints(names)
+    return posed.rotations, joint_positions(posed, rest), _about_body("SMPL-X", names, posed.parents, rest)
+
+
+def _on_anny(motion: Motion, rig: BodyRig) -> tuple[NDArray[Any], NDArray[np.float64], dict[str, Any]]:
+    """Return the same of Anny's bones."""
+    if rig.bones != ANNY_BONES:
+        raise HumanrtError("the body of a generated motion must be on Anny, as `landmarks` and `holistic` are")
+    local = anny_from_smpl(motion.with_joints(SMPLX_BODY))
+    rest = rig.rest()
+    joints = rig.tree.positions(rest, world_rotations(local, rig.parents), motion.translation.astype(np.float64))
+    return local, joints, _about_body("Anny", rig.bones, rig.parents, rest)
+
+
+def _about_body(body: str, bones: Sequence[str], parents: Sequence[int], rest: NDArray[Any]) -> dict[str, Any]:
+    return {"body": body, "bones": list(bones), "parents": list(parents), "rest": rest, "joints": list(bones)}
+
+
+def read_motion(path: Path, fps: float, person: int | None = None) -> Motion:
+    """Return the last uninterrupted motion of a person in a recording, in camera axes (y down).
+
+    Args:
+        path: the recording.
+        fps: frames per second of the motion, which is interpolated.
+        person: identity; None: the one who is seen longest.
+
+    Raises:
+        SourceError: there is no such person, or the rotations are of bones without SMPL's names.
+    """
+    recording = read_recording(path)
+    about = recording.header.get("people")
+    about = about if isinstance(about, Mapping) else recording.header
+    seen: dict[int, list[tuple[float, Mapping[str, Any]]]] = {}
+    for record in recording:
+        for one in record.get("people", ()):
+            seen.setdefault(one.get("id", 0), []).append((record.get("t", 0.0), one))
+    if not seen:
+        raise SourceError(
+            f"{path}: holds no people; record them with `humanrt run SOURCE --task people --record {path}`"
+        )
+    if person is None:
+        person = max(seen, key=lambda key: len(seen[key]))
+    if person not in seen:
+        raise SourceError(f"{path}: holds no person {person}; people: {choices(map(str, seen))}")
+    rows = seen[person]
+    t = np.array([row[0] for row in rows], np.float64)
+    first = int(np.flatnonzero(np.diff(t) > _GAP)[-1]) + 1 if (np.diff(t) > _GAP).any() else 0
+    rows, t = rows[first:], t[first:]
+    try:
+        vectors = np.array([row[1]["rotations"] for row in rows], np.float64)
+        places = _roots(rows, about)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(f"{path}: person {person} lacks rotations or joints ({error}); record it again") from None
+    if vectors.ndim != 3 or not (np.isfinite(vectors).all() and np.isfinite(places).all() and (np.diff(t) > 0).all()):
+        raise SourceError(f"{path}: person {person} has values that are not numbers, or times that do not increase")
+    rotations, names, parents = _body(path, about, matrices_from_vectors(vectors))
+    return _resampled(t, rotations, places, fps, names, parents)
+
+
+def _roots(rows: list[tuple[float, Mapping[str, Any]]], about: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return where the pelvis is, [T, 3] m: among the joints, if they are named; else the head."""
+    joints = about.get("joints")
+    root = next((name for name in ("pelvis", "root") if isinstance(joints, list) and name in joints), None)
+    if root is not None and isinstance(joints, list):
+        index = joints.index(root)
+        return np.array([row[1]["joints_3d"][index] for row in rows], np.float64)
+    return np.array([row[1]["translation"] for row in rows], np.float64)
+
+
+def _body(
+    path: Path, about: Mapping[str, Any], rotations: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], tuple[str, ...], tuple[int, ...]]:
+    """Return the rotations of SMPL's joints [T, J, 3, 3], their names and parents."""
+    count = rotations.shape[1]
+    bones = about.get("bones")
+    if not isinstance(bones, list) or len(bones) != count:
+        if count not in _BODIES:
+            known = ", ".join(map(str, _BODIES))
+            raise SourceError(f"{path}: {count} rotations without names; known are {known}: record it again")
+        bones = list(_BODIES[count])
+    if set(bones) <= set(ANNY_BONES):
+        return smpl_from_anny(rotations, bones), SMPL_24, SMPL_PARENTS
+    if missing := [name for name in SMPLX_BODY if name not in bones]:
+        raise SourceError(
+            f"{path}: its bones are neither SMPL's nor Anny's (no {choices(missing[:4])}, ...); record people with a "
+            "bundle on one of those bodies"
+        )
+    names = (*SMPLX_BODY, *(name for name in bones if name in _MORE))
+    return rotations[:, [bones.index(name) for name in names]], names, parents_of(names)
+
+
+_MORE = {*SMPLX_55, *SMPL_24} - set(SMPLX_BODY)
+"""Joints of hands and face that may be recorded too."""
+
+
+def _resampled(
+    t: NDArray[np.float64],
+    rotations: NDArray[np.float64],
+    places: NDArray[np.float64],
+    fps: float,
+    names: tuple[str, ...],
+    parents: tuple[int, ...],
+) -> Motion:
+    """Interpolate at a frame rate; the last frame is the last that was recorded."""
+    at = t[-1] - np.arange(int(np.floor((t[-1] - t[0]) * fps + 1e-6)), -1, -1) / fps
+    after = np.clip(np.searchsorted(t, at, side="left"), min(1, len(t) - 1), len(t) - 1)
+    before = np.maximum(after - 1, 0)
+    span = t[after] - t[before]
+    part = np.clip((at - t[before]) / np.where(span > 0, span, 1.0), 0.0, 1.0)[:, None]
+    turned = between(rotations[before], rotations[after], part[..., None])
+    moved = places[before] + part * (places[after] - places[before])
+    return Motion(turned.astype(np.float32), moved.astype(np.float32), fps, names, parents, CAMERA_UP)

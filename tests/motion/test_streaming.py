@@ -1,0 +1,129 @@
+"""Our own PoseGPT in the runtime, on small random networks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs humanrt[export]")
+pytest.importorskip("onnxscript", reason="needs humanrt[export]")
+
+import torch
+
+from humanrt import Motion, PoseGPT
+from humanrt.errors import InvalidInputError
+from humanrt.geometry.skeleton import SMPL_24, SMPL_PARENTS
+from humanrt.motion.features import frame_numbers
+from humanrt_export.conversion.posegpt_streaming import export_streaming
+from humanrt_export.networks.streaming_gpt import CoderConfig, MotionCoder, StreamingGpt, StreamingGptConfig
+
+LABELS = ("jump", "run", "walk")
+WINDOW = 6
+
+
+@pytest.fixture(scope="module")
+def networks() -> tuple[MotionCoder, StreamingGpt]:
+    torch.manual_seed(0)
+    sizes = CoderConfig(frame_numbers(22), 24, codes=16, code_width=4, frame_dilations=(2,), token_dilations=(1,))
+    coder = MotionCoder(sizes)
+    gpt = StreamingGpt(StreamingGptConfig(4, 16, len(LABELS), 32, 1, 2, 64, WINDOW))
+    for value in (*coder.parameters(), *gpt.parameters()):
+        torch.nn.init.normal_(value, std=0.3)
+    for network in (coder, gpt):
+        network.half().float().eval()  # as the exporter rounds them
+    return coder, gpt
+
+
+@pytest.fixture(scope="module")
+def model(networks: tuple[MotionCoder, StreamingGpt], tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoseGPT]:
+    folder: Path = tmp_path_factory.mktemp("streaming") / "bundle"
+    with PoseGPT(export_streaming(*networks, LABELS, folder, provenance={}), threads=1) as opened:
+        yield opened
+
+
+def test_any_length_is_computed_in_pieces(model: PoseGPT, networks: tuple[MotionCoder, StreamingGpt]) -> None:
+    coder, gpt = networks
+    motion = model.generate("walk", seconds=5.0, seed=3)
+    assert (len(motion), motion.up, model.window, model.variant) == (150, "y", None, "streaming")
+    tokens = model.encode(motion.rotations, motion.translation)
+    assert tokens.shape == (37, 4)
+    for frames in (4, 23, 60):
+        np.testing.assert_array_equal(
+            model.encode(motion.rotations[:frames], motion.translation[:frames]), tokens[: frames // 4]
+        )
+    with torch.inference_mode():
+        frames_of = coder.decode(torch.from_numpy(tokens)[None])[0].numpy()
+        labels = torch.eye(3)[[2]].expand(1, len(tokens), -1)
+        logits = gpt(torch.from_numpy(tokens)[None], labels)[0].numpy()
+    np.testing.assert_allclose(model._networks.frames_of(tokens), frames_of, atol=1e-4)  # type: ignore[union-attr]
+    assert len(tokens) > 4 * WINDOW  # the ring of the cache went round
+    found = model.logits(tokens, "walk")
+    assert found.shape == (38, 4, 16)
+    np.testing.assert_allclose(found[:-1], logits, atol=1e-4)
+    assert np.abs(model.logits(tokens, "run")[:-1] - logits).max() > 1e-2
+    whole, part = model.decode(tokens), model.decode(tokens[:11])
+    np.testing.assert_allclose(part.rotations, whole.rotations[:44], atol=1e-5)
+    np.testing.assert_allclose(part.translation, whole.translation[:44], atol=1e-5)
+
+
+def test_greedy_tokens_are_the_most_probable(model: PoseGPT) -> None:
+    tokens = model.sample(9, label="jump", temperature=0)
+    logits = model.logits(tokens[:8], "jump")
+    np.testing.assert_array_equal(logits.argmax(-1), tokens)
+    np.testing.assert_array_equal(model.sample(3, tokens[:6], "jump", top_k=1), tokens)
+
+
+def test_streams_do_not_disturb_one_another_and_do_not_grow(model: PoseGPT) -> None:
+    one, other = model.stream(seed=1), model.stream(label="run", seed=2)
+    pairs = [(next(one), next(other)) for _ in range(60)]
+    again = list(itertools.islice(model.stream(seed=1), 60))
+    for (frame, _), same in zip(pairs, again, strict=True):
+        np.testing.assert_array_equal(frame.rotations, same.rotations)
+        np.testing.assert_array_equal(frame.translation, same.translation)
+    held = len(one._tokens), one._memory.cache.nbytes  # type: ignore[union-attr]
+    for _ in range(200):
+        next(one)
+    assert (len(one._tokens), one._memory.cache.nbytes) == held  # type: ignore[union-attr]
+    one.label = "jump"
+    with pytest.raises(InvalidInputError, match="no label `swim`; labels: jump, run, walk"):
+        one.label = "swim"
+
+
+def test_what_was_seen_goes_on_from_where_it_was(model: PoseGPT) -> None:
+    seen = model.generate("run", seconds=2.0, seed=5)
+    turn = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]], np.float32)  # somewhere else, looking elsewhere
+    rotations = seen.rotations.copy()
+    rotations[:, 0] = turn @ rotations[:, 0]
+    moved = Motion(
+        rotations, seen.translation @ turn.T + np.float32([4, 0, 1]), seen.fps, seen.joint_names, seen.parents, seen.up
+    )
+    made, other = (model.generate("run", seconds=1.0, observed=one, seed=7) for one in (seen, moved))
+    np.testing.assert_allclose(other.rotations[:, 0], turn @ made.rotations[:, 0], atol=1e-4)
+    np.testing.assert_allclose(other.translation, made.translation @ turn.T + np.float32([4, 0, 1]), atol=1e-3)
+    # With SMPL's two hands, which are left out.
+    wide = np.tile(np.eye(3, dtype=np.float32), (len(seen), 24, 1, 1))
+    wide[:, :22] = seen.rotations
+    with_hands = Motion(wide, seen.translation, seen.fps, SMPL_24, SMPL_PARENTS, seen.up)
+    np.testing.assert_array_equal(model.generate("run", 1.0, with_hands, seed=7).rotations, made.rotations)
+    # From a camera's axes, by way of `turned`.
+    camera = seen.turned("-y")
+    with pytest.raises(InvalidInputError, match=r"observed\.turned\('y'\)"):
+        model.generate("run", 1.0, camera)
+    back = camera.turned("y")
+    np.testing.assert_allclose(back.rotations, seen.rotations, atol=1e-6)
+
+
+def test_what_only_published_bundles_take_is_refused(model: PoseGPT) -> None:
+    motion = model.generate(seconds=1.0)
+    for call, message in (
+        (lambda: model.logits(np.zeros((1, 4), int), frames=30), "takes no duration"),
+        (lambda: model.stream(ahead=3), "leave `ahead` out"),
+        (lambda: model.encode(motion.rotations, motion.translation, np.ones(30)), "takes no `valid`"),
+        (lambda: model.generate(seconds=1e6), "seconds must be a number above 0 and at most 3600"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            call()
