@@ -261,7 +261,8 @@ class PublishedStream(Iterator[MotionFrame]):
     """Generates frames for ever; open one with `PoseGPT.stream`.
 
     Positions of the published GPT end where its training did. Where a window is full, the stream goes on in another:
-    the last frames, as they were given out, are encoded again from the origin on, and tokens are drawn behind them. New frames continue where the last one was. Only half a window of frames is kept: memory does not grow.
+    the last frames, as they were given out, are encoded again from the origin on, and tokens are drawn behind them.
+    New frames continue where the last one was. Only half a window of frames is kept: memory does not grow.
 
     A decoder that sees all tokens changes frames that were given out already when there are more; new frames then
     continue the pose that was given out. Of ``online`` bundles no such frame changes, for the last ones are held back.
