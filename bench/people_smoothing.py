@@ -40,6 +40,7 @@ from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.results import People
 from humanrt.people.smoother import OneEuroPeople, PeopleSmoother, PeopleSmootherOptions
 from humanrt.people.tracking import Identities
+from humanrt.people.two_sided import TwoSidedOptions, smooth_track
 from humanrt.stats import machine, write_report
 from people_rendered import FILMS, Film, Scene, films
 
@@ -109,6 +110,30 @@ def smooth(
         posed = model.posed(people)
         frames.append(Smoothed(replace(posed, vertices=None), ids, filled))
     return frames, seconds
+
+
+def offline(seen: Sequence[Seen], options: TwoSidedOptions) -> list[Seen]:
+    """Return a film's people smoothed from both sides, each with the mean of their shapes; nobody is filled in."""
+    tracks: dict[int, list[tuple[int, int]]] = {}
+    for number, one in enumerate(seen):
+        for i, id in enumerate(one.identities.ids):
+            tracks.setdefault(id, []).append((number, i))
+    moved = [(one.people.rotations.copy(), one.people.translations.copy(), one.people.shape.copy()) for one in seen]
+    for track in tracks.values():
+        some = [moved[number] for number, _ in track]
+        rows = [i for _, i in track]
+        rotations, translations, shapes = (
+            np.array([one[k][i] for one, i in zip(some, rows, strict=True)]) for k in range(3)
+        )
+        times = np.array([seen[number].t for number, _ in track])
+        smooth = (*smooth_track(times, rotations, translations, options), [shapes.mean(axis=0)] * len(track))
+        for place, (number, i) in enumerate(track):
+            for into, values in zip(moved[number], smooth, strict=True):
+                into[i] = values[place]
+    return [
+        replace(one, people=replace(one.people, rotations=parts[0], translations=parts[1], shape=parts[2]))
+        for one, parts in zip(seen, moved, strict=True)
+    ]
 
 
 @dataclass
@@ -278,11 +303,15 @@ class Bench:
         self.scenes = scenes
         self.seen = [perceive(self.model, scene) for scene in scenes]
 
-    def __call__(self, make: Callable[[], PeopleSmoother | None]) -> dict[str, float]:
-        """Return the columns of a smoother."""
+    def __call__(
+        self, make: Callable[[], PeopleSmoother | None], two_sided: TwoSidedOptions | None = None
+    ) -> dict[str, float]:
+        """Return the columns of a smoother, or of smoothing from both sides."""
         tally = Score(self.model.joint_names)
         for scene, seen in zip(self.scenes, self.seen, strict=True):
-            frames, seconds = smooth(self.model, seen, scene.size, make())
+            frames, seconds = smooth(
+                self.model, seen if two_sided is None else offline(seen, two_sided), scene.size, make()
+            )
             tally.seconds += seconds
             score(scene, frames, tally)
         return tally.summary()
@@ -311,6 +340,16 @@ def tune(bench: Bench, rounds: int = 2) -> None:
                     if now < cost - 0.005:
                         cost, best = now, options
     print(best)
+    offline_best, cost = TwoSidedOptions(), np.inf
+    for part, values in (("rotations", (0.05, 0.1, 0.15)), ("position", (0.05, 0.1)), ("distance", (0.2, 0.4, 0.8))):
+        for value in values:
+            choice = replace(offline_best, **{part: value})
+            row = bench(lambda: None, choice)
+            now = row["motion"] + row["motion_about"]
+            print(f"two-sided {part} {value}: {now:.2f} {_line(row)}", flush=True)
+            if now < cost - 0.005:
+                cost, offline_best = now, choice
+    print(offline_best)
 
 
 def _line(row: Mapping[str, float]) -> str:
@@ -341,6 +380,8 @@ def main() -> None:
     for name, make in alternatives.items():
         rows[name] = bench(make)
         print(f"{name}: {_line(rows[name])}", flush=True)
+    rows["two-sided"] = bench(lambda: None, TwoSidedOptions())
+    print(f"two-sided: {_line(rows['two-sided'])}", flush=True)
     text = report(rows)
     print(text)
     if arguments.out:

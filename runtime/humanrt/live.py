@@ -107,7 +107,14 @@ def results(source: Source, pipeline: Pipeline[Any]) -> Iterator[Result]:
     """Yield the result of each frame of a source; its ``ms`` begins with ``capture``, the time to get the frame.
 
     For a live source that is the age of the frame when work on it begins.
+
+    Raises:
+        HumanrtError: the pipeline predicts at a camera's pace, and the source is none.
     """
+    if pipeline.needs_live and not source.live:
+        raise HumanrtError(
+            f"--predict: {source.name} is no camera: every frame of it is looked at; leave it out, or add --realtime"
+        )
     captures: deque[float] = deque()  # of frames whose results are pending
 
     def timed() -> Iterator[Frame]:

@@ -92,6 +92,8 @@ class PeopleOptions:
         overlap: on a GPU: more frames per second, each one frame later.
         smooth: how people are smoothed. None: as their model does; ``oneeuro`` for those of Multi-HMR, which ``none``
             leaves as each frame shows them.
+        predict: for Multi-HMR, of a camera: every frame has a result at once, with people predicted for so many seconds
+            after it, from the newest frame that the network has looked at. None: every frame waits for the network.
         poses: for landmarks: the PoseBERT bundle that converts them to rotations; None is geometry, frame by frame, and
             so is the default if it is not installed.
     """
@@ -106,6 +108,7 @@ class PeopleOptions:
     topology: str | None = None
     overlap: bool = False
     smooth: str | None = None
+    predict: float | None = None
     poses: Bundle | str | Path | None = _POSES
 
 
@@ -181,6 +184,7 @@ def _multihmr(bundle: Bundle, execution: Execution, options: PeopleOptions) -> P
             threshold=options.threshold,
             overlap=options.overlap,
             smoother=smoother,
+            predict=options.predict,
         )
         failing.pop_all()
     return pipeline
@@ -239,6 +243,8 @@ def _check_landmark_options(bundle: Bundle, options: PeopleOptions) -> None:
         raise HumanrtError(
             f"--overlap: bundle `{bundle.name}` uses the last frame to find people in the next; leave it out"
         )
+    if options.predict is not None:
+        raise HumanrtError(f"--predict: bundle `{bundle.name}` does not predict; leave it out, or take a Multi-HMR")
     if options.fov == AUTO:
         raise HumanrtError(f"--fov auto: bundle `{bundle.name}` does not estimate the field of view; give degrees")
     if options.smooth not in (None, SMOOTHERS[0]):

@@ -338,6 +338,7 @@ _PEOPLE = {
     "threshold": Flag(metavar="P", type=_probability),
     "topology": Flag(metavar="NAME"),
     "overlap": Flag(switch=True),
+    "predict": Flag(metavar="SECONDS", type=float),
 }
 _MESHES = {
     "parameters_only": Flag(switch=True),

@@ -12,7 +12,7 @@ Everything is filtered where its errors are independent of each other and of the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp, expm1
 from typing import Protocol
 
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.checks import SAME_INSTANT, check_kind, check_range, check_time
+from humanrt.errors import InvalidInputError
 from humanrt.geometry.camera import directions, project
 from humanrt.people.results import People
 from humanrt.people.tracking import Identities
@@ -72,6 +73,9 @@ class PeopleSmoother(Protocol):
     ) -> SmoothedPeople:
         """Return the people of the frame at ``t`` s, smoothed; see `OneEuroPeople`."""
 
+    def predicted(self, t: float) -> SmoothedPeople:
+        """Return the people of the last frame as they will be at ``t`` s; see `OneEuroPeople`."""
+
 
 @dataclass(frozen=True)
 class PeopleSmootherOptions:
@@ -84,11 +88,11 @@ class PeopleSmootherOptions:
         shape_seconds: time constant of the mean of a person's shape.
         camera_seconds: time constant of the mean of the camera's intrinsics, where the network estimates them.
         fill_seconds: whoever is not found goes on for so long, but not for longer than they were seen without a gap.
-        coast_seconds: time constant with which their motion comes to rest.
+        coast_seconds: time constant with which their motion comes to rest, and that of people who are predicted.
     """
 
     rotations: OneEuroOptions = field(default_factory=lambda: OneEuroOptions(3.0, 0.0, 1.0))
-    position: OneEuroOptions = field(default_factory=lambda: OneEuroOptions(3.0, 2.0, 0.3))
+    position: OneEuroOptions = field(default_factory=lambda: OneEuroOptions(3.0, 2.0, 1.0))
     distance: OneEuroOptions = field(default_factory=lambda: OneEuroOptions(0.1, 2.0, 0.3))
     shape_seconds: float = 10.0
     camera_seconds: float = 10.0
@@ -174,6 +178,7 @@ class OneEuroPeople(Resource):
         self._tracks: dict[int, _Track] = {}
         self._t: float | None = None
         self._size: tuple[int, int] | None = None
+        self._last: SmoothedPeople | None = None
         self._camera.reset()
 
     def __call__(
@@ -206,7 +211,24 @@ class OneEuroPeople(Resource):
                     filled[id] = pose
         ids = (*identities.ids, *filled)
         K = self._camera(people.intrinsics, t)
-        return SmoothedPeople(self._people(people, ids, observed | filled, K), ids, frozenset(filled))
+        self._last = SmoothedPeople(self._people(people, ids, observed | filled, K), ids, frozenset(filled))
+        return self._last
+
+    def predicted(self, t: float) -> SmoothedPeople:
+        """Return the people of the last frame at a later time: their motion goes on, and comes to rest.
+
+        Args:
+            t: s, not before the last frame. Nothing of the state changes.
+
+        Raises:
+            ValueError: there was no frame yet, or it is later than ``t``.
+        """
+        t = check_time(t)
+        last = self._last
+        if last is None or self._t is None or t < self._t:
+            raise InvalidInputError(f"t = {t}: people are predicted for a time after the last frame, {self._t}")
+        poses = {id: self._tracks[id].at(t) for id in last.ids}
+        return replace(last, people=self._people(last.people, last.ids, poses, last.people.intrinsics))
 
     def _observed(self, people: People, ids: Sequence[int], t: float, step: float) -> dict[int, _Pose]:
         """Return the smoothed poses of those who were found."""

@@ -94,6 +94,8 @@ class Pipeline(Resource, Generic[R]):
     """Name of the task, as in ``humanrt run --task``."""
     target: str
     """What the pipeline detects, in words, for summaries."""
+    needs_live: bool = False
+    """Whether `stream` drops frames to keep up with a camera: files, of which every frame counts, are refused."""
 
     def __call__(self, frame: Frame) -> R:
         """Process one frame. Frames come in the order of their time stamps."""
