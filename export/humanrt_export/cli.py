@@ -87,7 +87,8 @@ COMMANDS: Mapping[str, Command] = {
         "humanrt_export.commands.posebert", "make a bundle from a PoseBERT checkpoint, published or trained by you"
     ),
     "posegpt": Command(
-        "humanrt_export.commands.posegpt", "make a bundle from a PoseGPT checkpoint that you trained with its code"
+        "humanrt_export.commands.posegpt",
+        "make a bundle from a PoseGPT checkpoint, of the published code or trained by you",
     ),
 }
 

@@ -33,13 +33,15 @@ _TO_CAMERA: dict[str, Array] = {
 }
 
 
-def take_of_motion(motion: Motion, rig: BodyRig, id: int = 1) -> Take:
+def take_of_motion(motion: Motion, rig: BodyRig, id: int = 1, *, placed: bool = False) -> Take:
     """Return a motion as a take of Anny's average adult, before a camera that looks horizontally.
 
     Args:
         motion: with SMPL's joints; fingers and face stay at rest.
         rig: a body of Anny.
         id: identity of the person.
+        placed: whether its world is that of a camera already, as of a motion that goes on from what was recorded.
+            Otherwise its middle is 4 m before one.
 
     Raises:
         HumanrtError: the motion's world or its joints are others, or the rig is not Anny's.
@@ -53,7 +55,7 @@ def take_of_motion(motion: Motion, rig: BodyRig, id: int = 1) -> Take:
     local[:, 0] = to_camera @ local[:, 0]
     path = motion.translation.astype(np.float64) @ to_camera.T
     middle = (path.min(axis=0) + path.max(axis=0)) / 2
-    root = path - middle + (0.0, 0.0, _AHEAD)
+    root = path if placed else path - middle + (0.0, 0.0, _AHEAD)
     t = np.arange(len(motion)) / motion.fps
     return Take(
         id=id,
@@ -69,7 +71,13 @@ def take_of_motion(motion: Motion, rig: BodyRig, id: int = 1) -> Take:
 
 
 def record_motion(
-    motion: Motion, path: str | Path, rig: BodyRig, bundle: str, about: dict[str, Any] | None = None
+    motion: Motion,
+    path: str | Path,
+    rig: BodyRig,
+    bundle: str,
+    about: dict[str, Any] | None = None,
+    *,
+    placed: bool = False,
 ) -> None:
     """Write a motion as a recording of one person, which `humanrt convert` and others take.
 
@@ -79,11 +87,12 @@ def record_motion(
         rig: the body.
         bundle: name of the rig's bundle.
         about: more entries of the header: where the motion comes from.
+        placed: see `take_of_motion`.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    take = take_of_motion(motion, rig)
+    take = take_of_motion(motion, rig, placed=placed)
     header = {
         "humanrt": __version__,
         "task": "people",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from humanrt.animation.motion import record_motion
 from humanrt.bundle import load_bundle
 from humanrt.checks import check_range
 from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, given
@@ -134,8 +135,9 @@ def generate(options: GenerateOptions, execution: Execution) -> Path:
             **{"source": "humanrt generate", "generator": gpt.bundle.name},
             **{"label": options.label, "seed": options.seed},
         }
-        if body is not None:
-            about["bundle"] = {"name": body.name}
-        frames = write_motion(out, motion, about, placed=observed is not None, rig=rig)
-    sys.stderr.write(f"{frames} frames, {motion.seconds:.2f} s\n")
+        if body is not None and rig is not None:
+            record_motion(motion, out, rig, body.name, about, placed=observed is not None)
+        else:
+            write_motion(out, motion, about, placed=observed is not None)
+    sys.stderr.write(f"{len(motion)} frames, {motion.seconds:.2f} s\n")
     return out

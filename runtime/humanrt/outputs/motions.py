@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,100 +10,73 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import __version__
-from humanrt.errors import HumanrtError, SourceError, choices
-from humanrt.geometry.anny import ANNY_BONES, anny_from_smpl, smpl_from_anny
+from humanrt.errors import SourceError, choices
+from humanrt.geometry.anny import ANNY_BONES, smpl_from_anny
 from humanrt.geometry.bones import SMPLX_BONES
+from humanrt.geometry.camera import field_of_view_intrinsics, project
 from humanrt.geometry.rotation import between, matrices_from_vectors, vectors_from_matrices
-from humanrt.geometry.skeleton import SMPL_24, SMPL_PARENTS, SMPLX_55, SMPLX_BODY, world_rotations
+from humanrt.geometry.skeleton import SMPL_24, SMPL_PARENTS, SMPLX_55, SMPLX_BODY
 from humanrt.motion.motion import Motion, parents_of
 from humanrt.motion.rest import joint_positions, rest_joints
 from humanrt.outputs.record import Recorder, read_recording
-from humanrt.people.rig import BodyRig
 
 __all__ = ["CAMERA_UP", "read_motion", "write_motion"]
 
 CAMERA_UP = "-y"
 """Recordings are in camera axes: y down."""
 _SIZE = (1280, 720)  # px, of the camera that a generated motion is seen by
-_FOCAL = 1108.5  # px: 60 degrees over the longer side
+_FIELD_OF_VIEW = 60.0  # degrees over the longer side
 _AHEAD = 4.0  # m
 _GAP = 0.5  # s without the person, from which another take begins
 _BODIES = {len(SMPLX_BONES): SMPLX_BONES, len(SMPL_24): SMPL_24, len(SMPLX_BODY): SMPLX_BODY}
 """Joints of recordings that do not name them, by the number of rotations."""
 
 
-def write_motion(
-    path: Path, motion: Motion, about: Mapping[str, Any], *, placed: bool, rig: BodyRig | None = None
-) -> int:
-    """Write a motion as a recording; returns the number of frames.
+def write_motion(path: Path, motion: Motion, about: Mapping[str, Any], *, placed: bool) -> int:
+    """Write a motion as a recording with SMPL-X's 53 bones; returns the number of frames.
+
+    For one on a body with a mesh see `humanrt.animation.motion.record_motion`.
 
     Args:
         path: the file.
-        motion: of any axis up; it is turned to camera axes.
+        motion: of any axis up; it is turned to camera axes. Bones that it does not have do not bend.
         about: entries of the header: what made it.
         placed: whether its world is that of a camera already. Otherwise it begins 4 m before one.
-        rig: the body on Anny that the recording is of, as an average adult. None: SMPL-X's 53 bones without a mesh.
-            Bones that the motion does not have do not bend.
-
-    Raises:
-        HumanrtError: a rig of another body.
     """
     turned = motion.turned(CAMERA_UP)
-    local, joints, body = _on_smplx(turned) if rig is None else _on_anny(turned, rig)
+    names = SMPLX_BONES
+    posed = Motion(turned.with_joints(names), turned.translation, motion.fps, names, parents_of(names), CAMERA_UP)
+    rest = rest_joints(names)
+    joints = joint_positions(posed, rest)
     if not placed:
-        joints = joints + np.array([0.0, 0.0, _AHEAD]) - turned.translation[0].astype(np.float64)
-    head = joints[:, body["bones"].index("head")]
-    vectors = vectors_from_matrices(local)
-    header = {"humanrt": __version__, "task": "people", "robots": {}, "fps": motion.fps, **body, **about}
-    intrinsics = np.array([[_FOCAL, 0.0, _SIZE[0] / 2], [0.0, _FOCAL, _SIZE[1] / 2], [0.0, 0.0, 1.0]])
+        joints += np.array([0.0, 0.0, _AHEAD]) - turned.translation[0].astype(np.float64)
+    head = joints[:, names.index("head")]
+    vectors = vectors_from_matrices(posed.rotations)
+    header = {
+        **{"humanrt": __version__, "task": "people", "robots": {}, "fps": motion.fps, "body": "SMPL-X"},
+        **{"bones": list(names), "parents": list(posed.parents), "rest": rest, "joints": list(names), **about},
+    }
+    K = field_of_view_intrinsics(_SIZE, _FIELD_OF_VIEW)
     with Recorder(path, header) as recorder:
         for frame in range(len(motion)):
-            depth = head[frame, 2]
-            seen = intrinsics[:2, :2] @ (head[frame, :2] / depth) + intrinsics[:2, 2] if depth > 0 else [np.nan] * 2
+            before = head[frame, 2] > 0
             person = {
                 "id": 1,
                 "score": 1.0,
-                "head_2d": seen,
+                "head_2d": project(head[frame, None], K)[0] if before else [np.nan, np.nan],
                 "translation": head[frame],
                 "rotations": vectors[frame],
-                "shape": [] if rig is None else rig.default_shape,
+                "shape": [],
                 "expression": [],
                 "joints_3d": joints[frame],
             }
             recorder.write(
                 {
-                    "frame": frame,
-                    "t": frame / motion.fps,
-                    "size": list(_SIZE),
-                    "intrinsics": intrinsics,
-                    "hands": [],
-                    "people": [person],
-                    "ms": {},
+                    **{"frame": frame, "t": frame / motion.fps, "size": list(_SIZE), "intrinsics": K},
+                    **{"hands": [], "people": [person], "ms": {}},
                 }
             )
     return len(motion)
-
-
-def _on_smplx(motion: Motion) -> tuple[NDArray[Any], NDArray[np.float64], dict[str, Any]]:
-    """Return rotations [T, 53, 3, 3], joints [T, 53, 3] m, and what the header says of the body."""
-    names = SMPLX_BONES
-    posed = Motion(motion.with_joints(names), motion.translation, motion.fps, names, parents_of(names), motion.up)
-    rest = rest_joints(names)
-    return posed.rotations, joint_positions(posed, rest), _about_body("SMPL-X", names, posed.parents, rest)
-
-
-def _on_anny(motion: Motion, rig: BodyRig) -> tuple[NDArray[Any], NDArray[np.float64], dict[str, Any]]:
-    """Return the same of Anny's bones."""
-    if rig.bones != ANNY_BONES:
-        raise HumanrtError("the body of a generated motion must be on Anny, as `landmarks` and `holistic` are")
-    local = anny_from_smpl(motion.with_joints(SMPLX_BODY))
-    rest = rig.rest()
-    joints = rig.tree.positions(rest, world_rotations(local, rig.parents), motion.translation.astype(np.float64))
-    return local, joints, _about_body("Anny", rig.bones, rig.parents, rest)
-
-
-def _about_body(body: str, bones: Sequence[str], parents: Sequence[int], rest: NDArray[Any]) -> dict[str, Any]:
-    return {"body": body, "bones": list(bones), "parents": list(parents), "rest": rest, "joints": list(bones)}
 
 
 def read_motion(path: Path, fps: float, person: int | None = None) -> Motion:
