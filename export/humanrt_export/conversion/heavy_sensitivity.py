@@ -28,7 +28,7 @@ from humanrt_export.conversion.rewriting import self_contained
 from humanrt_export.conversion.weight_levels import MAX_LEVELS, integers
 from humanrt_export.entry import run_module
 
-__all__ = ["choose_levels", "main", "sensitivities"]
+__all__ = ["choose_levels", "main", "outputs_in_px", "sensitivities"]
 
 Array = NDArray[Any]
 Network = Callable[[Array], Mapping[str, Array]]
@@ -57,21 +57,21 @@ def sensitivities(model: ir.Model, images: Sequence[Array], report: Callable[[st
         for node in model.graph
         if node.op_type == "Conv" and node.inputs[1].const_value.size >= _MIN_SIZE and node.inputs[1].name not in _KEPT
     ]
-    exact = _outputs(model, images)
+    exact = outputs_in_px(model, images)
     found: dict[str, float] = {}
     for name in dict.fromkeys(names):
         changed = model.clone()
         value = changed.graph.initializers[name]
         whole, scale = integers(value.const_value.numpy(), TRIAL)
         value.const_value = ir.tensor((whole * scale).astype(np.float32))
-        shift = float(np.mean((_outputs(changed, images) - exact) ** 2))
+        shift = float(np.mean((outputs_in_px(changed, images) - exact) ** 2))
         found[name] = shift * TRIAL**2
         report(f"{name}: {value.const_value.size} weights, {shift**0.5:.3f} px at {TRIAL} levels")
     return found
 
 
-def _outputs(model: ir.Model, images: Sequence[Array]) -> Array:
-    """Return all that the network says of the images as numbers in px, [images, values]."""
+def outputs_in_px(model: ir.Model, images: Sequence[Array]) -> Array:
+    """Return all that the network says of the images as numbers in px, [images, values]: points, metres, score."""
     run = opened(self_contained(model))
     rows = []
     for image in images:
