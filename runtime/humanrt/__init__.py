@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from humanrt.motion.motion import Motion
     from humanrt.motion.posegpt import PoseGPT
     from humanrt.outputs.record import read_recording
+    from humanrt.outputs.wire import receive
     from humanrt.people.landmark_people import LandmarkPeople
     from humanrt.people.multihmr import MultiHMR
     from humanrt.people.pipeline import PeoplePipeline
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from humanrt.posebert.model import PoseBERT, PoseBERTResult
     from humanrt.posebert.stream import PoseBERTStream, PoseState
     from humanrt.retarget import Retargeter
+    from humanrt.retarget.layouts import hands_from
     from humanrt.smoothing.one_euro import OneEuro
     from humanrt.sources.opening import Frame, open_source
     from humanrt.tasks import track
@@ -68,10 +70,12 @@ _HOMES = {
     "PoseState": "humanrt.posebert.stream",
     "Retargeter": "humanrt.retarget",
     "convert": "humanrt.animation.convert",
+    "hands_from": "humanrt.retarget.layouts",
     "load_bundle": "humanrt.bundle.manifest",
     "open_source": "humanrt.sources.opening",
     "play": "humanrt.live",
     "read_recording": "humanrt.outputs.record",
+    "receive": "humanrt.outputs.wire",
     "track": "humanrt.tasks",
 }
 
@@ -105,10 +109,12 @@ __all__ = [
     "Retargeter",
     "__version__",
     "convert",
+    "hands_from",
     "load_bundle",
     "open_source",
     "play",
     "read_recording",
+    "receive",
     "track",
 ]
 

@@ -88,7 +88,7 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     import argparse
 
     from humanrt import __version__
-    from humanrt.commands import bench, coach, convert, demo, doctor, generate, run, view
+    from humanrt.commands import batch, bench, coach, convert, demo, doctor, generate, run, view
 
     class Parser(argparse.ArgumentParser):
         """Argument parser that reports usage errors in one line, like all other errors."""
@@ -107,14 +107,14 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     parser = Parser(prog="humanrt", description="A camera in, human meshes and robot-hand motion out, live.")
     parser.add_argument("--version", action="version", version=f"humanrt {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for command in (demo, run, generate, coach, convert, view, bench, doctor):
+    for command in (demo, run, batch, generate, coach, convert, view, bench, doctor):
         command.add_parser(subparsers)
     options, unknown = parser.parse_known_args(arguments)
     if unknown and options.command == "run" and not unknown[0].startswith("-"):
         parser.exit(
             2,
             f"humanrt run: one SOURCE a run, and here are {len(unknown) + 1}: {options.source} {' '.join(unknown)}; "
-            "run them one after the other, each with outputs of its own (a folder of images is one source)\n",
+            "`humanrt batch` takes many, each with an output of its own (a folder of images is one source)\n",
         )
     if unknown:
         subparsers.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")

@@ -281,6 +281,7 @@ class Task:
 
     Attributes:
         name: name in ``humanrt run --task`` and ``humanrt.track(task=...)``.
+        bundle: name of the bundle unless another one is asked for.
         options: dataclass of its options.
         open: opens its pipeline from bundle (None: the task's default), backend, options, and how networks run.
         painter: opens the painter of its results from pipeline, stack that closes what is opened, function that reports
@@ -288,14 +289,15 @@ class Task:
     """
 
     name: str
+    bundle: str
     options: type[Any]
     open: Callable[..., Pipeline[Any]]
     painter: Callable[..., Painter]
 
 
 TASKS: Mapping[str, Task] = {
-    "hands": Task("hands", HandOptions, open_hands, _paint_hands),
-    "people": Task("people", PeopleOptions, open_people, _paint_people),
+    "hands": Task("hands", "hands", HandOptions, open_hands, _paint_hands),
+    "people": Task("people", DEFAULT_BUNDLE, PeopleOptions, open_people, _paint_people),
 }
 """All tasks by name; the first is the default."""
 

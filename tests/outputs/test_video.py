@@ -16,10 +16,20 @@ from test_record import run_python
 
 from humanrt.errors import OutputError
 from humanrt.outputs import video
+from humanrt.outputs.h264 import h264_is_available
 from humanrt.outputs.video import ImageSink, VideoSink, open_sink
 from humanrt.sources.opening import Frame, open_source
 
 LINUX = pytest.mark.skipif(sys.platform == "win32", reason="fragments need a link, which Windows does not allow")
+
+
+@pytest.fixture(autouse=True, params=["mp4v", "h264"])
+def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test runs with both codecs."""
+    if request.param == "h264" and not h264_is_available():
+        pytest.skip("PyAV is not installed: the extra `video`")
+    monkeypatch.setattr(video, "h264_is_available", lambda: request.param == "h264")
+    return str(request.param)
 
 
 def grey(level: int, width: int = 64, height: int = 48) -> np.ndarray:
@@ -35,7 +45,7 @@ def levels(path: Path) -> list[int]:
     return [round(float(frame.image.mean()) / 10) for frame in frames_of(path)]
 
 
-def test_video_comes_back(tmp_path: Path) -> None:
+def test_video_comes_back(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "ünï 手.mp4"
     with open_sink(path, fps=25) as sink:
         for level in range(0, 250, 10):
@@ -46,7 +56,7 @@ def test_video_comes_back(tmp_path: Path) -> None:
     assert len(frames) == 25
     assert frames[5].t == pytest.approx(5 / 25, abs=1e-3)
     assert frames[0].image[..., 0].mean() > 200 > 50 > frames[0].image[..., 2].mean()
-    assert path.read_bytes()[4:12] == b"ftypiso6"
+    assert path.read_bytes()[4:12] == (b"ftypiso6" if codec == "mp4v" else b"ftypisom")
 
 
 def test_real_picture_keeps_its_quality(tmp_path: Path, hand_video: Path) -> None:
@@ -124,9 +134,10 @@ def test_an_older_video_stays_until_the_first_picture(tmp_path: Path) -> None:
 
 KILLED = """
 import sys, numpy as np
+from humanrt.outputs.h264 import h264_is_available
 from humanrt.outputs.video import VideoSink
 noise = np.random.default_rng(0).integers(0, 255, (4, 240, 320, 3), np.uint8)
-with VideoSink(sys.argv[1], fps=30) as sink:
+with VideoSink(sys.argv[1], fps=30, codec=sys.argv[2]) as sink:
     for i in range(300):
         sink.write(noise[i % 4])
     print(sink.frames, flush=True)
@@ -136,9 +147,9 @@ with VideoSink(sys.argv[1], fps=30) as sink:
 
 
 @LINUX
-def test_kill_leaves_a_playable_video(tmp_path: Path) -> None:
+def test_kill_leaves_a_playable_video(codec: str, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    process = run_python(KILLED, path)
+    process = run_python(KILLED, path, codec)
     assert process.stdout is not None
     assert process.stdout.readline() == "300\n"
     process.send_signal(signal.SIGKILL)
@@ -149,7 +160,8 @@ def test_kill_leaves_a_playable_video(tmp_path: Path) -> None:
         frames += 1
     per_frame = path.stat().st_size / frames
     assert frames > 200
-    assert (300 - frames) * per_frame < 300_000
+    if codec == "mp4v":  # H.264 lacks the last group of pictures and what the encoder looked ahead
+        assert (300 - frames) * per_frame < 300_000
 
 
 def test_exception_ends_the_file_properly(tmp_path: Path) -> None:
@@ -178,25 +190,27 @@ def test_full_disk_is_seen_before_it_happens(tmp_path: Path, monkeypatch: pytest
 
 
 @LINUX
-def test_failed_writes_are_seen_at_the_end(tmp_path: Path) -> None:
-    """OpenCV says nothing of them; here a limit on the file's size, as a quota would."""
+def test_failed_writes_are_seen(codec: str, tmp_path: Path) -> None:
+    """OpenCV says nothing of them until the end; here a limit on the file's size, as a quota would."""
     code = """
 import resource, sys, numpy as np
 from humanrt.errors import OutputError
+from humanrt.outputs.h264 import h264_is_available
 from humanrt.outputs.video import VideoSink
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 noise = np.random.default_rng(0).integers(0, 255, (4, 240, 320, 3), np.uint8)
 try:
-    with VideoSink(sys.argv[1], fps=30) as sink:
+    with VideoSink(sys.argv[1], fps=30, codec=sys.argv[2]) as sink:
         for i in range(300):
             sink.write(noise[i % 4])
 except OutputError as error:
     print(error)
 """
     path = tmp_path / "a.mp4"
-    out, err = run_python(code, path).communicate()
+    out, err = run_python(code, path, codec).communicate()
     assert err == ""
-    assert out.startswith(f"{path}: not all of its 300 frames could be written")
+    stopped = "not all of its 300 frames could be written" if codec == "mp4v" else "writing stopped after "
+    assert out.startswith(f"{path}: {stopped}")
     assert out.count("\n") == 1
     assert cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).read()[0]
 
@@ -249,3 +263,47 @@ def test_image_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(OutputError, match=r"a\.png: cannot be written \(No space left"):
         ImageSink(tmp_path / "a.png").write(grey(0))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_h264_plays_everywhere_and_has_the_sources_sound(codec: str, tmp_path: Path) -> None:
+    if codec != "h264":
+        pytest.skip("MPEG-4 Part 2 is written without sound")
+    import av
+
+    source = tmp_path / "talk.mp4"
+    with av.open(str(source), "w") as file:
+        pictures, sound = file.add_stream("libx264", rate=25), file.add_stream("aac", rate=48_000)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(50):
+            file.mux(pictures.encode(av.VideoFrame.from_ndarray(grey(90), format="rgb24")))
+        tone = np.sin(np.arange(96_000) * 0.05).astype(np.float32)
+        for start in range(0, len(tone), 1024):
+            frame = av.AudioFrame.from_ndarray(tone[None, start : start + 1024], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48_000, start
+            file.mux(sound.encode(frame))
+        file.mux([*pictures.encode(None), *sound.encode(None)])
+    path = tmp_path / "out.mp4"
+    with VideoSink(path) as sink:
+        sink.start({"source": str(source), "fps": 25.0})
+        for k in range(25):  # half of the source
+            sink.write(grey(40, width=65, height=49), k / 25)
+    content = path.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")  # the index first: it plays while it is loaded
+    with av.open(str(path)) as file:
+        assert [stream.type for stream in file.streams] == ["video", "audio"]
+        video_stream, audio = file.streams
+        assert (video_stream.codec_context.name, video_stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert (video_stream.width, video_stream.height) == (66, 50)
+        assert float(audio.duration * audio.time_base) == pytest.approx(1.0, abs=0.05)
+    assert levels(path) == [4] * 25
+    assert [entry.name for entry in tmp_path.iterdir() if "part" in entry.name] == []
+
+
+def test_a_source_without_sound_or_that_is_gone_gives_a_film_without(codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    for source in (tmp_path / "missing.mp4", Path(__file__)):
+        with VideoSink(path) as sink:
+            sink.start({"source": str(source), "fps": 10.0})
+            for _ in range(5):
+                sink.write(grey(40))
+        assert levels(path) == [4] * 5

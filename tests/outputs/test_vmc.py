@@ -226,7 +226,7 @@ def test_a_receiver_that_is_gone_harms_nothing(rig: BodyRig, receiver: socket.so
     ("url", "expected"),
     [
         ("39539", "not an address"),
-        ("vcm://127.0.0.1:39539", "schemes: vmc"),
+        ("vcm://127.0.0.1:39539", "schemes: udp, vmc, zmq"),
         ("vmc://127.0.0.1:99999", "not an address"),
         ("vmc://", "not an address"),
         ("vmc://127.0.0.1?people=2", "no option `people`"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from humanrt.hands.accuracy import measure
 from humanrt.hands.truth import Truth
 from humanrt.live import Output, Pipeline, Result, play
 from humanrt.outputs.base import Image
+from humanrt.outputs.progress import ProgressOutput
 from humanrt.outputs.record import Recorder
 from humanrt.outputs.video import ImageSink, open_sink
 from humanrt.outputs.window import Window, has_display
@@ -158,7 +158,7 @@ def _play(
     """Run every frame through the pipeline, draw and write it, show it if there is a window; return the results."""
     out: Path = options.out
     kept = _Kept()
-    asked = [kept, *outputs, open_sink(out / "demo.mp4"), _Middle(out / "demo.png", count // 2), _Progress(count)]
+    asked = [kept, *outputs, open_sink(out / "demo.mp4"), _Middle(out / "demo.png", count // 2), ProgressOutput(count)]
     with ExitStack() as stack:
         if not options.headless and has_display():
             asked.append(stack.enter_context(Window("humanrt demo")))
@@ -189,25 +189,6 @@ class _Middle(Output):
     def put(self, result: Result, picture: Image | None) -> bool:
         self._left -= 1
         return self._sink.put(result, picture) if self._left == 0 else True
-
-
-class _Progress(Output):
-    """Count frames in one line of a terminal."""
-
-    def __init__(self, count: int) -> None:
-        self._done, self._count = 0, count
-        self._shown = sys.stderr.isatty()
-
-    def put(self, result: Result, picture: Image | None) -> bool:
-        self._done += 1
-        if self._shown:
-            print(f"\r  frame {self._done} of {self._count}", end="", file=sys.stderr)
-        return True
-
-    def close(self) -> None:
-        if self._shown and self._done:
-            print(file=sys.stderr)
-        self._done = 0
 
 
 def _wrote(out: Path, *files: str) -> None:

@@ -21,8 +21,10 @@ from humanrt.inference.execution import Execution
 from humanrt.live import Output, Painter, Pipeline, play
 from humanrt.outputs.listed import OUTPUTS
 from humanrt.outputs.mesh_files import MeshWriter
+from humanrt.outputs.progress import ProgressOutput
 from humanrt.outputs.record import RECORDING_SUFFIX, check_apart
 from humanrt.outputs.senders import open_sender
+from humanrt.outputs.video import VideoSink
 from humanrt.outputs.window import Window, has_display
 from humanrt.people.holistic import QUALITIES
 from humanrt.people.multihmr import AUTO
@@ -65,7 +67,8 @@ class RunOptions:
         files: names of outputs (`OUTPUTS`), and the files that they write.
         view: window, viser (a page in the browser) or none. None: a window, without --headless.
         port: port of the page of --view viser. None: 8080.
-        send: send the results to these addresses: vmc://HOST[:PORT][?person=ID] moves an avatar.
+        send: send the results to these addresses: zmq://*:PORT publishes JSON, udp://HOST:PORT joint angles of robots,
+            vmc://HOST[:PORT][?person=ID] moves an avatar.
     """
 
     source: str
@@ -230,7 +233,15 @@ def _outputs(
         if options.mesh_folder:
             outputs.append(MeshWriter(options.mesh_folder, options.mesh_format or "glb", pipeline.model.faces))
     outputs += [output.open(path) for output, path in asked]
+    for opened in outputs:
+        if isinstance(opened, VideoSink) and opened.codec == "mp4v":
+            _note(
+                f"{opened.path} is MPEG-4 Part 2, which browsers do not play; for H.264: pip install 'humanrt[video]'"
+            )
     outputs += [open_sender(url) for url in options.send]
+    if options.headless and not source.live:
+        ends = [count for count in (source.frame_count, options.max_frames) if count is not None]
+        outputs.append(ProgressOutput(min(ends, default=None)))
     if options.window:
         outputs.append(Window(f"humanrt - {source.name}"))
     if options.view == "viser":

@@ -20,7 +20,7 @@ from humanrt.outputs.tracks import Tracks, tracks_of
 from humanrt.perception.pipeline import Result
 from humanrt.resource import Resource
 
-__all__ = ["RECORDING_SUFFIX", "Recorder", "Recording", "read_recording"]
+__all__ = ["RECORDING_SUFFIX", "Recorder", "Recording", "json_line", "read_recording"]
 
 RECORDING_SUFFIX = ".jsonl"
 
@@ -47,7 +47,7 @@ class Recorder(Resource, Output):
         """Take the path and the header; open nothing yet."""
         self.path = Path(path)
         self.frames = 0
-        self._header = b"" if header is None else _line(header)
+        self._header = b"" if header is None else json_line(header)
         self._file: int | None = None
         self._bytes = 0
         self._closed = False
@@ -55,7 +55,7 @@ class Recorder(Resource, Output):
 
     def start(self, header: Mapping[str, Any]) -> None:
         """Set the header line, which is written together with the first frame."""
-        self._header = _line(header)
+        self._header = json_line(header)
 
     def put(self, result: Result, picture: Image | None) -> bool:
         """Append a result."""
@@ -68,7 +68,7 @@ class Recorder(Resource, Output):
             raise ValueError("recorder is closed")
         if not self._header:
             raise ValueError("a recording begins with its header: give it to Recorder, or call start(header)")
-        line = _line(record)
+        line = json_line(record)
         if self._file is None:
             try:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
@@ -149,7 +149,8 @@ def _same_file(a: Path, b: Path) -> bool:
         return False
 
 
-def _line(record: Mapping[str, Any]) -> bytes:
+def json_line(record: Mapping[str, Any]) -> bytes:
+    """Return a header or a frame as a line of a recording: numbers rounded, arrays as lists, NaN as null."""
     text = json.dumps(_plain(record, METRES_AND_RADIANS), separators=(",", ":"), allow_nan=False)
     return text.encode() + b"\n"
 

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from humanrt.errors import InvalidInputError, choices
 from humanrt.outputs.base import Output
 from humanrt.outputs.vmc import VMC_PORT, VmcSender
+from humanrt.outputs.wire import UDP_PORT, ZMQ_PORT, UdpSender, ZmqSender
 
 __all__ = ["SENDERS", "open_sender"]
 
@@ -26,7 +27,15 @@ def _identity(text: str | None) -> int | None:
     return int(text)
 
 
-SENDERS: Mapping[str, Callable[[SplitResult, dict[str, str]], Output]] = {"vmc": _vmc}
+def _zmq(address: SplitResult, options: dict[str, str]) -> Output:
+    return ZmqSender(address.hostname or "*", ZMQ_PORT if address.port is None else address.port)
+
+
+def _udp(address: SplitResult, options: dict[str, str]) -> Output:
+    return UdpSender(address.hostname or "", UDP_PORT if address.port is None else address.port)
+
+
+SENDERS: Mapping[str, Callable[[SplitResult, dict[str, str]], Output]] = {"udp": _udp, "vmc": _vmc, "zmq": _zmq}
 """Senders by scheme: each takes from the options those that it has."""
 
 
@@ -51,5 +60,6 @@ def open_sender(url: str) -> Output:
     sender = SENDERS[address.scheme](address, options)
     if options:
         sender.close()
-        raise InvalidInputError(f"--send {url}: {address.scheme} has no option `{next(iter(options))}`; it has: person")
+        has = "; it has: person" if address.scheme == "vmc" else ""
+        raise InvalidInputError(f"--send {url}: {address.scheme} has no option `{next(iter(options))}`{has}")
     return sender

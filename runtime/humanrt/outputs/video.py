@@ -1,7 +1,8 @@
 """Outputs for pictures: MP4 video and single images.
 
-The video is MPEG-4 Part 2 (`mp4v`), which every OpenCV wheel can write into MP4: for licence reasons the wheels have no
-H.264 encoder, and their VP9 takes 30 ms per frame. Browsers need H.264: `ffmpeg -i in.mp4 out.mp4`.
+The video is H.264 where PyAV is installed (`humanrt.outputs.h264`, the extra ``video``). Otherwise it is MPEG-4 Part 2
+(`mp4v`), which every OpenCV wheel can write into MP4, and browsers do not play: for licence reasons the wheels have no
+H.264 encoder, and their VP9 takes 30 ms per frame.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from humanrt.drawing.draw import fit
 from humanrt.errors import HumanrtError, OutputError
 from humanrt.outputs.base import Image, Output
+from humanrt.outputs.h264 import H264Writer, h264_is_available
 from humanrt.outputs.record import check_writable
 from humanrt.perception.pipeline import Result
 from humanrt.resource import Resource
@@ -33,6 +35,8 @@ RESERVE = 4 << 20  # bytes of disk space kept free, so that a file can always be
 MAX_GAP = 10.0  # seconds
 MIN_FPS = 0.01  # fps, the lowest that the container can hold
 
+
+Codec = Literal["h264", "mp4v"]
 
 MP4V = cv2.VideoWriter.fourcc(*"mp4v")
 
@@ -118,15 +122,19 @@ class VideoSink(_Closing):
     Args:
         path: the file to write.
         fps: frame rate; None is that of the source, from the header passed to `start`, or 30 if it is unknown.
+        codec: ``h264`` (PyAV) or ``mp4v`` (OpenCV); None: H.264 where PyAV is installed. H.264 files get the sound of
+            the source that the header names.
     """
 
-    def __init__(self, path: str | Path, fps: float | None = None) -> None:
-        """Take the path and the frame rate; open nothing yet."""
+    def __init__(self, path: str | Path, fps: float | None = None, *, codec: Codec | None = None) -> None:
+        """Take the path, the frame rate and the codec; open nothing yet."""
         self.path = Path(path)
+        self.codec: Codec = codec or ("h264" if h264_is_available() else "mp4v")
+        self._sound: Path | None = None
         self.fps = fps or FALLBACK_FPS
         self._given = fps is not None
         self.frames = 0
-        self._writer: cv2.VideoWriter | None = None
+        self._writer: cv2.VideoWriter | H264Writer | None = None
         self._fragmented = False
         self._size = (0, 0)
         self._last: Image | None = None
@@ -138,6 +146,9 @@ class VideoSink(_Closing):
         """Take the frame rate of the source if none was given."""
         if not self._given:
             self.fps = header.get("fps") or FALLBACK_FPS
+        source = header.get("source")
+        with contextlib.suppress(OSError, ValueError):  # an address, or no name of a file
+            self._sound = Path(source) if isinstance(source, str) and Path(source).is_file() else None
 
     def write(self, image: Image, t: float | None = None) -> None:
         """Add a picture, RGB uint8 [H, W, 3]; ``t`` is in seconds on one clock of any origin."""
@@ -164,7 +175,7 @@ class VideoSink(_Closing):
             self._start += gap - MAX_GAP
         return round((t - self._start) * self.fps)
 
-    def _put(self, writer: cv2.VideoWriter, bgr: Image) -> None:
+    def _put(self, writer: cv2.VideoWriter | H264Writer, bgr: Image) -> None:
         # OpenCV does not report failed writes: stop while there is room for the end of the file.
         if shutil.disk_usage(self.path.parent).free < RESERVE:
             self.close()
@@ -172,8 +183,11 @@ class VideoSink(_Closing):
         writer.write(bgr)
         self.frames += 1
 
-    def _open(self, width: int, height: int) -> cv2.VideoWriter:
+    def _open(self, width: int, height: int) -> cv2.VideoWriter | H264Writer:
         self._size = (width, height)
+        if self.codec == "h264":
+            self.fps = max(self.fps, MIN_FPS)
+            return H264Writer(self.path, self.fps, self._size, self._sound)
         with ExitStack() as stack:
             try:
                 name = stack.enter_context(name_for_opencv(self.path.resolve(), suffix=".ismv"))

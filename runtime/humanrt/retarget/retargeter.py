@@ -360,6 +360,8 @@ class Retargeter:
 def _checked(keypoints: ArrayLike) -> Array:
     points = numbers(keypoints, "keypoints")
     if points.shape != (21, 3):
-        raise ValueError(f"keypoints must be [21, 3] m in MediaPipe order, not {list(points.shape)}")
+        raise ValueError(
+            f"keypoints must be [21, 3] m in MediaPipe order, not {list(points.shape)}; hands_from has others"
+        )
     check_points(points, "keypoints")
     return points
