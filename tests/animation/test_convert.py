@@ -20,7 +20,7 @@ from known_take import FPS, FRAMES, Known, record
 
 import humanrt
 from command_line import refused
-from humanrt.animation import FORMATS, convert
+from humanrt.animation import FORMATS, convert, take_of
 from humanrt.cli import main
 from humanrt.outputs.record import Recorder, read_recording
 from humanrt.people.rig import BodyRig
@@ -238,6 +238,28 @@ def test_one_shape_a_take_from_people_who_breathe(rig: BodyRig, tmp_path: Path) 
     assert len(lengths) == 1
 
 
+def test_smoothing_takes_the_trembling_and_leaves_the_motion(natural: Known, rig: BodyRig, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    lines = [json.loads(line) for line in natural.path.read_text().splitlines()]
+    for line in lines[1:]:
+        for person in line["people"]:
+            noise = rng.normal(0, 0.01, 3)
+            person["joints_3d"] = (np.array(person["joints_3d"]) + noise).tolist()
+            person["rotations"] = (np.array(person["rotations"]) + rng.normal(0, 0.05, (74, 3))).tolist()
+    shaky = tmp_path / "shaky.jsonl"
+    shaky.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    true = rig.bone_heads(natural.joints[1]) @ CAMERA_TO_GLTF
+    worst = {}
+    for smooth in (None, 0.08):
+        take = take_of(read_recording(shaky).tracks().people[1], read_recording(shaky).header)
+        heads = (take.smoothed(smooth) if smooth else take).heads() @ CAMERA_TO_GLTF
+        acceleration = errors_mm(np.diff(heads, 2, axis=0), np.diff(true, 2, axis=0))
+        worst[smooth] = errors_mm(heads, true).mean(), acceleration.mean()
+    assert worst[0.08][1] < worst[None][1] / 3
+    assert worst[0.08][0] < 1.1 * worst[None][0]  # of a body in wilder motion than people are
+    assert convert(shaky, tmp_path / "calm.glb", person=1, smooth=0.08)
+
+
 def test_smplx_people_convert_too(make_golden, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     from humanrt.bundle import load_bundle
     from humanrt.people.rig import open_rig
@@ -323,6 +345,7 @@ def test_command_line(known: Known, tmp_path: Path, capsys: pytest.CaptureFixtur
         (("--out", "x.usd"), "amass, bvh, csv, fbx, glb, npz"),
         (("--to", "bvh", "--out", "x.glb"), "*.bvh"),
         (("--to", "csv", "--out", "x.csv", "--fps", "30"), "--fps does nothing for --to csv"),
+        (("--to", "csv", "--out", "x.csv", "--smooth", "0.1"), "--smooth does nothing for --to csv"),
         (("--to", "amass", "--out", "x.npz", "--names", "vrm"), "--names does nothing"),
         (("--to", "glb", "--out", "x.glb", "--person", "7"), "in it: 1, 2"),
         (("--to", "glb", "--out", "x.glb", "--person", "me"), "identity"),

@@ -39,12 +39,14 @@ class ConvertOptions:
     Attributes:
         person: identity of the only person to convert. None: all.
         fps: frames per second of the file. None: the recording's; glb keeps its time stamps.
+        smooth: smooth motion over so many seconds, with the past and the future of each moment. None: as recorded.
         names: which skeleton, one of `SKELETONS`. None: the body's own bones.
         bundle: name or folder of the bundle with the body, or a loaded one. None: the one that the recording names.
     """
 
     person: int | None = None
     fps: float | None = None
+    smooth: float | None = None
     names: SkeletonName | None = None
     bundle: Bundle | str | Path | None = None
 
@@ -168,6 +170,8 @@ def convert(
     with ExitStack() as stack:
         rig = stack.enter_context(open_recorded_rig(recording, options.bundle)) if kind.mesh or options.bundle else None
         takes = [take_of(track, tracks.header, rig) for track in tracks.people.values()]
+        if options.smooth is not None:
+            takes = [take.smoothed(options.smooth) for take in takes]
         if options.fps:
             takes = [take.at_rate(options.fps) for take in takes]
         skeleton = skeleton_of(takes[0].tree, options.names)
@@ -204,8 +208,11 @@ def _check(name: str, kind: Format, options: ConvertOptions) -> None:
     """Raise HumanrtError if an option is wrong, or does nothing for this format."""
     if options.fps is not None:
         check_range(options.fps, "fps", 0.1, 1000.0)
+    if options.smooth is not None:
+        check_range(options.smooth, "smooth", 0.0, 10.0, above=True)
     ignored = [
         *(["--fps"] if options.fps is not None and not kind.takes else []),
+        *(["--smooth"] if options.smooth is not None and not kind.takes else []),
         *(["--names"] if options.names is not None and not kind.names else []),
         *(["--bundle"] if options.bundle is not None and not kind.takes else []),
     ]

@@ -15,6 +15,7 @@ from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matric
 from humanrt.geometry.skeleton import Array, world_rotations
 from humanrt.outputs.tracks import PersonTrack
 from humanrt.people.rig import BodyRig
+from humanrt.people.two_sided import TwoSidedOptions, smooth_track
 
 __all__ = ["Take", "about_people", "take_of"]
 
@@ -75,6 +76,20 @@ class Take:
             return np.asarray(values[before] + part[:, None] * (values[after] - values[before]))
 
         return replace(self, t=t, local=local, root=between(self.root), expression=between(self.expression))
+
+    def smoothed(self, seconds: float) -> Take:
+        """Return the take with less trembling: each moment from what is before and after it, so nothing lags.
+
+        Args:
+            seconds: standard deviation of the weights in time; four times as much for the distance from the camera,
+                which trembles most. Movements shorter than about twice that shrink.
+        """
+        options = TwoSidedOptions(seconds, seconds, 4 * seconds)
+        local, root = self.local.copy(), self.root.copy()
+        for start, end in self.present:
+            span = (self.t >= start) & (self.t <= end)
+            local[span], root[span] = smooth_track(self.t[span], local[span], root[span], options)
+        return replace(self, local=local, root=root)
 
 
 def about_people(header: Mapping[str, Any]) -> Mapping[str, Any]:

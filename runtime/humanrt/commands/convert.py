@@ -27,6 +27,7 @@ _person.__name__ = "identity"  # what argparse says of a wrong one: invalid iden
 _FLAGS = {
     "person": Flag(metavar="ID|all", type=_person),
     "fps": Flag(metavar="N", type=float),
+    "smooth": Flag(metavar="SECONDS", type=float),
     "names": Flag(choices=SKELETONS),
     "bundle": Flag(metavar="NAME|PATH"),
 }
