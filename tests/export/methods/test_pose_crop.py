@@ -121,7 +121,7 @@ def test_batch_norms_are_taken_out_of_convolutions_again(data: AnnyData, crops: 
 
 
 def test_augmented_training_sees_other_views_of_the_same_people(tmp_path: Path, data: AnnyData, crops: Crops) -> None:
-    config = PoseCropConfig("resnet", SIZE, width=4)
+    config = PoseCropConfig("resnet", SIZE, width=8)
     plain, augmented = (PoseCropTask(config, crops, crops, Skeleton(data), more) for more in (False, True))
     one, two, same = plain.batch(1, 2, 8), augmented.batch(1, 2, 8), augmented.batch(1, 2, 8)
     assert torch.equal(one.shape, two.shape)  # the same people
@@ -133,7 +133,7 @@ def test_augmented_training_sees_other_views_of_the_same_people(tmp_path: Path, 
     weights = trained(plain, tmp_path / "plain", options, lambda line: None)
     augmented.start_at(tmp_path / "plain")  # how it was trained does not matter, what it is does
     assert torch.equal(augmented.model.state_dict()["pose.weight"], weights["pose.weight"])
-    other = PoseCropTask(replace(config, width=8), crops, crops, Skeleton(data))
+    other = PoseCropTask(replace(config, width=16), crops, crops, Skeleton(data))
     with pytest.raises(HumanrtError, match="another network"):
         other.start_at(tmp_path / "plain")
 
@@ -157,7 +157,7 @@ def test_pairs_are_cut_out_about_the_same_person(samples: list[PeopleSample]) ->
 
 
 def test_the_truth_has_no_error_and_samples_are_told_apart(data: AnnyData, crops: Crops) -> None:
-    task = PoseCropTask(PoseCropConfig("resnet", SIZE, width=4), crops, crops, Skeleton(data))
+    task = PoseCropTask(PoseCropConfig("resnet", SIZE, width=8), crops, crops, Skeleton(data))
     batch = task.held_out_batch(12)
 
     def knows(image: torch.Tensor) -> torch.Tensor:
@@ -299,3 +299,9 @@ def test_what_is_wrong_is_said_in_one_line(
     assert says in said
     assert said.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_widths_that_make_onednn_write_beyond_its_memory_are_refused() -> None:
+    for width in (4, 12, 0, -8):
+        with pytest.raises(HumanrtError, match="multiple of 8"):
+            PoseCropConfig("resnet", SIZE, width=width)

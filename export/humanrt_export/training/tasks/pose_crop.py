@@ -45,7 +45,7 @@ class PoseCropConfig:
     Attributes:
         encoder: one of `encoders.ENCODERS`.
         size: side of the crop, px; of a transformer a multiple of 14.
-        width, blocks: of a `ResNet`: channels of its first stage, blocks of each.
+        width, blocks: of a `ResNet`: channels of its first stage, a multiple of 8; blocks of each.
         rotations: weight of the rotations' loss (L1 of matrices), that of joints (L1, dm) is 1.
     """
 
@@ -54,6 +54,11 @@ class PoseCropConfig:
     width: int = 32
     blocks: int = 1
     rotations: float = 1.0
+
+    def __post_init__(self) -> None:
+        # oneDNN's gradient of convolutions with 4 channels corrupts the heap (torch 2.13 on AVX2 and AVX-512).
+        if self.width <= 0 or self.width % 8:
+            raise HumanrtError(f"--width is {self.width}; it must be a multiple of 8")
 
 
 class PoseCrop(nn.Module):
