@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from command_line import refused
+from humanrt import cli
 from humanrt.cli import main
 from humanrt.commands import doctor, run
 from humanrt.data import CLIP
@@ -267,3 +268,24 @@ def test_importing_humanrt_is_light() -> None:
     environment = {**os.environ}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_only_the_command_that_is_asked_for_is_imported() -> None:
+    code = (
+        "import sys; from humanrt.cli import _parse; _parse(['doctor']); "
+        "print(*sorted(name for name in sys.modules if name.startswith('humanrt.commands.')))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert "humanrt.commands.doctor" in found.stdout.split()
+    assert "humanrt.commands.coach" not in found.stdout.split()
+
+
+def test_the_help_lists_every_command_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(__file__).parents[1] / "runtime" / "humanrt" / "commands"
+    with pytest.raises(SystemExit):
+        cli._parse(["--help"])
+    shown = capsys.readouterr().out
+    commands = [path.stem for path in folder.glob("*.py") if "def add_parser" in path.read_text(encoding="utf-8")]
+    assert len(commands) == len(cli._COMMANDS) > 8
+    assert all(f"    {name} " in shown for name in commands)

@@ -26,6 +26,20 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
+_COMMANDS = (
+    "demo",
+    "run",
+    "batch",
+    "generate",
+    "coach",
+    "convert",
+    "view",
+    "bench",
+    "doctor",
+)
+"""The commands, each a module of `humanrt.commands`, in the order of the help."""
+
+
 class _Signals:
     """Handles SIGINT and SIGTERM while a command runs.
 
@@ -86,9 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> Namespace:
     import argparse
+    from importlib import import_module
 
     from humanrt import __version__
-    from humanrt.commands import batch, bench, coach, convert, demo, doctor, generate, run, view
 
     class Parser(argparse.ArgumentParser):
         """Argument parser that reports usage errors in one line, like all other errors."""
@@ -107,8 +121,10 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     parser = Parser(prog="humanrt", description="A camera in, human meshes and robot-hand motion out, live.")
     parser.add_argument("--version", action="version", version=f"humanrt {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for command in (demo, run, batch, generate, coach, convert, view, bench, doctor):
-        command.add_parser(subparsers)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # Only the command that is asked for is imported: together they take several times as long.
+    for name in given[:1] if given and given[0] in _COMMANDS else _COMMANDS:
+        import_module(f"humanrt.commands.{name}").add_parser(subparsers)
     options, unknown = parser.parse_known_args(arguments)
     if unknown and options.command == "run" and not unknown[0].startswith("-"):
         parser.exit(

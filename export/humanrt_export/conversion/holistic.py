@@ -29,7 +29,7 @@ from humanrt.bundle.settings import (
     HandRegionSettings,
     HolisticSettings,
 )
-from humanrt.errors import BundleError, MissingDependencyError, SourceError
+from humanrt.errors import BundleError, SourceError
 from humanrt.geometry.region import Region, RegionRule
 from humanrt.people.face import FaceDetector, FaceNetwork, face_region
 from humanrt.people.hand_regions import HandRecrop, hand_region
@@ -51,6 +51,7 @@ from humanrt_export.conversion.mediapipe_models import (
     litert_centred,
 )
 from humanrt_export.conversion.mediapipe_operators import OPERATORS
+from humanrt_export.conversion.needs import needs_export
 from humanrt_export.conversion.npm_packages import NpmPackage
 from humanrt_export.conversion.onnx_cleanup import store_as_float16
 from humanrt_export.conversion.settings import entries
@@ -271,14 +272,8 @@ def export_holistic(out: Path, package: Path, images: Path) -> Path:
             written then.
     """
     data = read_package(package)
-    try:
+    with needs_export():
         from humanrt_export.conversion import whole_body  # imported here: the networks alone need no torch
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("humanrt"):
-            raise
-        raise MissingDependencyError(
-            f"package `{error.name}` is not installed; run: pip install 'humanrt[export]'"
-        ) from error
     body, units = whole_body.whole_body_settings()
     graphs = exact_graphs(data)
     with BundleWriter(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import BodyNetworkSettings, BodySettings, DetectorSettings, LandmarksSettings
-from humanrt.errors import MissingDependencyError, SourceError
+from humanrt.errors import SourceError
 from humanrt.people.landmarks import BodyNetwork
 from humanrt.people.person import PersonDetector
 from humanrt.sources.opening import open_source
@@ -26,6 +26,7 @@ from humanrt.verdict.recording import Recorder
 from humanrt_export.conversion import mediapipe_models
 from humanrt_export.conversion.bundle_writer import sha256
 from humanrt_export.conversion.mediapipe_models import Models, Source, anchor_centres, images_of
+from humanrt_export.conversion.needs import needs_export
 from humanrt_export.conversion.settings import entries
 
 __all__ = ["SOURCES", "anchors", "export_landmarks", "settings", "views"]
@@ -149,14 +150,8 @@ def export_landmarks(out: Path, wheel: Path, images: Path) -> Path:
         HumanrtError: a source is missing or not the pinned one, or the parity gate failed. Nothing is written then.
     """
     data = mediapipe_models.read_wheel(wheel, SOURCES)
-    try:
+    with needs_export():
         from humanrt_export.conversion import landmarks_body  # imported here: the networks alone need no torch
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("humanrt"):
-            raise
-        raise MissingDependencyError(
-            f"package `{error.name}` is not installed; run: pip install 'humanrt[export]'"
-        ) from error
     models = Models(
         "landmarks",
         "people",

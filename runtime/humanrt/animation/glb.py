@@ -103,7 +103,6 @@ def _add_mesh(file: GltfFile, document: dict[str, Any], take: Take, skeleton: Sk
     """Add the mesh of a take in the pose in which the skeleton rests; return the number of its morph targets."""
     vertices, joints = rig.pose(take.shape, skeleton.pose)
     mesh = ((vertices - rig.bone_heads(joints)[0]) @ skeleton.axes.T).astype(np.float32)
-    kind = np.uint16 if len(mesh) < 0xFFFF else np.uint32  # the largest value is not allowed as an index
     index, weight = _skin_of(skeleton, rig)
     primitive: dict[str, Any] = {
         "attributes": {
@@ -112,7 +111,7 @@ def _add_mesh(file: GltfFile, document: dict[str, Any], take: Take, skeleton: Sk
             "JOINTS_0": file.add(index, "vertices"),
             "WEIGHTS_0": file.add(weight, "vertices"),
         },
-        "indices": file.add(rig.faces.astype(kind).ravel(), "indices"),
+        "indices": file.add_triangles(rig.faces, len(mesh)),
         "material": len(document["materials"]) - 1,
     }
     entry: dict[str, Any] = {"name": f"person-{take.id}", "primitives": [primitive]}

@@ -11,7 +11,7 @@ import numpy as np
 from humanrt.checks import check_range
 from humanrt.errors import HumanrtError
 from humanrt.geometry.bones import BoneTree, bone_tree
-from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.geometry.rotation import between, matrices_from_vectors
 from humanrt.geometry.skeleton import Array, world_rotations
 from humanrt.outputs.tracks import PersonTrack
 from humanrt.people.rig import BodyRig
@@ -69,13 +69,12 @@ class Take:
         after = np.minimum(after, len(self.t) - 1)
         span = self.t[after] - self.t[before]
         part = np.clip((t - self.t[before]) / np.where(span > 0, span, 1.0), 0.0, 1.0)
-        change = vectors_from_matrices(np.swapaxes(self.local[before], -1, -2) @ self.local[after])
-        local = self.local[before] @ matrices_from_vectors(part[:, None, None] * change)
+        local = between(self.local[before], self.local[after], part[:, None, None])
 
-        def between(values: Array) -> Array:
+        def linear(values: Array) -> Array:
             return np.asarray(values[before] + part[:, None] * (values[after] - values[before]))
 
-        return replace(self, t=t, local=local, root=between(self.root), expression=between(self.expression))
+        return replace(self, t=t, local=local, root=linear(self.root), expression=linear(self.expression))
 
     def smoothed(self, seconds: float) -> Take:
         """Return the take with less trembling: each moment from what is before and after it, so nothing lags.

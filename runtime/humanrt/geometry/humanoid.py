@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from humanrt.errors import HumanrtError
 from humanrt.geometry.anny import ANNY_BONES, anny_from_smpl
 from humanrt.geometry.bones import SMPLX_BONES, BoneTree, to_gltf_axes
-from humanrt.geometry.skeleton import Array, world_rotations
+from humanrt.geometry.skeleton import Array, local_rotations, world_rotations
 
 __all__ = ["CAMERA_TO_GLTF", "SKELETONS", "Skeleton", "SkeletonName", "skeleton_of"]
 
@@ -95,10 +95,7 @@ class Skeleton:
 
     def local(self, turns: Array) -> Array:
         """Return rotations relative to the parents, [..., K, 3, 3], from those in the world."""
-        above = turns[..., [max(parent, 0) for parent in self.parents], :, :]
-        result = np.asarray(np.swapaxes(above, -1, -2) @ turns)
-        result[..., 0, :, :] = turns[..., 0, :, :]
-        return result
+        return local_rotations(turns, self.parents)
 
 
 # Role (the name in VRM 1.0): parent's role; first and last bone of Anny; SMPL-X's bone; Mixamo's name. Sides: {s} is

@@ -18,9 +18,10 @@ from humanrt.inference.bound_graph import BoundGraph
 from humanrt.inference.execution import Execution
 from humanrt.inference.model import Model
 from humanrt.motion.arguments import Label, check_count_of, label_weights, numbers_of, tokens_of
+from humanrt.motion.frame_stream import FrameStream
 from humanrt.motion.motion import Motion
 from humanrt.motion.sampling import Sampler
-from humanrt.motion.seam import MotionFrame, Seam, seen_by
+from humanrt.motion.seam import Seam, seen_by
 from humanrt.resource import releasing
 
 __all__ = ["PublishedNetworks", "PublishedStream"]
@@ -257,7 +258,7 @@ class PublishedNetworks(Model):
         return conditions
 
 
-class PublishedStream(Iterator[MotionFrame]):
+class PublishedStream(FrameStream):
     """Generates frames for ever; open one with `PoseGPT.stream`.
 
     Positions of the published GPT end where its training did. Where a window is full, the stream goes on in another:
@@ -274,6 +275,7 @@ class PublishedStream(Iterator[MotionFrame]):
     def __init__(
         self, networks: PublishedNetworks, sampler: Sampler, label: Label, observed: Motion | None, ahead: int | None
     ) -> None:
+        super().__init__(networks.fps)
         networks.need_gpt()
         self._networks, self._sampler, self._label = networks, sampler, label
         self._size = networks.durations[1] // networks.factor
@@ -297,8 +299,6 @@ class PublishedStream(Iterator[MotionFrame]):
             self._rotations.extend(rotations)
             self._places.extend(translation.astype(np.float64))
             self._begin_window()
-        self._ready: deque[tuple[Floats, Floats]] = deque()
-        self._index = 0
 
     @property
     def label(self) -> Label:
@@ -308,14 +308,6 @@ class PublishedStream(Iterator[MotionFrame]):
     def label(self, label: Label) -> None:
         self._networks.conditions(label, self._networks.durations[1])
         self._label = label
-
-    def __next__(self) -> MotionFrame:
-        if not self._ready:
-            self._advance()
-        rotations, translation = self._ready.popleft()
-        frame = MotionFrame(self._index, self._index / self._networks.fps, rotations, translation)
-        self._index += 1
-        return frame
 
     def _begin_window(self) -> None:
         """Encode the last frames as the beginning of another window."""

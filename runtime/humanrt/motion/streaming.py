@@ -19,9 +19,10 @@ from humanrt.inference.execution import Execution
 from humanrt.inference.model import Model
 from humanrt.motion.arguments import Label, check_count_of, label_weights, numbers_of, tokens_of
 from humanrt.motion.features import Heading, frames_from_motion, motion_from_frames
+from humanrt.motion.frame_stream import FrameStream
 from humanrt.motion.motion import Motion
 from humanrt.motion.sampling import Sampler
-from humanrt.motion.seam import LENGTH, MotionFrame, Seam, seen_by
+from humanrt.motion.seam import LENGTH, Seam, seen_by
 from humanrt.resource import releasing
 
 __all__ = ["Memory", "StreamingNetworks", "StreamingStream"]
@@ -231,7 +232,7 @@ class StreamingNetworks(Model):
         return StreamingStream(self, sampler, label, observed)
 
 
-class StreamingStream(Iterator[MotionFrame]):
+class StreamingStream(FrameStream):
     """Generates frames for ever, a token at a time; open one with `PoseGPT.stream`.
 
     Attributes:
@@ -240,6 +241,7 @@ class StreamingStream(Iterator[MotionFrame]):
     """
 
     def __init__(self, networks: StreamingNetworks, sampler: Sampler, label: Label, observed: Motion | None) -> None:
+        super().__init__(networks.fps)
         self._networks, self._sampler = networks, sampler
         self._label, self._weights = label, networks.label_weights(label)
         self._memory = networks.memory()
@@ -247,8 +249,6 @@ class StreamingStream(Iterator[MotionFrame]):
         self._heading = Heading()
         self._seam: Seam | None = None
         self._lift = 0.0  # m, by which what was seen was higher than the network's version
-        self._ready: deque[tuple[Floats, Floats]] = deque()
-        self._index = 0
         if observed is not None:
             self._begin(observed)
 
@@ -274,14 +274,6 @@ class StreamingStream(Iterator[MotionFrame]):
     def label(self, label: Label) -> None:
         self._weights = self._networks.label_weights(label)
         self._label = label
-
-    def __next__(self) -> MotionFrame:
-        if not self._ready:
-            self._advance()
-        rotations, translation = self._ready.popleft()
-        frame = MotionFrame(self._index, self._index / self._networks.fps, rotations, translation)
-        self._index += 1
-        return frame
 
     def _advance(self) -> None:
         """Generate the frames of another token."""

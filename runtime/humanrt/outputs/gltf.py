@@ -46,6 +46,12 @@ class GltfFile:
             accessor |= _bounds(array)
         return self._append(accessor)
 
+    def add_triangles(self, faces: NDArray[np.integer[Any]], vertices: int) -> int:
+        """Add the triangles [F, 3] of a mesh with so many vertices, and return the index of their accessor."""
+        # 16 bits if they suffice; the largest value of the type is not allowed as an index.
+        kind = np.uint16 if vertices < 0xFFFF else np.uint32
+        return self.add(faces.astype(kind).ravel(), "indices")
+
     def add_sparse(self, array: NDArray[np.float32], *, bounds: bool = True) -> int:
         """Add an array [N, 3] of which most rows are 0, without these, and return the index of its accessor."""
         rows = np.flatnonzero(array.any(axis=1))

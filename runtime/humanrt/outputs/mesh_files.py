@@ -38,10 +38,8 @@ Faces = NDArray[np.int32]
 def glb(people: People, ids: tuple[int, ...], faces: Faces) -> bytes:
     """Return a binary glTF file with positions and normals. The triangles are stored once, for all people."""
     vertices = _vertices(people)
-    # 16 bits if they suffice; the largest value of the type is not allowed as an index.
-    kind = np.uint16 if vertices.shape[1] < 0xFFFF else np.uint32
     file = GltfFile()
-    indices = file.add(faces.astype(kind).ravel(), "indices")
+    indices = file.add_triangles(faces, vertices.shape[1])
     positions = [file.add(mesh.astype(np.float32), "vertices", bounds=True) for mesh in vertices]
     normals = [file.add(vertex_normals(mesh, faces), "vertices") for mesh in vertices]
     names = [f"person-{identity}" for identity in ids]

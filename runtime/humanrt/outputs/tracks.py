@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from humanrt.checks import check_shapes
 from humanrt.errors import SourceError
 
-__all__ = ["HandTrack", "PersonTrack", "Tracks", "tracks_of"]
+__all__ = ["HandTrack", "PersonTrack", "Track", "Tracks", "tracks_of"]
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -22,15 +22,39 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, repr=False)
-class PersonTrack:
-    """A person in the F frames in which they appear.
+class Track:
+    """What people and hands have in common: the F frames in which an identity appears.
 
     Attributes:
         id: identity.
         frames: [F] indices of the frames.
         t: [F] s, time stamps.
         score: [F] 0..1.
-        filled: [F] whether the person was not found in that frame, and the pose is filled in.
+        filled: [F] whether it was not found in that frame, and the pose is filled in.
+    """
+
+    id: int
+    frames: Indices
+    t: Array
+    score: Array
+    filled: Flags
+
+    def __post_init__(self) -> None:
+        check_shapes(self, frames="int64 F", t="float64 F", score="float64 F", filled="bool F", **self._arrays())
+
+    def _arrays(self) -> dict[str, str]:
+        """Return the specifications of the other arrays, for `check_shapes`."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@dataclass(frozen=True, repr=False)
+class PersonTrack(Track):
+    """A person in the F frames in which they appear.
+
+    Attributes:
         head_2d: [F, 2] px.
         translation: [F, 3] m, camera space, the head joint.
         rotations: [F, R, 3] rad, axis-angle: the root's relative to the camera, all others to their parent.
@@ -39,11 +63,6 @@ class PersonTrack:
         joints: [F, J, 3] m, camera space; J is 0 where the run computed no joints.
     """
 
-    id: int
-    frames: Indices
-    t: Array
-    score: Array
-    filled: Flags
     head_2d: Array
     translation: Array
     rotations: Array
@@ -51,64 +70,38 @@ class PersonTrack:
     expression: Array
     joints: Array
 
-    def __post_init__(self) -> None:
-        check_shapes(
-            self,
-            frames="int64 F",
-            t="float64 F",
-            score="float64 F",
-            filled="bool F",
-            head_2d="float64 F 2",
-            translation="float64 F 3",
-            rotations="float64 F R 3",
-            shape="float64 F S",
-            expression="float64 F E",
-            joints="float64 F J 3",
-        )
-
-    def __len__(self) -> int:
-        return len(self.frames)
+    def _arrays(self) -> dict[str, str]:
+        return {
+            "head_2d": "float64 F 2",
+            "translation": "float64 F 3",
+            "rotations": "float64 F R 3",
+            "shape": "float64 F S",
+            "expression": "float64 F E",
+            "joints": "float64 F J 3",
+        }
 
     def __repr__(self) -> str:
         return f"<person {self.id} in {len(self)} frames>"
 
 
 @dataclass(frozen=True, repr=False)
-class HandTrack:
+class HandTrack(Track):
     """A hand in the F frames in which it appears.
 
     Attributes:
-        id: identity.
         side: ``left`` or ``right``.
-        frames, t, score, filled: as for `PersonTrack`.
         keypoints_2d: [F, 21, 2] px.
         keypoints_3d: [F, 21, 3] m, relative to the hand's own origin.
         robots: robot's name -> [F, dof] rad, NaN where it was not solved.
     """
 
-    id: int
     side: str
-    frames: Indices
-    t: Array
-    score: Array
-    filled: Flags
     keypoints_2d: Array
     keypoints_3d: Array
     robots: Mapping[str, Array] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        check_shapes(
-            self,
-            frames="int64 F",
-            t="float64 F",
-            score="float64 F",
-            filled="bool F",
-            keypoints_2d="float64 F 21 2",
-            keypoints_3d="float64 F 21 3",
-        )
-
-    def __len__(self) -> int:
-        return len(self.frames)
+    def _arrays(self) -> dict[str, str]:
+        return {"keypoints_2d": "float64 F 21 2", "keypoints_3d": "float64 F 21 3"}
 
     def __repr__(self) -> str:
         return f"<{self.side} hand {self.id} in {len(self)} frames>"

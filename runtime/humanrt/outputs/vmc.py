@@ -6,19 +6,19 @@ relative to a T-pose, in Unity's left-handed axes: x to the right, y up, z to th
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from humanrt.errors import HumanrtError, OutputError
+from humanrt.errors import HumanrtError
 from humanrt.geometry.bones import bone_tree
 from humanrt.geometry.humanoid import CAMERA_TO_GLTF, Skeleton, skeleton_of
 from humanrt.geometry.rotation import quaternions_from_matrices
 from humanrt.geometry.skeleton import Array
 from humanrt.outputs.base import Image, Output
+from humanrt.outputs.datagrams import MAX_DATAGRAM, Datagrams
 from humanrt.people.pipeline import PeopleResult
 from humanrt.perception.pipeline import Result
 from humanrt.resource import Resource
@@ -28,7 +28,6 @@ __all__ = ["VMC_PORT", "VmcSender", "unity_bone"]
 VMC_PORT = 39539
 """The port on which programs listen for motion unless told otherwise."""
 
-_MAX_DATAGRAM = 1400  # bytes: larger ones are split up on their way
 _MIRROR = np.diag([-1.0, 1.0, 1.0])  # glTF's axes to Unity's
 
 
@@ -56,13 +55,7 @@ class VmcSender(Resource, Output):
     """
 
     def __init__(self, host: str, port: int = VMC_PORT, person: int | None = None) -> None:
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        except OSError as error:
-            raise OutputError(f"vmc://{host}:{port}: no such host ({error.strerror}); check the name") from None
-        self._address: Any = address
-        self._socket = socket.socket(family, kind, protocol)
-        self._socket.setblocking(False)
+        self._datagrams = Datagrams("vmc", host, port)
         self._person = person
         self._current: int | None = person
         self._skeleton: Skeleton | None = None
@@ -101,15 +94,13 @@ class VmcSender(Resource, Output):
             messages += self._body(self._skeleton, result, index)
             messages += self._face(result, index)
         for datagram in _datagrams(messages):
-            try:
-                self._socket.sendto(datagram, self._address)
-            except OSError:
-                break  # nobody listens, or the network is down: the next frame is sent anew
+            if not self._datagrams.send(datagram):
+                break  # the next frame is sent anew
         return True
 
     def close(self) -> None:
         """Close the socket. May be called twice."""
-        self._socket.close()
+        self._datagrams.close()
 
     def _index(self, result: PeopleResult) -> int | None:
         """Return which of the people is sent; None: nobody."""
@@ -166,7 +157,7 @@ def _datagrams(messages: Sequence[bytes]) -> Iterator[bytes]:
     start = b"#bundle\0" + struct.pack(">Q", 1)
     parts, size = [start], len(start)
     for message in messages:
-        if size + 4 + len(message) > _MAX_DATAGRAM:
+        if size + 4 + len(message) > MAX_DATAGRAM:
             yield b"".join(parts)
             parts, size = [start], len(start)
         parts += [struct.pack(">i", len(message)), message]

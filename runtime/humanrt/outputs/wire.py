@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from time import monotonic
@@ -11,6 +10,7 @@ from typing import Any
 
 from humanrt.errors import MissingDependencyError, OutputError
 from humanrt.outputs.base import Image, Output
+from humanrt.outputs.datagrams import MAX_DATAGRAM, Datagrams
 from humanrt.outputs.record import json_line
 from humanrt.perception.pipeline import Result
 from humanrt.resource import Resource
@@ -20,7 +20,6 @@ __all__ = ["UDP_PORT", "ZMQ_PORT", "UdpSender", "ZmqSender", "messages", "receiv
 ZMQ_PORT = 5556
 UDP_PORT = 9870
 
-_MAX_DATAGRAM = 1400  # bytes: larger ones are split up on their way
 _HEADER_EVERY = 1.0  # s: for subscribers that come later
 _LONGEST_QUEUE = 1  # messages: a receiver that is too slow loses frames instead of falling behind
 
@@ -127,13 +126,7 @@ class UdpSender(Resource, Output):
     """
 
     def __init__(self, host: str, port: int = UDP_PORT) -> None:
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        except OSError as error:
-            raise OutputError(f"udp://{host}:{port}: no such host ({error.strerror}); check the name") from None
-        self._address: Any = address
-        self._socket = socket.socket(family, kind, protocol)
-        self._socket.setblocking(False)
+        self._datagrams = Datagrams("udp", host, port)
         self._joints: Mapping[str, Any] = {}
 
     def start(self, header: Mapping[str, Any]) -> None:
@@ -143,19 +136,18 @@ class UdpSender(Resource, Output):
             raise OutputError("--send udp: sends joint angles of robots, and none moves; add --robot NAME, or take zmq")
         for name, joints in self._joints.items():
             size = len(json_line({"name": name, "joints": joints, "angles": [-1.23456] * len(joints)})) + 100
-            if size > _MAX_DATAGRAM:
+            if size > MAX_DATAGRAM:
                 raise OutputError(f"--send udp: {name} has too many joints for a datagram; take zmq")
 
     def put(self, result: Result, picture: Image | None) -> bool:
         """Send the angles of each robot that moves in this frame."""
         for name, entry in _robots(result.record(), self._joints).items():
-            with suppress(OSError):  # nobody listens, or the network is down: the next frame is sent anew
-                self._socket.sendto(json_line({"name": name, **entry}).rstrip(b"\n"), self._address)
+            self._datagrams.send(json_line({"name": name, **entry}).rstrip(b"\n"))
         return True
 
     def close(self) -> None:
         """Close the socket. May be called twice."""
-        self._socket.close()
+        self._datagrams.close()
 
 
 def receive(url: str, *topics: str, timeout: float | None = None) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 
 from humanrt.geometry.skeleton import Array, world_rotations
@@ -16,7 +15,7 @@ from humanrt.people.rig import BodyRig
 from humanrt.perception.pipeline import Result
 from humanrt.resource import Owner, releasing
 from humanrt.retarget import HandDescription
-from humanrt.viewing.stage import DEFAULT_PORT, NEW_SHAPE, Body, Stage
+from humanrt.viewing.stage import DEFAULT_PORT, NEW_SHAPE, Body, Stage, reduced
 
 __all__ = ["LiveScene"]
 
@@ -74,6 +73,4 @@ class LiveScene(Owner, Output):
     def _show_camera(self, result: PeopleResult) -> None:
         image = result.frame.image
         height, width = image.shape[:2]
-        size = (_PICTURE_WIDTH, max(1, round(height * _PICTURE_WIDTH / width)))
-        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        self.stage.show_camera(result.people.intrinsics, (width, height), small)
+        self.stage.show_camera(result.people.intrinsics, (width, height), reduced(image, _PICTURE_WIDTH))

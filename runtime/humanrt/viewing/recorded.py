@@ -20,7 +20,7 @@ from humanrt.outputs.tracks import HandTrack, Tracks
 from humanrt.resource import Owner, releasing
 from humanrt.retarget import HandDescription, load_hand
 from humanrt.sources.opening import open_source
-from humanrt.viewing.stage import DEFAULT_PORT, Body, Stage
+from humanrt.viewing.stage import DEFAULT_PORT, Body, Stage, reduced
 
 __all__ = ["RecordedScene"]
 
@@ -164,8 +164,6 @@ def _camera(recording: str | Path) -> tuple[Array, tuple[int, int]]:
 
 def _pictures(video: str | Path, frames: int) -> dict[int, NDArray[np.uint8]]:
     """Return small pictures of a film by frame."""
-    import cv2
-
     every = max(1, -(-frames // _MAX_PICTURES))
     pictures: dict[int, NDArray[np.uint8]] = {}
     with open_source(video) as source:
@@ -173,9 +171,5 @@ def _pictures(video: str | Path, frames: int) -> dict[int, NDArray[np.uint8]]:
             if frame.index >= frames:
                 break
             if frame.index % every == 0:
-                height, width = frame.image.shape[:2]
-                size = (_PICTURE_WIDTH, max(1, round(height * _PICTURE_WIDTH / width)))
-                pictures[frame.index] = np.asarray(
-                    cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8
-                )
+                pictures[frame.index] = reduced(frame.image, _PICTURE_WIDTH)
     return pictures

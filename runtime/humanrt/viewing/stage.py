@@ -8,6 +8,7 @@ from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ from humanrt.people.rig import BodyRig
 from humanrt.resource import Resource
 from humanrt.retarget import HandDescription
 
-__all__ = ["DEFAULT_PORT", "NEW_SHAPE", "Body", "Stage"]
+__all__ = ["DEFAULT_PORT", "NEW_SHAPE", "Body", "Stage", "reduced"]
 
 DEFAULT_PORT = 8080
 
@@ -261,6 +262,12 @@ class Stage(Resource):
 
 _PALM_TO_CAMERA = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
 """From the human wrist's frame (x out of the palm, z towards the fingers) to the camera's axes, fingers up."""
+
+
+def reduced(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """Return a picture of this width, px, in its own proportions."""
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _wxyz(R: Array) -> Array:
