@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.geometry.skeleton import MEDIAPIPE_33
-from humanrt.people.metrics import aligned
+from humanrt.metrics.joints import procrustes_distances
+from humanrt.metrics.trajectory import bends
 
-__all__ = ["ANNY", "HIPS", "LIMBS", "MEDIAPIPE", "acceleration", "bends", "beside", "hips_aligned", "iou", "similarity"]
+__all__ = ["ANNY", "HIPS", "LIMBS", "MEDIAPIPE", "acceleration", "beside", "hips_aligned", "similarity"]
 
 Array = NDArray[Any]
 
@@ -61,7 +62,7 @@ def hips_aligned(joints: Array, truth: Array) -> Array:
 
 def similarity(joints: Array, truth: Array) -> Array:
     """Return distances [N, 12] m after the best similarity: rotation, scale and translation; both [N, 12, 3]."""
-    return np.asarray(np.linalg.norm(aligned(joints, truth) - truth, axis=-1))
+    return procrustes_distances(joints, truth)
 
 
 def acceleration(joints: Array) -> Array:
@@ -71,17 +72,6 @@ def acceleration(joints: Array) -> Array:
         joints: [T, 12, 3] m, NaN in frames without them: differences that need these are NaN.
     """
     return bends(_centred(joints))
-
-
-def bends(points: Array) -> Array:
-    """Return the size [T - 2, J] of second differences in time of points [T, J, 3]."""
-    return np.asarray(np.linalg.norm(points[2:] - 2 * points[1:-1] + points[:-2], axis=-1))
-
-
-def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return the intersection of two masks over their union; NaN if both are empty."""
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else float("nan")
 
 
 def _centred(joints: Array) -> Array:

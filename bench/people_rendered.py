@@ -39,12 +39,12 @@ from humanrt.files import write_atomically
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import project
 from humanrt.hands.truth import finger_flexion
+from humanrt.metrics.trajectory import bends
 from humanrt.people.metrics import Bodies, PeopleMetrics, true_bodies
 from humanrt.people.truth import PeopleTruth
 from humanrt.sources.opening import Frame, open_source
 from humanrt.stats import machine, write_report
 from humanrt.tasks import open_people
-from joint_errors import bends
 from people_views import bundle_options
 
 __all__ = ["FILMS", "Film", "Scene", "Tally", "films", "hand_sizes", "measure", "render"]

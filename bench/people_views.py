@@ -41,12 +41,13 @@ from numpy.typing import NDArray
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.files import write_atomically
 from humanrt.geometry.camera import project
+from humanrt.metrics.silhouette import iou
 from humanrt.people.landmark_people import solve_translation
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.sources.opening import Frame
 from humanrt.stats import machine, write_report
 from humanrt.tasks import PeopleOptions, open_people
-from joint_errors import ANNY, MEDIAPIPE, acceleration, beside, hips_aligned, iou, similarity
+from joint_errors import ANNY, MEDIAPIPE, acceleration, beside, hips_aligned, similarity
 from raw_landmarks import RawTracker, Seen
 from real_views import VIEWS, Truth, View, frames_of, load_truth, load_views
 

@@ -28,10 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.geometry.rotation import vectors_from_matrices
+from humanrt.geometry.similarity import aligned
 from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, world_rotations
 from humanrt.people.body_points import HIPS
 from humanrt.people.landmark_ik import LandmarkIK
-from humanrt.people.metrics import aligned
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt_export.data.poses.dataset import resampled
 from humanrt_export.npz import read_npz

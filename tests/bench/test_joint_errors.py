@@ -10,7 +10,8 @@ import pytest
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import project
 from humanrt.geometry.rotation import matrices_from_vectors
-from joint_errors import ANNY, HIPS, LIMBS, MEDIAPIPE, acceleration, beside, hips_aligned, iou, similarity
+from humanrt.metrics.silhouette import iou
+from joint_errors import ANNY, HIPS, LIMBS, MEDIAPIPE, acceleration, beside, hips_aligned, similarity
 from people_views import SeenPerson, bundle_options, measure
 from real_views import View, path_of, triangulate
 

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.geometry.anny import ANNY_BONES
+from humanrt.metrics.detection import Detection
+from humanrt.metrics.joints import distances, procrustes_distances
 
-__all__ = ["MIN_VISIBLE", "Bodies", "PeopleMetrics", "aligned", "matched", "true_bodies"]
+__all__ = ["MIN_VISIBLE", "Bodies", "PeopleMetrics", "matched", "true_bodies"]
 
 Array = NDArray[Any]
 
@@ -92,18 +94,6 @@ def matched(predicted: Bodies, truth: Bodies) -> list[tuple[int, int]]:
     return pairs
 
 
-def aligned(points: Array, truth: Array) -> Array:
-    """Align ``points`` [N, K, 3] with ``truth`` by the best similarity (least squares, Umeyama 1991)."""
-    middle, true_middle = points.mean(1, keepdims=True), truth.mean(1, keepdims=True)
-    a, b = points - middle, truth - true_middle
-    u, s, vt = np.linalg.svd(np.swapaxes(a, 1, 2) @ b)
-    signs = np.ones_like(s)
-    signs[:, -1] = np.sign(np.linalg.det(u @ vt))
-    turn = (u * signs[:, None]) @ vt
-    scale = (s * signs).sum(-1) / np.maximum((a * a).sum((1, 2)), 1e-12)
-    return np.asarray(scale[:, None, None] * (a @ turn) + true_middle)
-
-
 @dataclass
 class PeopleMetrics:
     """Counts and errors of a set of pictures.
@@ -140,23 +130,23 @@ class PeopleMetrics:
         joints, true_joints = predicted.joints[i].astype(np.float64), truth.joints[j].astype(np.float64)
         root, true_root = joints[:, :1], true_joints[:, :1]
         some, true_some = joints[:, self._body], true_joints[:, self._body]
-        self._note("mpjpe", some - root, true_some - true_root)
-        self._note("pa_mpjpe", aligned(some, true_some), true_some)
+        self._note("mpjpe", distances(some - root, true_some - true_root))
+        self._note("pa_mpjpe", procrustes_distances(some, true_some))
         if predicted.vertices is not None and truth.vertices is not None:
             vertices, true_vertices = predicted.vertices[i].astype(np.float64), truth.vertices[j].astype(np.float64)
-            self._note("pve", vertices - root, true_vertices - true_root)
-            self._note("pa_pve", aligned(vertices, true_vertices), true_vertices)
+            self._note("pve", distances(vertices - root, true_vertices - true_root))
+            self._note("pa_pve", procrustes_distances(vertices, true_vertices))
         for hand in self._hands:
             own, true = joints[:, hand], true_joints[:, hand]
-            self._note("hands", own - own[:, :1], true - true[:, :1])
-            self._note("pa_hands", aligned(own, true), true)
+            self._note("hands", distances(own - own[:, :1], true - true[:, :1]))
+            self._note("pa_hands", procrustes_distances(own, true))
         position, true_position = joints[:, self._head], true_joints[:, self._head]
-        self._note("position", position[:, None], true_position[:, None])
+        self._note("position", distances(position, true_position)[:, None])
         off = np.abs(position[:, 2] / true_position[:, 2] - 1)
         self.errors.setdefault("depth", []).extend(off.tolist())
 
-    def _note(self, name: str, points: Array, truth: Array) -> None:
-        self.errors.setdefault(name, []).extend(np.linalg.norm(points - truth, axis=-1).mean(1).tolist())
+    def _note(self, name: str, errors: Array) -> None:
+        self.errors.setdefault(name, []).extend(errors.mean(1).tolist())
 
     def summary(self) -> dict[str, float]:
         """Return the metrics by name.
@@ -165,11 +155,8 @@ class PeopleMetrics:
         ``hands`` (21 keypoints of each, relative to the wrist), ``pa_hands``, ``position`` (of the head);
         ``depth``, as a fraction of the true depth.
         """
-        summary = {
-            "precision": self.found / max(1, self.found + self.wrong),
-            "recall": self.found / max(1, self.found + self.missed),
-            "people": float(self.found),
-        }
+        detection = Detection(self.found, self.wrong, self.missed)
+        summary = {"precision": detection.precision, "recall": detection.recall, "people": float(self.found)}
         for name, values in self.errors.items():
             summary[name] = float(np.mean(values)) * (1 if name == "depth" else 1000)
         return summary

@@ -14,7 +14,8 @@ import torch
 from people_samples import make_sample
 
 from humanrt.errors import HumanrtError
-from humanrt.people.metrics import Bodies, PeopleMetrics, aligned, matched
+from humanrt.geometry.similarity import aligned
+from humanrt.people.metrics import Bodies, PeopleMetrics, matched
 from humanrt_export import cli
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.model import AnnyData
