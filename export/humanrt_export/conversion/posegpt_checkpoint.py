@@ -24,6 +24,7 @@ from humanrt.errors import choices
 from humanrt.geometry.skeleton import SMPL_24, SMPLX_55, SMPLX_BODY
 from humanrt_export.checkpoint import CheckpointError, Names, built, read, tensors
 from humanrt_export.conversion.hparams import HparamsError
+from humanrt_export.conversion.shapes import Shapes
 from humanrt_export.networks.posegpt import AutoEncoder, AutoEncoderConfig, Gpt, GptConfig, Sampling, StackConfig
 
 __all__ = ["LABELS", "SKELETONS", "PublishedPoseGpt", "load_checkpoint"]
@@ -153,10 +154,10 @@ def load_checkpoint(
             )
     else:
         coder_state, gpt_state, prefix = state, {}, ""
-    shapes = _Shapes(path, coder_state, prefix)
+    shapes = Shapes(path, coder_state, prefix, _KIND)
     factor = 2 ** shapes.count(r"encoder_stacks\.\d+\.down_conv\.conv\.weight")
     seq_len = settings.integer("seq_len", 1, 1 << 20, default=64)
-    gpt_shapes = _Shapes(path, gpt_state, "") if gpt_state else None
+    gpt_shapes = Shapes(path, gpt_state, "", _KIND) if gpt_state else None
     window = _window(shapes, gpt_shapes, factor, seq_len, settings, window)
     variant, notes = _variant(shapes, settings)
     config = _auto_encoder(shapes, settings, variant, window)
@@ -264,38 +265,7 @@ class _Settings:
                 raise self.error(key, f"is {found}; this version reads {choices(map(str, values[:1]))} only")
 
 
-class _Shapes:
-    """The shapes of a file's tensors by key."""
-
-    def __init__(self, path: Path, state: Mapping[str, Tensor], prefix: str) -> None:
-        self.path, self.state, self._prefix = path, state, prefix
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.state
-
-    def of(self, key: str, dimensions: int) -> tuple[int, ...]:
-        """Return a tensor's shape. CheckpointError if it is missing or has another number of dimensions."""
-        if key not in self.state:
-            raise CheckpointError(f"{self.path}: `{self._prefix}{key}` is missing; not a checkpoint of {_KIND}")
-        shape = tuple(self.state[key].shape)
-        if len(shape) != dimensions or min(shape) < 1:
-            raise CheckpointError(
-                f"{self.path}: `{self._prefix}{key}` is {list(shape)}; it must have {dimensions} dimensions"
-            )
-        return shape
-
-    def count(self, pattern: str) -> int:
-        return sum(bool(re.fullmatch(pattern, key)) for key in self.state)
-
-    def numbered(self, pattern: str) -> int:
-        """Return how many different numbers the group of ``pattern`` has, which must be 0, 1, ... without gaps."""
-        found = {int(match[1][:6]) for key in self.state if (match := re.match(pattern, key))}
-        if found != set(range(len(found))):
-            raise CheckpointError(f"{self.path}: keys like `{self._prefix}{pattern}` are not numbered from 0 on")
-        return len(found)
-
-
-def _variant(shapes: _Shapes, settings: _Settings) -> tuple[Variant, tuple[str, ...]]:
+def _variant(shapes: Shapes, settings: _Settings) -> tuple[Variant, tuple[str, ...]]:
     """Return the variant, and what settings and file say differently."""
     named = next((str(settings.get(key)) for key in ("vq_model", "model") if "VQVAE" in str(settings.get(key))), "")
     known: dict[str, Variant] = {
@@ -330,7 +300,7 @@ def _variant(shapes: _Shapes, settings: _Settings) -> tuple[Variant, tuple[str, 
 
 
 def _window(
-    coder: _Shapes, gpt: _Shapes | None, factor: int, seq_len: int, settings: _Settings, asked: int | None
+    coder: Shapes, gpt: Shapes | None, factor: int, seq_len: int, settings: _Settings, asked: int | None
 ) -> int:
     """Return the number of tokens of a window.
 
@@ -360,7 +330,7 @@ def _window(
 # --------------------------------------------------------------------------------------------- sizes
 
 
-def _auto_encoder(shapes: _Shapes, settings: _Settings, variant: Variant, window: int) -> AutoEncoderConfig:
+def _auto_encoder(shapes: Shapes, settings: _Settings, variant: Variant, window: int) -> AutoEncoderConfig:
     motion = shapes.of("emb.weight", 2)[1]
     if motion < 9 or (motion - 3) % 6 or (motion - 3) // 6 not in SKELETONS:
         known = ", ".join(f"{6 * joints + 3} ({joints} joints)" for joints in SKELETONS)
@@ -397,7 +367,7 @@ def _auto_encoder(shapes: _Shapes, settings: _Settings, variant: Variant, window
     )
 
 
-def _stack(shapes: _Shapes, settings: _Settings, where: str, heads: int, causal: bool) -> StackConfig:
+def _stack(shapes: Shapes, settings: _Settings, where: str, heads: int, causal: bool) -> StackConfig:
     blocks = shapes.numbered(re.escape(where) + r"blocks\.(\d+)\.")
     if not blocks:
         raise CheckpointError(f"{shapes.path}: `{where}` has no blocks; not a checkpoint of {_KIND}")
@@ -433,7 +403,7 @@ def _check_layers(settings: _Settings, stacks: tuple[StackConfig, ...]) -> None:
         raise settings.error("n_layers", f"is {given}, but the checkpoint's stacks have {found} blocks")
 
 
-def _check_chain(shapes: _Shapes, stacks: tuple[StackConfig, ...], width: int, coder: str) -> None:
+def _check_chain(shapes: Shapes, stacks: tuple[StackConfig, ...], width: int, coder: str) -> None:
     """Raise CheckpointError unless each stack takes what the one before it gives."""
     for index, stack in enumerate(stacks):
         if stack.inputs != width:
@@ -443,7 +413,7 @@ def _check_chain(shapes: _Shapes, stacks: tuple[StackConfig, ...], width: int, c
         width = stack.outputs
 
 
-def _gpt(shapes: _Shapes, settings: _Settings, coder: AutoEncoderConfig) -> GptConfig:
+def _gpt(shapes: Shapes, settings: _Settings, coder: AutoEncoderConfig) -> GptConfig:
     rows, part = shapes.of("gpt.tok_emb.weight", 2)
     width = shapes.of("gpt.pos_emb", 3)[2]
     if part * coder.books != width or rows != coder.books * (coder.codes + 1):

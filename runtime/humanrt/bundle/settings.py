@@ -48,6 +48,7 @@ __all__ = [
     "StreamingGptSettings",
     "Topology",
     "Variant",
+    "WordsSettings",
     "body_names",
     "check_settings",
     "face_indices",
@@ -1257,6 +1258,36 @@ class MultiposeSettings:
             multipose.number("spread", 1e-3, 1e3),
             multipose.integer("max_people", 1, 1000),
         )
+
+
+TOKENIZERS = ("treebank", "wordpiece")
+
+
+@dataclass(frozen=True)
+class WordsSettings:
+    """A bundle's word list: ``settings.words``.
+
+    Attributes:
+        kind: how text is cut, one of `TOKENIZERS`: whole words, or pieces of words.
+        count: of the words.
+        file: the list, one word a line, in the order of their ids.
+    """
+
+    kind: str
+    count: int
+    file: str
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> WordsSettings | None:
+        """Read and check them; None if the bundle holds no word list. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        if "words" not in settings:
+            return None
+        words = settings.section("words")
+        file = words.text("file")
+        if file not in bundle.manifest["files"]:
+            raise words.error("file", f"names {short(file)}, which is not among the bundle's files")
+        return cls(words.choice("kind", TOKENIZERS), words.integer("count", 1, _MAX_COUNT), file)
 
 
 def people_model(bundle: Bundle) -> str:

@@ -1,0 +1,1 @@
+"""Text to token ids and back, from word lists that bundles hold: nothing is downloaded."""
