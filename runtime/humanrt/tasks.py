@@ -29,6 +29,7 @@ from humanrt.people.holistic import DEFAULT_BUNDLE, HolisticPeople, Quality
 from humanrt.people.holistic_pipeline import HolisticPipeline
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.people.landmark_pipeline import LandmarkPipeline
+from humanrt.people.landmark_poses import LANDMARK_SMOOTHERS
 from humanrt.people.multihmr import AUTO, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.smoothers import SMOOTHERS as PEOPLE_SMOOTHERS
@@ -90,8 +91,8 @@ class PeopleOptions:
         meshes: whether to compute vertices and joints.
         topology: which mesh, if the bundle has several. None: its first.
         overlap: on a GPU: more frames per second, each one frame later.
-        smooth: how people are smoothed. None: as their model does; ``oneeuro`` for those of Multi-HMR, which ``none``
-            leaves as each frame shows them.
+        smooth: how people are smoothed: those of Multi-HMR ``oneeuro`` (None) or ``none``, as each frame shows them;
+            those of landmarks ``posebert`` (None), ``oneeuro`` or ``none``.
         predict: for Multi-HMR, of a camera: every frame has a result at once, with people predicted for so many seconds
             after it, from the newest frame that the network has looked at. None: every frame waits for the network.
         poses: for landmarks: the PoseBERT bundle that converts them to rotations; None is geometry, frame by frame, and
@@ -197,7 +198,13 @@ def _landmarks(bundle: Bundle, execution: Execution, options: PeopleOptions) -> 
     with ExitStack() as failing:
         model = failing.enter_context(
             LandmarkPeople(
-                bundle, poses, execution, fov=_degrees(options), stature=options.stature, meshes=options.meshes
+                bundle,
+                poses,
+                execution,
+                fov=_degrees(options),
+                stature=options.stature,
+                meshes=options.meshes,
+                smooth=options.smooth or LANDMARK_SMOOTHERS[0],
             )
         )
         pipeline = LandmarkPipeline(model, intrinsics=options.intrinsics, threshold=options.threshold)
@@ -216,6 +223,7 @@ def _holistic(bundle: Bundle, execution: Execution, options: PeopleOptions) -> H
                 fov=_degrees(options),
                 stature=options.stature,
                 meshes=options.meshes,
+                smooth=options.smooth or LANDMARK_SMOOTHERS[0],
             )
         )
         pipeline = HolisticPipeline(model, options.robots, intrinsics=options.intrinsics, threshold=options.threshold)
@@ -247,10 +255,6 @@ def _check_landmark_options(bundle: Bundle, options: PeopleOptions) -> None:
         raise HumanrtError(f"--predict: bundle `{bundle.name}` does not predict; leave it out, or take a Multi-HMR")
     if options.fov == AUTO:
         raise HumanrtError(f"--fov auto: bundle `{bundle.name}` does not estimate the field of view; give degrees")
-    if options.smooth not in (None, SMOOTHERS[0]):
-        raise HumanrtError(
-            f"--smooth {options.smooth}: bundle `{bundle.name}` always smooths with {SMOOTHERS[0]}; leave it out"
-        )
 
 
 PEOPLE: Mapping[str, Callable[[Bundle, Execution, PeopleOptions], AnyPeoplePipeline]] = {
@@ -374,8 +378,8 @@ def track(
         task: one of `TASKS`: ``hands`` or ``people``.
         robots: names or description files of the robot hands that hands move, or one of them.
         bundle: name or folder of a model bundle, or a loaded one; None is the task's default.
-        smooth: for hands: ``posebert`` (default), ``oneeuro`` or ``none``; for people of Multi-HMR: ``oneeuro``
-            (default) or ``none``.
+        smooth: for hands and people of landmarks: ``posebert`` (default), ``oneeuro`` or ``none``; for people of
+            Multi-HMR: ``oneeuro`` (default) or ``none``.
         backend: ``auto``, ``cpu``, ``cuda``, ``tensorrt``, an opened backend or an `Execution`.
         max_frames: max number of frames.
         size, fps, realtime, frames: as for `open_source`.

@@ -20,7 +20,7 @@ from humanrt.backends import Backend
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.bundle.settings import HolisticSettings, LandmarksSettings, face_indices
 from humanrt.errors import InvalidInputError, choices
-from humanrt.fitting import BodyFitter, Observation, PosePrior, Seen
+from humanrt.fitting import BodyFitter, FitOptions, Observation, PosePrior, Seen
 from humanrt.fitting.rig import Attached
 from humanrt.geometry.anny import ANNY_BONES, ANNY_PARENTS, anny_from_smpl
 from humanrt.geometry.camera import project
@@ -31,12 +31,15 @@ from humanrt.hands.tracker import Hand, Hands
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.side_thread import SideThread
 from humanrt.people.body_mesh import BodyAtRest, BodyMesh, FaceOnBody
+from humanrt.people.body_points import rest_landmarks
 from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
 from humanrt.people.expression import ExpressionSolver, FaceModel
 from humanrt.people.face import FaceLandmarks, PersonFace
 from humanrt.people.fitted_body import FittedBody, seen_body
 from humanrt.people.hand_regions import PersonHands
+from humanrt.people.landmark_ik import LandmarkIK
 from humanrt.people.landmark_model import (
+    GEOMETRY,
     Estimate,
     LandmarkModel,
     Tracked,
@@ -45,9 +48,11 @@ from humanrt.people.landmark_model import (
     open_pose_stream,
     people_of,
 )
+from humanrt.people.landmark_poses import LANDMARK_SMOOTHERS, LandmarkPoses, check_landmark_smoothing
 from humanrt.people.landmarks import BalancedNetwork, BodyLandmarks, BodyNetwork
 from humanrt.people.results import People
-from humanrt.posebert.stream import PoseState
+from humanrt.people.smoother import PeopleSmootherOptions
+from humanrt.posebert.stream import PoseBERTStream, PoseState
 from humanrt.resource import releasing
 from humanrt.timing import Stopwatch
 
@@ -80,6 +85,8 @@ _FADE = 0.3  # s: time constant with which an expression fades once the face is 
 _LARGEST = 0.8  # sizes of the largest person, from which the larger network looks at one
 # px, sizes of the regions at which two pixels of error are as much as the solver's spread of such points (1 cm).
 _SHARP_HAND, _SHARP_FACE = 80.0, 60.0
+# Of a solver that expects nothing of the frame before: nothing that moves so freely does.
+_FRAME_BY_FRAME = FitOptions(acceleration=1e3, depth_acceleration=1e3, walk=1e3)
 _NEW_SHAPE = 0.004  # change of a phenotype from which a body at rest is computed anew
 
 
@@ -134,6 +141,9 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         fov: degrees over the longer side of the image, assumed where no intrinsics are given; None takes the bundle's.
         stature: height of every person, m; None: unknown, about that of an average adult.
         meshes: also compute vertices. Without them `People` has joints only.
+        smooth: one of `LANDMARK_SMOOTHERS`: what the body solver believes of a pose before it looks at the pixels:
+            ``posebert``, or inverse kinematics, with ``oneeuro`` smoothed, with ``none`` frame by frame; then the
+            solver does not expect motion to go on, either. Fingers are PoseBERT's always: nothing else lifts them.
         options: options of the tracker; None: the default ones, with the proposals of the quality.
         backend, execution: where and how the networks run; see `Execution`. PoseBERT runs at ``fp32``.
 
@@ -154,10 +164,12 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         fov: float | None = None,
         stature: float | None = None,
         meshes: bool = True,
+        smooth: str = LANDMARK_SMOOTHERS[0],
         options: BodyTrackerOptions | None = None,
         **execution: Unpack[ExecutionOptions],
     ) -> None:
         super().__init__(bundle, Execution.of(backend, execution))
+        check_landmark_smoothing(smooth)
         if quality not in QUALITIES:
             raise InvalidInputError(f"quality: no `{quality}`; choose one of: {choices(QUALITIES)}")
         settings = HolisticSettings.of(self.bundle)
@@ -195,8 +207,15 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         hands = load_bundle(settings.bundles.hands, task="hands")
         self._hands = {side: self.own(PersonHands(self.bundle, hands, small)) for side in _SIDES}
         self._faces = self.own(PersonFace(self.bundle, small))
-        self._stream = self.own(open_pose_stream(settings.bundles.body_poses, small))
-        self.poses = self._stream.bundle.name
+        self.smooth = smooth
+        self._stream: PoseBERTStream | LandmarkPoses
+        if smooth == LANDMARK_SMOOTHERS[0]:
+            stream = self._stream = self.own(open_pose_stream(settings.bundles.body_poses, small))
+            self.poses = stream.bundle.name
+        else:
+            filtered = PeopleSmootherOptions().rotations if smooth == "oneeuro" else None
+            self._stream, self.poses = LandmarkPoses(LandmarkIK(rest_landmarks()), filtered), GEOMETRY
+        self._fit_options = _FRAME_BY_FRAME if smooth == "none" else None
         self._hand_smoother = self.own(HandPoseSmoother(settings.bundles.hand_poses, backend=self.backend))
         self.reset()
 
@@ -225,7 +244,7 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             self._known.pop(identity, None)
         for identity, landmarks in seen.items():
             if identity not in self._known:
-                self._known[identity] = _Identity(self._body.fitter(self.stature))
+                self._known[identity] = _Identity(self._body.fitter(self.stature, self._fit_options))
             self._known[identity].size = landmarks.region.size
         lost = tuple(hand for identity in bodies.lost for hand in hand_identities(identity).values())
 

@@ -30,10 +30,13 @@ from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.sources.image import as_image
 from humanrt.timing import Stopwatch
 
-__all__ = ["Estimate", "LandmarkModel", "Tracked", "View", "observe_body", "open_pose_stream", "people_of"]
+__all__ = ["GEOMETRY", "Estimate", "LandmarkModel", "Tracked", "View", "observe_body", "open_pose_stream", "people_of"]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
+
+GEOMETRY = "geometry"
+"""`LandmarkModel.poses` where no bundle computes rotations."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ class LandmarkModel(Model, ABC, Generic[R]):
         fov: degrees over the longer side of the image, assumed where no intrinsics are given.
         faces: int32 [F, 3], triangles of every mesh.
         joint_names: [J] names of the joints.
-        poses: name of the bundle that computes rotations from landmarks.
+        poses: name of the bundle that computes rotations from landmarks; `GEOMETRY` without one.
+        smooth: one of `humanrt.people.landmark_poses.LANDMARK_SMOOTHERS`.
     """
 
     NEEDS_OPEN = ("__call__", "track")
@@ -126,6 +130,7 @@ class LandmarkModel(Model, ABC, Generic[R]):
     faces: NDArray[np.int32]
     joint_names: tuple[str, ...]
     poses: str
+    smooth: str
 
     def __init__(self, bundle: Bundle | str | Path, execution: Execution) -> None:
         super().__init__(bundle, "people", execution)

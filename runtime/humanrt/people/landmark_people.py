@@ -30,6 +30,7 @@ from humanrt.people.body_points import HIPS, STATURE, LandmarkPoints
 from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
 from humanrt.people.landmark_ik import LandmarkIK
 from humanrt.people.landmark_model import (
+    GEOMETRY,
     Estimate,
     LandmarkModel,
     Tracked,
@@ -38,8 +39,10 @@ from humanrt.people.landmark_model import (
     open_pose_stream,
     people_of,
 )
+from humanrt.people.landmark_poses import LANDMARK_SMOOTHERS, LandmarkPoses, check_landmark_smoothing
 from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.results import People
+from humanrt.people.smoother import PeopleSmootherOptions
 from humanrt.people.stature import shape_of_stature
 from humanrt.posebert.stream import PoseState
 from humanrt.resource import releasing
@@ -52,7 +55,6 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
 _EARS = [MEDIAPIPE_33.index(f"{side}_ear") for side in ("left", "right")]
-GEOMETRY = "geometry"
 _MAX_FIT_ERROR = (
     0.1  # sizes of the region: if the median distance to the body's points is larger, the pose does not match
 )
@@ -85,6 +87,8 @@ class LandmarkPeople(LandmarkModel[Tracked]):
         fov: degrees over the longer side of the image, assumed where no intrinsics are given; None takes the bundle's.
         stature: height of every person, m; None takes the bundle's.
         meshes: also compute vertices and joints. Otherwise `People` has neither.
+        smooth: one of `LANDMARK_SMOOTHERS`: ``posebert`` with the bundle ``poses``; ``oneeuro``, rotations of inverse
+            kinematics, smoothed and filled in; or ``none``, which leaves depth as it is, too.
         options: options of the tracker.
         backend, execution: where and how the networks run; see `Execution`. PoseBERT runs at ``fp32``.
 
@@ -106,15 +110,20 @@ class LandmarkPeople(LandmarkModel[Tracked]):
         fov: float | None = None,
         stature: float | None = None,
         meshes: bool = True,
+        smooth: str = LANDMARK_SMOOTHERS[0],
         options: BodyTrackerOptions | None = None,
         **execution: Unpack[ExecutionOptions],
     ) -> None:
         super().__init__(bundle, Execution.of(backend, execution))
+        check_landmark_smoothing(smooth)
         settings = LandmarksSettings.of(self.bundle)
         body = settings.body
         self.tracker = self.own(BodyTracker(self.bundle, self.execution, options))
-        self._stream = None if poses is None else self.own(open_pose_stream(poses, self.backend))
-        self.poses = GEOMETRY if self._stream is None else self._stream.bundle.name
+        self.smooth = smooth
+        stream = None
+        if poses is not None and smooth == LANDMARK_SMOOTHERS[0]:
+            stream = self.own(open_pose_stream(poses, self.backend))
+        self.poses = GEOMETRY if stream is None else stream.bundle.name
         self._body = self.own(self.backend.open(self.bundle.graph("body")))
         self.faces = face_indices(self.bundle, "faces", body.vertices)
         self.joint_names = body.joint_names
@@ -125,18 +134,23 @@ class LandmarkPeople(LandmarkModel[Tracked]):
         self._vertices, self._example_shapes = body.vertices, body.sizes
         self.stature = body.stature_m if stature is None else float(stature)
         self._shape = self._shape_of(self.stature)
+        self._stream = stream or self._geometry(smooth)
         self.reset()
 
     @cached_property
     def _ik(self) -> LandmarkIK:
-        """Inverse kinematics, used only when no PoseBERT bundle is given."""
+        """Inverse kinematics, used only where no PoseBERT is."""
         return LandmarkIK(self._rest_pose(self._shape)[0])
+
+    def _geometry(self, smooth: str) -> LandmarkPoses:
+        """Return inverse kinematics, smoothed or, as without a PoseBERT bundle, frame by frame."""
+        options = PeopleSmootherOptions().rotations if smooth == "oneeuro" else None
+        return LandmarkPoses(self._ik, options)
 
     def reset(self) -> None:
         """Forget all people. Identities are not reused."""
         self.tracker.reset()
-        if self._stream is not None:
-            self._stream.reset()
+        self._stream.reset()
         self._known: dict[int, _Identity] = {}
 
     def _recover(self, bodies: Bodies, seen: Mapping[int, BodyLandmarks], view: View) -> Tracked:
@@ -144,11 +158,7 @@ class LandmarkPeople(LandmarkModel[Tracked]):
         for identity in bodies.lost:
             self._known.pop(identity, None)
         observed = {identity: observe_body(landmarks, view.K) for identity, landmarks in seen.items()}
-        poses: Mapping[int, PoseState]
-        if self._stream is not None:
-            poses = self._stream.update(view.t, observed, bodies.lost)
-        else:
-            poses = {identity: self._single_frame_pose(one.keypoints, view.t) for identity, one in observed.items()}
+        poses = self._stream.update(view.t, observed, bodies.lost)
         watch.lap("smooth")
         estimates = [self._person(identity, pose, seen.get(identity), view) for identity, pose in poses.items()]
         watch.lap("body")
@@ -202,6 +212,8 @@ class LandmarkPeople(LandmarkModel[Tracked]):
         ):
             # The pose lags behind, or is wrong. A person's apparent size gives the depth whatever their pose.
             raw = _solve_translation_at_depth(depth, points, landmarks.landmarks_2d, weights, K)
+        if self.smooth == "none":
+            return np.asarray(raw)
         log_depth = known.depth(np.log(raw[2:]), t)
         depth = float(np.exp(log_depth[0]))
         return np.asarray(raw * (depth / raw[2]))
@@ -228,11 +240,6 @@ class LandmarkPeople(LandmarkModel[Tracked]):
         posed = self._posed(anny_from_smpl(identity).astype(np.float32), shape)
         stature = float(np.ptp(posed["vertices"][:, 1]))
         return self._points(posed["joints"], identity, stature), stature
-
-    def _single_frame_pose(self, landmarks: NDArray[np.floating[Any]], t: float) -> PoseState:
-        """Compute the pose of one frame without PoseBERT."""
-        rotations = self._ik(landmarks).astype(np.float32)
-        return PoseState(np.asarray(landmarks, np.float32), rotations, False, 0.0, t)
 
 
 def solve_translation(

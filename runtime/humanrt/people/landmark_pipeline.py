@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from humanrt.checks import check_kind, check_probability
 from humanrt.geometry.camera import check_intrinsics
-from humanrt.people.landmark_model import LandmarkModel, Tracked
-from humanrt.people.landmark_people import GEOMETRY, LandmarkPeople
+from humanrt.people.landmark_model import GEOMETRY, LandmarkModel, Tracked
+from humanrt.people.landmark_people import LandmarkPeople
+from humanrt.people.landmark_poses import LANDMARK_SMOOTHERS
 from humanrt.people.pipeline import PeopleResult, people_header
 from humanrt.perception.pipeline import Pipeline
 from humanrt.sources.opening import Frame, check_frame
@@ -43,7 +44,7 @@ class FollowingPipeline(Pipeline[R], Generic[T, R]):
         self.threshold = threshold
 
     def about(self) -> dict[str, Any]:
-        return {**people_header(self.model), "poses": self.model.poses}
+        return {**people_header(self.model), "poses": self.model.poses, "smooth": self.model.smooth}
 
     def close(self) -> None:
         """Free the model's networks."""
@@ -76,7 +77,7 @@ class LandmarkPipeline(FollowingPipeline[Tracked, PeopleResult]):
     @property
     def notes(self) -> tuple[str, ...]:
         """A line for the user if poses are computed without PoseBERT."""
-        if self.model.poses != GEOMETRY:
+        if self.model.poses != GEOMETRY or self.model.smooth != LANDMARK_SMOOTHERS[0]:
             return ()
         return (
             "there is no bundle `posebert-body` here: each frame's pose is by itself, by geometry, and "
