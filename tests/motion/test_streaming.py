@@ -17,7 +17,8 @@ import torch
 from humanrt import Motion, PoseGPT
 from humanrt.errors import InvalidInputError
 from humanrt.geometry.skeleton import SMPL_24, SMPL_PARENTS
-from humanrt.motion.features import frame_numbers
+from humanrt.motion.features import Heading, frame_numbers, frames_from_motion
+from humanrt.motion.streaming import Join, Start, StreamingNetworks
 from humanrt_export.conversion.posegpt_streaming import export_streaming
 from humanrt_export.networks.streaming_gpt import CoderConfig, MotionCoder, StreamingGpt, StreamingGptConfig
 
@@ -127,3 +128,42 @@ def test_what_only_published_bundles_take_is_refused(model: PoseGPT) -> None:
     ):
         with pytest.raises(InvalidInputError, match=message):
             call()
+
+
+def test_several_at_once_are_those_of_their_seeds(model: PoseGPT) -> None:
+    seen = model.generate("walk", seconds=3.0, seed=2)
+    for observed in (None, seen):
+        one = model.generate("walk", 1.1, observed, seed=5)
+        several = model.generate_several(13, "walk", 1.1, observed, seed=5)  # more than are drawn at once
+        np.testing.assert_allclose(several[0].rotations, one.rotations, atol=1e-4)
+        np.testing.assert_allclose(several[0].translation, one.translation, atol=1e-4)
+        again = model.generate_several(13, "walk", 1.1, observed, seed=5)
+        for motion, same in zip(several, again, strict=True):
+            np.testing.assert_array_equal(motion.rotations, same.rotations)
+        assert len({motion.rotations.tobytes() for motion in several}) == 13
+        few = model.generate_several(3, "walk", 1.1, observed, seed=5)
+        np.testing.assert_allclose(few[2].rotations, several[2].rotations, atol=1e-4)
+        # A stream gives the same as a whole motion.
+        stream = model.stream(observed, "walk", seed=5)
+        frames = [next(stream) for _ in range(33)]
+        np.testing.assert_allclose([frame.rotations for frame in frames], one.rotations, atol=1e-4)
+        np.testing.assert_allclose([frame.translation for frame in frames], one.translation, atol=1e-3)
+
+
+def test_what_was_seen_fades_into_the_networks_own(model: PoseGPT) -> None:
+    network = model._networks
+    assert isinstance(network, StreamingNetworks)
+    seen = model.generate("run", seconds=1.0, seed=5)
+    frames = frames_from_motion(seen.rotations, seen.translation, seen.fps).astype(np.float64)
+    still = frames[9] + np.concatenate((np.zeros(frames.shape[1] - 4), [0.1, 0.5, 1.5, 0.3]))
+    start = Start(network.gpt.memory(), np.zeros((0, 4), np.int64), Heading(), still, frames[20])
+    whole = Join(start).apply(np.tile(frames[20], (12, 1)).astype(np.float32))
+    pieces = Join(start)
+    parts = np.concatenate([pieces.apply(np.tile(frames[20], (3, 1)).astype(np.float32)) for _ in range(4)])
+    np.testing.assert_allclose(parts, whole, atol=1e-12)
+    far = [np.abs(row[-4:] - frames[20][-4:]) / np.abs(still[-4:] - frames[20][-4:]) for row in whole]
+    np.testing.assert_allclose(far[0], 8 / 9, rtol=1e-5)
+    np.testing.assert_allclose(far[3], 5 / 9, rtol=1e-5)
+    np.testing.assert_allclose(whole[8:, -4:], np.tile(frames[20][-4:], (4, 1)), atol=1e-6)
+    assert np.abs(whole[0, :-4] - still[:-4]).max() < np.abs(frames[20][:-4] - still[:-4]).max() / 3
+    np.testing.assert_allclose(whole[8:, :-4], np.tile(frames[20][:-4], (4, 1)), atol=1e-5)

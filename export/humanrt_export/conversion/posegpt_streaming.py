@@ -10,6 +10,7 @@ graph        inputs                                                        outpu
 ===========  ============================================================  ========================================
 
 Encoder and decoder look back ``reach`` tokens at most, so the runtime computes any length in pieces of N and M tokens.
+`gpt_step_several` and `gpt_books_several` are the same for `SEVERAL` sequences at once, with the same weights.
 Nothing is written unless every graph, run by ONNX Runtime, agrees with PyTorch.
 """
 
@@ -29,7 +30,7 @@ from humanrt.bundle.settings import StreamingGptSettings
 from humanrt.errors import HumanrtError
 from humanrt.geometry.skeleton import SMPLX_BODY, SMPLX_BODY_PARENTS
 from humanrt_export.conversion.bundle_writer import BundleWriter
-from humanrt_export.conversion.graphs import trace
+from humanrt_export.conversion.graphs import common_weights, trace
 from humanrt_export.conversion.onnx_cleanup import store_as_float16
 from humanrt_export.conversion.parity import Tolerances, gate, judged, opened
 from humanrt_export.conversion.settings import entries
@@ -40,6 +41,8 @@ __all__ = ["export_streaming", "export_training"]
 
 CLOCK_HZ = 30.0
 UP = "y"
+SEVERAL = 10
+"""Sequences that are drawn at once, where several are wanted."""
 LICENCE = "Apache-2.0"
 ACKNOWLEDGEMENT = (
     "If trained on CMU's motion: the data used in this project was obtained from mocap.cs.cmu.edu. The database was "
@@ -101,9 +104,11 @@ def export_streaming(
     graphs: dict[str, tuple[_Graph, list[dict[str, Tensor]]]] = {
         "encoder": (_Encoder(coder), [{"frames": _motion(coder, 4 * sizes.reach)}]),
         "decoder": (_Decoder(coder), [{"tokens": _tokens(coder, 2 * sizes.reach)}]),
-        "gpt_step": (_Step(gpt), [_step(gpt, place) for place in (0, 3, 5 * gpt.config.window + 1)]),
-        "gpt_books": (_Books(gpt), [_books(gpt)]),
     }
+    for rows, ending in ((1, ""), (SEVERAL, "_several")):
+        places = (0, 3, 5 * gpt.config.window + 1)
+        graphs[f"gpt_step{ending}"] = (_Step(gpt), [_step(gpt, place, rows) for place in places])
+        graphs[f"gpt_books{ending}"] = (_Books(gpt), [_books(gpt, rows)])
     traced: dict[str, ir.Model] = {}
     for graph, (module, probe) in graphs.items():
         traced[graph] = store_as_float16(trace(module.eval(), probe[0], module.outputs, graph))
@@ -118,10 +123,15 @@ def export_streaming(
         settings=entries(settings, notes={"fp32_nodes": "all but MatMul; of `encoder` all"}),
     ) as writer:
         verdicts = {}
+        shared = {
+            name: writer.add_weights(f"{name}_weights", common_weights([traced[name], traced[f"{name}_several"]]))
+            for name in ("gpt_step", "gpt_books")
+        }
         for graph, model in traced.items():
             inputs = {value.name: _TEXTS[value.name] for value in model.graph.inputs}
             outputs = {value.name: _TEXTS[value.name] for value in model.graph.outputs}
-            writer.add_graph(graph, model, inputs, outputs, small=True)
+            weights = shared.get(graph.removesuffix("_several"))
+            writer.add_graph(graph, model, inputs, outputs, small=True, weights=weights)
             verdicts[graph] = _verdict(writer.source(graph), *graphs[graph])
         gate(verdicts)
         writer.manifest["parity"] = verdicts
@@ -220,24 +230,24 @@ def _tokens(coder: MotionCoder, tokens: int) -> Tensor:
     return torch.randint(coder.config.codes, (1, tokens, coder.config.books), generator=random)
 
 
-def _step(gpt: StreamingGpt, place: int) -> dict[str, Tensor]:
+def _step(gpt: StreamingGpt, place: int, rows: int) -> dict[str, Tensor]:
     config = gpt.config
     random = torch.Generator().manual_seed(_SEED + place)
     return {
-        "token": torch.randint(config.codes, (1, config.books), generator=random),
+        "token": torch.randint(config.codes, (rows, config.books), generator=random),
         "place": torch.tensor([place]),
-        "label": (torch.rand(1, config.labels, generator=random) < 2 / config.labels).float(),
+        "label": (torch.rand(rows, config.labels, generator=random) < 2 / config.labels).float(),
         "cache": torch.randn(
-            (config.blocks, 2, config.heads, config.window, config.width // config.heads), generator=random
+            (config.blocks, 2, rows, config.heads, config.window, config.width // config.heads), generator=random
         ),
     }
 
 
-def _books(gpt: StreamingGpt) -> dict[str, Tensor]:
+def _books(gpt: StreamingGpt, rows: int) -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(_SEED)
     return {
-        "hidden": torch.randn(1, 1, gpt.config.width, generator=random),
-        "token": torch.randint(gpt.config.codes, (1, 1, gpt.config.books), generator=random),
+        "hidden": torch.randn(rows, 1, gpt.config.width, generator=random),
+        "token": torch.randint(gpt.config.codes, (rows, 1, gpt.config.books), generator=random),
     }
 
 
@@ -267,7 +277,7 @@ _TEXTS = {
     "place": "how many tokens there were before",
     "hidden": "what gpt_books reads",
     "label": "weight of each of settings.labels: 1 for those that are meant",
-    "cache": "keys and values of the last tokens: [blocks, 2, heads, window, numbers]; place p has row p modulo window",
+    "cache": "keys and values of earlier tokens: [blocks, 2, rows, heads, window, numbers]; place p at p modulo window",
     "logits": "of each book's codes, given the token's codes of the books before it",
     "row": "keys and values of this token, for row `place` modulo window of the cache",
 }

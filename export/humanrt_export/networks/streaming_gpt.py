@@ -216,14 +216,15 @@ class StreamingGpt(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.heads = nn.Parameter(0.02 * torch.randn(config.books, width, config.codes))
 
-    def forward(self, tokens: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, labels: Tensor, before: Tensor | None = None) -> Tensor:
         """Return logits [B, N, K, C] of every code, given the tokens before it and its token's earlier books.
 
         Args:
             tokens: int64 [B, N, K].
             labels: [B, N, L], the weight of each label for each token.
+            before: int64 [B, N, K], the tokens as those after them see them; in training some of them are wrong.
         """
-        vectors = self.codes[self._rows(tokens)].sum(2)
+        vectors = self.codes[self._rows(tokens if before is None else before)].sum(2)
         vectors = torch.cat((self.start.expand(len(tokens), 1, -1), vectors[:, :-1]), dim=1)
         x = functional.dropout(vectors + labels @ self.labels, self.config.dropout, self.training)
         places = torch.arange(x.shape[1], device=x.device)
@@ -234,16 +235,16 @@ class StreamingGpt(nn.Module):
         return self.read(x, tokens)
 
     def step(self, token: Tensor, place: Tensor, label: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `read` reads of one token, and the row of the cache for it.
+        """Return what `read` reads of one token of B sequences, and the rows of the cache for them.
 
         Args:
-            token: int64 [1, K], the token before; at place 0 it is not looked at.
-            place: int64 [1], how many tokens there were before.
-            label: [1, L].
-            cache: keys and values [blocks, 2, heads, window, width / heads]; place p has row p modulo window.
+            token: int64 [B, K], the tokens before; at place 0 they are not looked at.
+            place: int64 [1], how many tokens there were before in each.
+            label: [B, L].
+            cache: keys and values [blocks, 2, B, heads, window, width / heads]; place p has row p modulo window.
 
         Returns:
-            [1, 1, width], and [blocks, 2, heads, 1, width / heads].
+            [B, 1, width], and [blocks, 2, B, heads, 1, width / heads].
         """
         before = torch.where(place[:, None] > 0, self.codes[self._rows(token)].sum(1), self.start)
         x = (before + label @ self.labels)[:, None]
@@ -301,12 +302,12 @@ class _WindowedBlock(nn.Module):
     def step(self, x: Tensor, cache: Tensor, distance: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         query, key, value = self._projected(x)
         scaled = query * query.shape[-1] ** -0.5
-        earlier = scaled @ cache[0][None].transpose(-1, -2) + self.distances[:, distance][None, :, None]
+        earlier = scaled @ cache[0].transpose(-1, -2) + self.distances[:, distance][None, :, None]
         earlier = torch.where(seen, earlier, _MASKED)
         own = (scaled * key).sum(-1, keepdim=True) + self.distances[None, :, :1, None]
         weights = torch.softmax(torch.cat((earlier, own), dim=-1), dim=-1)
         mixed = weights[..., :-1] @ cache[1] + weights[..., -1:] * value
-        return self._finished(x, mixed), torch.stack((key[0], value[0]))
+        return self._finished(x, mixed), torch.stack((key, value))
 
     def _projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         parts = self.qkv(self.attention_norm(x)).chunk(3, dim=-1)

@@ -1127,8 +1127,7 @@ class StreamingGptSettings:
         settings = Section.of(bundle)
         settings.choice("model", ["streaming"])
         factor, reach = settings.integer("factor", 1, 1024), settings.integer("reach", 0, 1024)
-        names = ("encoder", "decoder", "gpt_step", "gpt_books")
-        encoder, decoder, step, read = (_Shapes(bundle, name) for name in names)
+        encoder, decoder = (_Shapes(bundle, name) for name in ("encoder", "decoder"))
         joints = settings.texts("joints")
         numbers = 6 * len(joints) + 4
         for shapes in (encoder, decoder):
@@ -1142,14 +1141,17 @@ class StreamingGptSettings:
         if any(parent >= joint for joint, parent in enumerate(parents)):
             raise settings.error("parents", "must name each joint's parent before the joint; -1 for the root")
         codes, labels = settings.integer("codes", 1, _MAX_COUNT), settings.texts("labels")
-        step.of("token", 1, books, dtype="int64")
-        step.of("place", 1, dtype="int64")
-        step.of("label", 1, len(labels))
-        blocks, _, heads, _, width = step.of("cache", "blocks", 2, "heads", "window", "numbers")
-        step.of("row", blocks, 2, heads, 1, width)
-        read.of("hidden", *step.of("hidden", 1, 1, "width"))
-        read.of("token", 1, 1, books, dtype="int64")
-        read.of("logits", 1, 1, books, codes)
+        for ending in ("", "_several"):
+            step, read = (_Shapes(bundle, f"{name}{ending}") for name in ("gpt_step", "gpt_books"))
+            rows: str | int = "rows" if ending else 1
+            rows, _ = step.of("token", rows, books, dtype="int64")
+            step.of("place", 1, dtype="int64")
+            step.of("label", rows, len(labels))
+            blocks, _, _, heads, _, width = step.of("cache", "blocks", 2, rows, "heads", "window", "numbers")
+            step.of("row", blocks, 2, rows, heads, 1, width)
+            read.of("hidden", *step.of("hidden", rows, 1, "width"))
+            read.of("token", rows, 1, books, dtype="int64")
+            read.of("logits", rows, 1, books, codes)
         return cls(
             settings.number("clock_hz", 0.1, 1e4),
             joints,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from humanrt.checks import check_count, check_range
 from humanrt.errors import InvalidInputError
 
-__all__ = ["Sampler", "Sampling", "probabilities"]
+__all__ = ["Sampler", "Sampling", "draw_rows", "probabilities"]
 
 _MOST = 1_000_000
 
@@ -58,14 +59,27 @@ class Sampler:
 
     def __call__(self, logits: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the code [books] drawn for each book of logits [books, C]."""
-        if self.sampling.temperature == 0:
-            best: NDArray[np.int64] = logits.argmax(-1).astype(np.int64)
-            return best
-        chances = np.cumsum(probabilities(logits, self.sampling), axis=-1)
-        # One number a book, whatever the logits are, so that books do not shift one another.
-        drawn = self._random.random(len(logits))[:, None] * chances[:, -1:]
-        codes: NDArray[np.int64] = np.minimum((chances <= drawn).sum(-1), logits.shape[-1] - 1).astype(np.int64)
-        return codes
+        return _drawn(logits, self.sampling, self.numbers(len(logits)))
+
+    def numbers(self, count: int) -> NDArray[np.float64]:
+        """Return the next random numbers, one a book: whatever the logits are, books do not shift one another."""
+        return np.zeros(count) if self.sampling.temperature == 0 else self._random.random(count)
+
+
+def draw_rows(samplers: Sequence[Sampler], logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the code that each sampler draws for its row of logits [rows, C]; all must have the same `Sampling`."""
+    return _drawn(logits, samplers[0].sampling, np.array([sampler.numbers(1)[0] for sampler in samplers]))
+
+
+def _drawn(logits: NDArray[np.float32], sampling: Sampling, numbers: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return codes [rows] of logits [rows, C] by random numbers [rows] from 0 to below 1."""
+    if sampling.temperature == 0:
+        best: NDArray[np.int64] = logits.argmax(-1).astype(np.int64)
+        return best
+    chances = np.cumsum(probabilities(logits, sampling), axis=-1)
+    drawn = numbers[:, None] * chances[:, -1:]
+    codes: NDArray[np.int64] = np.minimum((chances <= drawn).sum(-1), logits.shape[-1] - 1).astype(np.int64)
+    return codes
 
 
 def probabilities(logits: NDArray[np.float32], sampling: Sampling) -> NDArray[np.float64]:

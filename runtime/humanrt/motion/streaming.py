@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,10 @@ from humanrt.motion.frame_stream import FrameStream
 from humanrt.motion.motion import Motion
 from humanrt.motion.sampling import Sampler
 from humanrt.motion.seam import LENGTH, Seam, seen_by
+from humanrt.motion.stepped_gpt import Memory, SteppedGpt
 from humanrt.resource import releasing
 
-__all__ = ["Memory", "StreamingNetworks", "StreamingStream"]
+__all__ = ["StreamingNetworks", "StreamingStream"]
 
 Floats = NDArray[np.float32]
 Tokens = NDArray[np.int64]
@@ -34,24 +36,6 @@ _LONGEST = 3600.0
 """s, longest motion made at once; `stream` has no end."""
 _SEEN = 96
 """Tokens of what was seen that are read at most; the GPT looks back less far."""
-
-
-class Memory:
-    """What the GPT knows of a sequence of tokens: keys and values of the last ones, in a ring.
-
-    Attributes:
-        place: how many tokens there were.
-        token: [books] the last one.
-    """
-
-    def __init__(self, shape: tuple[int, ...], books: int) -> None:
-        self.cache = np.zeros(shape, np.float32)
-        self.place = 0
-        self.token = np.zeros(books, np.int64)
-
-    def take(self, token: Tokens) -> None:
-        """Remember that this token came next."""
-        self.token, self.place = token, self.place + 1
 
 
 class StreamingNetworks(Model):
@@ -70,9 +54,12 @@ class StreamingNetworks(Model):
         self.reach = settings.reach
         self._encoder = self.own(BoundGraph(self.backend, self.bundle.graph("encoder")))
         self._decoder = self.own(BoundGraph(self.backend, self.bundle.graph("decoder")))
-        self._step = self.own(BoundGraph(self.backend, self.bundle.graph("gpt_step")))
-        self._read = self.own(BoundGraph(self.backend, self.bundle.graph("gpt_books")))
-        self._loaded: Memory | None = None
+        self.gpt = self._opened("")
+        self._several: SteppedGpt | None = None  # opened when it is needed first
+
+    def _opened(self, ending: str) -> SteppedGpt:
+        step, read = (self.bundle.graph(f"{name}{ending}") for name in ("gpt_step", "gpt_books"))
+        return self.own(SteppedGpt(self.backend, step, read))
 
     # ----------------------------------------------------------------------------------------- motion and tokens
 
@@ -129,61 +116,18 @@ class StreamingNetworks(Model):
 
     # ----------------------------------------------------------------------------------------- tokens after tokens
 
-    def memory(self) -> Memory:
-        """Return the memory of an empty sequence."""
-        return Memory(self._step.arrays["cache"].shape, self.books)
-
-    def _advance(self, memory: Memory, label: Floats) -> None:
-        """Compute what `_read` reads of the next token."""
-        arrays = self._step.arrays
-        if self._loaded is not memory:
-            if self._loaded is not None:
-                self._loaded.cache[...] = arrays["cache"]
-            arrays["cache"][...] = memory.cache
-            self._loaded = memory
-        arrays["token"][0], arrays["place"][0], arrays["label"][0] = memory.token, memory.place, label
-        self._step.run()
-        ring = arrays["cache"].shape[-2]
-        arrays["cache"][..., memory.place % ring, :] = arrays["row"][..., 0, :]
-        self._read.arrays["hidden"][...] = arrays["hidden"]
-
-    def _logits(self, token: Tokens) -> Floats:
-        """Return the logits [books, C] of the next token's books, each given the codes of those before it."""
-        self._read.arrays["token"][0, 0] = token
-        self._read.run()
-        logits: Floats = self._read.arrays["logits"][0, 0]
-        return logits
-
-    def feed(self, memory: Memory, tokens: Tokens, label: Floats) -> Floats:
-        """Take tokens [N, books] into the memory; returns the logits [N, books, C] that they had."""
-        logits = np.empty((len(tokens), self.books, self.codes), np.float32)
-        for index, token in enumerate(tokens):
-            self._advance(memory, label)
-            logits[index] = self._logits(token)
-            memory.take(token)
-        return logits
-
-    def draw(self, memory: Memory, label: Floats, sampler: Sampler) -> Tokens:
-        """Draw the next token [books], one book after the other."""
-        self._advance(memory, label)
-        token = np.zeros(self.books, np.int64)
-        for book in range(self.books):
-            token[book] = sampler(self._logits(token)[book : book + 1])[0]
-        memory.take(token)
-        return token
-
     def label_weights(self, label: Label) -> Floats:
         return label_weights(label, self.labels, self.bundle.name)
 
     def logits(self, tokens: ArrayLike, label: Label = None, frames: int | None = None) -> Floats:
         self._check_frames(frames)
         given = tokens_of(tokens, self.books, self.codes, 0)
-        weights, memory = self.label_weights(label), self.memory()
-        before = self.feed(memory, given, weights)
-        self._advance(memory, weights)
+        weights, memory = self.label_weights(label), self.gpt.memory()
+        before = self.gpt.feed(memory, given, weights)
+        self.gpt.advance(memory, weights)
         token = np.zeros(self.books, np.int64)
         for book in range(self.books):
-            following = self._logits(token)
+            following = self.gpt.logits(token)[0]
             token[book] = following[book].argmax()
         return np.concatenate((before, following[None]))
 
@@ -193,9 +137,9 @@ class StreamingNetworks(Model):
         self._check_frames(frames)
         check_count_of(count)
         given = tokens_of(() if tokens is None else tokens, self.books, self.codes, 0)
-        weights, memory = self.label_weights(label), self.memory()
-        self.feed(memory, given, weights)
-        return np.concatenate((given, [self.draw(memory, weights, sampler) for _ in range(count)]))
+        weights, memory = self.label_weights(label), self.gpt.memory()
+        self.gpt.feed(memory, given, weights)
+        return np.concatenate((given, *(self.gpt.draw(memory, weights, [sampler]) for _ in range(count))))
 
     def _check_frames(self, frames: int | None) -> None:
         if frames is not None:
@@ -212,24 +156,87 @@ class StreamingNetworks(Model):
         self, samplers: list[Sampler], label: Label, seconds: float, observed: Motion | None
     ) -> Iterator[Motion]:
         """Yield a motion for each sampler."""
-        self.label_weights(label)  # one that does not exist is refused first
+        weights = self.label_weights(label)  # one that does not exist is refused first
         count = self.check_duration(seconds)
-        for sampler in samplers:
-            stream = StreamingStream(self, sampler, label, observed)
-            frames = [next(stream) for _ in range(count)]
-            yield Motion(
-                np.stack([frame.rotations for frame in frames]),
-                np.stack([frame.translation for frame in frames]),
-                self.fps,
-                self.joint_names,
-                self.parents,
-                self.up,
-            )
+        start = self.start(observed, weights)
+        for tokens in self._drawn(samplers, start, weights, -(-count // self.factor)):
+            frames = self.frames_of(np.concatenate((start.tokens, tokens)), len(start.tokens))[:count]
+            yield self._motion(*motion_from_frames(Join(start).apply(frames), self.fps, start.heading))
+
+    def _drawn(self, samplers: list[Sampler], start: Start, weights: Floats, count: int) -> Iterator[Tokens]:
+        """Yield so many tokens [count, books] for each sampler; several are drawn at once."""
+        done = 0
+        while done < len(samplers):
+            gpt = self.gpt
+            if len(samplers) - done > 1:
+                self._several = gpt = self._several or self._opened("_several")
+            group = samplers[done : done + gpt.rows]
+            others = [Sampler(group[0].sampling)] * (gpt.rows - len(group))  # whose sequences nobody asked for
+            memory = start.memory.repeated(gpt.rows)
+            tokens = np.stack([gpt.draw(memory, weights, group + others) for _ in range(count)], axis=1)
+            yield from tokens[: len(group)]
+            done += len(group)
+
+    def start(self, observed: Motion | None, weights: Floats) -> Start:
+        """Return where motions begin: after what was seen, or from nothing."""
+        memory = self.gpt.memory()
+        if observed is None:
+            return Start(memory, np.zeros((0, self.books), np.int64), Heading())
+        rotations, translation = seen_by(self, observed)
+        count = min(len(rotations) // self.factor, _SEEN)
+        rotations, translation = rotations[-count * self.factor :], translation[-count * self.factor :]
+        tokens = self.encode(rotations, translation)
+        self.gpt.feed(memory, tokens, weights)
+        seen = frames_from_motion(rotations[-2:], translation[-2:], self.fps)[-1].astype(np.float64)
+        version = self.frames_of(tokens, len(tokens) - 1)[-1].astype(np.float64)
+        heading = Heading.of(rotations[-1, 0], translation[-1])
+        return Start(self.gpt.kept(memory), tokens[-self.reach :], heading, seen, version)
 
     def stream(self, sampler: Sampler, label: Label, observed: Motion | None, ahead: int | None) -> StreamingStream:
         if ahead is not None:
             raise InvalidInputError(f"bundle {self.bundle.name} draws one token at a time; leave `ahead` out")
-        return StreamingStream(self, sampler, label, observed)
+        return StreamingStream(self, sampler, label, self.start(observed, self.label_weights(label)))
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where motions begin.
+
+    Attributes:
+        memory: of one sequence, what was seen; read only.
+        tokens: [N, books] the last tokens of what was seen, as many as the decoder looks back.
+        heading: where it ended.
+        seen: [D] its last frame; None: nothing was seen.
+        version: [D] the same as its tokens decode to.
+    """
+
+    memory: Memory
+    tokens: Tokens
+    heading: Heading
+    seen: NDArray[np.float64] | None = None
+    version: NDArray[np.float64] | None = None
+
+
+class Join:
+    """Makes the frames of one motion go on from its start: pose, height and speeds fade to the network's own."""
+
+    def __init__(self, start: Start) -> None:
+        self._index = 0
+        self._seam: Seam | None = None
+        if start.seen is not None and start.version is not None:
+            self._seam = Seam(_poses(start.seen[None])[0], _poses(start.version[None])[0])
+            self._difference = start.seen[-4:] - start.version[-4:]
+
+    def apply(self, frames: Floats) -> NDArray[np.float64]:
+        """Return the next frames [T, D], which follow those of the last call."""
+        out = frames.astype(np.float64)
+        if self._seam is not None and self._index < LENGTH:
+            count = min(len(out), LENGTH - self._index)
+            shares = np.array([self._seam.share(self._index + k) for k in range(count)])
+            out[:count, -4:] += shares[:, None] * self._difference
+            out[:count, :-4] = self._seam.apply(_poses(out[:count]))[..., :2].reshape(count, -1)
+        self._index += len(out)
+        return out
 
 
 class StreamingStream(FrameStream):
@@ -240,31 +247,13 @@ class StreamingStream(FrameStream):
             computed, with the label of then.
     """
 
-    def __init__(self, networks: StreamingNetworks, sampler: Sampler, label: Label, observed: Motion | None) -> None:
+    def __init__(self, networks: StreamingNetworks, sampler: Sampler, label: Label, start: Start) -> None:
         super().__init__(networks.fps)
         self._networks, self._sampler = networks, sampler
         self._label, self._weights = label, networks.label_weights(label)
-        self._memory = networks.memory()
-        self._tokens: deque[Tokens] = deque(maxlen=networks.reach + 1)
-        self._heading = Heading()
-        self._seam: Seam | None = None
-        self._lift = 0.0  # m, by which what was seen was higher than the network's version
-        if observed is not None:
-            self._begin(observed)
-
-    def _begin(self, observed: Motion) -> None:
-        networks = self._networks
-        rotations, translation = seen_by(networks, observed)
-        count = min(len(rotations) // networks.factor, _SEEN)
-        rotations, translation = rotations[-count * networks.factor :], translation[-count * networks.factor :]
-        tokens = networks.encode(rotations, translation)
-        networks.feed(self._memory, tokens, self._weights)
-        self._tokens.extend(tokens)
-        self._heading = Heading.of(rotations[-1, 0], translation[-1])
-        version = networks.frames_of(tokens, len(tokens) - 1)[-1]
-        seen = frames_from_motion(rotations[-1:], translation[-1:], networks.fps)[0]
-        self._seam = Seam(_poses(seen[None])[0], _poses(version[None])[0])
-        self._lift = float(seen[-4] - version[-4])
+        self._memory = start.memory
+        self._tokens: deque[Tokens] = deque(start.tokens, maxlen=networks.reach + 1)
+        self._heading, self._join = start.heading, Join(start)
 
     @property
     def label(self) -> Label:
@@ -278,13 +267,10 @@ class StreamingStream(FrameStream):
     def _advance(self) -> None:
         """Generate the frames of another token."""
         networks = self._networks
-        self._tokens.append(networks.draw(self._memory, self._weights, self._sampler))
+        (token,) = networks.gpt.draw(self._memory, self._weights, [self._sampler])
+        self._tokens.append(token)
         tokens = np.stack(self._tokens)
-        frames = networks.frames_of(tokens, len(tokens) - 1).astype(np.float64)
-        if self._seam is not None and self._index < LENGTH:
-            shares = [self._seam.share(self._index + k) for k in range(len(frames))]
-            frames[:, -4] += self._lift * np.array(shares)
-            frames[:, :-4] = self._seam.apply(_poses(frames))[..., :2].reshape(len(frames), -1)
+        frames = self._join.apply(networks.frames_of(tokens, len(tokens) - 1))
         rotations, places = motion_from_frames(frames, networks.fps, self._heading)
         turned = self._heading.angle + float(frames[:, -1].sum()) / networks.fps
         self._heading = Heading(float(np.remainder(turned + np.pi, 2 * np.pi) - np.pi), places[-1, [0, 2]])

@@ -15,8 +15,9 @@ import torch
 from humanrt_export.cli import main
 from humanrt_export.data.poses.labelled import JOINTS, load_labelled, read_labels
 from humanrt_export.motion.body_fk import forward
+from humanrt_export.networks.streaming_gpt import CoderConfig, MotionCoder, StreamingGptConfig
 from humanrt_export.networks.streaming_runs import load_coder, load_gpt
-from humanrt_export.training.tasks.posegpt import joints_of
+from humanrt_export.training.tasks.posegpt import CoderTask, GptTask, at_pace, joints_of, moves_of
 
 SMALL = ["--width", "32", "--frames", "16", "--codes", "8", "--books", "2", "--threads", "1"]
 SHORT = ["--warmup", "1", "--batch", "4", "--report-every", "4", "--validate-every", "4"]
@@ -122,3 +123,58 @@ def test_joints_are_the_forward_kinematics(motions: Path) -> None:
     turned[..., 0] = cosine * found[..., 0] + sine * found[..., 2]
     turned[..., 2] = cosine * found[..., 2] - sine * found[..., 0]
     np.testing.assert_allclose(turned, joints[:, :JOINTS], atol=1e-4)
+
+
+def test_moves_are_those_of_the_joints_in_the_world(motions: Path) -> None:
+    clip = load_labelled([motions], read_labels(motions / "labels.json"))[1]
+    joints, _ = forward(clip.motion.rotations.copy())
+    world = joints[:, :JOINTS] + clip.motion.translation[:, None]
+    frames = torch.from_numpy(clip.frames)[None]
+    found = moves_of(frames, joints_of(frames))[0].numpy()
+    # Axes of the heading turn, lengths do not.
+    np.testing.assert_allclose(
+        np.linalg.norm(found, axis=-1), np.linalg.norm(np.diff(world, axis=0), axis=-1), atol=1e-4
+    )
+    np.testing.assert_allclose(found[..., 1], np.diff(world[..., 1], axis=0), atol=1e-4)
+
+
+def test_another_pace_goes_the_same_way_in_another_time() -> None:
+    t = np.arange(31, dtype=np.float32)
+    source = np.stack((t, 0 * t, 0 * t + 2.0, 0 * t + 1.0, 0 * t), axis=1)
+    frames = at_pace(source, 1.5, 20)
+    np.testing.assert_allclose(frames[:, 0], 1.5 * np.arange(20), atol=1e-5)
+    np.testing.assert_allclose(frames[:, 1:], np.tile(np.float32([0, 3.0, 1.5, 0]), (20, 1)))
+    assert at_pace(source, 1.0, 31) is source
+
+
+def test_batches_are_varied_and_the_same_for_the_same_step(motions: Path) -> None:
+    clips = load_labelled([motions], read_labels(motions / "labels.json"))
+    task = CoderTask(CoderConfig(6 * JOINTS + 4, 16), clips, clips, 16)
+    first, again, other = (task.batch(0, step, 16).frames for step in (3, 3, 4))
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    assert not torch.equal(first, other)
+    windows = np.concatenate(
+        [
+            np.lib.stride_tricks.sliding_window_view(rows, 16, 0)
+            for clip in clips
+            for rows in (clip.frames, clip.mirrored)
+        ]
+    )  # [n, D, 16]
+    arm, leg = 6 * 16, 6 * 1
+    whole = 0
+    for row in first.numpy():
+        same = (np.abs(windows[:, leg : leg + 6] - row.T[leg : leg + 6]).max((1, 2)) < 1e-6).nonzero()[0]
+        whole += bool(len(same)) and np.abs(windows[same[0], arm : arm + 6] - row.T[arm : arm + 6]).max() < 1e-6
+    assert 2 < whole < 16  # some as they are, some with other arms or at another pace
+
+
+def test_some_codes_are_misread_in_training_and_none_in_validation(motions: Path) -> None:
+    clips = load_labelled([motions], read_labels(motions / "labels.json"))
+    torch.manual_seed(0)
+    coder = MotionCoder(CoderConfig(6 * JOINTS + 4, 16, codes=8)).eval()
+    task = GptTask(StreamingGptConfig(4, 8, 2, 32, 1, 1, 32, 8), coder, ("jump", "walk"), clips, clips, 12)
+    batch = task.batch(0, 1, 32)
+    wrong = (batch.tokens != batch.before).float().mean()
+    assert 0.03 < wrong < 0.2  # a tenth on average, an eighth of which is right by chance
+    found = task.validate(task.model.eval())
+    assert abs(found["labelled"] - np.log(8)) < 0.5

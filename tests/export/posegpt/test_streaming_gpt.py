@@ -51,7 +51,7 @@ def test_steps_with_a_ring_of_any_age_are_the_whole_pass() -> None:
     tokens = torch.randint(7, (1, 20, 3))
     labels = torch.rand(1, 20, 4)  # a different one at every step
     whole = gpt(tokens, labels)
-    cache = torch.full((2, 2, 3, config.window, 8), 1e3)  # of whatever was there before
+    cache = torch.full((2, 2, 1, 3, config.window, 8), 1e3)  # of whatever was there before
     for place in range(20):
         hidden, row = gpt.step(tokens[:, max(0, place - 1)], torch.tensor([place]), labels[:, place], cache)
         cache[..., place % config.window, :] = row[..., 0, :]

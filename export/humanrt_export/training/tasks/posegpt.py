@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from humanrt.errors import HumanrtError, choices
-from humanrt.geometry.skeleton import SMPL_PARENTS, SMPL_REST
+from humanrt.geometry.skeleton import SMPL_PARENTS, SMPL_REST, SMPLX_BODY
 from humanrt.motion.features import frame_numbers
 from humanrt_export.batches import Batch
 from humanrt_export.data.poses.labelled import FPS, JOINTS, LabelledClip, labels_of, load_labelled, read_labels
@@ -25,7 +26,7 @@ from humanrt_export.options import Option
 from humanrt_export.training.loop import train
 from humanrt_export.training.options import RunConfig
 
-__all__ = ["STAGES", "CoderTask", "GptTask", "TrainPosegpt", "joints_of", "run"]
+__all__ = ["STAGES", "CoderTask", "GptTask", "TrainPosegpt", "at_pace", "joints_of", "moves_of", "run"]
 
 STAGES = ("auto-encoder", "gpt")
 _UNLABELLED = 0.15
@@ -34,6 +35,16 @@ _VALIDATED = 64
 _COMMITMENT = 0.25
 _POSITIONS, _SPEEDS = 8.0, 2.0
 """Weights of the errors of joints in m, and of their speeds, beside the normalised frames."""
+_FEET = [SMPLX_BODY.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("ankle", "foot")]
+_ARM = ("collar", "shoulder", "elbow", "wrist")
+_ARMS = [SMPLX_BODY.index(f"{side}_{joint}") for side in ("left", "right") for joint in _ARM]
+_MIXED, _PACED = 0.3, 0.3
+"""Shares of the auto-encoder's windows with the arms of another one, and at another pace."""
+_PACES = (0.8, 1.25)
+_TOKEN_PACES = (0.9, 1.0, 1.1)
+"""Paces at which the GPT is shown every clip."""
+_MISREAD = 0.2
+"""Largest share of earlier codes that are others: in use what the network drew before is never quite right."""
 _SLOW = 0.3
 """A number that hardly changes is not blown up: the least scale, as a share of its kind's mean."""
 
@@ -165,33 +176,39 @@ class CoderTask:
 
     def batch(self, seed: int, step: int, size: int) -> FrameBatch:
         """Windows from anywhere in the clips, every second one mirrored."""
-        return _windows(self.clips, np.random.default_rng([seed, step]), size, self.frames)
+        return _windows(self.clips, np.random.default_rng([seed, step]), size, self.frames, varied=True)
 
     def losses(self, model: nn.Module, batch: FrameBatch) -> dict[str, Tensor]:
         """Errors of the frames, of the joints' places and speeds, and how far vectors are from their codes."""
         assert isinstance(model, MotionCoder)
         frames = batch.frames
-        z = model.encode(frames)
-        indices = model.quantizer(z.detach())
-        codes = model.quantizer.look_up(indices).detach()
-        if model.training:
-            model.quantizer.follow(z, indices)
-        found = model.decode_codes(z + (codes - z).detach())
+        z = model.encode(frames).float()
+        with torch.autocast(frames.device.type, enabled=False):
+            indices = model.quantizer(z.detach())
+            codes = model.quantizer.look_up(indices).detach()
+            if model.training:
+                model.quantizer.follow(z, indices)
+        found = model.decode_codes(z + (codes - z).detach()).float()
+        with torch.autocast(frames.device.type, enabled=False):  # millimetres of a chain of joints
+            return self._errors(model, found, frames, functional.mse_loss(z, codes))
+
+    def _errors(self, model: MotionCoder, found: Tensor, frames: Tensor, commitment: Tensor) -> dict[str, Tensor]:
         numbers = functional.smooth_l1_loss(found / model.scale, frames / model.scale)
         joints, truth = joints_of(found), joints_of(frames)
-        places = (joints - truth).norm(dim=-1).mean()
-        speeds = (joints.diff(dim=1) - truth.diff(dim=1)).norm(dim=-1).mean() * FPS / 10
-        commitment = functional.mse_loss(z, codes)
+        places = (above_floor(found, joints) - above_floor(frames, truth)).norm(dim=-1).mean()
+        slips = (moves_of(found, joints) - moves_of(frames, truth)).norm(dim=-1) * FPS / 10
+        speeds = slips.mean() + slips[..., _FEET].mean()  # feet twice: nothing shows as much as feet that slide
         total = numbers + _POSITIONS * places + _SPEEDS * speeds + _COMMITMENT * commitment
         return {"total": total, "numbers": numbers, "mm": 1e3 * places, "commitment": commitment}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Of held-out clips: mean error of the joints in mm, relative to the root, and the share of codes in use."""
+        """Of held-out clips: mean error of the joints in mm, above where the root is, and the share of codes in use."""
         assert isinstance(model, MotionCoder)
-        batch = _windows(self.held, np.random.default_rng(12345), _VALIDATED, self.frames)
+        batch = _windows(self.held, np.random.default_rng(12345), _VALIDATED, self.frames, varied=False)
         indices = model.quantizer(model.encode(batch.frames))
         found = model.decode(indices)
-        error = (joints_of(found) - joints_of(batch.frames)).norm(dim=-1).mean()
+        joints, truth = (above_floor(frames, joints_of(frames)) for frames in (found, batch.frames))
+        error = (joints - truth).norm(dim=-1).mean()
         used = np.mean([len(indices[..., book].unique()) for book in range(model.config.books)]) / model.config.codes
         return {"mm": 1e3 * float(error), "codes_used": float(used)}
 
@@ -205,14 +222,39 @@ def _scale(deviation: NDArray[Any]) -> NDArray[np.float32]:
     return scale
 
 
-def _windows(clips: Sequence[LabelledClip], random: np.random.Generator, size: int, frames: int) -> FrameBatch:
+def _windows(
+    clips: Sequence[LabelledClip], random: np.random.Generator, size: int, frames: int, *, varied: bool
+) -> FrameBatch:
+    """Return windows of clips; ``varied`` ones are of more poses and paces than the clips."""
     chances = np.array([len(clip.frames) - frames + 1 for clip in clips], np.float64)
     rows = []
     for index in random.choice(len(clips), size, p=chances / chances.sum()):
         source = clips[index].frames if random.uniform() < 0.5 else clips[index].mirrored
-        start = int(random.integers(len(source) - frames + 1))
-        rows.append(source[start : start + frames])
-    return FrameBatch(torch.from_numpy(np.stack(rows)))
+        pace = random.uniform(*_PACES) if varied and random.uniform() < _PACED else 1.0
+        if round(pace * frames) + 1 > len(source):
+            pace = 1.0
+        length = frames if pace == 1.0 else round(pace * frames) + 1
+        start = int(random.integers(len(source) - length + 1))
+        rows.append(at_pace(source[start : start + length], pace, frames))
+    windows = np.stack(rows)
+    if varied:
+        columns = (6 * np.array(_ARMS)[:, None] + np.arange(6)).ravel()
+        mixed = random.uniform(size=size) < _MIXED
+        arms = np.roll(windows[:, :, columns], 1, axis=0)
+        windows[:, :, columns] = np.where(mixed[:, None, None], arms, windows[:, :, columns])
+    return FrameBatch(torch.from_numpy(windows))
+
+
+def at_pace(source: NDArray[np.float32], pace: float, frames: int) -> NDArray[np.float32]:
+    """Return so many frames [frames, D] of a window, played so many times as fast."""
+    if pace == 1.0:
+        return source
+    at = pace * np.arange(frames)
+    before = np.minimum(at.astype(np.int64), len(source) - 2)
+    share = (at - before).astype(np.float32)[:, None]
+    out: NDArray[np.float32] = source[before] * (1 - share) + source[before + 1] * share
+    out[:, -3:] *= np.float32(pace)  # speeds
+    return out
 
 
 def joints_of(frames: Tensor) -> Tensor:
@@ -231,6 +273,25 @@ def joints_of(frames: Tensor) -> Tensor:
     return torch.stack(places, dim=-2)
 
 
+def above_floor(frames: Tensor, joints: Tensor) -> Tensor:
+    """Return joints (`joints_of`) [..., 22, 3] m from the place on the floor below the root, not from the root."""
+    return torch.cat((joints[..., :1], joints[..., 1:2] + frames[..., None, -4:-3], joints[..., 2:]), dim=-1)
+
+
+def moves_of(frames: Tensor, joints: Tensor) -> Tensor:
+    """Return how `joints_of` frames [B, T, D], [B, T, 22, 3] m, move in the world, [B, T - 1, 22, 3] m a frame.
+
+    In the axes of the heading of the frame before. Planted feet do not move, whatever the root does.
+    """
+    turn = (frames[:, 1:, -1:] / FPS)[..., None]
+    cosine, sine = turn.cos(), turn.sin()
+    x, y, z = joints[:, 1:].split(1, dim=-1)
+    after = torch.cat((cosine * x + sine * z, y, cosine * z - sine * x), dim=-1)
+    height = frames[..., -4].diff(dim=1)
+    root = torch.stack((frames[:, 1:, -3] / FPS, height, frames[:, 1:, -2] / FPS), dim=-1)
+    return after + root[..., None, :] - joints[:, :-1]
+
+
 # --------------------------------------------------------------------------------------------- GPT
 
 
@@ -239,12 +300,14 @@ class TokenBatch(Batch):
     """Sequences of tokens.
 
     Attributes:
-        tokens: int64 [B, N, K].
+        tokens: int64 [B, N, K], to be predicted.
+        before: int64 [B, N, K], the same as the network sees them while it predicts later ones.
         labels: float32 [B, N, L].
         present: float32 [B, N], 0 behind the end of a short clip.
     """
 
     tokens: Tensor
+    before: Tensor
     labels: Tensor
     present: Tensor
 
@@ -264,7 +327,8 @@ class GptTask:
         self.labels, self.tokens = labels, tokens
         self.coder = coder
         self.model = StreamingGpt(settings)
-        self.sequences, self.held = (_sequences(coder, labels, part) for part in (clips, held))
+        self.sequences = _sequences(coder, labels, clips, _TOKEN_PACES)
+        self.held = _sequences(coder, labels, held, (1.0,))
 
     def config(self) -> Mapping[str, Any]:
         """The network, its labels, and the auto-encoder whose tokens it speaks."""
@@ -277,12 +341,12 @@ class GptTask:
         }
 
     def batch(self, seed: int, step: int, size: int) -> TokenBatch:
-        """Sequences from anywhere in the clips; the label of some is withheld."""
-        return self._drawn(self.sequences, np.random.default_rng([seed, step]), size, _UNLABELLED)
+        """Sequences from anywhere in the clips; the label of some is withheld, and some of their codes misread."""
+        return self._drawn(self.sequences, np.random.default_rng([seed, step]), size, _UNLABELLED, _MISREAD)
 
     def losses(self, model: nn.Module, batch: TokenBatch) -> dict[str, Tensor]:
         """Cross-entropy of the codes."""
-        logits = model(batch.tokens, batch.labels)
+        logits = model(batch.tokens, batch.labels, batch.before)
         each = functional.cross_entropy(logits.flatten(0, 2), batch.tokens.flatten(), reduction="none")
         per_token = each.unflatten(0, tuple(batch.tokens.shape)).mean(-1)
         total = (per_token * batch.present).sum() / batch.present.sum()
@@ -302,6 +366,7 @@ class GptTask:
         random: np.random.Generator,
         size: int,
         withheld: float,
+        misread: float = 0.0,
     ) -> TokenBatch:
         chances = np.sqrt([len(tokens) for tokens, _ in sequences])
         count, books = self.tokens, self.model.config.books
@@ -315,18 +380,22 @@ class GptTask:
             tokens[row, : len(part)], present[row, : len(part)] = part, 1
             if label >= 0 and random.uniform() >= withheld:
                 labels[row, :, label] = 1
-        return TokenBatch(*(torch.from_numpy(array) for array in (tokens, labels, present)))
+        others = random.integers(self.model.config.codes, size=tokens.shape)
+        wrong = random.uniform(size=tokens.shape) < random.uniform(0, misread, (size, 1, 1))
+        before = np.where(wrong, others, tokens)
+        return TokenBatch(*(torch.from_numpy(array) for array in (tokens, before, labels, present)))
 
 
 def _sequences(
-    coder: MotionCoder, labels: tuple[str, ...], clips: Sequence[LabelledClip]
+    coder: MotionCoder, labels: tuple[str, ...], clips: Sequence[LabelledClip], paces: Sequence[float]
 ) -> list[tuple[NDArray[np.int64], int]]:
     """Return the tokens [N, K] of clips and their mirror images, from each frame of a token on, with their labels."""
     factor = coder.config.factor
     found = []
     for clip in clips:
         label = labels.index(clip.label) if clip.label in labels else -1
-        for frames in (clip.frames, clip.mirrored):
+        for source, pace in itertools.product((clip.frames, clip.mirrored), paces):
+            frames = at_pace(source, pace, int((len(source) - 1) / pace) + 1)
             for phase in range(factor):
                 count = (len(frames) - phase) // factor
                 if count > 1:
