@@ -1,8 +1,7 @@
 """Errors of a person's twelve limb joints, as arrays: what `people_views.py` and its peers measure.
 
-The joints are shoulders, elbows, wrists, hips, knees and ankles. They are Anny's own joints (`ANNY`), which is what the
-``joints_3d`` of a recording hold; for landmark networks they are MediaPipe's landmarks of those names (`MEDIAPIPE`).
-Metres; camera space, x right, y down, z forward.
+The joints are `humanrt.geometry.limbs.LIMBS`: of Anny its own joints, which the ``joints_3d`` of a recording hold; of
+landmark networks MediaPipe's landmarks of those names (`MEDIAPIPE`). Metres; camera space, x right, y down, z forward.
 """
 
 from __future__ import annotations
@@ -12,34 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.geometry.limbs import HIPS, limb_indices
 from humanrt.geometry.skeleton import MEDIAPIPE_33
 from humanrt.metrics.joints import procrustes_distances
 from humanrt.metrics.trajectory import bends
 
-__all__ = ["ANNY", "HIPS", "LIMBS", "MEDIAPIPE", "acceleration", "beside", "hips_aligned", "similarity"]
+__all__ = ["MEDIAPIPE", "acceleration", "beside", "hips_aligned", "similarity"]
 
 Array = NDArray[Any]
 
-LIMBS = tuple(
-    f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
-)
-"""The joints, in the order of all arrays here."""
-
-_BONE = {
-    "shoulder": "upperarm01",
-    "elbow": "lowerarm01",
-    "wrist": "wrist",
-    "hip": "upperleg01",
-    "knee": "lowerleg01",
-    "ankle": "foot",
-}
-ANNY = tuple(f"{_BONE[name.split('_')[1]]}.{name[0].upper()}" for name in LIMBS)
-"""Names of Anny's joints that stand for them: the bones that begin there."""
-
-MEDIAPIPE = tuple(MEDIAPIPE_33.index(name) for name in LIMBS)
+MEDIAPIPE = tuple(limb_indices(MEDIAPIPE_33))
 """Indices of MediaPipe's landmarks that stand for them."""
-
-HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
 
 
 def beside(joints: Array, truth: Array) -> Array:

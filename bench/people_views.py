@@ -8,7 +8,7 @@ the four views agree on, at every ``--stride``-th frame. ``--raw`` are the landm
 metres, moved to where they project onto those in pixels (`humanrt.people.landmark_people.solve_translation`, equal
 weights).
 
-Columns; joints are the twelve of `joint_errors.LIMBS`, metres are of the camera's space:
+Columns; joints are the twelve of `humanrt.geometry.limbs.LIMBS`, metres are of the camera's space:
 
 - **found**: frames in which somebody is where the man is: the mean distance of the twelve joints in the picture is at
   most 0.3 of the larger side of the man's box. Of several, the nearest is he. **filled**: how many of these were filled
@@ -41,13 +41,14 @@ from numpy.typing import NDArray
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.files import write_atomically
 from humanrt.geometry.camera import project
+from humanrt.geometry.limbs import ANNY_LIMBS
 from humanrt.metrics.silhouette import iou
 from humanrt.people.landmark_people import solve_translation
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.sources.opening import Frame
 from humanrt.stats import machine, write_report
 from humanrt.tasks import PeopleOptions, open_people
-from joint_errors import ANNY, MEDIAPIPE, acceleration, beside, hips_aligned, similarity
+from joint_errors import MEDIAPIPE, acceleration, beside, hips_aligned, similarity
 from raw_landmarks import RawTracker, Seen
 from real_views import VIEWS, Truth, View, frames_of, load_truth, load_views
 
@@ -236,7 +237,7 @@ def bundle_follower(text: str, threads: int, smooth: str | None = None) -> Follo
     def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[SeenPerson]]:
         bundle, options = bundle_options(text, intrinsics=view.K, smooth=smooth)
         with open_people(bundle, "cpu", options, threads=threads) as pipeline:
-            limbs = [pipeline.model.joint_names.index(name) for name in ANNY]
+            limbs = [pipeline.model.joint_names.index(name) for name in ANNY_LIMBS]
             for frame in frames:
                 people = []
                 for one in pipeline(frame).persons:

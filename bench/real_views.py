@@ -90,7 +90,7 @@ class Truth:
     """Where the man is, at T frames in V views.
 
     Attributes:
-        joints: [T, 12, 3] m of the world, in the order of `joint_errors.LIMBS`.
+        joints: [T, 12, 3] m of the world, in the order of `humanrt.geometry.limbs.LIMBS`.
         crops: [V, T, 4] x, y, size px, angle rad: regions of heavy's silhouettes.
         silhouettes: [V, T, 128, 128] float16 logits in these regions that a pixel is the man's.
     """

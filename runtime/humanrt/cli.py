@@ -34,6 +34,7 @@ _COMMANDS = (
     "coach",
     "convert",
     "view",
+    "evaluate",
     "bench",
     "doctor",
 )

@@ -9,9 +9,10 @@ import pytest
 
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import project
+from humanrt.geometry.limbs import ANNY_LIMBS, HIPS, LIMBS
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.metrics.silhouette import iou
-from joint_errors import ANNY, HIPS, LIMBS, MEDIAPIPE, acceleration, beside, hips_aligned, similarity
+from joint_errors import MEDIAPIPE, acceleration, beside, hips_aligned, similarity
 from people_views import SeenPerson, bundle_options, measure
 from real_views import View, path_of, triangulate
 
@@ -26,9 +27,9 @@ def somebody(seed: int = 0, frames: int = 1) -> np.ndarray:
 
 
 def test_the_joints_are_those_of_both_bodies() -> None:
-    assert len(LIMBS) == len(ANNY) == len(MEDIAPIPE) == 12
-    assert set(ANNY) <= set(ANNY_BONES)
-    assert ANNY[LIMBS.index("right_knee")] == "lowerleg01.R"
+    assert len(LIMBS) == len(ANNY_LIMBS) == len(MEDIAPIPE) == 12
+    assert set(ANNY_LIMBS) <= set(ANNY_BONES)
+    assert ANNY_LIMBS[LIMBS.index("right_knee")] == "lowerleg01.R"
     assert MEDIAPIPE[LIMBS.index("right_knee")] == 26
 
 

@@ -1,0 +1,237 @@
+"""Bundles over a data set: every clip of every bundle to `Scores`, of which files are kept and not made twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.bundle import Bundle, load_bundle
+from humanrt.drawing.mesh_view import MeshView
+from humanrt.errors import HumanrtError, choices
+from humanrt.evaluation.correspondence import Correspondence, correspond
+from humanrt.evaluation.dataset import Clip, DataSet, Root, Shot
+from humanrt.evaluation.scoring import ClipScorer, Predicted, Scores
+from humanrt.files import file_sha256
+from humanrt.inference.execution import Execution
+from humanrt.metrics.matching import MATCHERS, MIN_OVERLAP
+from humanrt.people.holistic import QUALITIES
+from humanrt.people.rig import BodyRig, open_rig
+from humanrt.tasks import AnyPeoplePipeline, PeopleOptions, open_people
+
+__all__ = ["Candidate", "Run", "RunOptions", "score_bundles"]
+
+Array = NDArray[Any]
+
+_VERSION = 1  # of what a file of scores holds
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How bundles are scored.
+
+    Attributes:
+        matcher: who is who, one of `MATCHERS`.
+        min_overlap: minimum IoU of the boxes of a pair's limb joints.
+        root: where people are aligned; None: as the data set's own papers do.
+        silhouettes: draw meshes and compare silhouettes, where the data has any (needs EGL).
+        smooth: how people of a film are smoothed; None: as the bundle does.
+        max_frames: of each clip; None: all.
+        options: further fields of `PeopleOptions`.
+        execution: where and how the networks run.
+    """
+
+    matcher: str = next(iter(MATCHERS))
+    min_overlap: float = MIN_OVERLAP
+    root: Root | None = None
+    silhouettes: bool = False
+    smooth: str | None = None
+    max_frames: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    execution: Execution = field(default_factory=lambda: Execution(backend="cpu"))
+
+    def __post_init__(self) -> None:
+        if self.matcher not in MATCHERS:
+            raise HumanrtError(f"unknown matcher `{self.matcher}`; choose one of: {choices(MATCHERS)}")
+        if not 0 <= self.min_overlap < 1:
+            raise HumanrtError(f"the minimum overlap is {self.min_overlap:g}; give an IoU from 0 up to 1")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A bundle under test.
+
+    Attributes:
+        name: in reports, as it was asked for.
+        bundle: the loaded bundle.
+        quality: for `holistic`.
+    """
+
+    name: str
+    bundle: Bundle
+    quality: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Candidate:
+        """Return the candidate of ``NAME|PATH[:QUALITY]``. BundleError if there is no such bundle."""
+        bundle, _, quality = text.rpartition(":")
+        if quality not in QUALITIES or not bundle:
+            bundle, quality = text, ""
+        name = Path(bundle).name + (f":{quality}" if quality else "")
+        return cls(name, load_bundle(bundle, task="people"), quality or None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was scored of one bundle.
+
+    Attributes:
+        name: of the candidate.
+        clips: scores by the name of the clip.
+        joints: which joints were compared; of the first clip.
+    """
+
+    name: str
+    clips: Mapping[str, Scores]
+    joints: Correspondence
+
+
+def score_bundles(
+    candidates: Sequence[Candidate],
+    data: DataSet,
+    options: RunOptions,
+    out: Path | None = None,
+    progress: Callable[[str, str, int], None] = lambda bundle, clip, frames: None,
+) -> list[Run]:
+    """Score bundles on all clips of a data set.
+
+    Args:
+        candidates: the bundles.
+        data: the data set.
+        options: how.
+        out: folder where the scores of each clip are kept: the same command then goes on where it was cut off. None:
+            nothing is kept.
+        progress: is told bundle, clip and number of frames, after every frame.
+
+    Raises:
+        HumanrtError: the data or a bundle is damaged, or the joints of the two cannot be compared.
+    """
+    return [_run(candidate, data, options, out, progress) for candidate in candidates]
+
+
+def _run(
+    candidate: Candidate,
+    data: DataSet,
+    options: RunOptions,
+    out: Path | None,
+    progress: Callable[[str, str, int], None],
+) -> Run:
+    kept: dict[str, Scores] = {}
+    correspondence: Correspondence | None = None
+    about = {
+        "version": _VERSION,
+        "bundle": file_sha256(candidate.bundle.path / "manifest.json"),
+        "quality": candidate.quality,
+        "options": {name: str(value) for name, value in sorted(vars(options).items())},
+        "format": data.name,
+    }
+    with ExitStack() as stack:
+        tested: _Tested | None = None
+        for clip in data.clips:
+            file = None if out is None else out / "scores" / _file_name(candidate.name) / f"{_file_name(clip.name)}.npz"
+            clip_about = {**about, "clip": clip.name, "content": clip.version}
+            scores = None if file is None else Scores.load(file, clip_about)
+            if scores is None or correspondence is None:
+                tested = tested or stack.enter_context(_Tested(candidate, options))
+                correspondence = correspond(tested.joint_names, clip.joint_names, options.root or data.root)
+            if scores is None:
+                assert tested is not None
+                scores = tested.score(clip, correspondence, partial(progress, candidate.name, clip.name))
+                if file is not None:
+                    scores.save(file, clip_about)
+            kept[clip.name] = scores
+    assert correspondence is not None
+    return Run(candidate.name, kept, correspondence)
+
+
+def _file_name(name: str) -> str:
+    """Return a name without characters that file systems refuse; folders of clips stay folders."""
+    return "/".join("".join(c if c.isalnum() or c in "._-+" else "_" for c in part) for part in name.split("/"))
+
+
+class _Tested(ExitStack):
+    """An open bundle under test."""
+
+    def __init__(self, candidate: Candidate, options: RunOptions) -> None:
+        super().__init__()
+        self._options = options
+        try:
+            more = {"quality": candidate.quality} if candidate.quality else {}
+            people = PeopleOptions(smooth=options.smooth, **{**options.options, **more})
+            self.pipeline: AnyPeoplePipeline = open_people(candidate.bundle, options.execution, people)
+            self.callback(self.pipeline.close)
+            self._rig: BodyRig | None = None
+            self._no_rig = False
+            self._bundle = candidate.bundle
+            self._view = self.enter_context(MeshView(samples=0)) if options.silhouettes else None
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        return tuple(self.pipeline.model.joint_names)
+
+    def score(self, clip: Clip, joints: Correspondence, progress: Callable[[int], None]) -> Scores:
+        scorer = ClipScorer(clip, joints, MATCHERS[self._options.matcher], self._options.min_overlap)
+        self.pipeline.reset()
+        for number, shot in enumerate(clip.shots()):
+            if number == self._options.max_frames:
+                break
+            if not clip.film:
+                self.pipeline.reset()
+            self.pipeline.intrinsics = shot.intrinsics
+            people = self.pipeline(shot.frame).people
+            assert people.joints is not None
+            found = Predicted(tuple(range(len(people))), people.joints, people.vertices)
+            silhouettes = None
+            if self._view is not None and shot.people.masks is not None and people.vertices is not None:
+                height, width = shot.frame.image.shape[:2]
+                self._view.size = (width, height)
+                silhouettes = self._view.mask(list(people.vertices), self.pipeline.model.faces, shot.intrinsics)
+            scorer.add(shot, found, silhouettes, self._true_vertices(shot, people.vertices))
+            progress(number + 1)
+        return scorer.finish()
+
+    def _true_vertices(self, shot: Shot, predicted: Array | None) -> Array | None:
+        """Return [N, V, 3] m of the true people on the bundle's own mesh; None where they have none."""
+        people = shot.people
+        if predicted is None:
+            return None
+        if people.vertices is not None:
+            return people.vertices if people.vertices.shape[1] == predicted.shape[1] else None
+        if people.parameters is None or self._no_rig:
+            return None
+        if self._rig is None:
+            self._rig = self._open_rig()
+        rig, given = self._rig, people.parameters
+        if rig is None or given.sizes != (len(rig.bones), len(rig.default_shape)):
+            self._no_rig = True
+            return None
+        vertices = np.full((len(people), predicted.shape[1], 3), np.nan)
+        for j in np.flatnonzero(people.wanted):
+            mesh, posed = rig.pose(given.shape[j], given.rotations[j])
+            vertices[j] = mesh - posed[rig.joint_names.index("head")] + given.heads[j]
+        return vertices
+
+    def _open_rig(self) -> BodyRig | None:
+        try:
+            return self.enter_context(open_rig(self._bundle, topology=self._options.options.get("topology")))
+        except HumanrtError:  # a body whose bones this version does not know: no vertices, everything else
+            return None

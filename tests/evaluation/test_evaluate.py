@@ -1,0 +1,64 @@
+"""``humanrt evaluate`` on the shipped bundles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from humanrt.cli import main
+from humanrt.data import PEOPLE_CLIP as CLIP
+
+DATA = ("--data", str(CLIP), "--format", "films", "--threads", "1")
+
+
+def test_two_bundles_on_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    command = ["evaluate", "landmarks", "holistic:fast", *DATA, "--max-frames", "3", "--out", str(out), "--worst", "2"]
+    assert main([*command, "--json", str(tmp_path / "s.json")]) == 0
+    table = capsys.readouterr().out
+    assert "| landmarks |" in table
+    assert "| holistic:fast |" in table
+    report = json.loads((tmp_path / "s.json").read_text())
+    assert report == json.loads((out / "report.json").read_text())
+    assert (out / "report.md").read_text() == table.removesuffix("\n")
+    assert report["frames"] == 3
+    assert report["people"] >= 3
+    assert 0.3 < report["recall"] <= 1
+    assert 20 < report["pa_mpjpe"] < report["mpjpe"] < 300  # mm
+    assert report["pve"] is None  # the shipped film has no vertices
+    assert {pair["bundles"][1] for pair in report["paired"]} == {"holistic:fast"}
+    assert len(list((out / "worst" / "landmarks").glob("*.jpg"))) == 2
+    # Once more: scores are read, not made.
+    kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
+    assert len(kept) == 2
+    assert main(command) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")} == kept
+    again = json.loads((out / "report.json").read_text())
+    assert again["bundles"] == report["bundles"]
+    # Other options are other scores.
+    command.remove("holistic:fast")
+    assert main([*command, "--matcher", "published"]) == 0
+    assert [path.parent.name for path, before in kept.items() if path.stat().st_mtime_ns != before] == ["landmarks"]
+    assert json.loads((out / "report.json").read_text())["matcher"] == "published"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing", *DATA], "nothing"),
+        (["hands", *DATA], "for task `hands`, not `people`"),
+        (["landmarks", "landmarks", *DATA], "bundle `landmarks` is given twice"),
+        (["landmarks", *DATA, "--min-overlap", "2"], "give an IoU from 0 up to 1"),
+        (["landmarks", *DATA, "--max-frames", "0"], "give 0 or more, and 1 or more"),
+        (["landmarks", *DATA, "--smooth", "nonsense"], "--smooth nonsense"),
+        (["landmarks", "--data", "/nowhere", "--format", "films"], "/nowhere: not there"),
+        (["landmarks", "--data", "/nowhere", "--format", "coco"], "invalid choice: 'coco'"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert message in said
