@@ -90,6 +90,10 @@ COMMANDS: Mapping[str, Command] = {
         "humanrt_export.commands.posegpt",
         "make a bundle from a PoseGPT checkpoint, of the published code or trained by you",
     ),
+    "posefix": Command(
+        "humanrt_export.commands.posefix",
+        "make a bundle from a checkpoint of PoseFix or PoseScript: poses edited, compared and found by words",
+    ),
 }
 
 

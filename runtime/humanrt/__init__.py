@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from humanrt.people.tracking import PeopleTracker
     from humanrt.posebert.model import PoseBERT, PoseBERTResult
     from humanrt.posebert.stream import PoseBERTStream, PoseState
+    from humanrt.posefix.editor import PoseEditor
+    from humanrt.posefix.retrieval import PoseRetrieval
     from humanrt.retarget import Retargeter
     from humanrt.retarget.layouts import hands_from
     from humanrt.smoothing.one_euro import OneEuro
@@ -66,7 +68,9 @@ _HOMES = {
     "PoseBERTResult": "humanrt.posebert.model",
     "PoseBERTStream": "humanrt.posebert.stream",
     "PoseCoach": "humanrt.coach.engine",
+    "PoseEditor": "humanrt.posefix.editor",
     "PoseGPT": "humanrt.motion.posegpt",
+    "PoseRetrieval": "humanrt.posefix.retrieval",
     "PoseState": "humanrt.posebert.stream",
     "Retargeter": "humanrt.retarget",
     "convert": "humanrt.animation.convert",
@@ -104,7 +108,9 @@ __all__ = [
     "PoseBERTResult",
     "PoseBERTStream",
     "PoseCoach",
+    "PoseEditor",
     "PoseGPT",
+    "PoseRetrieval",
     "PoseState",
     "Retargeter",
     "__version__",

@@ -33,6 +33,7 @@ NOT_RUN = {
     "docs/train/methods.md": "Adversarial(task",  # a training on data of the reader's
     "docs/train/options.md": "make_task(config)",  # likewise
     "docs/use/motion.md": "./posebert-smpl",  # published weights
+    "docs/use/posefix.md": "./posefix-editor",  # likewise
     "docs/use/posegpt.md": "./posegpt",  # likewise
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,14 +11,15 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from humanrt import native
 from humanrt.errors import BundleError
 from humanrt_export.conversion.bundle_writer import BundleWriter
 
 __all__ = [
-    "OPTIONAL", "REFERENCE", "Run", "Seen", "Slot", "Tolerances", "drop", "gate", "judged", "matches", "opened",
-    "optional",
+    "OPTIONAL", "REFERENCE", "Run", "Seen", "Slot", "Tolerances", "against_pytorch", "drop", "gate", "judged",
+    "matches", "opened", "optional",
 ]  # fmt: skip
 
 OPTIONAL: Mapping[str, float] = {"network-cpu-bf16x3": 1e-3, "network-int8-cpu": 5e-3}
@@ -77,6 +79,44 @@ def judged(errors: Mapping[str, float], tolerances: Tolerances, **extra: object)
     # Written so that NaN fails.
     passed = all(error <= tolerances[key][0] for key, error in errors.items())
     return {"passed": passed, "reference": REFERENCE, **extra, "outputs": outputs}
+
+
+_ROUNDING = 8
+
+
+def against_pytorch(
+    source: Path | bytes,
+    module: nn.Module,
+    outputs: Sequence[str],
+    probe: Sequence[Mapping[str, Tensor]],
+    tolerances: Tolerances,
+) -> dict[str, Any]:
+    """Return the verdict on a graph from what PyTorch computes in FP64.
+
+    If the error of PyTorch's own FP32 exceeds an eighth of a tolerance (weights that leave rotations ill-defined
+    amplify rounding), eight times its error is allowed.
+
+    Args:
+        source: the graph.
+        module: what it was traced from; returns as many tensors as there are outputs.
+        outputs: their names.
+        probe: inputs by name, in the order of the module's arguments.
+        tolerances: largest error of each output.
+    """
+    run = opened(source)
+    exact = copy.deepcopy(module).double()
+    errors, rounding = dict.fromkeys(outputs, 0.0), dict.fromkeys(outputs, 0.0)
+    for feeds in probe:
+        mine = run({name: value.numpy() for name, value in feeds.items()})
+        with torch.inference_mode():
+            single = module(*feeds.values())
+            double = exact(*(value.double() if value.is_floating_point() else value for value in feeds.values()))
+        for name, theirs, truth in zip(outputs, single, double, strict=True):
+            # NaN must fail: Python's max() could drop it.
+            errors[name] = float(np.max([errors[name], np.abs(mine[name] - truth.numpy()).max()]))
+            rounding[name] = float(np.max([rounding[name], (theirs - truth).abs().max().item()]))
+    allowed = {name: (max(tolerances[name][0], _ROUNDING * rounding[name]), tolerances[name][1]) for name in outputs}
+    return judged(errors, allowed, reference=REFERENCE.replace("FP32", "FP64"), inputs=len(probe))
 
 
 def optional(name: str, same: bool, distance: float, **extra: object) -> dict[str, Any]:

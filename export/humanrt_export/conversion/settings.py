@@ -16,6 +16,7 @@ from humanrt.bundle.settings import (
     BodyNetworkSettings,
     BodySettings,
     DetectorSettings,
+    EditorSettings,
     HandsSettings,
     HolisticSettings,
     LandmarksSettings,
@@ -23,9 +24,12 @@ from humanrt.bundle.settings import (
     MultiposeSettings,
     PoseBertSettings,
     PoseGptSettings,
+    RetrievalSettings,
     StreamingGptSettings,
+    TextSettings,
     Topology,
     Variant,
+    WriterSettings,
 )
 from humanrt.geometry.region import FollowRule, RegionRule
 from humanrt.geometry.skeleton import COCO_17
@@ -33,14 +37,17 @@ from humanrt.geometry.skeleton import COCO_17
 __all__ = ["Entries", "Settings", "body_entries", "entries", "variant_entry"]
 
 Settings = (
-    HandsSettings
+    EditorSettings
+    | HandsSettings
     | HolisticSettings
     | LandmarksSettings
     | MultiHmrSettings
     | MultiposeSettings
     | PoseBertSettings
     | PoseGptSettings
+    | RetrievalSettings
     | StreamingGptSettings
+    | WriterSettings
 )
 
 Entries = NewType("Entries", dict[str, Any])
@@ -236,6 +243,27 @@ def _streaming_gpt(settings: StreamingGptSettings) -> dict[str, Any]:
 
 
 @_entries.register
+def _editor(settings: EditorSettings) -> dict[str, Any]:
+    return {"model": "editor", "joints": list(settings.joints), "text": _text(settings.text)}
+
+
+@_entries.register
+def _writer(settings: WriterSettings) -> dict[str, Any]:
+    marks = {"start": settings.start, "end": settings.end, "padding": settings.padding}
+    return {"model": "writer", "joints": list(settings.joints), "mode": settings.mode, "marks": marks}
+
+
+@_entries.register
+def _retrieval(settings: RetrievalSettings) -> dict[str, Any]:
+    return {
+        "model": "retrieval",
+        "joints": list(settings.joints),
+        "text": _text(settings.text),
+        "temperature": settings.temperature,
+    }
+
+
+@_entries.register
 def _multipose(settings: MultiposeSettings) -> dict[str, Any]:
     return {
         "model": "multipose",
@@ -248,6 +276,10 @@ def _multipose(settings: MultiposeSettings) -> dict[str, Any]:
             "max_people": settings.max_people,
         },
     }
+
+
+def _text(settings: TextSettings) -> dict[str, Any]:
+    return {"lengths": list(settings.lengths), "words": settings.words}
 
 
 def _network(settings: BodyNetworkSettings) -> dict[str, Any]:

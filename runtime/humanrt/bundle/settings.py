@@ -31,6 +31,7 @@ __all__ = [
     "BodySettings",
     "CompanionBundles",
     "DetectorSettings",
+    "EditorSettings",
     "FaceFromBody",
     "FacePoints",
     "FaceSettings",
@@ -44,15 +45,19 @@ __all__ = [
     "Phenotype",
     "PoseBertSettings",
     "PoseGptSettings",
+    "RetrievalSettings",
     "Section",
     "StreamingGptSettings",
+    "TextSettings",
     "Topology",
     "Variant",
     "WordsSettings",
+    "WriterSettings",
     "body_names",
     "check_settings",
     "face_indices",
     "people_model",
+    "posefix_model",
     "posegpt_model",
     "topology_of",
     "variants_of",
@@ -60,6 +65,8 @@ __all__ = [
 
 MAX_IMAGE_SIZE = 4096
 """px, the largest side of a network's input."""
+MAX_TOKENS = 4096
+"""The longest text that a network takes."""
 HAND_KEYPOINTS = 21
 _MAX_COUNT = 100_000  # of joints, vertices, people, frames
 _MAX_WEIGHT = 1e3
@@ -1292,6 +1299,160 @@ class WordsSettings:
         return cls(words.choice("kind", TOKENIZERS), words.integer("count", 1, _MAX_COUNT), file)
 
 
+@dataclass(frozen=True)
+class TextSettings:
+    """Settings of a text encoder: ``settings.text``.
+
+    Attributes:
+        lengths: numbers of tokens for which there is a graph ``text_LENGTH``, increasing.
+        words: how many words, or pieces of words, it knows.
+        width: numbers of its vectors.
+    """
+
+    lengths: tuple[int, ...]
+    words: int
+    width: int
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> TextSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        text = Section.of(bundle).section("text")
+        lengths, width = text.integers("lengths", 1, MAX_TOKENS), 0
+        if not lengths or list(lengths) != sorted(set(lengths)):
+            raise text.error("lengths", f"must be increasing, not {short(list(lengths))}")
+        for length in lengths:
+            shapes = _Shapes(bundle, f"text_{length}")
+            shapes.of("tokens", 1, length, dtype="int64")
+            shapes.of("present", 1, length, dtype="bool")
+            width = shapes.of("vector", 1, width or "numbers")[1]
+        return cls(lengths, text.integer("words", 1, _MAX_COUNT), width)
+
+
+@dataclass(frozen=True)
+class EditorSettings:
+    """Settings of a bundle for the task ``posefix`` whose ``settings.model`` is ``editor``: a pose edited by words.
+
+    Attributes:
+        joints: names of the joints whose rotations make a pose, root first.
+        text: of the text encoder.
+        code: numbers of a latent code.
+    """
+
+    joints: tuple[str, ...]
+    text: TextSettings
+    code: int
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> EditorSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        settings.choice("model", ["editor"])
+        joints, text = settings.texts("joints"), TextSettings.of(bundle)
+        edit, reconstruct = _Shapes(bundle, "edit"), _Shapes(bundle, "reconstruct")
+        code = edit.of("noise", 1, "numbers")[1]
+        edit.of("text", 1, text.width)
+        for shapes in (edit, reconstruct):
+            shapes.of("pose", 1, len(joints), 3)
+            shapes.of("rotations", 1, len(joints), 3, 3)
+            for name in ("mean", "scale"):
+                shapes.of(name, 1, code)
+        return cls(joints, text, code)
+
+
+WRITER_MODES = ("crossattention", "prompt")
+
+
+@dataclass(frozen=True)
+class WriterSettings:
+    """Settings of a bundle for the task ``posefix`` whose ``settings.model`` is ``writer``: words for two poses.
+
+    Attributes:
+        joints: names of the joints whose rotations make a pose, root first.
+        mode: how the words see the poses, one of `WRITER_MODES`.
+        words: how many words it knows.
+        longest: tokens of the longest text.
+        start, end, padding: ids of those marks.
+    """
+
+    joints: tuple[str, ...]
+    mode: str
+    words: int
+    longest: int
+    start: int
+    end: int
+    padding: int
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> WriterSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        settings.choice("model", ["writer"])
+        joints, mode = settings.texts("joints"), settings.choice("mode", WRITER_MODES)
+        compare, step = _Shapes(bundle, "compare"), _Shapes(bundle, "step")
+        for name in ("pose_a", "pose_b"):
+            compare.of(name, 1, len(joints), 3)
+        blocks, _, heads, places, width = step.of("cache", "blocks", 2, "heads", "places", "numbers")
+        words = step.of("logits", 1, "words")[1]
+        step.of("token", 1, dtype="int64")
+        step.of("place", 1, dtype="int64")
+        step.of("row", blocks, 2, heads, 1, width)
+        if mode == "prompt":
+            begin = _Shapes(bundle, "begin")
+            begin.of("memory", *compare.of("memory", 1, "numbers"))
+            begin.of("token", 1, dtype="int64")
+            begin.of("logits", 1, words)
+            begin.of("rows", blocks, 2, heads, 2, width)
+        else:
+            step.of("constants", *compare.of("constants", 1, blocks, "numbers"))
+        longest = places - (mode == "prompt")
+        if longest < 1:
+            raise settings.error("mode", f"is {mode}, which leaves no place for words in a cache of {places}")
+        start, end, padding = (settings.section("marks").integer(n, 0, words - 1) for n in ("start", "end", "padding"))
+        return cls(joints, mode, words, longest, start, end, padding)
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """Settings of a bundle for the task ``posefix`` whose ``settings.model`` is ``retrieval``.
+
+    Attributes:
+        joints: names of the joints whose rotations make a pose, root first.
+        text: of the text encoder.
+        pairs: whether pairs of poses are found, rather than single ones.
+        temperature: what the products of unit vectors are multiplied by for the probabilities of a choice.
+    """
+
+    joints: tuple[str, ...]
+    text: TextSettings
+    pairs: bool
+    temperature: float
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> RetrievalSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        settings.choice("model", ["retrieval"])
+        joints, text = settings.texts("joints"), TextSettings.of(bundle)
+        pairs = "pair" in bundle.graphs
+        shapes = _Shapes(bundle, "pair" if pairs else "pose")
+        for name in ("pose_a", "pose_b") if pairs else ("pose",):
+            shapes.of(name, 1, len(joints), 3)
+        shapes.of("vector", 1, text.width)
+        return cls(joints, text, pairs, settings.number("temperature", -1e6, 1e6))
+
+
+def posefix_model(bundle: Bundle) -> str:
+    """Return the kind of a bundle for the task ``posefix``. BundleError if it is none that is known."""
+    return Section.of(bundle).choice("model", list(_POSEFIX))
+
+
+_POSEFIX: Mapping[str, type[EditorSettings] | type[WriterSettings] | type[RetrievalSettings]] = {
+    "editor": EditorSettings,
+    "writer": WriterSettings,
+    "retrieval": RetrievalSettings,
+}
+
+
 def people_model(bundle: Bundle) -> str:
     """Return the kind of a people bundle: its setting ``model``; the first Multi-HMR bundles do not have it."""
     return Section.of(bundle).text("model", default=MULTIHMR)
@@ -1320,3 +1481,6 @@ def check_settings(bundle: Bundle) -> None:
             PoseBertSettings.of(bundle, graph)
     elif bundle.task == "posegpt":
         (StreamingGptSettings if posegpt_model(bundle) == "streaming" else PoseGptSettings).of(bundle)
+    elif bundle.task == "posefix":
+        WordsSettings.of(bundle)
+        _POSEFIX[posefix_model(bundle)].of(bundle)

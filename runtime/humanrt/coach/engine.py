@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from humanrt.backends import Backend
+from humanrt.bundle import Bundle, load_bundle
 from humanrt.checks import check_count, check_range
 from humanrt.coach.clauses import Clause, arranged, clauses
 from humanrt.coach.differences import PARTS, Difference, Unit, differences
@@ -17,10 +20,14 @@ from humanrt.coach.poses import body_pose
 from humanrt.coach.readings import Readings, read_pose
 from humanrt.errors import HumanrtError, choices
 from humanrt.geometry.skeleton import SMPLX_BODY, mirrored, other_sides
+from humanrt.inference.execution import Execution, ExecutionOptions
+from humanrt.posefix.writer import PublishedWriter
+from humanrt.resource import Owner, releasing
 
 __all__ = ["Advice", "PoseCoach"]
 
 _OTHER_SIDES = list(other_sides(SMPLX_BODY))
+_UNCHANGED = ("en", False, False, False, 15.0, 0.1, None)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Advice:
     differences: tuple[Difference, ...]
 
 
-class PoseCoach:
+class PoseCoach(Owner):
     """Say in words how to go from one pose to another. The same poses always give the same words.
 
     It measures both poses on one skeleton (`humanrt.coach.readings`), ranks what differs by size, part and ``weights``,
@@ -49,20 +56,30 @@ class PoseCoach:
     >>> coach.describe(pose_a, pose_b)
     'Bend your left knee by 20 degrees.'
 
+    With a bundle of a published writer, the words are the network's: `describe`, `logits` and `greedy` are all that
+    there is then, poses are of the joints of that bundle (`joint_names`) in the axes of its training, and the keywords
+    below are not taken, except for backend and execution. Close such a coach, or use it in ``with``.
+
     Args:
+        bundle: name or folder of a bundle of `humanrt-export posefix`, or a loaded one. None: the engine that ships.
         language: of the words, a file in ``coach/languages``.
         numbers: say amounts in degrees and cm instead of "a little" and "a lot".
         mirrored: the pose to reach is that of somebody whom the person follows as in a mirror.
         facing: whether the direction in which the person faces counts; both poses are then of one camera.
         degrees, metres: the smallest changes that are said.
         weights: part of the body (`PARTS`) -> further factor of its importance; 0 leaves it out.
+        backend, execution: where and how a bundle's networks run; see `Execution`.
 
     Raises:
-        HumanrtError: unknown language or part, or a number that is not possible.
+        HumanrtError: unknown language or part, a number that is not possible, or a bundle that cannot be used.
     """
 
+    NEEDS_OPEN = ("describe", "logits", "greedy")
+
+    @releasing
     def __init__(
         self,
+        bundle: Bundle | str | Path | None = None,
         *,
         language: str = "en",
         numbers: bool = False,
@@ -71,7 +88,20 @@ class PoseCoach:
         degrees: float = 15.0,
         metres: float = 0.1,
         weights: Mapping[str, float] | None = None,
+        backend: Execution | Backend | str = "cpu",
+        **execution: Unpack[ExecutionOptions],
     ) -> None:
+        self._writer: PublishedWriter | None = None
+        self.joint_names: tuple[str, ...] = SMPLX_BODY
+        if bundle is not None:
+            if (language, numbers, mirrored, facing, degrees, metres, weights) != _UNCHANGED:
+                raise HumanrtError(
+                    "a bundle of a published writer has words of its own: leave out language, numbers, mirrored, "
+                    "facing, degrees, metres and weights"
+                )
+            chosen = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="posefix")
+            self._writer = self.own(PublishedWriter(chosen, Execution.of(backend, execution)))
+            self.joint_names = self._writer.joint_names
         self.phrases = load_phrases(language)
         self.numbers = numbers
         self.mirrored = mirrored
@@ -86,20 +116,54 @@ class PoseCoach:
         for part, weight in self.weights.items():
             check_range(weight, f"weights: {part}", 0.0)
 
-    def describe(self, a: ArrayLike, b: ArrayLike, *, sentences: int = 2) -> str:
+    def describe(self, a: ArrayLike, b: ArrayLike, *, sentences: int | None = None) -> str:
         """Return how to go from pose ``a`` to pose ``b``.
 
         Args:
             a, b: rotations [22, 3, 3] of SMPL's body joints, each relative to its parent's, the root's to the camera
                 (y down). Of SMPL's 24, SMPL-H's 52 and SMPL-X's 53 or 55 the first 22 are taken, Anny's 74 bones are
-                converted; for other orders see `humanrt.coach.poses.body_pose`.
-            sentences: how many sentences at most.
+                converted; for other orders see `humanrt.coach.poses.body_pose`. With a bundle: of its joints, in its
+                axes.
+            sentences: how many sentences at most. None: two; with a bundle, all.
 
         Raises:
             HumanrtError: a pose has another number of joints, or is not of rotations.
         """
-        advice = self.advise(a, b, sentences=sentences)
+        if self._writer is not None:
+            words = self._writer.text(self._writer.greedy(a, b)[0])
+            if sentences is None:
+                return words
+            check_count(sentences, "sentences")
+            said = words.split(". ")
+            return words if len(said) <= sentences else ". ".join(said[:sentences]) + "."
+        advice = self.advise(a, b, sentences=2 if sentences is None else sentences)
         return " ".join(advice.sentences) if advice.sentences else self.phrases.matches
+
+    def logits(self, a: ArrayLike, b: ArrayLike, token_ids: ArrayLike) -> NDArray[np.float32]:
+        """Return the logits [L, words] of what follows each of the ids [L], given those before it and two poses.
+
+        Only with a bundle of a published writer.
+        """
+        return self._published("logits").logits(a, b, token_ids)
+
+    def greedy(self, a: ArrayLike, b: ArrayLike, min_tokens: int = 10, max_tokens: int = 200) -> NDArray[np.int64]:
+        """Return the ids [n] of the most probable words, one after the other, from that of the start to the end's.
+
+        Only with a bundle of a published writer.
+
+        Args:
+            a, b: two poses, see `describe`.
+            min_tokens: the end is not taken before there are so many, the start included.
+            max_tokens: at most so many, the start included.
+        """
+        return self._published("greedy").greedy(a, b, min_tokens, max_tokens)[0]
+
+    def _published(self, what: str) -> PublishedWriter:
+        if self._writer is None:
+            raise HumanrtError(
+                f"{what} is of published writers: PoseCoach(BUNDLE) with a bundle of `humanrt-export posefix`"
+            )
+        return self._writer
 
     def advise(self, a: ArrayLike, b: ArrayLike, *, sentences: int = 2) -> Advice:
         """Return how to go from pose ``a`` to pose ``b``, as `describe`, with what the words are about."""
@@ -107,6 +171,8 @@ class PoseCoach:
 
     def read(self, pose: ArrayLike, *, reference: bool = False) -> Readings:
         """Return the readings of a pose; those of a reference are of its mirror image if the coach is ``mirrored``."""
+        if self._writer is not None:
+            raise HumanrtError("a published writer measures nothing: use PoseCoach() without a bundle")
         return read_pose(self._mirrored(body_pose(pose)) if reference and self.mirrored else body_pose(pose))
 
     def compare(self, a: Readings, b: Readings, *, sentences: int = 2, each: int = 2) -> Advice:

@@ -1,0 +1,1 @@
+"""Published PoseFix and PoseScript: poses edited (`editor`), compared (`writer`), found (`retrieval`) by words."""
