@@ -32,7 +32,6 @@ from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.landmark_poses import LANDMARK_SMOOTHERS
 from humanrt.people.multihmr import AUTO, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
-from humanrt.people.smoothers import SMOOTHERS as PEOPLE_SMOOTHERS
 from humanrt.people.smoothers import open_smoother as open_people_smoother
 from humanrt.people.view import PeoplePainter, open_mesh_view
 from humanrt.resource import Owner
@@ -167,12 +166,7 @@ def open_people(
 
 def _multihmr(bundle: Bundle, execution: Execution, options: PeopleOptions) -> PeoplePipeline:
     _refuse_unused(bundle, options, "robots", "quality", "stature")
-    if options.smooth not in (None, *PEOPLE_SMOOTHERS):
-        raise HumanrtError(
-            f"--smooth {options.smooth}: bundle `{bundle.name}` does not have it; choose one of: "
-            f"{choices(PEOPLE_SMOOTHERS)}"
-        )
-    smoother = open_people_smoother(options.smooth)
+    smoother = open_people_smoother(bundle, options.smooth)
     with ExitStack() as failing:
         if smoother is not None:
             failing.callback(smoother.close)

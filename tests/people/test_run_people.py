@@ -152,7 +152,7 @@ def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image:
         (("--bundle", "TOY", "--parameters-only", "--meshes", "x"), "--parameters-only makes no meshes"),
         (("--bundle", "TOY", "--precision", "fp8"), "it has: bf16x3, fp32"),
         (("--bundle", "TOY", "--threshold", "2"), "between 0 and 1"),
-        (("--bundle", "TOY", "--smooth", "posebert"), "choose one of: none, oneeuro"),
+        (("--bundle", "TOY", "--smooth", "posebert"), "take oneeuro"),
         (("--bundle", "TOY", "--frames"), "only the images of a folder"),
         (("--bundle", "TOY", "--robot", "allegro_right"), "--robot: bundle `toy` does not use it"),
         (("--bundle", "TOY", "--task", "hands", "--fov", "60"), "--fov is for --task people"),

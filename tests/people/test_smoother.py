@@ -12,6 +12,7 @@ import pytest
 
 from command_line import refused
 from humanrt import MultiHMR, PeoplePipeline
+from humanrt.bundle import load_bundle
 from humanrt.cli import main
 from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import project
@@ -23,6 +24,7 @@ from humanrt.people.smoothers import SMOOTHERS, open_smoother
 from humanrt.people.tracking import Identities
 from humanrt.smoothing.one_euro import OneEuroOptions
 from humanrt.sources.opening import Frame
+from shipped import shipped
 
 K = np.array([[500.0, 0, 320], [0, 500.0, 240], [0, 0, 1]])
 SIZE = (640, 480)
@@ -183,11 +185,13 @@ def test_options_and_names_are_checked() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             PeopleSmootherOptions(**options)
-    assert open_smoother("none") is None
-    opened = open_smoother()
-    assert opened is None if next(iter(SMOOTHERS)) == "none" else opened is not None
-    with pytest.raises(HumanrtError, match=r"posebert.*one of: none, oneeuro"):
-        open_smoother("posebert")
+    bundle = load_bundle(shipped("multihmr-anny"))
+    assert open_smoother(bundle, "none") is None
+    opened = open_smoother(bundle)
+    assert opened is not None
+    assert opened.name == next(iter(SMOOTHERS))
+    with pytest.raises(HumanrtError, match=r"kalman.*one of: none, oneeuro, posebert"):
+        open_smoother(bundle, "kalman")
 
 
 def frames(picture: Callable[..., Any], missed: Sequence[int] = ()) -> list[Frame]:
@@ -283,7 +287,7 @@ def test_the_command(
         ]
     assert filled == {"oneeuro": [25, 26], "none": []}
     capsys.readouterr()
-    assert "one of: none, oneeuro" in refused(capsys, *command, "--smooth", "posebert")
+    assert "take oneeuro" in refused(capsys, *command, "--smooth", "posebert")  # nobody knows the toy's bones
 
 
 def test_parameters_of_the_filter_are_those_of_one_euro() -> None:

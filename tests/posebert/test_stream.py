@@ -152,6 +152,25 @@ def test_prediction_reads_the_rows_after_now_and_between_them(toy: Toy, predict:
     assert not states[-1].filled
 
 
+def test_rotations_are_predicted_for_any_later_time_without_touching_the_state(toy: Toy) -> None:
+    """The toy turns by TURN a row, and its rotations after now are those of `predict`."""
+    times = [i * STEP for i in range(20)]
+    stream = PoseBERTStream(toy(), ahead=0.2)
+    last = run(stream, times)[-1][7]
+    np.testing.assert_array_equal(stream.rotations_at(times[-1])[7], last.rotations)
+    for seconds in (0.05, 0.1, 2 * STEP):
+        found = stream.rotations_at(times[-1] + seconds)[7]
+        turned = vectors_from_matrices(np.swapaxes(last.rotations, -1, -2) @ found)
+        np.testing.assert_allclose(turned[:, 2], TURN * seconds * 30, atol=1e-4)
+    farthest = stream.rotations_at(times[-1] + 0.2)[7]
+    np.testing.assert_array_equal(stream.rotations_at(times[-1] + 5)[7], farthest)
+    with pytest.raises(ValueError, match="after the last update"):
+        stream.rotations_at(times[-1] - 0.01)
+    stream.reset()
+    with pytest.raises(ValueError, match="after the last update"):
+        stream.rotations_at(9.0)
+
+
 def test_gaps_are_filled_for_a_time_and_then_lost_until_seen_again(toy: Toy) -> None:
     times = [i * STEP for i in range(60)]
     missing = set(range(20, 50))
@@ -346,6 +365,8 @@ def test_identities_that_nobody_ends_are_forgotten(toy: Toy) -> None:
         ({"predict": 0.4}, "predict"),
         ({"predict": float("nan")}, "predict"),
         ({"predict": 0.1, "lag": 2}, "contradict"),
+        ({"predict": 0.1, "ahead": 0.1}, "contradict"),
+        ({"ahead": 0.4}, "ahead must be"),
         ({"fill": -1}, "fill"),
         ({"fill": float("nan")}, "fill"),
     ],

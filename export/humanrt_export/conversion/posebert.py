@@ -63,10 +63,11 @@ ACKNOWLEDGEMENT = (
     "Trained on motion obtained from mocap.cs.cmu.edu; that database was created with funding from NSF EIA-0196217."
 )
 
-_NAMES = {"h36m17": "posebert-body-h36m", "mediapipe33rays": "posebert-lift"}
+_NAMES = {"h36m17": "posebert-body-h36m", "mediapipe33rays": "posebert-lift", "smplx22": "posebert-people"}
 """Of bundles, by kind; others are `posebert-hand` and `posebert-body`."""
 
 _DATA = {
+    "smplx22": "CMU motion capture on rendered Anny people, seen by multihmr-anny (posebert.pairs_people, body_clips)",
     "hand": "rendered Anny arms in made-up motion, seen by MediaPipe's hand models (posebert.pairs_hand, hand_clips)",
     "body": "CMU motion capture on rendered Anny bodies, seen by MediaPipe's models (posebert.pairs_body, body_clips)",
 }
@@ -240,7 +241,7 @@ def export_training(
         version="1",
         provenance={
             "source": "humanrt-export train posebert",
-            "data": _DATA[kind.body],
+            "data": _DATA.get(kind.name, _DATA[kind.body]),
             "training": {**description, "step": step},
             **({"acknowledgement": ACKNOWLEDGEMENT} if kind.body == "body" else {}),
         },

@@ -114,6 +114,8 @@ class PoseBERTStream(Model):
         lag: delay of the output in frames of the model's clock, which makes it smoother: later frames are known then.
         predict: s by which the output is ahead, to cancel the pipeline's own latency. Not together with ``lag``.
         fill: s; a gap is filled in for this long, then the identity is absent from the output until it is seen again.
+        ahead: s after an update up to which `rotations_at` predicts; they are taken from the window. Not together with
+            ``predict``.
         backend, execution: where and how the networks run; see `Execution`. Defaults are those of the given
             `PoseBERT`; without one, ``cpu``.
 
@@ -134,6 +136,7 @@ class PoseBERTStream(Model):
         lag: int = 0,
         predict: float = 0.0,
         fill: float = 0.33,
+        ahead: float = 0.0,
         backend: Execution | Backend | str | None = None,
         **execution: Unpack[ExecutionOptions],
     ) -> None:
@@ -155,13 +158,12 @@ class PoseBERTStream(Model):
         self._body = MEDIAPIPE_BODY if settings.input == "mediapipe33" else slice(None)
         self.window = self._networks[0].values.shape[1]
         self.frame: tuple[int, ...] = self._networks[0].values.shape[2:]
-        self.lag, self.predict, self.fill = lag, predict, fill
+        self.lag, self.predict, self.fill, self.ahead = lag, predict, fill, ahead
         self._step = 1 / self.clock_hz
         self._check_options()
-        ahead = predict * self.clock_hz
-        future = ceil(ahead - _EPSILON)
+        future = ceil(max(predict, ahead) * self.clock_hz - _EPSILON)
         self._now = self.window - 1 - future  # row of the newest time
-        row = self._now - lag + ahead
+        row = self._now - lag + predict * self.clock_hz
         self._row = floor(row + _EPSILON)
         self._fraction = row - self._row
         self._offsets = (np.arange(self._now + 1) - self._now) * self._step
@@ -170,11 +172,14 @@ class PoseBERTStream(Model):
     def _check_options(self) -> None:
         if not (isinstance(self.lag, int) and 0 <= self.lag < self.window - 1):
             raise HumanrtError(f"lag must be 0 to {self.window - 2} frames, given this window; it is {self.lag}")
-        for name, seconds in (("predict", self.predict), ("fill", self.fill)):
+        for name, seconds in (("predict", self.predict), ("fill", self.fill), ("ahead", self.ahead)):
             check_kind(seconds, (float, int, np.number), name, "a number of seconds")
         max_predict = self.window // 2 * self._step
-        if not 0 <= self.predict <= max_predict:
-            raise HumanrtError(f"predict must be 0 to {max_predict:.2f} s, half of the window; it is {self.predict}")
+        for name, seconds in (("predict", self.predict), ("ahead", self.ahead)):
+            if not 0 <= seconds <= max_predict:
+                raise HumanrtError(f"{name} must be 0 to {max_predict:.2f} s, half of the window; it is {seconds}")
+        if self.ahead and self.predict:
+            raise HumanrtError(f"ahead {self.ahead} and predict {self.predict} s contradict each other; give only one")
         if self.lag and self.predict:
             raise HumanrtError(f"lag {self.lag} and predict {self.predict} s contradict each other; give only one")
         if not 0 <= self.fill < inf:
@@ -188,7 +193,32 @@ class PoseBERTStream(Model):
     def reset(self) -> None:
         """Forget all identities."""
         self._tracks: dict[int, _Track] = {}
+        self._future: dict[int, NDArray[np.float32]] = {}
         self._t = -inf
+
+    def rotations_at(self, t: float) -> dict[int, NDArray[np.float32]]:
+        """Return the rotations [J, 3, 3] of the last update's identities as they will be at a later time.
+
+        Up to ``ahead`` seconds after the update; later they stay as they are then. Nothing of the state changes.
+
+        Args:
+            t: s, not before the last update.
+
+        Raises:
+            ValueError: there was no update yet, or it is later than ``t``.
+        """
+        t = check_time(t)
+        if t < self._t or self._t == -inf:
+            raise InvalidInputError(f"t = {t}: rotations are predicted for a time after the last update, {self._t}")
+        place = min(t - self._t, self.ahead) * self.clock_hz
+        row = floor(place + _EPSILON)
+        share = place - row
+        if share < _EPSILON:
+            return {identity: rows[row].copy() for identity, rows in self._future.items()}
+        return {
+            identity: between(rows[row], rows[row + 1], share).astype(np.float32)
+            for identity, rows in self._future.items()
+        }
 
     def update(
         self,
@@ -233,6 +263,7 @@ class PoseBERTStream(Model):
         # Two steps more: between two observations near enough for interpolation no fill is needed.
         wanted = [(identity, age) for identity, age in ages if age <= self.fill + 2 * self._step]
         answer: dict[int, PoseState] = {}
+        self._future = {}
         start = 0
         for network in self._plan(len(wanted)):
             answer |= self._infer(network, wanted[start : start + network.batch], t)
@@ -340,9 +371,19 @@ class PoseBERTStream(Model):
             if (turn := track.turn(t - self.lag * self._step)) is not None:  # from the gaze's axes to the camera's
                 keypoints = keypoints @ turn
                 rotations[0] = turn.T @ rotations[0]
+            if self.ahead:
+                self._future[identity] = self._coming(network.rotations[slot, self._now :], track, turn)
             spreads = [None if value is None else value[slot, self._row].copy() for value in network.spreads]
             answer[identity] = PoseState(keypoints, rotations, not seen, 0.0 if seen else age, time, *spreads)
         return answer
+
+    @staticmethod
+    def _coming(rows: Array, track: _Track, turn: Array | None) -> NDArray[np.float32]:
+        """Return the rotations [F, J, 3, 3] from now on, as `update` returns those of one row."""
+        coming = rows * MIRROR_ROTATION if track.left else rows.copy()
+        if turn is not None:
+            coming[:, 0] = turn.T @ coming[:, 0]
+        return np.asarray(coming, np.float32)
 
     def _read(self, keypoints: Array, rotations: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the output's row, or an interpolation between two rows."""

@@ -20,11 +20,17 @@ import torch
 from numpy.typing import NDArray
 
 from humanrt import PoseBERT
+from humanrt.geometry.bones import SMPLX_BONES
+from humanrt.people.pose_smoother import PoseBertPeople
+from humanrt.people.results import People
+from humanrt.people.tracking import Identities
 from humanrt_export.cli import main
 from humanrt_export.conversion.posebert_checkpoint import load_checkpoint
 from humanrt_export.networks.posebert import PublishedPoseBert
 
 CASES = ("posebert_smpl", "posebert_h36m")
+
+AHEAD_ROWS = 12  # 0.4 s, which the smoother keeps for predictions
 
 
 def check(found: NDArray[Any], expected: NDArray[Any]) -> None:
@@ -149,3 +155,41 @@ def test_nothing_observed_is_the_same_for_any_input(golden: Golden) -> None:
     answer = torch_answer(golden.model, given, nothing)
     assert np.isfinite(answer).all()
     np.testing.assert_array_equal(answer, torch_answer(golden.model, {k: 2 * v for k, v in given.items()}, nothing))
+
+
+def test_people_are_smoothed_by_the_published_weights_for_rotations(golden: Golden) -> None:
+    if "rotations" not in golden.case.given:
+        pytest.skip("these weights take keypoints")
+    rotations, mask = golden.case.given["rotations"][0], golden.case.mask[0]
+    count = len(SMPLX_BONES)
+    whole = np.broadcast_to(np.eye(3, dtype=np.float32), (len(rotations), 1, count, 3, 3)).copy()
+    whole[:, 0, :22] = rotations[:, :22]
+    found = []
+    bundle = golden.export()
+    with PoseBertPeople(SMPLX_BONES, count, bundle) as smoother:
+        for number in np.flatnonzero(mask)[:20]:
+            people = People(
+                scores=np.ones(1, np.float32),
+                locations=np.full((1, 2), 100, np.float32),
+                translations=np.array([[0.0, 0, 3]], np.float32),
+                rotations=whole[number],
+                shape=np.zeros((1, 10), np.float32),
+                expression=np.zeros((1, 10), np.float32),
+                intrinsics=np.array([[500.0, 0, 100], [0, 500, 100], [0, 0, 1]]),
+            )
+            smoothed = smoother(people, Identities((1,)), float(number) / 30, (200, 200))
+            found.append(smoothed.people.rotations[0, :22])
+    # The last row of what was seen, alone in a window of its length: hands do not turn, as no people model gives them.
+    seen = np.flatnonzero(mask)[:20]
+    given = rotations[: seen[-1] + 1].copy()
+    given[:, 22:] = np.eye(3)
+    model = PoseBERT(bundle)
+    window = model.frames - AHEAD_ROWS
+    padded = np.broadcast_to(np.eye(3, dtype=np.float32), (model.frames, 24, 3, 3)).copy()
+    there = np.zeros(model.frames, bool)
+    padded[window - len(given) : window] = given
+    there[window - len(given) : window] = np.isin(np.arange(len(given)), seen)
+    expected = model.refine(padded, mask=there).rotations[window - 1]
+    toes = [10, 11]
+    body = [k for k in range(22) if k not in toes]
+    np.testing.assert_allclose(found[-1][body], expected[body], atol=2e-4)

@@ -26,7 +26,7 @@ from humanrt_export.motion.split import Part, load_part
 from humanrt_export.options import Option, parse
 from humanrt_export.synthetic.body_model import CHILDREN, BodyModel, Outfit, load_body, sample_phenotypes
 
-__all__ = ["body_clip", "main", "pieces"]
+__all__ = ["body_clip", "main", "pieces", "turned_clip"]
 
 _CAMERA = np.diag([1.0, -1.0, -1.0])
 """Rotation from the world (y up) to a level camera (y down, z forward) that people facing +z look into."""
@@ -65,6 +65,21 @@ def body_clip(
     }
 
 
+def turned_clip(motion: Motion) -> dict[str, Any]:
+    """Return a motion's rotations only: a clip for networks that take rotations (`turning`)."""
+    seen = rotate(motion, _CAMERA)
+    count = len(seen.rotations)
+    rotations = seen.rotations.astype(np.float32)
+    return {
+        "t": np.arange(count) / seen.fps,
+        "observed": rotations,
+        "keypoints": np.zeros((count, 0, 3), np.float32),
+        "score": np.ones(count, np.float32),
+        "rotations": rotations,
+        "source": f"{motion.source}; humanrt_export.data.poses.body_clips --rotations-only",
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class BodyClipsConfig(ClipsConfig):
     """Options of ``python -m humanrt_export.data.poses.body_clips``.
@@ -77,6 +92,7 @@ class BodyClipsConfig(ClipsConfig):
         rate: frame rate, Hz.
         made_up: additional synthesised motions of 8 s (`made_up`), used once per round.
         variety: more children, and arms and bends mixed in from other motions (`motion.augment.varied`).
+        rotations_only: clips without points, for networks that take rotations: nobody is posed.
     """
 
     seed: int = 5
@@ -87,13 +103,14 @@ class BodyClipsConfig(ClipsConfig):
     rate: float = 30.0
     variety: bool = False
     made_up: int = 0
+    rotations_only: bool = False
 
 
 def make_clips(config: BodyClipsConfig) -> None:
     """Save clean body motion, as clips whose observations are the ground truth."""
     motions = [motion for path in config.motions for motion in load_part(path, config.part)]
     motions += made_up_motions(motions, config.made_up, config.seed)
-    model = load_body("10pc")
+    model = None if config.rotations_only else load_body("10pc")
     frames = number = 0
     for turn in range(config.rounds):
         generator = np.random.default_rng([config.seed, turn])
@@ -101,7 +118,10 @@ def make_clips(config: BodyClipsConfig) -> None:
             if config.variety:
                 motion = varied(motion, motions, generator)
             for piece in pieces(motion, generator, config.rate, config.seconds):
-                clip = body_clip(model, piece, generator, variety=config.variety)
+                if model is None:
+                    clip = turned_clip(piece)
+                else:
+                    clip = body_clip(model, piece, generator, variety=config.variety)
                 save_clip(config.out / f"motion_{turn}_{number:05d}.npz", clip)
                 frames, number = frames + len(clip["t"]), number + 1
     print(f"{config.out}: {number} clips, {frames} frames")

@@ -23,8 +23,8 @@ __all__ = ["Corruption", "Noise", "PoseBatch", "Windows", "resampled"]
 Array = NDArray[Any]
 
 Noise = Callable[[Array, Array, np.random.Generator], tuple[Array, ...]]
-"""From ground truth [T, K, 3] m, t [T] s and a generator to observed [T, K, 3] (NaN where lost), score [T], confidence
-[T, K], and, for networks that take them, rays [T, K, 3] (0 where lost)."""
+"""From ground truth [T, K, 3] m (or rotations [T, J, 3, 3]), t [T] s and a generator to observed, likewise (NaN where
+lost), score [T], confidence [T, K], and, for networks that take them, rays [T, K, 3] (0 where lost)."""
 
 
 def resampled(clip: Clip, rate: float, phase: float = 0.0) -> dict[str, Array]:
@@ -50,8 +50,12 @@ def resampled(clip: Clip, rate: float, phase: float = 0.0) -> dict[str, Array]:
     between = there[before] & there[after] & (gap <= 1.5 * step + 1e-6)
     # An observation at exactly that instant is used unchanged, whatever its neighbour.
     exact = there[nearest] & (np.abs(grid - t[nearest]) < 0.25 * step)
-    mixed = np.where(between[:, None, None], a * (1 - w) + b * w, np.nan)
-    rows: dict[str, Array] = {"t": grid, "observed": np.where(exact[:, None, None], observed[nearest], mixed)}
+    weight = _per_frame(w[:, 0, 0], a)
+    mixed = a * (1 - weight) + b * weight
+    if _turns(a):
+        mixed = _orthonormal(np.where(_per_frame(between, a), mixed, np.eye(3)))
+    mixed = np.where(_per_frame(between, a), mixed, np.nan)
+    rows: dict[str, Array] = {"t": grid, "observed": np.where(_per_frame(exact, a), observed[nearest], mixed)}
     lost = ~_whole(rows["observed"])
     if "rays" in clip:
         mixed = clip["rays"][before] * (1 - w) + clip["rays"][after] * w
@@ -110,8 +114,8 @@ class PoseBatch(Batch):
     """Windows of T frames, observations and ground truth: K keypoints, J joints.
 
     Attributes:
-        values: float32 [B, T, K, 3] m, observed keypoints in camera axes (x right, y down, z forward), any origin; 0
-            where a frame is hidden.
+        values: float32 [B, T, K, 3] m, observed keypoints in camera axes (x right, y down, z forward), any origin, or
+            [B, T, J, 3, 3], observed rotations; 0 where a frame is hidden.
         mask: bool [B, T], frames that were observed.
         confidence: float32 [B, T, K], 0..1; 0 where a frame is hidden.
         keypoints: float32 [B, T, K, 3], ground truth relative to its origin, in units of its own length (`Windows`).
@@ -140,7 +144,7 @@ class Windows:
         clean: clips whose `observed` is not used.
         noise: generates observations of clean motion; None: pairs only.
         frames: length of a window, T.
-        origin, lengths: as in `StreamingConfig`: origin and unit of the ground truth.
+        origin, lengths: as in `StreamingConfig`: origin and unit of the ground truth; empty where rotations go in.
         flips: permutations of keypoints and joints for mirroring; None: no mirroring (all hands are right hands).
         corruption: see `Corruption`.
     """
@@ -187,7 +191,8 @@ class Windows:
             generator = np.random.default_rng([seed, epoch, index, 3])
             yaw = _about(1, generator.uniform(-1, 1) * self.corruption.yaw)
             clip = _turned(self.clean[index], self._turn(generator, 3.0) @ yaw)
-            observed, _, confidence, *rays = self.noise(clip["keypoints"], clip["t"], generator)
+            truth = clip["rotations" if _turns(clip["observed"]) else "keypoints"]
+            observed, _, confidence, *rays = self.noise(truth, clip["t"], generator)
             made = {**clip, "observed": observed, "confidence": confidence}
             self._made[index] = made | ({"rays": rays[0]} if rays else {})
         noisy: Clip = self._made[index]
@@ -216,14 +221,16 @@ class Windows:
             mask = mask & ~taken
         since = _since(mask)
         rows = np.where(since <= self.corruption.longest, 1.0, 0.0)
-        keypoints = keypoints - keypoints[:, list(self.origin)].mean(1, keepdims=True)
-        ends = np.array(self.lengths)
-        unit = np.linalg.norm(keypoints[:, ends[:, 0]] - keypoints[:, ends[:, 1]], axis=-1).mean()
+        unit = 1.0
+        if self.lengths:
+            keypoints = keypoints - keypoints[:, list(self.origin)].mean(1, keepdims=True)
+            ends = np.array(self.lengths)
+            unit = float(np.linalg.norm(keypoints[:, ends[:, 0]] - keypoints[:, ends[:, 1]], axis=-1).mean())
         sight = {}
         if rays is not None:
             sight["rays"] = np.where(mask[:, None, None], self._sight(rays, generator), 0).astype(np.float32)
         return sight | {
-            "values": np.where(mask[:, None, None], observed, 0).astype(np.float32),
+            "values": np.where(_per_frame(mask, observed), observed, 0).astype(np.float32),
             "mask": mask,
             "confidence": np.where(mask[:, None], confidence, 0).astype(np.float32),
             "keypoints": (keypoints / unit).astype(np.float32),
@@ -266,26 +273,39 @@ _FRESH = 1000  # steps for which a clean clip keeps its noise: generating it cos
 def _turned(clip: Clip, R: Array) -> dict[str, Array]:
     """Rotate everything in a clip."""
     R = R.astype(np.float32)
-    turned = {**clip, **{name: clip[name] @ R.T for name in ("observed", "keypoints")}}
+    turned = {**clip, **{name: clip[name] @ R.T for name in ("observed", "keypoints") if not _turns(clip[name])}}
     if "rays" in clip:
         turned["rays"] = np.concatenate([clip["rays"][..., :2] @ R[:2, :2].T, clip["rays"][..., 2:]], axis=-1)
-    turned["rotations"] = clip["rotations"].copy()
-    turned["rotations"][:, 0] = R @ clip["rotations"][:, 0]
+    for name in ("rotations", *(["observed"] if _turns(clip["observed"]) else [])):
+        turned[name] = clip[name].copy()
+        turned[name][:, 0] = R @ clip[name][:, 0]
     return turned
 
 
 def _flipped(clip: Clip, points: tuple[int, ...], joints: tuple[int, ...]) -> dict[str, Array]:
     """Return the mirror image."""
-    names = ("observed", "keypoints", *(["rays"] if "rays" in clip else []))
-    flipped = {**clip, **{name: clip[name][:, points] * MIRROR for name in names}}
-    flipped["confidence"] = clip["confidence"][:, points]
-    flipped["rotations"] = (clip["rotations"] * MIRROR_ROTATION)[:, joints]
+    turns = _turns(clip["observed"])
+    places = () if turns else ("observed", "keypoints", *(["rays"] if "rays" in clip else []))
+    flipped = {**clip, **{name: clip[name][:, points] * MIRROR for name in places}}
+    flipped["confidence"] = clip["confidence"][:, joints if turns else points]
+    for name in ("rotations", *(["observed"] if turns else [])):
+        flipped[name] = (clip[name] * MIRROR_ROTATION)[:, joints]
     return flipped
 
 
-def _whole(points: Array) -> NDArray[np.bool_]:
-    """Return which frames [T] of [T, K, 3] have no missing point."""
-    return np.asarray(np.isfinite(points).all(axis=(1, 2)))
+def _turns(observed: Array) -> bool:
+    """Return whether a clip's observations are rotations [T, J, 3, 3], not keypoints [T, K, 3]."""
+    return observed.ndim == 4
+
+
+def _per_frame(values: Array, like: Array) -> Array:
+    """Return values [T] with as many axes as an array [T, ...]."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def _whole(observed: Array) -> NDArray[np.bool_]:
+    """Return which frames [T] of [T, ...] have no missing point."""
+    return np.asarray(np.isfinite(observed).all(axis=tuple(range(1, observed.ndim))))
 
 
 def _since(mask: NDArray[np.bool_]) -> NDArray[np.int64]:

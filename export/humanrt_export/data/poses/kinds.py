@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,15 @@ from humanrt.geometry.skeleton import (
     SMPL_24,
     SMPL_PARENTS,
     SMPL_REST,
+    SMPLX_BODY,
+    SMPLX_BODY_PARENTS,
     other_sides,
 )
 from humanrt.people.body_points import rest_landmarks
 from humanrt_export.data.poses.clips import Clip
 from humanrt_export.data.poses.dataset import Corruption
 from humanrt_export.data.poses.sight import sighted, stacked
+from humanrt_export.data.poses.turning import EXTRA, as_points, turned
 from humanrt_export.networks.posebert import StreamingConfig
 from humanrt_export.synthetic.hand_model import load_arm
 from humanrt_export.synthetic.hand_repertoire import hand_rest
@@ -69,8 +73,15 @@ class Kind:
 
     @property
     def noise_points(self) -> int:
-        """Number of keypoints of its noise model; with rays, twice as many."""
+        """Number of points of its noise model: of keypoints with rays twice as many; of rotations, see `turning`."""
+        if self.config.source == "rotations":
+            return self.config.joints + EXTRA
         return self.config.points * (2 if self.config.rays else 1)
+
+    @property
+    def frame(self) -> tuple[int, ...]:
+        """Shape of what is observed in a frame."""
+        return (self.config.points, 3) if self.config.source == "keypoints" else (self.config.joints, 3, 3)
 
     @property
     def rest(self) -> Array:
@@ -154,6 +165,27 @@ def _sighted() -> Kind:
     )
 
 
+def _turned() -> Kind:
+    """Return the kind of the body's rotations, those of SMPL-X's body without hands: of Anny's people too."""
+    joints = len(SMPLX_BODY)
+    rest = SMPL_REST[:joints]
+    sides = [[SMPLX_BODY.index(f"{side}_{joint}") for joint in ("shoulder", "hip")] for side in ("left", "right")]
+    return Kind(
+        name="smplx22",
+        body="body",
+        config=StreamingConfig(source="rotations", points=0, joints=joints, origin=(), lengths=()),
+        joint_names=SMPLX_BODY,
+        parents=SMPLX_BODY_PARENTS,
+        rest_metres=rest,
+        size=float(np.mean([np.linalg.norm(rest[shoulder] - rest[hip]) for shoulder, hip in sides])),
+        clip=partial(turned, joints=joints),
+        flips=((), other_sides(SMPLX_BODY)),
+        # Rotations are noisy enough by themselves: cameras are nearly level, in the films and as people hold them.
+        corruption=Corruption(turn=0.15, tilt=0.08, yaw=float(np.pi)),
+        noise_clip=partial(as_points, joints=joints),
+    )
+
+
 def _hand() -> Kind:
     arm = load_arm("right")
     span = np.linalg.norm(arm.keypoint_rest[[5, 9, 13, 17]] - arm.keypoint_rest[0], axis=-1).mean()
@@ -179,6 +211,7 @@ KINDS: Mapping[str, Kind] = {
         _body("mediapipe33", MEDIAPIPE_33, ("left_hip", "right_hip"), _same),
         _sighted(),
         _body("h36m17", H36M_17, ("hip",), _h36m),
+        _turned(),
     )
 }
 

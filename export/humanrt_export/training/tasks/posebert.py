@@ -19,11 +19,12 @@ from humanrt_export.data.poses.dataset import Noise, PoseBatch, Windows, resampl
 from humanrt_export.data.poses.kinds import KINDS, Kind
 from humanrt_export.data.poses.noise import NoiseModel
 from humanrt_export.data.poses.sight import SightedNoise
+from humanrt_export.data.poses.turning import TurnedNoise
 from humanrt_export.networks.posebert import Refined, StreamingConfig, StreamingPoseBert
 from humanrt_export.options import Group, Option
 from humanrt_export.training.loop import train
 from humanrt_export.training.options import RunConfig
-from humanrt_export.training.tasks.posebert_losses import Weights, distance, geodesic, losses
+from humanrt_export.training.tasks.posebert_losses import Weights, distance, forward_kinematics, geodesic, losses
 
 __all__ = ["PoseTask", "TrainPosebert", "make_task", "run"]
 
@@ -129,7 +130,7 @@ def windows_of(config: TrainPosebert, part: str) -> Windows:
         wanted = (kind.config.points, kind.config.joints)
         for _, clip in seen:
             found = (clip["keypoints"].shape[1], clip["rotations"].shape[1])
-            if found != wanted or clip["observed"].shape != clip["keypoints"].shape:
+            if found != wanted or clip["observed"].shape[1:] != kind.frame:
                 raise HumanrtError(
                     f"{folder}: its clips have {found[0]} keypoints and {found[1]} rotations, but {kind.name} needs "
                     f"{wanted[0]} and {wanted[1]}; give clips made for it"
@@ -145,7 +146,10 @@ def windows_of(config: TrainPosebert, part: str) -> Windows:
                 f"{config.noise}: noise of {model.points} keypoints, but {kind.name} has {kind.noise_points}; fit it "
                 f"to such pairs (python -m humanrt_export.data.poses.noise_fit --input {kind.name})"
             )
-        noise = SightedNoise(model, _CALMEST) if kind.config.rays else _seen_with(model)
+        if kind.config.source == "rotations":
+            noise = TurnedNoise(model)
+        else:
+            noise = SightedNoise(model, _CALMEST) if kind.config.rays else _seen_with(model)
     corruption = replace(kind.corruption, real=config.real)
     return Windows(pairs, clean, noise, config.frames, kind.config.origin, kind.config.lengths, kind.flips, corruption)
 
@@ -219,6 +223,9 @@ class PoseTask:
         for name, lookahead in (("now", 0), ("lag4", 4), ("window", None)):
             refined: Refined = model(batch.values, batch.mask, batch.confidence, lookahead, batch.rays)
             found[f"{name}_degrees"] = float(_mean(geodesic(refined.rotations, batch.rotations), rows)) * 180 / np.pi
+            if self.settings.source == "rotations":
+                found |= self._places(batch, rows, refined.rotations, name)
+                found |= self._places(batch, rows * batch.mask, batch.values, "raw") if name == "now" else {}
             if refined.keypoints is not None and refined.unit is not None:
                 found[f"{name}_error"], found[f"{name}_jitter"] = _quality(
                     refined.keypoints / refined.unit, batch.keypoints, rows
@@ -233,6 +240,13 @@ class PoseTask:
                     found["seen_beside"] = float(_mean(beside, seen))
                     found["raw_beside"] = float(_mean(distance(raw[..., :2], batch.keypoints[..., :2]), seen))
         return found
+
+    def _places(self, batch: PoseBatch, rows: Tensor, rotations: Tensor, name: str) -> dict[str, float]:
+        """Error and jitter of the joints that rotations give."""
+        rest = self.rest.to(rows.device)
+        placed, true = (forward_kinematics(some, self.kind.parents, rest) for some in (rotations, batch.rotations))
+        error, jitter = _quality(placed, true, rows)
+        return {f"{name}_error": error, f"{name}_jitter": jitter}
 
 
 def _quality(keypoints: Tensor, truth: Tensor, rows: Tensor) -> tuple[float, float]:
