@@ -29,7 +29,7 @@ from humanrt.geometry.skeleton import H36M_17, MEDIAPIPE_33, SMPL_24
 from humanrt.stats import machine
 from humanrt_export.data.poses.labelled import FPS, JOINTS, LabelledClip, load_labelled, read_labels
 from humanrt_export.motion.body_fk import about_hips, body_points
-from posegpt_motion import distance, feet, joints_of, motion_of, relative, windows
+from posegpt_motion import distance, feet, joints_of, motion_of, pose, relative, windows
 
 HORIZONS = (0.1, 0.2, 0.4, 1.0)  # s
 PARTS = ("reconstruction", "forecasts", "labels", "stream")
@@ -40,7 +40,7 @@ Array = NDArray[np.float64]
 
 
 def reconstruction(gpt: PoseGPT, clips: Sequence[LabelledClip]) -> dict[str, Any]:
-    """Errors through tokens and back, and the share of codes in use."""
+    """Errors of the pose above the floor, in the heading's axes, through tokens and back, and what codes are used."""
     errors, used = [], [set[int]() for _ in range(gpt.books)]
     counts = np.zeros((gpt.books, gpt.codes))
     backs = []
@@ -49,7 +49,7 @@ def reconstruction(gpt: PoseGPT, clips: Sequence[LabelledClip]) -> dict[str, Any
         tokens = gpt.encode(motion.with_joints(gpt.joint_names), motion.translation)
         back = gpt.decode(tokens)
         backs.append(back)
-        errors.append(distance(relative(joints_of(back)), relative(joints_of(motion.cut(0, len(back))))))
+        errors.append(distance(pose(back), pose(motion.cut(0, len(back)))))
         for book, codes in enumerate(used):
             codes.update(tokens[:, book].tolist())
             counts[book] += np.bincount(tokens[:, book], minlength=gpt.codes)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import Motion
 from humanrt.geometry.skeleton import SMPLX_BODY, SMPLX_BODY_PARENTS
+from humanrt.motion.features import Heading, frames_from_motion, motion_from_frames
 from humanrt.motion.rest import joint_positions
 from humanrt_export.data.poses.labelled import FPS, JOINTS, LabelledClip
 
-__all__ = ["distance", "feet", "joints_of", "motion_of", "relative", "windows"]
+__all__ = ["distance", "feet", "joints_of", "motion_of", "pose", "relative", "windows"]
 
 Array = NDArray[np.float64]
 
@@ -49,6 +51,16 @@ def joints_of(motion: Motion) -> Array:
 def relative(joints: Array) -> Array:
     """Return joints relative to the pelvis."""
     return joints - joints[..., :1, :]
+
+
+def pose(motion: Motion) -> Array:
+    """Return the joints, [T, 22, 3] m, from the place on the floor below the pelvis, in the heading's axes."""
+    upright = motion.turned("y")
+    frames = frames_from_motion(upright.rotations, upright.translation, motion.fps).astype(np.float64)
+    rotations, translation = motion_from_frames(
+        frames * np.append(np.ones(frames.shape[1] - 3), np.zeros(3)), FPS, Heading()
+    )
+    return joints_of(replace(upright, rotations=rotations, translation=translation))
 
 
 def distance(found: Array, truth: Array) -> Array:

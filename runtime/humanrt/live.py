@@ -22,7 +22,7 @@ from humanrt.outputs.base import Image, Output
 from humanrt.perception.pipeline import Pipeline, Result
 from humanrt.sources.opening import Frame, Source
 
-__all__ = ["Output", "Painter", "Pipeline", "Result", "Summary", "play", "results"]
+__all__ = ["Extra", "Output", "Painter", "Pipeline", "Result", "Summary", "play", "results"]
 
 
 class Painter(Protocol):
@@ -30,6 +30,16 @@ class Painter(Protocol):
 
     def __call__(self, result: Any, *, dropped: int | None = None) -> Image:
         """Draw a result as RGB uint8 [H, W, 3]; ``dropped``: number of frames lost so far, to be displayed."""
+
+
+class Extra(Protocol):
+    """Adds something to every result, such as forecasts of people."""
+
+    def about(self) -> dict[str, Any]:
+        """Return its part of a recording's header."""
+
+    def __call__(self, result: Any) -> Any:
+        """Return the result with what it adds."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,7 @@ def play(
     outputs: Sequence[Output] = (),
     painter: Painter | None = None,
     max_frames: int | None = None,
+    extra: Extra | None = None,
 ) -> Summary:
     """Process frames until the source ends, an output asks to stop, or ``max_frames``. Closes the outputs.
 
@@ -79,6 +90,7 @@ def play(
         outputs: receive every result, in this order.
         painter: draws every result for the outputs that show it; None draws nothing.
         max_frames: max number of frames.
+        extra: adds something to every result before it is drawn; it stays open.
     """
     frames = present = 0
     busy = 0.0
@@ -87,10 +99,13 @@ def play(
         for output in outputs:
             stack.push(_Closing(output))
         header = pipeline.header(source) if outputs else {}
+        if extra and outputs:
+            header |= extra.about()
         for output in outputs:
             output.start(header)
         start = perf_counter()
-        for result in results(source, pipeline):
+        for found in results(source, pipeline):
+            result = extra(found) if extra else found
             frames += 1
             present += len(result.ids) > 0
             busy += result.ms["total"]

@@ -23,6 +23,7 @@ Stage = Literal[
     "track",  # identities, if the detector does not provide them
     "smooth",  # PoseBERT or One-Euro; for people from landmarks also the pose, which PoseBERT predicts
     "retarget",  # all robots of all hands
+    "forecast",  # what people do next
     "coach",  # one person against the reference
 ]
 """Names of the stages in all pipelines. A frame has those that it went through."""

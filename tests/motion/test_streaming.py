@@ -17,32 +17,22 @@ import torch
 from humanrt import Motion, PoseGPT
 from humanrt.errors import InvalidInputError
 from humanrt.geometry.skeleton import SMPL_24, SMPL_PARENTS
-from humanrt.motion.features import Heading, frame_numbers, frames_from_motion
+from humanrt.motion.features import Heading, frames_from_motion
 from humanrt.motion.streaming import Join, Start, StreamingNetworks
 from humanrt_export.conversion.posegpt_streaming import export_streaming
-from humanrt_export.networks.streaming_gpt import CoderConfig, MotionCoder, StreamingGpt, StreamingGptConfig
-
-LABELS = ("jump", "run", "walk")
-WINDOW = 6
+from humanrt_export.networks.streaming_gpt import MotionCoder, StreamingGpt
+from streaming_stand_ins import STREAMING_LABELS, STREAMING_WINDOW, streaming_networks
 
 
 @pytest.fixture(scope="module")
 def networks() -> tuple[MotionCoder, StreamingGpt]:
-    torch.manual_seed(0)
-    sizes = CoderConfig(frame_numbers(22), 24, codes=16, code_width=4, frame_dilations=(2,), token_dilations=(1,))
-    coder = MotionCoder(sizes)
-    gpt = StreamingGpt(StreamingGptConfig(4, 16, len(LABELS), 32, 1, 2, 64, WINDOW))
-    for value in (*coder.parameters(), *gpt.parameters()):
-        torch.nn.init.normal_(value, std=0.3)
-    for network in (coder, gpt):
-        network.half().float().eval()  # as the exporter rounds them
-    return coder, gpt
+    return streaming_networks()
 
 
 @pytest.fixture(scope="module")
 def model(networks: tuple[MotionCoder, StreamingGpt], tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoseGPT]:
     folder: Path = tmp_path_factory.mktemp("streaming") / "bundle"
-    with PoseGPT(export_streaming(*networks, LABELS, folder, provenance={}), threads=1) as opened:
+    with PoseGPT(export_streaming(*networks, STREAMING_LABELS, folder, provenance={}), threads=1) as opened:
         yield opened
 
 
@@ -61,7 +51,7 @@ def test_any_length_is_computed_in_pieces(model: PoseGPT, networks: tuple[Motion
         labels = torch.eye(3)[[2]].expand(1, len(tokens), -1)
         logits = gpt(torch.from_numpy(tokens)[None], labels)[0].numpy()
     np.testing.assert_allclose(model._networks.frames_of(tokens), frames_of, atol=1e-4)  # type: ignore[union-attr]
-    assert len(tokens) > 4 * WINDOW  # the ring of the cache went round
+    assert len(tokens) > 4 * STREAMING_WINDOW  # the ring of the cache went round
     found = model.logits(tokens, "walk")
     assert found.shape == (38, 4, 16)
     np.testing.assert_allclose(found[:-1], logits, atol=1e-4)

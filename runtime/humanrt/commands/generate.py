@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from humanrt.animation.motion import record_motion
 from humanrt.bundle import load_bundle
 from humanrt.checks import check_range
-from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, given
+from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, field_texts, given
 from humanrt.errors import HumanrtError
 from humanrt.inference.execution import Execution
-from humanrt.motion.posegpt import PoseGPT
+from humanrt.motion.observed import on_floor
+from humanrt.motion.posegpt import POSEGPT, PoseGPT
 from humanrt.outputs.motions import read_motion, write_motion
 from humanrt.outputs.record import RECORDING_SUFFIX, check_apart, check_writable
 from humanrt.people.rig import open_rig
@@ -24,10 +27,10 @@ __all__ = ["GenerateOptions", "add_parser", "run"]
 
 _EXAMPLES = """\
 examples:
-  humanrt generate ./posegpt --label walk --seconds 2 --seed 1 --out walk.jsonl
-  humanrt generate ./posegpt --label walk --seconds 2 --body landmarks --out walk.jsonl    for meshes: then
+  humanrt generate --label walk --seconds 2 --seed 1 --out walk.jsonl
+  humanrt generate --label walk --seconds 2 --body landmarks --out walk.jsonl    for meshes: then
   humanrt convert walk.jsonl --to glb --out walk.glb
-  humanrt generate ./posegpt --from take.jsonl --seconds 1 --out next.jsonl       what the recorded person does next
+  humanrt generate --from take.jsonl --seconds 1 --out next.jsonl       what the recorded person does next
 """
 
 
@@ -36,7 +39,7 @@ class GenerateOptions:
     """What to generate.
 
     Attributes:
-        bundle: name or folder of a bundle for the task `posegpt`.
+        bundle: name or folder of a bundle for the task `posegpt`; without, the one that ships.
         seconds: duration of the new motion.
         out: the recording to write.
         label: what the motion is; the bundle's labels are listed where it has no such one.
@@ -50,9 +53,9 @@ class GenerateOptions:
             bones alone.
     """
 
-    bundle: str
     seconds: float
     out: Path
+    bundle: str = POSEGPT
     label: str | None = None
     recording: str | None = None
     person: int | None = None
@@ -83,7 +86,8 @@ def add_parser(subparsers: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_fields(parser, {"bundle": Flag(metavar="BUNDLE", positional=True)}, GenerateOptions)
+    about = field_texts(GenerateOptions)["bundle"]
+    parser.add_argument("bundle", nargs="?", metavar="BUNDLE", help=about)
     parser.add_argument("--seconds", required=True, type=float, metavar="S", help="duration of the new motion")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.jsonl", help="the recording to write")
     add_fields(parser, _FLAGS, GenerateOptions)
@@ -122,6 +126,9 @@ def generate(options: GenerateOptions, execution: Execution) -> Path:
         rig = None if body is None else stack.enter_context(open_rig(body))
         gpt = stack.enter_context(PoseGPT(options.bundle, execution))
         observed = None if source is None else read_motion(source, gpt.fps, options.person).turned(gpt.up)
+        lift = 0.0
+        if observed is not None and gpt.variant == "streaming":
+            observed, lift = on_floor(observed)
         motion = gpt.generate(
             options.label,
             options.seconds,
@@ -131,6 +138,8 @@ def generate(options: GenerateOptions, execution: Execution) -> Path:
             options.seed,
             top_p=options.top_p,
         )
+        if lift:
+            motion = replace(motion, translation=motion.translation - np.array([0, lift, 0], np.float32))
         about: dict[str, Any] = {
             **{"source": "humanrt generate", "generator": gpt.bundle.name},
             **{"label": options.label, "seed": options.seed},

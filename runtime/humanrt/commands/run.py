@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from humanrt.address import is_address
+from humanrt.bundle.settings import body_names
 from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, flag_name, given
 from humanrt.errors import HumanrtError, OutputError
 from humanrt.geometry.camera import read_intrinsics
@@ -19,6 +20,7 @@ from humanrt.hands.smoothers import SMOOTHERS
 from humanrt.hands.tracker import TrackerOptions
 from humanrt.inference.execution import Execution
 from humanrt.live import Output, Painter, Pipeline, play
+from humanrt.motion.posegpt import POSEGPT, PoseGPT
 from humanrt.outputs.listed import OUTPUTS
 from humanrt.outputs.mesh_files import MeshWriter
 from humanrt.outputs.progress import ProgressOutput
@@ -26,6 +28,7 @@ from humanrt.outputs.record import RECORDING_SUFFIX, check_apart
 from humanrt.outputs.senders import open_sender
 from humanrt.outputs.video import VideoSink
 from humanrt.outputs.window import Window, has_display
+from humanrt.people.forecaster import Forecaster
 from humanrt.people.holistic import QUALITIES
 from humanrt.people.multihmr import AUTO
 from humanrt.people.view import PANELS
@@ -69,6 +72,9 @@ class RunOptions:
         port: port of the page of --view viser. None: 8080.
         send: send the results to these addresses: zmq://*:PORT publishes JSON, udp://HOST:PORT joint angles of robots,
             vmc://HOST[:PORT][?person=ID] moves an avatar.
+        forecast: show and record what each person does in the next SECONDS, by PoseGPT.
+        forecast_samples: forecasts of each person.
+        forecast_bundle: name or folder of the PoseGPT bundle.
     """
 
     source: str
@@ -89,6 +95,9 @@ class RunOptions:
     send: Sequence[str] = ()
     view: str | None = None
     port: int | None = None
+    forecast: float | None = None
+    forecast_samples: int | None = None
+    forecast_bundle: str | None = None
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -103,6 +112,11 @@ class RunOptions:
             raise HumanrtError("--port is the port of --view viser; add that, or leave it out")
         if self.panels and not self.window and "video" not in self.files:
             raise HumanrtError("--panels: no picture is shown or written; add --video, or leave it out")
+        for name in ("forecast_samples", "forecast_bundle"):
+            if getattr(self, name) is not None and self.forecast is None:
+                raise HumanrtError(f"--{name.replace('_', '-')} needs --forecast SECONDS; add that, or leave it out")
+        if self.forecast is not None and self.parameters_only:
+            raise HumanrtError("--forecast needs people's joints; leave out --parameters-only")
         if self.parameters_only and (self.mesh_folder or self.panels):
             raise HumanrtError("--parameters-only makes no meshes; leave it out, or --meshes and --panels")
 
@@ -183,9 +197,10 @@ def _run(options: RunOptions, own: Any, execution: Mapping[str, Any], intrinsics
             )
         )
         outputs, painter = _outputs(options, pipeline, source, stack)
+        extra = None if options.forecast is None else stack.enter_context(_forecaster(options, pipeline))
         for note in pipeline.notes:
             _note(note)
-        summary = play(source, pipeline, outputs, painter, options.max_frames)
+        summary = play(source, pipeline, outputs, painter, options.max_frames, extra)
     _say(str(summary))
 
 
@@ -251,6 +266,19 @@ def _outputs(
     if not options.window and not any(output.draws for output, _ in asked):
         return outputs, None
     return outputs, TASKS[options.task].painter(pipeline, stack, _note, **own)
+
+
+def _forecaster(options: RunOptions, pipeline: Pipeline[Any]) -> Forecaster:
+    """Open what forecasts people. HumanrtError names what is missing or not possible."""
+    assert options.forecast is not None
+    assert isinstance(pipeline, AnyPeoplePipeline)
+    _, bones = body_names(pipeline.model.bundle)
+    with ExitStack() as failing:
+        gpt = failing.enter_context(PoseGPT(options.forecast_bundle or POSEGPT, threads=1))
+        samples = options.forecast_samples or 5
+        forecaster = Forecaster(gpt, bones, pipeline.model.joint_names, options.forecast, samples)
+        failing.pop_all()
+    return forecaster
 
 
 def _page(options: RunOptions, pipeline: Pipeline[Any]) -> Output:
@@ -356,4 +384,7 @@ _MESHES = {
     "mesh_folder": Flag("meshes", metavar="DIR", type=_path),
     "mesh_format": Flag(metavar="NAME"),
     "panels": Flag(choices=PANELS, several=True),
+    "forecast": Flag(metavar="SECONDS", type=float),
+    "forecast_samples": Flag(metavar="N", type=_positive),
+    "forecast_bundle": Flag(metavar="NAME|PATH"),
 }

@@ -21,7 +21,10 @@ from humanrt.motion.sampling import Sampler, Sampling
 from humanrt.motion.streaming import StreamingNetworks, StreamingStream
 from humanrt.resource import Owner, releasing
 
-__all__ = ["PoseGPT"]
+__all__ = ["POSEGPT", "PoseGPT"]
+
+POSEGPT = "posegpt"
+"""Name of the bundle that ships."""
 
 Floats = NDArray[np.float32]
 Tokens = NDArray[np.int64]
@@ -31,14 +34,14 @@ _MOST = 10_000  # motions of one call
 class PoseGPT(Owner):
     """Encode, decode, continue and generate motion.
 
-    >>> gpt = PoseGPT("./posegpt")                    # made by `humanrt-export posegpt`
+    >>> gpt = PoseGPT()                               # the bundle that ships, or PoseGPT("./posegpt")
     >>> motion = gpt.generate("walk", seconds=2.0, seed=1)
 
     Rotations and translations are in the axes of the bundle's training (`up` says which axis points up), with its
     joints (`joint_names`). Not thread-safe.
 
     Args:
-        bundle: name or folder of a bundle for the task ``posegpt``, or a loaded one.
+        bundle: name or folder of a bundle for the task ``posegpt``, or a loaded one; without, the one that ships.
         backend, execution: where and how the networks run; see `Execution`.
 
     Attributes:
@@ -63,7 +66,7 @@ class PoseGPT(Owner):
     @releasing
     def __init__(
         self,
-        bundle: Bundle | str | Path,
+        bundle: Bundle | str | Path = POSEGPT,
         backend: Execution | Backend | str = "cpu",
         **execution: Unpack[ExecutionOptions],
     ) -> None:

@@ -11,19 +11,17 @@ from numpy.typing import NDArray
 
 from humanrt import __version__
 from humanrt.errors import SourceError, choices
-from humanrt.geometry.anny import ANNY_BONES, smpl_from_anny
 from humanrt.geometry.bones import SMPLX_BONES
 from humanrt.geometry.camera import field_of_view_intrinsics, project
-from humanrt.geometry.rotation import between, matrices_from_vectors, vectors_from_matrices
-from humanrt.geometry.skeleton import SMPL_24, SMPL_PARENTS, SMPLX_55, SMPLX_BODY
+from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.geometry.skeleton import SMPL_24, SMPLX_BODY, SkeletonError
 from humanrt.motion.motion import Motion, parents_of
+from humanrt.motion.observed import CAMERA_UP, resampled, smpl_rotations
 from humanrt.motion.rest import joint_positions, rest_joints
 from humanrt.outputs.record import Recorder, read_recording
 
 __all__ = ["CAMERA_UP", "read_motion", "write_motion"]
 
-CAMERA_UP = "-y"
-"""Recordings are in camera axes: y down."""
 _SIZE = (1280, 720)  # px, of the camera that a generated motion is seen by
 _FIELD_OF_VIEW = 60.0  # degrees over the longer side
 _AHEAD = 4.0  # m
@@ -117,7 +115,7 @@ def read_motion(path: Path, fps: float, person: int | None = None) -> Motion:
     if vectors.ndim != 3 or not (np.isfinite(vectors).all() and np.isfinite(places).all() and (np.diff(t) > 0).all()):
         raise SourceError(f"{path}: person {person} has values that are not numbers, or times that do not increase")
     rotations, names, parents = _body(path, about, matrices_from_vectors(vectors))
-    return _resampled(t, rotations, places, fps, names, parents)
+    return resampled(t, rotations, places, fps, names, parents)
 
 
 def _roots(rows: list[tuple[float, Mapping[str, Any]]], about: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -141,35 +139,7 @@ def _body(
             known = ", ".join(map(str, _BODIES))
             raise SourceError(f"{path}: {count} rotations without names; known are {known}: record it again")
         bones = list(_BODIES[count])
-    if set(bones) <= set(ANNY_BONES):
-        return smpl_from_anny(rotations, bones), SMPL_24, SMPL_PARENTS
-    if missing := [name for name in SMPLX_BODY if name not in bones]:
-        raise SourceError(
-            f"{path}: its bones are neither SMPL's nor Anny's (no {choices(missing[:4])}, ...); record people with a "
-            "bundle on one of those bodies"
-        )
-    names = (*SMPLX_BODY, *(name for name in bones if name in _MORE))
-    return rotations[:, [bones.index(name) for name in names]], names, parents_of(names)
-
-
-_MORE = {*SMPLX_55, *SMPL_24} - set(SMPLX_BODY)
-"""Joints of hands and face that may be recorded too."""
-
-
-def _resampled(
-    t: NDArray[np.float64],
-    rotations: NDArray[np.float64],
-    places: NDArray[np.float64],
-    fps: float,
-    names: tuple[str, ...],
-    parents: tuple[int, ...],
-) -> Motion:
-    """Interpolate at a frame rate; the last frame is the last that was recorded."""
-    at = t[-1] - np.arange(int(np.floor((t[-1] - t[0]) * fps + 1e-6)), -1, -1) / fps
-    after = np.clip(np.searchsorted(t, at, side="left"), min(1, len(t) - 1), len(t) - 1)
-    before = np.maximum(after - 1, 0)
-    span = t[after] - t[before]
-    part = np.clip((at - t[before]) / np.where(span > 0, span, 1.0), 0.0, 1.0)[:, None]
-    turned = between(rotations[before], rotations[after], part[..., None])
-    moved = places[before] + part * (places[after] - places[before])
-    return Motion(turned.astype(np.float32), moved.astype(np.float32), fps, names, parents, CAMERA_UP)
+    try:
+        return smpl_rotations(rotations, bones)
+    except SkeletonError as error:
+        raise SourceError(f"{path}: {error}; record people with a bundle on Anny or SMPL-X") from None

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from humanrt.drawing.colours import colour_of
 from humanrt.drawing.draw import INK, PAPER, draw_label, unit
+from humanrt.geometry.camera import project
 from humanrt.geometry.hand import FINGERS
-from humanrt.people.results import People
+from humanrt.geometry.skeleton import SMPLX_BODY
+from humanrt.people.results import Forecast, People
 
-__all__ = ["bones", "draw_labels", "draw_skeletons"]
+__all__ = ["bones", "draw_ghosts", "draw_labels", "draw_skeletons"]
 
 Image = NDArray[np.uint8]
 
@@ -45,6 +47,9 @@ def bones(joint_names: Sequence[str]) -> list[tuple[int, int]]:
     ]
 
 
+_BODY = bones(SMPLX_BODY)
+
+
 def draw_skeletons(image: Image, people: People, ids: Sequence[int], lines: Sequence[tuple[int, int]]) -> None:
     """Draw joints and the lines between them, nearest person last. Joints behind the camera are left out."""
     if people.joints is None or people.joints_2d is None:
@@ -65,6 +70,28 @@ def draw_skeletons(image: Image, people: People, ids: Sequence[int], lines: Sequ
             for joint in np.flatnonzero(seen):
                 radius = round((max(1.0, 1.1 * u) + grow) * 8)
                 cv2.circle(image, at[joint], radius, INK if rim else colour, cv2.FILLED, cv2.LINE_AA, 3)
+
+
+def draw_ghosts(image: Image, forecasts: Sequence[Forecast], intrinsics: NDArray[np.float64]) -> None:
+    """Draw what people may do next: thin skeletons that fade with time, the samples' last poses and two before."""
+    u = unit(image)
+    limit = 4.0 * max(image.shape)
+    for forecast in forecasts:
+        count = len(forecast.seconds)
+        shown = sorted({max(0, round(count * share) - 1) for share in (1 / 3, 2 / 3, 1)}, reverse=True)
+        for time in shown:
+            layer = image.copy()
+            for joints in forecast.joints[:, time].astype(np.float64):
+                if joints[:, 2].min() <= 0.1:  # behind the camera
+                    continue
+                pixels = project(joints, intrinsics)
+                if np.abs(pixels).max() > limit:
+                    continue
+                at = [(int(x), int(y)) for x, y in np.round(pixels * 8)]
+                for a, b in _BODY:
+                    cv2.line(layer, at[a], at[b], colour_of(forecast.id), max(1, round(1.2 * u)), cv2.LINE_AA, 3)
+            faded = 0.75 - 0.4 * (time + 1) / count
+            cv2.addWeighted(layer, faded, image, 1 - faded, 0.0, dst=image)
 
 
 def draw_labels(image: Image, people: People, ids: Sequence[int], filled: Collection[int] = ()) -> None:

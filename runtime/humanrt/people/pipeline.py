@@ -22,7 +22,7 @@ from humanrt.hands.tracker import Hand
 from humanrt.inference.newest import Newest
 from humanrt.people.landmark_model import LandmarkModel
 from humanrt.people.multihmr import MultiHMR
-from humanrt.people.results import People, Person
+from humanrt.people.results import Forecast, People, Person
 from humanrt.people.smoother import OneEuroPeople, PeopleSmoother, PeopleSmootherOptions, SmoothedPeople
 from humanrt.people.tracking import Identities, PeopleTracker
 from humanrt.perception.cuts import CutDetector
@@ -59,6 +59,7 @@ class PeopleResult(Result):
         hands: the people's hands, where the model finds them.
         age: s from the frame in which they were seen to the time for which their pose is predicted; None: the pose is
             that of this frame.
+        forecasts: what people do next, where that is asked for (`humanrt.people.forecaster`).
     """
 
     frame: Frame
@@ -69,6 +70,7 @@ class PeopleResult(Result):
     filled: frozenset[int] = frozenset()
     hands: Iterable[Hand] = ()
     age: float | None = field(default=None, kw_only=True)
+    forecasts: tuple[Forecast, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         check_same_count(self, "people", "ids")
@@ -83,6 +85,10 @@ class PeopleResult(Result):
 
     def camera_record(self) -> dict[str, Any]:
         return {"intrinsics": self.people.intrinsics, **({} if self.age is None else {"age": self.age})}
+
+    def record(self) -> dict[str, Any]:
+        record = super().record()
+        return {**record, "forecasts": [one.record() for one in self.forecasts]} if self.forecasts else record
 
     def people_records(self) -> list[dict[str, Any]]:
         vectors = vectors_from_matrices(self.people.rotations)

@@ -1,15 +1,16 @@
-"""Results for the people in one image: `People`, all of them as arrays; `Person`, one of them with an identity."""
+"""Results for the people in one image: `People`, as arrays; `Person`, one with an identity; `Forecast`, their next."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.checks import check_shapes
 
-__all__ = ["People", "Person"]
+__all__ = ["Forecast", "People", "Person"]
 
 Floats = NDArray[np.float32]
 
@@ -123,3 +124,27 @@ class Person:
     joints_2d: Floats | None = field(default=None, repr=False)
     vertices: Floats | None = field(default=None, repr=False)
     filled: bool = False
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a person may do next, several times.
+
+    Attributes:
+        id: identity of the person.
+        t: s, time of the frame from which it is made, on the source's clock.
+        seconds: times after that frame.
+        joints: [S, T, 22, 3] m, camera space: S samples, the joints of `SMPLX_BODY` at each of the T times.
+    """
+
+    id: int
+    t: float
+    seconds: tuple[float, ...]
+    joints: Floats = field(repr=False)
+
+    def __post_init__(self) -> None:
+        check_shapes(self, joints="float32 S T 22 3")
+
+    def record(self) -> dict[str, Any]:
+        """Return it as a recording holds it."""
+        return {"id": self.id, "t": self.t, "seconds": list(self.seconds), "joints_3d": self.joints}

@@ -13,7 +13,7 @@ from humanrt.drawing.mesh_view import MeshView
 from humanrt.errors import HumanrtError
 from humanrt.hands.robot_panels import RobotPanels
 from humanrt.hands.view import draw_hands
-from humanrt.people.draw import bones, draw_labels, draw_skeletons
+from humanrt.people.draw import bones, draw_ghosts, draw_labels, draw_skeletons
 from humanrt.people.holistic_pipeline import HolisticResult
 from humanrt.people.pipeline import PeopleResult
 from humanrt.retarget import HandDescription
@@ -72,6 +72,7 @@ class PeoplePainter:
         else:
             image = result.frame.image.copy()
             draw_skeletons(image, people, result.ids, self._bones)
+        draw_ghosts(image, result.forecasts, people.intrinsics)
         draw_labels(image, people, result.ids, result.filled)
         self._hud(image, result.ms, dropped=dropped)
         beside = []
