@@ -94,6 +94,9 @@ COMMANDS: Mapping[str, Command] = {
         "humanrt_export.commands.posefix",
         "make a bundle from a checkpoint of PoseFix or PoseScript: poses edited, compared and found by words",
     ),
+    "poseembroider": Command(
+        "humanrt_export.commands.poseembroider", "make a bundle from the files of a published PoseEmbroider"
+    ),
 }
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from humanrt.animation.convert import convert
     from humanrt.bundle import Bundle, load_bundle
     from humanrt.coach.engine import PoseCoach
+    from humanrt.embedding.embedder import PoseEmbedder
     from humanrt.errors import HumanrtError
     from humanrt.hands.pipeline import HandPipeline
     from humanrt.hands.pose_smoother import HandPoseSmoother
@@ -69,6 +70,7 @@ _HOMES = {
     "PoseBERTStream": "humanrt.posebert.stream",
     "PoseCoach": "humanrt.coach.engine",
     "PoseEditor": "humanrt.posefix.editor",
+    "PoseEmbedder": "humanrt.embedding.embedder",
     "PoseGPT": "humanrt.motion.posegpt",
     "PoseRetrieval": "humanrt.posefix.retrieval",
     "PoseState": "humanrt.posebert.stream",
@@ -109,6 +111,7 @@ __all__ = [
     "PoseBERTStream",
     "PoseCoach",
     "PoseEditor",
+    "PoseEmbedder",
     "PoseGPT",
     "PoseRetrieval",
     "PoseState",

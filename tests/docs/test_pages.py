@@ -35,6 +35,7 @@ NOT_RUN = {
     "docs/use/motion.md": "./posebert-smpl",  # published weights
     "docs/use/posefix.md": "./posefix-editor",  # likewise
     "docs/use/posegpt.md": "./posegpt",  # likewise
+    "docs/use/poseembroider.md": "./poseembroider",  # likewise
 }
 
 

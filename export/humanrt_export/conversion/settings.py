@@ -23,6 +23,7 @@ from humanrt.bundle.settings import (
     MultiHmrSettings,
     MultiposeSettings,
     PoseBertSettings,
+    PoseEmbroiderSettings,
     PoseGptSettings,
     RetrievalSettings,
     StreamingGptSettings,
@@ -44,6 +45,7 @@ Settings = (
     | MultiHmrSettings
     | MultiposeSettings
     | PoseBertSettings
+    | PoseEmbroiderSettings
     | PoseGptSettings
     | RetrievalSettings
     | StreamingGptSettings
@@ -260,6 +262,21 @@ def _retrieval(settings: RetrievalSettings) -> dict[str, Any]:
         "joints": list(settings.joints),
         "text": _text(settings.text),
         "temperature": settings.temperature,
+    }
+
+
+@_entries.register
+def _poseembroider(settings: PoseEmbroiderSettings) -> dict[str, Any]:
+    return {
+        "together": settings.together,
+        **({"joints": list(settings.joints)} if settings.joints else {}),
+        **({"text": _text(settings.text)} if settings.text else {}),
+        **(
+            {"marks": {"start": settings.start, "end": settings.end, "padding": settings.padding}}
+            if settings.words
+            else {}
+        ),
+        **({"body_joints": list(settings.body_joints)} if settings.body_joints else {}),
     }
 
 

@@ -17,7 +17,7 @@ from humanrt_export.networks.attention import Attention, sdpa
 from humanrt_export.networks.camera import PATCH
 from humanrt_export.networks.trunk import PoseStem
 
-__all__ = ["BACKBONES", "SCRATCH", "TABLE_SIDE", "TRUNKS", "DinoV2"]
+__all__ = ["BACKBONES", "SCRATCH", "TABLE_SIDE", "TRUNKS", "DinoV2", "VitBlock"]
 
 BACKBONES = {
     "dinov2_vits14": (384, 12, 6),
@@ -54,7 +54,7 @@ class DinoV2(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + TABLE_SIDE**2, width))
         self.patch_embed = nn.ModuleDict({"proj": _patches(name, width)})
-        self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(VitBlock(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, _EPS)
         self.folded_positions: Tensor | None = None
 
@@ -117,15 +117,24 @@ def _patches(name: str, width: int) -> nn.Module:
     return nn.Sequential(*layers, nn.GELU(), nn.Conv2d(stem[-1], width, 2, 2))
 
 
-class _Block(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
+class VitBlock(nn.Module):
+    """Attention and MLP on tokens [B, N, D], each behind a LayerNorm and added to its input.
+
+    Args:
+        width: D.
+        heads: of attention.
+        hidden: width of the MLP; None: 4 D.
+        scaled: whether both have a LayerScale, as DINOv2's have and ViT's have not.
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int | None = None, *, scaled: bool = True) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, _EPS)
         self.attn = _SelfAttention(width, heads)
-        self.ls1 = _LayerScale(width)
+        self.ls1 = _LayerScale(width) if scaled else nn.Identity()
         self.norm2 = nn.LayerNorm(width, _EPS)
-        self.mlp = _Mlp(width)
-        self.ls2 = _LayerScale(width)
+        self.mlp = _Mlp(width, hidden or 4 * width)
+        self.ls2 = _LayerScale(width) if scaled else nn.Identity()
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.ls1(self.attn(self.norm1(tokens)))
@@ -164,10 +173,10 @@ class _LayerScale(nn.Module):
 
 
 class _Mlp(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, 4 * width)
-        self.fc2 = nn.Linear(4 * width, width)
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.fc2(functional.gelu(self.fc1(x)))

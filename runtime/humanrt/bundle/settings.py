@@ -26,6 +26,7 @@ from humanrt.geometry.region import FollowRule, RegionRule
 from humanrt.geometry.skeleton import COCO_17
 
 __all__ = [
+    "MODALITIES",
     "MULTIHMR",
     "BodyNetworkSettings",
     "BodySettings",
@@ -44,6 +45,7 @@ __all__ = [
     "MultiposeSettings",
     "Phenotype",
     "PoseBertSettings",
+    "PoseEmbroiderSettings",
     "PoseGptSettings",
     "RetrievalSettings",
     "Section",
@@ -1453,6 +1455,126 @@ _POSEFIX: Mapping[str, type[EditorSettings] | type[WriterSettings] | type[Retrie
 }
 
 
+# --- poseembroider ---
+
+
+MODALITIES = ("image", "pose", "text")
+"""What a bundle for the task ``poseembroider`` may embed, in the order of its core's inputs."""
+
+
+@dataclass(frozen=True)
+class PoseEmbroiderSettings:
+    """Settings of a bundle for the task ``poseembroider``.
+
+    Attributes:
+        width: D, numbers of an embedding.
+        modalities: what it has encoders of, some of `MODALITIES`.
+        together: how many modalities its training combined at most.
+        joints: names of a pose's joints, root first; empty without an encoder of poses.
+        image_size: (height, width) of the network's picture, px; (0, 0) without an encoder of pictures.
+        text: of the text encoder; None without it.
+        words: number of WordPieces; ids of tokens are below it. 0 if it neither reads nor writes words.
+        start, end, padding: ids of those marks.
+        body_joints: names of the joints that the head of the body predicts; empty without that head.
+        shapes: number of its shape coefficients.
+        longest: tokens of the longest instruction; 0 without the head that writes them.
+    """
+
+    width: int
+    modalities: tuple[str, ...]
+    together: int
+    joints: tuple[str, ...]
+    image_size: tuple[int, int]
+    text: TextSettings | None
+    words: int
+    start: int
+    end: int
+    padding: int
+    body_joints: tuple[str, ...]
+    shapes: int
+    longest: int
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> PoseEmbroiderSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        core = _Shapes(bundle, "core")
+        width = core.of("embeddings", 1, len(MODALITIES), "numbers")[2]
+        core.of("given", 1, len(MODALITIES), dtype="bool")
+        core.of("token", 1, width)
+        core.of("predicted", 1, len(MODALITIES), width)
+        text = TextSettings.of(bundle) if "text" in settings else None
+        if text and text.width != width:
+            raise settings.error("text", f"is of vectors of {text.width} numbers, and the core takes {width}")
+        longest, words = _writes(bundle, width)
+        if text and words not in (0, text.words):
+            raise settings.error("text", f"has {text.words} words, and graph `write` {words}")
+        words = text.words if text else words
+        ids = (0, 0, 0)
+        if words:
+            marks = settings.section("marks")
+            start, end, padding = (marks.integer(name, 0, words - 1) for name in ("start", "end", "padding"))
+            ids = (start, end, padding)
+        joints: tuple[str, ...] = ()
+        if "pose" in bundle.graphs:
+            shapes = _Shapes(bundle, "pose")
+            joints = settings.texts("joints", shapes.of("axis_angle", 1, "joints", 3)[1])
+            shapes.of("vector", 1, width)
+        body_joints, count = _body_of(bundle, settings, width)
+        return cls(
+            width,
+            tuple(name for name in MODALITIES if (text if name == "text" else name in bundle.graphs)),
+            settings.integer("together", 1, len(MODALITIES)),
+            joints,
+            _picture_size(bundle, settings, width),
+            text,
+            words,
+            *ids,
+            body_joints,
+            count,
+            longest,
+        )
+
+
+def _picture_size(bundle: Bundle, settings: Section, width: int) -> tuple[int, int]:
+    """Return (height, width) px of an embedder's picture; (0, 0) without an encoder of pictures."""
+    if "image" not in bundle.graphs:
+        return 0, 0
+    shapes = _Shapes(bundle, "image")
+    shapes.of("vector", 1, width)
+    height, across = shapes.of("image", 1, 3, "height", "width")[2:]
+    if max(height, across) > MAX_IMAGE_SIZE:
+        raise settings.error("image", f"is {height} x {across} px; at most {MAX_IMAGE_SIZE} are possible")
+    return height, across
+
+
+def _body_of(bundle: Bundle, settings: Section, width: int) -> tuple[tuple[str, ...], int]:
+    """Return the joints of the head that reads a body, and the number of its shape coefficients; none without it."""
+    if "body" not in bundle.graphs:
+        return (), 0
+    shapes = _Shapes(bundle, "body")
+    shapes.of("token", 1, width)
+    joints = settings.texts("body_joints", shapes.of("rotations", 1, "joints", 3, 3)[1])
+    return joints, shapes.of("shape", 1, "shapes")[1] if "shape" in shapes else 0
+
+
+def _writes(bundle: Bundle, width: int) -> tuple[int, int]:
+    """Return tokens of the longest instruction, and the number of words; zeros if there are no graphs that write."""
+    if "write" not in bundle.graphs:
+        return 0, 0
+    compare, step = _Shapes(bundle, "compare"), _Shapes(bundle, "write")
+    for name in ("token_a", "token_b"):
+        compare.of(name, 1, width)
+    _, blocks, numbers = compare.of("constants", 1, "blocks", "numbers")
+    compare.of("memory", 1, 1, numbers)
+    heads, longest, part = step.of("cache", blocks, 2, "heads", "places", "numbers")[2:]
+    step.of("token", 1, dtype="int64")
+    step.of("place", 1, dtype="int64")
+    step.of("constants", 1, blocks, numbers)
+    step.of("row", blocks, 2, heads, 1, part)
+    return longest, step.of("logits", 1, "words")[1]
+
+
 def people_model(bundle: Bundle) -> str:
     """Return the kind of a people bundle: its setting ``model``; the first Multi-HMR bundles do not have it."""
     return Section.of(bundle).text("model", default=MULTIHMR)
@@ -1481,6 +1603,9 @@ def check_settings(bundle: Bundle) -> None:
             PoseBertSettings.of(bundle, graph)
     elif bundle.task == "posegpt":
         (StreamingGptSettings if posegpt_model(bundle) == "streaming" else PoseGptSettings).of(bundle)
+    elif bundle.task == "poseembroider":
+        WordsSettings.of(bundle)
+        PoseEmbroiderSettings.of(bundle)
     elif bundle.task == "posefix":
         WordsSettings.of(bundle)
         _POSEFIX[posefix_model(bundle)].of(bundle)

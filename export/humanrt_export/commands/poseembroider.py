@@ -1,0 +1,45 @@
+"""``humanrt-export poseembroider``: create a bundle from the files of a published PoseEmbroider."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from humanrt_export.conversion.poseembroider import LICENCE, export_published
+from humanrt_export.options import Option
+
+__all__ = ["CONFIG", "PoseEmbroiderConfig", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseEmbroiderConfig:
+    """Options of ``humanrt-export poseembroider``.
+
+    Attributes:
+        checkpoints: the files, in any order: poseembroider_... (the core, needed), and whichever of smpler_x_b32,
+            posevae_..., posetext_... (encoders), hpsestimator_... and instructgen_... (heads) are wanted.
+        out: folder of the bundle.
+        tokenizer: vocab.txt of the text encoder's WordPieces (BERT's uncased list); without, texts are given as ids of
+            tokens.
+    """
+
+    checkpoints: Annotated[tuple[Path, ...], Option(positional=True, metavar="CHECKPOINT")]
+    out: Annotated[Path, Option(metavar="DIR")]
+    tokenizer: Annotated[Path | None, Option(metavar="VOCAB.txt")] = None
+
+
+CONFIG = PoseEmbroiderConfig
+
+
+def run(config: PoseEmbroiderConfig) -> int:
+    """Create the bundle and print its folder."""
+    folder = export_published(config.checkpoints, config.out, tokenizer=config.tokenizer, report=_report)
+    _report(f"warning: the published weights, and with them this bundle, are under {LICENCE}: non-commercial use only")
+    sys.stdout.write(f"{folder}\n")
+    return 0
+
+
+def _report(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

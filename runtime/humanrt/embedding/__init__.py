@@ -1,0 +1,1 @@
+"""One embedding of pictures, poses and words (`PoseEmbedder`)."""
