@@ -138,6 +138,9 @@ def load_posefix(path: str | Path) -> Editor | Writer | Retrieval:
     shapes = Shapes(path, state, "", _KIND)
     kind = _kind(shapes, args)
     args.refuse("transformer_topping", "augtokens", "learned tokens beside the text")
+    for key, value in state.items():
+        if key.endswith(".running_var") and value.is_floating_point() and bool((value < 0).any()):
+            raise CheckpointError(f"{path}: `{key}` must not be negative: it is a variance; download it again")
     network = _LOADERS[kind](shapes, args)
     network.eval()
     return network

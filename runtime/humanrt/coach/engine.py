@@ -154,7 +154,7 @@ class PoseCoach(Owner):
         Args:
             a, b: two poses, see `describe`.
             min_tokens: the end is not taken before there are so many, the start included.
-            max_tokens: at most so many, the start included.
+            max_tokens: at most so many, the start included; a bundle's own limit is 257, or less.
         """
         return self._published("greedy").greedy(a, b, min_tokens, max_tokens)[0]
 

@@ -21,6 +21,7 @@ from humanrt.text.opening import open_tokenizer
 __all__ = ["PublishedWriter"]
 
 Floats = NDArray[np.float32]
+_MOST = 1_000_000  # tokens that may be asked for; the network's own limit is far below
 
 
 class PublishedWriter(Model):
@@ -59,14 +60,15 @@ class PublishedWriter(Model):
         Args:
             pose_a, pose_b: rotations [J, 3, 3].
             min_tokens: the end is not taken before there are so many, the start included.
-            max_tokens: at most so many, the start included.
+            max_tokens: at most so many, the start included, and at most one more than `longest`.
 
         Returns:
             Ids [n] from that of the start to that of the end, or until there are ``max_tokens``; and the mean over them
             of the logarithms of the probabilities with which the words were taken.
         """
-        check_count(min_tokens, "min_tokens", self.longest + 1)
-        check_count(max_tokens, "max_tokens", self.longest + 1)
+        check_count(min_tokens, "min_tokens", _MOST)
+        check_count(max_tokens, "max_tokens", _MOST)
+        max_tokens = min(max_tokens, self.longest + 1)
         start, end = self.settings.start, self.settings.end
         self._look(pose_a, pose_b)
         ids, score = [start], 0.0
