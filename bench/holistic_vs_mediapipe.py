@@ -26,13 +26,14 @@ from typing import Any
 
 import numpy as np
 
+from humanrt.evaluation.calibrated import View, load_views
 from humanrt.files import write_atomically
 from humanrt.sources.opening import Frame, open_source
 from humanrt.stats import Percentiles, machine, table, write_report
 from humanrt.tasks import open_people
 from mediapipe_holistic import PYTHON, MediaPipeHolistic
 from people_views import Follower, SeenPerson, bundle_options, placed, report, score
-from real_views import VIEWS, View, load_truth, load_views
+from real_views import VIEWS, truth_of
 
 __all__ = ["mediapipe_follower"]
 
@@ -166,7 +167,7 @@ def on_views(
 ) -> tuple[dict[str, Any], str]:
     """Measure its landmarks on the real views; return the report and the table. Arguments as on the command line."""
     views = load_views(folder)
-    truth = load_truth(views, heavy, threads=threads)
+    truth = truth_of(views, heavy, threads=threads)
     rows = {}
     for complexity in complexities:
         follower = mediapipe_follower(complexity, python)

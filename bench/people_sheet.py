@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from humanrt.drawing.colours import colour_of
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.errors import OutputError
+from humanrt.evaluation.calibrated import load_views
 from humanrt.files import write_atomically
 from humanrt.people.draw import draw_labels
 from humanrt.sources.opening import open_source
 from humanrt.tasks import open_people
 from people_views import bundle_options
-from real_views import load_views
 
 __all__ = ["Subject", "drawn", "sheet"]
 

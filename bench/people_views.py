@@ -21,7 +21,7 @@ Columns; joints are the twelve of `humanrt.geometry.limbs.LIMBS`, metres are of 
 - **acceleration**: `acceleration` over all frames, whatever the stride: mean over joints and frames, mm/frame^2, 60
   frames a second; the truth's own, which is smoothed, stands below.
 - **IoU**: the mesh, drawn alone, against the silhouette that the heavy network saw of the man in that view and frame
-  (`Truth.silhouette`), over the pixels of the whole picture; mean over frames.
+  (`ViewsTruth.silhouette`), over the pixels of the whole picture; mean over frames.
 
 Nothing may be tuned on these views: one man, 100 frames.
 """
@@ -39,18 +39,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.drawing.mesh_view import MeshView
+from humanrt.evaluation.calibrated import View, ViewsTruth, frames_of, load_views
 from humanrt.files import write_atomically
 from humanrt.geometry.camera import project
 from humanrt.geometry.limbs import ANNY_LIMBS
 from humanrt.metrics.silhouette import iou
 from humanrt.people.landmark_people import solve_translation
+from humanrt.people.raw_tracker import Seen
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.sources.opening import Frame
 from humanrt.stats import machine, write_report
 from humanrt.tasks import PeopleOptions, open_people
 from joint_errors import MEDIAPIPE, acceleration, beside, hips_aligned, similarity
-from raw_landmarks import RawTracker, Seen
-from real_views import VIEWS, Truth, View, frames_of, load_truth, load_views
+from raw_landmarks import raw_tracker
+from real_views import BYSTANDER, VIEWS, truth_of
 
 __all__ = [
     "Follower",
@@ -196,7 +198,7 @@ def measure(
 
 
 def score(
-    follower: Follower, views: Sequence[View], truth: Truth, stride: int, drawn: MeshView | None = None
+    follower: Follower, views: Sequence[View], truth: ViewsTruth, stride: int, drawn: MeshView | None = None
 ) -> tuple[Score, dict[str, Score]]:
     """Return the score of a program over all views, and of each view."""
     whole, single = Score(), {}
@@ -215,7 +217,7 @@ def score(
             view.camera(truth.joints),
             view.K,
             stride=stride,
-            bystander=view.bystander,
+            bystander=BYSTANDER.get(view.name),
             overlap=overlap if drawn is not None and follower.faces is not None else None,
         )
         single[view.name] = one
@@ -261,7 +263,7 @@ def watch(network: str | Path, threads: int) -> Watch:
 
     def seen(view: View, frames: Iterable[Frame]) -> Iterable[tuple[float, Sequence[Seen]]]:
         if view.name not in kept:
-            with RawTracker(network, silhouettes=False, threads=threads) as tracker:
+            with raw_tracker(network, silhouettes=False, threads=threads) as tracker:
                 kept[view.name] = [(frame.t, tracker.observe(frame)) for frame in frames]
         return kept[view.name]
 
@@ -353,7 +355,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for people_views.json and people_views.md")
     arguments = parser.parse_args()
     views = load_views(arguments.views)
-    truth = load_truth(views, arguments.heavy, threads=arguments.threads)
+    truth = truth_of(views, arguments.heavy, threads=arguments.threads)
     followers = [
         bundle_follower(bundle, arguments.threads, smooth)
         for bundle in arguments.bundle

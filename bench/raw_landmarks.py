@@ -13,7 +13,6 @@ The file holds one row for every person and frame, N rows in all (see `Rows`), a
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -23,39 +22,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.backends import Backend
 from humanrt.bundle import Bundle, load_bundle
-from humanrt.bundle.settings import BodyNetworkSettings
 from humanrt.files import write_atomically
 from humanrt.geometry.region import Region
-from humanrt.kernels.image import Picture
-from humanrt.people.body_tracker import BodyTracker
-from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
+from humanrt.people.raw_tracker import RawTracker, Seen
 from humanrt.sources.opening import Frame, open_source
 
-__all__ = ["RawTracker", "Rows", "Seen", "network_bundle", "network_digest", "rows_of"]
+__all__ = ["Rows", "network_bundle", "raw_tracker", "rows_of"]
 
 Array = NDArray[Any]
 
 SILHOUETTE = "silhouette"
 _SIZE = 256
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One person in one frame, as the network saw them.
-
-    Attributes:
-        id: identity, from 1.
-        marks: the network's output.
-        crop: the region that was cropped (`marks.region` is that of the next frame).
-        silhouette: [256, 256] logits that a pixel of the crop is of this person; None if the graph has no such output.
-    """
-
-    id: int
-    marks: BodyLandmarks
-    crop: Region
-    silhouette: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -108,46 +86,9 @@ class Rows:
         )
 
 
-class RawTracker(BodyTracker):
-    """The shipped tracker, which also keeps what its network said of each region.
-
-    Args:
-        network: ``full``, ``heavy``, or an ONNX file of the same inputs and outputs.
-        silhouettes: whether silhouettes are computed, if the network has them.
-        threads: of the networks.
-    """
-
-    def __init__(self, network: str | Path = "full", *, silhouettes: bool = True, threads: int = 1) -> None:
-        super().__init__("landmarks", "cpu", threads=threads)
-        bundle = network_bundle(network)
-        silhouettes = silhouettes and bool(BodyNetworkSettings.of(bundle).silhouette)
-        self._network = self.own(_Network(bundle, self.backend, silhouettes=silhouettes))
-        self._landmarks = self._network
-
-    def observe(self, frame: Frame) -> list[Seen]:
-        """Return the people of the next frame."""
-        kept = self._network.kept
-        kept.clear()
-        seen = []
-        for body in self(frame.image, frame.t):
-            silhouette = body.landmarks.silhouette
-            crop = kept[id(body.landmarks)][1]
-            seen.append(Seen(body.id, body.landmarks, crop, None if silhouette is None else silhouette.logits))
-        return seen
-
-
-class _Network(BodyNetwork):
-    """A landmark network that keeps, by the identity of each result, the result and its region."""
-
-    def __init__(self, bundle: Bundle, backend: Backend, *, silhouettes: bool) -> None:
-        super().__init__(bundle, backend, silhouettes=silhouettes)
-        self._silhouettes = silhouettes
-        self.kept: dict[int, tuple[BodyLandmarks, Region]] = {}
-
-    def __call__(self, rgb: Picture, region: Region, *, silhouette: bool = False) -> BodyLandmarks:
-        marks = super().__call__(rgb, region, silhouette=silhouette or self._silhouettes)
-        self.kept[id(marks)] = (marks, region)
-        return marks
+def raw_tracker(network: str | Path = "full", *, silhouettes: bool = True, threads: int = 1) -> RawTracker:
+    """Return the tracker of a network: ``full``, ``heavy``, or an ONNX file of the same inputs and outputs."""
+    return RawTracker(network_bundle(network), silhouettes=silhouettes, threads=threads)
 
 
 def network_bundle(network: str | Path) -> Bundle:
@@ -168,13 +109,6 @@ def network_bundle(network: str | Path) -> Bundle:
         entry["outputs"] = {**entry["outputs"], SILHOUETTE: silhouette}
         graphs["body_landmarks_silhouette"] = entry
     return replace(bundle, manifest={**bundle.manifest, "graphs": graphs})
-
-
-def network_digest(network: str | Path) -> bytes:
-    """Return what tells networks apart: the SHA-256 of the files of the graphs that are run."""
-    bundle = network_bundle(network)
-    settings = BodyNetworkSettings.of(bundle)
-    return hashlib.sha256(bundle.graph(settings.silhouette or settings.graph).path.read_bytes()).digest()
 
 
 def rows_of(tracker: RawTracker, frames: Iterable[Frame], side: int = 64) -> tuple[Rows, Array]:
@@ -206,7 +140,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    with RawTracker(arguments.network, threads=arguments.threads) as tracker, open_source(arguments.video) as source:
+    with raw_tracker(arguments.network, threads=arguments.threads) as tracker, open_source(arguments.video) as source:
         rows, times = rows_of(tracker, source)
         more: dict[str, Any] = {"size": np.array(source.size), "fps": source.fps, "t": times}
     if arguments.intrinsics:

@@ -139,4 +139,5 @@ def damaged() -> Callable[[str, Path], None]:
 _FILES = {
     "shards": ["people.json", "shard-000000.npz"],
     "films": ["film.mp4", "film.npz"],
+    "views": ["calibration.json", "cam01.mp4"],
 }

@@ -10,12 +10,14 @@ from humanrt.errors import HumanrtError, SourceError, choices
 from humanrt.evaluation.dataset import DataSet
 from humanrt.evaluation.formats.films import read_films
 from humanrt.evaluation.formats.shards import read_shards
+from humanrt.evaluation.formats.views import read_views
 
 __all__ = ["FORMATS", "read_data"]
 
 FORMATS: Mapping[str, Callable[[Path], DataSet]] = {
     "shards": read_shards,
     "films": read_films,
+    "views": read_views,
 }
 """Readers by the name of the format."""
 
