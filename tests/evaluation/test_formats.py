@@ -140,4 +140,10 @@ _FILES = {
     "shards": ["people.json", "shard-000000.npz"],
     "films": ["film.mp4", "film.npz"],
     "views": ["calibration.json", "cam01.mp4"],
+    "ehf": ["01_align.ply", "01_img.png", "models/SMPLX_NEUTRAL.npz"],
+    "mupots": ["TS1/annot.mat", "TS1/img_000000.jpg"],
+    "3dpw": ["sequenceFiles/test/a.pkl", "imageFiles/a/image_00000.jpg"],
+    "emdb": ["P0/00_a/P0_00_a_data.pkl"],
+    "panoptic": ["a/calibration_a.json"],
+    "bedlam": ["scene.npz"],
 }

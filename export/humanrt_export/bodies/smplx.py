@@ -18,10 +18,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from humanrt.bundle.unpickle import NpzArrays, UnsafePickleError, as_array, load_pickle
 from humanrt.errors import HumanrtError
 from humanrt_export.archives import damage
 from humanrt_export.bodies.smplx_sizes import EXPRESSIONS, ROTATIONS
-from humanrt_export.bodies.unpickle import NpzArrays, UnsafePickleError, as_array, load_pickle
 
 __all__ = ["JOINT_NAMES", "BodyFileError", "BodyOutput", "SmplxBody", "SmplxData", "find_smplx", "load_smplx"]
 

@@ -42,6 +42,7 @@ class EvaluateOptions:
             twice.
         worst: number of pictures of the largest errors, with --out.
         clips: only clips whose name contains one of these.
+        body_models: folder of your SMPL_NEUTRAL.npz, SMPLX_NEUTRAL.npz, ..., for formats whose truth is parameters.
     """
 
     data: Path
@@ -50,6 +51,7 @@ class EvaluateOptions:
     out: Path | None = None
     worst: int = 8
     clips: tuple[str, ...] = ()
+    body_models: Path | None = None
 
 
 _DATA_FLAGS = {
@@ -58,6 +60,7 @@ _DATA_FLAGS = {
     "json": Flag(metavar="FILE", type=Path),
     "out": Flag(metavar="DIR", type=Path),
     "worst": Flag(metavar="N", type=int),
+    "body_models": Flag(metavar="DIR", type=Path),
     "clips": Flag("clip", metavar="TEXT", several=True),
 }
 _RUN_FLAGS = {
@@ -110,7 +113,7 @@ def evaluate(bundles: list[str], options: EvaluateOptions, how: RunOptions) -> s
         raise HumanrtError("--worst and --max-frames are numbers of pictures; give 0 or more, and 1 or more")
     if options.json is not None:
         check_writable(options.json)
-    data = read_data(options.data, options.format, options.clips)
+    data = read_data(options.data, options.format, options.clips, options.body_models)
     candidates = [Candidate.of(text) for text in bundles]
     progress = Progress("frames")
     done = 0

@@ -62,6 +62,13 @@ class RunOptions:
         if not 0 <= self.min_overlap < 1:
             raise HumanrtError(f"the minimum overlap is {self.min_overlap:g}; give an IoU from 0 up to 1")
 
+    def results_depend_on(self) -> dict[str, str]:
+        """Return what scores of other options differ by: the number of threads is not part of it."""
+        execution = self.execution
+        backend = execution.backend if isinstance(execution.backend, str) else execution.backend.name
+        values = {**vars(self), "execution": f"{backend} {execution.precision}"}
+        return {name: str(value) for name, value in sorted(values.items())}
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -138,7 +145,7 @@ def _run(
         "version": _VERSION,
         "bundle": file_sha256(candidate.bundle.path / "manifest.json"),
         "quality": candidate.quality,
-        "options": {name: str(value) for name, value in sorted(vars(options).items())},
+        "options": options.results_depend_on(),
         "format": data.name,
     }
     with ExitStack() as stack:

@@ -1,7 +1,7 @@
 """Read untrusted pickles without executing them.
 
-SMPL-X files are pickles, or `.npz` with pickled members. A pickle is a program; this one may only build numpy
-arrays, scipy sparse matrices and chumpy arrays (neither library is needed: both become numpy arrays).
+Files of bodies and of data sets are pickles, or `.npz` with pickled members. A pickle is a program; this one may only
+build numpy arrays, scipy sparse matrices and chumpy arrays (neither library is needed: both become numpy arrays).
 Anything else is refused before it is looked up.
 """
 
@@ -67,6 +67,11 @@ def _reconstruct_array(*_: object) -> NDArray[Any]:
     return np.ndarray.__new__(np.ndarray, (0,), "b")
 
 
+def _from_buffer(buffer: bytes, dtype: Any, shape: Any, order: str) -> NDArray[Any]:
+    """Return the array of a pickle of protocol 5, whose bytes are in it. Its type may not be one of objects."""
+    return np.frombuffer(buffer, np.dtype(dtype)).reshape(shape, order="F" if order == "F" else "C")
+
+
 def _reconstruct_object(cls: type, *_: object) -> object:
     """Create an object as copyreg's `_reconstructor` does, for placeholders only."""
     if not issubclass(cls, _Foreign):
@@ -95,6 +100,8 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 for _core in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _ALLOWED[_core, "_reconstruct"] = _reconstruct_array
     _ALLOWED[_core, "scalar"] = lambda dtype, data: np.frombuffer(data, dtype)[0]
+for _numeric in ("numpy.core.numeric", "numpy._core.numeric"):
+    _ALLOWED[_numeric, "_frombuffer"] = _from_buffer
 for _kind, _class in (("csr", _Sparse), ("csc", _SparseColumns)):
     for _module in (f"scipy.sparse.{_kind}", f"scipy.sparse._{_kind}"):
         _ALLOWED[_module, f"{_kind}_matrix"] = _class
