@@ -9,6 +9,7 @@ import pytest
 
 from humanrt.cli import main
 from humanrt.data import PEOPLE_CLIP as CLIP
+from humanrt.evaluation.running import file_name
 
 DATA = ("--data", str(CLIP), "--format", "films", "--threads", "1")
 
@@ -45,11 +46,26 @@ def test_two_bundles_on_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("holistic:fast", "holistic_fast"),
+        ("test/downtown_00", "test/downtown_00"),
+        ("/etc/passwd", "etc/passwd"),
+        ("../../a", "a"),
+        ("..", "_"),
+        ("", "_"),
+    ],
+)
+def test_names_stay_below_the_folder(name: str, path: str) -> None:
+    assert file_name(name) == path
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nothing", *DATA], "nothing"),
         (["hands", *DATA], "for task `hands`, not `people`"),
-        (["landmarks", "landmarks", *DATA], "bundle `landmarks` is given twice"),
+        (["landmarks", "landmarks", *DATA], "bundle `landmarks` is given twice, or two bundles have this name"),
         (["landmarks", *DATA, "--min-overlap", "2"], "give an IoU from 0 up to 1"),
         (["landmarks", *DATA, "--max-frames", "0"], "give 0 or more, and 1 or more"),
         (["landmarks", *DATA, "--smooth", "nonsense"], "--smooth nonsense"),

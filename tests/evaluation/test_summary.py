@@ -102,6 +102,15 @@ def test_pairs_are_of_the_same_people() -> None:
     assert pair["recall"]["difference"] == pytest.approx(pair["people"] / 120 - 1)
 
 
+def test_pve_of_two_meshes_is_not_compared() -> None:
+    parts = {"a": scored(SHOTS[:5], lambda number, true: true, film=False, vertices=True)}
+    ours = Run("ours", parts, JOINTS, 50)
+    assert "pve" in compared([ours, Run("same", parts, JOINTS, 50)])[0]
+    (pair,) = compared([ours, Run("other", parts, JOINTS, 500)])
+    assert "pve" not in pair
+    assert "mpjpe" in pair
+
+
 def test_the_same_run_twice_differs_by_nothing() -> None:
     run = noisy(0, 0.02)
     (pair,) = compared([run, run])

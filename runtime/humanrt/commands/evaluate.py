@@ -12,7 +12,7 @@ from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, given
 from humanrt.errors import HumanrtError
 from humanrt.evaluation.formats import FORMATS, read_data
 from humanrt.evaluation.report import as_markdown, report_of
-from humanrt.evaluation.running import Candidate, RunOptions, score_bundles
+from humanrt.evaluation.running import Candidate, RunOptions, file_name, score_bundles
 from humanrt.evaluation.worst import draw_worst
 from humanrt.files import write_atomically
 from humanrt.inference.execution import Execution
@@ -107,8 +107,6 @@ def evaluate(bundles: list[str], options: EvaluateOptions, how: RunOptions) -> s
     Raises:
         HumanrtError: a bundle, the data or an option is wrong; the message says which.
     """
-    if repeated := [name for name in bundles if bundles.count(name) > 1]:
-        raise HumanrtError(f"bundle `{repeated[0]}` is given twice; give each once")
     if options.worst < 0 or (how.max_frames is not None and how.max_frames < 1):
         raise HumanrtError("--worst and --max-frames are numbers of pictures; give 0 or more, and 1 or more")
     if options.json is not None:
@@ -133,6 +131,6 @@ def evaluate(bundles: list[str], options: EvaluateOptions, how: RunOptions) -> s
         write_report(options.out / "report.json", report)
         write_atomically(options.out / "report.md", text.encode())
         for one in runs:
-            draw_worst(one, data, options.out / "worst" / one.name.replace(":", "-"), options.worst)
+            draw_worst(one, data, options.out / "worst" / file_name(one.name), options.worst)
         sys.stderr.write(f"{options.out}: report.json, report.md, and the worst cases in worst/\n")
     return text

@@ -25,7 +25,7 @@ from humanrt.people.holistic import QUALITIES
 from humanrt.people.rig import BodyRig, open_rig
 from humanrt.tasks import AnyPeoplePipeline, PeopleOptions, open_people
 
-__all__ = ["Candidate", "Run", "RunOptions", "score_bundles"]
+__all__ = ["Candidate", "Run", "RunOptions", "file_name", "score_bundles"]
 
 Array = NDArray[Any]
 
@@ -102,11 +102,13 @@ class Run:
         name: of the candidate.
         clips: scores by the name of the clip.
         joints: which joints were compared; of the first clip.
+        vertices: number of vertices of the bundle's mesh; PVE of another mesh is another metric.
     """
 
     name: str
     clips: Mapping[str, Scores]
     joints: Correspondence
+    vertices: int = 0
 
 
 def score_bundles(
@@ -129,6 +131,9 @@ def score_bundles(
     Raises:
         HumanrtError: the data or a bundle is damaged, or the joints of the two cannot be compared.
     """
+    names = [candidate.name for candidate in candidates]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise HumanrtError(f"bundle `{repeated[0]}` is given twice, or two bundles have this name; rename a folder")
     return [_run(candidate, data, options, out, progress) for candidate in candidates]
 
 
@@ -151,7 +156,7 @@ def _run(
     with ExitStack() as stack:
         tested: _Tested | None = None
         for clip in data.clips:
-            file = None if out is None else out / "scores" / _file_name(candidate.name) / f"{_file_name(clip.name)}.npz"
+            file = None if out is None else out / "scores" / file_name(candidate.name) / f"{file_name(clip.name)}.npz"
             clip_about = {**about, "clip": clip.name, "content": clip.version}
             scores = None if file is None else Scores.load(file, clip_about)
             if scores is None or correspondence is None:
@@ -163,13 +168,16 @@ def _run(
                 if file is not None:
                     scores.save(file, clip_about)
             kept[clip.name] = scores
-    assert correspondence is not None
-    return Run(candidate.name, kept, correspondence)
+        assert tested is not None
+        assert correspondence is not None
+        vertices = int(tested.pipeline.model.faces.max()) + 1
+    return Run(candidate.name, kept, correspondence, vertices)
 
 
-def _file_name(name: str) -> str:
-    """Return a name without characters that file systems refuse; folders of clips stay folders."""
-    return "/".join("".join(c if c.isalnum() or c in "._-+" else "_" for c in part) for part in name.split("/"))
+def file_name(name: str) -> str:
+    """Return a name as a path below a folder, whatever it is: without what file systems refuse, and never upwards."""
+    parts = ("".join(c if c.isalnum() or c in "._-+" else "_" for c in part) for part in name.split("/"))
+    return "/".join(part for part in parts if part.strip(".")) or "_"
 
 
 class _Tested(ExitStack):

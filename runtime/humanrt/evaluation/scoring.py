@@ -1,6 +1,6 @@
 """One clip, scored: predicted people against the true ones, picture by picture, to arrays of numbers.
 
-`ClipScorer` is given picture after picture and keeps numbers, not pictures: some 1 kB for each true person in each.
+`ClipScorer` is given picture after picture and keeps numbers, not pictures: some 4 kB for each true person in each.
 `Scores` holds a row for every true person in every picture who must be found; rows of people who were missed are NaN.
 So rows of two bundles on one clip are of the same people, and differences can be taken row by row.
 """

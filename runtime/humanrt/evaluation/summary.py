@@ -152,6 +152,8 @@ def _resampled(columns: Mapping[str, tuple[Array, Array]], units: int, seed: int
 def compared(runs: Sequence[Run], seed: int = 0) -> list[dict[str, Any]]:
     """Return differences of all pairs of bundles on the people whom both find, and of recall on all people.
 
+    There is none of PVE between different meshes.
+
     Each is ``{"bundles": [a, b], "people": N, metric: {"difference": b - a, "interval": [low, high]}}``.
     """
     result = []
@@ -164,7 +166,7 @@ def compared(runs: Sequence[Run], seed: int = 0) -> list[dict[str, Any]]:
             columns = {
                 name: ((b.column(name) - a.column(name)) * _FACTORS.get(name, 1.0), a.unit)
                 for name in VALUES
-                if not name.startswith("true")
+                if not name.startswith("true") and (one.vertices == other.vertices or name not in ("pve", "pa_pve"))
             }
             columns["recall"] = (b.found.astype(float) - a.found.astype(float), a.unit)
             count = 1 + int(a.unit.max(initial=0))
