@@ -33,6 +33,8 @@ _COMMANDS = (
     "generate",
     "coach",
     "convert",
+    "index",
+    "find",
     "view",
     "evaluate",
     "bench",

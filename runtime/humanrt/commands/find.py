@@ -1,0 +1,217 @@
+"""``humanrt find INDEX``: the events of an archive in which somebody takes a pose."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.commands.fields import Flag, add_fields, given
+from humanrt.errors import HumanrtError
+from humanrt.outputs.record import check_writable
+from humanrt.people.results import People
+from humanrt.search.nearest import Event, Filter, nearest
+from humanrt.search.store import PoseIndex
+from humanrt.search.ways import Embedded, Points, Way
+
+__all__ = ["FindOptions", "add_parser", "run"]
+
+_EXAMPLES = """\
+examples:
+  humanrt find poses.index --pose take.jsonl:120 --top 5         like the person of frame 120
+  humanrt find poses.index --image photo.jpg --sheet hits.png    like the person in a picture
+  humanrt find poses.index --pose pose.npz --file '*kitchen*' --begin 60 --end 120
+  humanrt find words.index "arms raised" --embedder ./poseembroider
+"""
+
+
+@dataclass(frozen=True)
+class FindOptions:
+    """What to look for.
+
+    Attributes:
+        words: a description of the pose; with --embedder.
+        pose: .npz of one pose, or RECORDING.jsonl:FRAME[:ID].
+        image: picture of a person.
+        embedder: the bundle that the index was made with, if it was; then any of words, pose and image may be combined.
+        bundle: people bundle that reads the picture, without --embedder.
+        mirrored: look for the mirror image too, whichever is nearer.
+        top: how many events at most.
+        person: only this identity.
+        file: only files whose name or path matches, such as '*kitchen*'.
+        begin: only from this second of a file on.
+        end: only up to this second of a file.
+        gap: seconds; frames of a person closer together than this are one event; 0 makes every frame one.
+        sheet: picture to write, with the poses that were found.
+    """
+
+    words: str | None = None
+    pose: str | None = None
+    image: Path | None = None
+    embedder: str | None = None
+    bundle: str | None = None
+    mirrored: bool = False
+    top: int = 10
+    person: int | None = None
+    file: str | None = None
+    begin: float | None = None
+    end: float | None = None
+    gap: float = 0.5
+    sheet: Path | None = None
+
+
+_FLAGS = {
+    "pose": Flag(metavar="FILE"),
+    "image": Flag(metavar="FILE", type=Path),
+    "embedder": Flag(metavar="NAME|PATH"),
+    "bundle": Flag(metavar="NAME|PATH"),
+    "mirrored": Flag(switch=True),
+    "top": Flag(metavar="N", type=int),
+    "person": Flag(metavar="ID", type=int),
+    "file": Flag(metavar="PATTERN"),
+    "begin": Flag(metavar="SECONDS", type=float),
+    "end": Flag(metavar="SECONDS", type=float),
+    "gap": Flag(metavar="SECONDS", type=float),
+    "sheet": Flag(metavar="FILE", type=Path),
+}
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "find",
+        help="find a pose in an index",
+        description="Find where in an archive somebody takes a pose: one JSON object a line, the nearest first. "
+        "`distance` is in metres: the root mean square over 19 points of the body, on one skeleton, whichever way "
+        "people face.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("index", metavar="INDEX", type=Path, help="folder that `humanrt index` made")
+    parser.add_argument("words", nargs="?", metavar="WORDS", help="a description of the pose; with --embedder")
+    add_fields(parser, _FLAGS, FindOptions)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Search, and print the events."""
+    options = FindOptions(**given(vars(arguments), FindOptions))
+    _check(options)
+    index = PoseIndex(arguments.index)
+    only = Filter(options.person, options.file, options.begin, options.end)
+    with ExitStack() as opened:
+        way, queries = _queries(options, opened)
+        if index.descriptor != way.name:
+            wanted = "with --embedder BUNDLE" if index.descriptor.startswith("poseembroider:") else "without --embedder"
+            raise HumanrtError(
+                f"{arguments.index}: holds vectors by `{index.descriptor}`, not by `{way.name}`; search it {wanted}, "
+                "the one that it was made with, or make another index"
+            )
+        events: list[Event] = []
+        for query in queries:
+            events = _nearer(events, nearest(index, query, options.top, gap=options.gap, only=only))[: options.top]
+    for event in events:
+        line = {
+            "file": event.file,
+            "t": round(event.t, 4),
+            "frame": event.frame,
+            "id": event.person,
+            "score": round(way.score(event.distance), 4),
+            "distance": round(event.distance, 4),
+            "from": round(event.start, 4),
+            "to": round(event.end, 4),
+        }
+        sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+    if options.sheet is not None:
+        from humanrt.search.sheet import write_sheet
+
+        write_sheet(options.sheet, index, queries[0], events)
+    return 0
+
+
+def _check(options: FindOptions) -> None:
+    """Raise HumanrtError where options do not go together."""
+    what = [one is not None for one in (options.words, options.pose, options.image)]
+    if options.embedder is None:
+        if options.words is not None:
+            raise HumanrtError(
+                "words need an embedder of words and poses, and none ships; give --pose FILE or --image FILE, or "
+                "--embedder BUNDLE and an index made with it"
+            )
+        if sum(what) != 1:
+            raise HumanrtError("give either --pose FILE or --image FILE to look for")
+    elif not any(what):
+        raise HumanrtError("give WORDS, --pose FILE or --image FILE to look for, or several of them")
+    if options.bundle is not None and (options.image is None or options.embedder is not None):
+        raise HumanrtError("--bundle reads the picture of --image, without --embedder; leave it out")
+    if options.mirrored and (options.words is not None or (options.image is not None and options.embedder is not None)):
+        raise HumanrtError("--mirrored is for poses; leave it out")
+    if options.sheet is not None:
+        if options.embedder is not None:
+            raise HumanrtError("--sheet draws joints, which an index with --embedder does not hold; leave it out")
+        check_writable(options.sheet)
+
+
+def _queries(options: FindOptions, opened: ExitStack) -> tuple[Way, list[NDArray[np.float32]]]:
+    """Return the way of the index, and what to look for: a vector, and that of the mirror image if it is asked for."""
+    pose = _pose_of_file(options.pose) if options.pose is not None else None
+    if options.embedder is not None:
+        way = opened.enter_context(Embedded(options.embedder))
+        image = None if options.image is None else _picture(options.image)
+        poses = [pose] if pose is None or not options.mirrored else [pose, _mirrored(pose)]
+        return way, [way.query(one, image, options.words) for one in poses]
+    if options.image is not None:
+        pose = _pose_of_picture(options.image, options.bundle)
+    assert pose is not None  # `_check`
+    poses = [pose, _mirrored(pose)] if options.mirrored else [pose]
+    return Points(), [Points().describe(one) for one in poses]
+
+
+def _pose_of_file(name: str) -> NDArray[np.float64]:
+    from humanrt.coach.poses import load_pose
+
+    return load_pose(name)
+
+
+def _picture(path: Path) -> NDArray[np.uint8]:
+    from humanrt.sources.opening import open_source
+
+    with open_source(path) as source:
+        for frame in source:
+            return np.asarray(frame.image)
+    raise HumanrtError(f"{path}: holds no picture; give one that shows a person")
+
+
+def _pose_of_picture(path: Path, bundle: str | None) -> NDArray[np.float64]:
+    """Return the pose of the person who is seen best."""
+    from humanrt.coach.poses import body_pose
+    from humanrt.tasks import track
+
+    with track(path, "people", bundle=bundle, backend="cpu", max_frames=1) as results:
+        found = next(iter(results), None)
+        people: People | None = getattr(found, "people", None)
+        if people is None or not len(people.scores):
+            raise HumanrtError(f"{path}: nobody is seen in this picture; give one that shows a person")
+        return body_pose(people.rotations[int(people.scores.argmax())], results.header.get("bones"))
+
+
+def _mirrored(pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    from humanrt.geometry.skeleton import SMPLX_BODY, mirrored, other_sides
+
+    return np.asarray(mirrored(pose)[list(other_sides(SMPLX_BODY))])
+
+
+def _nearer(first: list[Event], second: list[Event]) -> list[Event]:
+    """Return events of two searches, the nearest first, without those that share time with a nearer one."""
+    kept: list[Event] = []
+    for event in sorted([*first, *second], key=lambda one: one.distance):
+        same = [one for one in kept if (one.file, one.person) == (event.file, event.person)]
+        if all(event.end < one.start or event.start > one.end for one in same):
+            kept.append(event)
+    return kept

@@ -1,0 +1,258 @@
+"""Search an index: the poses that are nearest to one, exactly, as events in time.
+
+No approximation and no library: coarse vectors (`humanrt.search.coarse`) bound every distance from below, only poses
+that may be near enough are measured, and the search widens until nothing outside can belong to the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from humanrt.checks import check_count, check_range, numbers
+from humanrt.errors import InvalidInputError
+from humanrt.search.coarse import bounds
+from humanrt.search.store import PoseIndex
+
+__all__ = ["Event", "Filter", "nearest"]
+
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+_SLACK = 1e-5  # of squared distances: float32 products of a million rows
+_SAMPLE = 4096
+_FIRST = 512  # poses that are measured at first, for each event that is asked for
+_CHUNK = 1 << 16  # poses measured at once
+_BLOCK = 256  # rows of a track that are looked at at once
+MOST = 10_000
+
+
+@dataclass(frozen=True)
+class Event:
+    """Frames after one another in which somebody is near a pose.
+
+    Attributes:
+        file: where.
+        person: identity of the person.
+        frame, t: of the nearest pose; s.
+        distance: of the nearest pose, in the descriptor's unit.
+        start, end: s, of the frames that are nearly as near.
+        row: of the nearest pose, in the index.
+    """
+
+    file: str
+    person: int
+    frame: int
+    t: float
+    distance: float
+    start: float
+    end: float
+    row: int
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which poses may be found.
+
+    Attributes:
+        person: identity of the person.
+        file: pattern of the file's name or path, such as `*kitchen*`.
+        begin: s, not before.
+        end: s, not after.
+    """
+
+    person: int | None = None
+    file: str | None = None
+    begin: float | None = None
+    end: float | None = None
+
+    def allowed(self, index: PoseIndex) -> Flags | None:
+        """Return which rows [N] may be found; None: all."""
+        kept = [place not in index.replaced and self._names(one.file) for place, one in enumerate(index.sources)]
+        sources = np.array(kept, bool)
+        flags = None if sources.all() else sources[index.rows["source"]]
+        for wanted in (
+            None if self.person is None else index.rows["person"] == self.person,
+            None if self.begin is None else index.rows["t"] >= self.begin,
+            None if self.end is None else index.rows["t"] <= self.end,
+        ):
+            if wanted is not None:
+                flags = wanted if flags is None else flags & wanted
+        return flags
+
+    def _names(self, file: str) -> bool:
+        return (
+            self.file is None
+            or fnmatch(file, self.file)
+            or fnmatch(file.replace("\\", "/").rpartition("/")[2], self.file)
+        )
+
+
+def nearest(
+    index: PoseIndex,
+    query: ArrayLike,
+    top: int = 10,
+    *,
+    gap: float = 0.5,
+    tolerance: float = 0.05,
+    only: Filter | None = None,
+) -> list[Event]:
+    """Return the events nearest to a pose, the nearest first.
+
+    Args:
+        index: the index.
+        query: [D], the pose's descriptor.
+        top: number of events.
+        gap: s; frames of one person that are closer than this and within ``tolerance`` of the nearest are one event,
+            and so is whatever comes within this time of it. 0: every frame is an event.
+        tolerance: how much farther than the nearest frame those of its event may be.
+        only: which poses may be found.
+    """
+    vector = numbers(query, "query").astype(np.float32)
+    if vector.shape != index.vectors.shape[1:] or not np.isfinite(vector).all():
+        raise InvalidInputError(f"query must be [{index.vectors.shape[1]}] finite numbers, not {list(vector.shape)}")
+    check_count(top, "top", MOST)
+    check_range(gap, "gap", 0.0, 1e6)
+    check_range(tolerance, "tolerance", 0.0)
+    if not len(index):
+        return []
+    lower = bounds(index.coarse, vector, index.groups)
+    allowed = (only or Filter()).allowed(index)
+    if allowed is not None:
+        lower[~allowed] = np.inf
+    count = len(lower) if allowed is None else int(allowed.sum())
+    radius = _first_radius(lower, _FIRST * top)
+    while True:
+        near = np.flatnonzero(lower <= radius + _SLACK)
+        distances = _distances(index, near, vector)
+        # Beyond the radius nothing is known: only events within it are certain.
+        whole = len(near) == count
+        within = slice(None) if whole else distances <= np.sqrt(radius)
+        events = _events(index, near[within], distances[within], vector, top, gap, tolerance, allowed)
+        if whole or len(events) == top:
+            return events
+        radius = max(2 * radius, 1e-6)
+
+
+def _first_radius(lower: Floats, wanted: int) -> float:
+    """Return a squared distance within which about as many bounds lie as are wanted, from a sample."""
+    sample = lower[:: max(1, len(lower) // _SAMPLE)]
+    place = min(len(sample) - 1, max(1, wanted * len(sample) // len(lower)))
+    found = float(np.partition(sample, place)[place])
+    return found if np.isfinite(found) else 1.0
+
+
+def _distances(index: PoseIndex, near: NDArray[np.int64], query: Floats) -> Floats:
+    """Return the distances of rows to the query."""
+    found = np.empty(len(near), np.float32)
+    for first in range(0, len(near), _CHUNK):
+        rows = near[first : first + _CHUNK]
+        found[first : first + _CHUNK] = np.linalg.norm(index.vectors[rows] - query, axis=1)
+    return found
+
+
+def _events(
+    index: PoseIndex,
+    near: NDArray[np.int64],
+    distances: Floats,
+    query: Floats,
+    top: int,
+    gap: float,
+    tolerance: float,
+    allowed: Flags | None,
+) -> list[Event]:
+    """Return the nearest events among rows ``near`` [M], which rise, at ``distances`` [M]."""
+    gone = np.zeros(len(near), bool)
+    events, taken = list[Event](), list[tuple[int, int]]()
+    for place in np.argsort(distances, kind="stable").tolist():
+        if gone[place]:
+            continue
+        at = int(near[place])
+        low = high = at
+        if gap > 0:
+            limit = float(distances[place]) + tolerance
+            # What belongs to a nearer event does not belong to this one.
+            before = max((end for _, end in taken if end < at), default=-1)
+            behind = min((begin for begin, _ in taken if begin > at), default=len(index))
+            low, high = (_reach(index, at, step, gap, query, limit, allowed, (before, behind)) for step in (-1, 1))
+            first, last = _within_gap(index, low, -1, gap), _within_gap(index, high, 1, gap)
+            taken.append((first, last))
+            gone[np.searchsorted(near, first) : np.searchsorted(near, last, "right")] = True
+        row = index.rows[at]
+        events.append(
+            Event(
+                index.sources[int(row["source"])].file,
+                int(row["person"]),
+                int(row["frame"]),
+                float(row["t"]),
+                float(distances[place]),
+                float(index.rows[low]["t"]),
+                float(index.rows[high]["t"]),
+                at,
+            )
+        )
+        if len(events) == top:
+            break
+    return events
+
+
+def _blocks(index: PoseIndex, at: int, step: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows before (-1) or behind (1) a row, a block at a time, nearest first, within its track."""
+    here = index.rows[at]
+    while True:
+        rows = at + step * np.arange(1, _BLOCK + 1)
+        rows = rows[(rows >= 0) & (rows < len(index))]
+        found = index.rows[rows]
+        same = (found["source"] == here["source"]) & (found["person"] == here["person"])
+        count = int(same.argmin()) if not same.all() else len(rows)
+        if count:
+            yield rows[:count]
+        if count < _BLOCK:
+            return
+        at += step * _BLOCK
+
+
+def _reach(
+    index: PoseIndex,
+    at: int,
+    step: int,
+    gap: float,
+    query: Floats,
+    limit: float,
+    allowed: Flags | None,
+    between: tuple[int, int],
+) -> int:
+    """Return the last row before or behind ``at`` that belongs to its event: near enough, and without a gap in time.
+
+    Rows up to the first of ``between``, and from the second on, belong to others.
+    """
+    last = at
+    for rows in _blocks(index, at, step):
+        times = index.rows[np.append(last, rows)]["t"]
+        good = (np.abs(np.diff(times)) <= gap) & (_distances(index, rows, query) <= limit)
+        good &= (rows > between[0]) & (rows < between[1])
+        if allowed is not None:
+            good &= allowed[rows]
+        count = len(rows) if good.all() else int(good.argmin())
+        if count:
+            last = int(rows[count - 1])
+        if count < len(rows):
+            break
+    return last
+
+
+def _within_gap(index: PoseIndex, at: int, step: int, gap: float) -> int:
+    """Return the last row before or behind ``at`` that is within ``gap`` s of it."""
+    last, t = at, index.rows[at]["t"]
+    for rows in _blocks(index, at, step):
+        close = np.abs(index.rows[rows]["t"] - t) <= gap
+        count = len(rows) if close.all() else int(close.argmin())
+        if count:
+            last = int(rows[count - 1])
+        if count < len(rows):
+            break
+    return last

@@ -1,0 +1,103 @@
+"""Ways from a pose to the vector that an index holds: our own descriptor, or a bundle's embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.embedding.embedder import PoseEmbedder
+from humanrt.errors import HumanrtError
+from humanrt.files import file_sha256
+from humanrt.resource import Owner, releasing
+from humanrt.search.coarse import COARSE
+from humanrt.search.descriptor import GROUPS, NAME, describe
+from humanrt.search.frame import training_frame
+
+__all__ = ["Embedded", "Points", "Way"]
+
+Floats = NDArray[np.float32]
+
+
+class Way(Protocol):
+    """From poses to vectors.
+
+    Attributes:
+        name: an index says by which it was made.
+        groups: [D] of the vectors' numbers, see `humanrt.search.coarse`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def groups(self) -> Sequence[int]: ...
+    def describe(self, poses: NDArray[Any]) -> Floats:
+        """Return vectors [N, D] of poses [N, 22, 3, 3] of SMPL's body joints, the root's to the camera."""
+        ...
+
+    def score(self, distance: float) -> float:
+        """Return how good a distance is, 1 for the best."""
+        ...
+
+
+class Points:
+    """`humanrt.search.descriptor`: needs no weights."""
+
+    name = NAME
+    groups: Sequence[int] = GROUPS
+
+    def describe(self, poses: NDArray[Any]) -> Floats:
+        return describe(poses)
+
+    def score(self, distance: float) -> float:
+        return 1 / (1 + distance / 0.1)
+
+
+class Embedded(Owner):
+    """The embeddings of poses by a bundle: an index of them is searched by words and pictures too.
+
+    Args:
+        bundle: name or folder of a bundle for the task ``poseembroider``.
+
+    Attributes:
+        embedder: the open bundle.
+
+    Raises:
+        HumanrtError: the bundle has no encoder of poses, or one of other poses than SMPL-X's 22 joints.
+    """
+
+    NEEDS_OPEN = ("describe", "query")
+
+    @releasing
+    def __init__(self, bundle: str | Path) -> None:
+        self.embedder = self.own(PoseEmbedder(bundle))
+        path = self.embedder.bundle.path
+        if len(self.embedder.joint_names) != 22:
+            raise HumanrtError(
+                f"bundle {path} has no encoder of poses of 22 joints; export it again with the file posevae_... too"
+            )
+        self.name = f"poseembroider:{file_sha256(path / 'manifest.json')[:16]}"
+        width = self.embedder.width
+        self.groups: Sequence[int] = tuple(place * (COARSE - 1) // width for place in range(width))
+
+    def describe(self, poses: NDArray[Any]) -> Floats:
+        return np.stack([self.embedder.encode_pose(pose) for pose in training_frame(poses)])
+
+    def score(self, distance: float) -> float:
+        return 1 - distance**2 / 2  # of unit vectors: their product
+
+    def query(
+        self, pose: NDArray[Any] | None = None, image: NDArray[Any] | None = None, words: str | None = None
+    ) -> Floats:
+        """Return what to look for: the space of poses as it is seen from any subset of the three.
+
+        Args:
+            pose: [22, 3, 3], as for `describe`.
+            image: uint8 RGB [H, W, 3] of one person.
+            words: a description.
+        """
+        turned = None if pose is None else training_frame(pose)
+        return self.embedder.embed(pose=turned, image=image, text=words).predicted["pose"]
