@@ -145,5 +145,11 @@ _FILES = {
     "3dpw": ["sequenceFiles/test/a.pkl", "imageFiles/a/image_00000.jpg"],
     "emdb": ["P0/00_a/P0_00_a_data.pkl"],
     "panoptic": ["a/calibration_a.json"],
+    "rich": [
+        "images/test/Gym_001_a/cam_00/00000_00.png",
+        "bodies/test/Gym_001_a/00000/001.pkl",
+        "scan_calibration/Gym/calibration/000.xml",
+        "gender.json",
+    ],
     "bedlam": ["scene.npz"],
 }

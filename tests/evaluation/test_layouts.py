@@ -230,6 +230,50 @@ def test_bedlam(tmp_path: Path) -> None:
     assert not read_data(data, "bedlam", (), models).clips[0].film
 
 
+def test_rich(tmp_path: Path) -> None:
+    models, data = tmp_path / "models", tmp_path / "data"
+    body_file(models / "smplx" / "SMPLX_MALE.npz", 55, SMPLX_PARENTS)
+    body_file(models / "smplx" / "SMPLX_FEMALE.npz", 55, SMPLX_PARENTS, vertices=30)
+    camera = np.c_[WORLD[:3, :3], (0.1, 0, 5)]
+    K = CAMERA.copy()
+    K[:2, 2] -= 0.5
+    matrices = "".join(
+        f'<{name} type_id="opencv-matrix"><rows>3</rows><data>{" ".join(map(str, array.ravel()))}</data></{name}>'
+        for name, array in (("CameraMatrix", camera), ("Intrinsics", K))
+    )
+    calibration = data / "scan_calibration" / "Gym" / "calibration" / "003.xml"
+    calibration.parent.mkdir(parents=True)
+    calibration.write_text(f'<?xml version="1.0"?><opencv_storage>{matrices}</opencv_storage>')
+    (data / "gender.json").write_text('{"1": "male", "18": "female"}')
+    poses = {person: RANDOM.normal(0, 0.1, 66) for person in ("001", "018")}
+    shape, shift = RANDOM.normal(size=(1, 10)), RANDOM.normal(0, 0.1, (1, 3))
+    for frame in (0, 2):  # frame 1 has no bodies
+        for person, pose in poses.items():
+            stored = {"global_orient": pose[None, :3], "body_pose": pose[None, 3:], "betas": shape, "transl": shift}
+            stored |= {"left_hand_pose": np.zeros((1, 12)), "expression": np.zeros((1, 10))}
+            file = data / "bodies" / "test" / "Gym_001_a" / f"{frame:05d}" / f"{person}.pkl"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(pickle.dumps(stored))
+    for frame in range(3):
+        write_picture(data / "images" / "test" / "Gym_001_a" / "cam_03" / f"{frame:05d}_03.png", 10 * frame)
+    (clip,) = read_data(data, "rich", (), models).clips
+    assert clip.name == "test/Gym_001_a/cam_03"
+    found = list(clip.shots())
+    assert greys(found) == [0, 2]
+    assert [shot.frame.index for shot in found] == [0, 2]
+    assert found[0].intrinsics == pytest.approx(CAMERA)
+    assert found[0].people.ids == (1, 18)
+    for row, (person, gender) in enumerate((("001", "male"), ("018", "female"))):
+        vectors = np.zeros((55, 3))
+        vectors[:22] = poses[person].reshape(22, 3)
+        _, joints = BodyFiles(models)("smplx", gender)(vectors, shape[0], shift[0])
+        there = joints[:22] @ camera[:, :3].T + camera[:, 3]
+        assert found[1].people.joints[row] == pytest.approx(there)
+    calibration.write_text('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>')
+    with pytest.raises(SourceError, match="it is no plain XML"):
+        list(clip.shots())
+
+
 def test_a_picture_that_is_not_there(tmp_path: Path) -> None:
     panoptic(tmp_path / "a", in_world(people(1, 1, 19)), (0,))
     mupots(tmp_path / "TS1", people(1, 1, 17), np.ones((1, 1), bool))

@@ -115,6 +115,14 @@ def test_a_gap_separates_differences_in_time() -> None:
     assert np.isfinite(scores.column("w_mpjpe")).sum() == 7
 
 
+def test_frames_that_the_data_leaves_out_are_a_gap_too() -> None:
+    shots = [shot_of(people_at((0.01 * k, 0, 4)), k) for k in (0, 1, 2, 7, 8, 9, 10)]
+    scores = scored(shots, lambda number, true: true)
+    assert scores.frame.tolist() == list(range(7))  # pictures are counted as they come
+    known = np.isfinite(scores.column("acceleration"))
+    assert known.tolist() == [False, False, True, False, False, True, True]
+
+
 def test_a_moving_camera_is_taken_out_by_its_known_pose() -> None:
     """The person stands; the camera moves aside by 2 cm a frame, so that in its space the person moves."""
     standing = people_at((0, 0, 4))

@@ -189,7 +189,7 @@ class ClipScorer:
                 if silhouettes is not None and people.masks is not None:
                     row["values"]["iou"] = iou(silhouettes == i + 1, people.masks(j))
                 if self._clip.film:
-                    self._follow(people.ids[j], number, ours[i], people.joints[j], shot.to_world)
+                    self._follow(people.ids[j], shot.frame.index, ours[i], people.joints[j], shot.to_world)
             self._rows.append(row)
 
     def _errors(self, ours: Array, true: Array) -> dict[str, Any]:

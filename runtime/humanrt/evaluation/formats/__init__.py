@@ -15,6 +15,7 @@ from humanrt.evaluation.formats.emdb import read_emdb
 from humanrt.evaluation.formats.films import read_films
 from humanrt.evaluation.formats.mupots import read_mupots
 from humanrt.evaluation.formats.panoptic import read_panoptic
+from humanrt.evaluation.formats.rich import read_rich
 from humanrt.evaluation.formats.shards import read_shards
 from humanrt.evaluation.formats.threedpw import read_3dpw
 from humanrt.evaluation.formats.views import read_views
@@ -30,6 +31,7 @@ FORMATS: Mapping[str, Callable[[Path, BodyFiles], DataSet]] = {
     "3dpw": lambda folder, bodies: read_3dpw(folder),
     "emdb": read_emdb,
     "panoptic": lambda folder, bodies: read_panoptic(folder),
+    "rich": read_rich,
     "bedlam": read_bedlam,
 }
 """Readers by the name of the format."""
