@@ -79,7 +79,7 @@ def add_parser(subparsers: Any) -> None:
         help="score bundles on a data set with truth",
         description="Score people bundles on a data set with truth: the same people, the same joints, the same metrics "
         "for all of them, with confidence intervals and paired differences.",
-        epilog=_EXAMPLES,
+        epilog=f"formats: {', '.join(FORMATS)} (docs/use/evaluate.md)\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("bundles", nargs="+", metavar="BUNDLE", help="name or folder, of `holistic` with :QUALITY")
