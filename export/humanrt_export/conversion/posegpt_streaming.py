@@ -36,6 +36,7 @@ from humanrt_export.conversion.parity import Tolerances, gate, judged, opened
 from humanrt_export.conversion.settings import entries
 from humanrt_export.networks.streaming_gpt import MotionCoder, StreamingGpt
 from humanrt_export.networks.streaming_runs import fingerprint, load_coder, load_gpt
+from humanrt_export.runs import load_run
 
 __all__ = ["export_streaming", "export_training"]
 
@@ -156,9 +157,10 @@ def export_training(run: Path, coder: Path, out: str | Path, *, report: Report =
     if description["task"]["coder"] != fingerprint(network):
         raise HumanrtError(f"{coder}: is not the auto-encoder on whose tokens {run} was trained; give that one")
     report(f"read {run}: {len(labels)} labels, step {description['step']}")
+    coder_description, _, coder_step = load_run(coder)
     provenance = {
         "source": "humanrt-export train posegpt",
-        "training": {"gpt": description},
+        "training": {"auto-encoder": {**coder_description, "step": coder_step}, "gpt": description},
         "weights": "rounded to float16",
         "acknowledgement": ACKNOWLEDGEMENT,
     }

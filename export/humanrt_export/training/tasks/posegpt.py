@@ -26,7 +26,7 @@ from humanrt_export.options import Option
 from humanrt_export.training.loop import train
 from humanrt_export.training.options import RunConfig
 
-__all__ = ["STAGES", "CoderTask", "GptTask", "TrainPosegpt", "at_pace", "joints_of", "moves_of", "run"]
+__all__ = ["STAGES", "CoderTask", "GptTask", "TrainPosegpt", "above_floor", "at_pace", "joints_of", "moves_of", "run"]
 
 STAGES = ("auto-encoder", "gpt")
 _UNLABELLED = 0.15
