@@ -58,6 +58,9 @@ def test_any_of_words_pose_and_picture(
             ("--pose", str(tmp_path / "pose.npz")): embedder.embed(pose=turned[7]),
             ("--image", str(tmp_path / "photo.png")): embedder.embed(image=picture),
             ("up", "--image", str(tmp_path / "photo.png")): embedder.embed(image=picture, text="up"),
+            ("--image", str(tmp_path / "photo.png"), "--box", "5,9,60,100"): embedder.embed(
+                image=picture, box=(5, 9, 60, 100)
+            ),
         }
     for words, embedding in queries.items():
         hits = found(capsys, str(index), *words, *bundle)
@@ -88,5 +91,7 @@ def test_an_index_is_searched_by_what_it_was_made_with(
     embedder = ("--embedder", poseembroider_bundle)
     assert "search it without --embedder" in refused(capsys, "find", tmp_path / "points.index", "up", *embedder)
     assert "give WORDS, --pose FILE or --image" in refused(capsys, "find", index, *embedder)
+    assert "--box is of the person" in refused(capsys, "find", index, "up", *embedder, "--box", "1,2,3,4")
+    assert "invalid box value" in refused(capsys, "find", index, "up", *embedder, "--box", "1,2")
     assert "--sheet draws joints" in refused(capsys, "find", index, "up", *embedder, "--sheet", tmp_path / "a.png")
     assert "is for task" in refused(capsys, "find", index, "up", "--embedder", "hands")

@@ -131,6 +131,11 @@ def test_an_empty_index_has_nothing(tmp_path: Path) -> None:
     assert nearest(index_of(tmp_path), np.zeros(D)) == []
 
 
+def test_times_of_a_filter_are_times() -> None:
+    with pytest.raises(InvalidInputError, match="begin must be a finite time"):
+        Filter(begin=float("nan"))
+
+
 @pytest.mark.parametrize(
     ("query", "options", "message"),
     [

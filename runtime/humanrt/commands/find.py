@@ -41,6 +41,8 @@ class FindOptions:
         pose: .npz of one pose, or RECORDING.jsonl:FRAME[:ID].
         image: picture of a person.
         embedder: the bundle that the index was made with, if it was; then any of words, pose and image may be combined.
+        box: left, top, right and bottom of the person in the picture, px; with --embedder. Without, the picture shows
+            that person only.
         bundle: people bundle that reads the picture, without --embedder.
         mirrored: look for the mirror image too, whichever is nearer.
         top: how many events at most.
@@ -56,6 +58,7 @@ class FindOptions:
     pose: str | None = None
     image: Path | None = None
     embedder: str | None = None
+    box: tuple[float, ...] | None = None
     bundle: str | None = None
     mirrored: bool = False
     top: int = 10
@@ -67,10 +70,19 @@ class FindOptions:
     sheet: Path | None = None
 
 
+def _box(text: str) -> tuple[float, ...]:
+    numbers = tuple(float(part) for part in text.split(","))
+    if len(numbers) != 4:
+        raise ValueError
+    return numbers
+
+
+_box.__name__ = "box"  # what argparse says of a wrong one: invalid box value
 _FLAGS = {
     "pose": Flag(metavar="FILE"),
     "image": Flag(metavar="FILE", type=Path),
     "embedder": Flag(metavar="NAME|PATH"),
+    "box": Flag(metavar="L,T,R,B", type=_box),
     "bundle": Flag(metavar="NAME|PATH"),
     "mirrored": Flag(switch=True),
     "top": Flag(metavar="N", type=int),
@@ -150,6 +162,8 @@ def _check(options: FindOptions) -> None:
         raise HumanrtError("give WORDS, --pose FILE or --image FILE to look for, or several of them")
     if options.bundle is not None and (options.image is None or options.embedder is not None):
         raise HumanrtError("--bundle reads the picture of --image, without --embedder; leave it out")
+    if options.box is not None and (options.image is None or options.embedder is None):
+        raise HumanrtError("--box is of the person in --image, with --embedder; leave it out")
     if options.mirrored and (options.words is not None or (options.image is not None and options.embedder is not None)):
         raise HumanrtError("--mirrored is for poses; leave it out")
     if options.sheet is not None:
@@ -165,7 +179,7 @@ def _queries(options: FindOptions, opened: ExitStack) -> tuple[Way, list[NDArray
         way = opened.enter_context(Embedded(options.embedder))
         image = None if options.image is None else _picture(options.image)
         poses = [pose] if pose is None or not options.mirrored else [pose, _mirrored(pose)]
-        return way, [way.query(one, image, options.words) for one in poses]
+        return way, [way.query(one, image, options.words, options.box) for one in poses]
     if options.image is not None:
         pose = _pose_of_picture(options.image, options.bundle)
     assert pose is not None  # `_check`

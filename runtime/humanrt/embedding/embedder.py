@@ -16,7 +16,7 @@ from humanrt.bundle import Bundle
 from humanrt.bundle.settings import MODALITIES, PoseEmbroiderSettings
 from humanrt.checks import check_count, check_points, check_shapes, numbers
 from humanrt.embedding.picture import network_picture
-from humanrt.errors import HumanrtError, InvalidInputError
+from humanrt.errors import BundleError, HumanrtError, InvalidInputError
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
@@ -66,7 +66,8 @@ class PoseEmbedder(Model):
     (docs/use/poseembroider.md). Networks are opened when they are first needed. Not thread-safe.
 
     Args:
-        bundle: name or folder of a bundle for the task ``poseembroider``, or a loaded one.
+        bundle: name or folder of a bundle for the task ``poseembroider``, or a loaded one. None is for the one that
+            ships, which this version does not have.
         backend, execution: where and how the networks run; see `Execution`.
 
     Attributes:
@@ -83,16 +84,21 @@ class PoseEmbedder(Model):
 
     NEEDS_OPEN = (
         "encode_image", "encode_pose", "encode_text", "embed", "fuse", "regress", "instruct", "instruction_logits",
-        "words",
+        "memory", "words",
     )  # fmt: skip
 
     @releasing
     def __init__(
         self,
-        bundle: Bundle | str | Path,
+        bundle: Bundle | str | Path | None = None,
         backend: Execution | Backend | str = "cpu",
         **execution: Unpack[ExecutionOptions],
     ) -> None:
+        if bundle is None:
+            raise BundleError(
+                "no embedder ships with this version; give the bundle that `humanrt-export poseembroider` makes of the "
+                "published files"
+            )
         super().__init__(bundle, "poseembroider", Execution.of(backend, execution))
         settings = self._settings = PoseEmbroiderSettings.of(self.bundle)
         self.modalities, self.width, self.together = settings.modalities, settings.width, settings.together

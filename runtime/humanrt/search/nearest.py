@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from humanrt.checks import check_count, check_range, numbers
+from humanrt.checks import check_count, check_range, check_time, numbers
 from humanrt.errors import InvalidInputError
 from humanrt.search.coarse import bounds
 from humanrt.search.store import PoseIndex
@@ -69,6 +69,11 @@ class Filter:
     file: str | None = None
     begin: float | None = None
     end: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("begin", "end"):
+            if (value := getattr(self, name)) is not None:
+                check_time(value, name)
 
     def allowed(self, index: PoseIndex) -> Flags | None:
         """Return which rows [N] may be found; None: all."""

@@ -90,14 +90,19 @@ class Embedded(Owner):
         return 1 - distance**2 / 2  # of unit vectors: their product
 
     def query(
-        self, pose: NDArray[Any] | None = None, image: NDArray[Any] | None = None, words: str | None = None
+        self,
+        pose: NDArray[Any] | None = None,
+        image: NDArray[Any] | None = None,
+        words: str | None = None,
+        box: Sequence[float] | None = None,
     ) -> Floats:
         """Return what to look for: the space of poses as it is seen from any subset of the three.
 
         Args:
             pose: [22, 3, 3], as for `describe`.
-            image: uint8 RGB [H, W, 3] of one person.
+            image: uint8 RGB [H, W, 3].
             words: a description.
+            box: (left, top, right, bottom) px, tight around the person in ``image``; None: it is that person's picture.
         """
         turned = None if pose is None else training_frame(pose)
-        return self.embedder.embed(pose=turned, image=image, text=words).predicted["pose"]
+        return self.embedder.embed(pose=turned, image=image, text=words, box=box).predicted["pose"]
