@@ -32,6 +32,7 @@ _COMMANDS = (
     "batch",
     "generate",
     "coach",
+    "edit",
     "convert",
     "index",
     "find",
