@@ -153,3 +153,5 @@ def test_a_closed_editor_and_other_bundles(posefix_bundle: Bundles) -> None:
         PoseRetrieval(posefix_bundle("editor"))
     with pytest.raises(BundleError, match="is for task `hands`, not `posefix`"):
         PoseEditor("hands")
+    with pytest.raises(BundleError, match="no editor ships: give PoseEditor a bundle"):
+        PoseEditor()

@@ -48,6 +48,7 @@ LONGEST_TEXT = 256
 
 _KIND = "PoseFix"
 _JOINTS = 52  # of files that do not say it
+_MARKS = 4  # padding, start, end, unknown
 _CLASSES = {
     "PoseBGenerator": "editor",
     "FeedbackGenerator": "writer",
@@ -135,6 +136,8 @@ def load_posefix(path: str | Path) -> Editor | Writer | Retrieval:
     content = read(path, _KIND)
     args = _Arguments(path, arguments(path, content, _KIND))
     state = {key.removeprefix("module."): value for key, value in tensors(path, content, "model", _KIND).items()}
+    if len(state) < len(content["model"]):
+        raise CheckpointError(f"{path}: has some keys twice, with `module.` and without; the file is damaged")
     shapes = Shapes(path, state, "", _KIND)
     kind = _kind(shapes, args)
     args.refuse("transformer_topping", "augtokens", "learned tokens beside the text")
@@ -388,6 +391,8 @@ def _text_decoder(shapes: Shapes, args: _Arguments, prefix: str) -> TextDecoderC
     args.agree("decoder_latentD", width, "numbers in a vector of the decoder")
     args.agree("decoder_nlayers", blocks, "blocks in the decoder")
     rows = shapes.of(f"{prefix}positional_encoding.pe", 3)[0]
+    if words <= _MARKS or rows < 2:
+        raise CheckpointError(f"{shapes.path}: its decoder knows {words} words and {rows} places; too few for a text")
     hidden = shapes.of(f"{layers}0.linear1.weight", 2)[0]
     return TextDecoderConfig(words, width, hidden, blocks, heads, min(rows, LONGEST_TEXT + (mode == "prompt")), mode)
 

@@ -12,7 +12,7 @@ from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import EditorSettings
 from humanrt.checks import check_count
-from humanrt.errors import InvalidInputError
+from humanrt.errors import BundleError, InvalidInputError
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
@@ -37,7 +37,7 @@ class PoseEditor(Model):
     turned or normalised. A text can be encoded once, and used for every frame of a stream. Not thread-safe.
 
     Args:
-        bundle: name or folder of a bundle for the task ``posefix``, or a loaded one.
+        bundle: name or folder of a bundle for the task ``posefix``, or a loaded one. None ships yet.
         backend, execution: where and how the networks run; see `Execution`.
 
     Attributes:
@@ -53,10 +53,12 @@ class PoseEditor(Model):
     @releasing
     def __init__(
         self,
-        bundle: Bundle | str | Path,
+        bundle: Bundle | str | Path | None = None,
         backend: Execution | Backend | str = "cpu",
         **execution: Unpack[ExecutionOptions],
     ) -> None:
+        if bundle is None:
+            raise BundleError("no editor ships: give PoseEditor a bundle of `humanrt-export posefix`")
         super().__init__(bundle, "posefix", Execution.of(backend, execution))
         settings = EditorSettings.of(self.bundle)
         self.joint_names, self.code = settings.joints, settings.code

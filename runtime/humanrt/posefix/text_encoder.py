@@ -34,7 +34,7 @@ class TextEncoder(Owner):
     def __init__(self, bundle: Bundle, settings: TextSettings, backend: Backend) -> None:
         self._bundle, self._settings, self._backend = bundle, settings, backend
         self._graphs: dict[int, BoundGraph] = {}
-        self.tokenizer: Tokenizer | None = open_tokenizer(bundle)
+        self.tokenizer: Tokenizer | None = open_tokenizer(bundle, settings.words)
 
     def encode(self, words: str | None, ids: Any = None) -> NDArray[np.float32]:
         """Return the vector [D] of a text, given as words or as token ids with the marks of start and end.

@@ -36,7 +36,7 @@ class PublishedWriter(Model):
         super().__init__(bundle, "posefix", execution)
         self.settings = WriterSettings.of(self.bundle)
         self.joint_names, self.longest = self.settings.joints, self.settings.longest
-        self.tokenizer = open_tokenizer(self.bundle)
+        self.tokenizer = open_tokenizer(self.bundle, self.settings.words)
         self._compare = self.own(BoundGraph(self.backend, self.bundle.graph("compare")))
         self._step = self.own(BoundGraph(self.backend, self.bundle.graph("step")))
         # What was never written is multiplied by 0, which must not meet NaN.

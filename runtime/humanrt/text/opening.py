@@ -40,8 +40,12 @@ class Tokenizer(Protocol):
 _TOKENIZERS = {kind.KIND: kind for kind in (WordList, WordPiece)}
 
 
-def open_tokenizer(bundle: Bundle) -> Tokenizer | None:
+def open_tokenizer(bundle: Bundle, count: int | None = None) -> Tokenizer | None:
     """Return a bundle's tokenizer; None if it holds no word list.
+
+    Args:
+        bundle: the bundle.
+        count: how many words the network knows; None: not checked.
 
     Raises:
         BundleError: the list cannot be read, or is not what the settings say.
@@ -50,6 +54,8 @@ def open_tokenizer(bundle: Bundle) -> Tokenizer | None:
     if settings is None:
         return None
     path = bundle.path / settings.file
+    if count not in (None, settings.count):
+        raise BundleError(f"{path}: {settings.count} words, but the network knows {count}; export the bundle again")
     try:
         words = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -122,6 +122,12 @@ Change = Callable[[dict[str, Any], dict[str, Any]], object]
         ("writer", lambda s, a: a.update(decoder_nhead=0), "`decoder_nhead` is 0; a PoseFix checkpoint"),
         ("writer", lambda s, a: a.update(decoder_nlayers=4), "`decoder_nlayers` is 4, but the tensors have 1 blocks"),
         ("writer", lambda s, a: a.update(transformer_mode="prompt"), "is prompt, its keys are of crossattention"),
+        (
+            "writer",
+            lambda s, a: s.update({"text_decoder.positional_encoding.pe": np.ones((1, 1, 16))}),
+            "knows 13 words and 1 places; too few for a text",
+        ),
+        (EDITOR, lambda s, a: s.update({"module.decsigma_rot": np.ones(1)}), "has some keys twice"),
         ("retrieval", lambda s, a: s.pop("loss_weight"), "missing `loss_weight`"),
         ("retrieval", lambda s, a: s.update({"other.0.weight": np.ones((4, 4))}), "layers that are not known"),
         ("retrieval", lambda s, a: s.pop("pose_encoder.encoder.10.weight"), r"10\.weight` is missing"),
