@@ -149,7 +149,7 @@ def test_a_closed_editor_and_other_bundles(posefix_bundle: Bundles) -> None:
     editor.close()
     with pytest.raises(ClosedError):
         editor.edit(POSE, token_ids=[1, 2])
-    with pytest.raises(BundleError, match=r"`settings.model` is 'editor'; this version has: retrieval"):
+    with pytest.raises(BundleError, match="is PoseFix's editor, not its retrieval; PoseEditor opens it"):
         PoseRetrieval(posefix_bundle("editor"))
     with pytest.raises(BundleError, match="is for task `hands`, not `posefix`"):
         PoseEditor("hands")

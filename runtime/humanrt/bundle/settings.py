@@ -1348,7 +1348,7 @@ class EditorSettings:
     def of(cls, bundle: Bundle) -> EditorSettings:
         """Read and check them. BundleError names what is missing or wrong."""
         settings = Section.of(bundle)
-        settings.choice("model", ["editor"])
+        posefix_model(bundle, "editor")
         joints, text = settings.texts("joints"), TextSettings.of(bundle)
         edit, reconstruct = _Shapes(bundle, "edit"), _Shapes(bundle, "reconstruct")
         code = edit.of("noise", 1, "numbers")[1]
@@ -1388,7 +1388,7 @@ class WriterSettings:
     def of(cls, bundle: Bundle) -> WriterSettings:
         """Read and check them. BundleError names what is missing or wrong."""
         settings = Section.of(bundle)
-        settings.choice("model", ["writer"])
+        posefix_model(bundle, "writer")
         joints, mode = settings.texts("joints"), settings.choice("mode", WRITER_MODES)
         compare, step = _Shapes(bundle, "compare"), _Shapes(bundle, "step")
         for name in ("pose_a", "pose_b"):
@@ -1433,7 +1433,7 @@ class RetrievalSettings:
     def of(cls, bundle: Bundle) -> RetrievalSettings:
         """Read and check them. BundleError names what is missing or wrong."""
         settings = Section.of(bundle)
-        settings.choice("model", ["retrieval"])
+        posefix_model(bundle, "retrieval")
         joints, text = settings.texts("joints"), TextSettings.of(bundle)
         pairs = "pair" in bundle.graphs
         shapes = _Shapes(bundle, "pair" if pairs else "pose")
@@ -1443,9 +1443,25 @@ class RetrievalSettings:
         return cls(joints, text, pairs, settings.number("temperature", -1e6, 1e6))
 
 
-def posefix_model(bundle: Bundle) -> str:
-    """Return the kind of a bundle for the task ``posefix``. BundleError if it is none that is known."""
-    return Section.of(bundle).choice("model", list(_POSEFIX))
+_POSEFIX_CLASSES = {"editor": "PoseEditor", "writer": "PoseCoach", "retrieval": "PoseRetrieval"}
+
+
+def posefix_model(bundle: Bundle, wanted: str | None = None) -> str:
+    """Return the kind of a bundle for the task ``posefix``.
+
+    Args:
+        bundle: the bundle.
+        wanted: the only kind that can be used.
+
+    Raises:
+        BundleError: none that is known, or not the one that is wanted.
+    """
+    kind = Section.of(bundle).choice("model", list(_POSEFIX))
+    if wanted not in (None, kind):
+        raise BundleError(
+            f"bundle {bundle.path} is PoseFix's {kind}, not its {wanted}; {_POSEFIX_CLASSES[kind]} opens it"
+        )
+    return kind
 
 
 _POSEFIX: Mapping[str, type[EditorSettings] | type[WriterSettings] | type[RetrievalSettings]] = {
