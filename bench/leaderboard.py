@@ -23,8 +23,8 @@ __all__ = ["BUNDLES", "Board", "page"]
 
 BUNDLES = ("landmarks", "multihmr-anny", "holistic:fast", "holistic:balanced", "holistic:best")
 _PICTURES, _SEED, _SIDE = 128, 2901, 448
-_VIEW_FRAMES = 30
-_FILMS = (0, 1)
+_VIEW_FRAMES = 100
+_FILMS = (0, 1, 2, 3)
 _COMMAND = (
     "python bench/leaderboard.py --motions ../shared/mocap --work leaderboard --page docs/measurements/leaderboard.md"
 )
