@@ -14,7 +14,7 @@ from command_line import refused
 from humanrt import MultiHMR, PeoplePipeline
 from humanrt.bundle import load_bundle
 from humanrt.cli import main
-from humanrt.errors import HumanrtError
+from humanrt.errors import BundleError, HumanrtError
 from humanrt.geometry.camera import project
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.outputs.record import read_recording
@@ -192,6 +192,12 @@ def test_options_and_names_are_checked() -> None:
     assert opened.name == next(iter(SMOOTHERS))
     with pytest.raises(HumanrtError, match=r"kalman.*one of: none, oneeuro, posebert"):
         open_smoother(bundle, "kalman")
+
+
+def test_weights_that_are_not_installed_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUMANRT_CACHE", str(tmp_path))
+    with pytest.raises(BundleError, match=r"--smooth posebert: no bundle `posebert-people`.*train them.*take oneeuro"):
+        open_smoother(load_bundle(shipped("multihmr-anny")), "posebert")
 
 
 def frames(picture: Callable[..., Any], missed: Sequence[int] = ()) -> list[Frame]:

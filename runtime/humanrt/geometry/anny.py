@@ -27,7 +27,16 @@ from humanrt.geometry.skeleton import (
     world_rotations,
 )
 
-__all__ = ["ANNY_BONES", "ANNY_PARENTS", "anny_from_smpl", "hand_axes", "hand_from_anny", "part_axes", "smpl_from_anny"]
+__all__ = [
+    "ANNY_BONES",
+    "ANNY_PARENTS",
+    "PARTS",
+    "anny_from_smpl",
+    "hand_axes",
+    "hand_from_anny",
+    "part_axes",
+    "smpl_from_anny",
+]
 
 _TRUNK = {"spine05": "root", "spine04": "spine05", "spine03": "spine04", "spine02": "spine03", "spine01": "spine02"}
 _LEG = ("pelvis", "upperleg01", "upperleg02", "lowerleg01", "lowerleg02", "foot")
@@ -165,6 +174,18 @@ _FOREARM = {
 }
 _INDEX = {bone: index for index, bone in enumerate(ANNY_BONES)}
 _FINGER_NUMBER = {"thumb": 1, "index": 2, "middle": 3, "ring": 4, "pinky": 5}
+
+
+def _parts() -> dict[str, tuple[str, str]]:
+    joint = {bone: part for part, bone in _BONE_OF_JOINT.items()}
+    whole = joint | {bone: joint[other] for bone, other in _SAME_ROTATION.items()}
+    whole |= {f"lowerarm02.{end}": joint[f"lowerarm01.{end}"] for end in "LR"}
+    parts = {bone: (part, part) for bone, part in whole.items()}
+    return parts | {bone: (joint[a], joint[b]) for bone, (a, b) in _HALFWAY.items()}
+
+
+PARTS: Mapping[str, tuple[str, str]] = _parts()
+"""By bone of the body (all but fingers), the joints of SMPL's body half-way between whose rotations it turns."""
 
 
 def part_axes(part: str) -> tuple[str, Array]:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.geometry.anny import ANNY_BONES, ANNY_PARENTS, anny_from_smpl, part_axes, smpl_from_anny
+from humanrt.geometry.anny import ANNY_BONES, ANNY_PARENTS, PARTS, part_axes, smpl_from_anny
 from humanrt.geometry.bones import SMPLX_BONES, bone_tree
-from humanrt.geometry.skeleton import SMPLX_BODY, SMPLX_BODY_PARENTS, world_rotations
+from humanrt.geometry.rotation import between
+from humanrt.geometry.skeleton import SMPLX_BODY, SMPLX_BODY_PARENTS, local_rotations, world_rotations
 
 __all__ = ["BodyTurns"]
 
@@ -49,8 +50,8 @@ class BodyTurns:
     def replaced(self, rotations: Floats, body: Floats) -> Array:
         """Return a model's rotations [..., R, 3, 3] with those of the body, [..., 22, 3, 3], in place of its own.
 
-        Toes keep theirs, as Anny has none. Where Anny divides a part, its bones share the change; with a body that was
-        read from these very rotations, nothing changes.
+        Toes keep theirs, as Anny has none. Where Anny divides a part, its bones turn by the part's change, those of
+        spine and neck half-way between those of two; with a body read from these very rotations nothing changes.
         """
         rotations, body = np.asarray(rotations, np.float64), np.asarray(body, np.float64)
         result: Array = np.array(rotations, np.float64)
@@ -59,27 +60,20 @@ class BodyTurns:
             turned[..., _TOES, :, :] = rotations[..., _TOES, :, :]
             result[..., :_BODY, :, :] = turned
             return result
-        both = anny_from_smpl(np.stack([smpl_from_anny(rotations)[..., :_BODY, :, :], body]))
-        # What of a bone's rotation the body's does not determine goes on top, in the bone's own axes...
-        result[..., _CARRIED, :, :] = (both[1] @ np.swapaxes(both[0], -1, -2) @ rotations)[..., _CARRIED, :, :]
-        # ... and where a part of the body ends, it turns as it should.
-        wanted = world_rotations(body, SMPLX_BODY_PARENTS)
-        world: dict[int, Array] = {}
-        for bone in _CARRIED:
-            parent = ANNY_PARENTS[bone]
-            if (joint := _ENDS.get(bone)) is None:
-                world[bone] = world[parent] @ result[..., bone, :, :]
-                continue
-            world[bone] = wanted[..., joint, :, :] @ _AXES[bone]
-            above = world[parent] if parent >= 0 else np.eye(3)
-            result[..., bone, :, :] = np.swapaxes(above, -1, -2) @ world[bone]
+        world = world_rotations(rotations[..., _CARRIED, :, :], _PARENTS)
+        wanted = world_rotations(body, SMPLX_BODY_PARENTS)[..., _JOINTS, :, :]
+        changes = wanted @ _AXES @ np.swapaxes(world[..., _ENDS, :, :], -1, -2)  # of the body's parts, in the world
+        first, second = changes[..., _FIRST, :, :], changes[..., _SECOND, :, :]
+        first[..., _SHARED, :, :] = between(first[..., _SHARED, :, :], second[..., _SHARED, :, :])
+        result[..., _CARRIED, :, :] = local_rotations(first @ world, _PARENTS)
         return result
 
 
-_ENDS: dict[int, int] = {}
-_AXES: dict[int, Array] = {}
-for _joint, _name in enumerate(SMPLX_BODY):
-    if _joint not in _TOES:
-        _bone, _axes = part_axes(_name)
-        _ENDS[ANNY_BONES.index(_bone)] = _joint
-        _AXES[ANNY_BONES.index(_bone)] = _axes.T
+_PARENTS = tuple(-1 if (parent := ANNY_PARENTS[bone]) < 0 else _CARRIED.index(parent) for bone in _CARRIED)
+_JOINTS = [k for k in range(_BODY) if k not in _TOES]
+_NAMES = [SMPLX_BODY[joint] for joint in _JOINTS]
+# Of each joint: the place of the bone that turns as it does, and the part's axes in those of the bone at rest.
+_ENDS = [_CARRIED.index(ANNY_BONES.index(part_axes(name)[0])) for name in _NAMES]
+_AXES = np.stack([part_axes(name)[1].T for name in _NAMES])
+_FIRST, _SECOND = ([_NAMES.index(PARTS[ANNY_BONES[bone]][end]) for bone in _CARRIED] for end in (0, 1))
+_SHARED = [k for k, (a, b) in enumerate(zip(_FIRST, _SECOND, strict=True)) if a != b]

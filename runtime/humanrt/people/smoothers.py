@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from humanrt.bundle import Bundle
 from humanrt.bundle.settings import MultiHmrSettings, topology_of
-from humanrt.errors import HumanrtError, choices
+from humanrt.errors import BundleError, HumanrtError, choices
 from humanrt.geometry.skeleton import SkeletonError
 from humanrt.inference.execution import Execution
 from humanrt.people.pose_smoother import PoseBertPeople
@@ -28,6 +28,10 @@ def _posebert(bundle: Bundle) -> PeopleSmoother:
         return PoseBertPeople(settings.bones, sizes["rotations"][2], backend=Execution(threads=1))
     except SkeletonError as error:
         raise HumanrtError(f"--smooth posebert: bundle `{bundle.name}`: {error}; take oneeuro") from error
+    except BundleError as error:
+        raise BundleError(
+            f"--smooth posebert: {error}; such weights do not ship; train them, docs/train/posebert.md; or take oneeuro"
+        ) from error
 
 
 SMOOTHERS: Mapping[str, Callable[[Bundle], PeopleSmoother] | None] = {

@@ -88,7 +88,7 @@ def test_noise_is_as_large_and_trembles_as_much_as_what_it_was_fitted_to() -> No
     clips = [clip(seed) for seed in range(12)]
     model = fit(as_seen_by("smplx22", clips))
     assert model.points == KIND.noise_points == JOINTS + EXTRA
-    noise, rng = TurnedNoise(model), np.random.default_rng(0)
+    noise, rng = TurnedNoise(model, strengths=(1, 1), fasts=(1, 1)), np.random.default_rng(0)
     real, made, real_steps, made_steps, lost = [], [], [], [], []
     for one in clips:
         observed, score, confidence = noise(one["rotations"], one["t"], rng)
@@ -101,10 +101,9 @@ def test_noise_is_as_large_and_trembles_as_much_as_what_it_was_fitted_to() -> No
             error = vectors_from_matrices(np.swapaxes(one["rotations"], -1, -2)[good].astype(float) @ some[good])[:, 1:]
             errors.append(np.linalg.norm(error, axis=-1).ravel())
             steps.append(np.linalg.norm(np.diff(error, axis=0), axis=-1).ravel())
-    # The factors of other front-ends are around 0.85 and 0.8 in the mean.
     for truly, found in ((real, made), (real_steps, made_steps)):
         ratio = np.median(np.concatenate(found)) / np.median(np.concatenate(truly))
-        assert 0.6 < ratio < 1.2
+        assert 0.7 < ratio < 1.4
     assert 0 < np.concatenate(lost).mean() < 0.2
 
 
