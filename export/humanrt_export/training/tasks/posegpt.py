@@ -357,7 +357,7 @@ class GptTask:
         found = {}
         for name, withheld in (("labelled", 0.0), ("unlabelled", 1.0)):
             batch = self._drawn(self.held, np.random.default_rng(12345), _VALIDATED, withheld)
-            found[name] = float(self.losses(model, batch)["total"])
+            found[name] = float(self.losses(model, batch)["total"].detach())
         return found
 
     def _drawn(
