@@ -21,6 +21,7 @@ from humanrt.errors import BackendError, BundleError, SourceError
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.hands.tracker import HandTracker
 from humanrt.inference.variants import at, base_of, bases
+from humanrt.native.processor import int8_products
 from humanrt.posebert.model import PoseBERT
 from humanrt.verdict import Case, case_of, compare, judge, limits_of, record
 from humanrt.verdict.recording import _Kept
@@ -213,7 +214,11 @@ def test_only_a_passing_verdict_of_this_very_file_opens_a_variant(copied: Callab
         assert "--unverified" in str(refusal.value)
         assert at(bundle, careless, "int8").graph("landmarks_full").name == "landmarks_full-int8-cpu"
         assert at(bundle, cpu).graph("landmarks_full").name == "landmarks_full"
-    passed = copied({"passed": True, "graph_sha256": digest})
+    other = {"exact": "saturating", "saturating": "exact"}[int8_products()]
+    for products, reason in (({}, "of an unknown kind"), ({"int8_products": other}, f"are {other}; here")):
+        with pytest.raises(BackendError, match=f"from a processor whose INT8 products .*{reason}"):
+            HandTracker(copied({"passed": True, "graph_sha256": digest, **products}), cpu, precision="int8")
+    passed = copied({"passed": True, "graph_sha256": digest, "int8_products": int8_products()})
     tracker = HandTracker(passed, precision="int8")
     assert tracker.precision == "int8"
     assert tracker.bundle.graph("landmarks_full").name == "landmarks_full-int8-cpu"

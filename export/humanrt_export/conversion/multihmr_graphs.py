@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from humanrt.bundle.settings import MultiHmrSettings, Topology
 from humanrt.errors import BundleError
 from humanrt.geometry.letterbox import Resize
+from humanrt.native.processor import int8_products
 from humanrt_export.conversion.bundle_writer import BundleWriter
 from humanrt_export.conversion.cpu import VARIANTS, cpu_graphs
 from humanrt_export.conversion.graphs import common_weights, share_weights, trace
@@ -212,7 +213,10 @@ def write_graphs(
 def finish(writer: BundleWriter, verdicts: Mapping[str, Mapping[str, Any]], report: Report) -> Path:
     """Commit the bundle if it passed the parity gate."""
     gate(verdicts)
-    writer.manifest["parity"] = verdicts
+    integers = {
+        name: {**verdicts[name], "int8_products": int8_products()} for name in {"network-int8-cpu"} & set(verdicts)
+    }
+    writer.manifest["parity"] = {**verdicts, **integers}
     if not verdicts.get("network-cpu-bf16x3", {"passed": True})["passed"]:
         drop(writer, "network-cpu-bf16x3")
         report("network-cpu-bf16x3 is left out: not within 1 mm of PyTorch")

@@ -6,7 +6,8 @@ A bundle lists them under ``settings.variants``, in order of preference::
 
 ``of``: the graph that it replaces (default ``network``); ``backend``: the only backend that it is for; ``cpu``:
 features that the processor must have, as Linux names them. A variant of lower precision is opened only with a passing
-verdict, which states how far it is from the FP32 graph on real frames (`humanrt.verdict`).
+verdict, which states how far it is from the FP32 graph on real frames (`humanrt.verdict`). That of an INT8 graph for
+the CPU holds on processors that sum INT8 products as the one did on which it was made (`processor.int8_products`).
 """
 
 from __future__ import annotations
@@ -98,6 +99,13 @@ def why_unproven(bundle: Bundle, graph: str) -> str | None:
         return f"has no verdict: nobody knows its error (run: {again})"
     if given.get("passed") is not True:
         return f"failed its verdict: {given.get('reason') or 'see its entry in the manifest'}"
+    here = processor.int8_products()
+    of_integers = any(
+        one.graph == graph and (one.precision, one.backend) == ("int8", "cpu") for one in variants(bundle)
+    )
+    if of_integers and given.get("int8_products") != here:
+        there = given.get("int8_products", "of an unknown kind")
+        return f"has a verdict from a processor whose INT8 products are {there}; here they are {here} (run: {again})"
     return None
 
 

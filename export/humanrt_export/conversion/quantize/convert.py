@@ -16,6 +16,7 @@ from humanrt.bundle.settings import Variant
 from humanrt.errors import BackendError
 from humanrt.files import file_sha256
 from humanrt.inference.variants import EXACT, variants
+from humanrt.native.processor import int8_products
 from humanrt.verdict import Case, Comparison, Recording, compare, judge, reference
 from humanrt.verdict.judge import feeds_sha256
 from humanrt_export.conversion.half_graphs import load_graph, source_files, to_fp16
@@ -146,6 +147,7 @@ class Conversion:
             self._case(model, self.judged, self.references),
             CONVERSIONS[self.precision][0],
             arithmetic=_ARITHMETIC[self.precision],
+            **({"int8_products": int8_products()} if self.precision == "int8-cpu" else {}),
             source=self.recording.source,
             images=self.recording.frames,
             calibrated_on=0 if self.precision == "fp16" else len(self.calibration),
