@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from humanrt.animation.convert import convert
+    from humanrt.animation.convert import convert, ground_of
     from humanrt.bundle import Bundle, load_bundle
     from humanrt.coach.engine import PoseCoach
     from humanrt.embedding.embedder import PoseEmbedder
@@ -76,6 +76,7 @@ _HOMES = {
     "PoseState": "humanrt.posebert.stream",
     "Retargeter": "humanrt.retarget",
     "convert": "humanrt.animation.convert",
+    "ground_of": "humanrt.animation.convert",
     "hands_from": "humanrt.retarget.layouts",
     "load_bundle": "humanrt.bundle.manifest",
     "open_source": "humanrt.sources.opening",
@@ -118,6 +119,7 @@ __all__ = [
     "Retargeter",
     "__version__",
     "convert",
+    "ground_of",
     "hands_from",
     "load_bundle",
     "open_source",

@@ -99,6 +99,27 @@ def test_your_output(
         assert packet["angles"]["1"] == pytest.approx(line["hands"][0]["robot"]["allegro_right"], abs=1e-4)
 
 
+def test_avatar(clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        run("07_avatar.py", clips["people"], f"127.0.0.1:{receiver.getsockname()[1]}", monkeypatch=monkeypatch)
+        packets = b"".join(receiver.recv(65536) for _ in range(6))
+    assert "people in 6 of 6 frames" in capsys.readouterr().out
+    assert b"/VMC/Ext/Bone/Pos" in packets
+    assert b"LeftUpperArm" in packets
+
+
+def test_in_the_browser(
+    clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("viser", reason="viser is not installed: the extra `viewer`")
+    run("08_in_the_browser.py", clips["people"], 0, monkeypatch=monkeypatch)
+    printed = capsys.readouterr().out
+    assert "open http://127.0.0.1:" in printed
+    assert "people in 6 of 6 frames" in printed
+
+
 def test_train_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason="torch is not installed: training asks for it")
     monkeypatch.chdir(tmp_path)

@@ -9,11 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from humanrt.animation.amass import amass
 from humanrt.animation.bvh import bvh
 from humanrt.animation.fbx import fbx
 from humanrt.animation.glb import animated_glb
-from humanrt.animation.motion import record_motion
+from humanrt.animation.ground import Ground, find_ground
+from humanrt.animation.motion import record_motion, take_of_motion
+from humanrt.animation.planting import planted
+from humanrt.animation.soles import soles_of
 from humanrt.animation.tables import arrays, table
 from humanrt.animation.take import Take, about_people, take_of
 from humanrt.bundle import Bundle, load_bundle
@@ -27,7 +32,7 @@ from humanrt.outputs.tracks import Tracks
 from humanrt.people.holistic import DEFAULT_BUNDLE
 from humanrt.people.rig import BodyRig, open_rig
 
-__all__ = ["FORMATS", "ConvertOptions", "Format", "convert", "open_recorded_rig"]
+__all__ = ["FORMATS", "ConvertOptions", "Format", "convert", "ground_of", "open_recorded_rig"]
 
 _FPS = 30.0  # of recordings that do not tell theirs: single frames
 
@@ -39,6 +44,8 @@ class ConvertOptions:
     Attributes:
         person: identity of the only person to convert. None: all.
         fps: frames per second of the file. None: the recording's; glb keeps its time stamps.
+        ground: put people on the floor that their feet tell of, y (of AMASS z) up from it, and let feet stay where they
+            stand; the camera must not move. Or the floor, where it is known.
         smooth: smooth motion over so many seconds, with the past and the future of each moment. None: as recorded.
         names: which skeleton, one of `SKELETONS`. None: the body's own bones.
         bundle: name or folder of the bundle with the body, or a loaded one. None: the one that the recording names.
@@ -47,6 +54,7 @@ class ConvertOptions:
     person: int | None = None
     fps: float | None = None
     smooth: float | None = None
+    ground: Ground | bool = False
     names: SkeletonName | None = None
     bundle: Bundle | str | Path | None = None
 
@@ -168,10 +176,16 @@ def convert(
     if not tracks.people:
         raise SourceError(f"{recording.path}: there are no people in it; hands are converted to: csv, npz")
     with ExitStack() as stack:
-        rig = stack.enter_context(open_recorded_rig(recording, options.bundle)) if kind.mesh or options.bundle else None
+        needed = kind.mesh or options.bundle or options.ground
+        rig = stack.enter_context(open_recorded_rig(recording, options.bundle)) if needed else None
         takes = [take_of(track, tracks.header, rig) for track in tracks.people.values()]
         if options.smooth is not None:
             takes = [take.smoothed(options.smooth) for take in takes]
+        if options.ground:
+            assert rig is not None
+            soles = [soles_of(rig, take.shape) for take in takes]
+            ground = options.ground if isinstance(options.ground, Ground) else find_ground(takes, soles)
+            takes = [planted(take, one, ground) for take, one in zip(takes, soles, strict=True)]
         if options.fps:
             takes = [take.at_rate(options.fps) for take in takes]
         skeleton = skeleton_of(takes[0].tree, options.names)
@@ -186,6 +200,27 @@ def convert(
         )
 
 
+def ground_of(recording: str | Path | Recording, bundle: Bundle | str | Path | None = None) -> Ground:
+    """Return the floor and gravity before the fixed camera of a recording, from the people who walk and stand on it.
+
+    >>> print(humanrt.ground_of("take.jsonl"))
+    camera 1.50 m above the floor, looking 11.8 degrees down, rolled by 0.3 degrees (the floor's normal within 1.9)
+
+    Args:
+        recording: its file, or a recording of which nothing was read yet.
+        bundle: name or folder of the bundle with the body, or a loaded one. None: the one that the recording names.
+
+    Raises:
+        HumanrtError: nobody in it stands upright, or the recording or the bundle is wrong.
+    """
+    if not isinstance(recording, Recording):
+        recording = read_recording(recording)
+    tracks = recording.tracks()
+    with open_recorded_rig(recording, bundle) as rig:
+        takes = [take_of(track, tracks.header, rig) for track in tracks.people.values()]
+        return find_ground(takes, [soles_of(rig, take.shape) for take in takes])
+
+
 def _convert_motion(motion: Motion, out: Path, to: str | None, options: ConvertOptions) -> tuple[Path, ...]:
     """Convert a motion by way of a recording of it."""
     bundle = options.bundle or DEFAULT_BUNDLE
@@ -194,6 +229,10 @@ def _convert_motion(motion: Motion, out: Path, to: str | None, options: ConvertO
         path = Path(folder) / "motion.jsonl"
         record_motion(motion, path, rig, loaded.name)
         takes = FORMATS.get(to or _by_suffix(out))
+        if options.ground is True:  # gravity is known, and where the soles are
+            take = take_of_motion(motion, rig)
+            lowest = soles_of(rig, take.shape).at(take)[..., 1].max(axis=(1, 2))
+            options = replace(options, ground=Ground(np.array([0.0, -1.0, 0.0]), float(np.median(lowest)), 0.0))
         return convert(path, out, to, replace(options, bundle=loaded if takes and takes.takes else None))
 
 
@@ -213,6 +252,7 @@ def _check(name: str, kind: Format, options: ConvertOptions) -> None:
     ignored = [
         *(["--fps"] if options.fps is not None and not kind.takes else []),
         *(["--smooth"] if options.smooth is not None and not kind.takes else []),
+        *(["--ground"] if options.ground and not kind.takes else []),
         *(["--names"] if options.names is not None and not kind.names else []),
         *(["--bundle"] if options.bundle is not None and not kind.takes else []),
     ]

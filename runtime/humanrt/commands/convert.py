@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from humanrt.animation import FORMATS, SKELETONS, ConvertOptions, convert
+from humanrt.animation import FORMATS, SKELETONS, ConvertOptions, convert, ground_of
 from humanrt.commands.fields import Flag, add_fields, given
 
 __all__ = ["add_parser", "run"]
@@ -15,6 +17,7 @@ _EXAMPLES = """\
 examples:
   humanrt convert take.jsonl --to glb --out take.glb              for Blender, Unity, Unreal, three.js
   humanrt convert take.jsonl --to bvh --names mixamo --out take.bvh
+  humanrt convert take.jsonl --ground --out take.glb              on the floor, feet that do not slide
   humanrt convert take.jsonl --to csv --person 1 --out take.csv
 """
 
@@ -28,6 +31,7 @@ _FLAGS = {
     "person": Flag(metavar="ID|all", type=_person),
     "fps": Flag(metavar="N", type=float),
     "smooth": Flag(metavar="SECONDS", type=float),
+    "ground": Flag(switch=True),
     "names": Flag(choices=SKELETONS),
     "bundle": Flag(metavar="NAME|PATH"),
 }
@@ -53,6 +57,10 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Convert, and print the files that were written."""
     options = ConvertOptions(**given(vars(arguments), ConvertOptions))
+    if options.ground:
+        options = replace(options, ground=ground_of(arguments.recording, options.bundle))
     for path in convert(arguments.recording, arguments.out, arguments.to, options):
         print(path)
+    if options.ground:
+        print(f"floor: {options.ground}", file=sys.stderr)
     return 0

@@ -38,6 +38,14 @@ class BoneTree:
     names: tuple[str, ...]
     parents: tuple[int, ...]
 
+    def beyond(self, bone: int) -> list[int]:
+        """Return the index of a bone and those of all bones that it carries."""
+        found = [bone]
+        for k, parent in enumerate(self.parents):
+            if parent in found:
+                found.append(k)
+        return found
+
     def positions(self, rest: Array, world: Array, root: Array) -> Array:
         """Return where bones begin in a pose, [..., R, 3] m.
 
