@@ -22,6 +22,7 @@ import humanrt
 from command_line import refused
 from humanrt.animation import FORMATS, convert, take_of
 from humanrt.cli import main
+from humanrt.errors import MissingDependencyError
 from humanrt.outputs.record import Recorder, read_recording
 from humanrt.people.rig import BodyRig
 
@@ -448,3 +449,21 @@ def test_blender_shows_the_bones_where_the_recording_has_them(known: Known, rig:
 def test_every_format_is_described() -> None:
     assert set(FORMATS) == {"glb", "bvh", "amass", "fbx", "csv", "npz"}
     assert all(kind.help and kind.suffix.startswith(".") for kind in FORMATS.values())
+
+
+def test_rrd_without_rerun_says_what_to_install(known: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'humanrt\[rerun\]'"):
+        convert(known.path, tmp_path / "take.rrd")
+    assert not (tmp_path / "take.rrd").exists()
+
+
+def test_rrd_holds_every_frame_of_every_person(known: Known, tmp_path: Path) -> None:
+    pytest.importorskip("rerun", reason="rerun-sdk is not installed: the extra `rerun` (500 MB)")
+    (path,) = convert(known.path, tmp_path / "take.rrd")
+    listed = subprocess.run(
+        [sys.executable, "-m", "rerun", "rrd", "print", str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    for person in (1, 2):
+        rows = [line for line in listed.splitlines() if f"/people/{person} " in line and "Points3D:positions" in line]
+        assert sum(int(line.split(" with ")[1].split()[0]) for line in rows) == len(known.times[person])

@@ -18,6 +18,7 @@ from humanrt.animation.glb import animated_glb
 from humanrt.animation.ground import Ground, find_ground
 from humanrt.animation.motion import record_motion, take_of_motion
 from humanrt.animation.planting import planted
+from humanrt.animation.rrd import rrd
 from humanrt.animation.soles import soles_of
 from humanrt.animation.tables import arrays, table
 from humanrt.animation.take import Take, about_people, take_of
@@ -112,6 +113,11 @@ def _bvh(scene: Scene) -> bytes:
     return bvh(scene.takes[0], scene.skeleton, scene.fps)
 
 
+def _rrd(scene: Scene) -> bytes:
+    assert scene.skeleton is not None
+    return rrd(scene.takes, scene.skeleton)
+
+
 FORMATS: Mapping[str, Format] = {
     "glb": Format(".glb", "glTF: skinned, animated characters with expressions", _glb, mesh=True, names=True),
     "bvh": Format(".bvh", "a skeleton in motion, a file per person", _bvh, single=True, names=True),
@@ -121,6 +127,7 @@ FORMATS: Mapping[str, Format] = {
     "fbx": Format(
         ".fbx", "as glb, written by your Blender", lambda scene: fbx(_glb(scene), scene.fps), mesh=True, names=True
     ),
+    "rrd": Format(".rrd", "skeletons for Rerun's viewer, written by your rerun-sdk", _rrd, names=True),
     "csv": Format(".csv", "a table, a row per person and frame", lambda scene: table(scene.tracks), takes=False),
     "npz": Format(".npz", "numpy arrays per person and hand", lambda scene: arrays(scene.tracks), takes=False),
 }
