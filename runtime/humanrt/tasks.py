@@ -90,8 +90,8 @@ class PeopleOptions:
         meshes: whether to compute vertices and joints.
         topology: which mesh, if the bundle has several. None: its first.
         overlap: on a GPU: more frames per second, each one frame later.
-        smooth: how people are smoothed: those of Multi-HMR ``oneeuro`` (None) or ``none``, as each frame shows them;
-            those of landmarks ``posebert`` (None), ``oneeuro`` or ``none``.
+        smooth: how people are smoothed: ``posebert``, ``oneeuro``, or ``none``, as each frame shows them. None:
+            ``oneeuro`` for Multi-HMR, ``posebert`` for landmarks.
         predict: for Multi-HMR, of a camera: every frame has a result at once, with people predicted for so many seconds
             after it, from the newest frame that the network has looked at. None: every frame waits for the network.
         poses: for landmarks: the PoseBERT bundle that converts them to rotations; None is geometry, frame by frame, and

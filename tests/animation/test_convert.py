@@ -447,7 +447,7 @@ def test_blender_shows_the_bones_where_the_recording_has_them(known: Known, rig:
 
 
 def test_every_format_is_described() -> None:
-    assert set(FORMATS) == {"glb", "bvh", "amass", "fbx", "csv", "npz"}
+    assert set(FORMATS) == {"glb", "bvh", "amass", "fbx", "rrd", "csv", "npz"}
     assert all(kind.help and kind.suffix.startswith(".") for kind in FORMATS.values())
 
 
