@@ -28,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
@@ -38,7 +39,7 @@ from humanrt.errors import HumanrtError, choices
 from humanrt.geometry.hand import FINGERS
 from humanrt.retarget.check import mapping, number, number_map, numbers, one_of, rotation, text
 
-__all__ = ["PARTS", "Chain", "HandDescription", "Joint", "Point"]
+__all__ = ["PARTS", "Chain", "HandDescription", "Joint", "Point", "Visual", "rotation_of_rpy"]
 
 Array = NDArray[np.float64]
 
@@ -70,6 +71,25 @@ class Joint:
     prismatic: bool = False
     mimic: tuple[str, float, float] | None = None
     """(joint, multiplier, offset): this joint = multiplier * joint + offset."""
+
+
+@dataclass(frozen=True)
+class Visual:
+    """A shape that a link is drawn with.
+
+    Attributes:
+        joint: that carries it; None: the base.
+        pose: [4, 4] in that joint's frame.
+        kind: ``box``, ``cylinder``, ``sphere`` or ``mesh``.
+        size: m: sides; radius and length; radius; of a mesh the factors of its axes.
+        file: of a mesh.
+    """
+
+    joint: str | None
+    pose: Array
+    kind: str
+    size: tuple[float, ...]
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +128,8 @@ class HandDescription:
     source: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Notes for the user on how the hand was read, a line each; not part of the file."""
+    visuals: tuple[Visual, ...] = ()
+    """How its links look, where it was read from a URDF that says so; not part of the file."""
 
     def __post_init__(self) -> None:
         text(self.name, "hand: name")
@@ -456,6 +478,18 @@ def rotation_about(axis: Array, angle: float) -> Array:
     K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     rotation: Array = np.eye(3) + np.sin(angle) * K + (1.0 - np.cos(angle)) * (K @ K)
     return rotation
+
+
+def rotation_of_rpy(rpy: Sequence[float] | Array) -> Array:
+    """Return the rotation [3, 3] of URDF's fixed-axis roll, pitch, yaw, rad: R = Rz(yaw) Ry(pitch) Rx(roll)."""
+    (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
+    return np.array(
+        [
+            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+            [-sp, cp * sr, cp * cr],
+        ]
+    )
 
 
 def joint_motion(joint: Joint, value: float) -> Array:

@@ -20,7 +20,7 @@ The joints between the wrist and the tips are the hand's. All others, such as an
 
 ``<limit velocity>`` is not read: where the true value was unknown, URDFs hold 0, 1, 100 or 1e6.
 
-Only the kinematics are read, with the standard library; meshes are not opened.
+Only the kinematics are read, with the standard library. Meshes of ``<visual>`` are found; the viewer alone opens them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from numpy.typing import NDArray
 from humanrt.errors import HumanrtError, choices
 from humanrt.geometry.hand import FINGERS
 from humanrt.retarget.check import MAX_ABS, mapping, number, number_map, numbers, text
-from humanrt.retarget.description import HandDescription, Joint, Point, vector_parts
+from humanrt.retarget.description import HandDescription, Joint, Point, rotation_of_rpy, vector_parts
+from humanrt.retarget.visuals import visuals_of
 from humanrt.retarget.wrist import palm_template
 
 __all__ = ["hand_from_urdf"]
@@ -98,7 +99,7 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         raise HumanrtError(f"{beside}: tips: unknown finger {choices(wrong)}; choose one of: {choices(FINGERS)}")
     try:
         content = path.read_bytes()
-        edges = _read(content, path)
+        robot, edges = _read(content, path)
     except OSError as error:
         raise HumanrtError(f"{path}: cannot read the URDF ({error.strerror or error})") from None
 
@@ -169,6 +170,7 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         vector=vector_parts(hints.get("vector", ("tip",)), f"{beside}: vector"),
         licence=str(hints.get("licence", "")),
         source={**source, "urdf": path.name, "sha256": hashlib.sha256(content).hexdigest()},
+        visuals=visuals_of(robot, path, lambda link: _carrier(link, by_child)),
     )
     bare, shared_note = _without_shared(bare, _default_wrist(tip_links, roots[0], by_child), beside)
     notes += shared_note
@@ -206,8 +208,8 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     )
 
 
-def _read(content: bytes, path: Path) -> list[_Edge]:
-    """Read the joints; each link has one parent, and there is no loop."""
+def _read(content: bytes, path: Path) -> tuple[ElementTree.Element, list[_Edge]]:
+    """Read the root element and the joints; each link has one parent, and there is no loop."""
     xacro = HumanrtError(
         f"{path}: this is xacro, from which a URDF is yet to be made: run `xacro {path.name} > hand.urdf` (a tool of "
         'ROS; also `pip install xacro`) and name its result under "urdf"'
@@ -248,7 +250,7 @@ def _read(content: bytes, path: Path) -> list[_Edge]:
             above[link] = None
             link = parents[link]
         sound.update(above)
-    return edges
+    return root, edges
 
 
 def _edge(element: ElementTree.Element, where: str) -> _Edge:
@@ -301,7 +303,7 @@ def _edge(element: ElementTree.Element, where: str) -> _Edge:
         parent=text(parent.attrib["link"], f"{where}: parent link"),
         child=text(child.attrib["link"], f"{where}: child link"),
         xyz=values_of("origin", "xyz", "0 0 0", 3),
-        rotation=_rpy(rpy),
+        rotation=rotation_of_rpy(rpy),
         axis=axis,
         lower=lower,
         upper=upper,
@@ -542,18 +544,6 @@ def _side(hand: HandDescription) -> str | None:
         thumb = float(where["thumb"][:, 1].mean() - np.mean([where[finger][:, 1].mean() for finger in names]))
     both = row + thumb
     return None if abs(both) < UNCLEAR * length else "right" if both > 0 else "left"
-
-
-def _rpy(rpy: Array) -> Array:
-    """Return the rotation of URDF's fixed-axis roll, pitch, yaw: R = Rz(yaw) Ry(pitch) Rx(roll)."""
-    (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
-    return np.array(
-        [
-            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-            [-sp, cp * sr, cp * cr],
-        ]
-    )
 
 
 def _carrier(link: str, by_child: Mapping[str, _Edge]) -> tuple[str | None, Array]:

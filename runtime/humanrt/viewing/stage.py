@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import ModuleType
@@ -20,6 +20,7 @@ from humanrt.geometry.skeleton import Array, shortest_arc
 from humanrt.people.rig import BodyRig
 from humanrt.resource import Resource
 from humanrt.retarget import HandDescription
+from humanrt.viewing.robot_meshes import LinkMesh, link_meshes
 
 __all__ = ["DEFAULT_PORT", "NEW_SHAPE", "Body", "Stage", "reduced"]
 
@@ -95,6 +96,7 @@ class Stage(Resource):
         self._bodies: dict[int, _Shown] = {}
         self._hands: dict[int, tuple[Any, Any]] = {}
         self._robots: dict[str, list[Any]] = {}
+        self._links: dict[str, list[LinkMesh]] = {}  # by robot; none: capsules
         self._camera: Any = None
         scene = self.server.scene
         scene.set_up_direction("-y")
@@ -161,7 +163,10 @@ class Stage(Resource):
                     handle.visible = id in hands
 
     def show_robots(self, poses: Mapping[str, tuple[HandDescription, Array]]) -> None:
-        """Show robot hands by name: the description, and joint angles [dof] rad. They stay where they were without."""
+        """Show robot hands by name: the description, and joint angles [dof] rad. They stay where they were without.
+
+        Their links are the meshes of the URDF where it has some that are at hand, else capsules.
+        """
         with self.server.atomic():
             for name, (robot, angles) in poses.items():
                 segments, radii, fingers = robot.capsules(angles)
@@ -169,13 +174,18 @@ class Stage(Resource):
                 # Upright, its palm to the camera, below the hand that it follows.
                 turn = np.asarray(_PALM_TO_CAMERA @ robot.rotation.T)
                 aside = _ASIDE * (2 * list(poses).index(name) - len(poses) + 1)
-                place = np.array([aside, _ROBOTS_AT, _HANDS_AT + 0.2])
-                ends = (np.asarray(segments, np.float64) - wrist) @ turn.T + place
+                place = np.array([aside, _ROBOTS_AT, _HANDS_AT + 0.2]) - turn @ wrist
+                ends = np.asarray(segments, np.float64) @ turn.T + place
                 if name not in self._robots:
-                    self._robots[name] = [
-                        self._capsule(f"/robots/{name}/{k}", float(np.linalg.norm(b - a)), float(radius))
-                        for k, ((a, b), radius) in enumerate(zip(ends, radii, strict=True))
-                    ]
+                    self._links[name] = link_meshes(robot)
+                    self._robots[name] = self._new_robot(name, self._links[name], ends, radii)
+                if links := self._links[name]:
+                    frames = robot.forward(angles)
+                    for handle, link in zip(self._robots[name], links, strict=True):
+                        frame = frames[link.joint]
+                        handle.position = turn @ frame[:3, 3] + place
+                        handle.wxyz = _wxyz(turn @ frame[:3, :3])
+                    continue
                 for handle, (a, b) in zip(self._robots[name], ends, strict=True):
                     along = (b - a) / max(float(np.linalg.norm(b - a)), 1e-9)
                     handle.position = (a + b) / 2
@@ -238,6 +248,18 @@ class Stage(Resource):
             precision="float32",
         )
         return _Shown(np.array(body.shape), mesh, points)
+
+    def _new_robot(self, name: str, links: Sequence[LinkMesh], ends: Array, radii: Array) -> list[Any]:
+        colour = (200, 205, 215)
+        if links:
+            return [
+                self.server.scene.add_mesh_simple(f"/robots/{name}/{k}", link.vertices, link.faces, color=colour)
+                for k, link in enumerate(links)
+            ]
+        return [
+            self._capsule(f"/robots/{name}/{k}", float(np.linalg.norm(b - a)), float(radius))
+            for k, ((a, b), radius) in enumerate(zip(ends, radii, strict=True))
+        ]
 
     def _capsule(self, name: str, length: float, radius: float) -> Any:
         import trimesh
