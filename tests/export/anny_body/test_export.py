@@ -102,6 +102,7 @@ def test_the_manifest_says_what_a_runtime_needs(bundle: Bundle, coarse: AnnyData
     }
 
 
+@pytest.mark.slow  # 16 s, a second export
 def test_a_small_bundle_is_a_quarter_and_as_near_to_pytorch(
     network: AnnyHmr, bundle: Bundle, coarse: AnnyData, tmp_path: Path
 ) -> None:

@@ -115,6 +115,7 @@ def test_another_graph_is_refused(tmp_path: Path) -> None:
         AnnyConfig(backbone="mediapipe14", image_size=70)
 
 
+@pytest.mark.slow  # 24 s; other exports of Anny's networks are tested each time
 def test_it_is_exported_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not cached_file("10pc").is_file():
         pytest.skip("Anny is not in the cache; building it takes a minute")
