@@ -35,7 +35,7 @@ types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
 pytest: $(VENV)/test.stamp
-	@echo "make: tests (pytest in two processes; about 9 minutes on 2 cores) ..."
+	@echo "make: tests (pytest in two processes; about 8 minutes on 2 cores) ..."
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: $(VENV)/test.stamp

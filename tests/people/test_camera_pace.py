@@ -28,9 +28,9 @@ class _Slow(MultiHMR):
     waits = 5
 
     def submit(self, rgb: Any, *arguments: Any, **options: Any) -> None:
-        if self.gate is not None:
-            assert self.gate.wait(20)
-            self.gate.clear()
+        if gate := self.gate:
+            assert gate.wait(20)
+            gate.clear()
         super().submit(rgb, *arguments, **options)
 
     gate: Event | None = None
@@ -47,16 +47,18 @@ def frames(picture: Callable[..., Any], count: int, size: int = 320, cut: int | 
 
 def paced(pipeline: PeoplePipeline, model: _Slow, given: Sequence[Frame], ahead: float = 0.0) -> list[Any]:
     """Results of frames, of which the network has done every fifth by the time that the fifth after it arrives."""
-    model.gate = Event()
+    model.gate = gate = Event()
 
     def camera() -> Iterator[Frame]:
         for frame in given:
             if frame.index % model.waits == 0:
-                model.gate.set()
+                gate.set()
                 if frame.index:
-                    while model.gate.is_set() or not done():  # the network has taken it, and is done
+                    while gate.is_set() or not done():  # the network has taken it, and is done
                         pass
             yield frame
+        model.gate = None  # what the network still looks at when the camera ends is not waited for
+        gate.set()
 
     from humanrt.inference import newest
 
@@ -75,7 +77,7 @@ def paced(pipeline: PeoplePipeline, model: _Slow, given: Sequence[Frame], ahead:
         return list(pipeline.at_camera_pace(camera(), ahead))
     finally:
         newest.Newest.offer = offer  # type: ignore[method-assign]
-        model.gate.set()
+        gate.set()
 
 
 def test_every_frame_has_a_result_of_its_own_time(toy_bundle: Callable[..., Path], picture: Callable[..., Any]) -> None:
