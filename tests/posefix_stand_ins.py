@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,30 +10,15 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pytest
 
-GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
+from golden_cases import golden_case
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def golden(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray], ModuleType]:
     """A recorded case: its JSON, its arrays, and the module that makes its weights. Skips where absent."""
-    if not GOLDEN.is_dir():
-        pytest.skip(f"{GOLDEN} is not here: it is shared with developers and CI only")
-    case = json.loads((GOLDEN / f"{name}.json").read_text())
-    with np.load(GOLDEN / f"{name}.npz") as arrays:
-        recorded = dict(arrays)
-    sys.path.insert(0, str(GOLDEN))
-    try:
-        spec = importlib.util.spec_from_file_location("stand_in_posefix", GOLDEN / "stand_in_posefix.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(GOLDEN))
-    return case, recorded, module
+    return golden_case(name, "stand_in_posefix")
 
 
 def write(path: Path, state: Mapping[str, np.ndarray], args: Mapping[str, Any]) -> Path:

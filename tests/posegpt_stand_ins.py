@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
-GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
+from golden_cases import golden_case
+
 VARIANTS = {"causal": "CausalVQVAE", "online": "OnlineVQVAE", "offline": "OfflineVQVAE"}
 
 Shapes = dict[str, tuple[int, ...]]
@@ -155,21 +152,7 @@ def checkpoint(folder: Path, sizes: Sizes = Sizes(), gpt: bool = True, seed: int
 
 def golden(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray], Any]:
     """A recorded case: its JSON, its arrays, and the module that makes its weights and inputs. Skips where absent."""
-    if not GOLDEN.is_dir():
-        pytest.skip(f"{GOLDEN} is not here: it is shared with developers and CI only")
-    case = json.loads((GOLDEN / f"{name}.json").read_text())
-    with np.load(GOLDEN / f"{name}.npz") as arrays:
-        recorded = dict(arrays)
-    sys.path.insert(0, str(GOLDEN))
-    try:
-        spec = importlib.util.spec_from_file_location("stand_in_posegpt", GOLDEN / "stand_in_posegpt.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(GOLDEN))
-    return case, recorded, module
+    return golden_case(name, "stand_in_posegpt")
 
 
 def golden_checkpoint(folder: Path, case: Mapping[str, Any], module: Any, variant: str = "causal") -> tuple[Path, Path]:
