@@ -96,39 +96,39 @@ def find_ground(takes: Sequence[Take], soles: Sequence[Soles]) -> Ground:
     """
     points, seconds, bodies, habits = [], [], [], []
     for take, sole in zip(takes, soles, strict=True):
-        upright, axes = _uprights(take, sole)
+        upright, axes, feet = _uprights(take, sole)
         if not upright.any():
             continue
         steps = np.minimum(np.gradient(take.t) if len(take.t) > 1 else np.array([_TOGETHER]), _TOGETHER)
-        points.append(sole.at(take)[upright].reshape(-1, 4, 3))
+        points.append(feet[upright].reshape(-1, 4, 3))
         bodies.append(axes[upright])
         seconds.append(np.minimum(steps[upright] / _TOGETHER, 1.0))
         habits.append(np.minimum(steps[upright] / _HABIT, 1.0))
     if not points:
         raise HumanrtError("nobody in the recording stands upright, so there is no telling where the floor is")
-    feet, axes = np.concatenate(points), np.concatenate(bodies)
-    worth = np.concatenate(habits)
+    feet, axes, weights, worth = (np.concatenate(parts) for parts in (points, bodies, seconds, habits))
     up = _units(axes[:, 0].T @ worth)
-    height = -_level((feet @ up).min(axis=1), np.concatenate(seconds))
-    return _solved(feet, np.concatenate(seconds), axes, worth, up, height)
+    height = -_level((feet @ up).min(axis=1), weights)
+    return _solved(feet, weights, axes, worth, up, height)
 
 
-def _uprights(take: Take, soles: Soles) -> tuple[Array, Array]:
-    """Return in which frames a person is upright, bool [F], and the body's axes [F, 3, 3]: up, to a side, ahead.
+def _uprights(take: Take, soles: Soles) -> tuple[Array, Array, Array]:
+    """Return in which frames a person is upright, bool [F], the body's axes [F, 3, 3], and the soles [F, 2, 2, 3] m.
 
-    Up is from the soles to the neck; the side is along the hips.
+    The axes are up, from the soles to the neck; to a side, along the hips; and ahead.
     """
     world = world_rotations(take.local, take.tree.parents)
     heads = take.tree.positions(take.rest, world, take.root)
     hips = heads[:, [leg.thigh for leg in soles.legs]].mean(axis=1)
     neck = heads[:, next(k for k, name in enumerate(take.tree.names) if name.startswith("neck"))]
-    feet = soles.at(take).mean(axis=(1, 2))
+    points = soles.placed(world, heads)
+    feet = points.mean(axis=(1, 2))
     legs, trunk = _units(hips - feet), _units(neck - hips)
     straight = (legs * trunk).sum(axis=-1) > _UPRIGHT
     up = _units(neck - feet)
     side = heads[:, soles.legs[0].thigh] - heads[:, soles.legs[1].thigh]
     side = _units(side - (side * up).sum(axis=-1, keepdims=True) * up)
-    return straight & (-trunk[:, 1] > _LEVEL), np.stack([up, side, np.cross(side, up)], axis=1)
+    return straight & (-trunk[:, 1] > _LEVEL), np.stack([up, side, np.cross(side, up)], axis=1), points
 
 
 def _units(vectors: Array) -> Array:

@@ -121,11 +121,11 @@ def _stretches(flags: Flags) -> list[tuple[int, int]]:
 
 def _settled(take: Take, soles: Soles, eye: Array) -> Array:
     """Return the root's path with the lowest sole on the floor, slowly: bodies move along their line of sight."""
-    lowest = -soles.at(take)[..., 1].max(axis=(1, 2))
-    off = np.where(np.abs(lowest) < _FLYING, lowest, 0.0)
+    lowest = soles.at(take)[..., 1].max(axis=(1, 2))  # y is down
+    off = np.where(np.abs(lowest) < _FLYING, -lowest, 0.0)
     off = two_sided_points(off[:, None], take.t, _LEVEL)[:, 0]
     rays = take.root - eye
-    steep = np.maximum(soles.at(take)[..., 1].max(axis=(1, 2)) - eye[1], 0.3)  # m of the soles below the camera
+    steep = np.maximum(lowest - eye[1], 0.3)  # m of the soles below the camera
     share = steep**2 * _ALONG**2 / (steep**2 * _ALONG**2 + (rays**2).sum(axis=1) * _ACROSS**2)
     root = take.root + rays * (share * off / steep)[:, None]
     root[:, 1] += (1 - share) * off
@@ -215,10 +215,11 @@ def _stepped(take: Take, soles: Soles, contacts: Flags) -> Array:
     """Return local rotations [F, R, 3, 3] with which soles in contact keep their place on the floor."""
     world = world_rotations(take.local, take.tree.parents)
     heads = take.tree.positions(take.rest, world, take.root)
+    points = soles.placed(world, heads)
     for foot, leg in enumerate(soles.legs):
         flags = contacts[:, foot]
         rest = soles.points[foot]
-        targets = _targets(take, soles, flags, foot)
+        targets = _targets(points[:, foot], flags)
         turn = _turned(take.t, world[:, leg.foot], rest, targets, flags)
         rotation = turn @ world[:, leg.foot]
         arms = np.einsum("fij,pj->fpi", rotation, rest)
@@ -235,9 +236,9 @@ def _stepped(take: Take, soles: Soles, contacts: Flags) -> Array:
     return local_rotations(world, take.tree.parents)
 
 
-def _targets(take: Take, soles: Soles, flags: Flags, foot: int) -> Array:
-    """Return where heel and ball of a foot belong while they stand, [F, 2, 3]; elsewhere where they are."""
-    targets = soles.at(take)[:, foot].copy()
+def _targets(points: Array, flags: Flags) -> Array:
+    """Return where heel and ball of a foot, now at points [F, 2, 3], belong while they stand; elsewhere the points."""
+    targets = points.copy()
     for point in range(2):
         for start, end in _stretches(flags[:, point]):
             place = targets[start:end, point].mean(axis=0)

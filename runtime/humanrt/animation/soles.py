@@ -49,7 +49,10 @@ class Soles:
     def at(self, take: Take) -> Array:
         """Return where they are in a take, [F, 2, 2, 3] m: frames, feet, heel and ball."""
         world = world_rotations(take.local, take.tree.parents)
-        heads = take.tree.positions(take.rest, world, take.root)
+        return self.placed(world, take.tree.positions(take.rest, world, take.root))
+
+    def placed(self, world: Array, heads: Array) -> Array:
+        """Return where they are, likewise, for world rotations [F, R, 3, 3] and beginnings [F, R, 3] of the bones."""
         feet = [leg.foot for leg in self.legs]
         return np.asarray(heads[:, feet, None] + np.einsum("fsij,spj->fspi", world[:, feet], self.points))
 
