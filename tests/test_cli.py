@@ -23,6 +23,8 @@ from humanrt.cli import main
 from humanrt.commands import doctor, run
 from humanrt.data import CLIP
 from humanrt.outputs.record import read_recording
+from humanrt.outputs.video import open_sink
+from humanrt.sources.opening import open_source
 from humanrt.stats import Percentiles, table
 
 
@@ -154,10 +156,22 @@ def test_a_text_file_named_mp4_and_a_bad_folder(tmp_path: Path, capsys: pytest.C
     assert "empty" in refused(capsys, "run", tmp_path / "empty", "--headless")
 
 
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen seconds: on a busy machine the clip that ships is over before its first results are written."""
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    with open_source(CLIP) as source:
+        images = [frame.image for frame, _ in zip(source, range(30), strict=False)]
+    with open_sink(path, 30.0) as sink:
+        for k in range(480):
+            sink.write(images[k % len(images)])
+    return path
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_recording_is_readable(tmp_path: Path, stop: signal.Signals) -> None:
+def test_an_interrupted_recording_is_readable(tmp_path: Path, long_clip: Path, stop: signal.Signals) -> None:
     record, video = tmp_path / "x.jsonl", tmp_path / "x.mp4"
-    command = [sys.executable, "-m", "humanrt", "run", str(CLIP), "--headless", "--realtime"]
+    command = [sys.executable, "-m", "humanrt", "run", str(long_clip), "--headless", "--realtime"]
     process = subprocess.Popen(
         [*command, "--record", str(record), "--video", str(video)], stderr=subprocess.PIPE, text=True
     )
