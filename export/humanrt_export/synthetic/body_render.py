@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt_export.synthetic.hand_scene import Camera, Look
-from humanrt_export.synthetic.offscreen import Offscreen
+from humanrt_export.synthetic.offscreen import Offscreen, in_context
 
 __all__ = ["BodyRenderer"]
 
@@ -67,6 +67,7 @@ class BodyRenderer(Offscreen):
         self._program = self.gl.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)
         self._meshes: dict[int, tuple[Any, Any, Floats]] = {}
 
+    @in_context
     def draw(
         self, people: Sequence[tuple[Floats, Floats]], faces: NDArray[np.int32], look: Look
     ) -> NDArray[np.float32]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import functools
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +12,36 @@ from numpy.typing import NDArray
 from humanrt.errors import MissingDependencyError
 from humanrt_export.synthetic.hand_scene import Camera
 
-__all__ = ["Offscreen", "light_view"]
+__all__ = ["Offscreen", "in_context", "light_view"]
+
+
+_Renderer = TypeVar("_Renderer", bound="Offscreen")
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
+
+
+def in_context(
+    method: Callable[Concatenate[_Renderer, _Args], _Result],
+) -> Callable[Concatenate[_Renderer, _Args], _Result]:
+    """Return the method with the renderer's context current while it runs, and the one before it afterwards.
+
+    GL calls go to whichever context the thread has current: without this, a renderer that is used after another one
+    (or a `MeshView`) was opened draws into that one's objects, or crashes. Calls must not be nested, as a context
+    remembers only one predecessor.
+    """
+
+    @functools.wraps(method)
+    def run(self: _Renderer, /, *args: _Args.args, **keywords: _Args.kwargs) -> _Result:
+        with self.gl:
+            return method(self, *args, **keywords)
+
+    return run
 
 
 class Offscreen:
     """A multisampled floating-point picture of one camera. A context manager that owns a GL context on EGL.
+
+    Several may be open at once: methods that draw run `in_context`; `begin` and `picture` are called inside them.
 
     Attributes:
         camera: the camera.

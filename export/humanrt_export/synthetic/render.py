@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from humanrt_export.synthetic.hand_model import Arm, Surface
 from humanrt_export.synthetic.hand_scene import Camera, Look
-from humanrt_export.synthetic.offscreen import Offscreen, light_view
+from humanrt_export.synthetic.offscreen import Offscreen, in_context, light_view
 
 __all__ = ["Renderer"]
 
@@ -51,6 +51,7 @@ class Renderer(Offscreen):
         self._shadow = gl.framebuffer(depth_attachment=self._shadow_map)
         self._meshes: dict[int, tuple[Any, Any, Any, Surface]] = {}
 
+    @in_context
     def draw(self, arms: Sequence[tuple[Arm, NDArray[Any]]], look: Look, seed: float = 0.0) -> NDArray[np.float32]:
         """Draw one instant.
 

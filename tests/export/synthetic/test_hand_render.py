@@ -51,3 +51,24 @@ def test_room_has_the_pictures_size_and_light_in_range() -> None:
     assert image.min() >= 0
     assert image.std() > 0.01
     assert 0.05 < image.mean() < 1.0
+
+
+@pytest.mark.usefixtures("gl")
+def test_renderers_and_views_may_be_open_at_once() -> None:
+    """GL calls go to the context that is current, whoever opened it: each must see to its own."""
+    from humanrt.drawing.mesh_view import MeshView
+    from humanrt_export.synthetic.render import Renderer
+
+    arm, look = load_arm("right"), Look.sample(np.random.default_rng(0))
+    q = pose(motion.open_hand(), x=0.03, y=0.06, z=0.5, roll=15)
+    triangle = np.array([[-1, -1, 3], [1, -1, 3], [0, 1, 3]], np.float32)
+    faces, intrinsics = np.array([[0, 1, 2], [0, 2, 1]], np.int32), Camera(SMALL).intrinsics
+    with Renderer(Camera(SMALL)) as renderer:
+        alone = renderer.draw([(arm, q)], look)
+        with MeshView(SMALL) as view, Renderer(Camera(SMALL)) as other:
+            mask = view.mask([triangle], faces, intrinsics)
+            assert 0 < (mask == 1).mean() < 1
+            for one in (renderer, other, renderer):
+                np.testing.assert_array_equal(one.draw([(arm, q)], look), alone)
+                np.testing.assert_array_equal(view.mask([triangle], faces, intrinsics), mask)
+        np.testing.assert_array_equal(renderer.draw([(arm, q)], look), alone)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from humanrt.geometry.camera import project
 from humanrt_export.synthetic.hand_scene import Camera, Look
-from humanrt_export.synthetic.offscreen import Offscreen, light_view
+from humanrt_export.synthetic.offscreen import Offscreen, in_context, light_view
 
 __all__ = ["NEAR", "Fabric", "Figure", "PeopleRenderer", "Thing"]
 
@@ -129,6 +129,7 @@ class PeopleRenderer(Offscreen):
         self._things: list[tuple[Thing, Any, Any]] = []
         self._passing: list[Any] = []
 
+    @in_context
     def load(self, figures: Sequence[Figure], things: Sequence[Thing]) -> None:
         """Load the people and things to draw."""
         for item in self._passing:
@@ -153,6 +154,7 @@ class PeopleRenderer(Offscreen):
             self._passing += [*arrays, buffer, triangles]
             self._things.append((thing, *arrays))
 
+    @in_context
     def draw(self, camera: Camera, look: Look, up: Array, darkness: float = 1.0) -> Floats:
         """Render a picture.
 
@@ -204,6 +206,7 @@ class PeopleRenderer(Offscreen):
                     array.render()
         return self.picture()
 
+    @in_context
     def labels(self, camera: Camera) -> tuple[NDArray[np.uint8], Floats]:
         """Return person numbers [H, W] from 1, 0 for none or a thing; and depths [H, W] m of the person there, else 0.
 
@@ -223,6 +226,7 @@ class PeopleRenderer(Offscreen):
         mask = seen[..., 0].astype(np.uint8)
         return mask, np.where(mask > 0, seen[..., 1], np.float32(0))
 
+    @in_context
     def area(self, camera: Camera, index: int) -> float:
         """Return the number of pixels that person ``index`` would cover alone in a picture without borders.
 
@@ -248,6 +252,7 @@ class PeopleRenderer(Offscreen):
         flat.render()
         return float(self._read(self._tile, (_TILE, _TILE))[..., 0].sum()) * step**2
 
+    @in_context
     def pixels(self, camera: Camera, points: NDArray[Any]) -> Array:
         """Return where the vertex shader projects points [N, 3] m, [N, 2] px; used to check labels."""
         self.camera = camera
