@@ -35,8 +35,8 @@ types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
 pytest: $(VENV)/test.stamp
-	@echo "make: tests (pytest; about 14 minutes on 2 cores) ..."
-	$(BIN)/python -m pytest
+	@echo "make: tests (pytest in two processes; about 8 minutes on 2 cores) ..."
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: $(VENV)/test.stamp
 	@echo "make: slow tests (pytest -m slow; half an hour and more) ..."
