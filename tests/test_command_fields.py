@@ -20,6 +20,7 @@ from humanrt.commands.run import RunOptions
 from humanrt.data import CLIP
 from humanrt.errors import HumanrtError
 from humanrt.outputs.mesh_files import FORMATS
+from humanrt.retarget.gentle import GentleOptions
 from humanrt.tasks import TASKS, HandOptions, PeopleOptions
 
 
@@ -109,7 +110,8 @@ def test_every_field_of_the_tasks_is_an_option_of_run() -> None:
     # Meshes: --parameters-only. The PoseBERT of landmarks: from Python only.
     assert wanted - {"meshes", "poses"} == set(flags)
     own = {one.name for one in fields(RunOptions)}
-    assert own == {*run._GENERAL, *run._MESHES, "files"}
+    assert own == {*run._GENERAL, *run._MESHES, "files", "gentle"}
+    assert {one.name for one in fields(GentleOptions)} == set(run._ROBOTS)
 
 
 @pytest.mark.parametrize("cls", [HandOptions, PeopleOptions, RunOptions, BenchOptions, DemoOptions])

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from humanrt.motion.motion import Motion
     from humanrt.motion.posegpt import PoseGPT
     from humanrt.outputs.record import read_recording
+    from humanrt.outputs.robot_commands import RobotCommands
     from humanrt.outputs.wire import receive
     from humanrt.people.landmark_people import LandmarkPeople
     from humanrt.people.multihmr import MultiHMR
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from humanrt.posefix.editor import PoseEditor
     from humanrt.posefix.retrieval import PoseRetrieval
     from humanrt.retarget import Retargeter
+    from humanrt.retarget.gentle import GentleMotion
     from humanrt.retarget.layouts import hands_from
     from humanrt.smoothing.one_euro import OneEuro
     from humanrt.sources.opening import Frame, open_source
@@ -48,6 +50,7 @@ _HOMES = {
     "Bundle": "humanrt.bundle.manifest",
     "Execution": "humanrt.inference.execution",
     "Frame": "humanrt.sources.opening",
+    "GentleMotion": "humanrt.retarget.gentle",
     "Hand": "humanrt.hands.tracker",
     "HandPipeline": "humanrt.hands.pipeline",
     "HandPoseSmoother": "humanrt.hands.pose_smoother",
@@ -75,6 +78,7 @@ _HOMES = {
     "PoseRetrieval": "humanrt.posefix.retrieval",
     "PoseState": "humanrt.posebert.stream",
     "Retargeter": "humanrt.retarget",
+    "RobotCommands": "humanrt.outputs.robot_commands",
     "convert": "humanrt.animation.convert",
     "ground_of": "humanrt.animation.convert",
     "hands_from": "humanrt.retarget.layouts",
@@ -90,6 +94,7 @@ __all__ = [
     "Bundle",
     "Execution",
     "Frame",
+    "GentleMotion",
     "Hand",
     "HandPipeline",
     "HandPoseSmoother",
@@ -117,6 +122,7 @@ __all__ = [
     "PoseRetrieval",
     "PoseState",
     "Retargeter",
+    "RobotCommands",
     "__version__",
     "convert",
     "ground_of",

@@ -23,6 +23,7 @@ from humanrt.cli import main
 from humanrt.data import CLIP
 from humanrt.errors import HumanrtError, OutputError
 from humanrt.outputs.record import Recorder, json_line
+from humanrt.outputs.robot_commands import solved_robots
 from humanrt.outputs.senders import open_sender
 from humanrt.outputs.wire import UdpSender, messages
 from humanrt.tasks import HandOptions, open_hands
@@ -67,7 +68,7 @@ def received(subscriber: Any, wait: float = 1.0) -> list[tuple[str, Any]]:
 
 def test_topics_have_the_lines_of_a_recording() -> None:
     record = {**frame(4).record(), "people": [{"id": 1}]}
-    found = {topic: json.loads(line) for topic, line in messages(record, HEADER["robots"])}
+    found = {topic: json.loads(line) for topic, line in messages(record, solved_robots(record, HEADER["robots"]))}
     assert found.keys() == {"hands", "people", "robot.toy_right"}
     assert found["hands"]["people"] == []
     assert found["people"]["hands"] == []
@@ -87,8 +88,7 @@ def test_of_two_hands_that_of_the_robots_side_moves_it() -> None:
     record = frame(0).record()
     other = {**record["hands"][0], "id": 9, "side": "left", "robot": {"toy_right": [9.0, 9.0]}}
     for hands in ([other, record["hands"][0]], [record["hands"][0], other]):
-        (line,) = (line for topic, line in messages({**record, "hands": hands}, {}) if topic == "robot.toy_right")
-        assert json.loads(line)["id"] == 3
+        assert solved_robots({**record, "hands": hands}, {})["toy_right"]["id"] == 3
 
 
 def test_subscribers_get_everything_and_the_header_however_late(port: int, subscriber: Any) -> None:
@@ -164,6 +164,25 @@ def test_udp_has_the_angles_of_a_real_run(tmp_path: Path) -> None:
         assert len(one["joints"]) == len(one["angles"])
 
 
+def test_run_sends_gentle_commands(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(1)
+        url = f"udp://127.0.0.1:{receiver.getsockname()[1]}"
+        out = str(tmp_path / "a.jsonl")
+        run = ["run", str(CLIP), "--robot", "allegro_right", "--headless", "--record", out, "--send", url]
+        assert main([*run, "--max-frames", "12", "--max-speed", "1.5", "--max-acceleration", "12"]) == 0
+        commands = [json.loads(receiver.recv(4096)) for _ in range(12)]
+    angles = np.array([one["angles"] for one in commands])
+    dt = np.diff([one["t"] for one in commands])
+    speed = np.diff(angles, axis=0) / dt[:, None]
+    assert np.abs(speed).max() < 1.5 + 2e-5 / dt.min()  # they are rounded to 1e-5 rad
+    assert np.abs(np.diff(speed, axis=0)).max() / dt.mean() < 12 + 4e-5 / dt.min() ** 2
+    assert {one["state"] for one in commands} == {"following"}
+    solved = [line["hands"][0]["robot"]["allegro_right"] for line in humanrt.read_recording(out)]
+    assert np.abs(angles - solved).max() > 0.01  # the recording has what the solver says
+
+
 def test_mistakes_get_one_line(port: int, capsys: pytest.CaptureFixture[str]) -> None:
     with open_sender(f"zmq://127.0.0.1:{port}"), pytest.raises(OutputError, match="choose another port"):
         open_sender(f"zmq://127.0.0.1:{port}")
@@ -175,6 +194,9 @@ def test_mistakes_get_one_line(port: int, capsys: pytest.CaptureFixture[str]) ->
         sender.start({"robots": {"giant": [f"joint_{k}" for k in range(200)]}})
     run = ("run", CLIP, "--task", "hands", "--headless", "--max-frames", "1")
     assert "add --robot NAME" in refused(capsys, *run, "--send", "udp://127.0.0.1")
+    assert "add --robot NAME" in refused(capsys, *run, "--on-lost", "open", "--send", f"zmq://127.0.0.1:{free_port()}")
+    assert "add --send zmq" in refused(capsys, *run, "--robot", "leap_right", "--max-speed", "2")
+    assert "max_speed" in refused(capsys, *run, "--max-speed", "-2")
     assert main([*map(str, run), "--send", f"zmq://127.0.0.1:{free_port()}"]) == 0
 
 

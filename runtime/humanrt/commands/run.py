@@ -25,6 +25,7 @@ from humanrt.outputs.listed import OUTPUTS
 from humanrt.outputs.mesh_files import MeshWriter
 from humanrt.outputs.progress import ProgressOutput
 from humanrt.outputs.record import RECORDING_SUFFIX, check_apart
+from humanrt.outputs.robot_commands import RobotCommands
 from humanrt.outputs.senders import open_sender
 from humanrt.outputs.video import VideoSink
 from humanrt.outputs.window import Window, has_display
@@ -32,6 +33,7 @@ from humanrt.people.forecaster import Forecaster
 from humanrt.people.holistic import QUALITIES
 from humanrt.people.multihmr import AUTO
 from humanrt.people.view import PANELS
+from humanrt.retarget.gentle import ON_LOST, GentleOptions
 from humanrt.sources.opening import Source, is_image, open_source, source_files
 from humanrt.tasks import TASKS, AnyPeoplePipeline, HandOptions, PeopleOptions
 
@@ -72,6 +74,7 @@ class RunOptions:
         port: port of the page of --view viser. None: 8080.
         send: send the results to these addresses: zmq://*:PORT publishes JSON, udp://HOST:PORT joint angles of robots,
             vmc://HOST[:PORT][?person=ID] moves an avatar.
+        gentle: how robots move that are sent to (`GentleOptions`). None: its defaults.
         forecast: show and record what each person does in the next SECONDS, by PoseGPT.
         forecast_samples: forecasts of each person.
         forecast_bundle: name or folder of the PoseGPT bundle.
@@ -93,6 +96,7 @@ class RunOptions:
     panels: Sequence[str] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     send: Sequence[str] = ()
+    gentle: GentleOptions | None = None
     view: str | None = None
     port: int | None = None
     forecast: float | None = None
@@ -140,6 +144,7 @@ def add_parser(subparsers: Any) -> None:
     for output in OUTPUTS:
         parser.add_argument(f"--{output.name}", type=_path, metavar=output.metavar, help=output.help)
     add_fields(parser, _SHARED, HandOptions, PeopleOptions)
+    add_fields(parser.add_argument_group("robots that are sent to"), _ROBOTS, GentleOptions)
     add_fields(parser.add_argument_group("hands"), _HANDS, HandOptions, TrackerOptions)
     people = parser.add_argument_group("people")
     add_fields(people, _PEOPLE, PeopleOptions)
@@ -151,7 +156,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the loop until the source ends, the window closes, or --max-frames."""
     values = vars(arguments)
     files = {output.name: path for output in OUTPUTS if (path := values[output.name])}
-    options = RunOptions(**given(values, RunOptions), files=files)
+    gentle = given(values, GentleOptions)
+    options = RunOptions(**given(values, RunOptions), files=files, gentle=GentleOptions(**gentle) if gentle else None)
     _refuse_other_tasks(values, options.task)
     own = given(values, TASKS[options.task].options)
     if options.task == "people":
@@ -253,7 +259,10 @@ def _outputs(
             _note(
                 f"{opened.path} is MPEG-4 Part 2, which browsers do not play; for H.264: pip install 'humanrt[video]'"
             )
-    outputs += [open_sender(url) for url in options.send]
+    robots = getattr(pipeline, "robots", {})
+    _check_gentle(options, robots)
+    commands = RobotCommands(robots, options.gentle) if options.send else None
+    outputs += [open_sender(url, commands) for url in options.send]
     if options.headless and not source.live:
         ends = [count for count in (source.frame_count, options.max_frames) if count is not None]
         outputs.append(ProgressOutput(min(ends, default=None)))
@@ -266,6 +275,15 @@ def _outputs(
     if not options.window and not any(output.draws for output, _ in asked):
         return outputs, None
     return outputs, TASKS[options.task].painter(pipeline, stack, _note, **own)
+
+
+def _check_gentle(options: RunOptions, robots: Mapping[str, Any]) -> None:
+    """Raise HumanrtError if it is said how robots move that nobody sends to."""
+    sent = any(not url.startswith("vmc:") for url in options.send)
+    if options.gentle is not None and not (sent and robots):
+        what = ", ".join(f"--{flag_name(name, flag)}" for name, flag in _ROBOTS.items())
+        missing = "--send zmq://*:5556 or udp://HOST" if robots else "--robot NAME"
+        raise HumanrtError(f"{what}: for robots that are sent to; add {missing}, or leave them out")
 
 
 def _forecaster(options: RunOptions, pipeline: Pipeline[Any]) -> Forecaster:
@@ -288,8 +306,7 @@ def _page(options: RunOptions, pipeline: Pipeline[Any]) -> Output:
     from humanrt.viewing.stage import DEFAULT_PORT
 
     rig = pipeline.model.rig if isinstance(pipeline, AnyPeoplePipeline) else None
-    robots = getattr(pipeline, "robots", {})
-    page = LiveScene(rig, robots, port=DEFAULT_PORT if options.port is None else options.port)
+    page = LiveScene(rig, getattr(pipeline, "robots", {}), port=DEFAULT_PORT if options.port is None else options.port)
     _note(f"shown on {page.stage.url}")
     return page
 
@@ -362,6 +379,12 @@ _GENERAL = {
     "send": Flag(metavar="URL", several=True),
     "view": Flag(choices=VIEWS),
     "port": Flag(metavar="N", type=int),
+}
+_ROBOTS = {
+    "max_speed": Flag(metavar="RAD/S", type=float),
+    "max_acceleration": Flag(metavar="RAD/S2", type=float),
+    "on_lost": Flag(choices=ON_LOST),
+    "patience": Flag(metavar="SECONDS", type=float),
 }
 _SHARED = {"smooth": Flag(choices=SMOOTHERS), "robots": Flag("robot", metavar="NAME", several=True)}
 _HANDS = {

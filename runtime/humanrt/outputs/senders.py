@@ -7,13 +7,14 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from humanrt.errors import InvalidInputError, choices
 from humanrt.outputs.base import Output
+from humanrt.outputs.robot_commands import RobotCommands
 from humanrt.outputs.vmc import VMC_PORT, VmcSender
 from humanrt.outputs.wire import UDP_PORT, ZMQ_PORT, UdpSender, ZmqSender
 
 __all__ = ["SENDERS", "open_sender"]
 
 
-def _vmc(address: SplitResult, options: dict[str, str]) -> Output:
+def _vmc(address: SplitResult, options: dict[str, str], commands: RobotCommands | None) -> Output:
     port = VMC_PORT if address.port is None else address.port
     person = _identity(options.pop("person", None))
     return VmcSender(address.hostname or "", port, person)
@@ -27,20 +28,26 @@ def _identity(text: str | None) -> int | None:
     return int(text)
 
 
-def _zmq(address: SplitResult, options: dict[str, str]) -> Output:
-    return ZmqSender(address.hostname or "*", ZMQ_PORT if address.port is None else address.port)
+def _zmq(address: SplitResult, options: dict[str, str], commands: RobotCommands | None) -> Output:
+    return ZmqSender(address.hostname or "*", ZMQ_PORT if address.port is None else address.port, commands)
 
 
-def _udp(address: SplitResult, options: dict[str, str]) -> Output:
-    return UdpSender(address.hostname or "", UDP_PORT if address.port is None else address.port)
+def _udp(address: SplitResult, options: dict[str, str], commands: RobotCommands | None) -> Output:
+    return UdpSender(address.hostname or "", UDP_PORT if address.port is None else address.port, commands)
 
 
-SENDERS: Mapping[str, Callable[[SplitResult, dict[str, str]], Output]] = {"udp": _udp, "vmc": _vmc, "zmq": _zmq}
+_Open = Callable[[SplitResult, dict[str, str], RobotCommands | None], Output]
+
+SENDERS: Mapping[str, _Open] = {"udp": _udp, "vmc": _vmc, "zmq": _zmq}
 """Senders by scheme: each takes from the options those that it has."""
 
 
-def open_sender(url: str) -> Output:
+def open_sender(url: str, commands: RobotCommands | None = None) -> Output:
     """Open the sender of an address, such as ``vmc://127.0.0.1:39539?person=2``.
+
+    Args:
+        url: the address.
+        commands: makes gentle commands of the robots' angles; None: they are sent as solved.
 
     Raises:
         InvalidInputError: the address is wrong; the message says what an address looks like.
@@ -57,7 +64,7 @@ def open_sender(url: str) -> Output:
             f"schemes: {choices(SENDERS)}"
         )
     options = dict(parse_qsl(address.query, keep_blank_values=True))
-    sender = SENDERS[address.scheme](address, options)
+    sender = SENDERS[address.scheme](address, options, commands)
     if options:
         sender.close()
         has = "; it has: person" if address.scheme == "vmc" else ""

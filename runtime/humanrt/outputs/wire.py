@@ -12,6 +12,7 @@ from humanrt.errors import MissingDependencyError, OutputError
 from humanrt.outputs.base import Image, Output
 from humanrt.outputs.datagrams import MAX_DATAGRAM, Datagrams
 from humanrt.outputs.record import json_line
+from humanrt.outputs.robot_commands import RobotCommands, solved_robots
 from humanrt.perception.pipeline import Result
 from humanrt.resource import Resource
 
@@ -24,39 +25,21 @@ _HEADER_EVERY = 1.0  # s: for subscribers that come later
 _LONGEST_QUEUE = 1  # messages: a receiver that is too slow loses frames instead of falling behind
 
 
-def messages(record: Mapping[str, Any], joints: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+def messages(record: Mapping[str, Any], robots: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, bytes]]:
     """Yield a frame's messages: topic and JSON.
 
-    ``hands`` and ``people`` have the line of a recording, without the other's entries; ``robot.NAME`` has the joint
-    angles of a robot: frame, t, id and side of the hand that moves it, joints (their names), angles (rad).
+    ``hands`` and ``people`` have the line of a recording, without the other's entries; ``robot.NAME`` has what a robot
+    does: frame, t, id and side of the hand that moves it, joints (their names), angles (rad), and state if gentle.
 
     Args:
         record: the frame as a recording has it.
-        joints: robot's name -> names of its joints.
+        robots: robot's name -> what it does, as `RobotCommands` returns it.
     """
     for topic, other in (("hands", "people"), ("people", "hands")):
         if record[topic]:
             yield topic, json_line({**record, other: []})
-    for name, entry in _robots(record, joints).items():
+    for name, entry in robots.items():
         yield f"robot.{name}", json_line(entry)
-
-
-def _robots(record: Mapping[str, Any], joints: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what each robot does, by its name. Of two hands that move one, that of the robot's side decides."""
-    robots: dict[str, dict[str, Any]] = {}
-    for hand in record["hands"]:
-        for name, angles in hand.get("robot", {}).items():
-            if name in robots and not name.endswith(hand["side"]):
-                continue
-            robots[name] = {
-                "frame": record["frame"],
-                "t": record["t"],
-                "id": hand["id"],
-                "side": hand["side"],
-                "joints": list(joints.get(name, ())),
-                "angles": angles,
-            }
-    return robots
 
 
 class ZmqSender(Resource, Output):
@@ -68,14 +51,16 @@ class ZmqSender(Resource, Output):
 
     Args:
         host, port: address on which subscribers connect; ``*``: all of this machine's.
+        commands: makes gentle commands of the robots' angles; None: they are sent as solved.
 
     Raises:
         MissingDependencyError: pyzmq is not installed.
         OutputError: the address cannot be used.
     """
 
-    def __init__(self, host: str, port: int = ZMQ_PORT) -> None:
+    def __init__(self, host: str, port: int = ZMQ_PORT, commands: RobotCommands | None = None) -> None:
         zmq = _import_zmq()
+        self._commands = commands
         self._zmq = zmq
         self._socket = zmq.Context.instance().socket(zmq.PUB)
         self._socket.setsockopt(zmq.SNDHWM, 8 * _LONGEST_QUEUE)  # a frame has several messages
@@ -100,7 +85,8 @@ class ZmqSender(Resource, Output):
         if now - self._told >= _HEADER_EVERY:
             self._told = now
             self._send("header", self._header)
-        for topic, line in messages(result.record(), self._joints):
+        record = result.record()
+        for topic, line in messages(record, _robots(record, self._joints, self._commands)):
             self._send(topic, line)
         return True
 
@@ -120,12 +106,14 @@ class UdpSender(Resource, Output):
 
     Args:
         host, port: the receiver.
+        commands: makes gentle commands of the robots' angles; None: they are sent as solved.
 
     Raises:
         OutputError: there is no such host.
     """
 
-    def __init__(self, host: str, port: int = UDP_PORT) -> None:
+    def __init__(self, host: str, port: int = UDP_PORT, commands: RobotCommands | None = None) -> None:
+        self._commands = commands
         self._datagrams = Datagrams("udp", host, port)
         self._joints: Mapping[str, Any] = {}
 
@@ -141,7 +129,7 @@ class UdpSender(Resource, Output):
 
     def put(self, result: Result, picture: Image | None) -> bool:
         """Send the angles of each robot that moves in this frame."""
-        for name, entry in _robots(result.record(), self._joints).items():
+        for name, entry in _robots(result.record(), self._joints, self._commands).items():
             self._datagrams.send(json_line({"name": name, **entry}).rstrip(b"\n"))
         return True
 
@@ -189,6 +177,12 @@ def receive(url: str, *topics: str, timeout: float | None = None) -> Iterator[tu
                 yield name, json.loads(text)
     finally:
         subscriber.close()
+
+
+def _robots(
+    record: Mapping[str, Any], joints: Mapping[str, Any], commands: RobotCommands | None
+) -> dict[str, dict[str, Any]]:
+    return solved_robots(record, joints) if commands is None else commands(record)
 
 
 def _import_zmq() -> Any:
