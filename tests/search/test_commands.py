@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from humanrt.cli import main
 from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
 from humanrt.geometry.skeleton import SMPLX_BODY, mirrored, other_sides
 from humanrt.outputs.record import Recorder
+from humanrt.outputs.video import VideoSink
+from humanrt.search.descriptor import describe
 from humanrt.search.store import PoseIndex
+from humanrt.sources.opening import open_source
 
 UPRIGHT = np.diag([1.0, -1.0, -1.0])
 STANDING: dict[str, tuple[float, float, float]] = {}
@@ -32,9 +36,13 @@ def pose(turned: dict[str, tuple[float, float, float]], heading: float = 0.0) ->
     return found
 
 
-def record(path: Path, *people: tuple[int, list[np.ndarray]], filled: tuple[int, ...] = ()) -> Path:
+def record(
+    path: Path, *people: tuple[int, list[np.ndarray]], filled: tuple[int, ...] = (), source: str | None = None
+) -> Path:
     """Write a recording at 10 fps of people who are there in all frames."""
-    with Recorder(path, {"humanrt": "0", "body": "smplx"}) as recording:
+    with Recorder(
+        path, {"humanrt": "0", "body": "smplx"} | ({} if source is None else {"source": source})
+    ) as recording:
         for frame in range(len(people[0][1])):
             records: list[dict[str, Any]] = []
             for identity, poses in people:
@@ -179,3 +187,76 @@ def test_what_cannot_be_done_is_one_line(archive: Path, tmp_path: Path, capsys: 
     assert "top must be at least 1" in refused(capsys, "find", index, "--pose", pose_file, "--top", "0")
     assert "not a pose" in refused(capsys, "find", index, "--pose", archive / "one.jsonl")
     assert "something other than an index" in refused(capsys, "index", archive, "--out", archive)
+
+
+def film(path: Path, frames: int) -> Path:
+    """Write a video at 10 fps with a bar whose place tells the frame's number."""
+    with VideoSink(path, 10.0, codec="mp4v") as sink:
+        for frame in range(frames):
+            picture = np.zeros((200, 400, 3), np.uint8)
+            picture[:, 8 * frame : 8 * frame + 8] = 255
+            sink.write(picture, frame / 10)
+    return path
+
+
+def numbers(pictures: Iterable[np.ndarray]) -> list[int]:
+    """Read the numbers of the frames from a `film`'s pictures [H, 400, 3]."""
+    return [int(picture.mean(axis=(0, 2)).reshape(50, 8).mean(axis=1).argmax()) for picture in pictures]
+
+
+def test_events_are_cut_from_the_videos(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index, clips, sheet = str(tmp_path / "poses.index"), tmp_path / "clips", tmp_path / "hits.png"
+    video = film(tmp_path / "one.mp4", 50)
+    record(
+        archive / "one.jsonl",
+        (1, [pose(STANDING)] * 20 + [pose(RAISED)] * 10 + [pose(STANDING)] * 20),
+        source=str(video),
+    )
+    main(["index", str(archive), "--out", index])
+    raised = str(saved(tmp_path / "raised.npz", RAISED))
+    find = ["find", index, "--pose", raised, "--file", "one*", "--top", "1", "--margin", "0.5", "--clips", str(clips)]
+    capsys.readouterr()
+    assert main([*find, "--sheet", str(sheet)]) == 0
+    (hit,) = lines(capsys)
+    (clip,) = clips.iterdir()
+    assert clip.name == f"01_one_id1_{hit['t']:.2f}s.mp4"
+    with open_source(clip) as source:
+        assert numbers(frame.image for frame in source) == list(
+            range(15, 35)
+        )  # half a second on either side of the hit
+    assert numbers([cv2.imread(str(sheet))[60:160, 400:]]) == [hit["frame"]]
+
+    # A video that was moved is found in the folder that --media names, and refused by name where it is not.
+    (tmp_path / "moved").mkdir()
+    video.rename(tmp_path / "moved" / "one.mp4")
+    assert "one.mp4 is not where it was recorded" in refused(capsys, *find)
+    assert main([*find, "--media", str(tmp_path / "moved")]) == 0
+    both = ["find", index, "--pose", raised, "--top", "2", "--media", str(tmp_path / "moved")]
+    assert "two.jsonl: does not say from which video" in refused(capsys, *both, "--clips", clips)
+    assert main([*both, "--sheet", str(sheet)]) == 0  # it says so in its cell
+    film(tmp_path / "moved" / "one.mp4", 10)
+    assert "ends before 2.00 s" in refused(capsys, *find, "--media", tmp_path / "moved")
+
+
+def test_vectors_are_exported_for_other_programs(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index, out = str(tmp_path / "poses.index"), tmp_path / "vectors"
+    main(["index", str(archive), "--out", index])
+    capsys.readouterr()
+    assert main(["find", index, "--export", str(out), "--file", "one*", "--begin", "1"]) == 0
+    assert capsys.readouterr().out == f"{out}: 80 vectors\n"
+    vectors = np.load(out / "vectors.npy", mmap_mode="r")
+    payload = [json.loads(line) for line in (out / "payload.jsonl").read_text().splitlines()]
+    about = json.loads((out / "about.json").read_text())
+    assert (vectors.shape, len(payload)) == ((80, 57), 80)
+    assert about == {"descriptor": "points-1", "dimensions": 57, "rows": 80, "metric": "euclidean"}
+    assert min(one["t"] for one in payload) == 1.0
+    # Searched by what any vector database does, it gives what `find` gives.
+    query = describe(pose(RAISED))
+    best = int(np.linalg.norm(vectors - query, axis=1).argmin())
+    assert (payload[best]["file"], payload[best]["person"]) == (str(archive / "one.jsonl"), 1)
+    assert 2.0 <= payload[best]["t"] <= 2.9
+    np.testing.assert_array_equal(vectors, PoseIndex(index).vectors[[one["id"] for one in payload]])
+    assert "is there already" in refused(capsys, "find", index, "--export", out)
+    assert "searches nothing" in refused(capsys, "find", index, "--export", tmp_path / "x", "--pose", "take.jsonl:1")

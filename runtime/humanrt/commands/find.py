@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.checks import check_range
 from humanrt.commands.fields import Flag, add_fields, given
 from humanrt.errors import HumanrtError
 from humanrt.outputs.record import check_writable
@@ -28,7 +29,9 @@ examples:
   humanrt find poses.index --pose take.jsonl:120 --top 5         like the person of frame 120
   humanrt find poses.index --image photo.jpg --sheet hits.png    like the person in a picture
   humanrt find poses.index --pose pose.npz --file '*kitchen*' --begin 60 --end 120
+  humanrt find poses.index --pose pose.npz --clips hits           each event as a video
   humanrt find words.index "arms raised" --embedder ./poseembroider
+  humanrt find poses.index --export vectors                       for a vector database
 """
 
 
@@ -51,7 +54,11 @@ class FindOptions:
         begin: only from this second of a file on.
         end: only up to this second of a file.
         gap: seconds; frames of a person closer together than this are one event; 0 makes every frame one.
-        sheet: picture to write, with the poses that were found.
+        sheet: picture to write, with what was found: frames of the videos that are there, and figures.
+        clips: folder to write a video of each event into.
+        margin: seconds shown before and after an event, with --clips.
+        media: folder with the videos, where they are no longer where they were recorded.
+        export: folder to be made, with all vectors that pass the filters, for a vector database; nothing is searched.
     """
 
     words: str | None = None
@@ -68,6 +75,10 @@ class FindOptions:
     end: float | None = None
     gap: float = 0.5
     sheet: Path | None = None
+    clips: Path | None = None
+    margin: float = 1.0
+    media: Path | None = None
+    export: Path | None = None
 
 
 def _box(text: str) -> tuple[float, ...]:
@@ -92,6 +103,10 @@ _FLAGS = {
     "end": Flag(metavar="SECONDS", type=float),
     "gap": Flag(metavar="SECONDS", type=float),
     "sheet": Flag(metavar="FILE", type=Path),
+    "clips": Flag(metavar="FOLDER", type=Path),
+    "margin": Flag(metavar="SECONDS", type=float),
+    "media": Flag(metavar="FOLDER", type=Path),
+    "export": Flag(metavar="FOLDER", type=Path),
 }
 
 
@@ -117,6 +132,11 @@ def run(arguments: argparse.Namespace) -> int:
     _check(options)
     index = PoseIndex(arguments.index)
     only = Filter(options.person, options.file, options.begin, options.end)
+    if options.export is not None:
+        from humanrt.search.export import export_vectors
+
+        print(f"{options.export}: {export_vectors(index, options.export, only)} vectors")
+        return 0
     with ExitStack() as opened:
         way, queries = _queries(options, opened)
         if index.descriptor != way.name:
@@ -141,15 +161,27 @@ def run(arguments: argparse.Namespace) -> int:
         }
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     if options.sheet is not None:
+        from humanrt.search.pictures import pictures_of
         from humanrt.search.sheet import write_sheet
 
-        write_sheet(options.sheet, index, queries[0], events)
+        write_sheet(options.sheet, index, queries[0], events, pictures_of(events, options.media))
+    if options.clips is not None:
+        from humanrt.search.pictures import write_clips
+
+        write_clips(options.clips, events, options.margin, options.media)
     return 0
 
 
 def _check(options: FindOptions) -> None:
     """Raise HumanrtError where options do not go together."""
     what = [one is not None for one in (options.words, options.pose, options.image)]
+    check_range(options.margin, "--margin", 0, 3600)
+    if options.media is not None and not options.media.is_dir():
+        raise HumanrtError(f"--media {options.media}: no such folder; name the one that holds the videos")
+    if options.export is not None:
+        if any(what) or options.sheet is not None or options.clips is not None:
+            raise HumanrtError("--export writes vectors and searches nothing; leave out what to look for and to show")
+        return
     if options.embedder is None:
         if options.words is not None:
             raise HumanrtError(
@@ -167,8 +199,6 @@ def _check(options: FindOptions) -> None:
     if options.mirrored and (options.words is not None or (options.image is not None and options.embedder is not None)):
         raise HumanrtError("--mirrored is for poses; leave it out")
     if options.sheet is not None:
-        if options.embedder is not None:
-            raise HumanrtError("--sheet draws joints, which an index with --embedder does not hold; leave it out")
         check_writable(options.sheet)
 
 
