@@ -38,6 +38,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.bundle import Bundle
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.evaluation.calibrated import View, ViewsTruth, frames_of, load_views
 from humanrt.files import write_atomically
@@ -49,7 +50,7 @@ from humanrt.people.raw_tracker import Seen
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.sources.opening import Frame
 from humanrt.stats import machine, write_report
-from humanrt.tasks import PeopleOptions, open_people
+from humanrt.tasks import PeopleOptions, named_quality, open_people
 from joint_errors import MEDIAPIPE, acceleration, beside, hips_aligned, similarity
 from raw_landmarks import raw_tracker
 from real_views import BYSTANDER, VIEWS, truth_of
@@ -226,10 +227,9 @@ def score(
     return whole, single
 
 
-def bundle_options(text: str, **options: Any) -> tuple[str, PeopleOptions]:
+def bundle_options(text: str, **options: Any) -> tuple[Bundle, PeopleOptions]:
     """Return bundle and options of ``NAME|PATH[:QUALITY]``; ``options`` are further fields of `PeopleOptions`."""
-    bundle, _, quality = text.partition(":")
-    more: dict[str, Any] = {"quality": quality} if quality else {}
+    bundle, more = named_quality(text)
     return bundle, PeopleOptions(**more, **options)
 
 

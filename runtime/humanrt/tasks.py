@@ -25,7 +25,7 @@ from humanrt.hands.tracker import HandTracker, TrackerOptions
 from humanrt.hands.view import Painter as HandPainter
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.live import Painter, Pipeline, Result, results
-from humanrt.people.holistic import DEFAULT_BUNDLE, HolisticPeople, Quality
+from humanrt.people.holistic import DEFAULT_BUNDLE, QUALITIES, HolisticPeople, Quality
 from humanrt.people.holistic_pipeline import HolisticPipeline
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.people.landmark_pipeline import LandmarkPipeline
@@ -45,6 +45,7 @@ __all__ = [
     "PeopleOptions",
     "Results",
     "Task",
+    "named_quality",
     "open_hands",
     "open_people",
     "task_named",
@@ -82,6 +83,8 @@ class PeopleOptions:
     Attributes:
         robots: for `holistic`: likewise, moved by people's hands.
         quality: for `holistic`: how closely each person is looked at, one of `QUALITIES`. None: ``balanced``.
+        refine: for Multi-HMR on Anny: correct everybody's pose by landmarks, looked at as closely as `quality` says,
+            one of `QUALITIES`. None: as the network sees them.
         stature: height of every person in m, where it is known; for people from landmarks.
         intrinsics: the camera: K [3, 3] in px of the frames. None: a field of view is assumed.
         threshold: min score of a person. None: the bundle's.
@@ -100,6 +103,7 @@ class PeopleOptions:
 
     robots: str | Path | Sequence[str | Path] = ()
     quality: Quality | None = None
+    refine: Quality | None = None
     stature: float | None = None
     intrinsics: ArrayLike | None = None
     threshold: float | None = None
@@ -171,7 +175,14 @@ def _multihmr(bundle: Bundle, execution: Execution, options: PeopleOptions) -> P
         if smoother is not None:
             failing.callback(smoother.close)
         model = failing.enter_context(
-            MultiHMR(bundle, execution, fov=options.fov, meshes=options.meshes, topology=options.topology)
+            MultiHMR(
+                bundle,
+                execution,
+                fov=options.fov,
+                meshes=options.meshes,
+                topology=options.topology,
+                refine=options.refine or False,
+            )
         )
         pipeline = PeoplePipeline(
             model,
@@ -225,6 +236,19 @@ def _holistic(bundle: Bundle, execution: Execution, options: PeopleOptions) -> H
     return pipeline
 
 
+def named_quality(text: str) -> tuple[Bundle, dict[str, Any]]:
+    """Return bundle and options of ``NAME|PATH[:QUALITY]``: `PeopleOptions.quality`, of a Multi-HMR `refine`.
+
+    Raises:
+        BundleError: there is no such bundle.
+    """
+    name, _, quality = text.rpartition(":")
+    if quality not in QUALITIES or not name:
+        return load_bundle(text, task="people"), {}
+    bundle = load_bundle(name, task="people")
+    return bundle, {"refine" if people_model(bundle) == MULTIHMR else "quality": quality}
+
+
 def _degrees(options: PeopleOptions) -> float | None:
     return None if options.fov is None else float(options.fov)
 
@@ -241,6 +265,8 @@ def _check_landmark_options(bundle: Bundle, options: PeopleOptions) -> None:
     """Raise HumanrtError if an option is given that people from landmarks do not have."""
     if options.topology is not None:
         raise HumanrtError(f"--topology: bundle `{bundle.name}` has one mesh; leave it out")
+    if options.refine is not None:
+        raise HumanrtError(f"--refine: bundle `{bundle.name}` follows landmarks as it is; leave it out")
     if options.overlap:
         raise HumanrtError(
             f"--overlap: bundle `{bundle.name}` uses the last frame to find people in the next; leave it out"

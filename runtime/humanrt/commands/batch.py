@@ -38,6 +38,7 @@ _FLAGS = {
 _TASK_FLAGS = {
     "robots": Flag("robot", metavar="NAME", several=True),
     "quality": Flag(choices=QUALITIES),
+    "refine": Flag(choices=QUALITIES),
     "stature": Flag(metavar="METRES", type=float),
     "fov": Flag(metavar="DEGREES", type=float),
 }

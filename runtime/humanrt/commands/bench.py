@@ -26,6 +26,7 @@ from humanrt.hands.tracker import TrackerOptions
 from humanrt.hands.truth import Truth
 from humanrt.inference.execution import Execution
 from humanrt.outputs.record import check_writable
+from humanrt.people.landmarks import QUALITIES, Quality
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.retarget import Retargeter, robots
@@ -42,6 +43,8 @@ CROWD = 10  # identities of `bench posebert`
 
 # Options that apply to some benches only; other benches refuse them.
 _OWN_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "quality": ("people",),
+    "refine": ("people",),
     "threshold": ("people",),
     "robots": ("hands", "retarget"),
     "model": ("hands", "retarget"),
@@ -61,6 +64,7 @@ class BenchOptions:
         bundle: name or folder of a model bundle. None: the shipped one.
         backend: auto, cpu, cuda or tensorrt.
         precision, unverified, threads: see `Execution`.
+        quality, refine: people: see `PeopleOptions`.
         threshold: people: min score of a person. None: the bundle's.
         robots: hands, retarget: robot hands to move. None: allegro_right; for retarget all.
         model: hands, retarget: full or lite landmark network.
@@ -80,6 +84,8 @@ class BenchOptions:
     precision: str = Execution.precision
     unverified: bool = Execution.unverified
     threads: int = Execution.threads
+    quality: Quality | None = None
+    refine: Quality | None = None
     threshold: float | None = None
     robots: Sequence[str] | None = None
     model: str = TrackerOptions.model
@@ -317,7 +323,8 @@ def _retarget(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
 def _people(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
     """Measure every frame of the source, at least 30 in total, and the peak memory of the process."""
     start = perf_counter()
-    task, own = PeopleOptions(threshold=options.threshold), _bundle(options)
+    task = PeopleOptions(threshold=options.threshold, quality=options.quality, refine=options.refine)
+    own = _bundle(options)
     bundle = own.pop("bundle", None)
     pipeline = open_people(bundle, options.backend, task, threads=options.threads, **own)
     stack.enter_context(pipeline)
@@ -434,6 +441,8 @@ _FLAGS = {
     "source": Flag(metavar="SOURCE"),
     "bundle": Flag(metavar="NAME|PATH"),
     "backend": Flag(metavar="NAME"),
+    "quality": Flag(choices=QUALITIES),
+    "refine": Flag(choices=QUALITIES),
     "threshold": Flag(metavar="P", type=float),
     "robots": Flag("robot", metavar="NAME", several=True),
     "model": Flag(metavar="NAME"),

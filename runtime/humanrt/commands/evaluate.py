@@ -82,7 +82,12 @@ def add_parser(subparsers: Any) -> None:
         epilog=f"formats: {', '.join(FORMATS)} (docs/use/evaluate.md)\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("bundles", nargs="+", metavar="BUNDLE", help="name or folder, of `holistic` with :QUALITY")
+    parser.add_argument(
+        "bundles",
+        nargs="+",
+        metavar="BUNDLE",
+        help="name or folder, with :QUALITY: `holistic` of that quality, or a Multi-HMR refined with it",
+    )
     add_fields(parser, _DATA_FLAGS, EvaluateOptions)
     add_fields(parser, _RUN_FLAGS, RunOptions)
     parser.add_argument("--backend", default="cpu", metavar="NAME", help="auto, cpu, cuda or tensorrt (default: cpu)")

@@ -394,6 +394,7 @@ _HANDS = {
 }
 _PEOPLE = {
     "quality": Flag(choices=QUALITIES),
+    "refine": Flag(choices=QUALITIES),
     "stature": Flag(metavar="METRES", type=float),
     "intrinsics": Flag(metavar="FX,FY,CX,CY|FILE"),
     "fov": Flag(metavar="DEGREES|auto", type=_field_of_view),

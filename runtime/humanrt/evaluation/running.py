@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.bundle import Bundle, load_bundle
+from humanrt.bundle import Bundle
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.errors import HumanrtError, choices
 from humanrt.evaluation.correspondence import Correspondence, correspond
@@ -21,9 +21,8 @@ from humanrt.evaluation.scoring import ClipScorer, Predicted, Scores
 from humanrt.files import file_sha256
 from humanrt.inference.execution import Execution
 from humanrt.metrics.matching import MATCHERS, MIN_OVERLAP
-from humanrt.people.holistic import QUALITIES
 from humanrt.people.rig import BodyRig, open_rig
-from humanrt.tasks import AnyPeoplePipeline, PeopleOptions, open_people
+from humanrt.tasks import AnyPeoplePipeline, PeopleOptions, named_quality, open_people
 
 __all__ = ["Candidate", "Run", "RunOptions", "file_name", "score_bundles"]
 
@@ -77,21 +76,18 @@ class Candidate:
     Attributes:
         name: in reports, as it was asked for.
         bundle: the loaded bundle.
-        quality: for `holistic`.
+        options: of `PeopleOptions`, that it was asked for with.
     """
 
     name: str
     bundle: Bundle
-    quality: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, text: str) -> Candidate:
         """Return the candidate of ``NAME|PATH[:QUALITY]``. BundleError if there is no such bundle."""
-        bundle, _, quality = text.rpartition(":")
-        if quality not in QUALITIES or not bundle:
-            bundle, quality = text, ""
-        name = Path(bundle).name + (f":{quality}" if quality else "")
-        return cls(name, load_bundle(bundle, task="people"), quality or None)
+        bundle, options = named_quality(text)
+        return cls(Path(text).name, bundle, options)
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,7 @@ def _run(
     about = {
         "version": _VERSION,
         "bundle": file_sha256(candidate.bundle.path / "manifest.json"),
-        "quality": candidate.quality,
+        "of": dict(candidate.options),
         "options": options.results_depend_on(),
         "format": data.name,
     }
@@ -187,8 +183,7 @@ class _Tested(ExitStack):
         super().__init__()
         self._options = options
         try:
-            more = {"quality": candidate.quality} if candidate.quality else {}
-            people = PeopleOptions(smooth=options.smooth, **{**options.options, **more})
+            people = PeopleOptions(smooth=options.smooth, **{**options.options, **candidate.options})
             self.pipeline: AnyPeoplePipeline = open_people(candidate.bundle, options.execution, people)
             self.callback(self.pipeline.close)
             self._rig: BodyRig | None = None

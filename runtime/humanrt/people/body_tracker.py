@@ -24,7 +24,15 @@ from humanrt.checks import check_count, check_kind, check_probability, check_ran
 from humanrt.geometry.region import Region
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.kernels.image import Picture
-from humanrt.people.confirmation import accepted, confidence, disagreement, is_part, pose_distance
+from humanrt.people.confirmation import (
+    SAME_TRUNK,
+    accepted,
+    confidence,
+    disagreement,
+    is_part,
+    pose_distance,
+    trunk_gap,
+)
 from humanrt.people.landmarks import BalancedNetwork, BodyLandmarks, BodyNetwork
 from humanrt.people.person import is_grey, sepia
 from humanrt.people.proposals import (
@@ -54,9 +62,7 @@ _TRACK_PARAMETERS = TrackParameters(
 )
 
 _FACE_LANDMARKS = slice(0, 11)  # landmarks: nose, eyes, ears, mouth
-_TRUNK_LANDMARKS = [11, 12, 23, 24]  # shoulders, hips
 _SAME_FACE_DISTANCE = 0.5  # two faces whose centres are closer than this fraction of their size are the same
-_SAME_TRUNK_DISTANCE = 0.06  # two trunks that are closer than this fraction of their regions' size are the same
 
 _SAME_POSE_DISTANCE = 0.1  # likewise, for proposals with keypoints: trunks and heads
 
@@ -337,11 +343,9 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         faces = [one.landmarks_2d[_FACE_LANDMARKS] for one in (landmarks, other)]
         gap = np.linalg.norm(faces[0].mean(axis=0) - faces[1].mean(axis=0))
         size = np.mean([np.hypot(*np.ptp(face, axis=0)) for face in faces])
-        trunks = [one.landmarks_2d[_TRUNK_LANDMARKS] for one in (landmarks, other)]
-        trunk_gap = np.linalg.norm(trunks[0] - trunks[1], axis=1).mean()
         return (
             bool(gap < _SAME_FACE_DISTANCE * size)
-            or bool(trunk_gap < _SAME_TRUNK_DISTANCE * min(landmarks.region.size, other.region.size))
+            or trunk_gap(landmarks, other) < SAME_TRUNK
             or is_part(landmarks, other)
             or is_part(other, landmarks)
             or super()._same_object(landmarks, other)

@@ -21,6 +21,7 @@ from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.multipose import PoseDetection
 
 __all__ = [
+    "SAME_TRUNK",
     "TrunkDetection",
     "accepted",
     "confidence",
@@ -29,6 +30,8 @@ __all__ = [
     "pose_distance",
     "supporting_pose",
     "trunk_confidence",
+    "trunk_distance",
+    "trunk_gap",
 ]
 
 Floats = NDArray[np.float32]
@@ -51,6 +54,9 @@ _LIMBS_33 = [
     )
 ]
 _BODY_MARGIN = 0.04  # how far a body reaches beyond the hull of its trunk, and its limbs beyond their axes, in regions
+
+SAME_TRUNK = 0.06
+"""Two people whose trunks are closer (`trunk_gap`) are the same."""
 
 # A logistic model of: the mean of the logits of the landmark network's scores, the root of the pose's score, and the
 # disagreements about trunk and head, as fractions of the region's side.
@@ -117,13 +123,28 @@ def confidence(landmarks: BodyLandmarks, scores: Iterable[float], poses: Iterabl
 
 def trunk_confidence(landmarks: BodyLandmarks, scores: Iterable[float], trunk: TrunkDetection) -> float:
     """Return the same as `confidence`, supported by a trunk instead of poses."""
-    points, size = landmarks.landmarks_2d, landmarks.region.size
-    hips, head = (
-        min(float(np.linalg.norm(points[own].mean(axis=0) - seen)) / size, _MAX_GAP)
-        for own, seen in ((_HIPS_33, trunk.hips), (_EARS_33, trunk.head))
-    )
+    hips, head = (min(gap, _MAX_GAP) for gap in _trunk_distances(landmarks, trunk))
     evidence = _TRUNK_LOGITS * _mean_logit(scores) + _TRUNK_SCORE * trunk.score
     return evidence + _HIPS_GAP * hips + _TRUNK_HEAD_GAP * head + _TRUNK_BIAS
+
+
+def trunk_distance(landmarks: BodyLandmarks, trunk: TrunkDetection) -> float:
+    """Return the larger of the distances of hips and of heads, as a fraction of the region's side."""
+    return max(_trunk_distances(landmarks, trunk))
+
+
+def _trunk_distances(landmarks: BodyLandmarks, trunk: TrunkDetection) -> tuple[float, float]:
+    """Return the distances of hips and of heads, as fractions of the region's side."""
+    points, size = landmarks.landmarks_2d, landmarks.region.size
+    hips, head = points[_HIPS_33].mean(axis=0), points[_EARS_33].mean(axis=0)
+    return float(np.linalg.norm(hips - trunk.hips)) / size, float(np.linalg.norm(head - trunk.head)) / size
+
+
+def trunk_gap(landmarks: BodyLandmarks, other: BodyLandmarks) -> float:
+    """Return how far two trunks are apart (mean of their points), as a fraction of the smaller region's side."""
+    points = [one.landmarks_2d[_TRUNK_33] for one in (landmarks, other)]
+    size = min(landmarks.region.size, other.region.size)
+    return float(np.linalg.norm(points[0] - points[1], axis=1).mean()) / max(size, 1.0)
 
 
 def _mean_logit(scores: Iterable[float]) -> float:

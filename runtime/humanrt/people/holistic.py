@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Unpack, get_args
+from typing import Unpack, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,7 +49,7 @@ from humanrt.people.landmark_model import (
     people_of,
 )
 from humanrt.people.landmark_poses import LANDMARK_SMOOTHERS, LandmarkPoses, check_landmark_smoothing
-from humanrt.people.landmarks import BalancedNetwork, BodyLandmarks, BodyNetwork
+from humanrt.people.landmarks import QUALITIES, BalancedNetwork, BodyLandmarks, BodyNetwork, Quality
 from humanrt.people.results import People
 from humanrt.people.smoother import PeopleSmootherOptions
 from humanrt.posebert.stream import PoseBERTStream, PoseState
@@ -63,11 +63,6 @@ Floats = NDArray[np.float32]
 
 DEFAULT_BUNDLE = "holistic"
 """The bundle that people are found with unless another one is asked for."""
-
-Quality = Literal["fast", "balanced", "best"]
-QUALITIES: tuple[Quality, ...] = get_args(Quality)
-"""How people are looked at: ``fast`` by the landmark network full, ``best`` by heavy; ``balanced`` by heavy those who
-are nearly as large in the picture as the largest, the others by full."""
 
 _PROPOSALS: Mapping[Quality, tuple[str, ...]] = {
     "fast": ("multipose",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import cos, sin
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -21,9 +22,14 @@ from humanrt.people.person import region_from_circle
 from humanrt.perception.crop import crop_into
 from humanrt.resource import Owner, releasing
 
-__all__ = ["BONES", "BalancedNetwork", "BodyLandmarks", "BodyNetwork", "Silhouette"]
+__all__ = ["BONES", "QUALITIES", "BalancedNetwork", "BodyLandmarks", "BodyNetwork", "Quality", "Silhouette"]
 
 Floats = NDArray[np.float32]
+
+Quality = Literal["fast", "balanced", "best"]
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
+"""How people are looked at: ``fast`` by the landmark network full, ``best`` by heavy; ``balanced`` by heavy those who
+are nearly as large in the picture as the largest, the others by full."""
 
 BONES = (
     *((0, 1), (1, 2), (2, 3), (3, 7), (0, 4), (4, 5), (5, 6), (6, 8), (9, 10)),

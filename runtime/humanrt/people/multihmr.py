@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,9 @@ from humanrt.geometry.letterbox import Preprocessor
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
 from humanrt.people.frame_runners import frame_runner
+from humanrt.people.landmarks import Quality
 from humanrt.people.multihmr_networks import Networks
+from humanrt.people.refinement import BodyRefinement, check_refinable, quality_of
 from humanrt.people.results import People
 from humanrt.people.rig import BodyRig, open_rig
 from humanrt.resource import releasing
@@ -49,11 +52,15 @@ class MultiHMR(Model):
             for our own on Anny). Depth is proportional to the focal length: a wrong angle moves people away or nearer.
         meshes: also compute vertices and joints. Otherwise the body model is not even loaded.
         topology: name of the mesh, if the bundle has several; None takes its first.
+        refine: correct everybody's pose and place by the landmark network's points where it sees them
+            (`humanrt.people.refinement`): ``fast``, ``balanced`` or ``best``, see `QUALITIES`; True is ``balanced``.
+            For bundles on Anny. Not for `infer`, whose images have lost what these networks look at.
         backend, execution: where and how the networks run; see `Execution`.
 
     Attributes:
         faces: int32 [F, 3], triangles of every mesh.
         joint_names: [J] names of the joints.
+        refine: one of `humanrt.people.landmarks.QUALITIES`; None: people stay as the network sees them.
         resize: how images are scaled to the network's input (`humanrt.geometry.letterbox`): the bundle's setting.
 
     Raises:
@@ -71,6 +78,7 @@ class MultiHMR(Model):
         fov: float | Literal["auto"] | None = None,
         meshes: bool = True,
         topology: str | None = None,
+        refine: bool | Quality = False,
         **execution: Unpack[ExecutionOptions],
     ) -> None:
         super().__init__(bundle, "people", Execution.of(backend, execution))
@@ -80,6 +88,9 @@ class MultiHMR(Model):
                 "of its stages: `humanrt run` with --record); give multihmr-anny or a bundle of "
                 "`humanrt-export multihmr`"
             )
+        self.refine = quality_of(refine)
+        if self.refine is not None:
+            check_refinable(self.bundle)
         settings = MultiHmrSettings.of(self.bundle)
         self.image_size = settings.image_size
         degrees = settings.field_of_view if fov is None or (isinstance(fov, str) and fov == AUTO) else fov
@@ -100,6 +111,8 @@ class MultiHMR(Model):
             self._intrinsics = np.zeros((3, 3))  # not known: the network estimates them
         self._networks = self.own(Networks(self.bundle, self.backend, settings, mesh if meshes else None))
         self._frames = self.own(frame_runner(self._networks, self._intrinsics))
+        self._refinement = None if self.refine is None else self.own(BodyRefinement(self.refine, self.backend))
+        self._unrefined: deque[tuple[NDArray[np.uint8], bool]] = deque()  # submitted images, and whether with meshes
         self.faces: NDArray[np.int32] = face_indices(self.bundle, mesh.faces, mesh.vertices)
         self.joint_names: tuple[str, ...] = settings.joint_names
 
@@ -159,7 +172,11 @@ class MultiHMR(Model):
         """
         threshold = self._checked(threshold)
         K = None if intrinsics is None else check_intrinsics(intrinsics)
-        self._frames.submit(rgb, K, threshold, meshes=meshes)
+        if self._refinement is None:
+            self._frames.submit(rgb, K, threshold, meshes=meshes)
+            return
+        self._frames.submit(rgb, K, threshold, meshes=False)
+        self._unrefined.append((rgb if self.overlaps is False else rgb.copy(), meshes))
 
     def result(self) -> People:
         """Return the people in the image submitted first.
@@ -167,7 +184,17 @@ class MultiHMR(Model):
         Raises:
             ValueError: no image is pending.
         """
-        return self._frames.result()
+        people = self._frames.result()
+        if self._refinement is None:
+            return people
+        rgb, meshes = self._unrefined.popleft()
+        refined = self._refinement(rgb, people)
+        if not meshes or self._networks.body is None:
+            return refined
+        watch = Stopwatch()
+        posed = self.posed(refined)
+        watch.lap("body")
+        return replace(posed, ms={**posed.ms, "body": posed.ms["body"] + watch.ms["body"]})
 
     def posed(self, people: People) -> People:
         """Return people with the vertices and joints of their parameters, such as smoothed ones.

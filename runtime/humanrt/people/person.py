@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import hypot
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,9 @@ from humanrt.people.windows import Window
 from humanrt.perception.ssd import SingleShotDetector
 from humanrt.resource import Owner, releasing
 
-__all__ = ["Person", "PersonDetector", "is_grey", "region_from_circle", "sepia"]
+__all__ = ["Person", "PersonDetector", "is_grey", "region_from_circle", "region_of_trunk", "sepia"]
+
+_PER_TRUNK = 3.1  # side of the region, relative to the length from pelvis to head, seen from the front
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,21 @@ def region_from_circle(centre: Sequence[float], edge: Sequence[float], scale: fl
     """
     radius = hypot(edge[0] - centre[0], edge[1] - centre[1])
     return Region(centre[0], centre[1], 2 * radius * scale, upright_angle(centre, edge))
+
+
+def region_of_trunk(
+    head: NDArray[np.floating[Any]], hips: NDArray[np.floating[Any]], length: float, focal: float, depth: float
+) -> Region:
+    """Return the square about a person of whom head and hips are known.
+
+    Args:
+        head, hips: [2] px.
+        length: m, from one to the other.
+        focal: px.
+        depth: m, of the hips.
+    """
+    x, y = hips.tolist()
+    return Region(x, y, _PER_TRUNK * length * focal / max(depth, 0.1), upright_angle((x, y), head.tolist()))
 
 
 class PersonDetector(Owner):

@@ -169,7 +169,8 @@ class PeoplePipeline(Pipeline[PeopleResult]):
 
     def about(self) -> dict[str, Any]:
         smooth = "none" if self.smoother is None else self.smoother.name
-        return {**people_header(self.model), "smooth": smooth}
+        refine = {} if self.model.refine is None else {"refine": self.model.refine}
+        return {**people_header(self.model), "smooth": smooth, **refine}
 
     def close(self) -> None:
         """Free the model's networks and what the smoother holds."""

@@ -26,7 +26,7 @@ from humanrt.people.confirmation import TrunkDetection, confidence, trunk_confid
 from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.multipose import Multipose, PoseDetection
-from humanrt.people.person import PersonDetector
+from humanrt.people.person import PersonDetector, region_of_trunk
 from humanrt.people.windows import Window, whole_picture, window_region
 from humanrt.resource import Owner, releasing
 
@@ -168,11 +168,9 @@ class MultiHmrProposals(ProposalSource):
         proposals = []
         for score, joints, flat in zip(people.scores.tolist(), people.joints, people.joints_2d, strict=True):
             length = float(np.linalg.norm(joints[self._head] - joints[self._root]))
-            size = _PER_TRUNK * length * focal / max(float(joints[self._root, 2]), 0.1)
-            root, head = flat[self._root].tolist(), flat[self._head].tolist()
-            region = Region(root[0] + left, root[1] + top, size, upright_angle(root, head))
             offset = np.array([left, top], np.float32)
             trunk = TrunkDetection(score, flat[self._head] + offset, flat[self._root] + offset)
+            region = region_of_trunk(trunk.head, trunk.hips, length, focal, float(joints[self._root, 2]))
             proposals.append(Proposal.at(region, score, trunk=trunk))
         return proposals
 
@@ -185,7 +183,6 @@ PROPOSALS: Mapping[str, type[ProposalSource]] = {
 _GREY_SCALE = 0.7  # of thresholds, in pictures without colour
 _POSE_THRESHOLD = 0.1
 _BODY_THRESHOLD = 0.3
-_PER_TRUNK = 3.1  # side of the region, relative to the length from pelvis to head, seen from the front
 _NEIGHBOURHOOD = 1.5  # side of the square in which a lost person is looked for, relative to their region
 _HEAD = slice(0, 5)
 _LEGS = slice(13, 17)  # knees, ankles
