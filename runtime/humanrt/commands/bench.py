@@ -64,7 +64,8 @@ class BenchOptions:
         bundle: name or folder of a model bundle. None: the shipped one.
         backend: auto, cpu, cuda or tensorrt.
         precision, unverified, threads: see `Execution`.
-        quality, refine: people: see `PeopleOptions`.
+        quality: people: for `holistic`: how closely each person is looked at. None: balanced.
+        refine: people: for Multi-HMR on Anny: correct people by landmarks, as closely looked at. None: do not.
         threshold: people: min score of a person. None: the bundle's.
         robots: hands, retarget: robot hands to move. None: allegro_right; for retarget all.
         model: hands, retarget: full or lite landmark network.
