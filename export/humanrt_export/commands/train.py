@@ -36,6 +36,7 @@ KINDS = {
     "posebert": Kind("posebert", "TrainPosebert", "smooths, completes and predicts sequences of poses"),
     "multihmr": Kind("multihmr", "TrainMultihmr", "finds the people in an image and their bodies (Multi-HMR on Anny)"),
     "posegpt": Kind("posegpt", "TrainPosegpt", "continues and generates motion (our own PoseGPT, for streams)"),
+    "posefix": Kind("posefix", "TrainPosefix", "changes a pose as words say (our own editor, which ships)"),
     "crossview": Kind("train_crossview", "TrainCrossView", "pre-trains a backbone on pairs of pictures of one person"),
     "pose-crop": Kind("train_pose_crop", "TrainPoseCrop", "a small network for one person, to try methods on"),
 }

@@ -1,0 +1,162 @@
+"""A text as numbers: words of a list, letters of each word, and the amounts that it names.
+
+A word that is not in the list still has its letters (hashed groups of three and four), so that a typing error or a
+form that the training did not have is close to what was meant.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["GROUPS", "LONGEST", "NUMBER", "PIECES", "UNKNOWN", "Encoded", "encode", "split", "word_ids"]
+
+PIECES = 2048
+"""Buckets of hashed groups of letters; 0 stands for none."""
+GROUPS = 14
+"""Groups of letters of a word that are looked at."""
+LONGEST = 64
+"""Words of the longest text."""
+UNKNOWN, NUMBER = 1, 2
+"""Ids of a word that is not in the list, and of a number; 0 is padding, the list begins at 3."""
+_FIRST = 3
+
+_TOKEN = re.compile(r"\d+(?:[.,]\d+)?|[^\W\d_]+(?:['\u2019][^\W\d_]+)?|°|[^\w\s]")
+_UNITS = {
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres", "cms"), 0.01),
+    **dict.fromkeys(("inch", "inches"), 0.0254),
+    **dict.fromkeys(("mm", "millimeters", "millimetres"), 0.001),
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
+    **dict.fromkeys(("degree", "degrees", "deg", "degs", "°"), 0.0),
+}
+_ONES = dict(
+    zip(
+        [
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+        ],
+        range(1, 20),
+        strict=True,
+    )
+)
+_TENS = dict(
+    zip(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], range(20, 100, 10), strict=True)
+)
+_HUNDRED = {"hundred": 100}
+_WORDS = _ONES | _TENS | _HUNDRED
+_DEGREES, _METRES = 50.0, 0.25  # of `changes.SCALES`
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A text as a network takes it.
+
+    Attributes:
+        words: int64 [L].
+        letters: int64 [L, GROUPS], 0 behind the last group.
+        numbers: float32 [L], amounts where ``words`` is `NUMBER`, in the network's units; else 0.
+        unknown: share of its words (numbers and punctuation aside) that are not in the list.
+    """
+
+    words: NDArray[np.int64]
+    letters: NDArray[np.int64]
+    numbers: NDArray[np.float32]
+    unknown: float
+
+
+def split(text: str) -> list[tuple[str, float]]:
+    """Return the words of a text in lower case, each with its amount: 0 but for numbers.
+
+    An amount is in a network's units: 50 degrees (also where no unit is said) or 0.25 m. Numbers in words are read
+    where a unit follows ("thirty degrees").
+    """
+    plain = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
+    tokens = _TOKEN.findall(plain)
+    found: list[tuple[str, float]] = []
+    at = 0
+    while at < len(tokens):
+        token = tokens[at]
+        if token[0].isdigit():
+            value, end = float(token.replace(",", ".")), at + 1
+        elif token in _WORDS:
+            value, end = _spelled(tokens, at)
+            if end >= len(tokens) or tokens[end] not in _UNITS:
+                found.append((token, 0.0))
+                at += 1
+                continue
+        else:
+            found.append((token, 0.0))
+            at += 1
+            continue
+        metres = _UNITS.get(tokens[end], 0.0) if end < len(tokens) else 0.0
+        found.append(("#", value * metres / _METRES if metres else value / _DEGREES))
+        at = end
+    return found
+
+
+def _spelled(tokens: Sequence[str], at: int) -> tuple[float, int]:
+    value, end = 0.0, at
+    while end < len(tokens) and (tokens[end] in _WORDS or (tokens[end] == "-" and end > at)):
+        word = tokens[end]
+        value = max(value, 1) * 100 if word == "hundred" else value + _WORDS.get(word, 0)
+        end += 1
+    return value, end
+
+
+def encode(text: str | Sequence[tuple[str, float]], ids: Mapping[str, int]) -> Encoded:
+    """Return a text as numbers.
+
+    Args:
+        text: a text, or what `split` returns.
+        ids: word -> its id, from 3 on.
+    """
+    tokens = (split(text) if isinstance(text, str) else list(text))[:LONGEST]
+    words = np.array([NUMBER if word == "#" else ids.get(word, UNKNOWN) for word, _ in tokens], np.int64)
+    letters = np.zeros((len(tokens), GROUPS), np.int64)
+    for row, (word, _) in enumerate(tokens):
+        groups = letter_groups(word)
+        letters[row, : len(groups)] = groups
+    counted = [index for (word, _), index in zip(tokens, words, strict=True) if word[0].isalpha()]
+    unknown = sum(index == UNKNOWN for index in counted) / len(counted) if counted else 1.0
+    return Encoded(words, letters, np.array([amount for _, amount in tokens], np.float32), unknown)
+
+
+def word_ids(words: Sequence[str]) -> dict[str, int]:
+    """Return the ids of a list of words."""
+    return {word: index for index, word in enumerate(words, start=_FIRST)}
+
+
+@lru_cache(maxsize=8192)
+def letter_groups(word: str) -> tuple[int, ...]:
+    """Return the buckets of a word's groups of letters, 1..`PIECES` - 1."""
+    if not word[0].isalpha():
+        return ()
+    marked = f"<{word}>"
+    groups = [marked[start : start + length] for length in (3, 4) for start in range(len(marked) - length + 1)]
+    if len(groups) > GROUPS:  # of long words the beginning and the end
+        groups = groups[: GROUPS // 2] + groups[-(GROUPS - GROUPS // 2) :]
+    return tuple(1 + zlib.crc32(group.encode()) % (PIECES - 1) for group in groups)

@@ -1,0 +1,58 @@
+"""Texts as numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from humanrt.editing.words import GROUPS, NUMBER, UNKNOWN, encode, letter_groups, split, word_ids
+
+IDS = word_ids(("raise", "your", "left", "arm", "by", "degrees"))
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("by 25 degrees", 0.5),
+        ("25°", 0.5),
+        ("25", 0.5),
+        ("by twenty-five degrees", 0.5),
+        ("twenty five degrees", 0.5),
+        ("by 30cm", 1.2),
+        ("by 0.5 m", 2.0),
+        ("10 inches", 1.016),
+        ("a hundred degrees", 2.0),
+    ],
+)
+def test_amounts(text: str, amount: float) -> None:
+    numbers = [value for word, value in split(text) if word == "#"]
+    assert numbers == [pytest.approx(amount)]
+
+
+def test_numbers_in_words_are_words_where_no_unit_follows() -> None:
+    assert [word for word, _ in split("raise one arm, two feet")] == ["raise", "one", "arm", ",", "two", "feet"]
+
+
+def test_what_is_encoded() -> None:
+    found = encode("Raise YOUR lefft arm by 50 degrees!", IDS)
+    assert found.words.tolist() == [3, 4, UNKNOWN, 6, 7, NUMBER, 8, UNKNOWN]
+    assert found.numbers[5] == 1
+    assert found.numbers.sum() == 1
+    assert found.unknown == pytest.approx(1 / 6)
+    assert found.letters.shape == (8, GROUPS)
+    assert not found.letters[[5, 7]].any()  # numbers and signs have no letters
+
+
+def test_a_typing_error_shares_letters_with_the_word() -> None:
+    right, wrong, other = (set(letter_groups(word)) for word in ("straighten", "straigten", "left"))
+    assert len(right & wrong) > 6
+    assert len(right & other) < 2
+
+
+@pytest.mark.parametrize("text", ["", "   ", "...", "\u2603", "\u4f60\u597d", "x" * 5000, "a " * 5000])
+def test_any_text(text: str) -> None:
+    found = encode(text, IDS)
+    assert len(found.words) == len(found.letters) == len(found.numbers) <= 64
+    assert 0 <= found.unknown <= 1
+    assert np.isfinite(found.numbers).all()
+    assert not text.strip() or found.unknown == 1
