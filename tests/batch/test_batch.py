@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from humanrt.outputs.video import VideoSink
 from humanrt.tasks import open_hands
 
 HANDS = BatchOptions(task="hands", workers=2, threads=1)
+SPLIT = replace(HANDS, segment=1.0, max_frames=92)
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +122,66 @@ def test_an_endless_file_is_given_up(films: Path, tmp_path: Path) -> None:
     assert "no frame came for 8 s" in str(reports["endless.mp4"].error)
 
 
+def test_a_file_that_takes_too_long_is_given_up(films: Path, tmp_path: Path) -> None:
+    options = BatchOptions(task="hands", workers=1, threads=1, timeout=1e-3)
+    (report,) = process([films / "a.mp4"], tmp_path / "out", options)
+    assert "a.mp4: not done after 0.001 s; given up (--timeout)" in str(report.error)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first seconds of the clip that ships, in one recording."""
+    out = tmp_path_factory.mktemp("whole")
+    list(process([CLIP], out, replace(SPLIT, segment=None)))
+    return out / f"{CLIP.stem}.jsonl"
+
+
+def test_segments_of_a_long_video_are_joined(whole: Path, tmp_path: Path) -> None:
+    (report,) = process([CLIP], tmp_path, SPLIT)
+    expected = list(humanrt.read_recording(whole))
+    found = list(humanrt.read_recording(tmp_path / whole.name))
+    assert len(expected) == 92
+    assert (report.frames, report.identities) == (len(expected), 1)
+    assert [(record["frame"], record["t"]) for record in found] == [(r["frame"], r["t"]) for r in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert [hand["id"] for hand in one["hands"]] == [hand["id"] for hand in other["hands"]]
+        for a, b in zip(one["hands"], other["hands"], strict=True):
+            assert np.abs(np.subtract(a["keypoints_2d"], b["keypoints_2d"])).max() < 1.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["batch.jsonl", whole.name])
+
+
+def test_segments_that_were_made_before_a_kill_are_not_made_again(tmp_path: Path) -> None:
+    options = replace(SPLIT, workers=1)
+    interrupted = process([CLIP], tmp_path, options, progress=stop_after(31))
+    with pytest.raises(KeyboardInterrupt):
+        list(interrupted)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob(".*.0")}
+    assert len(kept) == 1
+    (report,) = process([CLIP], tmp_path, options)
+    assert (report.state, report.frames) == ("done", 92)
+    assert not list(tmp_path.glob(".*"))
+
+
+def stop_after(count: int) -> Any:
+    def progress(done: int, total: int, frames: int) -> None:
+        if frames >= count:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_ray_does_what_processes_do(films: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
+    for engine in ("local", "ray"):
+        list(process([films], tmp_path / engine, replace(HANDS, engine=engine)))
+    ours, theirs = log(tmp_path / "local"), log(tmp_path / "ray")
+    assert {name: line["state"] for name, line in theirs.items()} == {n: line["state"] for n, line in ours.items()}
+    for name in ("a.jsonl", "b.jsonl", "more/c.jsonl"):
+        assert without_times(tmp_path / "ray" / name) == without_times(tmp_path / "local" / name)
+
+
 def test_a_worker_that_dies_costs_its_file(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["humanrt.batch.process"], "run_jobs", die_at_b)
+    monkeypatch.setattr(sys.modules["humanrt.batch.crew"], "run_steps", die_at_b)
     reports = {
         Path(report.file).name: report
         for report in process([films / "a.mp4", films / "b.mp4"], tmp_path / "out", HANDS)
@@ -130,21 +190,21 @@ def test_a_worker_that_dies_costs_its_file(films: Path, tmp_path: Path, monkeypa
     assert "its process died (exit status -9)" in str(reports["b.mp4"].error)
 
 
-def die_at_b(work: Any, jobs: Any) -> None:
+def die_at_b(work: Any, steps: Any) -> None:
     """A worker that the system kills when it meets a certain file."""
-    from humanrt.batch.worker import run_jobs
+    from humanrt.batch.worker import run_steps
 
     class Fatal:
         def recv(self) -> Any:
-            job = jobs.recv()
-            if job.source.name == "b.mp4":
+            step = steps.recv()
+            if step.name.endswith("b.mp4"):
                 os.kill(os.getpid(), signal.SIGKILL)
-            return job
+            return step
 
         def send(self, message: Any) -> None:
-            jobs.send(message)
+            steps.send(message)
 
-    run_jobs(work, Fatal())  # type: ignore[arg-type]
+    run_steps(work, Fatal())  # type: ignore[arg-type]
 
 
 def test_a_batch_that_was_killed_goes_on(films: Path, tmp_path: Path) -> None:
@@ -241,9 +301,16 @@ def test_command_line(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (("--task", "hands", "--workers", "0"), "--workers must be at least 1"),
         (("--task", "hands", "--stall", "-1"), "--stall must be a number above 0"),
         (("--task", "hands", "--bundle", "nothing"), "nothing"),
+        (("--task", "hands", "--address", "auto"), "add --engine ray"),
+        (("--task", "hands", "--segment", "0"), "--segment must be a number above 0"),
     ],
 )
 def test_mistakes_are_told_once(
     options: tuple[str, ...], expected: str, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert expected in refused(capsys, "batch", films, "--out", tmp_path / "out", *options)
+
+
+def test_run_with_several_files_names_batch(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "run", films / "a.mp4", films / "b.mp4", "--task", "people")
+    assert f"humanrt batch {films}/a.mp4 {films}/b.mp4 --task people --out DIR" in line

@@ -1,21 +1,20 @@
-"""Process many files in parallel: hand out jobs, watch the workers, and log what became of each file."""
+"""Process many files in parallel: hand out what is left to do, and log what became of each file."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
+from humanrt.batch.crew import Crew, Limits, LocalCrew
 from humanrt.batch.jobs import Job, Log, Report, find_sources, plan
-from humanrt.batch.worker import Outcome, Work, run_jobs
+from humanrt.batch.ray_crew import RayCrew
+from humanrt.batch.steps import Check, Joint, Opened, Outcome, Segment, Step, Work
 from humanrt.bundle import load_bundle
 from humanrt.bundle.manifest import MANIFEST
 from humanrt.checks import check_count, check_range
@@ -23,9 +22,10 @@ from humanrt.errors import HumanrtError
 from humanrt.files import file_sha256
 from humanrt.tasks import TASKS, task_named
 
-__all__ = ["BatchOptions", "process"]
+__all__ = ["ENGINES", "BatchOptions", "process"]
 
-_LOOK = 0.25  # s, between looks at workers that say nothing
+ENGINES = ("local", "ray")
+"""Where workers run: processes on this machine, or tasks of a Ray cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,13 @@ class BatchOptions:
         threads: threads of each process. None: the cores divided by the workers.
         format: jsonl (recordings) or npz (numpy arrays, about a quarter of the size).
         max_frames: process only the first N frames of each file.
+        segment: split videos into segments of so many seconds, which workers process at the same time. None: no file is
+            split.
         stall: give a file up that has given no frame for so many seconds.
+        timeout: give a file, or a segment, up that is not done after so many seconds. None: no limit.
         retry_failed: also process files again that failed before.
+        engine: where workers run, one of `ENGINES`: on this machine, or on a Ray cluster.
+        address: of the Ray cluster, or auto. None: Ray is started on this machine.
         options: fields of the task's options.
     """
 
@@ -52,8 +57,12 @@ class BatchOptions:
     threads: int | None = None
     format: str = "jsonl"
     max_frames: int | None = None
+    segment: float | None = None
     stall: float = 120.0
+    timeout: float | None = None
     retry_failed: bool = False
+    engine: str = ENGINES[0]
+    address: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -63,7 +72,13 @@ class BatchOptions:
         for name in ("workers", "threads", "max_frames"):
             if getattr(self, name) is not None:
                 check_count(getattr(self, name), f"--{name.replace('_', '-')}", 10**9 if name == "max_frames" else 1000)
-        check_range(self.stall, "--stall", 0.0, 1e6, above=True)
+        for name in ("segment", "stall", "timeout"):
+            if getattr(self, name) is not None:
+                check_range(getattr(self, name), f"--{name}", 0.0, 1e6, above=True)
+        if self.engine not in ENGINES:
+            raise HumanrtError(f"--engine: no `{self.engine}`; choose one of: {', '.join(ENGINES)}")
+        if self.address is not None and self.engine != "ray":
+            raise HumanrtError("--address is that of a Ray cluster; add --engine ray, or leave it out")
 
     def work(self) -> Work:
         """Return what workers do."""
@@ -76,7 +91,15 @@ class BatchOptions:
             {"threads": threads},
             self.max_frames,
             self.format == "npz",
+            self.segment,
         )
+
+    def crew(self, most: int) -> Crew:
+        """Start the workers; ``most``: the number of steps that can be done at once. HumanrtError if Ray is missing."""
+        limits = Limits(self.stall, self.timeout)
+        if self.engine == "ray":
+            return RayCrew(self.work(), self.workers, limits, self.address)
+        return LocalCrew(self.work(), min(self.processes(), most), limits)
 
     def processes(self) -> int:
         """Return the number of processes."""
@@ -85,13 +108,15 @@ class BatchOptions:
     def hash(self) -> str:
         """Return what tells results of other options or of another bundle apart. BundleError if there is no bundle."""
         bundle = load_bundle(self.bundle or TASKS[self.task].bundle, task=self.task)
-        about = {
+        about: dict[str, Any] = {
             "task": self.task,
             "format": self.format,
             "max_frames": self.max_frames,
             "options": {name: str(value) for name, value in self.options.items()},
             "bundle": file_sha256(bundle.path / MANIFEST),
         }
+        if self.segment is not None:
+            about["segment"] = self.segment
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -124,23 +149,96 @@ def process(
     log = Log(out)
     waiting = [job for job in jobs if not log.finished(job, key, retry_failed=options.retry_failed)]
     done = len(jobs) - len(waiting)
-    if waiting:
-        options.work().open().close()  # a wrong option is told once, and not by every file
-    crew = _Crew(options.work(), min(options.processes(), len(waiting)), options.stall)
 
     def tell(frames: int) -> None:
         if progress is not None:
             progress(done, len(jobs), frames)
 
     tell(0)
+    if not waiting:
+        return
+    crew = options.crew(len(waiting) if options.segment is None else options.processes())
     try:
-        for job, outcome in crew.run(waiting, tell):
+        for _, message in crew.run(deque([Check()]), lambda frames: None):
+            if isinstance(message, Outcome) and message.error is not None:
+                raise HumanrtError(message.error)
+        for job, outcome in _Files(waiting, key).run(crew, tell):
             done += 1
             report = _report(job, outcome, key)
             log.add(report)
             yield report
     finally:
         crew.close()
+
+
+@dataclass
+class _File:
+    """A file that is worked on: its steps that are not done yet, and what became of the others."""
+
+    steps: set[Step]
+    starts: tuple[int, ...] = (0,)
+    outcome: Outcome = field(default_factory=lambda: Outcome(0, 0, 0.0))
+
+
+class _Files:
+    """The steps of each file: the first segment tells how many there are, and all together are joined."""
+
+    def __init__(self, jobs: Sequence[Job], key: str) -> None:
+        first = [Segment(job, _version(job, key)) for job in jobs]
+        self._queue: deque[Step] = deque(first)
+        self._files = {segment.job.output: _File({segment}) for segment in first}
+
+    def run(self, crew: Crew, progress: Callable[[int], None]) -> Iterator[tuple[Job, Outcome]]:
+        """Yield each file with its outcome, in the order in which they end."""
+        for step, message in crew.run(self._queue, progress):
+            assert isinstance(step, Segment | Joint)
+            file = self._files[step.job.output]
+            if isinstance(message, Opened):
+                assert isinstance(step, Segment)
+                file.starts = message.starts
+                self._add(file, [replace(step, index=index) for index in range(1, len(file.starts))])
+                continue
+            file.steps.discard(step)
+            file.outcome = _both(file.outcome, message, last=isinstance(step, Joint))
+            if message.error is not None:
+                for waiting in [one for one in self._queue if one in file.steps]:
+                    self._queue.remove(waiting)
+                    file.steps.discard(waiting)
+            if file.steps:
+                continue
+            if isinstance(step, Segment) and len(file.starts) > 1:
+                segments = tuple(replace(step, index=index) for index in range(len(file.starts)))
+                if file.outcome.error is None:
+                    self._add(file, [Joint(step.job, segments, file.starts)])
+                    continue
+                for segment in segments:
+                    segment.path.unlink(missing_ok=True)
+            yield step.job, file.outcome
+
+    def _add(self, file: _File, steps: Sequence[Step]) -> None:
+        """Do these before files that were not begun."""
+        file.steps.update(steps)
+        self._queue.extendleft(reversed(steps))
+
+
+def _both(before: Outcome, after: Outcome, *, last: bool) -> Outcome:
+    """Return the outcome of several steps of a file. The last one counts its frames and identities as they are."""
+    return Outcome(
+        after.frames if last else before.frames + after.frames,
+        after.identities if last else max(before.identities, after.identities),
+        before.seconds + after.seconds,
+        before.error or after.error,
+    )
+
+
+def _version(job: Job, key: str) -> str:
+    """Return what tells segments apart that were made of another file, or with other options."""
+    try:
+        stat = job.source.stat()
+        about = (key, stat.st_size, stat.st_mtime_ns)
+    except OSError:
+        about = (key, 0, 0)
+    return hashlib.sha256(repr(about).encode()).hexdigest()[:12]
 
 
 def _report(job: Job, outcome: Outcome, key: str) -> Report:
@@ -162,97 +260,6 @@ def _report(job: Job, outcome: Outcome, key: str) -> Report:
         modified=modified,
         options=key,
     )
-
-
-@dataclass
-class _Worker:
-    """A process and what it is doing."""
-
-    process: Any
-    pipe: Connection
-    job: Job | None = None
-    started: float = 0.0
-    heard: float = 0.0
-    frames: int = 0
-
-
-class _Crew:
-    """The workers. One that dies or stalls is replaced, and its file fails."""
-
-    def __init__(self, work: Work, count: int, stall: float) -> None:
-        self._work, self._stall = work, stall
-        # Started anew and not forked: threads of ONNX Runtime do not survive a fork.
-        self._context = multiprocessing.get_context("spawn")
-        self._workers = [self._start() for _ in range(count)]
-        self._frames = 0  # of files that are done
-
-    def run(self, jobs: Sequence[Job], progress: Callable[[int], None]) -> Iterator[tuple[Job, Outcome]]:
-        """Yield each job with its outcome, in the order in which they end."""
-        queue = list(reversed(jobs))
-        for worker in self._workers:
-            self._give(worker, queue)
-        while any(worker.job for worker in self._workers):
-            wait([worker.pipe for worker in self._workers if worker.job], timeout=_LOOK)
-            for index, worker in enumerate(self._workers):
-                if worker.job is None:
-                    continue
-                outcome = self._hear(worker)
-                if outcome is None:
-                    continue
-                job, self._frames = worker.job, self._frames + outcome.frames
-                worker.job = None
-                if not worker.process.is_alive():
-                    worker = self._workers[index] = self._start()
-                self._give(worker, queue)
-                yield job, outcome
-            progress(self._frames + sum(worker.frames for worker in self._workers if worker.job))
-
-    def close(self) -> None:
-        """End all processes."""
-        for worker in self._workers:
-            worker.pipe.close()
-            worker.process.kill() if worker.job else worker.process.join(5)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-
-    def _start(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=run_jobs, args=(self._work, theirs), daemon=True)
-        process.start()
-        theirs.close()
-        return _Worker(process, ours)
-
-    def _give(self, worker: _Worker, queue: list[Job]) -> None:
-        if queue:
-            worker.job, worker.frames = queue.pop(), 0
-            worker.started = worker.heard = monotonic()
-            with contextlib.suppress(OSError):  # it died: `_hear` tells
-                worker.pipe.send(worker.job)
-
-    def _hear(self, worker: _Worker) -> Outcome | None:
-        """Return the outcome of a worker's job; None while it is at work."""
-        now = monotonic()
-        try:
-            while worker.pipe.poll():
-                message = worker.pipe.recv()
-                worker.heard = now
-                if isinstance(message, Outcome):
-                    return message
-                worker.frames = message
-        except (EOFError, OSError):
-            worker.process.join()
-            return self._failed(worker, f"its process died (exit status {worker.process.exitcode}); is memory short?")
-        if now - worker.heard > self._stall:
-            worker.process.kill()
-            worker.process.join()
-            return self._failed(worker, f"no frame came for {self._stall:g} s; given up (--stall)")
-        return None
-
-    def _failed(self, worker: _Worker, why: str) -> Outcome:
-        assert worker.job is not None
-        worker.job.output.with_name(f".{worker.job.output.name}.part").unlink(missing_ok=True)
-        return Outcome(worker.frames, 0, monotonic() - worker.started, f"{worker.job.source}: {why}")
 
 
 def _cores() -> int:

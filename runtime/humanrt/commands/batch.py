@@ -10,6 +10,7 @@ from typing import Any
 
 from humanrt.batch import BatchOptions, process
 from humanrt.batch.jobs import LOG
+from humanrt.batch.process import ENGINES
 from humanrt.commands.fields import Flag, add_fields, given
 from humanrt.errors import HumanrtError
 from humanrt.outputs.progress import Progress
@@ -32,8 +33,12 @@ _FLAGS = {
     "threads": Flag(metavar="N", type=int),
     "format": Flag(choices=("jsonl", "npz")),
     "max_frames": Flag(metavar="N", type=int),
+    "segment": Flag(metavar="SECONDS", type=float),
     "stall": Flag(metavar="SECONDS", type=float),
+    "timeout": Flag(metavar="SECONDS", type=float),
     "retry_failed": Flag(switch=True),
+    "engine": Flag(choices=ENGINES),
+    "address": Flag(metavar="HOST:PORT"),
 }
 _TASK_FLAGS = {
     "robots": Flag("robot", metavar="NAME", several=True),

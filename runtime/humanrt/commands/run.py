@@ -154,7 +154,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the loop until the source ends, the window closes, or --max-frames."""
-    values = vars(arguments)
+    values = {**vars(arguments), "source": _one_source(arguments.source, arguments.task or RunOptions.task)}
     files = {output.name: path for output in OUTPUTS if (path := values[output.name])}
     gentle = given(values, GentleOptions)
     options = RunOptions(**given(values, RunOptions), files=files, gentle=GentleOptions(**gentle) if gentle else None)
@@ -165,6 +165,17 @@ def run(arguments: argparse.Namespace) -> int:
     execution = {name: value for name, value in given(values, Execution).items() if name in EXECUTION_FLAGS}
     _run(options, TASKS[options.task].options(**own), execution, values["intrinsics"])
     return 0
+
+
+def _one_source(sources: Sequence[str], task: str) -> str:
+    """Return the source. HumanrtError if there are several: that is what ``humanrt batch`` is for."""
+    first, *others = sources
+    if others:
+        raise HumanrtError(
+            f"run takes one source, and got {1 + len(others)}; many files: humanrt batch {first} {others[0]} "
+            f"{'... ' if len(others) > 1 else ''}--task {task} --out DIR"
+        )
+    return first
 
 
 def _refuse_other_tasks(arguments: Mapping[str, Any], task: str) -> None:
@@ -366,7 +377,7 @@ def _size(text: str) -> tuple[int, int]:
 
 # How the fields of the dataclasses are given on the command line.
 _GENERAL = {
-    "source": Flag(positional=True),
+    "source": Flag(positional=True, several=True),
     "task": Flag(metavar="NAME"),
     "bundle": Flag(metavar="NAME|PATH"),
     "backend": Flag(metavar="NAME"),

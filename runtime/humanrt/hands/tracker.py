@@ -28,11 +28,11 @@ from humanrt.kernels.image import Picture
 from humanrt.perception.region_tracker import RegionTracker, Track, TrackedObjects, TrackParameters
 from humanrt.resource import releasing
 
-__all__ = ["Hand", "HandTracker", "Hands", "TrackerOptions"]
+__all__ = ["TRACK_PARAMETERS", "Hand", "HandTracker", "Hands", "TrackerOptions"]
 
 
 # A region is about twice as large as its hand, which is the size here. A hand does not keep its velocity for long.
-_TRACK_PARAMETERS = TrackParameters(
+TRACK_PARAMETERS = TrackParameters(
     unit=0.5,
     velocity_time_constant=0.1,
     max_prediction=0.25,
@@ -152,7 +152,7 @@ class HandTracker(RegionTracker[HandLandmarks, _Track, Hand]):
             bundle,
             "hands",
             Execution.of(backend, execution),
-            _TRACK_PARAMETERS,
+            TRACK_PARAMETERS,
             remember=self.options.remember,
             search_interval=self.options.search_interval,
         )

@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 from math import exp, inf
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from humanrt.checks import SAME_INSTANT, check_kind, check_points, check_range, check_time
 from humanrt.geometry.camera import directions
 from humanrt.people.results import People
 from humanrt.perception.assignment import assign, gated
 
-__all__ = ["Identities", "PeopleTracker", "PeopleTrackerOptions"]
+__all__ = ["Identities", "PeopleTracker", "PeopleTrackerOptions", "separation", "state_of"]
 
 Vector = NDArray[np.float64]
+
+_LEAST_DEPTH = 1e-3  # m: the network's depth starts at 0
 
 
 @dataclass(frozen=True)
@@ -146,18 +148,34 @@ class PeopleTracker:
     def _cost(self, track: _Track, state: Vector, t: float) -> float:
         """Return the distance between prediction and observation, m; inf if outside the gate."""
         expected = track.predicted(t, self.options.max_prediction)
-        gap = state - expected
-        # The larger of the two: a depth near 0, which a network can give, would bring everything inside the gate.
-        depth = float(np.exp(max(state[2], expected[2])))
-        across = depth * float(np.hypot(gap[0], gap[1]))
-        along = depth * self.options.depth_weight * abs(float(gap[2]))
-        cost = float(np.hypot(across, along))
+        cost = separation(expected, state, self.options.depth_weight)
         return cost if cost <= self._gate(t - track.seen) else inf
+
+
+def separation(a: Vector, b: Vector, depth_weight: float) -> float:
+    """Return the distance in m of two people in one view, each as (x / z, y / z, ln z) of the head.
+
+    Args:
+        a, b: see `state_of`.
+        depth_weight: see `PeopleTrackerOptions`.
+    """
+    gap = b - a
+    # The larger of the two: a depth near 0, which a network can give, would bring everything inside the gate.
+    depth = float(np.exp(max(a[2], b[2])))
+    across = depth * float(np.hypot(gap[0], gap[1]))
+    along = depth * depth_weight * abs(float(gap[2]))
+    return float(np.hypot(across, along))
+
+
+def state_of(location: ArrayLike, depth: float, intrinsics: NDArray[np.float64]) -> Vector:
+    """Return (x / z, y / z, ln z) of a head: pixel [2], depth in m, K [3, 3] in px."""
+    direction = directions(np.asarray(location, np.float64)[None], intrinsics)[0]
+    return np.array([*direction[:2], np.log(max(depth, _LEAST_DEPTH))])
 
 
 def _states(people: People) -> Sequence[Vector]:
     """Return (x / z, y / z, ln z) of every head. The direction is that of the pixel: exact even where depth is not."""
     states = np.empty((len(people), 3))
     states[:, :2] = directions(people.locations, people.intrinsics)
-    states[:, 2] = np.log(np.maximum(people.translations[:, 2], 1e-3))  # the network's depth starts at 0
+    states[:, 2] = np.log(np.maximum(people.translations[:, 2], _LEAST_DEPTH))
     return list(states)

@@ -27,7 +27,7 @@ from humanrt.perception.cuts import CutDetector
 from humanrt.sources.image import as_image
 from humanrt.timing import Stopwatch
 
-__all__ = ["Landmarks", "RegionTracker", "Track", "TrackParameters", "TrackedObjects"]
+__all__ = ["Landmarks", "RegionTracker", "Track", "TrackParameters", "TrackedObjects", "region_cost"]
 
 
 class Landmarks(Protocol):
@@ -105,15 +105,29 @@ class Track(Generic[M]):
 
     def cost(self, landmarks: M, t: float) -> float:
         """Return the cost of assigning ``landmarks`` to this track, in sizes; inf if outside the gate."""
-        parameters, dt = self.parameters, t - self.seen
-        ahead = min(dt, parameters.max_prediction)
-        here, there = self.region, landmarks.region
-        distance = hypot(there.x - here.x - self.velocity[0] * ahead, there.y - here.y - self.velocity[1] * ahead)
-        size = max(here.size, there.size) * parameters.unit
-        if distance > size * (parameters.gate + parameters.gate_growth * dt):
-            return inf
-        ratio = there.size / here.size
-        return distance / size + parameters.size_ratio_weight * abs(ratio - 1 / ratio)
+        dt = t - self.seen
+        ahead = min(dt, self.parameters.max_prediction)
+        moved = (self.velocity[0] * ahead, self.velocity[1] * ahead)
+        return region_cost(self.region, landmarks.region, self.parameters, dt, moved)
+
+
+def region_cost(
+    here: Region, there: Region, parameters: TrackParameters, dt: float = 0.0, moved: tuple[float, float] = (0.0, 0.0)
+) -> float:
+    """Return the cost, in sizes, of two regions holding the same object; inf if they are too far apart.
+
+    Args:
+        here: the region ``dt`` s ago.
+        there: the region now.
+        parameters: of the kind of object.
+        moved: px, how far it is predicted to have moved since.
+    """
+    distance = hypot(there.x - here.x - moved[0], there.y - here.y - moved[1])
+    size = max(here.size, there.size) * parameters.unit
+    if distance > size * (parameters.gate + parameters.gate_growth * dt):
+        return inf
+    ratio = there.size / here.size
+    return distance / size + parameters.size_ratio_weight * abs(ratio - 1 / ratio)
 
 
 T = TypeVar("T", bound=Track[Any])

@@ -120,6 +120,12 @@ class Source(Resource):
         """Return the next frame; waits for it if the source is live. Raises SourceError if the source breaks off."""
         raise NotImplementedError
 
+    def skip(self, count: int) -> None:
+        """Leave out so many frames; those after it are what they are without skipping, also where the source ends."""
+        for _ in range(count):
+            if next(self, None) is None:
+                return
+
     def close(self) -> None:
         """Release the device or file. May be called twice."""
 
@@ -450,6 +456,17 @@ class _Video(Source):
                 self._check_complete()
             raise StopIteration
         return frame
+
+    def skip(self, count: int) -> None:
+        # Decoded one by one: seeking is not exact in every container, nor are the time stamps after it.
+        if count > 0 and self._ahead is not None:
+            self._ahead, count = None, count - 1
+        for _ in range(count):
+            picture = next(self._pictures, None)
+            if picture is None:
+                return
+            self._t = picture[1]
+            self._index += 1
 
     def _deliver(self) -> Frame | None:
         picture = next(self._pictures, None)
