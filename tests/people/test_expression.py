@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from humanrt.geometry.camera import project
 from humanrt.geometry.rotation import matrices_from_vectors
-from humanrt.people.expression import ExpressionOptions, ExpressionSolver, FaceModel, bounded_least_squares
+from humanrt.people.expression import (
+    ExpressionOptions,
+    ExpressionSolver,
+    FaceModel,
+    bounded_least_squares,
+    unit_spreads,
+)
 
 K = np.array([[800.0, 0, 320], [0, 800.0, 240], [0, 0, 1]])
 FACING = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # Anny's axes to the camera's, facing it
@@ -56,6 +62,21 @@ def test_a_persons_own_face_is_learned_and_is_no_expression() -> None:
     before = fresh(model, seen(own, smile, FACING), K, FACING, np.array([0.02, -0.05, 0.6]), 0.0)[0]
     assert np.abs(after - smile).max() < 0.35
     assert np.abs(after - smile).sum() < np.abs(before - smile).sum() + 0.1
+
+
+def test_brows_follow_more_readily_than_the_rest() -> None:
+    """The same landmarks, half a brow and half a jaw: what is known to move little is not held still."""
+    model = face()
+    spreads = unit_spreads(["browInnerUp", *("jawOpen" for _ in range(7))])
+    assert spreads[0] > spreads[1] == ExpressionOptions().unit_spread
+    raised = 0.5 * np.eye(8)[0]
+    pixels = seen(model, raised, FACING)
+    even, weighted = (
+        ExpressionSolver(options)(model, pixels, K, FACING, np.array([0.02, -0.05, 0.6]), 0.0)[0]
+        for options in (ExpressionOptions(), ExpressionOptions(unit_spread=spreads))
+    )
+    assert even[0] < weighted[0] <= 0.55
+    assert np.abs(weighted - raised).sum() < np.abs(even - raised).sum()
 
 
 @settings(max_examples=60, deadline=None)

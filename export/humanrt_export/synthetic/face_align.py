@@ -32,11 +32,11 @@ from humanrt.people.face import FaceNetwork
 from humanrt_export.bodies.anny.bones import ACTIVE
 from humanrt_export.bodies.anny.face_units import FaceUnits, load_face_units
 from humanrt_export.entry import run_module
-from humanrt_export.synthetic.body_model import BodyModel, Outfit, load_body, sample_phenotypes
+from humanrt_export.synthetic.body_model import BodyModel, Outfit, Person, load_body, sample_phenotypes
 from humanrt_export.synthetic.body_render import BodyRenderer
 from humanrt_export.synthetic.hand_scene import Camera, Look
 
-__all__ = ["SEED", "RenderedFace", "nearest_vertices", "rendered_faces"]
+__all__ = ["FACING", "SEED", "RenderedFace", "draw_face", "nearest_vertices", "observe", "rendered_faces"]
 
 Array = NDArray[Any]
 
@@ -44,7 +44,9 @@ SEED = 7001
 """Seed of the faces used for the fit; never use them for anything else."""
 
 _SIZE = 320  # px
-_FACING = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # Anny's axes to those of a camera that looks at the face
+FACING = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+"""Anny's axes to those of a camera that looks at the face."""
+
 _MAX_ERROR = 25.0  # mm: a landmark further off than this counts as this far off
 
 
@@ -96,26 +98,54 @@ def _face(model: BodyModel, units: FaceUnits, generator: np.random.Generator) ->
     phenotypes = sample_phenotypes(generator)
     person = model.person(phenotypes, Outfit.sample(generator, look.skin))
     amounts = sample_amounts(generator, units.names)
+    rotation = matrices_from_vectors(generator.normal(0, (0.18, 0.4, 0.12))) @ FACING
+    camera = Camera((_SIZE, _SIZE), float(generator.uniform(0.35, 0.9)))
+    height = float(generator.uniform(90, 220))
+    place = generator.normal(0, 0.02, 2)
+    behind = generator.uniform(0, 0.6, (6, 6, 3))
+    return draw_face(model, units, person, look, amounts, rotation, camera, height, place, behind)
+
+
+def draw_face(
+    model: BodyModel,
+    units: FaceUnits,
+    person: Person,
+    look: Look,
+    amounts: Array,
+    rotation: Array,
+    camera: Camera,
+    height: float,
+    place: Array,
+    behind: Array,
+) -> RenderedFace:
+    """Return a picture of a face.
+
+    Args:
+        model, units, person, look: who it is.
+        amounts: [E] of the face units.
+        rotation: [3, 3] from Anny's axes to the camera's.
+        camera: square.
+        height: px, of a face of 20 cm.
+        place: [2] m, of the head's middle beside the camera's axis.
+        behind: [N, N, 3] linear light, the background, which is enlarged.
+    """
     surface = person.rest.surface.clone()
     moved = np.einsum("e,evd->dv", amounts, units.deltas).astype(np.float32)
     surface[0, :, : moved.shape[1]] += torch.from_numpy(moved)
-    rotation = matrices_from_vectors(generator.normal(0, (0.18, 0.4, 0.12))) @ _FACING
     pose = torch.eye(3).repeat(1, len(ACTIVE), 1, 1)
     pose[0, 0] = torch.from_numpy(rotation.astype(np.float32))
     with torch.inference_mode():
         vertices = model.body.pose(person.rest._replace(surface=surface), pose, torch.zeros(1, 3)).vertices[0].numpy()
-    camera = Camera((_SIZE, _SIZE), float(generator.uniform(0.35, 0.9)))
     K = camera.intrinsics
     head = vertices[model.vertices_of("head")]
     middle = (head.min(axis=0) + head.max(axis=0)) / 2
-    depth = K[0, 0] * 0.2 / generator.uniform(90, 220)  # a face of 20 cm is so many pixels high
-    vertices = vertices + np.append(generator.normal(0, 0.02, 2) - middle[:2], depth)
+    vertices = vertices + np.append(place - middle[:2], K[0, 0] * 0.2 / height)
     with BodyRenderer(camera) as renderer:
         drawn = renderer.draw([(vertices.astype(np.float32), person.colours)], model.faces, look)
-    behind = cv2.resize(generator.uniform(0, 0.6, (6, 6, 3)).astype(np.float32), (_SIZE, _SIZE))
-    linear = drawn[..., :3] + behind * (1 - drawn[..., 3:])
+    background = cv2.resize(behind.astype(np.float32), camera.size)
+    linear = drawn[..., :3] + background * (1 - drawn[..., 3:])
     picture = np.ascontiguousarray((linear.clip(0, 1) ** (1 / 2.2) * 255).astype(np.uint8))
-    return RenderedFace(picture, phenotypes, amounts, rotation, vertices, K)
+    return RenderedFace(picture, person.phenotypes, amounts, rotation, vertices, K)
 
 
 def observe(network: FaceNetwork, face: RenderedFace, head: NDArray[np.bool_]) -> Array | None:

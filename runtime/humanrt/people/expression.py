@@ -7,6 +7,7 @@ pose take part. A person's own face differs from the body model's: the differenc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.kernels.products import combine, weighted_gram
 
-__all__ = ["ExpressionOptions", "ExpressionSolver", "FaceModel", "bounded_least_squares"]
+__all__ = ["ExpressionOptions", "ExpressionSolver", "FaceModel", "bounded_least_squares", "unit_spreads"]
 
 Array = NDArray[np.float64]
 
+_BROW_SPREAD = 1.0  # `ExpressionOptions.unit_spread` of brows
 _NEW = 1.0  # s: time constant with which a person's own face becomes known
 
 
@@ -44,19 +46,29 @@ class ExpressionOptions:
         spread: m, standard deviation of a landmark, once the person's own face is known.
         new_spread: the same before: faces differ from the model's by more than expressions do.
         width: m: a landmark this far off counts half.
-        unit_spread: standard deviation of a unit's amount: how weak the prior of a neutral face is.
+        unit_spread: standard deviation of a unit's amount, one for all or [E]: how weak the prior of a neutral face is.
         change: standard deviation of an amount's change in a second.
         neutral_time: s, time constant with which the person's own neutral face is learned; at first faster.
+        settling: s, time constant in which a new face becomes known: meanwhile what it shows is learned as its own.
         iterations: alternations between pose and amounts in a frame; twice as many while the face is new.
     """
 
     spread: float = 0.003
     new_spread: float = 0.006
     width: float = 0.01
-    unit_spread: float = 0.35
+    unit_spread: float | Array = 0.35
     change: float = 6.0
     neutral_time: float = 10.0
+    settling: float = 1.0
     iterations: int = 1
+
+
+def unit_spreads(units: Sequence[str]) -> Array:
+    """Return `ExpressionOptions.unit_spread` [E] of face units by their ARKit names.
+
+    Brows move points by 4 to 7 mm, and landmarks of them move less: a prior that keeps mouths quiet holds brows still.
+    """
+    return np.array([_BROW_SPREAD if name.startswith("brow") else ExpressionOptions.unit_spread for name in units])
 
 
 class ExpressionSolver:
@@ -103,7 +115,7 @@ class ExpressionSolver:
         turn, place = np.asarray(rotation, np.float64), np.asarray(head, np.float64)
         spread = o.spread + (o.new_spread - o.spread) * float(np.exp(-self._seen / _NEW))
         # Prior: a neutral face, and the last amounts.
-        ridge = np.full(count, o.unit_spread**-2.0)
+        ridge = np.full(count, np.asarray(o.unit_spread) ** -2.0)
         pull = np.zeros(count)
         if last is not None:
             change = (o.change**2 * max(dt, 1e-3)) ** -1.0
@@ -128,7 +140,9 @@ class ExpressionSolver:
             gradient[:count] += pull
             amounts = bounded_least_squares(hessian, gradient, low, high, np.r_[amounts, np.zeros(6)])[:count]
         self._amounts = amounts
-        self._learn(neutral + combine(amounts, model.units), turn, place, rays, dt)
+        # Of a face that is new nobody knows what is expression: it counts as the person's own.
+        known = 1 - float(np.exp(-self._seen / o.settling))
+        self._learn(neutral + combine(known * amounts, model.units), turn, place, rays, dt)
         return amounts, turn
 
     def _learn(self, shown: Array, turn: Array, place: Array, rays: Array, dt: float) -> None:

@@ -33,7 +33,7 @@ from humanrt.inference.side_thread import SideThread
 from humanrt.people.body_mesh import BodyAtRest, BodyMesh, FaceOnBody
 from humanrt.people.body_points import rest_landmarks
 from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
-from humanrt.people.expression import ExpressionSolver, FaceModel
+from humanrt.people.expression import ExpressionOptions, ExpressionSolver, FaceModel, unit_spreads
 from humanrt.people.face import FaceLandmarks, PersonFace
 from humanrt.people.fitted_body import FittedBody, seen_body
 from humanrt.people.hand_regions import PersonHands
@@ -113,7 +113,7 @@ class _Identity:
     """
 
     fitter: BodyFitter
-    expression: ExpressionSolver = field(default_factory=ExpressionSolver)
+    expression: ExpressionSolver
     rest: BodyAtRest | None = None
     face_model: FaceModel | None = None
     hands: dict[Side, Region] = field(default_factory=dict)
@@ -182,6 +182,7 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         self.faces = face_indices(self.bundle, "faces", body.vertices)
         self.joint_names = body.joint_names
         self.expression_units = settings.expression_units
+        self._expressing = ExpressionOptions(unit_spread=unit_spreads(self.expression_units))
         self.quality, self.stature, self.meshes = quality, stature, meshes
         self._assume_field_of_view(LandmarksSettings.of(landmarks).field_of_view if fov is None else fov)
         self._face_on_body = FaceOnBody(self.bundle, body.head_joint)
@@ -239,7 +240,8 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             self._known.pop(identity, None)
         for identity, landmarks in seen.items():
             if identity not in self._known:
-                self._known[identity] = _Identity(self._body.fitter(self.stature, self._fit_options))
+                expression = ExpressionSolver(self._expressing)
+                self._known[identity] = _Identity(self._body.fitter(self.stature, self._fit_options), expression)
             self._known[identity].size = landmarks.region.size
         lost = tuple(hand for identity in bodies.lost for hand in hand_identities(identity).values())
 
