@@ -80,7 +80,7 @@ def film(path: Path, count: int = _FRAMES, start: int = 0) -> list[Image]:
 
 def real_scenes() -> Iterator[Scene]:
     """Yield scenes made of real pictures."""
-    view = load_views(VIEWS)[0]
+    view = load_views(VIEWS)[2]  # without the bystander
     whole = film(view.video)
     height, width = whole[0].shape[:2]
     upper = height // 2
@@ -236,7 +236,7 @@ def off(found: Array, true: Array) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default="holistic", metavar="NAME|PATH[:QUALITY]")
-    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="scenes whose names begin so")
+    parser.add_argument("--part", choices=("rendered", "real"), help="only these scenes")
     parser.add_argument("--full", action="store_true", help="also every scene at its own size, as PNG")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -245,11 +245,10 @@ def main() -> None:
     lines = ["| scene | people | found | score | filled | off |", "| --- | --- | --- | --- | --- | --- |"]
     cells = []
     bundle, options = bundle_options(arguments.bundle)
-    scenes = [*rendered_scenes(), *(real_scenes() if VIEWS.is_dir() else ())]
+    parts = {"rendered": rendered_scenes, "real": real_scenes}
+    scenes = (scene for name, made in parts.items() if arguments.part in (None, name) for scene in made())
     with open_people(bundle, "cpu", options, threads=arguments.threads) as pipeline, MeshView() as view:
         for scene in scenes:
-            if arguments.only and not scene.name.startswith(tuple(arguments.only)):
-                continue
             result = follow(pipeline, scene.images)
             people, found = result.people, _limbs(result, pipeline)
             true = scene.limbs
