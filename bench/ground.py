@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.animation.ground import Ground, find_ground
+from humanrt.animation.ground import find_ground
 from humanrt.animation.planting import grounded, planted
 from humanrt.animation.soles import Soles, soles_of
 from humanrt.animation.take import Take, take_of
@@ -37,6 +37,7 @@ from humanrt.bundle import cache_folder, load_bundle
 from humanrt.cli import main as humanrt_main
 from humanrt.errors import HumanrtError
 from humanrt.files import write_atomically
+from humanrt.geometry.ground import Ground
 from humanrt.geometry.skeleton import Array
 from humanrt.outputs.record import read_recording
 from humanrt.people.rig import BodyRig, open_rig

@@ -33,7 +33,7 @@ class Painter(Protocol):
 
 
 class Extra(Protocol):
-    """Adds something to every result, such as forecasts of people."""
+    """Adds something to every result, such as forecasts of people, or the floor."""
 
     def about(self) -> dict[str, Any]:
         """Return its part of a recording's header."""
@@ -80,7 +80,7 @@ def play(
     outputs: Sequence[Output] = (),
     painter: Painter | None = None,
     max_frames: int | None = None,
-    extra: Extra | None = None,
+    extras: Sequence[Extra] = (),
 ) -> Summary:
     """Process frames until the source ends, an output asks to stop, or ``max_frames``. Closes the outputs.
 
@@ -90,7 +90,7 @@ def play(
         outputs: receive every result, in this order.
         painter: draws every result for the outputs that show it; None draws nothing.
         max_frames: max number of frames.
-        extra: adds something to every result before it is drawn; it stays open.
+        extras: add something to every result before it is drawn, in this order; they stay open.
     """
     frames = present = 0
     busy = 0.0
@@ -99,13 +99,14 @@ def play(
         for output in outputs:
             stack.push(_Closing(output))
         header = pipeline.header(source) if outputs else {}
-        if extra and outputs:
+        for extra in extras if outputs else ():
             header |= extra.about()
         for output in outputs:
             output.start(header)
         start = perf_counter()
-        for found in results(source, pipeline):
-            result = extra(found) if extra else found
+        for result in results(source, pipeline):
+            for extra in extras:
+                result = extra(result)
             frames += 1
             present += len(result.ids) > 0
             busy += result.ms["total"]

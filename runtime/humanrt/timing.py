@@ -24,6 +24,7 @@ Stage = Literal[
     "smooth",  # PoseBERT or One-Euro; for people from landmarks also the pose, which PoseBERT predicts
     "retarget",  # all robots of all hands
     "forecast",  # what people do next
+    "ground",  # the floor, and whether the camera stands still
     "coach",  # one person against the reference
 ]
 """Names of the stages in all pipelines. A frame has those that it went through."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from glb_reader import GlbReader
@@ -13,16 +16,21 @@ from glb_reader import GlbReader
 import humanrt
 from command_line import refused
 from humanrt.animation import Ground, Soles, Take, convert, find_ground, grounded, planted, soles_of
+from humanrt.animation.live_ground import LiveGround
 from humanrt.animation.planting import _solve_banded, contacts_of
 from humanrt.animation.soles import leg_bones
 from humanrt.cli import main
+from humanrt.data import CLIP
 from humanrt.errors import HumanrtError
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.bones import SMPLX_BONES
 from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
 from humanrt.geometry.skeleton import SkeletonError
 from humanrt.outputs.record import Recorder
+from humanrt.people.pipeline import PeopleResult
+from humanrt.people.results import People
 from humanrt.people.rig import BodyRig
+from humanrt.sources.opening import Frame
 
 SECONDS, HERTZ = 4.0, 30.0
 HEIGHT = 1.6  # m, of the camera
@@ -326,3 +334,112 @@ def test_ground_does_nothing_for_tables(recorded: Path, tmp_path: Path, capsys: 
     with pytest.raises(HumanrtError, match=r"--ground does nothing for --to csv"):
         convert(recorded, tmp_path / "take.csv", ground=True)
     assert "--ground does nothing" in refused(capsys, "convert", recorded, "--ground", "--out", tmp_path / "take.csv")
+
+
+def test_the_command_reads_a_recording_once_and_opens_its_body_once(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversion = sys.modules["humanrt.animation.convert"]  # the package's attribute of that name is the function
+    counts = {"read_recording": 0, "open_rig": 0}
+
+    def counted(name: str) -> None:
+        real = getattr(conversion, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            counts[name] += 1
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(conversion, name, call)
+
+    for name in counts:
+        counted(name)
+    assert main(["convert", str(recorded), "--ground", "--to", "glb", "--out", str(tmp_path)]) == 0
+    assert counts == {"read_recording": 1, "open_rig": 1}
+
+
+def live(walk: Take, rig: BodyRig, ground: Ground, places: Sequence[int], hertz: int = 10) -> Iterator[PeopleResult]:
+    """Results of the walk, seen by a camera before a wall, at places px of each frame along it."""
+    small = np.random.default_rng(2).integers(0, 255, (60, 120, 3), np.uint8)
+    wall = cv2.resize(small, (1800, 900), interpolation=cv2.INTER_CUBIC)
+    take = seen(walk, ground)
+    K = np.array([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]])
+    for count, place in enumerate(places):
+        k = count * round(HERTZ) // hertz
+        joints = rig.pose(take.shape, take.local[k])[1]
+        joints = (joints + (take.root[k] - rig.bone_heads(joints)[0])).astype(np.float32)
+        flat = joints @ K.T
+        people = People(
+            np.ones(1, np.float32),
+            np.zeros((1, 2), np.float32),
+            joints[None, rig.joint_names.index("head")],
+            take.local[None, k].astype(np.float32),
+            take.shape[None].astype(np.float32),
+            np.zeros((1, 0), np.float32),
+            K,
+            joints=joints[None],
+            joints_2d=(flat[:, :2] / flat[:, 2:]).astype(np.float32)[None],
+        )
+        frame = Frame(wall[100:580, place : place + 640], k / HERTZ, k)
+        yield PeopleResult(frame, people, (1,), (), {"network": 1.0, "total": 1.0})
+
+
+def test_the_live_floor_settles_to_that_of_the_recording(walk: Take, soles: Soles, rig: BodyRig) -> None:
+    true = camera(12.0, 1.0)
+    results = list(map(LiveGround(rig), live(walk, rig, true, [100] * 40)))
+    known = [one.ground for one in results]
+    assert known[8] is None
+    assert all(known[15:])
+    first, last = known[15], known[-1]
+    assert first is not None
+    assert last is not None
+    assert first.seconds < last.seconds
+    assert last.uncertainty < first.uncertainty
+    whole = find_ground([seen(walk, true)], [soles])
+    assert degrees(last.up, whole.up) < 0.5
+    assert degrees(last.up, true.up) < 2.0
+    assert last.height == pytest.approx(whole.height, abs=0.02)
+    record = results[-1].record()
+    assert record["ground"] == {
+        "up": pytest.approx(last.up),
+        "height": last.height,
+        "uncertainty": last.uncertainty,
+        "seconds": last.seconds,
+    }
+    assert record["ms"]["ground"] > 0
+    assert "ground" not in results[0].record()
+
+
+def test_a_camera_that_moves_loses_its_floor(walk: Take, rig: BodyRig) -> None:
+    said = list[str]()
+    ground = LiveGround(rig, said.append)
+    stops = [100] * 20 + [100 + 40 * k for k in range(1, 6)] + [300] * 15
+    known = [ground(one).ground is not None for one in live(walk, rig, camera(5.0, 0.0), stops)]
+    assert known[19]
+    assert not any(known[25:30])
+    assert known[-1]
+    assert len(said) == 1
+    assert "the camera is no longer where it was" in said[0]
+
+
+def test_a_camera_that_never_stands_still_gets_no_floor(walk: Take, rig: BodyRig) -> None:
+    ground = LiveGround(rig)
+    assert not any(ground(one).ground for one in live(walk, rig, camera(5.0, 0.0), range(100, 500, 10)))
+    assert ground.moved > 3
+    assert "which moved" in ground.missing
+
+
+def test_a_new_scene_has_another_floor(walk: Take, rig: BodyRig) -> None:
+    ground = LiveGround(rig)
+    results = list(live(walk, rig, camera(5.0, 0.0), [100] * 20))
+    assert ground(results[0]).ground is None
+    for one in results[1:]:
+        found = ground(one).ground
+    assert found is not None
+    cut = replace(results[-1], frame=replace(results[-1].frame, cut=True))
+    assert ground(cut).ground is None
+
+
+def test_the_run_command_refuses_ground_where_there_are_no_joints(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("run", CLIP, "--ground", "--headless")
+    assert "--ground is for --task people" in refused(capsys, *words)
+    assert "--ground needs people's joints" in refused(capsys, *words, "--task", "people", "--parameters-only")

@@ -1,10 +1,11 @@
 """Animation: recordings as skinned characters, skeletons in motion and tables that other programs open."""
 
 from humanrt.animation.convert import FORMATS, ConvertOptions, convert, ground_of
-from humanrt.animation.ground import Ground, find_ground
+from humanrt.animation.ground import find_ground
 from humanrt.animation.planting import grounded, planted
 from humanrt.animation.soles import Soles, soles_of
 from humanrt.animation.take import Take, take_of
+from humanrt.geometry.ground import Ground
 from humanrt.geometry.humanoid import SKELETONS, Skeleton, SkeletonName, skeleton_of
 
 __all__ = [

@@ -15,7 +15,7 @@ from humanrt.animation.amass import amass
 from humanrt.animation.bvh import bvh
 from humanrt.animation.fbx import fbx
 from humanrt.animation.glb import animated_glb
-from humanrt.animation.ground import Ground, find_ground
+from humanrt.animation.ground import find_ground
 from humanrt.animation.motion import record_motion, take_of_motion
 from humanrt.animation.planting import planted
 from humanrt.animation.rrd import rrd
@@ -26,6 +26,7 @@ from humanrt.bundle import Bundle, load_bundle
 from humanrt.checks import check_range
 from humanrt.errors import BundleError, HumanrtError, OutputError, SourceError, choices
 from humanrt.files import write_atomically
+from humanrt.geometry.ground import Ground
 from humanrt.geometry.humanoid import Skeleton, SkeletonName, skeleton_of
 from humanrt.motion.motion import Motion
 from humanrt.outputs.record import Recording, check_apart, read_recording
@@ -33,7 +34,16 @@ from humanrt.outputs.tracks import Tracks
 from humanrt.people.holistic import DEFAULT_BUNDLE
 from humanrt.people.rig import BodyRig, open_rig
 
-__all__ = ["FORMATS", "ConvertOptions", "Format", "convert", "ground_of", "open_recorded_rig"]
+__all__ = [
+    "FORMATS",
+    "ConvertOptions",
+    "Converted",
+    "Format",
+    "convert",
+    "converted",
+    "ground_of",
+    "open_recorded_rig",
+]
 
 _FPS = 30.0  # of recordings that do not tell theirs: single frames
 
@@ -134,6 +144,19 @@ FORMATS: Mapping[str, Format] = {
 """All formats by name."""
 
 
+@dataclass(frozen=True)
+class Converted:
+    """What was made of a recording.
+
+    Attributes:
+        files: that were written.
+        ground: the floor that people were put on; None: on none.
+    """
+
+    files: tuple[Path, ...]
+    ground: Ground | None = None
+
+
 def convert(
     recording: str | Path | Recording | Motion,
     out: str | Path,
@@ -159,6 +182,13 @@ def convert(
     """
     if options is None:
         options = ConvertOptions(**chosen)
+    return converted(recording, out, to, options).files
+
+
+def converted(
+    recording: str | Path | Recording | Motion, out: str | Path, to: str | None, options: ConvertOptions
+) -> Converted:
+    """Convert as `convert`, and say on which floor people were put."""
     if isinstance(recording, Motion):
         return _convert_motion(recording, Path(out), to, options)
     if not isinstance(recording, Recording):
@@ -174,30 +204,34 @@ def convert(
     target = out / f"{recording.path.stem}{kept}{kind.suffix}" if folder else out
     if target.suffix.lower() != kind.suffix:
         raise OutputError(f"--out {out}: {name} files end in {kind.suffix}; name it *{kind.suffix}, or give a folder")
-    tracks = _chosen(recording, options.person)
+    everybody = recording.tracks()
+    tracks = _chosen(recording, everybody, options.person)
     fps = options.fps or tracks.fps or _FPS
     if not kind.takes:
         if not tracks.people and not tracks.hands:
             raise SourceError(f"{recording.path}: there is nobody in it; record a source with people or hands")
-        return (_written(target, kind.write(Scene(tracks, (), None, None, fps)), recording.path),)
+        return Converted((_written(target, kind.write(Scene(tracks, (), None, None, fps)), recording.path),))
     if not tracks.people:
         raise SourceError(f"{recording.path}: there are no people in it; hands are converted to: csv, npz")
     with ExitStack() as stack:
         needed = kind.mesh or options.bundle or options.ground
         rig = stack.enter_context(open_recorded_rig(recording, options.bundle)) if needed else None
         takes = [take_of(track, tracks.header, rig) for track in tracks.people.values()]
-        if options.smooth is not None:
-            takes = [take.smoothed(options.smooth) for take in takes]
+        ground = None
         if options.ground:
             assert rig is not None
-            soles = [soles_of(rig, take.shape) for take in takes]
-            ground = options.ground if isinstance(options.ground, Ground) else find_ground(takes, soles)
-            takes = [planted(take, one, ground) for take, one in zip(takes, soles, strict=True)]
+            # Everybody tells of the floor, whoever is converted.
+            ground = options.ground if isinstance(options.ground, Ground) else _ground_of(everybody, rig)
+        if options.smooth is not None:
+            takes = [take.smoothed(options.smooth) for take in takes]
+        if ground is not None:
+            assert rig is not None
+            takes = [planted(take, soles_of(rig, take.shape), ground) for take in takes]
         if options.fps:
             takes = [take.at_rate(options.fps) for take in takes]
         skeleton = skeleton_of(takes[0].tree, options.names)
         scenes = [[take] for take in takes] if kind.single else [takes]
-        return tuple(
+        files = tuple(
             _written(
                 target.with_name(f"{target.stem}-{some[0].id}{target.suffix}") if len(scenes) > 1 else target,
                 kind.write(Scene(tracks, some, skeleton, rig, fps)),
@@ -205,6 +239,7 @@ def convert(
             )
             for some in scenes
         )
+    return Converted(files, ground)
 
 
 def ground_of(recording: str | Path | Recording, bundle: Bundle | str | Path | None = None) -> Ground:
@@ -224,11 +259,16 @@ def ground_of(recording: str | Path | Recording, bundle: Bundle | str | Path | N
         recording = read_recording(recording)
     tracks = recording.tracks()
     with open_recorded_rig(recording, bundle) as rig:
-        takes = [take_of(track, tracks.header, rig) for track in tracks.people.values()]
-        return find_ground(takes, [soles_of(rig, take.shape) for take in takes])
+        return _ground_of(tracks, rig)
 
 
-def _convert_motion(motion: Motion, out: Path, to: str | None, options: ConvertOptions) -> tuple[Path, ...]:
+def _ground_of(tracks: Tracks, rig: BodyRig) -> Ground:
+    """Return the floor on which the people of a recording stand."""
+    takes = [take_of(track, tracks.header, rig) for track in tracks.people.values()]
+    return find_ground(takes, [soles_of(rig, take.shape) for take in takes])
+
+
+def _convert_motion(motion: Motion, out: Path, to: str | None, options: ConvertOptions) -> Converted:
     """Convert a motion by way of a recording of it."""
     bundle = options.bundle or DEFAULT_BUNDLE
     loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, task="people")
@@ -240,7 +280,7 @@ def _convert_motion(motion: Motion, out: Path, to: str | None, options: ConvertO
             take = take_of_motion(motion, rig)
             lowest = soles_of(rig, take.shape).at(take)[..., 1].max(axis=(1, 2))
             options = replace(options, ground=Ground(np.array([0.0, -1.0, 0.0]), float(np.median(lowest)), 0.0))
-        return convert(path, out, to, replace(options, bundle=loaded if takes and takes.takes else None))
+        return converted(path, out, to, replace(options, bundle=loaded if takes and takes.takes else None))
 
 
 def _by_suffix(out: Path) -> str:
@@ -267,9 +307,8 @@ def _check(name: str, kind: Format, options: ConvertOptions) -> None:
         raise HumanrtError(f"{flag} does nothing for --to {name}; leave it out")
 
 
-def _chosen(recording: Recording, person: int | None) -> Tracks:
-    """Return the tracks of a recording: all, or only those of a person and without the hands."""
-    tracks = recording.tracks()
+def _chosen(recording: Recording, tracks: Tracks, person: int | None) -> Tracks:
+    """Return of the tracks of a recording all, or only those of a person and without the hands."""
     if person is None:
         return tracks
     if person not in tracks.people:

@@ -13,16 +13,18 @@ which people are for long, the lowest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from humanrt.animation.soles import Soles
 from humanrt.animation.take import Take
 from humanrt.errors import HumanrtError
+from humanrt.geometry.bones import BoneTree
+from humanrt.geometry.ground import Ground
 from humanrt.geometry.skeleton import Array, world_rotations
 
-__all__ = ["Ground", "find_ground"]
+__all__ = ["Standing", "find_ground", "floor_below", "standing"]
 
 _SOLE = 0.015  # m, scatter of standing soles across the line of sight
 _DISTANCE = 0.04  # scatter of distances from the camera, as a part of them
@@ -38,50 +40,18 @@ _ROUNDS = 30
 
 
 @dataclass(frozen=True)
-class Ground:
-    """The floor before a fixed camera.
+class Standing:
+    """Frames in which people stand upright. N frames of any people.
 
     Attributes:
-        up: [3] unit vector against gravity, camera space (y down, z forward).
-        height: m, of the camera above the floor.
-        uncertainty: rad, standard deviation of ``up``, by the scatter of the soles.
+        feet: [N, 4, 3] m, heel and ball of both feet, camera space.
+        bodies: [N, 3, 3] the bodies' axes: up, from the soles to the neck; to a side, along the hips; and ahead.
+        seconds: [N] for which each frame counts.
     """
 
-    up: Array
-    height: float
-    uncertainty: float
-
-    @property
-    def pitch(self) -> float:
-        """How far the camera looks down, rad."""
-        return float(np.arcsin(np.clip(-self.up[2], -1.0, 1.0)))
-
-    @property
-    def roll(self) -> float:
-        """How far the camera is turned about its line of sight, rad; clockwise as seen from behind it."""
-        return float(np.arctan2(self.up[0], -self.up[1]))
-
-    @property
-    def axes(self) -> Array:
-        """Rotation [3, 3] from the camera's axes to the floor's: x to the right, y down along gravity, z ahead."""
-        down = -self.up
-        ahead = np.array([0.0, 0.0, 1.0]) if abs(self.up[2]) < 0.99 else np.array([0.0, -1.0, 0.0])
-        ahead = ahead - down * float(ahead @ down)
-        ahead /= np.linalg.norm(ahead)
-        return np.array([np.cross(down, ahead), down, ahead])
-
-    def heights(self, points: Array) -> Array:
-        """Return how far points [..., 3] m of camera space are above the floor, [...] m."""
-        return np.asarray(points @ self.up + self.height)
-
-    def __str__(self) -> str:
-        down, known = np.degrees(self.pitch), np.degrees(self.uncertainty)
-        way = f"{abs(down):.1f} degrees {'down' if down >= 0 else 'up'}"
-        roll = np.degrees(self.roll)
-        return (
-            f"camera {self.height:.2f} m above the floor, looking {way}, rolled by {roll:.1f} degrees"
-            f" (the floor's normal within {known:.1f})"
-        )
+    feet: Array
+    bodies: Array
+    seconds: Array
 
 
 def find_ground(takes: Sequence[Take], soles: Sequence[Soles]) -> Ground:
@@ -94,33 +64,29 @@ def find_ground(takes: Sequence[Take], soles: Sequence[Soles]) -> Ground:
     Raises:
         HumanrtError: nobody stands upright in any frame.
     """
-    points, seconds, bodies, habits = [], [], [], []
+    some = []
     for take, sole in zip(takes, soles, strict=True):
-        upright, axes, feet = _uprights(take, sole)
-        if not upright.any():
-            continue
-        steps = np.minimum(np.gradient(take.t) if len(take.t) > 1 else np.array([_TOGETHER]), _TOGETHER)
-        points.append(feet[upright].reshape(-1, 4, 3))
-        bodies.append(axes[upright])
-        seconds.append(np.minimum(steps[upright] / _TOGETHER, 1.0))
-        habits.append(np.minimum(steps[upright] / _HABIT, 1.0))
-    if not points:
+        world = world_rotations(take.local, take.tree.parents)
+        heads = take.tree.positions(take.rest, world, take.root)
+        steps = np.gradient(take.t) if len(take.t) > 1 else np.array([_TOGETHER])
+        some.append(standing(take.tree, world, heads, sole, steps))
+    if not any(len(one.seconds) for one in some):
         raise HumanrtError("nobody in the recording stands upright, so there is no telling where the floor is")
-    feet, axes, weights, worth = (np.concatenate(parts) for parts in (points, bodies, seconds, habits))
-    up = _units(axes[:, 0].T @ worth)
-    height = -_level((feet @ up).min(axis=1), weights)
-    return _solved(feet, weights, axes, worth, up, height)
+    return floor_below(some)
 
 
-def _uprights(take: Take, soles: Soles) -> tuple[Array, Array, Array]:
-    """Return in which frames a person is upright, bool [F], the body's axes [F, 3, 3], and the soles [F, 2, 2, 3] m.
+def standing(tree: BoneTree, world: Array, heads: Array, soles: Soles, seconds: Array) -> Standing:
+    """Return the frames in which a person stands upright.
 
-    The axes are up, from the soles to the neck; to a side, along the hips; and ahead.
+    Args:
+        tree: the bones.
+        world: [F, R, 3, 3] their rotations, from the body's axes to the camera's.
+        heads: [F, R, 3] m, where they begin, camera space.
+        soles: of the body.
+        seconds: [F] for which each frame counts.
     """
-    world = world_rotations(take.local, take.tree.parents)
-    heads = take.tree.positions(take.rest, world, take.root)
     hips = heads[:, [leg.thigh for leg in soles.legs]].mean(axis=1)
-    neck = heads[:, next(k for k, name in enumerate(take.tree.names) if name.startswith("neck"))]
+    neck = heads[:, next(k for k, name in enumerate(tree.names) if name.startswith("neck"))]
     points = soles.placed(world, heads)
     feet = points.mean(axis=(1, 2))
     legs, trunk = _units(hips - feet), _units(neck - hips)
@@ -128,7 +94,21 @@ def _uprights(take: Take, soles: Soles) -> tuple[Array, Array, Array]:
     up = _units(neck - feet)
     side = heads[:, soles.legs[0].thigh] - heads[:, soles.legs[1].thigh]
     side = _units(side - (side * up).sum(axis=-1, keepdims=True) * up)
-    return straight & (-trunk[:, 1] > _LEVEL), np.stack([up, side, np.cross(side, up)], axis=1), points
+    axes = np.stack([up, side, np.cross(side, up)], axis=1)
+    upright = straight & (-trunk[:, 1] > _LEVEL)
+    return Standing(points[upright].reshape(-1, 4, 3), axes[upright], np.minimum(seconds[upright], _TOGETHER))
+
+
+def floor_below(some: Sequence[Standing]) -> Ground:
+    """Return the floor on which people stand in these frames, of which there is at least one."""
+    feet, axes, seconds = (
+        np.concatenate([getattr(one, name) for one in some]) for name in ("feet", "bodies", "seconds")
+    )
+    weights, worth = seconds / _TOGETHER, np.minimum(seconds / _HABIT, 1.0)
+    up = _units(axes[:, 0].T @ worth)
+    height = -_level((feet @ up).min(axis=1), weights)
+    found = _solved(feet, weights, axes, worth, up, height)
+    return replace(found, seconds=float(seconds.sum()))
 
 
 def _units(vectors: Array) -> Array:

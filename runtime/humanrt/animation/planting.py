@@ -15,10 +15,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.animation.ground import Ground
 from humanrt.animation.soles import Leg, Soles
 from humanrt.animation.take import Take
 from humanrt.geometry.bones import to_gltf_axes
+from humanrt.geometry.ground import Ground
 from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
 from humanrt.geometry.skeleton import Array, local_rotations, shortest_arc, world_rotations
 from humanrt.smoothing.two_sided import two_sided_points, two_sided_rotations

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from humanrt.animation import FORMATS, SKELETONS, ConvertOptions, convert, ground_of
+from humanrt.animation import FORMATS, SKELETONS, ConvertOptions
+from humanrt.animation.convert import converted
 from humanrt.commands.fields import Flag, add_fields, given
 
 __all__ = ["add_parser", "run"]
@@ -57,10 +57,9 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Convert, and print the files that were written."""
     options = ConvertOptions(**given(vars(arguments), ConvertOptions))
-    if options.ground:
-        options = replace(options, ground=ground_of(arguments.recording, options.bundle))
-    for path in convert(arguments.recording, arguments.out, arguments.to, options):
+    made = converted(arguments.recording, arguments.out, arguments.to, options)
+    for path in made.files:
         print(path)
-    if options.ground:
-        print(f"floor: {options.ground}", file=sys.stderr)
+    if made.ground is not None:
+        print(f"floor: {made.ground}", file=sys.stderr)
     return 0

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from humanrt.address import is_address
 from humanrt.bundle.settings import body_names
@@ -19,7 +19,7 @@ from humanrt.geometry.camera import read_intrinsics
 from humanrt.hands.smoothers import SMOOTHERS
 from humanrt.hands.tracker import TrackerOptions
 from humanrt.inference.execution import Execution
-from humanrt.live import Output, Painter, Pipeline, play
+from humanrt.live import Extra, Output, Painter, Pipeline, play
 from humanrt.motion.posegpt import POSEGPT, PoseGPT
 from humanrt.outputs.listed import OUTPUTS
 from humanrt.outputs.mesh_files import MeshWriter
@@ -36,6 +36,9 @@ from humanrt.people.view import PANELS
 from humanrt.retarget.gentle import ON_LOST, GentleOptions
 from humanrt.sources.opening import Source, is_image, open_source, source_files
 from humanrt.tasks import TASKS, AnyPeoplePipeline, HandOptions, PeopleOptions
+
+if TYPE_CHECKING:
+    from humanrt.animation.live_ground import LiveGround
 
 __all__ = ["RunOptions", "add_parser", "run"]
 
@@ -75,6 +78,7 @@ class RunOptions:
         send: send the results to these addresses: zmq://*:PORT publishes JSON, udp://HOST:PORT joint angles of robots,
             vmc://HOST[:PORT][?person=ID] moves an avatar.
         gentle: how robots move that are sent to (`GentleOptions`). None: its defaults.
+        ground: record the floor before a camera that does not move, from the feet of people who walk and stand.
         forecast: show and record what each person does in the next SECONDS, by PoseGPT.
         forecast_samples: forecasts of each person.
         forecast_bundle: name or folder of the PoseGPT bundle.
@@ -99,6 +103,7 @@ class RunOptions:
     gentle: GentleOptions | None = None
     view: str | None = None
     port: int | None = None
+    ground: bool = False
     forecast: float | None = None
     forecast_samples: int | None = None
     forecast_bundle: str | None = None
@@ -121,6 +126,8 @@ class RunOptions:
                 raise HumanrtError(f"--{name.replace('_', '-')} needs --forecast SECONDS; add that, or leave it out")
         if self.forecast is not None and self.parameters_only:
             raise HumanrtError("--forecast needs people's joints; leave out --parameters-only")
+        if self.ground and self.parameters_only:
+            raise HumanrtError("--ground needs people's joints; leave out --parameters-only")
         if self.parameters_only and (self.mesh_folder or self.panels):
             raise HumanrtError("--parameters-only makes no meshes; leave it out, or --meshes and --panels")
 
@@ -214,11 +221,16 @@ def _run(options: RunOptions, own: Any, execution: Mapping[str, Any], intrinsics
             )
         )
         outputs, painter = _outputs(options, pipeline, source, stack)
-        extra = None if options.forecast is None else stack.enter_context(_forecaster(options, pipeline))
+        ground = _ground(pipeline) if options.ground else None
+        extras: list[Extra] = [] if ground is None else [ground]
+        if options.forecast is not None:
+            extras.append(stack.enter_context(_forecaster(options, pipeline)))
         for note in pipeline.notes:
             _note(note)
-        summary = play(source, pipeline, outputs, painter, options.max_frames, extra)
+        summary = play(source, pipeline, outputs, painter, options.max_frames, extras)
     _say(str(summary))
+    if ground is not None:
+        _say(f"floor: {ground.ground or ground.missing}")
 
 
 def _say(line: str) -> None:
@@ -308,6 +320,15 @@ def _forecaster(options: RunOptions, pipeline: Pipeline[Any]) -> Forecaster:
         forecaster = Forecaster(gpt, bones, pipeline.model.joint_names, options.forecast, samples)
         failing.pop_all()
     return forecaster
+
+
+def _ground(pipeline: Pipeline[Any]) -> LiveGround:
+    """Open what finds the floor. HumanrtError: the body's legs are not known."""
+    # Imported only when asked for: it brings the animation package.
+    from humanrt.animation.live_ground import LiveGround
+
+    assert isinstance(pipeline, AnyPeoplePipeline)
+    return LiveGround(pipeline.model.rig, _note)
 
 
 def _page(options: RunOptions, pipeline: Pipeline[Any]) -> Output:
@@ -419,6 +440,7 @@ _MESHES = {
     "mesh_folder": Flag("meshes", metavar="DIR", type=_path),
     "mesh_format": Flag(metavar="NAME"),
     "panels": Flag(choices=PANELS, several=True),
+    "ground": Flag(switch=True),
     "forecast": Flag(metavar="SECONDS", type=float),
     "forecast_samples": Flag(metavar="N", type=_positive),
     "forecast_bundle": Flag(metavar="NAME|PATH"),

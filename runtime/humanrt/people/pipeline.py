@@ -16,6 +16,7 @@ from humanrt.bundle.settings import body_names
 from humanrt.checks import check_kind, check_probability, check_range, check_same_count
 from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import check_intrinsics
+from humanrt.geometry.ground import Ground
 from humanrt.geometry.rotation import vectors_from_matrices
 from humanrt.geometry.skeleton import SkeletonError
 from humanrt.hands.tracker import Hand
@@ -60,6 +61,7 @@ class PeopleResult(Result):
         age: s from the frame in which they were seen to the time for which their pose is predicted; None: the pose is
             that of this frame.
         forecasts: what people do next, where that is asked for (`humanrt.people.forecaster`).
+        ground: the floor, where it is asked for and known (`humanrt.animation.live_ground`).
     """
 
     frame: Frame
@@ -71,6 +73,7 @@ class PeopleResult(Result):
     hands: Iterable[Hand] = ()
     age: float | None = field(default=None, kw_only=True)
     forecasts: tuple[Forecast, ...] = field(default=(), kw_only=True)
+    ground: Ground | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         check_same_count(self, "people", "ids")
@@ -88,6 +91,8 @@ class PeopleResult(Result):
 
     def record(self) -> dict[str, Any]:
         record = super().record()
+        if self.ground is not None:
+            record["ground"] = self.ground.record()
         return {**record, "forecasts": [one.record() for one in self.forecasts]} if self.forecasts else record
 
     def people_records(self) -> list[dict[str, Any]]:
