@@ -167,6 +167,9 @@ class StreamingConfig:
         spread: the network also says how far off its answers are.
         rest: [33][3], of MediaPipe's landmarks in the T-pose, any unit: rotations start from inverse kinematics of the
             network's own keypoints instead of from a mean pose; empty: they do not.
+        blend: rotations are sums of those observed, weighted by joint and frame, and nothing is added to them. Weights
+            sum to 1 and may be negative, so that motion is followed and goes on; what does not move comes out as it
+            went in, whether the training knew such poses or not.
     """
 
     source: str = "keypoints"
@@ -184,6 +187,7 @@ class StreamingConfig:
     rays: bool = False
     spread: bool = False
     rest: tuple[tuple[float, ...], ...] = ()
+    blend: bool = False
 
     @property
     def values(self) -> int:
@@ -227,14 +231,20 @@ class StreamingPoseBert(nn.Module):
             Block(config.width, config.heads, config.hidden, config.dropout) for _ in range(config.depth)
         )
         keypoints = config.source == "keypoints"
-        self.regressor = Regressor(
-            config.width, config.values + (6 * config.joints if keypoints else 0), config.dropout
-        )
+        if not config.blend:
+            self.regressor = Regressor(
+                config.width, config.values + (6 * config.joints if keypoints else 0), config.dropout
+            )
         self.reader_norm = nn.LayerNorm(config.width)
         self.reader_query = nn.Linear(config.width, config.readers * READER_WIDTH, bias=False)
         self.reader_key = nn.Linear(config.width, config.readers * READER_WIDTH, bias=False)
         self.reader_decay = nn.Parameter(torch.linspace(-2.0, 2.0, config.readers))
         self.reader_mix = nn.Parameter(torch.zeros(points, config.readers))
+        if config.blend:
+            self.reader_trend = nn.Parameter(torch.zeros(points, config.readers))
+            self.reader_now = nn.Linear(config.width, 2 * points * config.readers)
+            nn.init.xavier_uniform_(self.reader_now.weight, gain=0.1)
+            nn.init.zeros_(self.reader_now.bias)
         if config.rays:
             self.ray_share = nn.Parameter(torch.zeros(points))
         if config.rest:
@@ -362,7 +372,7 @@ class StreamingPoseBert(nn.Module):
         y = self._read(x, past, y, last, age)
         if config.source == "keypoints":
             y = torch.cat((y, self.mean_pose.expand(*y.shape[:2], -1)), dim=-1)
-        for _ in range(_CORRECTIONS):
+        for _ in range(0 if config.blend else _CORRECTIONS):
             y = self.regressor(x, y)
         return y, x
 
@@ -373,8 +383,14 @@ class StreamingPoseBert(nn.Module):
         key = self.reader_key(self.reader_norm(past)).unflatten(-1, (config.readers, -1)).transpose(1, 2)
         near = -torch.exp(self.reader_decay)[:, None, None] * age.abs().to(y.dtype)
         weights = torch.softmax(query @ key.transpose(-1, -2) * READER_WIDTH**-0.5 + near + bias, dim=-1)
-        mixture = torch.softmax(self.reader_mix, dim=-1)  # [points, readers]
+        if config.blend:
+            share, trend = self.reader_now(self.reader_norm(x)).unflatten(-1, (2, -1, config.readers)).unbind(-3)
+            trend = self.reader_trend + trend
+            mix = torch.softmax(self.reader_mix + share, dim=-1) + trend - trend.mean(-1, keepdim=True)
+            by_joint = (mix @ weights.transpose(1, 2)).transpose(1, 2)  # [B, joints, T, T]
+            return (by_joint @ y.unflatten(-1, (by_joint.shape[1], -1)).transpose(1, 2)).transpose(1, 2).flatten(2)
         means = weights @ y[:, None]  # [B, readers, T, values]
+        mixture = torch.softmax(self.reader_mix, dim=-1)  # [points, readers]
         means = means.unflatten(-1, (mixture.shape[0], -1))
         return (means * mixture.T[None, :, None, :, None]).sum(1).flatten(2)
 

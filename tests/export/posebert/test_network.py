@@ -105,6 +105,30 @@ def test_rotations_may_go_in() -> None:
     torch.testing.assert_close(out.rotations @ out.rotations.mT, torch.eye(3).expand_as(R), atol=1e-5, rtol=0)
 
 
+def test_a_blend_leaves_what_does_not_move_as_it_is_whatever_its_weights() -> None:
+    config = StreamingConfig(
+        source="rotations", points=0, joints=5, width=32, depth=2, heads=2, hidden=32, readers=6, blend=True
+    )
+    torch.manual_seed(3)
+    network = StreamingPoseBert(config).eval()
+    torch.nn.init.normal_(network.reader_now.weight, std=0.5)
+    torch.nn.init.normal_(network.reader_trend)
+    pose = torch.linalg.qr(torch.randn(1, 1, 5, 3, 3))[0]
+    pose = pose * torch.linalg.det(pose)[..., None, None]
+    mask = torch.ones(1, 12, dtype=torch.bool)
+    mask[:, [4, 5, 10, 11]] = False  # filled in, and predicted
+    still = pose.expand(1, 12, 5, 3, 3)
+    moving = still.clone()
+    moving[:, 6:] = moving[:, 6:].flip(2)
+    with torch.inference_mode():
+        out = network(
+            torch.where(mask[..., None, None, None], still, 0.0), mask, mask[..., None].expand(1, 12, 5) * 1.0
+        )
+        other = network(moving, mask, mask[..., None].expand(1, 12, 5) * 1.0)
+    torch.testing.assert_close(out.rotations, still, atol=1e-5, rtol=0)
+    assert (other.rotations - moving).abs().max() > 0.1
+
+
 def test_published_masked_frames_are_filled_from_the_others_only() -> None:
     torch.manual_seed(0)
     network = PublishedPoseBert(PublishedConfig(width=32, heads=4, hidden=32, frames=64)).eval()

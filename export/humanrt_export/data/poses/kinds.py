@@ -173,7 +173,9 @@ def _turned() -> Kind:
     return Kind(
         name="smplx22",
         body="body",
-        config=StreamingConfig(source="rotations", points=0, joints=joints, origin=(), lengths=()),
+        config=StreamingConfig(
+            source="rotations", points=0, joints=joints, origin=(), lengths=(), readers=12, blend=True
+        ),
         joint_names=SMPLX_BODY,
         parents=SMPLX_BODY_PARENTS,
         rest_metres=rest,
