@@ -75,6 +75,10 @@ COMMANDS: Mapping[str, Command] = {
         "export,synthetic",
         "what is finished stays; the same command makes the rest",
     ),
+    "fit": Command(
+        "humanrt_export.commands.fit",
+        "make truth of real people: Anny fitted to several calibrated views, for `humanrt evaluate`",
+    ),
     "pack": Command(
         "humanrt_export.commands.pack", "put a bundle, the runtime and a self-check into one archive", "engine"
     ),

@@ -1,17 +1,20 @@
 """``humanrt-export data``: create training data with exact ground truth.
 
-``data people``: pictures of people, in shards; ``data film``: a video of people who move in front of a static camera.
+``data people``: pictures of people, in shards; ``data film``: a video of people who move in front of a static camera;
+``data still``: a video of people who hold still, by a camera that goes around them.
 
 A film is ``NAME.mp4`` with ``NAME.npz`` beside it, with T frames and N people, all of them in all frames: t [T] s, fps,
 intrinsics [3, 3] px, size (W, H) px, joint_names [J], clips [N] (the recordings, or gestures), and `PeopleLabels` by
 name: rotations [T, N, R, 3, 3], shape [T, N, 6], translation [T, N, 3] m, joints [T, N, J, 3] m, joints_2d
-[T, N, J, 2] px, visible [T, N].
+[T, N, J, 2] px, visible [T, N]. Of still people there is also to_world [T, 4, 4], and ``NAME.json``, which
+``humanrt-export fit`` reads.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import sys
 import time
@@ -23,6 +26,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError, OutputError, choices
 from humanrt.files import write_atomically
@@ -34,9 +38,11 @@ from humanrt_export.synthetic.people.engine import KINDS, Kind
 from humanrt_export.synthetic.people.film import draw_film, shoot_film
 from humanrt_export.synthetic.people.poses import Part
 from humanrt_export.synthetic.people.sheet import labelled, sheet
+from humanrt_export.synthetic.people.still import camera_file, draw_still
 from humanrt_export.synthetic.people.style import find_style
+from humanrt_export.synthetic.people.view import View
 
-__all__ = ["FilmConfig", "PeopleConfig", "configure", "make_film", "make_people", "run"]
+__all__ = ["FilmConfig", "PeopleConfig", "StillConfig", "configure", "make_film", "make_people", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +181,31 @@ class FilmConfig(SceneConfig):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class StillConfig(FilmConfig):
+    """Options of ``humanrt-export data still``.
+
+    Attributes:
+        seconds: see `FilmConfig`.
+        fps: see `FilmConfig`.
+        people: see `FilmConfig`.
+        arc: degrees, by which the camera goes around people.
+    """
+
+    seconds: float = 3.0
+    fps: float = 10.0
+    people: int = 2
+    arc: float = 90.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.arc <= 360:
+            raise HumanrtError(f"--arc is {self.arc:g} degrees; it must be above 0 and at most 360")
+
+
+_KINDS = {"people": PeopleConfig, "film": FilmConfig, "still": StillConfig}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands."""
     sub_commands(
@@ -182,17 +213,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         {
             "people": "pictures of 0 to 10 people (Anny) with exact truth; the same command goes on where it was",
             "film": "a video of people who move (recordings, or gestures) before a camera that stands, and the truth",
+            "still": "a video of people who hold still, by a camera that goes around them, and the truth of both",
         },
         "kind",
         "DATA",
-        lambda name, sub, words: add_options(sub, FilmConfig if name == "film" else PeopleConfig, words),
+        lambda name, sub, words: add_options(sub, _KINDS[name], words),
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Create data."""
-    if arguments.kind == "film":
-        make_film(build(FilmConfig, arguments))
+    if arguments.kind in ("film", "still"):
+        make_film(build(FilmConfig if arguments.kind == "film" else StillConfig, arguments))
     else:
         make_people(build(PeopleConfig, arguments))
     return 0
@@ -213,7 +245,7 @@ def make_people(config: PeopleConfig) -> None:
 
 
 def make_film(config: FilmConfig) -> None:
-    """Render a video of moving people, with the ground truth beside it.
+    """Render a video of moving people, or of still ones, with the ground truth beside it.
 
     Raises:
         HumanrtError: recordings or backgrounds cannot be read, or the video cannot be written.
@@ -271,7 +303,10 @@ def _write(engine: PeopleEngine, config: PeopleConfig, out: Path) -> None:
 
 
 def _write_film(engine: PeopleEngine, config: FilmConfig) -> None:
-    film = draw_film(engine, config.index, config.seconds, config.fps, config.people)
+    if isinstance(config, StillConfig):
+        film = draw_still(engine, config.index, config.seconds, config.fps, config.people, config.arc)
+    else:
+        film = draw_film(engine, config.index, config.seconds, config.fps, config.people)
     start, samples = time.monotonic(), []
     with open_sink(config.out, film.fps) as sink:
         for sample in shoot_film(engine, film, config.index):
@@ -283,6 +318,10 @@ def _write_film(engine: PeopleEngine, config: FilmConfig) -> None:
         field.name: np.stack([getattr(sample.people, field.name) for sample in samples])
         for field in fields(PeopleLabels)
     }
+    if film.path:
+        truth["to_world"] = np.stack([_to_world(view) for view in film.path])
+        cameras = json.dumps(camera_file(film, config.out.name), indent=1) + "\n"
+        write_atomically(config.out.with_suffix(".json"), cameras.encode())
     content = io.BytesIO()
     np.savez_compressed(
         content,
@@ -299,6 +338,13 @@ def _write_film(engine: PeopleEngine, config: FilmConfig) -> None:
     print(f"{config.out}: {len(samples)} frames, {len(samples) / (time.monotonic() - start):.1f} a second; moved by:")
     for clip in film.clips:
         print(f"  {clip}")
+
+
+def _to_world(view: View) -> NDArray[np.float64]:
+    """Return [4, 4] from the camera to the world."""
+    out = np.eye(4)
+    out[:3, :3], out[:3, 3] = view.turn.T, view.position
+    return out
 
 
 def _tell(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Films of moving people, seen by one static camera: `draw_film`, `shoot_film`.
+"""Films of moving people, seen by one static camera: `draw_film`, `shoot_film`; of still ones see `still`.
 
 Their motion comes from recordings, restricted to stretches on level ground so that feet stay on it; without recordings,
 they stand and gesture between poses sampled from the joint limits. Fingers always move between poses of the hand
@@ -50,12 +50,14 @@ class Film:
         worlds: the world at each frame; things do not move.
         view: the camera.
         clips: description of each person's motion: the recording, or gestures.
+        path: the camera at every frame, if it moves; else empty.
     """
 
     fps: float
     worlds: tuple[World, ...]
     view: View
     clips: tuple[str, ...]
+    path: tuple[View, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def shoot_film(engine: PeopleEngine, film: Film, index: int) -> Iterator[PeopleS
     for frame, world in enumerate(film.worlds):
         # One background and one camera: all frames use the same random stream; each has its own noise.
         noise = np.random.default_rng([seed, index, 11, frame])
-        yield engine.shoot(world, film.view, np.random.default_rng([seed, index, 10]), noise)
+        view = film.path[frame] if film.path else film.view
+        yield engine.shoot(world, view, np.random.default_rng([seed, index, 10]), noise)
 
 
 def _actor(engine: PeopleEngine, generator: np.random.Generator, seconds: float, fps: float) -> _Actor:
