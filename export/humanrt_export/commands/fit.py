@@ -92,10 +92,8 @@ def _fitted(config: FitConfig, scene: Scene, seen: Sightings, fitter: PersonFitt
     for number, views in enumerate(seen_as, 1):
         _tell(f"person {number}: fitting")
         fit = fitter.fit(views)
-        verdict = judge(
-            fitter, views, fit, still=scene.still, limits=config.limits,
-            progress=lambda text, number=number: _tell(f"person {number}: {text}"),
-        )  # fmt: skip
+        _tell(f"person {number}: fitting to parts of the views")
+        verdict = judge(fitter, views, fit, still=scene.still, limits=config.limits)
         people.append(Judged(number, views, fit, verdict))
     return scene, people
 

@@ -11,7 +11,7 @@ Nothing is known about a real person but what the views say, so a fit is asked w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -51,7 +51,7 @@ class Limits:
     stability: float = 0.05
     support: int = 9
     angle: float = 5.0
-    still: float = 0.03
+    still: float = 0.06
     part: float = 0.3
 
 
@@ -81,7 +81,6 @@ def judge(
     *,
     still: bool,
     limits: Limits | None = None,
-    progress: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """Ask whether a fit may stand for the truth. It is fitted anew for every view, and half of the views, left out.
 
@@ -91,7 +90,6 @@ def judge(
         fit: the fit.
         still: frames of a moving camera, of people who hold still.
         limits: what must be reached.
-        progress: is told what is going on.
     """
     limits = Limits() if limits is None else limits
     names = fitter.body.rig.joint_names
@@ -99,13 +97,11 @@ def judge(
     count = len(fit.joints)
     held = np.full(views.weight.shape, np.nan)
     for kept, left in _left_out(len(views.cameras), still):
-        progress(f"without {', '.join(views.cameras[k].name for k in left)}")
         without = fitter.fit(views.only(kept))
         off = off_pixels([views.cameras[k] for k in left], without.points, views.pixels[left])
         held[left] = np.where(views.weight[left] > 0.5, off / views.scale[left][..., None], np.nan)
     moved = []
     for half in halves(len(views.cameras)):
-        progress(f"{len(half)} of {len(views.cameras)} views")
         part = fitter.fit(views.only(half))
         moved.append(np.linalg.norm(part.joints[:, limbs] - fit.joints[:, limbs], axis=-1))
     uncertainty = np.mean([one.mean(axis=1) for one in moved], axis=0) if moved else np.full(count, np.nan)

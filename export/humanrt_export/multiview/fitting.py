@@ -49,6 +49,7 @@ _SHAPED = 24  # times that say what the shape is, at most
 _TRUST = 3.0  # times' worth of what all say of the shape that is believed: errors of landmarks last
 _WIDTHS = (0.03, 0.12)  # m: landmarks this far off cost a half of the most that they can
 _BENT = 0.05  # change of a phenotype from which slopes are computed anew
+_STATURES = 0.8, 2.0  # m, of the bodies that fits begin with
 _FEW = 20  # sightings of a landmark
 _SAME = 1e-3  # change of phenotypes that is none
 _SHRINK, _SETTLED = 3.0, 1.2  # factor by which landmarks' spread may fall at once; change at which it is settled
@@ -64,6 +65,8 @@ class FitOptions:
         path_spread: m, how far the calm paths may be off.
         rest_spread: factor on each joint's usual distance from rest: how weak the prior of poses is.
         calm: weight of squared second differences of the paths at 60 frames a second.
+        limbs: part of the offsets between landmarks and joints of limbs, as on rendered people
+            (`humanrt.people.body_points`).
         rounds: of reading off how far landmarks lie off, and solving again, at most.
     """
 
@@ -72,6 +75,7 @@ class FitOptions:
     path_spread: float = 0.03
     rest_spread: float = 2.0
     calm: float = 100.0
+    limbs: float = 1.0
     rounds: int = 8
 
 
@@ -138,7 +142,11 @@ class PersonFitter(Owner):
     def __init__(self, bundle: Bundle, options: FitOptions | None = None, kernel: str = "auto") -> None:
         self.options = FitOptions() if options is None else options
         self.mesh: BodyRig = self.own(open_rig(bundle))
-        self.body = FittedBody(lambda turns, shape: self.mesh.pose(shape, turns), HolisticSettings.of(bundle).body)
+        self.body = FittedBody(
+            lambda turns, shape: self.mesh.pose(shape, turns),
+            HolisticSettings.of(bundle).body,
+            limbs=self.options.limbs,
+        )
         self._kernel = kernel
 
     def fit(self, views: Views, shape: Array | None = None) -> PersonFit:
@@ -187,7 +195,7 @@ class PersonFitter(Owner):
 
     def _mean(self, path: Array, known: NDArray[np.bool_]) -> Array:
         """Return the phenotypes of an average person as large as the paths say."""
-        return self.body.phenotypes(float(np.clip(self._size(path, known), 0.9, 2.1)))
+        return self.body.phenotypes(float(np.clip(self._size(path, known), *_STATURES)))
 
     def _size(self, path: Array, known: NDArray[np.bool_]) -> float:
         at, _ = self.body.rest(self.body.phenotypes(STATURE))
@@ -238,6 +246,7 @@ class _Solver:
         every = max(1, int(np.ceil(count / _SHAPED)))
         self._telling = np.arange(count) % every == 0
         self._slopes: RigShape | None = None
+        self._believe = False, 0.02  # whether pictures are, and to how many metres the paths
         self._sloped = mean
         self._take(self._solved[:0])
 
@@ -283,20 +292,19 @@ class _Solver:
             for root, x in starts:
                 p = self.problem
                 p.rotation[...], p.x[...], p.position[...] = root, x, pivot
-                self._solve(t, pictures=False, paths=0.02)
+                self._solve(t, *self._believe)
                 if best is None or p.cost[0] < best[0]:
                     best = float(p.cost[0]), (p.rotation.copy(), p.position.copy(), p.x.copy(), p.place.copy())
             assert best is not None
             self.rotation[t], self.position[t], self.x[t], self.place[t] = best[1]
             before = self.rotation[t], self.x[t]
-        self._learn = {"pictures": False, "paths": 0.02}
 
     def pose_pictures(self) -> None:
         """Pose the body to the landmarks in the pictures, from the poses so far."""
-        self._learn = {"pictures": True, "paths": self.options.path_spread}
+        self._believe = True, self.options.path_spread
         for t in range(len(self.x)):
             self._at(t)
-            self._solve(t, **self._learn)
+            self._solve(t, *self._believe)
             self._keep(t)
 
     def learn_shape(self) -> None:
@@ -309,10 +317,10 @@ class _Solver:
             pull = self._zero @ p.shape_prior
             information = self._zero.copy()
             trust = min(_TRUST / np.count_nonzero(self._telling), 1.0)
-            for t in np.flatnonzero(self._telling):
+            for t in np.flatnonzero(self._telling).tolist():
                 self._at(t)
                 p.shape[...] = 0.0
-                self._solve(t, **self._learn)
+                self._solve(t, *self._believe)
                 if self.kernel.spread(np.zeros(len(self.rig.points), np.int32)):
                     information += trust * (p.shape_known - self._zero)
                     pull += trust * (p.shape_known @ p.shape - self._zero @ p.shape_prior)
@@ -349,7 +357,7 @@ class _Solver:
         p = self.problem
         self.rotation[t], self.position[t], self.x[t], self.place[t] = p.rotation, p.position, p.x, p.place
 
-    def _solve(self, t: int, *, pictures: bool, paths: float) -> None:
+    def _solve(self, t: int, pictures: bool, paths: float) -> None:
         """Solve one time: with what pictures say, and with paths believed to so many metres."""
         p, o = self.problem, self.options
         p.seen_weight[...] = 0.0
@@ -390,7 +398,7 @@ class _Solver:
         iterations, p.max_iterations = p.max_iterations, 1
         for t in range(len(self.x)):
             self._at(t)
-            self._solve(t, **self._learn)
+            self._solve(t, *self._believe)
             turns.append(self.rig.rotations(p.world))
             pelvis.append(p.origin[0].copy())
             joints.append(self.rig.joints_of(turns[-1], rest[0]) + pelvis[-1])

@@ -32,6 +32,7 @@ from humanrt_export.synthetic.people.film import draw_film, shoot_film
 from humanrt_export.synthetic.people.poses import PoseSource, anny_rotations
 from humanrt_export.synthetic.people.scene import apart, spheres
 from humanrt_export.synthetic.people.sheet import labelled, sheet
+from humanrt_export.synthetic.people.still import camera_file, draw_still
 from humanrt_export.synthetic.people.style import find_style
 from humanrt_export.synthetic.people.view import look_at
 
@@ -272,6 +273,24 @@ def test_films_are_continuous_and_true(engine: PeopleEngine, monkeypatch: pytest
     still = np.stack([frame.image[:8] for frame in frames]).astype(float)  # above the heads: noise alone changes
     assert np.abs(still - still[0]).mean() < 12
     assert equal(frames[3], list(shoot_film(engine, draw_film(engine, 0, 1.0, 10.0, 2), 0))[3])
+
+
+def test_who_holds_still_stands_in_one_place_of_the_world(engine: PeopleEngine) -> None:
+    film = draw_still(engine, 0, 0.6, 10.0, 2, 90.0)
+    frames = list(shoot_film(engine, film, 0))
+    assert len(frames) == len(film.path) == 6
+    said = camera_file(film, "a.mp4")
+    assert said["size"] == [96, 96]
+    assert [one["frame"] for one in said["frames"]] == list(range(6))
+    places = []
+    for frame, one in zip(frames, said["frames"], strict=True):
+        R, T = np.array(one["R"]), np.array(one["T"])
+        places.append((frame.people.joints - T) @ R)  # x_camera = R x_world + T
+    np.testing.assert_allclose(places, np.broadcast_to(places[0], np.shape(places)), atol=2e-4)
+    first, last = (view.turn[2] for view in (film.path[0], film.path[-1]))
+    assert np.degrees(np.arccos(first @ last)) == pytest.approx(90, abs=25)
+    with pytest.raises(HumanrtError, match="at least two"):
+        draw_still(engine, 0, 0.1, 10.0, 2, 90.0)
 
 
 # --------------------------------------------------------------------------------------------- parts

@@ -23,7 +23,8 @@ __all__ = ["camera_file", "draw_still"]
 Array = NDArray[np.float64]
 
 _HAND = 0.35, 0.012, 0.008  # s, m, rad: how fast and how far a hand-held camera shakes
-_NEAR, _FAR = 1.2, 1.6  # m from the nearest, and as a factor of the distance at first
+_NEAR = 2.2, 3.0  # m from the nearest, at which a person fills most of the picture's height
+_WALK = 0.8, 1.3  # factor by which the distance changes
 
 
 def draw_still(engine: PeopleEngine, index: int, seconds: float, fps: float, people: int, arc: float) -> Film:
@@ -48,14 +49,13 @@ def draw_still(engine: PeopleEngine, index: int, seconds: float, fps: float, peo
     heads = np.array([subject.head for subject in world.people])
     middle = heads.mean(axis=0) * (1, 0.55, 1)
     away = film.view.position - middle
-    radius, height = float(np.hypot(away[0], away[2])), float(film.view.position[1])
+    height = float(film.view.position[1])
     start = float(np.arctan2(away[0], away[2]))
     t = np.linspace(0.0, 1.0, count)
     eased = t * t * (3 - 2 * t)
     turned = start + np.radians(arc) * generator.choice([-1, 1]) * (eased - generator.uniform(0, 1))
-    distance = radius * (1 + (generator.uniform(0.8, _FAR) - 1) * eased)
     spread = float(np.hypot(*(heads - middle)[:, [0, 2]].T).max())
-    distance = np.maximum(distance, spread + _NEAR)
+    distance = spread + generator.uniform(*_NEAR) * (1 + (generator.uniform(*_WALK) - 1) * eased)
     rise = height + generator.uniform(-0.4, 0.4) * eased
     at = np.stack([middle[0] + distance * np.sin(turned), rise, middle[2] + distance * np.cos(turned)], axis=1)
     at += _shake(generator, count, fps, _HAND[1])

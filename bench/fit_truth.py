@@ -1,0 +1,394 @@
+"""Truth that `humanrt-export fit` makes, against exact truth.
+
+    python bench/fit_truth.py --motions ../shared/mocap/cmu_asfamc.tar.xz --work build/fit     half an hour on two cores
+    python bench/fit_truth.py --parts exact curves --work build/fit                            no rendering, no networks
+
+- ``exact``: people of random poses and shapes, landmarks without error: what is recovered.
+- ``curves``: the same before four cameras, in motion, with errors of landmarks and cameras; what is accepted.
+- ``networks``: rendered people who hold still (`humanrt-export data still`), seen by the landmark network.
+- ``ranking``: bundles that ship, scored on these films by the truth and by the fits.
+- ``real``: the man of ../shared/media/views: left-out views, halves of the views, silhouettes. There is no truth.
+
+Errors are of the twelve limb joints in place, mm. False: accepted, and off by more than 50 mm on average.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.bundle import load_bundle
+from humanrt.bundle.arrays import read_arrays
+from humanrt.drawing.mesh_view import MeshView
+from humanrt.evaluation.calibrated import View
+from humanrt.evaluation.formats import read_data
+from humanrt.evaluation.running import Candidate, RunOptions, score_bundles
+from humanrt.files import write_atomically
+from humanrt.fitting.kernel import make_kernel
+from humanrt.fitting.problem import Problem
+from humanrt.geometry.camera import project
+from humanrt.geometry.limbs import limb_indices
+from humanrt.geometry.region import Region
+from humanrt.geometry.rotation import matrices_from_vectors
+from humanrt.geometry.skeleton import MEDIAPIPE_33
+from humanrt.metrics.silhouette import iou
+from humanrt.stats import machine, write_report
+from humanrt_export.commands.data import StillConfig, make_film
+from humanrt_export.commands.fit import views_of
+from humanrt_export.entry import run_module
+from humanrt_export.multiview.acceptance import Verdict, halves, judge
+from humanrt_export.multiview.dataset import Judged, write_data_set
+from humanrt_export.multiview.fitting import PersonFit, PersonFitter, Views
+from humanrt_export.multiview.persons import off_pixels, persons_of
+from humanrt_export.multiview.scene import SIDE, Scene, Sightings, load_scene, observe
+from humanrt_export.options import Option, parse
+
+Array = NDArray[np.float64]
+
+PARTS = ("exact", "curves", "networks", "ranking", "real")
+FALSE = 0.05  # m
+BUNDLES = ("landmarks", "multihmr-anny", "holistic:fast", "holistic:balanced")
+SIZE = (1080, 1920)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitBench:
+    """Options of this measurement.
+
+    Attributes:
+        work: folder for films, what networks saw of them, and results.
+        motions: recordings for the rendered people; none: gestures.
+        parts: what is measured.
+        people: people of each point of the curves.
+        times: of each of them.
+        films: rendered, two people each.
+        frames: of each film.
+        ranked: frames of each film by which bundles are ranked.
+        views: the real person before four cameras.
+    """
+
+    work: Annotated[Path, Option(metavar="DIR")]
+    motions: Path | None = None
+    parts: Annotated[tuple[str, ...], Option(choices=PARTS)] = PARTS
+    people: int = 3
+    times: int = 12
+    films: int = 5
+    frames: int = 20
+    ranked: int = 6
+    views: Path = Path(__file__).parents[2] / "shared" / "media" / "views"
+
+
+# ---------------------------------------------------------------------------------------------- people by numbers
+
+
+def cameras(angles: Sequence[float]) -> list[View]:
+    """Return cameras at angles, rad, around the origin, 4 m away, that look at a point 1 m above it; z is up."""
+    out = []
+    K = np.array([[1500.0, 0, 540], [0, 1500, 960], [0, 0, 1]])
+    for angle in angles:
+        at = np.array([4 * np.cos(angle), 4 * np.sin(angle), 1.8])
+        ahead = (np.array([0, 0, 1.0]) - at) / np.linalg.norm(np.array([0, 0, 1.0]) - at)
+        right = np.cross(ahead, [0, 0, 1.0]) / np.linalg.norm(np.cross(ahead, [0, 0, 1.0]))
+        R = np.stack([right, np.cross(ahead, right), ahead])
+        out.append(View(f"{np.degrees(angle):.0f}", Path(), K, R, -R @ at, SIZE))
+    return out
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """Landmarks [T, 33, 3] m, joints [T, J, 3] m, phenotypes [6], stature m."""
+
+    points: Array
+    joints: Array
+    shape: Array
+    stature: float
+
+
+def somebody(fitter: PersonFitter, seed: int, times: int) -> Somebody:
+    """Return an adult who moves from one random pose towards another, at 60 frames a second."""
+    random, rig = np.random.default_rng([seed, 5]), fitter.body.rig
+    shape = np.array([random.uniform(0, 1), 2 / 3, *random.uniform(0.3, 0.7, 2), random.normal(0.4, 0.06), 0.0])
+    shape[5] = random.uniform(0.2, 0.8)
+    p = Problem.of(rig, rig.shape(shape, fitter.body.rest, ()), np.zeros(0), np.zeros(0))
+    p.max_iterations, kernel = 1, make_kernel(p)
+    rest, stature = fitter.body.rest(shape)
+    reach = 0.5 * random.uniform(rig.lower - rig.rest, rig.upper - rig.rest, (2, len(rig.rest)))
+    points, joints = [], []
+    for t in range(times):
+        part = t / 60  # from one to the other in a second
+        p.x[...] = np.clip(rig.rest + (1 - part) * reach[0] + part * reach[1], rig.lower, rig.upper)
+        p.rotation[...] = matrices_from_vectors(np.array([0, 0, 6.28 * (seed % 7) / 7 + part]))
+        p.position[...] = (part - 0.1, 0.0, 1.0)
+        kernel.solve()
+        points.append(p.place.copy())
+        joints.append(rig.joints_of(rig.rotations(p.world), rest) + p.origin[0])
+    return Somebody(np.array(points), np.array(joints), shape, stature)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What is wrong with landmarks and cameras: px, fraction, degrees; number of views, and degrees between them."""
+
+    noise: float = 3.0
+    outliers: float = 0.0
+    camera: float = 0.0
+    views: int = 4
+    arc: float = 252.0
+
+
+def seen(person: Somebody, errors: Errors, seed: int) -> Views:
+    """Return what cameras see; their own errors are in what is said of them, not in the pictures."""
+    random = np.random.default_rng([seed, 6])
+    true = cameras(np.radians(np.linspace(0, errors.arc, errors.views)))
+    pixels = np.stack([project(view.camera(person.points), view.K) for view in true])
+    pixels += random.normal(0, 1, pixels.shape) * errors.noise
+    wild = random.uniform(size=pixels.shape[:3]) < errors.outliers
+    pixels += np.where(wild[..., None], random.uniform(-150, 150, pixels.shape), 0)
+    said = []
+    for view in true:
+        turn = matrices_from_vectors(np.radians(errors.camera) * random.normal(size=3))
+        said.append(replace(view, R=turn @ view.R, T=turn @ view.T))
+    return Views(tuple(said), pixels, np.ones(pixels.shape[:3]), 60.0)
+
+
+def exact(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:
+    """Return what is recovered from landmarks without error."""
+    limb, body, tall = [], [], []
+    for seed in range(given.people * 2):
+        person = somebody(fitter, 900 + seed, 1)
+        fit = fitter.fit(seen(person, Errors(noise=0.0), seed))
+        off = 1000 * np.linalg.norm(fit.joints - person.joints, axis=-1)
+        names = fit.joint_names
+        limb.append(off[:, limb_indices(names)].max())
+        some = [k for k, name in enumerate(names) if not name.startswith(("finger", "metacarpal", "toe"))]
+        body.append(off[:, some].max())
+        tall.append(1000 * abs(fit.stature - person.stature))
+    return {"people": len(limb), "limbs_max": max(limb), "body_max": max(body), "stature_max": max(tall)}
+
+
+# What is wrong, and whether the fit is judged too, which takes eleven further fits.
+SETTINGS: tuple[tuple[str, Errors, bool], ...] = (
+    ("landmarks off by 1 px", Errors(noise=1), False),
+    ("3 px", Errors(noise=3), True),
+    ("10 px", Errors(noise=10), False),
+    ("20 px", Errors(noise=20), True),
+    ("3 px, 10 % outliers", Errors(outliers=0.1), False),
+    ("3 px, 30 % outliers", Errors(outliers=0.3), True),
+    ("3 px, cameras turned by 0.2 degrees", Errors(camera=0.2), False),
+    ("3 px, cameras turned by 1 degree", Errors(camera=1.0), True),
+    ("3 px, 2 views", Errors(views=2, arc=80), False),
+    ("3 px, 3 views", Errors(views=3, arc=160), False),
+    ("3 px, 6 views", Errors(views=6, arc=300), False),
+    ("3 px, 4 views over 20 degrees", Errors(arc=20), False),
+)
+
+
+def curves(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:
+    """Return errors and acceptance by what is wrong."""
+    out = {}
+    for name, errors, judged in SETTINGS:
+        rows = []
+        for seed in range(given.people):
+            person = somebody(fitter, seed, given.times)
+            views = seen(person, errors, seed)
+            fit = fitter.fit(views)
+            verdict = judge(fitter, views, fit, still=False) if judged else None
+            rows.append((*_error(fit, person.joints), verdict))
+        out[name] = _summary(rows)
+        print(name, out[name], flush=True)
+    return out
+
+
+def _error(fit: PersonFit, joints: Array) -> tuple[Array, Array]:
+    """Return errors of limb joints [T, 12] m, and their means [T]."""
+    limbs = limb_indices(fit.joint_names)
+    off = np.linalg.norm(fit.joints[:, limbs] - joints[:, limbs], axis=-1)
+    return off, off.mean(axis=1)
+
+
+def _summary(rows: Sequence[tuple[Array, Array, Verdict | None]]) -> dict[str, float]:
+    off, mean = np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows])
+    out = {
+        "times": float(len(mean)),
+        "median": 1000 * float(np.median(off)),
+        "p95": 1000 * float(np.percentile(off, 95)),
+    }
+    verdicts = [row[2] for row in rows if row[2] is not None]
+    if verdicts:
+        kept = np.concatenate([verdict.times for verdict in verdicts])
+        out |= {"accepted": float(kept.mean()), "false": float((mean[kept] > FALSE).mean()) if kept.any() else 0.0}
+        out["said"] = 1000 * float(np.median(np.concatenate([verdict.uncertainty for verdict in verdicts])))
+        out["accepted_median"] = 1000 * float(np.median(off[kept])) if kept.any() else 0.0
+    return out
+
+
+# ---------------------------------------------------------------------------------------------- rendered people
+
+
+def films(given: FitBench) -> Iterator[Path]:
+    """Yield films of people who hold still; what is there is not made again."""
+    for k in range(given.films):
+        path = given.work / "films" / f"still{k}.mp4"
+        if not path.with_suffix(".npz").is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            config = StillConfig(
+                out=path, seed=2200 + k, people=2, width=640, height=640, fps=10.0, seconds=given.frames / 10,
+                arc=(60.0, 90.0, 120.0)[k % 3], motions=given.motions, part="val" if given.motions else "train",
+                style=("outdoor", "randomised")[k % 2],
+            )  # fmt: skip
+            make_film(config)
+        yield path
+
+
+def looked(scene: Scene, kept: Path) -> Sightings:
+    """Return what the landmark network sees, from a file if it is there."""
+    if kept.is_file():
+        arrays = read_arrays(kept, 1 << 32)
+        return Sightings(**{one.name: arrays[one.name] for one in fields(Sightings)})
+    seen = observe(scene, load_bundle("holistic", task="people"))
+    with kept.open("wb") as stream:
+        np.savez(stream, **vars(seen))
+    return seen
+
+
+def networks(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:
+    """Fit what the landmark network sees of rendered people; return errors, and write the fits beside the films."""
+    rows, people = [], []
+    limbs = limb_indices(fitter.body.rig.joint_names)
+    for path in films(given):
+        scene = load_scene(path.with_suffix(".json"))
+        looks = looked(scene, path.with_suffix(".seen.npz"))
+        truth = read_arrays(path.with_suffix(".npz"), 1 << 32)
+        to_world = truth["to_world"][0]
+        joints = truth["joints"][0].astype(np.float64) @ to_world[:3, :3].T + to_world[:3, 3]
+        judged: list[Judged] = []
+        for at in persons_of(scene, looks):
+            if (at >= 0).sum() < 8:
+                continue
+            views = views_of(scene, looks, at)
+            fit = fitter.fit(views)
+            verdict = judge(fitter, views, fit, still=True)
+            nearest = min(joints, key=lambda one: float(np.linalg.norm(one[limbs] - fit.joints[0, limbs])))
+            rows.append((*_error(fit, nearest[None]), verdict))
+            people.append(f"{path.stem}: {1000 * rows[-1][1][0]:.0f} mm, {verdict.accepted} {list(verdict.reasons)}")
+            print(people[-1], flush=True)
+            judged.append(Judged(len(judged) + 1, views, fit, verdict))
+        out = given.work / "fits" / path.stem
+        shutil.rmtree(out, ignore_errors=True)
+        write_data_set(out, scene, judged, fitter.body.rig.joint_names, {}, "fits of rendered people")
+    return {**_summary(rows), "each": people}
+
+
+def ranking(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:
+    """Score bundles on the films, by the truth and by the fits."""
+    candidates = [Candidate.of(name) for name in BUNDLES]
+    scores: dict[str, dict[str, list[float]]] = {}
+    for kind, folder in (("truth", given.work / "films"), ("fit", given.work / "fits")):
+        data = read_data(folder, "films")
+        runs = score_bundles(candidates, data, RunOptions(max_frames=given.ranked), given.work / f"scores-{kind}")
+        scores[kind] = {run.name: [_mpjpe(scores) for _, scores in sorted(run.clips.items())] for run in runs}
+    means = {kind: [float(np.nanmean(each[name])) for name in each] for kind, each in scores.items()}
+    names = list(scores["truth"])
+    return {"bundles": names, **means, "tau": _tau(means["truth"], means["fit"])}
+
+
+def _mpjpe(scores: Any) -> float:
+    return 1000 * float(np.mean(scores.column("mpjpe")[np.flatnonzero(scores.found)]))
+
+
+def _tau(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return Kendall's tau."""
+    pairs = list(combinations(range(len(one)), 2))
+    return float(np.mean([np.sign((one[a] - one[b]) * (other[a] - other[b])) for a, b in pairs]))
+
+
+def real(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:
+    """Measure the fit of a real person by what it can be asked without truth."""
+    scene = load_scene(given.views)
+    given.work.mkdir(parents=True, exist_ok=True)
+    looks = looked(scene, given.work / "views.seen.npz")
+    at = persons_of(scene, looks)[0]
+    views = views_of(scene, looks, at)
+    fit = fitter.fit(views)
+    limbs = limb_indices(fit.joint_names)
+    out: dict[str, Any] = {"stature": fit.stature, "overlap": _overlap(fitter, scene, looks, at, fit)}
+    marks, count = limb_indices(MEDIAPIPE_33), len(scene.views)
+    for one in range(count):
+        kept = [k for k in range(count) if k != one]
+        off = off_pixels([scene.views[one]], fitter.fit(views.only(kept)).points, views.pixels[[one]])[0]
+        sure = views.weight[one] > 0.5
+        name = scene.views[one].name
+        out[f"without {name}, px"] = float(np.median(off[sure]))
+        out[f"without {name}, limbs px"] = float(np.median(off[:, marks][sure[:, marks]]))
+    every = []
+    for half in halves(count):
+        part = fitter.fit(views.only(half))
+        moved = 1000 * np.linalg.norm(part.joints[:, limbs] - fit.joints[:, limbs], axis=-1)
+        every.append(moved)
+        out[f"{' and '.join(scene.views[k].name for k in half)}, mm"] = float(np.median(moved))
+        print(out, flush=True)
+    return out | {"halves, mm": float(np.median(every))}
+
+
+def _overlap(fitter: PersonFitter, scene: Scene, looks: Sightings, at: NDArray[np.intp], fit: PersonFit) -> float:
+    """Return the mean IoU of the drawn body and the network's silhouettes, at every tenth time."""
+    values = []
+    head = fit.joint_names.index("head")
+    with MeshView(samples=0) as drawn:
+        for t in range(0, scene.count, 10):
+            mesh, joints = fitter.mesh.pose(fit.shape, fit.rotations[t])
+            vertices = mesh - joints[fitter.mesh.joint_names.index("head")] + fit.joints[t, head]
+            for k, view in enumerate(scene.views):
+                drawn.size = view.size
+                mask = drawn.mask([view.camera(vertices).astype(np.float32)], fitter.mesh.faces, view.K) > 0
+                logits = np.unpackbits(looks.silhouette[at[k, t]], axis=1).astype(np.float32) - 0.5
+                corner = Region(*looks.crop[at[k, t]].tolist()).to_image(SIDE)
+                corner[:, 2] += corner[:, :2] @ (0.5, 0.5) - 0.5
+                seen = cv2.warpAffine(logits, corner, view.size, flags=cv2.INTER_LINEAR, borderValue=-0.5) > 0
+                values.append(iou(mask, np.asarray(seen)))
+    return float(np.mean(values))
+
+
+def main() -> int:
+    given = parse(FitBench, text=__doc__.splitlines()[0])
+    cv2.setNumThreads(1)
+    path = given.work / "fit_truth.json"
+    result: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    with PersonFitter(load_bundle("holistic", task="people")) as fitter:
+        for part in given.parts:
+            result[part] = _MEASURED[part](given, fitter)
+            print(part, json.dumps(result[part], indent=1), flush=True)
+            write_report(path, result | {"machine": machine()})
+    write_atomically(given.work / "fit_truth.md", _table(result).encode())
+    return 0
+
+
+_MEASURED: Mapping[str, Callable[[FitBench, PersonFitter], dict[str, Any]]] = {
+    "exact": exact, "curves": curves, "networks": networks, "ranking": ranking, "real": real,
+}  # fmt: skip
+
+
+def _table(result: dict[str, Any]) -> str:
+    heads = ("median mm", "95 % mm", "accepted", "of these, median mm", "false", "half of the views, mm")
+    lines = ["| | " + " | ".join(heads) + " |", "|" + " --- |" * (len(heads) + 1)]
+    for name, row in [*result.get("curves", {}).items(), ("rendered people, networks", result.get("networks"))]:
+        if row:
+            cells = [f"{row['median']:.1f}", f"{row['p95']:.1f}"]
+            if "accepted" in row:
+                cells += [f"{row['accepted']:.0%}", f"{row['accepted_median']:.1f}", f"{row['false']:.1%}"]
+                cells.append(f"{row['said']:.1f}")
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run_module(main)
