@@ -156,9 +156,9 @@ def test_what_stands_once(pattern: str, home: str) -> None:
 
 
 def test_modules_that_are_run_end_in_one_way() -> None:
-    """The command lines themselves, and two whose `main` gives the status to tests and packs, are apart."""
+    """Apart: the command lines, two whose `main` gives the status to tests and packs, and a file copied to users."""
     apart = {"humanrt.cli", "humanrt.verdict.engines"}
-    apart |= {f"humanrt_export.{name}" for name in ("cli", "commands.robot_hand", "pack.selfcheck")}
+    apart |= {f"humanrt_export.{name}" for name in ("cli", "commands.robot_hand", "pack.selfcheck", "serving.client")}
     for name, file in MODULES.items():
         _, found, end = file.read_text().partition('\nif __name__ == "__main__":\n')
         if found and name not in apart:

@@ -82,6 +82,9 @@ COMMANDS: Mapping[str, Command] = {
     "pack": Command(
         "humanrt_export.commands.pack", "put a bundle, the runtime and a self-check into one archive", "engine"
     ),
+    "triton": Command(
+        "humanrt_export.commands.triton", "make a model repository of Triton Inference Server from a bundle", "engine"
+    ),
     "train": Command(
         "humanrt_export.commands.train",
         "train a network from data",

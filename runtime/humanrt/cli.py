@@ -39,6 +39,7 @@ _COMMANDS = (
     "view",
     "evaluate",
     "bench",
+    "bundle",
     "doctor",
 )
 """The commands, each a module of `humanrt.commands`, in the order of the help."""

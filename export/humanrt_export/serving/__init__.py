@@ -1,0 +1,1 @@
+"""Bundles as model repositories of Triton Inference Server."""
