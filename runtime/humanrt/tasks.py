@@ -67,6 +67,10 @@ class HandOptions:
         robots: names or description files of the robot hands to move, or one of them.
         smooth: how hands are smoothed, one of `SMOOTHERS`. None: the first, which also fills in missed frames.
         max_hands, model, mirrored: see `TrackerOptions`.
+        intrinsics: the camera, for the wrists' places: K [3, 3] in px of the frames. None: a field of view is assumed.
+        fov: field of view in degrees over the longer side of the image. None: 60.
+        hand_length: metres from the wrist to the tip of the middle finger, by which a hand's distance is known. None:
+            0.18.
     """
 
     robots: str | Path | Sequence[str | Path] = ()
@@ -74,6 +78,9 @@ class HandOptions:
     max_hands: int = TrackerOptions.max_hands
     model: str = TrackerOptions.model
     mirrored: bool = TrackerOptions.mirrored
+    intrinsics: ArrayLike | None = None
+    fov: float | None = None
+    hand_length: float | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,14 @@ def open_hands(
         smoother = open_smoother(smooth, tracker)
         if smoother:
             failing.callback(smoother.close)
-        pipeline = HandPipeline(tracker, options.robots, smoother)
+        pipeline = HandPipeline(
+            tracker,
+            options.robots,
+            smoother,
+            intrinsics=options.intrinsics,
+            fov=options.fov,
+            hand_length=options.hand_length,
+        )
         failing.pop_all()
     return pipeline
 

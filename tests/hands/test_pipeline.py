@@ -119,9 +119,9 @@ def test_smoothing_behaves_alike_at_half_the_resolution(dense: list[Frame], trac
 
 def test_a_record_is_the_contracts_line(results: list[HandResult]) -> None:
     record = results[5].record()
-    assert list(record) == ["frame", "t", "size", "hands", "people", "ms"]
+    assert list(record) == ["frame", "t", "size", "intrinsics", "hands", "people", "ms"]
     (hand,) = record["hands"]
-    assert list(hand) == ["id", "side", "score", "keypoints_2d", "keypoints_3d", "robot"]
+    assert list(hand) == ["id", "side", "score", "keypoints_2d", "keypoints_3d", "robot", "wrist"]
     assert np.shape(hand["keypoints_2d"]) == (21, 2)
     assert np.shape(hand["keypoints_3d"]) == (21, 3)
     assert {name: len(q) for name, q in hand["robot"].items()} == {

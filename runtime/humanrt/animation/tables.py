@@ -82,13 +82,15 @@ def _hand_columns(header: Mapping[str, Any], robots: Mapping[str, int]) -> list[
         *("frame", "t", "id", "side", "score", "filled"),
         *(f"keypoint-{k}_2d.{axis}" for k in range(21) for axis in "xy"),
         *(f"keypoint-{k}_3d.{axis}" for k in range(21) for axis in _XYZ),
+        *(f"wrist.{part}" for part in ("x", "y", "z", "qx", "qy", "qz", "qw")),
         *(f"{robot}.{joint}" for robot, count in robots.items() for joint in _names(joints.get(robot), count, "joint")),
     ]
 
 
 def _hand_rows(track: HandTrack, robots: Mapping[str, int]) -> Iterable[list[Any]]:
     angles = [track.robots.get(name, np.full((len(track), count), np.nan)) for name, count in robots.items()]
-    values = (track.keypoints_2d, track.keypoints_3d, *angles)
+    wrist = np.full((len(track), 7), np.nan) if track.wrist is None else track.wrist
+    values = (track.keypoints_2d, track.keypoints_3d, wrist, *angles)
     rows = np.concatenate([value.reshape(len(track), -1) for value in values], axis=1)
     for k, numbers in enumerate(rows):
         about = [track.frames[k], _short(track.t[k]), track.id, track.side, _short(track.score[k])]

@@ -167,8 +167,9 @@ def run(arguments: argparse.Namespace) -> int:
     options = RunOptions(**given(values, RunOptions), files=files, gentle=GentleOptions(**gentle) if gentle else None)
     _refuse_other_tasks(values, options.task)
     own = given(values, TASKS[options.task].options)
+    own = _camera_values(own, options.task)
     if options.task == "people":
-        own = _people_values(own, options)
+        own |= {"meshes": not options.parameters_only}
     execution = {name: value for name, value in given(values, Execution).items() if name in EXECUTION_FLAGS}
     _run(options, TASKS[options.task].options(**own), execution, values["intrinsics"])
     return 0
@@ -198,12 +199,13 @@ def _refuse_other_tasks(arguments: Mapping[str, Any], task: str) -> None:
             raise HumanrtError(f"--{flag_name(name, flag)} is for --task {other.name}, not {task}; leave it out")
 
 
-def _people_values(own: dict[str, Any], options: RunOptions) -> dict[str, Any]:
-    """Return the fields of `PeopleOptions` from those that were given as text."""
+def _camera_values(own: dict[str, Any], task: str) -> dict[str, Any]:
+    """Return a task's fields, with the camera of what was given as text."""
     if "intrinsics" in own and "fov" in own:
         raise HumanrtError("--intrinsics and --fov both describe the camera; give only one")
-    camera = {"intrinsics": read_intrinsics(own["intrinsics"])} if "intrinsics" in own else {}
-    return {**own, **camera, "meshes": not options.parameters_only}
+    if task == "hands" and own.get("fov") == AUTO:
+        raise HumanrtError(f"--fov {AUTO}: nothing estimates the field of view for hands; give degrees")
+    return {**own, **({"intrinsics": read_intrinsics(own["intrinsics"])} if "intrinsics" in own else {})}
 
 
 def _run(options: RunOptions, own: Any, execution: Mapping[str, Any], intrinsics: str | None) -> None:
@@ -418,18 +420,22 @@ _ROBOTS = {
     "on_lost": Flag(choices=ON_LOST),
     "patience": Flag(metavar="SECONDS", type=float),
 }
-_SHARED = {"smooth": Flag(choices=SMOOTHERS), "robots": Flag("robot", metavar="NAME", several=True)}
+_SHARED = {
+    "smooth": Flag(choices=SMOOTHERS),
+    "robots": Flag("robot", metavar="NAME", several=True),
+    "intrinsics": Flag(metavar="FX,FY,CX,CY|FILE"),
+    "fov": Flag(metavar="DEGREES|auto", type=_field_of_view),
+}
 _HANDS = {
     "max_hands": Flag(metavar="N", type=_positive),
     "model": Flag(metavar="NAME"),
     "mirrored": Flag(switch=True),
+    "hand_length": Flag(metavar="METRES", type=float),
 }
 _PEOPLE = {
     "quality": Flag(choices=QUALITIES),
     "refine": Flag(choices=QUALITIES),
     "stature": Flag(metavar="METRES", type=float),
-    "intrinsics": Flag(metavar="FX,FY,CX,CY|FILE"),
-    "fov": Flag(metavar="DEGREES|auto", type=_field_of_view),
     "threshold": Flag(metavar="P", type=_probability),
     "topology": Flag(metavar="NAME"),
     "overlap": Flag(switch=True),

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from humanrt import native
-from humanrt.checks import check_kind
+from humanrt.checks import check_kind, check_shapes
 from humanrt.errors import InvalidInputError
+from humanrt.geometry.rotation import quaternions_from_matrices
 from humanrt.hands.pose_smoother import HandPoseSmoother
 from humanrt.hands.robots import RobotHands
 from humanrt.hands.smoother import Smoother
 from humanrt.hands.tracker import Hand, Hands, HandTracker
+from humanrt.hands.wrist_pose import WristPoses
 from humanrt.perception.pipeline import Pipeline, Result, model_header
 from humanrt.retarget import HandDescription
 from humanrt.sources.opening import Frame, check_frame
@@ -34,12 +36,17 @@ class HandResult(Result):
         hands: the hands, smoothed where a smoother is set.
         robots: identity -> robot's name -> float64 [dof] rad, in that robot's `joint_names` order.
         ms: milliseconds per stage, in processing order, and ``total`` (their sum, without waiting for the source).
+        intrinsics: float64 [3, 3] px, the camera in whose space wrists are. None: wrists are not computed.
     """
 
     frame: Frame
     hands: Hands
     robots: dict[int, dict[str, NDArray[np.float64]]]
     ms: dict[str, float]
+    intrinsics: NDArray[np.float64] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        check_shapes(self, intrinsics="float64 3 3")
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -48,6 +55,9 @@ class HandResult(Result):
 
     def entities(self) -> list[str]:
         return [hand_entity(hand, self.robots.get(hand.id, {})) for hand in self.hands]
+
+    def camera_record(self) -> dict[str, Any]:
+        return {} if self.intrinsics is None else {"intrinsics": self.intrinsics}
 
     def hand_records(self) -> list[dict[str, Any]]:
         return [hand_record(hand, self.robots.get(hand.id, {})) for hand in self.hands]
@@ -68,8 +78,14 @@ def hand_record(hand: Hand, robots: Mapping[str, NDArray[np.float64]]) -> dict[s
         "keypoints_2d": hand.keypoints_2d,
         "keypoints_3d": hand.keypoints_3d,
         "robot": robots,
+        **({} if hand.wrist is None else {"wrist": _place(hand.wrist)}),
         **({"filled": True} if hand.filled else {}),
     }
+
+
+def _place(pose: NDArray[np.float64]) -> list[float]:
+    """Return a pose [4, 4] as position and unit quaternion: x, y, z, qx, qy, qz, qw."""
+    return [*pose[:3, 3].tolist(), *quaternions_from_matrices(pose[:3, :3]).tolist()]
 
 
 class HandPipeline(Pipeline[HandResult]):
@@ -81,6 +97,10 @@ class HandPipeline(Pipeline[HandResult]):
         tracker: tracks the hands; None: `HandTracker()`, with the shipped bundle.
         robots: names or description files of robot hands, or one of them; may be empty.
         smoother: filters the keypoints, and may fill in hands that were missed; None leaves them raw.
+        intrinsics: K [3, 3] of the camera, px of the frames, for the wrists' places. None: a field of view is assumed.
+        fov: that field of view, degrees over the longer side of the image. None: 60.
+        hand_length: m from the wrist to the tip of the middle finger, of all hands; None: 0.18. It says how far away a
+            hand is.
     """
 
     task = "hands"
@@ -91,14 +111,20 @@ class HandPipeline(Pipeline[HandResult]):
         tracker: HandTracker | None = None,
         robots: str | Path | Sequence[str | Path] = (),
         smoother: Smoother | None = None,
+        *,
+        intrinsics: ArrayLike | None = None,
+        fov: float | None = None,
+        hand_length: float | None = None,
     ) -> None:
         if tracker is not None:
             check_kind(tracker, HandTracker, "tracker", "a HandTracker")
         if smoother is not None and not callable(smoother):
             raise InvalidInputError(f"smoother must be a HandPoseSmoother or HandSmoother, not {smoother!r}")
+        mirrored = tracker is not None and tracker.options.mirrored
+        self._wrists = WristPoses(intrinsics, fov, hand_length, mirrored=mirrored, smooth=smoother is not None)
+        self._robots = RobotHands(robots)
         self.tracker = HandTracker() if tracker is None else tracker
         self.smoother = smoother
-        self._robots = RobotHands(robots)
 
     @property
     def robots(self) -> dict[str, HandDescription]:
@@ -120,6 +146,7 @@ class HandPipeline(Pipeline[HandResult]):
             "smooth": smoother.name if smoother else "none",
             **({"poses": smoother.stream.bundle.name} if isinstance(smoother, HandPoseSmoother) else {}),
             "mirrored": self.tracker.options.mirrored,
+            "hand_length": self._wrists.hand_length,
         }
 
     @property
@@ -138,6 +165,7 @@ class HandPipeline(Pipeline[HandResult]):
         self.tracker.reset()
         if self.smoother:
             self.smoother.reset()
+        self._wrists.reset()
         self._robots.reset()
 
     def __call__(self, frame: Frame) -> HandResult:
@@ -147,16 +175,18 @@ class HandPipeline(Pipeline[HandResult]):
             self.tracker.new_scene()
         hands = self.tracker(frame.image, frame.t)
         ms = dict(hands.ms)
+        height, width = frame.image.shape[:2]
         watch = Stopwatch()
         if self.smoother:
             hands = self.smoother(hands, frame.t)
-            watch.lap("smooth")
+        hands = self._wrists(hands, frame.t, (width, height))
+        watch.lap("smooth")
         robots = self._robots.solve(hands, frame.t, hands.lost)
         if self._robots:
             watch.lap("retarget")
         ms |= watch.ms
         ms["total"] = sum(ms.values())
-        return HandResult(frame, hands, robots, ms)
+        return HandResult(frame, hands, robots, ms, self._wrists.camera((width, height)))
 
     def close(self) -> None:
         """Free the tracker's and the smoother's networks."""

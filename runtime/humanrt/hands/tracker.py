@@ -90,6 +90,8 @@ class Hand:
         keypoints_2d: float32 [21, 2] px of the source image, origin top left, MediaPipe order.
         keypoints_3d: float32 [21, 3] m, relative to the hand's own origin, camera axes (x right, y down, z forward).
         filled: the hand was not found in this frame; the smoother estimates where it should be. Its score is 0.
+        wrist: float64 [4, 4] m, the wrist's pose in camera space (`humanrt.hands.wrist_pose`). None: not computed, or
+            the keypoints determine none.
     """
 
     id: int
@@ -98,9 +100,10 @@ class Hand:
     keypoints_2d: NDArray[np.float32] = field(repr=False)
     keypoints_3d: NDArray[np.float32] = field(repr=False)
     filled: bool = False
+    wrist: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        check_shapes(self, keypoints_2d="float32 21 2", keypoints_3d="float32 21 3")
+        check_shapes(self, keypoints_2d="float32 21 2", keypoints_3d="float32 21 3", wrist="float64 4 4")
 
 
 Hands = TrackedObjects[Hand]

@@ -93,15 +93,18 @@ class HandTrack(Track):
         keypoints_2d: [F, 21, 2] px.
         keypoints_3d: [F, 21, 3] m, relative to the hand's own origin.
         robots: robot's name -> [F, dof] rad, NaN where it was not solved.
+        wrist: [F, 7] the wrist's pose in camera space, m and a unit quaternion: x, y, z, qx, qy, qz, qw; NaN where it
+            is not known. None: the recording has no wrists.
     """
 
     side: str
     keypoints_2d: Array
     keypoints_3d: Array
     robots: Mapping[str, Array] = field(default_factory=dict)
+    wrist: Array | None = None
 
     def _arrays(self) -> dict[str, str]:
-        return {"keypoints_2d": "float64 F 21 2", "keypoints_3d": "float64 F 21 3"}
+        return {"keypoints_2d": "float64 F 21 2", "keypoints_3d": "float64 F 21 3", "wrist": "float64 F 7"}
 
     def __repr__(self) -> str:
         return f"<{self.side} hand {self.id} in {len(self)} frames>"
@@ -206,11 +209,20 @@ def _hand(path: Path, id: int, rows: _Rows, t: Array, frames: Indices) -> HandTr
         keypoints_2d=column("keypoints_2d", 21, 2),
         keypoints_3d=column("keypoints_3d", 21, 3),
         robots={name: _robot(name, rows) for name in names},
+        wrist=_wrist(path, id, rows, frames),
     )
 
 
 def _filled(rows: _Rows) -> Flags:
     return np.array([one.get("filled") is True for _, one in rows])
+
+
+def _wrist(path: Path, id: int, rows: _Rows, frames: Indices) -> Array | None:
+    """Return the wrist's pose [F, 7], NaN where there is none; None if there is none anywhere."""
+    if not any("wrist" in one for _, one in rows):
+        return None
+    completed = [(row, {"wrist": [np.nan] * 7, **one}) for row, one in rows]
+    return _Columns(path, f"hand {id}", completed, frames)("wrist", 7)
 
 
 def _robot(name: str, rows: _Rows) -> Array:

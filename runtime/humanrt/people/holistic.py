@@ -24,10 +24,12 @@ from humanrt.fitting import BodyFitter, FitOptions, Observation, PosePrior, Seen
 from humanrt.fitting.rig import Attached
 from humanrt.geometry.anny import ANNY_BONES, ANNY_PARENTS, anny_from_smpl
 from humanrt.geometry.camera import project
+from humanrt.geometry.hand import WRIST
 from humanrt.geometry.region import Region
 from humanrt.geometry.skeleton import Side, world_rotations
 from humanrt.hands.pose_smoother import HandPoseSmoother
 from humanrt.hands.tracker import Hand, Hands
+from humanrt.hands.wrist_pose import pose_of
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.side_thread import SideThread
 from humanrt.people.body_mesh import BodyAtRest, BodyMesh, FaceOnBody
@@ -54,6 +56,7 @@ from humanrt.people.results import People
 from humanrt.people.smoother import PeopleSmootherOptions
 from humanrt.posebert.stream import PoseBERTStream, PoseState
 from humanrt.resource import releasing
+from humanrt.retarget import wrist_frame
 from humanrt.timing import Stopwatch
 
 __all__ = ["DEFAULT_BUNDLE", "QUALITIES", "HolisticPeople", "Quality", "TrackedBodies", "hand_identities"]
@@ -107,6 +110,7 @@ class _Identity:
         expression: solves its expression.
         rest: its body at rest, and the face of that.
         hands, face: regions in which they were last seen.
+        wrists: poses [4, 4] m of the wrists, as the body has them in the last frame that it was solved in.
         amounts: of the face units.
         size: of the body's region, px, when last seen.
         t: time of the last frame, s.
@@ -117,6 +121,7 @@ class _Identity:
     rest: BodyAtRest | None = None
     face_model: FaceModel | None = None
     hands: dict[Side, Region] = field(default_factory=dict)
+    wrists: dict[Side, Array] = field(default_factory=dict)
     face: Region | None = None
     amounts: Array | None = None
     size: float = 0.0
@@ -267,6 +272,13 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         watch.lap("body")
         tracked = self._tracked(bodies, seen, estimates, view, watch)
         there = {hand.id for hand in hands}
+        wrists = {
+            hand_identities(estimate.id)[side]: pose
+            for estimate in estimates
+            if estimate is not None
+            for side, pose in self._known[estimate.id].wrists.items()
+        }
+        hands = Hands(tuple(replace(hand, wrist=wrists.get(hand.id)) for hand in hands), hands.ms, hands.lost)
         return TrackedBodies(
             tracked.people,
             tracked.ids,
@@ -323,6 +335,9 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         fit = known.fitter.fit(Observation(points, view.K) if points else [], view.t, prior)
         if fit is None:
             return None
+        for side in _SIDES:
+            on_body = fit.points[self._body.rig.kinds[f"{side}_hand"]].astype(np.float64)
+            known.wrists[side] = pose_of(wrist_frame(on_body, side), on_body[WRIST])
         if known.rest is None or np.abs(known.rest.shape - fit.shape).max() > _NEW_SHAPE:
             known.rest = self._mesh.at_rest(fit.shape)
             known.face_model = self._face_on_body(known.rest)
