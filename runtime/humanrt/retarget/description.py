@@ -39,7 +39,7 @@ from humanrt.errors import HumanrtError, choices
 from humanrt.geometry.hand import FINGERS
 from humanrt.retarget.check import mapping, number, number_map, numbers, one_of, rotation, text
 
-__all__ = ["PARTS", "Chain", "HandDescription", "Joint", "Point", "Visual", "rotation_of_rpy"]
+__all__ = ["PARTS", "Chain", "Configured", "HandDescription", "Joint", "Point", "Vector", "Visual", "rotation_of_rpy"]
 
 Array = NDArray[np.float64]
 
@@ -93,6 +93,38 @@ class Visual:
 
 
 @dataclass(frozen=True)
+class Vector:
+    """A robot vector that should equal a human one times the hand's scale.
+
+    Attributes:
+        origin, task: where the robot's begins and ends.
+        human: keypoints at which the human's begins and ends.
+    """
+
+    origin: Point
+    task: Point
+    human: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Configured:
+    """The objective that a configuration of another program asks for.
+
+    Attributes:
+        objective: its name here.
+        vectors: of the objective ``vector``; those of other objectives follow from the fingers.
+        huber: m, `RetargetOptions.huber`. None: the objective's.
+        project, escape: m, likewise.
+    """
+
+    objective: str
+    vectors: tuple[Vector, ...]
+    huber: float | None
+    project: float
+    escape: float
+
+
+@dataclass(frozen=True)
 class Chain:
     """The joints as flat arrays, parents first, as read by the kernel and the numpy reference.
 
@@ -130,6 +162,8 @@ class HandDescription:
     """Notes for the user on how the hand was read, a line each; not part of the file."""
     visuals: tuple[Visual, ...] = ()
     """How its links look, where it was read from a URDF that says so; not part of the file."""
+    configured: Configured | None = None
+    """What another program's configuration asks for, if it was read from one; not part of the file."""
 
     def __post_init__(self) -> None:
         text(self.name, "hand: name")

@@ -21,7 +21,9 @@ def robots() -> list[str]:
 
 
 def load_hand(robot: str | Path | HandDescription) -> HandDescription:
-    """Load a hand by name, by the path of its description, or of a JSON file that names a URDF and its tips."""
+    """Load a hand by name, by the path of its description, of a JSON file that names a URDF and its tips, or of a
+    configuration of dex-retargeting (.yml, .yaml).
+    """
     if isinstance(robot, HandDescription):
         return robot
     check_kind(robot, (str, Path), "robot", "the name of a robot hand, or the path of its description")
@@ -33,6 +35,10 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
                 f"{path}: a URDF alone does not say which links are fingertips; give a .json beside it such as "
                 '{"urdf": "hand.urdf", "side": "right", "tips": {"thumb": "link", "index": "link"}}'
             )
+        if path.suffix in (".yml", ".yaml"):
+            from humanrt.retarget.dex import hand_from_dex
+
+            return hand_from_dex(path)
         if path.suffix != ".json":
             raise HumanrtError(
                 f"unknown robot {str(robot)!r}; choose one of: {choices(robots())}, or give the path of a hand's .json"

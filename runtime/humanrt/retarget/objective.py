@@ -103,6 +103,8 @@ def build_tasks(hand: HandDescription, objective: str, scale: float, jaws: Jaws 
         HumanrtError: the objective is not for a gripper.
     """
     points = (hand.wrist, *(point for finger in hand.fingers.values() for point in finger))
+    if hand.configured is not None:
+        points += tuple(point for vector in hand.configured.vectors for point in (vector.origin, vector.task))
     if jaws is not None:
         if objective != "pose":
             raise HumanrtError(
@@ -136,6 +138,12 @@ def _human(finger: str, part: int) -> int:
 
 
 def _vector(hand: HandDescription, scale: float) -> list[_Task]:
+    if hand.configured is not None and hand.configured.vectors:
+        vectors, first = hand.configured.vectors, 1 + 4 * len(hand.fingers)
+        return [
+            _Task((first + 2 * k, first + 2 * k + 1), vector.human, VECTOR, scale, 1.0 / len(vectors))
+            for k, vector in enumerate(vectors)
+        ]
     parts = [PARTS.index(name) for name in hand.vector]
     wanted = [(slot, finger, part) for part in parts for slot, finger in enumerate(hand.fingers)]
     return [

@@ -128,7 +128,10 @@ def build_problem(
         values = [b if leader is None else a * x[variables[leader]] + b for leader, a, b in drives]
         return np.clip(values, *hand.limits.T)
 
-    jaws = Jaws(*_reach(hand, lower, upper, rest, pose), max(GRIP_OPEN, escape), len(free)) if hand.gripper else None
+    jaws = None
+    # Another program's configuration says itself what a gripper's vectors follow.
+    if hand.gripper and (hand.configured is None or objective == "pose"):
+        jaws = Jaws(*_reach(hand, lower, upper, rest, pose), max(GRIP_OPEN, escape), len(free))
     tasks = build_tasks(hand, objective, scale, jaws)
     fold = _fold(hand, drives, tasks.points)
     rows = [joints[i] for i in fold.order]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.checks import check_kind, check_points, check_range, numbers
 from humanrt.errors import HumanrtError, InvalidInputError, choices
 from humanrt.retarget.check import number
-from humanrt.retarget.description import HandDescription
+from humanrt.retarget.description import Configured, HandDescription
 from humanrt.retarget.kernel import make_kernel
 from humanrt.retarget.load import load_hand
 from humanrt.retarget.objective import OBJECTIVES
@@ -31,6 +31,9 @@ SMOOTHING_INTERVAL = 1.0 / 30.0
 SLACK_RAD, SLACK_M = 2.0 * np.pi, 1.0
 """Max distance of a measured joint position outside its limits."""
 
+_PROJECT, _ESCAPE = 0.03, 0.05
+"""m; defaults of `RetargetOptions`, as of dex-retargeting."""
+
 STROKE = 1.5
 """rad: about what a finger's joint turns from open to closed; a prismatic joint's whole range counts as much."""
 
@@ -39,8 +42,9 @@ STROKE = 1.5
 class RetargetOptions:
     """Options of `Retargeter`. Lengths in metres, angles in radians."""
 
-    objective: str = "pose"
-    """``pose``, ``vector`` or ``dexpilot``; see ``humanrt.retarget.objective``."""
+    objective: str | None = None
+    """``pose``, ``vector`` or ``dexpilot``; see ``humanrt.retarget.objective``. None: pose, or the one that the robot's
+    configuration of dex-retargeting asks for."""
     scale: float | None = None
     """Ratio of the robot's size to the human's; None takes the hand description's."""
     huber: float | None = None
@@ -64,10 +68,11 @@ class RetargetOptions:
     restarts: bool = True
     """Also search from the straight and the half-closed hand and keep the best: a bad minimum, once entered in a fast
     movement, is left at the next frame. About three times the cost."""
-    project: float = 0.03
-    """Distance between human fingertips below which they count as touching (dexpilot, pose)."""
-    escape: float = 0.05
-    """Distance between human fingertips above which they no longer count as touching."""
+    project: float | None = None
+    """Distance between human fingertips below which they count as touching (dexpilot, pose). None: 0.03, or that of the
+    robot's configuration of dex-retargeting."""
+    escape: float | None = None
+    """Distance between human fingertips above which they no longer count as touching. None: 0.05, or likewise."""
     unlock: bool = False
     """Also solve for the joints that the description locks (Shadow's wrist: the human's is not observed)."""
     tolerance: float = 1e-11
@@ -75,12 +80,12 @@ class RetargetOptions:
     max_iterations: int = 100
 
     def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
+        if self.objective is not None and self.objective not in OBJECTIVES:
             raise HumanrtError(f"unknown objective {self.objective!r}; choose one of: {choices(OBJECTIVES)}")
         if self.smoothing_per not in ("second", "call"):
             raise HumanrtError(f"smoothing_per is {self.smoothing_per!r}; give second or call")
         signs = dict.fromkeys(("scale", "huber", "tolerance", "project", "escape", "max_iterations"), "be positive")
-        optional = ("scale", "huber", "rest_weight", "max_speed")
+        optional = ("scale", "huber", "rest_weight", "max_speed", "project", "escape")
         signs |= {"max_speed": "be positive", **dict.fromkeys(("smoothing", "rest_weight"), "not be negative")}
         for name, sign in signs.items():
             if (value := getattr(self, name)) is not None or name not in optional:
@@ -88,8 +93,21 @@ class RetargetOptions:
         for name, kind in (("max_iterations", Integral), ("restarts", bool), ("unlock", bool)):
             if not isinstance(value := getattr(self, name), kind):
                 raise HumanrtError(f"{name} is {value!r}; it must be of type {kind.__name__}")
-        if not self.escape > self.project:
-            raise HumanrtError(f"escape ({self.escape}) must be above project ({self.project})")
+        project, escape = self.project or _PROJECT, self.escape or _ESCAPE
+        if not escape > project:
+            raise HumanrtError(f"escape ({escape}) must be above project ({project})")
+
+    def resolved(self, hand: HandDescription) -> RetargetOptions:
+        """Return the options with nothing of objective and touching fingertips left open."""
+        asked = hand.configured or Configured("pose", (), None, _PROJECT, _ESCAPE)
+        objective = self.objective or asked.objective
+        return replace(
+            self,
+            objective=objective,
+            huber=self.huber or asked.huber or (0.03 if objective == "dexpilot" else 0.02),
+            project=self.project or asked.project,
+            escape=self.escape or asked.escape,
+        )
 
     @classmethod
     def of_peers(cls, objective: str) -> RetargetOptions:
@@ -135,13 +153,17 @@ class Retargeter:
             raise HumanrtError(f"unknown kernel {kernel!r}; choose one of: auto, native, numpy")
         options = RetargetOptions() if options is None else options
         check_kind(options, RetargetOptions, "options", "RetargetOptions")
-        self.options: RetargetOptions = replace(options, **changes)
+        self.options: RetargetOptions = replace(options, **changes).resolved(self.hand)
         o = self.options
+        assert o.objective is not None
+        assert o.huber is not None
+        assert o.project is not None
+        assert o.escape is not None
         self._problem = build_problem(
             self.hand,
             o.objective,
             self.hand.scale if o.scale is None else o.scale,
-            huber=o.huber or (0.03 if o.objective == "dexpilot" else 0.02),
+            huber=o.huber,
             project=o.project,
             escape=o.escape,
             rest_weight=(8e-3 if o.objective == "pose" else 4e-3) if o.rest_weight is None else o.rest_weight,

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import hashlib
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as short
@@ -43,7 +43,7 @@ from humanrt.retarget.description import HandDescription, Joint, Point, rotation
 from humanrt.retarget.visuals import visuals_of
 from humanrt.retarget.wrist import palm_template
 
-__all__ = ["hand_from_urdf"]
+__all__ = ["hand_from_urdf", "place_in_urdf"]
 
 Array = NDArray[np.float64]
 
@@ -206,6 +206,37 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         radius=size["radius"] if "radius" in size else _radius(hand),
         max_speed=size.get("max_speed"),
     )
+
+
+def place_in_urdf(
+    path: Path,
+) -> tuple[dict[str, Point], dict[str, float | None], Callable[[str, str], bool]]:
+    """Return where links are, the values of movable joints at rest, and which link carries which.
+
+    Returns:
+        Each link as a point; each movable joint's zero within its limits, None for one that follows another; a function
+        that says whether a link is another one or carries it.
+    """
+    try:
+        _, edges = _read(path.read_bytes(), path)
+    except OSError as error:
+        raise HumanrtError(f"{path}: cannot read the URDF ({error.strerror or error})") from None
+    by_child = {edge.child: edge for edge in edges}
+
+    def point(link: str) -> Point:
+        joint, pose = _carrier(link, by_child)
+        return Point(joint, (float(pose[0, 3]), float(pose[1, 3]), float(pose[2, 3])))
+
+    def zero(edge: _Edge) -> float | None:
+        low, high = -TURN if edge.lower is None else edge.lower, TURN if edge.upper is None else edge.upper
+        return None if edge.mimic else min(max(0.0, low), high)
+
+    def carries(link: str, other: str) -> bool:
+        return link == other or link in {edge.parent for edge in _above(other, by_child)}
+
+    links = dict.fromkeys([edge.parent for edge in edges] + [edge.child for edge in edges])
+    joints = {edge.name: zero(edge) for edge in edges if edge.kind in MOVABLE}
+    return {link: point(link) for link in links}, joints, carries
 
 
 def _read(content: bytes, path: Path) -> tuple[ElementTree.Element, list[_Edge]]:
