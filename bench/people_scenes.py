@@ -98,13 +98,13 @@ def real_scenes() -> Iterator[Scene]:
     poster = cv2.resize(poster, (round(poster.shape[1] * tall / poster.shape[0]), tall), interpolation=cv2.INTER_AREA)
     framed = _frame(poster)
     wall[200 : 200 + framed.shape[0], 100 : 100 + framed.shape[1]] = framed
-    yield Scene("a poster, nobody else", 1, [wall] * _FRAMES)
+    yield Scene("a poster of a player, a spectator beside", 2, [wall] * _FRAMES)
     random = np.random.default_rng(3)
     dark = [_darkened(one, random) for one in whole]
     yield Scene("a dark clip", 1, dark, None, whole)
     photo = np.ascontiguousarray(cv2.imread(str(_MEDIA / "people.jpg"))[250:, 440:650, ::-1])
     photo = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-    yield Scene("a phone's photograph, upright", 1, [_from_phone(photo)], None, [photo])
+    yield Scene("a phone's photograph, upright", 3, [_from_phone(photo)], None, [photo])
 
 
 def rendered_scenes() -> Iterator[Scene]:
@@ -277,7 +277,7 @@ def main() -> None:
                 small, scene.name, (8, _CELL - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA
             )
             cells.append(small)
-    write(arguments.out / "scenes.jpg", sheet(cells, 4, 0), 75)
+    write(arguments.out / "scenes.jpg", sheet(cells, 6, 0), 75)
     write_atomically(arguments.out / "scenes.md", ("\n".join(lines) + "\n").encode())
 
 

@@ -72,6 +72,7 @@ _CHECKED_PRESENCE = 0.1  # min score of tracks that a second network checks
 _ZOOMS = (1.0, 0.75, 1.3)  # of close looks at new people, see `accepted`
 _ZOOMS_OF_TRUNKS = (*_ZOOMS, 0.6, 0.87)  # the second network has overlooked these so far: it gets more chances
 _MIN_LOOK_OF_TRUNKS = 1.25  # their source proposes much that is nobody: a hand close to the camera
+_MAX_FURTHER_LOOKS, _SETTLED = 4, 0.06  # at new people, while their region moves by more than this part of its side
 _DOUBTFUL = -1.5  # `confidence` of a track below which its check fails
 _CONFIRMED = 2.0  # the same of a new track, before it is reported
 _CHECK_INTERVAL = 1.0  # s between checks of a track
@@ -312,7 +313,25 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         looks = (_ZOOMS_OF_TRUNKS, _MIN_LOOK_OF_TRUNKS) if trunk else (_ZOOMS, -inf)
         found = accepted(first_look, close_look, *looks)
         self._watch.lap("detect")
-        return landmarks if found else None
+        return self._settled(rgb, first.region, landmarks) if found else None
+
+    def _settled(self, rgb: Picture, region: Region, landmarks: BodyLandmarks) -> BodyLandmarks:
+        """Return the landmarks of a person where the network finds them again; ``region``: where it looked last.
+
+        A proposal from a part of the picture may hold half of somebody, whom the network then completes too small. From
+        frame to frame the region grows; a photograph has no next frame.
+        """
+        for _ in range(_MAX_FURTHER_LOOKS):
+            following = landmarks.region
+            moved = max(abs(following.x - region.x), abs(following.y - region.y), abs(following.size - region.size))
+            if moved <= _SETTLED * region.size:
+                break
+            again = self._landmarks(rgb, following)
+            if again.score < self._presence or not _is_inside(again.region, rgb):
+                break
+            region, landmarks = following, again
+        self._watch.lap("landmarks")
+        return landmarks
 
     def _observe_region(self, rgb: Picture, region: Region) -> BodyLandmarks | None:
         """Return the landmarks in a region, or None if there is no person."""
