@@ -110,6 +110,14 @@ def test_feet_stay_on_the_floor(asked: Edit) -> None:
     assert apart[0] == pytest.approx(apart[1], abs=0.03)
 
 
+def test_a_foot_in_the_air_does_not_go_through_the_floor() -> None:
+    a = apply(pose(1, 0.1), edit(left_foot=(0.25, False, (0, 1, 0))))
+    body = Body(apply(a, edit(height=(-0.4, False))))
+    heights = [body.joint(f"{side}_ankle")[1] for side in ("left", "right")]
+    assert heights[0] >= heights[1] - 0.01
+    assert heights[1] > Body(a).joint("right_ankle")[1] + 0.3
+
+
 def test_leaning_leaves_the_legs_as_they_stand() -> None:
     a = pose(2, 0.1)
     before, after = Body(a), Body(apply(a, edit(lean=(35, False))))

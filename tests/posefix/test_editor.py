@@ -153,5 +153,8 @@ def test_a_closed_editor_and_other_bundles(posefix_bundle: Bundles) -> None:
         PoseRetrieval(posefix_bundle("editor"))
     with pytest.raises(BundleError, match="is for task `hands`, not `posefix`"):
         PoseEditor("hands")
-    with pytest.raises(BundleError, match="no editor ships: give PoseEditor a bundle"):
-        PoseEditor()
+    with (
+        PoseEditor(posefix_bundle("editor"), threads=1) as editor,
+        pytest.raises(InvalidInputError, match="that ships"),
+    ):
+        editor.changes(POSE, "raise")

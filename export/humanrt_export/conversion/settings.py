@@ -30,6 +30,7 @@ from humanrt.bundle.settings import (
     TextSettings,
     Topology,
     Variant,
+    WordEditorSettings,
     WriterSettings,
 )
 from humanrt.geometry.region import FollowRule, RegionRule
@@ -49,6 +50,7 @@ Settings = (
     | PoseGptSettings
     | RetrievalSettings
     | StreamingGptSettings
+    | WordEditorSettings
     | WriterSettings
 )
 
@@ -247,6 +249,19 @@ def _streaming_gpt(settings: StreamingGptSettings) -> dict[str, Any]:
 @_entries.register
 def _editor(settings: EditorSettings) -> dict[str, Any]:
     return {"model": "editor", "joints": list(settings.joints), "text": _text(settings.text)}
+
+
+@_entries.register
+def _word_editor(settings: WordEditorSettings) -> dict[str, Any]:
+    return {
+        "model": "word-editor",
+        "joints": list(settings.joints),
+        "vocabulary": {"file": settings.file, "count": settings.count},
+        "channels": list(settings.channels),
+        "places": list(settings.places),
+        "sure": settings.sure,
+        "unknown": settings.unknown,
+    }
 
 
 @_entries.register

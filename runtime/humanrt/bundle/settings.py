@@ -53,6 +53,7 @@ __all__ = [
     "TextSettings",
     "Topology",
     "Variant",
+    "WordEditorSettings",
     "WordsSettings",
     "WriterSettings",
     "body_names",
@@ -1361,6 +1362,64 @@ class EditorSettings:
         return cls(joints, text, code)
 
 
+@dataclass(frozen=True)
+class WordEditorSettings:
+    """Settings of a bundle for the task ``posefix`` whose ``settings.model`` is ``word-editor``: our own editor.
+
+    Attributes:
+        joints: names of the joints whose rotations make a pose, root first.
+        file: the list of words, one a line, in the order of their ids (`humanrt.editing.words`).
+        count: of the words.
+        channels: what it can change (`humanrt.editing.changes.CHANNELS`).
+        places: where it can put hands (`humanrt.editing.changes.PLACES`).
+        longest: words of the longest text; of a longer one the rest is not read.
+        sure: least probability that a text asks for a change, for it to be done.
+        unknown: largest share of words that are not in the list.
+    """
+
+    joints: tuple[str, ...]
+    file: str
+    count: int
+    channels: tuple[str, ...]
+    places: tuple[str, ...]
+    longest: int
+    sure: float
+    unknown: float
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> WordEditorSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        posefix_model(bundle, "word-editor")
+        words = settings.section("vocabulary")
+        file = words.text("file")
+        if file not in bundle.manifest["files"]:
+            raise words.error("file", f"names {short(file)}, which is not among the bundle's files")
+        text, edit = _Shapes(bundle, "text"), _Shapes(bundle, "edit")
+        longest = text.of("words", 1, "words", dtype="int64")[1]
+        text.of("letters", 1, longest, "groups", dtype="int64")
+        for name in ("numbers", "present"):
+            text.of(name, 1, longest)
+        vector = text.of("vector", 1, "numbers")[1]
+        edit.of("text", 1, vector)
+        channels = settings.texts("channels", edit.of("seen", 1, "channels", 3)[1])
+        places = settings.texts("places", edit.of("place", 1, len(channels), "places")[2])
+        for name in ("said", "absolute", "value"):
+            edit.of(name, 1, len(channels))
+        edit.of("way", 1, len(channels), 3)
+        edit.of("sure", 1)
+        return cls(
+            settings.texts("joints"),
+            file,
+            words.integer("count", 1, _MAX_COUNT),
+            channels,
+            places,
+            longest,
+            settings.number("sure", 0.0, 1.0),
+            settings.number("unknown", 0.0, 1.0),
+        )
+
+
 WRITER_MODES = ("crossattention", "prompt")
 
 
@@ -1443,7 +1502,12 @@ class RetrievalSettings:
         return cls(joints, text, pairs, settings.number("temperature", -1e6, 1e6))
 
 
-_POSEFIX_CLASSES = {"editor": "PoseEditor", "writer": "PoseCoach", "retrieval": "PoseRetrieval"}
+_POSEFIX_CLASSES = {
+    "editor": "PoseEditor",
+    "word-editor": "PoseEditor",
+    "writer": "PoseCoach",
+    "retrieval": "PoseRetrieval",
+}
 
 
 def posefix_model(bundle: Bundle, wanted: str | None = None) -> str:
@@ -1464,8 +1528,11 @@ def posefix_model(bundle: Bundle, wanted: str | None = None) -> str:
     return kind
 
 
-_POSEFIX: Mapping[str, type[EditorSettings] | type[WriterSettings] | type[RetrievalSettings]] = {
+_POSEFIX: Mapping[
+    str, type[EditorSettings] | type[WordEditorSettings] | type[WriterSettings] | type[RetrievalSettings]
+] = {
     "editor": EditorSettings,
+    "word-editor": WordEditorSettings,
     "writer": WriterSettings,
     "retrieval": RetrievalSettings,
 }

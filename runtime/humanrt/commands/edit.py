@@ -6,35 +6,39 @@ import argparse
 import sys
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.animation.edited import edited_glb, edited_picture
 from humanrt.bundle.arrays import read_arrays
 from humanrt.coach.poses import load_track, reference_file
 from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, given
-from humanrt.errors import HumanrtError, SourceError, choices
-from humanrt.files import opened_atomically
+from humanrt.errors import HumanrtError, InvalidInputError, SourceError, choices
+from humanrt.files import opened_atomically, write_atomically
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPLX_BODY
 from humanrt.inference.execution import Execution
 from humanrt.outputs.record import check_apart, check_writable
-from humanrt.posefix.axes import from_training_axes, to_training_axes
+from humanrt.posefix.axes import CAMERA_FROM_TRAINING, from_training_axes, to_training_axes
 from humanrt.posefix.editor import PoseEditor
 
 __all__ = ["EditOptions", "add_parser", "edit", "run"]
 
 _EXAMPLES = """\
 examples:
-  humanrt edit pose.npz "raise your left arm" --bundle ./posefix-editor --out raised.npz
-  humanrt edit clip.jsonl:120 "sit lower" --bundle ./posefix-editor --out lower.npz         the person in frame 120
-  humanrt edit pose.npz "sit lower" --bundle ./posefix-editor --samples 10 --out several.npz
+  humanrt edit pose.npz "raise your left arm" --out raised.npz raised.glb raised.png
+  humanrt edit clip.jsonl:120 "sit lower and look up" --out lower.npz                       the person in frame 120
+  humanrt edit pose.npz "sit lower" --bundle ./posefix-editor --samples 10 --out several.npz     a published PoseFix
 """
 AXES = ("amass", "camera")
 _BODY = set(SMPLX_BODY)
+_COUNTS = (22, 24, 52, 53, 55)
+_ENDINGS = (".npz", ".glb", ".png")
+_FPS = 30.0  # of the animation that a motion makes
 
 
 @dataclass(frozen=True)
@@ -45,24 +49,28 @@ class EditOptions:
         pose: a .npz of `rotations` and `joint_names`, of one pose or several; or RECORDING.jsonl, of which :FRAME[:ID]
             is one.
         words: what to change.
-        bundle: name or folder of a bundle for the task `posefix`.
-        out: the .npz to write: `rotations` as edited, `before`, `joint_names`.
-        axes: of the pose: camera (y down; it is turned, and its heading kept) or amass (z up, without heading, as the
-            published models have it; used as it is); without, camera for recordings and amass for a .npz.
-        samples: instead of the most probable pose, so many that the words may mean.
+        out: files to write: .npz (`rotations` as edited, `before`, `joint_names`); .glb, bodies before and after; .png,
+            the same of the first pose as a picture.
+        bundle: name or folder of a bundle for the task `posefix`, such as of a published PoseFix; without, the editor
+            that ships.
+        axes: of the pose: camera (y down) or amass (z up); without, camera, but for a .npz with a published PoseFix
+            amass. Those models know no heading, so it is taken out of poses in camera axes, and put back.
+        samples: instead of the most probable pose, so many that the words may mean. Of published models.
         seed: of the samples.
     """
 
     pose: str
     words: str
-    bundle: str
-    out: Path
+    out: tuple[Path, ...]
+    bundle: str | None = None
     axes: str | None = None
     samples: int | None = None
     seed: int = 0
 
 
 _FLAGS = {
+    "out": Flag(metavar="FILE", type=Path, several=True, required=True),
+    "bundle": Flag(metavar="NAME|PATH"),
     "axes": Flag(choices=AXES),
     "samples": Flag(metavar="N", type=int),
     "seed": Flag(metavar="N", type=int),
@@ -72,15 +80,13 @@ _FLAGS = {
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "edit",
-        help="change a pose as words say, with a published PoseFix model",
+        help="change a pose as words say",
         description="Change a pose, or every pose of a motion, as words say.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_fields(parser, {"pose": Flag(metavar="POSE", positional=True)}, EditOptions)
     add_fields(parser, {"words": Flag(metavar="WORDS", positional=True)}, EditOptions)
-    add_fields(parser, {"bundle": Flag(metavar="NAME|PATH", required=True)}, EditOptions)
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="the file to write")
     add_fields(parser, _FLAGS, EditOptions)
     parser.add_argument("--backend", default="cpu", metavar="NAME", help="auto, cpu, cuda or tensorrt (default: cpu)")
     add_fields(parser, EXECUTION_FLAGS, Execution)
@@ -88,45 +94,131 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Edit, and print the file that was written."""
+    """Edit, and print the files that were written."""
     values = vars(arguments)
     options = EditOptions(**given(values, EditOptions))
-    print(edit(options, Execution(**{"backend": arguments.backend, **given(values, Execution)})))
+    options = replace(options, out=tuple(options.out))
+    for path in edit(options, Execution(**{"backend": arguments.backend, **given(values, Execution)})):
+        print(path)
     return 0
 
 
-def edit(options: EditOptions, execution: Execution) -> Path:
-    """Write the edited pose; returns its file.
+def edit(options: EditOptions, execution: Execution) -> tuple[Path, ...]:
+    """Write the edited pose; returns its files.
 
     Raises:
         HumanrtError: an option is not possible; the message says what is.
     """
-    out = options.out
-    if out.suffix != ".npz":
-        raise HumanrtError(f"--out {out}: must end in .npz")
-    check_writable(out)
-    check_apart({"--out": out}, {"the pose that is read": [reference_file(options.pose)]})
+    for out in options.out:
+        if out.suffix not in _ENDINGS:
+            raise HumanrtError(f"--out {out}: must end in {', '.join(_ENDINGS)}")
+        check_writable(out)
+        check_apart({"--out": out}, {"the pose that is read": [reference_file(options.pose)]})
     recorded = not options.pose.lower().endswith(".npz")
     with PoseEditor(options.bundle, execution) as editor:
         poses, names = _recorded(options.pose) if recorded else _read(Path(options.pose))
-        poses = _placed(poses, names, editor.joint_names, options.pose)
-        camera = (options.axes or ("camera" if recorded else "amass")) == "camera"
-        turned, turns = to_training_axes(poses) if camera else (poses, None)
-        text = editor.encode_text(options.words)
-        edited = np.stack([_edited(editor, pose, text, options) for pose in turned])
-        if turns is not None:
-            edited = from_training_axes(edited, turns if options.samples is None else turns[:, None])
-        joint_names = editor.joint_names
-    if len(edited) == 1:
-        edited, poses = edited[0], poses[0]
-    with opened_atomically(out) as stream:
-        np.savez(
-            stream,
-            rotations=edited.astype(np.float32),
-            before=poses.astype(np.float32),
-            joint_names=np.array(joint_names),
+        axes = options.axes or ("camera" if recorded or editor.camera else "amass")
+        if editor.camera:
+            done = _ours(editor, poses, names, axes, options)
+        else:
+            done = _published(editor, poses, names, axes, options)
+    for out in options.out:
+        if out.suffix == ".npz":
+            with opened_atomically(out) as stream:
+                np.savez(
+                    stream,
+                    rotations=_single(done.after).astype(np.float32),
+                    before=_single(done.before).astype(np.float32),
+                    joint_names=np.array(done.joint_names),
+                )
+        else:
+            write_atomically(out, _shown(done, options, out))
+    return options.out
+
+
+@dataclass(frozen=True)
+class _Done:
+    """Poses before [T, J, 3, 3] and after [T(, N), J, 3, 3], the names of their joints, and their axes."""
+
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    joint_names: tuple[str, ...]
+    camera: bool
+
+
+def _single(poses: NDArray[np.float64]) -> NDArray[np.float64]:
+    return poses[0] if len(poses) == 1 else poses
+
+
+def _shown(done: _Done, options: EditOptions, out: Path) -> bytes:
+    """Return the bytes of a .glb or .png."""
+    if options.samples is not None:
+        raise HumanrtError(
+            f"--out {out}: shows one pose after the edit, not samples; leave out --samples, or write .npz"
         )
-    return out
+    body = [done.joint_names.index(name) for name in SMPLX_BODY if name in done.joint_names]
+    if len(body) != len(SMPLX_BODY):
+        raise HumanrtError(f"--out {out}: these poses lack joints of SMPL's body; write .npz")
+    before, after = done.before[:, body], done.after[:, body]
+    if not done.camera:
+        before, after = (from_training_axes(poses, CAMERA_FROM_TRAINING) for poses in (before, after))
+    if out.suffix == ".glb":
+        return edited_glb(before, after, _FPS)
+    return edited_picture(before, after, options.words)
+
+
+def _ours(
+    editor: PoseEditor,
+    poses: NDArray[np.float64],
+    names: Sequence[str] | None,
+    axes: str,
+    options: EditOptions,
+) -> _Done:
+    """Edit with the editor that ships: SMPL's body among any joints, of which the others stay."""
+    if options.samples is not None:
+        raise HumanrtError("--samples is of published models: give their --bundle, or leave it out")
+    if names is None:
+        if poses.shape[1] not in _COUNTS:
+            raise SourceError(f"{options.pose}: {poses.shape[1]} joints without `joint_names`; add that array")
+        names = (
+            SMPLX_BODY
+            if poses.shape[1] == len(SMPLX_BODY)
+            else SMPLX_BODY + tuple(f"joint_{index}" for index in range(len(SMPLX_BODY), poses.shape[1]))
+        )
+    if missing := [name for name in SMPLX_BODY if name not in names]:
+        raise SourceError(f"{options.pose}: no joints {choices(missing)}; the editor changes SMPL's body")
+    body = [list(names).index(name) for name in SMPLX_BODY]
+    given_body = poses[:, body]
+    if axes == "amass":
+        given_body = from_training_axes(given_body, CAMERA_FROM_TRAINING)
+    text = editor.encode_text(options.words)
+    sys.stderr.write(f"understood: {editor.changes(given_body[0], text=text).text() or 'nothing'}\n")
+    try:
+        edited = np.stack([editor.edit(pose, text=text) for pose in given_body]).astype(np.float64)
+    except InvalidInputError as error:
+        raise HumanrtError(f"{options.pose}: {error}") from None
+    if axes == "amass":
+        edited = from_training_axes(edited, CAMERA_FROM_TRAINING.T)
+    after = poses.copy()
+    after[:, body] = edited
+    return _Done(poses, after, tuple(names), axes == "camera")
+
+
+def _published(
+    editor: PoseEditor,
+    poses: NDArray[np.float64],
+    names: Sequence[str] | None,
+    axes: str,
+    options: EditOptions,
+) -> _Done:
+    """Edit with a published model: all joints of its bundle, and no heading."""
+    poses = _placed(poses, names, editor.joint_names, options.pose)
+    turned, turns = to_training_axes(poses) if axes == "camera" else (poses, None)
+    text = editor.encode_text(options.words)
+    edited = np.stack([_edited(editor, pose, text, options) for pose in turned]).astype(np.float64)
+    if turns is not None:
+        edited = from_training_axes(edited, turns if options.samples is None else turns[:, None])
+    return _Done(poses, edited, editor.joint_names, axes == "camera")
 
 
 def _edited(editor: PoseEditor, pose: NDArray[Any], text: NDArray[Any], options: EditOptions) -> NDArray[Any]:

@@ -328,8 +328,14 @@ def _legs(body: Body, edit: Edit, asked: set[str]) -> None:
             _move_foot(body, side, body.joint(f"{side}_ankle") + left * sign * wider / 2)
     if "height" in asked:
         change = _target(body, edit, "height") - body.angle("height")
-        for side in _on_floor(body):
+        standing = _on_floor(body)
+        for side in standing:
             _move_foot(body, side, body.joint(f"{side}_ankle") - np.array([0.0, change, 0.0]))
+        floor = min(body.joint(f"{side}_ankle")[1] for side in standing)
+        for side in {"left", "right"} - set(standing):  # a foot in the air does not go through the floor
+            ankle = body.joint(f"{side}_ankle")
+            if ankle[1] < floor:
+                _move_foot(body, side, np.array([ankle[0], floor, ankle[2]]))
 
 
 def _on_floor(body: Body) -> tuple[str, ...]:

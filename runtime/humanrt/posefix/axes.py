@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["from_training_axes", "to_training_axes"]
+__all__ = ["CAMERA_FROM_TRAINING", "from_training_axes", "to_training_axes"]
 
 Floats = NDArray[np.float64]
 _UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])  # camera -> z up
+CAMERA_FROM_TRAINING: Floats = _UP.T
+"""The turn of `from_training_axes` that keeps the heading."""
 
 
 def to_training_axes(pose: NDArray[Any]) -> tuple[Floats, Floats]:

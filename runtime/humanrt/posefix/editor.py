@@ -10,9 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.bundle.settings import EditorSettings
-from humanrt.checks import check_count
-from humanrt.errors import BundleError, InvalidInputError
+from humanrt.bundle.settings import EditorSettings, posefix_model
+from humanrt.checks import check_count, numbers
+from humanrt.editing.changes import Edit
+from humanrt.editing.editor import WordEditor
+from humanrt.errors import InvalidInputError
+from humanrt.geometry.rotation import matrices_from_vectors
+from humanrt.geometry.skeleton import SMPLX_BODY
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
@@ -26,29 +30,43 @@ __all__ = ["PoseEditor"]
 Floats = NDArray[np.float32]
 
 
+WORD_EDITOR = "word-editor"
+"""The editor that ships."""
+_COUNTS = (22, 24, 52, 53, 55)
+"""Rotations of SMPL's body, SMPL, SMPL-H, SMPL-X (without and with eyes): all begin with the same 22."""
+_BODY = len(SMPLX_BODY)
+
+
 class PoseEditor(Model):
     """Change a pose as words say.
 
-    >>> editor = PoseEditor("./posefix-editor")       # made by `humanrt-export posefix`
-    >>> pose_b = editor.edit(pose_a, "raise your left arm")
+    >>> editor = PoseEditor()
+    >>> pose_b = editor.edit(pose_a, "raise your left arm a little and look to the right")
 
-    Poses are rotations [J, 3, 3] of the bundle's joints (`joint_names`), each relative to its parent's, in the axes of
-    its training (AMASS: z up, the heading taken out of the root); axis-angle vectors [J, 3] are taken too. Nothing is
-    turned or normalised. A text can be encoded once, and used for every frame of a stream. Not thread-safe.
+    The editor that ships takes rotations [22, 3, 3] of SMPL's body joints, each relative to its parent's, the root's to
+    the camera (y down); of SMPL's 24, SMPL-H's 52 and SMPL-X's 53 or 55 the first 22 are edited, the others stay. It
+    changes what is spoken of, inside limits (`humanrt.editing`), and refuses what it does not understand.
+
+    With a bundle of a published editor, poses are rotations [J, 3, 3] of the bundle's joints (`joint_names`), in the
+    axes of its training (AMASS: z up, the heading taken out of the root); axis-angle vectors [J, 3] are taken too.
+    Nothing is turned or normalised. `tokens`, `sample`, `distribution` and `reconstruct`, ids and noise are of these.
+
+    A text can be encoded once, and used for every frame of a stream. Not thread-safe.
 
     Args:
-        bundle: name or folder of a bundle for the task ``posefix``, or a loaded one. None ships yet.
+        bundle: name or folder of a bundle for the task ``posefix``, or a loaded one. None: the editor that ships.
         backend, execution: where and how the networks run; see `Execution`.
 
     Attributes:
         joint_names: of a pose.
-        code: numbers of the latent code that stands for the edited pose.
+        code: numbers of the latent code that stands for the edited pose; 0 for the editor that ships.
+        camera: whether poses are in a camera's axes.
 
     Raises:
         BundleError, BackendError: the message says what is wrong and how to fix it.
     """
 
-    NEEDS_OPEN = ("edit", "sample", "distribution", "reconstruct", "encode_text", "tokens")
+    NEEDS_OPEN = ("edit", "changes", "sample", "distribution", "reconstruct", "encode_text", "tokens")
 
     @releasing
     def __init__(
@@ -57,23 +75,40 @@ class PoseEditor(Model):
         backend: Execution | Backend | str = "cpu",
         **execution: Unpack[ExecutionOptions],
     ) -> None:
-        if bundle is None:
-            raise BundleError("no editor ships: give PoseEditor a bundle of `humanrt-export posefix`")
-        super().__init__(bundle, "posefix", Execution.of(backend, execution))
+        super().__init__(WORD_EDITOR if bundle is None else bundle, "posefix", Execution.of(backend, execution))
+        self._ours: WordEditor | None = None
+        self._reconstruct: BoundGraph | None = None
+        if posefix_model(self.bundle) == "word-editor":
+            self._ours = self.own(WordEditor(self.bundle, self.backend))
+            self.joint_names, self.code, self.camera = self._ours.settings.joints, 0, True
+            return
         settings = EditorSettings.of(self.bundle)
-        self.joint_names, self.code = settings.joints, settings.code
+        self.joint_names, self.code, self.camera = settings.joints, settings.code, False
         self._text_width = settings.text.width
         self._text = self.own(TextEncoder(self.bundle, settings.text, self.backend))
         self._edit = self.own(BoundGraph(self.backend, self.bundle.graph("edit")))
-        self._reconstruct: BoundGraph | None = None
 
     def encode_text(self, words: str | None = None, *, token_ids: ArrayLike | None = None) -> Floats:
         """Return the vector of a text, for `edit(pose, text=...)`; see there."""
-        return self._text.encode(words, token_ids)
+        if self._ours is None:
+            return self._text.encode(words, token_ids)
+        if token_ids is not None:
+            raise _published("token_ids")
+        if not isinstance(words, str):
+            raise InvalidInputError(f"words must be text, not {type(words).__name__}")
+        return self._ours.encode(words)
 
     def tokens(self, words: str) -> list[int]:
-        """Return the token ids of words."""
+        """Return the token ids of words. Of published editors."""
+        if self._ours is not None:
+            raise _published("tokens")
         return [int(index) for index in self._text.tokens(words)]
+
+    def changes(self, pose: ArrayLike, words: str | None = None, *, text: ArrayLike | None = None) -> Edit:
+        """Return what words ask of a pose; of the editor that ships. See `edit`."""
+        if self._ours is None:
+            raise InvalidInputError("changes are of the editor that ships: PoseEditor() without a bundle")
+        return self._ours.changes(self._our_text(words, None, text), _body_of(pose)[:_BODY])
 
     def edit(
         self,
@@ -88,14 +123,21 @@ class PoseEditor(Model):
 
         Args:
             pose: rotations [J, 3, 3].
-            words: what to change; "" changes what the network changes without being told to.
+            words: what to change. Of a published editor "" changes what the network changes without being told to.
             token_ids: the words' ids [L], with the marks of start and end, instead of words.
             text: the words' vector of `encode_text`, instead of both.
             noise: [code] in standard deviations, to get another pose than the most probable one.
 
         Raises:
-            InvalidInputError: a pose of other joints, no or several texts, a text that is too long.
+            InvalidInputError: a pose of other joints, no or several texts, a text that is too long; for the editor
+                that ships, a text that asks for no change of a pose. The message says what it understands.
         """
+        if self._ours is not None:
+            if noise is not None:
+                raise _published("noise")
+            given = _body_of(pose)
+            edited_body = self._ours.edit(self._our_text(words, token_ids, text), given[:_BODY], words or "")
+            return np.concatenate((edited_body, given[_BODY:])).astype(np.float32)
         self._run(pose, words, token_ids, text, noise)
         edited: Floats = self._edit.arrays["rotations"][0].copy()
         return edited
@@ -111,6 +153,8 @@ class PoseEditor(Model):
         text: ArrayLike | None = None,
     ) -> Floats:
         """Return several poses [count, J, 3, 3] that an edit may mean, at random. See `edit`."""
+        if self._ours is not None:
+            raise _published("sample")
         check_count(count, "count", 10_000)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise InvalidInputError(f"seed must be a whole number from 0 on, not {str(seed)[:40]!r}")
@@ -128,11 +172,15 @@ class PoseEditor(Model):
         text: ArrayLike | None = None,
     ) -> tuple[Floats, Floats]:
         """Return mean and standard deviation [code] of the latent code after an edit. See `edit`."""
+        if self._ours is not None:
+            raise _published("distribution")
         self._run(pose, words, token_ids, text, None)
         return self._edit.arrays["mean"][0].copy(), self._edit.arrays["scale"][0].copy()
 
     def reconstruct(self, pose: ArrayLike) -> tuple[Floats, Floats, Floats]:
         """Return a pose as the latent code holds it: rotations [J, 3, 3], mean and standard deviation of the code."""
+        if self._ours is not None:
+            raise _published("reconstruct")
         given = pose_vectors(pose, len(self.joint_names))
         if self._reconstruct is None:
             self._reconstruct = self.own(BoundGraph(self.backend, self.bundle.graph("reconstruct")))
@@ -155,3 +203,26 @@ class PoseEditor(Model):
         if words is not None or token_ids is not None:
             raise InvalidInputError("give either words, token_ids or text")
         return numbers_of(text, "text", (self._text_width,))
+
+    def _our_text(self, words: str | None, token_ids: Any, text: Any) -> Floats:
+        assert self._ours is not None
+        if text is None:
+            return self.encode_text(words, token_ids=token_ids)
+        if words is not None or token_ids is not None:
+            raise InvalidInputError("give either words or text")
+        return numbers_of(text, "text", (self._ours.width,))
+
+
+def _published(what: str) -> InvalidInputError:
+    return InvalidInputError(f"{what}: of published editors only, PoseEditor(BUNDLE) of `humanrt-export posefix`")
+
+
+def _body_of(pose: ArrayLike) -> NDArray[np.float64]:
+    """Return a pose's rotations [J, 3, 3], of which the first 22 are SMPL's body."""
+    array = np.asarray(numbers(pose, "pose"))
+    count = len(array) if array.ndim in (2, 3) else 0
+    if count not in _COUNTS:
+        raise InvalidInputError(
+            f"pose: expected rotations [22, 3, 3] of SMPL's body joints (or 24, 52, 53 or 55), got {list(array.shape)}"
+        )
+    return matrices_from_vectors(pose_vectors(array, count)[0].astype(np.float64))

@@ -1,0 +1,117 @@
+"""`WordEditor`: our own editor's networks, from a text to what is changed, and done to a pose."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from humanrt.backends import Backend
+from humanrt.bundle import Bundle
+from humanrt.bundle.settings import WordEditorSettings
+from humanrt.editing.apply import apply
+from humanrt.editing.body import Body, readings
+from humanrt.editing.changes import CHANNELS, PLACES, SCALES, Edit
+from humanrt.editing.words import encode, word_ids
+from humanrt.errors import BundleError, InvalidInputError
+from humanrt.inference.bound_graph import BoundGraph
+from humanrt.resource import Owner, releasing
+
+__all__ = ["UNDERSTOOD", "WordEditor"]
+
+Floats = NDArray[np.float32]
+
+UNDERSTOOD = (
+    "say in English what to move and where: arms, elbows, hands, legs, knees, feet, toes, trunk, shoulders or head; "
+    'such as "raise your left arm a little", "bend both knees by 30 degrees", "hands on your hips", "sit lower"'
+)
+"""What can be said, for messages."""
+_SHOWN = 60  # characters of a text in a message
+
+
+class WordEditor(Owner):
+    """Our own editor.
+
+    Args:
+        bundle: whose ``settings.model`` is ``word-editor``.
+        backend: where the graphs run.
+
+    Attributes:
+        settings: of the bundle.
+
+    Raises:
+        BundleError: the bundle is of another version.
+    """
+
+    @releasing
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self.settings = settings = WordEditorSettings.of(bundle)
+        if (settings.channels, settings.places) != (CHANNELS, PLACES):
+            raise BundleError(f"bundle {bundle.path} changes other things than this version does; export it again")
+        try:
+            words = (bundle.path / settings.file).read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(f"{bundle.path / settings.file}: cannot be read ({error}); export it again") from error
+        if len(words) != settings.count:
+            raise BundleError(
+                f"{bundle.path / settings.file}: {len(words)} words, not {settings.count}; export it again"
+            )
+        self._ids = word_ids(words)
+        self._text = self.own(BoundGraph(backend, bundle.graph("text")))
+        self._edit = self.own(BoundGraph(backend, bundle.graph("edit")))
+
+    @property
+    def width(self) -> int:
+        """Numbers of a text's vector."""
+        return int(self._edit.arrays["text"].shape[-1])
+
+    def encode(self, words: str) -> Floats:
+        """Return the vector of a text.
+
+        Raises:
+            InvalidInputError: it does not ask for a change that can be made to a pose.
+        """
+        text = encode(words, self._ids)
+        arrays, count = self._text.arrays, min(len(text.words), self.settings.longest)
+        for name, values in (("words", text.words), ("letters", text.letters), ("numbers", text.numbers)):
+            arrays[name][:] = 0
+            arrays[name][0, :count] = values[:count]
+        arrays["present"][0] = np.arange(self.settings.longest) < max(count, 1)
+        self._text.run()
+        vector: Floats = arrays["vector"][0].copy()
+        sure = 1 / (1 + np.exp(-float(vector[-1])))
+        if not count or text.unknown > self.settings.unknown or sure < self.settings.sure:
+            raise _not_understood(words)
+        return vector
+
+    def changes(self, text: Floats, rotations: NDArray[np.float64]) -> Edit:
+        """Return what a text, by its vector, asks of a pose [22, 3, 3]."""
+        arrays = self._edit.arrays
+        arrays["text"][0] = text
+        arrays["seen"][0] = readings(Body(rotations))
+        self._edit.run()
+        way = arrays["way"][0].astype(np.float64)
+        return Edit(
+            said=arrays["said"][0] > 0,
+            absolute=arrays["absolute"][0] > 0,
+            value=arrays["value"][0].astype(np.float64) * SCALES,
+            way=way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9),
+            place=arrays["place"][0].argmax(axis=1),
+            sure=float(1 / (1 + np.exp(-arrays["sure"][0]))),
+        )
+
+    def edit(self, text: Floats, rotations: NDArray[np.float64], words: str = "") -> NDArray[np.float64]:
+        """Return a pose [22, 3, 3] after what a text asks for.
+
+        Raises:
+            InvalidInputError: the text asks for nothing; ``words`` are quoted.
+        """
+        edit = self.changes(text, rotations)
+        if not edit.said.any():
+            raise _not_understood(words)
+        return apply(rotations, edit)
+
+
+def _not_understood(words: str) -> InvalidInputError:
+    shown = " ".join(words.split())
+    shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."
+    return InvalidInputError(f"not understood: {shown!r}; {UNDERSTOOD}")
