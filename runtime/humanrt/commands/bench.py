@@ -16,16 +16,21 @@ from typing import Any
 import numpy as np
 
 from humanrt.address import is_address, redacted_address
+from humanrt.bundle import load_bundle
+from humanrt.commands.bench_all import as_csv, as_markdown, as_text, measure_all
 from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, flag_name, given
 from humanrt.data import CLIP, PEOPLE_CLIP
-from humanrt.errors import HumanrtError, SourceError, printable
+from humanrt.errors import HumanrtError, SourceError, choices, printable
+from humanrt.files import write_atomically
 from humanrt.hands.accuracy import Accuracy, measure
 from humanrt.hands.pipeline import HandPipeline, HandResult
 from humanrt.hands.smoothers import SMOOTHERS
 from humanrt.hands.tracker import TrackerOptions
 from humanrt.hands.truth import Truth
 from humanrt.inference.execution import Execution
+from humanrt.outputs.progress import Progress
 from humanrt.outputs.record import check_writable
+from humanrt.people.holistic import DEFAULT_BUNDLE
 from humanrt.people.landmarks import QUALITIES, Quality
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.posebert.stream import Observation, PoseBERTStream
@@ -76,6 +81,10 @@ class BenchOptions:
         max_frames: maximum number of source frames. None: 900; for people 60.
         json: write the report.
         compare: earlier report to compare with: print ratios of medians.
+        all: hands, people, posebert: a row for every precision, backend and number of threads that the bundle has, with
+            memory, size, error by verdict, and why a row cannot run.
+        markdown: with --all: write the table as Markdown.
+        csv: with --all: write the table as CSV.
     """
 
     what: str
@@ -97,6 +106,9 @@ class BenchOptions:
     max_frames: int = 0
     json: Path | None = None
     compare: Path | None = None
+    all: bool = False
+    markdown: Path | None = None
+    csv: Path | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> BenchOptions:
@@ -117,6 +129,11 @@ class BenchOptions:
             raise HumanrtError("--repeat must be at least 1 and --warmup at least 0")
         if self.max_frames < 1:
             raise HumanrtError("--max-frames must be at least 1")
+        for name in ("markdown", "csv"):
+            if getattr(self, name) is not None and not self.all:
+                raise HumanrtError(f"--{name} writes the table of --all; add that, or leave it out")
+        if self.all and (self.json or self.compare):
+            raise HumanrtError("--json and --compare are of one measurement, not of --all; leave them out")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -128,8 +145,46 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print and write the results."""
-    _run(BenchOptions.of(given(vars(arguments), BenchOptions)))
+    values = given(vars(arguments), BenchOptions)
+    options = BenchOptions.of(values)
+    if options.all:
+        _run_all(options, values)
+    else:
+        _run(options)
     return 0
+
+
+def _run_all(options: BenchOptions, values: Mapping[str, Any]) -> None:
+    """Measure all configurations of the bundle, and print and write the table."""
+    if options.what not in _BUNDLES:
+        raise HumanrtError(f"--all is for {choices(_BUNDLES)}: `bench {options.what}` runs no bundle; leave it out")
+    varied = [name for name in ("backend", "precision", "threads") if name in values]
+    if varied:
+        raise HumanrtError(f"--all measures every {varied[0]}; leave out --{varied[0]}")
+    for path in (options.markdown, options.csv):
+        if path is not None:
+            check_writable(path)
+    bundle = load_bundle(options.bundle or _BUNDLES[options.what])
+    command = ["bench", options.what]
+    for name, value in values.items():
+        if name in ("what", "all", "markdown", "csv"):
+            continue
+        flag = _FLAGS.get(name) or EXECUTION_FLAGS[name]
+        given_value = [] if flag.switch else [str(one) for one in (value if flag.several else [value])]
+        command += [f"--{flag_name(name, flag)}", *given_value]
+    progress = Progress("rows")
+
+    def show(done: int, total: int) -> None:
+        progress.total = total
+        progress(done)
+
+    rows = measure_all(bundle, command, show)
+    progress.end()
+    print(as_text(rows))
+    for path, text in ((options.markdown, as_markdown(rows)), (options.csv, as_csv(rows))):
+        if path is not None:
+            write_atomically(path, text.encode())
+            print(f"wrote {path}")
 
 
 def _run(options: BenchOptions) -> None:
@@ -142,7 +197,7 @@ def _run(options: BenchOptions) -> None:
     with ExitStack() as stack:
         report = _BENCHES[options.what](options, stack)
     source = printable(redacted_address(options.source))
-    report = {"bench": options.what, "source": source, "machine": where, **report}
+    report = {"bench": options.what, "source": source, "machine": where, "peak_memory_bytes": peak_memory(), **report}
     stages = {name: Percentiles(**values) for name, values in report["stages"].items()}
     print(table(stages, "ms", before["stages"] if before else None))
     for line in report["summary"]:
@@ -430,6 +485,9 @@ def _posebert(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
     }
 
 
+_BUNDLES = {"hands": "hands", "people": DEFAULT_BUNDLE, "posebert": "posebert-hand"}
+"""Benches that run a bundle, and the one that they take unless another is named."""
+
 _BENCHES: Mapping[str, Callable[[BenchOptions, ExitStack], dict[str, Any]]] = {
     "hands": _hands,
     "people": _people,
@@ -454,4 +512,7 @@ _FLAGS = {
     "max_frames": Flag(metavar="N", type=int),
     "json": Flag(metavar="FILE", type=Path),
     "compare": Flag(metavar="FILE", type=Path),
+    "all": Flag(switch=True),
+    "markdown": Flag(metavar="FILE", type=Path),
+    "csv": Flag(metavar="FILE", type=Path),
 }

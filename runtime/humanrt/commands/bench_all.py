@@ -1,0 +1,171 @@
+"""``humanrt bench ... --all``: a row for every precision, backend and number of threads of a bundle.
+
+Each row is measured by the command itself in a process of its own, so that memory and cold start are that row's.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from humanrt.backends import BACKENDS
+from humanrt.backends.engines import EXACT, engines_of
+from humanrt.bundle import Bundle
+from humanrt.inference.variants import bases, variants
+from humanrt.native import processor
+from humanrt.stats import read_report
+
+__all__ = ["COLUMNS", "Row", "as_csv", "as_markdown", "as_text", "configurations", "measure_all"]
+
+COLUMNS = (
+    *("precision", "backend", "threads", "open ms", "first ms", "p50 ms", "p99 ms", "fps", "peak MB", "size MB"),
+    *("off by", "refused because"),
+)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """How a bundle's networks are run."""
+
+    precision: str
+    backend: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        how: the configuration.
+        report: what `humanrt bench` reports of it; None if it cannot run.
+        refused: why it cannot run; empty if it does.
+        size: bytes of the graphs that are opened.
+        error: how far it is from FP32 by its verdict, in words; empty where there is nothing to compare.
+    """
+
+    how: Configuration
+    report: dict[str, Any] | None
+    refused: str
+    size: int
+    error: str
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the cells, in the order of `COLUMNS`."""
+        own = (self.how.precision, self.how.backend, str(self.how.threads) if self.how.backend == "cpu" else "")
+        if self.report is None:
+            return (*own, *[""] * (len(COLUMNS) - len(own) - 1), self.refused)
+        stages, cold, peak = self.report["stages"], self.report["cold"], self.report["peak_memory_bytes"]
+        total = stages.get("total") or next(iter(stages.values()))
+        return (
+            *own,
+            f"{cold['open_ms']:.0f}",
+            f"{cold['first_frame_ms']:.0f}",
+            f"{total['p50']:.1f}",
+            f"{total['p99']:.1f}",
+            f"{1e3 / total['p50']:.1f}",
+            "" if peak is None else f"{peak / 1e6:.0f}",
+            f"{self.size / 1e6:.1f}",
+            self.error,
+            "",
+        )
+
+
+def configurations(bundle: Bundle, cores: int) -> Iterator[Configuration]:
+    """Return all configurations of a bundle, whether they can run here or not."""
+    kinds = {backend: [EXACT] for backend in BACKENDS}
+    for variant in variants(bundle):
+        for backend in BACKENDS:
+            if variant.on(backend) and variant.precision not in kinds[backend]:
+                kinds[backend].append(variant.precision)
+    for engine in (engine for base in bases(bundle) for engine in engines_of(bundle.graph(base))):
+        if engine.recipe.precision not in kinds["tensorrt"]:
+            kinds["tensorrt"].append(engine.recipe.precision)
+    for backend, precisions in kinds.items():
+        for precision in precisions:
+            for threads in dict.fromkeys((1, cores)) if backend == "cpu" else (1,):
+                yield Configuration(precision, backend, threads)
+
+
+def measure_all(
+    bundle: Bundle, command: Sequence[str], progress: Callable[[int, int], None], *, cores: int | None = None
+) -> list[Row]:
+    """Measure every configuration of a bundle.
+
+    Args:
+        bundle: what is measured.
+        command: words of `humanrt` that measure it, without backend, precision, threads and report.
+        progress: called before each row with its number, from 0, and that of all rows.
+        cores: the larger number of threads; None: those of this machine.
+    """
+    rows = []
+    found = list(configurations(bundle, cores or os.cpu_count() or 1))
+    for index, how in enumerate(found):
+        progress(index, len(found))
+        with tempfile.TemporaryDirectory(prefix="humanrt-bench-") as folder:
+            file = Path(folder) / "report.json"
+            own = ["--backend", how.backend, "--precision", how.precision, "--threads", str(how.threads)]
+            run = [sys.executable, "-m", "humanrt", *command, *own, "--json", str(file)]
+            done = subprocess.run(run, capture_output=True, text=True, check=False)
+            report = read_report(file) if done.returncode == 0 else None
+        lines = done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"]
+        refused = "" if report else lines[-1].removeprefix("humanrt bench: ").removeprefix("humanrt: ")
+        rows.append(Row(how, report, refused, *_about(bundle, how)))
+    return rows
+
+
+def _about(bundle: Bundle, how: Configuration) -> tuple[int, str]:
+    """Return the bytes of the graphs of a configuration, and how far they are off by their verdicts."""
+    files: set[Path] = set()
+    errors = []
+    for base in bases(bundle):
+        fitting = [one for one in variants(bundle) if one.of == base and one.on(how.backend)]
+        entries = [one for one in fitting if set(one.cpu) <= processor.features()]
+        chosen = next((one.graph for one in entries if one.precision == how.precision), base)
+        graph = bundle.graph(chosen)
+        files |= {path for path in (graph.path, graph.weights, graph.extends) if path is not None}
+        if chosen != base:
+            errors.append(_error(bundle, chosen))
+    return sum(path.stat().st_size for path in files), ", ".join(error for error in errors if error)
+
+
+def _error(bundle: Bundle, graph: str) -> str:
+    verdict = bundle.manifest.get("verdicts", {}).get(graph) or bundle.manifest.get("parity", {}).get(graph) or {}
+    said = [
+        f"{name} {row['mean']:.3g} {row['unit']}"
+        for name, row in verdict.get("distances", {}).items()
+        if row["unit"] in ("mm", "px") and row["mean"] is not None
+    ]
+    if "mean_vertex_distance_m" in verdict:
+        said.append(f"vertices {verdict['mean_vertex_distance_m'] * 1e3:.2g} mm")
+    return f"{', '.join(said)}{'' if verdict.get('passed', True) else ' (failed)'}"
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """Return the table for a terminal: columns aligned, and below them why a row cannot run."""
+    ran = [COLUMNS[:-1], *(row.cells()[:-1] for row in rows if row.report)]
+    widths = [max(map(len, column)) for column in zip(*ran, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in ran]
+    lines += [f"{' '.join(filter(None, row.cells()[:3]))}: {row.refused}" for row in rows if not row.report]
+    return "\n".join(lines)
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Return the table in Markdown."""
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *(row.cells() for row in rows)]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Return the table as CSV."""
+    out = io.StringIO()
+    csv.writer(out).writerows([COLUMNS, *(row.cells() for row in rows)])
+    return out.getvalue()

@@ -1,0 +1,57 @@
+"""`humanrt bench --all`: every configuration has a row, measured as by a single bench, or the reason why not."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from command_line import refused
+from humanrt.bundle import load_bundle
+from humanrt.commands.bench_all import COLUMNS, as_csv, as_markdown, as_text, configurations, measure_all
+
+
+def test_rows_are_those_that_the_bundle_has() -> None:
+    found = [(one.precision, one.backend, one.threads) for one in configurations(load_bundle("multihmr-anny"), 4)]
+    assert found == [
+        ("fp32", "cpu", 1),
+        ("fp32", "cpu", 4),
+        ("bf16x3", "cpu", 1),
+        ("bf16x3", "cpu", 4),
+        ("fp32", "cuda", 1),
+        ("fp32", "tensorrt", 1),
+    ]
+
+
+def test_rows_are_measured_or_refused() -> None:
+    told: list[tuple[int, int]] = []
+    command = ["bench", "posebert", "--max-frames", "12", "--repeat", "1", "--warmup", "1"]
+    rows = measure_all(load_bundle("posebert-hand"), command, lambda done, of: told.append((done, of)), cores=1)
+    assert told == [(0, 3), (1, 3), (2, 3)]
+    cpu, *gpus = rows
+    assert cpu.report is not None
+    cells = dict(zip(COLUMNS, cpu.cells(), strict=True))
+    assert float(cells["p50 ms"]) == pytest.approx(cpu.report["stages"]["1 hand"]["p50"], abs=0.1)
+    assert float(cells["peak MB"]) > 50
+    assert float(cells["size MB"]) == pytest.approx(1.13, abs=0.1)
+    for row in gpus:
+        assert row.report is not None or f"backend `{row.how.backend}` cannot run here" in row.refused
+    lines = list(csv.reader(as_csv(rows).splitlines()))
+    assert lines[0] == list(COLUMNS)
+    assert [line[:3] for line in lines[1:]] == [["fp32", "cpu", "1"], ["fp32", "cuda", ""], ["fp32", "tensorrt", ""]]
+    assert as_markdown(rows).count("\n") == len(rows) + 2
+    assert len(as_text(rows).splitlines()) == len(rows) + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("retarget", "--all"), "runs no bundle"),
+        (("people", "--all", "--threads", "2"), "--all measures every threads; leave out --threads"),
+        (("people", "--csv", "x.csv"), "--csv writes the table of --all"),
+        (("people", "--all", "--json", "x.json"), "of one measurement"),
+    ],
+)
+def test_mistakes(options: tuple[str, ...], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert expected in refused(capsys, "bench", *options)
