@@ -29,7 +29,7 @@ enum { VECTOR = 0, DIRECTION = 1, DEXPILOT_THUMB = 2, DEXPILOT_FINGERS = 3, PINC
 #define CLOSING 2e-2
 
 /* Constants of a robot hand and its objective, then the state of B hands: the CPU solves one (B = 1), the GPU a batch.
- * J joints, N variables, P points, K tasks. */
+ * J joints, N variables, P points, K tasks, C pairs of capsules that must not meet (CPU). */
 typedef struct {
     int32_t joints, variables, points, tasks, max_iterations, starts, dof;
     double huber, project, escape, rest_weight, tolerance;
@@ -71,6 +71,11 @@ typedef struct {
     double *cost;                /* [B] out */
     int32_t *evaluations;        /* GPU: [B] out: -1 where a keypoint is not a finite number: nothing else is
                                   * written then */
+    /* CPU: pairs of capsules that must not meet; at the end, where a library without them does not look. */
+    int32_t collisions;
+    double collision_weight;         /* the cost of a depth of d metres is half of this times d^2 */
+    const int32_t *collision_points; /* [C, 4] points at the ends of two capsules' axes: first, first, second, second */
+    const double *collision_reach;   /* [C] sum of the two radii, m */
 } Problem;
 
 FUNCTION void cross(const double *a, const double *b, double *c) {

@@ -17,7 +17,34 @@ typedef struct {
     double cost, gradient[MAX_VARIABLES], hessian[MAX_VARIABLES][MAX_VARIABLES];
 } Model;
 
-/* Cost, gradient and exact Hessian at x. */
+/* Fractions s, t along the segments a0 a1 and b0 b1 at which they are nearest (Ericson 2005, Real-Time Collision
+ * Detection, 5.1.9); r is the vector between these places, from a to b. Returns its length. */
+static double nearest(const double *a0, const double *a1, const double *b0, const double *b1, double *s, double *t,
+                      double *r) {
+    double u[3], v[3], w[3];
+    for (int c = 0; c < 3; c++) u[c] = a1[c] - a0[c], v[c] = b1[c] - b0[c], w[c] = a0[c] - b0[c];
+    const double a = dot(u, u), e = dot(v, v), f = dot(v, w), tiny = 1e-12;
+    if (a <= tiny) {
+        *s = 0;
+        *t = e <= tiny ? 0 : clip(f / e, 0, 1);
+    } else {
+        const double g = dot(u, w);
+        if (e <= tiny) {
+            *t = 0;
+            *s = clip(-g / a, 0, 1);
+        } else {
+            const double b = dot(u, v), d = a * e - b * b;
+            *s = d > tiny * a * e ? clip((b * f - g * e) / d, 0, 1) : 0;
+            *t = (b * *s + f) / e;
+            if (*t < 0) *t = 0, *s = clip(-g / a, 0, 1);
+            else if (*t > 1) *t = 1, *s = clip((b - g) / a, 0, 1);
+        }
+    }
+    for (int c = 0; c < 3; c++) r[c] = b0[c] + *t * v[c] - a0[c] - *s * u[c];
+    return sqrt(dot(r, r));
+}
+
+/* Cost, gradient and Hessian at x: exact, but for collisions, of which it is Gauss-Newton's. */
 static void evaluate(const Problem *p, const double *x, const double *pull, const double *rest, Model *m) {
     double R[MAX_JOINTS][9], origin[MAX_JOINTS][3], z[MAX_JOINTS][3], point[MAX_POINTS][3];
     const int n = p->variables;
@@ -127,6 +154,47 @@ static void evaluate(const Problem *p, const double *x, const double *pull, cons
                 const int a = used[i] > used[j] ? used[i] : used[j], b = used[i] > used[j] ? used[j] : used[i];
                 m->hessian[a][b] += slope * (dot(J[a], J[b]) - along[i] * along[j]);
             }
+    }
+
+    /* weight / 2 (reach - distance)^2 where two capsules meet: the active set changes from one evaluation to the next. */
+    for (int k = 0; k < p->collisions; k++) {
+        const int32_t *ends = p->collision_points + 4 * k;
+        const double *a0 = point[ends[0]], *a1 = point[ends[1]], *b0 = point[ends[2]], *b1 = point[ends[3]];
+        const double reach = p->collision_reach[k];
+        double r[3], s, t, between[3], row[MAX_VARIABLES];
+        /* Their bounding spheres first: most pairs are far apart. */
+        double first = 0, second = 0, apart = 0;
+        for (int c = 0; c < 3; c++) {
+            between[c] = b0[c] + b1[c] - a0[c] - a1[c];
+            first += (a1[c] - a0[c]) * (a1[c] - a0[c]);
+            second += (b1[c] - b0[c]) * (b1[c] - b0[c]);
+            apart += between[c] * between[c];
+        }
+        if (apart > 4 * reach * reach && apart > 9 * (reach * reach + first + second)) continue;
+        const double d = nearest(a0, a1, b0, b1, &s, &t, r);
+        if (d >= reach || d < 1e-9) continue;
+        const double depth = reach - d, share[4] = {s - 1, -s, 1 - t, t};
+        m->cost += 0.5 * p->collision_weight * depth * depth;
+        for (int i = 0; i < n; i++) row[i] = 0;
+        for (int end = 0; end < 4; end++)
+            for (int j = p->point_joint[ends[end]]; j >= 0; j = p->parent[j]) {
+                const int v = p->variable[j];
+                double c[3];
+                if (v < 0) continue;
+                if (p->prismatic[j]) {
+                    for (int q = 0; q < 3; q++) c[q] = z[j][q];
+                } else {
+                    const double *tip = point[ends[end]];
+                    double arm[3] = {tip[0] - origin[j][0], tip[1] - origin[j][1], tip[2] - origin[j][2]};
+                    cross(z[j], arm, c);
+                }
+                row[v] += share[end] * p->gain[j] * dot(c, r) / d;
+            }
+        for (int i = 0; i < n; i++) {
+            if (row[i] == 0) continue;
+            m->gradient[i] -= p->collision_weight * depth * row[i];
+            for (int j = 0; j <= i; j++) m->hessian[i][j] += p->collision_weight * row[i] * row[j];
+        }
     }
 }
 
@@ -267,6 +335,9 @@ EXPORT void humanrt_targets(Problem *p, const double *keypoints, int32_t mirror,
         for (int r = 0; r < 3; r++) local[3 * i + r] = dot(M + 3 * r, points + 3 * i);
     for (int k = 0; k < p->tasks; k++) set_target(p, k, local, size, p->projected, p->target + 3 * k, p->weight + k);
 }
+
+/* There to be found: this library keeps capsules apart. */
+EXPORT int32_t humanrt_collisions(const Problem *p) { return p->collisions; }
 
 /* Cost, gradient [N] and Hessian [N, N] at x, for the tests and for cost(). */
 EXPORT double humanrt_evaluate(const Problem *p, const double *pull, const double *rest, const double *x,

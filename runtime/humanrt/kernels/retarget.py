@@ -24,6 +24,8 @@ LANES = 32
 def problem_arrays(problem: Problem) -> dict[str, NDArray[Any]]:
     """Return the constants by their names in the layout, contiguous. HumanrtError: more joints than bits in a mask."""
     p = problem
+    if len(p.collision_reach):
+        raise HumanrtError("the GPU does not keep fingers apart; leave out collisions=True, or use the CPU's solver")
     if len(p.parent) > 63:
         raise HumanrtError(f"the GPU retargets hands of up to 63 joints, not {len(p.parent)}; use the CPU's solver")
     moving = [j for j in np.argsort(p.variable, kind="stable") if p.variable[j] >= 0]

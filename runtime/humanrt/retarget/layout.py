@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from humanrt.retarget.problem import Problem
 
-__all__ = ["CONSTANTS", "GPU_CONSTANTS", "GPU_STATE", "STATE", "Layout", "arrays"]
+__all__ = ["COLLISIONS", "CONSTANTS", "GPU_CONSTANTS", "GPU_STATE", "STATE", "Layout", "arrays"]
 
 CONSTANTS = (
     "parent", "prismatic", "variable", "order", "placement", "axis", "gain", "offset", "joint_limits",
@@ -20,6 +20,8 @@ CONSTANTS = (
 """Arrays of a robot hand and its objective."""
 GPU_CONSTANTS = ("driven", "driven_from", "above")
 """Further inputs of the GPU's solver."""
+COLLISIONS = ("collision_points", "collision_reach")
+"""Further inputs of the CPU's solver."""
 _STATE = ("frame", "has_frame", "projected", "target", "weight", "x", "q", "cost", "evaluations")
 STATE = tuple(name for name in _STATE if name != "evaluations")
 """Arrays that the CPU's solver writes, for one hand."""
@@ -35,6 +37,9 @@ class Layout(ctypes.Structure):
         ("dof", ctypes.c_int32),
         *((name, ctypes.c_double) for name in ("huber", "project", "escape", "rest_weight", "tolerance")),
         *((name, ctypes.c_void_p) for name in (*CONSTANTS, *GPU_CONSTANTS, *_STATE)),
+        ("collisions", ctypes.c_int32),
+        ("collision_weight", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in COLLISIONS),
     )
 
     @classmethod
@@ -43,7 +48,8 @@ class Layout(ctypes.Structure):
         p = problem
         return cls(
             len(p.parent), len(p.x), len(p.point_joint), len(p.tasks.kind), p.max_iterations, len(p.start), len(p.q),
-            p.huber, p.project, p.escape, p.rest_weight, p.tolerance, **addresses,
+            p.huber, p.project, p.escape, p.rest_weight, p.tolerance,
+            collisions=len(p.collision_reach), collision_weight=p.collision_weight, **addresses,
         )  # fmt: skip
 
 

@@ -90,7 +90,9 @@ class Jaws:
     motors: int
 
 
-def build_tasks(hand: HandDescription, objective: str, scale: float, jaws: Jaws | None) -> Tasks:
+def build_tasks(
+    hand: HandDescription, objective: str, scale: float, jaws: Jaws | None, touching: float | None = None
+) -> Tasks:
     """Build the tasks of an objective.
 
     Args:
@@ -98,6 +100,7 @@ def build_tasks(hand: HandDescription, objective: str, scale: float, jaws: Jaws 
         objective: its name.
         scale: ratio of the robot's size to the human's.
         jaws: jaws of a gripper; if given, the hand is treated as one.
+        touching: m between the tips of fingers that touch (``pose``). None: nearly none, as if they had no flesh.
 
     Raises:
         HumanrtError: the objective is not for a gripper.
@@ -113,7 +116,10 @@ def build_tasks(hand: HandDescription, objective: str, scale: float, jaws: Jaws 
             )
         tasks = _grip(hand, jaws)
     else:
-        tasks = {"vector": _vector, "dexpilot": _dexpilot, "pose": _pose}[objective](hand, scale)
+        if objective == "pose":
+            tasks = _pose(hand, scale, 1e-4 if touching is None else touching)
+        else:
+            tasks = {"vector": _vector, "dexpilot": _dexpilot}[objective](hand, scale)
     return Tasks(
         points=points,
         ends=np.array([t.ends for t in tasks], dtype=np.int32).reshape(-1, 2),
@@ -175,7 +181,7 @@ def _dexpilot(hand: HandDescription, scale: float) -> list[_Task]:
     return tasks
 
 
-def _pose(hand: HandDescription, scale: float) -> list[_Task]:
+def _pose(hand: HandDescription, scale: float, touching: float) -> list[_Task]:
     names = list(hand.fingers)
     rest = hand.positions(hand.rest_pose, [p for finger in hand.fingers.values() for p in finger]).reshape(-1, 4, 3)
     tasks = []
@@ -208,7 +214,7 @@ def _pose(hand: HandDescription, scale: float) -> list[_Task]:
                         kind=PINCH,
                         scale=scale,
                         weight=0.1,
-                        close=(20.0, 1e-4),
+                        close=(20.0, touching),
                     )
                 )
     return tasks

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
+from humanrt.retarget.capsules import TIP, capsule_radius, nearest
 from humanrt.retarget.description import HandDescription, Point, joint_motion
 from humanrt.retarget.objective import GRIP_OPEN, Jaws, Tasks, build_tasks
 from humanrt.retarget.wrist import PALM_WEIGHTS, palm_template
@@ -23,6 +25,11 @@ Indices = NDArray[np.int32]
 
 LIMITS = {"joints": 64, "variables": 64, "points": 64, "tasks": 64}
 """Max sizes of the arrays in _native/solver.c."""
+
+COLLISION_WEIGHT = 1e4
+"""Cost per m^2 of depth, twice: a millimetre deep pushes with 10, as much as ten segments that point the wrong way."""
+_CLEARANCE = 1e-3
+"""m between capsules at rest from which they are kept apart."""
 
 
 @dataclass
@@ -66,6 +73,12 @@ class Problem:
     rest_weight: float
     tolerance: float
     max_iterations: int
+    collision_points: Indices
+    """[C, 4] points at the ends of two capsules' axes, which must not meet."""
+    collision_reach: Array
+    """[C] m, the sum of their radii."""
+    collision_weight: float
+    """The cost of a depth of d metres is half of this times d^2."""
 
     frame: Array
     """[3, 3] the last wrist frame."""
@@ -110,8 +123,12 @@ def build_problem(
     max_iterations: int,
     unlock: bool,
     restarts: bool,
+    collisions: bool,
 ) -> Problem:
-    """Lay out the hand and the objective as arrays. ``unlock``: solve for locked joints too."""
+    """Lay out the hand and the objective as arrays.
+
+    ``unlock``: solve for locked joints too. ``collisions``: keep fingers from penetrating each other and the palm.
+    """
     joints = hand.joints
     names = hand.joint_names
     index = {name: i for i, name in enumerate(names)}
@@ -132,7 +149,9 @@ def build_problem(
     # Another program's configuration says itself what a gripper's vectors follow.
     if hand.gripper and (hand.configured is None or objective == "pose"):
         jaws = Jaws(*_reach(hand, lower, upper, rest, pose), max(GRIP_OPEN, escape), len(free))
-    tasks = build_tasks(hand, objective, scale, jaws)
+    touching = 2.0 * capsule_radius(hand, TIP) if collisions and jaws is None else None
+    tasks = build_tasks(hand, objective, scale, jaws, touching)
+    pairs, reach = _collisions(hand, rest, pose) if collisions and jaws is None else ([], [])
     fold = _fold(hand, drives, tasks.points)
     rows = [joints[i] for i in fold.order]
     sizes = {"joints": len(rows), "variables": len(free), "points": len(tasks.points), "tasks": len(tasks.kind)}
@@ -169,6 +188,9 @@ def build_problem(
         rest_weight=rest_weight,
         tolerance=tolerance,
         max_iterations=max_iterations,
+        collision_points=np.array(pairs, dtype=np.int32).reshape(-1, 4),
+        collision_reach=np.array(reach, dtype=np.float64),
+        collision_weight=COLLISION_WEIGHT,
         frame=np.eye(3),
         has_frame=np.zeros(1, dtype=np.int32),
         projected=np.zeros(len(tasks.kind), dtype=np.int32),
@@ -178,6 +200,39 @@ def build_problem(
         q=pose(rest),
         cost=np.zeros(1),
     )
+
+
+def _collisions(
+    hand: HandDescription, rest: Array, pose: Callable[[Array], Array]
+) -> tuple[list[tuple[int, int, int, int]], list[float]]:
+    """Return the pairs of capsules that must not meet, by the points of `Tasks`, and the sums of their radii.
+
+    Segments of the thumb and of neighbouring fingers, and the last two of each finger with the palm, which goes from
+    the wrist to the knuckles; without those that meet at rest, as parts do that are built side by side.
+    """
+    names = list(hand.fingers)
+    points = (hand.wrist, *(point for finger in hand.fingers.values() for point in finger))
+    where = hand.positions(pose(rest), points)
+
+    def segment(slot: int, part: int) -> tuple[int, int]:
+        return 1 + 4 * slot + part, 2 + 4 * slot + part
+
+    both: list[tuple[tuple[int, int], tuple[int, int], float]] = []
+    for a, b in combinations(range(len(names)), 2):
+        if b == a + 1 or names[a] == "thumb":
+            both += [
+                (segment(a, i), segment(b, j), capsule_radius(hand, i) + capsule_radius(hand, j))
+                for i in range(TIP + 1)
+                for j in range(TIP + 1)
+            ]
+    for a, b in product(range(len(names)), range(len(names))):
+        if a != b and names[b] != "thumb":
+            palm = (0, 1 + 4 * b)
+            both += [
+                (segment(a, i), palm, capsule_radius(hand, i) + capsule_radius(hand, None)) for i in (TIP - 1, TIP)
+            ]
+    free = [pair for pair in both if nearest(*where[list(pair[0])], *where[list(pair[1])])[0] > pair[2] + _CLEARANCE]
+    return [(*first, *second) for first, second, _ in free], [reach for *_, reach in free]
 
 
 def _ranges(

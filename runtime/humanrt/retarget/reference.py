@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.geometry.mirror import MIRROR
+from humanrt.retarget.capsules import nearest
 from humanrt.retarget.objective import DEXPILOT_FINGERS, DEXPILOT_THUMB, DIRECTION, GRIP, PINCH, VECTOR
 from humanrt.retarget.problem import Problem
 from humanrt.retarget.wrist import fit_palm
@@ -145,7 +146,10 @@ class NumpyKernel:
         return z, point, J, columns
 
     def evaluate(self, x: Array, pull: Array, centre: Array) -> Model:
-        """Return cost, gradient and exact Hessian at x [N]; ``pull * (x - centre)^2`` is added to the tasks."""
+        """Return cost, gradient and Hessian at x [N]; ``pull * (x - centre)^2`` is added to the tasks.
+
+        The Hessian is exact but for collisions, of which it is Gauss-Newton's.
+        """
         p = self.problem
         n = len(p.x)
         z, point, J, columns = self._kinematics(x)
@@ -176,6 +180,15 @@ class NumpyKernel:
             turn = np.where(p.prismatic[rows, None] == 1, 0.0, _cross(force[i], z[rows]))
             lower = np.tril(turn @ columns[i].T)
             hessian += spread.T @ (lower + np.tril(lower, -1).T) @ spread
+        for ends, reach in zip(p.collision_points, p.collision_reach.tolist(), strict=True):
+            d, s, t = nearest(*point[ends])
+            if not 1e-9 <= d < reach:
+                continue
+            share = np.array([s - 1.0, -s, 1.0 - t, t])
+            row = np.einsum("k,kan,a->n", share, J[ends], share @ point[ends]) / d
+            cost += 0.5 * p.collision_weight * (reach - d) ** 2
+            gradient -= p.collision_weight * (reach - d) * row
+            hessian += p.collision_weight * np.outer(row, row)  # Gauss-Newton's
         return Model(cost, gradient, hessian)
 
     def minimise(

@@ -73,6 +73,9 @@ class RetargetOptions:
     robot's configuration of dex-retargeting."""
     escape: float | None = None
     """Distance between human fingertips above which they no longer count as touching. None: 0.05, or likewise."""
+    collisions: bool = False
+    """Keep fingers from penetrating each other and the palm, by capsules; with ``pose``, fingertips that touch then
+    meet with their surfaces, not their middles. On the CPU only."""
     unlock: bool = False
     """Also solve for the joints that the description locks (Shadow's wrist: the human's is not observed)."""
     tolerance: float = 1e-11
@@ -90,7 +93,9 @@ class RetargetOptions:
         for name, sign in signs.items():
             if (value := getattr(self, name)) is not None or name not in optional:
                 number(value, name, sign)
-        for name, kind in (("max_iterations", Integral), ("restarts", bool), ("unlock", bool)):
+        for name, kind in (
+            *(("max_iterations", Integral), ("restarts", bool), ("unlock", bool), ("collisions", bool)),
+        ):
             if not isinstance(value := getattr(self, name), kind):
                 raise HumanrtError(f"{name} is {value!r}; it must be of type {kind.__name__}")
         project, escape = self.project or _PROJECT, self.escape or _ESCAPE
@@ -171,6 +176,7 @@ class Retargeter:
             max_iterations=o.max_iterations,
             unlock=o.unlock,
             restarts=o.restarts,
+            collisions=o.collisions,
         )
         if still := unmoved_joints(self._problem):
             names = ", ".join(self.hand.joint_names[i] for i in still)
