@@ -17,7 +17,7 @@ from humanrt.animation.edited import edited_glb, edited_picture
 from humanrt.bundle.arrays import read_arrays
 from humanrt.coach.poses import load_track, reference_file
 from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, given
-from humanrt.errors import HumanrtError, InvalidInputError, SourceError, choices
+from humanrt.errors import HumanrtError, SourceError, choices
 from humanrt.files import opened_atomically, write_atomically
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPLX_BODY
@@ -192,11 +192,10 @@ def _ours(
     if axes == "amass":
         given_body = from_training_axes(given_body, CAMERA_FROM_TRAINING)
     text = editor.encode_text(options.words)
-    sys.stderr.write(f"understood: {editor.changes(given_body[0], text=text).text() or 'nothing'}\n")
-    try:
-        edited = np.stack([editor.edit(pose, text=text) for pose in given_body]).astype(np.float64)
-    except InvalidInputError as error:
-        raise HumanrtError(f"{options.pose}: {error}") from None
+    if not editor.changes(given_body[0], text=text).said.any():
+        editor.edit(given_body[0], options.words)  # says what is understood
+    edited = np.stack([editor.edit(pose, text=text) for pose in given_body]).astype(np.float64)
+    sys.stderr.write(f"understood: {editor.changes(given_body[0], text=text).text()}\n")
     if axes == "amass":
         edited = from_training_axes(edited, CAMERA_FROM_TRAINING.T)
     after = poses.copy()
