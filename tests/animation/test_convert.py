@@ -447,8 +447,8 @@ def test_blender_shows_the_bones_where_the_recording_has_them(known: Known, rig:
 
 
 def test_every_format_is_described() -> None:
-    assert set(FORMATS) == {"glb", "bvh", "amass", "fbx", "rrd", "csv", "npz"}
-    assert all(kind.help and kind.suffix.startswith(".") for kind in FORMATS.values())
+    assert set(FORMATS) == {"glb", "bvh", "amass", "fbx", "rrd", "csv", "npz", "rosbag2", "lerobot"}
+    assert all(kind.help and (kind.suffix.startswith(".") or not kind.takes) for kind in FORMATS.values())
 
 
 def test_rrd_without_rerun_says_what_to_install(known: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

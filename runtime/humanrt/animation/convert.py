@@ -16,8 +16,10 @@ from humanrt.animation.bvh import bvh
 from humanrt.animation.fbx import fbx
 from humanrt.animation.glb import animated_glb
 from humanrt.animation.ground import find_ground
+from humanrt.animation.lerobot import demonstration, lerobot
 from humanrt.animation.motion import record_motion, take_of_motion
 from humanrt.animation.planting import planted
+from humanrt.animation.rosbag2 import rosbag2
 from humanrt.animation.rrd import rrd
 from humanrt.animation.soles import soles_of
 from humanrt.animation.tables import arrays, table
@@ -45,6 +47,7 @@ __all__ = [
     "open_recorded_rig",
 ]
 
+_GAP = 2.0  # s: between episodes
 _FPS = 30.0  # of recordings that do not tell theirs: single frames
 
 
@@ -60,6 +63,10 @@ class ConvertOptions:
         smooth: smooth motion over so many seconds, with the past and the future of each moment. None: as recorded.
         names: which skeleton, one of `SKELETONS`. None: the body's own bones.
         bundle: name or folder of the bundle with the body, or a loaded one. None: the one that the recording names.
+        robot: for lerobot: whose joint angles are the actions. None: the only one.
+        video: for lerobot: the film that was recorded, for pictures. None: without.
+        task: for lerobot: what is done, in words. None: the robot's name.
+        gap: for lerobot: seconds without a hand after which another episode begins. None: 2.
     """
 
     person: int | None = None
@@ -68,6 +75,10 @@ class ConvertOptions:
     ground: Ground | bool = False
     names: SkeletonName | None = None
     bundle: Bundle | str | Path | None = None
+    robot: str | None = None
+    video: str | Path | None = None
+    task: str | None = None
+    gap: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,8 @@ class Scene:
         skeleton: their skeleton; None for tables.
         rig: their body, for formats with a mesh.
         fps: frames per second.
+        path: the recording.
+        options: what is converted, and how.
     """
 
     tracks: Tracks
@@ -87,6 +100,8 @@ class Scene:
     skeleton: Skeleton | None
     rig: BodyRig | None
     fps: float
+    path: Path
+    options: ConvertOptions
 
 
 @dataclass(frozen=True)
@@ -94,22 +109,24 @@ class Format:
     """A file format.
 
     Attributes:
-        suffix: of its files.
+        suffix: of its files; empty: it is a folder.
         help: what it is, in a few words.
-        write: makes the content of a file.
+        write: makes the content of a file; of a folder, makes the folder that it is given.
         takes: whether it holds takes: a body in motion. The others hold all that was recorded.
         mesh: whether it needs the body's mesh, and so the bundle.
         single: whether a file holds one person only.
         names: whether the skeleton can be chosen.
+        own: options that only it has.
     """
 
     suffix: str
     help: str
-    write: Callable[[Scene], bytes]
+    write: Callable[[Scene], bytes] | Callable[[Scene, Path], None]
     takes: bool = True
     mesh: bool = False
     single: bool = False
     names: bool = False
+    own: tuple[str, ...] = ()
 
 
 def _glb(scene: Scene) -> bytes:
@@ -128,6 +145,17 @@ def _rrd(scene: Scene) -> bytes:
     return rrd(scene.takes, scene.skeleton)
 
 
+def _rosbag2(scene: Scene, folder: Path) -> None:
+    rosbag2(read_recording(scene.path), scene.options.person, folder)
+
+
+def _lerobot(scene: Scene, folder: Path) -> None:
+    options = scene.options
+    found = demonstration(scene.tracks, options.robot, _GAP if options.gap is None else options.gap)
+    video = None if options.video is None else Path(options.video)
+    lerobot(found, scene.fps, options.task or f"move {found.robot}", video, folder)
+
+
 FORMATS: Mapping[str, Format] = {
     "glb": Format(".glb", "glTF: skinned, animated characters with expressions", _glb, mesh=True, names=True),
     "bvh": Format(".bvh", "a skeleton in motion, a file per person", _bvh, single=True, names=True),
@@ -140,6 +168,14 @@ FORMATS: Mapping[str, Format] = {
     "rrd": Format(".rrd", "skeletons for Rerun's viewer, written by your rerun-sdk", _rrd, names=True),
     "csv": Format(".csv", "a table, a row per person and frame", lambda scene: table(scene.tracks), takes=False),
     "npz": Format(".npz", "numpy arrays per person and hand", lambda scene: arrays(scene.tracks), takes=False),
+    "rosbag2": Format("", "a ROS 2 bag (MCAP), a folder, written by your rosbags", _rosbag2, takes=False),
+    "lerobot": Format(
+        "",
+        "a robot's motion as LeRobot data set, a folder, written by your lerobot",
+        _lerobot,
+        takes=False,
+        own=("robot", "video", "task", "gap"),
+    ),
 }
 """All formats by name."""
 
@@ -199,6 +235,8 @@ def converted(
         raise HumanrtError(f"--to: no format `{name}`; choose one of: {choices(FORMATS)}")
     kind = FORMATS[name]
     _check(name, kind, options)
+    if not kind.suffix:
+        return Converted((_convert_to_folder(recording, out, kind, options),))
     folder = out.is_dir() or not out.suffix
     kept = "" if kind.suffix == f".{name}" else f"-{name}"  # amass and npz have the same suffix
     target = out / f"{recording.path.stem}{kept}{kind.suffix}" if folder else out
@@ -210,7 +248,7 @@ def converted(
     if not kind.takes:
         if not tracks.people and not tracks.hands:
             raise SourceError(f"{recording.path}: there is nobody in it; record a source with people or hands")
-        return Converted((_written(target, kind.write(Scene(tracks, (), None, None, fps)), recording.path),))
+        return Converted((_written(target, kind, Scene(tracks, (), None, None, fps, recording.path, options)),))
     if not tracks.people:
         raise SourceError(f"{recording.path}: there are no people in it; hands are converted to: csv, npz")
     with ExitStack() as stack:
@@ -234,8 +272,8 @@ def converted(
         files = tuple(
             _written(
                 target.with_name(f"{target.stem}-{some[0].id}{target.suffix}") if len(scenes) > 1 else target,
-                kind.write(Scene(tracks, some, skeleton, rig, fps)),
-                recording.path,
+                kind,
+                Scene(tracks, some, skeleton, rig, fps, recording.path, options),
             )
             for some in scenes
         )
@@ -296,12 +334,19 @@ def _check(name: str, kind: Format, options: ConvertOptions) -> None:
         check_range(options.fps, "fps", 0.1, 1000.0)
     if options.smooth is not None:
         check_range(options.smooth, "smooth", 0.0, 10.0, above=True)
+    if options.gap is not None:
+        check_range(options.gap, "gap", 0.0, 3600.0)
     ignored = [
         *(["--fps"] if options.fps is not None and not kind.takes else []),
         *(["--smooth"] if options.smooth is not None and not kind.takes else []),
         *(["--ground"] if options.ground and not kind.takes else []),
         *(["--names"] if options.names is not None and not kind.names else []),
         *(["--bundle"] if options.bundle is not None and not kind.takes else []),
+        *(
+            f"--{one}"
+            for one in ("robot", "video", "task", "gap")
+            if getattr(options, one) is not None and one not in kind.own
+        ),
     ]
     for flag in ignored:
         raise HumanrtError(f"{flag} does nothing for --to {name}; leave it out")
@@ -340,7 +385,28 @@ def open_recorded_rig(recording: Recording, bundle: Bundle | str | Path | None) 
         ) from None
 
 
-def _written(path: Path, content: bytes, source: Path) -> Path:
-    check_apart({"--out": path}, {"the recording": [source]})
+def _written(path: Path, kind: Format, scene: Scene) -> Path:
+    check_apart({"--out": path}, {"the recording": [scene.path]})
+    content = kind.write(scene)  # type: ignore[call-arg]
+    assert content is not None
     write_atomically(path, content)
     return path
+
+
+def _convert_to_folder(recording: Recording, out: Path, kind: Format, options: ConvertOptions) -> Path:
+    """Write a folder: under another name until it is whole."""
+    if out.exists():
+        raise OutputError(f"--out {out}: exists already; name a folder that does not")
+    tracks = _chosen(recording, options.person)
+    if not tracks.people and not tracks.hands:
+        raise SourceError(f"{recording.path}: there is nobody in it; record a source with people or hands")
+    scene = Scene(tracks, (), None, None, options.fps or tracks.fps or _FPS, recording.path, options)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as place:
+            part = Path(place) / out.name
+            kind.write(scene, part)  # type: ignore[call-arg]
+            part.replace(out)
+    except OSError as error:
+        raise OutputError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+    return out

@@ -19,6 +19,8 @@ examples:
   humanrt convert take.jsonl --to bvh --names mixamo --out take.bvh
   humanrt convert take.jsonl --ground --out take.glb              on the floor, feet that do not slide
   humanrt convert take.jsonl --to csv --person 1 --out take.csv
+  humanrt convert hand.jsonl --to rosbag2 --out hand_bag          for ROS 2, Foxglove
+  humanrt convert hand.jsonl --to lerobot --video hand.mp4 --task "grasp a cup" --out cups
 """
 
 
@@ -34,6 +36,10 @@ _FLAGS = {
     "ground": Flag(switch=True),
     "names": Flag(choices=SKELETONS),
     "bundle": Flag(metavar="NAME|PATH"),
+    "robot": Flag(metavar="NAME"),
+    "video": Flag(metavar="FILE"),
+    "task": Flag(metavar="WORDS"),
+    "gap": Flag(metavar="SECONDS", type=float),
 }
 
 
