@@ -343,7 +343,7 @@ def test_command_line(known: Known, tmp_path: Path, capsys: pytest.CaptureFixtur
     ("arguments", "expected"),
     [
         (("--to", "obj", "--out", "x.obj"), "choose from"),
-        (("--out", "x.usd"), "amass, bvh, csv, fbx, glb, npz"),
+        (("--out", "x.usd"), "amass, bvh, csv, fbx, glb, lerobot, npz, rosbag2, rrd"),
         (("--to", "bvh", "--out", "x.glb"), "*.bvh"),
         (("--to", "csv", "--out", "x.csv", "--fps", "30"), "--fps does nothing for --to csv"),
         (("--to", "csv", "--out", "x.csv", "--smooth", "0.1"), "--smooth does nothing for --to csv"),

@@ -250,7 +250,9 @@ def converted(
             raise SourceError(f"{recording.path}: there is nobody in it; record a source with people or hands")
         return Converted((_written(target, kind, Scene(tracks, (), None, None, fps, recording.path, options)),))
     if not tracks.people:
-        raise SourceError(f"{recording.path}: there are no people in it; hands are converted to: csv, npz")
+        raise SourceError(
+            f"{recording.path}: there are no people in it; hands are converted to: csv, npz, rosbag2, lerobot"
+        )
     with ExitStack() as stack:
         needed = kind.mesh or options.bundle or options.ground
         rig = stack.enter_context(open_recorded_rig(recording, options.bundle)) if needed else None
