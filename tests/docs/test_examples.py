@@ -120,6 +120,12 @@ def test_in_the_browser(
     assert "people in 6 of 6 frames" in printed
 
 
+def test_grasp_in_mujoco(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("mujoco", reason="mujoco is not installed: pip install mujoco")
+    run("09_grasp_in_mujoco.py", monkeypatch=monkeypatch)
+    assert float(capsys.readouterr().out.split("cube is ")[1].split()[0]) < 30  # dropped it would be 20 m below
+
+
 def test_train_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason="torch is not installed: training asks for it")
     monkeypatch.chdir(tmp_path)
