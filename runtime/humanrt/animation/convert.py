@@ -399,7 +399,7 @@ def _convert_to_folder(recording: Recording, out: Path, kind: Format, options: C
     """Write a folder: under another name until it is whole."""
     if out.exists():
         raise OutputError(f"--out {out}: exists already; name a folder that does not")
-    tracks = _chosen(recording, options.person)
+    tracks = _chosen(recording, recording.tracks(), options.person)
     if not tracks.people and not tracks.hands:
         raise SourceError(f"{recording.path}: there is nobody in it; record a source with people or hands")
     scene = Scene(tracks, (), None, None, options.fps or tracks.fps or _FPS, recording.path, options)
