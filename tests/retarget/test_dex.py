@@ -115,6 +115,12 @@ def test_dexpilot_is_ours_with_its_numbers(write: Write) -> None:
     assert given.cost(q, human, local=True) == pytest.approx(cost, rel=1e-12)
 
 
+def test_a_dexpilots_wrist_may_lie_beside_the_fingers(write: Write) -> None:
+    beside = HAND + fixed("palm", "mount", "0 0 -0.09")
+    retargeter = Retargeter(write({**DEXPILOT, "wrist_link_name": "mount"}, beside))
+    assert (retargeter.hand.wrist.joint, retargeter.hand.wrist.xyz) == (None, (0.0, 0.0, -0.09))
+
+
 def test_position_goes_to_places_from_the_wrist(write: Write) -> None:
     retargeter = Retargeter(write(POSITION), rest_weight=0.0)
     q, human = random_pose(retargeter), human_hand(0.5)

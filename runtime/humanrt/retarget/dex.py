@@ -81,6 +81,9 @@ def hand_from_dex(path: Path) -> HandDescription:
             raise HumanrtError(f"{path}: target_joint_names: no joint {choices(unknown)}; it has {choices(joints)}")
         hints["locked"] = {name: value for name, value in joints.items() if value is not None and name not in names}
     hand = _released(hand_from_urdf(hints, path))
+    # A wrist beside the fingers, such as Allegro's, carries none of them; vectors begin there all the same.
+    if kind == "dexpilot" and links[str(origin)].joint == hand.wrist.joint:
+        hand = replace(hand, wrist=links[str(origin)])
     vectors = tuple(
         Vector(
             Point(None, (0.0, 0.0, 0.0)) if ends[0] is None else links[ends[0]],
