@@ -17,7 +17,7 @@ BUILD := pyproject.toml hatch_build.py $(wildcard runtime/humanrt/_native/*.[ch]
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint types pytest slow wheel-check bench docs clean
+.PHONY: demo test lint types pytest slow wheel-check wheels bench docs clean
 
 demo: $(VENV)/lean.stamp
 	@echo "make: humanrt demo ..."
@@ -46,6 +46,12 @@ slow: $(VENV)/test.stamp
 wheel-check: $(VENV)/test.stamp
 	@echo "make: building the wheel and running the demo from it in a fresh environment (2 minutes) ..."
 	$(BIN)/python tests/wheel_check.py
+
+# Wheels of all platforms in dist/, cross-compiled and checked: Linux, macOS and Windows, x86-64 and Arm.
+wheels: $(BIN)/python
+	@echo "make: installing hatchling and Zig (about 100 MB), building six wheels (60 MB each) ..."
+	$(BIN)/python -m pip install -q hatchling ziglang
+	$(BIN)/python tests/wheels.py --out dist
 
 bench: $(VENV)/lean.stamp
 	$(BIN)/humanrt bench hands

@@ -8,10 +8,12 @@ Where it cannot be compiled the wheel is pure, with a loud warning; ``humanrt do
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ except ImportError:  # run as a script, outside a build
 ROOT = Path(__file__).resolve().parent
 SOURCES = ROOT / "runtime" / "humanrt" / "_native"
 IN_WHEEL = "humanrt/_native"
+FOR = "HUMANRT_WHEEL_FOR"
+"""Environment variable that names the platform of a wheel, such as ``linux-aarch64``; this machine's where it is unset."""
 
 # The oldest systems that the wheel promises to run on, and the processor features that all of them have.
 TARGETS = {
@@ -73,7 +77,7 @@ class NativeHook(BuildHookInterface):  # type: ignore[type-arg]
         if self.target_name != "wheel":
             return
         try:
-            library, tag = compile_library()
+            library, tag = self._compiled()
         except (OSError, RuntimeError) as error:
             self.app.display_warning(
                 "\n*** humanrt is built WITHOUT its compiled library: retargeting will be about 100 times slower "
@@ -85,6 +89,14 @@ class NativeHook(BuildHookInterface):  # type: ignore[type-arg]
         build_data["tag"] = f"py3-none-{tag}"
         if version != "editable":
             build_data["force_include"][str(library)] = f"{IN_WHEEL}/{library.name}"
+
+    def _compiled(self) -> tuple[Path, str]:
+        """Compile for this machine in place, for another one elsewhere: an editable installation keeps its own."""
+        system, _, machine = os.environ.get(FOR, "").partition("-")
+        if not system or (system, machine) == (sys.platform, platform.machine()):
+            return compile_library()
+        self._folder = tempfile.TemporaryDirectory(prefix="humanrt-library-")  # until the wheel is packed
+        return compile_library(system, machine, Path(self._folder.name))
 
 
 if __name__ == "__main__":
