@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent
 SOURCES = ROOT / "runtime" / "humanrt" / "_native"
 IN_WHEEL = "humanrt/_native"
 FOR = "HUMANRT_WHEEL_FOR"
-"""Environment variable that names the platform of a wheel, such as ``linux-aarch64``; this machine's where it is unset."""
+"""Environment variable that names the platform of a wheel, such as ``linux-aarch64``; unset: this machine's."""
 
 # The oldest systems that the wheel promises to run on, and the processor features that all of them have.
 TARGETS = {

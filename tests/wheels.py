@@ -3,8 +3,8 @@
     python tests/wheels.py --out dist              all of them
     python tests/wheels.py --out dist linux-aarch64
 
-Each is checked for what a user of that platform needs: a library for that processor and system and no other, the bundles that
-ship, both commands, and a RECORD whose hashes are right. Needs hatchling and ziglang.
+Each is checked for what a user of that platform needs: a library for that processor and system and no other, the
+bundles that ship, both commands, and a RECORD whose hashes are right. Needs hatchling and ziglang.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def check(wheel: Path, system: str, machine: str) -> str:
                 data = archive.read(name)
                 made = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
                 assert (digest, int(size)) == (f"sha256={made}", len(data)), name
-    return f"{wheel.name:<58} {wheel.stat().st_size / 1e6:5.1f} MB, library {len(library) / 1e3:.0f} KB, {len(names)} files"
+    sizes = f"{wheel.stat().st_size / 1e6:5.1f} MB, library {len(library) / 1e3:.0f} KB"
+    return f"{wheel.name:<58} {sizes}, {len(names)} files"
 
 
 def build(out: Path, system: str, machine: str) -> Path:
