@@ -155,6 +155,7 @@ def test_pipelines_check_before_anything_is_opened(monkeypatch: pytest.MonkeyPat
         "multihmr-anny": (MultiHMR, ("image_size",)),
         "posebert-body": (PoseBERT, ("window",)),
         "posebert-lift": (PoseBERT, ("window",)),
+        "posebert-people": (PoseBERT, ("window",)),
         "posebert-hand": (PoseBERTStream, ("window",)),
     }
     for name, (opener, path) in openers.items():

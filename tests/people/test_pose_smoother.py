@@ -138,6 +138,22 @@ def test_a_new_scene_and_a_lost_identity_start_anew(bundle: Path) -> None:
         np.testing.assert_allclose(rewound.people.rotations, fresh, atol=1e-5)
 
 
+@pytest.mark.parametrize("still", [True, False])
+def test_the_weights_that_ship_calm_and_leave_a_still_pose_as_it_is(still: bool) -> None:
+    """Its answer is a sum of what was observed, so there is nothing to bend a pose towards."""
+    turns, raw, found = BodyTurns(SMPLX_BONES, len(SMPLX_BONES)), [], []
+    with PoseBertPeople(SMPLX_BONES, len(SMPLX_BONES)) as smoother:
+        for number in range(45):
+            seen = people(SMPLX_BONES, 0 if still else number)
+            result = smoother(seen, Identities((1,)), number / RATE, SIZE)
+            raw.append(turns.read(seen.rotations)[0])
+            found.append(turns.read(result.people.rotations)[0])
+    if still:
+        np.testing.assert_allclose(found[5:], raw[5:], atol=2e-3)
+    else:
+        assert trembling(np.array(found)) < 0.5 * trembling(np.array(raw))
+
+
 def test_other_bundles_are_refused() -> None:
     with pytest.raises(BundleError, match="does not fit: it is not from the rotations"):
         PoseBertPeople(SMPLX_BONES, len(SMPLX_BONES), shipped("posebert-body"))

@@ -14,10 +14,11 @@ from command_line import refused
 from humanrt import MultiHMR, PeoplePipeline
 from humanrt.bundle import load_bundle
 from humanrt.cli import main
-from humanrt.errors import BundleError, HumanrtError
+from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import project
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.outputs.record import read_recording
+from humanrt.people.pose_smoother import PoseBertPeople
 from humanrt.people.results import People
 from humanrt.people.smoother import OneEuroPeople, PeopleSmootherOptions
 from humanrt.people.smoothers import SMOOTHERS, open_smoother
@@ -194,10 +195,11 @@ def test_options_and_names_are_checked() -> None:
         open_smoother(bundle, "kalman")
 
 
-def test_weights_that_are_not_installed_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_posebert_is_opened_with_the_weights_that_ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUMANRT_CACHE", str(tmp_path))
-    with pytest.raises(BundleError, match=r"--smooth posebert: no bundle `posebert-people`.*train them.*take oneeuro"):
-        open_smoother(load_bundle(shipped("multihmr-anny")), "posebert")
+    opened = open_smoother(load_bundle(shipped("multihmr-anny")), "posebert")
+    assert isinstance(opened, PoseBertPeople)
+    opened.close()
 
 
 def frames(picture: Callable[..., Any], missed: Sequence[int] = ()) -> list[Frame]:

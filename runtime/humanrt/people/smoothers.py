@@ -29,9 +29,7 @@ def _posebert(bundle: Bundle) -> PeopleSmoother:
     except SkeletonError as error:
         raise HumanrtError(f"--smooth posebert: bundle `{bundle.name}`: {error}; take oneeuro") from error
     except BundleError as error:
-        raise BundleError(
-            f"--smooth posebert: {error}; such weights do not ship; train them, docs/train/posebert.md; or take oneeuro"
-        ) from error
+        raise BundleError(f"--smooth posebert: {error}; or take oneeuro") from error
 
 
 SMOOTHERS: Mapping[str, Callable[[Bundle], PeopleSmoother] | None] = {
