@@ -22,6 +22,7 @@ Stage = Literal[
     "decode",  # outputs to results
     "track",  # identities, if the detector does not provide them
     "smooth",  # PoseBERT or One-Euro; for people from landmarks also the pose, which PoseBERT predicts
+    "wrist",  # where the wrists of hands are in the room
     "retarget",  # all robots of all hands
     "forecast",  # what people do next
     "ground",  # the floor, and whether the camera stands still

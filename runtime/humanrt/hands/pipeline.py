@@ -179,8 +179,9 @@ class HandPipeline(Pipeline[HandResult]):
         watch = Stopwatch()
         if self.smoother:
             hands = self.smoother(hands, frame.t)
+            watch.lap("smooth")
         hands = self._wrists(hands, frame.t, (width, height))
-        watch.lap("smooth")
+        watch.lap("wrist")
         robots = self._robots.solve(hands, frame.t, hands.lost)
         if self._robots:
             watch.lap("retarget")
