@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 
 from command_line import refused
 from humanrt.bundle import load_bundle
+from humanrt.cli import main
 from humanrt.commands.bench_all import COLUMNS, as_csv, as_markdown, as_text, configurations, measure_all
+from shipped import shipped
 
 
 def test_rows_are_those_that_the_bundle_has() -> None:
@@ -51,7 +54,18 @@ def test_rows_are_measured_or_refused() -> None:
         (("people", "--all", "--threads", "2"), "--all measures every threads; leave out --threads"),
         (("people", "--csv", "x.csv"), "--csv writes the table of --all"),
         (("people", "--all", "--json", "x.json"), "of one measurement"),
+        (("multihmr",), "no bundle `multihmr`; known: hands, holistic"),
+        (("posegpt",), "no measurement for task `posegpt` of bundle `posegpt`; there is: hands, people, posebert"),
+        (("holistic", "--bundle", "landmarks"), "two bundles, `holistic` and --bundle landmarks; give one"),
     ],
 )
 def test_mistakes(options: tuple[str, ...], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert expected in refused(capsys, "bench", *options)
+
+
+def test_a_bundle_means_the_bench_of_its_task(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    few = ["--max-frames", "12", "--repeat", "1", "--warmup", "1", "--json", str(report)]
+    assert main(["bench", str(shipped("posebert-hand")), *few]) == 0
+    found = json.loads(report.read_text())
+    assert (found["bench"], found["bundle"]) == ("posebert", "posebert-hand")

@@ -20,7 +20,7 @@ from humanrt.bundle import load_bundle
 from humanrt.commands.bench_all import as_csv, as_markdown, as_text, measure_all
 from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, flag_name, given
 from humanrt.data import CLIP, PEOPLE_CLIP
-from humanrt.errors import HumanrtError, SourceError, choices, printable
+from humanrt.errors import BundleError, HumanrtError, SourceError, choices, printable
 from humanrt.files import write_atomically
 from humanrt.hands.accuracy import Accuracy, measure
 from humanrt.hands.pipeline import HandPipeline, HandResult
@@ -64,7 +64,7 @@ class BenchOptions:
     """Options of ``humanrt bench``.
 
     Attributes:
-        what: what to measure.
+        what: what to measure; a bundle by name or folder means the bench of its task.
         source: source to measure on. None: a shipped clip.
         bundle: name or folder of a model bundle. None: the shipped one.
         backend: auto, cpu, cuda or tensorrt.
@@ -138,20 +138,40 @@ class BenchOptions:
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="latency and accuracy, as a table and as JSON")
-    add_fields(parser, {"what": Flag(choices=tuple(_BENCHES), positional=True)} | _FLAGS, BenchOptions)
+    add_fields(parser, {"what": Flag(metavar="|".join([*_BENCHES, "BUNDLE"]), positional=True)} | _FLAGS, BenchOptions)
     add_fields(parser, EXECUTION_FLAGS, Execution)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print and write the results."""
-    values = given(vars(arguments), BenchOptions)
+    values = _resolved(given(vars(arguments), BenchOptions))
     options = BenchOptions.of(values)
     if options.all:
         _run_all(options, values)
     else:
         _run(options)
     return 0
+
+
+def _resolved(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values with the name of a bench in ``what``: a bundle there means the bench of its task.
+
+    Raises:
+        HumanrtError: it is neither, or there is no bench for the bundle's task.
+    """
+    what = values["what"]
+    if what in _BENCHES:
+        return values
+    try:
+        task = load_bundle(what).task
+    except BundleError as error:
+        raise HumanrtError(f"{error}; or measure one of: {choices(tuple(_BENCHES))}") from None
+    if task not in _BUNDLES:
+        raise HumanrtError(f"no measurement for task `{task}` of bundle `{what}`; there is: {choices(_BUNDLES)}")
+    if "bundle" in values:
+        raise HumanrtError(f"two bundles, `{what}` and --bundle {values['bundle']}; give one")
+    return {**values, "what": task, "bundle": what}
 
 
 def _run_all(options: BenchOptions, values: Mapping[str, Any]) -> None:
