@@ -143,6 +143,6 @@ def test_identities_stride_and_filled_frames() -> None:
 
 def test_a_bundle_may_name_its_quality() -> None:
     bundle, options = bundle_options("landmarks", intrinsics=K)
-    assert bundle == "landmarks"
+    assert bundle.name == "landmarks"
     assert options.intrinsics is K
-    assert bundle_options("engines/landmarks")[0] == "engines/landmarks"
+    assert bundle_options("engines/landmarks")[0].name == "landmarks"

@@ -155,7 +155,7 @@ def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image:
         (("--bundle", "TOY", "--smooth", "posebert"), "take oneeuro"),
         (("--bundle", "TOY", "--frames"), "only the images of a folder"),
         (("--bundle", "TOY", "--robot", "allegro_right"), "--robot: bundle `toy` does not use it"),
-        (("--bundle", "TOY", "--task", "hands", "--fov", "60"), "--fov is for --task people"),
+        (("--bundle", "TOY", "--task", "hands", "--fov", "60"), "is for task `people`, not `hands`"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_2(

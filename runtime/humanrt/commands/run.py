@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from humanrt.address import is_address
+from humanrt.address import is_address, redacted_address
 from humanrt.bundle.settings import body_names
 from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, flag_name, given
 from humanrt.errors import HumanrtError, OutputError
@@ -177,13 +177,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _one_source(sources: Sequence[str], task: str) -> str:
     """Return the source. HumanrtError if there are several: that is what ``humanrt batch`` is for."""
-    first, *others = sources
+    first, *others = map(redacted_address, sources)
     if others:
         raise HumanrtError(
             f"run takes one source, and got {1 + len(others)}; many files: humanrt batch {first} {others[0]} "
             f"{'... ' if len(others) > 1 else ''}--task {task} --out DIR"
         )
-    return first
+    return sources[0]
 
 
 def _refuse_other_tasks(arguments: Mapping[str, Any], task: str) -> None:

@@ -48,7 +48,8 @@ def write_sheet(
         index: where the events were found.
         query: [D], the descriptor that was looked for.
         events: what was found.
-        pictures: of the events, by their index; without any, the sheet has figures only. Where some lack, it says so.
+        pictures: of the events, by their index; without any, the sheet has figures only, if the index holds joints.
+            Where some lack, it says so.
 
     Raises:
         OutputError: the file's name is none of a picture, or it cannot be written.
@@ -56,11 +57,12 @@ def write_sheet(
     if path.suffix.lower() not in _TYPES:
         raise OutputError(f"{path}: a sheet is a picture; end its name in one of: {', '.join(_TYPES)}")
     drawn = index.descriptor == NAME
-    cells = [_cell(_shown(None, "") if pictures else None, query if drawn else None, "query", "")]
+    filmed = bool(pictures) or not drawn
+    cells = [_cell(_shown(None, "") if filmed else None, query if drawn else None, "query", "")]
     for place, event in enumerate(events):
         label = f"{Path(event.file).stem[:24]}  id {event.person}"
         found = f"{event.t:.2f} s   " + (f"{100 * event.distance:.1f} cm" if drawn else f"{event.distance:.3f}")
-        shown = _shown(pictures.get(place), "its video is not here") if pictures else None
+        shown = _shown(pictures.get(place), "its video is not here") if filmed else None
         cells.append(_cell(shown, index.vectors[event.row] if drawn else None, label, found))
     columns = min(_COLUMNS, len(cells))
     while len(cells) % columns:
