@@ -255,11 +255,16 @@ def named_quality(text: str) -> tuple[Bundle, dict[str, Any]]:
 
     Raises:
         BundleError: there is no such bundle.
+        HumanrtError: it has no qualities, or not this one.
     """
     name, _, quality = text.rpartition(":")
-    if quality not in QUALITIES or not name:
+    if not name or (quality not in QUALITIES and name not in shipped_bundles()):
         return load_bundle(text, task="people"), {}
     bundle = load_bundle(name, task="people")
+    if people_model(bundle) not in (MULTIHMR, "holistic"):
+        raise HumanrtError(f"{text}: bundle `{bundle.name}` has no qualities; give `{name}`")
+    if quality not in QUALITIES:
+        raise HumanrtError(f"{text}: no quality `{quality}`; choose one of: {', '.join(QUALITIES)}")
     return bundle, {"refine" if people_model(bundle) == MULTIHMR else "quality": quality}
 
 

@@ -116,9 +116,18 @@ def test_a_calibration_that_is_none(tmp_path: Path) -> None:
         load_views(tmp_path)
     camera = {"name": "a", "video": "a.mp4", "size": [4, 4], "K": np.eye(3).tolist(), "R": [1, 2, 3], "T": [0, 0, 0]}
     (tmp_path / "calibration.json").write_text(json.dumps({"cameras": [camera]}))
-    with pytest.raises(SourceError, match="K, R or T of camera a"):
+    with pytest.raises(SourceError, match="K, R or T of a is not"):
         load_views(tmp_path)
     camera["R"] = np.eye(3).tolist()
     (tmp_path / "calibration.json").write_text(json.dumps({"cameras": [camera]}))
     with pytest.raises(SourceError, match="1 cameras; two at least"):
         load_views(tmp_path)
+    for key, value, words in (
+        ("K", np.zeros((3, 3)).tolist(), "K of a is not .* with positive focal lengths"),
+        ("R", np.diag((-1.0, 1, 1)).tolist(), "R of a is not a rotation"),
+        ("T", [0, 0, float("nan")], "K, R or T of a is not finite"),
+        ("size", [0, 4], "size of a is 0 x 4 px"),
+    ):
+        (tmp_path / "calibration.json").write_text(json.dumps({"cameras": [camera | {key: value}] * 2}))
+        with pytest.raises(SourceError, match=words):
+            load_views(tmp_path)

@@ -119,5 +119,9 @@ def test_a_bundle_is_named_with_its_quality() -> None:
     bundle, options = named_quality("multihmr-anny:fast")
     assert (bundle.name, options) == ("multihmr-anny", {"refine": "fast"})
     assert named_quality("holistic")[1] == {}
-    with pytest.raises(BundleError):
+    with pytest.raises(HumanrtError, match="holistic:finest: no quality `finest`; choose one of: fast, balanced, best"):
         named_quality("holistic:finest")
+    with pytest.raises(HumanrtError, match="landmarks:fast: bundle `landmarks` has no qualities; give `landmarks`"):
+        named_quality("landmarks:fast")
+    with pytest.raises(BundleError):
+        named_quality("no-such:fast")

@@ -96,9 +96,11 @@ def write_data_set(
 
 
 def _link(video: Path, there: Path) -> None:
-    """Give a video a second name, or copy it where that is not possible."""
+    """Give a video a second name, or copy it where that is not possible. FileExistsError if the name is taken."""
     try:
         os.link(video.resolve(), there)
+    except FileExistsError:
+        raise  # it is a second name of another video, which a copy would overwrite
     except OSError:
         shutil.copyfile(video, there)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from humanrt.bundle import Bundle
 from humanrt.errors import SourceError
-from humanrt.evaluation.calibrated import CALIBRATION, View, frames_of, load_views
+from humanrt.evaluation.calibrated import CALIBRATION, View, camera_of, frames_of, load_views
 from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
 from humanrt.people.raw_tracker import RawTracker
 from humanrt.sources.opening import open_source
@@ -95,7 +95,7 @@ def load_scene(folder: Path) -> Scene:
     ``frames`` (frame, K, R, T of each) of one that moved around people who held still. OpenCV's convention, metres.
 
     Raises:
-        SourceError: it is neither, a video is not there, or lenses distort.
+        SourceError: it is neither, a video is not there, two have one name, or lenses distort.
     """
     path = folder if folder.is_file() else folder / CALIBRATION
     try:
@@ -107,7 +107,8 @@ def load_scene(folder: Path) -> Scene:
     if not isinstance(said, dict) or not ({"cameras", "frames"} & said.keys()):
         raise SourceError(f"{path}: has neither `cameras` nor `frames`; docs/use/fit.md has the layout of both")
     if "cameras" in said:
-        views = load_views(path.parent)
+        views = load_views(path)
+        _check_names(path, views)
         for one, view in zip(said["cameras"], views, strict=True):
             _check_lens(path, view, one.get("dist", ()))
         lengths = [_length(view.video) for view in views]
@@ -119,31 +120,47 @@ def _moving(path: Path, said: dict[str, Any]) -> Scene:
     views, frames = [], []
     try:
         video = path.parent / str(said["video"])
-        width, height = (int(side) for side in said["size"])
         for one in said["frames"]:
-            K, R, T = (np.array(one[name], np.float64) for name in ("K", "R", "T"))
-            if K.shape != (3, 3) or R.shape != (3, 3) or T.shape != (3,):
-                raise ValueError(f"K, R or T of frame {one['frame']} is not [3, 3], [3, 3], [3]")
-            K[:2, 2] += 0.5  # OpenCV counts from the first pixel's centre
-            R = matrices_from_vectors(vectors_from_matrices(R))
-            views.append(View(f"{int(one['frame'])}", video, K, R, T, (width, height)))
             frames.append(int(one["frame"]))
+            view = camera_of(one, f"frame {frames[-1]}", video, said["size"])
+            views.append(replace(view, name=f"{frames[-1]}", R=matrices_from_vectors(vectors_from_matrices(view.R))))
             _check_lens(path, views[-1], one.get("dist", ()))
     except (ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{path}: not the cameras of frames ({error}); docs/use/fit.md has the layout") from error
     if len(views) < 2 or sorted(set(frames)) != frames:
         raise SourceError(f"{path}: two frames at least, in rising order, each once, tell where somebody is")
-    return Scene(tuple(views), tuple(frames), 1, _length(video)[1])
+    count, fps = _length(video)
+    if frames[0] < 0 or frames[-1] >= count:
+        raise SourceError(f"{path}: has frames {frames[0]} to {frames[-1]}, and {video} 0 to {count - 1}")
+    return Scene(tuple(views), tuple(frames), 1, fps)
+
+
+def _check_names(path: Path, views: Sequence[View]) -> None:
+    """Refuse videos whose names without suffix are equal: the fit's files are named after them, in one folder."""
+    first: dict[str, Path] = {}
+    for view in views:
+        # Some file systems take names that differ in case for one.
+        other = first.setdefault(view.video.stem.casefold(), view.video)
+        if other is not view.video:
+            raise SourceError(f"{path}: {other} and {view.video} have one name; rename one of the videos")
 
 
 def _check_lens(path: Path, view: View, distortion: Sequence[float]) -> None:
     """Refuse lenses whose distortion is more than what landmarks are off: `View` has none."""
-    if not len(distortion):
+    try:
+        lens = np.array(distortion, np.float64).reshape(-1)
+    except (ValueError, TypeError):
+        lens = np.full(1, np.nan)
+    if len(lens) not in (0, 4, 5, 8, 12, 14):
+        raise SourceError(f"{path}: dist of {view.name} is not 4, 5, 8, 12 or 14 numbers, as OpenCV has them")
+    if not len(lens):
         return
     corners = np.array([[x, y] for x in (0.0, view.size[0]) for y in (0.0, view.size[1])])[:, None]
-    straight = cv2.undistortPoints(corners, view.K, np.asarray(distortion, np.float64), P=view.K)
+    straight = cv2.undistortPoints(corners, view.K, lens, P=view.K)
     shift = float(np.abs(straight - corners).max())
-    if not shift < _MOST_DISTORTION:
+    if not np.isfinite(shift):
+        raise SourceError(f"{path}: dist of {view.name} is no lens; give OpenCV's numbers")
+    if shift >= _MOST_DISTORTION:
         raise SourceError(f"{path}: the lens of {view.name} moves corners by {shift:.0f} px; undistort its video first")
 
 

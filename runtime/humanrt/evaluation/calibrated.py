@@ -40,7 +40,8 @@ from humanrt.people.raw_tracker import RawTracker, Seen
 from humanrt.sources.opening import Frame, open_source
 
 __all__ = [
-    "CALIBRATION", "View", "ViewsTruth", "frames_of", "load_truth", "load_views", "path_of", "pick", "triangulate",
+    "CALIBRATION", "View", "ViewsTruth", "camera_of", "frames_of", "load_truth", "load_views", "path_of", "pick",
+    "triangulate",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -117,21 +118,34 @@ class ViewsTruth:
 
 
 def load_views(folder: Path) -> list[View]:
-    """Load the cameras of a folder. SourceError if it does not hold them."""
-    views = []
+    """Load the cameras of a folder, or of its calibration file. SourceError if it does not hold them."""
+    path = folder if folder.is_file() else folder / CALIBRATION
     try:
-        for one in json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))["cameras"]:
-            K, R, T = (np.array(one[name], np.float64) for name in ("K", "R", "T"))
-            if K.shape != (3, 3) or R.shape != (3, 3) or T.shape != (3,):
-                raise ValueError(f"K, R or T of camera {one['name']} is not [3, 3], [3, 3], [3]")
-            K[:2, 2] += 0.5  # OpenCV counts from the first pixel's centre
-            width, height = (int(side) for side in one["size"])
-            views.append(View(str(one["name"]), folder / str(one["video"]), K, R, T, (width, height)))
+        said = json.loads(path.read_text(encoding="utf-8"))["cameras"]
+        views = [camera_of(one, str(one["name"]), path.parent / str(one["video"]), one["size"]) for one in said]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{folder}: no calibrated views there ({error}); give the folder of {CALIBRATION}") from error
     if len(views) < 2:
-        raise SourceError(f"{folder / CALIBRATION}: {len(views)} cameras; two at least see where a joint is")
+        raise SourceError(f"{path}: {len(views)} cameras; two at least see where a joint is")
     return views
+
+
+def camera_of(said: dict[str, Any], name: str, video: Path, size: Sequence[int]) -> View:
+    """Return the camera of an entry with K, R and T in OpenCV's convention. ValueError if they are none."""
+    K, R, T = (np.array(said[key], np.float64) for key in ("K", "R", "T"))
+    if K.shape != (3, 3) or R.shape != (3, 3) or T.shape != (3,):
+        raise ValueError(f"K, R or T of {name} is not [3, 3], [3, 3], [3]")
+    if not all(np.isfinite(array).all() for array in (K, R, T)):
+        raise ValueError(f"K, R or T of {name} is not finite")
+    if min(K[0, 0], K[1, 1]) <= 0 or not np.allclose(K[[1, 2, 2, 2], [0, 0, 1, 2]], (0, 0, 0, 1), atol=1e-6):
+        raise ValueError(f"K of {name} is not [[fx, s, cx], [0, fy, cy], [0, 0, 1]] with positive focal lengths")
+    if not np.allclose(R @ R.T, np.eye(3), atol=1e-2) or np.linalg.det(R) < 0:
+        raise ValueError(f"R of {name} is not a rotation")
+    width, height = (int(side) for side in size)
+    if min(width, height) < 1:
+        raise ValueError(f"size of {name} is {width} x {height} px")
+    K[:2, 2] += 0.5  # OpenCV counts from the first pixel's centre
+    return View(name, video, K, R, T, (width, height))
 
 
 def frames_of(view: View) -> Iterator[Frame]:

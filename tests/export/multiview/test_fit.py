@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from multiview_cases import SHAPE, SIZE, camera, seen_by, somebody
 
 from humanrt.bundle import load_bundle
-from humanrt.errors import HumanrtError, SourceError
+from humanrt.errors import HumanrtError, OutputError, SourceError
 from humanrt.evaluation.calibrated import View
 from humanrt.evaluation.formats import read_data
 from humanrt.geometry.limbs import limb_indices
@@ -167,6 +167,25 @@ def test_evaluate_reads_what_was_fitted(fitter: PersonFitter, films: Path, tmp_p
         write_data_set(out, scene, [], fit.joint_names, {}, "")
 
 
+def test_videos_of_one_name_are_refused_and_not_overwritten(films: Path, tmp_path: Path) -> None:
+    said = json.loads((films / "calibration.json").read_text())
+    for number, one in enumerate(said["cameras"]):
+        (tmp_path / one["name"]).mkdir()
+        (tmp_path / one["name"] / "film.mp4").write_bytes((films / one["video"]).read_bytes() + bytes([number]))
+        one["video"] = f"{one['name']}/film.mp4"
+    (tmp_path / "calibration.json").write_text(json.dumps(said))
+    before = [video.read_bytes() for video in sorted(tmp_path.glob("*/film.mp4"))]
+    assert before[0] != before[1]
+    with pytest.raises(SourceError, match="have one name; rename one"):
+        load_scene(tmp_path)
+    # Also where the scene was made otherwise: a second name of a video must not become a copy of another.
+    views = tuple(camera(0.0, one["name"], tmp_path / one["video"]) for one in said["cameras"])
+    with pytest.raises(OutputError, match="File exists"):
+        write_data_set(tmp_path / "out", Scene(views, None, 2, 30.0), [], ["head"], {}, "")
+    assert [video.read_bytes() for video in sorted(tmp_path.glob("*/film.mp4"))] == before
+    assert not (tmp_path / "out").exists()
+
+
 def test_mistakes_are_one_line(films: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"calibration\.json: No such file"):
         load_scene(tmp_path)
@@ -185,6 +204,23 @@ def test_mistakes_are_one_line(films: Path, tmp_path: Path) -> None:
         shutil.copy(video, tmp_path)
     (tmp_path / "calibration.json").write_text(json.dumps(said))
     with pytest.raises(SourceError, match="undistort its video first"):
+        load_scene(tmp_path)
+    for lens in (None, "wide", [1, 2, 3]):
+        said["cameras"][0]["dist"] = lens
+        (tmp_path / "calibration.json").write_text(json.dumps(said))
+        with pytest.raises(SourceError, match="dist of cam0 is not 4, 5, 8, 12 or 14 numbers"):
+            load_scene(tmp_path)
+    said = json.loads((films / "moving.json").read_text())
+    for frame, words in ((-1, "has frames -1 to 1, and .* 0 to 1"), (0, "in rising order")):
+        said["frames"] = [said["frames"][0] | {"frame": frame}, said["frames"][1]]
+        if not frame:
+            said["frames"].reverse()
+        (tmp_path / "calibration.json").write_text(json.dumps(said))
+        with pytest.raises(SourceError, match=words):
+            load_scene(tmp_path)
+    said["frames"] = [said["frames"][1], said["frames"][0] | {"frame": 2}]
+    (tmp_path / "calibration.json").write_text(json.dumps(said))
+    with pytest.raises(SourceError, match=r"has frames 0 to 2, and .* 0 to 1"):
         load_scene(tmp_path)
     with pytest.raises(HumanrtError, match="--stature is 9 m"):
         FitConfig(views=films, out=tmp_path / "out", stature=9)
