@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.errors import HumanrtError
 from humanrt.evaluation.calibrated import View
-from humanrt.geometry.limbs import limb_indices
+from humanrt.geometry.limbs import LIMBS, limb_indices
 from humanrt.geometry.skeleton import MEDIAPIPE_33
 from humanrt_export.multiview.fitting import PersonFit, PersonFitter, Views
 from humanrt_export.multiview.persons import off_pixels
@@ -53,6 +54,23 @@ class Limits:
     angle: float = 5.0
     still: float = 0.06
     part: float = 0.3
+
+    def __post_init__(self) -> None:
+        # A limit that is NaN would accept everybody, or nobody, without a word.
+        for name, most in (
+            ("reprojection", np.inf),
+            ("stability", np.inf),
+            ("still", np.inf),
+            ("angle", 90),
+            ("part", 1),
+        ):
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                raise HumanrtError(
+                    f"--limit-{name} is {value:g}; it must be 0 or more" + f", at most {most}" * (most < 91)
+                )
+        if not 0 <= self.support <= len(LIMBS):
+            raise HumanrtError(f"--limit-support is {self.support}; it must be 0 to {len(LIMBS)} joints")
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,15 @@ class Judged:
 
 
 def check_out(out: Path) -> None:
-    """Refuse a folder that is there already and holds something. OutputError says so."""
+    """Refuse a folder that holds something, or cannot be made. OutputError says so."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out}: is there already; give --out a new folder")
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    try:
+        # Permission bits do not tell it of every file system.
+        Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=above)).rmdir()
+    except OSError as error:
+        raise OutputError(f"{out}: no folder can be made in {above} ({error.strerror})") from error
 
 
 def write_data_set(

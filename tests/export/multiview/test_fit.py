@@ -22,8 +22,8 @@ from humanrt.evaluation.calibrated import View
 from humanrt.evaluation.formats import read_data
 from humanrt.geometry.limbs import limb_indices
 from humanrt_export.commands.fit import FitConfig
-from humanrt_export.multiview.acceptance import halves, judge
-from humanrt_export.multiview.dataset import Judged, write_data_set
+from humanrt_export.multiview.acceptance import Limits, halves, judge
+from humanrt_export.multiview.dataset import Judged, check_out, write_data_set
 from humanrt_export.multiview.fitting import FitOptions, PersonFitter
 from humanrt_export.multiview.persons import persons_of
 from humanrt_export.multiview.scene import SIDE, Scene, Sightings, load_scene
@@ -224,4 +224,13 @@ def test_mistakes_are_one_line(films: Path, tmp_path: Path) -> None:
         load_scene(tmp_path)
     with pytest.raises(HumanrtError, match="--stature is 9 m"):
         FitConfig(views=films, out=tmp_path / "out", stature=9)
+    with pytest.raises(HumanrtError, match="--limit-stability is nan; it must be 0 or more"):
+        Limits(stability=float("nan"))
+    with pytest.raises(HumanrtError, match="--limit-part is 2; it must be 0 or more, at most 1"):
+        Limits(part=2)
+    with pytest.raises(HumanrtError, match="--limit-support is 13; it must be 0 to 12 joints"):
+        Limits(support=13)
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"no folder can be made in .*file"):
+        check_out(tmp_path / "file" / "deeper" / "out")
     assert FitOptions().rounds > 1
