@@ -32,12 +32,13 @@ from humanrt_export.batches import Batch
 from humanrt_export.checkpoint import save as save_checkpoint
 from humanrt_export.runs import LAST, LOG, load_run, read_run
 from humanrt_export.training.options import TrainOptions
+from humanrt_export.training.tracking import tracked
 
 __all__ = ["Batch", "Task", "TrainOptions", "optimizers_of", "rate_of", "train", "trained"]
 
 
 # What may differ when a run goes on: where and how long, not what is computed.
-_FREE = {"report_every", "validate_every", "save_every", "minutes", "device", "threads", "half", "half_cpu"}
+_FREE = {"report_every", "validate_every", "save_every", "minutes", "device", "threads", "half", "half_cpu", "track"}
 
 
 _LONGEST = 160  # characters of torch's own words in a message
@@ -123,7 +124,8 @@ def train(
     metrics: dict[str, float] = {}
     mixed = {"cuda": options.half, "cpu": options.half_cpu}.get(device.type, False)
     cast = torch.autocast(device.type, torch.bfloat16, enabled=mixed)
-    with _stopping() as stopped, _ahead(task, options, step) as batches:
+    track = tracked(options.track, out, description, step)
+    with track as curves, _stopping() as stopped, _ahead(task, options, step) as batches:
         while step < options.steps and not stopped():
             batch = next(batches).to(device)
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
@@ -151,6 +153,7 @@ def train(
             if step % options.report_every == 0:
                 means = {name: value / summed for name, value in sums.items()}
                 _log(out / LOG, {"step": step, "seconds": round(before + now - started, 1), **means})
+                curves(step, means)
                 left = (options.steps - step) * (now - reported) / summed / 60
                 shown = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
                 say(f"{step:6d}  {shown}  {left:.0f} min left")
@@ -159,6 +162,7 @@ def train(
                 with torch.inference_mode():
                     metrics = dict(task.validate(average))
                 _log(out / LOG, {"step": step, "validation": metrics})
+                curves(step, {f"validation/{name}": value for name, value in metrics.items()})
                 say(f"{step:6d}  validation: " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
             if now - saved > options.save_every:
                 save()

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from humanrt.errors import HumanrtError
+from humanrt.errors import HumanrtError, choices
 from humanrt_export.options import Option
+from humanrt_export.training.tracking import TRACKERS
 
 __all__ = ["RunConfig", "TrainOptions"]
 
@@ -35,6 +36,7 @@ class TrainOptions:
         threads: of the CPU; 0: as torch likes.
         half: mixed precision (bfloat16) where the device is a GPU.
         half_cpu: likewise on a CPU: several times faster on one with AMX, slower on others.
+        track: tensorboard, trackio or wandb: show the curves there too; log.jsonl is written anyway.
     """
 
     steps: int = 20000
@@ -54,6 +56,7 @@ class TrainOptions:
     threads: int = 0
     half: bool = True
     half_cpu: bool = False
+    track: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "report_every", "validate_every"):
@@ -65,6 +68,8 @@ class TrainOptions:
         for name in ("warmup", "decay", "threads"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise HumanrtError(f"--{name} is {getattr(self, name)}; it must be 0 or more")
+        if self.track is not None and self.track not in TRACKERS:
+            raise HumanrtError(f"--track is {self.track}; choose one of: {choices(TRACKERS)}")
         if not 0 <= self.average < 1:
             raise HumanrtError(f"--average is {self.average}; it must be a number from 0 to below 1")
         if not 0 <= self.seed < 2**31:
