@@ -289,7 +289,10 @@ def test_command_line(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "2 files processed, 1 of them failed, 6 frames" in captured.out
     assert "broken.mp4" in captured.err
     assert main(run) == 0
-    assert "0 files processed, 0 of them failed, 0 frames, 2 were before" in capsys.readouterr().out
+    assert (
+        "0 files processed, 0 of them failed, 0 frames, 2 were before (1 of them failed: --retry-failed)"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(

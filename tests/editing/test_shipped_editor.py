@@ -86,6 +86,11 @@ def test_what_is_not_understood_changes_nothing(editor: PoseEditor, words: str) 
     assert len(str(error.value)) < 400
 
 
+def test_a_denial_is_not_done(editor: PoseEditor) -> None:
+    with pytest.raises(InvalidInputError, match=r"not understood: .*say what to do instead"):
+        editor.edit(standing(), "don't raise your left arm")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -137,6 +142,7 @@ def test_the_command_writes_arrays_and_bodies(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["sit lower", "--seed", "4"], "--seed is of --samples"),
         (["what a nice day"], "not understood: 'what a nice day'"),
         (["sit lower", "--samples", "3"], "--samples is of published models"),
         (["sit lower", "--out", "x.obj"], "must end in .npz, .glb, .png"),

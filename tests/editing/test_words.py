@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from humanrt.editing.words import GROUPS, NUMBER, UNKNOWN, encode, letter_groups, split, word_ids
+from humanrt.editing.words import GROUPS, NUMBER, UNKNOWN, encode, letter_groups, objection, split, word_ids
 
 IDS = word_ids(("raise", "your", "left", "arm", "by", "degrees"))
 
@@ -56,3 +56,41 @@ def test_any_text(text: str) -> None:
     assert 0 <= found.unknown <= 1
     assert np.isfinite(found.numbers).all()
     assert not text.strip() or found.unknown == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("Don\u2019t raise your left arm", "what not to do"),
+        ("never lift your right arm", "what not to do"),
+        ("do not lean forward", "what not to do"),
+        ("sit lower, and don't put your hands on your hips", "what not to do"),
+        ("don't move your legs", "what not to do"),
+        ("bend the right knee by -20 degrees", "no sign"),
+        ("raise your left arm by 1000000 degrees", "at most 400 degrees or 2 m"),
+        ("lift your left hand 3 m", "at most 400 degrees or 2 m"),
+        ("raise your left arm by " + "9" * 400 + " degrees", "at most"),
+    ],
+)
+def test_what_would_be_done_wrongly_is_objected_to(text: str, why: str) -> None:
+    assert why in str(objection(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "don't lean so far back",
+        "do not raise your left arm so high",
+        "don't bend your knees",
+        "don't slouch",
+        "stop leaning",
+        "don't move your legs and raise your arm",
+        "Don't move your feet. Bend your left elbow.",
+        "raise your left arm, but don't move your legs",
+        "bend both knees by 20-30 degrees",
+        "turn around by 360 degrees",
+        "left arm - up a bit",
+    ],
+)
+def test_what_the_training_knows_is_not(text: str) -> None:
+    assert objection(text) is None

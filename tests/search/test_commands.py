@@ -189,6 +189,43 @@ def test_what_cannot_be_done_is_one_line(archive: Path, tmp_path: Path, capsys: 
     assert "something other than an index" in refused(capsys, "index", archive, "--out", archive)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--begin", "5", "--end", "2"], "begin (5 s) is after end (2 s)"),
+        (["--media", "."], "--media is of the pictures of --sheet and --clips"),
+        (["--margin", "2"], "--margin is of --clips"),
+        (["--sheet", "hits.txt"], "a sheet is a picture"),
+        (["--clips", "raised.npz"], "is a file; name a folder"),
+    ],
+)
+def test_nothing_is_searched_for_what_cannot_be_shown(
+    options: list[str],
+    message: str,
+    archive: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path / "raised.npz", RAISED)
+    main(["index", str(archive), "--out", "poses.index"])
+    capsys.readouterr()
+    assert main(["find", "poses.index", "--pose", "raised.npz", *options]) == 2
+    said = capsys.readouterr()
+    assert (said.out, message in said.err) == ("", True)
+
+
+def test_a_search_without_an_answer_says_why(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index, pose_file = str(tmp_path / "poses.index"), str(saved(tmp_path / "raised.npz", RAISED))
+    main(["index", str(archive), "--out", index])
+    capsys.readouterr()
+    assert main(["find", index, "--pose", pose_file, "--person", "77", "--end", "3"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "nothing found; no pose passes --person, --end" in said.err
+
+
 def film(path: Path, frames: int) -> Path:
     """Write a video at 10 fps with a bar whose place tells the frame's number."""
     with VideoSink(path, 10.0, codec="mp4v") as sink:
@@ -259,4 +296,7 @@ def test_vectors_are_exported_for_other_programs(
     assert 2.0 <= payload[best]["t"] <= 2.9
     np.testing.assert_array_equal(vectors, PoseIndex(index).vectors[[one["id"] for one in payload]])
     assert "is there already" in refused(capsys, "find", index, "--export", out)
+    for option in (["--mirrored"], ["--top", "3"], ["--media", "."], ["--gap", "0"], ["--embedder", "x"]):
+        message = refused(capsys, "find", index, "--export", tmp_path / "x", *option)
+        assert f"{option[0]} is of a search" in message or "--media" in message
     assert "searches nothing" in refused(capsys, "find", index, "--export", tmp_path / "x", "--pose", "take.jsonl:1")

@@ -89,7 +89,8 @@ def _lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise SourceError(f"@{path}: the list cannot be read ({type(error).__name__}); check the name") from None
+        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise SourceError(f"@{path}: the list cannot be read ({why}); check the name") from None
     return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
@@ -161,6 +162,10 @@ class Log:
         if (entry.get("size"), entry.get("modified")) != (stat.st_size, stat.st_mtime):
             return False
         return job.output.is_file() if entry.get("state") == "done" else not retry_failed
+
+    def failed(self, job: Job) -> bool:
+        """Whether a source failed when it was processed last."""
+        return self._known.get(str(job.source), {}).get("state") == "failed"
 
     def add(self, report: Report) -> None:
         """Append a report. OutputError if it cannot be written."""

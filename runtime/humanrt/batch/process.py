@@ -126,6 +126,7 @@ def process(
     options: BatchOptions | None = None,
     *,
     progress: Callable[[int, int, int], None] | None = None,
+    earlier: Callable[[int, int], None] | None = None,
 ) -> Iterator[Report]:
     """Process files, and yield a report when each is done or has failed; the same call goes on where it was cut off.
 
@@ -135,6 +136,7 @@ def process(
         patterns: see `find_sources`.
         out: folder of the recordings, and of ``batch.jsonl``, which has a line for each file.
         options: see `BatchOptions`.
+        earlier: called once with the number of files that an earlier call had done with, and how many of these failed.
         progress: called now and then with the number of files done, of all files, and of frames processed so far.
 
     Raises:
@@ -149,6 +151,8 @@ def process(
     log = Log(out)
     waiting = [job for job in jobs if not log.finished(job, key, retry_failed=options.retry_failed)]
     done = len(jobs) - len(waiting)
+    if earlier is not None:
+        earlier(done, sum(map(log.failed, set(jobs).difference(waiting))))
 
     def tell(frames: int) -> None:
         if progress is not None:

@@ -78,15 +78,21 @@ def run(arguments: argparse.Namespace) -> int:
         if known and name not in known:
             raise HumanrtError(f"--{_TASK_FLAGS[name].name or name} is not for --task {task}; leave it out")
     progress = Progress("files")
-    frames = counted = failed = earlier = 0
+    frames = counted = failed = 0
+    before = ""
 
     def show(done: int, total: int, seen: int) -> None:
-        nonlocal earlier
-        if progress.total is None:
-            earlier, progress.total = done, total
+        progress.total = total
         progress(done, f"{seen} frames")
 
-    for report in process(arguments.patterns, arguments.out, BatchOptions(**own, options=options), progress=show):
+    def earlier(done: int, broken: int) -> None:
+        nonlocal before
+        progress.before = done
+        before = f", {done} were before" if done else ""
+        before += f" ({broken} of them failed: --retry-failed)" if broken else ""
+
+    asked = BatchOptions(**own, options=options)
+    for report in process(arguments.patterns, arguments.out, asked, progress=show, earlier=earlier):
         counted += 1
         frames += report.frames
         if report.error is not None:
@@ -94,6 +100,5 @@ def run(arguments: argparse.Namespace) -> int:
             progress.end()
             print(f"humanrt batch: {report.error}", file=sys.stderr)
     progress.end()
-    before = f", {earlier} were before" if earlier else ""
     print(f"{counted} files processed, {failed} of them failed, {frames} frames{before}; see {arguments.out / LOG}")
     return 1 if failed else 0

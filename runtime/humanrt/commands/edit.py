@@ -56,7 +56,7 @@ class EditOptions:
         axes: of the pose: camera (y down) or amass (z up); without, camera, but for a .npz with a published PoseFix
             amass. Those models know no heading, so it is taken out of poses in camera axes, and put back.
         samples: instead of the most probable pose, so many that the words may mean. Of published models.
-        seed: of the samples.
+        seed: of the samples; without, 0.
     """
 
     pose: str
@@ -65,7 +65,7 @@ class EditOptions:
     bundle: str | None = None
     axes: str | None = None
     samples: int | None = None
-    seed: int = 0
+    seed: int | None = None
 
 
 _FLAGS = {
@@ -114,6 +114,8 @@ def edit(options: EditOptions, execution: Execution) -> tuple[Path, ...]:
             raise HumanrtError(f"--out {out}: must end in {', '.join(_ENDINGS)}")
         check_writable(out)
         check_apart({"--out": out}, {"the pose that is read": [reference_file(options.pose)]})
+    if options.seed is not None and options.samples is None:
+        raise HumanrtError("--seed is of --samples: give it too, or leave --seed out")
     recorded = not options.pose.lower().endswith(".npz")
     with PoseEditor(options.bundle, execution) as editor:
         poses, names = _recorded(options.pose) if recorded else _read(Path(options.pose))
@@ -223,7 +225,7 @@ def _published(
 def _edited(editor: PoseEditor, pose: NDArray[Any], text: NDArray[Any], options: EditOptions) -> NDArray[Any]:
     if options.samples is None:
         return editor.edit(pose, text=text)
-    return editor.sample(pose, text=text, count=options.samples, seed=options.seed)
+    return editor.sample(pose, text=text, count=options.samples, seed=options.seed or 0)
 
 
 def _recorded(name: str) -> tuple[NDArray[np.float64], tuple[str, ...] | None]:

@@ -148,6 +148,8 @@ def run(arguments: argparse.Namespace) -> int:
         events: list[Event] = []
         for query in queries:
             events = _nearer(events, nearest(index, query, options.top, gap=options.gap, only=only))[: options.top]
+    if not events:
+        sys.stderr.write(f"humanrt find: {arguments.index}: nothing found; {_filtered(options)}\n")
     for event in events:
         line = {
             "file": event.file,
@@ -181,7 +183,15 @@ def _check(options: FindOptions) -> None:
     if options.export is not None:
         if any(what) or options.sheet is not None or options.clips is not None:
             raise HumanrtError("--export writes vectors and searches nothing; leave out what to look for and to show")
+        plain = FindOptions()
+        for name in ("embedder", "box", "bundle", "mirrored", "top", "gap", "margin", "media"):
+            if getattr(options, name) != getattr(plain, name):
+                raise HumanrtError(f"--{name} is of a search, and --export does none; leave it out")
         return
+    if options.media is not None and options.sheet is None and options.clips is None:
+        raise HumanrtError("--media is of the pictures of --sheet and --clips; give one of them, or leave it out")
+    if options.margin != FindOptions.margin and options.clips is None:
+        raise HumanrtError("--margin is of --clips; give it too, or leave --margin out")
     if options.embedder is None:
         if options.words is not None:
             raise HumanrtError(
@@ -199,7 +209,18 @@ def _check(options: FindOptions) -> None:
     if options.mirrored and (options.words is not None or (options.image is not None and options.embedder is not None)):
         raise HumanrtError("--mirrored is for poses; leave it out")
     if options.sheet is not None:
+        from humanrt.search.sheet import check_sheet
+
+        check_sheet(options.sheet)
         check_writable(options.sheet)
+    if options.clips is not None and options.clips.exists() and not options.clips.is_dir():
+        raise HumanrtError(f"--clips {options.clips}: is a file; name a folder")
+
+
+def _filtered(options: FindOptions) -> str:
+    """Return why there may be nothing to find."""
+    names = [f"--{name}" for name in ("person", "file", "begin", "end") if getattr(options, name) is not None]
+    return f"no pose passes {', '.join(names)}" if names else "the index holds no poses"
 
 
 def _queries(options: FindOptions, opened: ExitStack) -> tuple[Way, list[NDArray[np.float32]]]:

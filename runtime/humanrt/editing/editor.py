@@ -11,7 +11,7 @@ from humanrt.bundle.settings import WordEditorSettings
 from humanrt.editing.apply import apply
 from humanrt.editing.body import Body, readings
 from humanrt.editing.changes import CHANNELS, PLACES, SCALES, Edit
-from humanrt.editing.words import encode, word_ids
+from humanrt.editing.words import encode, objection, word_ids
 from humanrt.errors import BundleError, InvalidInputError
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.resource import Owner, releasing
@@ -70,6 +70,8 @@ class WordEditor(Owner):
         Raises:
             InvalidInputError: it does not ask for a change that can be made to a pose.
         """
+        if why := objection(words):
+            raise InvalidInputError(f"not understood: {_shown(words)}; {why}")
         text = encode(words, self._ids)
         arrays, count = self._text.arrays, min(len(text.words), self.settings.longest)
         for name, values in (("words", text.words), ("letters", text.letters), ("numbers", text.numbers)):
@@ -112,6 +114,9 @@ class WordEditor(Owner):
 
 
 def _not_understood(words: str) -> InvalidInputError:
+    return InvalidInputError(f"not understood: {_shown(words)}; {UNDERSTOOD}")
+
+
+def _shown(words: str) -> str:
     shown = " ".join(words.split())
-    shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."
-    return InvalidInputError(f"not understood: {shown!r}; {UNDERSTOOD}")
+    return repr(shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "...")

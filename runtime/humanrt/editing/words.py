@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GROUPS", "LONGEST", "NUMBER", "PIECES", "UNKNOWN", "Encoded", "encode", "split", "word_ids"]
+__all__ = ["GROUPS", "LONGEST", "NUMBER", "PIECES", "UNKNOWN", "Encoded", "encode", "objection", "split", "word_ids"]
 
 PIECES = 2048
 """Buckets of hashed groups of letters; 0 stands for none."""
@@ -69,6 +69,18 @@ _TENS = dict(
 _HUNDRED = {"hundred": 100}
 _WORDS = _ONES | _TENS | _HUNDRED
 _DEGREES, _METRES = 50.0, 0.25  # of `changes.SCALES`
+_LARGEST = 8.0  # the largest amount that can be meant: 400 degrees, 2 m
+_MINUS = re.compile(r"(?<![\w.,])[-\u2212\u2013]\d|\b(?:minus|negative) +\d")
+_EXCESS = re.compile(r"\b(?:so|too|that|as|much|more|anymore)\b")
+# What the training knows denied ("don't bend", "don't slouch") or excessive ("don't lean so far back") is left to the
+# network. Of any other denial it hears what is denied, and would do just that.
+_DENIED = re.compile(
+    r"\b(?:don'?t|do +not|never|stop) +(?:ever +)?(?:"
+    r"rais|lift|elevat|lower|drop|put|plac|bring|reach|stretch|straighten|extend|swing|kick|step|widen|spread|cross|fold"
+    r"|turn|twist|rotat|tilt|bow|push|pull|slid|point|mirror|swap"
+    r"|lean(?:ing)? +(?:over +)?(?:for|back|to|left|right|side)|look(?:ing)? +(?:back|to|left|right|over)"
+    r"|(?P<kept>mov|chang)(?:e|ing)\b(?!.*[,.;] *\w)(?!.*\b(?:and|but|while|then)\b))"
+)
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,23 @@ def split(text: str) -> list[tuple[str, float]]:
         found.append(("#", value * metres / _METRES if metres else value / _DEGREES))
         at = end
     return found
+
+
+def objection(text: str) -> str | None:
+    """Return why a text cannot be done although its words may be known; None if nothing stands against it.
+
+    What says only what is not to be done would be done, a minus would be lost, and amounts that no body can turn or
+    move by give nonsense.
+    """
+    plain = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'").strip()
+    for denied in _DENIED.finditer(plain):
+        if not denied.start() if denied["kept"] else not _EXCESS.search(plain, denied.end()):
+            return "it says what not to do, so say what to do instead"
+    if _MINUS.search(plain):
+        return "amounts have no sign, so say the other direction"
+    if any(not amount <= _LARGEST for _, amount in split(text)):
+        return f"amounts are at most {_LARGEST * _DEGREES:.0f} degrees or {_LARGEST * _METRES:.0f} m"
+    return None
 
 
 def _spelled(tokens: Sequence[str], at: int) -> tuple[float, int]:

@@ -22,10 +22,13 @@ class Progress:
         what: name of what is counted, in the plural: ``frames``, ``files``.
         total: how many there are; None: unknown, and no time left is printed.
         stream: where lines go; None: stderr.
+
+    Attributes:
+        before: how many were done before this began; they say nothing of how fast it is.
     """
 
     def __init__(self, what: str, total: int | None = None, stream: TextIO | None = None) -> None:
-        self.what, self.total = what, total
+        self.what, self.total, self.before = what, total, 0
         self._stream = sys.stderr if stream is None else stream
         self.terminal = False
         with contextlib.suppress(OSError, ValueError):
@@ -48,9 +51,9 @@ class Progress:
 
     def line(self, done: int, seconds: float, note: str = "") -> str:
         """Return the line for ``done`` of them after so many seconds."""
-        rate = done / seconds if seconds > 0 else 0.0
+        rate = (done - self.before) / seconds if seconds > 0 else 0.0
         parts = [f"{done}{'' if self.total is None else f' of {self.total}'} {self.what}", f"{rate:.3g} a second"]
-        if self.total is not None and 0 < done <= self.total:
+        if self.total is not None and rate > 0 and done <= self.total:
             parts.append(f"{_span((self.total - done) / rate)} left")
         return ", ".join([*parts, *([note] if note else [])])
 

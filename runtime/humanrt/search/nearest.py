@@ -74,6 +74,8 @@ class Filter:
         for name in ("begin", "end"):
             if (value := getattr(self, name)) is not None:
                 check_time(value, name)
+        if self.begin is not None and self.end is not None and self.begin > self.end:
+            raise InvalidInputError(f"begin ({self.begin:g} s) is after end ({self.end:g} s); exchange them")
 
     def allowed(self, index: PoseIndex) -> Flags | None:
         """Return which rows [N] may be found; None: all."""

@@ -21,7 +21,7 @@ from humanrt.search.nearest import Event
 from humanrt.search.pictures import Picture
 from humanrt.search.store import PoseIndex
 
-__all__ = ["write_sheet"]
+__all__ = ["check_sheet", "write_sheet"]
 
 _CELL, _PICTURE, _LABEL, _COLUMNS = 200, 226, 44, 4  # px
 _METRES = 2.3  # shown in a cell's height
@@ -32,6 +32,12 @@ _CHAINS = (
     ("hip", "knee", "ankle", "foot"),
 )
 _TYPES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+def check_sheet(path: Path) -> None:
+    """Raise OutputError if a file's name is none of a picture."""
+    if path.suffix.lower() not in _TYPES:
+        raise OutputError(f"{path}: a sheet is a picture; end its name in one of: {', '.join(_TYPES)}")
 
 
 def write_sheet(
@@ -54,8 +60,7 @@ def write_sheet(
     Raises:
         OutputError: the file's name is none of a picture, or it cannot be written.
     """
-    if path.suffix.lower() not in _TYPES:
-        raise OutputError(f"{path}: a sheet is a picture; end its name in one of: {', '.join(_TYPES)}")
+    check_sheet(path)
     drawn = index.descriptor == NAME
     filmed = bool(pictures) or not drawn
     cells = [_cell(_shown(None, "") if filmed else None, query if drawn else None, "query", "")]
