@@ -368,7 +368,7 @@ def test_mistakes_get_one_line(
     [
         ("", "not a recording"),
         ('{"a": 1}\n', "not a recording"),
-        ("glTF\n", "line 1 is not a JSON object"),
+        ("glTF\n", "not a recording"),
         ('{"humanrt": "0"}\n', "there are no people in it"),
         ('{"humanrt": "0"}\n{"frame": 0}\n', "frame 0 (line 2) is not a frame of a recording (`t` is missing)"),
         ('{"humanrt": "0"}\n{"frame": 0, "t": 0, "hands": [], "people": [{}]}\n', "`id` is missing"),

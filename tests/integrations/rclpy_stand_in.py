@@ -64,7 +64,10 @@ class Node:
         self.subscribers: dict[str, Callable[[Any], None]] = {}
         self.log = Logger()
 
-    def declare_parameter(self, name: str, default: Any) -> Any:
+    def declare_parameter(self, name: str, default: Any, descriptor: Any = None) -> Any:
+        value = self.parameters.get(name, default)
+        if type(value) is not type(default) and not (descriptor and descriptor.dynamic_typing):
+            raise TypeError(f"InvalidParameterTypeException: {name}")  # as rclpy since Galactic
         return types.SimpleNamespace(value=self.parameters.get(name, default))
 
     def create_publisher(self, kind: type, topic: str, qos: Any) -> Publisher:
@@ -104,5 +107,6 @@ def install(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
             module = types.ModuleType(f"{package}.msg")
             monkeypatch.setitem(sys.modules, f"{package}.msg", module)
         setattr(module, name, message_class(kind))
+    sys.modules["rcl_interfaces.msg"].ParameterDescriptor = types.SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.delitem(sys.modules, "humanrt_ros.node", raising=False)
     return ended

@@ -141,6 +141,7 @@ def test_mistakes_get_one_line(plugin: Any, tmp_path: Path) -> None:
         ({"names": {"nothing": "x"}}, "no joint nothing"),
         ({"names": dict.fromkeys(load_hand("leap_right").joint_names[:2], "x")}, "same name"),
         ({"on_lost": "drop"}, "hold, open"),
+        ({"timeout": float("nan")}, "timeout"),
     ):
         with pytest.raises(HumanrtError, match=words):
             plugin.HumanrtHand(plugin.HumanrtHandConfig(calibration_dir=tmp_path, **options))

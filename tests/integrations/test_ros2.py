@@ -114,8 +114,30 @@ def test_pictures_by_topic_with_the_camera_and_the_dead_mans_switch(node_class: 
     node.close()
 
 
+def test_whole_numbers_are_taken_where_ros_makes_them_of_what_is_written(node_class: Any) -> None:
+    Node.parameters = {"source": "", "max_speed": 2, "rate": 25, "deadman_timeout": 0, "robots": "leap_right"}
+    settings = node_class.HumanrtNode().settings
+    assert (settings.max_speed, settings.rate, settings.deadman_timeout) == (2.0, 25.0, 0.0)
+    assert settings.robots == ("leap_right",)
+    Node.parameters = {"source": 7, "robots": ["no_hand"]}
+    with pytest.raises(HumanrtError, match="no_hand"):  # source was taken
+        node_class.HumanrtNode()
+
+
+def test_a_picture_of_too_few_bytes_is_refused() -> None:
+    for step, data in ((30, bytes(10)), (9, bytes(90)), (0, b"")):
+        with pytest.raises(HumanrtError, match=r"image_raw: .* bytes are not 10 rows"):
+            image_of(SimpleNamespace(height=10, width=10, step=step, data=data, encoding="rgb8"))
+
+
 def test_wrong_parameters_end_the_node_with_a_line(node_class: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    for parameters, words in (({"robots": ["no_hand"]}, "no_hand"), ({"on_lost": "drop"}, "hold, open")):
+    for parameters, words in (
+        ({"robots": ["no_hand"]}, "no_hand"),
+        ({"on_lost": "drop"}, "hold, open"),
+        ({"max_speed": "fast"}, "parameter max_speed is 'fast'; give a float"),
+        ({"deadman_timeout": -1.0}, "deadman_timeout (s) must be"),
+        ({"rate": float("inf")}, "rate (frames per second of the camera) must be"),
+    ):
         Node.parameters = parameters
         with pytest.raises(SystemExit) as ended:
             node_class.main()
@@ -188,7 +210,7 @@ def test_the_package_is_whole() -> None:
     assert package.findtext("export/build_type") == "ament_python"
     needed = {one.text for one in package.findall("exec_depend")}
     used = {kind.split("/")[0] for kind in ("sensor_msgs/", "trajectory_msgs/", "tf2_msgs/", "geometry_msgs/")}
-    assert used | {"rclpy", "launch_ros"} <= needed
+    assert used | {"rclpy", "rcl_interfaces", "launch_ros"} <= needed
     setup = (PACKAGE / "setup.py").read_text()
     for line in ("package.xml", "launch/hands.launch.py", "resource/{NAME}"):
         assert line in setup

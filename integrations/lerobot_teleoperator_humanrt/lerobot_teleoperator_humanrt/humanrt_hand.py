@@ -11,6 +11,7 @@ from lerobot.teleoperators.teleoperator import Teleoperator
 from lerobot.utils.errors import DeviceAlreadyConnectedError, DeviceNotConnectedError
 
 from humanrt import track
+from humanrt.checks import check_range
 from humanrt.errors import HumanrtError, choices
 from humanrt.outputs.robot_commands import solved_robots
 from humanrt.retarget import load_hand
@@ -39,6 +40,7 @@ class HumanrtHand(Teleoperator):
         self.config = config
         if config.units not in UNITS:
             raise HumanrtError(f"units is {config.units!r}; choose one of: {choices(UNITS)}")
+        check_range(config.timeout, "timeout (s)", 0.0, 3600.0, above=True)
         self.hand = load_hand(config.robot)
         if unknown := set(config.names) - set(self.hand.joint_names):
             raise HumanrtError(

@@ -225,6 +225,8 @@ class Recording:
                 except (ValueError, RecursionError):
                     record = None
                 if not isinstance(record, dict):
+                    if number == 1:
+                        return  # another file: it has no header
                     raise SourceError(f"{self.path}: line {number} is not a JSON object; delete that line")
                 yield record
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
@@ -35,7 +36,7 @@ class HumanrtNode(Node):
     def __init__(self) -> None:
         super().__init__("humanrt")
         values = {one.name: self._parameter(one.name, one.default) for one in fields(Settings)}
-        self.settings = Settings(**{**values, "robots": tuple(values["robots"])})
+        self.settings = Settings(**values)
         self._publishers_by_topic: dict[str, Any] = {}
         self._deadman = Deadman(self.settings.deadman_timeout)
         self._session: Session | None = None
@@ -63,7 +64,17 @@ class HumanrtNode(Node):
             self._session.close()
 
     def _parameter(self, name: str, default: Any) -> Any:
-        return self.declare_parameter(name, list(default) if isinstance(default, tuple) else default).value
+        """Return a parameter in its default's type: `source:=0` and `max_speed:=2` are integers to ROS."""
+        given = list(default) if isinstance(default, tuple) else default
+        value = self.declare_parameter(name, given, ParameterDescriptor(dynamic_typing=True)).value
+        if isinstance(default, tuple):
+            return (value,) if isinstance(value, str) else tuple(value or ())
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if whole and isinstance(default, str | float):
+            return type(default)(value)
+        if not isinstance(value, type(default)):
+            raise HumanrtError(f"parameter {name} is {value!r}; give a {type(default).__name__}")
+        return value
 
     def _say_notes(self, session: Session) -> None:
         for note in session.notes:

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from humanrt.checks import check_range
 from humanrt.errors import HumanrtError
 from humanrt.outputs.robot_commands import RobotCommands
 from humanrt.outputs.ros import RosMessage, RosNames, compressed_image, frame_messages, stamp_of
@@ -60,6 +61,10 @@ class Settings:
     deadman_timeout: float = 0.0
     annotate: bool = True
 
+    def __post_init__(self) -> None:
+        check_range(self.rate, "rate (frames per second of the camera)", 0.0, 1e4, above=True)
+        check_range(self.deadman_timeout, "deadman_timeout (s)", 0.0, 3600.0)
+
 
 class Deadman:
     """The dead man's switch.
@@ -99,8 +104,6 @@ class Session(Owner):
         own: dict[str, Any] = {"robots": [robot for robot in settings.robots if robot]}
         if intrinsics is not None and "intrinsics" in {one.name for one in fields(task.options)}:
             own["intrinsics"] = intrinsics
-        if not settings.rate > 0:
-            raise HumanrtError(f"rate is {settings.rate:g}; give the frames per second of the camera")
         gentle = {one.name: getattr(settings, one.name) for one in fields(GentleOptions)}
         options = GentleOptions(**gentle)
         self.settings = settings
@@ -131,10 +134,15 @@ class Session(Owner):
 
 
 def image_of(message: Any) -> np.ndarray:
-    """Return a sensor_msgs/Image as RGB uint8 [H, W, 3]. HumanrtError for an encoding that is not read."""
+    """Return a sensor_msgs/Image as RGB uint8 [H, W, 3]. HumanrtError for another encoding, or too few bytes."""
     if message.encoding not in ENCODINGS:
         raise HumanrtError(f"image_raw: encoding `{message.encoding}`; publish one of: {', '.join(ENCODINGS)}")
     channels, conversion = ENCODINGS[message.encoding]
+    if message.step < message.width * channels or len(message.data) != message.height * message.step:
+        raise HumanrtError(
+            f"image_raw: {len(message.data)} bytes are not {message.height} rows of {message.step} (`step`) for "
+            f"{message.width} pixels of {message.encoding}; mend the publisher"
+        )
     rows = np.frombuffer(memoryview(message.data), np.uint8).reshape(message.height, message.step)
     image = rows[:, : message.width * channels].reshape(message.height, message.width, channels)
     return np.ascontiguousarray(image) if conversion is None else cv2.cvtColor(image, conversion)

@@ -3,6 +3,7 @@
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration, PythonExpression
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
 
@@ -19,7 +20,8 @@ ARGUMENTS = {
 def generate_launch_description() -> LaunchDescription:
     """Start the node, with its commands sent to the hand's controller."""
     given = {name: LaunchConfiguration(name) for name in ARGUMENTS}
-    own = {name: given[name] for name in ("source", "max_speed", "on_lost", "deadman_timeout")}
+    own = {name: given[name] for name in ("max_speed", "on_lost", "deadman_timeout")}
+    own["source"] = ParameterValue(given["source"], value_type=str)  # otherwise read as YAML: 0 a number, nothing null
     # A robot given by the path of a description is named by the file; its topic then has to be remapped by hand.
     topic = ["~/", given["robot"], "/command"]
     return LaunchDescription(
