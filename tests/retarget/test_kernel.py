@@ -178,6 +178,17 @@ def test_solution_is_stationary_inside_the_limits(kernel: str) -> None:
     assert (gradient[p.x >= p.upper] <= 0).all()
 
 
+@needs_native
+def test_a_library_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "VERSION", native.VERSION + 1)
+    native._load.cache_clear()
+    try:
+        line = str(native_problem())
+        assert f"is of version {native.VERSION - 1}, not {native.VERSION}; rebuild: python hatch_build.py" in line
+    finally:
+        native._load.cache_clear()
+
+
 def test_missing_kernel_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setattr(native, "LIBRARY", native.LIBRARY.with_name("absent.so"))
     assert "hatch_build.py" in str(native_problem())

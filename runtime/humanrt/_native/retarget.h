@@ -71,7 +71,7 @@ typedef struct {
     double *cost;                /* [B] out */
     int32_t *evaluations;        /* GPU: [B] out: -1 where a keypoint is not a finite number: nothing else is
                                   * written then */
-    /* CPU: pairs of capsules that must not meet; at the end, where a library without them does not look. */
+    /* CPU: pairs of capsules that must not meet. */
     int32_t collisions;
     double collision_weight;         /* the cost of a depth of d metres is half of this times d^2 */
     const int32_t *collision_points; /* [C, 4] points at the ends of two capsules' axes: first, first, second, second */

@@ -336,9 +336,6 @@ EXPORT void humanrt_targets(Problem *p, const double *keypoints, int32_t mirror,
     for (int k = 0; k < p->tasks; k++) set_target(p, k, local, size, p->projected, p->target + 3 * k, p->weight + k);
 }
 
-/* There to be found: this library keeps capsules apart. */
-EXPORT int32_t humanrt_collisions(const Problem *p) { return p->collisions; }
-
 /* Cost, gradient [N] and Hessian [N, N] at x, for the tests and for cost(). */
 EXPORT double humanrt_evaluate(const Problem *p, const double *pull, const double *rest, const double *x,
                                double *gradient, double *hessian) {

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt import native
-from humanrt.errors import BackendError
 from humanrt.retarget.layout import COLLISIONS, CONSTANTS, STATE, Layout, arrays
 from humanrt.retarget.problem import Problem
 from humanrt.retarget.reference import Model, NumpyKernel
@@ -45,8 +44,6 @@ class NativeKernel:
         self._arrays = given  # the layout holds addresses only
         self._layout = Layout.of(problem, {name: array.ctypes.data for name, array in given.items()})
         self._address = ctypes.addressof(self._layout)
-        if len(problem.collision_reach) and not hasattr(library, "humanrt_collisions"):
-            raise BackendError("the compiled library is too old to keep fingers apart; rebuild: python hatch_build.py")
         self._keypoints = np.zeros((21, 3))
         self._keypoints_address = self._keypoints.ctypes.data
         self._solve, self._targets, self._evaluate = (
