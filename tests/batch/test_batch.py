@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import pytest
 import humanrt
 from command_line import refused
 from humanrt.batch import BatchOptions, find_sources, plan, process
+from humanrt.batch.steps import Check, Outcome
 from humanrt.cli import main
 from humanrt.data import CLIP
 from humanrt.errors import HumanrtError
@@ -317,3 +320,22 @@ def test_mistakes_are_told_once(
 def test_run_with_several_files_names_batch(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(capsys, "run", films / "a.mp4", films / "b.mp4", "--task", "people")
     assert f"humanrt batch {films}/a.mp4 {films}/b.mp4 --task people --out DIR" in line
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="of POSIX")
+def test_an_interrupt_is_for_the_batch_and_not_for_its_workers(capfd: pytest.CaptureFixture[str]) -> None:
+    crew = BatchOptions(task="hands", workers=1, threads=1).crew(1)
+    sent = set()
+
+    def interrupt(frames: int) -> None:  # first while the worker imports
+        for worker in multiprocessing.active_children():
+            sent.add(worker.pid)
+            os.kill(worker.pid or 0, signal.SIGINT)
+
+    try:
+        said = [message for _, message in crew.run(deque([Check()]), interrupt)]
+    finally:
+        crew.close()
+    assert len(sent) == 1
+    assert [message.error for message in said if isinstance(message, Outcome)] == [None]
+    assert "KeyboardInterrupt" not in capfd.readouterr().err

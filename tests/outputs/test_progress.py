@@ -19,6 +19,10 @@ def test_line() -> None:
     ) == "50 of 100 files, 0.5 a second, 100 s left, 2 failed".replace("100 s", "2 min")
     assert Progress("files", 3).line(0, 1.0) == "0 of 3 files, 0 a second"
     assert Progress("frames", 10**6).line(100, 1.0).endswith("2 h 47 min left")
+    resumed = Progress("files", 100)
+    resumed.before = 40
+    assert resumed.line(40, 1.0) == "40 of 100 files, 0 a second"
+    assert resumed.line(50, 100.0) == "50 of 100 files, 0.1 a second, 8 min left"
 
 
 class Terminal(io.StringIO):

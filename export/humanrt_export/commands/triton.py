@@ -43,10 +43,12 @@ CONFIG = TritonConfig
 def run(config: TritonConfig) -> int:
     """Write the repository; returns the exit status."""
     options = ServingOptions(batch=config.batch, device=config.device, sequences=config.sequences)
-    written = write_repository(load_bundle(config.bundle), config.out, options)
+    bundle = load_bundle(config.bundle)
+    written = write_repository(bundle, config.out, options)
     for note in written.notes:
         print(f"humanrt-export triton: {note}")
     print(f"wrote {', '.join(written.models)} to {config.out}")
     print(f"serve it: tritonserver --model-repository {config.out}   (its Python needs: pip install humanrt)")
-    print(f"ask it:   python {config.out}/client.py {written.name} FILE")
+    if bundle.task != "posebert":  # of keypoints, which no file holds
+        print(f"ask it:   python {config.out}/client.py {written.name} FILE")
     return 0

@@ -13,7 +13,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tritonclient import grpc  # type: ignore[import-not-found]  # of the user
+
+try:
+    from tritonclient import grpc  # type: ignore[import-not-found]  # of the user
+except ImportError:
+    sys.exit("client.py needs tritonclient: pip install 'tritonclient[grpc]'")
 
 
 def ask(client: Any, model: str, values: dict[str, Any], **sequence: Any) -> Any:
@@ -26,9 +30,11 @@ def ask(client: Any, model: str, values: dict[str, Any], **sequence: Any) -> Any
 
 
 def main(model: str, path: str, server: str = "localhost:8001") -> None:
-    client = grpc.InferenceServerClient(server)
     video = cv2.VideoCapture(path)
     ok, bgr = video.read()
+    if not ok:
+        sys.exit(f"{path}: not a readable picture or video; check the name")
+    client = grpc.InferenceServerClient(server)
     about = client.get_model_metadata(model, as_json=True)
     sizes = {one["name"]: [int(size) for size in one["shape"]] for one in about["inputs"]}
     if "t" not in sizes:
@@ -48,4 +54,6 @@ def main(model: str, path: str, server: str = "localhost:8001") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -78,12 +78,21 @@ def write_repository(bundle: Bundle, out: Path, options: ServingOptions) -> Writ
     if bundle.task not in writers:
         raise BundleError(f"bundle {bundle.name} is for task `{bundle.task}`; served are: {', '.join(writers)}")
     try:
-        written = writers[bundle.task](bundle, out, options)
+        write = writers[bundle.task]
+        written = write(bundle, out, options)
+        written.notes += _unused(options, ("sequences",) if write is _multihmr else ("batch", "device"))
         client = resources.files("humanrt_export.serving").joinpath("client.py").read_text(encoding="utf-8")
         (out / "client.py").write_text(client, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error}); choose another --out") from None
     return written
+
+
+def _unused(options: ServingOptions, names: Sequence[str]) -> list[str]:
+    """Say which options were given although models of this kind have no use for them."""
+    plain = ServingOptions()
+    given = [name for name in names if getattr(options, name) != getattr(plain, name)]
+    return [f"--{name} {getattr(options, name)} changes nothing: it is not of this kind of model" for name in given]
 
 
 def _multihmr(bundle: Bundle, out: Path, options: ServingOptions) -> Written:

@@ -26,7 +26,8 @@ _PROJECT = "humanrt"
 @contextmanager
 def _tensorboard(out: Path, config: Mapping[str, Any], step: int) -> Any:
     _needed("tensorboard", "tensorboard")
-    writer = _needed("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+    board = _needed("torch.utils.tensorboard", "tensorboard")
+    writer = board.SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
     try:
         yield lambda at, values: [writer.add_scalar(name, value, at) for name, value in values.items()]
     finally:

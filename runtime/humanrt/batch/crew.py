@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -85,6 +86,23 @@ class _Worker:
     doing: Doing | None = None
 
 
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C, also in processes that are started meanwhile: the terminal sends it to all of them, and a worker
+    that is still importing would print a traceback. Ours comes afterwards, and ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker  # of POSIX
+
+    resource_tracker.ensure_running()  # else the first start starts it, which unblocks Ctrl-C
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class LocalCrew:
     """A crew of processes on this machine, which are started when they are needed."""
 
@@ -133,7 +151,8 @@ class LocalCrew:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=run_steps, args=(self._work, theirs), daemon=True)
-        process.start()
+        with _interrupts_blocked():
+            process.start()
         theirs.close()
         worker = _Worker(process, ours)
         self._workers.append(worker)

@@ -464,7 +464,8 @@ def _posebert(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
     opened = perf_counter()
     if stream.points != 21:
         raise HumanrtError(
-            f"bench posebert needs a bundle for hands; {stream.bundle.name} takes {stream.points} keypoints"
+            f"bench posebert needs a bundle for hands; {stream.bundle.name} takes "
+            + (f"{stream.points} keypoints" if stream.points else "rotations")
         )
     pipeline = _pipeline(options, [], stack)
     seen = [(frame.t, hand) for frame in _frames(options) for hand in list(pipeline(frame).hands)[:1]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from itertools import islice
@@ -19,6 +20,7 @@ onnx = pytest.importorskip("onnx", reason="needs humanrt[export]")
 import onnxruntime  # noqa: E402
 
 import humanrt  # noqa: E402
+import humanrt_export.serving.repository  # noqa: E402
 from command_line import refused  # noqa: E402
 from humanrt.bundle import load_bundle  # noqa: E402
 from humanrt.data import CLIP, PEOPLE_CLIP  # noqa: E402
@@ -231,6 +233,27 @@ def test_descriptions_are_what_tritonclient_reads(repository: Path) -> None:
         assert config.name == path.parent.name
 
 
+@pytest.mark.parametrize(
+    ("arguments", "library", "message"),
+    [
+        (["hands", "absent.mp4"], "", "pip install 'tritonclient[grpc]'"),
+        (["hands", "absent.mp4"], "grpc = None", "absent.mp4: not a readable picture or video"),
+        (["hands"], "grpc = None", "client.py MODEL PICTURE"),
+    ],
+)
+def test_mistakes_with_the_client_have_no_traceback(
+    arguments: list[str], library: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "tritonclient").mkdir()  # before any that is installed
+    (tmp_path / "tritonclient" / "__init__.py").write_text(library)
+    client = tmp_path / "client.py"
+    client.write_text(Path(humanrt_export.serving.repository.__file__).with_name("client.py").read_text())
+    done = subprocess.run([sys.executable, client, *arguments], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_graphs_whose_batch_is_fixed_are_served_one_by_one(tmp_path: Path) -> None:
     written = write_repository(load_bundle(NAME), tmp_path, ServingOptions(batch=1))
     server = Server(tmp_path)
@@ -240,8 +263,16 @@ def test_graphs_whose_batch_is_fixed_are_served_one_by_one(tmp_path: Path) -> No
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["triton", "posebert-hand", "--out", str(tmp_path)]) == 0
-    assert "tritonserver --model-repository" in capsys.readouterr().out
+    assert main(["triton", "posebert-hand", "--out", str(tmp_path), "--batch", "2", "--device", "gpu"]) == 0
+    said = capsys.readouterr().out
+    assert "tritonserver --model-repository" in said
+    assert "--batch 2 changes nothing" in said
+    assert "--device gpu changes nothing" in said
+    assert "client.py" not in said  # asks with pictures and videos, not with keypoints
+    assert main(["triton", "hands", "--out", str(tmp_path), "--sequences", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "client.py hands FILE" in said
+    assert "changes nothing" not in said
     assert "is for task `posegpt`; served are: hands, people, posebert" in refused(
         capsys, "triton", "posegpt", "--out", tmp_path, command=main
     )
