@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from humanrt.errors import BundleError, OutputError
 
-__all__ = ["file_sha256", "opened_atomically", "write_atomically"]
+__all__ = ["file_sha256", "folder_atomically", "opened_atomically", "write_atomically"]
 
 
 def file_sha256(path: Path) -> str:
@@ -47,6 +47,22 @@ def opened_atomically(path: Path) -> Iterator[BinaryIO]:
     finally:
         if part is not None:
             Path(part).unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_atomically(path: Path) -> Iterator[Path]:
+    """Make a folder atomically: yield a path to make it at, which takes its real name after the block.
+
+    If the block raises, nothing is left. A folder that is there already must be empty, and is replaced. OSError is left
+    to the caller, who knows by which option the folder was named.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent, ignore_cleanup_errors=True) as place:
+        part = Path(place) / path.name
+        yield part
+        if path.is_dir():
+            path.rmdir()  # Windows replaces no folder, not even an empty one
+        part.replace(path)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from humanrt.drawing.colours import colour_of
 from humanrt.errors import OutputError
 from humanrt.evaluation.calibrated import View
+from humanrt.files import folder_atomically
 from humanrt.geometry.camera import project
 from humanrt.geometry.limbs import LIMB_BONES, limb_indices
 from humanrt.geometry.skeleton import MEDIAPIPE_33
@@ -74,31 +75,23 @@ def write_data_set(
         OutputError: it cannot be written.
     """
     check_out(out)
-    part = None
+    accepted = [one for one in people if one.verdict.accepted]
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        accepted = [one for one in people if one.verdict.accepted]
-        for numbers in [range(len(scene.views))] if scene.still else [[k] for k in range(len(scene.views))]:
-            video = scene.views[numbers[0]].video
-            _link(video, part / video.name)
-            arrays = _film(scene, list(numbers), accepted, joint_names)
-            content = io.BytesIO()
-            np.savez_compressed(content, allow_pickle=False, about=np.array(about), **arrays)
-            (part / video.name).with_suffix(".npz").write_bytes(content.getvalue())
-        (part / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        done, code = cv2.imencode(".jpg", _overview(scene, people)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-        if done:
-            (part / "overview.jpg").write_bytes(np.asarray(code).tobytes())
-        part.chmod(0o755)
-        if out.is_dir():
-            out.rmdir()
-        part.replace(out)
+        with folder_atomically(out) as part:
+            part.mkdir()
+            for numbers in [range(len(scene.views))] if scene.still else [[k] for k in range(len(scene.views))]:
+                video = scene.views[numbers[0]].video
+                _link(video, part / video.name)
+                arrays = _film(scene, list(numbers), accepted, joint_names)
+                content = io.BytesIO()
+                np.savez_compressed(content, allow_pickle=False, about=np.array(about), **arrays)
+                (part / video.name).with_suffix(".npz").write_bytes(content.getvalue())
+            (part / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            done, code = cv2.imencode(".jpg", _overview(scene, people)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+            if done:
+                (part / "overview.jpg").write_bytes(np.asarray(code).tobytes())
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror or error})") from error
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
 
 
 def _link(video: Path, there: Path) -> None:

@@ -27,7 +27,7 @@ from humanrt.animation.take import Take, about_people, take_of
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.checks import check_range
 from humanrt.errors import BundleError, HumanrtError, OutputError, SourceError, choices
-from humanrt.files import write_atomically
+from humanrt.files import folder_atomically, write_atomically
 from humanrt.geometry.ground import Ground
 from humanrt.geometry.humanoid import Skeleton, SkeletonName, skeleton_of
 from humanrt.motion.motion import Motion
@@ -396,7 +396,7 @@ def _written(path: Path, kind: Format, scene: Scene) -> Path:
 
 
 def _convert_to_folder(recording: Recording, out: Path, kind: Format, options: ConvertOptions) -> Path:
-    """Write a folder: under another name until it is whole."""
+    """Write a folder, whole or not at all."""
     if out.exists():
         raise OutputError(f"--out {out}: exists already; name a folder that does not")
     tracks = _chosen(recording, recording.tracks(), options.person)
@@ -404,11 +404,8 @@ def _convert_to_folder(recording: Recording, out: Path, kind: Format, options: C
         raise SourceError(f"{recording.path}: there is nobody in it; record a source with people or hands")
     scene = Scene(tracks, (), None, None, options.fps or tracks.fps or _FPS, recording.path, options)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as place:
-            part = Path(place) / out.name
+        with folder_atomically(out) as part:
             kind.write(scene, part)  # type: ignore[call-arg]
-            part.replace(out)
     except OSError as error:
         raise OutputError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     return out

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from humanrt.errors import OutputError
+from humanrt.files import folder_atomically
 from humanrt.search.nearest import Filter
 from humanrt.search.store import PoseIndex
 
@@ -37,31 +36,25 @@ def export_vectors(index: PoseIndex, folder: Path, only: Filter | None = None) -
         raise OutputError(f"{folder}: is there already; name a folder that is to be made")
     flags = (only or Filter()).allowed(index)
     rows = np.arange(len(index)) if flags is None else np.flatnonzero(flags)
-    part: Path | None = None
+    size = len(index.groups)
+    header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), size)}
+    about = {"descriptor": index.descriptor, "dimensions": size, "rows": len(rows), "metric": "euclidean"}
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        size = len(index.groups)
-        header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), size)}
-        with (
-            (part / "vectors.npy").open("wb") as vectors,
-            (part / "payload.jsonl").open("w", encoding="utf-8") as lines,
-        ):
-            np.lib.format.write_array_header_1_0(vectors, header)
-            for first in range(0, len(rows), _AT_ONCE):
-                some = rows[first : first + _AT_ONCE]
-                vectors.write(index.vectors[some].astype("<f4").tobytes())
-                for at, row in zip(some.tolist(), index.rows[some], strict=True):
-                    what = {"id": at, "file": index.sources[row["source"]].file, "frame": int(row["frame"])}
-                    what |= {"t": round(float(row["t"]), 4), "person": int(row["person"])}
-                    lines.write(json.dumps(what, ensure_ascii=False) + "\n")
-        about = {"descriptor": index.descriptor, "dimensions": size, "rows": len(rows), "metric": "euclidean"}
-        (part / "about.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
-        part.chmod(0o755)
-        part.replace(folder)
+        with folder_atomically(folder) as part:
+            part.mkdir()
+            with (
+                (part / "vectors.npy").open("wb") as vectors,
+                (part / "payload.jsonl").open("w", encoding="utf-8") as lines,
+            ):
+                np.lib.format.write_array_header_1_0(vectors, header)
+                for first in range(0, len(rows), _AT_ONCE):
+                    some = rows[first : first + _AT_ONCE]
+                    vectors.write(index.vectors[some].astype("<f4").tobytes())
+                    for at, row in zip(some.tolist(), index.rows[some], strict=True):
+                        what = {"id": at, "file": index.sources[row["source"]].file, "frame": int(row["frame"])}
+                        what |= {"t": round(float(row["t"]), 4), "person": int(row["person"])}
+                        lines.write(json.dumps(what, ensure_ascii=False) + "\n")
+            (part / "about.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder") from None
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
     return len(rows)

@@ -6,20 +6,18 @@ once each, so that frames are exactly those that were recorded, whatever the con
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import OutputError, SourceError
-from humanrt.outputs.record import RECORDING_SUFFIX
+from humanrt.outputs.record import RECORDING_SUFFIX, read_recording
 from humanrt.outputs.video import VideoSink
 from humanrt.search.nearest import Event
 from humanrt.sources.opening import open_source
@@ -52,7 +50,7 @@ def video_of(recording: Path, media: Path | None = None) -> Path:
     Raises:
         SourceError: the recording does not say, or the file is in none of these places.
     """
-    source = _header(recording).get("source")
+    source = read_recording(recording).header.get("source") if recording.suffix.lower() == RECORDING_SUFFIX else None
     if not isinstance(source, str) or not source:
         raise SourceError(f"{recording}: does not say from which video it was made; it has no pictures to show")
     name = Path(source)
@@ -71,9 +69,10 @@ def pictures_of(events: Sequence[Event], media: Path | None = None) -> dict[int,
     result: dict[int, Picture] = {}
     for file, indices in _by_file(events).items():
         wanted = [events[index] for index in indices]
-        heads = _heads(Path(file), wanted)
         try:
-            with open_source(video_of(Path(file), media)) as source:
+            video = video_of(Path(file), media)
+            heads = _heads(Path(file), wanted)
+            with open_source(video) as source:
                 for frame in islice(source, max(event.frame for event in wanted) + 1):
                     for index, event in zip(indices, wanted, strict=True):
                         if event.frame == frame.index:
@@ -140,35 +139,15 @@ def _by_file(events: Sequence[Event]) -> Mapping[str, list[int]]:
     return files
 
 
-def _header(recording: Path) -> Mapping[str, Any]:
-    return next(_lines(recording), {})
-
-
-def _lines(recording: Path) -> Iterator[Mapping[str, Any]]:
-    if recording.suffix.lower() != RECORDING_SUFFIX:
-        return
-    try:
-        with recording.open(encoding="utf-8") as stream:
-            for line in stream:
-                try:
-                    found = json.loads(line)
-                except ValueError:
-                    return  # the last line of a recording that was interrupted
-                if isinstance(found, dict):
-                    yield found
-    except (OSError, UnicodeDecodeError):
-        return
-
-
 def _heads(recording: Path, events: Sequence[Event]) -> dict[tuple[int, int], tuple[float, float]]:
     """Return the head's place of each event's person, by frame and identity."""
     wanted, result = {(event.frame, event.person) for event in events}, dict[tuple[int, int], tuple[float, float]]()
     last = max(frame for frame, _ in wanted)
-    for line in islice(_lines(recording), 1, None):
-        frame = line.get("frame")
+    for record in read_recording(recording):
+        frame = record.get("frame")
         if not isinstance(frame, int) or frame > last:
             break
-        for person in line.get("people", []):
+        for person in record.get("people", []):
             key, head = (frame, person.get("id")), person.get("head_2d")
             if key in wanted and isinstance(head, list) and len(head) == 2 and all(np.isfinite(head)):
                 result[key] = (float(head[0]), float(head[1]))
