@@ -28,7 +28,8 @@ class FitConfig:
     """Options of ``humanrt-export fit``.
 
     Attributes:
-        views: folder with calibration.json and the videos: synchronous cameras, or one that moved around still people.
+        views: folder with calibration.json and the videos, or that file under any name: synchronous cameras, or one
+            that moved around still people.
         out: a new folder, which `humanrt evaluate --format films` reads.
         stature: m, height of the tallest person: gives the scale if the cameras' is unknown.
         least: number of pictures somebody must be found in.
