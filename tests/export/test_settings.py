@@ -23,6 +23,7 @@ from humanrt.bundle.settings import (
     MultiposeSettings,
     PoseBertSettings,
     Variant,
+    WordEditorSettings,
     check_settings,
     variants_of,
 )
@@ -43,6 +44,7 @@ READERS: dict[str, Callable[[Bundle], Settings]] = {
     "multipose": MultiposeSettings.of,
     "posebert-body": _posebert,
     "posebert-hand": _posebert,
+    "word-editor": WordEditorSettings.of,
 }
 
 
@@ -157,6 +159,12 @@ def changed(settings: Settings) -> Settings:
         return replace(
             settings, **{"centre_threshold": 0.125, "keypoint_threshold": 0.0625, "spread": 2.5, "max_people": 9}
         )
+    if isinstance(settings, WordEditorSettings):
+        return replace(
+            settings,
+            **{"joints": settings.joints[::-1], "file": "edit.onnx.z", "count": 7, "sure": 0.25, "unknown": 0.125},
+            **{"channels": settings.channels[::-1], "places": settings.places[::-1]},
+        )
     return replace(
         settings,
         **{"clock_hz": 25.0, "joints": settings.joints[::-1], "parents": (-1,) + (0,) * (len(settings.joints) - 1)},
@@ -175,7 +183,7 @@ def test_what_is_written_is_read_back(name: str, change: Callable[[Settings], Se
 @pytest.mark.parametrize("name", READERS)
 def test_the_changed_settings_differ_in_every_field_that_graphs_leave_open(name: str) -> None:
     graphs = {"image_size", "batch", "max_people", "estimates", "named", "count", "window"}
-    graphs |= {"input_size"}  # of multipose
+    graphs |= {"input_size", "longest"}  # of multipose and the word editor
     graphs -= {"max_people"} if name in ("landmarks", "multipose") else set()
     settings = READERS[name](loaded(name))
     other = changed(settings)

@@ -7,7 +7,6 @@ form that the training did not have is close to what was meant.
 from __future__ import annotations
 
 import re
-import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from humanrt.editing.plain import denies, lowered, plain
 
 __all__ = ["GROUPS", "LONGEST", "NUMBER", "PIECES", "UNKNOWN", "Encoded", "encode", "objection", "split", "word_ids"]
 
@@ -34,8 +35,12 @@ _UNITS = {
     **dict.fromkeys(("inch", "inches"), 0.0254),
     **dict.fromkeys(("mm", "millimeters", "millimetres"), 0.001),
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
+    **dict.fromkeys(("ft",), 0.3048),
     **dict.fromkeys(("degree", "degrees", "deg", "degs", "°"), 0.0),
 }
+_ANGLES = {**dict.fromkeys(("rad", "rads", "radian", "radians"), 57.29578)}  # other units of angles, degrees
+_FEET = ("foot", "feet")
+_OWNERS = ("your", "the", "both", "my", "his", "her", "their", "of", "all")
 _ONES = dict(
     zip(
         [
@@ -71,16 +76,6 @@ _WORDS = _ONES | _TENS | _HUNDRED
 _DEGREES, _METRES = 50.0, 0.25  # of `changes.SCALES`
 _LARGEST = 8.0  # the largest amount that can be meant: 400 degrees, 2 m
 _MINUS = re.compile(r"(?<![\w.,])[-\u2212\u2013]\d|\b(?:minus|negative) +\d")
-_EXCESS = re.compile(r"\b(?:so|too|that|as|much|more|anymore)\b")
-# What the training knows denied ("don't bend", "don't slouch") or excessive ("don't lean so far back") is left to the
-# network. Of any other denial it hears what is denied, and would do just that.
-_DENIED = re.compile(
-    r"\b(?:don'?t|do +not|never|stop) +(?:ever +)?(?:"
-    r"rais|lift|elevat|lower|drop|put|plac|bring|reach|stretch|straighten|extend|swing|kick|step|widen|spread|cross|fold"
-    r"|turn|twist|rotat|tilt|bow|push|pull|slid|point|mirror|swap"
-    r"|lean(?:ing)? +(?:over +)?(?:for|back|to|left|right|side)|look(?:ing)? +(?:back|to|left|right|over)"
-    r"|(?P<kept>mov|chang)(?:e|ing)\b(?!.*[,.;] *\w)(?!.*\b(?:and|but|while|then)\b))"
-)
 
 
 @dataclass(frozen=True)
@@ -103,11 +98,11 @@ class Encoded:
 def split(text: str) -> list[tuple[str, float]]:
     """Return the words of a text in lower case, each with its amount: 0 but for numbers.
 
-    An amount is in a network's units: 50 degrees (also where no unit is said) or 0.25 m. Numbers in words are read
-    where a unit follows ("thirty degrees").
+    An amount is in a network's units: 50 degrees (also where no unit is said) or 0.25 m; its unit is "degrees" or "cm",
+    whatever was said. Numbers in words are read where a unit follows ("thirty degrees"). The text is said plainly
+    first (`humanrt.editing.plain`).
     """
-    plain = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
-    tokens = _TOKEN.findall(plain)
+    tokens = _TOKEN.findall(plain(text))
     found: list[tuple[str, float]] = []
     at = 0
     while at < len(tokens):
@@ -116,7 +111,7 @@ def split(text: str) -> list[tuple[str, float]]:
             value, end = float(token.replace(",", ".")), at + 1
         elif token in _WORDS:
             value, end = _spelled(tokens, at)
-            if end >= len(tokens) or tokens[end] not in _UNITS:
+            if _unit(tokens, end)[0] is None:
                 found.append((token, 0.0))
                 at += 1
                 continue
@@ -124,23 +119,36 @@ def split(text: str) -> list[tuple[str, float]]:
             found.append((token, 0.0))
             at += 1
             continue
-        metres = _UNITS.get(tokens[end], 0.0) if end < len(tokens) else 0.0
-        found.append(("#", value * metres / _METRES if metres else value / _DEGREES))
-        at = end
+        unit, after = _unit(tokens, end)
+        if unit is None and tokens[end : end + 1] and tokens[end] in _FEET and tokens[max(at - 1, 0)] not in _OWNERS:
+            unit, after = 0.3048, end + 1  # "2 feet", but not "your 2 feet"
+        if unit is None:
+            found.append(("#", value / _DEGREES))
+        elif unit == 0 or unit > 1:
+            found += [("#", value * (unit or 1.0) / _DEGREES), ("degrees", 0.0)]
+        else:
+            found += [("#", value * unit / _METRES), ("cm", 0.0)]
+        at = after
     return found
+
+
+def _unit(tokens: Sequence[str], at: int) -> tuple[float | None, int]:
+    """Return the unit that begins at a token, in m; 0 for degrees, of other angles degrees; and where it ends."""
+    end = at + (tokens[at : at + 1] == ["-"])  # "20-cm"
+    word = tokens[end] if end < len(tokens) else ""
+    unit = _UNITS.get(word, _ANGLES.get(word))
+    return (None, at) if unit is None else (unit, end + 1)
 
 
 def objection(text: str) -> str | None:
     """Return why a text cannot be done although its words may be known; None if nothing stands against it.
 
-    What says only what is not to be done would be done, a minus would be lost, and amounts that no body can turn or
-    move by give nonsense.
+    What says only what is not to be done has nothing that could be done, a minus would be lost, and amounts that no
+    body can turn or move by give nonsense.
     """
-    plain = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'").strip()
-    for denied in _DENIED.finditer(plain):
-        if not denied.start() if denied["kept"] else not _EXCESS.search(plain, denied.end()):
-            return "it says what not to do, so say what to do instead"
-    if _MINUS.search(plain):
+    if denies(text):
+        return "it says what not to do, so say what to do instead"
+    if _MINUS.search(lowered(text)):
         return "amounts have no sign, so say the other direction"
     if any(not amount <= _LARGEST for _, amount in split(text)):
         return f"amounts are at most {_LARGEST * _DEGREES:.0f} degrees or {_LARGEST * _METRES:.0f} m"
@@ -149,7 +157,10 @@ def objection(text: str) -> str | None:
 
 def _spelled(tokens: Sequence[str], at: int) -> tuple[float, int]:
     value, end = 0.0, at
-    while end < len(tokens) and (tokens[end] in _WORDS or (tokens[end] == "-" and end > at)):
+    while end < len(tokens) and (
+        tokens[end] in _WORDS
+        or (end > at and tokens[end] in ("-", "and") and end + 1 < len(tokens) and tokens[end + 1] in _WORDS)
+    ):
         word = tokens[end]
         value = max(value, 1) * 100 if word == "hundred" else value + _WORDS.get(word, 0)
         end += 1

@@ -21,7 +21,21 @@ from humanrt_export.data.edits.wordings import SIMPLE, WHOLE
 
 SLOTS = (
     *("N", "be", "are", "are2", "is", "you", "your", "yourself", "its", "a", "a2", "q", "q2", "too", "to", "from"),
-    *("ways", "side_ways", "head", "chin", "trunk", "turning", "whole", "feet", "sided", "other", "there", "num"),
+    *(
+        "ways",
+        "side_ways",
+        "head",
+        "chin",
+        "trunk",
+        "turning",
+        "whole",
+        "feet",
+        "sided",
+        "other",
+        "there",
+        "num",
+        "part",
+    ),
 )
 
 

@@ -74,11 +74,11 @@ class Wish:
 # What words without a number mean: a little, nothing said, a lot. Degrees, or metres.
 _SIZES: dict[str, tuple[float, float, float]] = {
     "arm": (15, 40, 80),
-    "thigh": (12, 35, 65),
+    "thigh": (12, 35, 70),
     "elbow": (15, 40, 80),
-    "knee": (15, 40, 75),
+    "knee": (15, 40, 80),
     "ankle": (10, 25, 40),
-    "lean": (10, 25, 50),
+    "lean": (10, 25, 55),
     "side_lean": (8, 18, 35),
     "twist": (12, 28, 48),
     "head_turn": (12, 35, 60),
@@ -94,6 +94,8 @@ _METRES = ("height", "stance", "hand", "foot")
 _LITTLE = (
     "a little|a bit|a little bit|slightly|a touch|a tad|somewhat|just a little|just a bit|a few degrees|a small amount"
     "|a hair|ever so slightly|gently|just slightly|a little more|a bit more|slightly more|a wee bit|a small bit"
+    "|a smidge|but not too much|but only a little|only a little|but not too far|not too much"
+    "|a couple of degrees|by a little"
 )
 _LITTLE_BEFORE = (
     "a little|a bit|a little bit|slightly|a touch|a tad|somewhat|just a bit|just a little|a few degrees|a few "
@@ -102,8 +104,11 @@ _LITTLE_BEFORE = (
 _LOT = (
     "a lot|a lot more|much more|a great deal|considerably|significantly|quite a lot|a whole lot|by a lot|a good deal"
     "|strongly|really far|very far|much further|way more|as far as you can|by a large amount|quite far|really"
+    "|quite a bit|a lot|a lot|a lot|deeply|substantially|a fair bit|massively|as much as you can|a lot further"
 )
-_LOT_BEFORE = "much|a lot|way|far|considerably|significantly|a good deal|a great deal|a whole lot|really much|lots"
+_LOT_BEFORE = (
+    "much|much|a lot|a lot|way|far|considerably|significantly|a good deal|a great deal|a whole lot|really much|lots"
+)
 _NONE = ("", "", "", "", "", "", " more", " further", " some more", " even more", " again")
 _ABOUT = ("", "", "", "", "about ", "around ", "roughly ", "approximately ")
 _TENS = ("", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
@@ -120,6 +125,7 @@ class _Speaker:
         self.owner = self.person or random.choice(("your", "the"))
         self.you = {"his": "he", "her": "she", "my": "i", "their": "they"}.get(self.person, "you")
         self.bare = random.random() < 0.1
+        self.numeric = 0.8 if random.random() < 0.2 else 0.2  # share of amounts in numbers
 
     def limb(self, word: str, side: str, *, other: bool = False, right: bool = False) -> str:
         """Return a limb with its side; ``other``: the other one was named before."""
@@ -192,10 +198,10 @@ class _Amount:
         random = speaker.random
         little, middle, lot = _SIZES[kind]
         self.form: Literal["little", "none", "lot", "number"]
-        if number and random.random() < 0.27:
+        if number and random.random() < speaker.numeric:
             self.form = "number"
         elif size is None:
-            self.form = random.choices(("little", "none", "lot"), (25, 55, 20))[0]
+            self.form = random.choices(("little", "none", "lot"), (27, 48, 25))[0]
         else:
             low, high = (little + middle) / 2, (middle + lot) / 2
             self.form = "little" if size < low else "lot" if size > high and random.random() < 0.75 else "none"
@@ -334,9 +340,16 @@ def _limb(speaker: _Speaker, wish: Wish, other: bool) -> Said:
     random = speaker.random
     amount = _Amount(speaker, wish.kind, wish.size)
     unsaid = wish.side == "right" and random.random() < 0.12
-    noun = speaker.limb(wish.kind, wish.side, other=other, right=unsaid)
+    word = "elbow" if wish.kind == "arm" and random.random() < 0.12 else wish.kind
+    noun = speaker.limb(word, wish.side, other=other, right=unsaid)
     many = "yes" if wish.side == "both" else "no"
     ways = wish.ways
+    way = _UP_FRONT if wish.kind == "thigh" and ways == ("up",) else _unit(ways)
+    second: list[Change] = []
+    if len(ways) == 1 and random.random() < 0.06:
+        kind = "thigh" if wish.kind == "arm" else "arm"
+        more, second = _second(speaker, kind, amount, _UP_FRONT if kind == "thigh" and ways == ("up",) else _unit(ways))
+        noun, many = f"{noun} and {more}", "yes"
     if ways[0] in ("up", "down") and len(ways) > 1 and random.random() < 0.6:
         more = _ways_text(speaker, ways[1:], wish.side)
         text, imperative = _say(speaker, f"arm.{ways[0]}.way", amount, N=noun, many=many, side_ways=more)
@@ -346,9 +359,47 @@ def _limb(speaker: _Speaker, wish: Wish, other: bool) -> Said:
     else:
         words = _ways_text(speaker, ways, wish.side)
         text, imperative = _say(speaker, "arm.move", amount, N=noun, many=many, ways=words)
-    way = _UP_FRONT if wish.kind == "thigh" and ways == ("up",) else _unit(ways)
     size = amount.settled()
-    return text, [Change(f"{side}_{wish.kind}", size, False, way) for side in _sides(wish.side)], imperative
+    changes = [Change(f"{side}_{wish.kind}", size, False, way) for side in _sides(wish.side)]
+    more, others = _other_amount(speaker, wish, word, amount, changes)
+    return text + more, [*changes, *_sized(second, amount, size), *others], imperative
+
+
+def _second(speaker: _Speaker, kind: str, amount: _Amount, way: Way = (0, 1, 0)) -> tuple[str, list[Change]]:
+    """Return another limb that the same verb is about, and its change; the size is not known yet."""
+    side = speaker.random.choices(("left", "right", "both"), (40, 40, 20))[0]
+    changes = [Change(f"{one}_{kind}", 1.0, False, way) for one in _sides(side)]
+    return speaker.limb(kind, side), changes
+
+
+def _sized(changes: Sequence[Change], amount: _Amount, size: float) -> list[Change]:
+    """Return the changes of what shares an amount: a number is the same, of words what they mean for it."""
+    found = []
+    for change in changes:
+        kind = change.channel.split("_", 1)[1]
+        if amount.form != "number" or not amount.used:
+            form = amount.form if amount.used else "none"
+            size = _SIZES[kind][("little", "none", "lot").index(form) if form != "number" else 1]
+        found.append(replace(change, value=size * change.value))
+    return found
+
+
+def _other_amount(
+    speaker: _Speaker, wish: Wish, word: str, amount: _Amount, changes: Sequence[Change]
+) -> tuple[str, list[Change]]:
+    """Return, for some, the same of the other side by another amount: "... and the right one by 60 degrees"."""
+    random = speaker.random
+    if amount.form != "number" or not amount.used or wish.side not in _BOTH or random.random() > 0.2:
+        return "", []
+    text, size = speaker.number(wish.kind, None)
+    side = "right" if wish.side == "left" else "left"
+    own = speaker.owner
+    noun = random.choice(
+        (f"{own} {side} one", f"the {side} one", f"{own} {side} {word}", "the other", "the other one", f"the {side}")
+    )
+    joint = random.choice((" and ", " and ", ", ", " but ", " and also "))
+    more = f"{joint}{noun}{random.choice((' by ', ' by ', ' '))}{text}"
+    return more, [replace(one, channel=f"{side}_{wish.kind}", value=size * np.sign(one.value)) for one in changes]
 
 
 def _bend(speaker: _Speaker, wish: Wish, other: bool) -> Said:
@@ -363,9 +414,16 @@ def _bend(speaker: _Speaker, wish: Wish, other: bool) -> Said:
     if not more and (amount.form == "none" or random.random() < 0.15):
         text, imperative = _say(speaker, "straight", None, N=noun, many=many)
         return text, [Change(f"{side}_{wish.kind}", 0.0, True) for side in _sides(wish.side)], imperative
+    second: list[Change] = []
+    if random.random() < 0.08:
+        another, second = _second(speaker, "knee" if wish.kind == "elbow" else "elbow", amount)
+        noun, many = f"{noun} and {another}", "yes"
     text, imperative = _say(speaker, "bend" if more else "straighten", amount, N=noun, many=many)
     size = amount.settled() if more else -amount.settled()
-    return text, [Change(f"{side}_{wish.kind}", size) for side in _sides(wish.side)], imperative
+    changes = [Change(f"{side}_{wish.kind}", size) for side in _sides(wish.side)]
+    more_text, others = _other_amount(speaker, wish, word, amount, changes)
+    second = [replace(one, value=one.value if more else -one.value) for one in _sized(second, amount, abs(size))]
+    return text + more_text, [*changes, *second, *others], imperative
 
 
 def _moved(speaker: _Speaker, wish: Wish, other: bool) -> Said:
@@ -469,6 +527,19 @@ def _bent_to(speaker: _Speaker, wish: Wish, other: bool) -> Said:
     return text, [Change(f"{side}_{joint}", degrees, True) for side in _sides(wish.side)], imperative
 
 
+def _part_turn(speaker: _Speaker, wish: Wish, other: bool) -> Said:
+    """Return a clause about a quarter, a half or a full turn."""
+    random = speaker.random
+    to, sign = random.choice((("left", 1.0), ("right", -1.0)))
+    name, size = random.choice(
+        (("quarter", 90.0), ("quarter", 90.0), ("half", 180.0), ("half", 180.0), ("full", 360.0))
+    )
+    part = name if random.random() < 0.7 else f"{size:.0f} degree"
+    key = "facing.part" if size < 180 or random.random() < 0.4 else "facing.around"
+    text, imperative = _say(speaker, key, None, to=to, part=part, num=f"{size:.0f} degrees")
+    return text, [Change("facing", size if key == "facing.around" else sign * size)], imperative
+
+
 def _placed(speaker: _Speaker, wish: Wish, other: bool) -> Said:
     random = speaker.random
     place = random.choice(tuple(PLACE_NAMES))
@@ -519,8 +590,8 @@ _SIDED: dict[str, tuple[float, Callable[[_Speaker, Wish, bool], Said]]] = {
     "sideways": (1.5, _fixed("sideways", "arm", ("arm", 5, True, (1, 0, 0)), ("elbow", 8, True, _NOWHERE))),
     "ahead": (1.5, _fixed("ahead", "arm", ("arm", 5, True, (0, 0, 1)), ("elbow", 8, True, _NOWHERE))),
     "hang": (1.5, _fixed("hang", "arm", ("arm", 8, True, (0.1, -1, 0)), ("elbow", 12, True, _NOWHERE))),
-    "right angle elbow": (0.8, _fixed("right angle", "elbow", ("elbow", 90, True, _NOWHERE))),
-    "right angle knee": (0.8, _fixed("right angle", "knee", ("knee", 90, True, _NOWHERE))),
+    "right angle elbow": (1.5, _fixed("right angle", "elbow", ("elbow", 90, True, _NOWHERE))),
+    "right angle knee": (1.2, _fixed("right angle", "knee", ("knee", 90, True, _NOWHERE))),
     "elbow fully": (0.6, _fixed("bent fully", "elbow", ("elbow", 135, True, _NOWHERE))),
     "knee fully": (0.6, _fixed("bent fully", "knee", ("knee", 130, True, _NOWHERE))),
     "bent to": (1.2, _bent_to),
@@ -550,14 +621,15 @@ _UNSIDED: dict[str, tuple[float, Callable[[_Speaker, Wish, bool], Said]]] = {
             ("head_tilt", 0, True, _NOWHERE),
         ),
     ),
-    "around": (0.5, _fixed("around", "", ("facing", 180, False, _NOWHERE))),
+    "part turn": (1.5, _part_turn),
+    "around": (1.5, _fixed("around", "", ("facing", 180, False, _NOWHERE))),
     "squat": (1.0, _fixed("squat", "", ("height", 0.42, True, _NOWHERE))),
     "stand": (1.0, _fixed("stand", "", ("height", 0.90, True, _NOWHERE))),
     "chair": (0.8, _fixed("chair", "", ("height", 0.50, True, _NOWHERE))),
     "feet together": (0.8, _fixed("feet together", "", ("stance", 0.14, True, _NOWHERE))),
     "feet shoulder width": (0.8, _fixed("feet shoulder width", "", ("stance", 0.38, True, _NOWHERE))),
     "t-pose": (0.8, _whole("t-pose", *_pair("arm", 3, (1, 0, 0)), *_pair("elbow", 3))),
-    "mirror": (1.5, _whole("mirror", Change("mirror"))),
+    "mirror": (1.2, _whole("mirror", Change("mirror"))),
     "together": (0.8, _whole("together", *_pair("hand", 0, place="together"))),
     "crossed": (0.8, _whole("crossed", *_pair("hand", 0, place="other_shoulder"))),
     "akimbo": (1.2, _whole("akimbo", *_pair("hand", 0, place="hip"))),
@@ -731,9 +803,10 @@ def sentence(random: Random, wishes: Sequence[Wish] = ()) -> tuple[str, list[Cha
     taken: set[str] = set()
     last: Wish | None = None
     for number in range(most):
-        if wishes and random.random() < 0.85:
+        paired = last is not None and last.side in _BOTH and last.kind in _CLAUSES
+        if wishes and random.random() < (0.7 if paired else 0.85):
             wish = random.choice(wishes)
-        elif last is not None and last.side in _BOTH and last.kind in _CLAUSES and random.random() < 0.25:
+        elif last is not None and paired and random.random() < 0.4:
             side = "right" if last.side == "left" else "left"
             wish = replace(_random_wish(random), side=side) if random.random() < 0.3 else _other(random, last, side)
         else:
@@ -749,6 +822,8 @@ def sentence(random: Random, wishes: Sequence[Wish] = ()) -> tuple[str, list[Cha
         other = last is not None and last.kind == wish.kind and {last.side, wish.side} == {"left", "right"}
         say = _CLAUSES[wish.kind] if wish.kind in _CLAUSES else _POSES[wish.kind][1]
         text, found, imperative = say(speaker, wish, other)
+        if wish.side in _BOTH and wish.kind in (*_LIMB_KINDS, *_SIDED) and random.random() < 0.04:
+            text += _contrast(speaker, wish)
         touched = {part for change in found for part in _touched(change.channel)}
         if touched & taken or ("mirror" in touched and number):
             continue
@@ -761,6 +836,16 @@ def sentence(random: Random, wishes: Sequence[Wish] = ()) -> tuple[str, list[Cha
         if "mirror" in touched:
             break
     return _joined(random, clauses), changes
+
+
+def _contrast(speaker: _Speaker, wish: Wish) -> str:
+    """Return what says that the other side is not meant."""
+    random = speaker.random
+    side = "right" if wish.side == "left" else "left"
+    word = wish.kind if wish.kind in ("arm", "elbow", "hand", "knee", "foot") else "one"
+    return random.choice((", not ", " and not ", ", but not ", " instead of ", " not ")) + random.choice(
+        (f"the {side} one", f"the {side}", f"your {side} {word}", f"the {side} {word}", f"{speaker.owner} {side} one")
+    )
 
 
 def _touched(channel: str) -> tuple[str, ...]:
@@ -840,9 +925,9 @@ def _written(random: Random, text: str) -> str:
     text = " ".join(text.split())
     if random.random() < 0.5:
         text += random.choice((".", ".", ".", "!", " ."))
-    if random.random() < 0.15:
+    if random.random() < 0.18:
         letters = list(text)
-        for _ in range(random.choice((1, 1, 2))):
+        for _ in range(random.choice((1, 1, 2, 3))):
             at = random.randrange(len(letters))
             if not letters[at].isalpha() or at == 0:
                 continue
@@ -853,7 +938,7 @@ def _written(random: Random, text: str) -> str:
                 letters[at] *= 2
             elif at + 1 < len(letters):
                 letters[at], letters[at + 1] = letters[at + 1], letters[at]
-        text = "".join(letters)
+        text = " ".join("".join(letters).split())
     return text
 
 
@@ -923,6 +1008,9 @@ _ABOUT_BODIES = (
     "(he|she|i|the doctor|my friend) (broke|hurt|likes|lost|washed|examined|painted|sees|has) (his|her|my|a|the) "
     "(left |right |)(arm|leg|hand|foot|head|knee|nose)",
     "(what|how|why|where) (is|about|does) (your|the|my) (arm|leg|knee|head|hand|back)( doing| called| so big|)",
+    "(smile|frown|blink|close your (eyes|mouth)|open your (eyes|mouth)|wink|breathe (in|out)|laugh|speak|whistle|sing)",
+    "(make|clench) a fist|(wiggle|spread|snap) your fingers|shrug[ your shoulders]"
+    "|(jump|run|walk|swim|dance|fly)[ away]",
     "(nice|beautiful|ugly|big|long|short) (arms|legs|feet|hands|head|knees)",
     "(the|a) (arm|hand|leg|head|foot|back) of the (chair|clock|table|bed|company|mountain|book)",
     "(raise|lift|lower|turn|open|drop) (the price|the flag|the volume|the window|the radio|the page|your salary|taxes"

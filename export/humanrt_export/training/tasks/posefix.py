@@ -41,6 +41,8 @@ _SEEN_TIMES = 4
 _TOGETHER = 8
 """Steps whose texts are made together and sorted by length: a batch of texts of like length has little padding."""
 _VALIDATED = 600
+_NOTHING = 0.15
+"""Amounts below this count by difference, not by ratio: 7.5 degrees, 4 cm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +186,8 @@ class EditTask:
         sure = functional.binary_cross_entropy_with_logits(found["sure"], batch.sure)
         which = functional.binary_cross_entropy_with_logits(found["said"], said, reduction="none").sum(1).mean()
         absolute = functional.binary_cross_entropy_with_logits(found["absolute"], batch.absolute, reduction="none")
-        size = (found["value"] - batch.value).abs() / (0.25 + batch.value.abs())
+        # Errors are ratios: half of an amount is as wrong as twice of it. Relative to what is asked, "a lot" shrank.
+        size = (torch.asinh(found["value"] / _NOTHING) - torch.asinh(batch.value / _NOTHING)).abs()
         way = 1 - functional.cosine_similarity(found["way"], batch.way, dim=-1)
         place = functional.cross_entropy(found["place"].transpose(1, 2), batch.place, reduction="none")
         moved = _is(CHANNELS_WITH_WAYS, said)
