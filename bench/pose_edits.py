@@ -5,7 +5,8 @@
 
 Poses are measured by `word_checker.py`, which shares no code with the editor or the coach.
 
-1. **Sentences** of `pose_edits.json`, written by hand after the training: asked changes that were made, in direction
+1. **Sentences** of `pose_edits.json`, written by hand; `changes` after an earlier training, `fresh` after that of the
+   weights that ship: asked changes that were made, in direction
    and at least half of the amount (a number where one is said, else 10 degrees for a little, 20, 40 for a lot, half of
    that for head and trunk; 6, 12 and 24 cm); what is absolute within 30 degrees or 0.25 m. Changes for which a pose
    leaves no room are not counted (`no room`). **still**: mean turn of the joints that the sentence does not speak of.
@@ -391,7 +392,10 @@ def main() -> None:
         : options.poses
     ]
     with PoseEditor(options.bundle, threads=1) as editor:
-        report: dict[str, Any] = {"sentences": sentences(editor, upright, content["changes"], options.answers)}
+        report: dict[str, Any] = {}
+        for kind in (name for name in ("changes", "fresh") if name in content):
+            print(f"\n{kind}:\n")
+            report[kind] = sentences(editor, upright, content[kind], options.answers)
         refused = 0
         for text in content["nothing"]:
             answer = _answer(editor, upright[0], text)

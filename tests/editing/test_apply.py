@@ -167,3 +167,15 @@ def test_any_edit_gives_rotations(seed: int) -> None:
         b = apply(pose(number, 1.0), made)
         assert abs(np.swapaxes(b, 1, 2) @ b - np.eye(3)).max() < 1e-6
         assert np.isfinite(readings(Body(b))).all()
+
+
+@pytest.mark.parametrize(("place", "least"), [("knee", 45.0), ("hip", 0.0)])
+def test_who_puts_hands_out_of_reach_leans(place: str, least: float) -> None:
+    standing = pose(bent=0.03)
+    before, after = Body(standing), Body(apply(standing, edit(left_hand=place, right_hand=place)))
+    leant = after.angle("lean") - before.angle("lean")
+    assert least - 0.1 <= leant <= (80.0 if least else 1.0)
+    assert np.linalg.norm(after.joint("left_wrist") - after.joint(f"left_{place}")) < 0.25
+    for side in ("left", "right"):
+        feet = [body.joint(f"{side}_ankle") - body.hips for body in (before, after)]
+        np.testing.assert_allclose(feet[0], feet[1], atol=0.03)

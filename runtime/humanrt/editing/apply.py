@@ -10,6 +10,8 @@ that keep contact with the floor:
   they were, as far as legs reach).
 - Where a foot is moved, its sole keeps its tilt.
 
+Somebody whose hands go to knees or toes out of their reach leans forward, unless the words say how to lean.
+
 What is asked for ends at `changes.LIMITS` and at the limits of directions here; a pose that is beyond them already is
 not brought back.
 """
@@ -31,6 +33,9 @@ __all__ = ["apply"]
 
 Array = NDArray[np.float64]
 
+_LOW_PLACES = ("knee", "toes")  # for which one leans, if the arms are too short
+_MOST_LEAN, _LEAN_STEP = 80.0, 3.0  # degrees
+_PALM = 0.06  # m, that a palm is beyond the wrist
 _ROUNDS = 4  # of measuring what is left and doing it; what is shared by several joints comes close each time
 _PELVIS_SHARE = 0.6  # of a lean
 _SPINE = ("spine1", "spine2", "spine3")
@@ -72,6 +77,8 @@ def apply(rotations: ArrayLike, edit: Edit) -> Array:
     for channel in sided("elbow"):
         if channel in asked:
             _bend(body, channel, _target(body, edit, channel))
+    if "lean" not in asked:
+        _lean_to_reach(body, edit, [one for one in sided("hand") if one in asked])
     # Both are placed as seen from the pose before, also where one hand goes to the other arm.
     for channel, target in [(one, _hand_target(body, edit, one)) for one in sided("hand") if one in asked]:
         absolute = edit.numbers(channel)[0]
@@ -220,6 +227,24 @@ def _hand_target(body: Body, edit: Edit, channel: str) -> Array:
     if not absolute:
         return np.asarray(body.joint(f"{side}_wrist") + body.axes_of(channel).T @ way * value)
     return _place(body, side, place)
+
+
+def _lean_to_reach(body: Body, edit: Edit, hands: list[str]) -> None:
+    """Lean forward as far as hands need that are put to knees or toes."""
+    for _ in range(round(1.5 * _MOST_LEAN / _LEAN_STEP)):
+        if body.angle("lean") >= _MOST_LEAN or not any(_is_short(body, edit, hand) for hand in hands):
+            return
+        _lean_front(body, _LEAN_STEP)
+
+
+def _is_short(body: Body, edit: Edit, channel: str) -> bool:
+    absolute, _, _, place = edit.numbers(channel)
+    if not absolute or place not in _LOW_PLACES:
+        return False
+    side, _ = side_of(channel)
+    shoulder, elbow, wrist = (body.joint(f"{side}_{name}") for name in LIMBS["arm"])
+    length = np.linalg.norm(elbow - shoulder) + np.linalg.norm(wrist - elbow)
+    return bool(np.linalg.norm(_place(body, side, place) - shoulder) > length + _PALM)
 
 
 def _place(body: Body, side: str, place: str) -> Array:

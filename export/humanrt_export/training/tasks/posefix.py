@@ -100,7 +100,9 @@ def word_list(pairs: Sequence[PosePair]) -> tuple[str, ...]:
         text, _ = sentence(random, pairs[number % len(pairs)].wishes)
         counts.update({word for word, _ in split(text)})
     counts.pop("#", None)
-    return tuple(word for word, count in counts.most_common() if count >= _SEEN_TIMES)
+    # Equally frequent ones by the alphabet: a run is resumed by another process, whose sets have another order.
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return tuple(word for word, count in ordered if count >= _SEEN_TIMES)
 
 
 @dataclass(frozen=True)
