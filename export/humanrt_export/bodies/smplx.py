@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from humanrt.bundle.unpickle import NpzArrays, UnsafePickleError, as_array, load_pickle
 from humanrt.errors import HumanrtError
 from humanrt_export.archives import damage
+from humanrt_export.bodies.chain import BoneChain, pick
 from humanrt_export.bodies.smplx_sizes import EXPRESSIONS, ROTATIONS
 
 __all__ = ["JOINT_NAMES", "BodyFileError", "BodyOutput", "SmplxBody", "SmplxData", "find_smplx", "load_smplx"]
 
 JOINTS = 55
-_PELVIS, _HEAD = 0, 15
+_HEAD = 15
 # Expressions follow 300 shape directions in the full file, 10 in the small one.
 _FULL_DIRECTIONS, _FULL_EXPRESSION, _SMALL_EXPRESSION = 400, 300, 10
 _LANDMARKS = 51
@@ -207,7 +208,7 @@ class SmplxBody(nn.Module):
     landmark_weights: Tensor
     surface_vertices: Tensor
     eyes: Tensor
-    order: Tensor
+    above: Tensor
 
     def __init__(self, data: SmplxData) -> None:
         super().__init__()
@@ -231,11 +232,8 @@ class SmplxBody(nn.Module):
             "landmark_vertices": data.faces[data.landmark_faces].reshape(-1),
             "surface_vertices": list(_SURFACE_JOINTS.values()),
         }
-        levels, indices["order"] = _levels(data.parents)
-        self.levels = len(levels)
-        for depth, level in enumerate(levels):
-            for name, level_indices in zip(("joint", "parent", "above"), level, strict=True):
-                indices[f"{name}_{depth}"] = level_indices
+        self.chain = BoneChain(data.parents)
+        self.register_buffer("above", torch.tensor(data.parents[1:]), persistent=False)
         for name, values in indices.items():
             self.register_buffer(name, torch.from_numpy(np.asarray(values, np.int64)))
         self.register_buffer("eyes", torch.eye(3).expand(2, 3, 3).clone())
@@ -259,28 +257,15 @@ class SmplxBody(nn.Module):
 
         eyes = self.eyes.expand(len(rotations), 2, 3, 3)
         local = torch.cat((rotations[:, :22], rotations[:, 52:], eyes, rotations[:, 22:52]), dim=1)
-        turns, posed = self._chain(local, joints)
+        offsets = torch.cat((joints[:, :1], joints[:, 1:] - pick(joints, self.above)), dim=1)
+        turns, posed = self.chain(local, offsets)
         posed = posed + (translation.reshape(-1, 1, 3) - posed[:, _HEAD : _HEAD + 1])
         vertices = self._skin(rest.unflatten(-1, (3, -1)), turns, joints, posed)
 
-        landmarks = _pick(vertices, self.landmark_vertices).unflatten(1, (_LANDMARKS, 3))
+        landmarks = pick(vertices, self.landmark_vertices).unflatten(1, (_LANDMARKS, 3))
         landmarks = (landmarks * self.landmark_weights[..., None]).sum(dim=2)
-        points = torch.cat((posed, _pick(vertices, self.surface_vertices), landmarks), dim=1)
+        points = torch.cat((posed, pick(vertices, self.surface_vertices), landmarks), dim=1)
         return BodyOutput(vertices.reshape(*people, -1, 3), points.reshape(*people, -1, 3))
-
-    def _chain(self, local: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
-        """Compose rotations [N, 55, 3, 3] relative to parents and rest joints [N, 55, 3] to world rotations, positions.
-
-        One product for all joints at the same depth of the tree: 11 instead of 54.
-        """
-        turns, posed = [local[:, :1]], [joints[:, :1]]
-        for level in range(self.levels):
-            joint, parent, above = (getattr(self, f"{name}_{level}") for name in ("joint", "parent", "above"))
-            offsets = _pick(joints, joint) - _pick(joints, parent)
-            parent_turns = _pick(turns[-1], above)
-            posed.append(_pick(posed[-1], above) + (parent_turns @ offsets[..., None])[..., 0])
-            turns.append(parent_turns @ _pick(local, joint))
-        return _pick(torch.cat(turns, dim=1), self.order), _pick(torch.cat(posed, dim=1), self.order)
 
     def _skin(self, rest: Tensor, turns: Tensor, joints: Tensor, posed: Tensor) -> Tensor:
         """Skin rest vertices [N, 3, V] by the motion of every joint; returns vertices [N, V, 3]."""
@@ -290,26 +275,3 @@ class SmplxBody(nn.Module):
         x, y, z = rest[:, None, 0], rest[:, None, 1], rest[:, None, 2]
         skinned = blended[:, :, 0] * x + blended[:, :, 1] * y + blended[:, :, 2] * z + blended[:, :, 3]
         return skinned.transpose(1, 2)
-
-
-def _pick(x: Tensor, indices: Tensor) -> Tensor:
-    """Return entries of dimension 1 of ``x``; exports as one `Gather`."""
-    return torch.index_select(x, 1, indices)
-
-
-_Level = tuple[list[int], list[int], list[int]]
-
-
-def _levels(parents: tuple[int, ...]) -> tuple[list[_Level], list[int]]:
-    """Return the levels of the tree by distance from the root, and each joint's index in their concatenation.
-
-    A level holds its joints, their parents, and the indices of those parents in the previous level.
-    """
-    levels: list[_Level] = []
-    placed, above = [_PELVIS], [_PELVIS]
-    while joints := [joint for joint, parent in enumerate(parents) if parent in above and joint != _PELVIS]:
-        owners = [parents[joint] for joint in joints]
-        levels.append((joints, owners, [above.index(owner) for owner in owners]))
-        placed += joints
-        above = joints
-    return levels, [placed.index(joint) for joint in range(len(parents))]

@@ -76,7 +76,7 @@ ANNY_PARENTS = parent_indices(_ANNY)
 
 
 def _twist(rotations: Array, axis: Array, amount: float) -> Array:
-    """Return the twist of rotations [..., 3, 3] about the unit ``axis`` [3], before the swing, times ``amount``.
+    """Return the twist of rotations [..., 3, 3] about unit axes [..., 3], before the swing, times ``amount``.
 
     The twist is not defined where the swing reverses the axis (pi), and fades to zero near there.
     """
@@ -90,8 +90,8 @@ def _twist(rotations: Array, axis: Array, amount: float) -> Array:
     )
     # With q = (w, v): trace = 4 w^2 - 1 and skew = 4 w v, so the twist is twice the angle of (w, v.axis).
     four_ww = 1 + np.trace(rotations, axis1=-2, axis2=-1)
-    angle = 2 * np.arctan2(skew @ axis, np.maximum(four_ww, 1e-12))
-    swung = 1 + rotations @ axis @ axis  # 1 + cos(swing)
+    angle = 2 * np.arctan2((skew * axis).sum(axis=-1), np.maximum(four_ww, 1e-12))
+    swung = 1 + ((rotations @ axis[..., None])[..., 0] * axis).sum(axis=-1)  # 1 + cos(swing)
     fade = np.clip(swung / 0.1, 0.0, 1.0)
     return matrices_from_vectors(np.asarray((amount * fade * angle)[..., None] * axis))
 
@@ -188,6 +188,26 @@ PARTS: Mapping[str, tuple[str, str]] = _parts()
 """By bone of the body (all but fingers), the joints of SMPL's body half-way between whose rotations it turns."""
 
 
+# `anny_from_smpl` as indices of bones: those that turn with a joint of SMPL's body, by which joint, and how it lies ...
+_WITH_JOINT = {bone: first for bone, (first, second) in PARTS.items() if first == second and "lowerarm02" not in bone}
+_TURNED = [_INDEX[bone] for bone in _WITH_JOINT]
+_TURNED_BY = [SMPL_24.index(joint) for joint in _WITH_JOINT.values()]
+_TURNED_ALIGNMENT = np.stack([_ALIGNMENT[joint] for joint in _WITH_JOINT.values()])
+# ... those half-way between two, which may be `_TURNED` only; the two halves of the forearms; all but the root.
+_BETWEEN = [_INDEX[bone] for bone in _HALFWAY]
+_BETWEEN_FROM, _BETWEEN_TO = ([_INDEX[pair[k]] for pair in _HALFWAY.values()] for k in (0, 1))
+_FOREARM_UPPER, _FOREARM_LOWER, _FOREARM_WRIST = (
+    [_INDEX[f"{bone}.{end}"] for end in _FOREARM] for bone in ("lowerarm01", "lowerarm02", "wrist")
+)
+_FOREARM_AXES = np.stack(list(_FOREARM.values()))
+_POSED = sorted({*_TURNED, *_BETWEEN, *_FOREARM_LOWER} - {0})
+_POSED_PARENTS = [ANNY_PARENTS[bone] for bone in _POSED]
+_FINGERS = {
+    side: [_INDEX[f"finger{_FINGER_NUMBER[name[:-1]]}-{name[-1]}.{side[0].upper()}"] for name in HAND_16[1:]]
+    for side in _HAND_AXES
+}
+
+
 def part_axes(part: str) -> tuple[str, Array]:
     """Return the bone that turns with a joint of SMPL's body, and the part's axes (T-pose) in Anny's at rest."""
     return _BONE_OF_JOINT[part], _ALIGNMENT[part].T
@@ -215,28 +235,25 @@ def anny_from_smpl(rotations: Floats, hands: Mapping[Side, Floats] | None = None
         world, others relative to their parents in the axes of the reference pose.
     """
     rotations = np.asarray(rotations, np.float64)
+    leading = rotations.shape[:-3]
     joints = 22 if rotations.ndim >= 3 and rotations.shape[-3] == 22 else 24
     body = world_rotations(rotations, SMPL_PARENTS[:joints])
-    world = {bone: body[..., SMPL_24.index(joint), :, :] @ _ALIGNMENT[joint] for joint, bone in _BONE_OF_JOINT.items()}
-    given = {side: _fingers(side, hand, rotations.shape[:-3]) for side, hand in (hands or {}).items()}
+    given = {side: _fingers(side, hand, leading) for side, hand in (hands or {}).items()}
+    world = np.empty((*leading, len(ANNY_BONES), 3, 3))
+    world[..., _TURNED, :, :] = body[..., _TURNED_BY, :, :] @ _TURNED_ALIGNMENT
     for side, (wrist, _) in given.items():
         if wrist is not None:
-            world[f"wrist.{side[0].upper()}"] = wrist @ _HAND_AXES[side].T
-    world |= {bone: world[other] for bone, other in _SAME_ROTATION.items()}
-    world |= {bone: between(world[a], world[b]) for bone, (a, b) in _HALFWAY.items()}
-    for end, axis in _FOREARM.items():
-        forearm = world[f"lowerarm01.{end}"]
-        turn = np.swapaxes(forearm, -1, -2) @ world[f"wrist.{end}"]
-        world[f"lowerarm02.{end}"] = forearm @ _twist(turn, axis, 0.5)
-    result = np.broadcast_to(np.eye(3), (*rotations.shape[:-3], len(ANNY_BONES), 3, 3)).copy()
-    for bone, turn in world.items():
-        parent = _ANNY[bone]
-        result[..., _INDEX[bone], :, :] = turn if parent is None else np.swapaxes(world[parent], -1, -2) @ turn
+            world[..., _INDEX[f"wrist.{side[0].upper()}"], :, :] = wrist @ _HAND_AXES[side].T
+    world[..., _BETWEEN, :, :] = between(world[..., _BETWEEN_FROM, :, :], world[..., _BETWEEN_TO, :, :])
+    forearm = world[..., _FOREARM_UPPER, :, :]
+    turn = np.swapaxes(forearm, -1, -2) @ world[..., _FOREARM_WRIST, :, :]
+    world[..., _FOREARM_LOWER, :, :] = forearm @ _twist(turn, _FOREARM_AXES, 0.5)
+    result = np.broadcast_to(np.eye(3), world.shape).copy()
+    result[..., 0, :, :] = world[..., 0, :, :]
+    result[..., _POSED, :, :] = np.swapaxes(world[..., _POSED_PARENTS, :, :], -1, -2) @ world[..., _POSED, :, :]
     for side, (_, fingers) in given.items():
         axes = _HAND_AXES[side]
-        for index, name in enumerate(HAND_16[1:]):
-            bone = f"finger{_FINGER_NUMBER[name[:-1]]}-{name[-1]}.{side[0].upper()}"
-            result[..., _INDEX[bone], :, :] = axes @ fingers[..., index, :, :] @ axes.T
+        result[..., _FINGERS[side], :, :] = axes @ fingers @ axes.T
     return result
 
 

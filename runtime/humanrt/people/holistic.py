@@ -217,14 +217,17 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             filtered = PeopleSmootherOptions().rotations if smooth == "oneeuro" else None
             self._stream, self.poses = LandmarkPoses(LandmarkIK(rest_landmarks()), filtered), GEOMETRY
         self._fit_options = _FRAME_BY_FRAME if smooth == "none" else None
-        self._hand_smoother = self.own(HandPoseSmoother(settings.bundles.hand_poses, backend=self.backend))
+        self._hand_smoothers = {
+            side: self.own(HandPoseSmoother(settings.bundles.hand_poses, backend=small)) for side in _SIDES
+        }
         self.reset()
 
     def reset(self) -> None:
         """Forget all people. Identities are not reused."""
         self.tracker.reset()
         self._stream.reset()
-        self._hand_smoother.reset()
+        for smoother in self._hand_smoothers.values():
+            smoother.reset()
         self._known: dict[int, _Identity] = {}
 
     def track(
@@ -248,43 +251,55 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
                 expression = ExpressionSolver(self._expressing)
                 self._known[identity] = _Identity(self._body.fitter(self.stature, self._fit_options), expression)
             self._known[identity].size = landmarks.region.size
-        lost = tuple(hand for identity in bodies.lost for hand in hand_identities(identity).values())
+        hands: dict[Side, Hands] = {}
+        found: dict[Side, dict[int, Hand]] = {}
 
-        def beside() -> tuple[dict[int, Hand | None], dict[int, FaceLandmarks | None]]:
-            left = {identity: self._find_hand(identity, landmarks, "left") for identity, landmarks in seen.items()}
-            return left, {identity: self._find_face(identity, landmarks) for identity, landmarks in seen.items()}
+        def follow(side: Side) -> None:
+            looked = {identity: self._find_hand(identity, landmarks, side) for identity, landmarks in seen.items()}
+            found[side] = {identity: hand for identity, hand in looked.items() if hand is not None}
+            lost = tuple(hand_identities(identity)[side] for identity in bodies.lost)
+            hands[side] = self._hand_smoothers[side](Hands(tuple(found[side].values()), {}, lost), view.t)
+
+        def beside() -> dict[int, FaceLandmarks | None]:
+            follow("left")
+            return {identity: self._find_face(identity, landmarks) for identity, landmarks in seen.items()}
 
         others = self._beside(beside)
-        right = {identity: self._find_hand(identity, landmarks, "right") for identity, landmarks in seen.items()}
+        follow("right")
         watch.lap("hands")
         observed = {identity: observe_body(landmarks, view.K) for identity, landmarks in seen.items()}
         poses = self._stream.update(view.t, observed, bodies.lost)
         watch.lap("smooth")
-        left, faces = others.result()
+        faces = others.result()
         watch.lap("face")
-        found = {i: tuple(hand for hand in (left[i], right[i]) if hand is not None) for i in seen}
-        hands = self._hand_smoother(Hands(tuple(hand for two in found.values() for hand in two), {}, lost), view.t)
-        watch.lap("smooth")
         estimates = [
-            self._person(identity, pose, seen.get(identity), found.get(identity, ()), faces.get(identity), view)
+            self._person(
+                identity,
+                pose,
+                seen.get(identity),
+                [found[side][identity] for side in _SIDES if identity in found[side]],
+                faces.get(identity),
+                view,
+            )
             for identity, pose in poses.items()
         ]
         watch.lap("body")
         tracked = self._tracked(bodies, seen, estimates, view, watch)
-        there = {hand.id for hand in hands}
+        lost = tuple(hand for identity in bodies.lost for hand in hand_identities(identity).values())
         wrists = {
             hand_identities(estimate.id)[side]: pose
             for estimate in estimates
             if estimate is not None
             for side, pose in self._known[estimate.id].wrists.items()
         }
-        hands = Hands(tuple(replace(hand, wrist=wrists.get(hand.id)) for hand in hands), hands.ms, hands.lost)
+        together = sorted((hand for one in hands.values() for hand in one), key=lambda hand: hand.id)
+        there = {hand.id for hand in together}
         return TrackedBodies(
             tracked.people,
             tracked.ids,
             tracked.lost,
             tracked.filled,
-            hands,
+            Hands(tuple(replace(hand, wrist=wrists.get(hand.id)) for hand in together), {}, lost),
             {i: tuple(hand for hand in hand_identities(i).values() if hand in there) for i in tracked.ids},
         )
 
@@ -315,9 +330,9 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         """Return a person's parameters and mesh, or None if their position is unknown."""
         known = self._known[identity]
         given = {
-            side: self._hand_smoother.poses[hand].rotations
+            side: self._hand_smoothers[side].poses[hand].rotations
             for side, hand in hand_identities(identity).items()
-            if hand in self._hand_smoother.poses
+            if hand in self._hand_smoothers[side].poses
         }
         spread = dict.fromkeys(ANNY_BONES, _PRIOR_SPREAD)
         for side in given:

@@ -104,8 +104,10 @@ _SEPIA_GAINS = (1.1, 0.95, 0.75)  # red, green, blue
 def is_grey(rgb: NDArray[np.uint8]) -> bool:
     """Return whether a picture, uint8 [H, W, 3], has no colour except traces of compression."""
     step = max(1, min(rgb.shape[:2]) // 90)
-    some = rgb[::step, ::step].astype(np.float32)
-    return float((some.max(axis=2) - some.min(axis=2)).sum()) < _MIN_SATURATION * float(some.max(axis=2).sum())
+    red, green, blue = cv2.split(np.ascontiguousarray(rgb[::step, ::step]))
+    brightest, darkest = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
+    total = float(brightest.sum())
+    return total - float(darkest.sum()) < _MIN_SATURATION * total
 
 
 def sepia(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

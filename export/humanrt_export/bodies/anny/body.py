@@ -11,20 +11,21 @@ and X the rotation of a bone from the reference pose, ``X_bone = X_parent D_bone
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from humanrt_export.bodies.anny.bones import ACTIVE, indices
 from humanrt_export.bodies.anny.model import AnnyData
 from humanrt_export.bodies.anny.phenotypes import corner_weights
+from humanrt_export.bodies.chain import BoneChain, pick
 from humanrt_export.bodies.smplx import BodyOutput
 
-__all__ = ["AnnyBody", "Rest", "levels_of", "pick", "register_indices", "skinned"]
+__all__ = ["AnnyBody", "Rest", "skinned"]
 
 _STEPS = 2
 
@@ -64,7 +65,8 @@ class AnnyBody(nn.Module):
     weights: Tensor
     places: Tensor
     identity: Tensor
-    order: Tensor
+    above: Tensor
+    turned: Tensor
 
     def __init__(self, data: AnnyData, bones: Sequence[str] = ACTIVE, anchor: str = "head") -> None:
         super().__init__()
@@ -91,10 +93,13 @@ class AnnyBody(nn.Module):
         # Index of each rig bone's rotation among those given; the identity is appended to them.
         given = {bone: index for index, bone in enumerate(self.bones)}
         indices(self.bones, data.names)
-        buffers: dict[str, ArrayLike] = {"places": [given.get(name, len(given)) for name in data.names]}
-        levels, buffers["order"] = levels_of(data.parents.tolist())
-        self.levels = len(levels)
-        register_indices(self, buffers, levels)
+        parents = data.parents.tolist()
+        self.chain = BoneChain(parents)
+        # The root stands for its own parent: its offset is zero. Whoever hangs on the root is placed without its turn.
+        above = [max(parent, 0) for parent in parents]
+        self.register_buffer("places", torch.tensor([given.get(name, len(given)) for name in data.names]))
+        self.register_buffer("above", torch.tensor(above), persistent=False)
+        self.register_buffer("turned", torch.tensor([bone or self.joints for bone in above]), persistent=False)
 
     def forward(self, rotations: Tensor, shape: Tensor, translation: Tensor) -> BodyOutput:
         """Pose bodies.
@@ -138,18 +143,14 @@ class AnnyBody(nn.Module):
     def _chain(self, local: Tensor, rest: Rest) -> tuple[Tensor, Tensor]:
         """Compose rotations [N, J, 3, 3] relative to parents: rotations from the reference pose, and heads [N, J, 3] m.
 
-        One product for all bones at the same depth of the tree: 16 instead of 103. The root is at the origin.
+        The root is at the origin.
         """
-        turns, heads = [local[:, :1]], [torch.zeros_like(rest.heads[:, :1])]
-        for level in range(self.levels):
-            bone, parent, above = (getattr(self, f"{name}_{level}") for name in ("bone", "parent", "above"))
-            offsets = (pick(rest.heads, bone) - pick(rest.heads, parent))[..., None]
-            if level > 0:  # the root's rotation does not move the head: Anny defines its reference pose so
-                offsets = pick(rest.turns, parent) @ offsets
-            parent_turns = pick(turns[-1], above)
-            heads.append(pick(heads[-1], above) + (parent_turns @ offsets)[..., 0])
-            turns.append(parent_turns @ pick(local, bone))
-        return pick(torch.cat(turns, dim=1), self.order), pick(torch.cat(heads, dim=1), self.order)
+        still = self.identity.expand(len(local), 1, 3, 3)
+        offsets = (rest.heads - pick(rest.heads, self.above))[..., None]
+        # The root's rotation does not move the heads of its children: Anny defines its reference pose so.
+        offsets = pick(torch.cat((rest.turns, still), dim=1), self.turned) @ offsets
+        turns, heads = self.chain(local, offsets[..., 0])
+        return turns, heads
 
 
 def skinned(surface: Tensor, rest_heads: Tensor, turns: Tensor, heads: Tensor, weights: Tensor) -> Tensor:
@@ -170,11 +171,6 @@ def skinned(surface: Tensor, rest_heads: Tensor, turns: Tensor, heads: Tensor, w
     blended = (transforms @ weights).unflatten(1, (3, 4))
     x, y, z = surface[:, None, 0], surface[:, None, 1], surface[:, None, 2]
     return (blended[:, :, 0] * x + blended[:, :, 1] * y + blended[:, :, 2] * z + blended[:, :, 3]).transpose(1, 2)
-
-
-def pick(x: Tensor, indices: Tensor) -> Tensor:
-    """Return entries of dimension 1 of ``x``; exports as one `Gather`."""
-    return torch.index_select(x, 1, indices)
 
 
 def _nearest_rotations(matrices: Tensor, rotations: Tensor, steps: int = _STEPS) -> Tensor:
@@ -234,35 +230,3 @@ _ROTATE = [
     *([0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]),
     [1, 0, 0, 0, 1, 0, 0, 0, 1],
 ]
-
-_Level = tuple[list[int], list[int], list[int]]
-
-
-def levels_of(parents: Sequence[int]) -> tuple[list[_Level], list[int]]:
-    """Return the levels of the tree by distance from the root, and each bone's index in their concatenation.
-
-    A level holds its bones, their parents, and the indices of those parents in the previous level.
-    """
-    levels: list[_Level] = []
-    above = [bone for bone, parent in enumerate(parents) if parent < 0]
-    placed = list(above)
-    while bones := [bone for bone, parent in enumerate(parents) if parent in above]:
-        owners = [parents[bone] for bone in bones]
-        levels.append((bones, owners, [above.index(owner) for owner in owners]))
-        placed += bones
-        above = bones
-    return levels, [placed.index(bone) for bone in range(len(parents))]
-
-
-def register_indices(body: nn.Module, indices: Mapping[str, ArrayLike], levels: Sequence[_Level]) -> None:
-    """Register int64 buffers on a body: ``indices`` by name, and the levels of its tree (`levels_of`).
-
-    The buffers of the level at a depth are ``bone_DEPTH``, ``parent_DEPTH`` and ``above_DEPTH``.
-    """
-    tree = {
-        f"{name}_{depth}": values
-        for depth, level in enumerate(levels)
-        for name, values in zip(("bone", "parent", "above"), level, strict=True)
-    }
-    for name, chosen in {**indices, **tree}.items():
-        body.register_buffer(name, torch.from_numpy(np.asarray(chosen, np.int64)))

@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError
-from humanrt_export.bodies.anny.body import levels_of, pick, register_indices, skinned
+from humanrt_export.bodies.anny.body import skinned
 from humanrt_export.bodies.anny.bones import indices
 from humanrt_export.bodies.anny.model import PublishedRig
 from humanrt_export.bodies.anny.phenotypes import PHENOTYPES, corner_weights
+from humanrt_export.bodies.chain import BoneChain, pick
 from humanrt_export.bodies.smplx import BodyOutput
 
 __all__ = ["PublishedBody"]
@@ -49,7 +50,7 @@ class PublishedBody(nn.Module):
     rolls: Tensor
     weights: Tensor
     identity: Tensor
-    order: Tensor
+    above: Tensor
     joint_order: Tensor
 
     def __init__(self, rig: PublishedRig, turning: Sequence[int], anchor: str = "head") -> None:
@@ -84,11 +85,10 @@ class PublishedBody(nn.Module):
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array, np.float32)))
         # The tree of the bones that rotate, and each rig bone's index among them and the points after them.
         self.parents = tuple(-1 if (up := int(rig.parents[bone])) < 0 else place[owners[up]] for bone in turning)
-        levels, order = levels_of(self.parents)
-        self.levels = len(levels)
-        joints = [*turning, *still]
-        places: dict[str, ArrayLike] = {"order": order, "joint_order": np.argsort(joints)}
-        register_indices(self, places, levels)
+        self.chain = BoneChain(self.parents)
+        above = torch.tensor([max(parent, 0) for parent in self.parents])  # the root's offset from itself is zero
+        self.register_buffer("above", above, persistent=False)
+        self.register_buffer("joint_order", torch.from_numpy(np.argsort([*turning, *still])))
 
     def forward(self, rotations: Tensor, shape: Tensor, translation: Tensor) -> BodyOutput:
         """Pose bodies.
@@ -109,26 +109,13 @@ class PublishedBody(nn.Module):
         axes = _from_y(along) @ self.rolls
         local = axes @ turns @ axes.transpose(-1, -2)
         # The root rotates in world axes.
-        turned, heads = self._chain(torch.cat((turns[:, :1], local[:, 1:]), dim=1), rest_heads)
+        local = torch.cat((turns[:, :1], local[:, 1:]), dim=1)
+        turned, heads = self.chain(local, rest_heads - pick(rest_heads, self.above))
         skin = skinned(surface, rest_heads, turned, heads, self.weights)
         vertices, points = skin[:, : skin.shape[1] - self.points], skin[:, skin.shape[1] - self.points :]
         joints = pick(torch.cat((heads, points), dim=1), self.joint_order)
         move = translation.reshape(-1, 1, 3) - joints[:, self.anchor : self.anchor + 1]
         return BodyOutput(*((x + move).reshape(*people, x.shape[1], 3) for x in (vertices, joints)))
-
-    def _chain(self, local: Tensor, rest_heads: Tensor) -> tuple[Tensor, Tensor]:
-        """Compose rotations [N, R, 3, 3] relative to parents, in world axes at rest, to rotations from rest and heads.
-
-        One product for all bones at the same depth of the tree. The root is at the origin. Heads: [N, R, 3].
-        """
-        turns, heads = [local[:, :1]], [torch.zeros_like(rest_heads[:, :1])]
-        for level in range(self.levels):
-            bone, parent, above = (getattr(self, f"{name}_{level}") for name in ("bone", "parent", "above"))
-            offsets = (pick(rest_heads, bone) - pick(rest_heads, parent))[..., None]
-            parent_turns = pick(turns[-1], above)
-            heads.append(pick(heads[-1], above) + (parent_turns @ offsets)[..., 0])
-            turns.append(parent_turns @ pick(local, bone))
-        return pick(torch.cat(turns, dim=1), self.order), pick(torch.cat(heads, dim=1), self.order)
 
 
 def _owners(rig: PublishedRig, turning: Sequence[int]) -> list[int]:
