@@ -88,7 +88,8 @@ class PeopleOptions:
     """Options of the task ``people``. Opening raises HumanrtError for one that the bundle's model does not use.
 
     Attributes:
-        robots: for `holistic`: likewise, moved by people's hands.
+        robots: for `holistic`: likewise, moved by people's hands; and robot arms, by their arms.
+        arm: for `holistic`: the person's arm that moves robot arms, left or right; a URDF among the robots is then one.
         quality: for `holistic`: how closely each person is looked at, one of `QUALITIES`. None: ``balanced``.
         refine: for Multi-HMR on Anny: correct everybody's pose by landmarks, looked at as closely as `quality` says,
             one of `QUALITIES`. None: as the network sees them.
@@ -109,6 +110,7 @@ class PeopleOptions:
     """
 
     robots: str | Path | Sequence[str | Path] = ()
+    arm: str | None = None
     quality: Quality | None = None
     refine: Quality | None = None
     stature: float | None = None
@@ -183,7 +185,7 @@ def open_people(
 
 
 def _multihmr(bundle: Bundle, execution: Execution, options: PeopleOptions) -> PeoplePipeline:
-    _refuse_unused(bundle, options, "robots", "quality", "stature")
+    _refuse_unused(bundle, options, "robots", "arm", "quality", "stature")
     smoother = open_people_smoother(bundle, options.smooth)
     with ExitStack() as failing:
         if smoother is not None:
@@ -211,7 +213,7 @@ def _multihmr(bundle: Bundle, execution: Execution, options: PeopleOptions) -> P
 
 
 def _landmarks(bundle: Bundle, execution: Execution, options: PeopleOptions) -> LandmarkPipeline:
-    _refuse_unused(bundle, options, "robots", "quality")
+    _refuse_unused(bundle, options, "robots", "arm", "quality")
     _check_landmark_options(bundle, options)
     poses = None if options.poses == _POSES and _POSES not in shipped_bundles() else options.poses
     with ExitStack() as failing:
@@ -245,7 +247,9 @@ def _holistic(bundle: Bundle, execution: Execution, options: PeopleOptions) -> H
                 smooth=options.smooth or LANDMARK_SMOOTHERS[0],
             )
         )
-        pipeline = HolisticPipeline(model, options.robots, intrinsics=options.intrinsics, threshold=options.threshold)
+        pipeline = HolisticPipeline(
+            model, options.robots, arm=options.arm, intrinsics=options.intrinsics, threshold=options.threshold
+        )
         failing.pop_all()
     return pipeline
 

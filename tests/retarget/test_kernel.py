@@ -9,9 +9,10 @@ from hands import human_hand, sequence
 from humanrt import native
 from humanrt.errors import BackendError
 from humanrt.retarget import Retargeter, RetargetOptions, native_problem, robots
-from humanrt.retarget.description import HandDescription, Joint, Point
+from humanrt.retarget.description import HandDescription
 from humanrt.retarget.kernel import make_kernel
 from humanrt.retarget.retargeter import _checked
+from humanrt.retarget.robot import Joint, Point
 
 OBJECTIVES = ("pose", "vector", "dexpilot")
 needs_native = pytest.mark.skipif(native_problem() is not None, reason=str(native_problem()))

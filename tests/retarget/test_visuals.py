@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from humanrt.retarget.description import HandDescription, rotation_of_rpy
+from humanrt.retarget.description import HandDescription
 from humanrt.retarget.load import load_hand
+from humanrt.retarget.robot import rotation_of_rpy
 
 trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed: the extra `viewer`")
 

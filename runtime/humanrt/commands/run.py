@@ -34,6 +34,7 @@ from humanrt.people.holistic import QUALITIES
 from humanrt.people.multihmr import AUTO
 from humanrt.people.view import PANELS
 from humanrt.retarget.gentle import ON_LOST, GentleOptions
+from humanrt.retarget.load import SIDES
 from humanrt.sources.opening import Source, is_image, open_source, source_files
 from humanrt.tasks import TASKS, AnyPeoplePipeline, HandOptions, PeopleOptions
 
@@ -433,6 +434,7 @@ _HANDS = {
     "hand_length": Flag(metavar="METRES", type=float),
 }
 _PEOPLE = {
+    "arm": Flag(choices=SIDES),
     "quality": Flag(choices=QUALITIES),
     "refine": Flag(choices=QUALITIES),
     "stature": Flag(metavar="METRES", type=float),

@@ -1,4 +1,4 @@
-"""RobotPanels: each robot hand in its solved pose, in a panel of its own."""
+"""RobotPanels: each robot hand or arm in its solved pose, in a panel of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from humanrt.drawing.draw import panel_size
 from humanrt.geometry.mirror import MIRROR
 from humanrt.hands.robot_view import RobotView
 from humanrt.hands.tracker import Hand
-from humanrt.retarget import HandDescription, wrist_frame
+from humanrt.retarget import ArmDescription, HandDescription, RobotDescription, wrist_frame
 
 __all__ = ["RobotPanels"]
 
@@ -26,11 +26,11 @@ class RobotPanels:
     """Draw robot hands; keeps their views and last poses, so that the robot of a lost hand holds its pose.
 
     Args:
-        robots: the robot hands, by name; each gets a panel.
+        robots: the robot hands and arms, by name; each gets a panel.
         follow: rotate the robot as the human hand is rotated in the image; False always shows its palm.
     """
 
-    def __init__(self, robots: Mapping[str, HandDescription], *, follow: bool = True) -> None:
+    def __init__(self, robots: Mapping[str, RobotDescription], *, follow: bool = True) -> None:
         self._robots = dict(robots)
         self._follow = follow
         self._views: dict[str, RobotView] = {}
@@ -38,13 +38,14 @@ class RobotPanels:
         self._poses = {name: hand.rest_pose for name, hand in self._robots.items()}
         self._turns: dict[str, NDArray[np.float64] | None] = dict.fromkeys(self._robots)
 
-    def __call__(self, hands: Iterable[Hand], angles: Angles, height: int) -> list[Image]:
+    def __call__(self, hands: Iterable[Hand], angles: Angles, height: int, arms: Angles | None = None) -> list[Image]:
         """Return the panels beside a picture of this height, px.
 
         Args:
             hands: the hands of the frame.
             angles: identity of a hand -> robot's name -> [dof] rad.
             height: px.
+            arms: identity of a person -> robot arm's name -> [dof] rad.
         """
         if not self._robots:
             return []
@@ -53,13 +54,23 @@ class RobotPanels:
         size = (width, tall) if tall <= _MAX_HEIGHT else (_MAX_HEIGHT * width // tall, _MAX_HEIGHT)
         if size != self._size:
             self._size = size
-            self._views = {
-                name: RobotView(name.replace("_", " "), hand.rotation, size) for name, hand in self._robots.items()
-            }
-        return [self._panel(name, hands, angles) for name in self._robots]
+            self._views = {name: _view(name, robot, size) for name, robot in self._robots.items()}
+        return [
+            self._hand_panel(name, robot, hands, angles)
+            if isinstance(robot, HandDescription)
+            else self._arm_panel(name, robot, arms or {})
+            for name, robot in self._robots.items()
+        ]
 
-    def _panel(self, name: str, hands: tuple[Hand, ...], angles: Angles) -> Image:
-        robot = self._robots[name]
+    def _arm_panel(self, name: str, robot: RobotDescription, arms: Angles) -> Image:
+        person = next((id for id, moved in arms.items() if name in moved), None)
+        if person is not None:
+            self._poses[name] = arms[person][name]
+        note = "waiting for a person" if person is None else f"follows #{person}, {robot.side} arm"
+        pose = self._poses[name]
+        return self._views[name].draw(*robot.capsules(pose), angles=pose, limits=robot.limits, note=note)
+
+    def _hand_panel(self, name: str, robot: HandDescription, hands: tuple[Hand, ...], angles: Angles) -> Image:
         hand = _driver(name, robot, hands, angles)
         if hand is None:
             note = "waiting for a hand"
@@ -73,6 +84,15 @@ class RobotPanels:
         return self._views[name].draw(
             *robot.capsules(pose), orientation=self._turns[name], angles=pose, limits=robot.limits, note=note
         )
+
+
+def _view(name: str, robot: RobotDescription, size: tuple[int, int]) -> RobotView:
+    title = name.replace("_", " ")
+    if not isinstance(robot, ArmDescription):
+        assert isinstance(robot, HandDescription)
+        return RobotView(title, robot.rotation, size)
+    shoulder = robot.positions(robot.rest_pose, [robot.shoulder])[0]
+    return RobotView(title, robot.placement.rotation, size, (shoulder, robot.length()))
 
 
 def _driver(name: str, robot: HandDescription, hands: tuple[Hand, ...], angles: Angles) -> Hand | None:

@@ -40,15 +40,28 @@ class RobotView:
         rotation: [3, 3], rotates the human wrist frame (x out of the palm, z towards the fingers) into the hand's base
             frame, as in hand descriptions.
         size: (width, height) px.
+        around: of an arm: what is in the middle of the picture, [3] m in the base frame, and how far the arm reaches
+            from there, m. None: a hand, whose wrist and fingers tell. ``rotation`` then turns a person's axes (forward,
+            left, up) into the base frame.
     """
 
-    def __init__(self, name: str, rotation: npt.ArrayLike | None = None, size: tuple[int, int] = (360, 480)) -> None:
+    def __init__(
+        self,
+        name: str,
+        rotation: npt.ArrayLike | None = None,
+        size: tuple[int, int] = (360, 480),
+        around: tuple[npt.ArrayLike, float] | None = None,
+    ) -> None:
         self.name = name
         self.size = size
         self._base = np.asarray(np.eye(3) if rotation is None else rotation, np.float64)
         self._balls = _lit_balls()
         self._empty = _backdrop(*size)
         self._frame: _Frame | None = None
+        if around is not None:
+            centre, reach = np.asarray(around[0], np.float64), 1.25 * around[1]
+            foot = np.stack([np.zeros(3), -0.03 * reach * self._base[:, 2]])
+            self._frame = _Frame(centre, reach, foot, [])
 
     def draw(
         self,

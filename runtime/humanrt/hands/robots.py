@@ -23,7 +23,7 @@ class RobotHands:
     hand's own side was requested: one person with one robot may use either hand.
 
     Args:
-        robots: names or description files of robot hands, or one of them; may be empty.
+        robots: names or description files of robot hands, descriptions, or one of them; may be empty.
 
     Attributes:
         descriptions: robot hands by name, in the order in which they were requested.
@@ -32,7 +32,7 @@ class RobotHands:
         HumanrtError: no such robot, a robot that cannot be solved, or two of one name.
     """
 
-    def __init__(self, robots: str | Path | Sequence[str | Path] = ()) -> None:
+    def __init__(self, robots: str | Path | Sequence[str | Path | HandDescription] = ()) -> None:
         self.descriptions: dict[str, HandDescription] = {}
         check_kind(robots, (str, Path, Sequence), "robots", "names of robot hands, or paths of their descriptions")
         for robot in (robots,) if isinstance(robots, str | Path) else robots:

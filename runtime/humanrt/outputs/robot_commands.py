@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from humanrt.hands.robots import RobotHands
 from humanrt.perception.pipeline import Result
-from humanrt.retarget import HandDescription
+from humanrt.retarget import RobotDescription, load_robot
 from humanrt.retarget.gentle import GentleMotion, GentleOptions
 
 __all__ = ["RobotCommands", "solved_robots"]
@@ -26,7 +25,7 @@ class RobotCommands:
     ...         robots[name].move(dict(zip(command["joints"], command["angles"])))
 
     Args:
-        robots: the robots of a pipeline; or names or description files of robot hands, or one of them.
+        robots: the robots of a pipeline; or names or description files of robots, or one of them.
         options, changes: see `GentleOptions`; its fields may be given as keywords instead.
 
     Attributes:
@@ -35,22 +34,24 @@ class RobotCommands:
 
     def __init__(
         self,
-        robots: Mapping[str, HandDescription] | str | Path | Sequence[str | Path],
+        robots: Mapping[str, RobotDescription] | str | Path | Sequence[str | Path],
         options: GentleOptions | None = None,
         **changes: Any,
     ) -> None:
-        hands = robots if isinstance(robots, Mapping) else RobotHands(robots).descriptions
+        if not isinstance(robots, Mapping):
+            named = (robots,) if isinstance(robots, str | Path) else robots
+            robots = {robot.name: robot for robot in map(load_robot, named)}
         self.enabled = True
-        self._motions = {name: GentleMotion(hand, options, **changes) for name, hand in hands.items()}
+        self._motions = {name: GentleMotion(robot, options, **changes) for name, robot in robots.items()}
         self._joints = {name: list(motion.joint_names) for name, motion in self._motions.items()}
         self._begun: set[str] = set()
 
     def __call__(self, result: Result | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Return what each robot is to do, by its name.
 
-        A command has ``frame``, ``t`` (s), ``id`` and ``side`` of the hand that moves the robot (None: there is none),
-        ``state`` (``following``, ``holding``, ``opening``), ``joints`` (names) and ``angles`` (float64 [dof] rad, m for
-        slides). The same result again changes nothing.
+        A command has ``frame``, ``t`` (s), ``id`` and ``side`` of the hand that moves the robot (None: none does; an
+        arm's are the person's, and None), ``state`` (``following``, ``holding``, ``opening``), ``joints`` (names) and
+        ``angles`` (float64 [dof] rad, m for slides). The same result again changes nothing.
 
         Args:
             result: of a frame, or the frame's line of a recording. Frames come in the order of their time stamps.
@@ -74,7 +75,8 @@ class RobotCommands:
 def solved_robots(record: Mapping[str, Any], joints: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return what the solver says that each robot should do, by its name.
 
-    Of two hands that move one robot, that of the robot's side decides.
+    Of two hands that move one robot, that of the robot's side decides. Of arms, ``id`` is the person's, and ``side``
+    None.
 
     Args:
         record: the frame as a recording has it.
@@ -90,6 +92,16 @@ def solved_robots(record: Mapping[str, Any], joints: Mapping[str, Any]) -> dict[
                 "t": record["t"],
                 "id": hand["id"],
                 "side": hand["side"],
+                "joints": list(joints.get(name, ())),
+                "angles": angles,
+            }
+    for person in record["people"]:
+        for name, angles in person.get("robot", {}).items():
+            robots[name] = {
+                "frame": record["frame"],
+                "t": record["t"],
+                "id": person["id"],
+                "side": None,
                 "joints": list(joints.get(name, ())),
                 "angles": angles,
             }

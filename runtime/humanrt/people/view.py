@@ -16,7 +16,7 @@ from humanrt.hands.view import draw_hands
 from humanrt.people.draw import bones, draw_ghosts, draw_labels, draw_skeletons
 from humanrt.people.holistic_pipeline import HolisticResult
 from humanrt.people.pipeline import PeopleResult
-from humanrt.retarget import HandDescription
+from humanrt.retarget import RobotDescription
 
 __all__ = ["PANELS", "PeoplePainter", "open_mesh_view"]
 
@@ -42,7 +42,7 @@ class PeoplePainter:
         joint_names: names of the joints, for the skeleton.
         meshes: draws meshes; None draws skeletons.
         panels: additional views beside the picture, of `PANELS`; these need ``meshes``.
-        robots: robot hands that people's hands move, by name; each gets a panel.
+        robots: robots that people's hands and arms move, by name; each gets a panel.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class PeoplePainter:
         joint_names: Sequence[str],
         meshes: MeshView | None,
         panels: Sequence[str] = (),
-        robots: Mapping[str, HandDescription] | None = None,
+        robots: Mapping[str, RobotDescription] | None = None,
     ) -> None:
         self._faces = faces
         self._bones = bones(joint_names)
@@ -85,5 +85,5 @@ class PeoplePainter:
         if isinstance(result, HolisticResult):
             if not (self._meshes and vertices):
                 draw_hands(image, result.hands)
-            beside += self._robots(result.hands, result.robots, image.shape[0])
+            beside += self._robots(result.hands, result.robots, image.shape[0], result.arms)
         return compose(image, beside)

@@ -24,7 +24,8 @@ from typing import Any
 from humanrt.errors import HumanrtError, MissingDependencyError, choices
 from humanrt.geometry.hand import CHAINS, FINGERS, WRIST
 from humanrt.retarget.check import number
-from humanrt.retarget.description import Configured, HandDescription, Point, Vector
+from humanrt.retarget.description import Configured, HandDescription, Vector
+from humanrt.retarget.robot import Point
 from humanrt.retarget.urdf import hand_from_urdf, place_in_urdf
 
 __all__ = ["hand_from_dex"]

@@ -20,9 +20,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.checks import SAME_INSTANT, check_kind, check_points, check_range, check_time, numbers
 from humanrt.errors import HumanrtError, InvalidInputError, choices
+from humanrt.retarget.arm import ArmDescription
 from humanrt.retarget.description import HandDescription
-from humanrt.retarget.load import load_hand
-from humanrt.retarget.retargeter import STROKE, Retargeter
+from humanrt.retarget.load import load_robot
+from humanrt.retarget.retargeter import STROKE, Retargeter, joint_rows
+from humanrt.retarget.robot import RobotDescription
 from humanrt.retarget.wrist import palm_template
 
 __all__ = ["ON_LOST", "GentleMotion", "GentleOptions", "MotionState", "open_hand"]
@@ -47,9 +49,10 @@ class GentleOptions:
 
     Attributes:
         max_speed: max speed of a robot's joint in rad/s; a slide takes at least as long for its range as a hinge for
-            1.5 rad. A hand description's own max_speed applies if it is lower.
-        max_acceleration: max acceleration of a robot's joint in rad/s2.
-        on_lost: what a robot does when its hand is gone, one of `ON_LOST`; either way it brakes at once.
+            1.5 rad. A description's own max_speed applies if it is lower; an arm's is 2 rad/s unless it says otherwise.
+        max_acceleration: max acceleration of a robot's joint in rad/s2; likewise, of an arm 10 rad/s2.
+        on_lost: what a robot hand does when its hand is gone, one of `ON_LOST`; either way it brakes at once. Arms
+            hold.
         patience: seconds for which a hand may be gone before the robot opens.
     """
 
@@ -67,7 +70,7 @@ class GentleOptions:
 
 
 class GentleMotion:
-    """Moves one robot hand; keeps its state from frame to frame. Not shared between threads.
+    """Moves one robot hand or arm; keeps its state from frame to frame. Not shared between threads.
 
     >>> motion = GentleMotion("allegro_right", max_speed=4.0, on_lost="open")
     >>> angles = motion(retargeter.solve(keypoints), t)   # or motion(None, t) where there is no hand
@@ -77,7 +80,7 @@ class GentleMotion:
     Args:
         robot: its name, the path of its description, or the description; see `Retargeter`.
         options, changes: see `GentleOptions`; its fields may be given as keywords instead.
-        start: [dof] where the robot is; None: in the pose for an open hand.
+        start: [dof] where the robot is; None: in the pose for an open hand; of an arm in its rest pose.
         joint_order: names of the joints in the order of all angles; None: the description's.
 
     Attributes:
@@ -86,7 +89,7 @@ class GentleMotion:
 
     def __init__(
         self,
-        robot: str | Path | HandDescription,
+        robot: str | Path | RobotDescription,
         options: GentleOptions | None = None,
         *,
         start: ArrayLike | None = None,
@@ -99,11 +102,20 @@ class GentleMotion:
         if wrong := set(changes) - set(known):
             raise HumanrtError(f"unknown option {choices(wrong)}; options are {choices(known)}")
         self.options = replace(options, **changes)
-        self.hand: HandDescription = load_hand(robot)
-        solver = Retargeter(self.hand, joint_order=joint_order)
-        self.joint_names: tuple[str, ...] = solver.joint_names
-        self.limits: Array = solver.limits
-        self._open = solver.solve(open_hand(self.hand.side))
+        described = robot if isinstance(robot, RobotDescription) else load_robot(robot)
+        self.hand: RobotDescription = described
+        self.joint_names: tuple[str, ...]
+        self.limits: Array
+        if isinstance(described, ArmDescription):  # nothing to open: it stays where it is
+            order = joint_rows(described, joint_order)
+            self.joint_names = tuple(described.joint_names[row] for row in order)
+            self.limits, self._open = described.limits[order], described.rest_pose[order]
+            self.options = replace(self.options, on_lost="hold")
+        else:
+            assert isinstance(described, HandDescription)
+            solver = Retargeter(described, joint_order=joint_order)
+            self.joint_names, self.limits = solver.joint_names, solver.limits
+            self._open = solver.solve(open_hand(described.side))
         self._leader, self._gain, self._offset = self._followers()
         self._speed, self._acceleration = self._bounds()
         self.state: MotionState = "holding"
@@ -213,8 +225,10 @@ class GentleMotion:
         slowest = np.zeros(len(span))
         np.maximum.at(slowest, self._leader, per_unit)
         slowest = np.maximum(slowest, 1e-9)
-        speed = min(self.options.max_speed, self.hand.max_speed or self.options.max_speed)
-        return speed / slowest, self.options.max_acceleration / slowest
+        speed, acceleration = self.options.max_speed, self.options.max_acceleration
+        speed = min(speed, self.hand.max_speed or speed)
+        acceleration = min(acceleration, self.hand.max_acceleration or acceleration)
+        return speed / slowest, acceleration / slowest
 
     def _checked(self, q: ArrayLike) -> Array:
         values = numbers(q, "q")

@@ -1,23 +1,79 @@
-"""Load a robot hand by name, by the path of its description, or by the path of a JSON file that names a URDF."""
+"""Load a robot hand or arm by name, by the path of its description, or by the path of a file that names a URDF."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from humanrt.checks import check_kind
 from humanrt.errors import HumanrtError, choices
+from humanrt.retarget.arm import ArmDescription
 from humanrt.retarget.description import HandDescription
 
-__all__ = ["load_hand", "robots"]
+__all__ = ["SIDES", "arms", "load_arm", "load_hand", "load_robot", "robots"]
 
 ROBOTS = Path(__file__).parent / "robots"
+ARMS = Path(__file__).parent / "arms"
+SIDES = ("right", "left")
+"""Of a person's arms."""
 
 
 def robots() -> list[str]:
     """Return the names of the shipped hands."""
     return sorted(path.stem for path in ROBOTS.glob("*.json"))
+
+
+def arms() -> list[str]:
+    """Return the names of the shipped arms."""
+    return sorted(path.stem for path in ARMS.glob("*.json"))
+
+
+def load_robot(
+    robot: str | Path | HandDescription | ArmDescription, arm: str | None = None
+) -> HandDescription | ArmDescription:
+    """Load a hand, as `load_hand`, or an arm, as `load_arm`: a file says which it is, and a URDF alone is an arm.
+
+    ``arm``: the person's arm that moves arms. None: a URDF alone is refused, and the right one moves all others.
+    """
+    if isinstance(robot, HandDescription):
+        return robot
+    check_kind(robot, (str, Path, ArmDescription), "robot", "the name of a robot, or the path of its description")
+    if isinstance(robot, ArmDescription) or str(robot) in arms():
+        return load_arm(robot, arm)
+    path = Path(robot)
+    if path.suffix == ".urdf" and arm is not None:
+        return load_arm(path, arm)
+    if path.suffix == ".json" and str(robot) not in robots() and "arm" in _read(path):
+        return load_arm(path, arm)
+    return load_hand(robot)
+
+
+def load_arm(robot: str | Path | ArmDescription, side: str | None = None) -> ArmDescription:
+    """Load an arm by name, by the path of its URDF, or of a JSON file (`humanrt.retarget.arm_urdf`).
+
+    ``side``: the person's arm that moves it. None: the description's own, right if it says none.
+    """
+    if side not in (None, *SIDES):
+        raise HumanrtError(f"arm is {side!r}; give right or left: the person's arm that moves the robot's")
+    if isinstance(robot, ArmDescription):
+        return robot if side is None else replace(robot, side=side)
+    check_kind(robot, (str, Path), "robot", "the name of a robot arm, or the path of its URDF")
+    path = ARMS / f"{robot}.json"
+    if str(robot) not in arms():
+        path = Path(robot)
+        if path.suffix not in (".urdf", ".json"):
+            raise HumanrtError(f"unknown arm {str(robot)!r}; choose one of: {choices(arms())}, or give an arm's .urdf")
+    data = {"urdf": path.name, "arm": path.stem} if path.suffix == ".urdf" else _read(path)
+    if "arm" not in data:
+        raise HumanrtError(f"{path}: not an arm's file; it needs the field \"arm\", the arm's name")
+    side = side or SIDES[0]
+    if "urdf" not in data:
+        return ArmDescription.from_json(data, str(path), side)
+    from humanrt.retarget.arm_urdf import arm_from_urdf
+
+    return arm_from_urdf(data, path, side)
 
 
 def load_hand(robot: str | Path | HandDescription) -> HandDescription:
@@ -33,7 +89,8 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
         if path.suffix in (".urdf", ".xacro"):
             raise HumanrtError(
                 f"{path}: a URDF alone does not say which links are fingertips; give a .json beside it such as "
-                '{"urdf": "hand.urdf", "side": "right", "tips": {"thumb": "link", "index": "link"}}'
+                '{"urdf": "hand.urdf", "side": "right", "tips": {"thumb": "link", "index": "link"}}, or, if it is an '
+                "arm, --arm right"
             )
         if path.suffix in (".yml", ".yaml"):
             from humanrt.retarget.dex import hand_from_dex
@@ -43,19 +100,25 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
             raise HumanrtError(
                 f"unknown robot {str(robot)!r}; choose one of: {choices(robots())}, or give the path of a hand's .json"
             )
-    try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
-    except OSError as error:
-        raise HumanrtError(f"{path}: cannot read the hand description ({error.strerror or error})") from None
-    except (ValueError, RecursionError) as error:
-        raise HumanrtError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(data, dict):
-        raise HumanrtError(f"{path}: a hand description must be a JSON object")
+    data = _read(path)
     if "urdf" in data:
         from humanrt.retarget.urdf import hand_from_urdf
 
         return hand_from_urdf(data, path)
     return HandDescription.from_json(data, str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a JSON object. HumanrtError: there is none."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
+    except OSError as error:
+        raise HumanrtError(f"{path}: cannot read the robot's description ({error.strerror or error})") from None
+    except (ValueError, RecursionError) as error:
+        raise HumanrtError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise HumanrtError(f"{path}: a robot's description must be a JSON object")
+    return data
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from humanrt.geometry.rotation import quaternions_from_matrices
-from humanrt.retarget.description import HandDescription, Joint
+from humanrt.retarget.description import HandDescription
 from humanrt.retarget.load import load_hand
+from humanrt.retarget.robot import Joint
 
 __all__ = ["ServoOptions", "hand_mjcf"]
 

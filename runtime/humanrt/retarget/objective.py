@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
 from humanrt.geometry.hand import FINGERS
-from humanrt.retarget.description import PARTS, HandDescription, Point
+from humanrt.retarget.description import PARTS, HandDescription
+from humanrt.retarget.robot import Point
 
 __all__ = [
     "DEXPILOT_FINGERS", "DEXPILOT_THUMB", "DIRECTION", "GRIP", "GRIP_OPEN", "OBJECTIVES", "PINCH", "VECTOR", "Jaws",

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError
 from humanrt.retarget.capsules import TIP, capsule_radius, nearest
-from humanrt.retarget.description import HandDescription, Point, joint_motion
+from humanrt.retarget.description import HandDescription
 from humanrt.retarget.objective import GRIP_OPEN, Jaws, Tasks, build_tasks
+from humanrt.retarget.robot import Point, RobotDescription, joint_motion
 from humanrt.retarget.wrist import PALM_WEIGHTS, palm_template
 
-__all__ = ["LIMITS", "Problem", "build_problem"]
+__all__ = ["LIMITS", "Problem", "build_problem", "fold_joints", "joint_ranges"]
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int32]
@@ -137,7 +138,7 @@ def build_problem(
     variables = {name: i for i, name in enumerate(free)}
     if not free:
         raise HumanrtError(f"hand {hand.name}: no joint is free to move")
-    lower, upper = _ranges(hand, free, drives)
+    lower, upper = joint_ranges(hand, free, drives)
     rest = np.clip([hand.rest_pose[index[name]] for name in free], lower, upper)
 
     def pose(x: Array) -> Array:
@@ -152,7 +153,7 @@ def build_problem(
     touching = 2.0 * capsule_radius(hand, TIP) if collisions and jaws is None else None
     tasks = build_tasks(hand, objective, scale, jaws, touching)
     pairs, reach = _collisions(hand, rest, pose) if collisions and jaws is None else ([], [])
-    fold = _fold(hand, drives, tasks.points)
+    fold = fold_joints(hand, drives, tasks.points)
     rows = [joints[i] for i in fold.order]
     sizes = {"joints": len(rows), "variables": len(free), "points": len(tasks.points), "tasks": len(tasks.kind)}
     for what, limit in LIMITS.items():
@@ -235,8 +236,8 @@ def _collisions(
     return [(*first, *second) for first, second, _ in free], [reach for *_, reach in free]
 
 
-def _ranges(
-    hand: HandDescription, free: Sequence[str], drives: Sequence[tuple[str | None, float, float]]
+def joint_ranges(
+    hand: RobotDescription, free: Sequence[str], drives: Sequence[tuple[str | None, float, float]]
 ) -> tuple[Array, Array]:
     """Return limits [N] of the free joints, narrowed so that their followers stay within their own limits too."""
     joints = {joint.name: joint for joint in hand.joints}
@@ -251,14 +252,14 @@ def _ranges(
         follows = f"{joint.name} = {gain:g} {leader} {offset:+g}"
         if left[0] > left[1]:
             raise HumanrtError(
-                f"hand {hand.name}: no angle of joint {leader} keeps its mimic joints within their limits; fix those "
-                f"of {joint.name}, {joint.lower:g}..{joint.upper:g}, or its multiplier or offset ({follows})"
+                f"{hand.kind} {hand.name}: no angle of joint {leader} keeps its mimic joints within their limits; "
+                f"fix those of {joint.name}, {joint.lower:g}..{joint.upper:g}, or its multiplier or offset ({follows})"
             )
         if own > 0.0 and left[1] - left[0] < 0.01 * own:
             raise HumanrtError(
-                f"hand {hand.name}: joint {leader} cannot move: {joint.name}, which follows it ({follows}), holds "
-                f"it by its limits {joint.lower:g}..{joint.upper:g}; widen those, or leave a follower's lower and "
-                "upper out"
+                f"{hand.kind} {hand.name}: joint {leader} cannot move: {joint.name}, which follows it ({follows}), "
+                f"holds it by its limits {joint.lower:g}..{joint.upper:g}; widen those, or leave a follower's lower "
+                "and upper out"
             )
     low, high = np.array([ranges[name] for name in free]).T
     return low.copy(), high.copy()
@@ -330,7 +331,10 @@ class _Folded:
     point_xyz: Array
 
 
-def _fold(hand: HandDescription, drives: Sequence[tuple[str | None, float, float]], points: Sequence[Point]) -> _Folded:
+def fold_joints(
+    hand: RobotDescription, drives: Sequence[tuple[str | None, float, float]], points: Sequence[Point]
+) -> _Folded:
+    """Return the moving joints, parents first, with all others folded into their placements, and the points."""
     chain = hand.chain()
     order: list[int] = []
     parent: list[int] = []

@@ -20,8 +20,9 @@ from humanrt.retarget.load import load_hand
 from humanrt.retarget.objective import OBJECTIVES
 from humanrt.retarget.problem import build_problem
 from humanrt.retarget.reference import unmoved_joints
+from humanrt.retarget.robot import RobotDescription
 
-__all__ = ["RetargetOptions", "Retargeter"]
+__all__ = ["STROKE", "RetargetOptions", "Retargeter", "joint_rows"]
 
 Array = NDArray[np.float64]
 
@@ -190,7 +191,7 @@ class Retargeter:
         self._per_call = o.smoothing if o.smoothing_per == "call" else 0.0
         self._per_second = o.smoothing * SMOOTHING_INTERVAL if o.smoothing_per == "second" else 0.0
         self._speed = self._speeds()
-        self._order = self._find_order(joint_order)
+        self._order = None if joint_order is None else joint_rows(self.hand, joint_order)
         self.evaluations = 0
         """Number of evaluations of the objective for the last frame."""
         self.reset()
@@ -371,18 +372,20 @@ class Retargeter:
                 )
         return values[self._problem.source]
 
-    def _find_order(self, joint_order: Sequence[str] | None) -> NDArray[np.int64] | None:
-        if joint_order is None:
-            return None
-        names = self.hand.joint_names
-        check_kind(joint_order, Sequence, "joint_order", "a list of the joints' names")
-        if sorted(joint_order) != sorted(names):
-            wrong = set(joint_order) ^ set(names)
-            raise HumanrtError(
-                f"joint_order must name every joint of {self.hand.name} once"
-                + (f"; {choices(wrong)} missing or unknown" if wrong else "")
-            )
-        return np.array([names.index(name) for name in joint_order])
+
+def joint_rows(robot: RobotDescription, joint_order: Sequence[str] | None) -> NDArray[np.int64]:
+    """Return the rows of a robot's joints in an order of their names; None: the description's."""
+    names = robot.joint_names
+    if joint_order is None:
+        return np.arange(len(names))
+    check_kind(joint_order, Sequence, "joint_order", "a list of the joints' names")
+    if sorted(joint_order) != sorted(names):
+        wrong = set(joint_order) ^ set(names)
+        raise HumanrtError(
+            f"joint_order must name every joint of {robot.name} once"
+            + (f"; {choices(wrong)} missing or unknown" if wrong else "")
+        )
+    return np.array([names.index(name) for name in joint_order])
 
 
 def _checked(keypoints: ArrayLike) -> Array:

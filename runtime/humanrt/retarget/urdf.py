@@ -26,9 +26,8 @@ Only the kinematics are read, with the standard library. Meshes of ``<visual>`` 
 from __future__ import annotations
 
 import hashlib
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any
@@ -38,23 +37,28 @@ from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError, choices
 from humanrt.geometry.hand import FINGERS
-from humanrt.retarget.check import MAX_ABS, mapping, number, number_map, numbers, text
-from humanrt.retarget.description import HandDescription, Joint, Point, rotation_of_rpy, vector_parts
+from humanrt.retarget.check import mapping, number, number_map, numbers, text
+from humanrt.retarget.description import HandDescription, vector_parts
+from humanrt.retarget.robot import Point
+from humanrt.retarget.urdf_tree import (
+    MAX_REACH,
+    MOVABLE,
+    TURN,
+    Edge,
+    carrier,
+    check_edge,
+    fold,
+    joints_above,
+    read_urdf,
+    with_ranges,
+)
 from humanrt.retarget.visuals import visuals_of
 from humanrt.retarget.wrist import palm_template
 
-__all__ = ["hand_from_urdf", "place_in_urdf"]
+__all__ = ["hand_from_urdf", "palm_axes", "place_in_urdf"]
 
 Array = NDArray[np.float64]
 
-MOVABLE = {"revolute", "continuous", "prismatic"}
-KINDS = {"fixed", *MOVABLE}
-OUTSIDE = {"floating", "planar"}
-"""Joint types that a robot's base may have, but not a hand."""
-TURN = 2.0 * np.pi
-"""Limit of a continuous joint: one turn each way."""
-MAX_REACH = 2.0
-"""Metres from the wrist to a tip, and of a prismatic joint's travel; a longer hand is not in metres."""
 MIN_HAND_SIZE = 0.03
 """Metres from the wrist to the furthest tip; a smaller hand is not in metres, and would hardly move."""
 MAX_FINGER_JOINTS, SHARED = 5, 3
@@ -67,21 +71,6 @@ KEYS = {
 }  # fmt: skip
 
 _POSITIVE = ("scale", "radius", "max_speed")
-
-
-@dataclass(frozen=True)
-class _Edge:
-    name: str
-    kind: str
-    parent: str
-    child: str
-    xyz: Array
-    rotation: Array
-    axis: Array
-    lower: float | None
-    upper: float | None
-    """None: neither is given."""
-    mimic: tuple[str, float, float] | None
 
 
 def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
@@ -99,7 +88,7 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         raise HumanrtError(f"{beside}: tips: unknown finger {choices(wrong)}; choose one of: {choices(FINGERS)}")
     try:
         content = path.read_bytes()
-        robot, edges = _read(content, path)
+        robot, edges = read_urdf(content, path)
     except OSError as error:
         raise HumanrtError(f"{path}: cannot read the URDF ({error.strerror or error})") from None
 
@@ -128,7 +117,7 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     wrist = known(str(hints["wrist"]), "wrist") if "wrist" in hints else _default_wrist(tip_links, roots[0], by_child)
     if "wrist" not in hints and len(tips) == 1:
         [(finger, link)] = tip_links.items()
-        chain = [edge.name for edge in _above(link, by_child) if edge.kind != "fixed"]
+        chain = [edge.name for edge in joints_above(link, by_child) if edge.kind != "fixed"]
         if len(chain) > MAX_FINGER_JOINTS:
             raise HumanrtError(
                 f"{beside}: {_some(chain)} carry the tip of the {finger}, and no second tip tells which are an arm's; "
@@ -140,8 +129,8 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         _check_values(values, edges, f"{beside}: {field}", path.name)
     moving, held = _roles(edges, wrist, tip_links, by_child, f"{beside}")
     for edge in edges:
-        _check_edge(edge, f"{path}: joint {edge.name}", edge.name in moving - set(locked))
-    joints = _with_ranges([_fold(edge, by_child) for edge in edges if edge.kind in MOVABLE], edges)
+        check_edge(edge, f"{path}: joint {edge.name}", edge.name in moving - set(locked))
+    joints = with_ranges([fold(edge, by_child) for edge in edges if edge.kind in MOVABLE], edges)
     notes = []
     if stay := [name for name in held if name not in locked]:
         notes.append(
@@ -155,7 +144,7 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
     }
 
     def point(link: str, xyz: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Point:
-        joint, pose = _carrier(link, by_child)
+        joint, pose = carrier(link, by_child)
         x, y, z = (float(v) for v in pose[:3, :3] @ np.array(xyz) + pose[:3, 3])
         return Point(joint, (x, y, z))
 
@@ -170,7 +159,7 @@ def hand_from_urdf(hints: Mapping[str, Any], beside: Path) -> HandDescription:
         vector=vector_parts(hints.get("vector", ("tip",)), f"{beside}: vector"),
         licence=str(hints.get("licence", "")),
         source={**source, "urdf": path.name, "sha256": hashlib.sha256(content).hexdigest()},
-        visuals=visuals_of(robot, path, lambda link: _carrier(link, by_child)),
+        visuals=visuals_of(robot, path, lambda link: carrier(link, by_child)),
     )
     bare, shared_note = _without_shared(bare, _default_wrist(tip_links, roots[0], by_child), beside)
     notes += shared_note
@@ -218,136 +207,25 @@ def place_in_urdf(
         that says whether a link is another one or carries it.
     """
     try:
-        _, edges = _read(path.read_bytes(), path)
+        _, edges = read_urdf(path.read_bytes(), path)
     except OSError as error:
         raise HumanrtError(f"{path}: cannot read the URDF ({error.strerror or error})") from None
     by_child = {edge.child: edge for edge in edges}
 
     def point(link: str) -> Point:
-        joint, pose = _carrier(link, by_child)
+        joint, pose = carrier(link, by_child)
         return Point(joint, (float(pose[0, 3]), float(pose[1, 3]), float(pose[2, 3])))
 
-    def zero(edge: _Edge) -> float | None:
+    def zero(edge: Edge) -> float | None:
         low, high = -TURN if edge.lower is None else edge.lower, TURN if edge.upper is None else edge.upper
         return None if edge.mimic else min(max(0.0, low), high)
 
     def carries(link: str, other: str) -> bool:
-        return link == other or link in {edge.parent for edge in _above(other, by_child)}
+        return link == other or link in {edge.parent for edge in joints_above(other, by_child)}
 
     links = dict.fromkeys([edge.parent for edge in edges] + [edge.child for edge in edges])
     joints = {edge.name: zero(edge) for edge in edges if edge.kind in MOVABLE}
     return {link: point(link) for link in links}, joints, carries
-
-
-def _read(content: bytes, path: Path) -> tuple[ElementTree.Element, list[_Edge]]:
-    """Read the root element and the joints; each link has one parent, and there is no loop."""
-    xacro = HumanrtError(
-        f"{path}: this is xacro, from which a URDF is yet to be made: run `xacro {path.name} > hand.urdf` (a tool of "
-        'ROS; also `pip install xacro`) and name its result under "urdf"'
-    )
-    try:
-        root = ElementTree.fromstring(content)
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: the encoding it declares
-        if b"<xacro:" in content and "unbound prefix" in str(error):
-            raise xacro from None
-        raise HumanrtError(f"{path}: not valid XML ({error})") from None
-    if any("xacro" in str(element.tag).lower() for element in root.iter()):
-        raise xacro
-    if root.tag != "robot":
-        raise HumanrtError(f"{path}: not a URDF: its root element is <{root.tag}>, not <robot>")
-    for joint in root.findall("joint"):
-        if any("${" in value or "$(" in value for element in joint.iter() for value in element.attrib.values()):
-            raise xacro
-    try:
-        edges = [_edge(element, f"{path}: joint") for element in root.findall("joint")]
-    except KeyError as error:
-        raise HumanrtError(f"{path}: a <mimic> does not name its joint ({error} is missing)") from None
-    except ValueError as error:
-        raise HumanrtError(f"{path}: a joint is incomplete or has a malformed number ({error})") from None
-    for what, names in (
-        ("several joints are named {}; give each its own name", [edge.name for edge in edges]),
-        ("several joints move link {}; a link has one parent: remove the others", [edge.child for edge in edges]),
-    ):
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise HumanrtError(f"{path}: {what.format(choices(twice))}")
-    parents = {edge.child: edge.parent for edge in edges}
-    sound: set[str] = set()
-    for start in parents:
-        above: dict[str, None] = {}
-        link = start
-        while link in parents and link not in sound:
-            if link in above:
-                raise HumanrtError(f"{path}: links {choices(above)} form a loop; a hand is a tree with one root link")
-            above[link] = None
-            link = parents[link]
-        sound.update(above)
-    return root, edges
-
-
-def _edge(element: ElementTree.Element, where: str) -> _Edge:
-    if "name" not in element.attrib:
-        raise ValueError("a joint has no name")
-    name = text(element.attrib["name"], f"{where} name")
-    where = f"{where} {name}"
-
-    def values_of(tag: str, attribute: str, default: str, count: int = 1) -> Array:
-        child = element.find(tag)
-        given = default if child is None else child.get(attribute, default)
-        try:
-            values = np.array([float(v) for v in given.split()])
-        except ValueError:
-            values = np.zeros(0)
-        if values.shape != (count,) or not (np.abs(values) <= MAX_ABS).all():
-            raise ValueError(f"joint {name}: {tag} {attribute}={given!r}")
-        return values
-
-    kind = element.get("type")
-    if kind is None:
-        raise ValueError(f"joint {name} has no type")
-    if kind not in KINDS | OUTSIDE:
-        raise HumanrtError(f"{where}: type {kind!r} is not a URDF joint type; choose one of: {choices(KINDS)}")
-    parent, child = element.find("parent"), element.find("child")
-    if parent is None or child is None or "link" not in parent.attrib or "link" not in child.attrib:
-        raise ValueError(f"joint {name} has no parent or child link")
-    limit, mimic = element.find("limit"), element.find("mimic")
-    lower: float | None
-    upper: float | None
-    if kind == "continuous":
-        lower, upper = (None, None) if mimic is not None else (-TURN, TURN)
-    elif limit is None or not {"lower", "upper"} & set(limit.attrib):
-        lower, upper = None, None
-    else:  # URDF: zero where one of the two is left out
-        lower, upper = (float(values_of("limit", end, "0")[0]) for end in ("lower", "upper"))
-    rpy = values_of("origin", "rpy", "0 0 0", 3)
-    if np.abs(rpy).max() > 1.01 * TURN:
-        given = " ".join(f"{v:g}" for v in rpy)
-        raise HumanrtError(f"{where}: origin rpy={given!r} looks like degrees; a URDF's angles are radians")
-    axis = values_of("axis", "xyz", "1 0 0", 3)
-    if kind in MOVABLE:
-        length = float(np.linalg.norm(axis))
-        if length < 1e-9:
-            raise ValueError(f"joint {name} has no axis")
-        axis = axis / length
-    return _Edge(
-        name=name,
-        kind=kind,
-        parent=text(parent.attrib["link"], f"{where}: parent link"),
-        child=text(child.attrib["link"], f"{where}: child link"),
-        xyz=values_of("origin", "xyz", "0 0 0", 3),
-        rotation=rotation_of_rpy(rpy),
-        axis=axis,
-        lower=lower,
-        upper=upper,
-        mimic=(
-            None
-            if mimic is None
-            else (
-                text(mimic.attrib["joint"], f"{where}: mimic joint"),
-                float(values_of("mimic", "multiplier", "1")[0]),
-                float(values_of("mimic", "offset", "0")[0]),
-            )
-        ),
-    )
 
 
 def _tip(value: Any, where: str) -> tuple[str, tuple[float, float, float]]:
@@ -360,20 +238,11 @@ def _tip(value: Any, where: str) -> tuple[str, tuple[float, float, float]]:
     return str(value["link"]), (x, y, z)
 
 
-def _above(link: str, by_child: Mapping[str, _Edge]) -> list[_Edge]:
-    """Return the joints between the root and a link, root first."""
-    edges = []
-    while (edge := by_child.get(link)) is not None:
-        edges.append(edge)
-        link = edge.parent
-    return edges[::-1]
-
-
-def _default_wrist(tips: Mapping[str, str], root: str, by_child: Mapping[str, _Edge]) -> str:
+def _default_wrist(tips: Mapping[str, str], root: str, by_child: Mapping[str, Edge]) -> str:
     """Return the last link that carries all tips; the root if no joint lies in between, or for a single tip."""
     if len(tips) < 2:
         return root
-    chains = [_above(link, by_child) for link in tips.values()]
+    chains = [joints_above(link, by_child) for link in tips.values()]
     wrist, moved = root, False
     for edge, *others in zip(*chains, strict=False):
         if any(other.name != edge.name for other in others):
@@ -383,11 +252,11 @@ def _default_wrist(tips: Mapping[str, str], root: str, by_child: Mapping[str, _E
 
 
 def _roles(
-    edges: Sequence[_Edge], wrist: str, tips: Mapping[str, str], by_child: Mapping[str, _Edge], beside: str
+    edges: Sequence[Edge], wrist: str, tips: Mapping[str, str], by_child: Mapping[str, Edge], beside: str
 ) -> tuple[set[str], list[str]]:
     """Return the names of the hand's joints, and of all others, which stay at rest."""
-    chains = {finger: _above(link, by_child) for finger, link in tips.items()}
-    above = {edge.name for edge in _above(wrist, by_child)}
+    chains = {finger: joints_above(link, by_child) for finger, link in tips.items()}
+    above = {edge.name for edge in joints_above(wrist, by_child)}
     kinds = {edge.name: edge.kind for edge in edges}
     rigid = {name for name in above if kinds[name] != "fixed"}
     moving: set[str] = set()
@@ -418,34 +287,7 @@ def _roles(
     return moving, [edge.name for edge in edges if edge.kind != "fixed" and edge.name not in moving]
 
 
-def _check_edge(edge: _Edge, where: str, moving: bool) -> None:
-    """Refuse a joint that cannot be meant as written; ``moving``: it is one of the hand's."""
-    if moving and edge.kind in OUTSIDE:
-        raise HumanrtError(f"{where}: type {edge.kind!r} is not supported; choose one of: {choices(KINDS)}")
-    if not moving or edge.kind not in MOVABLE:
-        return
-    if edge.lower is None or edge.upper is None:
-        if edge.mimic is None:
-            raise HumanrtError(
-                f"{where} is {edge.kind} but has no lower and upper limit; give it "
-                f'<limit lower="..." upper="..."/> in {"metres" if edge.kind == "prismatic" else "radians"}'
-                + (", or lock it" if edge.kind == "prismatic" else ", make it continuous, or lock it")
-            )
-        return
-    largest = max(abs(edge.lower), abs(edge.upper))
-    if edge.kind == "revolute" and largest > 1.01 * TURN:
-        raise HumanrtError(
-            f"{where} has limits {edge.lower:g}..{edge.upper:g}, which look like degrees; a URDF's are radians: "
-            f"{np.radians(edge.lower):.4g}..{np.radians(edge.upper):.4g}"
-        )
-    if edge.kind == "prismatic" and largest > MAX_REACH:
-        raise HumanrtError(
-            f"{where} has limits {edge.lower:g}..{edge.upper:g}, which look like millimetres; a URDF's are metres: "
-            f"{edge.lower / 1e3:.4g}..{edge.upper / 1e3:.4g}"
-        )
-
-
-def _check_values(values: Mapping[str, float], edges: Sequence[_Edge], where: str, urdf: str) -> None:
+def _check_values(values: Mapping[str, float], edges: Sequence[Edge], where: str, urdf: str) -> None:
     """Refuse values outside their joints' limits: usually degrees or millimetres, which clipping would hide."""
     for edge in edges:
         low, high = -TURN if edge.lower is None else edge.lower, TURN if edge.upper is None else edge.upper
@@ -455,26 +297,6 @@ def _check_values(values: Mapping[str, float], edges: Sequence[_Edge], where: st
                 f"{where}: {edge.name} is {value:g}, outside its limits {low:g}..{high:g} in {urdf}; "
                 "angles are radians, lengths metres"
             )
-
-
-def _with_ranges(joints: Sequence[Joint], edges: Sequence[_Edge]) -> tuple[Joint, ...]:
-    """Return the joints, with limits for followers that have none: the range over which the leader moves them."""
-    given = {edge.name: edge.lower is not None for edge in edges}
-    by_name = {joint.name: joint for joint in joints}
-
-    def ranged(joint: Joint) -> Joint:
-        gain, offset, leader = 1.0, 0.0, joint
-        for _ in joints:
-            if given[leader.name] or leader.mimic is None or leader.mimic[0] not in by_name:
-                break
-            name, a, b = leader.mimic
-            gain, offset, leader = gain * a, offset + gain * b, by_name[name]
-        if leader is joint:
-            return joint
-        low, high = sorted((gain * leader.lower + offset, gain * leader.upper + offset))
-        return replace(joint, lower=low, upper=high)
-
-    return tuple(joint if given[joint.name] else ranged(joint) for joint in joints)
 
 
 def _shared(hand: HandDescription) -> list[str]:
@@ -577,34 +399,6 @@ def _side(hand: HandDescription) -> str | None:
     return None if abs(both) < UNCLEAR * length else "right" if both > 0 else "left"
 
 
-def _carrier(link: str, by_child: Mapping[str, _Edge]) -> tuple[str | None, Array]:
-    """Return the movable joint that carries a link, and the link's pose [4, 4] in that joint's frame."""
-    pose = np.eye(4)
-    while (edge := by_child.get(link)) is not None and edge.kind not in MOVABLE:
-        step = np.eye(4)
-        step[:3, :3], step[:3, 3] = edge.rotation, edge.xyz
-        pose = step @ pose
-        link = edge.parent
-    return (None if edge is None else edge.name), pose
-
-
-def _fold(edge: _Edge, by_child: Mapping[str, _Edge]) -> Joint:
-    """Return a movable joint whose parent is the next movable joint, with the fixed joints in between folded in."""
-    parent, pose = _carrier(edge.parent, by_child)
-    xyz = pose[:3, :3] @ edge.xyz + pose[:3, 3]
-    return Joint(
-        name=edge.name,
-        parent=parent,
-        xyz=(float(xyz[0]), float(xyz[1]), float(xyz[2])),
-        rotation=tuple(float(v) for v in (pose[:3, :3] @ edge.rotation).ravel()),
-        axis=(float(edge.axis[0]), float(edge.axis[1]), float(edge.axis[2])),
-        lower=-TURN if edge.lower is None else edge.lower,
-        upper=TURN if edge.upper is None else edge.upper,
-        prismatic=edge.kind == "prismatic",
-        mimic=edge.mimic,
-    )
-
-
 def _finger_points(
     hand: HandDescription, finger: str, tip: Point, named: Any, beside: Path
 ) -> tuple[Point, Point, Point, Point]:
@@ -659,13 +453,7 @@ def _finger_points(
 def _rotation(hand: HandDescription, axes: Any, beside: Path) -> Array:
     """Return [3, 3] whose columns are, in the base frame: out of the palm, sideways, towards the fingers."""
     if axes is not None:
-        try:
-            along, out = (_signed_axis(str(axes[key])) for key in ("fingers", "palm"))
-        except (LookupError, TypeError, ValueError):
-            raise HumanrtError(f'{beside}: axes: give such as {{"fingers": "+z", "palm": "+x"}}') from None
-        if abs(float(along @ out)) > 1e-6:
-            raise HumanrtError(f"{beside}: axes: fingers and palm must be at right angles")
-        return np.stack([out, np.cross(along, out), along], axis=1)
+        return palm_axes(axes, beside)
     # Along: the straight fingers. Out of the palm: where their tips go when every joint begins to close.
     names = [finger for finger in hand.fingers if finger != "thumb"] or list(hand.fingers)
     knuckles = [hand.fingers[finger][0] for finger in names]
@@ -686,6 +474,17 @@ def _rotation(hand: HandDescription, axes: Any, beside: Path) -> Array:
             f'{beside}: cannot tell where the palm faces; give "axes": {{"fingers": "+z", "palm": "+x"}}'
         )
     out /= np.linalg.norm(out)
+    return np.stack([out, np.cross(along, out), along], axis=1)
+
+
+def palm_axes(axes: Any, beside: Path) -> Array:
+    """Return [3, 3] whose columns are: out of the palm, sideways, towards the fingers, as the field ``axes`` says."""
+    try:
+        along, out = (_signed_axis(str(axes[key])) for key in ("fingers", "palm"))
+    except (LookupError, TypeError, ValueError):
+        raise HumanrtError(f'{beside}: axes: give such as {{"fingers": "+z", "palm": "+x"}}') from None
+    if abs(float(along @ out)) > 1e-6:
+        raise HumanrtError(f"{beside}: axes: fingers and palm must be at right angles")
     return np.stack([out, np.cross(along, out), along], axis=1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.retarget.description import Visual, rotation_of_rpy
+from humanrt.retarget.robot import Visual, rotation_of_rpy
 
 __all__ = ["MESHES", "visuals_of"]
 

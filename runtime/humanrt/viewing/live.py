@@ -14,7 +14,7 @@ from humanrt.people.pipeline import PeopleResult
 from humanrt.people.rig import BodyRig
 from humanrt.perception.pipeline import Result
 from humanrt.resource import Owner, releasing
-from humanrt.retarget import HandDescription
+from humanrt.retarget import RobotDescription
 from humanrt.viewing.stage import DEFAULT_PORT, NEW_SHAPE, Body, Stage, reduced
 
 __all__ = ["LiveScene"]
@@ -35,7 +35,7 @@ class LiveScene(Owner, Output):
     def __init__(
         self,
         rig: BodyRig | None = None,
-        robots: Mapping[str, HandDescription] | None = None,
+        robots: Mapping[str, RobotDescription] | None = None,
         *,
         port: int = DEFAULT_PORT,
         host: str = "127.0.0.1",
@@ -51,7 +51,8 @@ class LiveScene(Owner, Output):
             self._show_camera(result)
         if isinstance(result, HandResult | HolisticResult):
             self.stage.show_hands({hand.id: (hand.side, hand.keypoints_3d) for hand in result.hands})
-            moved = {name: angles for solved in result.robots.values() for name, angles in solved.items()}
+            solved = [*result.robots.values(), *getattr(result, "arms", {}).values()]
+            moved = {name: angles for one in solved for name, angles in one.items()}
             self.stage.show_robots({name: (self._robots[name], q) for name, q in moved.items() if name in self._robots})
         return True
 

@@ -18,7 +18,7 @@ from humanrt.geometry.skeleton import Array, world_rotations
 from humanrt.outputs.record import read_recording
 from humanrt.outputs.tracks import HandTrack, Tracks
 from humanrt.resource import Owner, releasing
-from humanrt.retarget import HandDescription, load_hand
+from humanrt.retarget import RobotDescription, load_robot
 from humanrt.sources.opening import open_source
 from humanrt.viewing.stage import DEFAULT_PORT, Body, Stage, reduced
 
@@ -123,23 +123,23 @@ def _row(t: Array, wanted: float) -> int | None:
     return k if k < len(t) and t[k] == wanted else None
 
 
-def _robots(tracks: Tracks) -> tuple[dict[str, HandDescription], tuple[str, ...]]:
+def _robots(tracks: Tracks) -> tuple[dict[str, RobotDescription], tuple[str, ...]]:
     """Return the robots of a recording by name, and a line for each whose description is not among those that ship."""
     named = tracks.header.get("robots")
-    found: dict[str, HandDescription] = {}
+    found: dict[str, RobotDescription] = {}
     notes = []
     for name in named if isinstance(named, Mapping) else {}:
         try:
-            found[name] = load_hand(name)
+            found[name] = load_robot(name)
         except HumanrtError:
             notes.append(f"robot {name} is not shown: it does not ship, and a recording does not hold its description")
     return found, tuple(notes)
 
 
 def _solved(
-    rows: Mapping[int, tuple[HandTrack, int]], robots: Mapping[str, HandDescription]
-) -> dict[str, tuple[HandDescription, Array]]:
-    poses: dict[str, tuple[HandDescription, Array]] = {}
+    rows: Mapping[int, tuple[HandTrack, int]], robots: Mapping[str, RobotDescription]
+) -> dict[str, tuple[RobotDescription, Array]]:
+    poses: dict[str, tuple[RobotDescription, Array]] = {}
     for track, k in rows.values():
         for name, angles in track.robots.items():
             if (

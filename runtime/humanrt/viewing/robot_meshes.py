@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.geometry.skeleton import Array
-from humanrt.retarget import HandDescription
-from humanrt.retarget.description import Visual
+from humanrt.retarget import RobotDescription
+from humanrt.retarget.robot import Visual
 
 __all__ = ["LinkMesh", "link_meshes"]
 
@@ -30,7 +30,7 @@ class LinkMesh:
     faces: NDArray[np.int64]
 
 
-def link_meshes(robot: HandDescription) -> list[LinkMesh]:
+def link_meshes(robot: RobotDescription) -> list[LinkMesh]:
     """Return the meshes of a hand that was read from a URDF; none if it has no visuals, or no file of them is there."""
     return [mesh for visual in robot.visuals if (mesh := _mesh(visual)) is not None]
 

@@ -19,7 +19,7 @@ from humanrt.geometry.rotation import quaternions_from_matrices
 from humanrt.geometry.skeleton import Array, shortest_arc
 from humanrt.people.rig import BodyRig
 from humanrt.resource import Resource
-from humanrt.retarget import HandDescription
+from humanrt.retarget import ArmDescription, HandDescription, RobotDescription
 from humanrt.viewing.robot_meshes import LinkMesh, link_meshes
 
 __all__ = ["DEFAULT_PORT", "NEW_SHAPE", "Body", "Stage", "reduced"]
@@ -31,6 +31,7 @@ NEW_SHAPE = 0.02
 
 _HANDS_AT = 0.45  # m before the camera: hands have no place of their own, but their size and pose
 _ASIDE = 0.13  # m, of hands and robots from the middle
+_ARMS_ASIDE = 0.8  # m, of robot arms
 _ROBOTS_AT = 0.1  # m below the hands, behind which they stand in a row
 
 
@@ -162,7 +163,7 @@ class Stage(Resource):
                 for handle in handles:
                     handle.visible = id in hands
 
-    def show_robots(self, poses: Mapping[str, tuple[HandDescription, Array]]) -> None:
+    def show_robots(self, poses: Mapping[str, tuple[RobotDescription, Array]]) -> None:
         """Show robot hands by name: the description, and joint angles [dof] rad. They stay where they were without.
 
         Their links are the meshes of the URDF where it has some that are at hand, else capsules.
@@ -171,9 +172,13 @@ class Stage(Resource):
             for name, (robot, angles) in poses.items():
                 segments, radii, fingers = robot.capsules(angles)
                 wrist = segments[np.argmin(fingers)][0]  # where the palm, -1, begins
-                # Upright, its palm to the camera, below the hand that it follows.
-                turn = np.asarray(_PALM_TO_CAMERA @ robot.rotation.T)
                 aside = _ASIDE * (2 * list(poses).index(name) - len(poses) + 1)
+                # Upright, its palm to the camera, below the hand that it follows; an arm faces the camera, aside.
+                if isinstance(robot, ArmDescription):
+                    turn, aside = np.asarray(_PALM_TO_CAMERA @ robot.placement.rotation.T), aside + _ARMS_ASIDE
+                else:
+                    assert isinstance(robot, HandDescription)
+                    turn = np.asarray(_PALM_TO_CAMERA @ robot.rotation.T)
                 place = np.array([aside, _ROBOTS_AT, _HANDS_AT + 0.2]) - turn @ wrist
                 ends = np.asarray(segments, np.float64) @ turn.T + place
                 if name not in self._robots:

@@ -1,0 +1,213 @@
+"""ArmRetargeter: joint angles of a robot arm from a person's shoulder, elbow, wrist and hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from humanrt.checks import check_points, check_range, numbers
+from humanrt.errors import InvalidInputError
+from humanrt.geometry.rotation import vectors_from_matrices
+from humanrt.retarget.arm import ArmDescription
+from humanrt.retarget.arm_problem import arm_points, arm_problem, furthest, search, starts
+from humanrt.retarget.kernel import make_kernel
+from humanrt.retarget.load import load_arm
+
+__all__ = ["ArmPose", "ArmRetargeter", "trunk_axes"]
+
+Array = NDArray[np.float64]
+
+FACING = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
+"""Axes (forward, left, up) of somebody who faces the camera, as columns in camera space."""
+REACHED_M, REACHED_RAD = 0.01, 0.1
+"""Distance and angle within which the tool counts as being where it should be."""
+_STRAIGHT = 0.9  # of the robot's reach, at which a person's straight arm is laid
+_WITHIN = 0.97  # of the robot's reach, within which places can be reached if the search was not caught
+_DAMPING = 1e-3  # weight of |q - last q|^2 a second, for where the arm is straight
+_BETTER = 0.5  # of the cost, below which another solution is taken instead
+
+
+@dataclass(frozen=True)
+class ArmPose:
+    """A person's arm in one frame, camera space (x right, y down, z forward), m.
+
+    Attributes:
+        shoulder, elbow, wrist: [3].
+        hand: [3, 3] the wrist's axes as columns: out of the palm, sideways, towards the fingers
+            (`humanrt.retarget.wrist_frame`). None: not known; the tool's rotation is then free.
+        trunk: [3, 3] the trunk's axes as columns: forward, left, up (`trunk_axes`). None: as of somebody who faces the
+            camera.
+    """
+
+    shoulder: Array
+    elbow: Array
+    wrist: Array
+    hand: Array | None = None
+    trunk: Array | None = None
+
+    @property
+    def length(self) -> float:
+        """Return the arm's length from shoulder to wrist along it, m."""
+        upper = np.linalg.norm(np.subtract(self.elbow, self.shoulder))
+        return float(upper + np.linalg.norm(np.subtract(self.wrist, self.elbow)))
+
+
+class ArmRetargeter:
+    """Compute joint angles of one robot arm from one person's, frame by frame.
+
+    The tool goes where the wrist is, seen from the shoulder, at the robot's size, and turns as the hand does; the elbow
+    decides what that leaves open. Joint limits are never exceeded, nor, if time is given, the arm's ``max_speed``.
+    Places out of reach are approached as far as the arm can; `error` says how far. An instance holds the state of one
+    arm and is not shared between threads.
+
+    >>> arm = ArmRetargeter("ur5e", "right")             # or the path of an arm's URDF or JSON file
+    >>> q = arm.solve(ArmPose(shoulder, elbow, wrist), dt=1 / 30)
+
+    Args:
+        robot: a name from `humanrt.retarget.arms`, the path of a URDF or of a JSON file (`humanrt.retarget.arm_urdf`),
+            or a description.
+        side: the person's arm that moves it. None: right.
+        kernel: auto, native or numpy.
+    """
+
+    def __init__(self, robot: str | Path | ArmDescription, side: str | None = None, *, kernel: str = "auto") -> None:
+        self.arm: ArmDescription = load_arm(robot, side)
+        self._problem = arm_problem(self.arm)
+        self._kernel = make_kernel(self._problem, kernel)
+        self._starts = starts(self._problem)
+        self._shoulder = self.arm.positions(self.arm.rest_pose, [self.arm.shoulder])[0]
+        self.reach: float = furthest(self.arm)
+        """m from the shoulder to the tool, at most."""
+        elbow = self.arm.positions(self.arm.rest_pose, [self.arm.elbow])[0]
+        self._upper_arm = float(np.linalg.norm(elbow - self._shoulder))
+        self.reset()
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the joints, in the order of the results of ``solve``."""
+        return self.arm.joint_names
+
+    @property
+    def last(self) -> Array:
+        """The last result [dof]; the rest pose before the first."""
+        return self._problem.q.copy()
+
+    @property
+    def error(self) -> tuple[float, float]:
+        """How far the tool of the last result is from where it should be: m, and rad (0 where the turn is free)."""
+        return self._error
+
+    @property
+    def reached(self) -> bool:
+        """Whether the tool of the last result is within 1 cm and 0.1 rad of where it should be."""
+        return self._error[0] <= REACHED_M and self._error[1] <= REACHED_RAD
+
+    def reset(self) -> None:
+        """Clear the state: the next frame is solved from anywhere, and not bounded."""
+        self._problem.reset()
+        self._held: Array | None = None
+        self._length: tuple[float, int] = (0.0, 0)
+        self._error = (0.0, 0.0)
+
+    def forget_person(self) -> None:
+        """Forget how long the person's arm is, but not where the robot is."""
+        self._length = (0.0, 0)
+
+    def target(self, pose: ArmPose) -> tuple[Array, Array | None]:
+        """Return where the person's wrist is laid in the base frame, [3] m, and how it is turned [3, 3]."""
+        place = self.arm.placement
+        trunk = FACING if pose.trunk is None or place.frame == "camera" else np.asarray(pose.trunk, np.float64)
+        turn = place.rotation @ trunk.T
+        tool = self._shoulder + self._scale() * (turn @ np.subtract(pose.wrist, pose.shoulder))
+        return tool, None if pose.hand is None else turn @ np.asarray(pose.hand, np.float64)
+
+    def solve(self, pose: ArmPose, *, dt: float | None = None) -> Array:
+        """Return joint angles [dof], rad (m for slides).
+
+        Args:
+            pose: the person's arm.
+            dt: seconds since the last frame; no joint then moves faster than the arm's ``max_speed``. None: unbounded.
+
+        Raises:
+            ValueError: places that are not finite or implausible, axes that are none, or a negative dt. The state is
+                then unchanged.
+        """
+        _check(pose)
+        if dt is not None:
+            check_range(dt, "dt", 0.0)
+        p, first = self._problem, self._held is None
+        mean, count = self._length
+        count = min(count + 1, 90)
+        self._length = (mean + (pose.length - mean) / count, count)
+        tool, turn = self.target(pose)
+        place = self.arm.placement
+        trunk = FACING if pose.trunk is None or place.frame == "camera" else np.asarray(pose.trunk, np.float64)
+        bent = place.rotation @ trunk.T @ np.subtract(pose.elbow, pose.shoulder)
+        elbow = self._shoulder + bent * (self._upper_arm / max(float(np.linalg.norm(bent)), 1e-6))
+        points, p.tasks.weight[...] = arm_points(self._shoulder, elbow, tool, turn)
+        if first:
+            search(self._kernel, points, self._starts)
+        else:
+            smoothing = 0.0 if dt is None else _DAMPING / 30.0 / max(dt, 1e-3)
+            self._kernel.solve(points, False, True, smoothing)
+            self._error = self._missed(tool, turn)
+            if not self.reached and float(np.linalg.norm(tool - self._shoulder)) < _WITHIN * self.reach:
+                here, cost = p.x.copy(), float(p.cost[0])
+                search(self._kernel, points, self._starts)
+                if p.cost[0] > _BETTER * cost:
+                    p.x[...] = here
+                    p.write_q()
+        last = self._held
+        self._held = p.x.copy()
+        if dt is not None and last is not None and self.arm.max_speed is not None:
+            change = self.arm.max_speed * dt
+            self._held = np.minimum(np.maximum(p.x, last - change), last + change)
+            p.write_q(self._held)
+        self._error = self._missed(tool, turn)
+        return p.q.copy()
+
+    def _scale(self) -> float:
+        place = self.arm.placement
+        if place.scale is not None:
+            return place.scale
+        return _STRAIGHT * self.reach / (place.arm_length or self._length[0] or 0.55)
+
+    def _missed(self, tool: Array, turn: Array | None) -> tuple[float, float]:
+        here = self.arm.pose(self._problem.q)
+        angle = 0.0 if turn is None else float(np.linalg.norm(vectors_from_matrices(here[:3, :3].T @ turn)))
+        return float(np.linalg.norm(here[:3, 3] - tool)), angle
+
+
+def trunk_axes(shoulders: ArrayLike, hips: ArrayLike) -> Array:
+    """Return a trunk's axes [3, 3] as columns: forward, left, up.
+
+    Args:
+        shoulders, hips: [2, 3] m, left and right.
+    """
+    upper, lower = np.asarray(shoulders, np.float64), np.asarray(hips, np.float64)
+    up = upper.mean(axis=0) - lower.mean(axis=0)
+    up /= max(float(np.linalg.norm(up)), 1e-9)
+    left = upper[0] - upper[1] + lower[0] - lower[1]
+    left -= up * (up @ left)
+    left /= max(float(np.linalg.norm(left)), 1e-9)
+    return np.stack([np.cross(left, up), left, up], axis=1)
+
+
+def _check(pose: ArmPose) -> None:
+    """Raise ValueError for places and axes that no arm has."""
+    for name in ("shoulder", "elbow", "wrist"):
+        point = numbers(getattr(pose, name), name)
+        if point.shape != (3,):
+            raise InvalidInputError(f"{name} has shape {point.shape}; give [3] m")
+        check_points(point, name)
+    for name in ("hand", "trunk"):
+        axes = getattr(pose, name)
+        if axes is not None:
+            given = numbers(axes, name)
+            if given.shape != (3, 3) or not np.abs(given.T @ given - np.eye(3)).max() < 1e-3:
+                raise InvalidInputError(f"{name} is not a rotation [3, 3]; its columns are three axes of length 1")
+    if not 0.1 <= pose.length <= 2.0:
+        raise InvalidInputError(f"the arm is {pose.length:.3g} m long; give metres, of a person's arm")

@@ -1,0 +1,308 @@
+"""Robot arms: solved from a person's arm, read from URDFs, moved gently."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from humanrt import GentleMotion, RobotCommands
+from humanrt.errors import HumanrtError
+from humanrt.people.arms import RobotArms, arm_pose
+from humanrt.people.results import Person
+from humanrt.retarget import ArmPose, ArmRetargeter, arms, load_arm, load_robot, trunk_axes
+from humanrt.retarget.arm import ArmDescription, Placement
+from humanrt.retarget.arm_retargeter import FACING
+
+Array = NDArray[np.float64]
+
+SCALE = 1.5
+SHOULDER = np.array([0.2, 0.1, 2.0])
+
+
+def placed(name: str, **changes: object) -> ArmRetargeter:
+    return ArmRetargeter(replace(load_arm(name), placement=Placement("camera", scale=SCALE), **changes))  # type: ignore[arg-type]
+
+
+def person_at(solver: ArmRetargeter, q: Array) -> ArmPose:
+    """A person whose arm is laid onto the robot's in pose q."""
+    arm = solver.arm
+    tool, base = arm.pose(q), arm.positions(q, [arm.shoulder])[0]
+    elbow = arm.positions(q, [arm.elbow])[0]
+    return ArmPose(
+        SHOULDER,
+        SHOULDER + FACING @ (elbow - base) / SCALE,
+        SHOULDER + FACING @ (tool[:3, 3] - base) / SCALE,
+        FACING @ tool[:3, :3],
+    )
+
+
+def paths(solver: ArmRetargeter, count: int) -> Array:
+    """Smooth paths of a quarter of the joints' ranges around the rest pose: [count, 30, dof]."""
+    rng = np.random.default_rng(3)
+    low, high = solver.arm.limits.T
+    rest, t = solver.arm.rest_pose, np.linspace(0, 2 * np.pi, 30)
+    way = rng.uniform(-0.8, 0.8, (count, 2, len(rest)))
+    moved = rest + way[:, :1] * np.sin(t)[:, None] + way[:, 1:] * (1 - np.cos(t))[:, None] / 2
+    return np.clip(moved, low, high)
+
+
+@pytest.mark.parametrize("name", arms())
+def test_the_true_pose_is_found_and_followed(name: str) -> None:
+    solver = placed(name)
+    place, turn = [], []
+    for path in paths(solver, 2):
+        solver.reset()
+        for q in path:
+            found = solver.solve(person_at(solver, q))
+            assert (found >= solver.arm.limits[:, 0]).all()
+            assert (found <= solver.arm.limits[:, 1]).all()
+            place.append(solver.error[0])
+            turn.append(solver.error[1])
+    assert np.median(place) < 2e-4
+    assert np.percentile(place, 95) < 2e-3
+    assert np.percentile(turn, 95) < 0.02
+
+
+def test_the_elbow_decides_what_a_seventh_joint_leaves_open() -> None:
+    solver = placed("panda")
+    q = solver.arm.rest_pose
+    person = person_at(solver, q)
+    solver.reset()
+    solver.solve(person)
+    there = solver.arm.positions(solver.last, [solver.arm.elbow])[0]
+    axis = (person.wrist - person.shoulder) / np.linalg.norm(person.wrist - person.shoulder)
+    across = np.cross(axis, person.elbow - person.shoulder)
+    swung = replace(person, elbow=person.elbow + 0.15 * across / np.linalg.norm(across))
+    for _ in range(5):
+        solver.solve(swung)
+    moved = FACING @ (solver.arm.positions(solver.last, [solver.arm.elbow])[0] - there)
+    assert moved @ across / np.linalg.norm(across) > 0.03
+    assert solver.error[0] < 1e-3
+
+
+def test_out_of_reach_it_comes_as_near_as_it_can_and_says_so() -> None:
+    solver = placed("ur5e")
+    person = person_at(solver, solver.arm.rest_pose)
+    far = replace(
+        person, wrist=SHOULDER - np.array([0.0, 0.0, 1.9]), elbow=SHOULDER - np.array([0.0, 0.0, 0.3]), hand=None
+    )
+    solver.solve(far)
+    tool, _ = solver.target(far)
+    base = solver.arm.positions(solver.last, [solver.arm.shoulder])[0]
+    assert not solver.reached
+    # In the direction of the place, with the arm straight.
+    assert solver.error[0] == pytest.approx(np.linalg.norm(tool - base) - solver.reach, abs=0.03)
+    solver.solve(person)
+    assert solver.reached
+
+
+def test_joints_keep_to_the_speed() -> None:
+    solver = placed("ur5e", max_speed=1.0)
+    q = solver.arm.rest_pose
+    last = solver.solve(person_at(solver, q), dt=0.0)
+    for _ in range(20):
+        here = solver.solve(person_at(solver, q + 0.7), dt=0.05)
+        assert np.abs(here - last).max() <= 0.05 + 1e-9
+        last = here
+    assert solver.reached
+
+
+def test_scale_and_frame() -> None:
+    arm = load_arm("ur5e")
+    solver = ArmRetargeter(arm)
+    turned = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    straight = SHOULDER - 0.25 * FACING[:, 0], SHOULDER - 0.5 * FACING[:, 0]
+    results = []
+    for turn in (np.eye(3), turned):  # the person turns; against their trunk nothing moves
+        elbow, wrist = (SHOULDER + FACING @ turn @ FACING.T @ (point - SHOULDER) for point in straight)
+        person = ArmPose(SHOULDER, elbow, wrist, trunk=FACING @ turn)
+        solver.reset()
+        solver.solve(person)
+        results.append(solver.target(person)[0])
+    np.testing.assert_allclose(*results, atol=1e-9)
+    # A straight arm reaches 90 % as far as the robot can.
+    assert np.linalg.norm(results[0] - [0, 0, 0.1625]) == pytest.approx(0.9 * solver.reach)
+    camera = ArmRetargeter(replace(arm, placement=Placement("camera", arm_length=0.6)))
+    camera.solve(person)
+    assert np.linalg.norm(camera.target(person)[0] - [0, 0, 0.1625]) == pytest.approx(0.75 * solver.reach)
+
+
+def test_trunk_axes() -> None:
+    shoulders, hips = [[0.2, -0.5, 2.0], [-0.2, -0.5, 2.0]], [[0.1, 0.0, 2.0], [-0.1, 0.0, 2.0]]
+    np.testing.assert_allclose(trunk_axes(shoulders, hips), FACING, atol=1e-12)  # who faces the camera
+
+
+def test_refuses_what_is_no_arm() -> None:
+    solver = ArmRetargeter("ur5e")
+    good = person_at(placed("ur5e"), solver.arm.rest_pose)
+    for wrong in (
+        replace(good, wrist=np.array([np.nan, 0, 0])),
+        replace(good, wrist=good.wrist * 1000),
+        replace(good, hand=np.ones((3, 3))),
+        replace(good, elbow=np.zeros(2)),
+    ):
+        with pytest.raises(ValueError, match=r"wrist|arm is|hand is|elbow"):
+            solver.solve(wrong)
+    with pytest.raises(HumanrtError, match="unknown arm 'ur6'; choose one of: panda, ur5e"):
+        load_arm("ur6")
+    with pytest.raises(HumanrtError, match="give right or left"):
+        load_arm("ur5e", "middle")
+
+
+def joint(name: str, parent: str, child: str, xyz: str, axis: str, kind: str = "revolute") -> str:
+    return (
+        f'<joint name="{name}" type="{kind}"><parent link="{parent}"/><child link="{child}"/><origin xyz="{xyz}"/>'
+        f'<axis xyz="{axis}"/><limit lower="-2.5" upper="2.5"/></joint>'
+    )
+
+
+URDF = "".join(
+    (
+        joint("mount", "world", "base", "0 0 0.5", "0 0 1", "fixed"),
+        joint("a1", "base", "l1", "0 0 0.1", "0 0 1"),
+        joint("a2", "l1", "l2", "0 0 0.1", "0 1 0"),
+        joint("a3", "l2", "l3", "0 0 0.4", "0 1 0"),
+        joint("a4", "l3", "l4", "0 0 0.2", "0 0 1"),
+        joint("a5", "l4", "l5", "0 0 0.2", "0 1 0"),
+        joint("a6", "l5", "l6", "0 0 0.1", "0 0 1"),
+        joint("flange", "l6", "flange", "0 0 0.05", "0 0 1", "fixed"),
+        joint("tip", "flange", "tool0", "0 0 0.05", "0 0 1", "fixed"),
+        joint("camera", "l6", "camera", "0.1 0 0", "0 0 1", "fixed"),
+    )
+)
+FINGERS = "".join(joint(f"f{k}", "tool0", f"finger{k}", f"0 0.0{k} 0.1", "1 0 0") for k in (1, 2))
+
+
+@pytest.fixture
+def urdf(tmp_path: Path) -> Callable[[str], Path]:
+    def write(joints: str) -> Path:
+        path = tmp_path / "my_arm.urdf"
+        path.write_text(f'<robot name="r">{joints}</robot>')
+        return path
+
+    return write
+
+
+def test_a_urdf_alone_is_an_arm(urdf: Callable[[str], Path]) -> None:
+    path = urdf(URDF)
+    with pytest.raises(HumanrtError, match="or, if it is an arm, --arm right"):
+        load_robot(path)
+    arm = load_robot(path, "left")
+    assert isinstance(arm, ArmDescription)
+    assert (arm.name, arm.side, arm.elbow.joint, arm.tool.joint) == ("my_arm", "left", "a3", "a6")
+    np.testing.assert_allclose(arm.positions(np.zeros(6), [arm.shoulder, arm.tool]), [[0, 0, 0.7], [0, 0, 1.7]])
+    assert ArmRetargeter(arm).reach == pytest.approx(1.0, abs=0.01)
+    # The rest pose holds the forearm forward, the palm inwards.
+    pose = arm.pose(arm.rest_pose)
+    assert pose[0, 3] > 0.2
+    assert arm.notes == ("my_arm: moved by a person's left arm; its tool is link tool0",)
+
+
+def test_a_gripper_beyond_the_tool_stays_at_rest(urdf: Callable[[str], Path]) -> None:
+    arm = load_arm(urdf(URDF + FINGERS), "right")
+    assert arm.locked == {"f1": 0.0, "f2": 0.0}
+    assert "2 joints that do not carry its tool stay at rest: f1, f2" in arm.notes[1]
+    q = ArmRetargeter(arm).solve(ArmPose(np.zeros(3), np.array([0, 0.25, 0]), np.array([0, 0.25, -0.25])))
+    assert q[6:].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"tool": "hand"}, "has no link 'hand'"),
+        ({"tool": "l1"}, "1 joints move link l1"),
+        ({"elbow": "a9"}, "elbow is 'a9'; choose one of: a1"),
+        ({"place": {"frame": "room"}}, "frame is 'room'; choose one of: "),
+        ({"place": {"rpy": [0, 0, 90]}}, "looks like degrees"),
+        ({"place": {"arm_length": 520}}, "arm_length is 520 m; a person's is"),
+        ({"side": "left"}, "unknown field side"),
+        ({"axes": {"fingers": "+z", "palm": "+z"}}, "at right angles"),
+    ],
+)
+def test_a_file_says_what_is_wrong(urdf: Callable[[str], Path], fields: dict[str, object], message: str) -> None:
+    file = urdf(URDF).with_suffix(".json")
+    file.write_text(json.dumps({"urdf": "my_arm.urdf", "arm": "mine", **fields}))
+    with pytest.raises(HumanrtError, match=message):
+        load_robot(file)
+
+
+def test_two_arms_need_a_tool(urdf: Callable[[str], Path]) -> None:
+    with pytest.raises(HumanrtError, match="several chains of joints part at link world"):
+        load_arm(urdf(URDF + joint("b1", "world", "other", "0 1 0", "0 0 1")))
+
+
+def test_descriptions_are_read_as_written() -> None:
+    for name in arms():
+        arm = load_arm(name)
+        again = ArmDescription.from_json(json.loads(json.dumps(arm.to_json())), "x", "right")
+        assert again.to_json() == arm.to_json()
+        assert arm.licence
+        assert arm.source["origin"]
+
+
+def test_arms_move_gently_and_hold() -> None:
+    arm = load_arm("ur5e")
+    motion = GentleMotion(arm, max_speed=50.0, max_acceleration=1e4, on_lost="open")
+    last, speed, t = motion(arm.rest_pose + 1.0, 0.0), np.zeros(6), 0.0
+    for k in range(1, 200):
+        t = 0.01 * k
+        here = motion(arm.rest_pose + 1.0 if k < 100 else None, t)
+        assert np.abs(here - last).max() <= 0.01 * 2.0 + 1e-9
+        assert np.abs((here - last) / 0.01 - speed).max() <= 10.0 * 0.01 + 1e-6
+        last, speed = here, (here - last) / 0.01
+    assert motion.state == "holding"
+    np.testing.assert_allclose(last, arm.rest_pose + 1.0, atol=1e-6)
+
+
+NAMES = [
+    f"{bone}.{end}"
+    for end in "LR"
+    for bone in ("upperarm01", "upperleg01", "lowerarm01", "wrist", *(f"finger{k}-1" for k in range(1, 6)))
+]
+
+
+def person(identity: int, turn: float) -> Person:
+    """Somebody who faces the camera at 2 m, the forearms forward, the palms inwards; moved by ``turn`` m."""
+    where = {}
+    for end, aside in (("L", 1.0), ("R", -1.0)):
+        where |= {
+            f"upperarm01.{end}": (0.2 * aside, -0.5, 2.0),
+            f"upperleg01.{end}": (0.1 * aside, 0.0, 2.0),
+            f"lowerarm01.{end}": (0.2 * aside, -0.2, 2.0),
+            f"wrist.{end}": (0.2 * aside + turn, -0.2, 1.75),
+        }
+        for k, height in enumerate((-0.25, -0.23, -0.2, -0.18, -0.16), 1):
+            where[f"finger{k}-1.{end}"] = (0.2 * aside + turn, height, 1.72 if k == 1 else 1.65)
+    joints = np.array([where[name] for name in NAMES], np.float32)
+    empty = np.zeros(0, np.float32)
+    return Person(identity, 0.9, empty, empty, empty, empty, empty, joints)
+
+
+def test_a_person_moves_the_arms_until_they_are_lost() -> None:
+    assert arm_pose(person(1, 0.0).joints, NAMES, "right").length == pytest.approx(0.55, abs=1e-3)  # type: ignore[arg-type]
+    moving = RobotArms([load_arm("ur5e", "right"), load_arm("panda", "left")], NAMES)
+    first = moving.solve([person(1, 0.0), person(2, 0.1)], 0.0)
+    assert list(first) == [1]
+    assert set(first[1]) == {"ur5e", "panda"}
+    assert max(error for error, _ in moving.errors.values()) < 0.01
+    # The rest pose is that of this person.
+    assert np.abs(first[1]["ur5e"] - load_arm("ur5e").rest_pose).max() < 1.2
+    assert moving.solve([person(2, 0.1)], 0.04) == {}  # not seen, and not lost
+    assert list(moving.solve([person(2, 0.1)], 0.08, lost=[1])) == [2]
+
+
+def test_commands_of_arms() -> None:
+    commands = RobotCommands({"ur5e": load_arm("ur5e")})
+    angles = load_arm("ur5e").rest_pose
+    record = {"frame": 0, "t": 0.0, "hands": [], "people": [{"id": 3, "robot": {"ur5e": angles}}]}
+    command = commands(record)["ur5e"]
+    assert (command["id"], command["side"], command["state"]) == (3, None, "following")
+    assert command["joints"][0] == "shoulder_pan_joint"
+    assert commands({**record, "t": 0.1, "people": []})["ur5e"]["state"] == "holding"
+    assert RobotCommands("ur5e")(record)["ur5e"]["angles"] == pytest.approx(angles)
