@@ -103,7 +103,8 @@ def test_out_of_reach_it_comes_as_near_as_it_can_and_says_so() -> None:
 
 
 def test_joints_keep_to_the_speed() -> None:
-    solver = placed("ur5e", max_speed=1.0)
+    solver = placed("ur5e")
+    solver = ArmRetargeter(solver.arm, max_speed=1.0)
     q = solver.arm.rest_pose
     last = solver.solve(person_at(solver, q), dt=0.0)
     for _ in range(20):

@@ -194,7 +194,7 @@ def test_broken_description(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_other_files(tmp_path: Path) -> None:
-    with pytest.raises(HumanrtError, match="cannot read the hand description"):
+    with pytest.raises(HumanrtError, match="cannot read the robot's description"):
         load_hand(tmp_path / "no.json")
     with pytest.raises(HumanrtError, match="which links are fingertips"):
         load_hand(tmp_path / "hand.urdf")

@@ -96,7 +96,7 @@ def test_hints(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
 def test_json_that_is_no_object(tmp_path: Path, text: str) -> None:
     (tmp_path / "hand.json").write_text(text)
     refused(
-        r"hand\.json: (a hand description must be a JSON object|not valid JSON)",
+        r"hand\.json: (a robot's description must be a JSON object|not valid JSON)",
         lambda: load_hand(tmp_path / "hand.json"),
     )
 

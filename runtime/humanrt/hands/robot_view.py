@@ -59,7 +59,7 @@ class RobotView:
         self._empty = _backdrop(*size)
         self._frame: _Frame | None = None
         if around is not None:
-            centre, reach = np.asarray(around[0], np.float64), 1.25 * around[1]
+            centre, reach = np.asarray(around[0], np.float64), 1.6 * around[1]
             foot = np.stack([np.zeros(3), -0.03 * reach * self._base[:, 2]])
             self._frame = _Frame(centre, reach, foot, [])
 

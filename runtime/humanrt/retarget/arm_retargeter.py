@@ -15,6 +15,7 @@ from humanrt.retarget.arm import ArmDescription
 from humanrt.retarget.arm_problem import arm_points, arm_problem, furthest, search, starts
 from humanrt.retarget.kernel import make_kernel
 from humanrt.retarget.load import load_arm
+from humanrt.retarget.retargeter import RetargetOptions
 
 __all__ = ["ArmPose", "ArmRetargeter", "trunk_axes"]
 
@@ -22,6 +23,8 @@ Array = NDArray[np.float64]
 
 FACING = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
 """Axes (forward, left, up) of somebody who faces the camera, as columns in camera space."""
+MAX_SPEED = RetargetOptions.max_speed
+"""rad/s, of joints from frame to frame: as of hands."""
 REACHED_M, REACHED_RAD = 0.01, 0.1
 """Distance and angle within which the tool counts as being where it should be."""
 _STRAIGHT = 0.9  # of the robot's reach, at which a person's straight arm is laid
@@ -59,9 +62,9 @@ class ArmRetargeter:
     """Compute joint angles of one robot arm from one person's, frame by frame.
 
     The tool goes where the wrist is, seen from the shoulder, at the robot's size, and turns as the hand does; the elbow
-    decides what that leaves open. Joint limits are never exceeded, nor, if time is given, the arm's ``max_speed``.
-    Places out of reach are approached as far as the arm can; `error` says how far. An instance holds the state of one
-    arm and is not shared between threads.
+    decides what that leaves open. Joint limits are never exceeded, nor, if time is given, ``max_speed``; what a robot
+    is sent is slower (`GentleMotion`). Places out of reach are approached as far as the arm can; `error` says how far.
+    An instance holds the state of one arm and is not shared between threads.
 
     >>> arm = ArmRetargeter("ur5e", "right")             # or the path of an arm's URDF or JSON file
     >>> q = arm.solve(ArmPose(shoulder, elbow, wrist), dt=1 / 30)
@@ -70,11 +73,22 @@ class ArmRetargeter:
         robot: a name from `humanrt.retarget.arms`, the path of a URDF or of a JSON file (`humanrt.retarget.arm_urdf`),
             or a description.
         side: the person's arm that moves it. None: right.
+        max_speed: rad/s, max speed of a joint if `solve` is given dt; None: unbounded.
         kernel: auto, native or numpy.
     """
 
-    def __init__(self, robot: str | Path | ArmDescription, side: str | None = None, *, kernel: str = "auto") -> None:
+    def __init__(
+        self,
+        robot: str | Path | ArmDescription,
+        side: str | None = None,
+        *,
+        max_speed: float | None = MAX_SPEED,
+        kernel: str = "auto",
+    ) -> None:
         self.arm: ArmDescription = load_arm(robot, side)
+        if max_speed is not None:
+            check_range(max_speed, "max_speed (rad/s)", 0.0, 1e3, above=True)
+        self._max_speed = max_speed
         self._problem = arm_problem(self.arm)
         self._kernel = make_kernel(self._problem, kernel)
         self._starts = starts(self._problem)
@@ -129,7 +143,7 @@ class ArmRetargeter:
 
         Args:
             pose: the person's arm.
-            dt: seconds since the last frame; no joint then moves faster than the arm's ``max_speed``. None: unbounded.
+            dt: seconds since the last frame; no joint then moves faster than ``max_speed``. None: unbounded.
 
         Raises:
             ValueError: places that are not finite or implausible, axes that are none, or a negative dt. The state is
@@ -162,8 +176,8 @@ class ArmRetargeter:
                     p.write_q()
         last = self._held
         self._held = p.x.copy()
-        if dt is not None and last is not None and self.arm.max_speed is not None:
-            change = self.arm.max_speed * dt
+        if dt is not None and last is not None and self._max_speed is not None:
+            change = self._max_speed * dt
             self._held = np.minimum(np.maximum(p.x, last - change), last + change)
             p.write_q(self._held)
         self._error = self._missed(tool, turn)
