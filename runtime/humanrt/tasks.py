@@ -100,7 +100,7 @@ class PeopleOptions:
             bundle's: 60, and ``auto`` for our own networks on Anny.
         meshes: whether to compute vertices and joints.
         topology: which mesh, if the bundle has several. None: its first.
-        overlap: on a GPU: more frames per second, each one frame later.
+        overlap: on a GPU, or with a bundle for batches: more frames per second, each one or some frames later.
         smooth: how people are smoothed: ``posebert``, ``oneeuro``, or ``none``, as each frame shows them. None:
             ``oneeuro`` for Multi-HMR, ``posebert`` for landmarks.
         predict: for Multi-HMR, of a camera: every frame has a result at once, with people predicted for so many seconds

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,9 @@ from humanrt.errors import BackendError, BundleError, ClosedError
 from humanrt.geometry.camera import Letterbox, field_of_view_intrinsics, project
 from humanrt.inference.variants import at
 from humanrt.people.multihmr import Preprocessor
+from humanrt.people.pipeline import PeoplePipeline
+from humanrt.people.smoother import OneEuroPeople
+from humanrt.sources.opening import Frame
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 Draw = Callable[..., Any]
@@ -167,6 +171,13 @@ def test_a_closed_graph_says_so(toy_bundle: Callable[..., Path]) -> None:
             use()
 
 
+def same(people: People, other: People) -> None:
+    assert len(people) == len(other)
+    for name in ("scores", "locations", "translations", "intrinsics", "vertices", "joints", "joints_2d"):
+        if getattr(other, name) is not None:
+            np.testing.assert_allclose(getattr(people, name), getattr(other, name), atol=1e-5, err_msg=name)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
 def test_any_number_of_images_on_a_batch_of_two(toy_bundle: Callable[..., Path], picture: Draw, count: int) -> None:
     model = MultiHMR(toy_bundle(batch=2))
@@ -186,6 +197,88 @@ def test_any_number_of_images_on_a_batch_of_two(toy_bundle: Callable[..., Path],
         single = MultiHMR(toy_bundle()).infer(images[:1])[0]
         np.testing.assert_allclose(single.vertices, results[0].vertices, atol=1e-6)
         assert len(model(picture(56, 56, 8, red=(20, 20)))) == 1
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("meshes", [True, False])
+def test_a_list_gives_what_its_images_give_one_by_one(
+    toy_bundle: Callable[..., Path], picture: Draw, tmp_path: Path, batch: int, meshes: bool
+) -> None:
+    """Of any number and sizes, an empty one, a file and a camera of its own among them; the last batch is padded."""
+    images: list[Any] = [picture(160 + 40 * i, 120, red=(30 + 10 * i, 40), green=(120, 80)) for i in range(4)]
+    images.append(np.zeros((90, 60, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "one.png"), images[0])
+    images.append(tmp_path / "one.png")
+    K = np.tile(np.array([[200.0, 0, 90], [0, 200, 60], [0, 0, 1]]), (len(images), 1, 1))
+    K[2, 0, 0] = K[2, 1, 1] = 333.0
+    single = MultiHMR(toy_bundle(), meshes=meshes)
+    given: Any
+    with MultiHMR(toy_bundle(batch=batch), meshes=meshes) as model:
+        for given, each in ((None, [None] * len(K)), (K[0], [K[0]] * len(K)), (K, list(K))):
+            alone = [single(image, camera) for image, camera in zip(images, each, strict=True)]
+            assert [len(people) for people in alone] == [2, 2, 2, 2, 0, 2]
+            for count in (0, 1, 2, 3, 6):
+                found = model(images[:count], given[:count] if given is K else given)
+                assert len(found) == count
+                for people, one in zip(found, alone, strict=False):
+                    assert set(people.ms) == set(one.ms)
+                    assert (people.vertices is not None) == meshes
+                    same(people, one)
+
+
+def test_a_list_with_something_else_in_it_is_refused_and_leaves_nothing_behind(
+    toy_bundle: Callable[..., Path], picture: Draw
+) -> None:
+    model = MultiHMR(toy_bundle(batch=3))
+    image = picture(56, 56, 8, red=(20, 20))
+    for wrong, words in (
+        (np.zeros((4, 4)), r"image 1 of the list: .*uint8"),
+        ("film.mp4", r"image 1 of the list: film.mp4: not the name of an image file"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model([image, wrong])
+        assert model.in_flight == 0
+    with pytest.raises(ValueError, match=r"\[3, 3, 3\], not \[2, 3, 3\]"):
+        model([image, image], np.zeros((3, 3, 3)))
+    model.submit(image)
+    with pytest.raises(ValueError, match="1 submitted images are pending"):
+        model([image])
+    assert len(model.result()) == 1
+
+
+def test_a_batch_has_one_threshold(toy_bundle: Callable[..., Path], picture: Draw) -> None:
+    """Images submitted with another threshold, or without meshes, wait for none of the others."""
+    model = MultiHMR(toy_bundle(batch=3))
+    image = picture(100, 100, red=(50, 50), level=180)
+    model.submit(image)
+    model.submit(image, threshold=0.8)
+    model.submit(image, meshes=False)
+    assert model.in_flight == 3
+    found = [model.result() for _ in range(3)]
+    assert [len(people) for people in found] == [1, 0, 1]
+    assert [people.vertices is None for people in found] == [False, False, True]
+
+
+def test_frames_of_a_file_fill_batches(toy_bundle: Callable[..., Path], picture: Draw) -> None:
+    frames = [Frame(picture(100, 80, red=(30 + 5 * i, 40)), i / 30, i) for i in range(8)]
+    with (
+        PeoplePipeline(MultiHMR(toy_bundle()), smoother=OneEuroPeople()) as plain,
+        PeoplePipeline(MultiHMR(toy_bundle(batch=3)), overlap=True, smoother=OneEuroPeople()) as filling,
+    ):
+        runs = 0
+        people = filling.model._networks.people
+
+        def counted(*arguments: Any, **named: Any) -> list[People]:
+            nonlocal runs
+            runs += 1
+            return people(*arguments, **named)
+
+        filling.model._networks.people = counted  # type: ignore[method-assign]
+        for one, other in zip(plain.stream(frames), filling.stream(frames), strict=True):
+            assert one.ids == other.ids == (1,)
+            assert one.frame.index == other.frame.index
+            same(one.people, other.people)
+        assert runs == 3
 
 
 def test_images_of_nan_hold_nobody(model: MultiHMR) -> None:

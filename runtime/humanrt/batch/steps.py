@@ -18,6 +18,7 @@ from humanrt.batch.joining import OVERLAP, join
 from humanrt.errors import HumanrtError, printable
 from humanrt.live import results
 from humanrt.outputs.record import Recorder, json_line
+from humanrt.people.pipeline import PeoplePipeline
 from humanrt.perception.pipeline import Pipeline
 from humanrt.sources.opening import FALLBACK_FPS, Source, open_source
 from humanrt.tasks import TASKS
@@ -54,7 +55,10 @@ class Work:
     def open(self) -> Pipeline[Any]:
         """Open the pipeline."""
         task = TASKS[self.task]
-        return task.open(self.bundle, self.backend, task.options(**self.options), **self.execution)
+        pipeline = task.open(self.bundle, self.backend, task.options(**self.options), **self.execution)
+        if isinstance(pipeline, PeoplePipeline):
+            pipeline.overlap = pipeline.overlaps  # nobody waits for a single frame
+        return pipeline
 
     def starts(self, source: Source) -> tuple[int, ...]:
         """Return the first frame of each segment of a source; one only where it is short, or of unknown length."""

@@ -1,4 +1,4 @@
-"""Runners of frames through Multi-HMR: on the host each frame is computed at once, on a GPU they overlap."""
+"""Runners of frames through Multi-HMR: on the host they fill batches, on a GPU they overlap."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FrameRunner(Resource, ABC):
         intrinsics: K [3, 3] in px of the network's input, for frames without their own; zeros: the network's estimate.
 
     Attributes:
-        overlaps: frames are computed asynchronously.
+        overlaps: frames are computed together or asynchronously, so that it pays to submit several.
     """
 
     overlaps: bool
@@ -64,27 +64,33 @@ class FrameRunner(Resource, ABC):
     def result(self) -> People:
         """Return the people in the frame submitted first. ValueError if no frame is pending."""
 
-    def _cameras(self, intrinsics: NDArray[np.float64] | None, box: Letterbox) -> NDArray[np.float64]:
-        """Return the intrinsics K [B, 3, 3] of a batch, in px of the network's input."""
-        K = self._intrinsics if intrinsics is None else box.intrinsics_to_square(intrinsics)
-        return np.broadcast_to(K, (self._networks.shape[0], 3, 3))
+    def _camera(self, intrinsics: NDArray[np.float64] | None, box: Letterbox) -> NDArray[np.float64]:
+        """Return a frame's intrinsics K [3, 3] in px of the network's input."""
+        return self._intrinsics if intrinsics is None else box.intrinsics_to_square(intrinsics)
 
 
 class HostRunner(FrameRunner):
-    """Compute a frame when it is submitted."""
+    """Letterbox frames on the host and compute them when a batch of the network is full, or a result is asked for.
 
-    overlaps = False
+    With a batch of one a frame is computed when it is submitted. A batch that is not full is padded; `People.ms` is
+    each frame's share of the batch that it was computed in.
+    """
 
     def __init__(self, networks: Networks, intrinsics: NDArray[np.float64]) -> None:
         super().__init__(networks, intrinsics)
         settings = networks.settings
         self._preprocess = Preprocessor(settings.image_size, settings.mean, settings.std, settings.resize)
-        self._images = np.zeros(networks.shape, np.float32)  # the frame is the first image of its batch
+        self._images = np.zeros(networks.shape, np.float32)
+        self._K = np.broadcast_to(intrinsics, (len(self._images), 3, 3)).copy()
+        self.overlaps = len(self._images) > 1
+        self._boxes: list[Letterbox] = []  # of the frames in the batch that is not computed yet
+        self._asked = (0.0, True)  # their threshold, and whether with meshes
+        self._preprocessing = 0.0  # ms, of these frames
         self._done: deque[People] = deque()
 
     @property
     def in_flight(self) -> int:
-        return len(self._done)
+        return len(self._done) + len(self._boxes)
 
     @property
     def full(self) -> bool:
@@ -93,14 +99,33 @@ class HostRunner(FrameRunner):
     def submit(
         self, rgb: NDArray[np.uint8], intrinsics: NDArray[np.float64] | None, threshold: float, *, meshes: bool = True
     ) -> None:
-        watch = Stopwatch()
-        box = self._preprocess(rgb, self._images[0])
-        K = self._cameras(intrinsics, box)
+        if self._boxes and self._asked != (threshold, meshes):  # a batch has one threshold
+            self._compute()
+        watch, index = Stopwatch(), len(self._boxes)
+        box = self._preprocess(rgb, self._images[index])
+        self._K[index] = self._camera(intrinsics, box)
+        self._boxes.append(box)
+        self._asked = (threshold, meshes)
         watch.lap("preprocess")
-        self._done += self._networks.people(self._images, K, threshold, watch, [box], meshes=meshes)
+        self._preprocessing += watch.ms["preprocess"]
+        if len(self._boxes) == len(self._images):
+            self._compute()
 
     def result(self) -> People:
+        if self._boxes and not self._done:
+            self._compute()
         return _oldest(self._done)
+
+    def _compute(self) -> None:
+        """Run the frames of the batch, however few."""
+        count = len(self._boxes)
+        boxes, self._boxes = self._boxes, []
+        self._images[count:] = 0
+        self._K[count:] = self._intrinsics
+        (threshold, meshes), watch = self._asked, Stopwatch()
+        watch.ms["preprocess"], self._preprocessing = self._preprocessing, 0.0
+        people = self._networks.people(self._images, self._K, threshold, watch, boxes, meshes=meshes)
+        self._done += [replace(one, ms={stage: ms / count for stage, ms in one.ms.items()}) for one in people]
 
 
 class GpuRunner(FrameRunner):
@@ -133,7 +158,7 @@ class GpuRunner(FrameRunner):
     ) -> None:
         check_image(rgb)
         gpu = self._for((rgb.shape[1], rgb.shape[0]), meshes)
-        K = self._cameras(intrinsics, gpu.box)
+        K = self._camera(intrinsics, gpu.box)[None]
         gpu.submit(np.ascontiguousarray(rgb), np.ascontiguousarray(K, np.float32), np.array([threshold], np.float32))
         self._submitted.append((K, gpu.box))
 
@@ -179,7 +204,9 @@ class GpuRunner(FrameRunner):
 def frame_runner(networks: Networks, intrinsics: NDArray[np.float64]) -> FrameRunner:
     """Return the runner for the networks' device; see `FrameRunner`."""
     device = networks.backend.device
-    return HostRunner(networks, intrinsics) if device is None else GpuRunner(networks, intrinsics, device)
+    if device is None or networks.shape[0] > 1:  # a GPU's frames are each in memory of their own
+        return HostRunner(networks, intrinsics)
+    return GpuRunner(networks, intrinsics, device)
 
 
 def _oldest(done: deque[People]) -> People:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal, Unpack
+from typing import Final, Literal, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,12 +39,15 @@ DEFAULT_BUNDLE = "multihmr-anny"
 AUTO: Final = "auto"
 """Value of `fov` that selects the network's own estimate."""
 
+_Image = NDArray[np.uint8] | str | Path
+
 
 class MultiHMR(Model):
     """Recover the body meshes of all people in an image. Not thread-safe.
 
     >>> model = MultiHMR()                               # shipped bundle; or a folder of `humanrt-export multihmr`
     >>> people = model(rgb)                              # uint8 [H, W, 3] -> People, in px of the image and in metres
+    >>> each = model([rgb, "photo.jpg"])                 # several images -> a list of People, by batches of the bundle
 
     Args:
         bundle: name or folder of a bundle for the task ``people``, or a loaded one; by default the shipped one.
@@ -121,29 +125,65 @@ class MultiHMR(Model):
         """The skeleton and skin of the body, as animation programs understand them. SkeletonError: of another body."""
         return self.own(open_rig(self.bundle, self.backend, topology=self._topology))
 
+    @overload
+    def __call__(self, rgb: _Image, intrinsics: ArrayLike | None = None, threshold: float | None = None) -> People: ...
+
+    @overload
     def __call__(
-        self, rgb: NDArray[np.uint8] | str | Path, intrinsics: ArrayLike | None = None, threshold: float | None = None
-    ) -> People:
-        """Return the people in one image.
+        self,
+        rgb: Sequence[_Image],
+        intrinsics: ArrayLike | None = None,
+        threshold: float | None = None,
+    ) -> list[People]: ...
+
+    def __call__(
+        self,
+        rgb: _Image | Sequence[_Image],
+        intrinsics: ArrayLike | None = None,
+        threshold: float | None = None,
+    ) -> People | list[People]:
+        """Return the people in one image, or of each image of a list.
 
         Args:
-            rgb: uint8 [H, W, 3], or the name of an image file.
-            intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's centre.
+            rgb: uint8 [H, W, 3], or the name of an image file; or a list or tuple of those, of any sizes: they fill
+                batches of the network (``humanrt-export multihmr --batch``), of which the last is padded.
+            intrinsics: K [3, 3] of the camera in px of this image; of a list one for all or [B, 3, 3]. None assumes
+                `fov` and the image's centre.
             threshold: minimum score of a person, 0..1; None takes the bundle's (0.3 for the published models).
 
         Raises:
-            ValueError: the image is not uint8 [H, W, 3], or the threshold is not a probability; or results of
+            ValueError: an image is not uint8 [H, W, 3], or the threshold is not a probability; or results of
                 submitted images are still pending.
             CameraError: the intrinsics are not valid.
         """
         if self.in_flight:
             raise ValueError(f"{self.in_flight} submitted images are pending; take their results first")
+        if isinstance(rgb, list | tuple):
+            return self._each(rgb, intrinsics, threshold)
         self.submit(as_image(rgb), intrinsics, threshold)
         return self.result()
 
+    def _each(self, images: Sequence[_Image], intrinsics: ArrayLike | None, threshold: float | None) -> list[People]:
+        people: list[People] = []
+        if not images:
+            return people
+        cameras = [None] * len(images) if intrinsics is None else list(check_intrinsics(intrinsics, len(images)))
+        try:
+            for index, (image, K) in enumerate(zip(images, cameras, strict=True)):
+                try:
+                    rgb = as_image(image)
+                except ValueError as error:
+                    raise ValueError(f"image {index} of the list: {error}") from None
+                if self.full:
+                    people.append(self.result())
+                self.submit(rgb, K, threshold)
+        finally:  # an image that is refused leaves nothing behind
+            people += [self.result() for _ in range(self.in_flight)]
+        return people
+
     @property
     def overlaps(self) -> bool:
-        """Whether submitted images are computed asynchronously: on a GPU."""
+        """Whether it pays to submit several images: on a GPU, and with a bundle for batches of more than one."""
         return self._frames.overlaps
 
     @property
@@ -167,7 +207,8 @@ class MultiHMR(Model):
         """Submit an image to the network; `result` returns its people. Arguments and errors as for the call itself.
 
         On a GPU the next image is uploaded while this one is computed and the previous one downloaded (`full` tells
-        when to take a result first). On a CPU it is computed at once. With ``meshes=False`` the people have parameters
+        when to take a result first). A bundle for batches of more than one computes when as many are submitted, or a
+        result is asked for; else a CPU computes at once. With ``meshes=False`` the people have parameters
         only, from which `posed` makes meshes later.
         """
         threshold = self._checked(threshold)

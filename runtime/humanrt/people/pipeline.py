@@ -121,15 +121,16 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         tracker: assigns identities; None creates one.
         intrinsics: K [3, 3] of the camera in px of the frames; None assumes the model's field of view.
         threshold: minimum score of a person; None takes the bundle's.
-        overlap: `stream` submits each frame to the GPU before the last one's result is taken.
+        overlap: `stream` submits each frame before the last one's result is taken: on a GPU, and with a bundle for
+            batches, which frames then fill.
         smoother: smooths people and fills in those whom a frame missed (`humanrt.people.smoothers`); None: each frame
             as the model sees it. It is closed with the pipeline.
         predict: `stream` looks at the newest frame in a thread of its own, and predicts people for so many seconds
             after each of the frames that arrive meanwhile (`at_camera_pace`); None: every frame is looked at.
 
     Raises:
-        HumanrtError: an overlap was requested but the backend cannot overlap frames; or a prediction without a smoother
-            or on a GPU.
+        HumanrtError: an overlap was requested but frames cannot overlap; or a prediction without a smoother, on a GPU
+            or with a bundle for batches.
     """
 
     task = "people"
@@ -162,7 +163,12 @@ class PeoplePipeline(Pipeline[PeopleResult]):
             if smoother is None:
                 raise HumanrtError("--predict: only smoothed people are predicted; leave --smooth none out")
             if model.overlaps:
-                raise HumanrtError(f"--predict: not on backend {model.backend.name}; leave it out, or take cpu")
+                raise HumanrtError(
+                    f"--predict: not on backend {model.backend.name}; leave it out, or take cpu"
+                    if model.backend.device is not None
+                    else f"--predict: bundle `{model.bundle.name}` is for batches of pictures; leave it out, or export "
+                    "one for single pictures"
+                )
         self.predict = predict
         self.needs_live = predict is not None
         self._cuts = CutDetector()
@@ -202,9 +208,10 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         return self.overlapped(frames) if self.overlap else map(self, frames)
 
     def overlapped(self, frames: Iterable[Frame]) -> Iterator[PeopleResult]:
-        """Process frames, submitting each to the GPU before the last one's result is taken.
+        """Process frames, submitting each before the last one's result is taken.
 
-        This gives more frames a second, and every result one frame later. On a CPU nothing overlaps.
+        This gives more frames a second: on a GPU, with every result one frame later, and with a bundle for batches,
+        with every result when its batch is full. Otherwise nothing overlaps on a CPU.
         """
         waiting: deque[Frame] = deque()
         for frame in frames:
