@@ -11,7 +11,8 @@ import pytest
 from command_line import refused
 from humanrt.bundle import load_bundle
 from humanrt.cli import main
-from humanrt.commands.bench_all import COLUMNS, as_csv, as_markdown, as_text, configurations, measure_all
+from humanrt.commands import bench
+from humanrt.commands.bench_all import COLUMNS, Row, as_csv, as_markdown, as_text, configurations, measure_all
 from shipped import shipped
 
 
@@ -45,6 +46,21 @@ def test_rows_are_measured_or_refused() -> None:
     assert [line[:3] for line in lines[1:]] == [["fp32", "cpu", "1"], ["fp32", "cuda", ""], ["fp32", "tensorrt", ""]]
     assert as_markdown(rows).count("\n") == len(rows) + 2
     assert len(as_text(rows).splitlines()) == len(rows) + 1
+
+
+def test_the_exit_status_is_1_if_no_row_could_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = configurations(load_bundle("posebert-hand"), 1)
+    report = {"stages": {"total": {"p50": 2.0, "p99": 3.0}}, "cold": {"open_ms": 1.0, "first_frame_ms": 1.0}}
+    refused_rows = [Row(one, None, "nothing here", 0, "") for one in how]
+    ran = Row(refused_rows[0].how, {**report, "peak_memory_bytes": None}, "", 0, "")
+    for rows, status in ((refused_rows, 1), ([*refused_rows, ran], 0)):
+        monkeypatch.setattr(bench, "measure_all", lambda *_, rows=rows, **__: rows)
+        assert main(["bench", "posebert", "--all"]) == status
+        out = capsys.readouterr()
+        assert "fp32 cpu 1: nothing here" in out.out
+        assert ("none of the 3 rows could run" in out.err) == bool(status)
 
 
 @pytest.mark.parametrize(

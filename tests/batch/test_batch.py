@@ -103,6 +103,29 @@ def test_the_same_call_does_only_what_is_left(films: Path, tmp_path: Path) -> No
     assert sorted(report.frames for report in process([films], out, shorter)) == [0, 2, 2, 2]
 
 
+def test_the_exit_status_is_1_as_long_as_a_file_has_failed(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "batch",
+        str(films),
+        "--task",
+        "hands",
+        "--workers",
+        "1",
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(command) == 1
+    assert "4 files processed, 1 of them failed" in capsys.readouterr().out
+    assert main(command) == 1, "the failed one is left alone, and still failed"
+    assert "0 files processed, 0 of them failed, 0 frames, 4 were before (1 of them failed" in capsys.readouterr().out
+    (films / "broken.mp4").unlink()
+    assert main(command) == 0
+
+
 def test_a_log_cut_off_in_a_line_is_gone_on_with(films: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     list(process([films / "a.mp4", films / "b.mp4"], out, HANDS))
@@ -140,7 +163,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_segments_of_a_long_video_are_joined(whole: Path, tmp_path: Path) -> None:
-    (report,) = process([CLIP], tmp_path, SPLIT)
+    told: list[int] = []
+    (report,) = process([CLIP], tmp_path, SPLIT, progress=lambda done, total, frames: told.append(frames))
+    assert told == sorted(told)
+    assert told[-1] == 92, "neither overlaps nor the joining count twice"
     expected = list(humanrt.read_recording(whole))
     found = list(humanrt.read_recording(tmp_path / whole.name))
     assert len(expected) == 92

@@ -18,6 +18,7 @@ from humanrt.batch.worker import run_steps
 __all__ = ["Crew", "Doing", "Limits", "LocalCrew"]
 
 LOOK = 0.25  # s, between looks at workers that say nothing
+_START = 30.0  # s, granted to a process to start and import, beside the time for its first step
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,14 @@ class Doing:
     heard: float
     frames: int = 0
 
+    def looked(self, frames: int | None = None) -> int:
+        """Return how many of so many frames, else of those done so far, were looked at and not only joined."""
+        return (self.frames if frames is None else frames) if self.step.looks else 0
+
     @classmethod
-    def now(cls, step: Step) -> Doing:
-        return cls(step, monotonic(), monotonic())
+    def now(cls, step: Step, *, starting: bool = False) -> Doing:
+        begin = monotonic() + (_START if starting else 0.0)
+        return cls(step, begin, begin)
 
     def overdue(self, limits: Limits) -> str | None:
         """Return why the step must be given up; None while it need not."""
@@ -122,11 +128,11 @@ class LocalCrew:
                 while worker.doing and (message := self._hear(worker, worker.doing)) is not None:
                     step = worker.doing.step
                     if isinstance(message, Outcome):
-                        self._frames += message.frames
+                        self._frames += worker.doing.looked(message.frames)
                         worker.doing = None
                     yield step, message
             self._workers = [worker for worker in self._workers if worker.process.is_alive() or worker.doing]
-            progress(self._frames + sum(worker.doing.frames for worker in self._workers if worker.doing))
+            progress(self._frames + sum(worker.doing.looked() for worker in self._workers if worker.doing))
 
     def close(self) -> None:
         """End all processes."""
@@ -140,11 +146,12 @@ class LocalCrew:
     def _hand_out(self, queue: deque[Step]) -> None:
         while queue:
             worker = next((worker for worker in self._workers if worker.doing is None), None)
+            starting = worker is None
             if worker is None:
                 if len(self._workers) >= self._count:
                     return
                 worker = self._start()
-            worker.doing = Doing.now(queue.popleft())
+            worker.doing = Doing.now(queue.popleft(), starting=starting)
             with contextlib.suppress(OSError):  # it died: `_hear` tells
                 worker.pipe.send(worker.doing.step)
 
@@ -164,6 +171,7 @@ class LocalCrew:
             while worker.pipe.poll():
                 message = worker.pipe.recv()
                 doing.heard = monotonic()
+                doing.started = min(doing.started, doing.heard)
                 if not isinstance(message, int):
                     return message  # type: ignore[no-any-return]
                 doing.frames = message

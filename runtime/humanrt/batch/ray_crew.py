@@ -77,7 +77,7 @@ class RayCrew:
                 if (why := doing.overdue(self._limits)) is not None:
                     self._ray.cancel(task, force=True)
                     yield self._ended(task, doing.failed(why))
-            progress(self._frames + sum(doing.frames for doing in self._busy.values()))
+            progress(self._frames + sum(doing.looked() for doing in self._busy.values()))
 
     def close(self) -> None:
         """End all tasks, and the cluster if it was started here."""
@@ -88,8 +88,9 @@ class RayCrew:
             self._ray.shutdown()
 
     def _ended(self, task: Any, outcome: Outcome) -> tuple[Step, Outcome]:
-        self._frames += outcome.frames
-        return self._busy.pop(task).step, outcome
+        doing = self._busy.pop(task)
+        self._frames += doing.looked(outcome.frames)
+        return doing.step, outcome
 
     def _hear(self, task: Any, doing: Doing) -> int | Opened | Outcome:
         """Return what a task tells next."""

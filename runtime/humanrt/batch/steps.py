@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from humanrt.address import redacted
 from humanrt.animation import convert
@@ -83,7 +83,10 @@ class Opened:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a step: number of frames and identities, seconds, and the error if it failed."""
+    """The end of a step: number of frames and identities, seconds, and the error if it failed.
+
+    Frames of a segment are its own, without those of the overlap with the one before.
+    """
 
     frames: int
     identities: int
@@ -104,7 +107,13 @@ class Tally:
 
 
 class Step(Protocol):
-    """What a worker does at once; sent to its process."""
+    """What a worker does at once; sent to its process.
+
+    Attributes:
+        looks: whether it looks at frames; else those that it tells are counted already.
+    """
+
+    looks: ClassVar[bool]
 
     @property
     def name(self) -> str:
@@ -122,6 +131,7 @@ class Check:
     """Open the pipeline once, so that a wrong option is told once, and not by every file."""
 
     name = "the pipeline"
+    looks: ClassVar[bool] = False
 
     def run(self, work: Work, tally: Tally) -> Iterator[Message]:
         work.open().close()
@@ -144,6 +154,7 @@ class Segment:
     job: Job
     key: str
     index: int = 0
+    looks: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -174,9 +185,10 @@ class Segment:
             header = pipeline.header(source)
             recorder.start(header)
             told = perf_counter()
-            for result in islice(results(source, pipeline), None if last is None else max(last - first, 0)):
+            count = None if last is None else max(last - first, 0)
+            for number, result in enumerate(islice(results(source, pipeline), count), first):
                 recorder.put(result, None)
-                tally.frames += 1
+                tally.frames += number >= starts[self.index]  # the overlap is the segment's before
                 tally.identities.update(result.ids)
                 if perf_counter() - told > _EVERY:
                     told = perf_counter()
@@ -206,6 +218,7 @@ class Joint:
     job: Job
     segments: tuple[Segment, ...]
     starts: tuple[int, ...]
+    looks: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

@@ -68,7 +68,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Process the files; 1 if some of them failed."""
+    """Process the files; 1 if some of them failed, now or before."""
     values = vars(arguments)
     own = given(values, BatchOptions)
     task = own.get("task", BatchOptions.task)
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         if known and name not in known:
             raise HumanrtError(f"--{_TASK_FLAGS[name].name or name} is not for --task {task}; leave it out")
     progress = Progress("files")
-    frames = counted = failed = 0
+    frames = counted = failed = still = 0
     before = ""
 
     def show(done: int, total: int, seen: int) -> None:
@@ -86,8 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
         progress(done, f"{seen} frames")
 
     def earlier(done: int, broken: int) -> None:
-        nonlocal before
-        progress.before = done
+        nonlocal before, still
+        progress.before, still = done, broken
         before = f", {done} were before" if done else ""
         before += f" ({broken} of them failed: --retry-failed)" if broken else ""
 
@@ -101,4 +101,4 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"humanrt batch: {report.error}", file=sys.stderr)
     progress.end()
     print(f"{counted} files processed, {failed} of them failed, {frames} frames{before}; see {arguments.out / LOG}")
-    return 1 if failed else 0
+    return 1 if failed or still else 0

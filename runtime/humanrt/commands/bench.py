@@ -6,6 +6,7 @@ Latency is measured through the public API on decoded frames, after a warm-up; t
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -148,9 +149,8 @@ def run(arguments: argparse.Namespace) -> int:
     values = _resolved(given(vars(arguments), BenchOptions))
     options = BenchOptions.of(values)
     if options.all:
-        _run_all(options, values)
-    else:
-        _run(options)
+        return _run_all(options, values)
+    _run(options)
     return 0
 
 
@@ -174,8 +174,8 @@ def _resolved(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**values, "what": task, "bundle": what}
 
 
-def _run_all(options: BenchOptions, values: Mapping[str, Any]) -> None:
-    """Measure all configurations of the bundle, and print and write the table."""
+def _run_all(options: BenchOptions, values: Mapping[str, Any]) -> int:
+    """Measure all configurations of the bundle, and print and write the table. Return 1 if none could run."""
     if options.what not in _BUNDLES:
         raise HumanrtError(f"--all is for {choices(_BUNDLES)}: `bench {options.what}` runs no bundle; leave it out")
     varied = [name for name in ("backend", "precision", "threads") if name in values]
@@ -205,6 +205,10 @@ def _run_all(options: BenchOptions, values: Mapping[str, Any]) -> None:
         if path is not None:
             write_atomically(path, text.encode())
             print(f"wrote {path}")
+    if not any(row.report for row in rows):
+        print(f"humanrt bench: none of the {len(rows)} rows could run; the reasons are above", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _run(options: BenchOptions) -> None:
