@@ -32,6 +32,7 @@ from humanrt_export.batches import Batch
 from humanrt_export.checkpoint import save as save_checkpoint
 from humanrt_export.runs import LAST, LOG, load_run, read_run
 from humanrt_export.training.options import TrainOptions
+from humanrt_export.training.processes import Processes, processes
 from humanrt_export.training.tracking import tracked
 
 __all__ = ["Batch", "Task", "TrainOptions", "optimizers_of", "rate_of", "train", "trained"]
@@ -78,27 +79,30 @@ def train(
     """Train, or go on training, into ``out``. Returns the last validation's metrics.
 
     SIGINT and SIGTERM end it after the current step, with everything saved. The first weights are the task's: whoever
-    makes it seeds them.
+    makes it seeds them. Of several processes (`training.processes`) the first validates, and only its metrics are
+    returned.
 
     Raises:
         HumanrtError: an option is none; ``out`` holds a run of something else, or cannot be written to; the loss is no
             longer a number.
     """
-    out = Path(out)
     if options.threads:
         torch.set_num_threads(options.threads)
-    try:
-        device = torch.device(options.device)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise HumanrtError(f"--device {options.device}: torch cannot use it ({reason}); choose cpu") from error
+    with processes(options.device, options.batch) as team:
+        return _train(task, Path(out), options, say if team.first else lambda line: None, team)
+
+
+def _train(
+    task: Task[Any], out: Path, options: TrainOptions, say: Callable[[str], object], team: Processes
+) -> dict[str, float]:
+    """Train in this process, which is one of a team: the first of them validates, reports and writes."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: cannot be created ({error.strerror}); choose another --out") from error
-    for part in out.glob(f".{LAST}-*"):  # of a save that was killed
+    for part in out.glob(f".{LAST}-*") if team.first else ():  # of a save that was killed
         part.unlink(missing_ok=True)
+    device = team.device
     model = task.model.to(device).train()
     optimizers = optimizers_of(task, options)
     average = copy.deepcopy(model).eval()
@@ -106,7 +110,11 @@ def train(
     step, before = _resume(out / LAST, description, model, optimizers, average)
     say(f"{out}: " + (f"goes on at step {step} of {options.steps}" if step else f"{options.steps} steps"))
 
+    losses_of = team.losses(task.losses, model)
+
     def save() -> None:
+        if not team.first:
+            return
         content = {
             "format": 1,
             "description": description,
@@ -124,16 +132,16 @@ def train(
     metrics: dict[str, float] = {}
     mixed = {"cuda": options.half, "cpu": options.half_cpu}.get(device.type, False)
     cast = torch.autocast(device.type, torch.bfloat16, enabled=mixed)
-    track = tracked(options.track, out, description, step)
+    track = tracked(options.track if team.first else None, out, description, step)
     with track as curves, _stopping() as stopped, _ahead(task, options, step) as batches:
-        while step < options.steps and not stopped():
-            batch = next(batches).to(device)
+        while step < options.steps and not team.any(stopped()):
+            batch = team.part(next(batches)).to(device)
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 # Not `LambdaLR`: one per optimizer would count steps beside `step`, and have to be resumed with it.
                 group["lr"] = options.rate * group["part"] * _schedule(step, options)
-            torch.manual_seed((options.seed << 32) + step)  # dropout and the like
+            torch.manual_seed((options.seed << 32) + (team.rank << 26) + step)  # dropout and the like
             with cast:
-                losses = task.losses(model, batch)
+                losses = losses_of(batch)
             model.zero_grad(set_to_none=True)
             losses["total"].backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), options.clip)
@@ -151,14 +159,15 @@ def train(
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
             now = time.monotonic()
             if step % options.report_every == 0:
-                means = {name: value / summed for name, value in sums.items()}
-                _log(out / LOG, {"step": step, "seconds": round(before + now - started, 1), **means})
+                means = team.mean({name: value / summed for name, value in sums.items()})
+                if team.first:
+                    _log(out / LOG, {"step": step, "seconds": round(before + now - started, 1), **means})
                 curves(step, means)
                 left = (options.steps - step) * (now - reported) / summed / 60
                 shown = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
                 say(f"{step:6d}  {shown}  {left:.0f} min left")
                 sums, summed, reported = {}, 0, now
-            if step % options.validate_every == 0 or step == options.steps:
+            if team.first and (step % options.validate_every == 0 or step == options.steps):
                 with torch.inference_mode():
                     metrics = dict(task.validate(average))
                 _log(out / LOG, {"step": step, "validation": metrics})
@@ -167,9 +176,11 @@ def train(
             if now - saved > options.save_every:
                 save()
                 saved = time.monotonic()
-            if options.minutes is not None and now - started > 60 * options.minutes:
+            late = options.minutes is not None and now - started > 60 * options.minutes
+            if options.minutes is not None and team.any(late):
                 break
         save()
+        team.wait()  # the others may read what the first has saved
     if step < options.steps:
         say(f"{out}: stopped at step {step} of {options.steps}; run the same command to resume")
     return metrics

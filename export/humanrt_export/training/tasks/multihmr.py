@@ -32,6 +32,7 @@ from humanrt_export.synthetic.people import PeopleLabels, Shards
 from humanrt_export.training.loop import train
 from humanrt_export.training.methods.compose import MethodOptions
 from humanrt_export.training.options import RunConfig
+from humanrt_export.training.processes import is_first
 from humanrt_export.training.tasks.multihmr_losses import Weights, losses
 
 __all__ = ["PeopleTask", "TrainMultihmr", "load_backbone", "make_task", "run"]
@@ -117,7 +118,8 @@ def run(config: TrainMultihmr) -> int:
         if path := getattr(config, name):
             path = path / LAST if path.is_dir() else path
             about[name] = f"{path.name}, sha256 {file_sha256(path)}"
-    (config.out / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
+    if is_first():
+        (config.out / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
     train(config.methods.wrap(task), config.out, config.train)
     return 0
 

@@ -15,6 +15,7 @@ from humanrt_export.bodies.smplx import BodyOutput
 from humanrt_export.data.people.dataset import PeopleBatch
 from humanrt_export.networks.camera import PATCH, unproject
 from humanrt_export.networks.multihmr_anny import Trained
+from humanrt_export.training.processes import shared
 
 __all__ = ["Weights", "focal", "losses"]
 
@@ -117,7 +118,7 @@ def focal(logits: Tensor, hot: Tensor, counted: Tensor | None, gamma: float = 2.
     positive = hot * (1 - p) ** gamma * functional.softplus(-logits)
     negative = (1 - hot) * p**gamma * functional.softplus(logits)
     each = positive + negative if counted is None else counted.to(logits.dtype) * (positive + negative)
-    return each.sum() / hot.sum().clamp(min=1.0)
+    return each.sum() / shared(hot.sum(), least=1.0)
 
 
 def _projected(points: Tensor, truth: Tensor, K: Tensor, size: int) -> Tensor:
@@ -140,4 +141,4 @@ def _pixels(points: Tensor, K: Tensor) -> Tensor:
 
 def _mean(values: Tensor) -> Tensor:
     """The mean; 0 of nothing."""
-    return values.sum() / max(1, math.prod(values.shape))
+    return values.sum() / shared(math.prod(values.shape), least=1.0)

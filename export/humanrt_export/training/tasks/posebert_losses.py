@@ -10,6 +10,7 @@ from torch import Tensor
 
 from humanrt_export.data.poses.dataset import PoseBatch
 from humanrt_export.networks.posebert import Refined
+from humanrt_export.training.processes import shared
 
 __all__ = ["Weights", "differences", "distance", "forward_kinematics", "geodesic", "losses"]
 
@@ -147,4 +148,4 @@ def _misfit(off: Tensor) -> Tensor:
 def _mean(values: Tensor, rows: Tensor) -> Tensor:
     """Mean of [B, T, ...] with a weight per frame."""
     per_row = values.flatten(2).mean(-1)
-    return (per_row * rows).sum() / rows.sum().clamp(min=1e-6)
+    return (per_row * rows).sum() / shared(rows.sum(), least=1e-6)

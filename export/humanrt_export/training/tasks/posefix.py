@@ -27,6 +27,7 @@ from humanrt_export.networks.word_editor import WordEditor, WordEditorConfig
 from humanrt_export.options import Option
 from humanrt_export.training.loop import train
 from humanrt_export.training.options import RunConfig
+from humanrt_export.training.processes import shared
 
 __all__ = ["EditTask", "TrainPosefix", "run", "word_list"]
 
@@ -184,7 +185,7 @@ class EditTask:
         vector = model.read(batch.words, batch.letters, batch.numbers, batch.present)
         found = {name: value.float() for name, value in model.change(vector.float(), batch.seen).items()}
         said = batch.said
-        count = said.sum().clamp(min=1)
+        count = shared(said.sum(), least=1.0)
         sure = functional.binary_cross_entropy_with_logits(found["sure"], batch.sure)
         which = functional.binary_cross_entropy_with_logits(found["said"], said, reduction="none").sum(1).mean()
         absolute = functional.binary_cross_entropy_with_logits(found["absolute"], batch.absolute, reduction="none")

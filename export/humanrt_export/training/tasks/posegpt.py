@@ -25,6 +25,7 @@ from humanrt_export.networks.streaming_runs import fingerprint, load_coder
 from humanrt_export.options import Option
 from humanrt_export.training.loop import train
 from humanrt_export.training.options import RunConfig
+from humanrt_export.training.processes import shared
 
 __all__ = ["STAGES", "CoderTask", "GptTask", "TrainPosegpt", "above_floor", "at_pace", "joints_of", "moves_of", "run"]
 
@@ -349,7 +350,7 @@ class GptTask:
         logits = model(batch.tokens, batch.labels, batch.before)
         each = functional.cross_entropy(logits.flatten(0, 2), batch.tokens.flatten(), reduction="none")
         per_token = each.unflatten(0, tuple(batch.tokens.shape)).mean(-1)
-        total = (per_token * batch.present).sum() / batch.present.sum()
+        total = (per_token * batch.present).sum() / shared(batch.present.sum())
         return {"total": total}
 
     def validate(self, model: nn.Module) -> dict[str, float]:

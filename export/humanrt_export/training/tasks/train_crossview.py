@@ -17,6 +17,7 @@ from humanrt_export.runs import load_run
 from humanrt_export.synthetic.people.shards import Shards
 from humanrt_export.training.loop import train
 from humanrt_export.training.options import RunConfig
+from humanrt_export.training.processes import is_first
 from humanrt_export.training.tasks.crossview import CrossViewConfig, CrossViewTask, save_backbone, sheet
 from humanrt_export.training.tasks.multihmr import refuse_bare
 
@@ -65,6 +66,8 @@ def run(config: TrainCrossView) -> int:
     task = make_task(config)
     print(", ".join(f"{len(pairs)} pairs of {kind}s" for kind, pairs in task.sources.items()))
     train(task, config.out, config.train)
+    if not is_first():
+        return 0
     _, weights, step = load_run(config.out)
     data = "; ".join(f"{kind}: {', '.join(path.name for path in paths)}" for kind, paths in config.pairs.items())
     about = {"licence": config.licence, "data": data, "training": f"crossview, {step} steps"}

@@ -19,6 +19,7 @@ from humanrt_export.training.loop import train
 from humanrt_export.training.methods.compose import MethodOptions
 from humanrt_export.training.methods.continual import train_domains
 from humanrt_export.training.options import RunConfig
+from humanrt_export.training.processes import several
 from humanrt_export.training.tasks.multihmr import refuse_bare
 from humanrt_export.training.tasks.pose_crop import PoseCropConfig, PoseCropTask, Skeleton
 
@@ -70,6 +71,8 @@ class TrainPoseCrop(RunConfig):
             raise HumanrtError(f"--image-size is {self.image_size}; it must be {_LEAST} px or more")
         if self.most is not None and self.most < 1:
             raise HumanrtError(f"--most is {self.most}; it must be 1 or more")
+        if self.in_turn and several():
+            raise HumanrtError("--in-turn trains in one process; start it without torchrun")
         if self.in_turn and len({path.stem for path in self.data}) != len(self.data):
             raise HumanrtError("two of --data have the same name, which names their domain; rename one")
 
