@@ -32,6 +32,7 @@ from humanrt_export.networks.decoder import DecoderLayer
 from humanrt_export.networks.encoders import initialised
 from humanrt_export.options import Option
 from humanrt_export.training.methods.pixels import pixels
+from humanrt_export.training.processes import shared
 from humanrt_export.training.tasks.multihmr import load_backbone
 
 __all__ = ["CrossView", "CrossViewConfig", "CrossViewTask", "patches", "picture", "save_backbone", "sheet"]
@@ -187,7 +188,7 @@ class CrossViewTask:
         found = {}
         for kind in self.sources:
             own = (batch.kind == KINDS.index(kind)).to(each.dtype)
-            found[kind] = (each * own).sum() / own.sum().clamp(min=1)
+            found[kind] = (each * own).sum() / shared(own.sum(), least=1.0)
         return {"total": torch.stack(list(found.values())).sum(), **found}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
