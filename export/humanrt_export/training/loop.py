@@ -32,7 +32,7 @@ from humanrt_export.batches import Batch
 from humanrt_export.checkpoint import save as save_checkpoint
 from humanrt_export.runs import LAST, LOG, load_run, read_run
 from humanrt_export.training.options import TrainOptions
-from humanrt_export.training.processes import Processes, processes
+from humanrt_export.training.processes import Processes, joined
 from humanrt_export.training.tracking import tracked
 
 __all__ = ["Batch", "Task", "TrainOptions", "optimizers_of", "rate_of", "train", "trained"]
@@ -88,8 +88,8 @@ def train(
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    with processes(options.device, options.batch) as team:
-        return _train(task, Path(out), options, say if team.first else lambda line: None, team)
+    team = joined(options.device, options.batch)
+    return _train(task, Path(out), options, say if team.first else lambda line: None, team)
 
 
 def _train(

@@ -6,9 +6,9 @@ is the gradient of the whole batch, so that the number of processes changes no r
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from humanrt.errors import HumanrtError
 from humanrt_export.batches import Batch
 
-__all__ = ["Processes", "is_first", "processes", "several", "shared"]
+__all__ = ["Processes", "is_first", "joined", "leave", "several", "shared"]
 
 _PATIENCE = timedelta(hours=2)  # the first process validates and saves while the others wait
 _PRESENT = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun
@@ -128,9 +128,8 @@ class _Losses(nn.Module):
         return {name: value if name == "total" else value.detach() for name, value in found.items()}
 
 
-@contextmanager
-def processes(device: str, batch: int) -> Iterator[Processes]:
-    """Join the processes that torchrun started; without torchrun there is one.
+def joined(device: str, batch: int) -> Processes:
+    """Join the processes that torchrun started, until this one ends; without torchrun there is one.
 
     Args:
         device: of torch; ``cuda`` is the GPU of this process's number on its machine.
@@ -149,14 +148,18 @@ def processes(device: str, batch: int) -> Iterator[Processes]:
         reason = str(error).partition("\n")[0]
         raise HumanrtError(f"--device {device}: torch cannot use it ({reason}); choose cpu") from error
     if count == 1:
-        yield Processes(0, 1, own)
-        return
+        return Processes(0, 1, own)
     if batch % count:
         raise HumanrtError(f"--batch is {batch}, of all {count} processes together; give a multiple of {count}")
     if own.type == "cuda":
         torch.cuda.set_device(own)
-    distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_PATIENCE)
-    try:
-        yield Processes(distributed.get_rank(), count, own)
-    finally:
+    if not distributed.is_initialized():  # once: a second meeting at the same port could miss the first's end
+        distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_PATIENCE)
+        atexit.register(leave)
+    return Processes(distributed.get_rank(), count, own)
+
+
+def leave() -> None:
+    """Leave the other processes, as at the end of this one."""
+    if distributed.is_initialized():
         distributed.destroy_process_group()

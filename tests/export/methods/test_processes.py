@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def test_two_processes_train_as_one_and_go_on(whole: Path, tmp_path: Path, monke
     for name, value in {**shared, "RANK": "0", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
     own = {"RANK": "1", "LOCAL_RANK": "1", "OMP_NUM_THREADS": "1"}
+    monkeypatch.setattr(processes, "_PATIENCE", timedelta(seconds=100))
     command = [sys.executable, str(TOGETHER), str(tmp_path / "two"), str(STEPS), "1e-9", "end"]
     second = subprocess.Popen(command, env={**os.environ, **own}, stderr=subprocess.PIPE, text=True)
     try:
@@ -70,9 +72,12 @@ def test_two_processes_train_as_one_and_go_on(whole: Path, tmp_path: Path, monke
         assert load_run(tmp_path / "two")[2] == 1
         metrics = train(task, tmp_path / "two", options(STEPS), lambda line: None)
         assert metrics["fit"] == pytest.approx(log(whole)[-1]["validation"]["fit"], rel=1e-4)
+        processes.leave()
         assert second.wait(60) == 0, second.communicate()[1]
     finally:
+        processes.leave()
         second.kill()
+        second.communicate()
     found = log(tmp_path / "two")
     assert [line["step"] for line in found] == [line["step"] for line in log(whole)]
     for name, value in load_run(whole)[1].items():
@@ -101,5 +106,6 @@ def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path, monkeypatch: 
     with pytest.raises(HumanrtError, match="--batch is 8, of all 3 processes together; give a multiple of 3"):
         train(Weighted(), tmp_path / "run", options(STEPS), lambda line: None)
     assert not processes.is_first()
+    assert not torch.distributed.is_initialized()
     monkeypatch.delenv("RANK")
     assert processes.is_first(), "a name or two of another program's are no torchrun"
