@@ -92,7 +92,9 @@ class Processes:
         """Return the losses of a batch's part as a function whose backward pass averages gradients over all."""
         if self.count == 1:
             return lambda batch: losses(model, batch)
-        return DistributedDataParallel(_Losses(losses, model), find_unused_parameters=True)
+        together: Callable[[Any], Mapping[str, Tensor]]
+        together = DistributedDataParallel(_Losses(losses, model), find_unused_parameters=True)
+        return together
 
     def any(self, here: bool) -> bool:
         """Whether something holds in any process."""

@@ -126,7 +126,9 @@ class MultiHMR(Model):
         return self.own(open_rig(self.bundle, self.backend, topology=self._topology))
 
     @overload
-    def __call__(self, rgb: _Image, intrinsics: ArrayLike | None = None, threshold: float | None = None) -> People: ...
+    def __call__(  # type: ignore[overload-overlap]  # a name is a sequence of names, by its type
+        self, rgb: _Image, intrinsics: ArrayLike | None = None, threshold: float | None = None
+    ) -> People: ...
 
     @overload
     def __call__(
@@ -158,7 +160,7 @@ class MultiHMR(Model):
         """
         if self.in_flight:
             raise ValueError(f"{self.in_flight} submitted images are pending; take their results first")
-        if isinstance(rgb, list | tuple):
+        if isinstance(rgb, Sequence) and not isinstance(rgb, str):
             return self._each(rgb, intrinsics, threshold)
         self.submit(as_image(rgb), intrinsics, threshold)
         return self.result()
