@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from humanrt.errors import BundleError, OutputError
 
-__all__ = ["file_sha256", "folder_atomically", "opened_atomically", "write_atomically"]
+__all__ = ["file_sha256", "folder_atomically", "folders_replaced", "opened_atomically", "write_atomically"]
 
 
 def file_sha256(path: Path) -> str:
@@ -63,6 +63,27 @@ def folder_atomically(path: Path) -> Iterator[Path]:
         if path.is_dir():
             path.rmdir()  # Windows replaces no folder, not even an empty one
         part.replace(path)
+
+
+@contextmanager
+def folders_replaced(path: Path) -> Iterator[Path]:
+    """Make folders to be put into a folder: yield a path to make them in; after the block each takes its place there.
+
+    A folder of the same name is replaced; others stay. If the block raises, nothing has changed. OSError is left to the
+    caller.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    # In it and not beside it: a volume is mounted as a whole.
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=path, ignore_cleanup_errors=True) as place:
+        new, old = Path(place) / "new", Path(place) / "old"
+        new.mkdir()
+        old.mkdir()
+        yield new
+        for made in sorted(new.iterdir()):
+            target = path / made.name
+            if target.exists():
+                target.replace(old / made.name)
+            made.replace(target)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

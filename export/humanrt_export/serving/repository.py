@@ -21,6 +21,7 @@ import onnx
 from humanrt.bundle import MANIFEST, Bundle, GraphSpec
 from humanrt.bundle.settings import MULTIHMR, MultiHmrSettings, people_model
 from humanrt.errors import BundleError, OutputError
+from humanrt.files import folders_replaced, write_atomically
 from humanrt.geometry.camera import field_of_view_intrinsics
 from humanrt.posebert.stream import PoseBERTStream
 from humanrt.verdict.engines import sample_feeds
@@ -63,7 +64,8 @@ def write_repository(bundle: Bundle, out: Path, options: ServingOptions) -> Writ
 
     Args:
         bundle: a verified bundle.
-        out: folder of the repository; models of other bundles in it stay.
+        out: folder of the repository; models of other bundles in it stay. Each model appears when all of them are
+            complete, and takes the place of one of its name.
         options: see `ServingOptions`.
 
     Raises:
@@ -79,10 +81,11 @@ def write_repository(bundle: Bundle, out: Path, options: ServingOptions) -> Writ
         raise BundleError(f"bundle {bundle.name} is for task `{bundle.task}`; served are: {', '.join(writers)}")
     try:
         write = writers[bundle.task]
-        written = write(bundle, out, options)
+        with folders_replaced(out) as part:
+            written = write(bundle, part, options)
         written.notes += _unused(options, ("sequences",) if write is _multihmr else ("batch", "device"))
-        client = resources.files("humanrt_export.serving").joinpath("client.py").read_text(encoding="utf-8")
-        (out / "client.py").write_text(client, encoding="utf-8")
+        client = resources.files("humanrt_export.serving").joinpath("client.py").read_bytes()
+        write_atomically(out / "client.py", client)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error}); choose another --out") from None
     return written

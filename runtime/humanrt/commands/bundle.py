@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from humanrt.bundle import load_bundle
+from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import OutputError
-from humanrt.files import write_atomically
+from humanrt.files import folder_atomically
 
 __all__ = ["add_parser", "run", "unpack"]
 
@@ -54,18 +54,31 @@ def unpack(bundle: str | Path, out: Path) -> tuple[list[Path], list[str]]:
     opened = load_bundle(bundle)
     if out.exists() and out.resolve() == opened.path.resolve():
         raise OutputError(f"--out {out}: is the bundle itself; choose another folder")
-    written, left_out = [], []
-    for name in opened.graphs:
-        graph = opened.graph(name)
+    if out.is_dir() and any(out.iterdir()):
+        raise OutputError(f"--out {out}: is not empty, and a bundle is unpacked whole; name a folder that is not there")
+    try:
+        with folder_atomically(out) as part:
+            written, left_out = _write(opened, part)
+    except OSError as error:
+        raise OutputError(f"--out {out}: cannot be written ({error.strerror or error}); choose another") from None
+    return [out / name for name in written], left_out
+
+
+def _write(bundle: Bundle, folder: Path) -> tuple[list[str], list[str]]:
+    """Write the files of a bundle, and return their names and those of the graphs that are left out."""
+    written: list[str] = []
+    left_out: list[str] = []
+    folder.mkdir()
+    for name in bundle.graphs:
+        graph = bundle.graph(name)
         if graph.operators:
             left_out.append(name)
             continue
         source = graph.source
-        path = out / f"{name}.onnx"
-        write_atomically(path, source if isinstance(source, bytes) else source.read_bytes())
-        written.append(path)
-    for name in opened.manifest["files"]:
+        (folder / f"{name}.onnx").write_bytes(source if isinstance(source, bytes) else source.read_bytes())
+        written.append(f"{name}.onnx")
+    for name in bundle.manifest["files"]:
         if Path(name).suffix in (".npz", ".md", ".txt") or name == "LICENSE":
-            write_atomically(out / name, (opened.path / name).read_bytes())
-            written.append(out / name)
+            (folder / name).write_bytes((bundle.path / name).read_bytes())
+            written.append(name)
     return written, left_out

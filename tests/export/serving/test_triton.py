@@ -24,6 +24,7 @@ import humanrt_export.serving.repository  # noqa: E402
 from command_line import refused  # noqa: E402
 from humanrt.bundle import load_bundle  # noqa: E402
 from humanrt.data import CLIP, PEOPLE_CLIP  # noqa: E402
+from humanrt.errors import OutputError  # noqa: E402
 from humanrt.outputs.record import json_line  # noqa: E402
 from humanrt.posebert.stream import Observation, PoseBERTStream  # noqa: E402
 from humanrt.tasks import open_hands  # noqa: E402
@@ -224,13 +225,49 @@ def test_posebert_of_a_sequence(tmp_path: Path) -> None:
             np.testing.assert_allclose(found["rotations"][0], expected.rotations, atol=1e-5)
 
 
-def test_descriptions_are_what_tritonclient_reads(repository: Path) -> None:
+def test_descriptions_are_what_tritonclient_reads(repository: Path, tmp_path: Path) -> None:
+    """By Triton's own protocol: no field that it does not know, and what it needs of each kind of model."""
     service = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="pip install 'tritonclient[grpc]'")
     from google.protobuf import text_format
 
-    for path in repository.glob("*/config.pbtxt"):
-        config = text_format.Parse(path.read_text(), service.ModelConfig())
-        assert config.name == path.parent.name
+    for bundle in ("hands", "posebert-hand"):
+        write_repository(load_bundle(bundle), tmp_path, ServingOptions())
+    paths = [*repository.glob("*/config.pbtxt"), *tmp_path.glob("*/config.pbtxt")]
+    assert len(paths) == 7
+    configs = {path.parent: text_format.Parse(path.read_text(), service.ModelConfig()) for path in paths}
+    for folder, config in configs.items():
+        assert config.name == folder.name
+        assert config.input
+        assert config.output
+        steps = config.ensemble_scheduling.step
+        assert bool(steps) != bool(config.backend or config.platform == "onnxruntime_onnx"), folder.name
+        assert {step.model_name for step in steps} <= {other.name for other in configs}
+        given = {tensor.name for tensor in config.input}
+        for step in steps:  # each takes what is there by then
+            assert set(step.input_map.values()) <= given
+            given |= set(step.output_map.values())
+        assert not steps or {tensor.name for tensor in config.output} <= given
+    assert any(config.ensemble_scheduling.step for config in configs.values())
+    assert sum(config.HasField("sequence_batching") for config in configs.values()) == 2
+
+
+def test_models_are_replaced_whole_and_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, plain = load_bundle("posebert-hand"), ServingOptions()
+    name = write_repository(bundle, tmp_path, plain).name
+    (tmp_path / "others").mkdir()
+    (tmp_path / name / "1" / "of_before").write_text("")
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+
+    def fail(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(humanrt_export.serving.repository, "_python", fail)
+        with pytest.raises(OutputError, match="No space left"):
+            write_repository(bundle, tmp_path, plain)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+    write_repository(bundle, tmp_path, plain)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [one for one in before if one != "of_before"]
 
 
 @pytest.mark.parametrize(
