@@ -36,7 +36,7 @@ types: $(VENV)/test.stamp
 
 pytest: $(VENV)/test.stamp
 	@echo "make: tests (pytest in two processes; about 8 minutes on 2 cores) ..."
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 30 --durations-min 4
 
 slow: $(VENV)/test.stamp
 	@echo "make: slow tests (pytest -m slow; half an hour and more) ..."

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from once import made_once
+
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 CASES = ("multihmr_224_s_batch2", "multihmr_448_s")
 
@@ -45,9 +47,11 @@ def make_golden(golden_bodies: Path, tmp_path_factory: pytest.TempPathFactory) -
 
         if name not in made:
             case = _case(name, golden_bodies, tmp_path_factory.mktemp(name))
-            out = tmp_path_factory.mktemp("bundles") / name
-            bundle = export_multihmr(case.checkpoint, case.bodies, out, batch=case.settings["batch"])
-            made[name] = Golden(case, bundle)
+
+            def export(folder: Path) -> Path:
+                return export_multihmr(case.checkpoint, case.bodies, folder / name, batch=case.settings["batch"])
+
+            made[name] = Golden(case, made_once(tmp_path_factory, name, export))
         return made[name]
 
     return make

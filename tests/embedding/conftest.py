@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from once import made_once
+
 
 @pytest.fixture(scope="session")
 def poseembroider_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -15,5 +17,8 @@ def poseembroider_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from humanrt_export.conversion.poseembroider import export_published
     from poseembroider_stand_ins import checkpoints, vocabulary
 
-    folder = tmp_path_factory.mktemp("poseembroider")
-    return export_published(checkpoints(folder), folder / "bundle", tokenizer=vocabulary(folder))
+    return made_once(
+        tmp_path_factory,
+        "poseembroider",
+        lambda folder: export_published(checkpoints(folder), folder / "bundle", tokenizer=vocabulary(folder)),
+    )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from once import made_once
+
 
 @pytest.fixture(scope="session")
 def posegpt_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
@@ -20,11 +22,14 @@ def posegpt_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
 
     def make(variant: str) -> Path:
         if variant not in made:
-            folder = tmp_path_factory.mktemp(f"posegpt-{variant}")
             whole = variant == "causal"
             sizes = Sizes(variant=variant, layers=(0, 1) if whole else (0, 1, 1), gpt_layers=1)
-            files = checkpoint(folder, sizes, gpt=whole)
-            made[variant] = export_published(*files, folder / "bundle", window=24 if whole else 8)
+
+            def export(folder: Path) -> Path:
+                files = checkpoint(folder, sizes, gpt=whole)
+                return export_published(*files, folder / "bundle", window=24 if whole else 8)
+
+            made[variant] = made_once(tmp_path_factory, f"posegpt-{variant}", export)
         return made[variant]
 
     return make

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from once import made_once
+
 
 @pytest.fixture(scope="session")
 def posefix_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
@@ -28,13 +30,16 @@ def posefix_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
 
     def make(kind: str) -> Path:
         if kind not in made:
-            folder = tmp_path_factory.mktemp(f"posefix-{kind}")
-            shapes, words = kinds[kind]()
-            file = None
-            if words is not None:
-                file = folder / "words.txt"
-                file.write_text("\n".join(words))
-            made[kind] = export_posefix(checkpoint(folder, shapes), folder / "bundle", words=file)
+
+            def export(folder: Path) -> Path:
+                shapes, words = kinds[kind]()
+                file = None
+                if words is not None:
+                    file = folder / "words.txt"
+                    file.write_text("\n".join(words))
+                return export_posefix(checkpoint(folder, shapes), folder / "bundle", words=file)
+
+            made[kind] = made_once(tmp_path_factory, f"posefix-{kind}", export)
         return made[kind]
 
     return make
