@@ -108,6 +108,39 @@ def test_still_and_trembling_people_hear_at_most_one_change_in_five_seconds() ->
     assert changes <= 4
 
 
+def test_advice_stands_where_many_changes_are_as_large_as_the_least() -> None:
+    """A change that trembles below the limit for a moment keeps its place before those that are no larger."""
+    names = ("left_elbow", "right_elbow", "left_knee", "right_knee", "left_hip", "right_hip")
+    goal = posture(
+        **{
+            name: (0, 17 * (-1) ** place, 0) if "elbow" in name else (17 * (-1) ** place, 0, 0)
+            for place, name in enumerate(names)
+        },
+        head=(0, 18, 0),
+        spine2=(0, 0, 17),
+    )
+    restless = 0
+    for seed in (3, 4):
+        generator, drift = np.random.default_rng(seed), np.zeros((22, 3))
+
+        def trembling(t: float, generator=generator, drift=drift) -> np.ndarray:  # type: ignore[no-untyped-def]
+            drift[:] = 0.9 * drift + generator.normal(0, 0.03, (22, 3))
+            return posture() @ matrices_from_vectors(drift)
+
+        moments = [moment for moment in guided(trembling, 24, goal) if moment.t > 4]
+        restless += sum(a.sentences != b.sentences for a, b in pairwise(moments))
+    assert restless <= 2 * 4
+
+
+def test_a_movement_ends_the_unrest_of_a_limit() -> None:
+    """Who was near the limit for long and then moves is told as soon as anybody."""
+    near = [46.0, 41.0] * 12
+    moments = list(guided(lambda t: knee(near[int(t)] if t < 24 else 10 if t < 27 else 60), 30))
+    told = [moment.t for moment in moments if moment.t > 24.2 and moment.sentences]
+    assert told[0] < 25.5
+    assert told[-1] < 29
+
+
 def test_wrong_options_are_refused() -> None:
     with pytest.raises(HumanrtError, match="settle must be a number from 0"):
         GuideOptions(settle=-1)

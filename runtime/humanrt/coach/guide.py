@@ -1,13 +1,14 @@
 """Advice over time: said once, kept until it is done, praised when it is.
 
 What a camera sees trembles. A change is advised only when it was needed for a while, stays advised until it is clearly
-done, and the words for it stay as they are meanwhile.
+done, and the words for it stay as they are meanwhile. A change that came and went although the person did not move has
+lain at the limit: from then on it must be clearer, each time more, until there is a movement again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from math import exp
 
 from humanrt.checks import check_range, check_time
@@ -21,6 +22,8 @@ __all__ = ["Guidance", "Guide", "GuideOptions"]
 Key = tuple[str, Side]
 
 _OUTWEIGHS = 2.0
+_MOVED = 1.2  # of the smallest change that is advised: who turned a joint by more, moved; less may be trembling
+_WIDER_ON, _WIDER_OFF, _MOST_UNREST = 0.35, 0.6, 3
 _PAIRS = (
     ("up", "down"),
     ("front", "back"),
@@ -88,11 +91,39 @@ class _Track:
         mean: recent mean of its size, 1 being the smallest that is advised.
         needed: whether it is to be made.
         since: s, from when on the mean says the opposite of ``needed``; None while it does not.
+        least, most: of the mean since it turned last; None before.
+        unrest: how often it turned without a movement of the person.
     """
 
     mean: float = 0.0
     needed: bool = False
     since: float | None = None
+    least: float | None = None
+    most: float = 0.0
+    unrest: int = 0
+
+    def done(self, options: GuideOptions) -> float:
+        """Return the mean below which it is done."""
+        return options.done / (1 + _WIDER_OFF * self.unrest)
+
+    @property
+    def begins(self) -> float:
+        """The mean from which on it is needed."""
+        return 1.0 + _WIDER_ON * self.unrest
+
+    def watch(self) -> None:
+        """Notice a movement since it turned last."""
+        if self.least is not None:
+            self.least, self.most = min(self.least, self.mean), max(self.most, self.mean)
+            if self.most - self.least > _MOVED:
+                self.unrest = 0
+
+    def turn(self) -> None:
+        """Be needed, or not any more."""
+        if self.least is not None and self.most - self.least <= _MOVED:
+            self.unrest = min(self.unrest + 1, _MOST_UNREST)
+        self.needed, self.since = not self.needed, None
+        self.least = self.most = self.mean
 
 
 @dataclass
@@ -134,6 +165,7 @@ class Guide:
         self._t: float | None = None
         self._begun = 0.0
         self._tracks: dict[Key, _Track] = {}
+        self._scores: dict[Key, float] = {}
         self._standing: list[_Standing] = []
         self._spoke = float("-inf")
         self._praises = 0
@@ -150,13 +182,15 @@ class Guide:
         found = self.coach.differences(a, b, least=0.0)
         self._begun = t if self._t is None else self._begun
         self._judge(t, found)
+        found = self._ranked(found)
+        self._scores = {one.key: one.score for one in found}
         found = [one for one in found if one.size >= self.options.done * self.coach.least[one.unit]]
         needed = [one for one in found if self._tracks[one.key].needed]
         done, gone = self._ended(t, found)
         self._standing = [one for one in self._standing if one not in (*done, *gone)]
         said = self._advise(t, needed, a, b)
         settled = t - self._begun >= self.options.settle
-        matches = settled and not any(track.needed or track.mean >= 1.0 for track in self._tracks.values())
+        matches = settled and not any(track.needed or track.mean >= track.begins for track in self._tracks.values())
         if not said and matches and not self._matched:
             said = [self.coach.phrases.matches]
         if done:
@@ -183,13 +217,22 @@ class Guide:
             self._tracks.setdefault(key, _Track())
         for key, track in self._tracks.items():
             track.mean += share * (sizes.get(key, 0.0) - track.mean)
-            turns = track.mean < options.done if track.needed else track.mean >= 1.0
+            track.watch()
+            turns = track.mean < track.done(options) if track.needed else track.mean >= track.begins
             if not turns:
                 track.since = None
                 continue
             track.since = t if track.since is None else track.since
             if t - track.since >= options.settle:
-                track.needed, track.since = not track.needed, None
+                track.turn()
+
+    def _ranked(self, found: Iterable[Difference]) -> list[Difference]:
+        """Rank changes by their recent means: what trembles does not change places."""
+        steady = []
+        for one in found:
+            size = one.size / self.coach.least[one.unit]
+            steady.append(replace(one, score=one.score * self._tracks[one.key].mean / size) if size > 0 else one)
+        return sorted(steady, key=lambda one: -round(one.score, 6))
 
     def _ended(self, t: float, found: Iterable[Difference]) -> tuple[list[_Standing], list[_Standing]]:
         """Return the advice that was followed, and that which no longer holds for another reason."""
@@ -218,9 +261,8 @@ class Guide:
         if best is None:
             return []
         if len(self._standing) >= self.options.sentences:
-            scores = {one.key: one.score for one in needed}
-            least = min(self._standing, key=lambda one: _score(one, scores))
-            if t - least.t < self.options.patience or best.score < _OUTWEIGHS * _score(least, scores):
+            least = min(self._standing, key=self._score)
+            if t - least.t < self.options.patience or best.score < _OUTWEIGHS * self._score(least):
                 return []
             self._standing.remove(least)
         words = self.coach.phrases.say((best,), numbers=self.coach.numbers)
@@ -233,7 +275,6 @@ class Guide:
         self._praises += 1
         return praise[(self._praises - 1) % len(praise)]
 
-
-def _score(one: _Standing, scores: Mapping[Key, float]) -> float:
-    """Return how much an advice matters now."""
-    return max((scores.get(key, 0.0) for key in one.keys), default=0.0)
+    def _score(self, one: _Standing) -> float:
+        """Return how much an advice matters now."""
+        return max((self._scores.get(key, 0.0) for key in one.keys), default=0.0)
