@@ -281,7 +281,12 @@ def _refuse_unused(bundle: Bundle, options: PeopleOptions, *names: str) -> None:
     for name in names:
         if getattr(options, name):
             option = name.removesuffix("s") if name == "robots" else name
-            raise HumanrtError(f"--{option}: bundle `{bundle.name}` does not use it; leave it out, or take `holistic`")
+            instead = ""
+            if name == "quality" and people_model(bundle) == MULTIHMR:
+                instead = f", or give --refine {options.quality}"
+            raise HumanrtError(
+                f"--{option}: bundle `{bundle.name}` does not use it; leave it out, or take `holistic`{instead}"
+            )
 
 
 def _check_landmark_options(bundle: Bundle, options: PeopleOptions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,6 +116,17 @@ def test_the_same_run_twice_differs_by_nothing() -> None:
     run = noisy(0, 0.02)
     (pair,) = compared([run, run])
     assert pair["mpjpe"] == {"difference": 0.0, "interval": [0.0, 0.0]}
+
+
+def test_a_single_picture_has_no_intervals() -> None:
+    one = Run("one", {"a": scored(SHOTS[:1], lambda number, true: true, film=False, vertices=False)}, JOINTS)
+    assert summarised(one, everybody=True)["interval"] == {}
+    (pair,) = compared([one, replace(one, name="other")])
+    assert pair["mpjpe"] == {"difference": 0.0, "interval": None}
+    data = DataSet("shards", (), "pelvis", everybody=True, about="made here")
+    text = as_markdown(report_of([one, replace(one, name="other")], data, "folder", RunOptions()))
+    assert "there is only one" in text
+    assert "| +0.0 |" in text
 
 
 def test_bundles_compared_by_other_joints_are_no_pair() -> None:

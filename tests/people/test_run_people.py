@@ -155,6 +155,7 @@ def test_intrinsics_fov_and_parameters_only(tmp_path: Path, bundle: Path, image:
         (("--bundle", "TOY", "--smooth", "posebert"), "take oneeuro"),
         (("--bundle", "TOY", "--frames"), "only the images of a folder"),
         (("--bundle", "TOY", "--robot", "allegro_right"), "--robot: bundle `toy` does not use it"),
+        (("--bundle", "TOY", "--quality", "fast"), "take `holistic`, or give --refine fast"),
         (("--bundle", "TOY", "--task", "hands", "--fov", "60"), "is for task `people`, not `hands`"),
     ],
 )

@@ -85,13 +85,16 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         [[name, *(_cell(one.get(key), form) for key, (_, form) in shown.items())] for name, one in bundles.items()],
     )
     yield ""
-    yield "95 % intervals, over pictures or seconds of film:"
-    yield ""
-    keys = [key for key in _PAIRED if any(key in one["interval"] for one in bundles.values())]
-    yield from _table(
-        ["", *(_head(key, _TITLES[key][0]) for key in keys)],
-        [[name, *(_interval(one["interval"].get(key), key) for key in keys)] for name, one in bundles.items()],
-    )
+    keys = [key for key in _PAIRED if any(one.get(key) is not None for one in bundles.values())]
+    if any(one["interval"] for one in bundles.values()):
+        yield "95 % intervals, over pictures or seconds of film:"
+        yield ""
+        yield from _table(
+            ["", *(_head(key, _TITLES[key][0]) for key in keys)],
+            [[name, *(_interval(one["interval"].get(key), key) for key in keys)] for name, one in bundles.items()],
+        )
+    else:
+        yield "No 95 % intervals: they are over pictures or seconds of film, and there is only one."
     if report["paired"]:
         yield ""
         yield "Differences on the people whom both find (of recall: on all), second less first:"
@@ -141,4 +144,7 @@ def _difference(entry: Mapping[str, Any] | None, key: str) -> str:
     if entry is None:
         return ""
     form = _TITLES[key][1].replace("{:", "{:+")
-    return f"{form.format(entry['difference'])} ({', '.join(form.format(one) for one in entry['interval'])})"
+    difference = form.format(entry["difference"])
+    if entry["interval"] is None:
+        return difference
+    return f"{difference} ({', '.join(form.format(one) for one in entry['interval'])})"

@@ -1,7 +1,7 @@
 """Means of scores, by strata and joints, with confidence intervals, and paired differences between bundles.
 
 Intervals are bootstrap percentiles of 95 % over units of resampling: a picture, or a second of a film, whose frames are
-not independent. Seconds of one film are not quite independent either, and all of it says nothing of other data sets.
+not independent; of a single one there is none. Seconds of one film are not quite independent either, and all of it says nothing of other data sets.
 """
 
 from __future__ import annotations
@@ -121,13 +121,18 @@ def _intervals(scores: Scores, *, everybody: bool, seed: int) -> dict[str, list[
         right = np.concatenate([scores.found.astype(float)[scores.found], np.zeros(int(scores.wrong.sum()))])
         units = np.concatenate([scores.unit[scores.found], np.repeat(scores.wrong_unit, scores.wrong)])
         means |= _resampled({"precision": (right, units)}, count, seed)
-    return {name: np.nanpercentile(values, (2.5, 97.5)).tolist() for name, values in means.items()}
+    return {name: interval for name, values in means.items() if (interval := _interval(*values)) is not None}
 
 
-def _resampled(columns: Mapping[str, tuple[Array, Array]], units: int, seed: int) -> dict[str, Array]:
+def _interval(means: Array, units: int) -> list[float] | None:
+    """Return the 95 % interval of means over resampled units; of less than two units there is none."""
+    return np.nanpercentile(means, (2.5, 97.5)).tolist() if units > 1 else None
+
+
+def _resampled(columns: Mapping[str, tuple[Array, Array]], units: int, seed: int) -> dict[str, tuple[Array, int]]:
     """Return means [resamples] of columns, (values, units), over resampled units, the same for all columns.
 
-    Columns without values are left out.
+    Beside them, how many units have values. Columns without values are left out.
     """
     sums, counts, names = [], [], []
     for name, (values, unit) in columns.items():
@@ -146,7 +151,7 @@ def _resampled(columns: Mapping[str, tuple[Array, Array]], units: int, seed: int
         with np.errstate(invalid="ignore", divide="ignore"):
             parts.append((weights @ total) / (weights @ number))
     means = np.concatenate(parts)
-    return {name: means[:, k] for k, name in enumerate(names)}
+    return {name: (means[:, k], int((number[:, k] > 0).sum())) for k, name in enumerate(names)}
 
 
 def compared(runs: Sequence[Run], seed: int = 0) -> list[dict[str, Any]]:
@@ -154,7 +159,8 @@ def compared(runs: Sequence[Run], seed: int = 0) -> list[dict[str, Any]]:
 
     There is none of PVE between different meshes.
 
-    Each is ``{"bundles": [a, b], "people": N, metric: {"difference": b - a, "interval": [low, high]}}``.
+    Each is ``{"bundles": [a, b], "people": N, metric: {"difference": b - a, "interval": [low, high]}}``; of a single
+    picture or second the interval is None.
     """
     result = []
     for k, one in enumerate(runs):
@@ -171,11 +177,11 @@ def compared(runs: Sequence[Run], seed: int = 0) -> list[dict[str, Any]]:
             columns["recall"] = (b.found.astype(float) - a.found.astype(float), a.unit)
             count = 1 + int(a.unit.max(initial=0))
             entry: dict[str, Any] = {"bundles": [one.name, other.name], "people": int((a.found & b.found).sum())}
-            for name, means in _resampled(columns, count, seed).items():
+            for name, (means, units) in _resampled(columns, count, seed).items():
                 values = columns[name][0]
                 entry[name] = {
                     "difference": float(values[np.isfinite(values)].mean()),
-                    "interval": np.nanpercentile(means, (2.5, 97.5)).tolist(),
+                    "interval": _interval(means, units),
                 }
             result.append(entry)
     return result
