@@ -1,7 +1,8 @@
 """Means of scores, by strata and joints, with confidence intervals, and paired differences between bundles.
 
 Intervals are bootstrap percentiles of 95 % over units of resampling: a picture, or a second of a film, whose frames are
-not independent; of a single one there is none. Seconds of one film are not quite independent either, and all of it says nothing of other data sets.
+not independent; of a single unit there is none. Seconds of one film are not quite independent either, and all of it
+says nothing of other data sets.
 """
 
 from __future__ import annotations
