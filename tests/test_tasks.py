@@ -80,7 +80,10 @@ def test_results_are_printed_in_a_line() -> None:
         ({"robots": [["allegro_right"]]}, "not [['allegro_right']]"),
         ({"smooth": False}, "unknown smoother `False`; choose one of: posebert, oneeuro, none"),
         ({"task": "people", "fov": "wide"}, "fov is 'wide'; give degrees, or `auto`"),
-        ({"task": "people", "max_hands": 1}, "task people has no option `max_hands`; its options: arm, fov, "),
+        (
+            {"task": "people", "max_hands": 1},
+            "task people has no option `max_hands`; its options: arm, collisions, ",
+        ),
         ({"task": "people", "robots": "allegro_right", "bundle": "landmarks"}, "bundle `landmarks` does not use it"),
         ({"smoth": "none"}, "task hands has no option `smoth`; its options: "),
         ({"smooth": "kalman"}, "unknown smoother `kalman`; choose one of: posebert, oneeuro, none"),

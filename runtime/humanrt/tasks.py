@@ -71,6 +71,7 @@ class HandOptions:
         fov: field of view in degrees over the longer side of the image. None: 60.
         hand_length: metres from the wrist to the tip of the middle finger, by which a hand's distance is known. None:
             0.18.
+        collisions: keep the robots' fingers from penetrating each other and the palm.
     """
 
     robots: str | Path | Sequence[str | Path] = ()
@@ -81,6 +82,7 @@ class HandOptions:
     intrinsics: ArrayLike | None = None
     fov: float | None = None
     hand_length: float | None = None
+    collisions: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class PeopleOptions:
     Attributes:
         robots: for `holistic`: likewise, moved by people's hands; and robot arms, by their arms.
         arm: for `holistic`: the person's arm that moves robot arms, left or right; a URDF among the robots is then one.
+        collisions: for `holistic`: keep the robots' fingers from penetrating each other and the palm.
         quality: for `holistic`: how closely each person is looked at, one of `QUALITIES`. None: ``balanced``.
         refine: for Multi-HMR on Anny: correct everybody's pose by landmarks, looked at as closely as `quality` says,
             one of `QUALITIES`. None: as the network sees them.
@@ -111,6 +114,7 @@ class PeopleOptions:
 
     robots: str | Path | Sequence[str | Path] = ()
     arm: str | None = None
+    collisions: bool = False
     quality: Quality | None = None
     refine: Quality | None = None
     stature: float | None = None
@@ -155,6 +159,7 @@ def open_hands(
             intrinsics=options.intrinsics,
             fov=options.fov,
             hand_length=options.hand_length,
+            collisions=options.collisions,
         )
         failing.pop_all()
     return pipeline
@@ -185,7 +190,7 @@ def open_people(
 
 
 def _multihmr(bundle: Bundle, execution: Execution, options: PeopleOptions) -> PeoplePipeline:
-    _refuse_unused(bundle, options, "robots", "arm", "quality", "stature")
+    _refuse_unused(bundle, options, "robots", "arm", "collisions", "quality", "stature")
     smoother = open_people_smoother(bundle, options.smooth)
     with ExitStack() as failing:
         if smoother is not None:
@@ -213,7 +218,7 @@ def _multihmr(bundle: Bundle, execution: Execution, options: PeopleOptions) -> P
 
 
 def _landmarks(bundle: Bundle, execution: Execution, options: PeopleOptions) -> LandmarkPipeline:
-    _refuse_unused(bundle, options, "robots", "arm", "quality")
+    _refuse_unused(bundle, options, "robots", "arm", "collisions", "quality")
     _check_landmark_options(bundle, options)
     poses = None if options.poses == _POSES and _POSES not in shipped_bundles() else options.poses
     with ExitStack() as failing:
@@ -248,7 +253,12 @@ def _holistic(bundle: Bundle, execution: Execution, options: PeopleOptions) -> H
             )
         )
         pipeline = HolisticPipeline(
-            model, options.robots, arm=options.arm, intrinsics=options.intrinsics, threshold=options.threshold
+            model,
+            options.robots,
+            arm=options.arm,
+            collisions=options.collisions,
+            intrinsics=options.intrinsics,
+            threshold=options.threshold,
         )
         failing.pop_all()
     return pipeline

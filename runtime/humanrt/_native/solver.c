@@ -248,13 +248,14 @@ static int minimise(const Problem *p, const double *pull, const double *rest, do
     Model models[2], *now = &models[0], *next = &models[1];
     double step[MAX_VARIABLES], trial[MAX_VARIABLES], damping = 0, unit = 0;
     int8_t held[MAX_VARIABLES];
-    int evaluations = 1;
+    int evaluations = 1, stalled = 0;
 
     for (int i = 0; i < n; i++) x[i] = clip(x[i], p->lower[i], p->upper[i]);
     evaluate(p, x, pull, rest, now);
     for (int i = 0; i < n; i++) unit += fabs(now->hessian[i][i]);
     unit = unit > 0 ? 1e-3 * unit / n : 1e-6;
 
+    double mark = now->cost;
     while (evaluations < p->max_iterations) {
         double slope = 0, largest = 0;
         for (int i = 0; i < n; i++) {
@@ -311,6 +312,11 @@ static int minimise(const Problem *p, const double *pull, const double *rest, do
         } else {
             if (largest < 1e-9) break;
             damping = damping > 0 ? 4 * damping : unit;
+        }
+        if (p->collisions) {
+            stalled = now->cost < mark * (1 - STALL) ? 0 : stalled + 1;
+            if (!stalled) mark = now->cost;
+            if (stalled == STALLED) break;
         }
     }
     *cost = now->cost;

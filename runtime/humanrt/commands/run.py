@@ -424,6 +424,7 @@ _ROBOTS = {
 _SHARED = {
     "smooth": Flag(choices=SMOOTHERS),
     "robots": Flag("robot", metavar="NAME", several=True),
+    "collisions": Flag(switch=True),
     "intrinsics": Flag(metavar="FX,FY,CX,CY|FILE"),
     "fov": Flag(metavar="DEGREES|auto", type=_field_of_view),
 }

@@ -101,6 +101,7 @@ class HandPipeline(Pipeline[HandResult]):
         fov: that field of view, degrees over the longer side of the image. None: 60.
         hand_length: m from the wrist to the tip of the middle finger, of all hands; None: 0.18. It says how far away a
             hand is.
+        collisions: keep the robots' fingers from penetrating each other (`RetargetOptions.collisions`).
     """
 
     task = "hands"
@@ -115,6 +116,7 @@ class HandPipeline(Pipeline[HandResult]):
         intrinsics: ArrayLike | None = None,
         fov: float | None = None,
         hand_length: float | None = None,
+        collisions: bool = False,
     ) -> None:
         if tracker is not None:
             check_kind(tracker, HandTracker, "tracker", "a HandTracker")
@@ -122,7 +124,7 @@ class HandPipeline(Pipeline[HandResult]):
             raise InvalidInputError(f"smoother must be a HandPoseSmoother or HandSmoother, not {smoother!r}")
         mirrored = tracker is not None and tracker.options.mirrored
         self._wrists = WristPoses(intrinsics, fov, hand_length, mirrored=mirrored, smooth=smoother is not None)
-        self._robots = RobotHands(robots)
+        self._robots = RobotHands(robots, collisions=collisions)
         self.tracker = HandTracker() if tracker is None else tracker
         self.smoother = smoother
 

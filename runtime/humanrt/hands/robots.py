@@ -24,6 +24,7 @@ class RobotHands:
 
     Args:
         robots: names or description files of robot hands, descriptions, or one of them; may be empty.
+        collisions: keep fingers from penetrating each other (`RetargetOptions.collisions`).
 
     Attributes:
         descriptions: robot hands by name, in the order in which they were requested.
@@ -32,12 +33,15 @@ class RobotHands:
         HumanrtError: no such robot, a robot that cannot be solved, or two of one name.
     """
 
-    def __init__(self, robots: str | Path | Sequence[str | Path | HandDescription] = ()) -> None:
+    def __init__(
+        self, robots: str | Path | Sequence[str | Path | HandDescription] = (), *, collisions: bool = False
+    ) -> None:
         self.descriptions: dict[str, HandDescription] = {}
+        self._collisions = collisions
         check_kind(robots, (str, Path, Sequence), "robots", "names of robot hands, or paths of their descriptions")
         for robot in (robots,) if isinstance(robots, str | Path) else robots:
             # Create a solver and discard it, so that a robot it cannot solve is refused before the first frame.
-            hand = Retargeter(robot).hand
+            hand = Retargeter(robot, collisions=collisions).hand
             if hand.name in self.descriptions:
                 raise HumanrtError(f"robot {robot}: there is already a robot named `{hand.name}`; rename one of them")
             self.descriptions[hand.name] = hand
@@ -82,7 +86,9 @@ class RobotHands:
         if solvers is None:
             own = [name for name, robot in self.descriptions.items() if robot.side == hand.side]
             names = own or list(self.descriptions)
-            solvers = self._solvers[hand.id] = {name: Retargeter(self.descriptions[name]) for name in names}
+            solvers = self._solvers[hand.id] = {
+                name: Retargeter(self.descriptions[name], collisions=self._collisions) for name in names
+            }
         dt = t - self._solved[hand.id] if hand.id in self._solved else None
         self._solved[hand.id] = t
         return {name: solver.solve(hand.keypoints_3d, dt=dt, side=hand.side) for name, solver in solvers.items()}

@@ -70,6 +70,7 @@ class HolisticPipeline(FollowingPipeline[TrackedBodies, HolisticResult]):
         robots: names or description files of robot hands and arms, or one of them; may be empty.
         arm: the person's arm that moves arms, left or right; a URDF among the robots is then an arm. None: see
             `humanrt.retarget.load_robot`.
+        collisions: keep the robots' fingers from penetrating each other (`RetargetOptions.collisions`).
         intrinsics, threshold: see `FollowingPipeline`.
     """
 
@@ -81,6 +82,7 @@ class HolisticPipeline(FollowingPipeline[TrackedBodies, HolisticResult]):
         robots: str | Path | Sequence[str | Path] = (),
         *,
         arm: str | None = None,
+        collisions: bool = False,
         intrinsics: ArrayLike | None = None,
         threshold: float | None = None,
     ) -> None:
@@ -92,7 +94,8 @@ class HolisticPipeline(FollowingPipeline[TrackedBodies, HolisticResult]):
         if arm is not None and not moving:
             raise HumanrtError("--arm: none of the robots is an arm; add --robot ARM.urdf, or leave it out")
         self._arms = RobotArms(moving, model.joint_names)
-        self._robots = RobotHands([robot for robot in loaded if not isinstance(robot, ArmDescription)])
+        hands = [robot for robot in loaded if not isinstance(robot, ArmDescription)]
+        self._robots = RobotHands(hands, collisions=collisions)
         if twice := self._arms.descriptions.keys() & self._robots.descriptions.keys():
             raise HumanrtError(f"robot {min(twice)}: an arm and a hand have this name; rename one of them")
 

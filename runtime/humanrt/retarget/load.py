@@ -10,7 +10,9 @@ from typing import Any
 from humanrt.checks import check_kind
 from humanrt.errors import HumanrtError, choices
 from humanrt.retarget.arm import ArmDescription
+from humanrt.retarget.check import text
 from humanrt.retarget.description import HandDescription
+from humanrt.retarget.naming import renamed
 
 __all__ = ["SIDES", "arms", "load_arm", "load_hand", "load_robot", "robots"]
 
@@ -45,9 +47,24 @@ def load_robot(
     path = Path(robot)
     if path.suffix == ".urdf" and arm is not None:
         return load_arm(path, arm)
-    if path.suffix == ".json" and str(robot) not in robots() and "arm" in _read(path):
-        return load_arm(path, arm)
+    if path.suffix == ".json" and str(robot) not in robots():
+        data = _read(path)
+        if "robot" in data:
+            return _with_names(data, path, arm)
+        if "arm" in data:
+            return load_arm(path, arm)
     return load_hand(robot)
+
+
+def _with_names(data: dict[str, Any], path: Path, arm: str | None) -> HandDescription | ArmDescription:
+    """Return the robot of a file that only gives another one its driver's names: {"robot": ..., "names": {...}}."""
+    if unknown := set(data) - {"robot", "names"}:
+        raise HumanrtError(f"{path}: unknown field {choices(unknown)}; choose one of: names, robot")
+    given = text(data["robot"], f"{path}: robot")
+    known = [*robots(), *arms()]
+    base = load_robot(given if given in known else path.parent / given, arm)
+    names = data.get("names", {})
+    return renamed(base, names) if isinstance(base, ArmDescription) else renamed(base, names)
 
 
 def load_arm(robot: str | Path | ArmDescription, side: str | None = None) -> ArmDescription:
@@ -101,6 +118,11 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
                 f"unknown robot {str(robot)!r}; choose one of: {choices(robots())}, or give the path of a hand's .json"
             )
     data = _read(path)
+    if "robot" in data:
+        named = _with_names(data, path, None)
+        if not isinstance(named, HandDescription):
+            raise HumanrtError(f"{path}: {named.name} is an arm, not a hand")
+        return named
     if "urdf" in data:
         from humanrt.retarget.urdf import hand_from_urdf
 

@@ -21,6 +21,7 @@ __all__ = ["Model", "NumpyKernel", "unmoved_joints"]
 Array = NDArray[np.float64]
 
 SAME, CLOSING = 1e-2, 2e-2
+STALLED, STALL = 4, 1e-3
 """rad; as in solver.c."""
 
 LEVER = 1e-3
@@ -201,7 +202,7 @@ class NumpyKernel:
         p = self.problem
         x = np.clip(x, p.lower, p.upper)
         now = self.evaluate(x, pull, centre)
-        evaluations, damping = 1, 0.0
+        evaluations, damping, stalled, mark = 1, 0.0, 0, now.cost
         unit = 1e-3 * float(np.abs(np.diag(now.hessian)).mean()) or 1e-6
         while evaluations < p.max_iterations:
             held = ((x <= p.lower) & (now.gradient >= 0)) | ((x >= p.upper) & (now.gradient <= 0))
@@ -236,6 +237,11 @@ class NumpyKernel:
                 if largest < 1e-9:
                     break
                 damping = 4.0 * damping if damping > 0 else unit
+            if len(p.collision_reach):
+                stalled = 0 if now.cost < mark * (1.0 - STALL) else stalled + 1
+                mark = mark if stalled else now.cost
+                if stalled == STALLED:
+                    break
         return x, now.cost, evaluations
 
     def solve(self, keypoints: Array, mirror: bool, local: bool, smoothing: float) -> int:

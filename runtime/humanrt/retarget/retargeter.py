@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
@@ -17,6 +17,7 @@ from humanrt.retarget.check import number
 from humanrt.retarget.description import Configured, HandDescription
 from humanrt.retarget.kernel import make_kernel
 from humanrt.retarget.load import load_hand
+from humanrt.retarget.naming import renamed
 from humanrt.retarget.objective import OBJECTIVES
 from humanrt.retarget.problem import build_problem
 from humanrt.retarget.reference import unmoved_joints
@@ -140,6 +141,7 @@ class Retargeter:
         robot: a name from `humanrt.retarget.robots`, the path of a hand description, or the path of a JSON file that
             names a URDF and its fingertips (`humanrt.retarget.urdf`).
         joint_order: names of the robot's joints in the order of the results; by default the URDF's.
+        names: joint -> its driver's name, in the driver's order; see `humanrt.retarget.naming.renamed`.
     """
 
     def __init__(
@@ -148,10 +150,12 @@ class Retargeter:
         options: RetargetOptions | None = None,
         *,
         joint_order: Sequence[str] | None = None,
+        names: Mapping[str, str] | None = None,
         kernel: str = "auto",
         **changes: Any,
     ) -> None:
-        self.hand: HandDescription = load_hand(robot)
+        loaded = load_hand(robot)
+        self.hand: HandDescription = loaded if names is None else renamed(loaded, names)
         known = RetargetOptions.__dataclass_fields__
         if wrong := set(changes) - set(known):
             raise HumanrtError(f"unknown option {choices(wrong)}; options are {choices(known)}")
@@ -180,9 +184,9 @@ class Retargeter:
             collisions=o.collisions,
         )
         if still := unmoved_joints(self._problem):
-            names = ", ".join(self.hand.joint_names[i] for i in still)
+            which = ", ".join(self.hand.joint_names[i] for i in still)
             raise HumanrtError(
-                f"hand {self.hand.name}: nothing can move joint {names}: it turns no finger and moves no tip against "
+                f"hand {self.hand.name}: nothing can move joint {which}: it turns no finger and moves no tip against "
                 f"another (objective {o.objective}); name a tip link beyond it, or give the tip a position, such as "
                 '"tips": {"index": {"link": "index_3", "xyz": [0, 0, 0.025]}}, or both jaws of a gripper, or list the '
                 'joint under "locked"'
