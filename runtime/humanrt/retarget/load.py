@@ -64,7 +64,9 @@ def _with_names(data: dict[str, Any], path: Path, arm: str | None) -> HandDescri
     known = [*robots(), *arms()]
     base = load_robot(given if given in known else path.parent / given, arm)
     names = data.get("names", {})
-    return renamed(base, names) if isinstance(base, ArmDescription) else renamed(base, names)
+    if isinstance(base, ArmDescription):
+        return renamed(base, names)
+    return renamed(base, names)
 
 
 def load_arm(robot: str | Path | ArmDescription, side: str | None = None) -> ArmDescription:

@@ -10,7 +10,7 @@ from humanrt.errors import HumanrtError, choices
 from humanrt.retarget.arm import ArmDescription
 from humanrt.retarget.check import text
 from humanrt.retarget.description import HandDescription
-from humanrt.retarget.robot import Point
+from humanrt.retarget.robot import Joint, Point
 
 __all__ = ["renamed"]
 
@@ -31,7 +31,7 @@ def renamed(robot: R, names: Mapping[str, str]) -> R:
     where = f"{robot.kind} {robot.name}: names"
     if not isinstance(names, Mapping):
         raise HumanrtError(f'{where}: give such as {{"joint_0.0": "ffj0"}}, not {names!r}')
-    own = robot.joint_names
+    own: tuple[str, ...] = robot.joint_names
     if wrong := [name for name in names if name not in own]:
         raise HumanrtError(f"{where}: no joint {choices(wrong)}; it has {choices(own)}")
     to = {name: text(names.get(name, name), f"{where}: {name}") for name in own}
@@ -43,15 +43,12 @@ def renamed(robot: R, names: Mapping[str, str]) -> R:
         return replace(p, joint=None if p.joint is None else to[p.joint])
 
     order = [*names, *(name for name in own if name not in names)]
-    joints = {
-        joint.name: replace(
-            joint,
-            name=to[joint.name],
-            parent=None if joint.parent is None else to[joint.parent],
-            mimic=None if joint.mimic is None else (to[joint.mimic[0]], *joint.mimic[1:]),
-        )
-        for joint in robot.joints
-    }
+    joints: dict[str, Joint] = {}
+    joint: Joint
+    for joint in robot.joints:
+        parent = None if joint.parent is None else to[joint.parent]
+        mimic = None if joint.mimic is None else (to[joint.mimic[0]], *joint.mimic[1:])
+        joints[joint.name] = replace(joint, name=to[joint.name], parent=parent, mimic=mimic)
     shared: dict[str, Any] = {
         "joints": tuple(joints[name] for name in order),
         "locked": {to[name]: value for name, value in robot.locked.items()},
