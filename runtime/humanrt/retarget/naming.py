@@ -43,12 +43,7 @@ def renamed(robot: R, names: Mapping[str, str]) -> R:
         return replace(p, joint=None if p.joint is None else to[p.joint])
 
     order = [*names, *(name for name in own if name not in names)]
-    joints: dict[str, Joint] = {}
-    joint: Joint
-    for joint in robot.joints:
-        parent = None if joint.parent is None else to[joint.parent]
-        mimic = None if joint.mimic is None else (to[joint.mimic[0]], *joint.mimic[1:])
-        joints[joint.name] = replace(joint, name=to[joint.name], parent=parent, mimic=mimic)
+    joints = {joint.name: _renamed(joint, to) for joint in robot.joints}
     shared: dict[str, Any] = {
         "joints": tuple(joints[name] for name in order),
         "locked": {to[name]: value for name, value in robot.locked.items()},
@@ -71,3 +66,9 @@ def renamed(robot: R, names: Mapping[str, str]) -> R:
         for finger, (knuckle, middle, distal, tip) in robot.fingers.items()
     }
     return replace(robot, **shared, wrist=point(robot.wrist), fingers=fingers, configured=configured)
+
+
+def _renamed(joint: Joint, to: Mapping[str, str]) -> Joint:
+    parent = None if joint.parent is None else to[joint.parent]
+    mimic = None if joint.mimic is None else (to[joint.mimic[0]], *joint.mimic[1:])
+    return replace(joint, name=to[joint.name], parent=parent, mimic=mimic)
