@@ -6,13 +6,23 @@ import csv
 import json
 from pathlib import Path
 
+import cv2
 import pytest
 
 from command_line import refused
 from humanrt.bundle import load_bundle
 from humanrt.cli import main
 from humanrt.commands import bench
-from humanrt.commands.bench_all import COLUMNS, Row, as_csv, as_markdown, as_text, configurations, measure_all
+from humanrt.commands.bench_all import (
+    COLUMNS,
+    Configuration,
+    Row,
+    as_csv,
+    as_markdown,
+    as_text,
+    configurations,
+    measure_all,
+)
 from shipped import shipped
 
 
@@ -63,12 +73,28 @@ def test_the_exit_status_is_1_if_no_row_could_run(
         assert ("none of the 3 rows could run" in out.err) == bool(status)
 
 
+def test_the_chart_has_a_bar_as_long_as_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hows = [Configuration("fp32", "cpu", threads) for threads in (1, 2)]
+    cold = {"open_ms": 1.0, "first_frame_ms": 1.0}
+    rows = [
+        Row(how, {"stages": {"total": {"p50": p50, "p99": 20.0}}, "cold": cold, "peak_memory_bytes": None}, "", 0, "")
+        for how, p50 in zip(hows, (16.0, 4.0), strict=True)
+    ]
+    monkeypatch.setattr(bench, "measure_all", lambda *_, **__: rows)
+    assert main(["bench", "posebert", "--all", "--plot", str(tmp_path / "chart.png")]) == 0
+    picture = cv2.imread(str(tmp_path / "chart.png"))[..., ::-1]
+    bars = (picture == (70, 130, 200)).all(-1).sum(1)
+    assert bars.max() == pytest.approx(4 * bars[bars > 0].min(), abs=8)
+    assert (bars > 0).sum() == 2 * 19
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         (("retarget", "--all"), "runs no bundle"),
         (("people", "--all", "--threads", "2"), "--all measures every threads; leave out --threads"),
         (("people", "--csv", "x.csv"), "--csv writes the table of --all"),
+        (("people", "--all", "--plot", "x.doc"), "--plot x.doc: is a picture; end its name in one of: .png, .jpg"),
         (("people", "--all", "--json", "x.json"), "of one measurement"),
         (("multihmr",), "no bundle `multihmr`; known: hands, holistic"),
         (("posegpt",), "no measurement for task `posegpt` of bundle `posegpt`; there is: hands, people, posebert"),

@@ -14,11 +14,12 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+import cv2
 import numpy as np
 
 from humanrt.address import is_address, redacted_address
 from humanrt.bundle import load_bundle
-from humanrt.commands.bench_all import as_csv, as_markdown, as_text, measure_all
+from humanrt.commands.bench_all import as_csv, as_markdown, as_picture, as_text, measure_all
 from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, flag_name, given
 from humanrt.data import CLIP, PEOPLE_CLIP
 from humanrt.errors import BundleError, HumanrtError, SourceError, choices, printable
@@ -45,6 +46,7 @@ __all__ = ["add_parser", "run"]
 MAX_FRAMES = 900  # decoded frames held in memory; 30 s at 30 fps
 LIVE_FRAMES = 200  # frames of the run at the source's own pace
 MAX_PEOPLE_FRAMES, LEAST_PEOPLE_FRAMES = 60, 30
+PICTURES = (".png", ".jpg")
 CROWD = 10  # identities of `bench posebert`
 
 # Options that apply to some benches only; other benches refuse them.
@@ -86,6 +88,7 @@ class BenchOptions:
             memory, size, error by verdict, and why a row cannot run.
         markdown: with --all: write the table as Markdown.
         csv: with --all: write the table as CSV.
+        plot: with --all: draw the times as a chart, .png or .jpg.
     """
 
     what: str
@@ -110,6 +113,7 @@ class BenchOptions:
     all: bool = False
     markdown: Path | None = None
     csv: Path | None = None
+    plot: Path | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> BenchOptions:
@@ -130,9 +134,11 @@ class BenchOptions:
             raise HumanrtError("--repeat must be at least 1 and --warmup at least 0")
         if self.max_frames < 1:
             raise HumanrtError("--max-frames must be at least 1")
-        for name in ("markdown", "csv"):
+        for name in ("markdown", "csv", "plot"):
             if getattr(self, name) is not None and not self.all:
                 raise HumanrtError(f"--{name} writes the table of --all; add that, or leave it out")
+        if self.plot is not None and self.plot.suffix.lower() not in PICTURES:
+            raise HumanrtError(f"--plot {self.plot}: is a picture; end its name in one of: {', '.join(PICTURES)}")
         if self.all and (self.json or self.compare):
             raise HumanrtError("--json and --compare are of one measurement, not of --all; leave them out")
 
@@ -181,13 +187,13 @@ def _run_all(options: BenchOptions, values: Mapping[str, Any]) -> int:
     varied = [name for name in ("backend", "precision", "threads") if name in values]
     if varied:
         raise HumanrtError(f"--all measures every {varied[0]}; leave out --{varied[0]}")
-    for path in (options.markdown, options.csv):
+    for path in (options.markdown, options.csv, options.plot):
         if path is not None:
             check_writable(path)
     bundle = load_bundle(options.bundle or _BUNDLES[options.what])
     command = ["bench", options.what]
     for name, value in values.items():
-        if name in ("what", "all", "markdown", "csv"):
+        if name in ("what", "all", "markdown", "csv", "plot"):
             continue
         flag = _FLAGS.get(name) or EXECUTION_FLAGS[name]
         given_value = [] if flag.switch else [str(one) for one in (value if flag.several else [value])]
@@ -201,9 +207,13 @@ def _run_all(options: BenchOptions, values: Mapping[str, Any]) -> int:
     rows = measure_all(bundle, command, show)
     progress.end()
     print(as_text(rows))
-    for path, text in ((options.markdown, as_markdown(rows)), (options.csv, as_csv(rows))):
+    files = [(options.markdown, as_markdown(rows).encode()), (options.csv, as_csv(rows).encode())]
+    if options.plot is not None:
+        picture = as_picture(rows, f"{bundle.name}: a frame, median and p99")
+        files.append((options.plot, cv2.imencode(options.plot.suffix, picture[..., ::-1])[1].tobytes()))
+    for path, data in files:
         if path is not None:
-            write_atomically(path, text.encode())
+            write_atomically(path, data)
             print(f"wrote {path}")
     if not any(row.report for row in rows):
         print(f"humanrt bench: none of the {len(rows)} rows could run; the reasons are above", file=sys.stderr)
@@ -540,4 +550,5 @@ _FLAGS = {
     "all": Flag(switch=True),
     "markdown": Flag(metavar="FILE", type=Path),
     "csv": Flag(metavar="FILE", type=Path),
+    "plot": Flag(metavar="FILE", type=Path),
 }

@@ -11,19 +11,26 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 from humanrt.backends import BACKENDS
 from humanrt.backends.engines import EXACT, engines_of
 from humanrt.bundle import Bundle
+from humanrt.drawing.draw import draw_text
 from humanrt.inference.variants import bases, variants
 from humanrt.native import processor
+from humanrt.outputs.base import Image
 from humanrt.stats import read_report
 
-__all__ = ["COLUMNS", "Row", "as_csv", "as_markdown", "as_text", "configurations", "measure_all"]
+__all__ = ["COLUMNS", "Row", "as_csv", "as_markdown", "as_picture", "as_text", "configurations", "measure_all"]
+
+_INK, _BAR = (40, 40, 40), (70, 130, 200)  # R, G, B
 
 COLUMNS = (
     *("precision", "backend", "threads", "open ms", "first ms", "p50 ms", "p99 ms", "fps", "peak MB", "size MB"),
@@ -63,15 +70,15 @@ class Row:
         own = (self.how.precision, self.how.backend, str(self.how.threads) if self.how.backend == "cpu" else "")
         if self.report is None:
             return (*own, *[""] * (len(COLUMNS) - len(own) - 1), self.refused)
-        stages, cold, peak = self.report["stages"], self.report["cold"], self.report["peak_memory_bytes"]
-        total = stages.get("total") or next(iter(stages.values()))
+        cold, peak = self.report["cold"], self.report["peak_memory_bytes"]
+        p50, p99 = _times(self.report)
         return (
             *own,
             f"{cold['open_ms']:.0f}",
             f"{cold['first_frame_ms']:.0f}",
-            f"{total['p50']:.1f}",
-            f"{total['p99']:.1f}",
-            f"{1e3 / total['p50']:.1f}",
+            f"{p50:.1f}",
+            f"{p99:.1f}",
+            f"{1e3 / p50:.1f}",
             "" if peak is None else f"{peak / 1e6:.0f}",
             f"{self.size / 1e6:.1f}",
             self.error,
@@ -162,6 +169,30 @@ def as_markdown(rows: Sequence[Row]) -> str:
     """Return the table in Markdown."""
     lines = [COLUMNS, ["---"] * len(COLUMNS), *(row.cells() for row in rows)]
     return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+
+
+def as_picture(rows: Sequence[Row], title: str) -> Image:
+    """Return a chart of the rows that ran, RGB: bars to the median and lines to the 99th percentile, ms."""
+    shown = [(" ".join(filter(None, row.cells()[:3])), *_times(row.report)) for row in rows if row.report]
+    left, wide, step, pad = 260, 480, 34, 24
+    image = np.full((2 * pad + step * (len(shown) + 1), left + wide + 170, 3), 255, np.uint8)
+    draw_text(image, title, (pad, pad + 10), 12, _INK, bold=True)
+    scale = wide / max((p99 for _, _, p99 in shown), default=1.0)
+    for number, (name, p50, p99) in enumerate(shown, 1):
+        middle = pad + step * number + step // 2
+        start, median, end = (round(left + scale * value) for value in (0.0, p50, p99))
+        draw_text(image, name, (pad, middle + 5), 11, _INK)
+        cv2.rectangle(image, (start, middle - 9), (median, middle + 9), _BAR, cv2.FILLED)
+        cv2.line(image, (median, middle), (end, middle), _INK, 2)
+        cv2.line(image, (end, middle - 5), (end, middle + 5), _INK, 2)
+        draw_text(image, f"{p50:.1f}, p99 {p99:.1f} ms", (end + 12, middle + 5), 11, _INK)
+    return image
+
+
+def _times(report: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the median and the 99th percentile of a report's frames, ms."""
+    total = report["stages"].get("total") or next(iter(report["stages"].values()))
+    return float(total["p50"]), float(total["p99"])
 
 
 def as_csv(rows: Sequence[Row]) -> str:
