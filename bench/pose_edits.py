@@ -399,8 +399,8 @@ def main() -> None:
         refused = 0
         for text in content["nothing"]:
             answer = _answer(editor, upright[0], text)
-            refused += answer == "not understood"
-            if options.answers or answer != "not understood":
+            refused += answer in ("not understood", "nothing")  # an edit of which is refused too
+            if options.answers or answer not in ("not understood", "nothing"):
                 print(f"| {text!r} | {answer} | |")
         print(f"\nof texts that ask for nothing {refused} of {len(content['nothing'])} were not understood")
         report["refused"] = [refused, len(content["nothing"])]

@@ -25,6 +25,7 @@ UNDERSTOOD = (
     'such as "raise your left arm a little", "bend both knees by 30 degrees", "hands on your hips", "sit lower"'
 )
 """What can be said, for messages."""
+_HARDLY = -3.0  # log odds; of texts that ask to stand taller they are below -5
 _SHOWN = 60  # characters of a text in a message
 
 
@@ -92,9 +93,14 @@ class WordEditor(Owner):
         arrays["seen"][0] = readings(Body(rotations))
         self._edit.run()
         way = arrays["way"][0].astype(np.float64)
+        absolute = arrays["absolute"][0] > 0
+        # "Sit lower" lies between "sit down" (a height) and "go lower" (a change): where it gives a height and hardly
+        # thinks that it is a change, a change by so much would be upward.
+        height = CHANNELS.index("height")
+        absolute[height] |= arrays["value"][0, height] > 0 and arrays["absolute"][0, height] > _HARDLY
         return Edit(
             said=arrays["said"][0] > 0,
-            absolute=arrays["absolute"][0] > 0,
+            absolute=absolute,
             value=arrays["value"][0].astype(np.float64) * SCALES,
             way=way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9),
             place=arrays["place"][0].argmax(axis=1),
