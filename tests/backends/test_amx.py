@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,64 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from humanrt import native
-from humanrt.backends import open_backend
-from humanrt.backends.options import BackendOptions
-from humanrt.bundle import load_bundle
 from humanrt.errors import BackendError
+from own_operators import attention, gelu
 
-onnx = pytest.importorskip("onnx", reason="onnx (extra `export`) makes the graphs")
+pytest.importorskip("onnx", reason="onnx (extra `export`) makes the graphs")
 needs_amx = pytest.mark.skipif(native.amx_problem() is not None, reason=str(native.amx_problem()))
 
 Array = NDArray[Any]
 # Of 3 parts: what float arithmetic itself loses. Of 2: 16 bits.
 TOLERANCE = {3: 1.5e-6, 2: 5e-5}
-
-
-@pytest.fixture
-def run(make_bundle: Callable[..., Path]) -> Callable[..., Array]:
-    """``run(operator, {input: array}, {constant: array}, attribute=...)``, in a session of the CPU backend."""
-    count = iter(range(100))
-
-    def call(
-        operator: str,
-        feeds: dict[str, Array],
-        constants: dict[str, Array],
-        width: int,
-        threads: int = 2,
-        **attributes: int,
-    ) -> Array:
-        helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-        names = ("x", "w", "b", "r") if operator == "Linear" else ("x",)
-        shape = [*feeds["x"].shape[:-1], width]
-        graph = helper.make_graph(
-            [
-                helper.make_node(
-                    operator,
-                    [name if name in feeds or name in constants else "" for name in names],
-                    ["y"],
-                    domain="humanrt",
-                    **attributes,
-                )
-            ],
-            "one",
-            [helper.make_tensor_value_info(name, kind, value.shape) for name, value in feeds.items()],
-            [helper.make_tensor_value_info("y", kind, shape)],
-            [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
-        )
-        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("humanrt", 1)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-        inputs = {name: {"shape": list(value.shape), "dtype": "float32"} for name, value in feeds.items()}
-        entry = {"file": "one.onnx", "inputs": inputs, "outputs": {"y": {"shape": shape, "dtype": "float32"}}}
-        entry["operators"] = True
-        folder = make_bundle({"one.onnx": model.SerializeToString()}, name=f"b{next(count)}", graphs={"one": entry})
-        with open_backend("cpu", BackendOptions(threads=threads)) as backend:
-            return backend.open(load_bundle(folder).graph("one")).run(feeds)["y"]
-
-    return call
-
-
-def gelu(x: Array) -> Array:
-    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
 
 
 @needs_amx
@@ -121,10 +70,7 @@ def test_attention(
 ) -> None:
     x = np.random.default_rng(4).standard_normal((images, tokens, 3, heads, 64)).astype(np.float32)
     x[:, :, :2] *= sharpness
-    q, k, v = (x[:, :, i].transpose(0, 2, 1, 3).astype(np.float64) for i in range(3))
-    logits = q @ k.transpose(0, 1, 3, 2) / 8
-    weights = np.exp(logits - logits.max(-1, keepdims=True))
-    expected = (weights / weights.sum(-1, keepdims=True) @ v).transpose(0, 2, 1, 3).reshape(images, tokens, heads * 64)
+    expected = attention(x)
     flat = x.reshape(images, tokens, 3 * heads * 64)
     for threads in (1, 2):
         found = run("Attention", {"x": flat}, {}, heads * 64, threads=threads, parts=parts, heads=heads)

@@ -127,7 +127,7 @@ def test_limits_are_the_bundles_own(hands: Bundle) -> None:
     for bad in ([], {"fp16": 1}, {"fp16": {"px": {"median": 1}}}, {"fp16": {"px": -1}}, {"fp16": {"px": "1"}}):
         with pytest.raises(BundleError, match=r"manifest\.json.*verdict_limits"):
             limits_of(with_limits(bad), "fp16")
-    with pytest.raises(BundleError, match="known: bf16x3, fp16, fp32, int8"):
+    with pytest.raises(BundleError, match="known: bf16x3, fp16, fp32, int16, int8"):
         limits_of(hands, "fp8")
 
 

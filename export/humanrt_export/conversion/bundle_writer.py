@@ -137,8 +137,9 @@ class BundleWriter:
             self.manifest["graphs"][name]["weights"] = weights
         if base is not None:
             self.manifest["graphs"][name]["extends"] = self.manifest["graphs"][base[0]]["file"]
-        if "humanrt" in model.opset_imports:
-            self.manifest["graphs"][name]["operators"] = True
+        if own := {node.op_type for node in model.graph if node.domain == "humanrt"}:
+            integers = any(operator.endswith("Int16") for operator in own)
+            self.manifest["graphs"][name]["operators"] = "int16" if integers else True
 
     def source(self, name: str) -> Path | bytes:
         """Return the source from which ONNX Runtime opens a graph that was added."""

@@ -7,6 +7,7 @@ The bundle holds these graphs. All have static shapes; `settings.variants` says 
 `network-cpu`         the same with ONNX Runtime's fused attention
 `network-cpu-amx`     `network-cpu` with our own operators, for CPUs with AMX: as exact, and faster
 `network-cpu-bf16x3`  `network-cpu-amx` with 16 bits of every float: faster still, and within 1 mm
+`network-cpu-int16`   `network-cpu` with our own operators in 16-bit integers, for CPUs without AMX: within 1 mm
 `network-int8-cpu`    only on request: INT8 layers; its error is in the manifest
 `body`                parameters of all slots -> vertices and joints
 `body-1`              the same for one person, for backends that do not need empty slots

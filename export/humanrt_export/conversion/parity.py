@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from humanrt import native
+from humanrt.bundle.manifest import OPERATORS
 from humanrt.errors import BundleError
 from humanrt_export.conversion.bundle_writer import BundleWriter
 
@@ -22,7 +23,7 @@ __all__ = [
     "matches", "opened", "optional",
 ]  # fmt: skip
 
-OPTIONAL: Mapping[str, float] = {"network-cpu-bf16x3": 1e-3, "network-int8-cpu": 5e-3}
+OPTIONAL: Mapping[str, float] = {"network-cpu-bf16x3": 1e-3, "network-cpu-int16": 1e-3, "network-int8-cpu": 5e-3}
 """Graphs of lower precision, and the mean vertex distance, m, within which they pass. The bundle is whole without."""
 
 REFERENCE = f"PyTorch {torch.__version__}, FP32, CPU"
@@ -49,7 +50,7 @@ Run = Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
 def opened(source: Path | bytes) -> Run:
     """Return a function that runs the graph (`BundleWriter.source`) on the CPU: arrays by name -> arrays by name."""
     options = onnxruntime.SessionOptions()
-    if native.amx_problem() is None:
+    if None in map(native.operators_problem, OPERATORS):
         options.register_custom_ops_library(str(native.LIBRARY))
     try:
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

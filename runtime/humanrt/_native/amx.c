@@ -39,12 +39,11 @@ EXPORT int32_t humanrt_amx(void) { return NOT_LINUX; }
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "ort.h"
+#include "operators.h"
 
-#define INLINE static inline __attribute__((always_inline))
 #define AMX __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16")))
 
-enum { TILE = 1024, HEAD = 64 };
+enum { TILE = 1024 };
 enum { LINEAR_ROWS = 128, QUERY_ROWS = 128 }; /* of one task; multiples of 32 */
 
 EXPORT int32_t humanrt_amx(void) {
@@ -127,7 +126,6 @@ AMX INLINE void split_pairs(__m512 x0, __m512 x1, int parts, uint8_t *tile_row) 
     }
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t steps_of(size_t depth) { return (depth + 31) / 32; }
 
 /* As many of the 16 values from `begin` on as lie before `end`. */
@@ -207,8 +205,6 @@ AMX INLINE __m512 gelu(__m512 x) {
     return _mm512_mul_ps(x, _mm512_mask_mov_ps(_mm512_sub_ps(one, tail), negative, tail));
 }
 
-static void *allocate(size_t bytes) { return aligned_alloc(64, (bytes + 63) / 64 * 64); }
-
 /* ------------------------------------------------------------------------------------------------ Linear */
 
 typedef struct {
@@ -269,7 +265,7 @@ AMX INLINE void linear_rows(LinearRun *run, size_t task, int parts) {
         }
     }
     _tile_release();
-    free(left);
+    release(left);
 }
 
 AMX static void linear_rows2(void *run, size_t task) { linear_rows(run, task, 2); }
@@ -371,7 +367,7 @@ AMX INLINE void attend(AttentionRun *run, size_t task, int parts) {
         }
     }
     _tile_release();
-    free(memory);
+    release(memory);
 }
 
 AMX static void pack_head2(void *run, size_t task) { pack_head(run, task, 2); }
@@ -381,54 +377,6 @@ AMX static void attend3(void *run, size_t task) { attend(run, task, 3); }
 
 /* ------------------------------------------------------------------------------ what ONNX Runtime calls */
 
-enum { MOST_DIMENSIONS = 8 };
-
-typedef struct {
-    float *data; /* null: an optional input that is not there */
-    size_t rank;
-    int64_t size[MOST_DIMENSIONS];
-} Tensor;
-
-#define TRY(call)                        \
-    do {                                 \
-        OrtStatus *status_ = (call);     \
-        if (status_) return status_;     \
-    } while (0)
-
-static OrtStatus *failure(const OrtApi *api, const char *message) { return api->CreateStatus(ORT_FAIL, message); }
-
-static OrtStatus *read_tensor(const OrtApi *api, const OrtValue *value, Tensor *out) {
-    OrtShape *shape;
-    TRY(api->GetTensorTypeAndShape(value, &shape));
-    OrtStatus *status = api->GetDimensionsCount(shape, &out->rank);
-    if (!status && out->rank > MOST_DIMENSIONS) status = failure(api, "humanrt: too many dimensions");
-    if (!status) status = api->GetDimensions(shape, out->size, out->rank);
-    api->ReleaseTensorTypeAndShapeInfo(shape);
-    TRY(status);
-    return api->GetTensorMutableData((OrtValue *)value, (void **)&out->data);
-}
-
-static OrtStatus *input(const OrtApi *api, const OrtContext *context, size_t index, Tensor *out) {
-    size_t count;
-    const OrtValue *value = NULL;
-    memset(out, 0, sizeof *out);
-    TRY(api->KernelContext_GetInputCount(context, &count));
-    if (index < count) TRY(api->KernelContext_GetInput(context, index, &value));
-    return value ? read_tensor(api, value, out) : NULL;
-}
-
-static OrtStatus *output(const OrtApi *api, OrtContext *context, const Tensor *shape, float **data) {
-    OrtValue *value;
-    TRY(api->KernelContext_GetOutput(context, 0, shape->size, shape->rank, &value));
-    return api->GetTensorMutableData(value, (void **)data);
-}
-
-static size_t elements(const Tensor *tensor) {
-    size_t product = 1;
-    for (size_t i = 0; i < tensor->rank; i++) product *= (size_t)tensor->size[i];
-    return product;
-}
-
 static OrtStatus *get_parts(const OrtApi *api, const OrtInfo *info, int64_t *parts) {
     TRY(api->KernelInfoGetAttribute_int64(info, "parts", parts));
     return *parts == 2 || *parts == 3 ? NULL : failure(api, "humanrt: parts must be 2 or 3");
@@ -436,16 +384,11 @@ static OrtStatus *get_parts(const OrtApi *api, const OrtInfo *info, int64_t *par
 
 static OrtStatus *linear_create(const OrtCustomOp *op, const OrtApi *api, const OrtInfo *info, void **kernel) {
     (void)op;
-    int constant = 0;
-    const OrtValue *value = NULL;
     int64_t parts, activate;
     Tensor weight;
     TRY(get_parts(api, info, &parts));
     TRY(api->KernelInfoGetAttribute_int64(info, "gelu", &activate));
-    TRY(api->KernelInfoGetConstantInput_tensor(info, 1, &constant, &value));
-    if (!constant || !value) return failure(api, "humanrt.Linear: the weight must be constant");
-    TRY(read_tensor(api, value, &weight));
-    if (weight.rank != 2) return failure(api, "humanrt.Linear: the weight must be [K, N]");
+    TRY(linear_weight(api, info, &weight));
     Linear *linear = malloc(sizeof *linear);
     if (!linear) return failure(api, "humanrt.Linear: out of memory");
     *linear = (Linear){api, (size_t)weight.size[0], (size_t)weight.size[1], parts, activate, NULL};
@@ -462,26 +405,16 @@ static OrtStatus *linear_create(const OrtCustomOp *op, const OrtApi *api, const 
 static OrtStatus *linear_compute(void *kernel, OrtContext *context) {
     const Linear *linear = kernel;
     const OrtApi *api = linear->api;
-    Tensor x, bias, residual;
-    TRY(input(api, context, 0, &x));
-    TRY(input(api, context, 2, &bias));
-    TRY(input(api, context, 3, &residual));
-    if (!x.rank || (size_t)x.size[x.rank - 1] != linear->depth)
-        return failure(api, "humanrt.Linear: x must be [..., K]");
-    const size_t rows = elements(&x) / (linear->depth ? linear->depth : 1);
-    x.size[x.rank - 1] = (int64_t)linear->columns;
-    if (bias.data && elements(&bias) != linear->columns) return failure(api, "humanrt.Linear: the bias must be [N]");
-    if (residual.data && elements(&residual) != rows * linear->columns)
-        return failure(api, "humanrt.Linear: the residual must be [..., N]");
-    LinearRun run = {linear, x.data, bias.data, residual.data, NULL, rows, 0};
-    TRY(output(api, context, &x, &run.y));
+    LinearTensors given;
+    TRY(linear_tensors(api, context, linear->depth, linear->columns, &given));
+    LinearRun run = {linear, given.x, given.bias, given.residual, given.y, given.rows, 0};
     void (*const task)(void *, size_t) = linear->parts == 2 ? linear_rows2 : linear_rows3;
-    TRY(api->KernelContext_ParallelFor(context, task, (rows + LINEAR_ROWS - 1) / LINEAR_ROWS, 0, &run));
+    TRY(api->KernelContext_ParallelFor(context, task, (run.rows + LINEAR_ROWS - 1) / LINEAR_ROWS, 0, &run));
     return run.failed ? failure(api, "humanrt.Linear: out of memory") : NULL;
 }
 
 static void linear_destroy(void *kernel) {
-    free(((Linear *)kernel)->weight);
+    release(((Linear *)kernel)->weight);
     free(kernel);
 }
 
@@ -489,8 +422,7 @@ static OrtStatus *attention_create(const OrtCustomOp *op, const OrtApi *api, con
     (void)op;
     int64_t parts, heads;
     TRY(get_parts(api, info, &parts));
-    TRY(api->KernelInfoGetAttribute_int64(info, "heads", &heads));
-    if (heads < 1) return failure(api, "humanrt.Attention: heads must be 1 or more");
+    TRY(attention_heads(api, info, &heads));
     Attention *attention = malloc(sizeof *attention);
     if (!attention) return failure(api, "humanrt.Attention: out of memory");
     *attention = (Attention){api, parts, heads};
@@ -501,16 +433,12 @@ static OrtStatus *attention_create(const OrtCustomOp *op, const OrtApi *api, con
 static OrtStatus *attention_compute(void *kernel, OrtContext *context) {
     const Attention *attention = kernel;
     const OrtApi *api = attention->api;
-    Tensor qkv;
-    TRY(input(api, context, 0, &qkv));
-    if (qkv.rank != 3 || qkv.size[2] != 3 * attention->heads * HEAD)
-        return failure(api, "humanrt.Attention: qkv must be [B, T, 3 heads 64]");
-    AttentionRun run = {.qkv = qkv.data, .tokens = (size_t)qkv.size[1], .heads = (size_t)attention->heads};
+    AttentionTensors given;
+    TRY(attention_tensors(api, context, attention->heads, &given));
+    AttentionRun run = {.qkv = given.qkv, .y = given.y, .tokens = given.tokens, .heads = (size_t)attention->heads};
     run.stride = 3 * run.heads * HEAD;
     run.bytes = padded(run.tokens) / 32 * (HEAD / 16) * (size_t)attention->parts * TILE;
-    const size_t heads = (size_t)qkv.size[0] * run.heads;
-    qkv.size[2] /= 3;
-    TRY(output(api, context, &qkv, &run.y));
+    const size_t heads = given.images * run.heads;
     run.keys = allocate(2 * heads * run.bytes);
     if (!run.keys) return failure(api, "humanrt.Attention: out of memory");
     run.values = run.keys + heads * run.bytes;
@@ -518,50 +446,25 @@ static OrtStatus *attention_compute(void *kernel, OrtContext *context) {
     const int two = attention->parts == 2;
     OrtStatus *status = api->KernelContext_ParallelFor(context, two ? pack_head2 : pack_head3, 2 * heads, 0, &run);
     if (!status) status = api->KernelContext_ParallelFor(context, two ? attend2 : attend3, heads * blocks, 0, &run);
-    free(run.keys);
+    release(run.keys);
     TRY(status);
     return run.failed ? failure(api, "humanrt.Attention: out of memory") : NULL;
 }
 
-static int is_float(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, ORT_FLOAT; }
-static int in_memory(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, 0; }
-static int required(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, ORT_REQUIRED; }
-static int first_two_required(const OrtCustomOp *op, size_t index) {
-    return (void)op, index < 2 ? ORT_REQUIRED : ORT_OPTIONAL;
-}
-static const char *provider(const OrtCustomOp *op) { return (void)op, "CPUExecutionProvider"; }
-static size_t one(const OrtCustomOp *op) { return (void)op, 1; }
-static size_t four(const OrtCustomOp *op) { return (void)op, 4; }
 static const char *linear_name(const OrtCustomOp *op) { return (void)op, "Linear"; }
 static const char *attention_name(const OrtCustomOp *op) { return (void)op, "Attention"; }
 
-static const OrtCustomOp LINEAR = {
+const OrtCustomOp HUMANRT_AMX_LINEAR = {
     .version = ORT_CUSTOM_OP, .GetName = linear_name, .GetExecutionProviderType = provider,
     .GetInputType = is_float, .GetInputTypeCount = four, .GetOutputType = is_float, .GetOutputTypeCount = one,
     .GetInputCharacteristic = first_two_required, .GetOutputCharacteristic = required, .GetInputMemoryType = in_memory,
     .CreateKernelV2 = linear_create, .KernelComputeV2 = linear_compute, .KernelDestroy = linear_destroy,
 };
-static const OrtCustomOp ATTENTION = {
+const OrtCustomOp HUMANRT_AMX_ATTENTION = {
     .version = ORT_CUSTOM_OP, .GetName = attention_name, .GetExecutionProviderType = provider,
     .GetInputType = is_float, .GetInputTypeCount = one, .GetOutputType = is_float, .GetOutputTypeCount = one,
     .GetInputCharacteristic = required, .GetOutputCharacteristic = required, .GetInputMemoryType = in_memory,
     .CreateKernelV2 = attention_create, .KernelComputeV2 = attention_compute, .KernelDestroy = free,
 };
-
-/* What SessionOptions.register_custom_ops_library calls. */
-EXPORT OrtStatus *RegisterCustomOps(OrtOptions *options, const OrtApiBase *base);
-EXPORT OrtStatus *RegisterCustomOps(OrtOptions *options, const OrtApiBase *base) {
-    static OrtDomain *domain; /* lives as long as the process: sessions point to it */
-    const OrtApi *api = base->GetApi(ORT_API);
-    if (humanrt_amx() != AMX_WORKS) return failure(api, "humanrt: AMX cannot be used here; see `humanrt doctor`");
-    if (!domain) {
-        OrtDomain *made;
-        TRY(api->CreateCustomOpDomain("humanrt", &made));
-        TRY(api->CustomOpDomain_Add(made, &LINEAR));
-        TRY(api->CustomOpDomain_Add(made, &ATTENTION));
-        domain = made;
-    }
-    return api->AddCustomOpDomain(options, domain);
-}
 
 #endif

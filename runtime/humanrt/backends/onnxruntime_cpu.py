@@ -35,7 +35,7 @@ class OnnxRuntimeCpu(Backend):
         # by default they spin between frames too, which starves the camera's thread, OpenCV and the other graphs.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if spec.operators:
-            if reason := native.amx_problem():
+            if reason := native.operators_problem(spec.operators):
                 raise BackendError(f"graph {spec.name} has operators that cannot run here: {reason}")
             options.register_custom_ops_library(str(native.LIBRARY))
         return OrtGraph(spec, open_session(spec, options, ["CPUExecutionProvider"]))

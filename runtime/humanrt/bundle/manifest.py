@@ -29,6 +29,8 @@ __all__ = [
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+OPERATORS = ("amx", "int16")
+"""Kinds of operators of our own (`native.operators_problem`); manifests that only knew the first say ``true``."""
 _MAX_MANIFEST_BYTES = 1 << 24  # bytes
 _MAX_DIMENSION = 1 << 31  # max size of a tensor along one axis
 _MAX_NAME_LENGTH = 200
@@ -53,7 +55,7 @@ class GraphSpec:
     """One ONNX graph of a bundle.
 
     Attributes:
-        operators: whether it uses humanrt's own operators (`native.amx_problem`).
+        operators: which of humanrt's own operators it uses, one of `OPERATORS`; empty if none.
         weights: packed file of the weights that it shares with other graphs; None if it shares none.
         extends: packed file of the graph whose nodes it continues; None if it is complete.
     """
@@ -62,7 +64,7 @@ class GraphSpec:
     path: Path
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    operators: bool = False
+    operators: str = ""
     weights: Path | None = None
     extends: Path | None = None
 
@@ -123,12 +125,13 @@ class Bundle:
             raise BundleError(f"bundle {self.path} has no graph `{name}`; it has: {choices(graphs)}")
         entry = graphs[name]
         weights, extends = (self.path / entry[key] if key in entry else None for key in ("weights", "extends"))
+        operators = entry.get("operators", False)
         return GraphSpec(
             name,
             self.path / entry["file"],
             _tensors(entry["inputs"]),
             _tensors(entry["outputs"]),
-            entry.get("operators", False),
+            {True: OPERATORS[0], False: ""}.get(operators, operators),
             weights,
             extends,
         )
@@ -281,7 +284,8 @@ def _check(file: Path, manifest: Mapping[str, Any]) -> None:
             raise refuse("graphs", f"names a graph {short(graph)}")
         where = f"graphs.{graph}"
         field(field(graphs, graph, dict, "graphs"), "file", str, where)
-        field({"operators": False, **graphs[graph]}, "operators", bool, where)
+        if graphs[graph].get("operators", False) not in (False, True, *OPERATORS):
+            raise refuse(f"{where}.operators", f"must be one of {choices(OPERATORS)}, not {short(graphs[graph]['operators'])}")
         for key in ("weights", "extends"):
             field({key: "", **graphs[graph]}, key, str, where)
         for side in ("inputs", "outputs"):

@@ -33,7 +33,7 @@ class Execution:
         backend: ``auto`` (CUDA if it works, else the CPU), ``cpu``, ``cuda``, ``tensorrt``, or an open backend. An
             open one stays open when the model is closed, and keeps the `BackendOptions` that it was opened with.
         precision: precision of the networks: ``fp32``, or another for which the bundle has graphs or engines, such as
-            ``bf16x3`` or ``int8`` (`humanrt-export quantize`).
+            ``bf16x3``, ``int16`` or ``int8`` (`humanrt-export quantize`).
         threads: CPU threads per network; 0 uses all cores.
         unverified: whether to run also graphs and engines without a passing verdict on their error.
     """

@@ -112,4 +112,5 @@ def why_unproven(bundle: Bundle, graph: str) -> str | None:
 def _why_not_here(bundle: Bundle, entry: Variant) -> str | None:
     if lacking := set(entry.cpu) - processor.features():
         return f"it needs a processor with {choices(lacking)}, which this one lacks"
-    return native.amx_problem() if bundle.graph(entry.graph).operators else None
+    operators = bundle.graph(entry.graph).operators
+    return native.operators_problem(operators) if operators else None

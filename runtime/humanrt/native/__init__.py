@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from humanrt.errors import BackendError
 from humanrt.native import processor
 
-__all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "library", "problem"]
+__all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "int16_problem", "library", "operators_problem", "problem"]
 
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).parents[1] / "_native" / f"humanrt{SUFFIX}"
@@ -51,6 +51,7 @@ _SIGNATURES = {
     "humanrt_targets": (None, [_pointer, _pointer, _integer, _integer]),
     "humanrt_evaluate": (_real, [_pointer] * 6),
     "humanrt_amx": (_integer, []),
+    "humanrt_int16": (_integer, []),
     "humanrt_fit": (_integer, [_pointer]),
     "humanrt_fit_model": (_real, [_pointer] * 3),
     "humanrt_fit_spread": (_integer, [_pointer] * 2),
@@ -106,6 +107,18 @@ def amx_problem() -> str | None:
         2: "this processor has no AMX for bfloat16 (Intel Xeon from Sapphire Rapids on has)",
         3: "Linux refuses AMX to this process (needs 5.16 or newer)",
     }[library().humanrt_amx()]
+
+
+def int16_problem() -> str | None:
+    """Return why the operators of `_native/int16.c` cannot run here, in one line; None if they can."""
+    if reason := problem():
+        return reason
+    return None if library().humanrt_int16() else "this processor has no AVX2"
+
+
+def operators_problem(kind: str) -> str | None:
+    """Return why operators of a kind, ``amx`` or ``int16``, cannot run here, in one line; None if they can."""
+    return int16_problem() if kind == "int16" else amx_problem()
 
 
 def problem() -> str | None:

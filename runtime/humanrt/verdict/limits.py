@@ -49,6 +49,10 @@ DEFAULTS: Mapping[str, Mapping[str, Limit]] = {
         "mm": Limit(1.0, 5.0), "px": Limit(0.5, 2.0), "degrees": Limit(0.25, 1.0), DETECTIONS: Limit(max=0.01),
         **_raw(1.0, 1.0, 0.02, 0.25, 1e-2),
     },
+    "int16": {
+        "mm": Limit(1.0, 5.0), "px": Limit(0.5, 2.0), "degrees": Limit(0.25, 1.0), DETECTIONS: Limit(max=0.01),
+        **_raw(1.0, 1.0, 0.02, 0.25, 1e-2),
+    },
     "fp16": {
         "mm": Limit(1.0, 5.0), "px": Limit(0.5, 2.0), "degrees": Limit(0.25, 1.0), DETECTIONS: Limit(max=0.01),
         **_raw(1.0, 1.0, 0.02, 0.25, 1e-2),

@@ -15,7 +15,7 @@ from int8_products import REASON, SATURATING
 from onnx import helper, numpy_helper
 
 from humanrt import native
-from humanrt_export.conversion.cpu import amx_operators, quantize_linears
+from humanrt_export.conversion.cpu import own_operators, quantize_linears
 from humanrt_export.conversion.graphs import common_weights, share_weights
 from humanrt_export.conversion.rewriting import add_constant, self_contained, to_bytes
 from humanrt_export.networks.attention import MASKED, plain, sdpa
@@ -154,7 +154,7 @@ def block_model(tokens: int, width: int, heads: int) -> ir.Model:
 
 
 def test_a_block_becomes_five_operators() -> None:
-    nodes = amx_operators(block_model(40, 128, 2), 128, 3).graph
+    nodes = own_operators(block_model(40, 128, 2), 128, 3).graph
     assert [node.op_type for node in nodes] == ["Linear", "Attention", "Linear", "Linear", "Linear"]
     assert [[value.name for value in node.inputs] for node in nodes[2:]] == [
         ["seen", "projected.weight", "projected.bias", "x"],
@@ -166,18 +166,28 @@ def test_a_block_becomes_five_operators() -> None:
 
 
 def test_attention_of_other_widths_stays_onnxruntimes() -> None:
-    nodes = amx_operators(block_model(40, 128, 4), 128, 3).graph
+    nodes = own_operators(block_model(40, 128, 4), 128, 3).graph
     assert [node.op_type for node in nodes][:3] == ["Linear", "Split", "MultiHeadAttention"]
 
 
 @pytest.mark.skipif(native.amx_problem() is not None, reason=str(native.amx_problem()))
-def test_a_block_of_amx_operators_is_the_block() -> None:
+def test_a_block_of_own_operators_is_the_block() -> None:
     model = block_model(70, 128, 2)
     x = np.random.default_rng(1).standard_normal((2, 70, 128)).astype(np.float32)
     expected = run(model, x)
     for parts, tolerance in ((3, 2e-6), (2, 1e-4)):
-        found = run(amx_operators(model, 128, parts), x)
+        found = run(own_operators(model, 128, parts), x)
         assert np.abs(found - expected).max() < tolerance * np.abs(expected).max()
+
+
+@pytest.mark.skipif(native.int16_problem() is not None, reason=str(native.int16_problem()))
+def test_a_block_in_16_bit_integers_is_nearly_the_block() -> None:
+    model = block_model(70, 128, 2)
+    x = np.random.default_rng(1).standard_normal((2, 70, 128)).astype(np.float32)
+    expected, own = run(model, x), own_operators(model, 128)
+    operators = [node.op_type for node in own.graph]
+    assert operators == ["LinearInt16", "AttentionInt16", "LinearInt16", "LinearInt16", "LinearInt16"]
+    assert np.abs(run(own, x) - expected).max() < 1e-3 * np.abs(expected).max()
 
 
 @pytest.mark.skipif(SATURATING, reason=REASON)
