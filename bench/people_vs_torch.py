@@ -3,7 +3,8 @@
 PyTorch is our own network as a user would run it: letterbox, normalisation and network (SDPA attention) in inference
 mode, then the body model for the people found. humanrt is `MultiHMR(bundle)(image)`, in every precision asked for. They
 take turns on the same frames and threads, after a pause in which thread pools fall asleep; a turn's ratio is
-PyTorch's median by humanrt's, and the median of the ratios is the figure. Distances are of vertices, mean over each
+PyTorch's median by humanrt's, and the median of the ratios is the figure. PyTorch's network is square, whatever the
+bundle's is (`humanrt-export multihmr --aspect`). Distances are of vertices, mean over each
 mesh, to PyTorch's.
 
     python bench/people_vs_torch.py CHECKPOINT.pt --body-models DIR --bundle DIR --source ../shared/media/people.jpg
@@ -145,7 +146,7 @@ def main() -> None:
         people = model(images[0], threshold=threshold)
         box = Letterbox.fit((images[0].shape[1], images[0].shape[0]), eager.side)
         gaps = []
-        for row, at in enumerate(box.points_to_square(people.locations)):
+        for row, at in enumerate(box.points_to_input(people.locations)):
             offsets = np.linalg.norm(locations - at, axis=1)
             if len(offsets) and offsets.min() < 7:  # half a token
                 nearest = vertices[offsets.argmin()]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from own_operators import attention, gelu
 
 from humanrt import native
 from humanrt.errors import BackendError
-from own_operators import attention, gelu
 
 pytest.importorskip("onnx", reason="onnx (extra `export`) makes the graphs")
 needs_amx = pytest.mark.skipif(native.amx_problem() is not None, reason=str(native.amx_problem()))

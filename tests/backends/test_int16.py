@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from own_operators import attention, gelu
 
 from humanrt import native
 from humanrt.errors import BackendError
 from humanrt.native.processor import HIDE
-from own_operators import attention, gelu
 
 pytest.importorskip("onnx", reason="onnx (extra `export`) makes the graphs")
 pytestmark = pytest.mark.skipif(native.int16_problem() is not None, reason=str(native.int16_problem()))
@@ -132,7 +132,9 @@ def test_what_is_not_finite_stays_so_in_its_own_row(run: Callable[..., Array]) -
 
 def test_zeros(run: Callable[..., Array]) -> None:
     w, b = np.zeros((8, 8), np.float32), np.arange(8, dtype=np.float32)
-    np.testing.assert_array_equal(run("LinearInt16", {"x": np.zeros((4, 8), np.float32)}, {"w": w, "b": b}, 8, gelu=0), [b] * 4)
+    np.testing.assert_array_equal(
+        run("LinearInt16", {"x": np.zeros((4, 8), np.float32)}, {"w": w, "b": b}, 8, gelu=0), [b] * 4
+    )
     assert not run("AttentionInt16", {"x": np.zeros((1, 5, 192), np.float32)}, {}, 64, heads=1).any()
 
 

@@ -102,7 +102,7 @@ def same_people(found: People, expected: People, box: Letterbox) -> None:
     """Everybody who is expected and nobody else, at most 1 mm off; ``expected`` is in pixels of the square."""
     assert len(found) == len(expected) > 2
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
-    np.testing.assert_allclose(box.points_to_square(found.locations), expected.locations, atol=0.05)
+    np.testing.assert_allclose(box.points_to_input(found.locations), expected.locations, atol=0.05)
     np.testing.assert_allclose(found.translations, expected.translations, atol=1e-3)
     np.testing.assert_allclose(found.vertices, expected.vertices, atol=1e-3)
 

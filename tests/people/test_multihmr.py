@@ -358,15 +358,15 @@ def test_letterboxes_go_there_and_back(width: int, height: int, side: int) -> No
     assert all(o >= 0 and o + s <= side for o, s in zip(box.offset, box.scaled, strict=True))
     assert all(abs(side - s - 2 * o) <= 1 for o, s in zip(box.offset, box.scaled, strict=True)), "centred"
     corners = np.array([[0, 0], [width, height], [width / 3, height / 7]], float)
-    there = box.points_to_square(corners)
+    there = box.points_to_input(corners)
     np.testing.assert_allclose(there[:2], [box.offset, np.add(box.offset, box.scaled)], atol=1e-9)
     np.testing.assert_allclose(box.points_to_source(there), corners, atol=1e-9 * max(width, height))
     K = field_of_view_intrinsics((width, height), 55.0)
     K[0, 1] = 0.5
-    np.testing.assert_allclose(box.intrinsics_to_source(box.intrinsics_to_square(K)), K, rtol=1e-9, atol=1e-6)
+    np.testing.assert_allclose(box.intrinsics_to_source(box.intrinsics_to_input(K)), K, rtol=1e-9, atol=1e-6)
     points = np.array([[0.3, -0.2, 2.0], [-1.0, 0.5, 5.0]])
     np.testing.assert_allclose(
-        project(points, box.intrinsics_to_square(K)), box.points_to_square(project(points, K)), atol=1e-6
+        project(points, box.intrinsics_to_input(K)), box.points_to_input(project(points, K)), atol=1e-6
     )
 
 

@@ -29,6 +29,8 @@ class MultiHmrConfig:
         out: folder of the bundle.
         max_people: people per image.
         batch: images per call.
+        aspect: W:H of the pictures, such as 16:9: a network without most of the tokens that a square one spends on the
+            black bars beside them; faster, with an error (see `python -m humanrt.verdict.rectangle`).
         int8_cpu: add the INT8 graph for CPUs; its error is reported.
         topology: Anny: meshes of 13718 (full) and 1229 (10pc) vertices, the default one first; without it, both (for
             NAVER's checkpoint only full).
@@ -43,6 +45,7 @@ class MultiHmrConfig:
     out: Annotated[Path, Option(metavar="DIR")]
     max_people: int = 16
     batch: int = 1
+    aspect: Annotated[str | None, Option(metavar="W:H")] = None
     int8_cpu: bool = False
     topology: Annotated[tuple[str, ...], Option(choices=BODY_TOPOLOGIES)] = ()
     name: str | None = None
@@ -56,6 +59,7 @@ class MultiHmrConfig:
             )
         if odd := [text for text in self.about if "=" not in text]:
             raise HumanrtError(f"--about {odd[0]}: give KEY=TEXT")
+        _aspect(self.aspect)
 
 
 CONFIG = MultiHmrConfig
@@ -77,6 +81,7 @@ def _smplx(config: MultiHmrConfig) -> Path:
         max_people=config.max_people,
         batch=config.batch,
         int8=config.int8_cpu,
+        aspect=_aspect(config.aspect),
         report=_report,
     )
 
@@ -88,6 +93,7 @@ def _anny(config: MultiHmrConfig) -> Path:
         max_people=config.max_people,
         batch=config.batch,
         int8=config.int8_cpu,
+        aspect=_aspect(config.aspect),
         small=config.small,
         more_about=dict(text.split("=", 1) for text in config.about),
         report=_report,
@@ -98,6 +104,18 @@ def _anny(config: MultiHmrConfig) -> Path:
     if config.topology not in ((), ("full",)):
         raise HumanrtError("--topology: NAVER's Multi-HMR on Anny has only the full mesh; leave it out")
     return export_published(config.checkpoint, config.out, options, content=content)
+
+
+def _aspect(text: str | None) -> tuple[int, int] | None:
+    """Return the width and height of ``W:H`` or ``WxH``."""
+    if text is None:
+        return None
+    width, _, height = text.replace("x", ":").partition(":")
+    if not (
+        width.isascii() and width.isdigit() and height.isascii() and height.isdigit() and int(width) and int(height)
+    ):
+        raise HumanrtError(f"--aspect {text}: give the pictures' width and height, such as 16:9 or 1280x720")
+    return int(width), int(height)
 
 
 def _report(line: str) -> None:

@@ -1,8 +1,9 @@
 """Graphs optimised for the CPU, with ONNX Runtime's faster kernels or our own operators.
 
-`own_operators` replaces the backbone's linear layers and attention by the runtime's own operators. On a CPU with AMX they
-compute with products of bfloat16 (`runtime/humanrt/_native/amx.c`): as exact as float with three parts, faster still
-with two. On others with products of 16-bit integers (`int16.c`): twice as fast as products of floats, nearly as exact.
+`own_operators` replaces the backbone's linear layers and attention by the runtime's own operators. On a CPU with AMX
+they compute with products of bfloat16 (`runtime/humanrt/_native/amx.c`): as exact as float with three parts, faster
+still with two. On others with products of 16-bit integers (`int16.c`): twice as fast as products of floats, nearly as
+exact.
 
 `quantize_linears` keeps 8 bits: fast on every CPU, where its error is acceptable.
 """

@@ -48,12 +48,14 @@ from humanrt_export.conversion.multihmr_graphs import (
     probe_image,
     short_name,
     tools,
+    window_of,
     write_graphs,
 )
 from humanrt_export.conversion.onnx_cleanup import store_as_float16, store_as_int8
 from humanrt_export.conversion.parity import OPTIONAL, REFERENCE, Run, Slot, judged, matches, opened, optional
 from humanrt_export.conversion.weights import round_weights
 from humanrt_export.networks.backbone import TRUNKS
+from humanrt_export.networks.camera import Window
 from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput, load_checkpoint
 from humanrt_export.networks.multihmr_anny_published import PublishedConfig, PublishedHmr
 from humanrt_export.networks.rotations import matrices_from_vectors
@@ -118,6 +120,7 @@ class AnnyOptions:
         batch: images per call.
         int8: add `network-int8-cpu`.
         small: store weights in 8 bits and bodies in 16, a quarter of the file; all graphs still compute with floats.
+        aspect: width and height of the pictures, in any unit, as for `multihmr_smplx.export_multihmr`.
         more_about: further information about the weights, for the manifest.
         report: called with a line for every step.
     """
@@ -127,6 +130,7 @@ class AnnyOptions:
     batch: int = 1
     int8: bool = False
     small: bool = False
+    aspect: tuple[int, int] | None = None
     more_about: Mapping[str, str] = field(default_factory=dict)
     report: Callable[[str], object] = lambda line: None
 
@@ -161,7 +165,8 @@ def export_anny(
     config = model.config
     if not topologies or set(topologies) - set(BODY_TOPOLOGIES) or len(set(topologies)) != len(topologies):
         raise BundleError(f"topologies are {list(topologies)}; choose one of: {choices(BODY_TOPOLOGIES)}")
-    check_sizes(config, options.max_people, options.batch)
+    window = window_of(config, options.aspect)
+    check_sizes(window, options.max_people, options.batch)
     data = {topology: load_anny(topology) for topology in topologies}
     weights_licence = about.get("licence", "LicenseRef-unspecified")
     trunk = TRUNK_ATTRIBUTION if config.backbone in TRUNKS else ""
@@ -169,7 +174,7 @@ def export_anny(
         model=model,
         bodies={topology: AnnyBody(data[topology], config.bones, config.anchor).eval() for topology in topologies},
         faces={topology: data[topology].faces for topology in topologies},
-        name=options.name or f"multihmr-anny-{short_name(config)}",
+        name=options.name or f"multihmr-anny-{short_name(config, window)}",
         licence=BODY_LICENCE if weights_licence == "Apache-2.0" else f"{weights_licence} AND {BODY_LICENCE}",
         provenance={
             "source": "Multi-HMR on Anny: network and weights of humanrt's own making",
@@ -181,7 +186,7 @@ def export_anny(
         # Rendered at the network's own size, by sampling areas: what comes closest to it is the mean over areas.
         resize="opencv-area",
         body=_body(config, data),
-        texts=anny_texts(config, config.anchor),
+        texts=anny_texts(config, window, config.anchor),
     )
     return write_people(parts, out, options)
 
@@ -217,7 +222,10 @@ def write_people(parts: Parts, out: str | Path, options: AnnyOptions) -> Path:
     model, meshes = parts.model, parts.bodies
     max_people, batch, small, report = options.max_people, options.batch, options.small, options.report
     config, topologies = model.config, list(parts.bodies)
-    check_sizes(config, max_people, batch)
+    window = window_of(config, options.aspect)
+    check_sizes(window, max_people, batch)
+    if not window.square:
+        model.crop(window)
     if small:
         model.backbone.fold()
         round_weights(model)
@@ -259,7 +267,9 @@ def write_people(parts: Parts, out: str | Path, options: AnnyOptions) -> Path:
             "converted_by": "humanrt-export multihmr --body anny",
             "tools": tools(),
         },
-        settings=common_settings(config, max_people, batch, networks, resize=parts.resize, body=parts.body),
+        settings=common_settings(
+            config, max_people, batch, networks, resize=parts.resize, body=parts.body, window=window
+        ),
     ) as writer:
         for file, text in parts.notices.items():
             writer.add_file(file, text.encode())
@@ -311,7 +321,9 @@ def _names(topology: str, topologies: Sequence[str]) -> tuple[str, str, str]:
 
 def _probe(model: AnnyHmr | PublishedHmr, batch: int, max_people: int) -> _Probe:
     """Create a probe: a detection in smooth noise, random bodies, and PyTorch's output."""
-    probed = probe_image(lambda image: model.backbone(image)[:, 1:], model.detection, model.config, batch, max_people)
+    probed = probe_image(
+        lambda image: model.backbone(image)[:, 1:], model.detection, model.config, model.window, batch, max_people
+    )
     feeds = probed.feeds(), probed.feeds(torch.zeros_like(probed.intrinsics))
     generator = torch.Generator().manual_seed(PROBE_SEED)
     slots, turning = (batch, max_people), len(model.identity)
@@ -406,9 +418,9 @@ def _body(config: AnnyConfig, data: Mapping[str, AnnyData]) -> BodyAbout:
     return BodyAbout("Anny", config.bones, names, meshes, named=True, estimated=True, notes=notes)
 
 
-def anny_texts(config: AnnyConfig | PublishedConfig, anchor: str) -> dict[str, str]:
+def anny_texts(config: AnnyConfig | PublishedConfig, window: Window, anchor: str) -> dict[str, str]:
     """Return descriptions of the tensors of a network on Anny and its body."""
-    common = common_texts(config)
+    common = common_texts(config, window)
     return {
         **common,
         "intrinsics": f"{common['intrinsics']}; zeros: not known",
@@ -416,8 +428,8 @@ def anny_texts(config: AnnyConfig | PublishedConfig, anchor: str) -> dict[str, s
         "rotations": "matrices of the bones in settings.body.bones, see settings.body.rotation_convention",
         "shape": "phenotypes in settings.body.phenotypes, each in its range",
         "camera": (
-            f"K in px of the {config.image_size} px input that holds for all this: the given one, or the network's "
-            "estimate"
+            f"K in px of the {window.size[0]} x {window.size[1]} px input that holds for all this: the given one, or "
+            "the network's estimate"
         ),
         "vertices": "m, camera space; triangles in the array `faces` of the same topology",
         "joints": "m, camera space; names in settings.body.joint_names",

@@ -27,7 +27,7 @@ from humanrt_export.conversion.multihmr_anny import (
     write_people,
 )
 from humanrt_export.conversion.multihmr_anny_published_checkpoint import load_published
-from humanrt_export.conversion.multihmr_graphs import BodyAbout, check_sizes, short_name
+from humanrt_export.conversion.multihmr_graphs import BodyAbout, check_sizes, short_name, window_of
 from humanrt_export.networks.multihmr_anny_published import SHAPE
 
 __all__ = ["export_published"]
@@ -52,7 +52,8 @@ def export_published(
     options = options or AnnyOptions()
     path = Path(checkpoint)
     model = load_published(path, content)
-    check_sizes(model.config, options.max_people, options.batch)
+    window = window_of(model.config, options.aspect)
+    check_sizes(window, options.max_people, options.batch)
     rig = load_published_rig()
     body = PublishedBody(rig, model.config.turning, _ANCHOR).eval()
     config = model.config
@@ -61,7 +62,7 @@ def export_published(
         model=model,
         bodies={"full": body},
         faces={"full": rig.faces},
-        name=options.name or f"multihmr-anny-naver-{short_name(model.config)}",
+        name=options.name or f"multihmr-anny-naver-{short_name(model.config, window)}",
         licence=_LICENCE,
         provenance={
             "source": "NAVER's checkpoint of Multi-HMR on Anny, of the user's",
@@ -79,7 +80,7 @@ def export_published(
         resize=PILLOW,
         body=_body(rig, body),
         texts={
-            **anny_texts(model.config, _ANCHOR),
+            **anny_texts(model.config, window, _ANCHOR),
             "shape": "settings.body.phenotypes, each in 0..1; only the first six change the body",
         },
     )

@@ -25,8 +25,8 @@ from humanrt_export.conversion.graphs import common_weights, share_weights, trac
 from humanrt_export.conversion.parity import drop, gate
 from humanrt_export.conversion.settings import Entries, entries
 from humanrt_export.networks.attention import Attention, ort_fused, plain, sdpa
-from humanrt_export.networks.backbone import BACKBONES
-from humanrt_export.networks.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, default_intrinsics
+from humanrt_export.networks.backbone import BACKBONES, TRUNKS
+from humanrt_export.networks.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, Window, default_intrinsics
 from humanrt_export.networks.detection import THRESHOLD, Detection
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "probe_image",
     "short_name",
     "tools",
+    "window_of",
     "write_graphs",
 ]
 
@@ -63,8 +64,6 @@ class Config(Protocol):
     def image_size(self) -> int: ...
     @property
     def side(self) -> int: ...
-    @property
-    def tokens(self) -> int: ...
 
 
 class Network(Protocol):
@@ -84,7 +83,7 @@ class Probed:
     """Inputs for comparing graphs with PyTorch: an image with a detection, and an off-centre camera.
 
     Attributes:
-        image: [B, 3, S, S]; intrinsics: [B, 3, 3]; threshold: [1].
+        image: [B, 3, H, W]; intrinsics: [B, 3, 3]; threshold: [1].
     """
 
     image: Tensor
@@ -97,19 +96,32 @@ class Probed:
         return {"image": self.image, "intrinsics": camera, "threshold": self.threshold}
 
 
-def check_sizes(config: Config, max_people: int, batch: int) -> None:
+def window_of(config: Config, aspect: tuple[int, int] | None) -> Window:
+    """Return what a network sees of its square when its pictures have an aspect ratio; None: the whole square.
+
+    Raises:
+        BundleError: pictures so narrow that no token is left.
+    """
+    # The convolutions that some backbones begin with look at twice a token's size.
+    window = Window.of(config.side, aspect, 2 if config.backbone in TRUNKS else 1)
+    if aspect and min(window.rows, window.columns) < 3:
+        raise BundleError(f"--aspect {aspect[0]}:{aspect[1]} is too narrow for a network of {config.image_size} px")
+    return window
+
+
+def check_sizes(window: Window, max_people: int, batch: int) -> None:
     """Raise BundleError unless the network supports so many slots and the batch is not empty."""
-    if not 1 <= max_people <= config.tokens:
-        raise BundleError(
-            f"max_people is {max_people}; a {config.image_size} px network has 1 to {config.tokens} slots"
-        )
+    if not 1 <= max_people <= window.tokens:
+        size = "{} x {}".format(*window.size)
+        raise BundleError(f"max_people is {max_people}; a network of {size} px has 1 to {window.tokens} slots")
     if batch < 1:
         raise BundleError(f"batch is {batch}; it must be 1 or more")
 
 
-def short_name(config: Config) -> str:
-    """Return a short name such as ``448-s``: size and backbone."""
-    return f"{config.image_size}-{config.backbone.removeprefix('dinov2_').removeprefix('vit').removesuffix('14')}"
+def short_name(config: Config, window: Window) -> str:
+    """Return a short name such as ``448-s`` or ``448x252-s``: size and backbone."""
+    size = config.image_size if window.square else "{}x{}".format(*window.size)
+    return f"{size}-{config.backbone.removeprefix('dinov2_').removeprefix('vit').removesuffix('14')}"
 
 
 def tools() -> dict[str, str]:
@@ -118,7 +130,12 @@ def tools() -> dict[str, str]:
 
 
 def probe_image(
-    tokens: Callable[[Tensor], Tensor], detection: Detection, config: Config, batch: int, max_people: int
+    tokens: Callable[[Tensor], Tensor],
+    detection: Detection,
+    config: Config,
+    window: Window,
+    batch: int,
+    max_people: int,
 ) -> Probed:
     """Create smooth noise in which the network detects a person.
 
@@ -127,15 +144,16 @@ def probe_image(
     Args:
         tokens: image -> patch tokens of the network's backbone.
         detection, config: those of the network.
+        window: what it sees.
         batch, max_people: those of the bundle.
     """
-    size = config.image_size
+    size, (width, height) = config.image_size, window.size
     intrinsics = default_intrinsics(batch, size)
-    intrinsics[:, 0, 2] += 0.03 * size
-    intrinsics[:, 1, 2] -= 0.05 * size
+    intrinsics[:, 0, 2] = window.centre[0] + 0.03 * size
+    intrinsics[:, 1, 2] = window.centre[1] - 0.05 * size
     for seed in range(4):
         generator = torch.Generator().manual_seed(PROBE_SEED + seed)
-        image = 4 * nn.functional.avg_pool2d(torch.randn(batch, 3, size, size, generator=generator), 9, 1, 4)
+        image = 4 * nn.functional.avg_pool2d(torch.randn(batch, 3, height, width, generator=generator), 9, 1, 4)
         peaks = detection.heat_map(tokens(image)).flatten(1)
         best = peaks.flatten().sort(descending=True).values[: min(max_people, 8) + 1]
         gaps = best[:-1] - best[1:]
@@ -269,13 +287,16 @@ def common_settings(
     *,
     resize: Resize,
     body: BodyAbout,
+    window: Window | None = None,
 ) -> Entries:
     """Return all settings that the runtime needs and must not guess.
 
-    ``resize`` is the image scaling of the network's authors.
+    ``resize``: the image scaling of the network's authors. ``window``: what it sees of its square; None: all of it.
     """
+    window = window or Window.of(config.side)
     settings = MultiHmrSettings(
         image_size=config.image_size,
+        input_size=window.size,
         batch=batch,
         max_people=max_people,
         threshold=THRESHOLD,
@@ -285,14 +306,14 @@ def common_settings(
         field_of_view=DEFAULT_FIELD_OF_VIEW,
         estimates=body.estimated is not None,
         estimated=bool(body.estimated),
-        principal_point=config.image_size // 2,
+        principal_point=window.centre,
         body=body.model,
         bones=tuple(body.bones),
         joint_names=tuple(body.joint_names),
         topologies=tuple(body.topologies),
         named=body.named,
     )
-    camera = {"of": "the square input, where the user gives no intrinsics"}
+    camera = {"of": "the input, where the user gives no intrinsics"}
     if settings.estimates:
         camera["estimated"] = _ESTIMATED
     variants = [variant for variant in VARIANTS if variant.graph in networks]
@@ -302,15 +323,15 @@ def common_settings(
     return entries(settings, variants=variants, notes={**_NOTES, "camera": camera, "body": about})
 
 
-def common_texts(config: Config) -> dict[str, str]:
+def common_texts(config: Config, window: Window) -> dict[str, str]:
     """Return descriptions of the tensors common to all bodies; others, and differences, are specific to a body."""
-    size = config.image_size
+    size = config.image_size if window.square else "{} x {}".format(*window.size)
     return {
         "image": f"RGB, NCHW, letterboxed to {size} px and normalised as in settings; NaN or infinity: nobody is seen",
         "intrinsics": f"K in px of the {size} px input: [[fx, s, cx], [0, fy, cy], [0, 0, 1]]",
         "threshold": "lowest score of a person, 0..1",
         "scores": "0..1, highest first; 0 where the slot is empty",
         "valid": "the slot holds a person; all else of an empty slot is 0, its rotations identity",
-        "cells": f"token of the person, row * {config.side} + column; meaningless in an empty slot",
+        "cells": f"token of the person, row * {window.columns} + column; meaningless in an empty slot",
         "locations": f"x, y of the head in px of the {size} px input",
     }

@@ -47,9 +47,11 @@ from humanrt_export.conversion.multihmr_graphs import (
     probe_image,
     short_name,
     tools,
+    window_of,
     write_graphs,
 )
 from humanrt_export.conversion.parity import OPTIONAL, Run, Slot, judged, matches, opened, optional
+from humanrt_export.networks.camera import Window
 from humanrt_export.networks.multihmr import ModelConfig, MultiHmr, NetworkOutput
 
 __all__ = ["export_multihmr"]
@@ -95,6 +97,7 @@ def export_multihmr(
     max_people: int = 16,
     batch: int = 1,
     int8: bool = False,
+    aspect: tuple[int, int] | None = None,
     report: Callable[[str], object] = lambda line: None,
 ) -> Path:
     """Make a bundle.
@@ -106,6 +109,8 @@ def export_multihmr(
         max_people: slots per image; if more people are detected, the best are kept.
         batch: images per call.
         int8: add `network-int8-cpu`.
+        aspect: width and height of the pictures, in any unit: the network does without most of the tokens of the black
+            bars that it would see beside them; None: square.
         report: called with a line for every step.
 
     Returns:
@@ -118,12 +123,17 @@ def export_multihmr(
     model = load_checkpoint(checkpoint)  # first: an error about the checkpoint comes before one about the body model
     smplx = find_smplx(body_models)
     config = model.config
-    check_sizes(config, max_people, batch)
+    window = window_of(config, aspect)
+    check_sizes(window, max_people, batch)
     data = load_smplx(smplx, config.num_betas)
     body = SmplxBody(data).eval()
     report(f"read {checkpoint.name}: {config.backbone}, {config.image_size} px, {config.num_betas} betas; {smplx.name}")
+    if not window.square:
+        model.crop(window)
+        size, share = "{} x {}".format(*window.size), window.tokens / window.side**2
+        report(f"for pictures as wide: {size} px, {share:.0%} of the square's tokens")
     with torch.inference_mode():
-        probe = _probe(model, body, batch, max_people)
+        probe = _probe(model, body, window, batch, max_people)
     report(f"probe: {int(probe.expected.valid.sum())} people")
 
     model.backbone.fold()
@@ -145,17 +155,23 @@ def export_multihmr(
     }
     with BundleWriter(
         Path(out),
-        name=f"multihmr-{short_name(config)}",
+        name=f"multihmr-{short_name(config, window)}",
         task="people",
         version="1",
         licence=LICENCE,
         provenance=provenance,
         settings=common_settings(
-            config, max_people, batch, networks, resize=PILLOW, body=_body(config, len(data.template))
+            config,
+            max_people,
+            batch,
+            networks,
+            resize=PILLOW,
+            body=_body(config, len(data.template)),
+            window=window,
         ),
     ) as writer:
         writer.add_file("LICENCE-NOTE.txt", LICENCE_NOTE.encode())
-        texts = _texts(config)
+        texts = _texts(config, window)
         write_graphs(writer, "network", networks, texts)
         write_graphs(writer, "body", bodies, texts)
         writer.add_arrays(
@@ -176,9 +192,9 @@ _BODY_INPUTS = ("rotations", "shape", "expression", "translation")
 # --------------------------------------------------------------------------------------------- parity
 
 
-def _probe(model: MultiHmr, body: SmplxBody, batch: int, max_people: int) -> _Probe:
+def _probe(model: MultiHmr, body: SmplxBody, window: Window, batch: int, max_people: int) -> _Probe:
     """Create a probe: a detection in smooth noise, and PyTorch's output."""
-    feeds = probe_image(model.backbone, model.detection, model.config, batch, max_people).feeds()
+    feeds = probe_image(model.backbone, model.detection, model.config, window, batch, max_people).feeds()
     expected = model(*feeds.values(), max_people)
     posed = body(*(getattr(expected, name) for name in _BODY_INPUTS))
     return _Probe(feeds, expected, posed.vertices, posed.joints)
@@ -245,9 +261,9 @@ def _body(config: ModelConfig, vertices: int) -> BodyAbout:
     return BodyAbout("SMPL-X neutral", (), JOINT_NAMES, [mesh], named=False, estimated=None, notes=notes)
 
 
-def _texts(config: ModelConfig) -> dict[str, str]:
+def _texts(config: ModelConfig, window: Window) -> dict[str, str]:
     return {
-        **common_texts(config),
+        **common_texts(config, window),
         "translation": "x, y, z of the head joint in m, camera space: x right, y down, z forward",
         "rotations": "matrices: root (body to camera), 21 body, 15 left hand, 15 right hand, jaw (each to its parent)",
         "shape": "SMPL-X shape coefficients",

@@ -180,8 +180,10 @@ def _holistic(settings: HolisticSettings) -> dict[str, Any]:
 @_entries.register
 def _multihmr(settings: MultiHmrSettings) -> dict[str, Any]:
     default = "estimate" if settings.estimated else "field_of_view"
+    square = settings.input_size[0] == settings.input_size[1]
     return {
         "image_size": settings.image_size,
+        **({} if square else {"input_size": list(settings.input_size)}),
         "batch": settings.batch,
         "max_people": settings.max_people,
         "threshold": settings.threshold,
@@ -189,7 +191,7 @@ def _multihmr(settings: MultiHmrSettings) -> dict[str, Any]:
         "letterbox": {"resize": settings.resize},
         "camera": {
             "field_of_view_deg": settings.field_of_view,
-            "principal_point_px": settings.principal_point,
+            "principal_point_px": settings.principal_point[0] if square else list(settings.principal_point),
             **({"default": default} if settings.estimates else {}),
         },
         "body": {

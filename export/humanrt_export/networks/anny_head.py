@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from humanrt_export.networks.attention import MASKED, Attention
+from humanrt_export.networks.camera import Window
 from humanrt_export.networks.decoder import DecoderLayer
 from humanrt_export.networks.detection import gather_tokens
 from humanrt_export.networks.rotations import matrices_from_rows
@@ -77,6 +78,10 @@ class SlotHead(nn.Module):
     def read(self, x: Tensor) -> Predictions:
         """Convert decoded slots [B, P, width] to `Predictions`."""
         raise NotImplementedError
+
+    def crop(self, window: Window) -> None:
+        """Expect the tokens of a window only."""
+        self.positions = self.positions[..., window.cells, :]
 
     def use_attention(self, attention: Attention) -> None:
         """Set the attention implementation (see `multihmr.attention`)."""

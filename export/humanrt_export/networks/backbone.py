@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from humanrt_export.networks.attention import Attention, sdpa
-from humanrt_export.networks.camera import PATCH
+from humanrt_export.networks.camera import PATCH, Window
 from humanrt_export.networks.trunk import PoseStem
 
 __all__ = ["BACKBONES", "SCRATCH", "TABLE_SIDE", "TRUNKS", "DinoV2", "VitBlock"]
@@ -83,6 +83,14 @@ class DinoV2(nn.Module):
         """Set the attention implementation (see `attention`)."""
         for block in self.blocks:
             block.attn.attention = attention
+
+    def crop(self, window: Window) -> None:
+        """Expect the patches of a window only, which keep the positions that they have in the square; for inference."""
+        with torch.no_grad():
+            positions = self._positions()
+            self.folded_positions = torch.cat((positions[:, :1], positions[:, 1:][:, window.cells]), dim=1)
+        if isinstance(patches := self.patch_embed["proj"], PoseStem):
+            patches.crop(window)
 
     def fold(self) -> None:
         """Resize the position table once and fold LayerScale into the preceding weights; for inference only."""

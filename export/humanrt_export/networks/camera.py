@@ -8,6 +8,7 @@ exports to a handful of elementwise operators (no ``Inverse``, which runtimes la
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ __all__ = [
     "PATCH",
     "RayEncoding",
     "TokenGrid",
+    "Window",
     "default_intrinsics",
     "focal_length",
     "unproject",
@@ -45,6 +47,75 @@ class TokenGrid:
     def tokens(self) -> int:
         """Number of tokens of one image."""
         return self.side**2
+
+
+@dataclass(frozen=True)
+class Window:
+    """The middle of a network's square of tokens: what is left of it where the input is no square.
+
+    A square network sees pictures that are not square between bars of black. One that is given the middle only does
+    without most of the bars' tokens. All else stays where it was: the positions of the tokens, their rays, the scale of
+    the picture.
+
+    Attributes:
+        side: tokens along a side of the square.
+        rows, columns: tokens of the window.
+    """
+
+    side: int
+    rows: int
+    columns: int
+
+    @classmethod
+    def of(cls, side: int, aspect: tuple[int, int] | None = None, step: int = 1) -> Window:
+        """Return the smallest window in the middle of the square that holds a picture.
+
+        Args:
+            side: tokens along a side of the square.
+            aspect: width and height of the picture, in any unit; None: the whole square.
+            step: tokens; the bars' widths are multiples of it.
+        """
+        width, height = aspect or (1, 1)
+        needed = math.ceil(side * min(width, height) / max(width, height))
+        shorter = side - 2 * step * ((side - needed) // (2 * step))
+        return cls(side, *((shorter, side) if width >= height else (side, shorter)))
+
+    @property
+    def square(self) -> bool:
+        """Whether it is the whole square."""
+        return self.rows == self.columns
+
+    @property
+    def top(self) -> int:
+        """Rows of tokens above it."""
+        return (self.side - self.rows) // 2
+
+    @property
+    def left(self) -> int:
+        """Columns of tokens left of it."""
+        return (self.side - self.columns) // 2
+
+    @property
+    def tokens(self) -> int:
+        """Number of its tokens."""
+        return self.rows * self.columns
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) px."""
+        return self.columns * PATCH, self.rows * PATCH
+
+    @property
+    def centre(self) -> tuple[int, int]:
+        """(x, y) px of the principal point that is assumed, as the square's is ``image_size // 2``."""
+        return self.size[0] // 2, self.size[1] // 2
+
+    @property
+    def cells(self) -> Tensor:
+        """The square's tokens in it, int64 [rows * columns], row by row."""
+        all_cells = torch.arange(self.side**2).reshape(self.side, self.side)
+        rows, columns = slice(self.top, self.top + self.rows), slice(self.left, self.left + self.columns)
+        return all_cells[rows, columns].reshape(-1)
 
 
 DEFAULT_FIELD_OF_VIEW = 60.0
@@ -91,14 +162,23 @@ class RayEncoding(nn.Module):
 
     def __init__(self, side: int, bands: int, max_resolution: int) -> None:
         super().__init__()
-        centres = torch.arange(side, dtype=torch.float32) * PATCH + PATCH // 2
-        rows, columns = torch.meshgrid(centres, centres, indexing="ij")
-        self.register_buffer("pixels", torch.stack((rows, columns), -1).reshape(1, -1, 2), persistent=False)
+        self.register_buffer("pixels", _centres(side, side), persistent=False)
         frequencies = torch.linspace(1.0, max_resolution / 2, bands) * math.pi
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.dim = 3 + 6 * bands
+
+    def crop(self, window: Window) -> None:
+        """Encode only the tokens of a window; intrinsics are then in px of it."""
+        self.pixels = _centres(window.rows, window.columns)
 
     def forward(self, K: Tensor) -> Tensor:
         rays = unproject(self.pixels, K)
         angles = (rays[..., None] * self.frequencies).flatten(2)
         return torch.cat((rays, torch.sin(angles), torch.cos(angles)), dim=-1)
+
+
+def _centres(rows: int, columns: int) -> Tensor:
+    """Return (row, col) px of the tokens' centres, [1, rows * columns, 2]."""
+    down, across = (torch.arange(count, dtype=torch.float32) * PATCH + PATCH // 2 for count in (rows, columns))
+    grid = torch.meshgrid(down, across, indexing="ij")
+    return torch.stack(grid, -1).reshape(1, -1, 2)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from humanrt_export.networks.camera import PATCH
+from humanrt_export.networks.camera import PATCH, Window
 
 __all__ = ["THRESHOLD", "Detection", "Detections", "gather_tokens"]
 
@@ -53,7 +53,7 @@ class Detection(nn.Module):
 
     def __init__(self, width: int, side: int, *, clamped: bool = True) -> None:
         super().__init__()
-        self.side = side
+        self.rows = self.columns = side
         self.clamped = clamped
         self.score = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
         self.offset = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
@@ -73,14 +73,18 @@ class Detection(nn.Module):
         people = (heat_map >= threshold) & readable
         candidates = torch.where(people, heat_map, torch.zeros_like(heat_map)).flatten(1)
         scores, cells = torch.topk(candidates, max_people, dim=1)
-        rows, columns = cells // self.side, cells % self.side
+        rows, columns = cells // self.columns, cells % self.columns
         offsets = self.offset(gather_tokens(tokens, cells))
         centres = torch.stack((columns, rows), dim=-1).to(offsets.dtype) + 0.5
         return Detections(scores, scores > 0, cells, (centres + offsets) * PATCH, heat_map)
 
+    def crop(self, window: Window) -> None:
+        """Expect the tokens of a window only."""
+        self.rows, self.columns = window.rows, window.columns
+
     def heat_map(self, tokens: Tensor) -> Tensor:
-        """Return the peaks of the score over 3 x 3 tokens, [B, side, side]; ties are both kept, non-peaks are 0."""
-        logits = self.score(tokens).unflatten(1, (self.side, self.side))[..., 0]
+        """Return the peaks of the score over 3 x 3 tokens, [B, rows, columns]; ties are both kept, non-peaks are 0."""
+        logits = self.score(tokens).unflatten(1, (self.rows, self.columns))[..., 0]
         scores = torch.sigmoid(logits)
         if self.clamped:
             scores = scores.clamp(_LOWEST, _HIGHEST)

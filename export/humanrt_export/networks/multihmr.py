@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from humanrt_export.bodies.smplx_sizes import ROTATIONS
 from humanrt_export.networks.attention import Attention
 from humanrt_export.networks.backbone import BACKBONES, DinoV2
-from humanrt_export.networks.camera import RayEncoding, TokenGrid, focal_length, unproject
+from humanrt_export.networks.camera import RayEncoding, TokenGrid, Window, focal_length, unproject
 from humanrt_export.networks.detection import Detection
 from humanrt_export.networks.multihmr_head import HumanHead
 
@@ -120,6 +120,11 @@ class MultiHmr(nn.Module):
             shape=torch.where(person, predicted.shape, 0.0),
             expression=torch.where(person, predicted.expression, 0.0),
         )
+
+    def crop(self, window: Window) -> None:
+        """See only a window of the square: images and intrinsics are then of its size. For inference only."""
+        for part in (self.backbone, self.detection, self.rays, self.head):
+            part.crop(window)
 
     def use_attention(self, backbone: Attention, head: Attention) -> None:
         """Set the attention implementations of backbone and head (see `attention`)."""

@@ -25,7 +25,7 @@ from humanrt_export.checkpoint import CheckpointError, fill, read, save, tensors
 from humanrt_export.networks.anny_head import AnnyHead, Predictions, sincos_positions
 from humanrt_export.networks.attention import Attention
 from humanrt_export.networks.backbone import BACKBONES, SCRATCH, TABLE_SIDE, TRUNKS, DinoV2
-from humanrt_export.networks.camera import PATCH, TokenGrid, focal_length, unproject
+from humanrt_export.networks.camera import PATCH, TokenGrid, Window, focal_length, unproject
 from humanrt_export.networks.checkpoint_layouts import Layout, require
 from humanrt_export.networks.detection import Detection, Detections
 from humanrt_export.options import Option
@@ -165,7 +165,7 @@ class AnnyHmr(nn.Module):
     def __init__(self, config: AnnyConfig, marks: int = 0) -> None:
         super().__init__()
         width = BACKBONES[config.backbone][0]
-        self.config = config
+        self.config, self.window = config, Window.of(config.side)
         self.backbone = ClassTokenBackbone(config.backbone, config.image_size)
         self.detection = Detection(width, config.side)
         self.detection.offset = NoOffsets()
@@ -228,7 +228,13 @@ class AnnyHmr(nn.Module):
 
     def camera(self, class_token: Tensor) -> Tensor:
         """Estimate K [B, 3, 3] in px from the class token [B, D]; the principal point is the image centre."""
-        return camera_of(self.field_of_view(class_token), self.config.image_size)
+        return camera_of(self.field_of_view(class_token), self.config.image_size, self.window.centre)
+
+    def crop(self, window: Window) -> None:
+        """See only a window of the square: images and intrinsics are then of its size. For inference only."""
+        self.window = window
+        for part in (self.backbone, self.detection, self.head):
+            part.crop(window)
 
     def use_attention(self, backbone: Attention, head: Attention) -> None:
         """Set the attention implementations of backbone and head (see `multihmr.attention`)."""
@@ -289,14 +295,17 @@ def people_output(
     )
 
 
-def camera_of(angle: Tensor, image_size: int) -> Tensor:
-    """Convert the field of view [B] in rad of the square input to K [B, 3, 3] in px, principal point at the centre."""
+def camera_of(angle: Tensor, image_size: int, centre: tuple[int, int] | None = None) -> Tensor:
+    """Convert the field of view [B] in rad of the square input to K [B, 3, 3] in px.
+
+    ``centre``: the principal point (x, y); None: the square's.
+    """
     half = angle / 2
     # Written with sine and cosine, which all runtimes support.
     f = image_size / 2 * torch.cos(half) / torch.sin(half)
     zero, one = torch.zeros_like(f), torch.ones_like(f)
-    centre = one * float(image_size // 2)
-    return torch.stack((f, zero, centre, zero, f, centre, zero, zero, one), dim=-1).unflatten(-1, (3, 3))
+    x, y = (one * float(place) for place in centre or (image_size // 2, image_size // 2))
+    return torch.stack((f, zero, x, zero, f, y, zero, zero, one), dim=-1).unflatten(-1, (3, 3))
 
 
 def save_checkpoint(path: str | Path, model: AnnyHmr, about: Mapping[str, str] | None = None) -> Path:

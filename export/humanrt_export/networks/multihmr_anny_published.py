@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from humanrt_export.networks.anny_head import Predictions, SlotHead
 from humanrt_export.networks.attention import Attention
 from humanrt_export.networks.backbone import BACKBONES
-from humanrt_export.networks.camera import TokenGrid
+from humanrt_export.networks.camera import TokenGrid, Window
 from humanrt_export.networks.decoder import DecoderLayer
 from humanrt_export.networks.detection import Detection
 from humanrt_export.networks.multihmr_anny import (
@@ -79,7 +79,7 @@ class PublishedHmr(nn.Module):
     def __init__(self, config: PublishedConfig) -> None:
         super().__init__()
         width = BACKBONES[config.backbone][0]
-        self.config = config
+        self.config, self.window = config, Window.of(config.side)
         self.backbone = ClassTokenBackbone(config.backbone, config.image_size)
         self.detection = Detection(width, config.side, clamped=False)
         self.detection.offset = NoOffsets()
@@ -104,7 +104,7 @@ class PublishedHmr(nn.Module):
         tokens = everything[:, 1:]
         found = self.detection(tokens, image, threshold, max_people)
         predicted = self.head(tokens, found.cells, found.valid)
-        estimated = camera_of(self.field_of_view(everything[:, 0]), self.config.image_size)
+        estimated = camera_of(self.field_of_view(everything[:, 0]), self.config.image_size, self.window.centre)
         camera = torch.where(intrinsics[:, :1, :1] > 0, intrinsics, estimated)
         return people_output(found, predicted, camera, self.identity, self.low, self.span, None)
 
@@ -112,6 +112,12 @@ class PublishedHmr(nn.Module):
         """Estimate the field of view [B] in rad of the square input from the class token [B, D]."""
         angle: Tensor = self.fov_max * torch.sigmoid(self.view(class_token)[:, 0])
         return angle
+
+    def crop(self, window: Window) -> None:
+        """See only a window of the square: images and intrinsics are then of its size. For inference only."""
+        self.window = window
+        for part in (self.backbone, self.detection, self.head):
+            part.crop(window)
 
     def use_attention(self, backbone: Attention, head: Attention) -> None:
         """Set the attention implementations of backbone and head (see `multihmr.attention`)."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from humanrt_export.bodies.smplx_sizes import EXPRESSIONS, ROTATIONS
 from humanrt_export.networks.attention import MASKED, Attention
+from humanrt_export.networks.camera import Window
 from humanrt_export.networks.decoder import DecoderLayer
 from humanrt_export.networks.detection import gather_tokens
 from humanrt_export.networks.rotations import matrices_from_columns
@@ -50,7 +51,7 @@ class HumanHead(nn.Module):
 
     def __init__(self, context: int, side: int, betas: int, depth: int, heads: int) -> None:
         super().__init__()
-        self.side = side
+        self.columns = side
         pose = 6 * ROTATIONS
         # One learned vector per row and per column of tokens; they tie a checkpoint to its input size.
         self.query_rows = nn.Parameter(torch.zeros(side, context))
@@ -75,7 +76,7 @@ class HumanHead(nn.Module):
             cells: [B, P] int64, the token of each slot.
             valid: [B, P] bool, False for empty slots.
         """
-        rows, columns = cells // self.side, cells % self.side
+        rows, columns = cells // self.columns, cells % self.columns
         features = gather_tokens(context, cells) + _pick(self.query_rows, rows) + _pick(self.query_columns, columns)
         means = torch.cat((self.mean_pose, self.mean_shape, self.mean_camera), dim=-1)
         people = torch.cat((features, means.expand(*features.shape[:2], -1)), dim=-1)
@@ -96,6 +97,13 @@ class HumanHead(nn.Module):
             shape=self.shape(x) + self.mean_shape,
             expression=self.expression(x) + self.mean_expression,
         )
+
+    def crop(self, window: Window) -> None:
+        """Expect the tokens of a window only."""
+        self.columns = window.columns
+        for name, start, count in (("rows", window.top, window.rows), ("columns", window.left, window.columns)):
+            for table in (f"query_{name}", f"value_{name}"):
+                setattr(self, table, nn.Parameter(getattr(self, table).detach()[start : start + count].clone()))
 
     def use_attention(self, attention: Attention) -> None:
         """Set the attention implementation (see `attention`)."""

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from humanrt.bundle.packed import SUFFIX
 from humanrt_export.checkpoint import CheckpointError
-from humanrt_export.networks.camera import DEVIATION, MEAN, PATCH
+from humanrt_export.networks.camera import DEVIATION, MEAN, PATCH, Window
 
 __all__ = ["GRAPHS", "TRUNK_ATTRIBUTION", "PoseStem", "PoseTrunk", "trunk_weights"]
 
@@ -63,9 +63,12 @@ class PoseTrunk(nn.Module):
     STRIDES = (4, 8, 16, 32, 32)
     WIDTHS = (24, 32, 88, 144, 288)
     WHOLE = _WHOLE * _LAST**2
+    around: Tensor | None
 
     def __init__(self) -> None:
         super().__init__()
+        self.register_buffer("around", None, persistent=False)
+        self.corner = (0, 0)  # of what is seen, in cells of the last map
         self.stem = _conv(3, _STEM, 3, 2)
         width, blocks = _STEM, []
         for kernel, stride, expanded, after in _BLOCKS:
@@ -88,11 +91,31 @@ class PoseTrunk(nn.Module):
         for conv in self.top:
             x = _relu6(_filtered(conv, x) if conv.groups > 1 else conv(x))
         maps.append(x)
+        x = self._placed(x)
         if x.shape[-2:] != (_GRID, _GRID):
             x = functional.interpolate(x, size=(_GRID, _GRID), mode="bilinear", align_corners=False)
         for block in self.whole:
             x = block(x)
         return tuple(maps), x
+
+    def _placed(self, x: Tensor) -> Tensor:
+        """Put the last map of a window into that of the square."""
+        if self.around is None:
+            return x
+        around, (row, column) = self.around.expand(len(x), -1, -1, -1), self.corner
+        height, width = x.shape[-2:]
+        middle = around[:, :, row : row + height]
+        x = torch.cat((middle[..., :column], x, middle[..., column + width :]), dim=-1)
+        return torch.cat((around[:, :, :row], x, around[:, :, row + height :]), dim=-2)
+
+    def crop(self, window: Window) -> None:
+        """Expect a window of the square; what the layers for the whole picture see around it is black's."""
+        side = window.side * _STRIDE
+        with torch.no_grad():
+            maps, _ = self(torch.zeros(1, 3, side, side))
+        self.around = maps[-1].clone()
+        cells = self.STRIDES[-1] // _STRIDE
+        self.corner = (window.top // cells, window.left // cells)
 
     def learn(self) -> None:
         """Make the layers at strides of 16 and more trainable: most of the weights, at little cost."""
@@ -124,12 +147,16 @@ class PoseStem(nn.Module):
     gain: Tensor
     offset: Tensor
 
+    def crop(self, window: Window) -> None:
+        """Expect a window of the square only."""
+        self.trunk.crop(window)
+
     def forward(self, image: Tensor) -> Tensor:
-        side = image.shape[-1] // PATCH
-        size = (side * _STRIDE, side * _STRIDE)
+        rows, columns = (length // PATCH for length in image.shape[-2:])
+        size = (rows * _STRIDE, columns * _STRIDE)
         seen = functional.interpolate(image * self.gain + self.offset, size=size, mode="bilinear", align_corners=False)
         maps, whole = self.trunk(seen.contiguous(memory_format=torch.channels_last))
-        cells = [_cells(x, stride, side) for x, stride in zip(maps, PoseTrunk.STRIDES, strict=True)]
+        cells = [_cells(x, stride, (rows, columns)) for x, stride in zip(maps, PoseTrunk.STRIDES, strict=True)]
         features = torch.cat(cells, dim=1).permute(0, 2, 3, 1)
         seen = functional.layer_norm(whole.flatten(1), (PoseTrunk.WHOLE,))
         joined: Tensor = self.join(features) + self.whole(seen)[:, None, None]
@@ -172,13 +199,13 @@ def trunk_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _cells(x: Tensor, stride: int, side: int) -> Tensor:
-    """Normalise a map [B, C, H, W] over channels and bring it to [B, K, side, side]."""
+def _cells(x: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+    """Normalise a map [B, C, H, W] over channels and bring it to [B, K, rows, columns]."""
     even = functional.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
     if stride < _STRIDE:
         return functional.pixel_unshuffle(even, _STRIDE // stride)
     if stride > _STRIDE:
-        return functional.interpolate(even, size=(side, side), mode="bilinear", align_corners=False)
+        return functional.interpolate(even, size=size, mode="bilinear", align_corners=False)
     return even
 
 

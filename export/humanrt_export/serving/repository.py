@@ -109,9 +109,7 @@ def _multihmr(bundle: Bundle, out: Path, options: ServingOptions) -> Written:
     frame = [Tensor("frame", "uint8", (-1, -1, 3)), Tensor("intrinsics", "float32", (3, 3))]
     cameras = Tensor("camera", "float32", (shape[0], 3, 3))
     prepared = [Tensor("image", "float32", shape), cameras, Tensor("frame_size", "int32", (2,))]
-    square = (settings.image_size, settings.image_size)
-    centre = settings.principal_point
-    assumed = field_of_view_intrinsics(square, settings.field_of_view, (centre, centre))
+    assumed = field_of_view_intrinsics(settings.input_size, settings.field_of_view, settings.principal_point)
     about = {
         "shape": shape,
         "mean": settings.mean,
@@ -125,7 +123,7 @@ def _multihmr(bundle: Bundle, out: Path, options: ServingOptions) -> Written:
     meshes = [tensor_of(tensor) for tensor in body.outputs]
     given = Tensor("given_camera", "float32", (shape[0], 3, 3))
     results = _people_tensors(network, body)
-    about = {"side": settings.image_size, "names": [tensor.name for tensor in found]}
+    about = {"size": settings.input_size, "names": [tensor.name for tensor in found]}
     text = python_model(f"{name}_decode", [*found, *meshes, given, prepared[2]], results)
     _python(written, out, f"{name}_decode", text, "decode", about)
     same = {tensor.name: tensor.name for tensor in (*frame, *prepared)}

@@ -1,4 +1,4 @@
-/* A picture, scaled and centred in a square, normalised and planar: uint8 [H, W, 3] -> float32 [3, S, S].
+/* A picture, scaled and centred in an input, normalised and planar: uint8 [H, W, 3] -> float32 [3, h, w].
  *
  * Scaled exactly as Pillow's Image.resize does it with 8 bits a channel: in two passes, across and down; a pixel is the
  * sum of a window of pixels, each times a weight of 22 bits; it is rounded and clipped to 0..255 after either pass. The
@@ -268,30 +268,31 @@ static void fill(float *from, float *to, float value) {
 typedef struct {
     const float *levels;
     float *out;
-    int32_t side, left, top, width, height;
-} Square;
+    int32_t across, down;             /* of the input */
+    int32_t left, top, width, height; /* of the picture in it */
+} Input;
 
 /* What is above and below the picture. */
-static void frame(const Square *square) {
-    const size_t side = (size_t)square->side, plane = side * side;
+static void frame(const Input *input) {
+    const size_t across = (size_t)input->across, plane = across * (size_t)input->down;
     for (int c = 0; c < 3; c++) {
-        float *const first = square->out + (size_t)c * plane;
-        fill(first, first + (size_t)square->top * side, square->levels[256 * c]);
-        fill(first + (size_t)(square->top + square->height) * side, first + plane, square->levels[256 * c]);
+        float *const first = input->out + (size_t)c * plane;
+        fill(first, first + (size_t)input->top * across, input->levels[256 * c]);
+        fill(first + (size_t)(input->top + input->height) * across, first + plane, input->levels[256 * c]);
     }
 }
 
 /* Row j of the picture, and what is beside it. */
-static void place(const Square *square, int32_t j, const uint8_t *row) {
-    const size_t side = (size_t)square->side, plane = side * side;
-    const float *const levels = square->levels;
-    float *const red = square->out + (size_t)(square->top + j) * side, *const green = red + plane;
+static void place(const Input *input, int32_t j, const uint8_t *row) {
+    const size_t across = (size_t)input->across, plane = across * (size_t)input->down;
+    const float *const levels = input->levels;
+    float *const red = input->out + (size_t)(input->top + j) * across, *const green = red + plane;
     float *const blue = green + plane;
-    const int32_t left = square->left, right = left + square->width;
+    const int32_t left = input->left, right = left + input->width;
     for (int c = 0; c < 3; c++) {
         float *const begin = red + (size_t)c * plane;
         fill(begin, begin + left, levels[256 * c]);
-        fill(begin + right, begin + side, levels[256 * c]);
+        fill(begin + right, begin + across, levels[256 * c]);
     }
     for (int32_t x = left; x < right; x++, row += 3) {
         red[x] = levels[row[0]];
@@ -302,19 +303,21 @@ static void place(const Square *square, int32_t j, const uint8_t *row) {
 
 /* pixels: the first row, `row` bytes from the next (may be negative), RGB without gaps. across, down: windows of
  * `scaled_width` and `scaled_height` output pixels, as in Windows. down_first: whether the pass down is the first.
- * levels: [3][256], the normalised value of each level. out: [3][side][side], the scaled picture's corner at (left, top),
- * levels[c][0] around it. path: 0 is the fastest that this processor has, else PORTABLE or, if it is there, WITH_SSE2.
+ * levels: [3][256], the normalised value of each level. out: [3][input_height][input_width], the scaled picture's corner at
+ * (left, top), levels[c][0] around it. path: 0 is the fastest that this processor has, else PORTABLE or, if it is there, WITH_SSE2.
  * Returns the path taken, WITH_AVX2 among them; 0: no memory. */
 EXPORT int32_t humanrt_letterbox(const uint8_t *pixels, int32_t width, int32_t height, ptrdiff_t row,
                                  const int32_t *across, int32_t scaled_width, int32_t across_taps, const int32_t *down,
                                  int32_t scaled_height, int32_t down_taps, int32_t down_first, const float *levels,
-                                 float *out, int32_t side, int32_t left, int32_t top, int32_t path);
+                                 float *out, int32_t input_width, int32_t input_height, int32_t left, int32_t top,
+                                 int32_t path);
 EXPORT int32_t humanrt_letterbox(const uint8_t *pixels, int32_t width, int32_t height, ptrdiff_t row,
                                  const int32_t *across, int32_t scaled_width, int32_t across_taps, const int32_t *down,
                                  int32_t scaled_height, int32_t down_taps, int32_t down_first, const float *levels,
-                                 float *out, int32_t side, int32_t left, int32_t top, int32_t path) {
+                                 float *out, int32_t input_width, int32_t input_height, int32_t left, int32_t top,
+                                 int32_t path) {
     Windows columns = {across, scaled_width, across_taps, NULL}, lines = {down, scaled_height, down_taps, NULL};
-    const Square square = {levels, out, side, left, top, scaled_width, scaled_height};
+    const Input input = {levels, out, input_width, input_height, left, top, scaled_width, scaled_height};
     const int32_t kept = kept_rows(&lines), between_width = down_first ? width : scaled_width;
     const size_t wide_bytes = 3 * (size_t)width + BEYOND, scaled_bytes = 3 * (size_t)scaled_width + BEYOND;
     const size_t ring_bytes = 3 * (size_t)between_width + BEYOND;
@@ -340,7 +343,7 @@ EXPORT int32_t humanrt_letterbox(const uint8_t *pixels, int32_t width, int32_t h
 #endif
     (void)path;
 
-    frame(&square);
+    frame(&input);
     uint8_t *to[ROWS];
     for (int i = 0; i < ROWS; i++) to[i] = narrow + (size_t)i * scaled_bytes;
     int32_t made = 0; /* source rows that are, or were, in the ring */
@@ -360,7 +363,7 @@ EXPORT int32_t humanrt_letterbox(const uint8_t *pixels, int32_t width, int32_t h
         for (int32_t k = 0; k < w[1]; k++) seen[k] = ring + (size_t)((w[0] + k) % kept) * ring_bytes;
         if (!down_first) {
             go_down(&lines, j, seen, 3 * between_width, narrow, taken);
-            place(&square, j, narrow);
+            place(&input, j, narrow);
             continue;
         }
         const int32_t done = j % ROWS;
@@ -368,7 +371,7 @@ EXPORT int32_t humanrt_letterbox(const uint8_t *pixels, int32_t width, int32_t h
         if (done < ROWS - 1 && j < scaled_height - 1) continue;
         for (int32_t i = done + 1; i < ROWS; i++) memset(wide + (size_t)i * wide_bytes, 0, wide_bytes);
         go_across(&columns, wide, wide_bytes, to, taken);
-        for (int32_t i = 0; i <= done; i++) place(&square, j - done + i, narrow + (size_t)i * scaled_bytes);
+        for (int32_t i = 0; i <= done; i++) place(&input, j - done + i, narrow + (size_t)i * scaled_bytes);
     }
     free(memory);
     return taken;

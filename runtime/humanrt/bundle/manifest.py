@@ -285,7 +285,9 @@ def _check(file: Path, manifest: Mapping[str, Any]) -> None:
         where = f"graphs.{graph}"
         field(field(graphs, graph, dict, "graphs"), "file", str, where)
         if graphs[graph].get("operators", False) not in (False, True, *OPERATORS):
-            raise refuse(f"{where}.operators", f"must be one of {choices(OPERATORS)}, not {short(graphs[graph]['operators'])}")
+            raise refuse(
+                f"{where}.operators", f"must be one of {choices(OPERATORS)}, not {short(graphs[graph]['operators'])}"
+            )
         for key in ("weights", "extends"):
             field({key: "", **graphs[graph]}, key, str, where)
         for side in ("inputs", "outputs"):

@@ -817,7 +817,8 @@ class MultiHmrSettings:
     """Settings of a bundle for the task ``people`` made from Multi-HMR weights, published or ours.
 
     Attributes:
-        image_size: px, side of the network's square input.
+        image_size: px, longer side of the network's input: of most networks the side of a square.
+        input_size: (width, height) px of the input.
         batch: images per call.
         max_people: slots per image.
         threshold: minimum score of a person, 0..1.
@@ -826,7 +827,7 @@ class MultiHmrSettings:
         field_of_view: degrees over the longer side of the image, used if no intrinsics are given.
         estimates: whether the network can estimate the camera (output `camera`).
         estimated: whether its estimate is used instead of `field_of_view` if no intrinsics are given.
-        principal_point: principal point, px of the square input.
+        principal_point: principal point (x, y), px of the input.
         body: name of the body model.
         bones: names of the bones that rotations are of, in their order; empty if the bundle does not name them.
         joint_names: names of the joints.
@@ -835,6 +836,7 @@ class MultiHmrSettings:
     """
 
     image_size: int
+    input_size: tuple[int, int]
     batch: int
     max_people: int
     threshold: float
@@ -844,7 +846,7 @@ class MultiHmrSettings:
     field_of_view: float
     estimates: bool
     estimated: bool
-    principal_point: float
+    principal_point: tuple[float, float]
     body: str
     bones: tuple[str, ...]
     joint_names: tuple[str, ...]
@@ -858,8 +860,11 @@ class MultiHmrSettings:
         normalisation, camera = settings.section("normalisation"), settings.section("camera")
         body = settings.section("body")
         size = settings.integer("image_size", 1, MAX_IMAGE_SIZE)
+        across, down = settings.integers("input_size", 1, size, 2, default=(size, size))
+        if size not in (across, down):
+            raise settings.error("input_size", f"is {[across, down]}; its longer side must be image_size, {size}")
         shapes = _Shapes(bundle, _NETWORK)
-        batch = shapes.of("image", settings.integer("batch", 1, _MAX_COUNT, default=1), 3, size, size)[0]
+        batch = shapes.of("image", settings.integer("batch", 1, _MAX_COUNT, default=1), 3, down, across)[0]
         shapes.of("intrinsics", batch, 3, 3)
         shapes.of("threshold", 1)
         people = shapes.of("scores", batch, "people")[1]
@@ -884,6 +889,7 @@ class MultiHmrSettings:
         topologies = tuple(_topology(bundle, names, (batch, people)) for names in listed or [only])
         return cls(
             size,
+            (across, down),
             batch,
             settings.integer("max_people", people, people, default=people),
             settings.number("threshold", 0.0, 1.0),
@@ -893,13 +899,22 @@ class MultiHmrSettings:
             camera.number("field_of_view_deg", 1.0, 179.0),
             estimates,
             estimates and usual == _CAMERAS[0],
-            camera.number("principal_point_px", 0.0, size),
+            _principal_point(camera, size, square=across == down),
             body.text("model"),
             body.texts("bones", rotations, default=()),
             body.texts("joint_names", topologies[0].joints),
             topologies,
             bool(listed),
         )
+
+
+def _principal_point(camera: Section, size: int, *, square: bool) -> tuple[float, float]:
+    """Return ``principal_point_px``: a list of two numbers, or of a square input one for both."""
+    if square:
+        both = camera.number("principal_point_px", 0.0, size)
+        return both, both
+    x, y = camera.numbers("principal_point_px", 2, 0.0, size)
+    return x, y
 
 
 def _resize(settings: Section, body: str) -> Resize:

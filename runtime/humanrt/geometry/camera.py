@@ -176,54 +176,60 @@ def directions(pixels: Floats, K: Floats) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Letterbox:
-    """An image fitted into a square: aspect ratio kept, centred, the rest padded.
+    """An image fitted into a network's input: aspect ratio kept, centred, the rest padded.
 
     Attributes:
         source: (width, height) px of the image.
-        side: side of the square, px.
-        scaled: (width, height) px of the image in the square.
-        offset: (x, y) px of the scaled image's top left corner in the square.
+        size: (width, height) px of the input; most are square.
+        scaled: (width, height) px of the image in the input.
+        offset: (x, y) px of the scaled image's top left corner in the input.
     """
 
     source: tuple[int, int]
-    side: int
+    size: tuple[int, int]
     scaled: tuple[int, int]
     offset: tuple[int, int]
 
     @classmethod
-    def fit(cls, source: tuple[int, int], side: int) -> Letterbox:
-        """Return the letterbox of an image (width, height), rounded like Pillow's `ImageOps.pad`, as networks need."""
+    def fit(cls, source: tuple[int, int], size: int | tuple[int, int]) -> Letterbox:
+        """Return the letterbox of an image (width, height), rounded like Pillow's `ImageOps.pad`, as networks need.
+
+        Args:
+            source: (width, height) px of the image.
+            size: (width, height) px of the input, or the side of a square one.
+        """
+        across, down = size = (size, size) if isinstance(size, int) else size
         width, height = source
-        if width >= height:
-            scaled = (side, max(1, round(height / width * side)))
+        if width * down >= height * across:
+            scaled = (across, max(1, round(height / width * across)))
         else:
-            scaled = (max(1, round(width / height * side)), side)
-        return cls(source, side, scaled, (round((side - scaled[0]) / 2), round((side - scaled[1]) / 2)))
+            scaled = (max(1, round(width / height * down)), down)
+        return cls(source, size, scaled, (round((across - scaled[0]) / 2), round((down - scaled[1]) / 2)))
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Scale from image px to square px, horizontal and vertical: equal except for the rounding of `scaled`."""
+        """Scale from image px to input px, horizontal and vertical: equal except for the rounding of `scaled`."""
         return self.scaled[0] / self.source[0], self.scaled[1] / self.source[1]
 
-    def points_to_square(self, points: Floats) -> NDArray[np.float64]:
-        """Map pixels [..., 2] of the image to the square."""
+    def points_to_input(self, points: Floats) -> NDArray[np.float64]:
+        """Map pixels [..., 2] of the image to the input."""
         return np.asarray(points, np.float64) * self.scale + self.offset
 
     def points_to_source(self, points: Floats) -> NDArray[np.float64]:
-        """Map pixels [..., 2] of the square to the image."""
+        """Map pixels [..., 2] of the input to the image."""
         return (np.asarray(points, np.float64) - self.offset) / self.scale
 
-    def intrinsics_to_square(self, K: Floats) -> NDArray[np.float64]:
-        """Convert K [3, 3] of the image to K of the square."""
+    def intrinsics_to_input(self, K: Floats) -> NDArray[np.float64]:
+        """Convert K [3, 3] of the image to K of the input."""
         return self._matrix() @ np.asarray(K, np.float64)
 
     def intrinsics_to_source(self, K: Floats) -> NDArray[np.float64]:
-        """Convert K [3, 3] of the square to K of the image."""
+        """Convert K [3, 3] of the input to K of the image."""
         (sx, sy), (x, y) = self.scale, self.offset
         inverse = np.array([[1 / sx, 0.0, -x / sx], [0.0, 1 / sy, -y / sy], [0.0, 0.0, 1.0]])
         return inverse @ np.asarray(K, np.float64)
 
     def _matrix(self) -> NDArray[np.float64]:
-        """Matrix [3, 3] from homogeneous pixels of the image to those of the square."""
+        """Matrix [3, 3] from homogeneous pixels of the image to those of the input."""
         (sx, sy), (x, y) = self.scale, self.offset
         return np.array([[sx, 0.0, x], [0.0, sy, y], [0.0, 0.0, 1.0]])

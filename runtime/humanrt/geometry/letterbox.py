@@ -1,4 +1,4 @@
-"""Convert pictures of any size to the square input of a people network: scaled, centred on black, normalised, planar.
+"""Convert pictures of any size to the input of a people network: scaled, centred on black, normalised, planar.
 
 The bundle sets how pictures are scaled (`settings.letterbox.resize`, one of `RESIZES`): a network has to see what its
 authors trained it with, or it finds other people.
@@ -138,7 +138,7 @@ class Scaler(Protocol):
     name: str
 
     def __call__(self, rgb: NDArray[np.uint8], box: Letterbox, out: NDArray[np.float32], /) -> None:
-        """Fill ``out``, float32 [3, S, S], with the image, uint8 [H, W, 3] of any strides."""
+        """Fill ``out``, float32 [3, H, W] of the box's size, with the image, uint8 [H, W, 3] of any strides."""
 
 
 class NativeScaler:
@@ -169,7 +169,7 @@ class NativeScaler:
         addresses = native.address(self._levels, np.float32), native.address(out, np.float32)
         pixels, row = rgb.__array_interface__["data"][0], rgb.strides[0]
         done = self._letterbox(
-            pixels, width, height, row, *across, *down, first, *addresses, box.side, *box.offset, self._path
+            pixels, width, height, row, *across, *down, first, *addresses, *box.size, *box.offset, self._path
         )
         if not done:
             raise MemoryError(f"no memory to scale an image of {width} x {height} px")
@@ -196,7 +196,7 @@ class Preprocessor:
     """Converts uint8 RGB images of any size to the network's input: letterboxed, normalised, planar.
 
     Args:
-        side: side of the network's square input, px.
+        size: (width, height) px of the network's input, or the side of a square one.
         mean, std: [3] of R, G, B in 0..1. Padding is black, normalised like any other colour.
         resize: how images are scaled, one of `RESIZES`.
 
@@ -204,21 +204,21 @@ class Preprocessor:
         ValueError: ``resize`` is unknown.
     """
 
-    def __init__(self, side: int, mean: ArrayLike, std: ArrayLike, resize: Resize = PILLOW) -> None:
+    def __init__(self, size: int | tuple[int, int], mean: ArrayLike, std: ArrayLike, resize: Resize = PILLOW) -> None:
         if resize not in RESIZES:
             raise ValueError(f"resize is {resize!r}; choose one of: {choices(RESIZES)}")
-        self.side = side
+        self.size = size
         levels = levels_of(mean, std)
         native_one = resize == PILLOW and native.problem() is None
         self._scale: Scaler = NativeScaler(levels) if native_one else PortableScaler(levels, resize)
 
     def __call__(self, rgb: NDArray[np.uint8], out: NDArray[np.float32]) -> Letterbox:
-        """Fill ``out``, float32 [3, side, side].
+        """Fill ``out``, float32 [3, H, W] of the size.
 
         Raises:
             ValueError: the image is not uint8 [H, W, 3].
         """
         check_image(rgb)
-        box = Letterbox.fit((rgb.shape[1], rgb.shape[0]), self.side)
+        box = Letterbox.fit((rgb.shape[1], rgb.shape[0]), self.size)
         self._scale(rgb, box, out)
         return box

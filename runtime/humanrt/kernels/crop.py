@@ -7,7 +7,7 @@ import ctypes
 from humanrt.backends.cuda import CudaBuffer, CudaDevice
 from humanrt.geometry.region import Region
 from humanrt.kernels.image import GpuImage
-from humanrt.kernels.parameters import Parameters, square_kernel
+from humanrt.kernels.parameters import Parameters, input_kernel
 from humanrt.resource import Resource
 
 __all__ = ["Crop", "GpuCrop"]
@@ -48,7 +48,7 @@ class GpuCrop(Resource):
         self._out, self._side = out, out.spec.shape[-1]
         nothing = GpuImage(0, 0, 0, 0)
         self._parameters = Parameters(Crop.of(nothing, Region(0, 0, 1), out.address, self._side), device)
-        self.step = square_kernel("crop", device, self._parameters, out)
+        self.step = input_kernel("crop", device, self._parameters, out)
 
     def __call__(self, image: GpuImage, region: Region) -> None:
         """Set the image and region that `step` will crop."""

@@ -1,13 +1,13 @@
 /* A uint8 frame -> the network's input, in one pass: letterboxed, converted to RGB, normalised, planar.
  *
- * One thread a pixel of the square. Filters, with the pixel centres and coefficients of OpenCV: AREA (mean over what the
+ * One thread a pixel of the input. Filters, with the pixel centres and coefficients of OpenCV: AREA (mean over what the
  * pixel covers: for shrinking), LINEAR (two taps, no antialiasing) and CUBIC (four taps, a = -0.75: for enlarging). Unlike
  * OpenCV's, the result is not rounded to whole levels in between. PILLOW is humanrt/letterbox.py's, in integers: windows
  * and the input's value for each level come from there, and every level is equal to the CPU's.
  *
  * source: [height, pitch] bytes; BGR and RGB are interleaved, NV12 is Y and behind it, at `chroma` bytes, the UV plane of
  * half the size with the same pitch. matrix: 0 is BT.601, 1 BT.709, both in video range (Y 16..235).
- * out: float32 [3, side, side]; padding is `fill` (0..255), normalised like any other level: level * gain + bias.
+ * out: float32 [3, input_height, input_width]; padding is `fill` (0..255), normalised like any other level: level * gain + bias.
  */
 #ifndef HUMANRT_ON_CPU
 #include <stdint.h>
@@ -24,7 +24,7 @@ typedef struct {
     const float *levels;          /* PILLOW: [3][256] */
     int64_t chroma;
     int32_t format, matrix, filter, width, height, pitch;
-    int32_t side, scaled_width, scaled_height, left, top;
+    int32_t input_width, input_height, scaled_width, scaled_height, left, top;
     int32_t across_taps, down_taps, down_first;
     float fill, gain[3], bias[3];
 } Letterbox;
@@ -98,10 +98,10 @@ static __device__ void pillow(const Letterbox *p, int i, int j, int *rgb) {
 extern "C" __global__ void humanrt_letterbox(const Letterbox *letterbox) {
     const Letterbox p = *letterbox;
     const int x = (int)(blockIdx.x * blockDim.x + threadIdx.x), y = (int)(blockIdx.y * blockDim.y + threadIdx.y);
-    if (x >= p.side || y >= p.side) return;
+    if (x >= p.input_width || y >= p.input_height) return;
     const int i = x - p.left, j = y - p.top;
-    const int64_t plane = (int64_t)p.side * p.side;
-    float *const out = p.out + (int64_t)y * p.side + x;
+    const int64_t plane = (int64_t)p.input_height * p.input_width;
+    float *const out = p.out + (int64_t)y * p.input_width + x;
     float sum[3] = {p.fill, p.fill, p.fill};
     if (i >= 0 && j >= 0 && i < p.scaled_width && j < p.scaled_height) {
         if (p.filter == PILLOW) {

@@ -15,7 +15,7 @@ from humanrt.bundle import TensorSpec
 from humanrt.errors import choices
 from humanrt.geometry.camera import Letterbox
 from humanrt.geometry.letterbox import down_first, levels_of, pillow_resize, windows
-from humanrt.kernels.parameters import Parameters, square_kernel
+from humanrt.kernels.parameters import Parameters, input_kernel
 from humanrt.resource import Resource
 
 __all__ = ["FILTERS", "FORMATS", "Frame", "GpuLetterbox", "LetterboxOptions", "frame_bytes", "reference", "tables"]
@@ -64,7 +64,8 @@ class Frame(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("across", "down", "levels")),
         ("chroma", ctypes.c_int64),
         *((name, ctypes.c_int32) for name in ("format", "matrix", "filter", "width", "height", "pitch")),
-        *((name, ctypes.c_int32) for name in ("side", "scaled_width", "scaled_height", "left", "top")),
+        *((name, ctypes.c_int32) for name in ("input_width", "input_height")),
+        *((name, ctypes.c_int32) for name in ("scaled_width", "scaled_height", "left", "top")),
         *((name, ctypes.c_int32) for name in ("across_taps", "down_taps", "down_first")),
         ("fill", ctypes.c_float),
         ("gain", ctypes.c_float * 3),
@@ -92,7 +93,7 @@ class Frame(ctypes.Structure):
             )
         return cls(
             source, out, *used[0], pitch * box.source[1], FORMATS.index(options.format), MATRICES.index(options.matrix),
-            FILTERS.index(chosen), *box.source, pitch, box.side, *box.scaled, *box.offset, *used[1], options.fill,
+            FILTERS.index(chosen), *box.source, pitch, *box.size, *box.scaled, *box.offset, *used[1], options.fill,
             (ctypes.c_float * 3)(*gain), (ctypes.c_float * 3)(*bias),
         )  # fmt: skip
 
@@ -118,7 +119,7 @@ class GpuLetterbox(Resource):
 
     Args:
         device: the GPU.
-        out: float32 [1, 3, S, S], the network's input.
+        out: float32 [1, 3, H, W], the network's input.
         options: see `LetterboxOptions`.
 
     Attributes:
@@ -127,12 +128,12 @@ class GpuLetterbox(Resource):
 
     def __init__(self, device: CudaDevice, out: CudaBuffer, options: LetterboxOptions | None = None) -> None:
         self._options = options or LetterboxOptions()
-        self._out, self._side, self._device = out, out.spec.shape[-1], device
+        self._out, self._device = out, device
         self._box: Letterbox | None = None
         self._tables: CudaBuffer | None = None
-        nothing = Letterbox((1, 1), self._side, (0, 0), (0, 0))
+        nothing = Letterbox((1, 1), (out.spec.shape[-1], out.spec.shape[-2]), (0, 0), (0, 0))
         self._parameters = Parameters(Frame.of(0, out.address, nothing, 0, self._options), device)
-        self.step = square_kernel("letterbox", device, self._parameters, out)
+        self.step = input_kernel("letterbox", device, self._parameters, out)
 
     def set_frame(self, source: int, pitch: int, box: Letterbox) -> None:
         """Set the frame that `step` will read (device address, ``pitch`` bytes per row) and its letterbox."""
@@ -157,11 +158,21 @@ class GpuLetterbox(Resource):
 
 
 def reference(
-    frame: NDArray[np.uint8], size: tuple[int, int], side: int, options: LetterboxOptions | None = None
+    frame: NDArray[np.uint8],
+    size: tuple[int, int],
+    into: int | tuple[int, int],
+    options: LetterboxOptions | None = None,
 ) -> NDArray[np.float64]:
-    """Compute the kernel's output [3, side, side] in numpy at double precision. ``frame``: bytes of (width, height)."""
+    """Compute the kernel's output [3, H, W] in numpy at double precision.
+
+    Args:
+        frame: bytes of an image.
+        size: (width, height) of the image.
+        into: (width, height) of the output, or the side of a square one.
+        options: see `LetterboxOptions`.
+    """
     options = options or LetterboxOptions()
-    box = Letterbox.fit(size, side)
+    box = Letterbox.fit(size, into)
     given = Frame.of(0, 0, box, 1, options)
     rgb = _rgb(frame, size, options)
     if options.filter == "pillow":
@@ -172,11 +183,11 @@ def reference(
             _weights(FILTERS[given.filter], box.source[axis], box.scaled[axis]) for axis in (1, 0)
         )  # [scaled, source]
         scaled = np.clip(np.einsum("ij,jkc,lk->cil", down, rgb, across, optimize=True), 0, 255)
-    square = np.full((3, side, side), float(options.fill))
+    filled = np.full((3, *box.size[::-1]), float(options.fill))
     (x, y), (width, height) = box.offset, box.scaled
-    square[:, y : y + height, x : x + width] = scaled
+    filled[:, y : y + height, x : x + width] = scaled
     mean, std = (np.asarray(value)[:, None, None] for value in (options.mean, options.std))
-    result: NDArray[np.float64] = (square / 255 - mean) / std
+    result: NDArray[np.float64] = (filled / 255 - mean) / std
     return result
 
 

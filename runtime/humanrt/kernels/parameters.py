@@ -11,7 +11,7 @@ from humanrt.bundle import TensorSpec
 from humanrt.kernels.loader import load_kernel
 from humanrt.resource import Resource
 
-__all__ = ["Parameters", "square_kernel"]
+__all__ = ["Parameters", "input_kernel"]
 
 
 class Parameters(Resource):
@@ -45,18 +45,17 @@ class Parameters(Resource):
         self._buffer.close()
 
 
-def square_kernel(name: str, device: CudaDevice, parameters: Parameters, out: CudaBuffer) -> Kernel:
-    """Return the kernel that fills a network's input, float32 [..., 3, S, S], one thread per pixel of its first image.
+def input_kernel(name: str, device: CudaDevice, parameters: Parameters, out: CudaBuffer) -> Kernel:
+    """Return the kernel that fills a network's input, float32 [..., 3, H, W], one thread per pixel of its first image.
 
     Raises:
         ValueError: the input has another shape or dtype.
     """
-    side = out.spec.shape[-1]
-    if out.spec.dtype != "float32" or out.spec.shape[-3:] != (3, side, side):
-        raise ValueError(f"a network's input is float32 [1, 3, S, S], not {out.spec.dtype} {list(out.spec.shape)}")
+    if out.spec.dtype != "float32" or len(out.spec.shape) < 3 or out.spec.shape[-3] != 3:
+        raise ValueError(f"a network's input is float32 [1, 3, H, W], not {out.spec.dtype} {list(out.spec.shape)}")
     function = load_kernel(name, device)
     function.prepare("P")
-    grid = (-(-side // 32), -(-side // 8))
+    grid = (-(-out.spec.shape[-1] // 32), -(-out.spec.shape[-2] // 8))
 
     def give(stream: CudaStream) -> None:
         function.prepared_async_call(grid, (32, 8, 1), stream.stream, parameters.address)

@@ -38,7 +38,7 @@ _SIGNATURES = {
         [
             *(_pointer, _integer, _integer, _bytes),
             *(_pointer, _integer, _integer) * 2,
-            *(_integer, _pointer, _pointer, _integer, _integer, _integer, _integer),
+            *(_integer, _pointer, _pointer, *[_integer] * 5),
         ],
     ),
     "humanrt_place": (

@@ -66,7 +66,7 @@ class FrameRunner(Resource, ABC):
 
     def _camera(self, intrinsics: NDArray[np.float64] | None, box: Letterbox) -> NDArray[np.float64]:
         """Return a frame's intrinsics K [3, 3] in px of the network's input."""
-        return self._intrinsics if intrinsics is None else box.intrinsics_to_square(intrinsics)
+        return self._intrinsics if intrinsics is None else box.intrinsics_to_input(intrinsics)
 
 
 class HostRunner(FrameRunner):
@@ -79,7 +79,7 @@ class HostRunner(FrameRunner):
     def __init__(self, networks: Networks, intrinsics: NDArray[np.float64]) -> None:
         super().__init__(networks, intrinsics)
         settings = networks.settings
-        self._preprocess = Preprocessor(settings.image_size, settings.mean, settings.std, settings.resize)
+        self._preprocess = Preprocessor(settings.input_size, settings.mean, settings.std, settings.resize)
         self._images = np.zeros(networks.shape, np.float32)
         self._K = np.broadcast_to(intrinsics, (len(self._images), 3, 3)).copy()
         self.overlaps = len(self._images) > 1

@@ -38,7 +38,7 @@ class GpuPeople(Owner):
     @releasing
     def __init__(self, networks: Networks, device: CudaDevice, size: tuple[int, int], *, meshes: bool = True) -> None:
         self.size, self.meshes = size, meshes
-        self.box = Letterbox.fit(size, networks.network.tensor("image").shape[-1])
+        self.box = Letterbox.fit(size, networks.settings.input_size)
         self._networks, self._device = networks, device
         self._pipeline = self.own(Pipelined(networks.backend, self._slot, FRAMES))
 

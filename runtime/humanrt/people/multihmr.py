@@ -65,6 +65,8 @@ class MultiHMR(Model):
         faces: int32 [F, 3], triangles of every mesh.
         joint_names: [J] names of the joints.
         refine: one of `humanrt.people.landmarks.QUALITIES`; None: people stay as the network sees them.
+        image_size: px, longer side of the network's input.
+        input_size: (width, height) px of it.
         resize: how images are scaled to the network's input (`humanrt.geometry.letterbox`): the bundle's setting.
 
     Raises:
@@ -98,9 +100,8 @@ class MultiHMR(Model):
         settings = MultiHmrSettings.of(self.bundle)
         self.image_size = settings.image_size
         degrees = settings.field_of_view if fov is None or (isinstance(fov, str) and fov == AUTO) else fov
-        centre = settings.principal_point
-        square = (self.image_size, self.image_size)
-        self._intrinsics = field_of_view_intrinsics(square, degrees, (centre, centre))
+        self.input_size = settings.input_size
+        self._intrinsics = field_of_view_intrinsics(self.input_size, degrees, settings.principal_point)
         self.fov = float(degrees)
         mesh = topology_of(self.bundle, settings, topology)
         self._topology = topology
@@ -267,8 +268,9 @@ class MultiHMR(Model):
         """Return the people in images that are already in the network's input format, in pixels of this input.
 
         Args:
-            images: float32 [B, 3, S, S]: RGB, letterboxed, normalised. Any B: the bundle's batch is padded. No people
-                are found in an image that holds NaN or infinity; an image of zeros is treated like any other.
+            images: float32 [B, 3, H, W] of `input_size`: RGB, letterboxed, normalised. Any B: the bundle's batch is
+                padded. No people are found in an image that holds NaN or infinity; an image of zeros is treated like
+                any other.
             intrinsics: K [B, 3, 3] or [3, 3], px of this input; None assumes `fov` and the centre.
             threshold: minimum score of a person, 0..1; None takes the bundle's.
 
@@ -280,10 +282,10 @@ class MultiHMR(Model):
             CameraError: the intrinsics are not valid.
         """
         images = np.asarray(images)
-        size = self.image_size
-        if images.dtype != np.float32 or images.ndim != 4 or images.shape[1:] != (3, size, size):
+        width, height = self.input_size
+        if images.dtype != np.float32 or images.ndim != 4 or images.shape[1:] != (3, height, width):
             raise ValueError(
-                f"images must be float32 [B, 3, {size}, {size}], not {images.dtype} {list(images.shape)}; "
+                f"images must be float32 [B, 3, {height}, {width}], not {images.dtype} {list(images.shape)}; "
                 "call the model itself for uint8 images of any size"
             )
         K = np.broadcast_to(self._intrinsics, (len(images), 3, 3))

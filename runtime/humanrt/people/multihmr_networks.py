@@ -35,7 +35,7 @@ class Networks(Owner):
     Attributes:
         network: ``image``, ``intrinsics``, ``threshold`` -> parameters of the person in every slot.
         body: some of these parameters -> ``vertices`` and ``joints``; None: no meshes.
-        shape: (B, 3, S, S), shape of ``image``.
+        shape: (B, 3, H, W), shape of ``image``.
     """
 
     @releasing
@@ -58,7 +58,7 @@ class Networks(Owner):
         """Run a full batch.
 
         Args:
-            images: float32 [B, 3, S, S].
+            images: float32 [B, 3, H, W].
             K: [B, 3, 3] px of these images; zeros where the network estimates the camera.
             threshold: minimum score of a person.
             watch: holds the time of the stages before; its laps become `People.ms`.

@@ -26,13 +26,13 @@ def fitted(width: int, height: int, size: int) -> tuple[Letterbox, float]:
     """Return MediaPipe's letterbox of an image in a ``size`` x ``size`` square, and its scale, source px per px."""
     scale = max(height, width) / size
     w, h = max(round(width / scale), 1), max(round(height / scale), 1)
-    return Letterbox((width, height), size, (w, h), ((size - w) // 2, (size - h) // 2)), scale
+    return Letterbox((width, height), (size, size), (w, h), ((size - w) // 2, (size - h) // 2)), scale
 
 
 def letterbox(rgb: NDArray[np.uint8], box: Letterbox) -> NDArray[np.uint8]:
     """Letterbox the image into its square: aspect kept, centred, black padding."""
     (w, h), (left, top) = box.scaled, box.offset
-    square = np.zeros((box.side, box.side, 3), np.uint8)
+    square = np.zeros((box.size[1], box.size[0], 3), np.uint8)
     cv2.resize(rgb, (w, h), dst=square[top : top + h, left : left + w], interpolation=cv2.INTER_LINEAR)
     return square
 

@@ -107,7 +107,7 @@ def run(model: ir.Model, x: np.ndarray) -> np.ndarray:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    if native.amx_problem() is None:
+    if native.int16_problem() is None:
         options.register_custom_ops_library(str(native.LIBRARY))
     session = onnxruntime.InferenceSession(self_contained(model), options, providers=["CPUExecutionProvider"])
     result: np.ndarray = session.run(None, {"x": x})[0]

@@ -19,7 +19,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         text = Path(args["model_repository"], args["model_version"], "settings.json").read_text(encoding="utf-8")
         settings = json.loads(text)
-        self._side, self._names = settings["side"], settings["names"]
+        self._size, self._names = tuple(settings["size"]), settings["names"]
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [
@@ -33,7 +33,7 @@ class TritonPythonModel:
 
         outputs = {name: tensor(name) for name in self._names}
         width, height = tensor("frame_size")
-        box = Letterbox.fit((int(width), int(height)), self._side)
+        box = Letterbox.fit((int(width), int(height)), self._size)
         slot = occupied(outputs, 0)
         mesh = tensor("vertices")[0][slot], tensor("joints")[0][slot]
         given = tensor("given_camera").astype(np.float64)

@@ -21,7 +21,9 @@ class TritonPythonModel:
         settings = json.loads(text)
         self._shape = settings["shape"]
         self._camera = np.array(settings["camera"])
-        self._fit = Preprocessor(self._shape[-1], settings["mean"], settings["std"], settings["resize"])
+        self._fit = Preprocessor(
+            (self._shape[-1], self._shape[-2]), settings["mean"], settings["std"], settings["resize"]
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         responses = []
@@ -38,7 +40,7 @@ class TritonPythonModel:
     def _prepared(self, frame: Any, given: Any) -> dict[str, Any]:
         image = np.zeros(self._shape, np.float32)
         box = self._fit(np.ascontiguousarray(frame), image[0])
-        K = box.intrinsics_to_square(check_intrinsics(given)) if given.any() else self._camera
+        K = box.intrinsics_to_input(check_intrinsics(given)) if given.any() else self._camera
         return {
             "image": image,
             "camera": np.broadcast_to(K, (len(image), 3, 3)).astype(np.float32),
