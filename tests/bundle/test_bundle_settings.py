@@ -81,6 +81,8 @@ def test_those_of_shipped_bundles_are_right(name: str) -> None:
         ("landmarks", ("tracking", "max_people"), 10**9, "whole number from 1 to 1000"),
         ("landmarks", ("landmarks", "circle"), 39, "whole number from 0 to 38"),
         ("multihmr-anny", ("image_size",), 448, r"`image` is float32 \[1, 3, 224, 224\]"),
+        ("multihmr-anny", ("input_size",), [200, 168], "longer side must be image_size, 224"),
+        ("multihmr-anny", ("input_size",), [224, 168], "principal_point_px` must be a list|`image` is float32"),
         ("multihmr-anny", ("normalisation", "mean"), [1] * 1000, "must be a list of 3 numbers"),
         ("multihmr-anny", ("normalisation", "std"), [1, 1, 0], "std.2` must be a number from 1e-06"),
         ("multihmr-anny", ("max_people",), 17, "whole number from 16 to 16, not 17"),

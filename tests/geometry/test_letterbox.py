@@ -59,6 +59,22 @@ def boxed(scale: Scaler, rgb: NDArray[np.uint8], side: int) -> NDArray[np.float3
     return out
 
 
+@pytest.mark.parametrize("kind", scalers())
+@pytest.mark.parametrize(("source", "size"), [((160, 90), (112, 70)), ((90, 160), (70, 112)), ((64, 64), (112, 70))])
+def test_a_rectangle_is_the_middle_of_the_square(kind: str, source: tuple[int, int], size: tuple[int, int]) -> None:
+    scale, rgb = scalers()[kind], noise(*source)
+    out = np.full((3, *size[::-1]), np.nan, np.float32)
+    box = Letterbox.fit(source, size)
+    scale(rgb, box, out)
+    if source[0] == source[1]:  # smaller, between two bars: what a square of the shorter side has
+        assert (box.scaled, box.offset) == ((70, 70), (21, 0))
+        np.testing.assert_array_equal(out[:, :, 21:91], boxed(scale, rgb, 70))
+        np.testing.assert_array_equal(out[:, :, :21], np.broadcast_to(LEVELS[:, :1, None], (3, 70, 21)))
+        return
+    x, y = (112 - size[0]) // 2, (112 - size[1]) // 2
+    np.testing.assert_array_equal(out, boxed(scale, rgb, 112)[:, y : y + size[1], x : x + size[0]])
+
+
 def noise(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
     """Bytes of black, white and all between, the same with every numpy."""
     grains = np.random.RandomState(seed).randint(-300, 556, (height, width, 3))

@@ -64,19 +64,23 @@ def test_nvcc_compiles_for_every_gpu(name: str, tmp_path: Path) -> None:
 # Letterbox
 
 
-def letterbox(run: Any, frame: np.ndarray, size: tuple[int, int], side: int, options: LetterboxOptions) -> np.ndarray:
-    out = np.full((3, side, side), np.nan, np.float32)
+Size = tuple[int, int]
+
+
+def letterbox(run: Any, frame: np.ndarray, size: Size, into: int | Size, options: LetterboxOptions) -> np.ndarray:
+    box = Letterbox.fit(size, into)
+    out = np.full((3, *box.size[::-1]), np.nan, np.float32)
     frame = np.ascontiguousarray(frame).reshape(-1)
     pitch = size[0] * (1 if options.format == "nv12" else 3)
     assert frame.size == frame_bytes(size, options.format)
-    box = Letterbox.fit(size, side)
     table = tables(box, options) if options.filter == "pillow" else np.zeros(0, np.int32)
     given = Frame.of(frame.ctypes.data, out.ctypes.data, box, pitch, options, table.ctypes.data if table.size else 0)
-    run(ctypes.byref(given), -(-side // 32), -(-side // 8))
+    run(ctypes.byref(given), -(-box.size[0] // 32), -(-box.size[1] // 8))
     return out
 
 
 SIZES = [((640, 480), 224), ((480, 640), 224), ((1280, 722), 448), ((200, 120), 224), ((224, 224), 224), ((97, 31), 64)]
+RECTANGLES = [((640, 360), (112, 70)), ((90, 160), (112, 70)), ((50, 30), (42, 84))]
 
 
 @pytest.mark.parametrize(("size", "side"), SIZES)
@@ -92,15 +96,15 @@ def test_letterbox_is_its_reference(on_cpu: Any, size: tuple[int, int], side: in
         np.testing.assert_allclose(out, reference(frame, size, side, options), atol=CLOSE, rtol=0)
 
 
-@pytest.mark.parametrize(("size", "side"), [*SIZES, ((70, 300), 112), ((9, 300), 112)])
-def test_letterbox_as_pillow_has_the_cpus_very_numbers(on_cpu: Any, size: tuple[int, int], side: int) -> None:
+@pytest.mark.parametrize(("size", "into"), [*SIZES, *RECTANGLES, ((70, 300), 112), ((9, 300), 112)])
+def test_letterbox_as_pillow_has_the_cpus_very_numbers(on_cpu: Any, size: Size, into: int | Size) -> None:
     """Both orders of the passes: a picture that is more than twice as high as wide goes down first."""
     frame = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    expected = np.empty((3, side, side), np.float32)
-    Preprocessor(side, *IMAGENET.values())(frame, expected)
+    expected = np.empty((3, *Letterbox.fit(size, into).size[::-1]), np.float32)
+    Preprocessor(into, *IMAGENET.values())(frame, expected)
     for form, given in (("rgb", frame), ("bgr", frame[..., ::-1])):
         options = LetterboxOptions(form, filter="pillow", **IMAGENET)
-        np.testing.assert_array_equal(letterbox(on_cpu("letterbox"), given, size, side, options), expected)
+        np.testing.assert_array_equal(letterbox(on_cpu("letterbox"), given, size, into, options), expected)
 
 
 def test_letterbox_as_pillow_of_nv12(on_cpu: Any) -> None:

@@ -1,9 +1,9 @@
-"""The verdict on a rectangular network: ``python -m humanrt.verdict.rectangle RECTANGULAR --against SQUARE --source FRAMES``.
+"""The verdict on a rectangular network: ``python -m humanrt.verdict.rectangle BUNDLE --against SQUARE --source FRAMES``.
 
 A rectangular network (`humanrt-export multihmr --aspect`) is the middle of a square one: it does without most of the
 tokens of the black bars beside a picture, to which the square network's tokens attend. So its people are a little
-elsewhere. Both bundles, made of the same weights, see the same frames; the distances of `humanrt.verdict` are printed and
-written into the rectangular bundle's manifest, under `rectangle`, with the frames' sha256.
+elsewhere. Both bundles, made of the same weights, see the same frames; the distances of `humanrt.verdict` are printed,
+and written into the rectangular bundle's manifest, under `rectangle`, with the frames' sha256.
 """
 
 from __future__ import annotations
