@@ -1,4 +1,4 @@
-"""The verdict on a rectangular network: ``python -m humanrt.verdict.rectangle BUNDLE --against SQUARE --source FRAMES``.
+"""The verdict on rectangular networks: ``python -m humanrt.verdict.rectangle BUNDLE --against SQUARE --source FRAMES``.
 
 A rectangular network (`humanrt-export multihmr --aspect`) is the middle of a square one: it does without most of the
 tokens of the black bars beside a picture, to which the square network's tokens attend. So its people are a little
