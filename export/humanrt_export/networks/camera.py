@@ -168,8 +168,12 @@ class RayEncoding(nn.Module):
         self.dim = 3 + 6 * bands
 
     def crop(self, window: Window) -> None:
-        """Encode only the tokens of a window; intrinsics are then in px of it."""
-        self.pixels = _centres(window.rows, window.columns)
+        """Encode only the tokens of a window; intrinsics are then in px of it.
+
+        A row is measured from cx and a column from cy, as x and y are swapped; so each moves with the other's corner.
+        """
+        corner = torch.tensor([window.left, window.top], dtype=torch.float32) * PATCH
+        self.pixels = self.pixels[:, window.cells] - corner
 
     def forward(self, K: Tensor) -> Tensor:
         rays = unproject(self.pixels, K)
