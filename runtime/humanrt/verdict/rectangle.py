@@ -82,7 +82,7 @@ def _middle(feed: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Array
     """Return the rectangle's inputs: the middle of a square's image, with a camera in px of it."""
     x, y = _corner(size, feed["image"].shape[-1])
     K = feed["intrinsics"].copy()
-    K[:, :2, 2] = np.where(K[:, :1, 0] > 0, K[:, :2, 2] - np.float32([x, y]), 0)
+    K[:, :2, 2] = np.where(K[:, :1, 0] > 0, K[:, :2, 2] - np.array([x, y], np.float32), 0)
     whole = feed["image"]
     image = np.ascontiguousarray(whole[:, :, y : y + size[1], x : x + size[0]])
     around = whole - whole[:, :, :1, :1]
@@ -96,7 +96,7 @@ def _middle(feed: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Array
 
 def _in_square(outputs: Mapping[str, Array], size: tuple[int, int], side: int) -> dict[str, Array]:
     """Return the rectangle's outputs in px of the square."""
-    corner = np.float32(_corner(size, side))
+    corner = np.array(_corner(size, side), np.float32)
     moved = {"locations": outputs["locations"] + corner}
     if "camera" in outputs:
         moved["camera"] = outputs["camera"].copy()
