@@ -13,11 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle, load_bundle, shipped_bundles
 from humanrt.bundle.settings import MULTIHMR, people_model
+from humanrt.coach.poses import body_pose
 from humanrt.errors import BundleError, ClosedError, HumanrtError, choices
 from humanrt.hands.pipeline import HandPipeline
 from humanrt.hands.smoothers import SMOOTHERS, open_smoother
@@ -32,6 +34,7 @@ from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.landmark_poses import LANDMARK_SMOOTHERS
 from humanrt.people.multihmr import AUTO, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
+from humanrt.people.results import People
 from humanrt.people.smoothers import open_smoother as open_people_smoother
 from humanrt.people.view import PeoplePainter, open_mesh_view
 from humanrt.resource import Owner
@@ -48,6 +51,8 @@ __all__ = [
     "named_quality",
     "open_hands",
     "open_people",
+    "picture_box",
+    "picture_pose",
     "task_named",
     "track",
 ]
@@ -487,3 +492,39 @@ def _kind(value: object) -> str:
         return f"an array {list(shape)}"
     text = repr(value)
     return text if len(text) <= 40 else f"a {type(value).__name__}"
+
+
+def picture_pose(path: str | Path, bundle: Bundle | str | Path | None = None) -> NDArray[np.float64]:
+    """Return the pose [22, 3, 3] of the person who is seen best in a picture, as `humanrt.coach.poses` has them.
+
+    Args:
+        path: picture.
+        bundle: for people; None: the default.
+
+    Raises:
+        HumanrtError: it cannot be read, or nobody is seen in it.
+    """
+    people, best, bones = _best_person(path, bundle)
+    return body_pose(people.rotations[best], bones)
+
+
+def picture_box(path: str | Path, bundle: Bundle | str | Path | None = None) -> tuple[float, ...]:
+    """Return the box (left, top, right, bottom) px around the joints of the person who is seen best in a picture.
+
+    Args and errors as for `picture_pose`.
+    """
+    people, best, _ = _best_person(path, bundle)
+    if people.joints_2d is None:
+        raise HumanrtError(f"{path}: this bundle gives no joints; give the box, or another bundle")
+    points = people.joints_2d[best]
+    return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+
+
+def _best_person(path: str | Path, bundle: Bundle | str | Path | None) -> tuple[People, int, Sequence[str] | None]:
+    """Return the people of a picture, which of them is seen best, and the names of their bones."""
+    with track(path, "people", bundle=bundle, backend="cpu", max_frames=1) as results:
+        found = next(iter(results), None)
+        people: People | None = getattr(found, "people", None)
+        if people is None or not len(people.scores):
+            raise HumanrtError(f"{path}: nobody is seen in this picture; give one that shows a person")
+        return people, int(people.scores.argmax()), results.header.get("bones")

@@ -189,11 +189,6 @@ def test_bad_settings_are_named(change: Any, message: str, poseembroider_bundle:
         PoseEmbroiderSettings.of(bundle)
 
 
-def test_none_ships_and_that_is_said() -> None:
-    with pytest.raises(BundleError, match=r"no embedder ships with this version; give the bundle"):
-        PoseEmbedder()
-
-
 def test_texts_go_through_the_shortest_graph_that_holds_them(embedder: PoseEmbedder) -> None:
     text = PoseEmbroiderSettings.of(embedder.bundle).text
     assert text is not None

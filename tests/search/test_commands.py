@@ -141,9 +141,24 @@ def test_a_broken_file_costs_only_itself(archive: Path, tmp_path: Path, capsys: 
     said = capsys.readouterr()
     assert said.out.splitlines()[-1].endswith(": 128 poses of 2 files")
     problems = said.err.splitlines()
-    assert len(problems) == 2
+    assert len(problems) == 3
     assert "bad.jsonl: frame 0" in problems[0]
     assert "empty.jsonl: no people in any frame" in problems[1]
+    assert problems[2].startswith(f"humanrt index: left out: {archive / 'bad.jsonl'}, {archive / 'empty.jsonl'};")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01", b'{"humanr', b"[]\n"])
+def test_a_file_that_is_no_recording_any_more_is_named(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    (archive / "cut.jsonl").write_bytes(content)
+    (archive / "batch.jsonl").write_text('{"file": "one.mp4", "state": "done"}\n')
+    assert main(["index", str(archive), "--out", str(tmp_path / "poses.index")]) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1].endswith(": 128 poses of 2 files")
+    assert "cut.jsonl" in said.err.splitlines()[0]
+    assert "cut.jsonl; see above" in said.err.splitlines()[-1]
+    assert "batch.jsonl" not in said.err
 
 
 def test_the_sheet_shows_the_query_and_the_hits(
@@ -181,8 +196,7 @@ def test_what_cannot_be_done_is_one_line(archive: Path, tmp_path: Path, capsys: 
     assert "no index of poses" in refused(capsys, "find", tmp_path / "absent", "--pose", pose_file)
     main(["index", str(archive), "--out", str(index)])
     capsys.readouterr()
-    assert "give either --pose FILE or --image FILE" in refused(capsys, "find", index)
-    assert "words need an embedder" in refused(capsys, "find", index, "arms raised")
+    assert "give WORDS, --pose FILE or --image FILE" in refused(capsys, "find", index)
     assert "--bundle reads the picture" in refused(capsys, "find", index, "--pose", pose_file, "--bundle", "landmarks")
     assert "top must be at least 1" in refused(capsys, "find", index, "--pose", pose_file, "--top", "0")
     assert "not a pose" in refused(capsys, "find", index, "--pose", archive / "one.jsonl")

@@ -1,7 +1,8 @@
 """``humanrt-export data``: create training data with exact ground truth.
 
 ``data people``: pictures of people, in shards; ``data film``: a video of people who move in front of a static camera;
-``data still``: a video of people who hold still, by a camera that goes around them.
+``data still``: a video of people who hold still, by a camera that goes around them; ``data portraits``: pictures of one
+person each with the pose (`humanrt_export.data.described.portraits`), for ``humanrt-export train poseembroider``.
 
 A film is ``NAME.mp4`` with ``NAME.npz`` beside it, with T frames and N people, all of them in all frames: t [T] s, fps,
 intrinsics [3, 3] px, size (W, H) px, joint_names [J], clips [N] (the recordings, or gestures), and `PeopleLabels` by
@@ -42,7 +43,17 @@ from humanrt_export.synthetic.people.still import camera_file, draw_still
 from humanrt_export.synthetic.people.style import find_style
 from humanrt_export.synthetic.people.view import View
 
-__all__ = ["FilmConfig", "PeopleConfig", "StillConfig", "configure", "make_film", "make_people", "run"]
+__all__ = [
+    "FilmConfig",
+    "PeopleConfig",
+    "PortraitsConfig",
+    "StillConfig",
+    "configure",
+    "make_film",
+    "make_people",
+    "make_portraits",
+    "run",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +214,52 @@ class StillConfig(FilmConfig):
             raise HumanrtError(f"--arc is {self.arc:g} degrees; it must be above 0 and at most 360")
 
 
-_KINDS = {"people": PeopleConfig, "film": FilmConfig, "still": StillConfig}
+@dataclass(frozen=True, kw_only=True)
+class PortraitsConfig(SceneConfig):
+    """Options of ``humanrt-export data portraits``.
+
+    Attributes:
+        out: folder of files of 64 pictures; those that are there stay.
+        count: number of pictures.
+        first: number of the first picture, a multiple of 64; the seed and the number determine a picture.
+        size: side of the pictures in px.
+        recorded: poses of the recordings themselves, those that differ most, for tests; else they are changed and
+            mixed with others.
+        fine: draw the full mesh, five times as slow.
+    """
+
+    out: Annotated[Path, Option(metavar="DIR")]
+    count: int
+    first: Annotated[int, Option(flag="--from", metavar="I")] = 0
+    size: int = 192
+    recorded: bool = False
+    fine: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= 10**6:
+            raise HumanrtError(f"--count is {self.count}; it must be 1 to 1000000")
+        if self.threads < 1:
+            raise HumanrtError("--threads must be at least 1")
+        if self.recorded and self.motions is None:
+            raise HumanrtError("--recorded takes poses of --motions; give it too")
+        _ = self.engine  # rejects what it cannot draw
+
+    @property
+    def engine(self) -> EngineOptions:
+        """Options of the engine that renders the pictures."""
+        return EngineOptions(
+            size=self.size,
+            seed=self.seed,
+            most=1,
+            motions=self.motions,
+            part=self.part,
+            backgrounds=self.backgrounds,
+            style=find_style(self.style),
+            letterboxed=0.0,
+        )
+
+
+_KINDS = {"people": PeopleConfig, "film": FilmConfig, "still": StillConfig, "portraits": PortraitsConfig}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -214,6 +270,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             "people": "pictures of 0 to 10 people (Anny) with exact truth; the same command goes on where it was",
             "film": "a video of people who move (recordings, or gestures) before a camera that stands, and the truth",
             "still": "a video of people who hold still, by a camera that goes around them, and the truth of both",
+            "portraits": "pictures of one person each, whole, with the pose; for the embedder of poses and words",
         },
         "kind",
         "DATA",
@@ -225,6 +282,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Create data."""
     if arguments.kind in ("film", "still"):
         make_film(build(FilmConfig if arguments.kind == "film" else StillConfig, arguments))
+    elif arguments.kind == "portraits":
+        make_portraits(build(PortraitsConfig, arguments))
     else:
         make_people(build(PeopleConfig, arguments))
     return 0
@@ -253,6 +312,22 @@ def make_film(config: FilmConfig) -> None:
     _use_threads(config.threads)
     with PeopleEngine(config.engine) as engine:
         _write_film(engine, config)
+
+
+def make_portraits(config: PortraitsConfig) -> None:
+    """Render pictures of one person each.
+
+    Raises:
+        HumanrtError: recordings or backgrounds cannot be read, or the folder cannot be written.
+    """
+    from humanrt_export.data.described.portraits import recorded_poses, render_portraits
+
+    _use_threads(config.threads)
+    with PeopleEngine(config.engine, **({} if config.fine else {"fine": float("inf")})) as engine:
+        poses = recorded_poses(engine.source, config.first + config.count, config.seed) if config.recorded else None
+        start = time.monotonic()
+        for made in render_portraits(engine, config.out, config.count, config.first, poses):
+            print(f"{config.out}: {made} pictures, {time.monotonic() - start:.0f} s", flush=True)
 
 
 def _use_threads(threads: int) -> None:

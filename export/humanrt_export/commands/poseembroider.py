@@ -1,4 +1,4 @@
-"""``humanrt-export poseembroider``: create a bundle from the files of a published PoseEmbroider."""
+"""``humanrt-export poseembroider``: create a bundle from files of a published PoseEmbroider, or a training of ours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from humanrt.errors import HumanrtError
+from humanrt_export.conversion.pose_embedder import export_embedder
 from humanrt_export.conversion.poseembroider import LICENCE, export_published
 from humanrt_export.options import Option
 
@@ -18,8 +20,9 @@ class PoseEmbroiderConfig:
     """Options of ``humanrt-export poseembroider``.
 
     Attributes:
-        checkpoints: the files, in any order: poseembroider_... (the core, needed), and whichever of smpler_x_b32,
-            posevae_..., posetext_... (encoders), hpsestimator_... and instructgen_... (heads) are wanted.
+        checkpoints: the folder of an embedder that `train poseembroider` made; or the published files, in any order:
+            poseembroider_... (the core, needed), and whichever of smpler_x_b32, posevae_..., posetext_... (encoders),
+            hpsestimator_... and instructgen_... (heads) are wanted.
         out: folder of the bundle.
         tokenizer: vocab.txt of the text encoder's WordPieces (BERT's uncased list); without, texts are given as ids of
             tokens.
@@ -35,6 +38,11 @@ CONFIG = PoseEmbroiderConfig
 
 def run(config: PoseEmbroiderConfig) -> int:
     """Create the bundle and print its folder."""
+    if any(path.is_dir() for path in config.checkpoints):
+        if len(config.checkpoints) > 1 or config.tokenizer is not None:
+            raise HumanrtError("a training of ours is one folder, and has its own list of words; give nothing else")
+        sys.stdout.write(f"{export_embedder(config.checkpoints[0], config.out, report=_report)}\n")
+        return 0
     folder = export_published(config.checkpoints, config.out, tokenizer=config.tokenizer, report=_report)
     _report(f"warning: the published weights, and with them this bundle, are under {LICENCE}: non-commercial use only")
     sys.stdout.write(f"{folder}\n")

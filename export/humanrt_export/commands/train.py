@@ -37,6 +37,7 @@ KINDS = {
     "multihmr": Kind("multihmr", "TrainMultihmr", "finds the people in an image and their bodies (Multi-HMR on Anny)"),
     "posegpt": Kind("posegpt", "TrainPosegpt", "continues and generates motion (our own PoseGPT, for streams)"),
     "posefix": Kind("posefix", "TrainPosefix", "changes a pose as words say (our own editor, which ships)"),
+    "poseembroider": Kind("poseembroider", "TrainPoseembroider", "one embedding of pictures, poses and words (ours)"),
     "crossview": Kind("train_crossview", "TrainCrossView", "pre-trains a backbone on pairs of pictures of one person"),
     "pose-crop": Kind("train_pose_crop", "TrainPoseCrop", "a small network for one person, to try methods on"),
 }

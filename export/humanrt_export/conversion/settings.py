@@ -13,6 +13,7 @@ from functools import singledispatch
 from typing import Any, NewType
 
 from humanrt.bundle.settings import (
+    OPEN_EMBEDDER,
     BodyNetworkSettings,
     BodySettings,
     DetectorSettings,
@@ -22,6 +23,7 @@ from humanrt.bundle.settings import (
     LandmarksSettings,
     MultiHmrSettings,
     MultiposeSettings,
+    OpenEmbedderSettings,
     PoseBertSettings,
     PoseEmbroiderSettings,
     PoseGptSettings,
@@ -46,6 +48,7 @@ Settings = (
     | MultiHmrSettings
     | MultiposeSettings
     | PoseBertSettings
+    | OpenEmbedderSettings
     | PoseEmbroiderSettings
     | PoseGptSettings
     | RetrievalSettings
@@ -294,6 +297,18 @@ def _poseembroider(settings: PoseEmbroiderSettings) -> dict[str, Any]:
             else {}
         ),
         **({"body_joints": list(settings.body_joints)} if settings.body_joints else {}),
+    }
+
+
+@_entries.register
+def _open_embedder(settings: OpenEmbedderSettings) -> dict[str, Any]:
+    return {
+        "model": OPEN_EMBEDDER,
+        "joints": list(settings.joints),
+        "vocabulary": {"file": settings.file, "count": settings.count},
+        "unknown": settings.unknown,
+        "landmarks": settings.landmarks,
+        "body_joints": list(settings.body_joints),
     }
 
 

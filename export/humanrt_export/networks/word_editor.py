@@ -18,7 +18,7 @@ from torch.nn import functional
 from humanrt.editing.changes import CHANNELS, PLACES
 from humanrt.editing.words import LONGEST, NUMBER, PIECES
 
-__all__ = ["WordEditor", "WordEditorConfig"]
+__all__ = ["TextBlock", "WordEditor", "WordEditorConfig"]
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,23 @@ class _Attention(nn.Module):
         return found
 
 
-class _Block(nn.Module):
-    """Words look at each other."""
+class TextBlock(nn.Module):
+    """Words look at each other: a convolution over three of them, attention, an MLP.
 
-    def __init__(self, config: WordEditorConfig) -> None:
+    Args:
+        width: of a word's vector, a multiple of ``heads``.
+        heads: of attention.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        width = config.width
         self.near = nn.Conv1d(width, width, 3, padding=1, groups=width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.attention = _Attention(width, config.heads)
+        self.attention = _Attention(width, heads)
         self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
 
     def forward(self, x: Tensor, present: Tensor, away: Tensor) -> Tensor:
+        """Return words [B, L, W]; ``present`` [B, L] is 0 behind the end, ``away`` [B, 1, 1, L] is added to scores."""
         seen = self.norms[0](x) * present[..., None]
         x = x + self.near(seen.transpose(1, 2)).transpose(1, 2)
         seen = self.norms[1](x)
@@ -114,7 +119,7 @@ class WordEditor(nn.Module):
         self.letters = nn.Embedding(PIECES, width)
         self.places = nn.Parameter(0.1 * torch.randn(LONGEST, width))
         self.amount = nn.Linear(2, width)
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(TextBlock(width, config.heads) for _ in range(config.blocks))
         self.text_norm = nn.LayerNorm(width)
         self.queries = nn.Parameter(0.5 * torch.randn(count + 1, width))
         self.looks = nn.ModuleList(_Look(config) for _ in range(config.looks))

@@ -43,6 +43,7 @@ __all__ = [
     "LandmarksSettings",
     "MultiHmrSettings",
     "MultiposeSettings",
+    "OpenEmbedderSettings",
     "Phenotype",
     "PoseBertSettings",
     "PoseEmbroiderSettings",
@@ -60,6 +61,7 @@ __all__ = [
     "check_settings",
     "face_indices",
     "people_model",
+    "poseembroider_model",
     "posefix_model",
     "posegpt_model",
     "topology_of",
@@ -1556,6 +1558,8 @@ _POSEFIX: Mapping[
 # --- poseembroider ---
 
 
+OPEN_EMBEDDER, PUBLISHED_EMBEDDER = "pose-embedder", "published"
+"""Kinds of bundles for the task ``poseembroider``; one that does not say is a published one."""
 MODALITIES = ("image", "pose", "text")
 """What a bundle for the task ``poseembroider`` may embed, in the order of its core's inputs."""
 
@@ -1634,6 +1638,94 @@ class PoseEmbroiderSettings:
         )
 
 
+@dataclass(frozen=True)
+class OpenEmbedderSettings:
+    """Settings of a bundle for the task ``poseembroider`` whose ``settings.model`` is ``pose-embedder``: our own.
+
+    Attributes:
+        width: D, numbers of an embedding.
+        joints: names of a pose's joints, root first.
+        file: the list of words, one a line, in the order of their ids (`humanrt.editing.words`).
+        count: of the words.
+        longest: words of the longest text; of a longer one the rest is not read.
+        unknown: largest share of words that are not in the list.
+        landmarks: bundle with the landmark network that looks at pictures.
+        picture_numbers: of what is read of a picture.
+        pose_numbers, poses: of what is read of a pose, and poses read at once.
+        body_joints: names of the joints that the head of the body predicts.
+    """
+
+    width: int
+    joints: tuple[str, ...]
+    file: str
+    count: int
+    longest: int
+    unknown: float
+    landmarks: str
+    picture_numbers: int
+    pose_numbers: int
+    poses: int
+    body_joints: tuple[str, ...]
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> OpenEmbedderSettings:
+        """Read and check them. BundleError names what is missing or wrong."""
+        settings = Section.of(bundle)
+        poseembroider_model(bundle, OPEN_EMBEDDER)
+        words = settings.section("vocabulary")
+        file = words.text("file")
+        if file not in bundle.manifest["files"]:
+            raise words.error("file", f"names {short(file)}, which is not among the bundle's files")
+        core = _Shapes(bundle, "core")
+        width = core.of("embeddings", 1, len(MODALITIES), "numbers")[2]
+        core.of("given", 1, len(MODALITIES), dtype="bool")
+        core.of("token", 1, width)
+        core.of("predicted", 1, len(MODALITIES), width)
+        text = _Shapes(bundle, "text")
+        longest = text.of("words", 1, "words", dtype="int64")[1]
+        text.of("letters", 1, longest, "groups", dtype="int64")
+        text.of("present", 1, longest)
+        text.of("vector", 1, width)
+        picture, pose = _Shapes(bundle, "picture"), _Shapes(bundle, "pose")
+        picture.of("vector", 1, width)
+        picture.of("heading", 1, 2)
+        poses, numbers = pose.of("numbers", "poses", "numbers")
+        pose.of("vectors", poses, width)
+        joints = settings.texts("joints")
+        body_joints, _ = _body_of(bundle, settings, width)
+        return cls(
+            width,
+            joints,
+            file,
+            words.integer("count", 1, _MAX_COUNT),
+            longest,
+            settings.number("unknown", 0.0, 1.0),
+            settings.text("landmarks"),
+            picture.of("numbers", 1, "numbers")[1],
+            numbers,
+            poses,
+            body_joints,
+        )
+
+
+def poseembroider_model(bundle: Bundle, wanted: str | None = None) -> str:
+    """Return the kind of a bundle for the task ``poseembroider``: `OPEN_EMBEDDER`, or `PUBLISHED_EMBEDDER`.
+
+    Args:
+        bundle: the bundle.
+        wanted: the only kind that can be used.
+
+    Raises:
+        BundleError: none that is known, or not the one that is wanted.
+    """
+    settings = Section.of(bundle)
+    kinds = [PUBLISHED_EMBEDDER, OPEN_EMBEDDER]
+    kind = settings.choice("model", kinds) if "model" in settings else PUBLISHED_EMBEDDER
+    if wanted not in (None, kind):
+        raise BundleError(f"bundle {bundle.path} is a {kind} embedder, not {wanted}")
+    return kind
+
+
 def _picture_size(bundle: Bundle, settings: Section, width: int) -> tuple[int, int]:
     """Return (height, width) px of an embedder's picture; (0, 0) without an encoder of pictures."""
     if "image" not in bundle.graphs:
@@ -1701,6 +1793,8 @@ def check_settings(bundle: Bundle) -> None:
             PoseBertSettings.of(bundle, graph)
     elif bundle.task == "posegpt":
         (StreamingGptSettings if posegpt_model(bundle) == "streaming" else PoseGptSettings).of(bundle)
+    elif bundle.task == "poseembroider" and poseembroider_model(bundle) == OPEN_EMBEDDER:
+        OpenEmbedderSettings.of(bundle)
     elif bundle.task == "poseembroider":
         WordsSettings.of(bundle)
         PoseEmbroiderSettings.of(bundle)

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from humanrt.coach.announce import Announcer, Speaker
 from humanrt.coach.engine import PoseCoach
 from humanrt.coach.live_coach import CoachPainter, CoachPipeline
 from humanrt.coach.phrases import languages
-from humanrt.coach.poses import load_track, reference_file
+from humanrt.coach.poses import PoseTrack, load_track, reference_file
 from humanrt.coach.trainer import Trainer
 from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, given
 from humanrt.errors import HumanrtError
@@ -25,8 +27,8 @@ from humanrt.outputs.listed import OUTPUTS
 from humanrt.outputs.record import check_apart
 from humanrt.outputs.window import Window, has_display
 from humanrt.people.holistic import QUALITIES, Quality
-from humanrt.sources.opening import open_source, source_files
-from humanrt.tasks import TASKS, PeopleOptions, open_people
+from humanrt.sources.opening import IMAGE_SUFFIXES, open_source, source_files
+from humanrt.tasks import TASKS, PeopleOptions, open_people, picture_pose
 
 __all__ = ["METRES_PER_DEGREE", "CoachOptions", "add_parser", "run"]
 
@@ -39,6 +41,7 @@ examples:
   humanrt coach 0 --reference teacher.jsonl --mirrored                        follow it, as in a mirror
   humanrt coach 0 --reference teacher.jsonl:120 --numbers                     hold the pose of its frame 120
   humanrt coach clip.mp4 --reference pose.npz --headless --record out.jsonl --video out.mp4
+  humanrt coach me.jpg --reference teacher.jpg --headless --numbers           from one picture to another
 """
 
 
@@ -48,7 +51,8 @@ class CoachOptions:
 
     Attributes:
         source: camera index, stream URL, video file, image, or folder of images.
-        reference: what to follow: a pose or a motion, NAME.npz, RECORDING.jsonl or RECORDING.jsonl:FRAME[:ID].
+        reference: what to follow: a pose or a motion, NAME.npz, RECORDING.jsonl or RECORDING.jsonl:FRAME[:ID]; or a
+            picture of somebody.
         bundle: name or folder of a model bundle for people. None: holistic.
         backend: auto, cpu, cuda or tensorrt.
         quality: for `holistic`: how closely people are looked at.
@@ -126,7 +130,7 @@ def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) 
         degrees=options.tolerance,
         metres=options.tolerance * METRES_PER_DEGREE,
     )
-    trainer = Trainer(coach, load_track(options.reference))
+    trainer = Trainer(coach, _reference(options))
     outputs: list[Output] = [Announcer(_tell)]
     if options.speak:
         outputs.append(Speaker(options.language))
@@ -150,6 +154,13 @@ def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) 
         _note(note)
     summary = play(source, pipeline, outputs, painter, options.max_frames)
     _say(str(summary))
+
+
+def _reference(options: CoachOptions) -> PoseTrack:
+    """Return what to follow: of a picture, the pose of the person who is seen best."""
+    if Path(options.reference).suffix.lower() in IMAGE_SUFFIXES:
+        return PoseTrack(picture_pose(options.reference, options.bundle)[None], np.zeros(1))
+    return load_track(options.reference)
 
 
 def _tell(line: str) -> None:

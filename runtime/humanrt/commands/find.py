@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.bundle import load_bundle
+from humanrt.bundle.settings import OPEN_EMBEDDER, poseembroider_model
 from humanrt.checks import check_range
 from humanrt.commands.fields import Flag, add_fields, given
 from humanrt.errors import HumanrtError
 from humanrt.outputs.record import check_writable
-from humanrt.people.results import People
+from humanrt.search.descriptor import NAME
 from humanrt.search.nearest import Event, Filter, nearest
 from humanrt.search.store import PoseIndex
-from humanrt.search.ways import Embedded, Points, Way
+from humanrt.search.ways import Embedded, Points, Way, Worded
 
 __all__ = ["FindOptions", "add_parser", "run"]
 
@@ -30,7 +32,8 @@ examples:
   humanrt find poses.index --image photo.jpg --sheet hits.png    like the person in a picture
   humanrt find poses.index --pose pose.npz --file '*kitchen*' --begin 60 --end 120
   humanrt find poses.index --pose pose.npz --clips hits           each event as a video
-  humanrt find words.index "arms raised" --embedder ./poseembroider
+  humanrt find poses.index "the left arm is raised"               what words say
+  humanrt find poses.index "with bent knees" --image photo.jpg    like a picture, but as words say
   humanrt find poses.index --export vectors                       for a vector database
 """
 
@@ -40,12 +43,13 @@ class FindOptions:
     """What to look for.
 
     Attributes:
-        words: a description of the pose; with --embedder.
+        words: a description of the pose, in English; alone, or beside --pose or --image.
         pose: .npz of one pose, or RECORDING.jsonl:FRAME[:ID].
         image: picture of a person.
         embedder: the bundle that the index was made with, if it was; then any of words, pose and image may be combined.
-        box: left, top, right and bottom of the person in the picture, px; with --embedder. Without, the picture shows
-            that person only.
+            Words without it are read by the embedder that ships.
+        box: left, top, right and bottom of the person in the picture, px; with words or --embedder. Without, the person
+            who is seen best; with a published embedder, the picture shows that person only.
         bundle: people bundle that reads the picture, without --embedder.
         mirrored: look for the mirror image too, whichever is nearer.
         top: how many events at most.
@@ -116,12 +120,12 @@ def add_parser(subparsers: Any) -> None:
         help="find a pose in an index",
         description="Find where in an archive somebody takes a pose: one JSON object a line, the nearest first. "
         "`distance` is in metres: the root mean square over 19 points of the body, on one skeleton, whichever way "
-        "people face.",
+        "people face; with words, or --embedder, of unit vectors, and `score` their product.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("index", metavar="INDEX", type=Path, help="folder that `humanrt index` made")
-    parser.add_argument("words", nargs="?", metavar="WORDS", help="a description of the pose; with --embedder")
+    parser.add_argument("words", nargs="?", metavar="WORDS", help="a description of the pose, in English")
     add_fields(parser, _FLAGS, FindOptions)
     parser.set_defaults(run=run)
 
@@ -138,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{options.export}: {export_vectors(index, options.export, only)} vectors")
         return 0
     with ExitStack() as opened:
-        way, queries = _queries(options, opened)
+        way, queries = _queries(options, index.descriptor, opened)
         if index.descriptor != way.name:
             wanted = "with --embedder BUNDLE" if index.descriptor.startswith("poseembroider:") else "without --embedder"
             raise HumanrtError(
@@ -147,7 +151,8 @@ def run(arguments: argparse.Namespace) -> int:
             )
         events: list[Event] = []
         for query in queries:
-            events = _nearer(events, nearest(index, query, options.top, gap=options.gap, only=only))[: options.top]
+            events = _nearer(events, nearest(index, query, options.top, gap=options.gap, only=only, encode=way.encode))
+            events = events[: options.top]
     if not events:
         sys.stderr.write(f"humanrt find: {arguments.index}: nothing found; {_filtered(options)}\n")
     for event in events:
@@ -166,7 +171,9 @@ def run(arguments: argparse.Namespace) -> int:
         from humanrt.search.pictures import pictures_of
         from humanrt.search.sheet import write_sheet
 
-        write_sheet(options.sheet, index, queries[0], events, pictures_of(events, options.media))
+        drawn = queries[0] if isinstance(way, Points) else None
+        shown = pictures_of(events, options.media)
+        write_sheet(options.sheet, index, drawn, events, shown, options.words or "query")
     if options.clips is not None:
         from humanrt.search.pictures import write_clips
 
@@ -192,20 +199,15 @@ def _check(options: FindOptions) -> None:
         raise HumanrtError("--media is of the pictures of --sheet and --clips; give one of them, or leave it out")
     if options.margin != FindOptions.margin and options.clips is None:
         raise HumanrtError("--margin is of --clips; give it too, or leave --margin out")
-    if options.embedder is None:
-        if options.words is not None:
-            raise HumanrtError(
-                "words need an embedder of words and poses, and none ships; give --pose FILE or --image FILE, or "
-                "--embedder BUNDLE and an index made with it"
-            )
-        if sum(what) != 1:
-            raise HumanrtError("give either --pose FILE or --image FILE to look for")
-    elif not any(what):
-        raise HumanrtError("give WORDS, --pose FILE or --image FILE to look for, or several of them")
+    embedded = options.embedder is not None or options.words is not None
+    if not any(what):
+        raise HumanrtError("give WORDS, --pose FILE or --image FILE to look for")
+    if not embedded and sum(what) != 1:
+        raise HumanrtError("give either --pose FILE or --image FILE to look for, or words with one of them")
     if options.bundle is not None and (options.image is None or options.embedder is not None):
         raise HumanrtError("--bundle reads the picture of --image, without --embedder; leave it out")
-    if options.box is not None and (options.image is None or options.embedder is None):
-        raise HumanrtError("--box is of the person in --image, with --embedder; leave it out")
+    if options.box is not None and (options.image is None or not embedded):
+        raise HumanrtError("--box is of the person in --image, with words or --embedder; leave it out")
     if options.mirrored and (options.words is not None or (options.image is not None and options.embedder is not None)):
         raise HumanrtError("--mirrored is for poses; leave it out")
     if options.sheet is not None:
@@ -223,16 +225,23 @@ def _filtered(options: FindOptions) -> str:
     return f"no pose passes {', '.join(names)}" if names else "the index holds no poses"
 
 
-def _queries(options: FindOptions, opened: ExitStack) -> tuple[Way, list[NDArray[np.float32]]]:
+def _queries(options: FindOptions, descriptor: str, opened: ExitStack) -> tuple[Way, list[NDArray[np.float32]]]:
     """Return the way of the index, and what to look for: a vector, and that of the mirror image if it is asked for."""
+    from humanrt.tasks import picture_box, picture_pose
+
     pose = _pose_of_file(options.pose) if options.pose is not None else None
-    if options.embedder is not None:
-        way = opened.enter_context(Embedded(options.embedder))
+    if options.embedder is not None or options.words is not None:
+        bundle = load_bundle(options.embedder or OPEN_EMBEDDER, task="poseembroider")
+        ours = poseembroider_model(bundle) == OPEN_EMBEDDER
+        way = opened.enter_context((Worded if ours and descriptor == NAME else Embedded)(bundle.path))
         image = None if options.image is None else _picture(options.image)
+        box = options.box
+        if options.image is not None and box is None and way.embedder.open:
+            box = picture_box(options.image, options.bundle)
         poses = [pose] if pose is None or not options.mirrored else [pose, _mirrored(pose)]
-        return way, [way.query(one, image, options.words, options.box) for one in poses]
+        return way, [way.query(one, image, options.words, box) for one in poses]
     if options.image is not None:
-        pose = _pose_of_picture(options.image, options.bundle)
+        pose = picture_pose(options.image, options.bundle)
     assert pose is not None  # `_check`
     poses = [pose, _mirrored(pose)] if options.mirrored else [pose]
     return Points(), [Points().describe(one) for one in poses]
@@ -251,19 +260,6 @@ def _picture(path: Path) -> NDArray[np.uint8]:
         for frame in source:
             return np.asarray(frame.image)
     raise HumanrtError(f"{path}: holds no picture; give one that shows a person")
-
-
-def _pose_of_picture(path: Path, bundle: str | None) -> NDArray[np.float64]:
-    """Return the pose of the person who is seen best."""
-    from humanrt.coach.poses import body_pose
-    from humanrt.tasks import track
-
-    with track(path, "people", bundle=bundle, backend="cpu", max_frames=1) as results:
-        found = next(iter(results), None)
-        people: People | None = getattr(found, "people", None)
-        if people is None or not len(people.scores):
-            raise HumanrtError(f"{path}: nobody is seen in this picture; give one that shows a person")
-        return body_pose(people.rotations[int(people.scores.argmax())], results.header.get("bones"))
 
 
 def _mirrored(pose: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -44,8 +44,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--embedder",
         metavar="NAME|PATH",
-        help="hold the embeddings of this bundle (`humanrt-export poseembroider`), to find poses by words and pictures "
-        "too; without, joints' places, which need no weights",
+        help="hold the embeddings of this bundle (`humanrt-export poseembroider`); without, joints' places, which are "
+        "found by poses, words and pictures too, by the embedder that ships",
     )
     parser.set_defaults(run=run)
 
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from humanrt.search.ways import Embedded, Points
 
     files = list(files_in(arguments.inputs))
-    failed = 0
+    failed: list[str] = []
     with ExitStack() as opened:
         way = Points() if arguments.embedder is None else opened.enter_context(Embedded(arguments.embedder))
         index = opened.enter_context(IndexWriter(arguments.out, way.name, way.groups))
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
                     found = poses_of(path)
                     waiting.append(Addition(path, sha256, way.describe(found.poses), found.rows))
             except SourceError as error:
-                failed += 1
+                failed.append(str(path))
                 print(f"humanrt index: {error}", file=sys.stderr)
             if waiting and (place == len(files) - 1 or sum(len(one.rows) for one in waiting) >= _AT_ONCE):
                 index.add(waiting)
@@ -78,4 +78,6 @@ def run(arguments: argparse.Namespace) -> int:
                     print(f"{one.file}: {len(one.rows)} poses", flush=True)
                 waiting.clear()
         print(f"{arguments.out}: {index.poses} poses of {len(index.current)} files", flush=True)
+    if failed:
+        print(f"humanrt index: left out: {', '.join(failed)}; see above why", file=sys.stderr)
     return 1 if failed else 0

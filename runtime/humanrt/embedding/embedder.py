@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.bundle.settings import MODALITIES, PoseEmbroiderSettings
+from humanrt.bundle.settings import MODALITIES, OPEN_EMBEDDER, PoseEmbroiderSettings, poseembroider_model
 from humanrt.checks import check_count, check_points, check_shapes, numbers
+from humanrt.embedding.open_encoders import OpenEncoders
 from humanrt.embedding.picture import network_picture
-from humanrt.errors import BundleError, HumanrtError, InvalidInputError
+from humanrt.errors import HumanrtError, InvalidInputError
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.model import Model
@@ -24,7 +25,7 @@ from humanrt.posefix.arguments import pose_vectors
 from humanrt.posefix.arguments import token_ids as checked_ids
 from humanrt.posefix.text_encoder import TextEncoder
 from humanrt.resource import releasing
-from humanrt.text.opening import open_tokenizer
+from humanrt.text.opening import Tokenizer, open_tokenizer
 
 __all__ = ["Embedding", "PoseEmbedder", "UntrainedCombinationWarning"]
 
@@ -58,16 +59,17 @@ class Embedding:
 class PoseEmbedder(Model):
     """Embed a picture, a pose, words, or any subset of them.
 
-    >>> embedder = PoseEmbedder("./poseembroider")              # made by `humanrt-export poseembroider`
+    >>> embedder = PoseEmbedder()                               # or a bundle of `humanrt-export poseembroider`
     >>> e = embedder.embed(image=crop, text="the left arm is raised")
     >>> scores = poses @ e.predicted["pose"]                    # poses [N, D]: `encode_pose` of each
 
-    Poses are in the axes and with the joints of the files that the bundle was made from, nothing turned or normalised
-    (docs/use/poseembroider.md). Networks are opened when they are first needed. Not thread-safe.
+    The embedder that ships takes SMPL's 22 body joints as people have them, the root's rotation to a level camera (y
+    down), and takes the heading out itself. With a bundle of published files, poses are in the axes and with the joints
+    of those files, nothing turned or normalised (docs/use/poseembroider.md). Networks are opened when they are first
+    needed. Not thread-safe.
 
     Args:
-        bundle: name or folder of a bundle for the task ``poseembroider``, or a loaded one. None is for the one that
-            ships, which this version does not have.
+        bundle: name or folder of a bundle for the task ``poseembroider``, or a loaded one. None: the one that ships.
         backend, execution: where and how the networks run; see `Execution`.
 
     Attributes:
@@ -75,7 +77,9 @@ class PoseEmbedder(Model):
         width: D, numbers of an embedding.
         joint_names: of a pose; empty without an encoder of poses.
         body_joint_names: of the rotations that `regress` gives; empty without that head.
-        image_size: (height, width) px of the network's picture.
+        image_size: (height, width) px of the network's picture; (0, 0) for the embedder that ships, which looks at a
+            person in a picture of any size.
+        open: whether it is of the kind that ships.
         together: how many modalities the training combined at most; `embed` warns beyond.
 
     Raises:
@@ -83,8 +87,8 @@ class PoseEmbedder(Model):
     """
 
     NEEDS_OPEN = (
-        "encode_image", "encode_pose", "encode_text", "embed", "fuse", "regress", "instruct", "instruction_logits",
-        "memory", "words",
+        "encode_image", "encode_pose", "encode_text", "encode_descriptors", "heading", "embed", "fuse", "regress",
+        "instruct", "instruction_logits", "memory", "words",
     )  # fmt: skip
 
     @releasing
@@ -94,19 +98,28 @@ class PoseEmbedder(Model):
         backend: Execution | Backend | str = "cpu",
         **execution: Unpack[ExecutionOptions],
     ) -> None:
-        if bundle is None:
-            raise BundleError(
-                "no embedder ships with this version; give the bundle that `humanrt-export poseembroider` makes of the "
-                "published files"
-            )
-        super().__init__(bundle, "poseembroider", Execution.of(backend, execution))
-        settings = self._settings = PoseEmbroiderSettings.of(self.bundle)
+        execution_ = Execution.of(backend, execution)
+        super().__init__(OPEN_EMBEDDER if bundle is None else bundle, "poseembroider", execution_)
+        self._opened: dict[str, BoundGraph] = {}
+        self._ours: OpenEncoders | None = None
+        self._texts: TextEncoder | None = None
+        self._tokenizer: Tokenizer | None = None
+        self._settings: PoseEmbroiderSettings | None = None
+        self.open = poseembroider_model(self.bundle) == OPEN_EMBEDDER
+        if self.open:
+            self._ours = self.own(OpenEncoders(self.bundle, self.backend))
+            ours = self._ours.settings
+            self.modalities: tuple[str, ...] = MODALITIES
+            self.width, self.together = ours.width, len(MODALITIES)
+            self.joint_names, self.body_joint_names, self.image_size = ours.joints, ours.body_joints, (0, 0)
+            self._core = self._graph("core")
+            return
+        self._settings = settings = PoseEmbroiderSettings.of(self.bundle)
         self.modalities, self.width, self.together = settings.modalities, settings.width, settings.together
         self.joint_names, self.body_joint_names = settings.joints, settings.body_joints
         self.image_size = settings.image_size
         self._tokenizer = open_tokenizer(self.bundle)
         self._texts = self.own(TextEncoder(self.bundle, settings.text, self.backend)) if settings.text else None
-        self._opened: dict[str, BoundGraph] = {}
         self._core = self._graph("core")
 
     # ----------------------------------------------------------------------------------------- encoders
@@ -115,12 +128,14 @@ class PoseEmbedder(Model):
         """Return the unit vector [D] of a person's picture.
 
         Args:
-            image: uint8 RGB [H, W, 3]; or float32 [3, H, W] of `image_size` in 0..1, ready for the network.
+            image: uint8 RGB [H, W, 3]; or, of published bundles, float32 [3, H, W] of `image_size` in 0..1.
             box: (left, top, right, bottom) px, tight around the person; None: the whole picture is that person's.
 
         Raises:
             InvalidInputError: another kind of picture, or a box that is outside of it.
         """
+        if self._ours is not None:
+            return self._ours.image(image, box)[0]
         self._need("image")
         network = self._graph("image")
         network.arrays["image"][0] = network_picture(image, self.image_size, box)
@@ -135,6 +150,8 @@ class PoseEmbedder(Model):
         Raises:
             InvalidInputError: another number of joints, or matrices that are no rotations.
         """
+        if self._ours is not None:
+            return self._ours.pose(pose)
         self._need("pose")
         network = self._graph("pose")
         network.arrays["axis_angle"][...] = pose_vectors(pose, len(self.joint_names))
@@ -150,15 +167,51 @@ class PoseEmbedder(Model):
         Raises:
             InvalidInputError: neither or both are given, a text that is too long, or ids that do not exist.
         """
+        if self._ours is not None:
+            if token_ids is not None:
+                raise InvalidInputError("token_ids are of published bundles; give text")
+            return self._ours.text(text)
         if self._texts is None:
             raise self._without("text")
         if token_ids is not None:
             ids = self._known_ids(token_ids)
             # The mark of the start is never padding, so something is left of any text.
+            assert self._settings is not None
             token_ids = ids[: int(np.flatnonzero(ids != self._settings.padding).max(initial=0)) + 1]
         elif text is not None and self._tokenizer is None:
             raise InvalidInputError(self._without_list("reads no words"))
         return self._texts.encode(text, token_ids)
+
+    def encode_descriptors(self, descriptors: ArrayLike) -> Floats:
+        """Return the unit vectors [N, D] of descriptors [N, 57] of poses, which an index without an embedder holds.
+
+        Of the embedder that ships: it reads of a pose what `humanrt.geometry.pose_descriptor.describe` returns.
+
+        Raises:
+            InvalidInputError: another shape, or numbers that are not finite.
+            HumanrtError: of a published bundle.
+        """
+        if self._ours is None:
+            raise HumanrtError(f"bundle {self.bundle.path} reads rotations, not descriptors; use encode_pose")
+        array = np.asarray(numbers(descriptors, "descriptors"), np.float32)
+        if array.ndim != 2 or array.shape[1] != self._ours.settings.pose_numbers or not np.isfinite(array).all():
+            raise InvalidInputError(
+                f"descriptors must be [N, {self._ours.settings.pose_numbers}] finite numbers, not {list(array.shape)}"
+            )
+        return self._ours.described(array)
+
+    def heading(self, image: NDArray[Any], box: Sequence[float] | None = None) -> float:
+        """Return which way a person in a picture faces, degrees: 0 to the camera, 90 to the picture's right.
+
+        Of the embedder that ships: its embeddings have no heading, so that poses are found from all sides.
+
+        Args:
+            image, box: as for `encode_image`.
+        """
+        if self._ours is None:
+            raise HumanrtError(f"bundle {self.bundle.path} does not know the heading; use the embedder that ships")
+        sine, cosine = self._ours.image(image, box)[1].tolist()
+        return float(np.degrees(np.arctan2(sine, cosine)))
 
     # ----------------------------------------------------------------------------------------- the token
 
@@ -237,8 +290,9 @@ class PoseEmbedder(Model):
             min_tokens: the end is not written before there are as many.
             max_tokens: the text ends there at the latest. None: the longest that the bundle allows.
         """
-        start, end = self._settings.start, self._settings.end
         longest = self._limit(max_tokens)
+        assert self._settings is not None  # `_limit`
+        start, end = self._settings.start, self._settings.end
         check_count(min_tokens, "min_tokens", self._settings.longest)
         write = self._compared(token_a, token_b)
         ids = [start]
@@ -253,6 +307,7 @@ class PoseEmbedder(Model):
         """Return logits [L, words]: row i is of the word behind ``token_ids[: i + 1]`` [L]."""
         write = self._compared(token_a, token_b)
         ids = self._known_ids(token_ids)
+        assert self._settings is not None  # `_compared`
         if len(ids) > self._settings.longest:
             raise InvalidInputError(f"{len(ids)} tokens are more than the {self._settings.longest} of the longest text")
         return np.stack([self._next(write, word, place) for place, word in enumerate(ids.tolist())])
@@ -278,6 +333,11 @@ class PoseEmbedder(Model):
 
     def _head(self, graph: str, file: str) -> BoundGraph:
         if graph not in self.bundle.graphs:
+            if self.open:
+                raise HumanrtError(
+                    "the embedder that ships writes no instructions; `humanrt coach A.jpg --reference B.jpg` has them "
+                    "from two pictures, PoseCoach from two poses"
+                )
             raise HumanrtError(
                 f"bundle {self.bundle.path} has no such head; export it again with the file {file}_... too"
             )
@@ -307,7 +367,7 @@ class PoseEmbedder(Model):
         return vector
 
     def _known_ids(self, token_ids: ArrayLike) -> NDArray[np.int64]:
-        return checked_ids(token_ids, self._settings.words, _LONGEST_IDS)
+        return checked_ids(token_ids, 0 if self._settings is None else self._settings.words, _LONGEST_IDS)
 
     def _without_list(self, what: str) -> str:
         return (
@@ -317,6 +377,7 @@ class PoseEmbedder(Model):
 
     def _limit(self, max_tokens: int | None) -> int:
         self._head("write", "instructgen")
+        assert self._settings is not None  # bundles of ours have no such graph
         longest = self._settings.longest
         if max_tokens is not None:
             check_count(max_tokens, "max_tokens", longest)

@@ -6,7 +6,7 @@ that may be near enough are measured, and the search widens until nothing outsid
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
@@ -22,6 +22,7 @@ __all__ = ["Event", "Filter", "nearest"]
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
+Encode = Callable[[Floats], Floats]
 
 _SLACK = 1e-5  # of squared distances: float32 products of a million rows
 _SAMPLE = 4096
@@ -107,6 +108,7 @@ def nearest(
     gap: float = 0.5,
     tolerance: float = 0.05,
     only: Filter | None = None,
+    encode: Encode | None = None,
 ) -> list[Event]:
     """Return the events nearest to a pose, the nearest first.
 
@@ -118,16 +120,24 @@ def nearest(
             and so is whatever comes within this time of it. 0: every frame is an event.
         tolerance: how much farther than the nearest frame those of its event may be.
         only: which poses may be found.
+        encode: from vectors [N, D] of the index to those [N, E] that ``query`` [E] is compared with; every pose that
+            may be found is then encoded and measured.
     """
     vector = numbers(query, "query").astype(np.float32)
-    if vector.shape != index.vectors.shape[1:] or not np.isfinite(vector).all():
+    if (
+        vector.ndim != 1
+        or (encode is None and vector.shape != index.vectors.shape[1:])
+        or not np.isfinite(vector).all()
+    ):
         raise InvalidInputError(f"query must be [{index.vectors.shape[1]}] finite numbers, not {list(vector.shape)}")
     check_count(top, "top", MOST)
     check_range(gap, "gap", 0.0, 1e6)
     check_range(tolerance, "tolerance", 0.0)
     if not len(index):
         return []
-    lower = bounds(index.coarse, vector, index.groups)
+    plain = encode is None
+    lower = bounds(index.coarse, vector, index.groups) if plain else np.zeros(len(index), np.float32)
+    measured = _Measured(index, vector, encode)
     allowed = (only or Filter()).allowed(index)
     if allowed is not None:
         lower[~allowed] = np.inf
@@ -135,11 +145,11 @@ def nearest(
     radius = _first_radius(lower, _FIRST * top)
     while True:
         near = np.flatnonzero(lower <= radius + _SLACK)
-        distances = _distances(index, near, vector)
+        distances = measured(near)
         # Beyond the radius nothing is known: only events within it are certain.
         whole = len(near) == count
         within = slice(None) if whole else distances <= np.sqrt(radius)
-        events = _events(index, near[within], distances[within], vector, top, gap, tolerance, allowed)
+        events = _events(index, near[within], distances[within], measured, top, gap, tolerance, allowed)
         if whole or len(events) == top:
             return events
         radius = max(2 * radius, 1e-6)
@@ -153,20 +163,30 @@ def _first_radius(lower: Floats, wanted: int) -> float:
     return found if np.isfinite(found) else 1.0
 
 
-def _distances(index: PoseIndex, near: NDArray[np.int64], query: Floats) -> Floats:
-    """Return the distances of rows to the query."""
-    found = np.empty(len(near), np.float32)
-    for first in range(0, len(near), _CHUNK):
-        rows = near[first : first + _CHUNK]
-        found[first : first + _CHUNK] = np.linalg.norm(index.vectors[rows] - query, axis=1)
-    return found
+@dataclass(frozen=True)
+class _Measured:
+    """Distances of rows of an index to a query."""
+
+    index: PoseIndex
+    query: Floats
+    encode: Encode | None
+
+    def __call__(self, rows: NDArray[np.int64]) -> Floats:
+        """Return the distances of rows [M]."""
+        found = np.empty(len(rows), np.float32)
+        for first in range(0, len(rows), _CHUNK):
+            vectors: Floats = self.index.vectors[rows[first : first + _CHUNK]]
+            if self.encode is not None:
+                vectors = self.encode(vectors)
+            found[first : first + _CHUNK] = np.linalg.norm(vectors - self.query, axis=1)
+        return found
 
 
 def _events(
     index: PoseIndex,
     near: NDArray[np.int64],
     distances: Floats,
-    query: Floats,
+    measured: _Measured,
     top: int,
     gap: float,
     tolerance: float,
@@ -185,7 +205,7 @@ def _events(
             # What belongs to a nearer event does not belong to this one.
             before = max((end for _, end in taken if end < at), default=-1)
             behind = min((begin for begin, _ in taken if begin > at), default=len(index))
-            low, high = (_reach(index, at, step, gap, query, limit, allowed, (before, behind)) for step in (-1, 1))
+            low, high = (_reach(index, at, step, gap, measured, limit, allowed, (before, behind)) for step in (-1, 1))
             first, last = _within_gap(index, low, -1, gap), _within_gap(index, high, 1, gap)
             taken.append((first, last))
             gone[np.searchsorted(near, first) : np.searchsorted(near, last, "right")] = True
@@ -228,7 +248,7 @@ def _reach(
     at: int,
     step: int,
     gap: float,
-    query: Floats,
+    measured: _Measured,
     limit: float,
     allowed: Flags | None,
     between: tuple[int, int],
@@ -240,7 +260,7 @@ def _reach(
     last = at
     for rows in _blocks(index, at, step):
         times = index.rows[np.append(last, rows)]["t"]
-        good = (np.abs(np.diff(times)) <= gap) & (_distances(index, rows, query) <= limit)
+        good = (np.abs(np.diff(times)) <= gap) & (measured(rows) <= limit)
         good &= (rows > between[0]) & (rows < between[1])
         if allowed is not None:
             good &= allowed[rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,9 @@ def poses_of(path: Path) -> FilePoses:
 def files_in(inputs: Sequence[Path]) -> Iterator[Path]:
     """Yield the files that are meant: those that are named, and the recordings of people below folders.
 
+    Damaged ones are among them, so that whoever reads them can say so; files of JSON lines that are something else,
+    such as the log of `humanrt batch`, are not.
+
     Raises:
         SourceError: there is no such file, or no recording below a folder.
     """
@@ -87,9 +91,18 @@ def sha256_of(path: Path) -> str:
 
 
 def _is_recording(path: Path) -> bool:
-    """Whether a file begins as recordings do: the log of `humanrt batch` lies beside them, for one."""
-    with path.open("rb") as stream:
-        return stream.read(64).replace(b" ", b"").startswith(b'{"humanrt":')
+    """Whether a file begins as recordings do, or as nothing that we know: then it is a damaged one."""
+    try:
+        with path.open("rb") as stream:
+            first = stream.readline(1 << 20)
+    except OSError:
+        return True
+    if first[:64].replace(b" ", b"").startswith(b'{"humanrt":'):
+        return True
+    try:
+        return not isinstance(json.loads(first), dict)
+    except ValueError:
+        return True
 
 
 def _rows(frames: NDArray[Any], times: NDArray[Any], person: int) -> NDArray[Any]:

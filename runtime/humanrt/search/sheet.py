@@ -43,19 +43,21 @@ def check_sheet(path: Path) -> None:
 def write_sheet(
     path: Path,
     index: PoseIndex,
-    query: NDArray[np.float32],
+    query: NDArray[np.float32] | None,
     events: Sequence[Event],
     pictures: Mapping[int, Picture] = MappingProxyType({}),
+    title: str = "query",
 ) -> None:
     """Write the sheet, a picture. The body's left is blue, its right orange; a ring marks the person in a picture.
 
     Args:
         path: the file.
         index: where the events were found.
-        query: [D], the descriptor that was looked for.
+        query: [D], the descriptor that was looked for; None: something else, and distances are no metres.
         events: what was found.
         pictures: of the events, by their index; without any, the sheet has figures only, if the index holds joints.
             Where some lack, it says so.
+        title: what was looked for.
 
     Raises:
         OutputError: the file's name is none of a picture, or it cannot be written.
@@ -63,12 +65,16 @@ def write_sheet(
     check_sheet(path)
     drawn = index.descriptor == NAME
     filmed = bool(pictures) or not drawn
-    cells = [_cell(_shown(None, "") if filmed else None, query if drawn else None, "query", "")]
+    cells = [_cell(_shown(None, "") if filmed else None, query if drawn else None, title[:60], "")]
     for place, event in enumerate(events):
         label = f"{Path(event.file).stem[:24]}  id {event.person}"
-        found = f"{event.t:.2f} s   " + (f"{100 * event.distance:.1f} cm" if drawn else f"{event.distance:.3f}")
+        found = f"{event.t:.2f} s   " + (
+            f"{100 * event.distance:.1f} cm" if drawn and query is not None else f"{event.distance:.3f}"
+        )
         shown = _shown(pictures.get(place), "its video is not here") if filmed else None
         cells.append(_cell(shown, index.vectors[event.row] if drawn else None, label, found))
+    lacking = max(len(cell) for cell in cells) - len(cells[0])  # words have no figures
+    cells[0] = np.pad(cells[0], ((lacking, 0), (0, 0), (0, 0)), constant_values=_BACK[0])
     columns = min(_COLUMNS, len(cells))
     while len(cells) % columns:
         cells.append(np.full_like(cells[0], 255))

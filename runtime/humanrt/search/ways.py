@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from humanrt.search.coarse import COARSE
 from humanrt.search.descriptor import GROUPS, NAME, describe
 from humanrt.search.frame import training_frame
 
-__all__ = ["Embedded", "Points", "Way"]
+__all__ = ["Embedded", "Points", "Way", "Worded", "name_of"]
 
 Floats = NDArray[np.float32]
 
@@ -28,12 +28,15 @@ class Way(Protocol):
     Attributes:
         name: an index says by which it was made.
         groups: [D] of the vectors' numbers, see `humanrt.search.coarse`.
+        encode: from an index's vectors to those that queries are compared with; None: as they are.
     """
 
     @property
     def name(self) -> str: ...
     @property
     def groups(self) -> Sequence[int]: ...
+    @property
+    def encode(self) -> Callable[[Floats], Floats] | None: ...
     def describe(self, poses: NDArray[Any]) -> Floats:
         """Return vectors [N, D] of poses [N, 22, 3, 3] of SMPL's body joints, the root's to the camera."""
         ...
@@ -48,12 +51,18 @@ class Points:
 
     name = NAME
     groups: Sequence[int] = GROUPS
+    encode = None
 
     def describe(self, poses: NDArray[Any]) -> Floats:
         return describe(poses)
 
     def score(self, distance: float) -> float:
         return 1 / (1 + distance / 0.1)
+
+
+def name_of(bundle: Path) -> str:
+    """Return the name of the way of a bundle, by its folder."""
+    return f"poseembroider:{file_sha256(bundle / 'manifest.json')[:16]}"
 
 
 class Embedded(Owner):
@@ -70,6 +79,7 @@ class Embedded(Owner):
     """
 
     NEEDS_OPEN = ("describe", "query")
+    encode: Callable[[Floats], Floats] | None = None
 
     @releasing
     def __init__(self, bundle: str | Path) -> None:
@@ -79,11 +89,13 @@ class Embedded(Owner):
             raise HumanrtError(
                 f"bundle {path} has no encoder of poses of 22 joints; export it again with the file posevae_... too"
             )
-        self.name = f"poseembroider:{file_sha256(path / 'manifest.json')[:16]}"
+        self.name = name_of(path)
         width = self.embedder.width
         self.groups: Sequence[int] = tuple(place * (COARSE - 1) // width for place in range(width))
 
     def describe(self, poses: NDArray[Any]) -> Floats:
+        if self.embedder.open:
+            return self.embedder.encode_descriptors(describe(poses).reshape(-1, len(GROUPS)))
         return np.stack([self.embedder.encode_pose(pose) for pose in training_frame(poses)])
 
     def score(self, distance: float) -> float:
@@ -104,5 +116,29 @@ class Embedded(Owner):
             words: a description.
             box: (left, top, right, bottom) px, tight around the person in ``image``; None: it is that person's picture.
         """
-        turned = None if pose is None else training_frame(pose)
+        turned = pose if pose is None or self.embedder.open else training_frame(pose)
         return self.embedder.embed(pose=turned, image=image, text=words, box=box).predicted["pose"]
+
+
+class Worded(Embedded):
+    """An index of `Points` searched by words and pictures: its descriptors are embedded when it is searched.
+
+    Args:
+        bundle: name or folder of an embedder of the kind that ships.
+
+    Raises:
+        HumanrtError: the bundle reads rotations, which such an index does not hold.
+    """
+
+    @releasing
+    def __init__(self, bundle: str | Path) -> None:
+        super().__init__(bundle)
+        if not self.embedder.open:
+            raise HumanrtError(
+                f"an index made without --embedder holds `{NAME}`, which bundle {self.embedder.bundle.path} does not "
+                "read; make another index with that embedder, or search without it, by the embedder that ships"
+            )
+        self.name, self.groups, self.encode = NAME, GROUPS, self.embedder.encode_descriptors
+
+    def describe(self, poses: NDArray[Any]) -> Floats:
+        return describe(poses)
