@@ -58,6 +58,10 @@ COMMANDS: Mapping[str, Command] = {
         "humanrt_export.commands.multihmr",
         "make a bundle from a Multi-HMR checkpoint, NAVER's or ours, on SMPL-X or Anny",
     ),
+    "robot": Command(
+        "humanrt_export.commands.robot",
+        "propose the description of a robot hand or arm from its URDF or MJCF, with a picture",
+    ),
     "engine": Command(
         "humanrt_export.commands.engine",
         "build TensorRT engines of a bundle's graphs",

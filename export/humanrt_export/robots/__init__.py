@@ -1,0 +1,1 @@
+"""Robots of others: MJCF as URDF, and what a description of them says, proposed."""
