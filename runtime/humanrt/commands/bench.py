@@ -440,14 +440,17 @@ def _people(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
             for stage, ms in result.ms.items():
                 stages.setdefault(stage, []).append(ms)
     total = Percentiles.of(stages["total"])
-    peak = peak_memory()
+    peak, replayed = peak_memory(), sum(frame.rgb.nbytes for frame in frames)
     summary = [
         f"{np.mean(counts):.1f} people per frame (frames without people cost less: use a source that shows some); "
         f"{1e3 / total.p50:.1f} fps at the median, without reading and drawing",
         f"cold start: {cold['open_ms']:.0f} ms to open, {cold['first_frame_ms']:.0f} ms for the first frame",
     ]
     if peak is not None:
-        summary.append(f"peak memory of the process: {peak / 1e6:.0f} MB")
+        summary.append(
+            f"peak memory of the process: {peak / 1e6:.0f} MB, of which {replayed / 1e6:.0f} MB are the {len(frames)} "
+            "frames that it replays"
+        )
     overlapped = None
     if isinstance(pipeline, PeoplePipeline) and pipeline.overlaps:
         begin = perf_counter()
@@ -465,6 +468,7 @@ def _people(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
         "stages": {stage: Percentiles.of(values).as_dict() for stage, values in stages.items()},
         "cold": cold,
         "peak_memory_bytes": peak,
+        "replayed_bytes": replayed,
         "summary": summary,
     }
 

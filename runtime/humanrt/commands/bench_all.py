@@ -79,7 +79,7 @@ class Row:
             f"{p50:.1f}",
             f"{p99:.1f}",
             f"{1e3 / p50:.1f}",
-            "" if peak is None else f"{peak / 1e6:.0f}",
+            "" if peak is None else f"{(peak - self.report.get('replayed_bytes', 0)) / 1e6:.0f}",
             f"{self.size / 1e6:.1f}",
             self.error,
             "",
