@@ -440,7 +440,7 @@ def _people(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
             for stage, ms in result.ms.items():
                 stages.setdefault(stage, []).append(ms)
     total = Percentiles.of(stages["total"])
-    peak, replayed = peak_memory(), sum(frame.rgb.nbytes for frame in frames)
+    peak, replayed = peak_memory(), sum(frame.image.nbytes for frame in frames)
     summary = [
         f"{np.mean(counts):.1f} people per frame (frames without people cost less: use a source that shows some); "
         f"{1e3 / total.p50:.1f} fps at the median, without reading and drawing",
