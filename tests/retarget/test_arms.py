@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from humanrt import GentleMotion, RobotCommands
 from humanrt.errors import HumanrtError
+from humanrt.hands.pipeline import HandPipeline
+from humanrt.hands.robots import RobotHands
 from humanrt.people.arms import RobotArms, arm_pose
 from humanrt.people.results import Person
 from humanrt.retarget import ArmPose, ArmRetargeter, arms, load_arm, load_robot, trunk_axes
@@ -146,6 +148,7 @@ def test_refuses_what_is_no_arm() -> None:
         replace(good, wrist=np.array([np.nan, 0, 0])),
         replace(good, wrist=good.wrist * 1000),
         replace(good, hand=np.ones((3, 3))),
+        replace(good, hand=np.diag([1.0, 1.0, -1.0])),
         replace(good, elbow=np.zeros(2)),
     ):
         with pytest.raises(ValueError, match=r"wrist|arm is|hand is|elbow"):
@@ -154,6 +157,23 @@ def test_refuses_what_is_no_arm() -> None:
         load_arm("ur6")
     with pytest.raises(HumanrtError, match="give right or left"):
         load_arm("ur5e", "middle")
+    with pytest.raises(HumanrtError, match="unknown kernel 'gpu'; choose one of: auto, native, numpy"):
+        ArmRetargeter("ur5e", kernel="gpu")
+    with pytest.raises(HumanrtError, match=r"unknown robot 'ur6'; choose one of: .*panda.*ur5e"):
+        load_robot("ur6")
+    with pytest.raises(HumanrtError, match=r"ur5e is an arm, not a hand; .*--task people"):
+        HandPipeline(robots="ur5e")
+    with pytest.raises(HumanrtError, match="--collisions: none of the robots is a hand"):
+        RobotHands((), collisions=True)
+
+
+def test_the_panda_keeps_to_what_its_joints_bear() -> None:
+    arm = load_arm("panda")
+    assert arm.max_speed is not None
+    assert arm.max_acceleration is not None
+    # Of its joints the lowest maximum that Franka publishes: rad/s, rad/s2.
+    assert arm.max_speed < 2.175
+    assert arm.max_acceleration < 7.5
 
 
 def joint(name: str, parent: str, child: str, xyz: str, axis: str, kind: str = "revolute") -> str:

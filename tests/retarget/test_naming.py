@@ -74,6 +74,8 @@ def test_arms_too(tmp_path: Path) -> None:
         ({"names": {"1": "0"}}, "several joints are to be named 0"),
         ({"names": ["a"]}, "names: give such as"),
         ({"names": {}, "side": "left"}, "unknown field side"),
+        ({"robot": "mine.json"}, "mine.json only names another robot's joints"),
+        ({"robot": "nowhere"}, "unknown robot"),
     ],
 )
 def test_refuses_names(tmp_path: Path, fields: dict[str, object], message: str) -> None:

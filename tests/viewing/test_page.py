@@ -20,9 +20,11 @@ from humanrt.cli import main
 from humanrt.data import CLIP, PEOPLE_CLIP
 from humanrt.errors import MissingDependencyError
 from humanrt.outputs.record import Recorder
+from humanrt.outputs.tracks import Tracks
+from humanrt.retarget import load_robot
 from humanrt.tasks import open_hands, open_people
 from humanrt.viewing.live import LiveScene
-from humanrt.viewing.recorded import RecordedScene
+from humanrt.viewing.recorded import RecordedScene, _robots
 from humanrt.viewing.stage import Stage
 
 
@@ -86,6 +88,18 @@ def test_hands_and_robots_are_shown(recordings: dict[str, Path]) -> None:
         found = np.asarray(joints.points)
         np.testing.assert_allclose(found - found[0], track.keypoints_3d[3] - track.keypoints_3d[3][0], atol=1e-5)
         assert scene.stage._camera is None
+
+
+def test_robots_that_are_not_shown_are_named() -> None:
+    own = list(load_robot("allegro_right").joint_names)
+    header = {"robots": {"allegro_right": own[::-1], "ur5e": list(load_robot("ur5e").joint_names), "mine": ["a"]}}
+    found, notes = _robots(Tracks(header, np.zeros(0), {}, {}))
+    assert found == {}
+    for note, reason in zip(notes, ("joints have other names", "it is an arm", "does not ship"), strict=True):
+        assert reason in note
+    found, notes = _robots(Tracks({"robots": {"allegro_right": own}}, np.zeros(0), {}, {}))
+    assert list(found) == ["allegro_right"]
+    assert notes == ()
 
 
 def test_live_results_are_shown(recordings: dict[str, Path]) -> None:

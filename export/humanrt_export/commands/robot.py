@@ -60,13 +60,21 @@ def run(config: RobotConfig) -> int:
         if urdf.exists():
             raise HumanrtError(f"{urdf}: is there already; remove it, or give another folder: --out DIR")
         write_atomically(urdf, tree.urdf.encode())
-    fields, more = propose(urdf, ends)
+    try:
+        fields, more = propose(urdf, ends)
+    except HumanrtError:
+        if urdf is not source:
+            urdf.unlink()
+        raise
     if urdf.parent.resolve() != folder.resolve():
         fields["urdf"] = str(urdf.resolve())
     write_atomically(file, (json.dumps(fields, indent=1) + "\n").encode())
     for note in (*notes, *more):
         print(f"humanrt-export robot: {note}")
-    robot = load_robot(file)
+    try:
+        robot = load_robot(file)
+    except HumanrtError as error:
+        raise HumanrtError(f"{error} (the proposal is written to {file}: correct it there)") from None
     for note in robot.notes:
         print(f"humanrt-export robot: {note}")
     picture = file.with_suffix(".png")

@@ -44,8 +44,8 @@ class ImportedTree:
 def urdf_from_mjcf(path: Path) -> ImportedTree:
     """Return an MJCF's bodies and joints as a URDF, with what follows what as ``mimic``.
 
-    Joints that follow: of ``equality joint`` with a linear ``polycoef``. Of a fixed tendon that one actuator pulls and
-    that has two joints of one finger (as Shadow's last two), the second follows the first.
+    Joints that follow: of ``equality joint`` with a linear ``polycoef``. Of a fixed tendon of two joints, such as
+    pulls the last two of Shadow's fingers, the second follows the first.
 
     Args:
         path: of the MJCF; its includes are beside it.
@@ -147,6 +147,8 @@ def _couplings(mujoco: Any, model: Any, joints: list[str], notes: list[str]) -> 
                  if model.wrap_type[w] == mujoco.mjtWrap.mjWRAP_JOINT]  # fmt: skip
         if len(parts) == 2 and len(parts) == len(wraps) and not {name for name, _ in parts} & mimics.keys():
             (leader, a), (follower, b) = parts
+            if a == 0.0 or b == 0.0:
+                continue
             mimics[follower] = (leader, a / b, 0.0)
             notes.append(f"{follower} follows {leader}: one tendon pulls both")
     return mimics

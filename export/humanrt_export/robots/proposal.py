@@ -25,7 +25,7 @@ _NAMES = {
     "ring": r"ring|(^|[_/])rf",
     "pinky": r"pinky|little|(^|[_/])lf",
 }
-_TIP = r"tip|end|fingertip"
+_TIP = r"tip|(^|[_/-])end([_/-]|$)"
 _LAST = 0.9  # of the segment before, which a last one is taken to be long where nothing tells
 
 
@@ -40,6 +40,8 @@ def propose(urdf: Path, ends: Mapping[str, tuple[float, float, float]]) -> tuple
         HumanrtError: nothing moves, or no fingers can be told.
     """
     _, edges = read_urdf(urdf.read_bytes(), urdf)
+    if not edges:
+        raise HumanrtError(f"{urdf}: no joint moves; give a robot that does")
     by_child = {edge.child: edge for edge in edges}
     below: dict[str, list[Edge]] = {}
     for edge in edges:

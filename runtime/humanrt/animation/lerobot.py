@@ -57,7 +57,7 @@ def demonstration(tracks: Tracks, robot: str | None, gap: float) -> Demonstratio
     """
     moving = list(dict.fromkeys(name for hand in tracks.hands.values() for name in hand.robots))
     if not moving:
-        raise SourceError("no robot moves in the recording; record with --robot NAME")
+        raise SourceError("no robot hand moves in the recording; record with --robot NAME (arms are not written)")
     if robot is None and len(moving) > 1:
         raise HumanrtError(f"several robots move in the recording; choose one: --robot {choices(moving)}")
     name = moving[0] if robot is None else robot

@@ -45,6 +45,8 @@ class RobotHands:
             if hand.name in self.descriptions:
                 raise HumanrtError(f"robot {robot}: there is already a robot named `{hand.name}`; rename one of them")
             self.descriptions[hand.name] = hand
+        if collisions and not self.descriptions:
+            raise HumanrtError("--collisions: none of the robots is a hand; add --robot HAND, or leave it out")
         self._solvers: dict[int, dict[str, Retargeter]] = {}
         self._solved: dict[int, float] = {}
 

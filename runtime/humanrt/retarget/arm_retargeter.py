@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from humanrt.checks import check_points, check_range, numbers
-from humanrt.errors import InvalidInputError
+from humanrt.errors import HumanrtError, InvalidInputError, choices
 from humanrt.geometry.rotation import vectors_from_matrices
 from humanrt.retarget.arm import ArmDescription
 from humanrt.retarget.arm_problem import arm_points, arm_problem, furthest, search, starts
-from humanrt.retarget.kernel import make_kernel
+from humanrt.retarget.kernel import KERNELS, make_kernel
 from humanrt.retarget.load import load_arm
 from humanrt.retarget.retargeter import RetargetOptions
 
@@ -85,6 +85,8 @@ class ArmRetargeter:
         max_speed: float | None = MAX_SPEED,
         kernel: str = "auto",
     ) -> None:
+        if kernel not in KERNELS:
+            raise HumanrtError(f"unknown kernel {kernel!r}; choose one of: {choices(KERNELS)}")
         self.arm: ArmDescription = load_arm(robot, side)
         if max_speed is not None:
             check_range(max_speed, "max_speed (rad/s)", 0.0, 1e3, above=True)
@@ -221,7 +223,13 @@ def _check(pose: ArmPose) -> None:
         axes = getattr(pose, name)
         if axes is not None:
             given = numbers(axes, name)
-            if given.shape != (3, 3) or not np.abs(given.T @ given - np.eye(3)).max() < 1e-3:
-                raise InvalidInputError(f"{name} is not a rotation [3, 3]; its columns are three axes of length 1")
+            if (
+                given.shape != (3, 3)
+                or not np.abs(given.T @ given - np.eye(3)).max() < 1e-3
+                or np.linalg.det(given) < 0.0
+            ):
+                raise InvalidInputError(
+                    f"{name} is not a rotation [3, 3]; its columns are three axes of length 1, right-handed"
+                )
     if not 0.1 <= pose.length <= 2.0:
         raise InvalidInputError(f"the arm is {pose.length:.3g} m long; give metres, of a person's arm")

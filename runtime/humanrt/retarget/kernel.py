@@ -13,9 +13,12 @@ from humanrt.retarget.layout import COLLISIONS, CONSTANTS, STATE, Layout, arrays
 from humanrt.retarget.problem import Problem
 from humanrt.retarget.reference import Model, NumpyKernel
 
-__all__ = ["Kernel", "NativeKernel", "make_kernel", "native_problem"]
+__all__ = ["KERNELS", "Kernel", "NativeKernel", "make_kernel", "native_problem"]
 
 Array = NDArray[np.float64]
+
+KERNELS = ("auto", "native", "numpy")
+"""See `make_kernel`."""
 
 
 class Kernel(Protocol):

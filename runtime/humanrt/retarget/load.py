@@ -53,6 +53,11 @@ def load_robot(
             return _with_names(data, path, arm)
         if "arm" in data:
             return load_arm(path, arm)
+    elif not path.suffix and str(robot) not in robots():
+        raise HumanrtError(
+            f"unknown robot {str(robot)!r}; choose one of: {choices([*robots(), *arms()])}, or give the path of a "
+            "hand's .json or of an arm's .urdf"
+        )
     return load_hand(robot)
 
 
@@ -61,8 +66,10 @@ def _with_names(data: dict[str, Any], path: Path, arm: str | None) -> HandDescri
     if unknown := set(data) - {"robot", "names"}:
         raise HumanrtError(f"{path}: unknown field {choices(unknown)}; choose one of: names, robot")
     given = text(data["robot"], f"{path}: robot")
-    known = [*robots(), *arms()]
-    base = load_robot(given if given in known else path.parent / given, arm)
+    named = given if given in {*robots(), *arms()} else path.parent / given
+    if isinstance(named, Path) and named.suffix == ".json" and "robot" in _read(named):
+        raise HumanrtError(f"{path}: robot: {given} only names another robot's joints; name that robot itself")
+    base = load_robot(named, arm)
     names = data.get("names", {})
     if isinstance(base, ArmDescription):
         return renamed(base, names)
@@ -105,6 +112,8 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
     path = ROBOTS / f"{robot}.json"
     if str(robot) not in robots():
         path = Path(robot)
+        if str(robot) in arms():
+            raise HumanrtError(f"{robot} is an arm, not a hand; people's arms move it: --task people, or ArmRetargeter")
         if path.suffix in (".urdf", ".xacro"):
             raise HumanrtError(
                 f"{path}: a URDF alone does not say which links are fingertips; give a .json beside it such as "

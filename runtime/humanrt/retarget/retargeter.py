@@ -15,7 +15,7 @@ from humanrt.checks import check_kind, check_points, check_range, numbers
 from humanrt.errors import HumanrtError, InvalidInputError, choices
 from humanrt.retarget.check import number
 from humanrt.retarget.description import Configured, HandDescription
-from humanrt.retarget.kernel import make_kernel
+from humanrt.retarget.kernel import KERNELS, make_kernel
 from humanrt.retarget.load import load_hand
 from humanrt.retarget.naming import renamed
 from humanrt.retarget.objective import OBJECTIVES
@@ -159,8 +159,8 @@ class Retargeter:
         known = RetargetOptions.__dataclass_fields__
         if wrong := set(changes) - set(known):
             raise HumanrtError(f"unknown option {choices(wrong)}; options are {choices(known)}")
-        if kernel not in ("auto", "native", "numpy"):
-            raise HumanrtError(f"unknown kernel {kernel!r}; choose one of: auto, native, numpy")
+        if kernel not in KERNELS:
+            raise HumanrtError(f"unknown kernel {kernel!r}; choose one of: {choices(KERNELS)}")
         options = RetargetOptions() if options is None else options
         check_kind(options, RetargetOptions, "options", "RetargetOptions")
         self.options: RetargetOptions = replace(options, **changes).resolved(self.hand)

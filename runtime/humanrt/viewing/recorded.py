@@ -18,7 +18,7 @@ from humanrt.geometry.skeleton import Array, world_rotations
 from humanrt.outputs.record import read_recording
 from humanrt.outputs.tracks import HandTrack, Tracks
 from humanrt.resource import Owner, releasing
-from humanrt.retarget import RobotDescription, load_robot
+from humanrt.retarget import ArmDescription, RobotDescription, load_robot
 from humanrt.sources.opening import open_source
 from humanrt.viewing.stage import DEFAULT_PORT, Body, Stage, reduced
 
@@ -130,9 +130,16 @@ def _robots(tracks: Tracks) -> tuple[dict[str, RobotDescription], tuple[str, ...
     notes = []
     for name in named if isinstance(named, Mapping) else {}:
         try:
-            found[name] = load_robot(name)
+            robot = load_robot(name)
         except HumanrtError:
             notes.append(f"robot {name} is not shown: it does not ship, and a recording does not hold its description")
+            continue
+        if isinstance(robot, ArmDescription):
+            notes.append(f"robot {name} is not shown: of recordings only robot hands are, and it is an arm")
+        elif named[name] != list(robot.joint_names):
+            notes.append(f"robot {name} is not shown: its joints have other names than those of the one that ships")
+        else:
+            found[name] = robot
     return found, tuple(notes)
 
 
