@@ -121,10 +121,10 @@ def test_an_arm_and_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "still.urdf").write_text('<robot name="r"><link name="a"/></robot>')
     assert main(["robot", str(tmp_path / "still.urdf")]) == 2
     assert "no joint moves; give a robot that does" in capsys.readouterr().err
-    (tmp_path / "still.xml").write_text('<mujoco><worldbody><body><geom size="1"/></body></worldbody></mujoco>')
-    assert main(["robot", str(tmp_path / "still.xml")]) == 2
+    (tmp_path / "rigid.xml").write_text('<mujoco><worldbody><body><geom size="1"/></body></worldbody></mujoco>')
+    assert main(["robot", str(tmp_path / "rigid.xml")]) == 2
     assert "no joint moves" in capsys.readouterr().err
-    assert not (tmp_path / "still.json").exists()
+    assert not any((tmp_path / name).exists() for name in ("still.json", "rigid.json", "rigid.urdf"))
     broken = tmp_path / "broken.xml"
     broken.write_text("<mujoco><worldbody><body><joint/></body>")
     with pytest.raises(HumanrtError, match="MuJoCo cannot read it"):

@@ -128,7 +128,7 @@ def _robots(tracks: Tracks) -> tuple[dict[str, RobotDescription], tuple[str, ...
     named = tracks.header.get("robots")
     found: dict[str, RobotDescription] = {}
     notes = []
-    for name in named if isinstance(named, Mapping) else {}:
+    for name, joints in named.items() if isinstance(named, Mapping) else ():
         try:
             robot = load_robot(name)
         except HumanrtError:
@@ -136,7 +136,7 @@ def _robots(tracks: Tracks) -> tuple[dict[str, RobotDescription], tuple[str, ...
             continue
         if isinstance(robot, ArmDescription):
             notes.append(f"robot {name} is not shown: of recordings only robot hands are, and it is an arm")
-        elif named[name] != list(robot.joint_names):
+        elif joints != list(robot.joint_names):
             notes.append(f"robot {name} is not shown: its joints have other names than those of the one that ships")
         else:
             found[name] = robot
