@@ -28,6 +28,9 @@ from humanrt.editing.words import split
         ("don't lean so far back", "don't lean so far back"),
         ("do not raise your left arm so high", "do not raise your left arm so high"),
         ("your knee is not bent enough", "your knee is not bent enough"),
+        ("why don't you raise your left arm", "why don't you raise your left arm"),
+        ("don't stop raising your arm", "don't stop raising your arm"),
+        ("instead of sitting, stand up", "instead of sitting, stand up"),
     ],
 )
 def test_denials_are_left_out(text: str, said: str) -> None:
@@ -42,6 +45,16 @@ def test_denials_are_left_out(text: str, said: str) -> None:
         ("left hand on your other shoulder", "left hand on your right shoulder"),
         ("bend the left elbow by 30 and the right one by 60", "bend the left elbow by 30 and the right elbow by 60"),
         ("bend the left knee and do the same with the right", "bend the left knee. bend the right knee"),
+        # A place for another limb is not the one that was spoken of.
+        (
+            "put your left hand on your right knee and the other hand on your hip",
+            "put your left hand on your right knee and the right hand on your hip",
+        ),
+        (
+            "left hand on your right knee, the other on your hip",
+            "left hand on your right knee, the right hand on your hip",
+        ),
+        ("stand on your left leg and lift the other one", "stand on your left leg and lift the right leg"),
         # Nothing to name it by, or another meaning.
         ("lower the other arm", "lower the other arm"),
         ("lift your left arm and turn the other way", "lift your left arm and turn the other way"),
@@ -60,6 +73,11 @@ def test_the_other_one_is_named(text: str, said: str) -> None:
         ("a quarter turn to the left", [90 / 50]),
         ("make a half turn", [180 / 50]),
         ("turn by pi/2 radians", [90 / 50]),
+        ("turn by 2pi/3", [120 / 50]),
+        ("lift it by \u00bd m", [0.5 / 0.25]),
+        ("lift it by 1\u00bd m", [1.5 / 0.25]),
+        ("lift it by 1 1/2 m", [1.5 / 0.25]),
+        ("bend it from 20 to 90 degrees", [90 / 50]),
         ("bend it by 0.5 rad", [28.6479 / 50]),
         ("lift your left hand half a meter", [0.5 / 0.25]),
         ("raise your hand 2 feet", [0.6096 / 0.25]),

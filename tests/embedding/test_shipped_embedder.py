@@ -76,7 +76,7 @@ def test_a_body_is_read_from_a_pose(embedder: PoseEmbedder) -> None:
 
 
 def test_what_it_cannot_do_is_said(embedder: PoseEmbedder) -> None:
-    for words in ("lorem ipsum dolor", "die Arme sind oben", "the arms are not raised"):
+    for words in ("lorem ipsum dolor", "die Arme sind oben", "the arms are not raised", "the arms aren\u2019t raised"):
         with pytest.raises(InvalidInputError, match="not understood"):
             embedder.encode_text(words)
     with pytest.raises(InvalidInputError, match="token_ids are of published bundles"):

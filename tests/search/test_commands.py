@@ -198,6 +198,8 @@ def test_what_cannot_be_done_is_one_line(archive: Path, tmp_path: Path, capsys: 
     capsys.readouterr()
     assert "give WORDS, --pose FILE or --image FILE" in refused(capsys, "find", index)
     assert "--bundle reads the picture" in refused(capsys, "find", index, "--pose", pose_file, "--bundle", "landmarks")
+    both = ["up", "--image", tmp_path / "x.jpg", "--box", "0,0,9,9", "--bundle", "holistic"]
+    assert "--box says where" in refused(capsys, "find", index, *both)
     assert "top must be at least 1" in refused(capsys, "find", index, "--pose", pose_file, "--top", "0")
     assert "not a pose" in refused(capsys, "find", index, "--pose", archive / "one.jsonl")
     assert "something other than an index" in refused(capsys, "index", archive, "--out", archive)

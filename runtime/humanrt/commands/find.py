@@ -208,6 +208,8 @@ def _check(options: FindOptions) -> None:
         raise HumanrtError("--bundle reads the picture of --image, without --embedder; leave it out")
     if options.box is not None and (options.image is None or not embedded):
         raise HumanrtError("--box is of the person in --image, with words or --embedder; leave it out")
+    if options.box is not None and options.bundle is not None:
+        raise HumanrtError("--bundle finds the person in --image, and --box says where; leave one of them out")
     if options.mirrored and (options.words is not None or (options.image is not None and options.embedder is not None)):
         raise HumanrtError("--mirrored is for poses; leave it out")
     if options.sheet is not None:

@@ -26,7 +26,8 @@ _EXCESS = r"(?:so|too|that|as|much|more|anymore|any\s+further|quite)"
 # "Don't bend" is "straighten", "don't slouch" and "don't look down" say what to do, "don't lean so far back" too: these
 # the network knows. Of any other denial it would hear what is denied, and do just that.
 _DENIED = re.compile(
-    r"(?:\b(?:and|but)\s+)?\b(?:don'?t|do\s+not|never|stop|avoid|no\s+need\s+to)\s+(?:ever\s+|you\s+)?(?:"
+    r"(?:\b(?:and|but)\s+)?(?<!why )(?<!n't )(?<!not )\b(?:don'?t|do\s+not|never|stop|avoid|no\s+need\s+to)\s+"
+    r"(?:ever\s+|you\s+)?(?:"
     r"rais|lift|elevat|lower|drop|put|plac|bring|reach|stretch|straighten|extend|swing|kick|step|widen|spread|cross|fold"
     r"|turn|twist|rotat|tilt|bow|push|pull|slid|point|mirror|swap|mov(?:e|ing)\b|chang(?:e|ing)\b|touch(?:ing)?\b"
     r"|lean(?:ing)?\s+(?:over\s+)?(?:for|back|to|left|right|side)|look(?:ing)?\s+(?:back|to|left|right|over))"
@@ -42,6 +43,7 @@ _SIDED = re.compile(rf"\b(left|right)\s+({_LIMBS})\b")
 _OTHER = re.compile(
     rf"\b({_OWN})\s+other\b(?:\s+(one|{_LIMBS})\b)?(?!\s+(?:\w+\s+)?(?:way|direction|round|people|person))"
 )
+_PLACED = re.compile(rf"\b(?:on|to|towards?|at|over|above|behind|below|under|near|against)\s+(?:{_OWN}\s+)?$")
 _ONE = re.compile(rf"\b({_OWN})\s+(left|right)\s+one\b|\b({_OWN})\s+(left|right)(?=\s*(?:[,.;!?]|by\b|a\b|$))")
 _SAME = re.compile(
     rf"[,.;]?\s*(?:(?:and|then|now)\s+)*(?:do\s+)?(?:the\s+)?same(?:\s+thing)?\s+(?:with|on|for|to|again\s+with)\s+"
@@ -52,8 +54,9 @@ _SHARE = re.compile(
     rf"(?:\bby\s+)?(?:\b(?:about|around|roughly)\s+)?{_NUMBER}\s*(?:%|per\s?cent\b)(?:\s+(?:of\s+the\s+way))?"
 )
 _RANGE = re.compile(rf"{_NUMBER}\s*(?:-|\u2013|\bto\b|\bor\b)\s*{_NUMBER}(?=\s*-?\s*[a-z\u00b0])")
-_FRACTION = re.compile(r"\b(\d{1,3})/(\d{1,3})\b")
-_PI = re.compile(rf"(?:{_NUMBER}\s*\*?\s*)?(?:\bpi\b|\u03c0)(?:\s*/\s*(\d+))?(?:\s*(?:rad|radians?)\b)?")
+_FROM = re.compile(rf"\bfrom\s+{_NUMBER}\s*(?:degrees?|\u00b0|cm|m)?\s*to\s+(?={_NUMBER})")
+_FRACTION = re.compile(r"(?:(?<![\d.,])(\d{1,3})\s+)?\b(\d{1,3})/([1-9]\d{0,2})\b")
+_PI = re.compile(rf"(?:{_NUMBER}\s*\*?\s*)?(?:(?<![a-z])pi\b|\u03c0)(?:\s*/\s*(\d+))?(?:\s*(?:rad|radians?)\b)?")
 _HALF = re.compile(r"\bhalf\s+an?\s+(met(?:er|re)|radian|inch|foot|right angle)\b|\ban?\s+half\s+(met(?:er|re))\b")
 _TURNS = re.compile(
     r"\b(?:an?\s+)?(?:(three[- ]quarters?|1/4|quarter|1/2|half|full)(?:\s+of)?(?:\s+an?)?|one\s+(full|whole))"
@@ -67,7 +70,8 @@ _MOST = 2000  # characters that are read
 
 def lowered(text: str) -> str:
     """Return a text in lower case, with one kind of apostrophe and single blanks."""
-    kept = unicodedata.normalize("NFKC", text[:_MOST]).lower().replace("\u2019", "'")
+    apart = re.sub(r"(?<=\d)(?=[\u00bc-\u00be\u2150-\u215e])", " ", text[:_MOST])  # one and a half is no 11/2
+    kept = unicodedata.normalize("NFKC", apart).lower().replace("\u2019", "'").replace("\u2044", "/")
     return " ".join(kept.split())
 
 
@@ -101,7 +105,9 @@ def _affirmed(text: str) -> str:
             elif pattern is _CONTRAST and not re.search(rf"\b{_LIMBS}s?\b", before[-40:]):
                 before = _with_noun(before, dropped)
             kept = f"{before.rstrip()} {after.lstrip()}"
-    return re.sub(r"^[\s,.;:!?]*(?:(?:and|but|instead|rather)\b[\s,]*)*", "", " ".join(kept.split()))
+    return re.sub(
+        r"^[\s,.;:!?]*(?:(?:and|but|instead|rather)\b(?!\s+(?:of|than)\b)[\s,]*)*", "", " ".join(kept.split())
+    )
 
 
 def _with_noun(text: str, other: str) -> str:
@@ -135,7 +141,7 @@ def _replaced_other(text: str) -> str:
     parts, at = [], 0
     for found in _OTHER.finditer(text):
         if earlier := list(_SIDED.finditer(text[: found.start()])):
-            side, limb = earlier[-1].groups()
+            side, limb = _spoken_of(text, earlier, found[2]).groups()
             opposite = "right" if side == "left" else "left"
             noun = found[2] if found[2] not in (None, "one") else limb
             if found[2] == "side":
@@ -143,6 +149,13 @@ def _replaced_other(text: str) -> str:
             parts += [text[at : found.start()], f"{found[1]} {opposite} {noun}"]
             at = found.end()
     return "".join(parts) + text[at:]
+
+
+def _spoken_of(text: str, earlier: list[re.Match[str]], noun: str | None) -> re.Match[str]:
+    """Return the limb whose other one is meant: the last of that name, else the last that is no place for another."""
+    alike = [one for one in earlier if one[2] == noun]
+    free = [one for one in earlier if not _PLACED.search(text[: one.start()])]
+    return (alike or free or earlier)[-1]
 
 
 def _named_one(text: str, found: re.Match[str]) -> str:
@@ -172,7 +185,8 @@ def _numbered(text: str) -> str:
     if "%" in text or "cent" in text:
         text = " ".join(_SHARE.sub(lambda found: _share(_value(found[1])), text).split())
     if any(letter.isdigit() for letter in text):
-        text = _FRACTION.sub(lambda found: f"{int(found[1]) / max(1, int(found[2])):.3f}", text)
+        text = _FROM.sub("to ", text)  # what it is bent by now is seen, not told
+        text = _FRACTION.sub(lambda found: f"{int(found[1] or 0) + int(found[2]) / int(found[3]):.3f}", text)
         text = _RANGE.sub(lambda found: f"{(_value(found[1]) + _value(found[2])) / 2:g}", text)
     return text
 

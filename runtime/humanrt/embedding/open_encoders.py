@@ -28,7 +28,9 @@ __all__ = ["OpenEncoders"]
 Floats = NDArray[np.float32]
 
 _SHOWN = 60  # characters of a text in a message
-_DENIED = re.compile(r"\b(?:not(?! (?:bent|quite))|never|without|neither|nor|no|isn't|aren't|don't)\b", re.IGNORECASE)
+_DENIED = re.compile(
+    r"\b(?:not(?! (?:bent|quite))|never|without|neither|nor|no|cannot|isnt|arent|dont|doesnt|\w+n't)\b", re.IGNORECASE
+)
 UNDERSTOOD = (
     "describe in English what a body looks like: arms, elbows, hands, legs, knees, feet, trunk or head; such as "
     '"the left arm is raised", "sitting with hands on the knees", "leaning forward"'
@@ -121,7 +123,7 @@ class OpenEncoders(Owner):
             raise InvalidInputError(
                 f"text must be words, not {type(text).__name__}; token_ids are of published bundles"
             )
-        if _DENIED.search(text):
+        if _DENIED.search(text.replace("\u2019", "'")):
             raise InvalidInputError(f"not understood: {_shown(text)}; it says what is not so, so say what is")
         encoded = encode(words_of(text), self._ids)
         network, count = self._graph("text"), min(len(encoded.words), self.settings.longest)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ pytest.importorskip("torch", reason="torch is not installed: pip install 'humanr
 
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPLX_BODY, mirrored, other_sides
+from humanrt_export.data.described import portraits
 from humanrt_export.data.described.facts import REGIONS, facts, region_of
 from humanrt_export.data.described.people import describe_poses, telling_of
 from humanrt_export.data.described.texts import FACTS, description, told
+from humanrt_export.synthetic.people.engine import PeopleEngine
 
 AT = {name: index for index, name in enumerate(SMPLX_BODY)}
 OTHER = list(other_sides(SMPLX_BODY))
@@ -109,3 +113,23 @@ def test_texts_say_what_is_true_and_only_of_the_regions_asked_for() -> None:
 def test_what_another_fact_says_is_not_said_again() -> None:
     assert told(["arms.up", "left_arm.up", "right_arm.up", "arms.raised", "left_hand.overhead"]) == ["arms.up"]
     assert told(["left_knee.bent", "left_knee.very_bent"]) == ["left_knee.very_bent"]
+
+
+def test_a_file_of_too_few_portraits_is_rendered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def portrait(_: object, number: int, __: object) -> tuple[bytes, dict[str, Any]]:
+        drawn.append(number)
+        return b"jpeg", {"pose": np.zeros((22, 3, 3)), "box": np.zeros(4), "clip": "drawn"}
+
+    monkeypatch.setattr(portraits, "_portrait", portrait)
+    engine = cast(PeopleEngine, None)
+    assert list(portraits.render_portraits(engine, tmp_path, 66)) == [64, 66]
+    (tmp_path / "000064.looks").touch()
+    drawn.clear()
+    assert list(portraits.render_portraits(engine, tmp_path, 65)) == [64, 65]
+    assert not drawn
+    assert list(portraits.render_portraits(engine, tmp_path, 70)) == [64, 70]
+    assert drawn == list(range(64, 70))
+    assert len(portraits.load_portraits(tmp_path)) == 70
+    assert not (tmp_path / "000064.looks").exists()  # of fewer pictures

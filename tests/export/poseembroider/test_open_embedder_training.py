@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPLX_BODY
 from humanrt_export.cli import main
 from humanrt_export.conversion.pose_embedder import load_embedder
+from humanrt_export.data.described.people import Described
 from humanrt_export.training.tasks import poseembroider
 
 SMALL = ["--width", "16", "--hidden", "16", "--text", "8", "--core", "8", "--poses", "12", "--threads", "1"]
@@ -110,3 +112,25 @@ def test_two_stages(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert fused.fuse(vectors, torch.tensor([[True, False, True]]).expand(2, 3))[1].shape == (2, 3, 16)
     assert main([*second, "--data", str(data)]) == 2
     assert "leave --aligned and --data out" in capsys.readouterr().err
+
+
+def test_folders_without_enough_portraits_are_named(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for portraits, why in ((data / "portraits", "24 portraits; more than 256"), (tmp_path, "holds no portraits"),
+                           (data, "holds other files than portraits")):  # fmt: skip
+        for stage in (["--encoders", str(tmp_path / "run")], ["--data", str(data / "clip.npz")]):
+            given = ["train", "poseembroider", "--portraits", str(portraits), *stage, "--out", str(tmp_path / "out")]
+            assert main([*given, "--steps", "1"]) == 2
+            assert why in capsys.readouterr().err
+
+
+def test_equally_frequent_words_have_the_same_order_in_every_process() -> None:
+    class Told:
+        def __len__(self) -> int:
+            return 1
+
+        def text(self, random: object, index: int, *_: object) -> tuple[str, tuple[str, ...]]:
+            return "legs arms head trunk arms", ()
+
+    assert poseembroider.word_list(cast(Described, Told()), {}) == ("arms", "head", "legs", "trunk")

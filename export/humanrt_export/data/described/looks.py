@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from humanrt.backends import BackendOptions, open_backend
 from humanrt.bundle import load_bundle
 from humanrt.embedding.inputs import PICTURE_NUMBERS, PersonReader
+from humanrt.errors import HumanrtError
 from humanrt.files import write_atomically
 from humanrt.geometry.region import Region
 from humanrt_export.data.described.facts import Region as Part
@@ -47,11 +48,21 @@ class Looks:
 
 
 def look_at_portraits(folder: Path, seed: int = 0, say: Callable[[str], object] = lambda _: None) -> Looks:
-    """Return what is seen in the portraits of a folder; kept beside them in files ``*.looks``."""
+    """Return what is seen in the portraits of a folder; kept beside them in files ``*.looks``.
+
+    Raises:
+        HumanrtError: the folder holds no portraits, or other arrays.
+    """
+    files = sorted(folder.glob("*.npz"))
+    if not files or not all(path.stem.isdecimal() for path in files):
+        raise HumanrtError(
+            f"{folder}: holds {'other files than' if files else 'no'} portraits; make some with "
+            f"`humanrt-export data portraits --out {folder}`"
+        )
     parts: list[Looks] = []
     opened: list[PersonReader] = []
     with open_backend("cpu", BackendOptions(threads=1)) as backend:
-        for path in sorted(folder.glob("*.npz")):
+        for path in files:
             kept = path.with_suffix(".looks")
             if not kept.is_file():
                 opened = opened or [PersonReader(load_bundle("landmarks", task="people"), backend)]

@@ -39,7 +39,8 @@ class Described:
     Attributes:
         numbers: [N, F], see `humanrt.embedding.inputs.pose_numbers`.
         rotations: [N, 22, 3, 3], level and without heading.
-        heading: [N, 2] sine and cosine of the way they face, to a level camera: 0 is towards it, left positive.
+        heading: [N, 2] sine and cosine of the way they face, to a level camera: 0 is towards it, 90 degrees to the
+            picture's right.
         names: of the facts.
         flags: bool [N, K], which are true.
         true: for each pose the facts that can be said.

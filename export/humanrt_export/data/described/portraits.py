@@ -90,7 +90,9 @@ def recorded_poses(source: PoseSource, count: int, seed: int) -> list[Pose]:
 def render_portraits(
     engine: PeopleEngine, out: Path, count: int, first: int = 0, poses: Sequence[Pose] | None = None
 ) -> Iterator[int]:
-    """Render pictures into files of 64 in a folder; those that are there stay. Yields the number of pictures so far.
+    """Render pictures into files of 64 in a folder; yields the number of pictures so far.
+
+    Files that are there stay, but for those of fewer pictures than are wanted.
 
     Args:
         engine: makes square pictures; its seed and the picture's number determine everything.
@@ -105,7 +107,8 @@ def render_portraits(
     for start in range(first, first + count, _SHARD):
         path = out / f"{start:06d}.npz"
         numbers = range(start, min(start + _SHARD, first + count))
-        if not path.is_file():
+        if not path.is_file() or len(load_portraits(path)) < len(numbers):
+            path.with_suffix(".looks").unlink(missing_ok=True)  # what was seen in fewer pictures
             made = [_portrait(engine, number, None if poses is None else poses[number]) for number in numbers]
             images, arrays = [one[0] for one in made], [one[1] for one in made]
             content = io.BytesIO()

@@ -117,6 +117,8 @@ class TrainPoseembroider(RunConfig):
 def run(config: TrainPoseembroider) -> int:
     """Train."""
     looks = load_looks([look_at_portraits(folder, say=print) for folder in config.portraits])
+    if len(looks.half) <= _HELD:
+        raise HumanrtError(f"{config.portraits[0]}: {len(looks.half)} portraits; more than {_HELD} are needed")
     if config.encoders is not None:
         torch.manual_seed(config.train.seed)
         train(fuse_task(config.encoders, looks, config.core), config.out, config.train)
@@ -125,8 +127,6 @@ def run(config: TrainPoseembroider) -> int:
     kept = [motion for motion in motions if part_of(motion) == "train"]
     if not kept:
         raise HumanrtError(f"{config.data[0]}: no motion to train on; all of it is held out")
-    if len(looks.half) <= _HELD:
-        raise HumanrtError(f"{config.portraits[0]}: {len(looks.half)} portraits; more than {_HELD} are needed")
     print(f"{len(looks.half)} portraits, {config.poses} poses of {len(kept)} clips", flush=True)
     torch.manual_seed(config.train.seed)  # of the first weights
     further = describe_poses(various_poses(kept, config.poses, config.train.seed))
@@ -153,7 +153,9 @@ def word_list(described: Described, telling: Mapping[str, float]) -> tuple[str, 
         text, _ = described.text(random, number % len(described), telling, 1 + number % 6)
         counts.update({word for word, _ in words_of(text)})
     counts.pop("#", None)
-    return tuple(word for word, count in counts.most_common() if count >= _SEEN_TIMES)
+    # Equally frequent ones by the alphabet: a run is resumed by another process, whose sets have another order.
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return tuple(word for word, count in ordered if count >= _SEEN_TIMES)
 
 
 @dataclass(frozen=True)
