@@ -122,6 +122,11 @@ def test_what_is_not_finite_stays_so_in_its_own_row(run: Callable[..., Array]) -
     bad = ~np.isfinite(found).all(axis=1)
     assert np.flatnonzero(bad).tolist() == [3, 20]
     np.testing.assert_allclose(found[~bad], 64, rtol=1e-3)
+    for value in (np.nan, np.inf):
+        w = np.ones((64, 32), np.float32)
+        w[:, 2], w[9, 30] = 0, value
+        found = run("LinearInt16", {"x": x[:3]}, {"w": w}, 32, gelu=0)
+        assert np.flatnonzero(~np.isfinite(found).all(axis=0)).tolist() == [30]
     for part in range(3):
         qkv = np.ones((1, 20, 3, 2, 64), np.float32)
         qkv[0, 7, part, 1, 9] = np.inf

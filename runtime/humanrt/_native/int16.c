@@ -245,9 +245,14 @@ static void pack_weight(const float *w, size_t depth, size_t columns, size_t pan
     const size_t steps = (depth + 1) / 2;
     for (size_t c = 0; c < columns; c++) {
         double squares = 0;
-        float most = 0;
-        for (size_t k = 0; k < depth; k++) most = fabsf(w[k * columns + c]) > most ? fabsf(w[k * columns + c]) : most;
-        if (most <= 1e-30f) continue;
+        float most = 0, sound = 0;
+        for (size_t k = 0; k < depth; k++) {
+            const float size = fabsf(w[k * columns + c]);
+            most = size > most ? size : most;
+            sound += 0 * size;
+        }
+        scales[c] = sound; /* nan if a weight is not finite: so are its column's results */
+        if (most <= 1e-30f || sound != 0) continue;
         for (size_t k = 0; k < depth; k++) squares += pow(w[k * columns + c] / most, 2);
         const float largest = largest_integer((float)sqrt(squares), depth), scale = largest / most;
         int16_t *to = (int16_t *)(out + c / panel * panel * steps + c % panel);

@@ -127,7 +127,7 @@ CODE static void NAME(pack_head)(void *user, size_t task) {
         int32_t *out = run->keys + head * width * (HEAD / 2);
         float *scales = run->key_scales + head * width, sound = 0;
         for (size_t t = 0; t < width; t++) {
-            union {
+            _Alignas(64) union {
                 int16_t values[HEAD];
                 int32_t pairs[HEAD / 2];
             } key;

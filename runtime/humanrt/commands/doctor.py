@@ -75,6 +75,7 @@ def examine(find_installed: Callable[[tuple[str, ...]], dict[str, str]] = instal
     yield from _backends()
     yield _compiled()
     yield _amx()
+    yield _int16()
     yield _retargeting()
     yield _video()
     yield from _cameras()
@@ -163,6 +164,16 @@ def _amx() -> Finding:
     if problem := native.amx_problem():
         return Finding("AMX operators", "no", f"{problem}: people networks take about 1.5 times as long on the CPU")
     return Finding("AMX operators", "yes", "people networks run in bfloat16 tiles, as accurate as in float")
+
+
+def _int16() -> Finding:
+    from humanrt import native
+
+    what = "int16 operators"
+    if problem := native.int16_problem():
+        return Finding(what, "no", f"{problem}: bundles with `--precision int16` do not run that here")
+    code = "AVX2" if native.library().humanrt_int16() == 1 else "AVX-512 VNNI"
+    return Finding(what, "yes", f"on {code}: `--precision int16`, for processors without AMX")
 
 
 def _retargeting() -> Finding:
