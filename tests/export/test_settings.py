@@ -151,7 +151,7 @@ def changed(settings: Settings) -> Settings:
         return replace(
             settings,
             **{"threshold": 0.125, "mean": (0.25, 0.5, 0.75), "std": (1.0, 2.0, 3.0), "resize": "pillow-bicubic"},
-            **{"field_of_view": 75.0, "estimated": not settings.estimated, "principal_point": 100.0},
+            **{"field_of_view": 75.0, "estimated": not settings.estimated, "principal_point": (100.0, 100.0)},
             **{"body": "Somebody", "bones": settings.bones[::-1], "joint_names": settings.joint_names[::-1]},
             topologies=tuple(replace(one, name=f"{one.name}!") for one in settings.topologies),
         )

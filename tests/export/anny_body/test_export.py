@@ -129,7 +129,7 @@ def test_a_small_bundle_is_a_quarter_and_as_near_to_pytorch(
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"options": AnnyOptions(max_people=50)}, "max_people is 50; a 98 px network has 1 to 49 slots"),
+        ({"options": AnnyOptions(max_people=50)}, "max_people is 50; a network of 98 x 98 px has 1 to 49 slots"),
         ({"options": AnnyOptions(batch=0)}, "batch is 0"),
         ({"topologies": ("fine",)}, "choose one of: 10pc, full"),
     ],
