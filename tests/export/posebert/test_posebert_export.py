@@ -64,7 +64,8 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("variant", "batches"), [("hand21", ("1", "3")), ("h36m17", ("3",)), ("mediapipe33rays", ("1",))]
+    ("variant", "batches"),
+    [("hand21", ("1", "3")), ("h36m17", ("3",)), pytest.param("mediapipe33rays", ("1",), marks=pytest.mark.slow)],
 )
 def test_a_training_becomes_an_open_bundle(tmp_path: Path, variant: str, batches: tuple[str, ...]) -> None:
     network = save_run(tmp_path / "run", variant)

@@ -61,6 +61,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poseembroider, "_HELD", 8)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_from_data_to_a_bundle(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, bundle = tmp_path / "run", tmp_path / "bundle"
