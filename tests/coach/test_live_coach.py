@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from postures import posture
@@ -26,7 +27,7 @@ from humanrt.outputs.record import Recorder, read_recording
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.results import People
 from humanrt.perception.pipeline import Pipeline
-from humanrt.sources.opening import Frame
+from humanrt.sources.opening import Frame, open_source
 
 GOAL = posture(left_knee=(60, 0, 0))
 JOINTS = ("upperleg01.L", "lowerleg01.L", "foot.L")
@@ -165,6 +166,21 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert recording.header["task"] == "coach"
     assert [line["coach"]["advice"] for line in recording][-1] == told[-1]["advice"]
     assert (tmp_path / "out.mp4").stat().st_size > 1000
+
+
+def test_two_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_source(PEOPLE_CLIP) as source:
+        frames = [frame.image for _, frame in zip(range(40), source, strict=False)]
+    me, teacher = (str(tmp_path / name) for name in ("me.png", "teacher.png"))
+    for path, image in ((me, frames[0]), (teacher, frames[-1])):
+        cv2.imwrite(path, image[:, :, ::-1])
+    for reference, matches in ((me, True), (teacher, False)):
+        command = ["coach", me, "--reference", reference, "--headless", "--backend", "cpu", "--bundle", "landmarks"]
+        assert main([*command, "--tolerance", "5"]) == 0
+        (told,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert told["matches"] is matches
+        assert told["said"]
+        assert bool(told["advice"]) is not matches
 
 
 def test_wrong_uses_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

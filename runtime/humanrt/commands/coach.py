@@ -15,6 +15,7 @@ import numpy as np
 
 from humanrt.coach.announce import Announcer, Speaker
 from humanrt.coach.engine import PoseCoach
+from humanrt.coach.guide import GuideOptions
 from humanrt.coach.live_coach import CoachPainter, CoachPipeline
 from humanrt.coach.phrases import languages
 from humanrt.coach.poses import PoseTrack, load_track, reference_file
@@ -130,7 +131,9 @@ def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) 
         degrees=options.tolerance,
         metres=options.tolerance * METRES_PER_DEGREE,
     )
-    trainer = Trainer(coach, _reference(options))
+    # A photograph has no next frame for which advice could wait.
+    still = Path(options.source).suffix.lower() in IMAGE_SUFFIXES
+    trainer = Trainer(coach, _reference(options), GuideOptions(settle=0.0, pause=0.0) if still else None)
     outputs: list[Output] = [Announcer(_tell)]
     if options.speak:
         outputs.append(Speaker(options.language))
