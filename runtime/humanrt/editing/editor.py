@@ -11,7 +11,7 @@ from humanrt.bundle.settings import WordEditorSettings
 from humanrt.editing.apply import apply
 from humanrt.editing.body import Body, readings
 from humanrt.editing.changes import CHANNELS, PLACES, SCALES, Edit
-from humanrt.editing.words import encode, objection, word_ids
+from humanrt.editing.words import encode, objection, read_word_ids
 from humanrt.errors import BundleError, InvalidInputError
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.resource import Owner, releasing
@@ -48,15 +48,7 @@ class WordEditor(Owner):
         self.settings = settings = WordEditorSettings.of(bundle)
         if (settings.channels, settings.places) != (CHANNELS, PLACES):
             raise BundleError(f"bundle {bundle.path} changes other things than this version does; export it again")
-        try:
-            words = (bundle.path / settings.file).read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"{bundle.path / settings.file}: cannot be read ({error}); export it again") from error
-        if len(words) != settings.count:
-            raise BundleError(
-                f"{bundle.path / settings.file}: {len(words)} words, not {settings.count}; export it again"
-            )
-        self._ids = word_ids(words)
+        self._ids = read_word_ids(bundle.path / settings.file, settings.count)
         self._text = self.own(BoundGraph(backend, bundle.graph("text")))
         self._edit = self.own(BoundGraph(backend, bundle.graph("edit")))
 

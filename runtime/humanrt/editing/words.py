@@ -11,13 +11,28 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.editing.plain import denies, lowered, plain
+from humanrt.errors import BundleError
 
-__all__ = ["GROUPS", "LONGEST", "NUMBER", "PIECES", "UNKNOWN", "Encoded", "encode", "objection", "split", "word_ids"]
+__all__ = [
+    "GROUPS",
+    "LONGEST",
+    "NUMBER",
+    "PIECES",
+    "TOKEN",
+    "UNKNOWN",
+    "Encoded",
+    "encode",
+    "objection",
+    "read_word_ids",
+    "split",
+    "word_ids",
+]
 
 PIECES = 2048
 """Buckets of hashed groups of letters; 0 stands for none."""
@@ -29,7 +44,8 @@ UNKNOWN, NUMBER = 1, 2
 """Ids of a word that is not in the list, and of a number; 0 is padding, the list begins at 3."""
 _FIRST = 3
 
-_TOKEN = re.compile(r"\d+(?:[.,]\d+)?|[^\W\d_]+(?:['\u2019][^\W\d_]+)?|°|[^\w\s]")
+TOKEN = re.compile(r"\d+(?:[.,]\d+)?|[^\W\d_]+(?:['\u2019][^\W\d_]+)?|°|[^\w\s]")
+"""A number, a word, a degree sign, or a punctuation mark."""
 _UNITS = {
     **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres", "cms"), 0.01),
     **dict.fromkeys(("inch", "inches"), 0.0254),
@@ -102,7 +118,7 @@ def split(text: str) -> list[tuple[str, float]]:
     whatever was said. Numbers in words are read where a unit follows ("thirty degrees"). The text is said plainly
     first (`humanrt.editing.plain`).
     """
-    tokens = _TOKEN.findall(plain(text))
+    tokens = TOKEN.findall(plain(text))
     found: list[tuple[str, float]] = []
     at = 0
     while at < len(tokens):
@@ -188,6 +204,21 @@ def encode(text: str | Sequence[tuple[str, float]], ids: Mapping[str, int]) -> E
 def word_ids(words: Sequence[str]) -> dict[str, int]:
     """Return the ids of a list of words."""
     return {word: index for index, word in enumerate(words, start=_FIRST)}
+
+
+def read_word_ids(path: Path, count: int) -> dict[str, int]:
+    """Return the ids of a bundle's list of words.
+
+    Raises:
+        BundleError: the file cannot be read, or does not hold ``count`` words.
+    """
+    try:
+        words = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: cannot be read ({error}); export it again") from error
+    if len(words) != count:
+        raise BundleError(f"{path}: {len(words)} words, not {count}; export it again")
+    return word_ids(words)
 
 
 @lru_cache(maxsize=8192)

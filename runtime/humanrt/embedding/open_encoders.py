@@ -13,7 +13,7 @@ from humanrt.backends import Backend
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.bundle.settings import OpenEmbedderSettings
 from humanrt.checks import numbers
-from humanrt.editing.words import encode, word_ids
+from humanrt.editing.words import encode, read_word_ids
 from humanrt.embedding.inputs import PICTURE_NUMBERS, POSE_NUMBERS, PersonReader, pose_numbers
 from humanrt.embedding.words import words_of
 from humanrt.errors import BundleError, InvalidInputError
@@ -57,15 +57,7 @@ class OpenEncoders(Owner):
         self._bundle, self._backend = bundle, backend
         if (settings.picture_numbers, settings.pose_numbers) != (PICTURE_NUMBERS, POSE_NUMBERS):
             raise BundleError(f"bundle {bundle.path} reads other numbers than this version makes; export it again")
-        try:
-            words = (bundle.path / settings.file).read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"{bundle.path / settings.file}: cannot be read ({error}); export it again") from error
-        if len(words) != settings.count:
-            raise BundleError(
-                f"{bundle.path / settings.file}: {len(words)} words, not {settings.count}; export it again"
-            )
-        self._ids = word_ids(words)
+        self._ids = read_word_ids(bundle.path / settings.file, settings.count)
         self._graphs: dict[str, BoundGraph] = {}
         self._reader: PersonReader | None = None
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
-__all__ = ["words_of"]
+from humanrt.editing.words import TOKEN
 
-_TOKEN = re.compile(r"\d+(?:[.,]\d+)?|[^\W\d_]+(?:['\u2019][^\W\d_]+)?|°|[^\w\s]")
+__all__ = ["words_of"]
 
 
 def words_of(text: str) -> list[tuple[str, float]]:
     """Return the words of a text in lower case; a number is ``#``, whatever it is. The second of each pair is 0."""
     plain = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
-    return [("#" if token[0].isdigit() else token, 0.0) for token in _TOKEN.findall(plain)]
+    return [("#" if token[0].isdigit() else token, 0.0) for token in TOKEN.findall(plain)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random as standard
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
@@ -23,6 +22,7 @@ from humanrt_export.batches import Batch
 from humanrt_export.data.described.facts import REGIONS
 from humanrt_export.data.described.looks import HALVES, Looks, load_looks, look_at_portraits
 from humanrt_export.data.described.people import Described, describe_poses, telling_of, various_poses
+from humanrt_export.data.vocabulary import frequent_words
 from humanrt_export.motion.load import load_motions
 from humanrt_export.motion.split import part_of
 from humanrt_export.networks.pose_embedder import PoseEmbedder, PoseEmbedderConfig
@@ -48,8 +48,8 @@ _HIDDEN = 0.12
 """Share of words of which the network sees the letters only."""
 _HALF = 0.35
 """Share of pictures of which half is hidden; then half of the texts tell of the hidden half."""
-_SAMPLED, _SEEN_TIMES = 20_000, 4
-"""Texts that the list of words is made from, and how often a word must be among them."""
+_SAMPLED = 20_000
+"""Texts that the list of words is made from."""
 _LONGEST_TRAINED = 40
 """Words of a text, of which the rest is cut off while training."""
 _TREMBLE = 0.002
@@ -148,14 +148,8 @@ def make_task(config: TrainPoseembroider, looks: Looks, further: Described) -> E
 def word_list(described: Described, telling: Mapping[str, float]) -> tuple[str, ...]:
     """Return the words of the texts that are trained on, those that are often said first."""
     random = standard.Random(0)
-    counts: Counter[str] = Counter()
-    for number in range(_SAMPLED):
-        text, _ = described.text(random, number % len(described), telling, 1 + number % 6)
-        counts.update({word for word, _ in words_of(text)})
-    counts.pop("#", None)
-    # Equally frequent ones by the alphabet: a run is resumed by another process, whose sets have another order.
-    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-    return tuple(word for word, count in ordered if count >= _SEEN_TIMES)
+    texts = (described.text(random, n % len(described), telling, 1 + n % 6)[0] for n in range(_SAMPLED))
+    return frequent_words(map(words_of, texts))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random as standard
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from humanrt.errors import HumanrtError
 from humanrt_export.batches import Batch
 from humanrt_export.data.edits.pairs import PosePair, draw_pairs
 from humanrt_export.data.edits.texts import edit_of, nonsense, sentence
+from humanrt_export.data.vocabulary import frequent_words
 from humanrt_export.motion.clip import Motion
 from humanrt_export.motion.load import load_motions
 from humanrt_export.motion.split import part_of
@@ -37,8 +37,6 @@ _HIDDEN = 0.12
 """Share of words of which the network sees the letters only."""
 _SAMPLED = 12_000
 """Texts from which the list of words is made."""
-_SEEN_TIMES = 4
-"""How often a word must be among them: what is rarer is a typing error, or learned by its letters."""
 _TOGETHER = 8
 """Steps whose texts are made together and sorted by length: a batch of texts of like length has little padding."""
 _VALIDATED = 600
@@ -96,14 +94,8 @@ def make_task(config: TrainPosefix, kept: Sequence[Motion], held: Sequence[Motio
 def word_list(pairs: Sequence[PosePair]) -> tuple[str, ...]:
     """Return the words of the texts that are trained on, those that are often said first."""
     random = standard.Random(0)
-    counts: Counter[str] = Counter()
-    for number in range(_SAMPLED):
-        text, _ = sentence(random, pairs[number % len(pairs)].wishes)
-        counts.update({word for word, _ in split(text)})
-    counts.pop("#", None)
-    # Equally frequent ones by the alphabet: a run is resumed by another process, whose sets have another order.
-    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-    return tuple(word for word, count in ordered if count >= _SEEN_TIMES)
+    texts = (sentence(random, pairs[number % len(pairs)].wishes)[0] for number in range(_SAMPLED))
+    return frequent_words(map(split, texts))
 
 
 @dataclass(frozen=True)
