@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from golden_people import golden, golden_bodies, make_golden  # noqa: F401 (fixtures: one registration, one export)
+from golden_people import golden, golden_bodies, make_golden, small_multihmr  # noqa: F401 (fixtures: made once)
 
 # The same examples in every run, so that a red CI is the change's doing; look for new ones with
 # `pytest --hypothesis-profile explore`. A machine that is busy with other work is no failure.

@@ -1,4 +1,7 @@
-"""The golden cases of Multi-HMR, exported once a session: for the tests of the exporter and those of the runtime."""
+"""Bundles of Multi-HMR, each exported once a run: the golden cases, and a small one of noise.
+
+For the tests of the exporter and those of the runtime.
+"""
 
 from __future__ import annotations
 
@@ -65,6 +68,44 @@ def golden(request: pytest.FixtureRequest) -> Golden:
             pytest.skip(f"{package} is not installed: needs what exports")
     make: Callable[[str], Golden] = request.getfixturevalue("make_golden")
     return make(request.param)
+
+
+@dataclass(frozen=True)
+class SmallMultiHmr:
+    """A Multi-HMR of noise on a stand-in for SMPL-X: ViT-B, 112 px, 11 betas, 5 slots, two images at a time.
+
+    Of the twelve blocks of its backbone there are two: each takes seconds to export.
+    """
+
+    model: Any
+    bundle: Path
+
+
+@pytest.fixture(scope="session")
+def small_multihmr(tmp_path_factory: pytest.TempPathFactory) -> SmallMultiHmr:
+    for package in ("torch", "onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: needs what exports")
+    import torch
+    from multihmr_stand_ins import official_args, official_state, smplx_arrays
+
+    from humanrt_export.conversion.multihmr_checkpoint import load_checkpoint
+    from humanrt_export.conversion.multihmr_smplx import export_multihmr
+    from humanrt_export.networks.backbone import BACKBONES
+    from humanrt_export.networks.multihmr import ModelConfig
+
+    def export(folder: Path) -> Path:
+        config = ModelConfig("dinov2_vitb14", 112, 11)
+        torch.save({"args": official_args(config), "model_state_dict": official_state(config)}, folder / "noise.pt")
+        (folder / "smplx").mkdir()
+        np.savez(folder / "smplx" / "SMPLX_NEUTRAL.npz", **smplx_arrays())
+        return export_multihmr(folder / "noise.pt", folder, folder / "bundle", max_people=5, batch=2)
+
+    with pytest.MonkeyPatch.context() as patch:
+        width, _, heads = BACKBONES["dinov2_vitb14"]
+        patch.setitem(BACKBONES, "dinov2_vitb14", (width, 2, heads))
+        bundle = made_once(tmp_path_factory, "multihmr-small", export)
+        return SmallMultiHmr(load_checkpoint(bundle.parent / "noise.pt"), bundle)
 
 
 def _case(name: str, bodies: Path, folder: Path) -> Any:

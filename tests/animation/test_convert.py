@@ -20,6 +20,7 @@ from known_take import FPS, FRAMES, Known, record
 
 import humanrt
 from command_line import refused
+from golden_people import SmallMultiHmr
 from humanrt.animation import FORMATS, convert, take_of
 from humanrt.cli import main
 from humanrt.errors import MissingDependencyError
@@ -261,14 +262,11 @@ def test_smoothing_takes_the_trembling_and_leaves_the_motion(natural: Known, rig
     assert convert(shaky, tmp_path / "calm.glb", person=1, smooth=0.08)
 
 
-def test_smplx_people_convert_too(make_golden, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_smplx_people_convert_too(small_multihmr: SmallMultiHmr, tmp_path: Path) -> None:
     from humanrt.bundle import load_bundle
     from humanrt.people.rig import open_rig
 
-    for package in ("torch", "onnx", "onnxscript"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: needs what exports")
-    folder = make_golden("multihmr_224_s_batch2").bundle
+    folder = small_multihmr.bundle
     with open_rig(load_bundle(folder)) as rig:
         known = record(rig, tmp_path / "take.jsonl", str(folder))
         for name in ("glb", "bvh", "amass"):

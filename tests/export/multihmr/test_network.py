@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from multihmr_stand_ins import Graph, official_args, official_state, opened
+from multihmr_stand_ins import Graph, opened
 from numpy.typing import NDArray
 
-from humanrt_export.conversion.multihmr_checkpoint import load_checkpoint
-from humanrt_export.conversion.multihmr_smplx import export_multihmr
+from golden_people import SmallMultiHmr
 from humanrt_export.networks.camera import default_intrinsics
-from humanrt_export.networks.multihmr import ModelConfig, MultiHmr, NetworkOutput
+from humanrt_export.networks.multihmr import MultiHmr, NetworkOutput
 
-CONFIG = ModelConfig("dinov2_vitb14", 112, 11)
+IMAGE_SIZE = 112
 PEOPLE = 5
 EYE = np.eye(3, dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
-def exported(smplx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[MultiHmr, Graph]:
-    """ViT-B, 112 px, 11 betas, two images at a time: the PyTorch network and its graph for the CPU."""
-    folder = tmp_path_factory.mktemp("vitb")
-    checkpoint = folder / "noise.pt"
-    torch.save({"args": official_args(CONFIG), "model_state_dict": official_state(CONFIG)}, checkpoint)
-    bundle = export_multihmr(checkpoint, smplx_folder, folder / "bundle", max_people=PEOPLE, batch=2)
-    return load_checkpoint(checkpoint), opened(bundle / "network-cpu.onnx")
+def exported(small_multihmr: SmallMultiHmr) -> tuple[MultiHmr, Graph]:
+    """The PyTorch network and its graph for the CPU."""
+    return small_multihmr.model, opened(small_multihmr.bundle / "network-cpu.onnx")
 
 
 @pytest.fixture(scope="module")
 def image() -> NDArray[np.float32]:
     generator = torch.Generator().manual_seed(7)
-    noise = torch.randn(2, 3, CONFIG.image_size, CONFIG.image_size, generator=generator)
+    noise = torch.randn(2, 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
     smooth: NDArray[np.float32] = (4 * torch.nn.functional.avg_pool2d(noise, 9, stride=1, padding=4)).numpy()
     return smooth
 
@@ -50,7 +44,7 @@ def peaks(exported: tuple[MultiHmr, Graph], image: NDArray[np.float32]) -> list[
 
 def off_centre() -> NDArray[np.float32]:
     """Two different cameras: principal points off the centre, pixels not square, one with skew."""
-    K = default_intrinsics(2, CONFIG.image_size).numpy().copy()
+    K = default_intrinsics(2, IMAGE_SIZE).numpy().copy()
     K[0] = [[140, 1.5, 31], [0, 120, 70], [0, 0, 1]]
     K[1, :2, 2] += (12, -7)
     return K
@@ -159,7 +153,7 @@ def test_a_black_image_is_an_image(exported, image) -> None:  # type: ignore[no-
 def test_depth_is_clamped(exported, image) -> None:  # type: ignore[no-untyped-def]
     """A telephoto lens would put people at kilometres: 50 m is the end of the world."""
     feeds = asked(image, 0.0)
-    feeds["intrinsics"] = default_intrinsics(2, CONFIG.image_size, field_of_view=0.5).numpy()
+    feeds["intrinsics"] = default_intrinsics(2, IMAGE_SIZE, field_of_view=0.5).numpy()
     out = exported[1](**feeds)
     assert (out["translation"][..., 2] >= 0).all()
     assert out["translation"][..., 2].max() <= 50.0
