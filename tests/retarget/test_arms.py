@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from humanrt import GentleMotion, RobotCommands
 from humanrt.errors import HumanrtError
+from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.hands.pipeline import HandPipeline
 from humanrt.hands.robots import RobotHands
 from humanrt.people.arms import RobotArms, arm_pose
@@ -114,6 +115,81 @@ def test_joints_keep_to_the_speed() -> None:
         assert np.abs(here - last).max() <= 0.05 + 1e-9
         last = here
     assert solver.reached
+
+
+def turning(solver: ArmRetargeter, angle: float, dt: float) -> Iterator[tuple[float, Array]]:
+    """Turn the hand about its fingers by ``angle`` in 2 s and keep it there for 4 s; yield time and solution."""
+    q = solver.arm.rest_pose
+    tool, elbow = solver.arm.pose(q), person_at(solver, q).elbow
+    shoulder = solver.arm.positions(q, [solver.arm.shoulder])[0]
+    wrist = SHOULDER + FACING @ (tool[:3, 3] - shoulder) / SCALE
+    for t in np.arange(0.0, 6.0, dt):
+        turned = tool[:3, :3] @ matrices_from_vectors(np.array([0.0, 0.0, angle * min(t / 2.0, 1.0)]))
+        yield float(t), solver.solve(ArmPose(SHOULDER, elbow, wrist, FACING @ turned), dt=dt if t else None)
+
+
+def narrow(after: float | None) -> ArmRetargeter:
+    """A UR5e whose last joint turns by 2 rad either way; beyond that only the wrist turned over reaches."""
+    arm = placed("ur5e", branch_after=after).arm
+    middle = arm.rest_pose[-1]
+    last = replace(arm.joints[-1], lower=middle - 2.0, upper=middle + 2.0)
+    return ArmRetargeter(replace(arm, joints=(*arm.joints[:-1], last)))
+
+
+@pytest.mark.parametrize("dt", [1 / 30, 1 / 90])
+def test_another_branch_is_gone_to_gently_if_this_one_does_not_reach(dt: float) -> None:
+    solver = narrow(0.5)
+    last, steps, states = None, [], []
+    for t, q in turning(solver, 3.0, dt):
+        if last is not None:
+            steps.append(np.abs(q - last).max() / dt)
+        last = q
+        states.append((t, solver.state))
+    # The limit is met at 1.33 s; 0.3 rad beyond it, half a second passes before anything else is tried.
+    began = next(t for t, state in states if state == "changing")
+    assert 1.33 + 0.2 + 0.5 - 0.1 < began < 1.33 + 0.2 + 0.5 + 0.2
+    assert solver.changes == 1
+    assert solver.state == "following"
+    assert solver.reached
+    assert max(steps) < 1.05 * 2.0  # the arm's own max speed
+
+
+def test_an_arm_that_may_not_change_its_branch_stays_where_it_is_nearest() -> None:
+    solver = narrow(None)
+    steps, last = [], None
+    for _, q in turning(solver, 3.0, 1 / 30):
+        steps.append(0.0 if last is None else np.abs(q - last).max())
+        last = q
+    assert solver.changes == 0
+    assert not solver.reached
+    assert max(steps) < 0.1
+
+
+@pytest.mark.parametrize("name", arms())
+def test_smooth_paths_are_followed_without_jumps(name: str) -> None:
+    solver = placed(name)
+    for path in paths(solver, 3):
+        solver.reset()
+        last = None
+        for q in path:
+            found = solver.solve(person_at(solver, q), dt=None if last is None else 1 / 30)
+            assert solver.error[0] < 2e-3
+            # The path's own steps are up to 0.2 rad; another branch would be more than 1 rad away.
+            assert last is None or np.abs(found - last).max() < 0.34
+            last = found
+        assert solver.changes == 0
+
+
+def test_an_offset_moves_the_workspace() -> None:
+    arm = load_arm("ur5e")
+    person = person_at(placed("ur5e"), arm.rest_pose)
+    plain, lifted = (
+        ArmRetargeter(replace(arm, placement=Placement("camera", scale=SCALE, offset=offset)))
+        for offset in ((0.0, 0.0, 0.0), (0.1, 0.0, 0.2))
+    )
+    np.testing.assert_allclose(lifted.target(person)[0] - plain.target(person)[0], [0.1, 0.0, 0.2], atol=1e-12)
+    lifted.solve(person)
+    assert lifted.reached
 
 
 def test_scale_and_frame() -> None:
@@ -242,6 +318,8 @@ def test_a_gripper_beyond_the_tool_stays_at_rest(urdf: Callable[[str], Path]) ->
         ({"place": {"frame": "room"}}, "frame is 'room'; choose one of: "),
         ({"place": {"rpy": [0, 0, 90]}}, "looks like degrees"),
         ({"place": {"arm_length": 520}}, "arm_length is 520 m; a person's is"),
+        ({"place": {"offset": [0, 0, 300]}}, r"offset \[0.0, 0.0, 300.0\] is over 5 m"),
+        ({"branch_after": -1}, "branch_after is -1; it must not be negative"),
         ({"side": "left"}, "unknown field side"),
         ({"axes": {"fingers": "+z", "palm": "+z"}}, "at right angles"),
     ],

@@ -7,7 +7,7 @@ joint that moves them, ``null`` for the base::
      "joints": [as in `humanrt.retarget.description`],
      "shoulder": {"joint": null, "xyz": [3]}, "elbow": {"joint", "xyz"}, "tool": {"joint", "xyz"},
      "hand": [9], "rest": {joint: value}, "locked": {joint: value}, "radius": 0.05,
-     "max_speed": 2.0, "max_acceleration": 10.0}
+     "max_speed": 2.0, "max_acceleration": 10.0, "branch_after": 1.0}
 
 ``hand``: rotation, row by row, whose columns are the axes of the person's wrist (out of the palm, sideways, towards the
 fingers) in the frame of the tool's joint. A robot hand that is mounted there so moves as the person's own.
@@ -36,6 +36,10 @@ FRAMES = ("trunk", "camera")
 """What a person's arm is measured against."""
 ARM_SPEED, ARM_ACCELERATION = 2.0, 10.0
 """rad/s and rad/s2 that an arm's joints do not exceed unless its description says otherwise: arms are heavy."""
+FURTHEST = 5.0
+"""m; an offset or a reach beyond it is not of metres."""
+BRANCH_AFTER = 1.0
+"""s for which an arm's branch may not reach the place before it goes to another."""
 FORMAT = 1
 _BASE = -1
 
@@ -51,12 +55,15 @@ class Placement:
         arm_length: m from the person's shoulder over the elbow to the wrist. None: as measured of each person.
         scale: metres of the robot to one of the person's. None: an arm that is held out straight reaches 90 % as far
             as the robot can.
+        offset: [3] m in the base frame, added to where the tool should be: to lift it above a table, or to bring the
+            person's workspace into the robot's.
     """
 
     frame: str = FRAMES[0]
     rotation: Array = field(default_factory=lambda: np.eye(3))
     arm_length: float | None = None
     scale: float | None = None
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         if self.frame not in FRAMES:
@@ -67,6 +74,8 @@ class Placement:
                 number(value, f"placement: {name}", "be positive")
         if self.arm_length is not None and not 0.2 <= self.arm_length <= 1.2:
             raise HumanrtError(f"placement: arm_length is {self.arm_length:g} m; a person's is 0.2 to 1.2 m")
+        if max(map(abs, numbers(self.offset, 3, "placement: offset"))) > FURTHEST:
+            raise HumanrtError(f"placement: offset {list(self.offset)} is over {FURTHEST:g} m; give metres")
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,8 @@ class ArmDescription(RobotDescription):
         placement: how the person's arm is laid onto it.
         radius: m, for drawing.
         max_acceleration: rad/s2, of the joints of a robot that is sent to.
+        branch_after: s for which the tool must have been away from its place before the arm goes to another branch
+            that reaches it. None: never.
     """
 
     kind = "arm"
@@ -95,6 +106,7 @@ class ArmDescription(RobotDescription):
     radius: float = 0.05
     max_speed: float | None = ARM_SPEED
     max_acceleration: float | None = ARM_ACCELERATION
+    branch_after: float | None = BRANCH_AFTER
     locked: Mapping[str, float] = field(default_factory=dict)
     rest: Mapping[str, float] = field(default_factory=dict)
     licence: str = ""
@@ -111,6 +123,8 @@ class ArmDescription(RobotDescription):
         number(self.radius, f"arm {self.name}: radius", "be positive")
         if self.max_acceleration is not None:
             number(self.max_acceleration, f"arm {self.name}: max_acceleration", "be positive")
+        if self.branch_after is not None:
+            number(self.branch_after, f"arm {self.name}: branch_after", "not be negative")
         self.chain()
 
     def pose(self, q: Sequence[float] | Array) -> Array:
@@ -161,6 +175,7 @@ class ArmDescription(RobotDescription):
             "radius": self.radius,
             "max_speed": self.max_speed,
             "max_acceleration": self.max_acceleration,
+            "branch_after": self.branch_after,
         }
 
     @classmethod
@@ -188,6 +203,7 @@ class ArmDescription(RobotDescription):
                 source=dict(mapping(data.get("source", {}), f"{where}: source", '{"origin": "..."}')),
                 max_speed=speed,
                 max_acceleration=acceleration,
+                branch_after=data.get("branch_after", BRANCH_AFTER),
             )
         except KeyError as error:
             raise HumanrtError(f"{where}: field {error} is missing") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,26 +12,28 @@ from numpy.typing import ArrayLike, NDArray
 from humanrt.checks import check_points, check_range, numbers
 from humanrt.errors import HumanrtError, InvalidInputError, choices
 from humanrt.geometry.rotation import vectors_from_matrices
-from humanrt.retarget.arm import ArmDescription
+from humanrt.retarget.arm import ARM_SPEED, ArmDescription
 from humanrt.retarget.arm_problem import arm_points, arm_problem, furthest, search, starts
 from humanrt.retarget.kernel import KERNELS, make_kernel
 from humanrt.retarget.load import load_arm
-from humanrt.retarget.retargeter import RetargetOptions
 
-__all__ = ["ArmPose", "ArmRetargeter", "trunk_axes"]
+__all__ = ["ArmPose", "ArmRetargeter", "ArmState", "trunk_axes"]
 
 Array = NDArray[np.float64]
+ArmState = Literal["following", "changing"]
 
 FACING = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
 """Axes (forward, left, up) of somebody who faces the camera, as columns in camera space."""
-MAX_SPEED = RetargetOptions.max_speed
-"""rad/s, of joints from frame to frame: as of hands."""
+MAX_SPEED = 10.0
+"""rad/s, of joints from frame to frame: three times what an arm's bear, and what a waving hand asks for."""
 REACHED_M, REACHED_RAD = 0.01, 0.1
 """Distance and angle within which the tool counts as being where it should be."""
 _STRAIGHT = 0.9  # of the robot's reach, at which a person's straight arm is laid
 _WITHIN = 0.97  # of the robot's reach, within which places can be reached if the search was not caught
-_DAMPING = 1e-3  # weight of |q - last q|^2 a second, for where the arm is straight
-_BETTER = 0.5  # of the cost, below which another solution is taken instead
+_DAMPING = 1e-3  # weight of |q - last q|^2 a frame of 1/30 s, for where the arm is straight: some 6 mm a rad
+_BETTER = 0.5  # of the cost, below which another solution is taken instead, if no time is given
+# How far off the tool is while a branch counts as not reaching. Arriving asks for less, so that no two take turns.
+_LEAVE_M, _LEAVE_RAD = 0.03, 0.3
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,10 @@ class ArmRetargeter:
     is sent is slower (`GentleMotion`). Places out of reach are approached as far as the arm can; `error` says how far.
     An instance holds the state of one arm and is not shared between threads.
 
+    If time is given, the arm stays on its branch (elbow up or down, wrist turned over): a frame is solved within what
+    its joints can do since the last. Where another branch reaches the place and the present one has not for
+    ``branch_after`` seconds (of the description), the arm goes there through its joints, gently, and `state` says so.
+
     >>> arm = ArmRetargeter("ur5e", "right")             # or the path of an arm's URDF or JSON file
     >>> q = arm.solve(ArmPose(shoulder, elbow, wrist), dt=1 / 30)
 
@@ -75,6 +82,10 @@ class ArmRetargeter:
         side: the person's arm that moves it. None: right.
         max_speed: rad/s, max speed of a joint if `solve` is given dt; None: unbounded.
         kernel: auto, native or numpy.
+
+    Attributes:
+        state: ``following``, or ``changing`` to another branch: the tool is then elsewhere.
+        changes: how often it went to another branch.
     """
 
     def __init__(
@@ -94,6 +105,7 @@ class ArmRetargeter:
         self._problem = arm_problem(self.arm)
         self._kernel = make_kernel(self._problem, kernel)
         self._starts = starts(self._problem)
+        self._revolves = np.array([not self.arm.joints[row].prismatic for row in self._problem.source])
         self._shoulder = self.arm.positions(self.arm.rest_pose, [self.arm.shoulder])[0]
         self.reach: float = furthest(self.arm)
         """m from the shoulder to the tool, at most."""
@@ -119,12 +131,16 @@ class ArmRetargeter:
     @property
     def reached(self) -> bool:
         """Whether the tool of the last result is within 1 cm and 0.1 rad of where it should be."""
-        return self._error[0] <= REACHED_M and self._error[1] <= REACHED_RAD
+        return _is_there(self._error)
 
     def reset(self) -> None:
         """Clear the state: the next frame is solved from anywhere, and not bounded."""
         self._problem.reset()
+        self.state: ArmState = "following"
+        self.changes = 0
         self._held: Array | None = None
+        self._unreached = 0.0  # s
+        self._change: _Change | None = None
         self._length: tuple[float, int] = (0.0, 0)
         self._error = (0.0, 0.0)
 
@@ -137,7 +153,7 @@ class ArmRetargeter:
         place = self.arm.placement
         trunk = FACING if pose.trunk is None or place.frame == "camera" else np.asarray(pose.trunk, np.float64)
         turn = place.rotation @ trunk.T
-        tool = self._shoulder + self._scale() * (turn @ np.subtract(pose.wrist, pose.shoulder))
+        tool = self._shoulder + self._scale() * (turn @ np.subtract(pose.wrist, pose.shoulder)) + place.offset
         return tool, None if pose.hand is None else turn @ np.asarray(pose.hand, np.float64)
 
     def solve(self, pose: ArmPose, *, dt: float | None = None) -> Array:
@@ -166,24 +182,92 @@ class ArmRetargeter:
         points, p.tasks.weight[...] = arm_points(self._shoulder, elbow, tool, turn)
         if first:
             search(self._kernel, points, self._starts)
-        else:
-            smoothing = 0.0 if dt is None else _DAMPING / 30.0 / max(dt, 1e-3)
-            self._kernel.solve(points, False, True, smoothing)
+        elif dt is None:
+            self._solve_near(points, self._held, np.inf, 0.0)
             self._error = self._missed(tool, turn)
-            if not self.reached and float(np.linalg.norm(tool - self._shoulder)) < _WITHIN * self.reach:
+            if not self.reached and self._within(tool):
                 here, cost = p.x.copy(), float(p.cost[0])
                 search(self._kernel, points, self._starts)
                 if p.cost[0] > _BETTER * cost:
                     p.x[...] = here
-                    p.write_q()
-        last = self._held
+        elif self._change is None:
+            self._follow(points, tool, turn, dt)
+        else:
+            self._go_on(self._change, points, dt)
+        if first or dt is None:
+            self._change, self._unreached = None, 0.0
+        self.state = "following" if self._change is None else "changing"
         self._held = p.x.copy()
-        if dt is not None and last is not None and self._max_speed is not None:
-            change = self._max_speed * dt
-            self._held = np.minimum(np.maximum(p.x, last - change), last + change)
-            p.write_q(self._held)
+        p.write_q()
         self._error = self._missed(tool, turn)
         return p.q.copy()
+
+    def _solve_near(self, points: Array, x: Array, step: float, smoothing: float) -> None:
+        """Leave the best solution within ``step`` (rad) of x in the problem's state, found from x."""
+        p = self._problem
+        p.x[...] = x
+        lower, upper = p.lower.copy(), p.upper.copy()
+        p.lower[...], p.upper[...] = np.maximum(lower, x - step), np.minimum(upper, x + step)
+        try:
+            self._kernel.solve(points, False, True, smoothing)
+        finally:
+            p.lower[...], p.upper[...] = lower, upper
+
+    def _follow(self, points: Array, tool: Array, turn: Array | None, dt: float) -> None:
+        """Solve the frame within what the joints can do in dt, and begin a change of branch if it is time."""
+        p, here = self._problem, self._held
+        assert here is not None
+        step = np.inf if self._max_speed is None else self._max_speed * dt
+        self._solve_near(points, here, step, _DAMPING / 30.0 / max(dt, 1e-3))
+        away = self._missed_at(p.x, tool, turn)
+        # Who is on the way at full speed is late, but not stuck.
+        late = bool((np.abs(p.x - here) >= step * (1.0 - 1e-6)).any())
+        off = away[0] > _LEAVE_M or away[1] > _LEAVE_RAD
+        if not off:
+            self._unreached = 0.0
+        elif not late and self._within(tool):
+            self._unreached += dt
+        after = self.arm.branch_after
+        if after is None or self._unreached < after:
+            return
+        self._unreached = 0.0
+        begin = p.x.copy()
+        goal = self._other_branch(points, begin, tool, turn)
+        p.x[...] = begin
+        if goal is not None:
+            self.changes += 1
+            seconds = 1.5 * float(np.abs(goal - begin).max()) / (self.arm.max_speed or ARM_SPEED)
+            self._change = _Change(begin, goal, max(seconds, dt))
+
+    def _other_branch(self, points: Array, here: Array, tool: Array, turn: Array | None) -> Array | None:
+        """Return the solution [N] that reaches the place by the shortest way of the joints; None: there is none."""
+        p, found, shortest = self._problem, None, np.inf
+        for start in self._starts:
+            self._solve_near(points, start, np.inf, 0.0)
+            turns = np.where(self._revolves, np.round((here - p.x) / (2.0 * np.pi)), 0.0)
+            if turns.any():  # the same pose by fewer turns, if the limits have room for it
+                self._solve_near(points, np.clip(p.x + 2.0 * np.pi * turns, p.lower, p.upper), np.inf, 0.0)
+            away, way = self._missed_at(p.x, tool, turn), float(np.abs(p.x - here).max())
+            if _is_there(away) and way < shortest:
+                found, shortest = p.x.copy(), way
+        return found
+
+    def _go_on(self, change: _Change, points: Array, dt: float) -> None:
+        """Go on to another branch, which meanwhile follows the person."""
+        p, here = self._problem, self._held
+        assert here is not None
+        step = np.inf if self._max_speed is None else self._max_speed * dt
+        self._solve_near(points, change.goal, step, _DAMPING / 30.0 / max(dt, 1e-3))
+        change.goal, change.gone = p.x.copy(), change.gone + dt
+        share = min(change.gone / change.seconds, 1.0)
+        share *= share * (3.0 - 2.0 * share)
+        to = change.begin + share * (change.goal - change.begin)
+        p.x[...] = np.clip(to, here - step, here + step)
+        if share >= 1.0:
+            self._change = None
+
+    def _within(self, tool: Array) -> bool:
+        return float(np.linalg.norm(tool - self._shoulder)) < _WITHIN * self.reach
 
     def _scale(self) -> float:
         place = self.arm.placement
@@ -191,10 +275,28 @@ class ArmRetargeter:
             return place.scale
         return _STRAIGHT * self.reach / (place.arm_length or self._length[0] or 0.55)
 
+    def _missed_at(self, x: Array, tool: Array, turn: Array | None) -> tuple[float, float]:
+        self._problem.write_q(x)
+        return self._missed(tool, turn)
+
     def _missed(self, tool: Array, turn: Array | None) -> tuple[float, float]:
         here = self.arm.pose(self._problem.q)
         angle = 0.0 if turn is None else float(np.linalg.norm(vectors_from_matrices(here[:3, :3].T @ turn)))
         return float(np.linalg.norm(here[:3, 3] - tool)), angle
+
+
+@dataclass
+class _Change:
+    """A change of branch: joints [N] where it began, where the other branch is now, s that it takes, s since then."""
+
+    begin: Array
+    goal: Array
+    seconds: float
+    gone: float = 0.0
+
+
+def _is_there(error: tuple[float, float]) -> bool:
+    return error[0] <= REACHED_M and error[1] <= REACHED_RAD
 
 
 def trunk_axes(shoulders: ArrayLike, hips: ArrayLike) -> Array:

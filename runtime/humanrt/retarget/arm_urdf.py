@@ -6,9 +6,12 @@ A URDF alone will do, if one chain of joints leads to the end of the arm; fields
      "tool": "tool0",                           link that is the person's wrist; default: the end of the arm
      "axes": {"fingers": "+z", "palm": "+x"},   of the tool's frame: where a hand on it points, and where its palm faces
      "shoulder": "joint_2", "elbow": "joint_4", joints; default: the second, and the middle one
-     "place": {"frame": "trunk", "rpy": [0, 0, 0], "arm_length": 0.52, "scale": 1.6},     see `Placement`
+     "place": {"frame": "trunk", "rpy": [0, 0, 0], "arm_length": 0.52, "scale": 1.6, "offset": [0, 0, 0.3]},
+                                                see `Placement`
      "rest": {"joint": 0.5}, "locked": {"joint": 0.0}, "radius": 0.05,
-     "max_speed": 2.0, "max_acceleration": 10.0, "licence": "..."}
+     "max_speed": 2.0, "max_acceleration": 10.0,
+     "branch_after": 1.0,                       s out of reach, after which another branch is gone to; null: never
+     "licence": "..."}
 
 Only ``urdf`` and ``arm`` are required. ``rpy``: from the person's axes (x forward, y left, z up) to the base's. Joints
 beyond the tool, such as those of a gripper, and other branches stay at rest.
@@ -26,7 +29,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.errors import HumanrtError, choices
-from humanrt.retarget.arm import ARM_ACCELERATION, ARM_SPEED, FRAMES, ArmDescription, Placement
+from humanrt.retarget.arm import (
+    ARM_ACCELERATION,
+    ARM_SPEED,
+    BRANCH_AFTER,
+    FRAMES,
+    FURTHEST,
+    ArmDescription,
+    Placement,
+)  # fmt: skip
 from humanrt.retarget.arm_problem import find_rest, furthest
 from humanrt.retarget.check import mapping, number, number_map, numbers, one_of, text
 from humanrt.retarget.robot import Joint, Point, rotation_of_rpy
@@ -40,12 +51,12 @@ Array = NDArray[np.float64]
 
 KEYS = {
     "urdf", "arm", "tool", "axes", "shoulder", "elbow", "place", "rest", "locked", "radius", "max_speed",
-    "max_acceleration", "licence", "source",
+    "max_acceleration", "branch_after", "licence", "source",
 }  # fmt: skip
-PLACE_KEYS = {"frame", "rpy", "arm_length", "scale"}
+PLACE_KEYS = {"frame", "rpy", "arm_length", "scale", "offset"}
 FEWEST = 3
 """Joints of an arm; fewer reach nothing but a line or a circle."""
-MIN_REACH, MAX_REACH = 0.05, 5.0
+MIN_REACH, MAX_REACH = 0.05, FURTHEST
 
 
 def arm_from_urdf(hints: Mapping[str, Any], beside: Path, side: str) -> ArmDescription:
@@ -107,6 +118,7 @@ def arm_from_urdf(hints: Mapping[str, Any], beside: Path, side: str) -> ArmDescr
         max_acceleration=number(
             hints.get("max_acceleration", ARM_ACCELERATION), f"{beside}: max_acceleration", "be positive"
         ),
+        branch_after=hints.get("branch_after", BRANCH_AFTER),
         locked={**_still(joints, held), **locked},
         rest=number_map(hints.get("rest", {}), f"{beside}: rest"),
         licence=str(hints.get("licence", "")),
@@ -142,7 +154,8 @@ def placement_of(value: Any, where: str) -> Placement:
     if max(map(abs, rpy)) > 2.02 * np.pi:
         raise HumanrtError(f"{where}: rpy {list(rpy)} looks like degrees; give radians")
     frame = one_of(given.get("frame", FRAMES[0]), FRAMES, f"{where}: frame")
-    return Placement(frame, rotation_of_rpy(rpy), **sizes)
+    x, y, z = numbers(given.get("offset", [0.0, 0.0, 0.0]), 3, f"{where}: offset")
+    return Placement(frame, rotation_of_rpy(rpy), offset=(x, y, z), **sizes)
 
 
 def _end(edges: Sequence[Edge], by_child: Mapping[str, Edge], beside: Path, path: Path) -> str:
