@@ -136,6 +136,7 @@ def test_wrong_parameters_end_the_node_with_a_line(node_class: Any, capsys: pyte
         ({"on_lost": "drop"}, "hold, open"),
         ({"max_speed": "fast"}, "parameter max_speed is 'fast'; give a float"),
         ({"deadman_timeout": -1.0}, "deadman_timeout (s) must be"),
+        ({"arm": "left"}, "parameter arm: task hands moves no arms; set task:=people"),
         ({"rate": float("inf")}, "rate (frames per second of the camera) must be"),
     ):
         Node.parameters = parameters
@@ -197,11 +198,15 @@ def test_the_dead_mans_switch() -> None:
 def test_people_are_published(tmp_path: Path) -> None:
     from humanrt.data import PEOPLE_CLIP
 
-    with Session(Settings(task="people", robots=("",), annotate=False)) as session:
+    robots = ("ur5e_left", "ur5e_right", "panda")
+    with Session(Settings(task="people", robots=robots, arm="left", annotate=False)) as session:
         with humanrt.open_source(PEOPLE_CLIP) as source:
             frame = next(iter(source))
-        topics = [topic for topic, _ in session.messages(frame, 10.0)]
-    assert "~/people/1/joints" in topics
+        messages = dict(session.messages(frame, 10.0))
+    assert "~/people/1/joints" in messages
+    for robot in robots:  # each is told, and both sides go their own way
+        assert len(messages[f"~/{robot}/command"].fields["points"][0].fields["positions"]) in (6, 7)
+    assert session.pipeline.robots["panda"].side == "left"
 
 
 def test_the_package_is_whole() -> None:

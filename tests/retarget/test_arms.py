@@ -320,7 +320,7 @@ def test_a_gripper_beyond_the_tool_stays_at_rest(urdf: Callable[[str], Path]) ->
         ({"place": {"arm_length": 520}}, "arm_length is 520 m; a person's is"),
         ({"place": {"offset": [0, 0, 300]}}, r"offset \[0.0, 0.0, 300.0\] is over 5 m"),
         ({"branch_after": -1}, "branch_after is -1; it must not be negative"),
-        ({"side": "left"}, "unknown field side"),
+        ({"side": "both"}, "side is 'both'; choose one of: left, right"),
         ({"axes": {"fingers": "+z", "palm": "+z"}}, "at right angles"),
     ],
 )
@@ -394,6 +394,36 @@ def test_a_person_moves_the_arms_until_they_are_lost() -> None:
     assert np.abs(first[1]["ur5e"] - load_arm("ur5e").rest_pose).max() < 1.2
     assert moving.solve([person(2, 0.1)], 0.04) == {}  # not seen, and not lost
     assert list(moving.solve([person(2, 0.1)], 0.08, lost=[1])) == [2]
+
+
+def test_two_arms_of_one_kind_in_one_run(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text('{"robot": "ur5e_left", "names": {"shoulder_pan_joint": "left_pan"}}')
+    assert load_robot(file, "right").joint_names[0] == "left_pan"
+    loaded = [load_robot(name, "right") for name in ("ur5e_left", "ur5e_right", "ur5e")]
+    assert [(one.name, one.side) for one in loaded] == [
+        ("ur5e_left", "left"),
+        ("ur5e_right", "right"),
+        ("ur5e", "right"),
+    ]
+    moving = RobotArms([one for one in loaded if isinstance(one, ArmDescription)], NAMES)
+    angles = moving.solve([person(1, 0.0)], 0.0)[1]
+    assert set(angles) == {"ur5e_left", "ur5e_right", "ur5e"}
+    np.testing.assert_array_equal(angles["ur5e_right"], angles["ur5e"])
+    # This person's arms mirror each other, and so do the tools: y is left.
+    mirrored = [one.pose(angles[one.name])[:3, 3] for one in loaded[:2] if isinstance(one, ArmDescription)]
+    np.testing.assert_allclose(mirrored[0] * [1, -1, 1], mirrored[1], atol=2e-3)
+    record = {"frame": 0, "t": 0.0, "hands": [], "people": [{"id": 1, "robot": angles}]}
+    assert RobotCommands("ur5e_left")(record)["ur5e_left"]["state"] == "following"
+
+
+def test_a_file_says_whose_arm_moves_it(urdf: Callable[[str], Path]) -> None:
+    file = urdf(URDF).with_suffix(".json")
+    file.write_text('{"urdf": "my_arm.urdf", "arm": "mine", "side": "left"}')
+    arm = load_robot(file, "right")
+    assert isinstance(arm, ArmDescription)
+    assert arm.side == "left"
+    assert arm.notes == ("mine: moved by a person's left arm; its tool is link tool0",)
 
 
 def test_commands_of_arms() -> None:

@@ -3,6 +3,7 @@
 A URDF alone will do, if one chain of joints leads to the end of the arm; fields of a JSON file beside it are::
 
     {"urdf": "my_arm.urdf", "arm": "my_arm",
+     "side": "left",                            the person's arm that moves it; default: as asked for, else right
      "tool": "tool0",                           link that is the person's wrist; default: the end of the arm
      "axes": {"fingers": "+z", "palm": "+x"},   of the tool's frame: where a hand on it points, and where its palm faces
      "shoulder": "joint_2", "elbow": "joint_4", joints; default: the second, and the middle one

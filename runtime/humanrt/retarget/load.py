@@ -10,7 +10,7 @@ from typing import Any
 from humanrt.checks import check_kind
 from humanrt.errors import HumanrtError, choices
 from humanrt.retarget.arm import ArmDescription
-from humanrt.retarget.check import text
+from humanrt.retarget.check import one_of, text
 from humanrt.retarget.description import HandDescription
 from humanrt.retarget.naming import renamed
 
@@ -32,17 +32,26 @@ def arms() -> list[str]:
     return sorted(path.stem for path in ARMS.glob("*.json"))
 
 
+def _shipped_arm(name: str) -> tuple[str, str | None] | None:
+    """Return the shipped arm that a name is of, and the person's arm if it says it: ``ur5e``, ``ur5e_left``."""
+    base, _, side = name.rpartition("_")
+    if name in arms():
+        return name, None
+    return (base, side) if base in arms() and side in SIDES else None
+
+
 def load_robot(
     robot: str | Path | HandDescription | ArmDescription, arm: str | None = None
 ) -> HandDescription | ArmDescription:
     """Load a hand, as `load_hand`, or an arm, as `load_arm`: a file says which it is, and a URDF alone is an arm.
 
-    ``arm``: the person's arm that moves arms. None: a URDF alone is refused, and the right one moves all others.
+    ``arm``: the person's arm that moves those arms that do not say it themselves, by their names (``ur5e_left``) or
+    files. None: a URDF alone is refused, and the right one moves all others.
     """
     if isinstance(robot, HandDescription):
         return robot
     check_kind(robot, (str, Path, ArmDescription), "robot", "the name of a robot, or the path of its description")
-    if isinstance(robot, ArmDescription) or str(robot) in arms():
+    if isinstance(robot, ArmDescription) or _shipped_arm(str(robot)):
         return load_arm(robot, arm)
     path = Path(robot)
     if path.suffix == ".urdf" and arm is not None:
@@ -66,7 +75,7 @@ def _with_names(data: dict[str, Any], path: Path, arm: str | None) -> HandDescri
     if unknown := set(data) - {"robot", "names"}:
         raise HumanrtError(f"{path}: unknown field {choices(unknown)}; choose one of: names, robot")
     given = text(data["robot"], f"{path}: robot")
-    named = given if given in {*robots(), *arms()} else path.parent / given
+    named = given if given in robots() or _shipped_arm(given) else path.parent / given
     if isinstance(named, Path) and named.suffix == ".json" and "robot" in _read(named):
         raise HumanrtError(f"{path}: robot: {given} only names another robot's joints; name that robot itself")
     base = load_robot(named, arm)
@@ -79,22 +88,26 @@ def _with_names(data: dict[str, Any], path: Path, arm: str | None) -> HandDescri
 def load_arm(robot: str | Path | ArmDescription, side: str | None = None) -> ArmDescription:
     """Load an arm by name, by the path of its URDF, or of a JSON file (`humanrt.retarget.arm_urdf`).
 
-    ``side``: the person's arm that moves it. None: the description's own, right if it says none.
+    ``ur5e_left`` and ``ur5e_right`` are the arm ``ur5e`` under that name, moved by that arm of a person.
+
+    ``side``: the person's arm that moves it, if neither its name nor its file says so. None: right.
     """
     if side not in (None, *SIDES):
         raise HumanrtError(f"arm is {side!r}; give right or left: the person's arm that moves the robot's")
     if isinstance(robot, ArmDescription):
         return robot if side is None else replace(robot, side=side)
     check_kind(robot, (str, Path), "robot", "the name of a robot arm, or the path of its URDF")
-    path = ARMS / f"{robot}.json"
-    if str(robot) not in arms():
-        path = Path(robot)
-        if path.suffix not in (".urdf", ".json"):
-            raise HumanrtError(f"unknown arm {str(robot)!r}; choose one of: {choices(arms())}, or give an arm's .urdf")
+    if shipped := _shipped_arm(str(robot)):
+        base, own = shipped
+        path = ARMS / f"{base}.json"
+        return ArmDescription.from_json({**_read(path), "arm": str(robot)}, str(path), own or side or SIDES[0])
+    path = Path(robot)
+    if path.suffix not in (".urdf", ".json"):
+        raise HumanrtError(f"unknown arm {str(robot)!r}; choose one of: {choices(arms())}, or give an arm's .urdf")
     data = {"urdf": path.name, "arm": path.stem} if path.suffix == ".urdf" else _read(path)
     if "arm" not in data:
         raise HumanrtError(f"{path}: not an arm's file; it needs the field \"arm\", the arm's name")
-    side = side or SIDES[0]
+    side = one_of(data.pop("side"), SIDES, f"{path}: side") if "side" in data else side or SIDES[0]
     if "urdf" not in data:
         return ArmDescription.from_json(data, str(path), side)
     from humanrt.retarget.arm_urdf import arm_from_urdf
@@ -112,7 +125,7 @@ def load_hand(robot: str | Path | HandDescription) -> HandDescription:
     path = ROBOTS / f"{robot}.json"
     if str(robot) not in robots():
         path = Path(robot)
-        if str(robot) in arms():
+        if _shipped_arm(str(robot)):
             raise HumanrtError(f"{robot} is an arm, not a hand; people's arms move it: --task people, or ArmRetargeter")
         if path.suffix in (".urdf", ".xacro"):
             raise HumanrtError(

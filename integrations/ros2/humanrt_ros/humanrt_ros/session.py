@@ -39,7 +39,10 @@ class Settings:
     Attributes:
         source: camera index, stream URL or file; empty: the topics ``image_raw`` and ``camera_info``.
         task: hands or people.
-        robots: names or description files of robot hands; an empty name is none.
+        robots: names or description files of robot hands and, of people, arms (``ur5e_left``); an empty name is none.
+        arm: the person's arm that moves arms that do not say it themselves, left or right; a URDF among the robots is
+            then an arm. Empty: right, and a URDF alone is refused.
+        collisions: keep the robots' fingers from penetrating each other and the palm.
         backend: auto, cpu, cuda or tensorrt.
         max_speed, max_acceleration, on_lost, patience: see `GentleOptions`.
         rate: commands per second, as the camera delivers frames: a command is to be reached in 1 / rate.
@@ -51,6 +54,8 @@ class Settings:
     source: str = "0"
     task: str = "hands"
     robots: tuple[str, ...] = ("allegro_right",)
+    arm: str = ""
+    collisions: bool = False
     backend: str = "auto"
     max_speed: float = GentleOptions.max_speed
     max_acceleration: float = GentleOptions.max_acceleration
@@ -101,8 +106,14 @@ class Session(Owner):
     @releasing
     def __init__(self, settings: Settings, intrinsics: np.ndarray | None = None) -> None:
         task = task_named(settings.task)
+        known = {one.name for one in fields(task.options)}
         own: dict[str, Any] = {"robots": [robot for robot in settings.robots if robot]}
-        if intrinsics is not None and "intrinsics" in {one.name for one in fields(task.options)}:
+        own |= {"collisions": settings.collisions}
+        if settings.arm:
+            if "arm" not in known:
+                raise HumanrtError(f"parameter arm: task {settings.task} moves no arms; set task:=people")
+            own["arm"] = settings.arm
+        if intrinsics is not None and "intrinsics" in known:
             own["intrinsics"] = intrinsics
         gentle = {one.name: getattr(settings, one.name) for one in fields(GentleOptions)}
         options = GentleOptions(**gentle)
