@@ -170,7 +170,7 @@ class ArmRetargeter:
         _check(pose)
         if dt is not None:
             check_range(dt, "dt", 0.0)
-        p, first = self._problem, self._held is None
+        p, held = self._problem, self._held
         mean, count = self._length
         count = min(count + 1, 90)
         self._length = (mean + (pose.length - mean) / count, count)
@@ -180,10 +180,10 @@ class ArmRetargeter:
         bent = place.rotation @ trunk.T @ np.subtract(pose.elbow, pose.shoulder)
         elbow = self._shoulder + bent * (self._upper_arm / max(float(np.linalg.norm(bent)), 1e-6))
         points, p.tasks.weight[...] = arm_points(self._shoulder, elbow, tool, turn)
-        if first:
+        if held is None:
             search(self._kernel, points, self._starts)
         elif dt is None:
-            self._solve_near(points, self._held, np.inf, 0.0)
+            self._solve_near(points, held, np.inf, 0.0)
             self._error = self._missed(tool, turn)
             if not self.reached and self._within(tool):
                 here, cost = p.x.copy(), float(p.cost[0])
@@ -191,10 +191,10 @@ class ArmRetargeter:
                 if p.cost[0] > _BETTER * cost:
                     p.x[...] = here
         elif self._change is None:
-            self._follow(points, tool, turn, dt)
+            self._follow(points, held, tool, turn, dt)
         else:
-            self._go_on(self._change, points, dt)
-        if first or dt is None:
+            self._go_on(self._change, points, held, dt)
+        if held is None or dt is None:
             self._change, self._unreached = None, 0.0
         self.state = "following" if self._change is None else "changing"
         self._held = p.x.copy()
@@ -213,10 +213,9 @@ class ArmRetargeter:
         finally:
             p.lower[...], p.upper[...] = lower, upper
 
-    def _follow(self, points: Array, tool: Array, turn: Array | None, dt: float) -> None:
+    def _follow(self, points: Array, here: Array, tool: Array, turn: Array | None, dt: float) -> None:
         """Solve the frame within what the joints can do in dt, and begin a change of branch if it is time."""
-        p, here = self._problem, self._held
-        assert here is not None
+        p = self._problem
         step = np.inf if self._max_speed is None else self._max_speed * dt
         self._solve_near(points, here, step, _DAMPING / 30.0 / max(dt, 1e-3))
         away = self._missed_at(p.x, tool, turn)
@@ -252,10 +251,9 @@ class ArmRetargeter:
                 found, shortest = p.x.copy(), way
         return found
 
-    def _go_on(self, change: _Change, points: Array, dt: float) -> None:
+    def _go_on(self, change: _Change, points: Array, here: Array, dt: float) -> None:
         """Go on to another branch, which meanwhile follows the person."""
-        p, here = self._problem, self._held
-        assert here is not None
+        p = self._problem
         step = np.inf if self._max_speed is None else self._max_speed * dt
         self._solve_near(points, change.goal, step, _DAMPING / 30.0 / max(dt, 1e-3))
         change.goal, change.gone = p.x.copy(), change.gone + dt
