@@ -494,18 +494,22 @@ def _kind(value: object) -> str:
     return text if len(text) <= 40 else f"a {type(value).__name__}"
 
 
-def picture_pose(path: str | Path, bundle: Bundle | str | Path | None = None) -> NDArray[np.float64]:
+def picture_pose(
+    path: str | Path, bundle: Bundle | str | Path | None = None, *, nearest: bool = False
+) -> NDArray[np.float64]:
     """Return the pose [22, 3, 3] of the person who is seen best in a picture, as `humanrt.coach.poses` has them.
 
     Args:
         path: picture.
         bundle: for people; None: the default.
+        nearest: instead, of the person who is nearest to the camera.
 
     Raises:
         HumanrtError: it cannot be read, or nobody is seen in it.
     """
     people, best, bones = _best_person(path, bundle)
-    return body_pose(people.rotations[best], bones)
+    which = int(people.translations[:, 2].argmin()) if nearest else best
+    return body_pose(people.rotations[which], bones)
 
 
 def picture_box(path: str | Path, bundle: Bundle | str | Path | None = None) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,14 @@ def test_the_wrong_limb_and_the_words_are_drawn() -> None:
     assert red[60, 60]  # the thigh
     assert red[95, 60]  # the shank
     assert not red[:, 80:].any()
-    assert picture[90:, :40].any()  # the caption
+    assert picture.shape[0] > 120  # the caption is below the picture
+    assert (picture[120:].max(axis=2) > 200).any()
+    nobody = coached(lambda t: {})(frames(1)[0])
+    assert painter(nobody).shape == picture.shape
+    assert not picture[:20, -40:].any()
+    assert result.coaching is not None
+    counted = painter(replace(result, coaching=replace(result.coaching, phase=0.5, count=3)))
+    assert counted[:20, -40:].any()
 
 
 def test_only_what_is_new_is_announced() -> None:
@@ -174,13 +182,49 @@ def test_two_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     me, teacher = (str(tmp_path / name) for name in ("me.png", "teacher.png"))
     for path, image in ((me, frames[0]), (teacher, frames[-1])):
         cv2.imwrite(path, image[:, :, ::-1])
-    for reference, matches in ((me, True), (teacher, False)):
+    for reference, matches in ((me, True), (teacher, False)):  # of three people, the nearest is meant in both
         command = ["coach", me, "--reference", reference, "--headless", "--backend", "cpu", "--bundle", "landmarks"]
         assert main([*command, "--tolerance", "5"]) == 0
         (told,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert told["matches"] is matches
         assert told["said"]
         assert bool(told["advice"]) is not matches
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, image in (("1.png", frames[-1]), ("2.png", frames[0])):
+        cv2.imwrite(str(folder / name), image[:, :, ::-1])
+    command = ["coach", str(folder), "--reference", teacher, "--headless", "--backend", "cpu", "--bundle", "landmarks"]
+    assert main([*command, "--tolerance", "5"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["frame"], one["matches"]) for one in told] == [(0, True), (1, False)]
+
+
+def test_photographs_are_looked_at_one_by_one() -> None:
+    bent = posture(left_knee=(60, 0, 0), right_elbow=(0, 80, 0))
+    shown = [posture(), GOAL, bent, posture()]
+    pipeline = coached(lambda t: {7: (2.0, shown[round(t * 10)])})
+    image = np.zeros((120, 160, 3), np.uint8)
+    lines: list[str] = []
+    announcer = Announcer(lines.append)
+    painter = CoachPainter(lambda one, dropped=None: one.frame.image.copy(), JOINTS, PoseCoach().phrases)
+    pictures = []
+    for index in range(len(shown)):
+        result = pipeline(Frame(image, index / 10, index, cut=True))
+        announcer.put(result, None)
+        pictures.append(painter(result))
+    told = [json.loads(line) for line in lines]
+    assert [one["frame"] for one in told] == [0, 1, 2, 3]
+    assert [one["said"] for one in told] == [
+        ["Bend your left knee."],
+        ["Your pose matches."],
+        ["Straighten your right elbow a lot."],
+        ["Bend your left knee."],
+    ]
+    assert [one["matches"] for one in told] == [False, True, False, False]
+    assert (pictures[0] == pictures[3]).all()  # nothing of the photographs between is left
+    # Two sentences are said at once.
+    far = coached(lambda t: {7: (2.0, posture(right_elbow=(0, 80, 0)))})
+    assert len(far(Frame(image, 0.0, 0, cut=True)).coaching.guidance.sentences) == 2
 
 
 def test_wrong_uses_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,9 @@ from humanrt.drawing.draw import (
     BONES,
     PALETTE,
     Hud,
+    captioned,
     compose,
-    draw_caption,
+    draw_corner,
     draw_hand,
     draw_hud,
     draw_label,
@@ -169,22 +170,37 @@ def test_the_hud_of_a_stream_averages_the_frame_rate() -> None:
     np.testing.assert_array_equal(shown, expected)
 
 
-def test_captions_stand_at_the_bottom_and_fit() -> None:
+def test_captions_stand_below_the_picture_and_fit() -> None:
     image = np.full((240, 320, 3), 200, np.uint8)
-    draw_caption(image, ["Bend your left knee.", "Raise your right arm forward and outward by 120 degrees, slowly."])
-    changed = (image != 200).any(axis=(1, 2))
-    assert not changed[:150].any()
-    assert changed[200:230].any()
-    assert not (image[:, :2] != 200).any()
-    untouched = image.copy()
-    draw_caption(image, [])
-    assert (image == untouched).all()
-    small = np.zeros((8, 8, 3), np.uint8)
-    draw_caption(small, ["Bend your left knee."] * 9)
+    lines = [
+        "Bend your left knee.",
+        "Raise your right arm forward and outward by 120 degrees, and that slowly, please.",
+    ]
+    shown = captioned(image, lines, 3)
+    assert (shown[:240] == image).all()
+    strip = shown[240:]
+    assert strip.shape[0] % 2 == 0
+    assert strip.shape[0] < 80
+    written = strip.max(axis=2) > 150
+    assert not written[:, :2].any()
+    assert not written[:, -2:].any()
+    rows = np.flatnonzero(written.any(axis=1))
+    assert rows.max() < 45  # two lines; of the third there is only the room
+    assert captioned(image, [], 3).shape == captioned(image, lines * 4, 3).shape == shown.shape
+    assert captioned(np.zeros((8, 8, 3), np.uint8), lines, 3).shape[1:] == (8, 3)
+
+
+def test_words_in_the_corner() -> None:
+    image = np.full((240, 320, 3), 200, np.uint8)
+    draw_corner(image, "Repetitions: 12")
+    changed = (image != 200).any(axis=2)
+    assert changed[0, -1]
+    assert not changed[:, :100].any()
+    assert not changed[60:].any()
+    draw_corner(np.zeros((8, 8, 3), np.uint8), "Repetitions: 12")
 
 
 def test_captions_of_other_languages_are_spelt_in_letters_that_can_be_drawn() -> None:
-    pictures = [np.zeros((120, 400, 3), np.uint8) for _ in range(2)]
-    draw_caption(pictures[0], ["Strecke beide F\u00fc\u00dfe."])
-    draw_caption(pictures[1], ["Strecke beide Fuesse."])
+    words = ("Strecke beide F\u00fc\u00dfe.", "Strecke beide Fuesse.")
+    pictures = [captioned(np.zeros((120, 400, 3), np.uint8), [one], 1) for one in words]
     assert (pictures[0] == pictures[1]).all()

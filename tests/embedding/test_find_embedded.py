@@ -97,4 +97,5 @@ def test_an_index_is_searched_by_what_it_was_made_with(
     assert main(["find", str(index), "up", "--top", "1", *map(str, embedder), "--sheet", str(tmp_path / "a.png")]) == 0
     assert (cv2.imread(str(tmp_path / "a.png"))[:200, 400:] < 100).any()
     capsys.readouterr()
-    assert "is for task" in refused(capsys, "find", index, "up", "--embedder", "hands")
+    said = refused(capsys, "find", index, "up", "--embedder", "word-editor")
+    assert "is for task `posefix`, not `poseembroider`; of those that ship, pose-embedder is" in said

@@ -215,9 +215,21 @@ def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
         )
     _check(path / MANIFEST, manifest)
     if task is not None and manifest["task"] != task:
-        raise BundleError(f"bundle {path} is for task `{manifest['task']}`, not `{task}`; choose another --bundle")
+        fitting = choices(name for name in shipped_bundles() if _task_of(name) == task)
+        raise BundleError(
+            f"bundle {path} is for task `{manifest['task']}`, not `{task}`; of those that ship, {fitting or 'none'} is"
+        )
     _verify(path, manifest)
     return Bundle(path, manifest["name"], manifest["task"], manifest["licence"], manifest)
+
+
+def _task_of(name: str) -> str | None:
+    """Return the task of a shipped bundle; None if its manifest cannot be read."""
+    try:
+        manifest = json.loads(_text(_shipped_folder() / name / MANIFEST))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return manifest.get("task") if isinstance(manifest, dict) else None
 
 
 def _find(bundle: str | Path) -> Path:

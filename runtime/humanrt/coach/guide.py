@@ -206,6 +206,17 @@ class Guide:
             matches,
         )
 
+    def look(self, t: float, a: Readings, b: Readings) -> Guidance:
+        """Take the poses of a moment that has none before it and none after it, such as of a photograph.
+
+        All advice is given at once. What was said and seen before is forgotten.
+        """
+        self.reset()
+        advice = self.coach.compare(a, b, sentences=self.options.sentences)
+        clauses_ = tuple(clause for sentence in advice.clauses for clause in sentence)
+        said = advice.sentences or (self.coach.phrases.matches,)
+        return Guidance(check_time(t), advice.sentences, said, clauses_, advice.differences, not advice.sentences)
+
     def _judge(self, t: float, found: Iterable[Difference]) -> None:
         """Update which changes are needed."""
         options = self.options

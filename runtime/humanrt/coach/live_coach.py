@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from humanrt.coach.phrases import Phrases
 from humanrt.coach.poses import body_pose
 from humanrt.coach.trainer import Coaching, Trainer
-from humanrt.drawing.draw import draw_caption, unit
+from humanrt.drawing.draw import captioned, draw_corner, unit
 from humanrt.people.pipeline import PeopleResult
 from humanrt.perception.pipeline import Pipeline, Result
 from humanrt.sources.opening import Frame
@@ -25,6 +25,7 @@ __all__ = ["CoachPainter", "CoachPipeline", "CoachResult"]
 Image = NDArray[np.uint8]
 
 _SHOWN = 2.0  # s, for which praise stands in the picture
+_ROOM = 3  # lines below it
 _AWAY = 3.0  # s; who comes back later begins anew
 _NOBODY = -1
 _RED, _RIM = (255, 72, 60), (22, 24, 30)
@@ -142,6 +143,10 @@ class CoachPipeline(Pipeline[CoachResult]):
         t = found.frame.t
         if not found.ids:
             return None, None
+        if found.frame.cut:  # a photograph: whoever is in it was in none before
+            nearest = _nearest(found)
+            pose = body_pose(found.people.rotations[nearest], self._bones)
+            return found.ids[nearest], self.trainer.look(t, pose)
         if self._trainee not in found.ids:
             self._trainee = found.ids[_nearest(found)]
             if t - self._seen > _AWAY:
@@ -191,7 +196,7 @@ class _Painter(Protocol):
 
 
 class CoachPainter:
-    """Draw people, the limbs of the trainee that are to be moved, and the words.
+    """Draw people, the limbs of the trainee that are to be moved, the count of repetitions, and below them the words.
 
     Args:
         people: draws the people.
@@ -207,9 +212,11 @@ class CoachPainter:
 
     def __call__(self, result: CoachResult, *, dropped: int | None = None) -> Image:
         """Draw the picture, RGB uint8 [H, W, 3], of even width and height."""
-        image = self._people(result.people, dropped=dropped)
+        # Not the timings of all stages, which cover half of a small picture.
+        seen = replace(result.people, ms={"total": result.ms["total"]})
+        image = self._people(seen, dropped=dropped)
         if result.coaching is None or result.trainee is None:
-            return image
+            return captioned(image, (), _ROOM)
         person = result.people.ids.index(result.trainee)
         points = result.people.people.joints_2d
         if points is not None:
@@ -217,19 +224,18 @@ class CoachPainter:
                 for one in clause.differences:
                     self._draw_limb(image, points[person], one.part, one.side)
         height, width = result.frame.image.shape[:2]
-        draw_caption(image[:height, :width], self._lines(result.frame.t, result.coaching))
-        return image
+        if result.coaching.phase is not None:
+            draw_corner(image[:height, :width], self._phrases.repetitions.format(n=result.coaching.count))
+        return captioned(image, self._lines(result.frame, result.coaching), _ROOM)
 
-    def _lines(self, t: float, coaching: Coaching) -> list[str]:
-        """Return the lines of the caption: the advice that stands, what was said lately beside it, the count."""
+    def _lines(self, frame: Frame, coaching: Coaching) -> list[str]:
+        """Return the lines of the caption: the advice that stands, and above it what was said lately beside it."""
         standing = coaching.guidance.sentences
-        if new := [words for words in coaching.said if words not in standing]:
-            self._heard = t, new
+        new = [words for words in coaching.said if words not in standing]
+        if new or frame.cut:
+            self._heard = frame.t, new
         since, heard = self._heard
-        lines = [*(heard if 0 <= t - since < _SHOWN else []), *standing]
-        if coaching.phase is not None:
-            lines.append(self._phrases.repetitions.format(n=coaching.count))
-        return lines
+        return [*([" ".join(heard)] if heard and 0 <= frame.t - since < _SHOWN else []), *standing]
 
     def _draw_limb(self, image: Image, points: NDArray[np.float32], part: str, side: str) -> None:
         chain = [f"{side}_{joint}" if side else joint for joint in _LIMBS[part]]

@@ -119,6 +119,22 @@ class Trainer:
             self._furthest = phase, readings
         return Coaching(guidance, moment, phase, repetition, self._counter.count, deeper)
 
+    def look(self, t: float, pose: NDArray[np.floating[Any]]) -> Coaching:
+        """Take the pose of somebody in a photograph, and forget the person before.
+
+        All advice is given at once: there is no next frame for which it could wait. Of a motion, the moment that is
+        nearest to the pose is the reference; repetitions are not counted.
+
+        Args:
+            t: s.
+            pose: as of `PoseCoach.describe`.
+        """
+        self.reset()
+        readings = self.coach.read(pose)
+        at = self._follower.update(t, readings)
+        guidance = self._guide.look(t, readings, self.reference.readings[at])
+        return Coaching(guidance, self.reference.time_of(at), None, None, 0, ())
+
     def _missing(self, repetition: Repetition | None) -> tuple[str, ...]:
         """Return what was missing at the furthest point of the repetition that ended, in words."""
         if repetition is None or self._furthest is None or self._goal is None:

@@ -15,7 +15,6 @@ import numpy as np
 
 from humanrt.coach.announce import Announcer, Speaker
 from humanrt.coach.engine import PoseCoach
-from humanrt.coach.guide import GuideOptions
 from humanrt.coach.live_coach import CoachPainter, CoachPipeline
 from humanrt.coach.phrases import languages
 from humanrt.coach.poses import PoseTrack, load_track, reference_file
@@ -53,7 +52,7 @@ class CoachOptions:
     Attributes:
         source: camera index, stream URL, video file, image, or folder of images.
         reference: what to follow: a pose or a motion, NAME.npz, RECORDING.jsonl or RECORDING.jsonl:FRAME[:ID]; or a
-            picture of somebody.
+            picture, of whose people the nearest is meant.
         bundle: name or folder of a model bundle for people. None: holistic.
         backend: auto, cpu, cuda or tensorrt.
         quality: for `holistic`: how closely people are looked at.
@@ -131,9 +130,7 @@ def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) 
         degrees=options.tolerance,
         metres=options.tolerance * METRES_PER_DEGREE,
     )
-    # A photograph has no next frame for which advice could wait.
-    still = Path(options.source).suffix.lower() in IMAGE_SUFFIXES
-    trainer = Trainer(coach, _reference(options), GuideOptions(settle=0.0, pause=0.0) if still else None)
+    trainer = Trainer(coach, _reference(options))
     outputs: list[Output] = [Announcer(_tell)]
     if options.speak:
         outputs.append(Speaker(options.language))
@@ -160,9 +157,9 @@ def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) 
 
 
 def _reference(options: CoachOptions) -> PoseTrack:
-    """Return what to follow: of a picture, the pose of the person who is seen best."""
+    """Return what to follow: of a picture, the pose of the nearest person, as it is the nearest who is coached."""
     if Path(options.reference).suffix.lower() in IMAGE_SUFFIXES:
-        return PoseTrack(picture_pose(options.reference, options.bundle)[None], np.zeros(1))
+        return PoseTrack(picture_pose(options.reference, options.bundle, nearest=True)[None], np.zeros(1))
     return load_track(options.reference)
 
 

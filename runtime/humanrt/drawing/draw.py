@@ -20,8 +20,9 @@ __all__ = [
     "BONES",
     "PALETTE",
     "Hud",
+    "captioned",
     "compose",
-    "draw_caption",
+    "draw_corner",
     "draw_hand",
     "draw_hud",
     "draw_label",
@@ -105,21 +106,34 @@ def draw_label(image: Image, words: str, at: tuple[float, float]) -> None:
     draw_text(image, words, (x + pad, y + tall - pad), height, bold=True)
 
 
-def draw_caption(image: Image, lines: Sequence[str]) -> None:
-    """Draw lines of words, large, on dark plates at the bottom of the picture, smaller where they would not fit."""
+def captioned(image: Image, lines: Sequence[str], room: int) -> Image:
+    """Return a picture with words below it, where they cover nobody's feet.
+
+    Args:
+        image: the picture.
+        lines: each is drawn smaller where it would not fit; those beyond ``room`` are left out.
+        room: lines for which there is room, so that pictures keep their size. The height stays even if it was.
+    """
     u = unit(image)
-    height, pad = 13.0 * u, round(6 * u)
-    tall = round(height) + 2 * pad
-    bottom = image.shape[0] - round(8 * u)
-    for words in map(_in_ascii, reversed(lines)):
-        size = height * min(1.0, (image.shape[1] - 4 * pad) / max(1.0, _text_width(words, height, bold=True)))
-        width = round(_text_width(words, size, bold=True)) + 2 * pad
-        x, y = (image.shape[1] - width) // 2, bottom - tall
-        if y < 0:
-            return
-        _shade(image, x, y, width, tall)
-        draw_text(image, words, (x + pad, bottom - pad), size, bold=True)
-        bottom = y - round(3 * u)
+    line, pad = round(21 * u), round(7 * u)
+    strip = np.full((2 * round((room * line + pad) / 2), image.shape[1], 3), INK, np.uint8)
+    for row, words in enumerate(map(_in_ascii, lines[:room])):
+        width = _text_width(words, 13.0 * u, bold=True)
+        share = min(1.0, (strip.shape[1] - 2 * pad) / max(1.0, width))
+        x = round((strip.shape[1] - share * width) / 2)
+        draw_text(strip, words, (x, (row + 1) * line - round(4 * u) + pad // 2), 13.0 * u * share, bold=True)
+    return np.concatenate((image, strip))
+
+
+def draw_corner(image: Image, words: str) -> None:
+    """Draw a few words, large, on a dark plate in the upper right corner."""
+    u = unit(image)
+    height, pad = 13.0 * u, round(7 * u)
+    width = round(_text_width(words := _in_ascii(words), height, bold=True)) + 2 * pad
+    if width > image.shape[1]:
+        return
+    _shade(image, image.shape[1] - width, 0, width, round(height) + 2 * pad)
+    draw_text(image, words, (image.shape[1] - width + pad, round(height) + pad), height, bold=True)
 
 
 def _in_ascii(words: str) -> str:
