@@ -65,6 +65,7 @@ class SceneConfig:
         motions: recordings: file, folder or archive; without any, poses from joint limits only.
         part: part of the recordings; val: held out.
         backgrounds: photographs for backgrounds, in addition to procedural ones.
+        assets: MakeHuman's garments, shoes and hair for people: folder or archive; without any, clothes are painted.
         style: appearance of the pictures.
         threads: number of CPU threads.
     """
@@ -73,6 +74,7 @@ class SceneConfig:
     motions: Path | None = None
     part: Part = EngineOptions.part
     backgrounds: Annotated[Path | None, Option(metavar="DIR")] = None
+    assets: Path | None = None
     style: Annotated[str, Option(metavar="|".join(sorted(STYLES)))] = EngineOptions.style.name
     threads: int = 1
 
@@ -134,6 +136,7 @@ class PeopleConfig(SceneConfig):
             motions=self.motions,
             part=self.part,
             backgrounds=self.backgrounds,
+            assets=self.assets,
             style=find_style(self.style),
         )
 
@@ -187,6 +190,7 @@ class FilmConfig(SceneConfig):
             motions=self.motions,
             part=self.part,
             backgrounds=self.backgrounds,
+            assets=self.assets,
             # Effects that a static camera does not have equally in every frame.
             style=replace(find_style(self.style), blurred=0.0, overlays=0.0),
         )
@@ -254,6 +258,7 @@ class PortraitsConfig(SceneConfig):
             motions=self.motions,
             part=self.part,
             backgrounds=self.backgrounds,
+            assets=self.assets,
             style=find_style(self.style),
             letterboxed=0.0,
         )

@@ -140,6 +140,15 @@ class AnnyBody(nn.Module):
         move = translation[:, None] - joints[:, self.anchor : self.anchor + 1]
         return BodyOutput(vertices + move, joints + move)
 
+    def moves(self, rest: Rest, rotations: Tensor, translation: Tensor) -> Tensor:
+        """Return [N, 3, 4, J]: by which every bone moves points from ``rest``, as `pose` moves the skin; see there."""
+        still = self.identity.expand(len(rotations), 1, 3, 3)
+        turns, heads = self._chain(pick(torch.cat((rotations, still), dim=1), self.places), rest)
+        turns = turns @ rest.turns
+        anchor = heads[:, self.anchor : self.anchor + 1]
+        shifts = heads + translation[:, None] - anchor - (turns @ rest.heads[..., None])[..., 0]
+        return torch.cat((turns, shifts[..., None]), dim=-1).permute(0, 2, 3, 1)
+
     def _chain(self, local: Tensor, rest: Rest) -> tuple[Tensor, Tensor]:
         """Compose rotations [N, J, 3, 3] relative to parents: rotations from the reference pose, and heads [N, J, 3] m.
 

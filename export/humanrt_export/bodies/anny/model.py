@@ -40,7 +40,9 @@ __all__ = [
     "AnnyData",
     "AnnyError",
     "PublishedRig",
+    "blend_coefficients",
     "cached_file",
+    "grid",
     "load_anny",
     "load_published_rig",
     "progress",
@@ -296,7 +298,7 @@ def _build(topology: str) -> AnnyData:
         raise AnnyError(f"Anny has the phenotypes {choices(model.phenotype_labels)}; {ANNY_VERSION} has others")
     parents = np.array(model.bone_parents, np.int64)
     reference: Tensor = model.reference_bone_orientations
-    corners = _coefficients(model, _grid())
+    corners = blend_coefficients(model, grid())
     turns = (
         reference @ x.transpose(-1, -2)
         for x in (model.bone_template_orientation_matrices, model.bone_orientation_blendshapes)
@@ -363,7 +365,7 @@ def _build_published() -> PublishedRig:
         names=tuple(model.bone_labels),
         parents=np.array(model.bone_parents, np.int64),
         faces=model.get_triangular_faces().numpy().astype(np.int32),
-        corners=_coefficients(model, _grid()).numpy(),
+        corners=blend_coefficients(model, grid()).numpy(),
         template=model.template_vertices.numpy(),
         blend=model.blendshapes.numpy().astype(np.float32),
         weights=model.dense_vertex_bone_weights.numpy().astype(np.float32),
@@ -375,12 +377,12 @@ def _build_published() -> PublishedRig:
     )
 
 
-def _grid() -> Tensor:
+def grid() -> Tensor:
     """Return the shapes [360, 6] at the corners of the grid."""
     return torch.cartesian_prod(*(torch.tensor(p.values, dtype=torch.float64) for p in PHENOTYPES))
 
 
-def _coefficients(model: Any, shapes: Tensor) -> Tensor:
+def blend_coefficients(model: Any, shapes: Tensor) -> Tensor:
     """Return Anny's own coefficients [N, K] of shapes [N, 6]."""
     none = torch.zeros(len(shapes), 0, dtype=torch.float64)
     coefficients: Tensor = model._get_phenotype_blendshape_coefficients(shapes, none, none)
@@ -398,7 +400,7 @@ def _end(model: Any, bone: str) -> int:
 def _points(whole: Any, vertices: list[int], corners: Tensor) -> tuple[Tensor, Tensor]:
     """Return vertices of ``whole`` as template [P, 3] and blend shapes [K, P, 3] for the coefficients ``corners``."""
     template = whole.template_vertices[vertices]
-    offsets = torch.einsum("ck,kpd->cpd", _coefficients(whole, _grid()), whole.blendshapes[:, vertices])
+    offsets = torch.einsum("ck,kpd->cpd", blend_coefficients(whole, grid()), whole.blendshapes[:, vertices])
     blend = torch.linalg.lstsq(corners, offsets.flatten(1), driver="gelsd").solution
     error = float((corners @ blend - offsets.flatten(1)).abs().max()) if vertices else 0.0
     if error > 1e-6:
@@ -412,7 +414,7 @@ def _guess(model: Any, corners: Tensor, template: Tensor, blend: Tensor, samples
     generator = torch.Generator().manual_seed(20260101)
     low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES], dtype=torch.float64) for end in ("low", "high"))
     shapes = low + (high - low) * torch.rand(samples, len(PHENOTYPES), generator=generator, dtype=torch.float64)
-    coefficients = torch.cat((corners, _coefficients(model, shapes)))
+    coefficients = torch.cat((corners, blend_coefficients(model, shapes)))
     turns = roma.special_procrustes(template + torch.einsum("ck,kjab->cjab", coefficients, blend))
     quaternions = roma.rotmat_to_unitquat(turns)
     middle = quaternions[len(corners)]  # rotations differ by less than half a turn: one sign of q for all

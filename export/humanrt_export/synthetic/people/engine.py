@@ -6,7 +6,7 @@ any number of machines, and a seed always gives the same bytes on the same machi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal, Self
 
@@ -21,6 +21,7 @@ from humanrt_export.bodies.anny.body import Rest
 from humanrt_export.synthetic.body_model import GARMENTS, BodyModel, load_body
 from humanrt_export.synthetic.hand_scene import Camera
 from humanrt_export.synthetic.people.backdrop import Backdrops, light_of
+from humanrt_export.synthetic.people.dress import Dresser
 from humanrt_export.synthetic.people.options import EngineOptions
 from humanrt_export.synthetic.people.poses import PoseSource, clean_motions
 from humanrt_export.synthetic.people.render import Figure, PeopleRenderer, Thing
@@ -62,6 +63,7 @@ class PeopleEngine:
         self._models = {name: load_body(name) for name in ("full", "10pc")}
         self.joint_names = self._models["full"].joint_names
         self._head = self.joint_names.index("head")
+        self.dresser = Dresser(options.assets, self._models["full"]) if options.assets else None
         self.backdrops = Backdrops(options.seed, options.backgrounds)
         faces = {name: model.faces for name, model in self._models.items()}
         self.renderer = PeopleRenderer(options.frame, faces, self.backdrops.textures, options.multisamples)
@@ -121,8 +123,21 @@ class PeopleEngine:
             options.style,
             len(self.backdrops.textures),
         )
-        people = sorted(world.people, key=lambda subject: float(view.see(subject.head)[2]))
+        people = self.dressed(world.people, self._generator(index, 20))
+        people = sorted(people, key=lambda subject: float(view.see(subject.head)[2]))
         return replace(world, people=tuple(people)), view
+
+    def dressed(self, people: Iterable[Subject], generator: np.random.Generator) -> list[Subject]:
+        """Return people in garments of `EngineOptions.assets`, on their soles; without assets, as they are."""
+        if self.dresser is None:
+            return list(people)
+        result = []
+        for subject in people:
+            attire = self.dresser.attire(generator, subject.phenotypes)
+            worn = self.dresser.dress(subject.phenotypes, subject.outfit, attire)
+            head = subject.head + np.array([0.0, worn.fitted.lift, 0.0])
+            result.append(replace(subject, dressed=worn, head=head))
+        return result
 
     def shoot(
         self, world: World, view: View, generator: np.random.Generator, noise: np.random.Generator
@@ -167,6 +182,11 @@ class PeopleEngine:
         for row, subject in enumerate(people):
             rotations[row] = subject.rotations
             rotations[row, 0] = view.turn @ subject.rotations[0]
+            if subject.dressed is not None and self.dresser is not None:
+                worn, place = subject.dressed, heads[row].astype(np.float32)
+                vertices, normals, joints[row] = self.dresser.pose(worn, rotations[row], place)
+                figures.append(Figure("full", vertices, normals, worn.still, subject.fabric, worn.triangles))
+                continue
             focal = K[0, 0] / max(float(heads[row, 2]), 0.3)
             topology = "full" if 1.7 * focal > self._fine else "10pc"
             model = self._models[topology]

@@ -89,6 +89,7 @@ def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, peop
         raise HumanrtError(f"the number of people in a film is {people}; it must be 1 to 4")
     generator = np.random.default_rng([engine.options.seed, index, 9])
     actors = [_actor(engine, generator, seconds, fps) for _ in range(people)]
+    actors = [_dressed(engine, actor, [index, 21, k]) for k, actor in enumerate(actors)]
     camera = Camera(engine.options.frame, float(generator.uniform(0.9, 1.15)))
     width, height = camera.size
     position = np.array([0.0, generator.uniform(1.2, 1.9), 0.0])
@@ -179,6 +180,13 @@ def _actor(engine: PeopleEngine, generator: np.random.Generator, seconds: float,
             points = joints[:, spheres(engine.joint_names)] + heads[:, None]
             return _Actor(subject, poses, rotations, heads, points, stature / STATURE, part.source)
     raise HumanrtError(f"no recording of {seconds:g} s on level ground; give a shorter time or other --motions")
+
+
+def _dressed(engine: PeopleEngine, actor: _Actor, stream: list[int]) -> _Actor:
+    """Return the actor in garments, where the engine has some; their own random stream leaves the film as it is."""
+    (subject,) = engine.dressed([actor.subject], np.random.default_rng([engine.options.seed, *stream]))
+    rise = subject.head - actor.subject.head
+    return replace(actor, subject=subject, heads=actor.heads + rise, points=actor.points + rise)
 
 
 def _stretch(motion: Motion, first: int, count: int) -> Motion:

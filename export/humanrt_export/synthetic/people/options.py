@@ -25,6 +25,8 @@ class EngineOptions:
         motions: recordings (a file, a folder or an archive, see `motion.load`); None: poses from joint limits only.
         part: part of the recordings: `train`, `val` (held out, see `motion.split`) or `all`.
         backgrounds: folder of photographs; None: procedural backgrounds only.
+        assets: MakeHuman's garments, shoes and hair (a folder or an archive, see `garments.Wardrobe`), which people
+            wear; None: clothes painted on the body.
         style: appearance of the pictures, see `STYLES`.
         letterboxed: fraction of square pictures with black bars, as non-square pictures have in the network's input.
         multisamples: samples per pixel.
@@ -37,6 +39,7 @@ class EngineOptions:
     motions: Path | None = None
     part: Part = "train"
     backgrounds: Path | None = None
+    assets: Path | None = None
     style: Style = STYLES["randomised"]
     letterboxed: float = 0.3
     multisamples: int = 4
@@ -59,6 +62,8 @@ class EngineOptions:
 
     def about(self) -> dict[str, Any]:
         """Return what determines the samples, for storage; paths are reduced to their names."""
-        paths = {"motions": self.motions, "backgrounds": self.backgrounds}
+        paths = {"motions": self.motions, "backgrounds": self.backgrounds, "assets": self.assets}
         names = {key: None if path is None else path.name for key, path in paths.items()}
-        return vars(self) | names | {"style": self.style.about()}
+        about = vars(self) | names | {"style": self.style.about()}
+        # Folders of samples from before there were assets go on.
+        return {key: value for key, value in about.items() if key != "assets" or value is not None}

@@ -61,6 +61,7 @@ class Figure:
         vertices, normals: [V, 3] m.
         still: [V, 8] constant attributes: position at rest [m], albedo, fraction of shirt and of trousers.
         fabric: appearance of clothes and skin.
+        triangles: [F, 3] if they are not those of the topology: of a body with garments.
     """
 
     topology: str
@@ -68,6 +69,7 @@ class Figure:
     normals: Floats
     still: Floats
     fabric: Fabric
+    triangles: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,10 @@ class PeopleRenderer(Offscreen):
         self._people, self._things, self._passing = [], [], []
         used: dict[str, int] = {}
         for figure in figures:
+            if figure.triangles is not None:
+                whole = np.hstack([figure.vertices, figure.normals, figure.still])
+                self._people.append((figure, *self._load_once(whole, figure.triangles)))
+                continue
             slot = used[figure.topology] = used.get(figure.topology, -1) + 1
             content = np.hstack([figure.vertices, figure.normals, figure.still]).astype("f4").tobytes()
             key = (figure.topology, slot)
@@ -148,11 +154,8 @@ class PeopleRenderer(Offscreen):
             self._people.append((figure, *self._slots[key][1:]))
         for thing in things:
             flat = np.zeros((len(thing.vertices), 6))  # no bumps in the texture, no colour, no cloth
-            content = np.hstack([thing.vertices, thing.normals, thing.uv, flat]).astype("f4").tobytes()
-            buffer, triangles = self.gl.buffer(content), self.gl.buffer(thing.triangles.astype("i4").tobytes())
-            arrays = self._arrays(buffer, triangles)
-            self._passing += [*arrays, buffer, triangles]
-            self._things.append((thing, *arrays))
+            whole = np.hstack([thing.vertices, thing.normals, thing.uv, flat])
+            self._things.append((thing, *self._load_once(whole, thing.triangles)))
 
     @in_context
     def draw(self, camera: Camera, look: Look, up: Array, darkness: float = 1.0) -> Floats:
@@ -273,6 +276,13 @@ class PeopleRenderer(Offscreen):
     def _read(self, target: Any, size: tuple[int, int]) -> Floats:
         pixels = np.frombuffer(target.read(components=2, dtype="f4"), np.float32)
         return pixels.reshape(size[1], size[0], 2)[::-1]
+
+    def _load_once(self, content: NDArray[Any], triangles: NDArray[np.int32]) -> tuple[Any, Any]:
+        """Return vertex arrays of a mesh that is freed at the next `load`."""
+        buffers = self.gl.buffer(content.astype("f4").tobytes()), self.gl.buffer(triangles.astype("i4").tobytes())
+        arrays = self._arrays(*buffers)
+        self._passing += [*arrays, *buffers]
+        return arrays
 
     def _arrays(self, buffer: Any, triangles: Any) -> tuple[Any, Any]:
         """Return vertex arrays for pictures, and for shadows, masks and depth."""

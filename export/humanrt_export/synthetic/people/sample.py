@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class PeopleLabels:
-    """Labels of N people, nearest head first. They describe the body without clothes.
+    """Labels of N people, nearest head first. They describe the body without clothes, also where clothes hide it.
 
     Attributes:
         rotations: [N, R, 3, 3] of `humanrt_export.bodies.anny.bones.ACTIVE`, as `AnnyBody` takes them: the root's from
@@ -28,7 +28,8 @@ class PeopleLabels:
         translation: [N, 3] m, position of the joint `head`.
         joints: [N, J, 3] m, in the order of `AnnyData.joint_names`.
         joints_2d: [N, J, 2] px, including joints outside the picture.
-        visible: [N], visible fraction of the pixels that the person would cover alone in a picture without borders.
+        visible: [N], visible fraction of the pixels that the dressed person would cover alone in a picture without
+            borders.
     """
 
     rotations: Floats
@@ -54,7 +55,9 @@ class PeopleSample:
         image: uint8 [H, W, 3] RGB.
         intrinsics: float32 [3, 3] px.
         people: the labels.
-        mask: uint8 [H, W]: 0 where there is nobody, i + 1 where person i is visible.
+        mask: uint8 [H, W]: 0 where there is nobody, i + 1 where person i is visible: skin, clothes, shoes or hair.
+            Where a skirt hides the legs, the skirt is the silhouette: joints of the legs lie in it, their outline does
+            not show.
         depth: float16 [H, W] m along z, of the nearest person's dressed surface; 0 where there is nobody.
     """
 

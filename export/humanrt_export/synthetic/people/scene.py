@@ -17,6 +17,7 @@ from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.motion.augment import turn_about_vertical
 from humanrt_export.synthetic.body_model import BodyModel, Outfit, Person, sample_phenotypes
 from humanrt_export.synthetic.hand_scene import Camera, Look
+from humanrt_export.synthetic.people.dress import Dressed
 from humanrt_export.synthetic.people.poses import Pose, PoseSource, anny_rotations
 from humanrt_export.synthetic.people.render import Fabric, Thing
 from humanrt_export.synthetic.people.style import Style
@@ -63,6 +64,7 @@ class Subject:
         rotations: [74, 3, 3] of Anny's bones in that pose, the root's to the world.
         head: [3] m, position of the joint `head`.
         persons: results of `BodyModel.person` by topology; filled when drawn.
+        dressed: what is drawn instead, if the person wears garments that are meshes.
     """
 
     phenotypes: Floats
@@ -72,6 +74,7 @@ class Subject:
     rotations: Array
     head: Array
     persons: dict[str, Person] = field(default_factory=dict)
+    dressed: Dressed | None = None
 
 
 @dataclass(frozen=True)
