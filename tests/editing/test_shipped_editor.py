@@ -74,6 +74,33 @@ def test_a_text_is_encoded_once_and_other_joints_stay(editor: PoseEditor) -> Non
     assert set(editor.changes(a, text=text).asked()) == {"left_knee", "right_knee"}
 
 
+def test_postures_of_one_word(editor: PoseEditor) -> None:
+    a = standing()
+    height = read_pose(a).height
+    for words in ("Crouch", "squat", "sit", "kneel"):
+        assert read_pose(editor.edit(a, words)).height < height - 0.1, words
+    knelt = read_pose(editor.edit(a, "kneel on your left knee"))
+    assert knelt.legs is not None
+    assert knelt.legs.bends == pytest.approx((100, 90), abs=8)
+    assert knelt.legs.upper[0, 1] < -0.95  # the left thigh hangs, the right one is level
+    assert abs(knelt.legs.upper[1, 1]) < 0.25
+
+
+def test_each_of_several_changes_is_made(editor: PoseEditor) -> None:
+    a = standing()
+    words = "Raise the right arm a bit, drop your head, bend your left elbow by 40 and your right elbow by 80 degrees"
+    text = editor.encode_text(words)
+    assert text.shape == (4, editor.encode_text("look up").shape[0])
+    edit = editor.changes(a, text=text)
+    assert set(edit.asked()) == {"right_arm", "head_nod", "left_elbow", "right_elbow"}
+    b = read_pose(editor.edit(a, text=text))
+    assert b.arms.bends - read_pose(a).arms.bends == pytest.approx((40, 80), abs=8)
+    np.testing.assert_allclose(editor.edit(a, words), editor.edit(a, text=text), atol=1e-6)
+    # Of one channel the last word holds, and what is not understood by itself is read with the rest.
+    assert editor.changes(a, "raise your left arm, lower your left arm").numbers("left_arm")[2][1] < 0
+    assert editor.encode_text("raise your left arm, palms wherever you like").ndim == 1
+
+
 @pytest.mark.parametrize(
     "words",
     ["", "   ", "what's for dinner", "Hebe deinen linken Arm", "you are stupid", "\u4e3e\u624b", "x" * 4000, "?!"],

@@ -16,7 +16,7 @@ Ways are (out, up, front); out is to the left for what is left, to the right for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ __all__ = [
     "POINTS",
     "SCALES",
     "Edit",
+    "merged",
     "other_side",
     "sided",
 ]
@@ -147,6 +148,22 @@ class Edit:
             names[axis][int(way[axis] > 0)] for axis in np.argsort(-abs(way)) if abs(way[axis]) > 0.35
         )
         return f"{name} {'to ' if absolute else '+'}{size:.0f} {unit} {'from' if absolute else 'towards'} {towards}"
+
+
+def merged(edits: Sequence[Edit]) -> Edit:
+    """Return all edits as one; of a channel that several speak of, the last one holds."""
+    result = edits[0]
+    for one in edits[1:]:
+        said = one.said
+        result = Edit(
+            said=result.said | said,
+            absolute=np.where(said, one.absolute, result.absolute),
+            value=np.where(said, one.value, result.value),
+            way=np.where(said[:, None], one.way, result.way),
+            place=np.where(said, one.place, result.place),
+            sure=min(result.sure, one.sure),
+        )
+    return result
 
 
 def other_side(channel: str) -> str:

@@ -10,7 +10,9 @@ from humanrt.bundle import Bundle
 from humanrt.bundle.settings import WordEditorSettings
 from humanrt.editing.apply import apply
 from humanrt.editing.body import Body, readings
-from humanrt.editing.changes import CHANNELS, PLACES, SCALES, Edit
+from humanrt.editing.changes import CHANNELS, PLACES, SCALES, Edit, merged
+from humanrt.editing.clauses import clauses
+from humanrt.editing.plain import plain
 from humanrt.editing.words import encode, objection, read_word_ids
 from humanrt.errors import BundleError, InvalidInputError
 from humanrt.inference.bound_graph import BoundGraph
@@ -58,13 +60,23 @@ class WordEditor(Owner):
         return int(self._edit.arrays["text"].shape[-1])
 
     def encode(self, words: str) -> Floats:
-        """Return the vector of a text.
+        """Return the vector [width] of a text; vectors [n, width] of n changes that it asks for one by one.
 
         Raises:
             InvalidInputError: it does not ask for a change that can be made to a pose.
         """
         if why := objection(words):
             raise InvalidInputError(f"not understood: {_shown(words)}; {why}")
+        whole = self._vector(words)
+        if whole is None:
+            raise _not_understood(words)
+        said = clauses(plain(words))
+        vectors = [self._vector(one) for one in said] if len(said) > 1 else []
+        known = [one for one in vectors if one is not None]
+        return np.stack(known) if vectors and len(known) == len(vectors) else whole
+
+    def _vector(self, words: str) -> Floats | None:
+        """Return the vector [width] of a text; None if it asks for no change of a pose."""
         text = encode(words, self._ids)
         arrays, count = self._text.arrays, min(len(text.words), self.settings.longest)
         for name, values in (("words", text.words), ("letters", text.letters), ("numbers", text.numbers)):
@@ -75,11 +87,17 @@ class WordEditor(Owner):
         vector: Floats = arrays["vector"][0].copy()
         sure = 1 / (1 + np.exp(-float(vector[-1])))
         if not count or text.unknown > self.settings.unknown or sure < self.settings.sure:
-            raise _not_understood(words)
+            return None
         return vector
 
     def changes(self, text: Floats, rotations: NDArray[np.float64]) -> Edit:
-        """Return what a text, by its vector, asks of a pose [22, 3, 3]."""
+        """Return what a text, by its vector or vectors, asks of a pose [22, 3, 3].
+
+        Of two changes of the same channel the later one holds.
+        """
+        return merged([self._asked(one, rotations) for one in np.atleast_2d(text)])
+
+    def _asked(self, text: Floats, rotations: NDArray[np.float64]) -> Edit:
         arrays = self._edit.arrays
         arrays["text"][0] = text
         arrays["seen"][0] = readings(Body(rotations))

@@ -1,6 +1,8 @@
 """A text said plainly: what a small network would have to guess is settled by rules before it reads.
 
 - **Denials** are left out: "raise your left arm, not the right one", "don't lift your heels", "without bending it".
+- **What is to stay** is left out beside what is to change: "raise your right arm, but leave the left one down".
+- **Sayings** such as "kneel" are told in other words (`humanrt.editing.sayings`).
 - **The other one** is named: "raise your left arm and lower the other one" is "... and lower the right arm"; "... and
   the same with the right" says the clause again, of the other side.
 - **Amounts** become numbers: a right angle, a quarter turn, half a metre, 1/2, pi/2, 20 to 30 cm. A share ("by 50
@@ -11,6 +13,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+
+from humanrt.editing.sayings import reworded
 
 __all__ = ["denies", "lowered", "plain"]
 
@@ -49,6 +53,16 @@ _SAME = re.compile(
     rf"[,.;]?\s*(?:(?:and|then|now)\s+)*(?:do\s+)?(?:the\s+)?same(?:\s+thing)?\s+(?:with|on|for|to|again\s+with)\s+"
     rf"{_OWN}\s+(?:other|left|right)(?:\s+(?:one|{_LIMBS}))?(?=\s*[,.;!?]|\s*$)"
 )
+_PARTS = rf"(?:{_OWN}\s+|both\s+)*(?:left\s+|right\s+)?(?:{_LIMBS}s?|feet|head|trunk|body|back)"
+_STAYS = re.compile(
+    r"(?:(?:^|[,.;!?]|\b(?:and|but|while|though)\b)\s*)+(?:please\s+|just\s+)*(?:"
+    rf"leav(?:e|ing)\s+{_PARTS}\s+(?:alone|down|up|there|still|hanging|straight|bent|low|high|as|where|in\s+place)\b"
+    rf"|let\s+{_PARTS}\s+(?:stay|be)\b"
+    rf"|keep(?:ing)?\s+{_PARTS}\s+(?:down|still|there|as|where|in\s+place)\b)[^,.;!?]*?{_END}"
+)
+_UNITLESS = re.compile(
+    r"\bby\s+(\d+(?:[.,]\d+)?)(?=\s*(?:,|\band\b))(?=[^.;!?]*?\bby\s+\d+(?:[.,]\d+)?\s*(degrees?|\u00b0|cm|centimet\w+)(?![a-z]))"
+)
 _NUMBER = r"(\d+(?:[.,]\d+)?)"
 _SHARE = re.compile(
     rf"(?:\bby\s+)?(?:\b(?:about|around|roughly)\s+)?{_NUMBER}\s*(?:%|per\s?cent\b)(?:\s+(?:of\s+the\s+way))?"
@@ -78,7 +92,7 @@ def lowered(text: str) -> str:
 def plain(text: str) -> str:
     """Return a text that asks for the same, plainly."""
     said = lowered(text)
-    return _numbered(_named(_affirmed(said)))
+    return _numbered(reworded(_changed(_named(_affirmed(said)))))
 
 
 def denies(text: str) -> bool:
@@ -168,6 +182,16 @@ def _named_one(text: str, found: re.Match[str]) -> str:
     return f"{own} {side} {earlier[-1][2]}"
 
 
+def _changed(text: str) -> str:
+    """Leave out what is to stay, where something else is to change."""
+    if not re.search(r"\b(?:leav|keep|let\b)", text):
+        return text
+    kept = _STAYS.sub(" ", text)
+    if not re.search(rf"\b(?:{_VERBS}|{_LIMBS}s?)\b", kept):
+        return text
+    return re.sub(r"^[\s,.;:!?]*(?:(?:and|but|then)\b[\s,]*)*", "", " ".join(kept.split())).rstrip(" ,")
+
+
 def _value(number: str) -> float:
     return float(number.replace(",", "."))
 
@@ -185,6 +209,7 @@ def _numbered(text: str) -> str:
     if "%" in text or "cent" in text:
         text = " ".join(_SHARE.sub(lambda found: _share(_value(found[1])), text).split())
     if any(letter.isdigit() for letter in text):
+        text = _UNITLESS.sub(r"by \1 \2", text)  # "by 30 and the left one by 60 degrees"
         text = _FROM.sub("to ", text)  # what it is bent by now is seen, not told
         text = _FRACTION.sub(lambda found: f"{int(found[1] or 0) + int(found[2]) / int(found[3]):.3f}", text)
         text = _RANGE.sub(lambda found: f"{(_value(found[1]) + _value(found[2])) / 2:g}", text)

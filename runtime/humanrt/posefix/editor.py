@@ -89,7 +89,10 @@ class PoseEditor(Model):
         self._edit = self.own(BoundGraph(self.backend, self.bundle.graph("edit")))
 
     def encode_text(self, words: str | None = None, *, token_ids: ArrayLike | None = None) -> Floats:
-        """Return the vector of a text, for `edit(pose, text=...)`; see there."""
+        """Return the vector of a text, for `edit(pose, text=...)`; see there.
+
+        Of the editor that ships, vectors [n, width] where the text asks for n changes one by one.
+        """
         if self._ours is None:
             return self._text.encode(words, token_ids)
         if token_ids is not None:
@@ -210,7 +213,11 @@ class PoseEditor(Model):
             return self.encode_text(words, token_ids=token_ids)
         if words is not None or token_ids is not None:
             raise InvalidInputError("give either words or text")
-        return numbers_of(text, "text", (self._ours.width,))
+        given = np.asarray(text)
+        several = (
+            given.shape[:1] if given.ndim == 2 and len(given) else ()
+        )  # one vector for each change that is asked for
+        return numbers_of(text, "text", (*several, self._ours.width))
 
 
 def _published(what: str) -> InvalidInputError:
