@@ -6,7 +6,7 @@
 Poses are measured by `word_checker.py`, which shares no code with the editor or the coach.
 
 1. **Sentences** of `pose_edits.json`, written by hand; `changes` after an earlier training, `fresh` after that of the
-   weights that ship: asked changes that were made, in direction
+   weights that ship, `newest` after the rules of `humanrt.editing.sayings`: asked changes that were made, in direction
    and at least half of the amount (a number where one is said, else 10 degrees for a little, 20, 40 for a lot, half of
    that for head and trunk; 6, 12 and 24 cm); what is absolute within 30 degrees or 0.25 m. Changes for which a pose
    leaves no room are not counted (`no room`). **still**: mean turn of the joints that the sentence does not speak of.
@@ -393,17 +393,18 @@ def main() -> None:
     ]
     with PoseEditor(options.bundle, threads=1) as editor:
         report: dict[str, Any] = {}
-        for kind in (name for name in ("changes", "fresh") if name in content):
+        for kind in (name for name in ("changes", "fresh", "newest") if name in content):
             print(f"\n{kind}:\n")
             report[kind] = sentences(editor, upright, content[kind], options.answers)
-        refused = 0
-        for text in content["nothing"]:
-            answer = _answer(editor, upright[0], text)
-            refused += answer in ("not understood", "nothing")  # an edit of which is refused too
-            if options.answers or answer not in ("not understood", "nothing"):
-                print(f"| {text!r} | {answer} | |")
-        print(f"\nof texts that ask for nothing {refused} of {len(content['nothing'])} were not understood")
-        report["refused"] = [refused, len(content["nothing"])]
+        for kind in (name for name in ("nothing", "nothing newest") if name in content):
+            refused = 0
+            for text in content[kind]:
+                answer = _answer(editor, upright[0], text)
+                refused += answer in ("not understood", "nothing")  # an edit of which is refused too
+                if options.answers or answer not in ("not understood", "nothing"):
+                    print(f"| {text!r} | {answer} | |")
+            print(f"\nof texts that ask for nothing ({kind}) {refused} of {len(content[kind])} were not understood")
+            report[f"refused, {kind}"] = [refused, len(content[kind])]
         report["targets"] = targets(editor, pairs[: options.pairs])
         report["round trip"] = round_trip(editor, pairs[: options.pairs])
         report["ms"] = timing(editor, upright)

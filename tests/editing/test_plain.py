@@ -54,6 +54,10 @@ def test_denials_are_left_out(text: str, said: str) -> None:
             "left hand on your right knee, the other on your hip",
             "left hand on your right knee, the right hand on your hip",
         ),
+        (
+            "raise your right hand and touch your left knee with the other one",
+            "raise your right hand and touch your left knee with the left hand",
+        ),
         ("stand on your left leg and lift the other one", "stand on your left leg and lift the right leg"),
         # Nothing to name it by, or another meaning.
         ("lower the other arm", "lower the other arm"),

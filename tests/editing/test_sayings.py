@@ -18,6 +18,7 @@ KNEEL = "both thighs straight down. bend both knees to 100 degrees. point both f
         ("kneel", KNEEL),
         ("Kneel down on the floor, please!", f"{KNEEL}, please!"),
         ("get down on your knees", KNEEL),
+        ("on your knees", KNEEL),
         (
             "kneel on your left knee",
             "both thighs straight down. right thigh straight forward. bend both knees to 90 degrees. "
@@ -43,8 +44,14 @@ KNEEL = "both thighs straight down. bend both knees to 100 degrees. point both f
         ("Raise your right arm, but leave the left one down", "raise your right arm"),
         ("keep your left arm down and raise the right one", "raise the right arm"),
         ("bow and let your arms be", "bow"),
+        ("bend just the right knee, please leave the left straight", "bend the right knee"),
+        ("your shoulders are turned too far to the left", "turn your shoulders to the right"),
+        ("your torso is leaning too much to the right", "lean your torso to the left"),
+        ("let your head fall to the side, to the right", "tilt your head to the right"),
+        ("just a bit lower", "just a bit lower"),
         # These say something else, or are known.
         ("sit a bit lower", "sit a bit lower"),
+        ("hands on your knees", "hands on your knees"),
         ("don't sit so low", "don't sit so low"),
         ("stand on your left leg and lift the other one", "stand on your left leg and lift the right leg"),
         ("raise your arms forward", "raise your arms forward"),

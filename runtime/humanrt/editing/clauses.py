@@ -11,7 +11,7 @@ import re
 
 __all__ = ["MOST", "clauses"]
 
-MOST = 12
+MOST = 8
 """Clauses of a text; one of more is read whole."""
 
 _VERBS = (

@@ -47,13 +47,19 @@ _SIDED = re.compile(rf"\b(left|right)\s+({_LIMBS})\b")
 _OTHER = re.compile(
     rf"\b({_OWN})\s+other\b(?:\s+(one|{_LIMBS})\b)?(?!\s+(?:\w+\s+)?(?:way|direction|round|people|person))"
 )
-_PLACED = re.compile(rf"\b(?:on|to|towards?|at|over|above|behind|below|under|near|against)\s+(?:{_OWN}\s+)?$")
+_PLACED = re.compile(
+    rf"\b(?:on|to|towards?|at|over|above|behind|below|under|near|against|touch(?:ing)?|reach(?:ing)?(?:\s+for)?|grab"
+    rf"|hold(?:ing)?)\s+(?:{_OWN}\s+)?$"
+)
 _ONE = re.compile(rf"\b({_OWN})\s+(left|right)\s+one\b|\b({_OWN})\s+(left|right)(?=\s*(?:[,.;!?]|by\b|a\b|$))")
 _SAME = re.compile(
     rf"[,.;]?\s*(?:(?:and|then|now)\s+)*(?:do\s+)?(?:the\s+)?same(?:\s+thing)?\s+(?:with|on|for|to|again\s+with)\s+"
     rf"{_OWN}\s+(?:other|left|right)(?:\s+(?:one|{_LIMBS}))?(?=\s*[,.;!?]|\s*$)"
 )
-_PARTS = rf"(?:{_OWN}\s+|both\s+)*(?:left\s+|right\s+)?(?:{_LIMBS}s?|feet|head|trunk|body|back)"
+_PARTS = (
+    rf"(?:(?:{_OWN}\s+|both\s+)*(?:left\s+|right\s+)?(?:{_LIMBS}s?|feet|head|trunk|body|back)"
+    rf"|{_OWN}\s+(?:left|right)(?:\s+one)?)"
+)
 _STAYS = re.compile(
     r"(?:(?:^|[,.;!?]|\b(?:and|but|while|though)\b)\s*)+(?:please\s+|just\s+)*(?:"
     rf"leav(?:e|ing)\s+{_PARTS}\s+(?:alone|down|up|there|still|hanging|straight|bent|low|high|as|where|in\s+place)\b"

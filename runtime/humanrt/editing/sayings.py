@@ -58,7 +58,18 @@ def _balanced(found: re.Match[str]) -> str:
     return f"lift your {lifted} foot off the ground"
 
 
+_BASE = {
+    "turn": "turn",
+    "twist": "twist",
+    "rotat": "rotate",
+    "tilt": "tilt",
+    "lean": "lean",
+    "bend": "bend",
+    "bent": "bend",
+}
+
 _RULES = (
+    (re.compile(rf"\b(?:just|only|simply)\s+(?=(?:{_OWN}|left|right|both)\b)"), ""),
     # Postures.
     (re.compile(r"\bcrouch(?=ing\b|\b)"), "squat"),
     (re.compile(r"\bsquat\s+(?:(?:down|really|very|quite|so|nice\s+and)\s+)*(?:low|deep)\b"), "squat a lot"),
@@ -72,7 +83,7 @@ _RULES = (
     (
         re.compile(
             rf"{_BEGIN}(?:kneel(?:\s+down)?(?:\s+on\s+(?:both\s+)?(?:of\s+)?(?:{_OWN}\s+)?knees)?"
-            rf"|(?:get|go|come|drop|sink)(?:\s+down)?\s+(?:on|onto|to)\s+(?:both\s+(?:of\s+)?)?(?:{_OWN}\s+)?knees)"
+            rf"|(?:(?:get|go|come|drop|sink)\s+)?(?:down\s+)?(?:on|onto|to)\s+(?:both\s+(?:of\s+)?)?(?:{_OWN}\s+)?knees)"
             rf"{_FLOOR}{_END}"
         ),
         _knelt,
@@ -141,6 +152,24 @@ _RULES = (
                 else "s"
             )
         ),
+    ),
+    # What is too far to one side is to go to the other.
+    (
+        re.compile(
+            rf"{_BEGIN}{_OWN}\s+(?P<part>shoulders?|upper\s+body|torso|trunk|chest|head|body|hips)\s*(?:is|are|'s)\s+"
+            r"(?P<verb>turn|twist|rotat|tilt|lean|bend|bent)(?:ed|ing)?\s+(?:over\s+)?(?:a\s+(?:bit|little)\s+)?too\s+(?:far|much)\s+"
+            r"(?:over\s+)?(?:to|towards)\s+(?:the|your)\s+(?P<side>left|right)\b"
+        ),
+        lambda found: (
+            f"{_BASE[found['verb']]} your {found['part']} to the {'right' if found['side'] == 'left' else 'left'}"
+        ),
+    ),
+    (
+        re.compile(
+            rf"\blet\s+{_OWN}\s+head\s+(?:fall|drop|sink|hang)(?:\s+(?:over\s+)?to\s+the\s+side)?,?\s+(?:to|towards|onto)\s+"
+            r"(?:the|your)\s+(left|right)(?:\s+(?:side|shoulder))?\b"
+        ),
+        r"tilt your head to the \1",
     ),
     # Amounts.
     (re.compile(r"\bby\s+(?=a\s+(?:lot|little|bit)\b)"), ""),
