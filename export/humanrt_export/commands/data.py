@@ -2,7 +2,8 @@
 
 ``data people``: pictures of people, in shards; ``data film``: a video of people who move in front of a static camera;
 ``data still``: a video of people who hold still, by a camera that goes around them; ``data portraits``: pictures of one
-person each with the pose (`humanrt_export.data.described.portraits`), for ``humanrt-export train poseembroider``.
+person each with the pose (`humanrt_export.data.described.portraits`), for ``humanrt-export train poseembroider``;
+``data environments``: panoramas for ``--environments`` of all of them.
 
 A film is ``NAME.mp4`` with ``NAME.npz`` beside it, with T frames and N people, all of them in all frames: t [T] s, fps,
 intrinsics [3, 3] px, size (W, H) px, joint_names [J], clips [N] (the recordings, or gestures), and `PeopleLabels` by
@@ -33,6 +34,7 @@ from humanrt.errors import HumanrtError, OutputError, choices
 from humanrt.files import write_atomically
 from humanrt.outputs.video import open_sink
 from humanrt_export.bodies.anny.model import load_anny
+from humanrt_export.conversion.environments import fetch_environments
 from humanrt_export.options import Option, add_options, build, sub_commands
 from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine, PeopleLabels, PeopleSample, ShardWriter
 from humanrt_export.synthetic.people.engine import KINDS, Kind
@@ -44,6 +46,7 @@ from humanrt_export.synthetic.people.style import find_style
 from humanrt_export.synthetic.people.view import View
 
 __all__ = [
+    "EnvironmentsConfig",
     "FilmConfig",
     "PeopleConfig",
     "PortraitsConfig",
@@ -66,6 +69,7 @@ class SceneConfig:
         part: part of the recordings; val: held out.
         backgrounds: photographs for backgrounds, in addition to procedural ones.
         assets: MakeHuman's garments, shoes and hair for people: folder or archive; without any, clothes are painted.
+        environments: panoramas (.hdr) that most pictures have light and background from; see ``data environments``.
         style: appearance of the pictures.
         threads: number of CPU threads.
     """
@@ -75,6 +79,7 @@ class SceneConfig:
     part: Part = EngineOptions.part
     backgrounds: Annotated[Path | None, Option(metavar="DIR")] = None
     assets: Path | None = None
+    environments: Annotated[Path | None, Option(metavar="DIR")] = None
     style: Annotated[str, Option(metavar="|".join(sorted(STYLES)))] = EngineOptions.style.name
     threads: int = 1
 
@@ -137,6 +142,7 @@ class PeopleConfig(SceneConfig):
             part=self.part,
             backgrounds=self.backgrounds,
             assets=self.assets,
+            environments=self.environments,
             style=find_style(self.style),
         )
 
@@ -191,6 +197,7 @@ class FilmConfig(SceneConfig):
             part=self.part,
             backgrounds=self.backgrounds,
             assets=self.assets,
+            environments=self.environments,
             # Effects that a static camera does not have equally in every frame.
             style=replace(find_style(self.style), blurred=0.0, overlays=0.0),
         )
@@ -259,12 +266,32 @@ class PortraitsConfig(SceneConfig):
             part=self.part,
             backgrounds=self.backgrounds,
             assets=self.assets,
+            environments=self.environments,
             style=find_style(self.style),
             letterboxed=0.0,
         )
 
 
-_KINDS = {"people": PeopleConfig, "film": FilmConfig, "still": StillConfig, "portraits": PortraitsConfig}
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentsConfig:
+    """Options of ``humanrt-export data environments``.
+
+    Attributes:
+        out: folder for the panoramas.
+        package: file of the npm package; without it, npm downloads it.
+    """
+
+    out: Annotated[Path, Option(metavar="DIR")]
+    package: Annotated[Path | None, Option(metavar="FILE")] = None
+
+
+_KINDS = {
+    "people": PeopleConfig,
+    "film": FilmConfig,
+    "still": StillConfig,
+    "portraits": PortraitsConfig,
+    "environments": EnvironmentsConfig,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -276,6 +303,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             "film": "a video of people who move (recordings, or gestures) before a camera that stands, and the truth",
             "still": "a video of people who hold still, by a camera that goes around them, and the truth of both",
             "portraits": "pictures of one person each, whole, with the pose; for the embedder of poses and words",
+            "environments": "panoramas of real places (CC0) for --environments, from the npm package @pmndrs/assets",
         },
         "kind",
         "DATA",
@@ -287,6 +315,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Create data."""
     if arguments.kind in ("film", "still"):
         make_film(build(FilmConfig if arguments.kind == "film" else StillConfig, arguments))
+    elif arguments.kind == "environments":
+        config = build(EnvironmentsConfig, arguments)
+        made = list(fetch_environments(config.out, config.package))
+        print(f"{config.out}: {len(made)} panoramas")
     elif arguments.kind == "portraits":
         make_portraits(build(PortraitsConfig, arguments))
     else:

@@ -27,6 +27,7 @@ from humanrt_export.synthetic.people.poses import PoseSource, clean_motions
 from humanrt_export.synthetic.people.render import Figure, PeopleRenderer, Thing
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 from humanrt_export.synthetic.people.scene import Subject, World, draw_world, later, other_view
+from humanrt_export.synthetic.people.surroundings import Environments
 from humanrt_export.synthetic.people.view import View
 from humanrt_export.synthetic.sensor import Sensor, compressed
 
@@ -38,6 +39,9 @@ KINDS: tuple[Kind, ...] = ("view", "pose")
 """Kinds of pairs: two cameras at one instant, one camera at two instants."""
 
 _FINE = 70.0  # px of stature from which the full mesh is drawn, usually
+_SURROUNDED = 0.7  # fraction of pictures in the light of an environment, where there are some
+_METERED = 0.5  # light on upright surfaces at exposure 1
+_THINGS = 0.4  # fraction of them in which things stand about
 _ASPECTS = (4 / 3, 3 / 2, 16 / 9)
 
 
@@ -64,6 +68,7 @@ class PeopleEngine:
         self.joint_names = self._models["full"].joint_names
         self._head = self.joint_names.index("head")
         self.dresser = Dresser(options.assets, self._models["full"]) if options.assets else None
+        self.environments = Environments(options.environments) if options.environments else None
         self.backdrops = Backdrops(options.seed, options.backgrounds)
         faces = {name: model.faces for name, model in self._models.items()}
         self.renderer = PeopleRenderer(options.frame, faces, self.backdrops.textures, options.multisamples)
@@ -85,9 +90,13 @@ class PeopleEngine:
 
     def sample(self, index: int) -> PeopleSample:
         """Return the sample number ``index``, from 0. People who are completely hidden are left out."""
-        world, view = self.world(index)
-        sample = self.shoot(world, view, self._generator(index, 1), self._generator(index, 2))
+        sample = self.whole(index)[2]
         return _chosen(sample, sample.people.visible > 0)
+
+    def whole(self, index: int) -> tuple[World, View, PeopleSample]:
+        """Return world and camera of the sample number ``index``, and the sample with all people, visible or not."""
+        world, view = self.world(index)
+        return world, view, self.shoot(world, view, self._generator(index, 1), self._generator(index, 2))
 
     def pair(self, index: int, kind: Kind) -> tuple[PeopleSample, PeopleSample]:
         """Return two samples of the same people, in the same order: those visible in either, by depth in the first.
@@ -125,7 +134,23 @@ class PeopleEngine:
         )
         people = self.dressed(world.people, self._generator(index, 20))
         people = sorted(people, key=lambda subject: float(view.see(subject.head)[2]))
-        return replace(world, people=tuple(people)), view
+        world = replace(world, people=tuple(people))
+        return self.surrounded(world, view, self._generator(index, 30))
+
+    def surrounded(self, world: World, view: View, generator: np.random.Generator) -> tuple[World, View]:
+        """Return a world and a view in the light of one of `EngineOptions.environments`, if it is to have one.
+
+        What stands on the ground stays at times; the ground is the panorama's, and shows shadows only.
+        """
+        style = self.options.style
+        if self.environments is None or style.heat or generator.uniform() > _SURROUNDED:
+            return world, view
+        around = self.environments.draw(generator, _METERED * style.exposed(generator))
+        look = replace(view.look, key=view.turn @ around.key, key_radiance=around.key_radiance)
+        things = [replace(thing, bare=True) for thing in world.things if not thing.solid and _level(thing)]
+        if generator.uniform() < _THINGS:
+            things += [thing for thing in world.things if thing.solid]
+        return replace(world, things=tuple(things)), replace(view, look=look, around=around)
 
     def dressed(self, people: Iterable[Subject], generator: np.random.Generator) -> list[Subject]:
         """Return people in garments of `EngineOptions.assets`, on their soles; without assets, as they are."""
@@ -155,11 +180,16 @@ class PeopleEngine:
         things = [_seen_from(thing, view) for thing in world.things]
         self.renderer.load(figures, things)
         darkness = float(generator.uniform(*style.shadow))
-        layer = self.renderer.draw(camera, view.look, view.up, darkness)
+        around = view.around
+        ambient, cast = (None, 1.0) if around is None else (around.ambient(view.turn), around.shade)
+        layer = self.renderer.draw(camera, view.look, view.up, darkness, ambient, cast)
         mask, depth = self.renderer.labels(camera)
         behind = light_of(self.backdrops.draw(camera.size, generator, style.backdrops))
-        around = float(np.mean([view.look.fill_above, view.look.fill_below]) / 0.35)
-        lit = max(around, 0.15) if style.heat else 0.25 * float(np.mean(view.look.key_radiance)) + 0.75 * around
+        if around is not None:
+            behind, lit = around.backdrop(camera, view.turn), 1.0
+        else:
+            fill = float(np.mean([view.look.fill_above, view.look.fill_below]) / 0.35)
+            lit = max(fill, 0.15) if style.heat else 0.25 * float(np.mean(view.look.key_radiance)) + 0.75 * fill
         picture = layer[..., :3] + behind * np.float32(lit) * (1 - layer[..., 3:])
         if generator.uniform() < style.overlays:
             _overlay(picture, mask, generator)
@@ -273,6 +303,11 @@ def _seen_from(thing: Thing, view: View) -> Thing:
         vertices=view.see(thing.vertices).astype(np.float32),
         normals=(thing.normals @ view.turn.T).astype(np.float32),
     )
+
+
+def _level(thing: Thing) -> bool:
+    """Return whether a thing is a floor."""
+    return bool((np.abs(thing.normals[:, 1]) > 0.99).all())
 
 
 def _chosen(sample: PeopleSample, wanted: NDArray[np.bool_]) -> PeopleSample:

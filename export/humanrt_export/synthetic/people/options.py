@@ -27,6 +27,8 @@ class EngineOptions:
         backgrounds: folder of photographs; None: procedural backgrounds only.
         assets: MakeHuman's garments, shoes and hair (a folder or an archive, see `garments.Wardrobe`), which people
             wear; None: clothes painted on the body.
+        environments: folder of panoramas (`surroundings.Environments`), from which light and background of most
+            pictures come; None: other light and backgrounds only.
         style: appearance of the pictures, see `STYLES`.
         letterboxed: fraction of square pictures with black bars, as non-square pictures have in the network's input.
         multisamples: samples per pixel.
@@ -40,6 +42,7 @@ class EngineOptions:
     part: Part = "train"
     backgrounds: Path | None = None
     assets: Path | None = None
+    environments: Path | None = None
     style: Style = STYLES["randomised"]
     letterboxed: float = 0.3
     multisamples: int = 4
@@ -62,8 +65,14 @@ class EngineOptions:
 
     def about(self) -> dict[str, Any]:
         """Return what determines the samples, for storage; paths are reduced to their names."""
-        paths = {"motions": self.motions, "backgrounds": self.backgrounds, "assets": self.assets}
+        paths = {
+            "motions": self.motions,
+            "backgrounds": self.backgrounds,
+            "assets": self.assets,
+            "environments": self.environments,
+        }
         names = {key: None if path is None else path.name for key, path in paths.items()}
         about = vars(self) | names | {"style": self.style.about()}
-        # Folders of samples from before there were assets go on.
-        return {key: value for key, value in about.items() if key != "assets" or value is not None}
+        # Folders of samples from before there were these go on.
+        later = ("assets", "environments")
+        return {key: value for key, value in about.items() if key not in later or value is not None}

@@ -158,7 +158,15 @@ class PeopleRenderer(Offscreen):
             self._things.append((thing, *self._load_once(whole, thing.triangles)))
 
     @in_context
-    def draw(self, camera: Camera, look: Look, up: Array, darkness: float = 1.0) -> Floats:
+    def draw(
+        self,
+        camera: Camera,
+        look: Look,
+        up: Array,
+        darkness: float = 1.0,
+        ambient: Floats | None = None,
+        cast: float = 1.0,
+    ) -> Floats:
         """Render a picture.
 
         Args:
@@ -166,6 +174,8 @@ class PeopleRenderer(Offscreen):
             look: the light.
             up: [3] the world's vertical in camera space.
             darkness: darkness of shadows, 0..1.
+            ambient: [9, 3] ambient light by normal, see `surroundings.Surroundings.ambient`; None: that of ``look``.
+            cast: factor on the darkness of shadows on ground that shows nothing else.
 
         Returns:
             [H, W, 4] linear RGB, premultiplied, and alpha.
@@ -188,6 +198,8 @@ class PeopleRenderer(Offscreen):
         for name in ("key", "key_radiance", "fill_above", "fill_below"):
             program[name].value = tuple(float(x) for x in getattr(look, name))
         program["up"].value = tuple(up.tolist())
+        program["surrounded"].value = ambient is not None
+        program["ambient"].write((np.zeros((9, 3)) if ambient is None else ambient).astype("f4").tobytes())
         program["kind"].value = 0
         for figure, array, _ in self._people:
             fabric = figure.fabric
@@ -202,6 +214,7 @@ class PeopleRenderer(Offscreen):
         program["glow"].value = program["shine"].value = 0.0
         for bare in (False, True):  # the ground that shows only shadows is behind everything
             program["kind"].value = 2 if bare else 1
+            program["darkness"].value = darkness * cast if bare else darkness
             for thing, array, _ in self._things:
                 if thing.bare == bare:
                     self._textures[thing.texture].use(1)

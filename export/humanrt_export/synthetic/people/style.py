@@ -90,6 +90,10 @@ class Style:
             fill_below=np.array([0.28, 0.25, 0.22]) * tint() * around,
         )
 
+    def exposed(self, generator: np.random.Generator) -> float:
+        """Sample the factor on all light."""
+        return _even_in_log(generator, self.exposure)
+
     def sensor_noise(self, generator: np.random.Generator) -> float:
         """Sample the standard deviation of the sensor noise, as a fraction of full scale."""
         return _even_in_log(generator, self.noise)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt_export.synthetic.hand_scene import Camera, Look
+from humanrt_export.synthetic.people.surroundings import Surroundings
 
 __all__ = ["View", "aimed", "look_at"]
 
@@ -17,12 +18,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class View:
-    """A camera in the world: turn [3, 3] from world to camera axes, position [3] m, and the light."""
+    """A camera in the world: turn [3, 3] from world to camera axes, position [3] m, and the light.
+
+    ``around``: surroundings from which the light comes; None: a main light with a soft one from above and below.
+    """
 
     camera: Camera
     turn: Array
     position: Array
     look: Look
+    around: Surroundings | None = None
 
     @property
     def up(self) -> Array:

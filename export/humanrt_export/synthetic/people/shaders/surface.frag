@@ -5,6 +5,8 @@ uniform vec3 key;
 uniform vec3 key_radiance;
 uniform vec3 fill_above;
 uniform vec3 fill_below;
+uniform bool surrounded;   // the ambient light is that of an environment
+uniform vec3 ambient[9];   // spherical harmonics of normals
 uniform sampler2DShadow shadow_map;
 uniform float texel;
 uniform float darkness;    // of shadows
@@ -71,6 +73,12 @@ vec3 bumped(vec3 n, float height) {
     return normalize(abs(det) * n - slope);
 }
 
+vec3 around(vec3 n) {
+    return 0.282095 * ambient[0] + 0.488603 * (n.y * ambient[1] + n.z * ambient[2] + n.x * ambient[3])
+        + 1.092548 * (n.x * n.y * ambient[4] + n.y * n.z * ambient[5] + n.x * n.z * ambient[7])
+        + 0.315392 * (3.0 * n.z * n.z - 1.0) * ambient[6] + 0.546274 * (n.x * n.x - n.y * n.y) * ambient[8];
+}
+
 float lit() {
     if (any(lessThan(shaded, vec3(0.0))) || any(greaterThan(shaded, vec3(1.0)))) return 1.0; // off the map
     float sum = 0.0;
@@ -100,7 +108,8 @@ void main() {
     float cosine = dot(n, key);
     float soft = mix(0.25, 0.05, cloth); // light bleeds through skin
     vec3 light = key_radiance * max(0.0, (cosine + soft) / (1.0 + soft)) * open;
-    light += mix(fill_below, fill_above, 0.5 + 0.5 * dot(n, up));
+    if (surrounded) light += max(vec3(0.0), around(n));
+    else light += mix(fill_below, fill_above, 0.5 + 0.5 * dot(n, up));
     float facing = clamp(-dot(n, ray), 0.0, 1.0);
     if (kind == 0) light *= mix(0.6, 1.0, smoothstep(0.0, 0.6, facing));
     float glint = max(0.0, dot(n, normalize(key - ray)));
