@@ -12,6 +12,9 @@ How it is made fair:
 - The solvers take turns, a chunk of frames each, in one run on one thread; times are per frame.
 - Costs are those of one function, ours (the tests hold it to its definition written out), and fingertips by the peers'
   own kinematics are first checked against ours.
+- ``humanrt, apart`` is the same with `RetargetOptions.collisions`, which the peers have not; its cost is the peers'
+  function too, so that keeping fingers apart raises it. *deepest*: depth of the deepest pair of capsules
+  (`humanrt.retarget.problem`), mm, and frames in which that is over 2 mm.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 HANDS = ("allegro_right", "leap_right", "shadow_right")
 LIMIT_SLACK = 1e-6
 """What counts as a violation, rad: dex-retargeting answers in float32."""
+DEEP = 0.002
+"""m, from which on fingers penetrate each other."""
 
 
 def worker() -> None:
@@ -146,10 +151,20 @@ def compare(keypoints: Any, robot: str, objective: str, ask: Any) -> dict[str, A
     import numpy as np
 
     from humanrt.retarget import Retargeter, RetargetOptions, wrist_frame
+    from humanrt.retarget.capsules import nearest
 
     local = np.array([k @ wrist_frame(k) for k in keypoints])
     ours = Retargeter(robot, RetargetOptions.of_peers(objective), kernel="native")
     judge = Retargeter(robot, RetargetOptions.of_peers(objective), kernel="native")
+    apart = Retargeter(robot, RetargetOptions.of_peers(objective), collisions=True, kernel="native")
+    pairs = apart._problem
+    places = (ours.hand.wrist, *(point for finger in ours.hand.fingers.values() for point in finger))
+
+    def depth(q: Any) -> float:
+        at = ours.hand.positions(q, places)
+        both = zip(pairs.collision_points, pairs.collision_reach, strict=True)
+        return max(float(reach) - nearest(*at[ends])[0] for ends, reach in both)
+
     names = list(ours.joint_names)
     low, high = ours.limits.T
     probe = np.random.default_rng(0).uniform(low, high)
@@ -164,26 +179,28 @@ def compare(keypoints: Any, robot: str, objective: str, ask: Any) -> dict[str, A
         links=links,
     )
     tips = ours.hand.positions(probe, [points[3] for points in ours.hand.fingers.values()])
-    apart = float(np.abs(tips - np.array(setup["tips"])).max())
-    if apart > 1e-6:
-        sys.exit(f"{robot}: our fingertips are {apart:.1e} m from the peers'")
+    off = float(np.abs(tips - np.array(setup["tips"])).max())
+    if off > 1e-6:
+        sys.exit(f"{robot}: our fingertips are {off:.1e} m from the peers'")
 
-    times: dict[str, list[float]] = {"humanrt": [], "dexi-rs": [], "dex-retargeting": []}
+    times: dict[str, list[float]] = {"humanrt": [], "humanrt, apart": [], "dexi-rs": [], "dex-retargeting": []}
     default = Retargeter(robot)
     default_times: list[float] = []
     poses: dict[str, list[Any]] = {name: [] for name in times}
     for timed in (False, True):  # a pass to warm up, then the one that counts
         ask(do="reset")
-        ours.reset((low + high) / 2.0)  # where the peers start
+        for each in (ours, apart):
+            each.reset((low + high) / 2.0)  # where the peers start
         for peer in times:
             times[peer], poses[peer] = [], []
         for start in range(0, len(keypoints) if timed else CHUNK, CHUNK):
             stop = min(start + CHUNK, len(keypoints))
-            for frame in keypoints[start:stop]:
-                begin = time.perf_counter()
-                q = ours.solve(frame)
-                times["humanrt"].append(time.perf_counter() - begin)
-                poses["humanrt"].append(q)
+            for name, solver in (("humanrt", ours), ("humanrt, apart", apart)):
+                for frame in keypoints[start:stop]:
+                    begin = time.perf_counter()
+                    q = solver.solve(frame)
+                    times[name].append(time.perf_counter() - begin)
+                    poses[name].append(q)
             for frame in keypoints[start:stop]:
                 begin = time.perf_counter()
                 default.solve(frame)
@@ -212,6 +229,7 @@ def compare(keypoints: Any, robot: str, objective: str, ask: Any) -> dict[str, A
             best.append(ours.cost(ours.solve_local(local[i]), local[i], local=True, last=inside))
             judge.solve_local(local[i])  # moves DexPilot's hysteresis on
         ms = 1e3 * np.array(times[peer])
+        depths = np.array([depth(q) for q in qs])
         result["solvers"][peer] = {
             "ms_mean": float(ms.mean()),
             "ms_p50": float(np.percentile(ms, 50)),
@@ -221,6 +239,8 @@ def compare(keypoints: Any, robot: str, objective: str, ask: Any) -> dict[str, A
             "same_problem_ours": float(np.mean(best)),
             "limit_violation_max_rad": max(0.0, *over),
             "frames_violating": int((np.array(over) > LIMIT_SLACK).sum()),
+            "deepest_mm": max(0.0, 1e3 * float(depths.max())),
+            "frames_deep": int((depths > DEEP).sum()),
             "apart_from_ours_median_rad": float(
                 np.median(np.abs(np.array(qs) - np.array(poses["humanrt"])).max(axis=1))
             ),
@@ -238,7 +258,7 @@ TIPS = {
 def show(results: list[dict[str, Any]]) -> None:
     print(
         f"{'robot':14} {'objective':9} {'solver':15} {'mean ms':>8} {'p50':>7} {'p99':>7} {'x ours':>7} "
-        f"{'cost':>9} {'vs ours':>8} {'same problem':>12} {'beyond limits':>14}"
+        f"{'cost':>9} {'vs ours':>8} {'same problem':>12} {'beyond limits':>14} {'deepest':>12}"
     )
     for result in results:
         ours = result["solvers"]["humanrt"]
@@ -247,7 +267,8 @@ def show(results: list[dict[str, Any]]) -> None:
                 f"{result['robot']:14} {result['objective']:9} {name:15} {s['ms_mean']:8.4f} {s['ms_p50']:7.4f} "
                 f"{s['ms_p99']:7.4f} {s['ms_mean'] / ours['ms_mean']:7.1f} {s['cost_mean']:9.6f} "
                 f"{s['cost_mean'] / ours['cost_mean']:8.4f} {s['cost_mean'] / s['same_problem_ours']:12.4f} "
-                f"{s['limit_violation_max_rad']:9.1e} {s['frames_violating']:4d}"
+                f"{s['limit_violation_max_rad']:9.1e} {s['frames_violating']:4d} "
+                f"{s['deepest_mm']:7.1f} {s['frames_deep']:4d}"
             )
     for result in results:
         if result["objective"] == results[0]["objective"]:

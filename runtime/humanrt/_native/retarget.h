@@ -28,9 +28,11 @@ enum { VECTOR = 0, DIRECTION = 1, DEXPILOT_THUMB = 2, DEXPILOT_FINGERS = 3, PINC
 /* Steps below this (rad) are Newton's last ones: each lowers the cost by far less than the one before. */
 #define CLOSING 2e-2
 
-/* A search with collisions, whose cost has kinks, ends when so many evaluations lowered it by no more than this share. */
+/* A search where capsules meet, whose cost has kinks, ends when so many evaluations lowered it by no more than this share. */
 #define STALLED 4
 #define STALL 1e-3
+/* There, each step that gains nothing raises the damping by so much, as the gradient leaps within a step: else by 4. */
+#define AT_KINKS 16
 
 /* Constants of a robot hand and its objective, then the state of B hands: the CPU solves one (B = 1), the GPU a batch.
  * J joints, N variables, P points, K tasks, C pairs of capsules that must not meet (CPU). */

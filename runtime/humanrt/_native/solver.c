@@ -7,14 +7,18 @@
  */
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "export.h"
 #include "retarget.h"
 
-enum { MAX_JOINTS = 64, MAX_VARIABLES = 64, MAX_POINTS = 64, MAX_TASKS = 64 };
+enum { MAX_JOINTS = 64, MAX_VARIABLES = 64, MAX_POINTS = 64, MAX_TASKS = 64, MAX_LEVERS = 1024 };
+/* Ends of searches that are remembered, so that none is searched on twice. */
+enum { MAX_STARTS = 8 };
 
 typedef struct {
     double cost, gradient[MAX_VARIABLES], hessian[MAX_VARIABLES][MAX_VARIABLES];
+    int contacts; /* pairs of capsules that meet */
 } Model;
 
 /* Fractions s, t along the segments a0 a1 and b0 b1 at which they are nearest (Ericson 2005, Real-Time Collision
@@ -44,8 +48,15 @@ static double nearest(const double *a0, const double *a1, const double *b0, cons
     return sqrt(dot(r, r));
 }
 
+/* S v for a symmetric S [6]. */
+static void stretch(const double *S, const double *v, double *out) {
+    out[0] = S[0] * v[0] + S[1] * v[1] + S[3] * v[2];
+    out[1] = S[1] * v[0] + S[2] * v[1] + S[4] * v[2];
+    out[2] = S[3] * v[0] + S[4] * v[1] + S[5] * v[2];
+}
+
 /* Cost, gradient and Hessian at x: exact, but for collisions, of which it is Gauss-Newton's. */
-static void evaluate(const Problem *p, const double *x, const double *pull, const double *rest, Model *m) {
+static void evaluate(const Problem *p, const double *x, const double *pull, const double *rest, int collisions, Model *m) {
     double R[MAX_JOINTS][9], origin[MAX_JOINTS][3], z[MAX_JOINTS][3], point[MAX_POINTS][3];
     const int n = p->variables;
 
@@ -83,6 +94,7 @@ static void evaluate(const Problem *p, const double *x, const double *pull, cons
     }
 
     m->cost = 0;
+    m->contacts = 0;
     for (int i = 0; i < n; i++) {
         double e = x[i] - rest[i];
         m->cost += pull[i] * e * e;
@@ -91,73 +103,85 @@ static void evaluate(const Problem *p, const double *x, const double *pull, cons
         m->hessian[i][i] = 2 * pull[i];
     }
 
+    /* Of every point the joints between it and the base, tip first: how fast each moves it, m/rad, and its variable. */
+    double lever[MAX_LEVERS][3];
+    int32_t of[MAX_LEVERS], from[MAX_POINTS + 1];
+    from[0] = 0;
+    for (int i = 0; i < p->points; i++) {
+        int at = from[i];
+        for (int j = p->point_joint[i]; j >= 0; j = p->parent[j]) {
+            if (p->variable[j] < 0) continue;
+            double *c = lever[at];
+            if (p->prismatic[j]) {
+                for (int q = 0; q < 3; q++) c[q] = z[j][q];
+            } else {
+                const double arm[3] = {point[i][0] - origin[j][0], point[i][1] - origin[j][1], point[i][2] - origin[j][2]};
+                cross(z[j], arm, c);
+            }
+            for (int q = 0; q < 3; q++) c[q] *= p->gain[j];
+            of[at++] = j;
+        }
+        from[i + 1] = at;
+    }
+
+    /* What the tasks do to each point: the force, and the stiffness (symmetric: xx, yx, yy, zx, zy, zz). */
+    double force[MAX_POINTS][3], stiffness[MAX_POINTS][6];
+    for (int i = 0; i < p->points; i++) {
+        for (int c = 0; c < 3; c++) force[i][c] = 0;
+        for (int c = 0; c < 6; c++) stiffness[i][c] = 0;
+    }
     for (int k = 0; k < p->tasks; k++) {
         const double w = p->weight[k];
-        double r[3], f[3], J[MAX_VARIABLES][3], along[MAX_VARIABLES];
-        int used[MAX_VARIABLES], count = 0;
-        int8_t seen[MAX_VARIABLES];
         if (w == 0) continue;
-        const int ends[2] = {p->task_ends[2 * k], p->task_ends[2 * k + 1]};
-        for (int c = 0; c < 3; c++) r[c] = point[ends[1]][c] - point[ends[0]][c] - p->target[3 * k + c];
+        const int first = p->task_ends[2 * k], second = p->task_ends[2 * k + 1];
+        double r[3];
+        for (int c = 0; c < 3; c++) r[c] = point[second][c] - point[first][c] - p->target[3 * k + c];
         const double d = sqrt(dot(r, r));
         const int quadratic = d < p->huber;
-        const double slope = w / (quadratic ? p->huber : d);
+        const double slope = w / (quadratic ? p->huber : d), along = quadratic ? 0 : slope / (d * d);
         m->cost += w * (quadratic ? 0.5 * d * d / p->huber : d - 0.5 * p->huber);
-        for (int c = 0; c < 3; c++) f[c] = slope * r[c];
-        for (int i = 0; i < n; i++) seen[i] = 0;
-
-        for (int end = 0; end < 2; end++) {
-            const double sign = end ? 1 : -1;
-            const double *tip = point[ends[end]];
-            double column[MAX_JOINTS][3];
-            int path[MAX_JOINTS], length = 0;
-            for (int j = p->point_joint[ends[end]]; j >= 0; j = p->parent[j]) {
-                const int v = p->variable[j];
-                if (v < 0) continue;
-                double *c = column[length];
-                if (p->prismatic[j]) {
-                    for (int a = 0; a < 3; a++) c[a] = z[j][a];
-                } else {
-                    double arm[3] = {tip[0] - origin[j][0], tip[1] - origin[j][1], tip[2] - origin[j][2]};
-                    cross(z[j], arm, c);
-                }
-                if (!seen[v]) {
-                    seen[v] = 1;
-                    used[count++] = v;
-                    J[v][0] = J[v][1] = J[v][2] = 0;
-                }
-                for (int a = 0; a < 3; a++) J[v][a] += sign * p->gain[j] * c[a];
-                path[length++] = j;
-            }
-            /* Curvature of the path: d2p / dqi dqj = zi x (dp / dqj) for i at or above j; path runs tip -> base. */
-            for (int i = 0; i < length; i++) {
-                double turn[3];
-                if (p->prismatic[path[i]]) continue;
-                cross(f, z[path[i]], turn);
-                const int vi = p->variable[path[i]];
-                for (int j = 0; j <= i; j++) {
-                    const int vj = p->variable[path[j]];
-                    double h = sign * p->gain[path[i]] * p->gain[path[j]] * dot(column[j], turn);
-                    if (vi == vj && i != j) h *= 2;
-                    if (vi >= vj) m->hessian[vi][vj] += h;
-                    else m->hessian[vj][vi] += h;
-                }
+        const double S[6] = {slope - along * r[0] * r[0], -along * r[1] * r[0], slope - along * r[1] * r[1],
+                             -along * r[2] * r[0],        -along * r[2] * r[1], slope - along * r[2] * r[2]};
+        for (int c = 0; c < 3; c++) force[first][c] -= slope * r[c], force[second][c] += slope * r[c];
+        for (int c = 0; c < 6; c++) stiffness[first][c] += S[c], stiffness[second][c] += S[c];
+        for (int i = from[first]; i < from[first + 1]; i++) {
+            double pulled[3];
+            const int vi = p->variable[of[i]];
+            stretch(S, lever[i], pulled);
+            for (int j = from[second]; j < from[second + 1]; j++) {
+                const int vj = p->variable[of[j]];
+                const double h = dot(pulled, lever[j]);
+                if (vi > vj) m->hessian[vi][vj] -= h;
+                else m->hessian[vj][vi] -= vi == vj ? 2 * h : h;
             }
         }
-        for (int i = 0; i < count; i++) {
-            const int v = used[i];
-            m->gradient[v] += dot(J[v], f);
-            along[i] = quadratic ? 0 : dot(J[v], r) / d;
-        }
-        for (int i = 0; i < count; i++)
-            for (int j = 0; j <= i; j++) {
-                const int a = used[i] > used[j] ? used[i] : used[j], b = used[i] > used[j] ? used[j] : used[i];
-                m->hessian[a][b] += slope * (dot(J[a], J[b]) - along[i] * along[j]);
+    }
+    for (int point_index = 0; point_index < p->points; point_index++) {
+        const int begin = from[point_index], end = from[point_index + 1];
+        const double *f = force[point_index];
+        if (stiffness[point_index][0] == 0 && stiffness[point_index][2] == 0) continue; /* no task moves it */
+        /* Curvature of the path: d2p / dqi dqj = zi x (dp / dqj) for i at or above j. */
+        for (int i = begin; i < end; i++) {
+            const int joint = of[i], vi = p->variable[joint];
+            double pulled[3];
+            m->gradient[vi] += dot(lever[i], f);
+            stretch(stiffness[point_index], lever[i], pulled);
+            if (!p->prismatic[joint]) {
+                double turned[3];
+                cross(f, z[joint], turned);
+                for (int c = 0; c < 3; c++) pulled[c] += p->gain[joint] * turned[c];
             }
+            for (int j = begin; j <= i; j++) {
+                const int vj = p->variable[of[j]];
+                const double h = dot(pulled, lever[j]);
+                if (vi > vj) m->hessian[vi][vj] += h;
+                else m->hessian[vj][vi] += vi == vj && i != j ? 2 * h : h;
+            }
+        }
     }
 
     /* weight / 2 (reach - distance)^2 where two capsules meet: the active set changes from one evaluation to the next. */
-    for (int k = 0; k < p->collisions; k++) {
+    for (int k = 0; k < collisions; k++) {
         const int32_t *ends = p->collision_points + 4 * k;
         const double *a0 = point[ends[0]], *a1 = point[ends[1]], *b0 = point[ends[2]], *b1 = point[ends[3]];
         const double reach = p->collision_reach[k];
@@ -174,22 +198,12 @@ static void evaluate(const Problem *p, const double *x, const double *pull, cons
         const double d = nearest(a0, a1, b0, b1, &s, &t, r);
         if (d >= reach || d < 1e-9) continue;
         const double depth = reach - d, share[4] = {s - 1, -s, 1 - t, t};
+        m->contacts++;
         m->cost += 0.5 * p->collision_weight * depth * depth;
         for (int i = 0; i < n; i++) row[i] = 0;
         for (int end = 0; end < 4; end++)
-            for (int j = p->point_joint[ends[end]]; j >= 0; j = p->parent[j]) {
-                const int v = p->variable[j];
-                double c[3];
-                if (v < 0) continue;
-                if (p->prismatic[j]) {
-                    for (int q = 0; q < 3; q++) c[q] = z[j][q];
-                } else {
-                    const double *tip = point[ends[end]];
-                    double arm[3] = {tip[0] - origin[j][0], tip[1] - origin[j][1], tip[2] - origin[j][2]};
-                    cross(z[j], arm, c);
-                }
-                row[v] += share[end] * p->gain[j] * dot(c, r) / d;
-            }
+            for (int i = from[ends[end]]; i < from[ends[end] + 1]; i++)
+                row[p->variable[of[i]]] += share[end] * dot(lever[i], r) / d;
         for (int i = 0; i < n; i++) {
             if (row[i] == 0) continue;
             m->gradient[i] -= p->collision_weight * depth * row[i];
@@ -198,34 +212,45 @@ static void evaluate(const Problem *p, const double *x, const double *pull, cons
     }
 }
 
-/* Solves (H + damping I) s = -g over the variables of `index`, `fixed` steps of the others given; 0 if not definite. */
+/* Solves (H + damping I) s = -g over the variables that are not held, the others' steps given; 0 if not definite.
+ * L D L^T, column by column, so that what is zero between fingers costs nothing and the rest is done two at a time. */
 static int newton_step(const Model *m, int n, const int8_t *held, double damping, double *step) {
-    double L[MAX_VARIABLES][MAX_VARIABLES], y[MAX_VARIABLES];
+    double L[MAX_VARIABLES][MAX_VARIABLES], y[MAX_VARIABLES], column[MAX_VARIABLES];
     int index[MAX_VARIABLES], count = 0;
     for (int i = 0; i < n; i++)
         if (!held[i]) index[count++] = i;
     for (int i = 0; i < count; i++) {
         const int a = index[i];
-        double b = -m->gradient[a];
-        for (int j = 0; j < n; j++)
-            if (held[j] && step[j] != 0) b -= (a >= j ? m->hessian[a][j] : m->hessian[j][a]) * step[j];
-        for (int j = 0; j <= i; j++) {
-            double s = m->hessian[a][index[j]] + (i == j ? damping : 0);
-            for (int k = 0; k < j; k++) s -= L[i][k] * L[j][k];
-            if (i == j) {
-                if (!(s > 1e-9)) return 0;
-                L[i][i] = sqrt(s);
-            } else {
-                L[i][j] = s / L[j][j];
-            }
+        y[i] = -m->gradient[a];
+        for (int j = 0; j < i; j++) L[i][j] = m->hessian[a][index[j]];
+        L[i][i] = m->hessian[a][a] + damping;
+    }
+    for (int j = 0; count < n && j < n; j++) {
+        if (!held[j] || step[j] == 0) continue;
+        for (int i = 0; i < count; i++) {
+            const int a = index[i];
+            y[i] -= (a >= j ? m->hessian[a][j] : m->hessian[j][a]) * step[j];
         }
-        for (int k = 0; k < i; k++) b -= L[i][k] * y[k];
-        y[i] = b / L[i][i];
+    }
+    for (int k = 0; k < count; k++) {
+        if (!(L[k][k] > 1e-9)) return 0;
+        const double inverse = 1 / L[k][k];
+        for (int i = k + 1; i < count; i++) column[i] = L[i][k];
+        for (int i = k + 1; i < count; i++) {
+            if (column[i] == 0) continue;
+            const double share = column[i] * inverse;
+            double *row = L[i];
+            for (int j = k + 1; j <= i; j++) row[j] -= share * column[j];
+            row[k] = share;
+            y[i] -= share * y[k];
+        }
+        y[k] *= inverse;
     }
     for (int i = count - 1; i >= 0; i--) {
-        double s = y[i];
-        for (int k = i + 1; k < count; k++) s -= L[k][i] * step[index[k]];
-        step[index[i]] = s / L[i][i];
+        const double s = y[i];
+        const double *row = L[i];
+        for (int k = 0; k < i; k++) y[k] -= row[k] * s;
+        step[index[i]] = s;
     }
     return 1;
 }
@@ -240,10 +265,19 @@ static double predicted(const Model *m, int n, const double *step) {
     return fall;
 }
 
+/* Largest difference of two points [n]. */
+static double apart(int n, const double *a, const double *b) {
+    double most = 0;
+    for (int i = 0; i < n; i++) most = fmax(most, fabs(a[i] - b[i]));
+    return most;
+}
+
 /* Minimises over lower <= x <= upper from x, in place. Returns the number of evaluations; *cost is the minimum.
- * rival: the best minimum known, of cost `rival_cost`, or NULL: a search that cannot end below it ends where it is. */
-static int minimise(const Problem *p, const double *pull, const double *rest, double *x, double *cost,
-                    const double *rival, double rival_cost) {
+ * collisions: how many pairs of capsules count.
+ * rival: the best minimum known, of cost `rival_cost`, or NULL: a search that cannot end below it ends where it is.
+ * *has_stalled: whether it ended where capsules meet and its steps gained hardly anything. */
+static int minimise(const Problem *p, const double *pull, const double *rest, int collisions, double *x, double *cost,
+                    const double *rival, double rival_cost, int *has_stalled) {
     const int n = p->variables;
     Model models[2], *now = &models[0], *next = &models[1];
     double step[MAX_VARIABLES], trial[MAX_VARIABLES], damping = 0, unit = 0;
@@ -251,7 +285,7 @@ static int minimise(const Problem *p, const double *pull, const double *rest, do
     int evaluations = 1, stalled = 0;
 
     for (int i = 0; i < n; i++) x[i] = clip(x[i], p->lower[i], p->upper[i]);
-    evaluate(p, x, pull, rest, now);
+    evaluate(p, x, pull, rest, collisions, now);
     for (int i = 0; i < n; i++) unit += fabs(now->hessian[i][i]);
     unit = unit > 0 ? 1e-3 * unit / n : 1e-6;
 
@@ -293,7 +327,7 @@ static int minimise(const Problem *p, const double *pull, const double *rest, do
             step[i] = trial[i] - x[i];
             if (fabs(step[i]) > largest) largest = fabs(step[i]);
         }
-        evaluate(p, trial, pull, rest, next);
+        evaluate(p, trial, pull, rest, collisions, next);
         evaluations++;
         const double fall = now->cost - next->cost, promise = predicted(now, n, step);
         if (fall > 1e-4 * promise || (fall >= -1e-13 && largest < 1e-5)) {
@@ -303,23 +337,22 @@ static int minimise(const Problem *p, const double *pull, const double *rest, do
             for (int i = 0; i < n; i++) x[i] = trial[i];
             if (largest < 1e-9) break;
             if (rival) {
-                double apart = 0;
-                for (int i = 0; i < n; i++) apart = fmax(apart, fabs(x[i] - rival[i]));
-                if (apart < SAME || (damping == 0 && largest < CLOSING && now->cost - 10 * fall > rival_cost)) break;
+                if (apart(n, x, rival) < SAME || (damping == 0 && largest < CLOSING && now->cost - 10 * fall > rival_cost)) break;
             }
             if (fall > 0.75 * promise) damping = damping > unit ? 0.125 * damping : 0;
             else if (fall < 0.25 * promise) damping = damping > 0 ? 2 * damping : unit;
         } else {
             if (largest < 1e-9) break;
-            damping = damping > 0 ? 4 * damping : unit;
+            damping = damping > 0 ? (now->contacts ? AT_KINKS : 4) * damping : unit;
         }
-        if (p->collisions) {
-            stalled = now->cost < mark * (1 - STALL) ? 0 : stalled + 1;
+        if (collisions) {
+            stalled = !now->contacts || now->cost < mark * (1 - STALL) ? 0 : stalled + 1;
             if (!stalled) mark = now->cost;
             if (stalled == STALLED) break;
         }
     }
     *cost = now->cost;
+    *has_stalled = stalled == STALLED;
     return evaluations;
 }
 
@@ -346,7 +379,7 @@ EXPORT void humanrt_targets(Problem *p, const double *keypoints, int32_t mirror,
 EXPORT double humanrt_evaluate(const Problem *p, const double *pull, const double *rest, const double *x,
                                double *gradient, double *hessian) {
     Model m;
-    evaluate(p, x, pull, rest, &m);
+    evaluate(p, x, pull, rest, p->collisions, &m);
     for (int i = 0; i < p->variables; i++) {
         gradient[i] = m.gradient[i];
         for (int j = 0; j < p->variables; j++)
@@ -359,24 +392,38 @@ EXPORT double humanrt_evaluate(const Problem *p, const double *pull, const doubl
  * not a finite number. */
 EXPORT int32_t humanrt_solve(Problem *p, const double *keypoints, int32_t mirror, int32_t is_local, double smoothing) {
     double pull[MAX_VARIABLES], centre[MAX_VARIABLES];
+    const int n = p->variables;
     const double both = smoothing + p->rest_weight;
     for (int i = 0; i < 3 * KEYPOINTS; i++)
         if (!isfinite(keypoints[i])) return -1;
     humanrt_targets(p, keypoints, mirror, is_local);
-    for (int i = 0; i < p->variables; i++) {
+    for (int i = 0; i < n; i++) {
         pull[i] = both;
         centre[i] = both > 0 ? (smoothing * p->x[i] + p->rest_weight * p->rest[i]) / both : p->rest[i];
     }
-    int evaluations = minimise(p, pull, centre, p->x, p->cost, 0, 0);
+    int stalled, ended, evaluations = minimise(p, pull, centre, p->collisions, p->x, p->cost, 0, 0, &stalled);
+    double found[MAX_STARTS][MAX_VARIABLES]; /* where searches that are not given up ended without collisions */
+    int others = 0;
     for (int s = 0; s < p->starts; s++) {
         double other[MAX_VARIABLES], cost;
-        for (int i = 0; i < p->variables; i++) other[i] = p->start[s * p->variables + i];
-        evaluations += minimise(p, pull, centre, other, &cost, p->x, *p->cost);
+        for (int i = 0; i < n; i++) other[i] = p->start[s * n + i];
+        evaluations += minimise(p, pull, centre, 0, other, &cost, p->x, *p->cost, &ended);
+        if (p->collisions) {
+            /* Collisions only add to the cost: what is no better without them, or already known, is not searched on. */
+            int known = cost >= *p->cost || apart(n, other, p->x) < SAME;
+            for (int k = 0; k < others; k++) known |= apart(n, other, found[k]) < SAME;
+            if (known) continue;
+            if (others < MAX_STARTS) memcpy(found[others++], other, sizeof other);
+            evaluations += minimise(p, pull, centre, p->collisions, other, &cost, p->x, *p->cost, &ended);
+        }
         if (cost < *p->cost * (1 - 1e-6)) {
             *p->cost = cost;
-            for (int i = 0; i < p->variables; i++) p->x[i] = other[i];
+            stalled = ended;
+            for (int i = 0; i < n; i++) p->x[i] = other[i];
         }
     }
+    /* Where the hand goes to is worth a second search, if the first has stalled at a kink. */
+    if (stalled) evaluations += minimise(p, pull, centre, p->collisions, p->x, p->cost, 0, 0, &ended);
     for (int j = 0; j < p->joints; j++) {
         const double q = p->offset[j] + (p->variable[j] >= 0 ? p->gain[j] * p->x[p->variable[j]] : 0);
         p->q[p->order[j]] = clip(q, p->joint_limits[2 * j], p->joint_limits[2 * j + 1]);

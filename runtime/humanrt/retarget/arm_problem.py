@@ -10,13 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.errors import HumanrtError
 from humanrt.retarget.arm import ArmDescription
 from humanrt.retarget.kernel import Kernel, make_kernel
 from humanrt.retarget.objective import VECTOR, Tasks
-from humanrt.retarget.problem import LIMITS, Problem, fold_joints, joint_ranges
+from humanrt.retarget.problem import Problem, lay_out, variables_of
 from humanrt.retarget.robot import Point
-from humanrt.retarget.wrist import PALM_WEIGHTS, palm_template
 
 __all__ = ["LEVER", "arm_points", "arm_problem", "find_rest", "furthest", "search", "starts"]
 
@@ -35,21 +33,14 @@ _SHOULDER, _ELBOW_POINT, _TOOL, _AXES = 0, 1, 2, (3, 4, 5)
 
 def arm_problem(arm: ArmDescription) -> Problem:
     """Lay out the arm as arrays. HumanrtError: it has too many joints, or none that is free."""
-    names = arm.joint_names
-    index = {name: i for i, name in enumerate(names)}
-    drives = arm.drives(arm.locked)
     above = set(arm.carriers(arm.tool.joint))
-    drives = [
-        drive if drive[0] in above or drive[0] is None else (None, 0.0, float(arm.rest_pose[i]))
-        for i, drive in enumerate(drives)
-    ]
-    free = [name for name, (leader, _, _) in zip(names, drives, strict=True) if leader == name]
-    if not free:
-        raise HumanrtError(f"arm {arm.name}: no joint is free to move")
-    variables = {name: i for i, name in enumerate(free)}
-    lower, upper = joint_ranges(arm, free, drives)
-    rest = np.clip([arm.rest_pose[index[name]] for name in free], lower, upper)
-    values = [b if leader is None else a * rest[variables[leader]] + b for leader, a, b in drives]
+    moving = variables_of(
+        arm,
+        [
+            drive if drive[0] in above or drive[0] is None else (None, 0.0, float(arm.rest_pose[i]))
+            for i, drive in enumerate(arm.drives(arm.locked))
+        ],
+    )
 
     def beyond(axis: Array) -> Point:
         x, y, z = (float(v) for v in np.array(arm.tool.xyz) + LEVER * axis)
@@ -69,53 +60,19 @@ def arm_problem(arm: ArmDescription) -> Problem:
         close=np.zeros((count, 2)),
         grip=np.zeros((count, 2, 3)),
     )
-    fold = fold_joints(arm, drives, points)
-    rows = [arm.joints[i] for i in fold.order]
-    if len(rows) > LIMITS["joints"]:
-        raise HumanrtError(f"arm {arm.name}: {len(rows)} moving joints; at most {LIMITS['joints']} are supported")
-    moved = [drives[i] for i in fold.order]
-    problem = Problem(
-        parent=fold.parent,
-        prismatic=np.array([joint.prismatic for joint in rows], dtype=np.int32),
-        variable=np.array([variables[str(leader)] for leader, _, _ in moved], dtype=np.int32),
-        order=fold.order,
-        placement=fold.placement,
-        axis=np.array([joint.axis for joint in rows], dtype=np.float64),
-        gain=np.array([gain for _, gain, _ in moved]),
-        offset=np.array([offset for _, _, offset in moved]),
-        joint_limits=np.ascontiguousarray(arm.limits[fold.order]),
-        point_joint=fold.point_joint,
-        point_xyz=fold.point_xyz,
-        tasks=tasks,
-        lower=lower,
-        upper=upper,
-        rest=rest,
-        rest_q=np.clip(values, *arm.limits.T),
-        source=np.array([index[name] for name in free], dtype=np.int32),
-        palm_template=palm_template(arm.side),
-        palm_weight=PALM_WEIGHTS.copy(),
+    return lay_out(
+        moving,
+        tasks,
+        side=arm.side,
         base_rotation=np.eye(3),
-        start=np.zeros((0, len(free))),
+        start=np.zeros((0, len(moving.rest))),
         huber=_HUBER,
         project=0.03,
         escape=0.05,
         rest_weight=_REST,
         tolerance=1e-11,
         max_iterations=100,
-        collision_points=np.zeros((0, 4), np.int32),
-        collision_reach=np.zeros(0),
-        collision_weight=0.0,
-        frame=np.eye(3),
-        has_frame=np.zeros(1, dtype=np.int32),
-        projected=np.zeros(count, dtype=np.int32),
-        target=np.zeros((count, 3)),
-        weight=np.zeros(count),
-        x=rest.copy(),
-        q=np.clip(values, *arm.limits.T),
-        cost=np.zeros(1),
     )
-    problem.reset()
-    return problem
 
 
 def arm_points(shoulder: Array, elbow: Array | None, tool: Array, turn: Array | None) -> tuple[Array, Array]:

@@ -19,13 +19,13 @@ from humanrt.retarget.objective import GRIP_OPEN, Jaws, Tasks, build_tasks
 from humanrt.retarget.robot import Point, RobotDescription, joint_motion
 from humanrt.retarget.wrist import PALM_WEIGHTS, palm_template
 
-__all__ = ["LIMITS", "Problem", "build_problem", "fold_joints", "joint_ranges"]
+__all__ = ["LIMITS", "Problem", "Variables", "build_problem", "lay_out", "variables_of"]
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int32]
 
-LIMITS = {"joints": 64, "variables": 64, "points": 64, "tasks": 64}
-"""Max sizes of the arrays in _native/solver.c."""
+LIMITS = {"joints": 64, "variables": 64, "points": 64, "tasks": 64, "levers": 1024}
+"""Max sizes of the arrays in _native/solver.c; levers: of all points, the joints between each and the base."""
 
 COLLISION_WEIGHT = 1e4
 """Cost per m^2 of depth, twice: a millimetre deep pushes with 10, as much as ten segments that point the wrong way."""
@@ -130,59 +130,22 @@ def build_problem(
 
     ``unlock``: solve for locked joints too. ``collisions``: keep fingers from penetrating each other and the palm.
     """
-    joints = hand.joints
-    names = hand.joint_names
-    index = {name: i for i, name in enumerate(names)}
-    drives = hand.drives({} if unlock else hand.locked)
-    free = [name for name, (leader, _, _) in zip(names, drives, strict=True) if leader == name]
-    variables = {name: i for i, name in enumerate(free)}
-    if not free:
-        raise HumanrtError(f"hand {hand.name}: no joint is free to move")
-    lower, upper = joint_ranges(hand, free, drives)
-    rest = np.clip([hand.rest_pose[index[name]] for name in free], lower, upper)
-
-    def pose(x: Array) -> Array:
-        """Return joint angles [dof] for variables [N]."""
-        values = [b if leader is None else a * x[variables[leader]] + b for leader, a, b in drives]
-        return np.clip(values, *hand.limits.T)
-
+    moving = variables_of(hand, hand.drives({} if unlock else hand.locked))
+    lower, upper, rest, pose = moving.lower, moving.upper, moving.rest, moving.pose
     jaws = None
     # Another program's configuration says itself what a gripper's vectors follow.
     if hand.gripper and (hand.configured is None or objective == "pose"):
-        jaws = Jaws(*_reach(hand, lower, upper, rest, pose), max(GRIP_OPEN, escape), len(free))
+        jaws = Jaws(*_reach(hand, lower, upper, rest, pose), max(GRIP_OPEN, escape), len(rest))
     touching = 2.0 * capsule_radius(hand, TIP) if collisions and jaws is None else None
     tasks = build_tasks(hand, objective, scale, jaws, touching)
     pairs, reach = _collisions(hand, rest, pose) if collisions and jaws is None else ([], [])
-    fold = fold_joints(hand, drives, tasks.points)
-    rows = [joints[i] for i in fold.order]
-    sizes = {"joints": len(rows), "variables": len(free), "points": len(tasks.points), "tasks": len(tasks.kind)}
-    for what, limit in LIMITS.items():
-        if sizes[what] > limit:
-            raise HumanrtError(f"hand {hand.name}: {sizes[what]} moving {what}; at most {limit} are supported")
-    moved = [drives[i] for i in fold.order]
-    return Problem(
-        parent=fold.parent,
-        prismatic=np.array([joint.prismatic for joint in rows], dtype=np.int32),
-        variable=np.array([variables[str(leader)] for leader, _, _ in moved], dtype=np.int32),
-        order=fold.order,
-        placement=fold.placement,
-        axis=np.array([joint.axis for joint in rows], dtype=np.float64),
-        gain=np.array([gain for _, gain, _ in moved]),
-        offset=np.array([offset for _, _, offset in moved]),
-        joint_limits=np.ascontiguousarray(hand.limits[fold.order]),
-        point_joint=fold.point_joint,
-        point_xyz=fold.point_xyz,
-        tasks=tasks,
-        lower=lower,
-        upper=upper,
-        rest=rest,
-        rest_q=pose(rest),
-        source=np.array([index[name] for name in free], dtype=np.int32),
-        palm_template=palm_template(hand.side),
-        palm_weight=PALM_WEIGHTS.copy(),
-        base_rotation=np.ascontiguousarray(hand.rotation, dtype=np.float64),
+    return lay_out(
+        moving,
+        tasks,
+        side=hand.side,
+        base_rotation=hand.rotation,
         # Straight and half closed: between them they reach the best minimum that 30 random starts find.
-        start=np.stack([(lower + upper) / 2.0, rest]) if restarts else np.zeros((0, len(free))),
+        start=np.stack([(lower + upper) / 2.0, rest]) if restarts else np.zeros((0, len(rest))),
         huber=huber,
         project=project,
         escape=escape,
@@ -191,16 +154,123 @@ def build_problem(
         max_iterations=max_iterations,
         collision_points=np.array(pairs, dtype=np.int32).reshape(-1, 4),
         collision_reach=np.array(reach, dtype=np.float64),
+    )
+
+
+@dataclass(frozen=True)
+class Variables:
+    """The free joints of a robot, which are solved for, and what they do to the others.
+
+    Attributes:
+        drives: of every joint what moves it: the free joint's name, gain, offset; or None, and its value as offset.
+        lower, upper, rest: [N]
+        source: [N] the free joints' indices among the robot's.
+    """
+
+    robot: RobotDescription
+    drives: Sequence[tuple[str | None, float, float]]
+    lower: Array
+    upper: Array
+    rest: Array
+    source: Indices
+
+    @property
+    def index(self) -> dict[str, int]:
+        """The free joints' rows among the variables, by name."""
+        return {self.robot.joint_names[row]: i for i, row in enumerate(self.source)}
+
+    def pose(self, x: Array) -> Array:
+        """Return joint angles [dof] for variables [N]."""
+        index = self.index
+        values = [b if leader is None else a * x[index[leader]] + b for leader, a, b in self.drives]
+        return np.clip(values, *self.robot.limits.T)
+
+
+def variables_of(robot: RobotDescription, drives: Sequence[tuple[str | None, float, float]]) -> Variables:
+    """Return the variables of a robot. HumanrtError: no joint is free."""
+    names = robot.joint_names
+    free = [name for name, (leader, _, _) in zip(names, drives, strict=True) if leader == name]
+    if not free:
+        raise HumanrtError(f"{robot.kind} {robot.name}: no joint is free to move")
+    source = np.array([names.index(name) for name in free], np.int32)
+    lower, upper = joint_ranges(robot, free, drives)
+    return Variables(robot, drives, lower, upper, np.clip(robot.rest_pose[source], lower, upper), source)
+
+
+def lay_out(
+    moving: Variables,
+    tasks: Tasks,
+    *,
+    side: str,
+    base_rotation: Array,
+    start: Array,
+    huber: float,
+    project: float,
+    escape: float,
+    rest_weight: float,
+    tolerance: float,
+    max_iterations: int,
+    collision_points: Indices | None = None,
+    collision_reach: Array | None = None,
+) -> Problem:
+    """Lay out a robot's tasks as arrays, at rest. HumanrtError: there is more than the compiled solver holds."""
+    robot, drives, variables = moving.robot, moving.drives, moving.index
+    fold = fold_joints(robot, drives, tasks.points)
+    rows = [robot.joints[i] for i in fold.order]
+    sizes = {
+        "joints": len(rows),
+        "variables": len(variables),
+        "points": len(tasks.points),
+        "tasks": len(tasks.kind),
+        "levers": fold.levers(),
+    }
+    for what, limit in LIMITS.items():
+        if sizes[what] > limit:
+            raise HumanrtError(f"{robot.kind} {robot.name}: {sizes[what]} moving {what}; at most {limit} are supported")
+    moved = [drives[i] for i in fold.order]
+    count, size = len(tasks.kind), len(variables)
+    problem = Problem(
+        parent=fold.parent,
+        prismatic=np.array([joint.prismatic for joint in rows], dtype=np.int32),
+        variable=np.array([variables[str(leader)] for leader, _, _ in moved], dtype=np.int32),
+        order=fold.order,
+        placement=fold.placement,
+        axis=np.array([joint.axis for joint in rows], dtype=np.float64),
+        gain=np.array([gain for _, gain, _ in moved]),
+        offset=np.array([offset for _, _, offset in moved]),
+        joint_limits=np.ascontiguousarray(robot.limits[fold.order]),
+        point_joint=fold.point_joint,
+        point_xyz=fold.point_xyz,
+        tasks=tasks,
+        lower=moving.lower,
+        upper=moving.upper,
+        rest=moving.rest,
+        rest_q=moving.pose(moving.rest),
+        source=moving.source,
+        palm_template=palm_template(side),
+        palm_weight=PALM_WEIGHTS.copy(),
+        base_rotation=np.ascontiguousarray(base_rotation, dtype=np.float64),
+        start=start,
+        huber=huber,
+        project=project,
+        escape=escape,
+        rest_weight=rest_weight,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        collision_points=np.zeros((0, 4), np.int32) if collision_points is None else collision_points,
+        collision_reach=np.zeros(0) if collision_reach is None else collision_reach,
         collision_weight=COLLISION_WEIGHT,
         frame=np.eye(3),
         has_frame=np.zeros(1, dtype=np.int32),
-        projected=np.zeros(len(tasks.kind), dtype=np.int32),
-        target=np.zeros((len(tasks.kind), 3)),
-        weight=np.zeros(len(tasks.kind)),
-        x=np.zeros(len(free)),
-        q=pose(rest),
+        projected=np.zeros(count, dtype=np.int32),
+        target=np.zeros((count, 3)),
+        weight=np.zeros(count),
+        x=np.zeros(size),
+        q=np.zeros(len(robot.joints)),
         cost=np.zeros(1),
     )
+    problem.reset()
+    return problem
 
 
 def _collisions(
@@ -329,6 +399,13 @@ class _Folded:
     placement: Array
     point_joint: Indices
     point_xyz: Array
+
+    def levers(self) -> int:
+        """Return of all points how many moving joints are between each and the base."""
+        depth = [0]  # of the base, which is parent -1
+        for parent in self.parent.tolist():
+            depth.append(depth[parent + 1] + 1)
+        return sum(depth[joint + 1] for joint in self.point_joint.tolist())
 
 
 def fold_joints(

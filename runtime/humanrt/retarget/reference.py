@@ -21,19 +21,30 @@ __all__ = ["Model", "NumpyKernel", "unmoved_joints"]
 Array = NDArray[np.float64]
 
 SAME, CLOSING = 1e-2, 2e-2
-STALLED, STALL = 4, 1e-3
-"""rad; as in solver.c."""
+"""rad; as in retarget.h."""
+STALLED, STALL, AT_KINKS = 4, 1e-3, 16.0
+"""As in retarget.h."""
 
 LEVER = 1e-3
 """Metres by which a joint must move a vector per radian (per metre: a thousandth) to count as moving it."""
 
 
 class Model(NamedTuple):
-    """The objective around a point: cost, gradient [N], Hessian [N, N]."""
+    """The objective around a point: cost, gradient [N], Hessian [N, N], and how many pairs of capsules meet."""
 
     cost: float
     gradient: Array
     hessian: Array
+    contacts: int = 0
+
+
+class Found(NamedTuple):
+    """Where a search ended: x [N], its cost, the evaluations, and whether it stalled at a kink, where capsules meet."""
+
+    x: Array
+    cost: float
+    evaluations: int
+    stalled: bool
 
 
 class NumpyKernel:
@@ -146,10 +157,10 @@ class NumpyKernel:
             J[i] = columns[i].T @ spread
         return z, point, J, columns
 
-    def evaluate(self, x: Array, pull: Array, centre: Array) -> Model:
+    def evaluate(self, x: Array, pull: Array, centre: Array, collisions: bool = True) -> Model:
         """Return cost, gradient and Hessian at x [N]; ``pull * (x - centre)^2`` is added to the tasks.
 
-        The Hessian is exact but for collisions, of which it is Gauss-Newton's.
+        The Hessian is exact but for collisions, of which it is Gauss-Newton's; they may be left out.
         """
         p = self.problem
         n = len(p.x)
@@ -181,27 +192,34 @@ class NumpyKernel:
             turn = np.where(p.prismatic[rows, None] == 1, 0.0, _cross(force[i], z[rows]))
             lower = np.tril(turn @ columns[i].T)
             hessian += spread.T @ (lower + np.tril(lower, -1).T) @ spread
-        for ends, reach in zip(p.collision_points, p.collision_reach.tolist(), strict=True):
+        contacts = 0
+        for ends, reach in zip(p.collision_points, p.collision_reach.tolist(), strict=True) if collisions else ():
             d, s, t = nearest(*point[ends])
             if not 1e-9 <= d < reach:
                 continue
+            contacts += 1
             share = np.array([s - 1.0, -s, 1.0 - t, t])
             row = np.einsum("k,kan,a->n", share, J[ends], share @ point[ends]) / d
             cost += 0.5 * p.collision_weight * (reach - d) ** 2
             gradient -= p.collision_weight * (reach - d) * row
             hessian += p.collision_weight * np.outer(row, row)  # Gauss-Newton's
-        return Model(cost, gradient, hessian)
+        return Model(cost, gradient, hessian, contacts)
 
     def minimise(
-        self, x: Array, pull: Array, centre: Array, rival: tuple[Array, float] | None = None
-    ) -> tuple[Array, float, int]:
-        """Minimise by damped Newton within the box from x; return the minimum, its cost and the evaluation count.
+        self,
+        x: Array,
+        pull: Array,
+        centre: Array,
+        rival: tuple[Array, float] | None = None,
+        collisions: bool = True,
+    ) -> Found:
+        """Minimise by damped Newton within the box from x.
 
         ``rival``: the best known minimum and its cost; a search that cannot end below it stops early.
         """
         p = self.problem
         x = np.clip(x, p.lower, p.upper)
-        now = self.evaluate(x, pull, centre)
+        now = self.evaluate(x, pull, centre, collisions)
         evaluations, damping, stalled, mark = 1, 0.0, 0, now.cost
         unit = 1e-3 * float(np.abs(np.diag(now.hessian)).mean()) or 1e-6
         while evaluations < p.max_iterations:
@@ -217,7 +235,7 @@ class NumpyKernel:
             trial = np.clip(x + step, p.lower, p.upper)
             step = trial - x
             largest = float(np.abs(step).max())
-            following = self.evaluate(trial, pull, centre)
+            following = self.evaluate(trial, pull, centre, collisions)
             evaluations += 1
             fall = now.cost - following.cost
             promise = -float(now.gradient @ step) - 0.5 * float(step @ now.hessian @ step)
@@ -236,13 +254,13 @@ class NumpyKernel:
             else:
                 if largest < 1e-9:
                     break
-                damping = 4.0 * damping if damping > 0 else unit
-            if len(p.collision_reach):
-                stalled = 0 if now.cost < mark * (1.0 - STALL) else stalled + 1
+                damping = (AT_KINKS if now.contacts else 4.0) * damping if damping > 0 else unit
+            if collisions and len(p.collision_reach):
+                stalled = 0 if not now.contacts or now.cost < mark * (1.0 - STALL) else stalled + 1
                 mark = mark if stalled else now.cost
                 if stalled == STALLED:
                     break
-        return x, now.cost, evaluations
+        return Found(x, now.cost, evaluations, stalled == STALLED)
 
     def solve(self, keypoints: Array, mirror: bool, local: bool, smoothing: float) -> int:
         """Solve one frame. Returns the number of evaluations, or -1 if a keypoint is not a finite number."""
@@ -252,14 +270,28 @@ class NumpyKernel:
         self.targets(keypoints, mirror, local)
         pull = smoothing + p.rest_weight
         centre = (smoothing * p.x + p.rest_weight * p.rest) / pull if pull > 0 else p.rest
-        x, cost, evaluations = self.minimise(p.x, np.full(len(p.x), pull), centre)
+        pulls = np.full(len(p.x), pull)
+        best = self.minimise(p.x, pulls, centre)
+        evaluations = best.evaluations
+        ends: list[Array] = []  # where searches that are not given up ended without collisions
         for start in p.start:
-            other, other_cost, more = self.minimise(start, np.full(len(p.x), pull), centre, (x, cost))
-            evaluations += more
-            if other_cost < cost * (1.0 - 1e-6):
-                x, cost = other, other_cost
-        p.x[...] = x
-        p.cost[0] = cost
+            rival = best.x, best.cost
+            other = self.minimise(start, pulls, centre, rival, collisions=False)
+            evaluations += other.evaluations
+            if len(p.collision_reach):
+                # Collisions only add to the cost: what is no better without them, or already known, is not searched on.
+                if other.cost >= best.cost or any(np.abs(other.x - known).max() < SAME for known in (best.x, *ends)):
+                    continue
+                ends.append(other.x)
+                other = self.minimise(other.x, pulls, centre, rival)
+                evaluations += other.evaluations
+            if other.cost < best.cost * (1.0 - 1e-6):
+                best = other
+        if best.stalled:  # where the hand goes to is worth a second search
+            best = self.minimise(best.x, pulls, centre)
+            evaluations += best.evaluations
+        p.x[...] = best.x
+        p.cost[0] = best.cost
         p.write_q()
         return evaluations
 
