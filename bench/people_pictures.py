@@ -198,6 +198,7 @@ def ways(arguments: argparse.Namespace) -> dict[str, EngineOptions]:
     found = {"painted": painted, "garments": dressed}
     if arguments.environments:
         found["garments, environments"] = replace(dressed, environments=arguments.environments)
+        found["and faces"] = replace(dressed, environments=arguments.environments, faces=True)
     return found
 
 

@@ -8,8 +8,8 @@ person each with the pose (`humanrt_export.data.described.portraits`), for ``hum
 A film is ``NAME.mp4`` with ``NAME.npz`` beside it, with T frames and N people, all of them in all frames: t [T] s, fps,
 intrinsics [3, 3] px, size (W, H) px, joint_names [J], clips [N] (the recordings, or gestures), and `PeopleLabels` by
 name: rotations [T, N, R, 3, 3], shape [T, N, 6], translation [T, N, 3] m, joints [T, N, J, 3] m, joints_2d
-[T, N, J, 2] px, visible [T, N]. Of still people there is also to_world [T, 4, 4], and ``NAME.json``, which
-``humanrt-export fit`` reads.
+[T, N, J, 2] px, visible [T, N], expression [T, N, 52]. Of still people there is also to_world [T, 4, 4], and
+``NAME.json``, which ``humanrt-export fit`` reads.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class SceneConfig:
         backgrounds: photographs for backgrounds, in addition to procedural ones.
         assets: MakeHuman's garments, shoes and hair for people: folder or archive; without any, clothes are painted.
         environments: panoramas (.hdr) that most pictures have light and background from; see ``data environments``.
+        faces: give faces expressions.
         style: appearance of the pictures.
         threads: number of CPU threads.
     """
@@ -80,6 +81,7 @@ class SceneConfig:
     backgrounds: Annotated[Path | None, Option(metavar="DIR")] = None
     assets: Path | None = None
     environments: Annotated[Path | None, Option(metavar="DIR")] = None
+    faces: bool = False
     style: Annotated[str, Option(metavar="|".join(sorted(STYLES)))] = EngineOptions.style.name
     threads: int = 1
 
@@ -143,6 +145,7 @@ class PeopleConfig(SceneConfig):
             backgrounds=self.backgrounds,
             assets=self.assets,
             environments=self.environments,
+            faces=self.faces,
             style=find_style(self.style),
         )
 
@@ -198,6 +201,7 @@ class FilmConfig(SceneConfig):
             backgrounds=self.backgrounds,
             assets=self.assets,
             environments=self.environments,
+            faces=self.faces,
             # Effects that a static camera does not have equally in every frame.
             style=replace(find_style(self.style), blurred=0.0, overlays=0.0),
         )
@@ -267,6 +271,7 @@ class PortraitsConfig(SceneConfig):
             backgrounds=self.backgrounds,
             assets=self.assets,
             environments=self.environments,
+            faces=self.faces,
             style=find_style(self.style),
             letterboxed=0.0,
         )

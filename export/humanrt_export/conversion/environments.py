@@ -49,7 +49,7 @@ ENVIRONMENTS = {
 }
 """Names of the panoramas, and the sha256 of their files in the package."""
 
-_NEAR, _GAP = 9, 5  # px: about bright spots, and the widest dark line there
+_BRIGHT = 2.0  # times the mean: pixels of that much light are no part of a dark ring
 
 
 def fetch_environments(out: Path, package: Path | None = None) -> Iterator[Path]:
@@ -79,13 +79,23 @@ def fetch_environments(out: Path, package: Path | None = None) -> Iterator[Path]
 
 
 def mended(panorama: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a panorama [H, W, 3] without the dark rings that lossy compression leaves about lamps."""
-    panorama = panorama.clip(0)
+    """Return a panorama [H, W, 3] without the dark rings, less than black, that lossy compression leaves about lights.
+
+    Pixels below black, and those beside them unless they are bright, become the geometric mean of those around.
+    """
     light = panorama.mean(axis=-1)
-    bright = (light > 10 * light.mean()).astype(np.uint8)
-    near = cv2.dilate(bright, np.ones((_NEAR, _NEAR), np.uint8)) > 0
-    closed = cv2.morphologyEx(panorama, cv2.MORPH_CLOSE, np.ones((_GAP, _GAP), np.uint8))
-    return np.asarray(np.where(near[..., None], closed, panorama), np.float32)
+    wrong = (panorama.min(axis=-1) <= 0).astype(np.uint8)
+    beside = cv2.dilate(wrong, np.ones((3, 3), np.uint8)).astype(bool) & (
+        light < _BRIGHT * max(float(light.mean()), 0.0)
+    )
+    known = ~(beside | wrong.astype(bool))
+    logs = np.log(np.where(known[..., None], panorama, 1).clip(1e-6)).astype(np.float32)
+    while not known.all() and known.any():
+        weight = cv2.blur(known.astype(np.float32), (3, 3))[..., None]
+        around = cv2.blur(logs * known[..., None], (3, 3)) / np.maximum(weight, 1e-6)
+        new = ~known & (weight[..., 0] > 0.05)
+        logs[new], known = around[new], known | new
+    return np.asarray(np.exp(logs), np.float32)
 
 
 def _decoded(openexr: Any, script: bytes, where: str) -> NDArray[np.float32]:

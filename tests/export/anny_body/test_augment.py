@@ -13,6 +13,7 @@ from people_samples import make_sample
 from humanrt.geometry.camera import project
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.bones import ACTIVE
+from humanrt_export.bodies.anny.face_units import NAMES
 from humanrt_export.bodies.anny.model import AnnyData
 from humanrt_export.data.people.augment import (
     Augmentation,
@@ -75,8 +76,13 @@ def test_the_picture_moves_as_its_labels(body: AnnyBody) -> None:
 def test_twice_mirrored_is_as_before(body: AnnyBody) -> None:
     sample = make_sample(body, 2, 4)
     view = View(np.eye(3), sample.intrinsics.astype(float), 98, mirror=True)
-    again = seen_by(seen_by(sample, view), view)
-    for name in ("rotations", "translation", "joints", "joints_2d"):
+    people = replace(sample.people, expression=np.random.default_rng(0).uniform(size=(2, 52)).astype(np.float32))
+    sample = replace(sample, people=people)
+    once = seen_by(sample, view)
+    again = seen_by(once, view)
+    smile = [NAMES.index(f"mouthSmile{side}") for side in ("Left", "Right")]
+    np.testing.assert_array_equal(once.people.expression[:, smile], people.expression[:, smile[::-1]])
+    for name in ("rotations", "translation", "joints", "joints_2d", "expression"):
         np.testing.assert_allclose(getattr(again.people, name), getattr(sample.people, name), atol=1e-4)
     assert ACTIVE[mirror_indices(ACTIVE)[ACTIVE.index("wrist.L")]] == "wrist.R"
     assert np.abs(again.image.astype(int) - sample.image).max() <= 1

@@ -104,4 +104,4 @@ def test_a_run_file_of_another_command_is_refused(tmp_path: Path, capsys: pytest
     file = tmp_path / "run.toml"
     file.write_text("count = 3\n")
     said = refused(capsys, "data", "film", "--out", "x.mp4", "--config", file, command=main)
-    assert "unknown setting `count`; choose one of: assets, backgrounds, environments, fps, height" in said
+    assert "unknown setting `count`; choose one of: assets, backgrounds, environments, faces, fps" in said

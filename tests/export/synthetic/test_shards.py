@@ -27,6 +27,7 @@ def sample(index: int) -> PeopleSample:
         joints=rng.normal(size=(count, 116, 3)).astype(np.float32),
         joints_2d=rng.normal(size=(count, 116, 2)).astype(np.float32),
         visible=rng.uniform(size=count).astype(np.float32),
+        expression=rng.uniform(size=(count, 52)).astype(np.float32),
     )
     mask = rng.integers(0, count + 1, (SIZE, SIZE)).astype(np.uint8)
     depth = (rng.uniform(0.3, 20, (SIZE, SIZE)) * (mask > 0)).astype(np.float16)
@@ -38,7 +39,7 @@ def same(a: PeopleSample, b: PeopleSample, tolerance: int) -> None:
     for name in ("intrinsics", "mask", "depth"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
         assert getattr(a, name).dtype == getattr(b, name).dtype
-    for name in ("rotations", "shape", "translation", "joints", "joints_2d", "visible"):
+    for name in ("rotations", "shape", "translation", "joints", "joints_2d", "visible", "expression"):
         np.testing.assert_array_equal(getattr(a.people, name), getattr(b.people, name))
 
 
@@ -101,3 +102,14 @@ def test_bad_folders_say_so(tmp_path: Path) -> None:
     (tmp_path / "people.json").write_text("{}")
     with pytest.raises(ShardError, match="people-1"):
         Shards(tmp_path)
+
+
+def test_shards_from_before_faces_moved_are_read(tmp_path: Path) -> None:
+    fill(tmp_path, 0, 4)
+    path = next(tmp_path.glob("shard-*.npz"))
+    with np.load(path) as arrays:
+        content = {name: arrays[name] for name in arrays if name != "expression"}
+    np.savez(path, **content)
+    old = Shards(tmp_path)[3]
+    np.testing.assert_array_equal(old.people.joints, sample(3).people.joints)
+    np.testing.assert_array_equal(old.people.expression, np.zeros((3, 52), np.float32))

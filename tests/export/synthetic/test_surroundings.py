@@ -56,7 +56,7 @@ def test_light_is_the_integral_over_the_panorama() -> None:
     assert not environment.key_radiance.any()
     grey = Environment.of("grey", np.full((64, 128, 3), 0.7, np.float32))
     np.testing.assert_allclose(harmonics(normals) @ grey.ambient, 0.7, rtol=2e-3)
-    assert grey.level() == pytest.approx(0.7, rel=2e-3)
+    np.testing.assert_allclose(grey.level(), 0.7, rtol=2e-3)
 
 
 def test_a_sun_is_the_main_light() -> None:
@@ -64,14 +64,14 @@ def test_a_sun_is_the_main_light() -> None:
     assert np.degrees(np.arccos(sunny.key @ SUN)) < 1
     np.testing.assert_allclose(sunny.key_radiance, 2.0, rtol=0.05)
     np.testing.assert_allclose(sunny.ambient, plain.ambient, atol=0.1)  # it is not counted twice
-    surroundings = Surroundings(sunny, np.eye(3), 0.5)
+    surroundings = Surroundings(sunny, np.eye(3), np.full(3, 0.5))
     np.testing.assert_allclose(surroundings.key_radiance, 1.0, rtol=0.05)
-    assert Surroundings(plain, np.eye(3), 1.0).shade == 0 < surroundings.shade < 1
+    assert Surroundings(plain, np.eye(3), np.full(3, 1.0)).shade == 0 < surroundings.shade < 1
 
 
 def test_light_turns_with_the_camera() -> None:
     turns = matrices_from_vectors(np.array([[0.3, 2.0, -0.4], [0.0, 1.1, 0.0]]))
-    surroundings = Surroundings(Environment.of("b", panorama(2.0)), turns[1], 0.8)
+    surroundings = Surroundings(Environment.of("b", panorama(2.0)), turns[1], np.full(3, 0.8))
     normals = np.random.default_rng(1).standard_normal((20, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     light = harmonics(normals @ turns[0].T) @ surroundings.ambient(turns[0])  # the same normals, in camera axes
@@ -85,13 +85,13 @@ def test_the_background_is_what_the_camera_sees() -> None:
     coded = (0.5 + 0.5 * towards()).astype(np.float32)
     camera = Camera((48, 32), 1.2)
     to_camera = matrices_from_vectors(np.array([0.4, -0.8, 0.2])) @ np.diag([1.0, -1, -1])
-    seen = Surroundings(Environment("coded", coded, SUN, np.zeros(3), np.zeros((9, 3))), turn, 1.0)
+    seen = Surroundings(Environment("coded", coded, SUN, np.zeros(3), np.zeros((9, 3))), turn, np.ones(3))
     x, y = np.meshgrid(np.arange(48) + 0.5, np.arange(32) + 0.5)
     rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(camera.intrinsics).T
     rays = rays @ to_camera @ turn.T
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     np.testing.assert_allclose(seen.backdrop(camera, to_camera), 0.5 + 0.5 * rays, atol=5e-3)
-    sunny = Surroundings(Environment.of("b", panorama(2.0)), turn, 1.0)
+    sunny = Surroundings(Environment.of("b", panorama(2.0)), turn, np.full(3, 1.0))
     down = np.cross(sunny.key, [0.0, 1.0, 0.0])
     to_sun = np.stack([np.cross(down, sunny.key) / np.linalg.norm(down), down / np.linalg.norm(down), sunny.key])
     light = sunny.backdrop(camera, to_sun).mean(axis=-1)
@@ -105,7 +105,9 @@ def test_panoramas_are_read_and_what_is_none_is_refused(tmp_path: Path) -> None:
     environments = Environments(tmp_path)
     one = environments.draw(np.random.default_rng(0), 0.5)
     assert one.environment.name == "sky"
-    assert one.gain * one.environment.level() == pytest.approx(0.5)
+    light = one.gain * one.environment.level()
+    assert light.mean() == pytest.approx(0.5)
+    assert np.ptp(light) < np.ptp(0.5 * one.environment.level() / one.environment.level().mean())  # white balance
     np.testing.assert_allclose(one.turn @ [0, 1, 0], [0, 1, 0], atol=1e-12)
     cv2.imwrite(str(tmp_path / "square.hdr"), np.ones((8, 8, 3), np.float32))
     with pytest.raises(SourceError, match=r"square\.hdr: no panorama"):
@@ -118,8 +120,8 @@ def test_dark_rings_about_lamps_are_mended() -> None:
     picture[32:35, 62:65] = 500.0
     whole = mended(picture)
     assert whole.min() > 0.2
-    np.testing.assert_array_equal(whole[32:35, 62:65], 500.0)
-    np.testing.assert_array_equal(whole[:20], picture[:20])
+    np.testing.assert_allclose(whole[32:35, 62:65], 500.0, rtol=1e-5)
+    np.testing.assert_allclose(whole[:20], picture[:20], rtol=1e-5)
 
 
 def test_fetching_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +197,7 @@ def test_a_figure_is_bright_on_the_side_of_the_sun(engines: tuple[PeopleEngine, 
     still[:, 3:6] = 0.8
     place, normals = (0.5 * rays + (0, 0, 3)).astype(np.float32), rays.astype(np.float32)
     ball = Figure("full", place, normals, still, Fabric(shine=0.0), triangles.astype(np.int32))
-    surroundings = Surroundings(Environment.of("a", panorama()), np.eye(3), 1.0)
+    surroundings = Surroundings(Environment.of("a", panorama()), np.eye(3), np.full(3, 1.0))
     turn = np.diag([1.0, -1.0, -1.0])
     look = replace(Look.sample(np.random.default_rng(0)), key=turn @ SUN, key_radiance=np.zeros(3))
     camera = Camera((64, 64), 0.5)

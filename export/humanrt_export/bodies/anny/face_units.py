@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.bundle import cache_folder
+from humanrt.errors import choices
 from humanrt.files import opened_atomically
 from humanrt_export.bodies.anny.model import (
     ANNY_VERSION,
@@ -27,7 +28,20 @@ from humanrt_export.bodies.anny.model import (
     workshop,
 )
 
-__all__ = ["FaceUnits", "face_units_file", "load_face_units"]
+__all__ = ["NAMES", "FaceUnits", "face_units_file", "load_face_units", "mirrored_units"]
+
+NAMES = (
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
+    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
+    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
+    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
+    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
+    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
+    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "noseSneerLeft", "noseSneerRight", "tongueOut",
+)  # fmt: skip
+"""ARKit's names of the units, in Anny's order."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,15 @@ class FaceUnits:
 
     names: tuple[str, ...]
     deltas: NDArray[np.float32]
+
+
+def mirrored_units() -> list[int]:
+    """Return for every one of `NAMES` the index of the one that a mirrored face has: ``jawRight`` for ``jawLeft``."""
+    swap = {"Left": "Right", "Right": "Left"}
+    return [
+        NAMES.index(next((name.removesuffix(end) + other for end, other in swap.items() if name.endswith(end)), name))
+        for name in NAMES
+    ]
 
 
 def face_units_file() -> Path:
@@ -69,6 +92,8 @@ def load_face_units(report: Report | None = None) -> FaceUnits:
     names = tuple(model.facial_action_labels)
     if len(model.blendshapes) != shapes + len(names):
         raise AnnyError(f"Anny has {len(model.blendshapes)} blend shapes, not {shapes} and {len(names)} face units")
+    if names != NAMES:
+        raise AnnyError(f"Anny has other face units than {ANNY_VERSION}: {choices(set(names) ^ set(NAMES))}")
     units = FaceUnits(names, model.blendshapes[shapes:].numpy().astype(np.float32))
     with opened_atomically(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, names=np.array(units.names), deltas=units.deltas)

@@ -174,6 +174,7 @@ def _portrait(engine: PeopleEngine, number: int, pose: Pose | None) -> tuple[byt
     turn = look_at(position, target, np.radians(generator.normal(0, 3)))
     view = View(camera, turn, position, style.light(generator, turn[:, 1]))
     subject = Subject(shape, *draw_clothes(generator, style, textures), pose, rotations[0], head)
+    (subject,) = engine.expressing([subject], np.random.default_rng([engine.options.seed, number, 24]))
     (subject,) = engine.dressed([subject], np.random.default_rng([engine.options.seed, number, 23]))
     spots = posed.joints[0].numpy() + head
     things = tuple(draw_things(generator, style, textures, spots, view)) if generator.uniform() < 0.3 else ()

@@ -19,6 +19,7 @@ from humanrt.geometry.camera import field_of_view_intrinsics, project
 from humanrt.geometry.mirror import MIRROR
 from humanrt.geometry.skeleton import mirrored
 from humanrt_export.bodies.anny.bones import ACTIVE
+from humanrt_export.bodies.anny.face_units import mirrored_units
 from humanrt_export.bodies.anny.model import load_anny
 from humanrt_export.options import Option
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
@@ -161,7 +162,13 @@ def seen_by(sample: PeopleSample, view: View) -> PeopleSample:
     after = _within(points, joints[..., 2], (0, 0), (size, size)).mean(-1)
     visible = people.visible * np.minimum(1, after / np.maximum(before, 1e-6))
     labels = PeopleLabels(
-        *(x.astype(np.float32) for x in (rotations, people.shape, translation, joints, points, visible))
+        rotations=rotations.astype(np.float32),
+        shape=people.shape.astype(np.float32),
+        translation=translation.astype(np.float32),
+        joints=joints.astype(np.float32),
+        joints_2d=points.astype(np.float32),
+        visible=visible.astype(np.float32),
+        expression=people.expression[:, mirrored_units()] if view.mirror else people.expression,
     )
     return PeopleSample(
         image, view.intrinsics.astype(np.float32), labels, np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.float16)

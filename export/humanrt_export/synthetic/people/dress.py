@@ -58,8 +58,15 @@ class Dresser:
         """Sample what a person wears."""
         return draw_attire(generator, self.wardrobe, phenotypes)
 
-    def dress(self, phenotypes: Floats, outfit: Outfit, attire: Attire) -> Dressed:
-        """Return a person of a shape in these garments, with the colours of ``outfit``."""
+    def dress(self, phenotypes: Floats, outfit: Outfit, attire: Attire, face: Floats | None = None) -> Dressed:
+        """Return a person of a shape in these garments.
+
+        Args:
+            phenotypes: [6], the shape.
+            outfit: the colours.
+            attire: the garments.
+            face: [V, 3] m, by which an expression moves the body's vertices at rest.
+        """
         skin = outfit.skin
         bare = replace(outfit, shirt=skin, trousers=skin, shoes=skin, stripe=skin, loose=0.0, stripes=0.0)
         cap = min(outfit.hair_length, 1)  # longer hair would lie on the neck like paint
@@ -68,7 +75,7 @@ class Dresser:
         count = len(person.colours)
         surface = person.rest.surface.clone()
         naked = surface[0, :, :count].numpy().T.copy()
-        surface[0, :, :count] += torch.from_numpy(fitted.sunk.T)
+        surface[0, :, :count] += torch.from_numpy((fitted.sunk if face is None else fitted.sunk + face).T)
         bodies = np.column_stack([naked, person.colours, np.zeros((count, 2))])
         garments = [
             np.column_stack([fitted.vertices[start:end], self._colours(piece, attire, outfit)])

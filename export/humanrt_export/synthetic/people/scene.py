@@ -64,6 +64,7 @@ class Subject:
         rotations: [74, 3, 3] of Anny's bones in that pose, the root's to the world.
         head: [3] m, position of the joint `head`.
         persons: results of `BodyModel.person` by topology; filled when drawn.
+        expression: [52] amounts of the face units; None: the face is at rest.
         dressed: what is drawn instead, if the person wears garments that are meshes.
     """
 
@@ -74,6 +75,7 @@ class Subject:
     rotations: Array
     head: Array
     persons: dict[str, Person] = field(default_factory=dict)
+    expression: Floats | None = None
     dressed: Dressed | None = None
 
 

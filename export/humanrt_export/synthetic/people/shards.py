@@ -5,7 +5,8 @@ S samples with M people in total is an uncompressed archive of arrays:
 
     first           int64, the engine's index of the first sample
     count [S]       number of people of each sample; their labels are consecutive in the arrays of M people
-    rotations, shape, translation, joints, joints_2d, visible: [M, ...] as in `PeopleLabels`
+    rotations, shape, translation, joints, joints_2d, visible, expression: [M, ...] as in `PeopleLabels`; in shards from
+                    before faces moved there is no expression
     intrinsics      [S, 3, 3]
     image, mask, depth: uint8 [bytes], concatenated encoded pictures: JPEG (PNG at quality 0), PNG, 16-bit PNG of
                     the float16's bits
@@ -44,6 +45,7 @@ FORMAT = "humanrt-people-1"
 _INFO = "people.json"
 _NAME = re.compile(r"shard-(\d{6})\.npz")
 _LABELS = tuple(field.name for field in fields(PeopleLabels))
+_LATER = ("expression",)  # labels that older shards lack
 _PICTURES = ("image", "mask", "depth")
 _OPEN = 128  # shards that stay mapped
 
@@ -210,7 +212,8 @@ def _map(path: Path) -> dict[str, NDArray[Any]]:
                 arrays[member.filename.removesuffix(".npy")] = flat.reshape(shape)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ShardError(f"{path}: damaged shard ({error}); delete it and run the same command again") from None
-    wanted = {"first", "count", "intrinsics", *_LABELS, *_PICTURES, *(f"{name}_end" for name in _PICTURES)}
+    labels = set(_LABELS) - set(_LATER)
+    wanted = {"first", "count", "intrinsics", *labels, *_PICTURES, *(f"{name}_end" for name in _PICTURES)}
     if lacking := sorted(wanted - arrays.keys()):
         raise ShardError(f"{path}: `{lacking[0]}` is missing; delete it and run the same command again")
     return arrays
@@ -225,7 +228,7 @@ def _sample(arrays: Mapping[str, NDArray[Any]], index: int) -> PeopleSample:
         pictures[name] = _decode(name, arrays[name][int(ends[index - 1]) if index else 0 : int(ends[index])])
     return PeopleSample(
         intrinsics=arrays["intrinsics"][index].copy(),
-        people=PeopleLabels(**{name: arrays[name][people].copy() for name in _LABELS}),
+        people=PeopleLabels(**{name: arrays[name][people].copy() for name in _LABELS if name in arrays}),
         **pictures,
     )
 

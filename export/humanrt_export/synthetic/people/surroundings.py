@@ -27,6 +27,7 @@ Floats = NDArray[np.float32]
 
 _BRIGHT = 10.0  # times the mean radiance: from there on it is a part of the main light
 _SPOT = np.cos(np.radians(15))  # within this angle about the brightest spot
+_BALANCE = 0.4, 1.0  # how much of the light's colour a camera's white balance takes away
 _WHITE = 4.0  # radiance from which pictures are white
 # By how much a cosine lobe weakens polynomials of degree 0, 1 and 2, over pi.
 _LOBE = np.array([1.0, *[2 / 3] * 3, *[1 / 4] * 5])
@@ -90,13 +91,12 @@ class Environment:
         ambient = np.einsum("hwk,hwc,hw->kc", harmonics(towards), rest, angle) * _LOBE[:, None]
         return cls(name, panorama, key, radiance, np.asarray(ambient))
 
-    def level(self) -> float:
-        """Return the light on upright surfaces, averaged over all directions: an exposure meter's reading."""
+    def level(self) -> Array:
+        """Return the light [3] on upright surfaces, averaged over all directions: an exposure meter's reading."""
         around = np.linspace(0, 2 * np.pi, 16, endpoint=False)
         normals = np.stack([np.sin(around), np.zeros(16), np.cos(around)], axis=1)
-        light = (harmonics(normals) @ self.ambient).mean(axis=1)
-        light += np.maximum(normals @ self.key, 0) * self.key_radiance.mean()
-        return float(light.mean())
+        light = harmonics(normals) @ self.ambient + np.maximum(normals @ self.key, 0)[:, None] * self.key_radiance
+        return np.asarray(light.mean(axis=0).clip(1e-6))
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ class Surroundings:
     Attributes:
         environment: the environment.
         turn: [3, 3] from the world's axes (y up) to the panorama's, about the vertical.
-        gain: factor on all of its light.
+        gain: [3] factors on all of its light, by colour.
     """
 
     environment: Environment
     turn: Array
-    gain: float
+    gain: Array
 
     @property
     def key(self) -> Array:
@@ -121,7 +121,7 @@ class Surroundings:
     @property
     def key_radiance(self) -> Array:
         """The main light's irradiance over pi [3], scaled."""
-        return self.gain * self.environment.key_radiance
+        return np.asarray(self.gain * self.environment.key_radiance)
 
     @property
     def shade(self) -> float:
@@ -186,7 +186,9 @@ class Environments:
         """Sample an environment from any side; ``exposure``: 1 is light in which white is just white."""
         environment = self.all[int(generator.integers(len(self.all)))]
         turn = turn_about_vertical(generator.uniform(0, 2 * np.pi))
-        return Surroundings(environment, turn, exposure / max(environment.level(), 1e-6))
+        level = environment.level()
+        balance = (level.mean() / level) ** generator.uniform(*_BALANCE)
+        return Surroundings(environment, turn, exposure * balance / float((balance * level).mean()))
 
 
 def _read(path: Path) -> Floats:
