@@ -13,7 +13,7 @@ looks like people to them, the better it should be for training; landmarks have 
   landmarks give, by the larger landmark network (`holistic`): **score**: mean probability that it is a person;
   **sure**: share above 0.9; **mm**: mean distance of the twelve limb landmarks from the truth, in the plane of the
   picture at the person's depth, and its median; **IoU**: of the network's silhouette with the exact mask.
-- **face**: share of faces that look at the camera which the face network takes for one (0.5), in the true region.
+- **face**: share of faces, turned to the camera, that `PersonFace` finds where the true landmarks have them.
 - **pictures a second**: of one process, rendering and labels; the ways take turns.
 - **through**: pixels of skin that should be under a garment, relative to those of garments.
 """
@@ -40,7 +40,7 @@ from humanrt.geometry.region import Region
 from humanrt.geometry.skeleton import MEDIAPIPE_33
 from humanrt.inference.execution import Execution
 from humanrt.people.body_tracker import BodyTracker
-from humanrt.people.face import FaceNetwork, face_region, facing
+from humanrt.people.face import PersonFace, face_region, facing
 from humanrt.people.landmarks import BodyNetwork
 from humanrt.people.person import region_from_circle
 from humanrt.stats import machine, write_report
@@ -90,7 +90,7 @@ class Seen:
             "mm": float(errors.mean()),
             "median mm": float(np.median(errors)),
             "IoU": float(np.mean(self.overlaps)),
-            "face": float((np.array(self.faces) > 0.5).mean()),
+            "face": float(np.mean(self.faces)),
             "pictures a second": len(self.seconds) / sum(self.seconds),
             "through": self.through / max(1, self.covered),
             "people": float(len(scores)),
@@ -108,7 +108,7 @@ class Judges:
         holistic = load_bundle("holistic", task="people")
         self.tracker = BodyTracker("landmarks", execution)
         self.network = BodyNetwork(holistic, backend, silhouettes=True)
-        self.face, self.settings = FaceNetwork(holistic, backend), HolisticSettings.of(holistic).face
+        self.face, self.settings = PersonFace(holistic, backend), HolisticSettings.of(holistic).face
 
     def look(self, engine: PeopleEngine, shown: tuple[World, View, PeopleSample], seen: Seen) -> None:
         """Let all of them look at one picture."""
@@ -141,7 +141,7 @@ class Judges:
     def _face(self, sample: PeopleSample, points: Array, seen: Seen) -> None:
         region: Region = face_region(points, self.settings)
         if facing(points, self.settings) > 0.4 and region.size > _FACE:
-            seen.faces.append(self.face(sample.image, region).score)
+            seen.faces.append(float(self.face(sample.image, points) is not None))
 
 
 def people_of(engine: PeopleEngine, sample: PeopleSample) -> list[Person]:

@@ -97,6 +97,7 @@ class PeopleConfig(SceneConfig):
         first: index of the first sample.
         size: side of the pictures in px.
         most: maximum number of people in a picture, 0 to 10.
+        resting: fraction of people who sit, on seats, or lie on the ground.
         pairs: show the same people twice, from two cameras or at two instants: samples 2i and 2i + 1.
         shard: number of samples per file, even.
         quality: JPEG quality of the images; 0: lossless PNG.
@@ -110,6 +111,7 @@ class PeopleConfig(SceneConfig):
     first: Annotated[int, Option(flag="--from", metavar="I")] = 0
     size: int = EngineOptions.size
     most: int = EngineOptions.most
+    resting: float = 0.0
     pairs: Kind | None = None
     shard: int = 128
     quality: int = 95
@@ -140,6 +142,7 @@ class PeopleConfig(SceneConfig):
             size=self.size,
             seed=self.seed,
             most=self.most,
+            resting=self.resting,
             motions=self.motions,
             part=self.part,
             backgrounds=self.backgrounds,

@@ -81,14 +81,16 @@ def fetch_environments(out: Path, package: Path | None = None) -> Iterator[Path]
 def mended(panorama: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a panorama [H, W, 3] without the dark rings, less than black, that lossy compression leaves about lights.
 
-    Pixels below black, and those beside them unless they are bright, become the geometric mean of those around.
+    Pixels below black, or much darker than those around though a light is near, and those beside them unless they are
+    bright, become the geometric mean of those around.
     """
     light = panorama.mean(axis=-1)
-    wrong = (panorama.min(axis=-1) <= 0).astype(np.uint8)
-    beside = cv2.dilate(wrong, np.ones((3, 3), np.uint8)).astype(bool) & (
-        light < _BRIGHT * max(float(light.mean()), 0.0)
-    )
-    known = ~(beside | wrong.astype(bool))
+    dim = light < _BRIGHT * float(light.mean())
+    near = cv2.dilate((light > 2 * _BRIGHT * light.mean()).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    dark = light < 0.5 * cv2.medianBlur(light.clip(0), 5)
+    wrong = (panorama.min(axis=-1) <= 0) | (dark & near)
+    beside = cv2.dilate(wrong.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    known = ~(wrong | (beside & dim))
     logs = np.log(np.where(known[..., None], panorama, 1).clip(1e-6)).astype(np.float32)
     while not known.all() and known.any():
         weight = cv2.blur(known.astype(np.float32), (3, 3))[..., None]

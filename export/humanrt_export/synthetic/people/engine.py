@@ -27,6 +27,7 @@ from humanrt_export.synthetic.people.expressions import Faces
 from humanrt_export.synthetic.people.options import EngineOptions
 from humanrt_export.synthetic.people.poses import PoseSource, clean_motions
 from humanrt_export.synthetic.people.render import Figure, PeopleRenderer, Thing
+from humanrt_export.synthetic.people.resting import draw_seat
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 from humanrt_export.synthetic.people.scene import Subject, World, draw_world, later, other_view
 from humanrt_export.synthetic.people.surroundings import Environments
@@ -65,8 +66,9 @@ class PeopleEngine:
     def __init__(self, options: EngineOptions, fine: float = _FINE) -> None:
         self.options, self._fine = options, fine
         motions = clean_motions(options.motions, options.part) if options.motions else []
-        self.source = PoseSource(motions, options.seed)
+        self.source = PoseSource(motions, options.seed, options.resting)
         self._models = {name: load_body(name) for name in ("full", "10pc")}
+        self._sitting = self._models["10pc"].vertices_of("root", "pelvis", "upperleg01", "upperleg02")
         self.joint_names = self._models["full"].joint_names
         self._head = self.joint_names.index("head")
         self.faces = Faces() if options.faces else None
@@ -138,8 +140,8 @@ class PeopleEngine:
         people = self.expressing(world.people, self._generator(index, 40))
         people = self.dressed(people, self._generator(index, 20))
         people = sorted(people, key=lambda subject: float(view.see(subject.head)[2]))
-        world = replace(world, people=tuple(people))
-        return self.surrounded(world, view, self._generator(index, 30))
+        world, view = self.surrounded(replace(world, people=tuple(people)), view, self._generator(index, 30))
+        return self._seated(world, self._generator(index, 50)), view
 
     def surrounded(self, world: World, view: View, generator: np.random.Generator) -> tuple[World, View]:
         """Return a world and a view in the light of one of `EngineOptions.environments`, if it is to have one.
@@ -155,6 +157,22 @@ class PeopleEngine:
         if generator.uniform() < _THINGS:
             things += [thing for thing in world.things if thing.solid]
         return replace(world, things=tuple(things)), replace(view, look=look, around=around)
+
+    def _seated(self, world: World, generator: np.random.Generator) -> World:
+        """Return a world with a seat under everybody who sits."""
+        seats: list[Thing] = []
+        for subject in world.people:
+            if subject.pose.support == "seat":
+                given = subject.rotations, subject.phenotypes, subject.head
+                with torch.inference_mode():
+                    posed = self.coarse.body(
+                        *(torch.from_numpy(np.asarray(value, np.float32)[None]) for value in given)
+                    )
+                vertices, joints = (part[0].numpy().astype(np.float64) for part in posed)
+                hips = joints[[self.joint_names.index(f"upperleg01.{side}") for side in "LR"]].mean(axis=0)
+                front = subject.pose.body[0][:, 2]
+                seats += draw_seat(generator, vertices, self._sitting, hips, front, len(self.backdrops.textures))
+        return replace(world, things=(*world.things, *seats)) if seats else world
 
     def expressing(self, people: Iterable[Subject], generator: np.random.Generator) -> list[Subject]:
         """Return people with expressions, with `EngineOptions.faces`; else as they are. Before they are dressed."""

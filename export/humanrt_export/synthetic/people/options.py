@@ -30,6 +30,7 @@ class EngineOptions:
         environments: folder of panoramas (`surroundings.Environments`), from which light and background of most
             pictures come; None: other light and backgrounds only.
         faces: whether faces have expressions.
+        resting: fraction of people who sit, on seats, or lie on the ground, 0 to 1; not in films.
         style: appearance of the pictures, see `STYLES`.
         letterboxed: fraction of square pictures with black bars, as non-square pictures have in the network's input.
         multisamples: samples per pixel.
@@ -45,6 +46,7 @@ class EngineOptions:
     assets: Path | None = None
     environments: Path | None = None
     faces: bool = False
+    resting: float = 0.0
     style: Style = STYLES["randomised"]
     letterboxed: float = 0.3
     multisamples: int = 4
@@ -55,6 +57,8 @@ class EngineOptions:
                 raise HumanrtError(f"size is {side} px; it must be 32 to 4096")
         if not 0 <= self.most <= 10:
             raise HumanrtError(f"the maximum number of people is {self.most}; it must be 0 to 10")
+        if not 0 <= self.resting <= 1:
+            raise HumanrtError(f"the fraction of people who sit or lie is {self.resting}; it must be 0 to 1")
         if self.seed < 0:
             raise HumanrtError(f"seed is {self.seed}; it must be 0 or more")
         if self.part not in PARTS:
@@ -76,5 +80,5 @@ class EngineOptions:
         names = {key: None if path is None else path.name for key, path in paths.items()}
         about = vars(self) | names | {"style": self.style.about()}
         # Folders of samples from before there were these go on.
-        later = ("assets", "environments", "faces")
+        later = ("assets", "environments", "faces", "resting")
         return {key: value for key, value in about.items() if key not in later or value}

@@ -30,6 +30,7 @@ from humanrt_export.motion.split import part_of
 from humanrt_export.npz import read_npz
 from humanrt_export.synthetic.hand_model import load_arm
 from humanrt_export.synthetic.hand_repertoire import hand_rotations, repertoire
+from humanrt_export.synthetic.people.resting import Support, lay_down, sit_down
 
 __all__ = ["PARTS", "Part", "Pose", "PoseSource", "anny_rotations", "clean_motions"]
 
@@ -39,6 +40,7 @@ PARTS: tuple[Part, ...] = ("train", "val", "all")
 
 _FPS = 30.0
 _HAND_PERSONS = 2
+_SEATED = 0.75  # fraction of people at rest who sit, the others lie
 _WAYS = 8  # attempts to find a reachable pose
 
 # Degrees about x, y and z of the joint's rest axes (x left, y up, z front), applied in this order; for paired joints
@@ -68,12 +70,14 @@ class Pose:
         body: [24, 3, 3] of SMPL's joints, the root's to a world with y up.
         left, right: [15, 3, 3] fingers, both as of a right hand.
         clip: the recording and frame that it comes from, and whether mirrored; None if it is not recorded.
+        support: what the person sits or lies on.
     """
 
     body: Array
     left: Array
     right: Array
     clip: tuple[int, float, bool] | None = None
+    support: Support = ""
 
 
 def anny_rotations(poses: Sequence[Pose]) -> Array:
@@ -90,12 +94,14 @@ class PoseSource:
     Args:
         motions: recordings, at any frame rate; if empty, all poses come from joint limits.
         seed: seed of the hand pose library.
+        resting: fraction of people who sit or lie.
 
     Attributes:
         motions: the recordings, at 30 frames per second.
     """
 
-    def __init__(self, motions: Sequence[Motion], seed: int = 0) -> None:
+    def __init__(self, motions: Sequence[Motion], seed: int = 0, resting: float = 0.0) -> None:
+        self.resting = resting
         self.motions = [resample(motion, _FPS) if motion.fps != _FPS else motion for motion in motions]
         lengths = np.array([len(motion) for motion in self.motions], np.float64)
         self._chances = lengths / lengths.sum() if len(lengths) else lengths
@@ -108,6 +114,9 @@ class PoseSource:
     def draw(self, generator: np.random.Generator, *, hands: bool = False) -> Pose:
         """Sample a pose; ``hands``: with the hands in front of the body, as if showing something."""
         left, right = self.hand(generator), self.hand(generator)
+        if self.resting and generator.uniform() < self.resting:
+            support: Support = "seat" if generator.uniform() < _SEATED else "ground"
+            return Pose(_at_rest(generator, hands, support), left, right, support=support)
         kind = generator.uniform()
         clip = None
         if len(self.motions) and kind < (0.2 if hands else 0.65):
@@ -128,6 +137,11 @@ class PoseSource:
     def later(self, pose: Pose, generator: np.random.Generator) -> Pose:
         """Return the same person at another instant, up to 1.5 s away."""
         left, right = (_between(hand, self.hand(generator), generator) for hand in (pose.left, pose.right))
+        if pose.support:  # legs and trunk stay where they are
+            body = _between(pose.body, _at_rest(generator, hands=False, support=pose.support), generator)
+            kept = [joint for joint in range(len(SMPL_24)) if joint not in _UPPERS]
+            body[kept] = pose.body[kept]
+            return replace(pose, body=body, left=left, right=right)
         if pose.clip is None:
             other = _from_limits(generator, hands=False)
             body = _between(pose.body, other, generator)
@@ -194,6 +208,7 @@ class PoseSource:
 
 
 _UPPER = ("neck", "head", "collar", "shoulder", "elbow", "wrist")
+_UPPERS = [k for k, name in enumerate(SMPL_24) if any(part in name for part in _UPPER)]
 _LOWER = [k for k, name in enumerate(SMPL_24) if not any(part in name for part in (*_UPPER, "spine"))]
 
 
@@ -280,6 +295,20 @@ def _from_limits(generator: np.random.Generator, hands: bool, tries: int = 12) -
             _raise_arms(body, generator)
         tilt = np.radians(generator.normal(0, (8, 4)))
         body[0] = about("x", tilt[0]) @ about("z", tilt[1])
+        cost = _crossing(body)
+        if cost < lowest_cost:
+            best, lowest_cost = body, cost
+        if cost <= 0:
+            break
+    return best
+
+
+def _at_rest(generator: np.random.Generator, hands: bool, support: Support, tries: int = 12) -> Array:
+    """Sample body rotations [24, 3, 3] of somebody who sits or lies: the first of a few without self-intersection."""
+    best, lowest_cost = np.eye(3)[None].repeat(24, 0), np.inf
+    for _ in range(tries):
+        body = _from_limits(generator, hands, 1)
+        (sit_down if support == "seat" else lay_down)(body, generator)
         cost = _crossing(body)
         if cost < lowest_cost:
             best, lowest_cost = body, cost

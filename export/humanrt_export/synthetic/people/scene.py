@@ -120,7 +120,8 @@ def draw_world(
 
     fov = float(np.radians(generator.uniform(30, 100) if shot == "hands" else generator.uniform(24, 95)))
     camera = Camera(size, fov)
-    position, turn, heads = _arranged(generator, shot, camera, coarse, vertices, joints)
+    sizes = [_size(body, bool(pose.support)) for body, pose in zip(vertices, poses, strict=True)]
+    position, turn, heads = _arranged(generator, shot, camera, coarse, vertices, joints, sizes)
     people = [
         Subject(shape, *worn, pose, rotation, head)
         for shape, worn, pose, rotation, head in zip(shapes, clothes, poses, rotations, heads, strict=True)
@@ -158,7 +159,7 @@ def later(
     people = list(world.people)
     _, vertices, joints = _posed(coarse, [subject.pose for subject in people], _shapes(people))
     sphere_joints = spheres(coarse.joint_names)
-    sizes = [_size(body) for body in vertices]
+    sizes = [_size(body, bool(subject.pose.support)) for body, subject in zip(vertices, people, strict=True)]
     spots = [body[sphere_joints] + subject.head for body, subject in zip(joints, people, strict=True)]
     away = view.turn[2] * (1, 0, 1)
     for k, subject in enumerate(people):
@@ -290,9 +291,10 @@ def _shapes(people: Sequence[Subject]) -> list[Floats]:
     return [subject.phenotypes for subject in people]
 
 
-def _size(vertices: Floats) -> float:
+def _size(vertices: Floats, resting: bool = False) -> float:
     """Return the size of a person's spheres, relative to a standing person of 1.7 m."""
-    return float(np.ptp(vertices[:, 1]).clip(0.5, 2.0)) / 1.7
+    long = np.ptp(vertices, axis=0).max() if resting else np.ptp(vertices[:, 1])
+    return float(long.clip(0.5, 2.0)) / 1.7
 
 
 def _arranged(
@@ -302,6 +304,7 @@ def _arranged(
     model: BodyModel,
     vertices: Floats,
     joints: Floats,
+    sizes: Sequence[float],
 ) -> tuple[Array, Array, list[Array | None]]:
     """Return the camera's position [3] and axes [3, 3], and the position of each head [3]; None if there is no room."""
     # Each person's lowest point is on the ground; a few jump.
@@ -310,7 +313,6 @@ def _arranged(
     if not heads:
         position = np.array([0.0, generator.uniform(0.3, 2.5), 0.0])
         return position, look_at(position, np.array([0.0, generator.uniform(0, 2), -4.0])), []
-    sizes = [_size(body) for body in vertices]
     wrists = joints[0, indices(["finger3-1.L", "finger3-1.R"], model.joint_names)]
     near, position, target = _aim(generator, shot, camera, heads[0], wrists, sizes[0])
     first, turn = _first(generator, camera, position, target, near, heads[0], vertices[0])

@@ -9,7 +9,7 @@ from humanrt_export.synthetic.people.render import Thing
 from humanrt_export.synthetic.people.style import Style
 from humanrt_export.synthetic.people.view import View
 
-__all__ = ["draw_things"]
+__all__ = ["draw_prism", "draw_things"]
 
 Array = NDArray[np.float64]
 
@@ -69,12 +69,12 @@ def draw_things(generator: np.random.Generator, style: Style, textures: int, spo
         gap = np.hypot(*(spots[:, [0, 2]] - middle[[0, 2]]).T).min() if len(spots) else 9.0
         if gap > wide + 0.16 and np.linalg.norm(middle - view.position) > wide + 0.5 * size[1] + 0.15:
             sides = 24 if generator.uniform() < 0.35 else 4
-            things.append(_prism(middle, size, sides, generator.uniform(0, np.pi), texture(), tint()))
+            things.append(draw_prism(middle, size, sides, generator.uniform(0, np.pi), texture(), tint()))
     if len(spots) and generator.uniform() < 0.08:  # something at a hand, or elsewhere on a body
         size = np.exp(generator.uniform(np.log(0.03), np.log(0.15), 3))
         middle = spots[generator.integers(len(spots))] + generator.normal(0, 0.05, 3)
         if view.see(middle)[2] > 0.3:
-            things.append(_prism(middle, size, 4, generator.uniform(0, np.pi), texture(), tint()))
+            things.append(draw_prism(middle, size, 4, generator.uniform(0, np.pi), texture(), tint()))
     return things
 
 
@@ -94,7 +94,7 @@ def _quad(corners: Array, uv: Array, texture: int, tint: Array, bare: bool = Fal
     )
 
 
-def _prism(middle: Array, size: Array, corners: int, angle: float, texture: int, tint: Array) -> Thing:
+def draw_prism(middle: Array, size: Array, corners: int, angle: float, texture: int, tint: Array) -> Thing:
     """Return an upright prism of size [3] m: four corners make a box, many a pillar."""
     at = angle + 2 * np.pi * (np.arange(corners + 1) + 0.5) / corners
     ring = np.stack([np.cos(at), np.sin(at)], axis=1) / (np.cos(np.pi / 4) if corners == 4 else 1.0) / 2
