@@ -20,6 +20,7 @@ from humanrt.cli import main
 from humanrt.coach.announce import Announcer, Speaker
 from humanrt.coach.live_coach import CoachPainter, CoachPipeline, CoachResult
 from humanrt.coach.poses import PoseTrack
+from humanrt.coach.repetitions import Repetition
 from humanrt.coach.trainer import Trainer
 from humanrt.data import PEOPLE_CLIP
 from humanrt.errors import MissingDependencyError
@@ -136,6 +137,19 @@ def test_only_what_is_new_is_announced() -> None:
     assert told[-1]["matches"] is True
 
 
+def test_a_repetition_is_announced_with_its_numbers() -> None:
+    pipeline = coached(lambda t: {1: (2.0, posture())})
+    result = pipeline(frames(0.1)[0])
+    assert result.coaching is not None
+    done = Repetition(3, True, 1.2345, 0.98765, float("nan"), 97.0)
+    lines: list[str] = []
+    Announcer(lines.append).put(replace(result, coaching=replace(result.coaching, repetition=done)), None)
+    (line,) = lines
+    told = json.loads(line)["repetition"]
+    assert told == {"count": 3, "counts": True, "seconds": 1.23, "depth": 0.99, "error": None, "score": 97.0}
+    assert told["counts"] is True  # not 1
+
+
 def test_words_are_spoken_by_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = tmp_path / "heard.txt"
     program = tmp_path / "voice"
@@ -236,6 +250,7 @@ def test_wrong_uses_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "none.npz: cannot be read" in refused(capsys, "coach", clip, "--headless", "--reference", "none.npz")
     with Recorder(tmp_path / "own.jsonl", {"humanrt": "0"}) as recorder:
         recorder.write({"frame": 0, "t": 0.0, "hands": [], "people": []})
+    assert "is a video; record its people first" in refused(capsys, "coach", clip, "--headless", "--reference", clip)
     own = ("coach", clip, "--headless", "--reference", tmp_path / "own.jsonl")
     assert "no people in any frame" in refused(capsys, *own)
     assert "is the --reference" in refused(capsys, *own, "--record", tmp_path / "own.jsonl")

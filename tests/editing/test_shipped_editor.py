@@ -113,6 +113,27 @@ def test_what_is_not_understood_changes_nothing(editor: PoseEditor, words: str) 
     assert len(str(error.value)) < 400
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("raise your left nostril", "no edit moves or turns: nostril"),
+        ("raise your left arm and wiggle your fingers", "no edit moves or turns: fingers"),
+        ("make a fist with your right hand", "no edit moves or turns: fist"),
+        ("turn your left palm up", "no edit moves or turns: palm"),
+        ("bend your knee by 1e9 degrees", "amounts are at most 400 degrees or 2 m"),
+    ],
+)
+def test_what_an_edit_does_not_have_is_named(editor: PoseEditor, words: str, why: str) -> None:
+    with pytest.raises(InvalidInputError, match=why):
+        editor.edit(standing(), words)
+
+
+def test_places_on_the_head_are_known(editor: PoseEditor) -> None:
+    a = standing()
+    for words in ("touch your nose with your right hand", "put your right hand to your ear"):
+        assert set(editor.changes(a, words).asked()) == {"right_hand"}, words
+
+
 def test_a_denial_is_not_done(editor: PoseEditor) -> None:
     with pytest.raises(InvalidInputError, match=r"not understood: .*say what to do instead"):
         editor.edit(standing(), "don't raise your left arm")

@@ -59,6 +59,8 @@ class Announcer(Output):
 
 
 def _rounded(value: float) -> float | None:
+    if isinstance(value, int):  # a count, and whether it counts
+        return value
     return None if value != value else round(value, 2)  # NaN is not JSON
 
 

@@ -27,7 +27,7 @@ from humanrt.outputs.listed import OUTPUTS
 from humanrt.outputs.record import check_apart
 from humanrt.outputs.window import Window, has_display
 from humanrt.people.holistic import QUALITIES, Quality
-from humanrt.sources.opening import IMAGE_SUFFIXES, open_source, source_files
+from humanrt.sources.opening import IMAGE_SUFFIXES, VIDEO_SUFFIXES, open_source, source_files
 from humanrt.tasks import TASKS, PeopleOptions, open_people, picture_pose
 
 __all__ = ["METRES_PER_DEGREE", "CoachOptions", "add_parser", "run"]
@@ -158,7 +158,14 @@ def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) 
 
 def _reference(options: CoachOptions) -> PoseTrack:
     """Return what to follow: of a picture, the pose of the nearest person, as it is the nearest who is coached."""
-    if Path(options.reference).suffix.lower() in IMAGE_SUFFIXES:
+    suffix = Path(options.reference).suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        recording = Path(options.reference).with_suffix(".jsonl").name
+        raise HumanrtError(
+            f"--reference {options.reference}: is a video; record its people first: "
+            f"`humanrt run {options.reference} --task people --headless --record {recording}`, and give {recording}"
+        )
+    if suffix in IMAGE_SUFFIXES:
         return PoseTrack(picture_pose(options.reference, options.bundle, nearest=True)[None], np.zeros(1))
     return load_track(options.reference)
 

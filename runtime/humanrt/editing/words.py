@@ -94,6 +94,15 @@ _LARGEST = 8.0  # the largest amount that can be meant: 400 degrees, 2 m
 _MINUS = re.compile(r"(?<![\w.,])[-\u2212\u2013]\d|\b(?:minus|negative) +\d")
 
 
+_OTHERS = re.compile(
+    r"\b(?:rais|lift|lower|drop|bend|straighten|mov|turn|twist|tilt|rotat|open|clos|shut|wiggl|spread|cross|curl|point|wag"
+    r"|flap|mak|flip)\w*\s+(?:(?:your|the|his|her|my|their|both|all|a|left|right|index|middle|little)\s+)*"
+    r"(nostrils?|eyebrows?|brows?|eyelids?|ears?|lips?|tongue|jaw|teeth|cheeks?|fingers?|thumbs?|fists?|toenails?|nails?"
+    r"|hair|wings?|tail|paws?|palms?(?=\s+(?:up|down|out|in|to|forwards?|inwards?|outwards?|over|around)\b))\b"
+)
+_EXPONENT = re.compile(r"\d[eE][+-]?\d")
+
+
 @dataclass(frozen=True)
 class Encoded:
     """A text as a network takes it.
@@ -159,14 +168,16 @@ def _unit(tokens: Sequence[str], at: int) -> tuple[float | None, int]:
 def objection(text: str) -> str | None:
     """Return why a text cannot be done although its words may be known; None if nothing stands against it.
 
-    What says only what is not to be done has nothing that could be done, a minus would be lost, and amounts that no
-    body can turn or move by give nonsense.
+    What says only what is not to be done has nothing that could be done, a minus would be lost, amounts that no body
+    can turn or move by give nonsense, and parts that an edit does not have would move their neighbours.
     """
     if denies(text):
         return "it says what not to do, so say what to do instead"
     if _MINUS.search(lowered(text)):
         return "amounts have no sign, so say the other direction"
-    if any(not amount <= _LARGEST for _, amount in split(text)):
+    if other := _OTHERS.search(lowered(text)):
+        return f"no edit moves or turns: {other[1]}"
+    if _EXPONENT.search(text) or any(not amount <= _LARGEST for _, amount in split(text)):
         return f"amounts are at most {_LARGEST * _DEGREES:.0f} degrees or {_LARGEST * _METRES:.0f} m"
     return None
 
