@@ -201,7 +201,9 @@ def test_other_files(tmp_path: Path) -> None:
 
 
 def test_shipped_hands_carry_licence_and_provenance() -> None:
-    assert robots() == ["allegro_left", "allegro_right", "leap_left", "leap_right", "shadow_left", "shadow_right"]
+    assert robots() == [
+        f"{name}_{side}" for name in ("allegro", "f5d6", "leap", "shadow") for side in ("left", "right")
+    ]
     for path in ROBOTS.glob("*.json"):
         hand = load_hand(path)
         assert hand.name == path.stem
@@ -210,17 +212,47 @@ def test_shipped_hands_carry_licence_and_provenance() -> None:
         assert hand.side in hand.name
 
 
-def peers_urdfs() -> Path | None:
-    for root in (Path(p) for p in sys.path):
-        if (found := root / "dexi_rs/resources/assets/robots/hands").is_dir():
-            return found
-    return None
+def urdf_folders() -> list[Path]:
+    inside = ("dexi_rs/resources/assets/robots/hands", "dexmate_urdf/robots/hands")
+    return [folder for root in sys.path for name in inside if (folder := Path(root) / name).is_dir()]
 
 
-@pytest.mark.skipif(peers_urdfs() is None, reason="the URDFs of dexi-rs 0.4.1 are not installed")
 def test_shipped_hands_are_what_the_script_makes() -> None:
-    from humanrt_export.commands.robot_hand import shipped_hand
+    from humanrt_export.commands.robot_hand import SHIPPED, shipped_hand
 
-    for name in robots():
-        made = shipped_hand(name, peers_urdfs() or Path())
-        assert made.to_json() == load_hand(name).to_json()
+    folders = urdf_folders()
+    here = [name for name in robots() if any((folder / SHIPPED[name]["urdf"]).is_file() for folder in folders)]
+    if not here:
+        pytest.skip("none of the URDFs is installed: pip install --no-deps dexi-rs==0.4.1 dexmate-urdf==0.8.4")
+    for name in here:
+        assert shipped_hand(name, *folders).to_json() == load_hand(name).to_json()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_f5d6_opens_closes_and_pinches(side: str) -> None:
+    """Six motors and five followers; the thumb swings by one motor and bends by another."""
+    retargeter = Retargeter(f"f5d6_{side}", collisions=True)
+    assert len(retargeter.joint_names) == 11
+    assert len(retargeter._problem.x) == 6
+    hand = retargeter.hand
+    fingers = list(hand.fingers.values())[1:]
+
+    def bent(q: np.ndarray) -> np.ndarray:
+        """Degrees between each finger, from its knuckle to its tip, and the palm's plane."""
+        ways = hand.positions(q, [f[3] for f in fingers]) - hand.positions(q, [f[0] for f in fingers])
+        return np.degrees(np.arctan2(ways @ hand.rotation[:, 0], ways @ hand.rotation[:, 2]))
+
+    low, high = retargeter.limits.T
+    for which in (None, 0, 1, 2, 3):
+        bends = [1.0 if finger == which else 0.0 for finger in range(4)]
+        q = retargeter.solve(human_hand(bends, side=side))
+        assert ((q >= low - 1e-9) & (q <= high + 1e-9)).all()
+        for finger, angle in enumerate(bent(q)):
+            assert angle > 60 if finger == which else angle < 20
+
+    keypoints = human_hand([0.75, 0.0, 0.0, 0.0], side=side)
+    keypoints[4] = keypoints[8] + 0.008 * np.array([0.0, 0.0, -1.0])
+    thumb = keypoints[4] - keypoints[1]
+    keypoints[2], keypoints[3] = keypoints[1] + thumb * 0.4, keypoints[1] + thumb * 0.72
+    tips = hand.positions(retargeter.solve(keypoints), [hand.fingers["thumb"][3], hand.fingers["index"][3]])
+    assert np.linalg.norm(tips[0] - tips[1]) - 2 * hand.radius < 0.01

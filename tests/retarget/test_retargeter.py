@@ -131,7 +131,7 @@ def test_left_and_right_robot_are_mirror_images(kind: str) -> None:
     np.testing.assert_allclose(tips["left"] * [1, -1, 1], tips["right"], atol=2e-3)
 
 
-@pytest.mark.parametrize("name", robots())
+@pytest.mark.parametrize("name", [name for name in robots() if not name.startswith("f5d6")])  # see test_hands.py
 def test_it_does_what_the_hand_does(name: str, retargeters: dict[str, Retargeter]) -> None:
     """Straight is straight, bent is bent, and each finger alone; a pinch closes to under 5 mm."""
     retargeter = retargeters[name]

@@ -1,8 +1,8 @@
 """Create hand descriptions from URDFs: those that ship, and users' own.
 
     python -m humanrt_export.commands.robot_hand HINTS.json [-o OUT.json]   from a URDF (fields: humanrt.retarget.urdf)
-    python -m humanrt_export.commands.robot_hand --shipped FOLDER [-o OUT_DIR]   the six that ship, from FOLDER
-        of dexi-rs 0.4.1: dexi_rs/resources/assets/robots/hands
+    python -m humanrt_export.commands.robot_hand --shipped FOLDER FOLDER [-o OUT_DIR]   those that ship, from folders of
+        dexi-rs 0.4.1, dexi_rs/resources/assets/robots/hands, and dexmate-urdf 0.8.4, dexmate_urdf/robots/hands
 
 Descriptions contain kinematics only, no meshes. Only the standard library and numpy are needed.
 """
@@ -24,6 +24,7 @@ from humanrt.retarget.urdf import hand_from_urdf
 __all__ = ["SHIPPED", "main", "shipped_hand", "write"]
 
 ORIGIN = "URDF as modified by dex-urdf, from the dexi-rs 0.4.1 package (Python package index)"
+DEXMATE = "URDF of the maker, from the dexmate-urdf 0.8.4 package (Python package index)"
 
 
 def _allegro(side: str) -> dict[str, Any]:
@@ -81,17 +82,39 @@ def _shadow(side: str) -> dict[str, Any]:
     }
 
 
+def _f5d6(side: str) -> dict[str, Any]:
+    first = side[0].upper()
+    prefixes = dict(zip(FINGERS, ("th", "ff", "mf", "rf", "lf"), strict=True))
+    return {
+        "urdf": f"f5d6_hand/f5d6_{side}.urdf",
+        "tips": {finger: f"{first}_{prefix}_tip" for finger, prefix in prefixes.items()},
+        "axes": {"fingers": "+z", "palm": "+x"},
+        "radius": 0.009,
+        "licence": "Apache-2.0, Copyright 2025 Dexmate Inc.",
+    }
+
+
 SHIPPED = {
-    f"{name}_{side}": {**make(side), "name": f"{name}_{side}", "side": side, "source": {"origin": ORIGIN}}
-    for name, make in (("allegro", _allegro), ("leap", _leap), ("shadow", _shadow))
+    f"{name}_{side}": {**make(side), "name": f"{name}_{side}", "side": side, "source": {"origin": origin}}
+    for name, make, origin in (
+        ("allegro", _allegro, ORIGIN),
+        ("f5d6", _f5d6, DEXMATE),
+        ("leap", _leap, ORIGIN),
+        ("shadow", _shadow, ORIGIN),
+    )
     for side in ("left", "right")
 }
-"""Hints for each URDF: tips, wrist and scale as in dex-retargeting's configurations."""
+"""Hints for each URDF: tips, wrist and scale as in dex-retargeting's configurations; of the F5D6, which has none, the
+scale is found."""
 
 
-def shipped_hand(name: str, urdfs: Path) -> HandDescription:
-    """Create one of the shipped hands from the folder of URDFs."""
-    return hand_from_urdf(SHIPPED[name], urdfs / f"{name}.json")
+def shipped_hand(name: str, *urdfs: Path) -> HandDescription:
+    """Create one of the shipped hands from the first of the folders of URDFs that has it."""
+    hints = SHIPPED[name]
+    found = [folder for folder in urdfs if (folder / hints["urdf"]).is_file()]
+    if not found:
+        raise HumanrtError(f"{hints['urdf']} is in none of: {', '.join(map(str, urdfs))}")
+    return hand_from_urdf(hints, found[0] / f"{name}.json")
 
 
 def write(hand: HandDescription, path: Path) -> None:
@@ -125,13 +148,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("hints", nargs="?", type=Path, help="JSON file that names the URDF and its fingertips")
-    what.add_argument("--shipped", type=Path, metavar="FOLDER", help="remake the hands that ship from these URDFs")
+    what.add_argument(
+        "--shipped", type=Path, nargs="+", metavar="FOLDER", help="remake the hands that ship from these URDFs"
+    )
     parser.add_argument("-o", "--out", type=Path, help="file (or, with --shipped, folder) to write")
     options = parser.parse_args(arguments)
     try:
         if options.shipped:
             for name in SHIPPED:
-                write(shipped_hand(name, options.shipped), (options.out or ROBOTS) / f"{name}.json")
+                write(shipped_hand(name, *options.shipped), (options.out or ROBOTS) / f"{name}.json")
         else:
             hand = load_hand(options.hints)
             for note in hand.notes:
