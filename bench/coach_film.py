@@ -2,12 +2,13 @@
 
     python bench/coach_film.py --out DIR
 
-A teacher and a trainee (two bodies of Anny, rendered, each from a view of their own) do squats with both arms held out
-to the sides. The teacher does two, which the front-end sees and which are the reference. The trainee does six: two as
-they should be, one that goes half as deep, one with the left arm hanging, one leaning to the side, and one as it should
-be. The film goes through the front-end and the coach frame by frame, as a camera's would. For each repetition the
-tables say its fault and what was said in it: with the teacher as reference, and with the poses that the teacher was
-rendered with. DIR gets `coach.mp4`, the picture that ``humanrt coach --video`` writes.
+A teacher and a trainee (two bodies of Anny, rendered, each from a view of their own: the whole body, before a camera
+that is held level) do squats with both arms held out to the sides. The teacher does two, which the front-end sees and
+which are the reference. The trainee does six: two as they should be, one that goes half as deep, one with the left arm
+hanging, one leaning to the side, and one as it should be. The film goes through the front-end and the coach frame by
+frame, as a camera's would. For each repetition the tables say its fault and what was said in it: with the teacher as
+reference, and with the poses that the teacher was rendered with. DIR gets `coach.mp4`, the picture that ``humanrt coach
+--video`` writes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from humanrt.coach.live_coach import CoachPainter, CoachPipeline, CoachResult
 from humanrt.coach.poses import PoseTrack, body_pose
 from humanrt.coach.trainer import Trainer
 from humanrt.commands.coach import METRES_PER_DEGREE, CoachOptions
+from humanrt.geometry.camera import project
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPL_24
 from humanrt.outputs.video import open_sink
@@ -39,6 +41,8 @@ from humanrt_export.motion.clip import Motion
 from humanrt_export.synthetic.people import STYLES, EngineOptions, PeopleEngine
 from humanrt_export.synthetic.people.film import draw_film, shoot_film
 from humanrt_export.synthetic.people.poses import PoseSource
+from humanrt_export.synthetic.people.scene import Subject
+from humanrt_export.synthetic.people.view import View
 
 __all__ = ["FAULTS", "performed", "reference"]
 
@@ -111,16 +115,26 @@ def rendered(
             film = draw_film(engine, index, seconds, fps, 1)
             subject = film.worlds[0].people[0]
             facing = film.view.turn @ subject.pose.body[0][:, 2]
+            whole = all(_inside(world.people[0], film.view) for world in film.worlds[:: max(1, round(fps / 3))])
             hanging = film.worlds[min(round(3.5 * SECONDS * fps), len(film.worlds) - 1)].people[0].pose.body
             left, right = (abs(hanging[SMPL_24.index(f"{side}_shoulder")][1, 0]) for side in ("left", "right"))
             mirrored = right > left  # the arm that hangs is the left one
-            if not mirrored and facing[2] < -0.85 and abs(facing[0]) < 0.5 and 2.2 < -subject.head[2] < 2.75:
+            level = abs(facing[1]) < 0.1  # as the coach asks for
+            if not mirrored and whole and level and facing[2] < -0.85 and -subject.head[2] < 3.5:
                 break
         else:
             raise SystemExit("no view from the front: give another --seed")
         images = [sample.image for sample in shoot_film(engine, film, index)]
     people.reset()
     return [people(Frame(image, index / fps, index)) for index, image in enumerate(images)]
+
+
+def _inside(subject: Subject, view: View) -> bool:
+    """Return whether all of somebody is in the picture, as whoever is coached sees to."""
+    joints, _ = forward(subject.pose.body)
+    joints = joints - joints[SMPL_24.index("head")] + subject.head
+    at = project((joints - view.position) @ view.turn.T, view.camera.intrinsics) / view.camera.size
+    return bool(((at > 0.04) & (at < 0.96)).all())
 
 
 class _Replay(Pipeline[PeopleResult]):
@@ -167,14 +181,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--fps", type=float, default=15.0)
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--size", type=int, nargs=2, default=(480, 480), metavar=("W", "H"))
+    parser.add_argument("--size", type=int, nargs=2, default=(720, 540), metavar=("W", "H"))
     parser.add_argument("--tolerance", type=float, default=CoachOptions.tolerance, help="as of humanrt coach, degrees")
     parser.add_argument("--quality", choices=("fast", "balanced", "best"), default="fast")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     style = replace(STYLES["studio"], blurred=0.0, overlays=0.0)
     width, height = options.size
-    settings = EngineOptions(size=width, height=height, seed=options.seed, style=style, most=1)
+    settings = EngineOptions(size=width, height=height, seed=options.seed, style=style, most=1, letterboxed=0.0)
     with ExitStack() as stack:
         people = stack.enter_context(open_people(None, "cpu", PeopleOptions(quality=options.quality)))
         about = people.about()

@@ -11,13 +11,13 @@ advised: the worst case for advice that should stand still.
   given; mean and the 95th percentile over people and poses.
 - **restless**: people and poses with more than 1 change in 5 s.
 - **spread**: of the joint angles of the person, standard deviation over the time, degrees: what the front-end trembles.
-- **ms**: of a processor that the coach takes a frame.
+- **ms**: of a processor that the coach takes a frame, against a pose, and against a motion of 60 s.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import thread_time
 
@@ -90,6 +90,17 @@ def changes(person: PoseTrack, goal: Array, begin: float, ms: list[float]) -> fl
     return count * 5.0 / float(person.times[-1] - person.times[0] - begin)
 
 
+def motion_ms(person: PoseTrack, poses: Sequence[Array]) -> list[float]:
+    """Return what each frame costs against a motion of 60 s through some poses."""
+    trainer = Trainer(PoseCoach(), PoseTrack(np.stack(poses), np.linspace(0.0, 60.0, len(poses))))
+    ms = []
+    for t, pose in zip(person.times, person.poses, strict=True):
+        start = thread_time()
+        trainer.update(float(t - person.times[0]), pose)
+        ms.append((thread_time() - start) * 1e3)
+    return ms
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--still", type=Path, nargs="+", required=True, help="pictures of people")
@@ -106,6 +117,7 @@ def main() -> None:
     generator = np.random.default_rng(4)
     counts: dict[str, list[float]] = {"far": [], "near": []}
     ms: list[float] = []
+    moving: list[float] = []
     spreads: list[float] = []
     people = 0
     for path in options.still:
@@ -123,6 +135,7 @@ def main() -> None:
             near = [own @ matrices_from_vectors(generator.normal(0, NEAR, (22, 3))) for _ in range(options.poses)]
             for kind, goals in (("far", drawn), ("near", near)):
                 counts[kind] += [changes(person, goal, options.begin, ms) for goal in goals]
+            moving += motion_ms(person, drawn)
     print("| poses | people x poses | changes in 5 s, mean | 95 % | restless |")
     print("| --- | --- | --- | --- | --- |")
     for kind, values in counts.items():
@@ -131,9 +144,11 @@ def main() -> None:
             f"| {kind} | {len(values)} | {np.mean(values):.3f} | {np.percentile(values, 95):.2f} "
             f"| {restless} ({100 * restless / len(values):.1f} %) |"
         )
-    cost = Percentiles.of(ms)
     print(f"{people} people; spread of the bends {np.mean(spreads):.2f} degrees")
-    print(f"the coach: {cost.p50:.2f} ms of a processor a frame, median, {cost.p99:.2f} at 99 %, on {machine()['cpu']}")
+    for name, values in (("a pose", ms), ("a motion of 60 s", moving)):
+        cost = Percentiles.of(values)
+        print(f"against {name}: {cost.p50:.2f} ms of a processor a frame, median, {cost.p99:.2f} at 99 %")
+    print(f"on {machine()['cpu']}")
 
 
 if __name__ == "__main__":
