@@ -1,4 +1,4 @@
-"""A LEAP hand in MuJoCo follows a human hand, grasps a cube between thumb and index finger, and holds it for 2 s."""
+"""A hand in MuJoCo, leap_right or the one named, follows a human's, grasps a cube and holds it for 2 s."""
 
 import sys
 
@@ -10,9 +10,9 @@ from humanrt.data import CLIP
 from humanrt.geometry.rotation import quaternions_from_matrices
 from humanrt.retarget.mjcf import hand_mjcf
 
-ROBOT, HALF = "leap_right", 0.012  # m, of the cube's thickness
+ROBOT, HALF = [*sys.argv[1:], "leap_right"][0], 0.012  # also allegro_right, shadow_right; m, of the cube's thickness
 commands = humanrt.RobotCommands(ROBOT)
-with humanrt.track(sys.argv[1] if len(sys.argv) > 1 else CLIP, robots=ROBOT, max_frames=112) as results:
+with humanrt.track(sys.argv[2] if len(sys.argv) > 2 else CLIP, robots=ROBOT, max_frames=112) as results:
     path = [commands(result)[ROBOT]["angles"] for result in results]
 hand = humanrt.Retargeter(ROBOT).hand
 tips = np.array([hand.positions(q, [hand.fingers[name][3] for name in ("thumb", "index")]) for q in path])

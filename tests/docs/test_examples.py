@@ -120,9 +120,10 @@ def test_in_the_browser(
     assert "people in 6 of 6 frames" in printed
 
 
-def test_grasp_in_mujoco(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("robot", ["leap_right", "allegro_right", "shadow_right"])
+def test_grasp_in_mujoco(robot: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("mujoco", reason="mujoco is not installed: pip install mujoco")
-    run("09_grasp_in_mujoco.py", monkeypatch=monkeypatch)
+    run("09_grasp_in_mujoco.py", robot, monkeypatch=monkeypatch)
     assert float(capsys.readouterr().out.split("cube is ")[1].split()[0]) < 30  # dropped it would be 20 m below
 
 

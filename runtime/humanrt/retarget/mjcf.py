@@ -74,6 +74,8 @@ def hand_mjcf(
         waiting.remove(joint)
         bodies[joint.name] = _body(bodies[joint.parent], joint)
     for link, ends, radius in _capsules(hand):
+        if np.linalg.norm(ends[1] - ends[0]) < 1e-4:  # a finger of two joints has its knuckle twice
+            continue
         ET.SubElement(bodies[link], "geom", fromto=_text(ends.ravel()), size=_text([radius]))
     for name, body in bodies.items():
         if name is not None and body.find("geom") is None:  # between two joints in one place
