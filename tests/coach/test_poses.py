@@ -19,8 +19,8 @@ POSE = anybody(np.random.default_rng(0), 0.3)
 POSE[[SMPLX_BODY.index("left_foot"), SMPLX_BODY.index("right_foot")]] = np.eye(3)  # Anny's toes do not turn
 
 
-def _record(identity: int, rotations: np.ndarray) -> dict[str, object]:
-    place = {"head_2d": [0.0, 0.0], "translation": [0.0, 0.0, 2.0]}
+def _record(identity: int, rotations: np.ndarray, depth: float = 2.0) -> dict[str, object]:
+    place = {"head_2d": [0.0, 0.0], "translation": [0.0, 0.0, depth]}
     rest: dict[str, object] = {"score": 1.0, "shape": [], "expression": [], "joints_3d": []}
     return {"id": identity, "rotations": rotations, **place, **rest}
 
@@ -90,6 +90,22 @@ def test_somebody_in_a_frame_of_a_recording(tmp_path: Path) -> None:
     track = load_track(path)
     assert np.allclose(track.times, [0, 0.1, 0.2])
     assert np.allclose(track.poses, POSE, atol=1e-4)
+
+
+def test_of_several_people_the_nearest_is_meant_unless_another_is_named(tmp_path: Path) -> None:
+    anny, other = (vectors_from_matrices(anny_from_smpl(pose)) for pose in (POSE, posture()))
+    path = tmp_path / "two.jsonl"
+    with Recorder(path, {"humanrt": "0", "bones": list(ANNY_BONES)}) as recorder:
+        for frame in range(3):
+            people = [_record(1, anny, 4.0), _record(2, other, 2.0 if frame else 5.0)]
+            recorder.write({"frame": frame, "t": frame / 10, "hands": [], "people": people})
+    for name, person, pose in (("", 2, posture()), ("::1", 1, POSE), (":0", 1, POSE), (":1", 2, posture())):
+        track = load_track(f"{path}{name}")
+        assert (track.person, track.among) == (person, 2)
+        assert np.allclose(track.poses, pose, atol=1e-4), name
+    assert load_track(f"{path}:0:2").person == 2
+    with pytest.raises(SourceError, match="no person 5; there are 1, 2"):
+        load_track(f"{path}::5")
 
 
 def test_a_recording_on_smplx_needs_no_names(tmp_path: Path) -> None:

@@ -81,10 +81,14 @@ class PoseTrack:
     Attributes:
         poses: [T, 22, 3, 3], as `body_pose` returns them; T is at least 1.
         times: [T] s, rising.
+        person: identity in the recording that it is from, or None.
+        among: how many people that recording, or its frame, holds.
     """
 
     poses: Array
     times: Array
+    person: int | None = None
+    among: int = 1
 
 
 def load_pose(name: str | Path) -> Array:
@@ -101,11 +105,12 @@ def load_pose(name: str | Path) -> Array:
 
 
 def load_track(name: str | Path) -> PoseTrack:
-    """Load a movement, or a pose, from ``NAME.npz``, ``RECORDING.jsonl`` or ``RECORDING.jsonl:FRAME[:ID]``.
+    """Load a movement, or a pose.
 
-    Of a recording it is the person who is in most frames, or the one named ``ID``. A ``.npz`` has ``rotations``
-    [J, 3, 3] or [T, J, 3, 3] (or axis-angle without the last dimension), ``joint_names`` [J] (None: SMPL's order), and
-    for a movement ``fps``.
+    It is ``NAME.npz``, or ``RECORDING.jsonl`` with ``:FRAME``, ``:FRAME:ID``, ``::ID`` or neither. Of a recording it is
+    the person ``ID``; else of a frame the nearest to the camera, and of all frames whoever is in most, of several the
+    nearest. A ``.npz`` has ``rotations`` [J, 3, 3] or [T, J, 3, 3] (or axis-angle without the last dimension),
+    ``joint_names`` [J] (None: SMPL's order), and for a movement ``fps``.
 
     Raises:
         SourceError: the file cannot be read, or holds no such frame or person.
@@ -116,7 +121,7 @@ def load_track(name: str | Path) -> PoseTrack:
             raise SourceError(f"{name}: only recordings ({RECORDING_SUFFIX}) have frames; leave the number out")
         return _from_npz(path)
     if path.suffix.lower() != RECORDING_SUFFIX:
-        raise SourceError(f"{name}: a pose is a .npz file, or RECORDING{RECORDING_SUFFIX}[:FRAME[:ID]]")
+        raise SourceError(f"{name}: a pose is a .npz file, or RECORDING{RECORDING_SUFFIX}[:FRAME[:ID]|::ID]")
     return _from_recording(path, frame, person)
 
 
@@ -127,10 +132,11 @@ def reference_file(name: str | Path) -> Path:
 
 def _parts(name: str) -> tuple[Path, int | None, int | None]:
     """Return file, frame and identity of ``FILE[:FRAME[:ID]]``."""
-    found = re.fullmatch(r"(.+?)(?::(\d+))?(?::(\d+))?", name, re.ASCII)
+    found = re.fullmatch(r"(.+?)(?::(\d+)(?::(\d+))?|::(\d+))?", name, re.ASCII)
     if found is None or Path(name).is_file():
         return Path(name), None, None
-    path, frame, person = found.groups()
+    path, frame, *persons = found.groups()
+    person = persons[0] or persons[1]
     return Path(path), None if frame is None else int(frame), None if person is None else int(person)
 
 
@@ -164,7 +170,12 @@ def _from_recording(path: Path, frame: int | None, person: int | None) -> PoseTr
     if not people:
         where = "in any frame" if frame is None else f"in frame {frame}"
         raise SourceError(f"{path}: no people {where}; record some with `humanrt run --task people --record`")
-    chosen = max(people, key=lambda identity: len(people[identity])) if person is None else person
+    chosen = person
+    if chosen is None:
+        rows_of = {one: slice(None) if frame is None else track.frames == frame for one, track in people.items()}
+        depths = {one: float(np.median(track.translation[rows_of[one], 2])) for one, track in people.items()}
+        seen = {one: len(track) if frame is None else 1 for one, track in people.items()}
+        chosen = min(people, key=lambda one: (-seen[one], depths[one]))
     if chosen not in people:
         raise SourceError(f"{path}: no person {chosen}; there are {choices(str(one) for one in people)}")
     track = people[chosen]
@@ -173,4 +184,4 @@ def _from_recording(path: Path, frame: int | None, person: int | None) -> PoseTr
         poses = body_pose(track.rotations[rows], recording.header.get("bones"))
     except InvalidInputError as error:
         raise SourceError(f"{path}: {error}") from None
-    return PoseTrack(poses, track.t[rows])
+    return PoseTrack(poses, track.t[rows], chosen, len(people))

@@ -51,8 +51,8 @@ class CoachOptions:
 
     Attributes:
         source: camera index, stream URL, video file, image, or folder of images.
-        reference: what to follow: a pose or a motion, NAME.npz, RECORDING.jsonl or RECORDING.jsonl:FRAME[:ID]; or a
-            picture, of whose people the nearest is meant.
+        reference: what to follow: a pose or a motion, NAME.npz, RECORDING.jsonl, RECORDING.jsonl:FRAME[:ID] or
+            RECORDING.jsonl::ID; or a picture, of whose people the nearest is meant.
         bundle: name or folder of a model bundle for people. None: holistic.
         backend: auto, cpu, cuda or tensorrt.
         quality: for `holistic`: how closely people are looked at.
@@ -130,7 +130,8 @@ def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) 
         degrees=options.tolerance,
         metres=options.tolerance * METRES_PER_DEGREE,
     )
-    trainer = Trainer(coach, _reference(options))
+    reference = _reference(options)
+    trainer = Trainer(coach, reference)
     outputs: list[Output] = [Announcer(_tell)]
     if options.speak:
         outputs.append(Speaker(options.language))
@@ -152,6 +153,8 @@ def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) 
         outputs.append(window)
     for note in pipeline.notes:
         _note(note)
+    if reference.among > 1:
+        _note(f"it is of person {reference.person}, of {reference.among}; :FRAME:ID or ::ID names another")
     summary = play(source, pipeline, outputs, painter, options.max_frames)
     _say(str(summary))
 
