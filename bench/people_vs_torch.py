@@ -60,18 +60,22 @@ class Eager:
         self.intrinsics = torch.from_numpy(K.astype(np.float32))[None].to(device)
         self.run = torch.compile(self.model) if compiled else self.model
 
-    @torch.inference_mode()
-    def __call__(self, rgb: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-        """Network locations [N, 2] px and vertices [N, V, 3] m, on the host."""
+    def prepared(self, rgb: np.ndarray) -> torch.Tensor:
+        """The network's input [1, 3, S, S], on the device: letterboxed and normalised."""
         box = Letterbox.fit((rgb.shape[1], rgb.shape[0]), self.side)
         square = np.zeros((self.side, self.side, 3), np.uint8)
         (width, height), (x, y) = box.scaled, box.offset
         square[y : y + height, x : x + width] = resize(rgb, box.scaled)
         pixels = torch.from_numpy(square).to(self.device)
-        image = (pixels.permute(2, 0, 1).float() / 255 - self.mean) / self.std
+        return ((pixels.permute(2, 0, 1).float() / 255 - self.mean) / self.std)[None]
+
+    @torch.inference_mode()
+    def __call__(self, rgb: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        """Network locations [N, 2] px and vertices [N, V, 3] m, on the host."""
+        image = self.prepared(rgb)
         limit = torch.tensor([threshold], device=self.device)
         with torch.autocast(self.device, self.autocast or torch.float16, enabled=self.autocast is not None):
-            found = self.run(image[None], self.intrinsics, limit, self.max_people)
+            found = self.run(image, self.intrinsics, limit, self.max_people)
         people = found.valid[0]
         parameters = (found.rotations, found.shape, found.expression, found.translation)
         posed = self.body(*(value[0][people].float() for value in parameters))

@@ -142,8 +142,9 @@ def main() -> int:
             (emulated, arm_environment, "arm"),
         ):
             subprocess.run([*command, pictures, work / f"{machine}-{part}.npz", part], env=where, check=True)
-        rows += compare(work / f"arm-{part}.npz", work / f"x86-{part}.npz")
-        print(as_markdown(rows[-1:]), flush=True)
+        of_part = compare(work / f"arm-{part}.npz", work / f"x86-{part}.npz")
+        print(as_markdown(of_part), flush=True)
+        rows += of_part
     print(as_markdown(rows))
     wrong = [row for row in rows if row[4] is not None and not row[3] <= row[4]]
     for name, unit, _, difference, limit in wrong:

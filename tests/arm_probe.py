@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 import humanrt
 from humanrt import native
+from humanrt.bundle import load_bundle
+from humanrt.bundle.settings import MultiHmrSettings
 from humanrt.data import CLIP, PEOPLE_CLIP, TRUTH
 from humanrt.geometry.letterbox import Preprocessor
 from humanrt.geometry.region import Region
@@ -126,14 +128,27 @@ def whole_bodies(pictures: Arrays) -> Arrays:
 
 
 def multihmr(pictures: Arrays) -> Arrays:
-    """People in single pictures by the shipped Multi-HMR."""
+    """People in single pictures by the shipped Multi-HMR, whose training images OpenCV scaled: both machines are given
+    pictures that one of them scaled, and then the whole ones."""
     with humanrt.MultiHMR(backend="cpu", threads=1) as model:
-        people = [model(image) for image in pictures["people"][::2]]
+        people = model.infer(pictures["scaled"])
+        whole = [model(image) for image in pictures["people"][::2]]
     return {
         "Multi-HMR/joints [px]": np.concatenate([one.joints_2d for one in people]),
         "Multi-HMR/rotations [rad]": np.concatenate([one.rotations for one in people]),
         "Multi-HMR/vertices [mm]": 1e3 * np.concatenate([one.vertices for one in people]),
+        "Multi-HMR/vertices, pictures scaled by OpenCV [mm]": 1e3 * np.concatenate([one.vertices for one in whole]),
     }
+
+
+def scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return pictures as the shipped Multi-HMR's network gets them, [N, 3, S, S]."""
+    settings = MultiHmrSettings.of(load_bundle("multihmr-anny", task="people"))
+    prepare = Preprocessor(settings.input_size, settings.mean, settings.std, settings.resize)
+    out = np.zeros((len(images), 3, *settings.input_size[::-1]), np.float32)
+    for image, into in zip(images, out, strict=True):
+        prepare(image, into)
+    return out
 
 
 PARTS: dict[str, Callable[[Arrays], Arrays]] = {
@@ -148,7 +163,8 @@ PARTS: dict[str, Callable[[Arrays], Arrays]] = {
 
 def main(words: list[str]) -> None:
     if words[0] == "--pictures":
-        np.savez(words[1], hands=decoded(CLIP, HAND_FRAMES), people=decoded(PEOPLE_CLIP, PEOPLE_FRAMES))
+        people = decoded(PEOPLE_CLIP, PEOPLE_FRAMES)
+        np.savez(words[1], hands=decoded(CLIP, HAND_FRAMES), people=people, scaled=scaled(people[::2]))
         return
     with np.load(words[0]) as stored:
         pictures = dict(stored)

@@ -49,7 +49,7 @@ def make_golden(golden_bodies: Path, tmp_path_factory: pytest.TempPathFactory) -
         from humanrt_export.conversion.multihmr_smplx import export_multihmr
 
         if name not in made:
-            case = _case(name, golden_bodies, tmp_path_factory.mktemp(name))
+            case = case_of(name, golden_bodies, tmp_path_factory.mktemp(name))
 
             def export(folder: Path) -> Path:
                 return export_multihmr(case.checkpoint, case.bodies, folder / name, batch=case.settings["batch"])
@@ -108,7 +108,7 @@ def small_multihmr(tmp_path_factory: pytest.TempPathFactory) -> SmallMultiHmr:
         return SmallMultiHmr(load_checkpoint(bundle.parent / "noise.pt"), bundle)
 
 
-def _case(name: str, bodies: Path, folder: Path) -> Any:
+def case_of(name: str, bodies: Path, folder: Path) -> Any:
     import torch
     from multihmr_stand_ins import GoldenCase, official_args
 

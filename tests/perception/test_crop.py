@@ -67,15 +67,16 @@ def test_native_is_opencv(height: int, width: int, region: Region, view: str, si
     image = VIEWS[view](image_of(height, width))
     expected, portable, fast = (crop(kind, image, region, size) for kind in ("opencv", "portable", "native"))
     np.testing.assert_allclose(portable, expected, atol=OPENCV_ERROR)
-    np.testing.assert_allclose(fast, portable, atol=0.02 / 255)
+    np.testing.assert_array_equal(fast, portable)
 
 
 @needs_native
 @pytest.mark.parametrize("angle", [0.0, 0.4, 1.57, 3.0, -2.2])
 def test_a_large_crop_of_a_real_images_size(angle: float) -> None:
     image, region = image_of(720, 1280), Region(640, 360, 700, angle)
-    expected, fast = (crop(kind, image, region, 224) for kind in ("opencv", "native"))
+    expected, portable, fast = (crop(kind, image, region, 224) for kind in ("opencv", "portable", "native"))
     np.testing.assert_allclose(fast, expected, atol=OPENCV_ERROR)
+    np.testing.assert_array_equal(fast, portable)  # so that all processors follow the same hand
 
 
 @pytest.mark.parametrize("kind", ["opencv", pytest.param("native", marks=needs_native)])

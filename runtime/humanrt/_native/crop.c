@@ -4,8 +4,9 @@
  * a constant border, without its rounding to 1/32 px and to whole grey levels, and without the passes that then turn
  * interleaved bytes into planes of floats. No byte outside the image's own pixels is read.
  *
- * Eight output pixels at a time with AVX2 where the processor has it, one at a time elsewhere; the two differ by no
- * more than the rounding of single precision.
+ * Eight output pixels at a time with AVX2 where the processor has it, one at a time elsewhere, with the same arithmetic
+ * and so the same bits: where people and hands are followed, a crop depends on the results of the one before, and the
+ * smallest difference grows to tenths of a pixel between processors.
  */
 #include <math.h>
 #include <stddef.h>
@@ -21,28 +22,59 @@ typedef struct {
     ptrdiff_t row, column, channel; /* bytes from one to the next; may be negative */
 } Image;
 
-/* One output pixel, anywhere: x, y are where it lies in the image. */
-static void sample(const Image *image, double x, double y, float *red, float *green, float *blue) {
-    float sum[3] = {0, 0, 0};
-    /* Written so that nan and infinity are outside. */
-    if (x > -1 && x < image->width && y > -1 && y < image->height) {
-        const int32_t x0 = (int32_t)floor(x), y0 = (int32_t)floor(y);
-        const float fx = (float)(x - x0), fy = (float)(y - y0);
-        for (int i = 0; i < 4; i++) {
-            const int32_t xi = x0 + (i & 1), yi = y0 + (i >> 1);
-            if (xi < 0 || yi < 0 || xi >= image->width || yi >= image->height) continue;
-            const float weight = (i & 1 ? fx : 1 - fx) * (i >> 1 ? fy : 1 - fy) * (1.0f / 255);
-            const uint8_t *p = image->pixels + yi * image->row + xi * image->column;
-            for (int c = 0; c < 3; c++) sum[c] += weight * p[c * image->channel];
-        }
+/* A row of output pixels: where its first one lies in the image, and the step to the next. */
+typedef struct {
+    double x, y, dx, dy;
+    int single; /* positions in single precision, which resolves a row of this length: as row_avx2 has them */
+} Row;
+
+/* Fixed point of the weights: 15 bits, so that products fit pmaddwd. */
+static const float WEIGHT = 32767;
+
+/* Where output pixel u of a row lies along one axis: its whole pixels, returned, and the rest. Whole pixels of the row's
+ * start are split off, so that single precision has only the row's own length to hold. The product of two floats is
+ * exact in double: the sum is rounded once, as a fused one. */
+static double position(double start, double step, int32_t u, int single, float *rest) {
+    if (!single) {
+        const double at = start + u * step, whole = floor(at);
+        *rest = (float)(at - whole);
+        return whole;
     }
-    *red = sum[0], *green = sum[1], *blue = sum[2];
+    const double base = floor(start);
+    const float at = (float)((double)u * (double)(float)step + (double)(float)(start - base)), whole = floorf(at);
+    *rest = at - whole;
+    return base + (double)whole;
 }
 
-/* Output pixels `from` to `to` of the row that starts at (x, y) in the image and steps by (dx, dy). */
-static void row_scalar(const Image *image, double x, double y, double dx, double dy, int32_t from, int32_t to,
-                       float *red, float *green, float *blue) {
-    for (int32_t u = from; u < to; u++) sample(image, x + u * dx, y + u * dy, red + u, green + u, blue + u);
+/* Output pixels `from` to `to`, anywhere. */
+static void row_scalar(const Image *image, const Row *row, int32_t from, int32_t to, float *red, float *green,
+                       float *blue) {
+    const float unit = 1 / (255 * WEIGHT);
+    for (int32_t u = from; u < to; u++) {
+        float fx, fy;
+        const double x = position(row->x, row->dx, u, row->single, &fx);
+        const double y = position(row->y, row->dy, u, row->single, &fy);
+        int32_t sum[3] = {0, 0, 0};
+        /* Written so that nan and infinity are outside. */
+        if (x >= -1 && x < image->width && y >= -1 && y < image->height) {
+            const int32_t x0 = (int32_t)x, y0 = (int32_t)y;
+            const float below = fy * WEIGHT, across[2] = {1 - fx, fx}, down[2] = {WEIGHT - below, below};
+            for (int i = 0; i < 4; i++) {
+                const int32_t xi = x0 + (i & 1), yi = y0 + (i >> 1);
+                if (xi < 0 || yi < 0 || xi >= image->width || yi >= image->height) continue;
+                const int32_t weight = (int32_t)lrintf(across[i & 1] * down[i >> 1]);
+                const uint8_t *p = image->pixels + yi * image->row + xi * image->column;
+                for (int c = 0; c < 3; c++) sum[c] += weight * p[c * image->channel];
+            }
+        }
+        red[u] = (float)sum[0] * unit, green[u] = (float)sum[1] * unit, blue[u] = (float)sum[2] * unit;
+    }
+}
+
+/* Whether single precision resolves a thousandth of a pixel in rows of this length, and 32 bits hold where they begin. */
+static int fits_single(const double *map, int32_t size) {
+    const double along = (fabs(map[0]) + fabs(map[3])) * size, down = (fabs(map[1]) + fabs(map[4])) * size;
+    return along < 16384 && down + fabs(map[2]) + fabs(map[5]) < 1e8;
 }
 
 #ifdef HAVE_AVX2_PATH
@@ -51,8 +83,6 @@ static void row_scalar(const Image *image, double x, double y, double dx, double
  * lane: rows of an image are pages apart, which the processor's own prefetching does not follow, and a frame that a
  * camera has just written is in no cache. Measured on one machine; they change the time, never the result. */
 enum { LANES = 8, AHEAD = 8, FETCH = 2 };
-/* Fixed point of the weights: 15 bits, so that products fit pmaddwd. */
-static const float WEIGHT = 32767;
 
 /* The weights of two neighbours in a row, as pairs of 16 bits. */
 __attribute__((target("avx2,fma"))) static __m256i weights(__m256 left, __m256 right, __m256 row) {
@@ -68,14 +98,12 @@ __attribute__((target("avx2,fma"))) static __m256i pair_of_pairs(const uint8_t *
 
 /* As row_scalar for a whole row of an image that fits_avx2. Neighbours in a row are fetched together as 8 bytes, up to
  * two too many: the pair that ends the image's memory is left to the scalar code; after any other, they are inside. */
-__attribute__((target("avx2,fma"))) static void row_avx2(const Image *image, double x, double y, double dx, double dy,
-                                                         int32_t size, ptrdiff_t ahead, float *red, float *green,
-                                                         float *blue) {
-    /* Whole pixels of the row's start are split off, so that single precision has only the row's own length to hold. */
-    const double x_whole = floor(x), y_whole = floor(y);
+__attribute__((target("avx2,fma"))) static void row_avx2(const Image *image, const Row *line, int32_t size,
+                                                         ptrdiff_t ahead, float *red, float *green, float *blue) {
+    const double x = line->x, y = line->y, x_whole = floor(x), y_whole = floor(y);
     const __m256 lane = _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7), one = _mm256_set1_ps(1);
     const __m256 x_start = _mm256_set1_ps((float)(x - x_whole)), y_start = _mm256_set1_ps((float)(y - y_whole));
-    const __m256 x_step = _mm256_set1_ps((float)dx), y_step = _mm256_set1_ps((float)dy);
+    const __m256 x_step = _mm256_set1_ps((float)line->dx), y_step = _mm256_set1_ps((float)line->dy);
     const __m256i x_base = _mm256_set1_epi32((int32_t)x_whole), y_base = _mm256_set1_epi32((int32_t)y_whole);
     const __m256i column = _mm256_set1_epi32((int32_t)image->column), row = _mm256_set1_epi32((int32_t)image->row);
     const __m256i minus_one = _mm256_set1_epi32(-1), minus_two = _mm256_set1_epi32(-2);
@@ -113,7 +141,7 @@ __attribute__((target("avx2,fma"))) static void row_avx2(const Image *image, dou
                 _mm256_storeu_ps(green + u, black);
                 _mm256_storeu_ps(blue + u, black);
             } else {
-                row_scalar(image, x, y, dx, dy, u, u + LANES, red, green, blue);
+                row_scalar(image, line, u, u + LANES, red, green, blue);
             }
             continue;
         }
@@ -146,20 +174,17 @@ __attribute__((target("avx2,fma"))) static void row_avx2(const Image *image, dou
         _mm256_storeu_ps(green + u, _mm256_mul_ps(_mm256_cvtepi32_ps(g), unit));
         _mm256_storeu_ps(blue + u, _mm256_mul_ps(_mm256_cvtepi32_ps(s), unit));
     }
-    row_scalar(image, x, y, dx, dy, u, size, red, green, blue);
+    row_scalar(image, line, u, size, red, green, blue);
 }
 
-/* Whether row_avx2 may be used: 3 or 4 adjacent bytes a pixel, rows that do not overlap (so that one pair is last in
- * memory, and the bytes after any other lie inside the image), offsets that 32 bits hold, and rows whose length single
- * precision resolves to a thousandth of a pixel. */
-static int fits_avx2(const Image *image, const double *map, int32_t size) {
+/* Whether row_avx2 may be used: positions in single precision, 3 or 4 adjacent bytes a pixel, rows that do not overlap (so
+ * that one pair is last in memory, and the bytes after any other lie inside the image), and offsets that 32 bits hold. */
+static int fits_avx2(const Image *image, int single) {
     const double row = fabs((double)image->row);
-    if (image->channel != 1 || (image->column != 3 && image->column != 4)) return 0;
+    if (!single || image->channel != 1 || (image->column != 3 && image->column != 4)) return 0;
     if (image->width < 2 || image->height < 2 || row < (double)image->column * image->width) return 0;
-    const double along = (fabs(map[0]) + fabs(map[3])) * size, down = (fabs(map[1]) + fabs(map[4])) * size;
-    return row * image->height < 2147483648.0 && along < 16384 && down + fabs(map[2]) + fabs(map[5]) < 1e8 && has_avx2();
+    return row * image->height < 2147483648.0 && has_avx2();
 }
-
 
 /* Bytes from a pixel to one that is due about AHEAD cache lines later, some output rows on. */
 static ptrdiff_t fetch_distance(const Image *image, const double *map) {
@@ -192,21 +217,22 @@ EXPORT int32_t humanrt_crop(const uint8_t *pixels, int32_t width, int32_t height
         image.channel = -image.channel;
         planes[0] = out + 2 * plane, planes[2] = out;
     }
+    const int single = fits_single(to, size);
     int wide = 0;
 #ifdef HAVE_AVX2_PATH
-    wide = path != 1 && fits_avx2(&image, to, size);
+    wide = path != 1 && fits_avx2(&image, single);
     const ptrdiff_t ahead = wide ? fetch_distance(&image, to) : 0;
 #endif
     for (int32_t v = 0; v < size; v++) {
-        const double left = to[1] * v + to[2], top = to[4] * v + to[5]; /* where the row begins */
+        const Row line = {to[1] * v + to[2], to[4] * v + to[5], to[0], to[3], single};
         const size_t at = (size_t)v * size;
 #ifdef HAVE_AVX2_PATH
         if (wide) {
-            row_avx2(&image, left, top, to[0], to[3], size, ahead, planes[0] + at, planes[1] + at, planes[2] + at);
+            row_avx2(&image, &line, size, ahead, planes[0] + at, planes[1] + at, planes[2] + at);
             continue;
         }
 #endif
-        row_scalar(&image, left, top, to[0], to[3], 0, size, planes[0] + at, planes[1] + at, planes[2] + at);
+        row_scalar(&image, &line, 0, size, planes[0] + at, planes[1] + at, planes[2] + at);
     }
     (void)path;
     return wide ? 2 : 1;

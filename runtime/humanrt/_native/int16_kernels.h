@@ -8,19 +8,25 @@
 enum { NAME(PANEL) = 2 * LANES };
 
 /* The values of x [depth] as integers in out [padded], behind them zeros; the result times an integer is its value.
- * A row that is not finite has zeros, and the result is nan. */
-CODE INLINE float NAME(quantize)(const float *x, size_t depth, size_t padded, int16_t *out) {
+ * `length` is of the longest block of integers, whose size is `block`. A row that is not finite has zeros, and the result is nan. */
+CODE INLINE float NAME(quantize)(const float *x, size_t depth, size_t padded, size_t block, float length, int16_t *out) {
     Floats highest = ZERO();
     for (size_t k = 0; k < depth; k += LANES) highest = MAXIMUM(highest, ABSOLUTE(LOAD_SOME(x + k, depth - k)));
     const float most = HIGHEST(highest);
     const float shrunk = most > 1e-30f ? 1 / most : 0;
-    Floats squares = ZERO();
-    for (size_t k = 0; k < depth; k += LANES) {
-        const Floats y = LOAD_SOME(x + k, depth - k) * ALL(shrunk);
-        squares = FMADD(y, y, squares);
+    float all = 0, longest = 0;
+    for (size_t begin = 0; begin < depth; begin += block) {
+        Floats squares = ZERO();
+        for (size_t k = begin; k < least(begin + block, depth); k += LANES) {
+            const Floats y = LOAD_SOME(x + k, depth - k) * ALL(shrunk);
+            squares = FMADD(y, y, squares);
+        }
+        const float sum = SUM(squares);
+        longest = sum > longest ? sum : longest;
+        all += sum;
     }
-    const float norm = sqrtf(SUM(squares)), largest = largest_integer(norm, depth);
-    const int finite = norm < INFINITY; /* nan is not */
+    const float largest = largest_integer(sqrtf(longest), block, length);
+    const int finite = all < INFINITY; /* nan is not */
     const Floats scale = ALL(finite ? shrunk * largest : 0);
     for (size_t k = 0; k < padded; k += LANES) {
         const Floats y = finite && k < depth ? LOAD_SOME(x + k, depth - k) * scale : ZERO();
@@ -29,27 +35,33 @@ CODE INLINE float NAME(quantize)(const float *x, size_t depth, size_t padded, in
     return finite ? most / largest : NAN;
 }
 
-/* sums [ROWS][PANEL] = left (ROWS rows of pairs of integers, `stride` bytes apart) times a panel of the right operand. */
-CODE INLINE void NAME(multiply)(const int16_t *left, size_t stride, const int32_t *right, size_t steps, float *sums) {
+/* sums [ROWS][PANEL] = left (ROWS rows of pairs of integers, `stride` bytes apart) times a panel of the right operand;
+ * `block` integers of a row are summed up as integers. */
+CODE INLINE void NAME(multiply)(const int16_t *left, size_t stride, const int32_t *right, size_t steps, size_t block,
+                                float *sums) {
     const char *rows[ROWS / 3];
     Integers total[ROWS][2];
     for (size_t i = 0; i < ROWS / 3; i++) rows[i] = (const char *)left + 3 * i * stride;
+    size_t s = 0;
+    do {
+        const size_t begin = s, end = least(begin + block / 2, steps);
 #pragma clang loop unroll(full)
-    for (int i = 0; i < ROWS; i++) total[i][0] = total[i][1] = NONE();
-    for (size_t s = 0; s < steps; s++, right += 2 * LANES) {
-        const Integers right0 = LOAD_INTEGERS(right), right1 = LOAD_INTEGERS(right + LANES);
+        for (int i = 0; i < ROWS; i++) total[i][0] = total[i][1] = NONE();
+        for (; s < end; s++, right += 2 * LANES) {
+            const Integers right0 = LOAD_INTEGERS(right), right1 = LOAD_INTEGERS(right + LANES);
 #pragma clang loop unroll(full)
-        for (int i = 0; i < ROWS; i++) {
-            const Integers pair = PAIR(rows[i / 3] + (size_t)(i % 3) * stride + 4 * s);
-            total[i][0] = DOT(total[i][0], pair, right0);
-            total[i][1] = DOT(total[i][1], pair, right1);
+            for (int i = 0; i < ROWS; i++) {
+                const Integers pair = PAIR(rows[i / 3] + (size_t)(i % 3) * stride + 4 * s);
+                total[i][0] = DOT(total[i][0], pair, right0);
+                total[i][1] = DOT(total[i][1], pair, right1);
+            }
         }
-    }
 #pragma clang loop unroll(full)
-    for (int i = 0; i < ROWS; i++) {
-        STORE(sums + 2 * LANES * i, CONVERTED(total[i][0]));
-        STORE(sums + 2 * LANES * i + LANES, CONVERTED(total[i][1]));
-    }
+        for (int i = 0; i < 2 * ROWS; i++) {
+            const Floats sum = CONVERTED(total[i / 2][i % 2]);
+            STORE(sums + LANES * i, begin ? LOAD(sums + LANES * i) + sum : sum);
+        }
+    } while (s < steps);
 }
 
 /* 2^x to 2e-7 for x <= 0; below 2^-126 it is 0 or next to it. */
@@ -97,10 +109,11 @@ CODE static void NAME(linear_rows)(void *user, size_t task) {
     float scales[LINEAR_ROWS];
     _Alignas(64) float sums[ROWS][2 * LANES];
     for (size_t r = 0; r < LINEAR_ROWS; r++)
-        scales[r] = NAME(quantize)(given->x + (first + r) * depth, r < rows ? depth : 0, padded, left + r * padded);
+        scales[r] = NAME(quantize)(given->x + (first + r) * depth, r < rows ? depth : 0, padded, LINEAR_BLOCK, ROW, left + r * padded);
     for (size_t panel = 0; panel < columns; panel += 2 * LANES) {
         for (size_t r = 0; r < rows; r += ROWS) {
-            NAME(multiply)(left + r * padded, 2 * padded, run->linear->weight + panel * steps, steps, sums[0]);
+            NAME(multiply)(left + r * padded, 2 * padded, run->linear->weight + panel * steps, steps, LINEAR_BLOCK,
+                           sums[0]);
             for (size_t c = panel; c < least(panel + 2 * LANES, columns); c += LANES) {
                 const Floats across = LOAD(run->linear->scales + c);
                 const Floats bias = given->bias ? LOAD_SOME(given->bias + c, columns - c) : ZERO();
@@ -131,7 +144,7 @@ CODE static void NAME(pack_head)(void *user, size_t task) {
                 int16_t values[HEAD];
                 int32_t pairs[HEAD / 2];
             } key;
-            const float scale = NAME(quantize)(k + t * stride, t < tokens ? HEAD : 0, HEAD, key.values);
+            const float scale = NAME(quantize)(k + t * stride, t < tokens ? HEAD : 0, HEAD, HEAD, EVEN, key.values);
             int32_t *to = out + t / NAME(PANEL) * NAME(PANEL) * (HEAD / 2) + t % NAME(PANEL);
             for (size_t p = 0; p < HEAD / 2; p++) to[p * NAME(PANEL)] = key.pairs[p];
             scales[t] = scale * 0.125f * 1.44269504f; /* 1 / sqrt(HEAD), and to powers of 2 */
@@ -144,21 +157,27 @@ CODE static void NAME(pack_head)(void *user, size_t task) {
     const size_t steps = (tokens + 1) / 2;
     float sound = 0;
     for (size_t c = 0; c < HEAD; c += LANES) {
-        Floats highest = ZERO(), squares = ZERO();
+        Floats highest = ZERO(), longest = ZERO(), sum = ZERO();
         for (size_t t = 0; t < tokens; t++) highest = MAXIMUM(highest, ABSOLUTE(LOAD_SOME(v + t * stride + c, LANES)));
-        float most[LANES], scale[LANES], norm[LANES];
+        float most[LANES], scale[LANES], norm[LANES], all[LANES];
         STORE_SOME(most, highest, LANES);
         for (int i = 0; i < LANES; i++) scale[i] = most[i] > 1e-30f ? 1 / most[i] : 0;
         const Floats shrunk = LOAD_SOME(scale, LANES);
-        for (size_t t = 0; t < tokens; t++) {
-            const Floats y = LOAD_SOME(v + t * stride + c, LANES) * shrunk;
-            squares = FMADD(y, y, squares);
+        for (size_t begin = 0; begin < tokens; begin += TOKEN_BLOCK) {
+            Floats squares = ZERO();
+            for (size_t t = begin; t < least(begin + TOKEN_BLOCK, tokens); t++) {
+                const Floats y = LOAD_SOME(v + t * stride + c, LANES) * shrunk;
+                squares = FMADD(y, y, squares);
+            }
+            longest = MAXIMUM(longest, squares);
+            sum = sum + squares;
         }
-        STORE_SOME(norm, squares, LANES);
+        STORE_SOME(norm, longest, LANES);
+        STORE_SOME(all, sum, LANES);
         for (int i = 0; i < LANES; i++) {
-            const float root = sqrtf(norm[i]), largest = largest_integer(root, tokens);
-            sound += 0 * root;
-            scale[i] = root < INFINITY ? scale[i] * largest : 0;
+            const float largest = largest_integer(sqrtf(norm[i]), TOKEN_BLOCK, EVEN);
+            sound += 0 * all[i];
+            scale[i] = all[i] < INFINITY ? scale[i] * largest : 0;
             run->value_scales[head * HEAD + c + (size_t)i] = most[i] / largest;
         }
         const Floats scales = LOAD_SOME(scale, LANES);
@@ -174,19 +193,25 @@ CODE static void NAME(pack_head)(void *user, size_t task) {
 
 /* A row of scores -> weights as integers; returns what these times the values' integers have to be multiplied by. */
 CODE INLINE float NAME(softmax)(float *scores, size_t tokens, float scale, int16_t *out) {
-    Floats most = ALL(scores[0]), sum = ZERO(), squares = ZERO();
+    Floats most = ALL(scores[0]), sum = ZERO();
     size_t t = 0;
     for (; t + LANES <= tokens; t += LANES) most = MAXIMUM(most, LOAD(scores + t));
     float shift = HIGHEST(most);
     for (; t < tokens; t++) shift = scores[t] > shift ? scores[t] : shift;
-    for (t = 0; t < tokens; t += LANES) {
-        Floats y = NAME(exp2_negative)((LOAD(scores + t) - ALL(shift)) * ALL(scale));
-        y = FIRST(y, tokens - t);
-        sum = sum + y;
-        squares = FMADD(y, y, squares);
-        STORE(scores + t, y);
+    float longest = 0;
+    for (size_t begin = 0; begin < tokens; begin += TOKEN_BLOCK) {
+        Floats squares = ZERO();
+        for (t = begin; t < least(begin + TOKEN_BLOCK, tokens); t += LANES) {
+            Floats y = NAME(exp2_negative)((LOAD(scores + t) - ALL(shift)) * ALL(scale));
+            y = FIRST(y, tokens - t);
+            sum = sum + y;
+            squares = FMADD(y, y, squares);
+            STORE(scores + t, y);
+        }
+        const float length = SUM(squares);
+        longest = length > longest ? length : longest;
     }
-    const float largest = largest_integer(sqrtf(SUM(squares)), tokens);
+    const float largest = largest_integer(sqrtf(longest), TOKEN_BLOCK, EVEN);
     for (t = 0; t < tokens; t += LANES) STORE_16(out + t, ROUNDED(LOAD(scores + t) * ALL(largest)));
     return 1 / (largest * SUM(sum));
 }
@@ -214,9 +239,10 @@ CODE static void NAME(attend)(void *user, size_t task) {
         const size_t rows = least(end - first, ROWS);
         const float *q = run->given.qkv + (image * tokens + first) * stride + column;
         for (size_t r = 0; r < ROWS; r++)
-            scales[r] = NAME(quantize)(q + r * stride, r < rows ? HEAD : 0, HEAD, queries[r]);
+            scales[r] = NAME(quantize)(q + r * stride, r < rows ? HEAD : 0, HEAD, HEAD, EVEN, queries[r]);
         for (size_t t = 0; t < tokens; t += 2 * LANES) {
-            NAME(multiply)(queries[0], sizeof queries[0], run->keys + (head * width + t) * (HEAD / 2), HEAD / 2, sums[0]);
+            NAME(multiply)(queries[0], sizeof queries[0], run->keys + (head * width + t) * (HEAD / 2), HEAD / 2, HEAD,
+                           sums[0]);
             const Floats scales0 = LOAD(key_scales + t), scales1 = LOAD(key_scales + t + LANES);
             for (size_t r = 0; r < rows; r++) {
                 STORE(scores + r * width + t, LOAD(sums[r]) * scales0);
@@ -230,7 +256,7 @@ CODE static void NAME(attend)(void *user, size_t task) {
         }
         for (size_t c = 0; c < HEAD; c += 2 * LANES) {
             const int32_t *right = run->values + head * width * (HEAD / 2) + c * steps;
-            NAME(multiply)(weights, width * sizeof *weights, right, steps, sums[0]);
+            NAME(multiply)(weights, width * sizeof *weights, right, steps, TOKEN_BLOCK, sums[0]);
             for (size_t r = 0; r < rows; r++) {
                 float *y = run->given.y + (image * tokens + first + r) * run->heads * HEAD + column + c;
                 const Floats share = ALL(scales[r]);

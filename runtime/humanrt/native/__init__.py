@@ -113,6 +113,8 @@ def int16_problem() -> str | None:
     """Return why the operators of `_native/int16.c` cannot run here, in one line; None if they can."""
     if reason := problem():
         return reason
+    if processor.hidden() & {"avx2", "fma"}:
+        return f"{processor.HIDE} hides it"
     return None if library().humanrt_int16() else "this processor has no AVX2"
 
 
