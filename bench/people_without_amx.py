@@ -50,7 +50,7 @@ SIDE = 448
 ASPECT = (16, 9)
 GRAPHS = {"fp32": "network-cpu", "int16": "network-cpu-int16"}
 EAGER = "PyTorch eager, square"
-INSTRUCTIONS = {0: "not here", 1: "AVX2", 2: "AVX-512 VNNI"}
+KERNELS = {0: "not here", 1: "AVX2", 2: "AVX-512 VNNI"}
 
 
 @dataclass(frozen=True)
@@ -202,9 +202,8 @@ def main() -> None:
     if arguments.checkpoint is None:
         threshold = threshold_for(models["humanrt fp32, square"], frames[0], arguments.people)
 
-    print(
-        f"{machine()['cpu']}, {arguments.threads} threads; 16-bit operators: {INSTRUCTIONS[native.library().humanrt_int16()]}"
-    )
+    kernels = KERNELS[native.library().humanrt_int16()]
+    print(f"{machine()['cpu']}, {arguments.threads} threads; 16-bit operators: {kernels}")
     errors: dict[str, dict[str, Any]] = {}
     expected = [eager(frame, threshold) for frame in frames[: arguments.judged]]
     for name, model in models.items():
@@ -252,7 +251,7 @@ def main() -> None:
             "weights": arguments.weights if arguments.checkpoint is None else arguments.checkpoint.name,
             "source": arguments.source,
             "threads": arguments.threads,
-            "int16": INSTRUCTIONS[native.library().humanrt_int16()],
+            "int16": kernels,
             "threshold": threshold,
         }
         write_report(arguments.json, {**about, **report, "errors": errors, "not_run": reasons})

@@ -46,6 +46,7 @@ from humanrt_export.conversion.multihmr_graphs import (
     finish,
     network_graphs,
     probe_image,
+    probe_pictures,
     short_name,
     tools,
     window_of,
@@ -234,6 +235,7 @@ def write_people(parts: Parts, out: str | Path, options: AnnyOptions) -> Path:
                 mesh.blend.copy_(mesh.blend.half().float())
     with torch.inference_mode():
         probe = _probe(model, batch, max_people)
+        pictures = _picture_probe(model, batch, max_people, parts.resize)
     report(f"probe: {int(probe.expected[0].valid.sum())} people")
 
     model.backbone.fold()
@@ -283,8 +285,8 @@ def write_people(parts: Parts, out: str | Path, options: AnnyOptions) -> Path:
         for topology in topologies:
             write_graphs(writer, _names(topology, topologies)[0], bodies[topology], texts, small=small)
         verdicts: dict[str, dict[str, Any]] = {
-            graph_name: _network_verdict(graph_name, opened(writer.source(graph_name)), meshes, probe)
-            for graph_name in networks
+            name: _network_verdict(name, opened(writer.source(name)), meshes, pictures if name in OPTIONAL else probe)
+            for name in networks
         }
         for topology, graphs in bodies.items():
             for graph_name in graphs:
@@ -333,6 +335,15 @@ def _probe(model: AnnyHmr | PublishedHmr, batch: int, max_people: int) -> _Probe
         "translation": torch.randn(*slots, 3, generator=generator),
     }
     return _Probe(feeds, tuple(model(*feed.values(), max_people) for feed in feeds), parameters)
+
+
+def _picture_probe(model: AnnyHmr | PublishedHmr, batch: int, max_people: int, resize: Resize) -> _Probe:
+    """Create a probe for graphs of lower precision: pictures of people, and PyTorch's output."""
+    seen = probe_pictures(
+        lambda image: model.backbone(image)[:, 1:], model.detection, model.window, batch, max_people, resize
+    )
+    feeds = tuple(one.feeds() for one in seen)
+    return _Probe(feeds, tuple(model(*feed.values(), max_people) for feed in feeds), {})
 
 
 def _network_verdict(

@@ -8,25 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
 from humanrt.bundle.settings import MultiHmrSettings, Topology
+from humanrt.data import PEOPLE_CLIP
 from humanrt.errors import BundleError
-from humanrt.geometry.letterbox import Resize
+from humanrt.geometry.letterbox import Preprocessor, Resize
 from humanrt.native.processor import int8_products
+from humanrt.sources.opening import open_source
 from humanrt_export.conversion.bundle_writer import BundleWriter
 from humanrt_export.conversion.cpu import VARIANTS, cpu_graphs
 from humanrt_export.conversion.graphs import common_weights, share_weights, trace
-from humanrt_export.conversion.parity import drop, gate
+from humanrt_export.conversion.parity import OPTIONAL, drop, gate
 from humanrt_export.conversion.settings import Entries, entries
 from humanrt_export.networks.attention import Attention, ort_fused, plain, sdpa
 from humanrt_export.networks.backbone import BACKBONES, TRUNKS
-from humanrt_export.networks.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, Window, default_intrinsics
+from humanrt_export.networks.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, PATCH, Window, default_intrinsics
 from humanrt_export.networks.detection import THRESHOLD, Detection
 
 __all__ = [
@@ -42,6 +46,7 @@ __all__ = [
     "finish",
     "network_graphs",
     "probe_image",
+    "probe_pictures",
     "short_name",
     "tools",
     "window_of",
@@ -49,6 +54,7 @@ __all__ = [
 ]
 
 PROBE_SEED = 20260101
+_PICTURES, _PICTURES_APART = 2, 60  # of the clip
 MESH = ("vertices", "joints")
 
 Graphs = dict[str, ir.Model]
@@ -154,18 +160,52 @@ def probe_image(
     for seed in range(4):
         generator = torch.Generator().manual_seed(PROBE_SEED + seed)
         image = 4 * nn.functional.avg_pool2d(torch.randn(batch, 3, height, width, generator=generator), 9, 1, 4)
-        peaks = detection.heat_map(tokens(image)).flatten(1)
-        best = peaks.flatten().sort(descending=True).values[: min(max_people, 8) + 1]
-        gaps = best[:-1] - best[1:]
-        # At least two people where slots allow: with one, people have no one else to attend to.
-        fewest = min(1, len(gaps) - 1)
-        count = fewest + int(gaps[fewest:].argmax())
-        if gaps[count] > 1e-5:
+        threshold, clear = _threshold(detection.heat_map(tokens(image)), max_people)
+        if clear:
             break
-    else:
-        count = -1  # no score stands out: no detection with any seed
-    threshold = (best[count] + best[count + 1]) / 2 if count >= 0 else (best[0] + 1) / 2
-    return Probed(image, intrinsics, threshold.reshape(1))
+    return Probed(image, intrinsics, threshold)
+
+
+def probe_pictures(
+    tokens: Callable[[Tensor], Tensor],
+    detection: Detection,
+    window: Window,
+    batch: int,
+    max_people: int,
+    resize: Resize,
+) -> list[Probed]:
+    """Return pictures of people, from the clip that ships, with thresholds as those of `probe_image`; camera not known.
+
+    Graphs of lower precision are judged on these: smooth noise makes tokens that are all alike, and one weight's
+    rounding then moves all of them. For FP32 that is the harder test; for these it says little of pictures.
+
+    Args:
+        tokens, detection, window, batch, max_people: as for `probe_image`. A batch holds one picture many times.
+        resize: the image scaling of the network's authors.
+    """
+    prepare = Preprocessor(window.size, MEAN, DEVIATION, resize)
+    with open_source(PEOPLE_CLIP) as source:
+        frames = [frame.image for frame in islice(source, 0, None, _PICTURES_APART)][:_PICTURES]
+    probes = []
+    for frame in frames:
+        image = np.zeros((3, *window.size[::-1]), np.float32)
+        prepare(frame, image)
+        images = torch.from_numpy(image).expand(batch, *image.shape).contiguous()
+        intrinsics = default_intrinsics(batch, window.side * PATCH)
+        intrinsics[:, 0, 2], intrinsics[:, 1, 2] = window.centre
+        probes.append(Probed(images, intrinsics, _threshold(detection.heat_map(tokens(images))[:1], max_people)[0]))
+    return probes
+
+
+def _threshold(heat: Tensor, max_people: int) -> tuple[Tensor, bool]:
+    """Return a threshold [1] in the widest gap between the best scores, and whether it has one: else it is above."""
+    best = heat.flatten().sort(descending=True).values[: min(max_people, 8) + 1]
+    gaps = best[:-1] - best[1:]
+    # At least two people where slots allow: with one, people have no one else to attend to.
+    fewest = min(1, len(gaps) - 1)
+    count = fewest + int(gaps[fewest:].argmax())
+    clear = bool(gaps[count] > 1e-5)
+    return ((best[count] + best[count + 1]) / 2 if clear else (best[0] + 1) / 2).reshape(1), clear
 
 
 # --------------------------------------------------------------------------------------------- graphs
@@ -238,7 +278,7 @@ def finish(writer: BundleWriter, verdicts: Mapping[str, Mapping[str, Any]], repo
     for name in ("network-cpu-bf16x3", "network-cpu-int16"):
         if not verdicts.get(name, {"passed": True})["passed"]:
             drop(writer, name)
-            report(f"{name} is left out: not within 1 mm of PyTorch")
+            report(f"{name} is left out: {verdicts[name]['reason']} (at most {1e3 * OPTIONAL[name]:g} mm)")
     report("parity with PyTorch passed")
     return writer.commit()
 
