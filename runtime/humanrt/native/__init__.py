@@ -22,7 +22,7 @@ __all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "int16_problem", "lib
 
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).parents[1] / "_native" / f"humanrt{SUFFIX}"
-VERSION = 14
+VERSION = 15
 """Version of all signatures and structs, as in _native/export.h; a library of another version is refused."""
 
 _pointer, _integer, _real, _bytes = ctypes.c_void_p, ctypes.c_int32, ctypes.c_double, ctypes.c_ssize_t

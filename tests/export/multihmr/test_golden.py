@@ -11,6 +11,7 @@ from multihmr_stand_ins import GoldenCase, opened
 from numpy.typing import NDArray
 
 from golden_people import Golden
+from humanrt import native
 from humanrt.bundle import load_bundle
 from humanrt_export.bodies.smplx import SmplxBody, find_smplx, load_smplx
 from humanrt_export.conversion.multihmr_checkpoint import load_checkpoint
@@ -100,3 +101,14 @@ def test_the_bundle_says_what_it_is(golden: Golden) -> None:
     failed = {name for name, verdict in bundle.manifest["parity"].items() if not verdict["passed"]}
     assert failed <= set(OPTIONAL)
     assert not failed & shown
+
+
+@pytest.mark.skipif(native.int16_problem() is not None, reason=str(native.int16_problem()))
+def test_16_bit_integers_are_part_of_it(golden: Golden) -> None:
+    """docs/measurements/people.md says how far they are off, on pictures."""
+    bundle = load_bundle(golden.bundle, task="people")
+    verdict = bundle.manifest["parity"]["network-cpu-int16"]
+    assert verdict["people"] >= 4  # two pictures
+    assert 1e-6 < verdict["mean_vertex_distance_m"] < 0.6e-3
+    assert verdict["passed"]
+    assert "network-cpu-int16" in bundle.graphs
