@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--motions", type=Path, required=True, help="archive of recordings")
     parser.add_argument("--assets", type=Path, required=True, help="MakeHuman's garments")
     parser.add_argument("--environments", type=Path, help="panoramas; without, that way is left out")
-    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--pictures", type=int, default=160)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sheet", type=Path, help="picture of some of them, one way below the other")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
