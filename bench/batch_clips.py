@@ -43,8 +43,8 @@ def make_clips(folder: Path, count: int, frames: int) -> None:
     (folder / "list.txt").write_text("".join(f"{clip}\n" for clip in sorted(folder.glob("*.mp4"))))
 
 
-def command(folder: Path, out: Path, engine: str, workers: int) -> list[str]:
-    own = ["--task", "hands", "--out", str(out), "--workers", str(workers), "--threads", "1", "--stall", "90"]
+def command(folder: Path, out: Path, engine: str, workers: int, stall: int) -> list[str]:
+    own = ["--task", "hands", "--out", str(out), "--workers", str(workers), "--threads", "1", "--stall", str(stall)]
     return [sys.executable, "-m", "humanrt", "batch", f"@{folder}/list.txt", *own, "--engine", engine]
 
 
@@ -53,9 +53,11 @@ def log(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def kill_in_the_middle(folder: Path, out: Path, engine: str, clips: int) -> int:
+def kill_in_the_middle(folder: Path, out: Path, engine: str, clips: int, stall: int) -> int:
     """Start a batch, kill it without warning when a third is done, and return how many files were done by then."""
-    running = subprocess.Popen(command(folder, out, engine, 2), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        command(folder, out, engine, 2, stall), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     while len(log(out)) < clips // 3 and running.poll() is None:
         time.sleep(0.1)
     running.send_signal(signal.SIGKILL)
@@ -94,6 +96,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=12, help="of each clip")
     parser.add_argument("--engine", default="local", choices=("local", "ray"))
     parser.add_argument("--every", type=int, default=10, help="compare every N-th recording with a single run")
+    parser.add_argument("--stall", type=int, default=90, help="s without a frame until a file has failed (90)")
     parser.add_argument("--times", action="store_true", help="also time one worker against two")
     arguments = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="humanrt-clips-"))
@@ -101,9 +104,11 @@ def main() -> None:
         folder, out = work / "clips", work / "out"
         folder.mkdir()
         make_clips(folder, arguments.clips, arguments.frames)
-        before = kill_in_the_middle(folder, out, arguments.engine, arguments.clips)
+        before = kill_in_the_middle(folder, out, arguments.engine, arguments.clips, arguments.stall)
         start = time.perf_counter()
-        ended = subprocess.run(command(folder, out, arguments.engine, 2), capture_output=True, text=True, check=False)
+        ended = subprocess.run(
+            command(folder, out, arguments.engine, 2, arguments.stall), capture_output=True, text=True, check=False
+        )
         took = time.perf_counter() - start
         lines = log(out)
         files = {line["file"] for line in lines}
