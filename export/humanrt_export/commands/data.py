@@ -3,7 +3,7 @@
 ``data people``: pictures of people, in shards; ``data film``: a video of people who move in front of a static camera;
 ``data still``: a video of people who hold still, by a camera that goes around them; ``data portraits``: pictures of one
 person each with the pose (`humanrt_export.data.described.portraits`), for ``humanrt-export train poseembroider``;
-``data environments``: panoramas for ``--environments`` of all of them.
+``data environments``: HDR environment maps for ``--environments`` of all of them.
 
 A film is ``NAME.mp4`` with ``NAME.npz`` beside it, with T frames and N people, all of them in all frames: t [T] s, fps,
 intrinsics [3, 3] px, size (W, H) px, joint_names [J], clips [N] (the recordings, or gestures), and `PeopleLabels` by
@@ -69,7 +69,7 @@ class SceneConfig:
         part: part of the recordings; val: held out.
         backgrounds: photographs for backgrounds, in addition to procedural ones.
         assets: MakeHuman's garments, shoes and hair for people: folder or archive; without any, clothes are painted.
-        environments: panoramas (.hdr) that most pictures have light and background from; see ``data environments``.
+        environments: HDR environment maps (.hdr) that light most pictures and films; see ``data environments``.
         faces: give faces expressions.
         style: appearance of the pictures.
         threads: number of CPU threads.

@@ -41,7 +41,7 @@ class Look:
     Attributes:
         skin: albedo of the back of the hand.
         sleeve: albedo of the cloth.
-        key: direction towards the main light (camera space: x right, y down, z forward), and its radiance.
+        key: direction towards the key light (camera space: x right, y down, z forward), and its radiance.
         fill: radiance of the ambient light from above and from below.
     """
 

@@ -1,6 +1,6 @@
 """Rasteriser: renders posed arms to linear-light pictures with soft shading and shadows, headless on EGL.
 
-Real-time skin in one pass: diffuse light that bleeds red across the shadow's edge, a main light with a soft
+Real-time skin in one pass: diffuse light that bleeds red across the shadow's edge, a key light with a soft
 shadow map, ambient light darkened near other fingers, a broad highlight, and procedural
 detail (creases at the joints, nails, blotches) placed by coordinates attached to the fingers.
 """
@@ -127,7 +127,7 @@ class Renderer(Offscreen):
         return self._meshes[key][1], self._meshes[key][2]
 
     def _shadow_camera(self, arms: Sequence[tuple[Arm, Any]], transforms: Sequence[Array], key: Array) -> Array:
-        """Return the orthographic view [4, 4] from the main light, of all hands and part of the forearms."""
+        """Return the orthographic view [4, 4] from the key light, of all hands and part of the forearms."""
         points = np.concatenate(
             [
                 (moves[arm.keypoint_bones][..., :3] @ arm.keypoint_rest[..., None])[..., 0]

@@ -19,18 +19,23 @@ from humanrt.errors import MissingDependencyError, SourceError
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt_export.bodies.anny.model import cached_file
 from humanrt_export.conversion.environments import ENVIRONMENTS, _decoded, fetch_environments, mended
+from humanrt_export.data.described import portraits
+from humanrt_export.motion.augment import turn_about_vertical
 from humanrt_export.synthetic.hand_scene import Camera
 from humanrt_export.synthetic.people import EngineOptions, PeopleEngine
+from humanrt_export.synthetic.people.film import draw_film, shoot_film
+from humanrt_export.synthetic.people.still import draw_still
 from humanrt_export.synthetic.people.surroundings import Environment, Environments, Surroundings, harmonics
+from humanrt_export.synthetic.people.view import look_at
 
 SUN = np.array([0.6, 0.5, -0.62449980])
 
 
 def towards(height: int = 64) -> np.ndarray:
-    """The direction of every pixel [H, 2 H, 3]."""
+    """The direction of every pixel [H, 2 H, 3], y up; columns run to the right as seen from inside."""
     theta, phi = (np.arange(height) + 0.5) * np.pi / height, (np.arange(2 * height) + 0.5) * np.pi / height
     flat = np.sin(theta)[:, None]
-    return np.stack(np.broadcast_arrays(flat * np.sin(phi), np.cos(theta)[:, None], flat * np.cos(phi)), axis=-1)
+    return np.stack(np.broadcast_arrays(-flat * np.sin(phi), np.cos(theta)[:, None], flat * np.cos(phi)), axis=-1)
 
 
 def panorama(sun: float = 0.0) -> np.ndarray:
@@ -59,7 +64,7 @@ def test_light_is_the_integral_over_the_panorama() -> None:
     np.testing.assert_allclose(grey.level(), 0.7, rtol=2e-3)
 
 
-def test_a_sun_is_the_main_light() -> None:
+def test_a_sun_is_the_key_light() -> None:
     plain, sunny = Environment.of("a", panorama()), Environment.of("b", panorama(2.0))
     assert np.degrees(np.arccos(sunny.key @ SUN)) < 1
     np.testing.assert_allclose(sunny.key_radiance, 2.0, rtol=0.05)
@@ -80,7 +85,7 @@ def test_light_turns_with_the_camera() -> None:
 
 
 def test_the_background_is_what_the_camera_sees() -> None:
-    """Every pixel shows the panorama's radiance in the direction of its ray; the sun is where the main light is."""
+    """Every pixel shows the panorama's radiance in the direction of its ray; the sun is where the key light is."""
     turn = matrices_from_vectors(np.array([0.0, 0.7, 0.0]))
     coded = (0.5 + 0.5 * towards()).astype(np.float32)
     camera = Camera((48, 32), 1.2)
@@ -98,6 +103,28 @@ def test_the_background_is_what_the_camera_sees() -> None:
     assert np.linalg.norm(np.array(np.unravel_index(light.argmax(), light.shape)) - (16, 24)) < 4
 
 
+def test_a_panorama_is_not_mirrored() -> None:
+    """What is at a larger column is further to the right in the picture, as in the panorama itself."""
+    flat = np.full((64, 128, 3), 0.1, np.float32)
+    flat[28:36, 58:61] = (1, 0, 0)
+    flat[28:36, 68:71] = (0, 0, 1)  # right of the red one in the file
+    environment = Environment.of("two", flat)
+    camera, position = Camera((96, 64), 1.2), np.array([0.0, 1.5, 0.0])
+    for angle in (0.0, 1.0, 3.0, 5.0):
+        turn = turn_about_vertical(angle)
+        seen = Surroundings(environment, turn, np.ones(3))
+        towards_middle = turn.T @ [0.0, 0.0, -1.0]
+        picture = seen.backdrop(camera, look_at(position, position + towards_middle))
+        red, blue = (
+            float((weight * (np.arange(96) + 0.5)).sum() / weight.sum())
+            for weight in ((picture[..., c] > 0.5).sum(axis=0) for c in (0, 2))
+        )
+        focal = camera.intrinsics[0, 0]
+        for column, expected in ((red, 59.5 - 64), (blue, 69.5 - 64)):
+            assert column - 48 == pytest.approx(focal * np.tan(expected * np.pi / 64), abs=1.0)
+        assert red < 48 < blue
+
+
 def test_panoramas_are_read_and_what_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no panoramas"):
         Environments(tmp_path)
@@ -110,7 +137,7 @@ def test_panoramas_are_read_and_what_is_none_is_refused(tmp_path: Path) -> None:
     assert np.ptp(light) < np.ptp(0.5 * one.environment.level() / one.environment.level().mean())  # white balance
     np.testing.assert_allclose(one.turn @ [0, 1, 0], [0, 1, 0], atol=1e-12)
     cv2.imwrite(str(tmp_path / "square.hdr"), np.ones((8, 8, 3), np.float32))
-    with pytest.raises(SourceError, match=r"square\.hdr: no panorama"):
+    with pytest.raises(SourceError, match=r"square\.hdr: no HDR environment map"):
         Environments(tmp_path)
 
 
@@ -214,3 +241,40 @@ def test_a_figure_is_bright_on_the_side_of_the_sun(engines: tuple[PeopleEngine, 
     ratio = layer[middle][:, :3] / expected[middle]
     assert abs(np.median(ratio) - 1) < 0.03
     assert np.quantile(np.abs(ratio - 1), 0.95) < 0.25  # skin is blotchy
+
+
+def test_films_and_stills_are_lit_by_environments_too(engines: tuple[PeopleEngine, PeopleEngine]) -> None:
+    """Most of them are; people and cameras are those without, and what isn't in an environment is the same picture."""
+    films, lit = 0, 0
+    for index in range(5):
+        one, two = (draw_film(engine, index, 0.2, 10.0, 1) for engine in engines)
+        np.testing.assert_array_equal(one.worlds[1].people[0].head, two.worlds[1].people[0].head)
+        np.testing.assert_array_equal(one.view.turn, two.view.turn)
+        assert one.view.around is None
+        films += 1
+        lit += two.view.around is not None
+        if index < 2:
+            plain, other = (
+                next(iter(shoot_film(engine, film, index))) for engine, film in zip(engines, (one, two), strict=True)
+            )
+            np.testing.assert_array_equal(plain.people.joints, other.people.joints)
+            assert (plain.image != other.image).any() == (two.view.around is not None)
+    assert 2 <= lit < films
+    for index in range(5):
+        still = draw_still(engines[1], index, 0.5, 10.0, 1, 90.0)
+        around = still.view.around
+        assert all((view.around is None) == (around is None) for view in still.path)
+        if around is not None:  # the light stays where it is while the camera goes around
+            keys = np.array([view.turn.T @ view.look.key for view in still.path])
+            np.testing.assert_allclose(keys, np.tile(around.key, (len(keys), 1)), atol=1e-9)
+            assert np.ptp([view.turn for view in still.path], axis=0).max() > 0.1
+
+
+def test_portraits_are_lit_by_environments_too(engines: tuple[PeopleEngine, PeopleEngine]) -> None:
+    changed = []
+    for number in range(5):
+        (one, row), (two, same) = (portraits._portrait(engine, number, None) for engine in engines)
+        np.testing.assert_array_equal(row["box"], same["box"])
+        np.testing.assert_array_equal(row["pose"], same["pose"])
+        changed.append(one != two)
+    assert 2 <= sum(changed) < 5

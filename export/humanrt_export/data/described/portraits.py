@@ -179,7 +179,9 @@ def _portrait(engine: PeopleEngine, number: int, pose: Pose | None) -> tuple[byt
     spots = posed.joints[0].numpy() + head
     things = tuple(draw_things(generator, style, textures, spots, view)) if generator.uniform() < 0.3 else ()
     streams = (np.random.default_rng([engine.options.seed, number, stream]) for stream in (21, 22))
-    sample = engine.shoot(World((subject,), things), view, *streams)
+    own = np.random.default_rng([engine.options.seed, number, 25])
+    world, view = engine.surrounded(World((subject,), things), view, own)
+    sample = engine.shoot(world, view, *streams)
     points = sample.people.joints_2d[0]
     level = body[: len(SMPLX_BODY)].copy()
     level[0] = LEVEL @ level[0]

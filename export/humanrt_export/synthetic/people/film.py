@@ -117,6 +117,8 @@ def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, peop
     view = View(camera, turn, position, look)
     spots = np.concatenate([(actor.points[::10] + spot).reshape(-1, 3) for actor, spot in placed])
     things = tuple(draw_things(generator, engine.options.style, len(engine.backdrops.textures), spots, view))
+    own = np.random.default_rng([engine.options.seed, index, 31])
+    lit, view = engine.surrounded(World((), things), view, own)
     worlds = []
     for frame in range(len(actors[0].poses)):
         crowd = [
@@ -128,7 +130,7 @@ def draw_film(engine: PeopleEngine, index: int, seconds: float, fps: float, peop
             )
             for actor, spot in placed
         ]
-        worlds.append(World(tuple(crowd), things))
+        worlds.append(World(tuple(crowd), lit.things))
     return Film(fps, tuple(worlds), view, tuple(actor.clip for actor, _ in placed))
 
 

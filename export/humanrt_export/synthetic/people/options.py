@@ -27,8 +27,8 @@ class EngineOptions:
         backgrounds: folder of photographs; None: procedural backgrounds only.
         assets: MakeHuman's garments, shoes and hair (a folder or an archive, see `garments.Wardrobe`), which people
             wear; None: clothes painted on the body.
-        environments: folder of panoramas (`surroundings.Environments`), from which light and background of most
-            pictures come; None: other light and backgrounds only.
+        environments: folder of HDR environment maps (`surroundings.Environments`), from which light and background of
+            most pictures and films come; None: other light and backgrounds only.
         faces: whether faces have expressions.
         resting: fraction of people who sit, on seats, or lie on the ground, 0 to 1; not in films.
         style: appearance of the pictures, see `STYLES`.

@@ -311,7 +311,7 @@ class PeopleRenderer(Offscreen):
         return texture
 
     def _shadow_camera(self, key: Array) -> Array:
-        """Return the orthographic view [4, 4] of all people from the main light."""
+        """Return the orthographic view [4, 4] of all people from the key light."""
         if not self._people:
             return np.eye(4)
         points = np.concatenate([figure.vertices[::40] for figure, _, _ in self._people]).astype(np.float64)

@@ -1,7 +1,7 @@
 """Films of people who hold still while a camera walks around them: `draw_still`.
 
-The truth of such a film is one pose of everybody in the world, and the camera's path. The background is a picture that
-does not move with the camera.
+The truth of such a film is one pose of everybody in the world, and the camera's path. The background is an
+environment where the engine has some, and turns with the camera; else a picture that does not.
 """
 
 from __future__ import annotations
@@ -60,11 +60,15 @@ def draw_still(engine: PeopleEngine, index: int, seconds: float, fps: float, peo
     at = np.stack([middle[0] + distance * np.sin(turned), rise, middle[2] + distance * np.cos(turned)], axis=1)
     at += _shake(generator, count, fps, _HAND[1])
     sway = _shake(generator, count, fps, _HAND[2])
-    views = tuple(
-        View(film.view.camera, matrices_from_vectors(sway[k]) @ look_at(at[k], middle), at[k], film.view.look)
-        for k in range(count)
-    )
+    turns = [matrices_from_vectors(sway[k]) @ look_at(at[k], middle) for k in range(count)]
+    views = tuple(_seen(film.view, turn, place) for turn, place in zip(turns, at, strict=True))
     return replace(film, worlds=(world,) * count, path=views)
+
+
+def _seen(view: View, turn: Array, position: Array) -> View:
+    """Return the view of another camera axes [3, 3] and position [3]; an environment's light stays in the world."""
+    look = view.look if view.around is None else replace(view.look, key=turn @ view.around.key)
+    return replace(view, turn=turn, position=position, look=look)
 
 
 def _shake(generator: np.random.Generator, count: int, fps: float, much: float) -> Array:

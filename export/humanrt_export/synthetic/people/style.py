@@ -25,11 +25,11 @@ class Style:
     Attributes:
         name: name of the style.
         exposure: factor on all light, log-uniform.
-        key: radiance of the main light; at 1.5, white surfaces are white in the picture.
-        elevation: elevation of the main light above the horizon [degrees].
+        key: radiance of the key light; at 1.5, white surfaces are white in the picture.
+        elevation: elevation of the key light above the horizon [degrees].
         ambient: factor on the ambient light.
         colour: maximum deviation of lights from white, 0..1.
-        shadow: darkness of the main light's shadows, 0..1.
+        shadow: darkness of the key light's shadows, 0..1.
         noise: standard deviation of the sensor noise, as a fraction of full scale, log-uniform.
         jpeg: compression quality.
         uncompressed, blurred, grey: fraction of pictures without compression, with motion blur, without colour.

@@ -1,9 +1,10 @@
-"""Light from all around, as it was measured in a place: `Environments`, `Surroundings`.
+"""Image-based lighting from HDR environment maps: `Environments`, `Surroundings`.
 
-An environment is a panorama of radiances, latitude and longitude, y up. Its brightest spot, a sun or a lamp, is the
-main light, which casts shadows; all other light that reaches a surface depends on its normal alone and is nearly a
-polynomial of the second degree (Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance Environment
-Maps", 2001). The background is what the camera sees of the same panorama.
+An environment is an equirectangular HDR environment map, y up. Its columns run to the right as seen from inside: the
+first looks along z, the middle one along -z. Its brightest spot, a sun or a lamp, is the key light, which casts
+shadows; all other light that reaches a surface depends on its normal alone and is nearly a polynomial of the second
+degree (Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance Environment Maps", 2001). The background
+is what the camera sees of the same map.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["Environment", "Environments", "Surroundings", "harmonics"]
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
-_BRIGHT = 10.0  # times the mean radiance: from there on it is a part of the main light
+_BRIGHT = 10.0  # times the mean radiance: from there on it is a part of the key light
 _SPOT = np.cos(np.radians(15))  # within this angle about the brightest spot
 _BALANCE = 0.4, 1.0  # how much of the light's colour a camera's white balance takes away
 _WHITE = 4.0  # radiance from which pictures are white
@@ -50,12 +51,12 @@ def harmonics(directions: NDArray[Any]) -> Array:
 
 @dataclass(frozen=True)
 class Environment:
-    """A panorama and the light that comes from it.
+    """An environment map and the light that comes from it.
 
     Attributes:
         name: its file's name.
         panorama: [H, 2 H, 3] radiance.
-        key: [3] unit vector towards the main light, y up; key_radiance: [3] its irradiance on a surface that faces it,
+        key: [3] unit vector towards the key light, y up; key_radiance: [3] its irradiance on a surface that faces it,
             over pi.
         ambient: [9, 3] coefficients of `harmonics`: irradiance of the rest over pi, by normal.
     """
@@ -68,11 +69,11 @@ class Environment:
 
     @classmethod
     def of(cls, name: str, panorama: Floats) -> Environment:
-        """Separate the main light of a panorama [H, 2 H, 3] from the rest."""
+        """Separate the key light of a panorama [H, 2 H, 3] from the rest."""
         height, width = panorama.shape[:2]
         theta, phi = (np.arange(height) + 0.5) * np.pi / height, (np.arange(width) + 0.5) * 2 * np.pi / width
         high, flat = np.cos(theta)[:, None], np.sin(theta)[:, None]
-        towards = np.stack(np.broadcast_arrays(flat * np.sin(phi), high, flat * np.cos(phi)), axis=-1)
+        towards = np.stack(np.broadcast_arrays(-flat * np.sin(phi), high, flat * np.cos(phi)), axis=-1)
         angle = np.broadcast_to(flat * (np.pi / height) * (2 * np.pi / width), (height, width))  # steradians
         power = panorama.astype(np.float64).mean(axis=-1) * angle
         mean = float(power.sum() / (4 * np.pi))
@@ -115,17 +116,17 @@ class Surroundings:
 
     @property
     def key(self) -> Array:
-        """The direction of the main light [3], in the world's axes."""
+        """The direction of the key light [3], in the world's axes."""
         return np.asarray(self.environment.key @ self.turn)
 
     @property
     def key_radiance(self) -> Array:
-        """The main light's irradiance over pi [3], scaled."""
+        """The key light's irradiance over pi [3], scaled."""
         return np.asarray(self.gain * self.environment.key_radiance)
 
     @property
     def shade(self) -> float:
-        """How dark the main light's shadow on the ground is, 0 to 1."""
+        """How dark the key light's shadow on the ground is, 0 to 1."""
         up = np.array([0.0, 1.0, 0.0])
         sun = max(float(self.environment.key[1]), 0.0) * float(self.environment.key_radiance.mean())
         rest = float((harmonics(up) @ self.environment.ambient).mean())
@@ -153,7 +154,7 @@ class Surroundings:
         rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
         rows, columns = self.environment.panorama.shape[:2]
         down = np.arccos(rays[..., 1].clip(-1, 1)) / np.pi * rows - 0.5
-        along = np.mod(np.arctan2(rays[..., 0], rays[..., 2]) / (2 * np.pi), 1) * columns - 0.5
+        along = np.mod(np.arctan2(-rays[..., 0], rays[..., 2]) / (2 * np.pi), 1) * columns - 0.5
         panorama = np.minimum(self.environment.panorama, _WHITE / self.gain)  # lamps do not glow over their edges
         wide = np.concatenate([panorama[:, -2:], panorama, panorama[:, :2]], axis=1)
         maps = (along + 2).astype(np.float32), down.astype(np.float32)
@@ -165,7 +166,8 @@ class Environments:
     """The environments of a folder.
 
     Args:
-        folder: Radiance panoramas (.hdr), twice as wide as high; `humanrt-export data environments` fetches some.
+        folder: equirectangular HDR environment maps (Radiance .hdr), twice as wide as high;
+            `humanrt-export data environments` fetches some.
 
     Attributes:
         all: the environments, by name.
@@ -194,5 +196,5 @@ class Environments:
 def _read(path: Path) -> Floats:
     read: Any = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if read is None or read.ndim != 3 or read.shape[1] != 2 * read.shape[0] or not np.isfinite(read).all():
-        raise SourceError(f"{path}: no panorama of radiances, twice as wide as high")
+        raise SourceError(f"{path}: no HDR environment map (equirectangular, twice as wide as high)")
     return np.ascontiguousarray(read[..., ::-1], np.float32)

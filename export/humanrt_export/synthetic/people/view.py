@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 class View:
     """A camera in the world: turn [3, 3] from world to camera axes, position [3] m, and the light.
 
-    ``around``: surroundings from which the light comes; None: a main light with a soft one from above and below.
+    ``around``: surroundings from which the light comes; None: a key light with a soft one from above and below.
     """
 
     camera: Camera
