@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,7 @@ from humanrt.commands.bench_all import (
     configurations,
     measure_all,
 )
+from humanrt.commands.bench_peers import installed
 from shipped import shipped
 
 
@@ -86,6 +88,52 @@ def test_the_chart_has_a_bar_as_long_as_each_time(tmp_path: Path, monkeypatch: p
     bars = (picture == (70, 130, 200)).all(-1).sum(1)
     assert bars.max() == pytest.approx(4 * bars[bars > 0].min(), abs=8)
     assert (bars > 0).sum() == 2 * 19
+
+
+_HANDS = """
+class Hands:
+    def __init__(self, max_num_hands):
+        self.hands = max_num_hands
+
+    def process(self, rgb):
+        assert (rgb.shape[2], rgb.dtype.name, self.hands) == (3, "uint8", 2)
+"""
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of packages that are installed: a stand-in for mediapipe 0.10.21 with hands alone."""
+    solutions = tmp_path / "mediapipe" / "python" / "solutions"
+    solutions.mkdir(parents=True)
+    (tmp_path / "mediapipe" / "__init__.py").write_text("import mediapipe.python.solutions as solutions")
+    (solutions / "__init__.py").write_text("from mediapipe.python.solutions import hands")
+    (solutions / "hands.py").write_text(_HANDS)
+    about = tmp_path / "mediapipe-0.10.21.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mediapipe\nVersion: 0.10.21\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    return tmp_path
+
+
+def test_peers_that_are_installed_have_rows(
+    beside: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert installed("hands")["mediapipe"] == "0.10.21"
+    assert installed("posebert") == {}
+    monkeypatch.setattr(bench, "installed", lambda task: {"mediapipe": "0.10.21"})
+    monkeypatch.setattr(bench, "measure_all", lambda *_, **__: [])
+    table = beside / "table.csv"
+    few = ["--max-frames", "5", "--repeat", "2", "--warmup", "1", "--csv", str(table)]
+    assert main(["bench", "hands", "--all", *few]) == 1  # no row of the bundle
+    with table.open() as file:
+        row = next(csv.DictReader(file))
+    assert (row["precision"], row["backend"], row["threads"]) == ("", "mediapipe 0.10.21", "")
+    assert float(row["p50 ms"]) < float(row["first ms"]) + 100
+    assert float(row["peak MB"]) > 20
+    assert (row["size MB"], row["refused because"]) == ("", "")
+    assert main(["bench", "people", "--all", *few]) == 1
+    assert "mediapipe 0.10.21: mediapipe 0.10.21 has no `solutions.holistic`" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ import numpy as np
 
 from humanrt.address import is_address, redacted_address
 from humanrt.bundle import load_bundle
-from humanrt.commands.bench_all import as_csv, as_markdown, as_picture, as_text, measure_all
+from humanrt.commands.bench_all import as_csv, as_markdown, as_picture, as_text, measure_all, measure_peer
+from humanrt.commands.bench_peers import installed
 from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, flag_name, given
 from humanrt.data import CLIP, PEOPLE_CLIP
 from humanrt.errors import BundleError, HumanrtError, SourceError, choices, printable
@@ -46,6 +47,7 @@ __all__ = ["add_parser", "run"]
 MAX_FRAMES = 900  # decoded frames held in memory; 30 s at 30 fps
 LIVE_FRAMES = 200  # frames of the run at the source's own pace
 MAX_PEOPLE_FRAMES, LEAST_PEOPLE_FRAMES = 60, 30
+_MAX_PEOPLE_WARMUP = 3
 PICTURES = (".png", ".jpg")
 CROWD = 10  # identities of `bench posebert`
 
@@ -85,7 +87,7 @@ class BenchOptions:
         json: write the report.
         compare: earlier report to compare with: print ratios of medians.
         all: hands, people, posebert: a row for every precision, backend and number of threads that the bundle has, with
-            memory, size, error by verdict, and why a row cannot run.
+            memory, size, error by verdict, and why a row cannot run; and for mediapipe and rtmlib where installed.
         markdown: with --all: write the table as Markdown.
         csv: with --all: write the table as CSV.
         plot: with --all: draw the times as a chart, .png or .jpg.
@@ -205,6 +207,10 @@ def _run_all(options: BenchOptions, values: Mapping[str, Any]) -> int:
         progress(done)
 
     rows = measure_all(bundle, command, show)
+    own, peers = len(rows), installed(options.what)
+    for name, version in peers.items():
+        show(len(rows), own + len(peers))
+        rows.append(measure_peer(name, version, _of_peer(options)))
     progress.end()
     print(as_text(rows))
     files = [(options.markdown, as_markdown(rows).encode()), (options.csv, as_csv(rows).encode())]
@@ -215,10 +221,18 @@ def _run_all(options: BenchOptions, values: Mapping[str, Any]) -> int:
         if path is not None:
             write_atomically(path, data)
             print(f"wrote {path}")
-    if not any(row.report for row in rows):
-        print(f"humanrt bench: none of the {len(rows)} rows could run; the reasons are above", file=sys.stderr)
+    if not any(row.report for row in rows[:own]):
+        print(f"humanrt bench: none of the {own} rows could run; the reasons are above", file=sys.stderr)
         return 1
     return 0
+
+
+def _of_peer(options: BenchOptions) -> list[str]:
+    """Return the arguments with which a peer is measured on the same frames, as often."""
+    warmup = min(options.warmup, _MAX_PEOPLE_WARMUP) if options.what == "people" else options.warmup
+    counts = {"max-frames": options.max_frames, "warmup": warmup, "repeat": options.repeat}
+    numbers = (counts | {"max-hands": options.max_hands}).items()
+    return [options.what, options.source, *(word for name, number in numbers for word in (f"--{name}", str(number)))]
 
 
 def _run(options: BenchOptions) -> None:
@@ -307,6 +321,7 @@ def _hands(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
         "cold": cold,
         "live": {"dropped": dropped, "grab_to_result_ms": late.as_dict()},
         "with_hand": with_hand,
+        "replayed_bytes": sum(frame.image.nbytes for frame in frames),
     }
     truth = _truth(options.source)
     if truth is not None:
@@ -428,7 +443,7 @@ def _people(options: BenchOptions, stack: ExitStack) -> dict[str, Any]:
     begin = perf_counter()
     pipeline(frames[0])
     cold = {"open_ms": (opened - start) * 1e3, "first_frame_ms": (perf_counter() - begin) * 1e3}
-    for _ in range(min(options.warmup, 3)):  # the network is slow, and its time constant
+    for _ in range(min(options.warmup, _MAX_PEOPLE_WARMUP)):  # the network is slow, and its time constant
         pipeline(frames[0])
     stages: dict[str, list[float]] = {}
     counts = []

@@ -1,6 +1,6 @@
-"""``humanrt bench ... --all``: a row for every precision, backend and number of threads of a bundle.
+"""``humanrt bench ... --all``: a row for every precision, backend and number of threads of a bundle, and for its peers.
 
-Each row is measured by the command itself in a process of its own, so that memory and cold start are that row's.
+Each row is measured in a process of its own, so that memory and cold start are that row's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,17 @@ from humanrt.native import processor
 from humanrt.outputs.base import Image
 from humanrt.stats import read_report
 
-__all__ = ["COLUMNS", "Row", "as_csv", "as_markdown", "as_picture", "as_text", "configurations", "measure_all"]
+__all__ = [
+    "COLUMNS",
+    "Row",
+    "as_csv",
+    "as_markdown",
+    "as_picture",
+    "as_text",
+    "configurations",
+    "measure_all",
+    "measure_peer",
+]
 
 _INK, _BAR = (40, 40, 40), (70, 130, 200)  # R, G, B
 
@@ -40,7 +50,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Configuration:
-    """How a bundle's networks are run."""
+    """How a bundle's networks are run; of a peer its name and version are the backend, and it has no precision."""
 
     precision: str
     backend: str
@@ -55,7 +65,7 @@ class Row:
         how: the configuration.
         report: what `humanrt bench` reports of it; None if it cannot run.
         refused: why it cannot run; empty if it does.
-        size: bytes of the graphs that are opened.
+        size: bytes of the graphs that are opened; 0 if that is not known.
         error: how far it is from FP32 by its verdict, in words; empty where there is nothing to compare.
     """
 
@@ -80,7 +90,7 @@ class Row:
             f"{p99:.1f}",
             f"{1e3 / p50:.1f}",
             "" if peak is None else f"{(peak - self.report.get('replayed_bytes', 0)) / 1e6:.0f}",
-            f"{self.size / 1e6:.1f}",
+            f"{self.size / 1e6:.1f}" if self.size else "",
             self.error,
             "",
         )
@@ -117,16 +127,32 @@ def measure_all(
     found = list(configurations(bundle, cores or os.cpu_count() or 1))
     for index, how in enumerate(found):
         progress(index, len(found))
-        with tempfile.TemporaryDirectory(prefix="humanrt-bench-") as folder:
-            file = Path(folder) / "report.json"
-            own = ["--backend", how.backend, "--precision", how.precision, "--threads", str(how.threads)]
-            run = [sys.executable, "-m", "humanrt", *command, *own, "--json", str(file)]
-            done = subprocess.run(run, capture_output=True, text=True, check=False)
-            report = read_report(file) if done.returncode == 0 else None
-        lines = done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"]
-        refused = "" if report else lines[-1].removeprefix("humanrt bench: ").removeprefix("humanrt: ")
+        own = ["--backend", how.backend, "--precision", how.precision, "--threads", str(how.threads)]
+        report, refused = _measured([sys.executable, "-m", "humanrt", *command, *own], "--json")
         rows.append(Row(how, report, refused, *_about(bundle, how)))
     return rows
+
+
+def measure_peer(name: str, version: str, arguments: Sequence[str]) -> Row:
+    """Measure other software.
+
+    Args:
+        name, version: see `humanrt.commands.bench_peers.installed`.
+        arguments: those of that module after the name, without ``--out``.
+    """
+    run = [sys.executable, "-m", "humanrt.commands.bench_peers", name, *arguments]
+    return Row(Configuration("", f"{name} {version}", 0), *_measured(run, "--out"), 0, "")
+
+
+def _measured(run: Sequence[str], option: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the report that a command writes to the file of this option, or None and why there is none."""
+    with tempfile.TemporaryDirectory(prefix="humanrt-bench-") as folder:
+        file = Path(folder) / "report.json"
+        done = subprocess.run([*run, option, str(file)], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return read_report(file), ""
+    lines = done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"]
+    return None, lines[-1].removeprefix("humanrt bench: ").removeprefix("humanrt: ")
 
 
 def _about(bundle: Bundle, how: Configuration) -> tuple[int, str]:
