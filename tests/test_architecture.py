@@ -156,8 +156,8 @@ def test_what_stands_once(pattern: str, home: str) -> None:
 
 
 def test_modules_that_are_run_end_in_one_way() -> None:
-    """Apart: the command lines, three whose `main` gives the status to tests and packs, and a file copied to users."""
-    apart = {"humanrt.cli", "humanrt.verdict.engines", "humanrt.verdict.rectangle"}
+    """Apart: command lines, three whose `main` gives the status to tests and packs, and a file copied to users."""
+    apart = {"humanrt.cli", "humanrt.commands.bench_peers", "humanrt.verdict.engines", "humanrt.verdict.rectangle"}
     apart |= {f"humanrt_export.{name}" for name in ("cli", "commands.robot_hand", "pack.selfcheck", "serving.client")}
     for name, file in MODULES.items():
         _, found, end = file.read_text().partition('\nif __name__ == "__main__":\n')
