@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -40,6 +41,7 @@ name two
 obj_file two.obj
 x_scale 1 2 0.5
 y_scale 3 4 2.0
+z_scale 5 6 1.5
 verts 0
 material two.mhmat
  5 6 7 0.5 0.25 0.25 0.1 0.2 0.3
@@ -61,11 +63,10 @@ def test_a_garment_is_read() -> None:
     np.testing.assert_allclose(garment.weights, [[0.5, 0.25, 0.25], [1, 0, 0], [0.5, 0.5, 0]])
     # MakeHuman's x, y up, z to the front are Anny's x, -y, z up.
     np.testing.assert_allclose(garment.offsets, [[0.1, -0.3, 0.2], [0, 0, 0], [0, 0, 0]])
-    np.testing.assert_array_equal(garment.spans, [[1, 2], [0, 0], [3, 4]])
-    np.testing.assert_array_equal(garment.references, [0.5, 1.0, 2.0])
+    np.testing.assert_array_equal(garment.spans, [[1, 2], [5, 6], [3, 4]])
+    np.testing.assert_array_equal(garment.references, [0.5, 1.5, 2.0])
     np.testing.assert_array_equal(garment.hidden, [1, 4, 5, 6, 8])
     np.testing.assert_array_equal(garment.triangles, [[0, 1, 2]])
-    np.testing.assert_array_equal(garment.uv, [[0, 0], [0.5, 1], [0, 0]])
 
 
 @pytest.mark.parametrize(
@@ -73,13 +74,45 @@ def test_a_garment_is_read() -> None:
     [
         (CLOTHES.replace("8\nmax", "eight\nmax"), MESH, "3 rows|2 rows|not a garment"),
         (CLOTHES, MESH + "v 1 1 1\n", "3 rows under `verts`, but its .obj has 4"),
-        (CLOTHES, MESH.replace("3/1", "9/1"), "a face has a vertex that is not there"),
+        (CLOTHES, MESH.replace("3/1", "9/1"), "a vertex that is not there; there are 3"),
+        (CLOTHES, MESH.replace("1/1", "0/1"), "one that is not there: f 0/1 2/2 3/1"),
+        (CLOTHES, MESH.replace("1/1", "-4/1"), "one that is not there: f -4/1 2/2 3/1"),
+        (CLOTHES, MESH.replace(" 3/1", ""), "less than three vertices"),
+        (CLOTHES, MESH.split("f")[0], "no faces"),
         (CLOTHES.replace("0.5 0.25", "0.5 x"), MESH, "not a garment of MakeHuman"),
+        (CLOTHES.replace("0.5 0.25 0.25", "nan 0.25 0.25"), MESH, "finite, the sum of the weights not 0"),
+        (CLOTHES.replace("0.5 0.25 0.25", "0.5 -0.25 -0.25"), MESH, "the sum of the weights not 0"),
+        (CLOTHES.replace("0.1 0.2 0.3", "0.1 inf 0.3"), MESH, "must be finite"),
+        (CLOTHES.replace("0.1 0.2 0.3", "0.1 0.2"), MESH, "has 8 numbers instead of 1 or 9"),
+        (CLOTHES.replace(" 5 6 7", " -1 6 7"), MESH, "-1 is no vertex of the base mesh, which has 0 to 19157"),
+        (CLOTHES.replace("\n8\nmax", "\n19158\nmax"), MESH, "19158 is no vertex of the base mesh"),
+        (CLOTHES.replace("4 - 6", "4 - 99999"), MESH, "99999 is no vertex of the base mesh"),
+        (CLOTHES.replace("1 4 - 6", "- 6"), MESH, "a range under `delete_verts` lacks an end"),
+        (CLOTHES.replace("1 4 - 6", "1 4 -"), MESH, "a range under `delete_verts` lacks an end"),
+        (CLOTHES.replace("x_scale 1 2 0.5", "x_scale 1 2 0"), MESH, "x_scale 1 2 0: it needs .* a distance above 0"),
+        (CLOTHES.replace("x_scale 1 2 0.5", "x_scale 1 2"), MESH, "x_scale needs two vertices and a distance"),
+        (CLOTHES.replace("x_scale 1 2 0.5", "x_scale 1 99999 1"), MESH, "99999 is no vertex of the base mesh"),
+        (CLOTHES.replace("z_scale 5 6 1.5\n", ""), MESH, "it has offsets but no z_scale"),
     ],
 )
 def test_damaged_garments_are_named(clothes: str, mesh: str, words: str) -> None:
-    with pytest.raises(SourceError, match=words):
+    with pytest.raises(SourceError, match=words) as caught:
         read_garment(clothes, mesh, "here")
+    assert "\n" not in str(caught.value)
+
+
+def test_faces_may_count_from_the_end() -> None:
+    """Negative numbers of an .obj count back from the last vertex before the face."""
+    for face in ("f -3 -2 -1\nv 1 1 1\n", "f 1 2 3\nv 1 1 1\n", "v 1 1 1\nf -4 -3 -2\n"):
+        garment = read_garment(CLOTHES.replace("\n8\nmax", "\n8\n8\nmax"), MESH.split("vt")[0] + face, "here")
+        np.testing.assert_array_equal(garment.triangles, [[0, 1, 2]])
+
+
+def test_without_offsets_no_scale_is_needed() -> None:
+    bare = CLOTHES.replace("0.1 0.2 0.3", "0 0 0")
+    for axis in "xyz":
+        bare = "\n".join(line for line in bare.splitlines() if not line.startswith(f"{axis}_scale"))
+    assert not read_garment(bare, MESH, "here").offsets.any()
 
 
 # --------------------------------------------------------------------------------------------- on bodies
@@ -141,7 +174,10 @@ SHAPES = np.array([(0.1, 0.7, 0.8, 0.2, 0.5, 0.2), (0.9, 0.2, 0.2, 0.9, 0.1, 0.7
 
 
 def test_parts_of_suits_are_sorted(wardrobe: Wardrobe) -> None:
-    assert {piece.name: piece.kind for piece in wardrobe.pieces} == {"shirt.upper": "upper", "trousers.lower": "lower"}
+    assert {piece.name: piece.kind for piece in wardrobe.pieces} == {
+        "clothes/shirt/shirt.upper": "upper",
+        "clothes/trousers/trousers.lower": "lower",
+    }
     assert set(wardrobe.counts) == set(KINDS)
 
 
@@ -154,6 +190,54 @@ def test_a_wardrobe_is_read_from_an_archive_too(
         again = Wardrobe(path, tailor.typical, tailor.waist)
         assert [piece.name for piece in again.pieces] == [piece.name for piece in wardrobe.pieces]
         np.testing.assert_array_equal(again.pieces[0].garment.offsets, wardrobe.pieces[0].garment.offsets)
+
+
+def test_archives_are_read_however_they_were_made(
+    tailor: Tailor, folder: Path, wardrobe: Wardrobe, tmp_path: Path
+) -> None:
+    """With `./` before the names, as of `tar -C DIR -cf FILE .`, and several in a folder."""
+    names = [piece.name for piece in wardrobe.pieces]
+    with tarfile.open(tmp_path / "dotted.tar", "w") as archive:
+        for file in sorted(folder.rglob("*.*")):
+            archive.add(file, f"./{file.relative_to(folder)}")
+    assert [piece.name for piece in Wardrobe(tmp_path / "dotted.tar", tailor.typical, tailor.waist).pieces] == names
+    two = tmp_path / "two"
+    two.mkdir()
+    for name in ("shirt", "trousers"):
+        with tarfile.open(two / f"{name}.tar.gz", "w:gz") as archive:
+            archive.add(folder / "clothes" / name, f"clothes/{name}")
+    assert [piece.name for piece in Wardrobe(two, tailor.typical, tailor.waist).pieces] == names
+
+
+def test_garments_are_named_by_their_files(tailor: Tailor, folder: Path, tmp_path: Path) -> None:
+    """A name in the file that is missing or another's makes no difference; two files of the same name are refused."""
+    shutil.copytree(folder / "clothes", tmp_path / "clothes")
+    for name in ("shirt", "trousers"):
+        file = tmp_path / "clothes" / name / f"{name}.mhclo"
+        file.write_text(file.read_text().replace(f"name {name}\n", "name same\n" if name == "shirt" else ""))
+    pieces = Wardrobe(tmp_path, tailor.typical, tailor.waist).pieces
+    assert [piece.name for piece in pieces] == ["clothes/shirt/shirt.upper", "clothes/trousers/trousers.lower"]
+    one, two = (tailor.under(piece)[0] for piece in pieces)
+    height = tailor.typical[load_base_mesh().body, 2] - tailor.waist
+    assert height[one].min() > -0.05  # each piece covers what it covers
+    assert height[two].max() < 0.05
+    assert one.sum() > 500 < two.sum()
+    shutil.copytree(tmp_path / "clothes" / "shirt", tmp_path / "more" / "clothes" / "shirt")
+    with pytest.raises(SourceError, match=r"shirt\.mhclo and .*more/clothes/shirt/shirt\.mhclo have the same name"):
+        Wardrobe(tmp_path, tailor.typical, tailor.waist)
+
+
+def test_garments_of_few_vertices_are_garments(tailor: Tailor, tmp_path: Path) -> None:
+    """Where no part is large, the largest is the garment, and the others belong to it."""
+    mesh = load_base_mesh()
+    near = mesh.body[np.argsort(np.abs(tailor.typical[mesh.body, 2] - tailor.waist - 0.3))[:7]]
+    faces = np.array([[0, 1, 2], [1, 2, 3], [4, 5, 6]])
+    written(tmp_path, "bikini", near, np.zeros((7, 3)), faces, str(near[0]))
+    (piece,) = Wardrobe(tmp_path, tailor.typical, tailor.waist).pieces
+    assert piece.kind == "upper"
+    assert len(piece.garment.anchors) == 7
+    np.testing.assert_array_equal(piece.trim, [False] * 4 + [True] * 3)
+    np.testing.assert_array_equal(piece.garment.hidden, near[:1])
 
 
 def test_what_is_no_wardrobe_is_refused(tailor: Tailor, tmp_path: Path) -> None:

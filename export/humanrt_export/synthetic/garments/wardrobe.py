@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -25,6 +25,7 @@ Kind = Literal["upper", "lower", "whole", "shoes", "hair", "hat"]
 KINDS: tuple[Kind, ...] = ("upper", "lower", "whole", "shoes", "hair", "hat")
 """Kinds of pieces; `whole`: upper and lower in one."""
 
+_ARCHIVES = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tgz")
 _SMALL = 300  # vertices; what is smaller belongs to the large part beside it: buttons, a tie, a buckle
 
 
@@ -33,7 +34,7 @@ class Piece:
     """One piece of clothing.
 
     Attributes:
-        name: of the garment, and its part; kind: see `KINDS`.
+        name: of the garment, and its part; no other piece of a wardrobe has it. kind: see `KINDS`.
         sex: `female`, `male`, or empty for everybody.
         garment: its mesh and how it is fastened.
         trim: bool [V], small parts: buttons, a tie, soles, bands.
@@ -50,22 +51,27 @@ class Wardrobe:
     """All pieces of a folder or an archive of MakeHuman's assets.
 
     Args:
-        path: folder, or .tar archive (compressed or not), with garments in ``clothes/`` and ``hair/``, somewhere in it.
+        path: folder, or .tar archive (compressed or not), with garments in ``clothes/`` and ``hair/``, somewhere in it;
+            archives directly in a folder are read too. A garment is named by its file: ``clothes/NAME/NAME``.
         template: [19158, 3] m, the base mesh of a typical body, z up; waist: m, height of its waist. By them parts of
             suits are sorted.
 
     Raises:
-        SourceError: nothing there can be read, or no garment is among it.
+        SourceError: nothing there can be read, no garment is among it, or two of the same name.
     """
 
     def __init__(self, path: Path, template: NDArray[np.float64], waist: float) -> None:
         self.path = path
         self.pieces: list[Piece] = []
-        for folder, name, texts in _garments(path):
-            garment = read_garment(texts[0], texts[1], f"{path}: {name}")
-            if len(garment.anchors) and max(garment.anchors.max(), garment.spans.max()) >= len(template):
-                raise SourceError(f"{path}: {name} is for a base mesh of more than {len(template)} vertices")
-            self.pieces += _pieces(folder, garment, template, waist)
+        files: dict[str, str] = {}
+        for folder, file, texts in _garments(path):
+            garment = read_garment(texts[0], texts[1], f"{path}: {file}", len(template))
+            # Not the name in the file, which is missing in some, and the same in copies.
+            name = "/".join(Path(file).with_suffix("").parts[-3:])
+            if name in files:
+                raise SourceError(f"{path}: {files[name]} and {file} have the same name; take one away, or rename it")
+            files[name] = file
+            self.pieces += _pieces(folder, replace(garment, name=name), template, waist)
         if not self.pieces:
             raise SourceError(f"{path}: no garment of MakeHuman there (clothes/NAME/NAME.mhclo with its .obj)")
 
@@ -85,7 +91,7 @@ def _garments(path: Path) -> Iterator[tuple[str, str, tuple[str, str]]]:
     for name in sorted(texts):
         place = Path(name)
         if place.suffix == ".mhclo" and len(place.parts) >= 3 and place.parts[-3] in ("clothes", "hair"):
-            mesh = str(place.with_suffix(".obj"))
+            mesh = place.with_suffix(".obj").as_posix()
             if mesh not in texts:
                 raise SourceError(f"{path}: {name} has no {Path(mesh).name} beside it")
             yield place.parts[-3], name, (texts[name], texts[mesh])
@@ -96,13 +102,15 @@ def _texts(path: Path) -> dict[str, str]:
     try:
         if path.is_dir():
             found = sorted(file for file in path.rglob("*") if file.suffix in suffixes)
-            # An archive in a folder is read too, so that ../shared/assets can be given as it is.
-            if not found and (archives := sorted(path.glob("*.tar*"))):
-                return _texts(archives[0])
-            return {str(file.relative_to(path.parent)): file.read_text(errors="replace") for file in found}
+            texts = {file.relative_to(path.parent).as_posix(): file.read_text(errors="replace") for file in found}
+            # Archives in a folder are read too, so that ../shared/assets can be given as it is.
+            for packed in sorted(file for file in path.iterdir() if file.name.endswith(_ARCHIVES)):
+                texts |= {f"{packed.name}/{name}": text for name, text in _texts(packed).items()}
+            return texts
         with tarfile.open(path) as archive:
             members = [member for member in archive if member.isfile() and Path(member.name).suffix in suffixes]
-            streams = {member.name: archive.extractfile(member) for member in members}
+            # Without "./", which names have in archives of `tar -C DIR -cf FILE .`
+            streams = {PurePosixPath(member.name).as_posix(): archive.extractfile(member) for member in members}
             return {name: stream.read().decode(errors="replace") for name, stream in streams.items() if stream}
     except (OSError, tarfile.TarError, EOFError) as error:
         raise SourceError(f"{path}: cannot be read as a folder or archive of garments ({error})") from error
@@ -119,6 +127,7 @@ def _pieces(folder: str, garment: Garment, template: NDArray[np.float64], waist:
         trim = sizes[parts] < 0.5 * sizes.max() if kind == "shoes" else np.zeros(len(parts), bool)
         return [Piece(garment.name, kind, sex if kind == "hair" else "", garment, trim)]
     large = [part for part in np.argsort(-sizes, kind="stable").tolist() if sizes[part] >= _SMALL]
+    large = large or [int(sizes.argmax())]  # a low-resolution garment, a bikini
     middles = {part: height[parts == part].mean() for part in large}
     groups: dict[Kind, list[int]] = {}
     for part in large:
@@ -127,7 +136,7 @@ def _pieces(folder: str, garment: Garment, template: NDArray[np.float64], waist:
         part_kind: Kind = "whole" if above > 0.25 and below > 0.3 else "upper" if above > below else "lower"
         groups.setdefault(part_kind, []).append(part)
     pieces = []
-    owner = _owners(template[garment.hidden], place, parts, large) if len(large) else np.zeros(0, int)
+    owner = _owners(template[garment.hidden], place, parts, large)
     for part_kind, members in groups.items():
         near = [
             part
@@ -185,5 +194,4 @@ def _part(garment: Garment, chosen: NDArray[np.bool_]) -> Garment:
         references=garment.references,
         hidden=garment.hidden,
         triangles=numbers[garment.triangles[chosen[garment.triangles[:, 0]]]],
-        uv=garment.uv[chosen],
     )
