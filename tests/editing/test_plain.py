@@ -97,6 +97,21 @@ def test_amounts_become_numbers(text: str, amounts: list[float]) -> None:
     assert [value for word, value in split(text) if word == "#"] == pytest.approx(amounts, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("bend the right elbow by 30 and the left one by 60 degrees", ["degrees", "degrees"]),
+        ("lift your left hand by 10, your right hand by 20 cm", ["cm", "cm"]),
+        # Another verb has a unit of its own.
+        ("bend your left knee by 5, step back by 20 cm", [",", "cm"]),
+        ("raise your left arm by 30 and bend your knees by 5 cm", ["and", "cm"]),
+    ],
+)
+def test_the_unit_of_one_verb(text: str, units: list[str]) -> None:
+    words = [word for word, _ in split(text)]
+    assert [words[at + 1] for at, word in enumerate(words) if word == "#"] == units
+
+
 def test_shares_are_little_or_much() -> None:
     assert [plain(f"bend your knees by {share}") for share in ("10%", "50 percent", "90 per cent")] == [
         "bend your knees a little",

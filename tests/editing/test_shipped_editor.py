@@ -74,6 +74,28 @@ def test_a_text_is_encoded_once_and_other_joints_stay(editor: PoseEditor) -> Non
     assert set(editor.changes(a, text=text).asked()) == {"left_knee", "right_knee"}
 
 
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("raise your arm to shoulder height", {"right_arm", "right_elbow"}),
+        ("arms forward", {"left_arm", "right_arm", "left_elbow", "right_elbow"}),
+        ("hand on your hip", {"right_hand"}),
+        ("bend your knee", {"right_knee"}),
+        ("raise your leg to the side", {"right_thigh"}),
+        ("step back with your foot", {"right_foot"}),
+        ("lower your fists to your hips", {"left_hand", "right_hand"}),
+        ("raise your left arm but do not move your fingers", {"left_arm"}),
+    ],
+)
+def test_a_limb_without_its_side_is_the_right_one(editor: PoseEditor, words: str, asked: set[str]) -> None:
+    assert set(editor.changes(standing(), words).asked()) == asked
+
+
+def test_what_is_to_be_is_done(editor: PoseEditor) -> None:
+    asked = editor.changes(standing(), "let your arms be straight and raise your head").asked()
+    assert {"left_elbow", "right_elbow", "head_nod"} <= set(asked)
+
+
 def test_postures_of_one_word(editor: PoseEditor) -> None:
     a = standing()
     height = read_pose(a).height

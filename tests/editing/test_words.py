@@ -70,6 +70,11 @@ def test_any_text(text: str) -> None:
         ("raise your left arm by 1000000 degrees", "at most 400 degrees or 2 m"),
         ("lift your left hand 3 m", "at most 400 degrees or 2 m"),
         ("raise your left arm by " + "9" * 400 + " degrees", "at most"),
+        ("move your index finger", "moves or turns: finger"),
+        ("don't lift your arm, open your fingers", "moves or turns: fingers"),
+        ("make a fist", "moves or turns: fist"),
+        ("open both of your palms", "moves or turns: palms"),
+        ("turn your palms up and raise your arms", "moves or turns: palms"),
     ],
 )
 def test_what_would_be_done_wrongly_is_objected_to(text: str, why: str) -> None:
@@ -90,6 +95,12 @@ def test_what_would_be_done_wrongly_is_objected_to(text: str, why: str) -> None:
         "bend both knees by 20-30 degrees",
         "turn around by 360 degrees",
         "left arm - up a bit",
+        # What is denied is not asked for, and fists and palms go where hands go.
+        "raise your left arm but do not move your fingers",
+        "raise your left arm without opening your fingers",
+        "raise both fists above your head",
+        "lower your fists to your hips",
+        "move your palms to your knees",
     ],
 )
 def test_what_the_training_knows_is_not(text: str) -> None:

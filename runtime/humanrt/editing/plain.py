@@ -16,7 +16,7 @@ import unicodedata
 
 from humanrt.editing.sayings import reworded
 
-__all__ = ["denies", "lowered", "plain"]
+__all__ = ["affirmed", "denies", "lowered", "plain"]
 
 _LIMBS = r"(?:upper arm|arm|elbow|hand|wrist|palm|fist|leg|thigh|knee|foot|heel|ankle|shoulder|hip|side)"
 _OWN = r"(?:the|your|his|her|my|their)"
@@ -63,11 +63,13 @@ _PARTS = (
 _STAYS = re.compile(
     r"(?:(?:^|[,.;!?]|\b(?:and|but|while|though)\b)\s*)+(?:please\s+|just\s+)*(?:"
     rf"leav(?:e|ing)\s+{_PARTS}\s+(?:alone|down|up|there|still|hanging|straight|bent|low|high|as|where|in\s+place)\b"
-    rf"|let\s+{_PARTS}\s+(?:stay|be)\b"
+    rf"|let\s+{_PARTS}\s+(?:stay\b|be(?:\s+(?:as|where)\s+(?:they|it)\b|{_END}))"
     rf"|keep(?:ing)?\s+{_PARTS}\s+(?:down|still|there|as|where|in\s+place)\b)[^,.;!?]*?{_END}"
 )
+# The unit of another verb is none of this one's: "bend your knee by 5, step back by 20 cm".
 _UNITLESS = re.compile(
-    r"\bby\s+(\d+(?:[.,]\d+)?)(?=\s*(?:,|\band\b))(?=[^.;!?]*?\bby\s+\d+(?:[.,]\d+)?\s*(degrees?|\u00b0|cm|centimet\w+)(?![a-z]))"
+    rf"\bby\s+(\d+(?:[.,]\d+)?)(?=\s*(?:,|\band\b))(?=(?:(?!\b{_VERBS}\b)[^.;!?])*?\bby\s+\d+(?:[.,]\d+)?\s*"
+    r"(degrees?|\u00b0|cm|centimet\w+)(?![a-z]))"
 )
 _NUMBER = r"(\d+(?:[.,]\d+)?)"
 _SHARE = re.compile(
@@ -98,17 +100,17 @@ def lowered(text: str) -> str:
 def plain(text: str) -> str:
     """Return a text that asks for the same, plainly."""
     said = lowered(text)
-    return _numbered(reworded(_changed(_named(_affirmed(said)))))
+    return _numbered(reworded(_changed(_named(affirmed(said)))))
 
 
 def denies(text: str) -> bool:
     """Return whether a text says what is not to be done, and nothing else."""
     said = lowered(text)
-    kept = _affirmed(said)
+    kept = affirmed(said)
     return kept != said and not re.search(r"[^\W\d_]{3}", re.sub(r"\b(?:and|but|please|then|you|just)\b", "", kept))
 
 
-def _affirmed(text: str) -> str:
+def affirmed(text: str) -> str:
     """Leave denials out; what is said of "the left one" after them keeps its name."""
     if (
         "n't" not in text

@@ -20,16 +20,24 @@ _END = r"(?=\s*(?:,?\s*(?:please|now|again|for me)\b\s*)?(?:[,.;:!?]|\b(?:and|th
 _SIDE = rf"(?:{_OWN}\s+)?(left|right|one|other)"
 _FLOOR = r"(?:\s+on\s+(?:the\s+)?(?:floor|ground|mat))?"
 _SKY = r"(?:the\s+)?(?:sky|ceiling|stars?|roof|sun|heavens?)"
-_ARMS = rf"((?:both|all)(?:\s+of)?(?:\s+{_OWN})?|(?:{_OWN}\s+)?(?:left|right|two|both)|{_OWN})"
+_BOTH_SIDES = rf"(?:left\s+(?:and|\+|&)\s+(?:{_OWN}\s+)?right|right\s+(?:and|\+|&)\s+(?:{_OWN}\s+)?left)"
+_WHOSE = (
+    rf"(?:both|all)(?:\s+of)?(?:\s+{_OWN})?(?:\s+two)?|(?:{_OWN}\s+)?(?:{_BOTH_SIDES}|left|right|two|both)|{_OWN}"
+    "|an?|one"
+)
+_ARMS = rf"((?:{_WHOSE})\s+(?:arm|hand)s?)"
+_BARE_ARMS = rf"((?:(?:{_WHOSE})\s+)?arms?)"
 _HAND = r"(?:hand|palm|fist)"
 
 
-def _limbs(owner: str | None, noun: str) -> str:
-    """Return "both arms", or "your left arm" where a side was said."""
-    side = re.search(r"left|right", owner or "")
-    if side:
-        return f"your {side[0]} {noun}"
-    return f"both {noun}s"
+def _limbs(said: str | None, noun: str) -> str:
+    """Return "both arms" of "arms", "left and right arm" or None; "your left arm"; of "your arm" the right one."""
+    sides = re.findall(r"left|right", said or "left right")
+    if len(sides) == 1:
+        return f"your {sides[0]} {noun}"
+    if sides or re.search(r"s$|\b(?:both|all|two)\b", said or ""):
+        return f"both {noun}s"
+    return f"your right {noun}"
 
 
 _DOWN = "both thighs straight down"
@@ -37,10 +45,9 @@ _DOWN = "both thighs straight down"
 
 def _knelt(found: re.Match[str]) -> str:
     """Say kneeling, on one knee or on both. Hanging thighs come a little to the front, so shins lie at 100 degrees."""
-    side = found.groupdict().get("side")
-    if side is None:
+    if "side" not in found.groupdict():
         return f"{_DOWN}. bend both knees to 100 degrees. point both feet"
-    knee = side if side in ("left", "right") else "right"
+    knee = "left" if found["side"] == "left" else "right"
     return f"{_one_forward(knee)}. bend your {knee} knee to 100 degrees. point your {knee} toes"
 
 
@@ -58,6 +65,7 @@ def _balanced(found: re.Match[str]) -> str:
     return f"lift your {lifted} foot off the ground"
 
 
+_SQUAT = {None: "squat", "es": "squats", "ing": "squatting", "ed": "squatted"}
 _BASE = {
     "turn": "turn",
     "twist": "twist",
@@ -71,12 +79,13 @@ _BASE = {
 _RULES = (
     (re.compile(rf"\b(?:just|only|simply)\s+(?=(?:{_OWN}|left|right|both)\b)"), ""),
     # Postures.
-    (re.compile(r"\bcrouch(?=ing\b|\b)"), "squat"),
+    (re.compile(r"\bcrouch(ing|ed|es)?\b"), lambda found: _SQUAT[found[1]]),
+    (re.compile(rf"{_BEGIN}squatting{_END}"), "squat"),
     (re.compile(r"\bsquat\s+(?:(?:down|really|very|quite|so|nice\s+and)\s+)*(?:low|deep)\b"), "squat a lot"),
     (
         re.compile(
-            rf"{_BEGIN}(?:kneel|get|go|come|drop|sink)(?:\s+down)?\s+on(?:to)?\s+{_OWN.replace('(?:', '(?:a|', 1)}?\s*"
-            rf"(?P<side>left|right|one)\s+knee\b{_FLOOR}"
+            rf"{_BEGIN}(?:kneel|get|go|come|drop|sink)(?:\s+down)?\s+on(?:to)?\s+(?:(?:{_OWN}|a)\s+)?"
+            rf"(?:(?P<side>left|right|one)\s+)?knee\b{_FLOOR}"
         ),
         _knelt,
     ),
@@ -100,20 +109,21 @@ _RULES = (
     (
         re.compile(
             rf"{_BEGIN}(?:reach|stretch)(?:\s+up)?(?:\s+high)?\s+(?:for|to|towards?)\s+{_SKY}"
-            rf"(?:\s+with\s+{_ARMS}\s+(?:arm|hand)s?\b)?"
+            rf"(?:\s+with\s+{_ARMS}\b)?"
         ),
         lambda found: f"stretch {_limbs(found[1], 'arm')} straight up",
     ),
     (
         re.compile(
             rf"{_BEGIN}(?:(?:step|go|get|drop)\s+(?:forward\s+)?into\s+a|do\s+a|make\s+a)?\s*(?:deep\s+)?lunge(?:\s+forwards?)?"
-            rf"(?:\s+(?:with|on|onto)\s+{_OWN}\s+(?P<side>left|right)(?:\s+(?:leg|foot))?)?{_END}"
+            rf"(?:\s+(?:with|on|onto)\s+(?:{_OWN}|an?|one)\s+"
+            rf"(?:(?P<side>left|right)(?:\s+(?:leg|foot))?|(?:leg|foot)))?{_END}"
         ),
         _lunged,
     ),
     (
         re.compile(
-            rf"{_BEGIN}(?:stand|balance)\s+on\s+(?:only\s+|just\s+)?(?:{_OWN}\s+)?(?P<side>one|left|right)\s+(?:leg|foot)\b"
+            rf"{_BEGIN}(?:stand|balance)\s+on\s+(?:only\s+|just\s+)?(?:(?:{_OWN}|a)\s+)?(?:(?P<side>one|left|right)\s+)?(?:leg|foot)\b"
             r"(?!.*\b(?:lift|rais))"
         ),
         _balanced,
@@ -132,26 +142,37 @@ _RULES = (
     # Where arms point to is a place, not a change, if nobody says to move them there.
     (
         re.compile(
-            rf"{_BEGIN}(?:{_ARMS}\s+)?arms?\s+(?:straight\s+)?(?:out\s+)?(?:forwards?|ahead|in\s+front(?:\s+of\s+you)?"
+            rf"{_BEGIN}(?<!left and )(?<!right and ){_BARE_ARMS}\s+(?:straight\s+)?(?:out\s+)?"
+            rf"(?:forwards?|ahead|in\s+front(?:\s+of\s+you)?"
             rf"|to\s+the\s+front){_END}"
         ),
         lambda found: f"stretch {_limbs(found[1], 'arm')} straight out in front",
     ),
     (
         re.compile(
-            rf"\b(?:rais|lift|bring|hold|put|tak)\w*\s+{_ARMS}\s+arms?(?:\s+up)?(?:\s+out)?\s+"
+            rf"\b(?:rais|lift|bring|hold|put|tak)\w*\s+{_ARMS}(?:\s+up)?(?:\s+out)?\s+"
             r"(?P<way>sideways|to\s+(?:the|your)\s+sides?|forwards?|in\s+front(?:\s+of\s+you)?|to\s+the\s+front)?\s*"
             r"(?:up\s+)?(?:to|at)\s+(?:the\s+)?(?:shoulder|chest)(?:'s)?[- ](?:level|height)"
         ),
         lambda found: (
             f"stretch {_limbs(found[1], 'arm')} straight out "
-            + ("in front" if re.match(r"for|in|to\s+the\s+front", found["way"] or "") else "to the side")
             + (
-                ""
-                if re.search(r"left|right", found[1]) or re.match(r"for|in|to\s+the\s+f", found["way"] or "")
-                else "s"
+                "in front"
+                if re.match(r"for|in|to\s+the\s+front", found["way"] or "")
+                else "to the sides"
+                if _limbs(found[1], "arm").startswith("both")
+                else "to the side"
             )
         ),
+    ),
+    # Without a verb the network takes one limb for two: it is the right one where no side is said.
+    (
+        re.compile(
+            r"(?:(?<=^)|(?<=[,.;:!?] )|(?<=\bplease )|(?<=\bthen ))(?:an?\s+|one\s+)?"
+            r"(arm|hand|palm|elbow|leg|knee|thigh|foot)\s+"
+            r"(?=(?:on|onto|to|at|behind|above|over|against|straight|up|down|out|back|forwards?|sideways|higher|lower)\b)"
+        ),
+        r"your right \1 ",
     ),
     # What is too far to one side is to go to the other.
     (

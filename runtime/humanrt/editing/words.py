@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.editing.plain import denies, lowered, plain
+from humanrt.editing.plain import affirmed, denies, lowered, plain
 from humanrt.errors import BundleError
 
 __all__ = [
@@ -97,8 +97,13 @@ _MINUS = re.compile(r"(?<![\w.,])[-\u2212\u2013]\d|\b(?:minus|negative) +\d")
 _OTHERS = re.compile(
     r"\b(?:rais|lift|lower|drop|bend|straighten|mov|turn|twist|tilt|rotat|open|clos|shut|wiggl|spread|cross|curl|point|wag"
     r"|flap|mak|flip)\w*\s+(?:(?:your|the|his|her|my|their|both|all|a|left|right|index|middle|little)\s+)*"
-    r"(nostrils?|eyebrows?|brows?|eyelids?|ears?|lips?|tongue|jaw|teeth|cheeks?|fingers?|thumbs?|fists?|toenails?|nails?"
-    r"|hair|wings?|tail|paws?|palms?(?=\s+(?:up|down|out|in|to|forwards?|inwards?|outwards?|over|around)\b))\b"
+    r"(nostrils?|eyebrows?|brows?|eyelids?|ears?|lips?|tongue|jaw|teeth|cheeks?|fingers?|thumbs?|toenails?|nails?"
+    r"|hair|wings?|tail|paws?)\b"
+)
+# Fists and palms go where hands go; an edit neither opens nor turns them.
+_OF_HANDS = re.compile(
+    r"\b(?:open|clos|shut|clench|mak|turn|twist|rotat|flip|curl)\w*\s+"
+    r"(?:(?:your|the|his|her|my|their|both|all|of|a|left|right)\s+)*(fists?|palms?)\b"
 )
 _EXPONENT = re.compile(r"\d[eE][+-]?\d")
 
@@ -173,9 +178,10 @@ def objection(text: str) -> str | None:
     """
     if denies(text):
         return "it says what not to do, so say what to do instead"
-    if _MINUS.search(lowered(text)):
+    said = affirmed(lowered(text))
+    if _MINUS.search(said):
         return "amounts have no sign, so say the other direction"
-    if other := _OTHERS.search(lowered(text)):
+    if other := _OTHERS.search(said) or _OF_HANDS.search(said):
         return f"no edit moves or turns: {other[1]}"
     if _EXPONENT.search(text) or any(not amount <= _LARGEST for _, amount in split(text)):
         return f"amounts are at most {_LARGEST * _DEGREES:.0f} degrees or {_LARGEST * _METRES:.0f} m"

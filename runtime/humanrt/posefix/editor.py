@@ -214,9 +214,8 @@ class PoseEditor(Model):
         if words is not None or token_ids is not None:
             raise InvalidInputError("give either words or text")
         given = np.asarray(text)
-        several = (
-            given.shape[:1] if given.ndim == 2 and len(given) else ()
-        )  # one vector for each change that is asked for
+        # One vector for each change that is asked for.
+        several = given.shape[:1] if given.ndim == 2 and len(given) else ()
         return numbers_of(text, "text", (*several, self._ours.width))
 
 
