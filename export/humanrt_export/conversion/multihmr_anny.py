@@ -53,7 +53,7 @@ from humanrt_export.conversion.multihmr_graphs import (
     write_graphs,
 )
 from humanrt_export.conversion.onnx_cleanup import store_as_float16, store_as_int8
-from humanrt_export.conversion.parity import OPTIONAL, REFERENCE, Run, Slot, judged, matches, opened, optional
+from humanrt_export.conversion.parity import OPTIONAL, REFERENCE, Run, Slot, judged, matches, of_people, opened
 from humanrt_export.conversion.weights import round_weights
 from humanrt_export.networks.backbone import TRUNKS
 from humanrt_export.networks.camera import Window
@@ -351,7 +351,8 @@ def _network_verdict(
 ) -> dict[str, Any]:
     """Compare a graph with PyTorch on the probe; returns the verdict."""
     errors = dict.fromkeys((key for key in NetworkOutput._fields if key in TOLERANCES), 0.0)
-    distances, people, same = [0.0], 0, True
+    distances: list[Array] = []
+    people, same = 0, True
     body = list(meshes.values())[-1]
     for feeds, expected in zip(probe.feeds, probe.expected, strict=True):
         found = NetworkOutput(**graph({key: value.numpy() for key, value in feeds.items()}))
@@ -365,19 +366,17 @@ def _network_verdict(
                 difference = difference / np.linalg.norm(wanted, axis=-1, keepdims=True).clip(min=1e-6)
             elif key == "camera":
                 difference = difference / np.abs(wanted).max()
-            errors[key] = max(errors[key], float(difference.max(initial=0.0)))
+            # NaN must fail: Python's max() could drop it.
+            errors[key] = float(np.max([errors[key], difference.max(initial=0.0)]))
         if pairs:
             with torch.inference_mode():
                 mesh, true_mesh = (
                     body(*(torch.from_numpy(_rows(output, pairs, side, key)) for key in _BODY_INPUTS))
                     for side, output in ((1, found), (0, expected))
                 )
-            distances.append(float((mesh.vertices - true_mesh.vertices).norm(dim=-1).mean()))
-    extra = {"people": people, "same_people": same, "mean_vertex_distance_m": max(distances)}
-    if name not in OPTIONAL:
-        verdict = judged(errors, TOLERANCES, **extra)
-        return {**verdict, "passed": verdict["passed"] and same}
-    return optional(name, same, max(distances), **extra)
+            distances.append((mesh.vertices - true_mesh.vertices).norm(dim=-1).mean(dim=-1).numpy())
+    each = np.concatenate(distances or [np.zeros(0)])
+    return of_people(name, errors, TOLERANCES, people=people, same=same, distances=each)
 
 
 def _body_verdict(graph: Run, body: AnnyBody | PublishedBody, parameters: Mapping[str, Tensor]) -> dict[str, Any]:

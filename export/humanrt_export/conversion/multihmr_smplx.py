@@ -53,7 +53,7 @@ from humanrt_export.conversion.multihmr_graphs import (
     window_of,
     write_graphs,
 )
-from humanrt_export.conversion.parity import OPTIONAL, Run, Slot, judged, matches, opened, optional
+from humanrt_export.conversion.parity import OPTIONAL, Run, Slot, judged, matches, of_people, opened
 from humanrt_export.networks.camera import Window
 from humanrt_export.networks.multihmr import ModelConfig, MultiHmr, NetworkOutput
 
@@ -228,12 +228,8 @@ def _verdict(name: str, graph: Run, body: SmplxBody, probe: _Probe) -> dict[str,
     }
     span = np.linalg.norm(wanted["translation"], axis=-1, keepdims=True).clip(min=1e-6)
     errors["translation"] = float(np.abs((got["translation"] - wanted["translation"]) / span).max(initial=0.0))
-    distance = float(distances.mean()) if len(distances) else 0.0
     people = int(probe.expected.valid.sum())
-    extra = {"people": people, "same_people": same, "mean_vertex_distance_m": distance}
-    verdict = judged(errors, TOLERANCES, **extra)
-    verdict["passed"] = verdict["passed"] and same
-    return verdict
+    return of_people(name, errors, TOLERANCES, people=people, same=same, distances=distances)
 
 
 def _optional_verdict(name: str, graph: Run, body: SmplxBody, pictures: Sequence[_Probe]) -> dict[str, Any]:
@@ -241,9 +237,8 @@ def _optional_verdict(name: str, graph: Run, body: SmplxBody, pictures: Sequence
     compared = [_compared(graph, body, probe) for probe in pictures]
     same = all(one[2] for one in compared)
     distances = np.concatenate([one[3] for one in compared])
-    distance = float(distances.mean()) if len(distances) else 0.0
     people = sum(int(probe.expected.valid.sum()) for probe in pictures)
-    return optional(name, same, distance, people=people, same_people=same, mean_vertex_distance_m=distance)
+    return of_people(name, {}, {}, people=people, same=same, distances=distances)
 
 
 def _compared(
@@ -261,6 +256,8 @@ def _compared(
     same = len(pairs) == int(probe.expected.valid.sum()) == int(found.valid.sum())
     wanted = _people(probe.expected, [pair[0] for pair in pairs])
     got = _people(found, [pair[1] for pair in pairs])
+    if not pairs:
+        return got, wanted, same, np.zeros(0, np.float32)
     with torch.inference_mode():
         mesh, true_mesh = (body(*(torch.from_numpy(rows[key]) for key in _BODY_INPUTS)) for rows in (got, wanted))
     return got, wanted, same, (mesh.vertices - true_mesh.vertices).norm(dim=-1).mean(dim=-1).numpy()

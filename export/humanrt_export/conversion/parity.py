@@ -20,11 +20,14 @@ from humanrt_export.conversion.bundle_writer import BundleWriter
 
 __all__ = [
     "OPTIONAL", "REFERENCE", "Run", "Seen", "Slot", "Tolerances", "against_pytorch", "drop", "gate", "judged",
-    "matches", "opened", "optional",
+    "matches", "of_people", "opened",
 ]  # fmt: skip
 
 OPTIONAL: Mapping[str, float] = {"network-cpu-bf16x3": 1e-3, "network-cpu-int16": 1e-3, "network-int8-cpu": 5e-3}
-"""Graphs of lower precision, and the mean vertex distance, m, within which they pass. The bundle is whole without."""
+"""Graphs of lower precision, and the mean vertex distance, m, within which they pass. The bundle is whole without.
+
+The distance is the mean over all people of all probes, each the mean over the person's vertices.
+"""
 
 REFERENCE = f"PyTorch {torch.__version__}, FP32, CPU"
 
@@ -120,15 +123,47 @@ def against_pytorch(
     return judged(errors, allowed, reference=REFERENCE.replace("FP32", "FP64"), inputs=len(probe))
 
 
-def optional(name: str, same: bool, distance: float, **extra: object) -> dict[str, Any]:
-    """Return the verdict on a graph of lower precision, from the mean vertex distance in m."""
-    reason = (
-        ""
-        if distance <= OPTIONAL[name]
-        else f"meshes are {1e3 * distance:.3g} mm from PyTorch's on the exporter's pictures"
-    )
-    reason = reason if same else "it sees other people than PyTorch on the exporter's pictures"
-    return {"passed": not reason, "reason": reason, "reference": REFERENCE, **extra}
+def of_people(
+    name: str,
+    errors: Mapping[str, float],
+    tolerances: Tolerances,
+    *,
+    people: int,
+    same: bool,
+    distances: NDArray[np.floating],
+) -> dict[str, Any]:
+    """Return the verdict on a network that detects people, with a `reason` where it failed; any body.
+
+    A probe in which PyTorch sees nobody fails: nothing was compared. So does a number that is not finite.
+
+    Args:
+        name: the graph's. One in `OPTIONAL` is judged by the distances, others by the errors.
+        errors, tolerances: as for `judged`, over the people that both see.
+        people: how many PyTorch sees, in all probes.
+        same: whether the graph sees these and no others.
+        distances: [N] mean vertex distance of each person that both see, m.
+    """
+    distance = float(distances.mean()) if len(distances) else np.nan
+    extra = {
+        "people": people,
+        "same_people": same,
+        # JSON has no NaN.
+        "mean_vertex_distance_m": distance if np.isfinite(distance) else None,
+    }
+    probe = "the exporter's pictures" if name in OPTIONAL else "the exporter's probe"
+    reason = ""
+    if not people:
+        reason = f"PyTorch sees nobody on {probe}, so nothing was compared"
+    elif not same:
+        reason = f"it sees other people than PyTorch on {probe}"
+    elif not np.isfinite(distance):
+        reason = f"its meshes are not finite on {probe}"
+    elif name in OPTIONAL and not distance <= OPTIONAL[name]:
+        reason = f"meshes are {1e3 * distance:.3g} mm from PyTorch's on {probe}"
+    if name in OPTIONAL:
+        return {"passed": not reason, "reason": reason, "reference": REFERENCE, **extra}
+    verdict = judged(errors, tolerances, **extra)
+    return {**verdict, "passed": verdict["passed"] and not reason, **({"reason": reason} if reason else {})}
 
 
 def gate(verdicts: Mapping[str, Mapping[str, Any]]) -> None:
@@ -136,13 +171,10 @@ def gate(verdicts: Mapping[str, Mapping[str, Any]]) -> None:
     for name, verdict in verdicts.items():
         if verdict["passed"] or name in OPTIONAL:
             continue
-        outputs = verdict["outputs"].items()
-        worst = max(outputs, key=lambda item: item[1]["max_abs"] / item[1]["threshold_abs"], default=None)
-        what = (
-            f"`{worst[0]}` differs by {worst[1]['max_abs']:.2g} {worst[1]['unit']}"
-            if worst and verdict.get("same_people", True)
-            else "it sees other people"
-        )
+        outputs = verdict["outputs"]
+        ratios = {key: item["max_abs"] / item["threshold_abs"] for key, item in outputs.items()}
+        worst = max(ratios, key=lambda key: np.nan_to_num(ratios[key], nan=np.inf))
+        what = verdict.get("reason") or f"`{worst}` differs by {outputs[worst]['max_abs']:.2g} {outputs[worst]['unit']}"
         raise BundleError(f"parity gate: {name}: {what} (against PyTorch); nothing was written")
 
 

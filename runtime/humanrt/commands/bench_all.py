@@ -177,7 +177,7 @@ def _error(bundle: Bundle, graph: str) -> str:
         for name, row in verdict.get("distances", {}).items()
         if row["unit"] in ("mm", "px") and row["mean"] is not None
     ]
-    if "mean_vertex_distance_m" in verdict:
+    if verdict.get("mean_vertex_distance_m") is not None:
         said.append(f"vertices {verdict['mean_vertex_distance_m'] * 1e3:.2g} mm")
     return f"{', '.join(said)}{'' if verdict.get('passed', True) else ' (failed)'}"
 

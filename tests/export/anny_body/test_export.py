@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,13 @@ import pytest
 import torch
 
 from humanrt.bundle import Bundle, load_bundle
-from humanrt.errors import HumanrtError
+from humanrt.errors import BundleError, HumanrtError
 from humanrt_export import cli
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.model import AnnyData
 from humanrt_export.conversion import multihmr_anny as export
 from humanrt_export.conversion.multihmr_anny import AnnyOptions
-from humanrt_export.conversion.parity import OPTIONAL
+from humanrt_export.conversion.parity import OPTIONAL, gate
 from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput, save_checkpoint
 from humanrt_export.networks.rotations import matrices_from_vectors
 
@@ -150,3 +152,67 @@ def test_a_whole_sized_bundle(coarse: AnnyData, tmp_path: Path, topologies: tupl
     parity = json.loads((folder / "manifest.json").read_text())["parity"]
     assert set(parity) >= {"network", "network-cpu", "body", "body-1", "body-10pc", "body-1-10pc"}
     assert all(verdict["passed"] for verdict in parity.values())
+
+
+# --- the parity gate ---
+
+
+@pytest.fixture(scope="module")
+def probe(network: AnnyHmr) -> export._Probe:
+    with torch.inference_mode():
+        return export._probe(network, 1, SLOTS)
+
+
+def judged(network: AnnyHmr, coarse: AnnyData, probe: export._Probe, name: str, **broken: float) -> dict[str, Any]:
+    """The verdict on a graph that computes what the network does; what is added to each output in its first person."""
+
+    def graph(feeds: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+        with torch.inference_mode():
+            found = network(*(torch.from_numpy(value) for value in feeds.values()), SLOTS)
+        outputs = {key: value.numpy().copy() for key, value in found._asdict().items()}
+        for key, value in broken.items():
+            outputs[key][0, 0] += value
+        return outputs
+
+    return export._network_verdict(name, graph, {"10pc": AnnyBody(coarse)}, probe)
+
+
+@pytest.mark.parametrize("name", ["network", "network-cpu-int16"])
+@pytest.mark.parametrize("output", ["rotations", "translation", "shape"])
+def test_a_graph_that_returns_nan_fails(
+    network: AnnyHmr, coarse: AnnyData, probe: export._Probe, name: str, output: str
+) -> None:
+    assert judged(network, coarse, probe, name)["passed"]
+    verdict = judged(network, coarse, probe, name, **{output: np.nan})
+    assert not verdict["passed"]
+    assert verdict["same_people"]
+    assert "not finite" in verdict["reason"]
+    assert verdict["mean_vertex_distance_m"] is None  # JSON has no NaN
+    if name == "network":
+        with pytest.raises(BundleError, match="parity gate: network: its meshes are not finite"):
+            gate({name: verdict})
+
+
+def test_a_camera_that_is_nan_fails(network: AnnyHmr, coarse: AnnyData, probe: export._Probe) -> None:
+    verdict = judged(network, coarse, probe, "network", camera=np.nan)
+    with pytest.raises(BundleError, match="parity gate: network: `camera` differs by nan"):
+        gate({"network": verdict})
+
+
+def test_the_distance_is_the_mean_over_people(network: AnnyHmr, coarse: AnnyData, probe: export._Probe) -> None:
+    """One of them is 3 m off along each axis, in every probe."""
+    verdict = judged(network, coarse, probe, "network-cpu-int16", translation=3.0)
+    people, probes = verdict["people"], len(probe.feeds)
+    assert people > probes
+    assert verdict["mean_vertex_distance_m"] == pytest.approx(3 * 3**0.5 * probes / people, rel=1e-3)
+    assert not verdict["passed"]
+
+
+@pytest.mark.parametrize("name", ["network", "network-cpu-int16"])
+def test_a_probe_of_nobody_fails(network: AnnyHmr, coarse: AnnyData, probe: export._Probe, name: str) -> None:
+    feeds = tuple({**one, "threshold": torch.full((1,), 1.5)} for one in probe.feeds)
+    with torch.inference_mode():
+        nobody = replace(probe, feeds=feeds, expected=tuple(network(*one.values(), SLOTS) for one in feeds))
+    verdict = judged(network, coarse, nobody, name)
+    assert not verdict["passed"]
+    assert "nobody" in verdict["reason"]
