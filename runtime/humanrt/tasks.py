@@ -496,8 +496,10 @@ def _kind(value: object) -> str:
 
 def picture_pose(
     path: str | Path, bundle: Bundle | str | Path | None = None, *, nearest: bool = False
-) -> NDArray[np.float64]:
-    """Return the pose [22, 3, 3] of the person who is seen best in a picture, as `humanrt.coach.poses` has them.
+) -> tuple[NDArray[np.float64], int]:
+    """Return the pose [22, 3, 3] of the person who is seen best in a picture, and how many people are seen in it.
+
+    The pose is as `humanrt.coach.poses` has them.
 
     Args:
         path: picture.
@@ -509,7 +511,7 @@ def picture_pose(
     """
     people, best, bones = _best_person(path, bundle)
     which = int(people.translations[:, 2].argmin()) if nearest else best
-    return body_pose(people.rotations[which], bones)
+    return body_pose(people.rotations[which], bones), len(people.scores)
 
 
 def picture_box(path: str | Path, bundle: Bundle | str | Path | None = None) -> tuple[float, ...]:

@@ -22,6 +22,7 @@ from humanrt.coach.live_coach import CoachPainter, CoachPipeline, CoachResult
 from humanrt.coach.poses import PoseTrack
 from humanrt.coach.repetitions import Repetition
 from humanrt.coach.trainer import Trainer
+from humanrt.commands.coach import _whom
 from humanrt.data import PEOPLE_CLIP
 from humanrt.errors import MissingDependencyError
 from humanrt.geometry.anny import ANNY_BONES, anny_from_smpl
@@ -199,7 +200,9 @@ def test_two_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     for reference, matches in ((me, True), (teacher, False)):  # of three people, the nearest is meant in both
         command = ["coach", me, "--reference", reference, "--headless", "--backend", "cpu", "--bundle", "landmarks"]
         assert main([*command, "--tolerance", "5"]) == 0
-        (told,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        said = capsys.readouterr()
+        assert "the reference is the nearest of 3 people in the picture" in said.err
+        (told,) = [json.loads(line) for line in said.out.splitlines()]
         assert told["matches"] is matches
         assert told["said"]
         assert bool(told["advice"]) is not matches
@@ -211,6 +214,12 @@ def test_two_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main([*command, "--tolerance", "5"]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(one["frame"], one["matches"]) for one in told] == [(0, True), (1, False)]
+
+
+def test_whom_a_reference_of_several_people_is_of_is_said() -> None:
+    pose = posture()[None]
+    assert "the reference is person 7, one of 3;" in _whom(PoseTrack(pose, np.zeros(1), 7, 3))
+    assert "the nearest of 2 people" in _whom(PoseTrack(pose, np.zeros(1), among=2))
 
 
 def test_photographs_are_looked_at_one_by_one() -> None:

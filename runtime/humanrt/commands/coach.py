@@ -154,7 +154,7 @@ def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) 
     for note in pipeline.notes:
         _note(note)
     if reference.among > 1:
-        _note(f"it is of person {reference.person}, of {reference.among}; :FRAME:ID or ::ID names another")
+        _note(_whom(reference))
     summary = play(source, pipeline, outputs, painter, options.max_frames)
     _say(str(summary))
 
@@ -169,8 +169,16 @@ def _reference(options: CoachOptions) -> PoseTrack:
             f"`humanrt run {options.reference} --task people --headless --record {recording}`, and give {recording}"
         )
     if suffix in IMAGE_SUFFIXES:
-        return PoseTrack(picture_pose(options.reference, options.bundle, nearest=True)[None], np.zeros(1))
+        pose, among = picture_pose(options.reference, options.bundle, nearest=True)
+        return PoseTrack(pose[None], np.zeros(1), among=among)
     return load_track(options.reference)
+
+
+def _whom(reference: PoseTrack) -> str:
+    """Say whom a reference of several people is of, and how another is named."""
+    if reference.person is None:
+        return f"the reference is the nearest of {reference.among} people in the picture; crop it to show another alone"
+    return f"the reference is person {reference.person}, one of {reference.among}; :FRAME:ID or ::ID names another"
 
 
 def _tell(line: str) -> None:

@@ -243,7 +243,7 @@ def _queries(options: FindOptions, descriptor: str, opened: ExitStack) -> tuple[
         poses = [pose] if pose is None or not options.mirrored else [pose, _mirrored(pose)]
         return way, [way.query(one, image, options.words, box) for one in poses]
     if options.image is not None:
-        pose = picture_pose(options.image, options.bundle)
+        pose, _ = picture_pose(options.image, options.bundle)
     assert pose is not None  # `_check`
     poses = [pose, _mirrored(pose)] if options.mirrored else [pose]
     return Points(), [Points().describe(one) for one in poses]
