@@ -14,6 +14,7 @@ from humanrt.errors import HumanrtError, InvalidInputError, choices
 from humanrt.geometry.rotation import vectors_from_matrices
 from humanrt.retarget.arm import ARM_SPEED, ArmDescription
 from humanrt.retarget.arm_problem import arm_points, arm_problem, furthest, search, starts
+from humanrt.retarget.gentle import MAX_GAP
 from humanrt.retarget.kernel import KERNELS, make_kernel
 from humanrt.retarget.load import load_arm
 
@@ -25,7 +26,7 @@ ArmState = Literal["following", "changing"]
 FACING = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
 """Axes (forward, left, up) of somebody who faces the camera, as columns in camera space."""
 MAX_SPEED = 10.0
-"""rad/s, of joints from frame to frame: three times what an arm's bear, and what a waving hand asks for."""
+"""rad/s, of joints from frame to frame: some three times what an arm's motors can do, and enough for a waving hand."""
 REACHED_M, REACHED_RAD = 0.01, 0.1
 """Distance and angle within which the tool counts as being where it should be."""
 _STRAIGHT = 0.9  # of the robot's reach, at which a person's straight arm is laid
@@ -79,7 +80,7 @@ class ArmRetargeter:
     Args:
         robot: a name from `humanrt.retarget.arms`, the path of a URDF or of a JSON file (`humanrt.retarget.arm_urdf`),
             or a description.
-        side: the person's arm that moves it. None: right.
+        side: the person's arm that moves it; see `load_arm`. None: as its name or file says, else right.
         max_speed: rad/s, max speed of a joint if `solve` is given dt; None: unbounded.
         kernel: auto, native or numpy.
 
@@ -145,15 +146,17 @@ class ArmRetargeter:
         self._error = (0.0, 0.0)
 
     def forget_person(self) -> None:
-        """Forget how long the person's arm is, but not where the robot is."""
+        """Forget how long the person's arm is and what was out of their reach, but not where the robot is."""
         self._length = (0.0, 0)
+        self._unreached = 0.0
+        self._change = None
+        self.state = "following"
 
     def target(self, pose: ArmPose) -> tuple[Array, Array | None]:
         """Return where the person's wrist is laid in the base frame, [3] m, and how it is turned [3, 3]."""
-        place = self.arm.placement
-        trunk = FACING if pose.trunk is None or place.frame == "camera" else np.asarray(pose.trunk, np.float64)
-        turn = place.rotation @ trunk.T
-        tool = self._shoulder + self._scale() * (turn @ np.subtract(pose.wrist, pose.shoulder)) + place.offset
+        turn = self._turn(pose)
+        offset = self.arm.placement.offset
+        tool = self._shoulder + self._scale() * (turn @ np.subtract(pose.wrist, pose.shoulder)) + offset
         return tool, None if pose.hand is None else turn @ np.asarray(pose.hand, np.float64)
 
     def solve(self, pose: ArmPose, *, dt: float | None = None) -> Array:
@@ -175,9 +178,7 @@ class ArmRetargeter:
         count = min(count + 1, 90)
         self._length = (mean + (pose.length - mean) / count, count)
         tool, turn = self.target(pose)
-        place = self.arm.placement
-        trunk = FACING if pose.trunk is None or place.frame == "camera" else np.asarray(pose.trunk, np.float64)
-        bent = place.rotation @ trunk.T @ np.subtract(pose.elbow, pose.shoulder)
+        bent = self._turn(pose) @ np.subtract(pose.elbow, pose.shoulder)
         elbow = self._shoulder + bent * (self._upper_arm / max(float(np.linalg.norm(bent)), 1e-6))
         points, p.tasks.weight[...] = arm_points(self._shoulder, elbow, tool, turn)
         if held is None:
@@ -202,6 +203,12 @@ class ArmRetargeter:
         self._error = self._missed(tool, turn)
         return p.q.copy()
 
+    def _turn(self, pose: ArmPose) -> Array:
+        """Return the rotation [3, 3] from camera space to the robot's base."""
+        place = self.arm.placement
+        trunk = FACING if pose.trunk is None or place.frame == "camera" else np.asarray(pose.trunk, np.float64)
+        return np.asarray(place.rotation @ trunk.T)
+
     def _solve_near(self, points: Array, x: Array, step: float, smoothing: float) -> None:
         """Leave the best solution within ``step`` (rad) of x in the problem's state, found from x."""
         p = self._problem
@@ -224,8 +231,10 @@ class ArmRetargeter:
         off = away[0] > _LEAVE_M or away[1] > _LEAVE_RAD
         if not off:
             self._unreached = 0.0
-        elif not late and self._within(tool):
-            self._unreached += dt
+            return
+        if late or not self._within(tool):
+            return
+        self._unreached += min(dt, MAX_GAP)  # nobody knows where the person was in a longer gap
         after = self.arm.branch_after
         if after is None or self._unreached < after:
             return
@@ -235,7 +244,8 @@ class ArmRetargeter:
         p.x[...] = begin
         if goal is not None:
             self.changes += 1
-            seconds = 1.5 * float(np.abs(goal - begin).max()) / (self.arm.max_speed or ARM_SPEED)
+            speed = min(self.arm.max_speed or ARM_SPEED, self._max_speed or np.inf)
+            seconds = 1.5 * float(np.abs(goal - begin).max()) / speed
             self._change = _Change(begin, goal, max(seconds, dt))
 
     def _other_branch(self, points: Array, here: Array, tool: Array, turn: Array | None) -> Array | None:
@@ -243,9 +253,10 @@ class ArmRetargeter:
         p, found, shortest = self._problem, None, np.inf
         for start in self._starts:
             self._solve_near(points, start, np.inf, 0.0)
-            turns = np.where(self._revolves, np.round((here - p.x) / (2.0 * np.pi)), 0.0)
-            if turns.any():  # the same pose by fewer turns, if the limits have room for it
-                self._solve_near(points, np.clip(p.x + 2.0 * np.pi * turns, p.lower, p.upper), np.inf, 0.0)
+            turns = 2.0 * np.pi * np.where(self._revolves, np.round((here - p.x) / (2.0 * np.pi)), 0.0)
+            turns[(p.x + turns < p.lower) | (p.x + turns > p.upper)] = 0.0
+            if turns.any():  # the same pose by fewer turns, of the joints whose limits have room for it
+                self._solve_near(points, p.x + turns, np.inf, 0.0)
             away, way = self._missed_at(p.x, tool, turn), float(np.abs(p.x - here).max())
             if _is_there(away) and way < shortest:
                 found, shortest = p.x.copy(), way
@@ -256,12 +267,12 @@ class ArmRetargeter:
         p = self._problem
         step = np.inf if self._max_speed is None else self._max_speed * dt
         self._solve_near(points, change.goal, step, _DAMPING / 30.0 / max(dt, 1e-3))
-        change.goal, change.gone = p.x.copy(), change.gone + dt
+        change.goal, change.gone = p.x.copy(), change.gone + min(dt, MAX_GAP)
         share = min(change.gone / change.seconds, 1.0)
         share *= share * (3.0 - 2.0 * share)
         to = change.begin + share * (change.goal - change.begin)
         p.x[...] = np.clip(to, here - step, here + step)
-        if share >= 1.0:
+        if share >= 1.0 and (np.abs(to - here) <= step).all():  # else a joint is still on the way
             self._change = None
 
     def _within(self, tool: Array) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +44,24 @@ def load_robot(
 ) -> HandDescription | ArmDescription:
     """Load a hand, as `load_hand`, or an arm, as `load_arm`: a file says which it is, and a URDF alone is an arm.
 
-    ``arm``: the person's arm that moves those arms that do not say it themselves, by their names (``ur5e_left``) or
-    files. None: a URDF alone is refused, and the right one moves all others.
+    ``arm``: the person's arm that moves those arms that do not say it themselves, by their names (``ur5e_left``), files
+    or descriptions; it is one for all, and no contradiction to them. None: a URDF alone is refused, and the right one
+    moves all others.
     """
     if isinstance(robot, HandDescription):
         return robot
     check_kind(robot, (str, Path, ArmDescription), "robot", "the name of a robot, or the path of its description")
     if isinstance(robot, ArmDescription) or _shipped_arm(str(robot)):
-        return load_arm(robot, arm)
+        return _arm(robot, arm)
     path = Path(robot)
     if path.suffix == ".urdf" and arm is not None:
-        return load_arm(path, arm)
+        return _arm(path, arm)
     if path.suffix == ".json" and str(robot) not in robots():
         data = _read(path)
         if "robot" in data:
             return _with_names(data, path, arm)
         if "arm" in data:
-            return load_arm(path, arm)
+            return _arm(path, arm)
     elif not path.suffix and str(robot) not in robots():
         raise HumanrtError(
             f"unknown robot {str(robot)!r}; choose one of: {choices([*robots(), *arms()])}, or give the path of a "
@@ -88,14 +88,31 @@ def _with_names(data: dict[str, Any], path: Path, arm: str | None) -> HandDescri
 def load_arm(robot: str | Path | ArmDescription, side: str | None = None) -> ArmDescription:
     """Load an arm by name, by the path of its URDF, or of a JSON file (`humanrt.retarget.arm_urdf`).
 
-    ``ur5e_left`` and ``ur5e_right`` are the arm ``ur5e`` under that name, moved by that arm of a person.
+    ``ur5e_left`` and ``ur5e_right`` are the arm ``ur5e`` under that name, moved by that arm of a person. A description
+    is returned as it is.
 
-    ``side``: the person's arm that moves it, if neither its name nor its file says so. None: right.
+    Args:
+        robot: name, path, or description.
+        side: the person's arm that moves it, left or right. None: as its name or file says; right if neither does.
+
+    Raises:
+        HumanrtError: there is no such arm, or ``side`` contradicts its name, its file or its description.
     """
+    arm = _arm(robot, side)
+    if side not in (None, arm.side):
+        raise HumanrtError(
+            f"{arm.name} is moved by a person's {arm.side} arm, as its name or description says, not by "
+            f"the {side} one; leave {side!r} out, or give another arm"
+        )
+    return arm
+
+
+def _arm(robot: str | Path | ArmDescription, side: str | None) -> ArmDescription:
+    """Load an arm; ``side`` moves it if neither its name nor its file nor its description says so."""
     if side not in (None, *SIDES):
         raise HumanrtError(f"arm is {side!r}; give right or left: the person's arm that moves the robot's")
     if isinstance(robot, ArmDescription):
-        return robot if side is None else replace(robot, side=side)
+        return robot
     check_kind(robot, (str, Path), "robot", "the name of a robot arm, or the path of its URDF")
     if shipped := _shipped_arm(str(robot)):
         base, own = shipped
