@@ -1,12 +1,13 @@
 """Multi-HMR on a processor without AMX: 16-bit integers and rectangular networks beside eager PyTorch, in one run.
 
-    python bench/people_without_amx.py                      # a ViT-S at 448 px of noise, its bundles kept in build/
+    python bench/people_without_amx.py                      # a ViT-S at 448 px of noise
     python bench/people_without_amx.py --weights golden     # the weights of ../shared/golden/multihmr_448_s
     python bench/people_without_amx.py CHECKPOINT.pt --body-models DIR --source film.mp4        # your own
 
-Two bundles are exported, square and ``--aspect 16:9``, and each precision of both takes turns with the same checkpoint
-in PyTorch on the square input (SDPA, inference mode, as in `people_vs_torch.py`): once from picture to meshes, once the
-network alone. Pictures are cut to 16:9, so that the rectangle is their own shape. AMX is hidden, where there is one.
+Two bundles are exported, square and ``--aspect 16:9``; they are kept in build/ and used again until the checkpoint, the
+body or the exporter changes. Each precision of both takes turns with the same checkpoint in PyTorch on the square input
+(SDPA, inference mode, as in `people_vs_torch.py`): once from picture to meshes, once the network alone. Pictures are
+cut to 16:9, so that the rectangle is their own shape. AMX is hidden, where there is one.
 
 Distances are of vertices to PyTorch in FP32 on the square input, the mean over each mesh, between the people of both
 that are at the same place (within a token, 14 px); those without such a partner are counted as lost. Untrained weights
@@ -19,6 +20,8 @@ Needs torch and what exports.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -31,6 +34,7 @@ os.environ["HUMANRT_HIDE_CPU"] = ",".join(filter(None, (os.environ.get("HUMANRT_
 import numpy as np
 import torch
 
+import humanrt_export
 from humanrt import native
 from humanrt.backends import open_backend
 from humanrt.backends.options import BackendOptions
@@ -41,6 +45,8 @@ from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import People
 from humanrt.sources.opening import open_source
 from humanrt.stats import Percentiles, machine, table, write_report
+from humanrt_export.bodies.smplx import find_smplx
+from humanrt_export.conversion.bundle_writer import sha256
 from humanrt_export.conversion.multihmr_smplx import export_multihmr
 from people_gpu import stand_in, threshold_for
 from people_vs_torch import Eager, Run, in_turns
@@ -63,7 +69,7 @@ class Made:
 
 
 def make(work: Path, weights: str, checkpoint: Path | None, bodies: Path | None, again: bool) -> Made:
-    """Export both bundles into ``work``, unless they are there.
+    """Export both bundles into ``work``, unless those of these files, made by this exporter, are there.
 
     Args:
         work: folder that is gone on with.
@@ -74,13 +80,38 @@ def make(work: Path, weights: str, checkpoint: Path | None, bodies: Path | None,
     work.mkdir(parents=True, exist_ok=True)
     if checkpoint is None or bodies is None:
         checkpoint, bodies = golden(work) if weights == "golden" else noise(work)
+    origin = origin_of(checkpoint, bodies)
     bundles = {}
     for shape, aspect in (("square", None), ("16:9", ASPECT)):
         folder = work / shape.replace(":", "x")
-        if again or not (folder / "manifest.json").exists():
+        beside = work / f"{folder.name}.json"
+        if again or not kept(folder, beside, origin):
+            beside.unlink(missing_ok=True)
             export_multihmr(checkpoint, bodies, folder, aspect=aspect, report=lambda line: print(line, file=sys.stderr))
+            beside.write_text(json.dumps(origin, indent=1) + "\n")
         bundles[shape] = load_bundle(folder, task="people")
     return Made(checkpoint, bodies, bundles)
+
+
+def origin_of(checkpoint: Path, bodies: Path) -> dict[str, str]:
+    """Return what a bundle depends on: SHA-256 of the checkpoint, of the body and of the exporter with its library."""
+    code = hashlib.sha256()
+    package = Path(humanrt_export.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        code.update(f"{path.relative_to(package)} {sha256(path)}\n".encode())
+    if native.LIBRARY.is_file():
+        code.update(sha256(native.LIBRARY).encode())
+    return {"checkpoint": sha256(checkpoint), "body": sha256(find_smplx(bodies)), "exporter": code.hexdigest()}
+
+
+def kept(folder: Path, beside: Path, origin: dict[str, str]) -> bool:
+    """Return whether a bundle is there that was made of these files; say on stderr what else it was made of."""
+    if not ((folder / "manifest.json").is_file() and beside.is_file()):
+        return False
+    made_of = json.loads(beside.read_text())
+    if others := [name for name, value in origin.items() if made_of.get(name) != value]:
+        print(f"{folder} was made of another {', '.join(others)}: exported again", file=sys.stderr)
+    return not others
 
 
 def noise(work: Path) -> tuple[Path, Path]:

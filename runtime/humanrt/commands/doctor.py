@@ -172,8 +172,9 @@ def _int16() -> Finding:
     what = "int16 operators"
     if problem := native.int16_problem():
         return Finding(what, "no", f"{problem}: bundles with `--precision int16` do not run that here")
-    code = "AVX2" if native.library().humanrt_int16() == 1 else "AVX-512 VNNI"
-    return Finding(what, "yes", f"on {code}: `--precision int16`, for processors without AMX")
+    if native.library().humanrt_int16() == 1:
+        return Finding(what, "yes", "on AVX2: `--precision int16` runs, and may be slower than fp32: compare both")
+    return Finding(what, "yes", "on AVX-512 VNNI: `--precision int16`, for processors without AMX")
 
 
 def _retargeting() -> Finding:
