@@ -74,6 +74,21 @@ def test_numbers_are_reached(seed: int, channel: str, value: float, reading: str
     assert after - before == pytest.approx(value, abs=0.02 if reading in ("height", "stance") else 1.0)
 
 
+@pytest.mark.parametrize("stride", [-0.9, -0.4, 0.4, 0.9])
+@pytest.mark.parametrize("wanted", [0.14, 0.3])
+def test_feet_of_a_stride_come_together(stride: float, wanted: float) -> None:
+    a = pose(1, 0.1)
+    for side, sign in (("left", 1), ("right", -1)):
+        a[AT[f"{side}_hip"]] = matrices_from_vectors(np.array([sign * stride / 2 - 0.1, 0.0, sign * 0.05]))
+    before, after = Body(a), Body(apply(a, edit(stance=(wanted, True))))
+    assert before.angle("stance") > 0.33
+    assert after.angle("stance") == pytest.approx(wanted, abs=0.01)
+    assert after.angle("height") == pytest.approx(before.angle("height"), abs=0.01)
+    if wanted < 0.15:  # side by side, each on its own side
+        apart = after.level() @ (after.joint("left_ankle") - after.joint("right_ankle"))
+        assert apart[0] > 0.13
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_arms_go_where_they_are_told(seed: int) -> None:
     a = pose(seed)

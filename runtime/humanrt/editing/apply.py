@@ -39,6 +39,7 @@ _PALM = 0.06  # m, that a palm is beyond the wrist
 _ROUNDS = 4  # of measuring what is left and doing it; what is shared by several joints comes close each time
 _PELVIS_SHARE = 0.6  # of a lean
 _SPINE = ("spine1", "spine2", "spine3")
+_TOGETHER, _UNCROSSED = 0.15, 0.2  # m between ankles; closer ones are side by side, and not crossed
 _STANDING = 0.12  # m; feet within this of the lower one carry the body
 _ARM_BACK, _ARM_IN, _THIGH_BACK, _THIGH_IN, _THIGH_OUT = -0.85, -0.8, -0.6, -0.6, 0.95
 _COLLAR_SHARE = 0.15  # of an arm's turn that the shoulder blade makes
@@ -347,10 +348,7 @@ def _legs(body: Body, edit: Edit, asked: set[str]) -> None:
             _, value, way, _ = edit.numbers(channel)
             _move_foot(body, side, body.joint(f"{side}_ankle") + body.axes_of(channel).T @ way * value)
     if "stance" in asked:
-        wider = _target(body, edit, "stance") - body.angle("stance")
-        left = body.level()[0]
-        for side, sign in (("left", 1.0), ("right", -1.0)):
-            _move_foot(body, side, body.joint(f"{side}_ankle") + left * sign * wider / 2)
+        _stand(body, _target(body, edit, "stance"))
     if "height" in asked:
         change = _target(body, edit, "height") - body.angle("height")
         standing = _on_floor(body)
@@ -361,6 +359,31 @@ def _legs(body: Body, edit: Edit, asked: set[str]) -> None:
             ankle = body.joint(f"{side}_ankle")
             if ankle[1] < floor:
                 _move_foot(body, side, np.array([ankle[0], floor, ankle[2]]))
+
+
+def _stand(body: Body, stance: float) -> None:
+    """Bring the ankles to a distance of each other, m, the lower one at the height where it is.
+
+    Feet go apart to the sides. They come together along the line between them: somebody who strides has the one in
+    front of the other, so the closer they come, the more they end side by side.
+    """
+    left_axis = body.level()[0]
+    ankles = {side: body.joint(f"{side}_ankle") for side in ("left", "right")}
+    apart = ankles["left"] - ankles["right"]
+    now, sideways = float(np.linalg.norm(apart)), float(left_axis @ apart)
+    if stance < now:
+        rest = apart - left_axis * sideways
+        rest *= (stance - _TOGETHER) / (now - _TOGETHER) if stance > _TOGETHER else 0.0
+        across = float(np.sqrt(max(0.0, stance**2 - float(rest @ rest))))
+        crossed = sideways < 0 and stance > _UNCROSSED
+        wanted = rest + left_axis * (-across if crossed else across)
+    else:
+        wanted = apart + left_axis * (stance - now)
+    middle = (ankles["left"] + ankles["right"]) / 2
+    targets = {"left": middle + wanted / 2, "right": middle - wanted / 2}
+    sink = min(one[1] for one in targets.values()) - min(one[1] for one in ankles.values())
+    for side, target in targets.items():
+        _move_foot(body, side, target - np.array([0.0, sink, 0.0]))
 
 
 def _on_floor(body: Body) -> tuple[str, ...]:
