@@ -11,11 +11,13 @@ looks like people to them, the better it should be for training; landmarks have 
 - **recall**, **well**, **false**: of `BodyTracker` on each picture by itself, as in `people_found.py`.
 - For people of whom at least 90 % is seen and all of whose landmarks are in the picture, in the region that their true
   landmarks give, by the larger landmark network (`holistic`): **score**: mean probability that it is a person;
-  **sure**: share above 0.9; **mm**: mean distance of the twelve limb landmarks from the truth, in the plane of the
-  picture at the person's depth, and its median; **IoU**: of the network's silhouette with the exact mask.
+  **share above 0.9**: of those probabilities; **mm**: mean distance of the twelve limb landmarks from the truth, in
+  the plane of the picture at the person's depth, and its median; **IoU**: of the network's silhouette with the exact
+  mask.
 - **face**: share of faces, turned to the camera, that `PersonFace` finds where the true landmarks have them.
 - **pictures a second**: of one process, rendering and labels; the ways take turns.
-- **through**: pixels of skin that should be under a garment, relative to those of garments.
+- **through**: pixels that show skin which a garment covers at rest, also at the edges of what it covers, and **holes**:
+  those that show what is behind the body, where skin was left out under a garment; both relative to those of garments.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ from humanrt.people.landmarks import BodyNetwork
 from humanrt.people.person import region_from_circle
 from humanrt.stats import machine, write_report
 from humanrt_export.synthetic.people import EngineOptions, PeopleEngine, PeopleSample
-from humanrt_export.synthetic.people.dress import uncovered
+from humanrt_export.synthetic.people.dress import coverage
 from humanrt_export.synthetic.people.scene import Subject, World
 from humanrt_export.synthetic.people.sheet import sheet
 from humanrt_export.synthetic.people.view import View
@@ -76,7 +78,8 @@ class Seen:
     faces: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     through: int = 0
-    covered: int = 0
+    holes: int = 0
+    garments: int = 0
 
     def row(self) -> dict[str, float]:
         """Return the figures."""
@@ -86,13 +89,14 @@ class Seen:
             "well": self.tally.well / max(1, len(self.tally.wanted)),
             "false": self.tally.false / max(1, self.tally.pictures),
             "score": float(scores.mean()),
-            "sure": float((scores > 0.9).mean()),
+            "share above 0.9": float((scores > 0.9).mean()),
             "mm": float(errors.mean()),
             "median mm": float(np.median(errors)),
             "IoU": float(np.mean(self.overlaps)),
             "face": float(np.mean(self.faces)),
             "pictures a second": len(self.seconds) / sum(self.seconds),
-            "through": self.through / max(1, self.covered),
+            "through": self.through / max(1, self.garments),
+            "holes": self.holes / max(1, self.garments),
             "people": float(len(scores)),
             "wanted": float(len(self.tally.wanted)),
             "faces": float(len(self.faces)),
@@ -168,13 +172,13 @@ def landmarks(engine: PeopleEngine, subject: Subject, view: View, joints: Array)
 
 
 def holes(engine: PeopleEngine, shown: tuple[World, View, PeopleSample], seen: Seen) -> None:
-    """Count pixels of skin that shows through garments."""
-    world, view, _ = shown
-    for figure, subject in zip(engine._figures(world.people, view)[0], world.people, strict=True):
+    """Count pixels of skin that shows through garments, and of holes."""
+    world, view, sample = shown
+    for subject, rotations, place in zip(world.people, sample.people.rotations, sample.people.translation, strict=True):
         if subject.dressed is not None and engine.dresser is not None:
-            camera, vertices = view.camera, figure.vertices
-            through, covered = uncovered(engine.renderer, camera, engine.dresser, subject.dressed, vertices)
-            seen.through, seen.covered = seen.through + through, seen.covered + covered
+            one = coverage(engine.renderer, view.camera, engine.dresser, subject.dressed, rotations, place)
+            seen.through, seen.holes = seen.through + one.through, seen.holes + one.holes
+            seen.garments += one.garments
 
 
 def markdown(rows: Mapping[str, Mapping[str, float]]) -> str:

@@ -14,10 +14,10 @@ from humanrt_export.synthetic.garments.wardrobe import Piece, Wardrobe
 __all__ = ["Attire", "draw_attire"]
 
 _GENDER = [phenotype.name for phenotype in PHENOTYPES].index("gender")
-_OTHER = 0.35  # fraction of women whose upper or lower piece is a man's
-_WHOLE = 0.12  # fraction of people in one piece, where there is one
+_OTHER = 0.35  # chance that a woman's piece, upper and lower each, is drawn from women's and men's alike
+_WHOLE = 0.12  # fraction of people in one piece, where there is one for them
 _SHOES, _HAT = 0.9, 0.05
-_HAIR = {"female": 0.95, "male": 0.75}  # the others have the painted cap, or none
+_HAIR = {"female": 0.95, "male": 0.75}  # of those without a hat; the others have the painted cap, or none
 _WIDE = {"upper": (0.002, 0.012), "whole": (0.002, 0.012), "lower": (0.0, 0.006)}  # m, wider than the piece was made
 
 

@@ -88,7 +88,7 @@ class Tailor:
         self.typical = self.base(np.array(TYPICAL, np.float32), rest)
         self.waist = float(rest.heads[0, model.joint_names.index("spine05"), 2]) + 0.02
         self._normals = model.normals(torch.from_numpy(self.typical[self._mesh.body])).numpy()
-        self._under: dict[str, tuple[NDArray[np.bool_], Floats]] = {}
+        self._under: dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_], Floats]] = {}
 
     def base(self, phenotypes: Floats, rest: Rest) -> Array:
         """Return the base mesh [19158, 3] m of a shape at rest, in Anny's frame."""
@@ -167,8 +167,16 @@ class Tailor:
 
     def under(self, piece: Piece) -> tuple[NDArray[np.bool_], Floats]:
         """Return which vertices of the body [V] a piece surely hides, and how far [V] others must give way [m]."""
+        return self._hidden(piece)[1:]
+
+    def covered(self, piece: Piece) -> NDArray[np.bool_]:
+        """Return which vertices of the body [V] a piece covers at rest, also at its edges, where skin is drawn."""
+        return self._hidden(piece)[0]
+
+    def _hidden(self, piece: Piece) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Floats]:
         if piece.name not in self._under:
             covered, depth = self._covered(piece)
+            whole = covered
             faces = self._model.faces
             for _ in range(_RINGS):
                 rim = ~covered[faces].all(axis=1)
@@ -176,7 +184,7 @@ class Tailor:
                 covered[faces[rim]] = False
             place = self._place[piece.garment.hidden]
             covered[place[place >= 0]] = True
-            self._under[piece.name] = covered, depth
+            self._under[piece.name] = whole | covered, covered, depth
         return self._under[piece.name]
 
     def _fastened(self, piece: Piece, base: Array) -> Array:

