@@ -242,6 +242,30 @@ def test_the_slow_path_is_said_and_recorded(
     assert "1 frames" in summary
 
 
+@pytest.mark.parametrize("command", ["run", "doctor"])
+def test_a_library_that_is_refused_is_said_once_in_one_line(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    refused = tmp_path / "refused.so"
+    refused.write_bytes(b"not a library")
+    monkeypatch.setattr(native, "LIBRARY", refused)
+    record = tmp_path / "o.jsonl"
+    if command == "doctor":
+        main(["doctor"])
+        said = capsys.readouterr()
+        assert said.err == ""
+        assert f"{refused} cannot be loaded" in said.out
+        return
+    arguments = ["run", str(image), "--headless", "--record", str(record), "--robot", "allegro_right"]
+    assert main(arguments) == 0
+    assert read_recording(record).header["kernel"] == "numpy"
+    refusal, *_, summary = (lines := capsys.readouterr().err.splitlines())
+    assert refusal.startswith("humanrt run: the compiled library is refused")
+    assert f"{refused} cannot be loaded" in refusal
+    assert sum(str(refused) in line for line in lines) == 1
+    assert "1 frames" in summary
+
+
 @pytest.mark.parametrize("pace", [[], ["--realtime"]])
 def test_capture_is_timed_and_no_part_of_the_total(tmp_path: Path, pace: list[str]) -> None:
     record = tmp_path / "o.jsonl"

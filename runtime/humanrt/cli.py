@@ -13,7 +13,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, TextIO
 
@@ -86,9 +87,9 @@ def _word(signum: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
-    with _Signals() as signals:
+    name = "humanrt"
+    with _Signals() as signals, _one_line_warnings(lambda line: _say(f"{name}: {line}")):
         _mend_streams()
-        name = "humanrt"
         try:
             options = _parse(arguments)
             name = f"humanrt {options.command}"
@@ -176,6 +177,29 @@ def _told(name: str, error: BaseException, caught: int | None, arguments: Sequen
         _say(f"{name}: standard output cannot be written ({error.strerror}); free some space or send it elsewhere")
         return 2
     raise error
+
+
+@contextlib.contextmanager
+def _one_line_warnings(say: Callable[[str], object]) -> Iterator[None]:
+    """Show humanrt's own warnings as one line, without a place in its source; others as usual."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if category.__module__.partition(".")[0] == "humanrt":
+                say(printable(str(message)))
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 def _say(line: str) -> None:

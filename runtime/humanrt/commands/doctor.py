@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -237,11 +238,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the findings; return 2 if something is broken, else 0."""
     print(f"humanrt {__version__}, {sys.executable}")
     broken = 0
-    for finding in examine():
-        mark = {"yes": "ok", "no": "--", "broken": "!!"}[finding.state]
-        print(f" {mark}  {finding.what:<17} {finding.detail}")
-        if finding.fix:
-            print(f"     {'':<17} -> {finding.fix}")
-        broken += finding.state == "broken"
+    with warnings.catch_warnings():
+        # A finding says it. By its text, as importing what warns may be what is broken.
+        warnings.filterwarnings("ignore", "the compiled library is refused")
+        for finding in examine():
+            mark = {"yes": "ok", "no": "--", "broken": "!!"}[finding.state]
+            print(f" {mark}  {finding.what:<17} {finding.detail}")
+            if finding.fix:
+                print(f"     {'':<17} -> {finding.fix}")
+            broken += finding.state == "broken"
     print(f"{broken} broken: fix the lines marked !!" if broken else "ready (-- is optional)")
     return 2 if broken else 0

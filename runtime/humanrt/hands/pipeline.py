@@ -155,7 +155,8 @@ class HandPipeline(Pipeline[HandResult]):
     def notes(self) -> tuple[str, ...]:
         """Lines to show the user once: assumptions about robots, and what runs without the compiled library."""
         notes = self._robots.notes
-        if problem := native.problem():
+        # Of a library that is there and refused `native` has warned already.
+        if (problem := native.problem()) and not native.LIBRARY.is_file():
             notes += (
                 "without the compiled library numpy and OpenCV cut out, smooth and retarget, which is slower, "
                 f"retargeting most of all (`humanrt doctor` says more): {problem}",

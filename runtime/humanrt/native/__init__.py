@@ -1,13 +1,14 @@
 """The compiled library of the package, called through ctypes: built by hatch_build.py from the sources in ``_native``.
 
 It contains what numpy and OpenCV do too slowly for every frame; each caller has a portable fallback and reports which
-of the two it uses (`humanrt doctor` shows it).
+of the two it uses (`humanrt doctor` shows it). A library that is there and cannot be used is warned of, once.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from numpy.typing import NDArray
 from humanrt.errors import BackendError
 from humanrt.native import processor
 
-__all__ = ["LIBRARY", "VERSION", "address", "amx_problem", "int16_problem", "library", "operators_problem", "problem"]
+__all__ = [
+    "LIBRARY", "VERSION", "RefusedLibraryWarning", "address", "amx_problem", "int16_problem", "library",
+    "operators_problem", "problem",
+]  # fmt: skip
 
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).parents[1] / "_native" / f"humanrt{SUFFIX}"
@@ -60,15 +64,23 @@ _SIGNATURES = {
 }
 
 
+class RefusedLibraryWarning(RuntimeWarning):
+    """The compiled library is there and cannot be used, so numpy and OpenCV do its work."""
+
+
 def library() -> ctypes.CDLL:
     """Load the library and type its functions. BackendError says why it is not available."""
-    return _load(LIBRARY)
+    loaded = _load(LIBRARY)
+    if isinstance(loaded, str):
+        raise BackendError(loaded)
+    return loaded
 
 
 @cache
-def _load(path: Path) -> ctypes.CDLL:
+def _load(path: Path) -> ctypes.CDLL | str:
+    """Return the library, or why there is none: a failure is remembered, too."""
     if not path.is_file():
-        raise BackendError(
+        return (
             f"{path} is missing: this installation was built without its compiled library; "
             "reinstall humanrt (in a checkout: python hatch_build.py)"
         )
@@ -76,12 +88,12 @@ def _load(path: Path) -> ctypes.CDLL:
         loaded = ctypes.CDLL(str(path))
         version = loaded.humanrt_version()
         if version != VERSION:
-            raise BackendError(f"{path} is of version {version}, not {VERSION}; rebuild: python hatch_build.py")
+            return f"{path} is of version {version}, not {VERSION}; rebuild: python hatch_build.py"
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(loaded, name)
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as error:
-        raise BackendError(f"{path} cannot be loaded ({error}); reinstall humanrt") from None
+        return f"{path} cannot be loaded ({error}); reinstall humanrt"
     return loaded
 
 
@@ -124,9 +136,24 @@ def operators_problem(kind: str) -> str | None:
 
 
 def problem() -> str | None:
-    """Return why the compiled library cannot be used here, in one line; None if it can."""
+    """Return why the compiled library cannot be used here, in one line; None if it can.
+
+    Warns, once a process, with `RefusedLibraryWarning` if the library is there and refused: whoever asks this has other
+    code for the same work. A library that is absent, as in a pure Python installation, is no reason to warn.
+    """
     try:
         library()
     except BackendError as error:
+        if LIBRARY.is_file():
+            _warn(str(error))
         return str(error)
     return None
+
+
+@cache
+def _warn(reason: str) -> None:
+    warnings.warn(
+        f"the compiled library is refused, and numpy and OpenCV do its work, slower: {reason}",
+        RefusedLibraryWarning,
+        stacklevel=3,  # who asked for the problem
+    )
