@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import re
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -151,3 +154,15 @@ def test_a_tensor_of_another_shape_is_refused() -> None:
         OpenCvCrop(np.zeros((1, 3, 8, 9), np.float32))
     with pytest.raises(ValueError, match="float32"):
         OpenCvCrop(np.zeros((1, 3, 8, 8), np.float64))  # type: ignore[arg-type]
+
+
+def test_the_compiler_fuses_nothing_where_arm_could(tmp_path: Path) -> None:
+    """A product and a sum that are fused on Arm are rounded once, and elsewhere twice."""
+    pytest.importorskip("ziglang", reason="ziglang compiles for other processors")
+    made = tmp_path / "crop.s"
+    source = Path(native.__file__).parents[1] / "_native" / "crop.c"
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.17", "-std=c99", "-O3"]
+    subprocess.run([*command, "-S", "-o", str(made), str(source)], check=True, capture_output=True, timeout=120)
+    text = made.read_text()
+    assert "fmul" in text
+    assert not re.findall(r"\b(?:fn?m(?:add|sub)|fml[as])\b", text)

@@ -5,9 +5,12 @@
  * interleaved bytes into planes of floats. No byte outside the image's own pixels is read.
  *
  * Eight output pixels at a time with AVX2 where the processor has it, one at a time elsewhere, with the same arithmetic
- * and so the same bits: where people and hands are followed, a crop depends on the results of the one before, and the
- * smallest difference grows to tenths of a pixel between processors.
+ * and so the same bits (but where `position` rounds twice): where people and hands are followed, a crop depends on the
+ * results of the one before, and the smallest difference grows to tenths of a pixel between processors.
  */
+/* No product and sum is fused unless it is written so: on Arm the compiler would, on x86 it cannot. */
+#pragma STDC FP_CONTRACT OFF
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,9 +34,10 @@ typedef struct {
 /* Fixed point of the weights: 15 bits, so that products fit pmaddwd. */
 static const float WEIGHT = 32767;
 
-/* Where output pixel u of a row lies along one axis: its whole pixels, returned, and the rest. Whole pixels of the row's
- * start are split off, so that single precision has only the row's own length to hold. The product of two floats is
- * exact in double: the sum is rounded once, as a fused one. */
+/* Where output pixel u of a row lies along one axis: its whole pixels, returned, and the rest. Whole pixels of the
+ * row's start are split off, so that single precision has only the row's own length to hold. The product of two floats
+ * is exact in double; the sum is rounded to double and then to float, which is the float of a fused one but where the
+ * double is halfway between two floats: about once in 2^29 sums. */
 static double position(double start, double step, int32_t u, int single, float *rest) {
     if (!single) {
         const double at = start + u * step, whole = floor(at);
@@ -71,7 +75,7 @@ static void row_scalar(const Image *image, const Row *row, int32_t from, int32_t
     }
 }
 
-/* Whether single precision resolves a thousandth of a pixel in rows of this length, and 32 bits hold where they begin. */
+/* Whether single precision resolves a thousandth of a pixel in rows so long, and 32 bits hold where they begin. */
 static int fits_single(const double *map, int32_t size) {
     const double along = (fabs(map[0]) + fabs(map[3])) * size, down = (fabs(map[1]) + fabs(map[4])) * size;
     return along < 16384 && down + fabs(map[2]) + fabs(map[5]) < 1e8;
@@ -79,9 +83,9 @@ static int fits_single(const double *map, int32_t size) {
 
 #ifdef HAVE_AVX2_PATH
 
-/* LANES output pixels at a time. Source pixels are asked for before they are due, AHEAD cache lines on, at every FETCH-th
- * lane: rows of an image are pages apart, which the processor's own prefetching does not follow, and a frame that a
- * camera has just written is in no cache. Measured on one machine; they change the time, never the result. */
+/* LANES output pixels at a time. Source pixels are asked for before they are due, AHEAD cache lines on, at every
+ * FETCH-th lane: rows of an image are pages apart, which the processor's own prefetching does not follow, and a frame
+ * that a camera has just written is in no cache. Measured on one machine; they change the time, never the result. */
 enum { LANES = 8, AHEAD = 8, FETCH = 2 };
 
 /* The weights of two neighbours in a row, as pairs of 16 bits. */
@@ -177,8 +181,9 @@ __attribute__((target("avx2,fma"))) static void row_avx2(const Image *image, con
     row_scalar(image, line, u, size, red, green, blue);
 }
 
-/* Whether row_avx2 may be used: positions in single precision, 3 or 4 adjacent bytes a pixel, rows that do not overlap (so
- * that one pair is last in memory, and the bytes after any other lie inside the image), and offsets that 32 bits hold. */
+/* Whether row_avx2 may be used: positions in single precision, 3 or 4 adjacent bytes a pixel, rows that do not overlap
+ * (so that one pair is last in memory, and the bytes after any other lie inside the image), and offsets that 32 bits
+ * hold. */
 static int fits_avx2(const Image *image, int single) {
     const double row = fabs((double)image->row);
     if (!single || image->channel != 1 || (image->column != 3 && image->column != 4)) return 0;
@@ -194,8 +199,8 @@ static ptrdiff_t fetch_distance(const Image *image, const double *map) {
 }
 #endif
 
-/* a b x, d e y: [2, 3] from an output pixel (u, v, 1) to image coordinates. out: [3, size, size]. path: 0 is the fastest that
- * this processor has, 1 the portable one. Returns the path taken: 2 AVX2, 1 portable. */
+/* a b x, d e y: [2, 3] from an output pixel (u, v, 1) to image coordinates. out: [3, size, size]. path: 0 is the
+ * fastest that this processor has, 1 the portable one. Returns the path taken: 2 AVX2, 1 portable. */
 EXPORT int32_t humanrt_crop(const uint8_t *pixels, int32_t width, int32_t height, ptrdiff_t row, ptrdiff_t column,
                             ptrdiff_t channel, double a, double b, double x, double d, double e, double y, int32_t size,
                             float *out, int32_t path);

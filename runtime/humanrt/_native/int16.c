@@ -41,8 +41,8 @@ EXPORT int32_t humanrt_int16(void) { return NOT_HERE; }
 
 enum { LINEAR_ROWS = 48, QUERY_ROWS = 96 }; /* of one task; multiples of the kernels' rows */
 
-/* What is summed up in integers, multiples of 2 LANES: a linear layer's depth, attention's tokens (queries and keys have
- * HEAD). Shorter blocks are more exact and slower, these by 10 % and 3 % than sums over everything. */
+/* What is summed up in integers, multiples of 2 LANES: a linear layer's depth, attention's tokens (queries and keys
+ * have HEAD). Shorter blocks are more exact and slower, these by 10 % and 3 % than sums over everything. */
 enum { LINEAR_BLOCK = 128, TOKEN_BLOCK = 256 };
 
 /* Whether the variable of native/processor.py names one of the features: for tests. */
@@ -71,7 +71,8 @@ EXPORT int32_t humanrt_int16(void) {
 /* Lengths of a block: of a row and a column of attention, of a row and a column of a linear layer. */
 static const float EVEN = 46330, ROW = 23165, WEIGHT = 92660;
 
-/* The integer for the largest value, 1, when the length of the longest block is `norm` and shall be `length`. The length of what rounding adds is at most half the root of the block's size. */
+/* The integer for the largest value, 1, when the length of the longest block is `norm` and shall be `length`. The
+ * length of what rounding adds is at most half the root of the block's size. */
 static inline float largest_integer(float norm, size_t block, float length) {
     length -= 0.5f * sqrtf((float)block);
     return norm > 0 && length / norm < 32767 ? length / norm : 32767;

@@ -8,8 +8,10 @@
 enum { NAME(PANEL) = 2 * LANES };
 
 /* The values of x [depth] as integers in out [padded], behind them zeros; the result times an integer is its value.
- * `length` is of the longest block of integers, whose size is `block`. A row that is not finite has zeros, and the result is nan. */
-CODE INLINE float NAME(quantize)(const float *x, size_t depth, size_t padded, size_t block, float length, int16_t *out) {
+ * `length` is of the longest block of integers, whose size is `block`. A row that is not finite has zeros, and the
+ * result is nan. */
+CODE INLINE float NAME(quantize)(const float *x, size_t depth, size_t padded, size_t block, float length,
+                                 int16_t *out) {
     Floats highest = ZERO();
     for (size_t k = 0; k < depth; k += LANES) highest = MAXIMUM(highest, ABSOLUTE(LOAD_SOME(x + k, depth - k)));
     const float most = HIGHEST(highest);

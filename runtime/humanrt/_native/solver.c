@@ -180,7 +180,7 @@ static void evaluate(const Problem *p, const double *x, const double *pull, cons
         }
     }
 
-    /* weight / 2 (reach - distance)^2 where two capsules meet: the active set changes from one evaluation to the next. */
+    /* weight / 2 (reach - distance)^2 where two capsules meet: the active set changes between evaluations. */
     for (int k = 0; k < collisions; k++) {
         const int32_t *ends = p->collision_points + 4 * k;
         const double *a0 = point[ends[0]], *a1 = point[ends[1]], *b0 = point[ends[2]], *b1 = point[ends[3]];
