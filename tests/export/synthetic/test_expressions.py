@@ -16,6 +16,7 @@ from humanrt_export.bodies.anny.model import cached_file
 from humanrt_export.synthetic.body_model import load_body
 from humanrt_export.synthetic.people import EngineOptions, PeopleEngine
 from humanrt_export.synthetic.people.expressions import Faces
+from humanrt_export.synthetic.people.sample import PeopleLabels
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +97,20 @@ def test_labels_are_the_expressions_that_are_drawn(engines: tuple[PeopleEngine, 
             np.testing.assert_allclose(far[head], expected[head], atol=3e-4)  # blended with the neck
     assert fine >= 2
     assert coarse >= 1
+
+
+def test_expressions_of_other_people_are_refused() -> None:
+    count = 2
+    labels = PeopleLabels(
+        rotations=np.zeros((count, 74, 3, 3), np.float32),
+        shape=np.zeros((count, 6), np.float32),
+        translation=np.zeros((count, 3), np.float32),
+        joints=np.zeros((count, 116, 3), np.float32),
+        joints_2d=np.zeros((count, 116, 2), np.float32),
+        visible=np.ones(count, np.float32),
+    )
+    assert labels.expression.shape == (2, 52)
+    for shape in ((1, 52), (3, 52), (2, 51), (2,)):
+        with pytest.raises(ValueError, match=r"2 people have \(2, 52\)"):
+            replace(labels, expression=np.zeros(shape, np.float32))
+    assert labels.take(slice(0, 0)).expression.shape == (0, 52)

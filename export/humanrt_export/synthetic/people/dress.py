@@ -134,8 +134,8 @@ class Dresser:
         given = torch.from_numpy(rotations)[None], torch.from_numpy(head)[None]
         with torch.inference_mode():
             vertices = self._model.body.pose(dressed.rest._replace(surface=surface), *given).vertices[0].numpy()
-        drawn = {tuple(row) for row in dressed.fitted.skin.tolist()}
-        kept = np.array([tuple(row) in drawn for row in self._model.faces.tolist()])
+        size = (count**2, count, 1)
+        kept = np.isin(self._model.faces.astype(np.int64) @ size, dressed.fitted.skin.astype(np.int64) @ size)
         return vertices, (self._model.faces[~kept], self._model.faces[kept])
 
     def _missing(self, attire: Attire) -> list[str]:

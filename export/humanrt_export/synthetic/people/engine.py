@@ -27,7 +27,7 @@ from humanrt_export.synthetic.people.expressions import Faces
 from humanrt_export.synthetic.people.options import EngineOptions
 from humanrt_export.synthetic.people.poses import PoseSource, clean_motions
 from humanrt_export.synthetic.people.render import Figure, PeopleRenderer, Thing
-from humanrt_export.synthetic.people.resting import draw_seat
+from humanrt_export.synthetic.people.resting import LEGS, SITTING, draw_seat
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 from humanrt_export.synthetic.people.scene import Subject, World, draw_world, later, other_view
 from humanrt_export.synthetic.people.surroundings import Environments
@@ -68,7 +68,8 @@ class PeopleEngine:
         motions = clean_motions(options.motions, options.part) if options.motions else []
         self.source = PoseSource(motions, options.seed, options.resting)
         self._models = {name: load_body(name) for name in ("full", "10pc")}
-        self._sitting = self._models["10pc"].vertices_of("root", "pelvis", "upperleg01", "upperleg02")
+        self._sitting = self._models["10pc"].vertices_of(*SITTING)
+        self._legs = self._models["10pc"].vertices_of(*LEGS)
         self.joint_names = self._models["full"].joint_names
         self._head = self.joint_names.index("head")
         self.faces = Faces() if options.faces else None
@@ -171,7 +172,8 @@ class PeopleEngine:
                 vertices, joints = (part[0].numpy().astype(np.float64) for part in posed)
                 hips = joints[[self.joint_names.index(f"upperleg01.{side}") for side in "LR"]].mean(axis=0)
                 front = subject.pose.body[0][:, 2]
-                seats += draw_seat(generator, vertices, self._sitting, hips, front, len(self.backdrops.textures))
+                textures = len(self.backdrops.textures)
+                seats += draw_seat(generator, vertices, self._sitting, self._legs, hips, front, textures)
         return replace(world, things=(*world.things, *seats)) if seats else world
 
     def expressing(self, people: Iterable[Subject], generator: np.random.Generator) -> list[Subject]:

@@ -12,11 +12,17 @@ from humanrt_export.motion.clip import about
 from humanrt_export.synthetic.people.render import Thing
 from humanrt_export.synthetic.people.things import draw_prism
 
-__all__ = ["PRESSED", "Support", "draw_seat", "lay_down", "sit_down"]
+__all__ = ["LEGS", "PRESSED", "SITTING", "Support", "draw_seat", "lay_down", "sit_down"]
 
 Array = NDArray[np.float64]
 Support = Literal["", "seat", "ground"]
 """What holds a person besides the feet."""
+
+SITTING = ("root", "pelvis", "upperleg01", "upperleg02")
+"""Bones of buttocks and thighs."""
+
+LEGS = ("lowerleg01", "lowerleg02", "foot", *(f"toe{toe}-{bone}" for toe in range(1, 6) for bone in range(1, 4)))
+"""Bones of lower legs and feet."""
 
 PRESSED = 0.008
 """m, by which a seat gives way under a person."""
@@ -24,6 +30,7 @@ PRESSED = 0.008
 _FLEXED = 118.0  # degrees, most of a hip
 _LEAST = 0.08  # m, height below which there is no seat
 _WIDE = 0.36, 0.5  # m, side of a seat, for a person of 1.7 m
+_CLEAR = 0.01  # m, of calves and heels from its front
 _FORWARD = 0.04  # m, its middle from that of the hips, towards the knees
 
 
@@ -63,16 +70,20 @@ def draw_seat(
     generator: np.random.Generator,
     vertices: Array,
     sitting: NDArray[np.bool_],
+    legs: NDArray[np.bool_],
     hips: Array,
     front: Array,
     textures: int,
 ) -> list[Thing]:
     """Sample the seat of a person: a block whose top touches the lowest of the buttocks and thighs over it.
 
+    Its front ends behind the calves and heels.
+
     Args:
         generator: source of all randomness.
         vertices: [V, 3] m, the body in the world, y up, the ground at 0.
         sitting: [V] which of them are of buttocks and thighs.
+        legs: [V] which of them are of lower legs and feet.
         hips: [3] m, their middle; front: [3] where the person faces.
         textures: number of textures to choose from.
 
@@ -85,6 +96,9 @@ def draw_seat(
     middle = hips + _FORWARD * forward
     away = (vertices - middle)[:, [0, 2]]
     along, across = away @ forward[[0, 2]], away @ np.array([forward[2], -forward[0]])
+    between = legs & (np.abs(across) < side / 2 + _CLEAR)
+    back = min(0.0, float(along[between].min()) - _CLEAR - side / 2) if between.any() else 0.0
+    middle, along = middle + back * forward, along - back
     over = sitting & (np.abs(along) < side / 2) & (np.abs(across) < side / 2)
     texture, tint = int(generator.integers(textures)), generator.uniform(0.3, 1.1) * generator.uniform(0.75, 1.25, 3)
     if not over.any() or (top := float(vertices[over, 1].min()) + PRESSED) < _LEAST:

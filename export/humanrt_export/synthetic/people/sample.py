@@ -32,8 +32,11 @@ class PeopleLabels:
         joints_2d: [N, J, 2] px, including joints outside the picture.
         visible: [N], visible fraction of the pixels that the dressed person would cover alone in a picture without
             borders.
-        expression: [N, 52] amounts of Anny's face units (`face_units.NAMES`), as they are drawn: people who
-            are too small for it have none.
+        expression: [N, 52] weights of Anny's ARKit blend shapes (`face_units.NAMES`), as they are drawn: people who
+            are too small for it have none. Not given: zeros, faces at rest.
+
+    Raises:
+        ValueError: the expression is of another number of people, or blend shapes.
     """
 
     rotations: Floats
@@ -45,8 +48,11 @@ class PeopleLabels:
     expression: Floats = field(default_factory=lambda: np.zeros((0, len(FACE_UNITS)), np.float32))
 
     def __post_init__(self) -> None:
-        if len(self.expression) != len(self.shape):  # not given: faces at rest
-            object.__setattr__(self, "expression", np.zeros((len(self.shape), len(FACE_UNITS)), np.float32))
+        wanted = len(self.shape), len(FACE_UNITS)
+        if self.expression.shape == (0, len(FACE_UNITS)):  # not given: faces at rest
+            object.__setattr__(self, "expression", np.zeros(wanted, np.float32))
+        elif self.expression.shape != wanted:
+            raise ValueError(f"expression has the shape {self.expression.shape}; {wanted[0]} people have {wanted}")
 
     def __len__(self) -> int:
         return len(self.shape)
