@@ -24,11 +24,19 @@ def test_figures_are_those_of_what_was_seen() -> None:
     seen = people_pictures.Seen(
         scores=[0.5, 1.0], errors=[10.0, 20.0, 60.0], overlaps=[0.8, 0.6], faces=[1.0, 0.0], seconds=[0.5, 1.5]
     )
-    seen.through, seen.covered = 1, 50
+    seen.through, seen.holes, seen.garments = 1, 2, 50
     row = seen.row()
-    expected = {"score": 0.75, "sure": 0.5, "mm": 30, "median mm": 20, "IoU": 0.7, "face": 0.5, "pictures a second": 1}
+    expected = {
+        "score": 0.75,
+        "share above 0.9": 0.5,
+        "mm": 30,
+        "median mm": 20,
+        "IoU": 0.7,
+        "face": 0.5,
+        "pictures a second": 1,
+    }
     assert {name: row[name] for name in expected} == pytest.approx(expected)
-    assert row["through"] == pytest.approx(0.02)
+    assert (row["through"], row["holes"]) == pytest.approx((0.02, 0.04))
     text = people_pictures.markdown({"painted": row, "garments": row})
     assert "| garments |" in text
     assert "| 30 | 20 |" in text
