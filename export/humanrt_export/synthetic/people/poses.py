@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -280,41 +280,49 @@ def _joint(name: str, side: str, generator: np.random.Generator, lean: float) ->
     return mirrored(turn) if side == "right" else turn
 
 
-def _from_limits(generator: np.random.Generator, hands: bool, tries: int = 12) -> Array:
-    """Sample body rotations [24, 3, 3] from the joint limits: the first of a few without self-intersection."""
-    best, lowest_cost = np.eye(3)[None].repeat(24, 0), np.inf
+def _from_limits(generator: np.random.Generator, hands: bool) -> Array:
+    """Sample body rotations [24, 3, 3] from the joint limits, if possible without self-intersection."""
     lean = float(generator.uniform(0.6, 2.0))
-    for _ in range(tries):
-        body = np.broadcast_to(np.eye(3), (24, 3, 3)).copy()
-        for index, joint in enumerate(SMPL_24):
-            side, _, name = joint.rpartition("_")
-            if name in _LIMITS:
-                # Legs and trunk are mostly those of a standing person.
-                body[index] = _joint(name, side, generator, lean if name in _UPPER else 2 * lean)
-        if hands:
-            _raise_arms(body, generator)
-        tilt = np.radians(generator.normal(0, (8, 4)))
-        body[0] = about("x", tilt[0]) @ about("z", tilt[1])
-        cost = _crossing(body)
-        if cost < lowest_cost:
-            best, lowest_cost = body, cost
-        if cost <= 0:
-            break
-    return best
+    return _clearest(lambda: _within_limits(generator, hands, lean))
 
 
-def _at_rest(generator: np.random.Generator, hands: bool, support: Support, tries: int = 12) -> Array:
-    """Sample body rotations [24, 3, 3] of somebody who sits or lies: the first of a few without self-intersection."""
+def _at_rest(generator: np.random.Generator, hands: bool, support: Support) -> Array:
+    """Sample body rotations [24, 3, 3] of somebody who sits or lies, if possible without self-intersection."""
+
+    def sample() -> Array:
+        body = _within_limits(generator, hands, float(generator.uniform(0.6, 2.0)))
+        (sit_down if support == "seat" else lay_down)(body, generator)
+        return body
+
+    return _clearest(sample)
+
+
+def _clearest(sample: Callable[[], Array], tries: int = 12) -> Array:
+    """Return the first sampled body without self-intersection, else the one of a few with the least."""
     best, lowest_cost = np.eye(3)[None].repeat(24, 0), np.inf
     for _ in range(tries):
-        body = _from_limits(generator, hands, 1)
-        (sit_down if support == "seat" else lay_down)(body, generator)
+        body = sample()
         cost = _crossing(body)
         if cost < lowest_cost:
             best, lowest_cost = body, cost
         if cost <= 0:
             break
     return best
+
+
+def _within_limits(generator: np.random.Generator, hands: bool, lean: float) -> Array:
+    """Sample body rotations [24, 3, 3] within the joint limits; ``lean``: see `_joint`."""
+    body = np.broadcast_to(np.eye(3), (24, 3, 3)).copy()
+    for index, joint in enumerate(SMPL_24):
+        side, _, name = joint.rpartition("_")
+        if name in _LIMITS:
+            # Legs and trunk are mostly those of a standing person.
+            body[index] = _joint(name, side, generator, lean if name in _UPPER else 2 * lean)
+    if hands:
+        _raise_arms(body, generator)
+    tilt = np.radians(generator.normal(0, (8, 4)))
+    body[0] = about("x", tilt[0]) @ about("z", tilt[1])
+    return body
 
 
 def _raise_arms(body: Array, generator: np.random.Generator) -> None:
