@@ -20,6 +20,7 @@ import pytest
 
 import humanrt
 from command_line import refused
+from dying_worker import die_at_b
 from humanrt.batch import BatchOptions, find_sources, plan, process
 from humanrt.batch.steps import Check, Outcome
 from humanrt.cli import main
@@ -194,23 +195,6 @@ def test_a_worker_that_dies_costs_its_file(films: Path, tmp_path: Path, monkeypa
     }
     assert reports["a.mp4"].state == "done"
     assert "its process died (exit status -9)" in str(reports["b.mp4"].error)
-
-
-def die_at_b(work: Any, steps: Any) -> None:
-    """A worker that the system kills when it meets a certain file."""
-    from humanrt.batch.worker import run_steps
-
-    class Fatal:
-        def recv(self) -> Any:
-            step = steps.recv()
-            if step.name.endswith("b.mp4"):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return step
-
-        def send(self, message: Any) -> None:
-            steps.send(message)
-
-    run_steps(work, Fatal())  # type: ignore[arg-type]
 
 
 def test_a_batch_that_was_killed_goes_on(films: Path, tmp_path: Path) -> None:
