@@ -2,11 +2,15 @@
 
     python bench/pose_search.py build --data ../shared/mocap/*.tar.xz --poses 1000000 --out poses.index
     python bench/pose_search.py query poses.index --queries 100
+    python bench/pose_search.py words poses.index
     python bench/pose_search.py peer poses.index hnswlib        (or usearch, faiss; each in an environment that has it)
 
 The poses are motion capture at 120 Hz, again and again: each copy of a clip is another person's, every joint turned by
 an angle of its own (6 degrees, the same throughout a clip), every other copy mirrored. Queries are poses of the index,
 moved by 5 cm (root mean square), so that none is an exact hit.
+
+**words**: the embeddings and facts of all poses are made, as the first `humanrt find` with words does, then searched by
+ten texts, by ten poses of the index moved by 5 cm, and by both together; recall is against a scan of all embeddings.
 """
 
 from __future__ import annotations
@@ -29,6 +33,13 @@ _RECALL = 0.95
 
 
 _WAYS: Mapping[str, float] = {"nearest frames": 0.0, "events": 0.5}  # gap, s
+
+
+_TEXTS = (
+    "both arms raised above the head", "kneeling on the floor", "squatting down", "left arm up, right arm down",
+    "sitting on a chair", "bending over", "a kick with the right leg", "standing on the left leg, right knee raised",
+    "arms spread out to both sides", "looking down with the hands on the hips",
+)  # fmt: skip
 
 
 def build(data: Sequence[Path], poses: int, out: Path) -> None:
@@ -93,6 +104,59 @@ def query(path: Path, count: int) -> None:
             for events, rows in zip(found, truth, strict=True)
         ]
         print(f", recall at {_TOP} {np.mean(same):.4f}")
+
+
+def words(path: Path, bundle: str) -> None:
+    """Measure the search by words: what is made once, and then queries, beside a scan of all embeddings."""
+    from humanrt.embedding.said import said
+    from humanrt.search.embedded import EmbeddedSpace, FactSpace, kept_facts
+    from humanrt.search.nearest import nearest_in
+    from humanrt.search.store import KEPT, PoseIndex
+    from humanrt.search.ways import Worded
+
+    index = PoseIndex(path)
+    with Worded(bundle) as way:
+        texts = [way.query(words=text) for text in _TEXTS]
+        began = time.perf_counter()
+        space = way.space(index, texts[0])
+        assert isinstance(space, EmbeddedSpace)
+        kept = space.kept
+        made = time.perf_counter() - began
+        began = time.perf_counter()
+        facts = kept_facts(index, print)
+        folders = {one.name: sum(file.stat().st_size for file in one.iterdir()) for one in path.glob(f"{KEPT}*")}
+        sizes = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in folders.items())
+        print(f"{len(index)} poses: {made:.1f} s to embed, {time.perf_counter() - began:.1f} s for facts; {sizes}")
+        poses = way.embedder.encode_descriptors(_queries(index.vectors, len(texts)))
+        both = [
+            way.embedder.fuse(pose=pose, text=way.embedder.encode_text(text)).predicted["pose"]
+            for pose, text in zip(poses, _TEXTS, strict=True)
+        ]
+        vectors = kept.columns["vectors"]
+        for title, queries in (("texts", texts), ("poses", list(poses)), ("texts and poses", both)):
+            times: dict[str, list[float]] = {name: [] for name in (*_WAYS, "events, with facts")}
+            same = []
+            for text, query in zip(_TEXTS, queries, strict=True):
+                plain = EmbeddedSpace(kept, query)
+                fitting = FactSpace(plain, facts, said(text).facts)
+                found = {}
+                for name, gap in (*_WAYS.items(), ("events, with facts", 0.5)):
+                    began = time.perf_counter()
+                    found[name] = nearest_in(index, fitting if "facts" in name else plain, _TOP, gap=gap)
+                    times[name].append(time.perf_counter() - began)
+                scores = np.concatenate(
+                    [
+                        part.astype(np.float32) @ query
+                        for part in np.array_split(vectors, max(1, len(vectors) // 100_000))
+                    ]
+                )
+                rows = set(np.argpartition(-scores, _TOP)[:_TOP].tolist())
+                # Poses at the same distance as the last one are as right.
+                last = scores[list(rows)].min() - 1e-6
+                same.append(np.mean([scores[event.row] >= last for event in found["nearest frames"]]))
+            print(f"{title}: recall at {_TOP} {np.mean(same):.3f}")
+            for name, some in times.items():
+                print(f"  {name}: {_percentiles(some)}")
 
 
 def peer(path: Path, name: str, count: int) -> None:
@@ -192,7 +256,7 @@ def _percentiles(seconds: Sequence[float]) -> str:
     return f"{middle:.1f} ms median ({low:.1f} to {high:.1f})"
 
 
-def main(words: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("build")
@@ -202,15 +266,20 @@ def main(words: Sequence[str]) -> None:
     one = commands.add_parser("query")
     one.add_argument("index", type=Path)
     one.add_argument("--queries", type=int, default=100)
+    one = commands.add_parser("words")
+    one.add_argument("index", type=Path)
+    one.add_argument("--bundle", default="pose-embedder")
     one = commands.add_parser("peer")
     one.add_argument("index", type=Path)
     one.add_argument("name", choices=_PEERS)
     one.add_argument("--queries", type=int, default=100)
-    given = parser.parse_args(words)
+    given = parser.parse_args(arguments)
     if given.command == "build":
         build(given.data, given.poses, given.out)
     elif given.command == "query":
         query(given.index, given.queries)
+    elif given.command == "words":
+        words(given.index, given.bundle)
     else:
         peer(given.index, given.name, given.queries)
 

@@ -46,13 +46,13 @@ __all__ = [
     "AnyPeoplePipeline",
     "HandOptions",
     "PeopleOptions",
+    "PicturePerson",
     "Results",
     "Task",
     "named_quality",
     "open_hands",
     "open_people",
-    "picture_box",
-    "picture_pose",
+    "picture_person",
     "task_named",
     "track",
 ]
@@ -494,43 +494,52 @@ def _kind(value: object) -> str:
     return text if len(text) <= 40 else f"a {type(value).__name__}"
 
 
-def picture_pose(
-    path: str | Path, bundle: Bundle | str | Path | None = None, *, nearest: bool = False
-) -> tuple[NDArray[np.float64], int]:
-    """Return the pose [22, 3, 3] of the person who is seen best in a picture, and how many people are seen in it.
+@dataclass(frozen=True)
+class PicturePerson:
+    """A person in a picture.
 
-    The pose is as `humanrt.coach.poses` has them.
+    Attributes:
+        pose: [22, 3, 3], as `humanrt.coach.poses` has them.
+        box: (left, top, right, bottom) px around the joints; None if the bundle gives no joints.
+        number: of the people, counted from the left, the first is 1.
+        among: how many people are seen.
+    """
+
+    pose: NDArray[np.float64]
+    box: tuple[float, float, float, float] | None
+    number: int
+    among: int
+
+
+def picture_person(
+    path: str | Path, bundle: Bundle | str | Path | None = None, *, number: int | None = None, nearest: bool = False
+) -> PicturePerson:
+    """Return the person of a picture who is seen best, or another one.
 
     Args:
         path: picture.
         bundle: for people; None: the default.
-        nearest: instead, of the person who is nearest to the camera.
+        number: of the person who is wanted, counted from the left, the first is 1.
+        nearest: the person who is nearest to the camera is wanted.
 
     Raises:
-        HumanrtError: it cannot be read, or nobody is seen in it.
+        HumanrtError: it cannot be read, nobody is seen in it, or fewer people than ``number``.
     """
-    people, best, bones = _best_person(path, bundle)
-    which = int(people.translations[:, 2].argmin()) if nearest else best
-    return body_pose(people.rotations[which], bones), len(people.scores)
-
-
-def picture_box(path: str | Path, bundle: Bundle | str | Path | None = None) -> tuple[float, ...]:
-    """Return the box (left, top, right, bottom) px around the joints of the person who is seen best in a picture.
-
-    Args and errors as for `picture_pose`.
-    """
-    people, best, _ = _best_person(path, bundle)
-    if people.joints_2d is None:
-        raise HumanrtError(f"{path}: this bundle gives no joints; give the box, or another bundle")
-    points = people.joints_2d[best]
-    return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
-
-
-def _best_person(path: str | Path, bundle: Bundle | str | Path | None) -> tuple[People, int, Sequence[str] | None]:
-    """Return the people of a picture, which of them is seen best, and the names of their bones."""
     with track(path, "people", bundle=bundle, backend="cpu", max_frames=1) as results:
         found = next(iter(results), None)
         people: People | None = getattr(found, "people", None)
         if people is None or not len(people.scores):
             raise HumanrtError(f"{path}: nobody is seen in this picture; give one that shows a person")
-        return people, int(people.scores.argmax()), results.header.get("bones")
+        bones: Sequence[str] | None = results.header.get("bones")
+    points = people.joints_2d
+    order = np.argsort(people.translations[:, 0] if points is None else points[..., 0].mean(axis=1), kind="stable")
+    if number is not None:
+        if not 1 <= number <= len(order):
+            seen = "1 person is" if len(order) == 1 else f"{len(order)} people are"
+            raise HumanrtError(f"{path}: {seen} seen, so there is no number {number}; count from the left, from 1")
+        which = int(order[number - 1])
+    else:
+        which = int(people.translations[:, 2].argmin()) if nearest else int(people.scores.argmax())
+    edges = None if points is None else (*points[which].min(axis=0).tolist(), *points[which].max(axis=0).tolist())
+    place = 1 + int(np.flatnonzero(order == which)[0])
+    return PicturePerson(body_pose(people.rotations[which], bones), edges, place, len(order))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,3 +122,59 @@ def test_find_reads_words_in_an_index_that_was_made_without(tmp_path: Path, caps
     capsys.readouterr()
     assert main(["find", f"{index}2", "squatting", "--gap", "0", "--top", "1"]) == 0
     assert json.loads(capsys.readouterr().out)["frame"] == 3
+
+
+def test_what_words_say_exactly_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped("pose-embedder")
+    left, right = (0, 0, 85), (0, 0, -85)
+    poses = [
+        posed(),
+        posed(right_shoulder=right),
+        posed(left_shoulder=left),
+        posed(left_shoulder=left, right_shoulder=right),
+    ]
+    np.savez(tmp_path / "move.npz", rotations=np.stack(poses), joint_names=np.array(SMPLX_BODY), fps=1.0)
+    index = str(tmp_path / "poses.index")
+    assert main(["index", str(tmp_path / "move.npz"), "--out", index]) == 0
+    capsys.readouterr()
+    assert main(["find", index, "the left hand is up in the air, the right arm hangs down, swaying", "--gap", "0"]) == 0
+    answer = capsys.readouterr()
+    hits = [json.loads(line) for line in answer.out.splitlines()]
+    assert hits[0]["frame"] == 2
+    assert [len(hit["lacks"]) for hit in hits] == [0, 1, 1, 2]
+    assert all(0 <= hit["distance"] <= 2 for hit in hits)
+    assert "looked up by geometry: left_arm.up or left_hand.overhead; right_arm.down" in answer.err
+    assert "left to the embedder alone: swaying" in answer.err
+    assert sorted(path.name[:12] for path in Path(index).glob("kept-*")) == ["kept-facts-1", "kept-poseemb"]
+    # Beside a pose, too, the words hold.
+    pose = tmp_path / "pose.npz"
+    np.savez(pose, rotations=poses[3], joint_names=np.array(SMPLX_BODY))
+    assert main(["find", index, "but the right arm hangs down", "--pose", str(pose), "--gap", "0"]) == 0
+    hits = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {hit["frame"] for hit in hits[:2]} == {0, 2}
+    assert [hit["lacks"] for hit in hits] == [[], [], ["right_arm.down"], ["right_arm.down"]]
+    assert main(["index", str(tmp_path / "move.npz"), "--out", index]) == 0  # what is kept is no hindrance
+
+
+@pytest.mark.skipif(not (MEDIA / "people.jpg").is_file(), reason="no ../shared/media")
+def test_one_of_several_people_is_named_and_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped("landmarks")
+    np.savez(tmp_path / "move.npz", rotations=posed()[None], joint_names=np.array(SMPLX_BODY), fps=1.0)
+    index, image = str(tmp_path / "poses.index"), str(MEDIA / "people.jpg")
+    assert main(["index", str(tmp_path / "move.npz"), "--out", index]) == 0
+    capsys.readouterr()
+    assert main(["find", index, "--image", image]) == 0
+    best = capsys.readouterr()
+    found = re.search(r"(\d+) people; it is number (\d+) from the left, at x = \d+ to \d+ px", best.err)
+    assert found is not None
+    distances = []
+    for number in (found[2], "1" if found[2] != "1" else "2"):
+        assert main(["find", index, "--image", image, "--who", number]) == 0
+        answer = capsys.readouterr()
+        assert "people" not in answer.err
+        distances.append(json.loads(answer.out)["distance"])
+    assert distances[0] == json.loads(best.out)["distance"] != distances[1]
+    assert f"{found[1]} people are seen, so there is no number 99" in refused(
+        capsys, "find", index, "--image", image, "--who", "99"
+    )
+    assert "--who is of the people in --image" in refused(capsys, "find", index, "squatting", "--who", "1")

@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -279,6 +279,14 @@ class PortraitsConfig(SceneConfig):
             letterboxed=0.0,
         )
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What determines a picture, besides its number; where poses are sampled at once, also how many there are."""
+        named = ("motions", "backgrounds", "assets", "environments")
+        found = {name: None if (path := getattr(self, name)) is None else Path(path).name for name in named}
+        found |= {name: getattr(self, name) for name in ("seed", "size", "part", "faces", "style", "recorded", "fine")}
+        return found | ({"poses": self.first + self.count} if self.recorded else {})
+
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentsConfig:
@@ -363,10 +371,12 @@ def make_portraits(config: PortraitsConfig) -> None:
     """Render pictures of one person each.
 
     Raises:
-        HumanrtError: recordings or backgrounds cannot be read, or the folder cannot be written.
+        HumanrtError: recordings or backgrounds cannot be read, the folder cannot be written, or its pictures are made
+            with other settings.
     """
-    from humanrt_export.data.described.portraits import recorded_poses, render_portraits
+    from humanrt_export.data.described.portraits import keep_to, recorded_poses, render_portraits
 
+    keep_to(config.out, config.settings)
     _use_threads(config.threads)
     with PeopleEngine(config.engine, **({} if config.fine else {"fine": float("inf")})) as engine:
         poses = recorded_poses(engine.source, config.first + config.count, config.seed) if config.recorded else None

@@ -28,7 +28,7 @@ from humanrt.outputs.record import check_apart
 from humanrt.outputs.window import Window, has_display
 from humanrt.people.holistic import QUALITIES, Quality
 from humanrt.sources.opening import IMAGE_SUFFIXES, VIDEO_SUFFIXES, open_source, source_files
-from humanrt.tasks import TASKS, PeopleOptions, open_people, picture_pose
+from humanrt.tasks import TASKS, PeopleOptions, open_people, picture_person
 
 __all__ = ["METRES_PER_DEGREE", "CoachOptions", "add_parser", "run"]
 
@@ -169,8 +169,8 @@ def _reference(options: CoachOptions) -> PoseTrack:
             f"`humanrt run {options.reference} --task people --headless --record {recording}`, and give {recording}"
         )
     if suffix in IMAGE_SUFFIXES:
-        pose, among = picture_pose(options.reference, options.bundle, nearest=True)
-        return PoseTrack(pose[None], np.zeros(1), among=among)
+        person = picture_person(options.reference, options.bundle, nearest=True)
+        return PoseTrack(person.pose[None], np.zeros(1), among=person.among)
     return load_track(options.reference)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,18 @@ from humanrt.bundle import load_bundle
 from humanrt.bundle.settings import OPEN_EMBEDDER, poseembroider_model
 from humanrt.checks import check_range
 from humanrt.commands.fields import Flag, add_fields, given
+from humanrt.embedding.said import said
 from humanrt.errors import HumanrtError
 from humanrt.outputs.record import check_writable
 from humanrt.search.descriptor import NAME
-from humanrt.search.nearest import Event, Filter, nearest
+from humanrt.search.embedded import FactSpace, kept_facts
+from humanrt.search.kept import Kept
+from humanrt.search.nearest import Event, Filter, nearest_in
 from humanrt.search.store import PoseIndex
 from humanrt.search.ways import Embedded, Points, Way, Worded
+
+if TYPE_CHECKING:
+    from humanrt.tasks import PicturePerson
 
 __all__ = ["FindOptions", "add_parser", "run"]
 
@@ -49,7 +56,8 @@ class FindOptions:
         embedder: the bundle that the index was made with, if it was; then any of words, pose and image may be combined.
             Words without it are read by the embedder that ships.
         box: left, top, right and bottom of the person in the picture, px; with words or --embedder. Without, the person
-            who is seen best; with a published embedder, the picture shows that person only.
+            who is seen best, or --who; with a published embedder, the picture shows that person only.
+        who: number of the person in the picture, counted from the left, the first is 1.
         bundle: people bundle that reads the picture, without --embedder.
         mirrored: look for the mirror image too, whichever is nearer.
         top: how many events at most.
@@ -70,6 +78,7 @@ class FindOptions:
     image: Path | None = None
     embedder: str | None = None
     box: tuple[float, ...] | None = None
+    who: int | None = None
     bundle: str | None = None
     mirrored: bool = False
     top: int = 10
@@ -98,6 +107,7 @@ _FLAGS = {
     "image": Flag(metavar="FILE", type=Path),
     "embedder": Flag(metavar="NAME|PATH"),
     "box": Flag(metavar="L,T,R,B", type=_box),
+    "who": Flag(metavar="N", type=int),
     "bundle": Flag(metavar="NAME|PATH"),
     "mirrored": Flag(switch=True),
     "top": Flag(metavar="N", type=int),
@@ -150,11 +160,18 @@ def run(arguments: argparse.Namespace) -> int:
                 "the one that it was made with, or make another index"
             )
         events: list[Event] = []
+        facts: FactSpace | None = None
+        said_, kept = _facts(index, way, options.words)
         for query in queries:
-            events = _nearer(events, nearest(index, query, options.top, gap=options.gap, only=only, encode=way.encode))
+            space = way.space(index, query, _say)
+            if kept is not None:
+                space = facts = FactSpace(space, kept, said_)
+            events = _nearer(events, nearest_in(index, space, options.top, gap=options.gap, only=only))
             events = events[: options.top]
+    if facts is not None:
+        events = [replace(event, distance=facts.inner_distance(event.distance)) for event in events]
     if not events:
-        sys.stderr.write(f"humanrt find: {arguments.index}: nothing found; {_filtered(options)}\n")
+        _say(f"{arguments.index}: nothing found; {_filtered(options)}")
     for event in events:
         line = {
             "file": event.file,
@@ -165,6 +182,7 @@ def run(arguments: argparse.Namespace) -> int:
             "distance": round(event.distance, 4),
             "from": round(event.start, 4),
             "to": round(event.end, 4),
+            **({} if facts is None else {"lacks": facts.lacked(event.row)}),
         }
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     if options.sheet is not None:
@@ -191,7 +209,7 @@ def _check(options: FindOptions) -> None:
         if any(what) or options.sheet is not None or options.clips is not None:
             raise HumanrtError("--export writes vectors and searches nothing; leave out what to look for and to show")
         plain = FindOptions()
-        for name in ("embedder", "box", "bundle", "mirrored", "top", "gap", "margin", "media"):
+        for name in ("embedder", "box", "who", "bundle", "mirrored", "top", "gap", "margin", "media"):
             if getattr(options, name) != getattr(plain, name):
                 raise HumanrtError(f"--{name} is of a search, and --export does none; leave it out")
         return
@@ -210,6 +228,8 @@ def _check(options: FindOptions) -> None:
         raise HumanrtError("--box is of the person in --image, with words or --embedder; leave it out")
     if options.box is not None and options.bundle is not None:
         raise HumanrtError("--bundle finds the person in --image, and --box says where; leave one of them out")
+    if options.who is not None and (options.image is None or options.box is not None):
+        raise HumanrtError("--who is of the people in --image, without --box; leave it out")
     if options.mirrored and (options.words is not None or (options.image is not None and options.embedder is not None)):
         raise HumanrtError("--mirrored is for poses; leave it out")
     if options.sheet is not None:
@@ -221,6 +241,23 @@ def _check(options: FindOptions) -> None:
         raise HumanrtError(f"--clips {options.clips}: is a file; name a folder")
 
 
+def _facts(index: PoseIndex, way: Way, words: str | None) -> tuple[Sequence[Sequence[str]], Kept | None]:
+    """Return what words say of poses, in clauses that are understood wholly, with the index's facts; and tell it."""
+    understood = said(words) if words is not None and isinstance(way, Worded) else None
+    if understood is None or not understood.facts:
+        return (), None
+    _say(f"looked up by geometry: {'; '.join(' or '.join(names) for names in understood.facts)}")
+    if understood.rest:
+        _say(f"left to the embedder alone: {'; '.join(understood.rest)}")
+    return understood.facts, kept_facts(index, _say)
+
+
+def _say(line: str) -> None:
+    """Print a line on stderr; a search does not fail because stderr is closed."""
+    with suppress(OSError, ValueError):
+        print(f"humanrt find: {line}", file=sys.stderr)
+
+
 def _filtered(options: FindOptions) -> str:
     """Return why there may be nothing to find."""
     names = [f"--{name}" for name in ("person", "file", "begin", "end") if getattr(options, name) is not None]
@@ -229,8 +266,6 @@ def _filtered(options: FindOptions) -> str:
 
 def _queries(options: FindOptions, descriptor: str, opened: ExitStack) -> tuple[Way, list[NDArray[np.float32]]]:
     """Return the way of the index, and what to look for: a vector, and that of the mirror image if it is asked for."""
-    from humanrt.tasks import picture_box, picture_pose
-
     pose = _pose_of_file(options.pose) if options.pose is not None else None
     if options.embedder is not None or options.words is not None:
         bundle = load_bundle(options.embedder or OPEN_EMBEDDER, task="poseembroider")
@@ -238,15 +273,33 @@ def _queries(options: FindOptions, descriptor: str, opened: ExitStack) -> tuple[
         way = opened.enter_context((Worded if ours and descriptor == NAME else Embedded)(bundle.path))
         image = None if options.image is None else _picture(options.image)
         box = options.box
-        if options.image is not None and box is None and way.embedder.open:
-            box = picture_box(options.image, options.bundle)
+        if options.image is not None and box is None and (way.embedder.open or options.who is not None):
+            box = _person_of(options, options.image).box
+            if box is None:
+                raise HumanrtError(
+                    f"{options.image}: this people bundle gives no joints; give --box, or another --bundle"
+                )
         poses = [pose] if pose is None or not options.mirrored else [pose, _mirrored(pose)]
         return way, [way.query(one, image, options.words, box) for one in poses]
     if options.image is not None:
-        pose, _ = picture_pose(options.image, options.bundle)
+        pose = _person_of(options, options.image).pose
     assert pose is not None  # `_check`
     poses = [pose, _mirrored(pose)] if options.mirrored else [pose]
     return Points(), [Points().describe(one) for one in poses]
+
+
+def _person_of(options: FindOptions, image: Path) -> PicturePerson:
+    """Return the person in the picture, and say who that is if others are in it."""
+    from humanrt.tasks import picture_person
+
+    person = picture_person(image, options.bundle, number=options.who)
+    if person.among > 1 and options.who is None:
+        where = "" if person.box is None else f", at x = {person.box[0]:.0f} to {person.box[2]:.0f} px"
+        _say(
+            f"{image}: {person.among} people; it is number {person.number} from the left{where}, who is seen best; "
+            "--who N takes another"
+        )
+    return person
 
 
 def _pose_of_file(name: str) -> NDArray[np.float64]:

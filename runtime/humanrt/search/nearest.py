@@ -6,9 +6,10 @@ that may be near enough are measured, and the search widens until nothing outsid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,18 +19,30 @@ from humanrt.errors import InvalidInputError
 from humanrt.search.coarse import bounds
 from humanrt.search.store import PoseIndex
 
-__all__ = ["Event", "Filter", "nearest"]
+__all__ = ["Event", "Filter", "Space", "VectorSpace", "nearest", "nearest_in"]
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
-Encode = Callable[[Floats], Floats]
 
 _SLACK = 1e-5  # of squared distances: float32 products of a million rows
 _SAMPLE = 4096
 _FIRST = 512  # poses that are measured at first, for each event that is asked for
-_CHUNK = 1 << 16  # poses measured at once
+CHUNK = 1 << 16
+"""Poses that are measured at once."""
 _BLOCK = 256  # rows of a track that are looked at at once
 MOST = 10_000
+
+
+class Space(Protocol):
+    """How far the poses of an index are from what is looked for."""
+
+    def lower(self) -> Floats:
+        """Return bounds [N] from below of squared distances of all poses, as a new array."""
+        ...
+
+    def measured(self, rows: NDArray[np.int64]) -> Floats:
+        """Return the distances [M] of rows [M]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,6 @@ def nearest(
     gap: float = 0.5,
     tolerance: float = 0.05,
     only: Filter | None = None,
-    encode: Encode | None = None,
 ) -> list[Event]:
     """Return the events nearest to a pose, the nearest first.
 
@@ -120,24 +132,35 @@ def nearest(
             and so is whatever comes within this time of it. 0: every frame is an event.
         tolerance: how much farther than the nearest frame those of its event may be.
         only: which poses may be found.
-        encode: from vectors [N, D] of the index to those [N, E] that ``query`` [E] is compared with; every pose that
-            may be found is then encoded and measured.
     """
     vector = numbers(query, "query").astype(np.float32)
-    if (
-        vector.ndim != 1
-        or (encode is None and vector.shape != index.vectors.shape[1:])
-        or not np.isfinite(vector).all()
-    ):
+    if vector.shape != index.vectors.shape[1:] or not np.isfinite(vector).all():
         raise InvalidInputError(f"query must be [{index.vectors.shape[1]}] finite numbers, not {list(vector.shape)}")
+    return nearest_in(index, VectorSpace(index, vector), top, gap=gap, tolerance=tolerance, only=only)
+
+
+def nearest_in(
+    index: PoseIndex,
+    space: Space,
+    top: int = 10,
+    *,
+    gap: float = 0.5,
+    tolerance: float = 0.05,
+    only: Filter | None = None,
+) -> list[Event]:
+    """Return the events that are nearest in some space, the nearest first.
+
+    Args:
+        index: the index.
+        space: how far its poses are from what is looked for.
+        top, gap, tolerance, only: as for `nearest`.
+    """
     check_count(top, "top", MOST)
     check_range(gap, "gap", 0.0, 1e6)
     check_range(tolerance, "tolerance", 0.0)
     if not len(index):
         return []
-    plain = encode is None
-    lower = bounds(index.coarse, vector, index.groups) if plain else np.zeros(len(index), np.float32)
-    measured = _Measured(index, vector, encode)
+    lower = space.lower()
     allowed = (only or Filter()).allowed(index)
     if allowed is not None:
         lower[~allowed] = np.inf
@@ -145,11 +168,11 @@ def nearest(
     radius = _first_radius(lower, _FIRST * top)
     while True:
         near = np.flatnonzero(lower <= radius + _SLACK)
-        distances = measured(near)
+        distances = space.measured(near)
         # Beyond the radius nothing is known: only events within it are certain.
         whole = len(near) == count
         within = slice(None) if whole else distances <= np.sqrt(radius)
-        events = _events(index, near[within], distances[within], measured, top, gap, tolerance, allowed)
+        events = _events(index, near[within], distances[within], space, top, gap, tolerance, allowed)
         if whole or len(events) == top:
             return events
         radius = max(2 * radius, 1e-6)
@@ -164,21 +187,20 @@ def _first_radius(lower: Floats, wanted: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """Distances of rows of an index to a query."""
+class VectorSpace:
+    """The space of an index's own vectors: bounds by `humanrt.search.coarse`."""
 
     index: PoseIndex
     query: Floats
-    encode: Encode | None
 
-    def __call__(self, rows: NDArray[np.int64]) -> Floats:
-        """Return the distances of rows [M]."""
+    def lower(self) -> Floats:
+        return bounds(self.index.coarse, self.query, self.index.groups)
+
+    def measured(self, rows: NDArray[np.int64]) -> Floats:
         found = np.empty(len(rows), np.float32)
-        for first in range(0, len(rows), _CHUNK):
-            vectors: Floats = self.index.vectors[rows[first : first + _CHUNK]]
-            if self.encode is not None:
-                vectors = self.encode(vectors)
-            found[first : first + _CHUNK] = np.linalg.norm(vectors - self.query, axis=1)
+        for first in range(0, len(rows), CHUNK):
+            vectors: Floats = self.index.vectors[rows[first : first + CHUNK]]
+            found[first : first + CHUNK] = np.linalg.norm(vectors - self.query, axis=1)
         return found
 
 
@@ -186,7 +208,7 @@ def _events(
     index: PoseIndex,
     near: NDArray[np.int64],
     distances: Floats,
-    measured: _Measured,
+    space: Space,
     top: int,
     gap: float,
     tolerance: float,
@@ -205,7 +227,7 @@ def _events(
             # What belongs to a nearer event does not belong to this one.
             before = max((end for _, end in taken if end < at), default=-1)
             behind = min((begin for begin, _ in taken if begin > at), default=len(index))
-            low, high = (_reach(index, at, step, gap, measured, limit, allowed, (before, behind)) for step in (-1, 1))
+            low, high = (_reach(index, at, step, gap, space, limit, allowed, (before, behind)) for step in (-1, 1))
             first, last = _within_gap(index, low, -1, gap), _within_gap(index, high, 1, gap)
             taken.append((first, last))
             gone[np.searchsorted(near, first) : np.searchsorted(near, last, "right")] = True
@@ -248,7 +270,7 @@ def _reach(
     at: int,
     step: int,
     gap: float,
-    measured: _Measured,
+    space: Space,
     limit: float,
     allowed: Flags | None,
     between: tuple[int, int],
@@ -260,7 +282,7 @@ def _reach(
     last = at
     for rows in _blocks(index, at, step):
         times = index.rows[np.append(last, rows)]["t"]
-        good = (np.abs(np.diff(times)) <= gap) & (measured(rows) <= limit)
+        good = (np.abs(np.diff(times)) <= gap) & (space.measured(rows) <= limit)
         good &= (rows > between[0]) & (rows < between[1])
         if allowed is not None:
             good &= allowed[rows]

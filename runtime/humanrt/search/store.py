@@ -9,6 +9,8 @@
 `sources.jsonl`  a `Source`
 ===============  =============================================================================
 
+What is made of the vectors later is kept in folders of its own beside them (`humanrt.search.kept`).
+
 Rows are written behind those that count, flushed to the disk, and only then does a new ``head.json`` replace the old
 one: that is the acknowledgement. Whatever ends a writer, at any instant, leaves the rows of the last head; what stands
 behind them is overwritten by the next writer. A reader takes the head that it finds when it opens, and never sees half
@@ -17,6 +19,7 @@ of an addition. There is one writer at a time (`lock`).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -33,7 +36,7 @@ from humanrt.errors import HumanrtError, InvalidInputError, SourceError
 from humanrt.files import write_atomically
 from humanrt.search.coarse import COARSE, coarse_rows
 
-__all__ = ["ROW", "Addition", "IndexWriter", "PoseIndex", "Source"]
+__all__ = ["KEPT", "ROW", "Addition", "IndexWriter", "PoseIndex", "Source", "locked"]
 
 Floats = NDArray[np.float32]
 
@@ -42,6 +45,8 @@ FORMAT = 1
 _HEAD, _LOCK, _SOURCES = "head.json", "lock", "sources.jsonl"
 _VECTORS, _COARSE, _ROWS = "vectors.f32", "coarse.f32", "rows.bin"
 _MAX_HEAD = 1 << 24  # bytes
+KEPT = "kept-"
+"""What names of folders begin with that hold what was made of an index's vectors (`humanrt.search.kept`)."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,7 @@ class PoseIndex:
         vectors: [N, D] float32, mapped from the disk.
         coarse: [N, `COARSE`] float32, likewise.
         rows: [N] of `ROW`, likewise.
+        listed: bytes of ``sources.jsonl`` that count.
 
     Raises:
         SourceError: it is no index, of another version, or damaged.
@@ -123,6 +129,7 @@ class PoseIndex:
         head = _read_head(self.path)
         self.descriptor, self.replaced = head.descriptor, frozenset(head.replaced)
         self.sources = _read_sources(self.path, head)
+        self.listed = head.listed
         self.groups = np.array(head.groups, np.int64)
         self.vectors: Floats = self._mapped(_VECTORS, np.dtype("<f4"), (head.rows, len(head.groups)))
         self.coarse: Floats = self._mapped(_COARSE, np.dtype("<f4"), (head.rows, COARSE))
@@ -130,6 +137,21 @@ class PoseIndex:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def listing(self, listed: int) -> str:
+        """Return the sha256 of the first bytes of ``sources.jsonl``; "" if it is shorter.
+
+        What counts is never changed, so this tells one index from another that was made in its place.
+        """
+        if not listed:
+            return hashlib.sha256().hexdigest()
+        try:
+            with (self.path / _SOURCES).open("rb") as stream:
+                content = stream.read(listed)
+        except OSError as error:
+            reason = error.strerror or error
+            raise SourceError(f"{self.path / _SOURCES}: {reason}; the index is damaged: make it again") from None
+        return hashlib.sha256(content).hexdigest() if len(content) == listed else ""
 
     def _mapped(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         file = self.path / name
@@ -166,7 +188,7 @@ class IndexWriter:
                 f"{self.path} cannot be written ({error.strerror or error}); choose another --out"
             ) from error
         try:
-            if not _locked(self._lock):
+            if not locked(self._lock):
                 raise HumanrtError(f"{self.path}: another `humanrt index` is adding to it; wait until it is done")
             for left in self.path.glob(_UNFINISHED):  # by a writer that was killed
                 left.unlink(missing_ok=True)
@@ -271,7 +293,9 @@ _OWN = (_HEAD, _VECTORS, _COARSE, _ROWS, _SOURCES, _LOCK)
 
 def _only_own(path: Path) -> bool:
     """Whether a folder holds nothing but files of an index, such as one that was begun."""
-    return path.is_dir() and all(one.name in _OWN or one.match(_UNFINISHED) for one in path.iterdir())
+    return path.is_dir() and all(
+        one.name in _OWN or one.match(_UNFINISHED) or one.name.startswith(KEPT) for one in path.iterdir()
+    )
 
 
 def _read_head(path: Path) -> _Head:
@@ -327,7 +351,7 @@ def _read_sources(path: Path, head: _Head) -> tuple[Source, ...]:
     return tuple(sources)
 
 
-def _locked(stream: BinaryIO) -> bool:
+def locked(stream: BinaryIO) -> bool:
     """Lock a file until it is closed or its process ends; False if another process holds it."""
     try:
         import fcntl

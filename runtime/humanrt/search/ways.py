@@ -15,11 +15,18 @@ from humanrt.files import file_sha256
 from humanrt.resource import Owner, releasing
 from humanrt.search.coarse import COARSE
 from humanrt.search.descriptor import GROUPS, NAME, describe
+from humanrt.search.embedded import EmbeddedSpace, kept_embeddings
 from humanrt.search.frame import training_frame
+from humanrt.search.nearest import Space, VectorSpace
+from humanrt.search.store import PoseIndex
 
 __all__ = ["Embedded", "Points", "Way", "Worded", "name_of"]
 
 Floats = NDArray[np.float32]
+
+
+def _quiet(_: str) -> None:
+    """Say nothing."""
 
 
 class Way(Protocol):
@@ -28,17 +35,18 @@ class Way(Protocol):
     Attributes:
         name: an index says by which it was made.
         groups: [D] of the vectors' numbers, see `humanrt.search.coarse`.
-        encode: from an index's vectors to those that queries are compared with; None: as they are.
     """
 
     @property
     def name(self) -> str: ...
     @property
     def groups(self) -> Sequence[int]: ...
-    @property
-    def encode(self) -> Callable[[Floats], Floats] | None: ...
     def describe(self, poses: NDArray[Any]) -> Floats:
         """Return vectors [N, D] of poses [N, 22, 3, 3] of SMPL's body joints, the root's to the camera."""
+        ...
+
+    def space(self, index: PoseIndex, query: Floats, say: Callable[[str], object] = _quiet) -> Space:
+        """Return how far an index's poses are from a query; ``say`` is called with a line if that takes a while."""
         ...
 
     def score(self, distance: float) -> float:
@@ -51,10 +59,12 @@ class Points:
 
     name = NAME
     groups: Sequence[int] = GROUPS
-    encode = None
 
     def describe(self, poses: NDArray[Any]) -> Floats:
         return describe(poses)
+
+    def space(self, index: PoseIndex, query: Floats, say: Callable[[str], object] = _quiet) -> Space:
+        return VectorSpace(index, query)
 
     def score(self, distance: float) -> float:
         return 1 / (1 + distance / 0.1)
@@ -78,8 +88,7 @@ class Embedded(Owner):
         HumanrtError: the bundle has no encoder of poses, or one of other poses than SMPL-X's 22 joints.
     """
 
-    NEEDS_OPEN = ("describe", "query")
-    encode: Callable[[Floats], Floats] | None = None
+    NEEDS_OPEN = ("describe", "query", "space")
 
     @releasing
     def __init__(self, bundle: str | Path) -> None:
@@ -97,6 +106,9 @@ class Embedded(Owner):
         if self.embedder.open:
             return self.embedder.encode_descriptors(describe(poses).reshape(-1, len(GROUPS)))
         return np.stack([self.embedder.encode_pose(pose) for pose in training_frame(poses)])
+
+    def space(self, index: PoseIndex, query: Floats, say: Callable[[str], object] = _quiet) -> Space:
+        return VectorSpace(index, query)
 
     def score(self, distance: float) -> float:
         return 1 - distance**2 / 2  # of unit vectors: their product
@@ -121,7 +133,7 @@ class Embedded(Owner):
 
 
 class Worded(Embedded):
-    """An index of `Points` searched by words and pictures: its descriptors are embedded when it is searched.
+    """An index of `Points` searched by words and pictures: its descriptors are embedded once, and kept beside it.
 
     Args:
         bundle: name or folder of an embedder of the kind that ships.
@@ -138,7 +150,11 @@ class Worded(Embedded):
                 f"an index made without --embedder holds `{NAME}`, which bundle {self.embedder.bundle.path} does not "
                 "read; make another index with that embedder, or search without it, by the embedder that ships"
             )
-        self.name, self.groups, self.encode = NAME, GROUPS, self.embedder.encode_descriptors
+        self._of, self.name, self.groups = self.name, NAME, GROUPS
 
     def describe(self, poses: NDArray[Any]) -> Floats:
         return describe(poses)
+
+    def space(self, index: PoseIndex, query: Floats, say: Callable[[str], object] = _quiet) -> Space:
+        width, encode = self.embedder.width, self.embedder.encode_descriptors
+        return EmbeddedSpace(kept_embeddings(index, self._of, width, encode, say), query)

@@ -11,10 +11,12 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed: pip install 'humanrt[export]'")
 
+from humanrt.embedding.facts import REGIONS, facts, region_of
+from humanrt.errors import HumanrtError
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPLX_BODY, mirrored, other_sides
+from humanrt_export.commands.data import PortraitsConfig
 from humanrt_export.data.described import portraits
-from humanrt_export.data.described.facts import REGIONS, facts, region_of
 from humanrt_export.data.described.people import describe_poses, telling_of
 from humanrt_export.data.described.texts import FACTS, description, told
 from humanrt_export.synthetic.people.engine import PeopleEngine
@@ -54,6 +56,16 @@ def test_facts_are_what_is_seen() -> None:
     assert "body.standing" not in true_of(SQUAT)
     assert {"right_leg.front", "right_foot.lifted", "body.one_leg_left"} <= true_of(KICK)
     assert {"arms.side", "body.t_pose", "hands.apart", "elbows.straight"} <= true_of(SPREAD)
+
+
+def test_people_kneel_whose_shins_point_back() -> None:
+    sides = ("left", "right")
+    kneeling = {
+        f"{side}_{joint}": turn for side in sides for joint, turn in (("knee", (95, 0, 0)), ("ankle", (40, 0, 0)))
+    }
+    assert {"body.kneel", "knees.floor"} <= true_of(posed(**kneeling))
+    turned = {f"{side}_hip": (0.0, sign * 90.0, 0.0) for side, sign in zip(sides, (1, -1), strict=True)}
+    assert not {"body.kneel", "left_knee.floor"} & true_of(posed(**kneeling, **turned))  # sideways
 
 
 @pytest.mark.parametrize("turn", [-135.0, -20.0, 60.0, 180.0])
@@ -133,3 +145,19 @@ def test_a_file_of_too_few_portraits_is_rendered_again(tmp_path: Path, monkeypat
     assert drawn == list(range(64, 70))
     assert len(portraits.load_portraits(tmp_path)) == 70
     assert not (tmp_path / "000064.looks").exists()  # of fewer pictures
+
+
+def test_a_folder_keeps_to_its_settings(tmp_path: Path) -> None:
+    config = PortraitsConfig(out=tmp_path / "a", count=64, motions=tmp_path / "clips.npz", recorded=True)
+    portraits.keep_to(config.out, config.settings)
+    portraits.keep_to(config.out, config.settings)
+    more = PortraitsConfig(out=tmp_path / "a", count=128, motions=tmp_path / "clips.npz", recorded=True)
+    with pytest.raises(HumanrtError, match=r"made with poses 64, not 128; give the same, or another --out"):
+        portraits.keep_to(more.out, more.settings)
+    # Drawn poses do not depend on how many there are.
+    drawn = [PortraitsConfig(out=tmp_path / "b", count=count).settings for count in (64, 128)]
+    assert drawn[0] == drawn[1]
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "000000.npz").touch()
+    with pytest.raises(HumanrtError, match=r"no settings\.json that says how they were made"):
+        portraits.keep_to(tmp_path / "c", config.settings)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from humanrt.backends import BackendOptions, open_backend
 from humanrt.bundle import load_bundle
+from humanrt.embedding.facts import Region as Part
 from humanrt.embedding.inputs import PICTURE_NUMBERS, PersonReader
 from humanrt.errors import HumanrtError
 from humanrt.files import write_atomically
 from humanrt.geometry.region import Region
-from humanrt_export.data.described.facts import Region as Part
 from humanrt_export.data.described.portraits import Portraits, load_portraits
 from humanrt_export.npz import read_npz
 

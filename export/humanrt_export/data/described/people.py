@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.editing.apply import apply
+from humanrt.embedding.facts import REGIONS, Region, facts
 from humanrt.embedding.inputs import pose_numbers
 from humanrt.geometry.pose_descriptor import without_heading
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPLX_BODY, mirrored, other_sides
-from humanrt_export.data.described.facts import REGIONS, Region, facts
 from humanrt_export.data.described.portraits import LEVEL
 from humanrt_export.data.described.texts import description, told
 from humanrt_export.data.edits.texts import edit_of, sentence
@@ -28,7 +28,7 @@ Floats = NDArray[np.float32]
 
 _OTHER_SIDES = list(other_sides(SMPLX_BODY))
 _EDITED = 0.35  # share of poses that are changed by words of the editor's grammars: hands on hips, sitting, ...
-_LOW = 0.09  # share of poses that are laid down or kneel: recordings of people who walk and dance have nearly none
+_SHAPED = 0.24  # share of poses that are brought into a shape that recordings of people who walk and dance hardly show
 _CANDIDATES = 4  # recorded poses looked at for each that is taken, of which those with rare facts are likelier
 
 
@@ -129,8 +129,8 @@ def various_poses(motions: Sequence[Motion], count: int, seed: int) -> NDArray[n
     rarity = (flags / (flags.mean(axis=0) + 0.01) ** 0.8).max(axis=1) + 1
     chosen = drawn.choice(total, count, replace=False, p=rarity / rarity.sum())
     poses = pool[chosen]
-    for row in range(count - int(_LOW * count), count):
-        poses[row] = _low(poses[row], drawn)
+    for row in range(count - int(_SHAPED * count), count):
+        poses[row] = _shaped(poses[row], drawn)
     for row in range(int(_EDITED * count)):
         _, changes = sentence(random)
         changed = apply(poses[row], edit_of(changes))
@@ -139,31 +139,62 @@ def various_poses(motions: Sequence[Motion], count: int, seed: int) -> NDArray[n
     return poses
 
 
-def _low(pose: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
-    """Return a pose with the arms and head of ``pose`` of somebody who lies, kneels, is on all fours or sits."""
-    out = pose.copy()
-    heading = turn_about_vertical(random.uniform(-np.pi, np.pi))
+# What poses are shaped to -> how often.
+_SHAPES = {
+    "back": 1, "front": 1, "kneel": 4, "half kneel": 2, "fours": 1, "chair": 4, "kick": 3, "hand up": 4,
+}  # fmt: skip
 
-    def bend(joint: str, degrees: float, spread: float = 6.0) -> None:
+
+def _shaped(pose: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
+    """Return a pose of somebody who lies, kneels, is on all fours, sits on a chair, kicks or holds up one hand.
+
+    Joints that do not matter for it stay as they are in ``pose``, [22, 3, 3] to a level camera. Sides are random.
+    """
+    out = pose.copy()
+    kind = random.choice(list(_SHAPES), p=np.array(list(_SHAPES.values())) / sum(_SHAPES.values()))
+    heading = turn_about_vertical(random.uniform(-np.pi, np.pi))
+    sides = ["left", "right"] if random.uniform() < 0.5 else ["right", "left"]
+    lean = max(0.0, random.normal(4, 12))  # of a trunk that is upright; thighs stay where they are
+
+    def bend(joint: str, degrees: float, spread: float = 6.0, out_by: float = 4.0) -> None:
         turns = np.radians([degrees + spread * random.standard_normal(), 4 * random.standard_normal(), 0])
-        turns[2] = np.radians(random.normal(4 if joint.startswith("left") else -4, 4)) if "hip" in joint else 0
+        side = 1 if joint.startswith("left") else -1
+        turns[2] = np.radians(random.normal(side * out_by, 4)) if "hip" in joint else 0
         out[SMPLX_BODY.index(joint)] = matrices_from_vectors(turns)
 
-    kind = random.choice(6)
-    tilt = {0: -90.0, 1: 90.0, 2: 0.0, 3: 0.0, 4: 80.0, 5: 0.0}[int(kind)] + random.normal(0, 7)
-    if kind in (2, 3, 5):
-        sides = ["left", "right"] if random.uniform() < 0.5 else ["right", "left"]
-        hips, knees = {2: ((-5, -5), (105, 105)), 3: ((-5, -85), (100, 88)), 5: ((-85, -85), (85, 85))}[int(kind)]
-        for side, hip, knee in zip(sides, hips, knees, strict=True):
-            bend(f"{side}_hip", hip)
-            bend(f"{side}_knee", knee)
-    elif kind == 4:  # on all fours: arms down to the floor
+    def arm(side: str, degrees: float, bent: float) -> None:
+        sign = 1 if side == "left" else -1
+        shoulder, elbow = (SMPLX_BODY.index(f"{side}_{part}") for part in ("shoulder", "elbow"))
+        swing = random.normal(0, 10)
+        out[shoulder] = matrices_from_vectors(np.radians([random.normal(0, 10), swing, sign * degrees]))
+        out[elbow] = matrices_from_vectors(np.radians([0, -sign * abs(bent), 0]))
+
+    tilt = {"back": -90.0, "front": 90.0, "fours": 80.0}.get(kind, lean) + random.normal(0, 5)
+    legs: tuple[tuple[float, float], tuple[float, float]] | None = {
+        "kneel": ((-5 - lean, 105), (-5 - lean, 105)),
+        "half kneel": ((-5 - lean, 98), (-98 - lean, 98)),
+        "fours": ((-80, 92), (-80, 92)),
+        "chair": ((-85 - lean, 85), (-85 - lean, 85)),
+        "kick": ((-random.uniform(50, 95), abs(random.normal(0, 14))), (4 - lean, abs(random.normal(4, 8)))),
+    }.get(kind)
+    if kind == "chair":
+        bend_to = random.normal(0, 10)  # feet farther ahead, or nearer
+        legs = ((-85 - lean, 82 + bend_to), (-85 - lean, 82 + bend_to))
+    for side, (hip, knee) in zip(sides, legs or (), strict=False):
+        bend(f"{side}_hip", hip, out_by=random.uniform(0, 14) if kind in ("chair", "kneel") else 4.0)
+        bend(f"{side}_knee", knee)
+        if kind in ("kneel", "half kneel", "fours") and (hip > -60 or kind == "fours") and random.uniform() < 0.8:
+            bend(f"{side}_ankle", 40)  # the foot lies on the floor; else it stands on its toes
+    if kind == "fours":  # arms down to the floor
         for side, sign in (("left", 1), ("right", -1)):
-            bend(f"{side}_hip", -80)
-            bend(f"{side}_knee", 88)
-            out[SMPLX_BODY.index(f"{side}_shoulder")] = matrices_from_vectors(
-                np.radians([0, -75.0 * sign, -12.0 * sign])
+            turns = np.radians([[0, -75.0 * sign, -12.0 * sign], [0, -8.0 * sign, 0]])
+            out[SMPLX_BODY.index(f"{side}_shoulder")], out[SMPLX_BODY.index(f"{side}_elbow")] = matrices_from_vectors(
+                turns
             )
-            out[SMPLX_BODY.index(f"{side}_elbow")] = matrices_from_vectors(np.radians([0, -8.0 * sign, 0]))
+    if kind == "hand up":  # the other one hangs down, mostly
+        arm(sides[0], random.uniform(65, 88), random.normal(0, 22))
+        if random.uniform() < 0.7:
+            arm(sides[1], random.normal(-72, 5), random.normal(0, 10))
+        return out
     out[0] = LEVEL @ heading @ matrices_from_vectors(np.radians([tilt, 0, random.normal(0, 5)]))
     return out

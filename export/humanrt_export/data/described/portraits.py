@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,14 @@ from humanrt_export.synthetic.people.scene import Subject, World, draw_clothes
 from humanrt_export.synthetic.people.things import draw_things
 from humanrt_export.synthetic.people.view import View, look_at
 
-__all__ = ["LEVEL", "Portraits", "load_portraits", "recorded_poses", "render_portraits"]
+__all__ = ["LEVEL", "Portraits", "keep_to", "load_portraits", "recorded_poses", "render_portraits"]
 
 Array = NDArray[np.float64]
 
 LEVEL: Array = np.diag([1.0, -1.0, -1.0])
 """From a world with y up to the axes of a level camera in it (y down), and back."""
 
+_SETTINGS = "settings.json"
 _POOL = 12  # frames looked at for each pose that is kept
 _SHARD = 64
 _QUALITY = 90
@@ -85,6 +87,36 @@ def recorded_poses(source: PoseSource, count: int, seed: int) -> list[Pose]:
         body = source.at(number, frame, False)
         poses.append(Pose(body, source.hand(generator), source.hand(generator), (number, frame, False)))
     return poses
+
+
+def keep_to(out: Path, settings: Mapping[str, Any]) -> None:
+    """See to it that all pictures of a folder are made with the same settings, which are kept in it.
+
+    Args:
+        out: folder, which is made.
+        settings: what determines the pictures, besides their numbers; for JSON.
+
+    Raises:
+        HumanrtError: those of its pictures are others, or are not known.
+    """
+    file, text = out / _SETTINGS, json.dumps(settings, indent=1, sort_keys=True) + "\n"
+    if file.is_file():
+        try:
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            assert isinstance(kept, dict)
+        except (OSError, ValueError, AssertionError) as error:
+            raise HumanrtError(f"{file}: damaged ({error}); give another --out") from None
+        changed = sorted(name for name in settings.keys() | kept.keys() if settings.get(name) != kept.get(name))
+        if changed:
+            was = ", ".join(f"{name} {kept.get(name)}, not {settings.get(name)}" for name in changed)
+            raise HumanrtError(f"{out}: its pictures are made with {was}; give the same, or another --out")
+        return
+    if any(out.glob("*.npz")):
+        raise HumanrtError(
+            f"{out}: holds pictures, and no {_SETTINGS} that says how they were made; give another --out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, text.encode())
 
 
 def render_portraits(

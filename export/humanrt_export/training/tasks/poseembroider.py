@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from humanrt.editing.words import GROUPS, LONGEST, UNKNOWN, encode, word_ids
+from humanrt.embedding.facts import REGIONS, side_of
 from humanrt.embedding.words import words_of
 from humanrt.errors import HumanrtError
+from humanrt.geometry.skeleton import SMPLX_BODY, mirrored, other_sides
 from humanrt_export.batches import Batch
-from humanrt_export.data.described.facts import REGIONS
+from humanrt_export.conversion.begun_embedder import BegunEmbedder, embedder_of_bundle
 from humanrt_export.data.described.looks import HALVES, Looks, load_looks, look_at_portraits
 from humanrt_export.data.described.people import Described, describe_poses, telling_of, various_poses
 from humanrt_export.data.vocabulary import frequent_words
@@ -58,12 +60,17 @@ _TEXTS, _TEXTS_OF_HALF = 5, 2
 """Texts that are made of each portrait for the second stage, and how many of them are of the hidden half."""
 _NOISE = (0.05, 0.02, 0.03)
 """Standard deviation of what is added to the numbers of vectors of pictures, poses and words in the second stage."""
+_SIDED = 4.0
+"""How much likelier facts of one side are said of poses in half of their texts."""
 _DRAWN = 4
 """Subsets that are fused in a step of the second stage; others in the next."""
 _GROUPS = 8
 """Groups of like length in which a batch's texts are read."""
 _HELD = 256
 """Portraits that are only validated on."""
+
+_OTHER_SIDES = list(other_sides(SMPLX_BODY))
+_WORDS = "text.words.weight"
 
 BUNDLES = tuple(given for count in (1, 2, 3) for given in combinations(range(3), count))
 """Subsets of picture, pose and text that are fused, as indices."""
@@ -81,7 +88,8 @@ class TrainPoseembroider(RunConfig):
         portraits: folders of `humanrt-export data portraits`; what the landmark network sees in them is kept beside
             them.
         data: folders or archives of motion capture, for further poses, with words but without pictures.
-        poses: how many of these.
+        poses: how many of these; each has its mirror image beside it.
+        begin: bundle that this command made before, from whose encoders the first stage goes on; its words are kept.
         width: numbers of an embedding.
         hidden: of the encoders of pictures and poses.
         text: of a word's vector, a multiple of 4.
@@ -94,6 +102,7 @@ class TrainPoseembroider(RunConfig):
     portraits: Annotated[tuple[Path, ...], Option(metavar="DIR")]
     data: Annotated[tuple[Path, ...], Option(metavar="PATH")] = ()
     poses: int = 20_000
+    begin: Annotated[str | None, Option(metavar="NAME|PATH")] = None
     width: int = PoseEmbedderConfig.width
     hidden: int = PoseEmbedderConfig.hidden
     text: int = PoseEmbedderConfig.text
@@ -106,6 +115,8 @@ class TrainPoseembroider(RunConfig):
             raise HumanrtError("--encoders is the second stage, of portraits alone; leave --aligned and --data out")
         if self.encoders is None and not self.data:
             raise HumanrtError("--data is missing: recordings, for poses without pictures")
+        if self.begin is not None and not self.aligned:
+            raise HumanrtError("--begin takes up the encoders of a bundle, for --aligned; give that too")
         for name in ("poses", "width", "hidden", "text", "core"):
             if getattr(self, name) < 1:
                 raise HumanrtError(f"--{name} is {getattr(self, name)}; it must be 1 or more")
@@ -129,7 +140,8 @@ def run(config: TrainPoseembroider) -> int:
         raise HumanrtError(f"{config.data[0]}: no motion to train on; all of it is held out")
     print(f"{len(looks.half)} portraits, {config.poses} poses of {len(kept)} clips", flush=True)
     torch.manual_seed(config.train.seed)  # of the first weights
-    further = describe_poses(various_poses(kept, config.poses, config.train.seed))
+    poses = various_poses(kept, config.poses, config.train.seed)
+    further = describe_poses(np.concatenate([poses, mirrored(poses)[:, _OTHER_SIDES]]))
     train(make_task(config, looks, further), config.out, config.train)
     return 0
 
@@ -139,10 +151,16 @@ def make_task(config: TrainPoseembroider, looks: Looks, further: Described) -> E
     seen = describe_poses(looks.poses)
     telling = telling_of(further)
     words = word_list(further, telling)
+    begun = None if config.begin is None else embedder_of_bundle(config.begin)
+    if begun is not None:
+        words = (*begun.words, *(word for word in words if word not in set(begun.words)))
     sizes = PoseEmbedderConfig(
         len(words) + UNKNOWN + 2, config.width, config.hidden, config.text, core=config.core, fused=not config.aligned
     )
-    return EmbedTask(sizes, words, telling, looks, seen, further)
+    task = EmbedTask(sizes, words, telling, looks, seen, further)
+    if begun is not None:
+        task.take_up(begun)
+    return task
 
 
 def word_list(described: Described, telling: Mapping[str, float]) -> tuple[str, ...]:
@@ -188,7 +206,7 @@ class EmbedTask:
         telling: how likely facts are said (`telling_of`).
         looks: what is seen in portraits.
         seen: their poses, in the same order; the last ones are only validated on.
-        further: poses without pictures.
+        further: poses without pictures; the second half of them mirrors the first.
     """
 
     def __init__(
@@ -202,7 +220,27 @@ class EmbedTask:
     ) -> None:
         self.words, self.ids, self.telling = words, word_ids(words), telling
         self.looks, self.seen, self.further = looks, seen, further
+        self.sided = {name: weight * (_SIDED if side_of(name) else 1) for name, weight in telling.items()}
         self.model = PoseEmbedder(sizes)
+        self.begun: Mapping[str, Any] | None = None
+
+    def take_up(self, begun: BegunEmbedder) -> None:
+        """Begin with the weights of a bundle; words that it does not know are learned anew.
+
+        Raises:
+            HumanrtError: its sizes are others.
+        """
+        own, taken = self.model.state_dict(), dict(begun.weights)
+        listed = taken.pop(_WORDS)
+        wrong = [name for name, value in taken.items() if own[name].shape != value.shape]
+        if wrong or listed.shape[1:] != own[_WORDS].shape[1:]:
+            raise HumanrtError(
+                f"--begin: {(wrong or [_WORDS])[0]} has another size there; give the sizes of that bundle"
+            )
+        self.model.load_state_dict(taken, strict=False)
+        with torch.no_grad():
+            self.model.text.words.weight[: len(listed)] = listed
+        self.begun = begun.about
 
     def config(self) -> Mapping[str, Any]:
         """The network and its words."""
@@ -211,15 +249,21 @@ class EmbedTask:
             "settings": asdict(self.model.config),
             "words": list(self.words),
             "portraits": len(self.seen),
-            "poses": len(self.further),
+            "poses": len(self.further) // 2,
+            **({} if self.begun is None else {"begun": dict(self.begun)}),
         }
 
     def batch(self, seed: int, step: int, size: int) -> EmbedBatch:
-        """New texts; half of the people with pictures."""
+        """New texts; half of the people with pictures, and of the others each one with its mirror image.
+
+        So nothing but the sides tells which text belongs to which of the two.
+        """
         drawn = np.random.default_rng([seed, step])
         random = standard.Random(f"{seed} {step}")
         rows = drawn.integers(0, len(self.seen) - _HELD, size)
-        others = drawn.integers(0, len(self.further), size)
+        some = drawn.integers(0, len(self.further), size - size // 2)
+        twins = (some + len(self.further) // 2) % len(self.further)
+        others = np.concatenate([some, twins])[:size]
         which = drawn.integers(0, len(self.looks.whole), size)
         half = drawn.uniform(size=size) < _HALF
         image = np.where(half[:, None], self.looks.half[rows], self.looks.whole[which, rows])
@@ -235,9 +279,10 @@ class EmbedTask:
             elif random.random() < 0.15:
                 regions = (random.choice(REGIONS),)
             most = random.choice((1, 1, 2, 2, 3, 4, 5, 7))
-            text, facts = people.text(random, row, self.telling, most, regions)
+            telling = self.sided if place >= size and random.random() < 0.5 else self.telling
+            text, facts = people.text(random, row, telling, most, regions)
             if not facts:
-                text, facts = people.text(random, row, self.telling, most)
+                text, facts = people.text(random, row, telling, most)
             texts.append(text)
             said.append(facts)
         # Numbers are drawn once, but the sum of both groups is one batch: all are negatives of each other.

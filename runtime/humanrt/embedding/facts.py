@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from humanrt.geometry.pose_descriptor import POINTS, points_of
 from humanrt.geometry.skeleton import normalised
 
-__all__ = ["REGIONS", "Region", "facts", "region_of"]
+__all__ = ["NAMES", "REGIONS", "VERSION", "Region", "facts", "facts_of_points", "region_of", "side_of"]
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -37,7 +37,12 @@ def facts(poses: NDArray[Any]) -> dict[str, Flags]:
     Args:
         poses: [N, 22, 3, 3] of SMPL's body joints, the root's to a level camera (y down).
     """
-    points = points_of(poses).astype(np.float64)
+    return facts_of_points(points_of(poses))
+
+
+def facts_of_points(points: NDArray[Any]) -> dict[str, Flags]:
+    """Return the facts of poses of which points are known, [N, P, 3] m (`humanrt.geometry.pose_descriptor`)."""
+    points = np.asarray(points, np.float64)
     at = {name: points[:, index] for name, index in _INDEX.items()}
     at["hips"], at["shoulders"] = ((at[f"left_{part}"] + at[f"right_{part}"]) / 2 for part in ("hip", "shoulder"))
     trunk = normalised(at["neck"] - at["hips"])
@@ -55,6 +60,15 @@ def region_of(fact: str) -> Region:
     """Return the region of the body that a fact is about."""
     part = fact.partition(".")[0].removeprefix("left_").removeprefix("right_")
     return _REGION_OF[part]
+
+
+def side_of(fact: str) -> str:
+    """Return the side of the body that a fact is about, "left" or "right"; "" for both or none."""
+    part, _, state = fact.partition(".")
+    for side in _SIDES:
+        if part.startswith(f"{side}_") or state == side or state.endswith(f"_{side}"):
+            return side
+    return ""
 
 
 _REGION_OF: Mapping[str, Region] = {
@@ -166,7 +180,11 @@ def _legs(at: Mapping[str, Array], trunk: Array, floor: Array) -> dict[str, Flag
             f"{side}_leg.side": (whole[:, 0] * sign > 0.42) & (bend < 55),
             f"{side}_leg.raised": (lift > 0.35) & (bend < 60),
             f"{side}_foot.front": (ankle[:, 2] - at[f"{other}_ankle"][:, 2]) > 0.28,
-            f"{side}_knee.floor": (knee[:, 1] < floor + 0.1) & (shin[:, 1] > -0.5) & (thigh[:, 1] < -0.4),
+            # The shin points back: knees are as low where people squat with their legs far apart.
+            f"{side}_knee.floor": (knee[:, 1] < floor + 0.1)
+            & (shin[:, 1] > -0.5)
+            & (thigh[:, 1] < -0.4)
+            & (shin[:, 2] < -0.3),
         }
     spread = abs(at["left_ankle"][:, 0] - at["right_ankle"][:, 0])
     distance = np.linalg.norm((at["left_ankle"] - at["right_ankle"])[:, [0, 2]], axis=-1)
@@ -263,3 +281,9 @@ def _wholes(found: Mapping[str, Flags], at: Mapping[str, Array], trunk: Array, f
 
 def _angle(one: Array, two: Array) -> Array:
     return np.asarray(np.degrees(np.arccos((one * two).sum(-1).clip(-1, 1))))
+
+
+VERSION = "1"
+"""Of names, conditions and thresholds; what is kept of facts has it in its name, so raise it with any of them."""
+NAMES: tuple[str, ...] = tuple(facts(np.broadcast_to(np.eye(3), (1, 22, 3, 3))))
+"""Of all facts, in their order."""
