@@ -350,10 +350,10 @@ def _overlap(fitter: PersonFitter, scene: Scene, looks: Sightings, at: NDArray[n
             for k, view in enumerate(scene.views):
                 drawn.size = view.size
                 mask = drawn.mask([view.camera(vertices).astype(np.float32)], fitter.mesh.faces, view.K) > 0
-                logits = np.unpackbits(looks.silhouette[at[k, t]], axis=1).astype(np.float32) - 0.5
+                logits = looks.silhouette[at[k, t]].astype(np.float32)
                 corner = Region(*looks.crop[at[k, t]].tolist()).to_image(SIDE)
                 corner[:, 2] += corner[:, :2] @ (0.5, 0.5) - 0.5
-                seen = cv2.warpAffine(logits, corner, view.size, flags=cv2.INTER_LINEAR, borderValue=-0.5) > 0
+                seen = cv2.warpAffine(logits, corner, view.size, flags=cv2.INTER_LINEAR, borderValue=-1) > 0
                 values.append(iou(mask, np.asarray(seen)))
     return float(np.mean(values))
 

@@ -31,6 +31,12 @@ def test_two_bundles_on_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert report["pve"] is None  # the shipped film has no vertices
     assert {pair["bundles"][1] for pair in report["paired"]} == {"holistic:fast"}
     assert len(list((out / "worst" / "landmarks").glob("*.jpg"))) == 2
+    assert {path.name for path in (out / "plots").iterdir()} == {
+        "pck.png",
+        "distance.png",
+        "visibility.png",
+        "joints.png",
+    }
     # Once more: scores are read, not made.
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
     assert len(kept) == 2

@@ -8,6 +8,8 @@ Stages:
 4. Pictures: poses and then shape are solved for the landmarks themselves in all views, Geman-McClure's distances, with
    the paths as a weak belief that keeps the motion calm. How far landmarks lie off, each kind for itself, is read off
    the last solution, so that exact landmarks are fitted exactly and bad ones loosely.
+5. Silhouettes, where the pictures have them: shape, and then poses once more, for landmarks and outlines together
+   (`humanrt_export.multiview.silhouettes`): shape is what makes a body fill its outline.
 
 The solver is that of the runtime (`humanrt.fitting`): damped Gauss-Newton steps within the limits of the joints.
 """
@@ -27,11 +29,14 @@ from humanrt.fitting.kernel import Kernel, make_kernel
 from humanrt.fitting.problem import Problem
 from humanrt.fitting.rig import STATURE, RigShape
 from humanrt.fitting.start import aligned
+from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import MEDIAPIPE_33
 from humanrt.people.fitted_body import FittedBody
 from humanrt.people.rig import BodyRig, open_rig
 from humanrt.resource import Owner, releasing
+from humanrt_export.multiview.landmark_points import fit_points
 from humanrt_export.multiview.persons import off_pixels
+from humanrt_export.multiview.silhouettes import Matches, Outline, SilhouetteBody, residuals
 
 __all__ = ["FitOptions", "PersonFit", "PersonFitter", "Views"]
 
@@ -52,6 +57,9 @@ _BENT = 0.05  # change of a phenotype from which slopes are computed anew
 _STATURES = 0.8, 2.0  # m, of the bodies that fits begin with
 _FEW = 20  # sightings of a landmark
 _SAME = 1e-3  # change of phenotypes that is none
+_MATCHED, _STEPS, _DAMPING = 2, 3, 1e-3  # how often rim and outlines are matched, and what follows each time
+_OUTLINE_WIDTH = 0.04  # m: outlines this far off cost a half of the most that they can
+_OUTLINE_POINTS = 0.25  # points of an outline that say as much as one: neighbours err alike
 _SHRINK, _SETTLED = 3.0, 1.2  # factor by which landmarks' spread may fall at once; change at which it is settled
 
 
@@ -65,9 +73,10 @@ class FitOptions:
         path_spread: m, how far the calm paths may be off.
         rest_spread: factor on each joint's usual distance from rest: how weak the prior of poses is.
         calm: weight of squared second differences of the paths at 60 frames a second.
-        limbs: part of the offsets between landmarks and joints of limbs, as on rendered people
-            (`humanrt.people.body_points`).
         rounds: of reading off how far landmarks lie off, and solving again, at most.
+        outline: m, how far outlines are believed to be off; 0: silhouettes are not used.
+        clothes: m, how far outlines lie outside of the bare body.
+        outlined: rounds of shape and poses by silhouettes.
     """
 
     spread: float = 0.02
@@ -75,23 +84,37 @@ class FitOptions:
     path_spread: float = 0.03
     rest_spread: float = 2.0
     calm: float = 100.0
-    limbs: float = 1.0
     rounds: int = 8
+    outline: float = 0.006
+    clothes: float = 0.005
+    outlined: int = 2
 
 
 @dataclass(frozen=True)
 class Views:
-    """What V cameras saw of one person at T times: pixels [V, T, 33, 2], weight [V, T, 33], 0: not seen."""
+    """What V cameras saw of one person at T times.
+
+    Attributes:
+        cameras: [V].
+        pixels: [V, T, 33, 2], landmarks.
+        weight: [V, T, 33], 0: not seen.
+        fps: of the times.
+        outlines: [V][T] of silhouettes, None where there is none; empty: there are no silhouettes.
+    """
 
     cameras: tuple[View, ...]
     pixels: Array
     weight: Array
     fps: float
+    outlines: tuple[tuple[Outline | None, ...], ...] = ()
 
     def only(self, views: Sequence[int]) -> Views:
         """Return some of the views."""
         some = list(views)
-        return Views(tuple(self.cameras[k] for k in some), self.pixels[some], self.weight[some], self.fps)
+        return Views(
+            tuple(self.cameras[k] for k in some), self.pixels[some], self.weight[some], self.fps,
+            tuple(self.outlines[k] for k in some if self.outlines),
+        )  # fmt: skip
 
     @property
     def scale(self) -> Array:
@@ -145,8 +168,9 @@ class PersonFitter(Owner):
         self.body = FittedBody(
             lambda turns, shape: self.mesh.pose(shape, turns),
             HolisticSettings.of(bundle).body,
-            limbs=self.options.limbs,
+            landmarks=fit_points(),
         )
+        self.surface = SilhouetteBody(self.mesh, self.body)
         self._kernel = kernel
 
     def fit(self, views: Views, shape: Array | None = None) -> PersonFit:
@@ -167,6 +191,10 @@ class PersonFitter(Owner):
             if solver.learn_spread():
                 break
         solver.pose_pictures()
+        if views.outlines and self.options.outline > 0:
+            for _ in range(self.options.outlined):
+                solver.learn_outlined_shape()
+                solver.pose_outlines()
         return solver.result(support)
 
     def _path(self, views: Views) -> tuple[Array, NDArray[np.bool_], Array]:
@@ -232,6 +260,7 @@ class _Solver:
     ) -> None:
         self.views, self.path, self.known, self.options = views, path, known, fitter.options
         self.body, self.rig, self._kind = fitter.body, fitter.body.rig, fitter._kernel
+        self.surface = fitter.surface
         self._solved = np.flatnonzero(_SPREAD) if solved else np.arange(0)
         self._prior_mean, self._low = mean, np.minimum(_LOWER, mean)
         self._zero = np.diag(_SPREAD[self._solved] ** -2.0)
@@ -324,13 +353,48 @@ class _Solver:
                 if self.kernel.spread(np.zeros(len(self.rig.points), np.int32)):
                     information += trust * (p.shape_known - self._zero)
                     pull += trust * (p.shape_known @ p.shape - self._zero @ p.shape_prior)
-            before = self.shape.copy()
-            step = np.linalg.solve(information, pull)
-            self.shape[self._solved] += step
-            self.shape = np.clip(self.shape, self._low, _UPPER)
-            if np.abs(self.shape - before).max() < _SAME:
+            if self._step_shape(information, pull):
                 break
         self._take(self._solved[:0])
+
+    def learn_outlined_shape(self) -> None:
+        """Solve for the shape that all times together say, silhouettes included, and take it."""
+        if not len(self._solved):
+            return
+        for _ in range(2):
+            self._take(self._solved)
+            self.surface.take(self.shape, self._solved)
+            p = self.problem
+            pull = self._zero @ p.shape_prior
+            information = self._zero.copy()
+            trust = min(_TRUST / np.count_nonzero(self._telling), 1.0)
+            for t in np.flatnonzero(self._telling).tolist():
+                self._at(t)
+                p.shape[...] = 0.0
+                hessian = self._solve_outlined(t)
+                end = 6 + len(p.x)
+                pose = hessian[:end, :end] + 1e-6 * np.eye(end)
+                known = hessian[end:, end:] - hessian[end:, :end] @ np.linalg.solve(pose, hessian[:end, end:])
+                information += trust * (known - self._zero)
+                pull += trust * (known @ p.shape - self._zero @ p.shape_prior)
+            if self._step_shape(information, pull):
+                break
+        self._take(self._solved[:0])
+
+    def pose_outlines(self) -> None:
+        """Pose the body to landmarks and silhouettes, from the poses so far."""
+        self.surface.take(self.shape, self._solved[:0])
+        for t in range(len(self.x)):
+            self._at(t)
+            self._solve_outlined(t)
+            self._keep(t)
+
+    def _step_shape(self, information: Array, pull: Array) -> bool:
+        """Take the shape that ``information`` and ``pull`` say; return whether it is the same as before."""
+        before = self.shape.copy()
+        self.shape[self._solved] += np.linalg.solve(information, pull)
+        self.shape = np.clip(self.shape, self._low, _UPPER)
+        return bool(np.abs(self.shape - before).max() < _SAME)
 
     def learn_spread(self) -> bool:
         """Read off how far landmarks lie off, each the median over views and times; return whether that is settled."""
@@ -359,6 +423,71 @@ class _Solver:
 
     def _solve(self, t: int, pictures: bool, paths: float) -> None:
         """Solve one time: with what pictures say, and with paths believed to so many metres."""
+        self._ask(t, pictures, paths)
+        self.kernel.solve()
+
+    def _solve_outlined(self, t: int) -> Array:
+        """Solve one time with landmarks and silhouettes; return half of the Hessian [N, N] after Gauss and Newton.
+
+        Levenberg and Marquardt's steps on the kernel's model of everything else, to which outlines are added.
+        """
+        p = self.problem
+        self._ask(t, *self._believe)
+        outlines = [one[t] for one in self.views.outlines]
+        low, high = np.concatenate([p.lower, p.shape_lower]), np.concatenate([p.upper, p.shape_upper])
+        self._evaluate()
+        for _ in range(_MATCHED):
+            matches = self.surface.matches(self.surface.posed(p), self.views.cameras, outlines)
+            damping = _DAMPING
+            for _ in range(_STEPS):
+                cost, gradient, hessian = self._outlined_model(matches)
+                value = np.concatenate([p.x, p.shape])
+                pull = gradient[6:]
+                free = np.ones(len(gradient), bool)
+                free[6:] = ((value > low) | (pull < 0)) & ((value < high) | (pull > 0))
+                damped = hessian + damping * np.diag(np.maximum(np.diag(hessian), 1e-6))
+                step = np.zeros(len(gradient))
+                step[free] = -np.linalg.solve(damped[np.ix_(free, free)], gradient[free])
+                before = p.rotation.copy(), p.position.copy(), p.x.copy(), p.shape.copy()
+                moved = np.clip(value + step[6:], low, high)
+                p.rotation[...] = matrices_from_vectors(step[:3]) @ p.rotation
+                p.position[...] += step[3:6]
+                p.x[...], p.shape[...] = moved[: len(p.x)], moved[len(p.x) :]
+                self._evaluate()
+                if self.kernel.model().cost + self._outlines_cost(matches)[0] > cost:
+                    p.rotation[...], p.position[...], p.x[...], p.shape[...] = before
+                    self._evaluate()
+                    damping *= 10
+                else:
+                    damping /= 3
+        return hessian
+
+    def _outlined_model(self, matches: Matches) -> tuple[float, Array, Array]:
+        """Return cost, and half of its gradient [N] and Hessian [N, N], of everything at the state."""
+        model = self.kernel.model()
+        at = self.surface.posed(self.problem, matches.vertex)
+        cost, off, slope, weight = self._outlines_cost(matches, at)
+        across = np.einsum("mi,min->mn", slope, self.surface.slopes(self.problem, matches.vertex, at))
+        weighted = across * weight[:, None]
+        return model.cost + cost, model.gradient + weighted.T @ off, model.hessian + weighted.T @ across
+
+    def _outlines_cost(self, matches: Matches, at: Array | None = None) -> tuple[float, Array, Array, Array]:
+        """Return the cost of outlines; their residuals [M] m, slopes [M, 3] by places, and weights [M]."""
+        at = self.surface.posed(self.problem, matches.vertex) if at is None else at
+        off, slope = residuals(at, matches, self.views.cameras, self.options.clothes)
+        share = 1 / (1 + (off / _OUTLINE_WIDTH) ** 2)
+        weight = _OUTLINE_POINTS * self.options.outline**-2.0
+        return float(weight * (off**2 * share).sum()), off, slope, weight * share**2
+
+    def _evaluate(self) -> None:
+        """Write what follows from the state to the problem."""
+        p = self.problem
+        iterations, p.max_iterations = p.max_iterations, 1
+        self.kernel.solve()
+        p.max_iterations = iterations
+
+    def _ask(self, t: int, pictures: bool, paths: float) -> None:
+        """Set what is known of one time: what pictures say, and paths believed to so many metres."""
         p, o = self.problem, self.options
         p.seen_weight[...] = 0.0
         if pictures:
@@ -373,7 +502,6 @@ class _Solver:
         p.moved_weight[...] = np.where(self.known[t][:, None], paths**-2.0, 0.0)
         p.placed[...], p.placed_weight[...] = pivot, paths**-2.0 if self.known[t, _PIVOT].all() else 1.0
         p.prior[...], p.prior_weight[...] = self.rig.rest, (o.rest_spread * self.rig.spread) ** -2.0
-        self.kernel.solve()
 
     def _pivot(self, t: int) -> Array:
         """Return where the middle of the hips is, or what is known of the body if they are not."""
@@ -395,14 +523,13 @@ class _Solver:
         """Return the solution."""
         p, rest = self.problem, self.body.rest(self.shape)
         turns, pelvis, joints = [], [], []
-        iterations, p.max_iterations = p.max_iterations, 1
         for t in range(len(self.x)):
             self._at(t)
-            self._solve(t, *self._believe)
+            self._ask(t, *self._believe)
+            self._evaluate()
             turns.append(self.rig.rotations(p.world))
             pelvis.append(p.origin[0].copy())
             joints.append(self.rig.joints_of(turns[-1], rest[0]) + pelvis[-1])
-        p.max_iterations = iterations
         return PersonFit(
             np.array(turns), np.array(pelvis), self.shape.copy(), rest[1], self.rig.joint_names, np.array(joints),
             self.place.copy(), self.spread.copy(), support,

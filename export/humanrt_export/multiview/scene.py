@@ -23,12 +23,15 @@ from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matric
 from humanrt.people.raw_tracker import RawTracker
 from humanrt.sources.opening import open_source
 
-__all__ = ["SIDE", "Scene", "Sightings", "load_scene", "observe"]
+__all__ = ["LOGIT", "SIDE", "Scene", "Sightings", "load_scene", "observe"]
 
 Array = NDArray[np.float64]
 
 SIDE = 64
 """px, side of the silhouettes that are kept."""
+
+LOGIT = 16
+"""Steps of a logit's 1: between neighbouring pixels contours are where logits pass through 0."""
 
 _MOST_DISTORTION = 1.0  # px, shift of a corner by the lens that is left out
 
@@ -65,7 +68,7 @@ class Sightings:
         pixels: float32 [S, 33, 2] px, landmarks in the order of `humanrt.geometry.skeleton.MEDIAPIPE_33`.
         weight: float32 [S, 33] 0..1.
         crop: float32 [S, 4] x, y, size px, angle rad of the region that the network saw.
-        silhouette: uint8 [S, SIDE, SIDE / 8] bits: which pixels of the region are theirs.
+        silhouette: int8 [S, SIDE, SIDE] logits x `LOGIT` that a pixel of the region is theirs.
     """
 
     view: NDArray[np.int32]
@@ -74,7 +77,7 @@ class Sightings:
     pixels: NDArray[np.float32]
     weight: NDArray[np.float32]
     crop: NDArray[np.float32]
-    silhouette: NDArray[np.uint8]
+    silhouette: NDArray[np.int8]
 
     def __len__(self) -> int:
         return len(self.view)
@@ -202,18 +205,19 @@ def observe(
                 where = (place[frame.index], 0) if scene.still else (number, frame.index)
                 for one in seen:
                     most = max(most, one.id)
-                    bits = np.zeros((SIDE, SIDE), bool)
+                    logits = np.full((SIDE, SIDE), -127, np.int8)
                     if one.silhouette is not None:
-                        bits = one.silhouette.reshape(SIDE, -1, SIDE, one.silhouette.shape[1] // SIDE).mean((1, 3)) > 0
+                        means = one.silhouette.reshape(SIDE, -1, SIDE, one.silhouette.shape[1] // SIDE).mean((1, 3))
+                        logits = np.clip(np.round(LOGIT * means), -127, 127).astype(np.int8)
                     crop = (one.crop.x, one.crop.y, one.crop.size, one.crop.angle)
                     weight = one.marks.weights(view.size)
-                    rows.append((*where, offset + one.id, one.marks.landmarks_2d, weight, crop, np.packbits(bits, 1)))
+                    rows.append((*where, offset + one.id, one.marks.landmarks_2d, weight, crop, logits))
         offset += most
     if scene.still and len(place) > len({row[0] for row in rows}) == 0:
         raise SourceError(f"{scene.views[0].video}: nobody is found in any of its frames")
     if not rows:
         raise SourceError(f"{scene.views[0].video.parent}: nobody is found in any view")
-    kinds = (np.int32, np.int32, np.int32, np.float32, np.float32, np.float32, np.uint8)
+    kinds = (np.int32, np.int32, np.int32, np.float32, np.float32, np.float32, np.int8)
     columns = zip(*rows, strict=True)
     arrays = [np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
     return Sightings(**{one.name: array for one, array in zip(fields(Sightings), arrays, strict=True)})

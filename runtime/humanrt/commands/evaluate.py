@@ -11,6 +11,7 @@ from typing import Any
 from humanrt.commands.fields import EXECUTION_FLAGS, Flag, add_fields, given
 from humanrt.errors import HumanrtError
 from humanrt.evaluation.formats import FORMATS, read_data
+from humanrt.evaluation.plots import draw_plots
 from humanrt.evaluation.report import as_markdown, report_of
 from humanrt.evaluation.running import Candidate, RunOptions, file_name, score_bundles
 from humanrt.evaluation.worst import draw_worst
@@ -38,8 +39,8 @@ class EvaluateOptions:
         data: folder of the data set.
         format: format of the data set.
         json: file for all figures.
-        out: folder for report.json, report.md, pictures of the worst cases, and scores of each clip, which are not made
-            twice.
+        out: folder for report.json, report.md, plots, pictures of the worst cases, and scores of each clip, which are
+            not made twice.
         worst: number of pictures of the largest errors, with --out.
         clips: only clips whose name contains one of these.
         body_models: folder of your SMPL_NEUTRAL.npz, SMPLX_NEUTRAL.npz, ..., for formats whose truth is parameters.
@@ -135,7 +136,8 @@ def evaluate(bundles: list[str], options: EvaluateOptions, how: RunOptions) -> s
     if options.out is not None:
         write_report(options.out / "report.json", report)
         write_atomically(options.out / "report.md", text.encode())
+        draw_plots(runs, options.out / "plots")
         for one in runs:
             draw_worst(one, data, options.out / "worst" / file_name(one.name), options.worst)
-        sys.stderr.write(f"{options.out}: report.json, report.md, and the worst cases in worst/\n")
+        sys.stderr.write(f"{options.out}: report.json, report.md, plots/, and the worst cases in worst/\n")
     return text

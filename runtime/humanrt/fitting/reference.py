@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from humanrt.fitting.problem import Problem
 from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
 
-__all__ = ["Model", "NumpyKernel"]
+__all__ = ["Links", "Model", "NumpyKernel"]
 
 Array = NDArray[np.float64]
 
@@ -45,7 +45,16 @@ class _State:
 
 
 @dataclass(frozen=True)
-class _Pose:
+class Links:
+    """The links of a state.
+
+    Attributes:
+        world: [L, 3, 3] rotations.
+        origin: [L, 3] m.
+        axis: [L, 3, 3] rad, in the world, by which a unit of each variable of a link turns it.
+        by: [L, 3, S] m, slopes of the origins by the shape.
+    """
+
     world: Array
     origin: Array
     axis: Array
@@ -109,6 +118,10 @@ class NumpyKernel:
         """Evaluate the state as it is."""
         return self._evaluate(self._state())
 
+    def pose(self) -> Links:
+        """Return the links at the state as it is."""
+        return self._pose(self._state())
+
     def spread(self, wanted: NDArray[np.int32]) -> bool:
         """Write variances and the shape's information at the state; False where a Hessian is not definite.
 
@@ -147,7 +160,7 @@ class NumpyKernel:
             _clip(p.shape, p.shape_lower, p.shape_upper),
         )
 
-    def _pose(self, s: _State) -> _Pose:
+    def _pose(self, s: _State) -> Links:
         """Return the links in the world, what a unit of each variable turns them by, and origins' slopes by shape."""
         p = self.problem
         links = len(p.parent)
@@ -165,14 +178,14 @@ class NumpyKernel:
             vector = s.x[first : first + count] @ p.axes[link, :count]
             world[link] = neutral @ matrices_from_vectors(vector)
             axis[link, :count] = p.axes[link, :count] @ (neutral @ _left_jacobian(vector)).T
-        return _Pose(world, origin, axis, by)
+        return Links(world, origin, axis, by)
 
-    def _point(self, s: _State, pose: _Pose, i: int) -> Array:
+    def _point(self, s: _State, pose: Links, i: int) -> Array:
         p = self.problem
         link = p.point_link[i]
         return np.asarray(pose.origin[link] + pose.world[link] @ (p.point[i] + p.point_by[i] @ s.shape))
 
-    def _columns(self, s: _State, pose: _Pose, i: int, at: Array) -> Array:
+    def _columns(self, s: _State, pose: Links, i: int, at: Array) -> Array:
         """Return the derivatives [3, N] of a point by all variables."""
         p = self.problem
         J = np.zeros((3, 6 + len(s.x) + len(s.shape)))

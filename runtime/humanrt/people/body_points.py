@@ -16,7 +16,16 @@ from humanrt.fitting.rig import STATURE, Attached
 from humanrt.geometry.anny import part_axes
 from humanrt.geometry.skeleton import MEDIAPIPE_33, SMPL_24, SMPL_PARENTS, world_rotations
 
-__all__ = ["HIPS", "OFFSETS_MM", "STATURE", "LandmarkPoints", "attached_landmarks", "plain_name", "rest_landmarks"]
+__all__ = [
+    "HIPS",
+    "OFFSETS_MM",
+    "STATURE",
+    "LandmarkPoints",
+    "anchor_of",
+    "attached_landmarks",
+    "plain_name",
+    "rest_landmarks",
+]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating[Any]]
@@ -97,7 +106,7 @@ def _of_side(table: Mapping[str, tuple[float, float, float]], landmark: str) -> 
     return np.array(table[plain]) * (-1.0 if side == "right" else 1.0, 1.0, 1.0) / 1000
 
 
-def _anchor(landmark: str) -> tuple[str, str]:
+def anchor_of(landmark: str) -> tuple[str, str]:
     """Return the joint of Anny by which a landmark lies, and the part of SMPL's body that it rotates with."""
     side, plain = plain_name(landmark)
     joint, part = _ANCHORS.get(plain, ("head", "head"))
@@ -113,21 +122,18 @@ def plain_name(landmark: str) -> tuple[str, str]:
     return (side, plain) if plain else ("", landmark)
 
 
-def attached_landmarks(limbs: float = 0.0) -> list[Attached]:
+def attached_landmarks() -> list[Attached]:
     """Return the 33 landmarks as points of Anny's body, in MediaPipe's order, for fitting.
 
     Those of limbs are the joints themselves. The network's landmarks lie up to a few centimetres from the joints of
     rendered bodies (`OFFSETS_MM`), but not of real people: fitted with a quarter of these offsets, meshes cover no more
     of the silhouettes of walk.mp4 (mean IoU 0.736, and 0.733 without).
-
-    Args:
-        limbs: part of their offsets that landmarks of limbs have after all.
     """
     result = []
     for landmark in MEDIAPIPE_33:
-        joint, part = _anchor(landmark)
+        joint, part = anchor_of(landmark)
         bone, axes = part_axes(part)
-        offset = (limbs if plain_name(landmark)[1] in _LIMBS else 1.0) * _of_side(OFFSETS_MM, landmark)
+        offset = (0.0 if plain_name(landmark)[1] in _LIMBS else 1.0) * _of_side(OFFSETS_MM, landmark)
         x, y, z = (axes @ offset).tolist()
         result.append(Attached(landmark, joint, bone, (x, y, z)))
     return result
@@ -143,7 +149,7 @@ class LandmarkPoints:
     def __init__(self, joint_names: Sequence[str]) -> None:
         joint_index = {name: k for k, name in enumerate(joint_names)}
         part_index = {name: k for k, name in enumerate(SMPL_24)}
-        anchors = [_anchor(landmark) for landmark in MEDIAPIPE_33]
+        anchors = [anchor_of(landmark) for landmark in MEDIAPIPE_33]
         self._anchors = [joint_index[joint] for joint, _ in anchors]
         self._parts = [part_index[part] for _, part in anchors]
         self._offsets: Array = np.array([_of_side(OFFSETS_MM, landmark) for landmark in MEDIAPIPE_33])

@@ -47,7 +47,7 @@ class FittedBody:
         fingers: also solve for fingers, which the points ``left_hand`` and ``right_hand`` show.
         more: further points, by kind, such as some of a face.
         bundle: the bundle that the body comes from, for messages.
-        limbs: see `attached_landmarks`.
+        landmarks: where a body's landmarks lie; None: `attached_landmarks`.
 
     Raises:
         BundleError, HumanrtError: the body's joints are not Anny's.
@@ -61,7 +61,7 @@ class FittedBody:
         fingers: bool = False,
         more: Mapping[str, Sequence[Attached]] | None = None,
         bundle: object = "the bundle",
-        limbs: float = 0.0,
+        landmarks: Sequence[Attached] | None = None,
     ) -> None:
         self._bundle = bundle
         self._posed, self._sizes, self._stature = posed, np.array(settings.sizes, np.float64), settings.stature_m
@@ -70,7 +70,10 @@ class FittedBody:
         self._upright = anny_from_smpl(np.broadcast_to(np.eye(3), (len(SMPL_24), 3, 3))).astype(np.float32)
         self._statures: Array | None = None
         usual, _ = self.rest(self.phenotypes(self._stature))
-        points = {"body": attached_landmarks(limbs), **{kind: tuple(some) for kind, some in (more or {}).items()}}
+        points: dict[str, Sequence[Attached]] = {
+            "body": tuple(attached_landmarks() if landmarks is None else landmarks),
+            **{kind: tuple(some) for kind, some in (more or {}).items()},
+        }
         if fingers:
             at = dict(zip(settings.joint_names, usual, strict=True))
             sides: tuple[Side, ...] = ("left", "right")

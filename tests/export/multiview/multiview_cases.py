@@ -33,13 +33,13 @@ def camera(angle: float, name: str = "", video: Path | None = None, away: float 
 
 
 def somebody(
-    fitter: PersonFitter, seed: int, count: int, place: tuple[float, float] = (0.0, 0.0)
+    fitter: PersonFitter, seed: int, count: int, place: tuple[float, float] = (0.0, 0.0), shape: Array = SHAPE
 ) -> tuple[Array, Array]:
     """Return landmarks [T, 33, 3] and joints [T, J, 3] m of a person who moves between two poses."""
     rig, random = fitter.body.rig, np.random.default_rng(seed)
-    p = Problem.of(rig, rig.shape(SHAPE, fitter.body.rest, ()), np.zeros(0), np.zeros(0))
+    p = Problem.of(rig, rig.shape(shape, fitter.body.rest, ()), np.zeros(0), np.zeros(0))
     p.max_iterations, kernel = 1, make_kernel(p)
-    rest = fitter.body.rest(SHAPE)[0]
+    rest = fitter.body.rest(shape)[0]
     ends = [
         np.clip(rig.rest + 0.4 * random.uniform(rig.lower - rig.rest, rig.upper - rig.rest), rig.lower, rig.upper)
         for _ in range(2)

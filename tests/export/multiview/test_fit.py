@@ -70,7 +70,7 @@ def sightings(cameras: list[View], people: list[np.ndarray]) -> Sightings:
     return Sightings(
         view.astype(np.int32), time.astype(np.int32), track.astype(np.int32), pixels.astype(np.float32),
         np.ones((count, 33), np.float32), np.zeros((count, 4), np.float32),
-        np.zeros((count, SIDE, SIDE // 8), np.uint8),
+        np.zeros((count, SIDE, SIDE), np.int8),
     )  # fmt: skip
 
 
