@@ -220,7 +220,7 @@ def follow(pipeline: AnyPeoplePipeline, images: Sequence[Image]) -> PeopleResult
     """Return the last frame's result."""
     pipeline.reset()
     for index, image in enumerate(images):
-        frame = Frame(np.ascontiguousarray(image), index / 30, index, cut=index == 0)
+        frame = Frame(np.ascontiguousarray(image), index / 30, index, cut=len(images) == 1)
         result = pipeline(frame)
     return result
 

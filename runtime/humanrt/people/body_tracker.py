@@ -37,6 +37,7 @@ from humanrt.people.landmarks import BalancedNetwork, BodyLandmarks, BodyNetwork
 from humanrt.people.person import is_grey, sepia
 from humanrt.people.proposals import (
     PROPOSALS,
+    Look,
     MultiposeProposals,
     Proposal,
     around,
@@ -194,6 +195,20 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         self._presence = presence
         self.max_people = settings.max_people if max_people is None else max_people
 
+    looks: Sequence[Look] = ()
+    """What the sources saw of the last photograph; empty in a film."""
+    _photograph = False
+
+    def photograph(self) -> None:
+        """Declare that the next image is a photograph: a scene by itself, of which `looks` tells all that was seen."""
+        self.new_scene()
+        self._photograph = True
+
+    def new_identity(self) -> int:
+        """Return an identity that nobody has or will have."""
+        identity, self._next_id = self._next_id, self._next_id + 1
+        return identity
+
     SPARE_DETECTIONS = 8
     SPARE_OBSERVATIONS = 4  # people in a crowd, of whom the largest are tracked
 
@@ -203,6 +218,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
 
     def _drop_tracks(self) -> None:
         super()._drop_tracks()
+        self.looks = ()
         self._search_count, self._searched = 0, -inf
 
     def _adapt(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -238,8 +254,10 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
     def _search(self, rgb: Picture) -> list[Proposal]:
         """Return proposals: at first of all sources for all parts of the picture, later of the first for one part.
 
-        Every other time that is the whole picture, in between one window, in turn.
+        Every other time that is the whole picture, in between one window, in turn. Of a photograph, `looks` are kept.
         """
+        keep, self._photograph = self._photograph, False
+        looks: list[Look] = []
         parts = windows((rgb.shape[1], rgb.shape[0])) if self.options.windows else []
         turn, self._search_count = self._search_count, self._search_count + 1
         places: Sequence[Window | None] = [None, *parts]
@@ -247,12 +265,13 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
             places = [parts[turn // 2 % len(parts)] if parts and turn % 2 else None]
         proposals: list[Proposal] = []
         for source in self._sources[: None if turn == 0 else 1]:
-            found = [
-                proposal
-                for window in places
-                for proposal in source(rgb, self._host, window, self._grey, self.options.min_detection)
-            ]
+            least = source.threshold(self._grey) if self.options.min_detection is None else self.options.min_detection
+            threshold = min(least, source.faint) if keep and source.faint is not None else least
+            seen = [Look(window, source(rgb, self._host, window, threshold)) for window in places]
+            found = [proposal for look in seen for proposal in look.proposals if proposal.score >= least]
             proposals += sorted(found, key=lambda proposal: -proposal.score)
+            looks += seen if keep else []
+        self.looks = looks
         return proposals
 
     def _same_region(self, region: Region, other: Region) -> bool:

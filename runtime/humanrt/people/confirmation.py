@@ -28,9 +28,11 @@ __all__ = [
     "disagreement",
     "is_part",
     "pose_distance",
+    "pose_trunk_distances",
     "supporting_pose",
     "trunk_confidence",
     "trunk_distance",
+    "trunk_distances",
     "trunk_gap",
 ]
 
@@ -41,6 +43,7 @@ _HEAD = COCO_17[:5]
 _TRUNK_17, _TRUNK_33 = ([names.index(name) for name in _TRUNK] for names in (COCO_17, MEDIAPIPE_33))
 _HEAD_17, _HEAD_33 = ([names.index(name) for name in _HEAD] for names in (COCO_17, MEDIAPIPE_33))
 _HIPS_33, _EARS_33 = ([MEDIAPIPE_33.index(f"{side}_{name}") for side in ("left", "right")] for name in ("hip", "ear"))
+_HIPS_17 = [COCO_17.index(f"{side}_hip") for side in ("left", "right")]
 _OUTLINE_33 = [*range(11), *_TRUNK_33]  # face and trunk
 _LIMBS_33 = [
     (MEDIAPIPE_33.index(f"{side}_{start}"), MEDIAPIPE_33.index(f"{side}_{end}"))
@@ -123,21 +126,28 @@ def confidence(landmarks: BodyLandmarks, scores: Iterable[float], poses: Iterabl
 
 def trunk_confidence(landmarks: BodyLandmarks, scores: Iterable[float], trunk: TrunkDetection) -> float:
     """Return the same as `confidence`, supported by a trunk instead of poses."""
-    hips, head = (min(gap, _MAX_GAP) for gap in _trunk_distances(landmarks, trunk))
+    hips, head = (min(gap, _MAX_GAP) for gap in trunk_distances(landmarks, trunk))
     evidence = _TRUNK_LOGITS * _mean_logit(scores) + _TRUNK_SCORE * trunk.score
     return evidence + _HIPS_GAP * hips + _TRUNK_HEAD_GAP * head + _TRUNK_BIAS
 
 
 def trunk_distance(landmarks: BodyLandmarks, trunk: TrunkDetection) -> float:
     """Return the larger of the distances of hips and of heads, as a fraction of the region's side."""
-    return max(_trunk_distances(landmarks, trunk))
+    return max(trunk_distances(landmarks, trunk))
 
 
-def _trunk_distances(landmarks: BodyLandmarks, trunk: TrunkDetection) -> tuple[float, float]:
+def trunk_distances(landmarks: BodyLandmarks, trunk: TrunkDetection) -> tuple[float, float]:
     """Return the distances of hips and of heads, as fractions of the region's side."""
     points, size = landmarks.landmarks_2d, landmarks.region.size
     hips, head = points[_HIPS_33].mean(axis=0), points[_EARS_33].mean(axis=0)
     return float(np.linalg.norm(hips - trunk.hips)) / size, float(np.linalg.norm(head - trunk.head)) / size
+
+
+def pose_trunk_distances(pose: PoseDetection, trunk: TrunkDetection, size: float) -> tuple[float, float]:
+    """Return the distances of a pose's hips and head from a trunk's, as fractions of ``size``, px."""
+    hips = pose.regressed[_HIPS_17].mean(axis=0) - trunk.hips
+    head = pose.keypoints[_HEAD_17].mean(axis=0) - trunk.head
+    return float(np.linalg.norm(hips)) / size, float(np.linalg.norm(head)) / size
 
 
 def trunk_gap(landmarks: BodyLandmarks, other: BodyLandmarks) -> float:

@@ -95,7 +95,10 @@ def draw_ghosts(image: Image, forecasts: Sequence[Forecast], intrinsics: NDArray
 
 
 def draw_labels(image: Image, people: People, ids: Sequence[int], filled: Collection[int] = ()) -> None:
-    """Draw a label at each detected head: identity, score and distance; ``filled``: identities that were not seen."""
+    """Draw a label at each detected head: identity, score and distance; ``filled``: identities that were not seen.
+
+    The scores of people who are not confirmed end in a question mark.
+    """
     u = unit(image)
     height, width = image.shape[:2]
     for person, identity in enumerate(ids):
@@ -105,6 +108,7 @@ def draw_labels(image: Image, people: People, ids: Sequence[int], filled: Collec
         centre = (round(x * 8), round(y * 8))
         for colour, radius in ((INK, 4.5 * u), (PAPER, 3.5 * u), (colour_of(identity), 2.5 * u)):
             cv2.circle(image, centre, round(radius * 8), colour, cv2.FILLED, cv2.LINE_AA, 3)
-        score = "not seen" if identity in filled else f"{people.scores[person]:.2f}"
+        unsure = "?" if people.unconfirmed is not None and people.unconfirmed[person] else ""
+        score = "not seen" if identity in filled else f"{people.scores[person]:.2f}{unsure}"
         words = f"#{identity}  {score}  {people.translations[person][2]:.1f} m"
         draw_label(image, words, (x + 8 * u, y - 8 * u))

@@ -26,6 +26,7 @@ from humanrt.geometry.anny import ANNY_BONES, ANNY_PARENTS, anny_from_smpl
 from humanrt.geometry.camera import project
 from humanrt.geometry.hand import WRIST
 from humanrt.geometry.region import Region
+from humanrt.geometry.rotation import between
 from humanrt.geometry.skeleton import Side, world_rotations
 from humanrt.hands.pose_smoother import HandPoseSmoother
 from humanrt.hands.tracker import Hand, Hands
@@ -53,7 +54,9 @@ from humanrt.people.landmark_model import (
 from humanrt.people.landmark_poses import LANDMARK_SMOOTHERS, LandmarkPoses, check_landmark_smoothing
 from humanrt.people.landmarks import QUALITIES, BalancedNetwork, BodyLandmarks, BodyNetwork, Quality
 from humanrt.people.results import People
+from humanrt.people.single_shot import SingleShotBody
 from humanrt.people.smoother import PeopleSmootherOptions
+from humanrt.people.unconfirmed import body_of, two_in_one, unconfirmed
 from humanrt.posebert.stream import PoseBERTStream, PoseState
 from humanrt.resource import releasing
 from humanrt.retarget import wrist_frame
@@ -75,6 +78,7 @@ _PROPOSALS: Mapping[Quality, tuple[str, ...]] = {
 _SIDES: tuple[Side, ...] = get_args(Side)
 _PRIOR_SPREAD = 0.3  # rad, of PoseBERT's rotations of the body
 _FINGER_SPREAD = 0.3  # rad, of PoseBERT's rotations of the fingers
+_BODY_SPREAD = 0.3  # rad, of the single-shot network's rotations, in photographs
 _FINGERS = tuple(bone for bone in ANNY_BONES if bone.startswith(("finger", "metacarpal")))
 _HEAD = ANNY_BONES.index("head")
 # Landmarks of a face that expressions hardly move: bridge and wings of the nose, eye corners, forehead, temples.
@@ -200,7 +204,7 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             bundle=self.bundle.path,
         )
         self._body.shape(stature)  # HumanrtError now, not with the first person
-        self._head, self._vertices = body.head_joint, body.vertices
+        self._head, self._root, self._vertices = body.head_joint, body.pelvis_joint, body.vertices
         # Networks as small as these do not profit from several threads: half of them run beside the others instead.
         beside = self.backend.device is None and self.backend.threads != 1
         small = self.own(replace(self.execution, backend="cpu", threads=1).open()) if beside else self.backend
@@ -229,6 +233,7 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         for smoother in self._hand_smoothers.values():
             smoother.reset()
         self._known: dict[int, _Identity] = {}
+        self._passing: tuple[int, ...] = ()  # identities of the last photograph that end with it
 
     def track(
         self,
@@ -236,16 +241,20 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         t: float,
         intrinsics: ArrayLike | None = None,
         threshold: float | None = None,
+        *,
+        photograph: bool = False,
     ) -> TrackedBodies:
         if isinstance(self._network, BalancedNetwork):
             largest = max((known.size for known in self._known.values()), default=0.0)
             self._network.min_size = _LARGEST * largest
-        return super().track(rgb, t, intrinsics, threshold)
+        return super().track(rgb, t, intrinsics, threshold, photograph=photograph)
 
     def _recover(self, bodies: Bodies, seen: Mapping[int, BodyLandmarks], view: View) -> TrackedBodies:
         watch = Stopwatch()
         for identity in bodies.lost:
             self._known.pop(identity, None)
+        twos = {identity: two_in_one(landmarks, self.tracker.looks) for identity, landmarks in seen.items()}
+        seen = {identity: landmarks for identity, landmarks in seen.items() if not twos[identity]}
         for identity, landmarks in seen.items():
             if identity not in self._known:
                 expression = ExpressionSolver(self._expressing)
@@ -283,8 +292,10 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             )
             for identity, pose in poses.items()
         ]
+        coarse = self._coarse(bodies, [body for two in twos.values() for body in two], view)
+        ended, self._passing = self._passing, tuple(one.id for one in coarse)
         watch.lap("body")
-        tracked = self._tracked(bodies, seen, estimates, view, watch)
+        tracked = self._tracked(bodies, seen, [*estimates, *coarse], view, watch)
         lost = tuple(hand for identity in bodies.lost for hand in hand_identities(identity).values())
         wrists = {
             hand_identities(estimate.id)[side]: pose
@@ -297,7 +308,7 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         return TrackedBodies(
             tracked.people,
             tracked.ids,
-            tracked.lost,
+            (*tracked.lost, *ended),
             tracked.filled,
             Hands(tuple(replace(hand, wrist=wrists.get(hand.id)) for hand in together), {}, lost),
             {i: tuple(hand for hand in hand_identities(i).values() if hand in there) for i in tracked.ids},
@@ -338,6 +349,8 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         for side in given:
             spread |= {bone: _FINGER_SPREAD for bone in _FINGERS if bone.endswith(side[0].upper())}
         prior = PosePrior(anny_from_smpl(pose.rotations, given), spread=spread, root_spread=_PRIOR_SPREAD)
+        if landmarks is not None and (body := body_of(landmarks, self.tracker.looks)) is not None:
+            prior = _combined(prior, body, view.K)
         points = {}
         if landmarks is not None:
             points["body"] = seen_body(landmarks, view.size)
@@ -377,6 +390,39 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             vertices=vertices,
         )
 
+    def _coarse(self, bodies: Bodies, twos: Sequence[SingleShotBody], view: View) -> list[Estimate]:
+        """Return the people of a photograph whose bodies are the single-shot network's.
+
+        They are those whom the landmark network takes for one (``twos``), and those whom it does not confirm.
+        """
+        room = max(self.tracker.max_people - len(bodies) - len(twos) // 2, 0)
+        others = unconfirmed(self.tracker.looks, [body.landmarks for body in bodies], view.size, room)
+        estimates = []
+        for body in (*twos, *others):
+            if body.score < view.threshold:
+                continue
+            rotations, root = body.before(view.K)
+            shape = body.shape if self.stature is None else self._body.phenotypes(self.stature)
+            rest = self._mesh.at_rest(shape)
+            vertices, joints = self._mesh(rest, rotations)
+            move = (root - joints[self._root]).astype(np.float32)
+            head = joints[self._head] + move
+            estimates.append(
+                Estimate(
+                    id=self.tracker.new_identity(),
+                    score=body.score,
+                    head_2d=project(head[None].astype(np.float64), view.K)[0].astype(np.float32),
+                    translation=head,
+                    rotations=rotations.astype(np.float32),
+                    shape=np.asarray(shape, np.float32),
+                    expression=np.zeros(self._mesh.units, np.float32),
+                    joints=joints + move,
+                    vertices=vertices + move,
+                    confirmed=False,
+                )
+            )
+        return estimates
+
     def _people(self, estimates: Sequence[Estimate], K: Array) -> People:
         return people_of(
             estimates,
@@ -386,6 +432,29 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             shape=6,
             expression=self._mesh.units,
         )
+
+
+def _combined(prior: PosePrior, body: SingleShotBody, K: Array) -> PosePrior:
+    """Return what is believed of a pose that the single-shot network sees, too, both weighted by their precision.
+
+    Fingers are left as they are.
+    """
+    assert not isinstance(prior.spread, float | int)
+    seen, _ = body.before(K)
+    rotations, spread = np.array(prior.rotations, np.float64), dict(prior.spread)
+    for index, bone in enumerate(ANNY_BONES):
+        if bone in _FINGERS:
+            continue
+        amount, spread[bone] = _weighted(spread[bone])
+        rotations[index] = between(rotations[index], seen[index], amount)
+    root = _PRIOR_SPREAD if prior.root_spread is None else float(prior.root_spread)
+    return PosePrior(rotations, spread, _weighted(root)[1])
+
+
+def _weighted(spread: float) -> tuple[float, float]:
+    """Return the weight of a single-shot rotation beside another of this spread, rad, and the spread of both."""
+    own, other = _BODY_SPREAD**-2.0, spread**-2.0
+    return own / (own + other), (own + other) ** -0.5
 
 
 def hand_identities(person: int) -> dict[Side, int]:

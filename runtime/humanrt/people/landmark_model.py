@@ -74,6 +74,7 @@ class Estimate:
         expression: [E].
         joints: [J, 3] m.
         vertices: [V, 3] m.
+        confirmed: the landmark network sees the person, or saw them before; see `People.unconfirmed`.
     """
 
     id: int
@@ -85,6 +86,7 @@ class Estimate:
     expression: Floats
     joints: Floats
     vertices: Floats
+    confirmed: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,13 @@ class View:
         size: (width, height) px.
         K: [3, 3] px, the camera.
         t: time stamp, s.
+        threshold: minimum score of a person.
     """
 
     size: tuple[int, int]
     K: Array
     t: float
+    threshold: float = 0.0
 
 
 R = TypeVar("R", bound=Tracked)
@@ -171,7 +175,8 @@ class LandmarkModel(Model, ABC, Generic[R]):
         people = self._people(ranked, view.K)
         watch.lap("decode")
         ids = tuple(one.id for one in ranked)
-        return Tracked(replace(people, ms=bodies.ms | watch.ms), ids, bodies.lost, frozenset(ids) - seen.keys())
+        filled = frozenset(one.id for one in ranked if one.confirmed) - seen.keys()
+        return Tracked(replace(people, ms=bodies.ms | watch.ms), ids, bodies.lost, filled)
 
     def _assume_field_of_view(self, degrees: float) -> None:
         """Set the field of view that is assumed without intrinsics. CameraError now, not with the first image."""
@@ -184,7 +189,7 @@ class LandmarkModel(Model, ABC, Generic[R]):
         """Return the people in a single image, unrelated to those before it. Arguments as for `track`."""
         image = as_image(rgb)
         self.reset()
-        return self.track(image, 0.0, intrinsics, threshold).people
+        return self.track(image, 0.0, intrinsics, threshold, photograph=True).people
 
     def track(
         self,
@@ -192,6 +197,8 @@ class LandmarkModel(Model, ABC, Generic[R]):
         t: float,
         intrinsics: ArrayLike | None = None,
         threshold: float | None = None,
+        *,
+        photograph: bool = False,
     ) -> R:
         """Return the people in the next image of a stream.
 
@@ -200,6 +207,7 @@ class LandmarkModel(Model, ABC, Generic[R]):
             t: its time stamp, s. A time before the last one resets the state: the source was rewound.
             intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's centre.
             threshold: minimum score of a person, 0..1; None: the tracker's.
+            photograph: the image has nothing to do with those before and after it.
 
         Raises:
             ValueError: the image is not uint8 [H, W, 3], ``t`` is not a finite time, or the threshold is not a
@@ -210,9 +218,12 @@ class LandmarkModel(Model, ABC, Generic[R]):
         check_probability(threshold, "threshold")
         size = (rgb.shape[1], rgb.shape[0])
         K = field_of_view_intrinsics(size, self.fov) if intrinsics is None else check_intrinsics(intrinsics)
+        if photograph:
+            self.tracker.photograph()
         bodies = self.tracker(rgb, t)
-        seen = {body.id: body.landmarks for body in bodies if threshold is None or body.landmarks.score >= threshold}
-        return self._recover(bodies, seen, View(size, K, t))
+        least = 0.0 if threshold is None else threshold
+        seen = {body.id: body.landmarks for body in bodies if body.landmarks.score >= least}
+        return self._recover(bodies, seen, View(size, K, t, least))
 
 
 def people_of(
@@ -242,6 +253,7 @@ def people_of(
         vertices=None if vertices is None else stack("vertices", vertices, 3),
         joints=joints_3d,
         joints_2d=None if joints_3d is None else project(joints_3d, K).astype(np.float32),
+        unconfirmed=np.array([not one.confirmed for one in estimates], bool),
     )
 
 

@@ -57,9 +57,7 @@ class FollowingPipeline(Pipeline[R], Generic[T, R]):
     def _track(self, frame: Frame) -> T:
         """Return the people of a frame. Frames come in the order of their time stamps."""
         check_frame(frame)
-        if frame.cut:
-            self.model.tracker.new_scene()
-        return self.model.track(frame.image, frame.t, self.intrinsics, self.threshold)
+        return self.model.track(frame.image, frame.t, self.intrinsics, self.threshold, photograph=frame.cut)
 
 
 class LandmarkPipeline(FollowingPipeline[Tracked, PeopleResult]):

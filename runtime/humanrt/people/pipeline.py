@@ -84,7 +84,11 @@ class PeopleResult(Result):
         return tuple(self.people.person(i, id, filled=id in self.filled) for i, id in enumerate(self.ids))
 
     def entities(self) -> list[str]:
-        return [f"person {one.id} ({'filled in' if one.filled else f'{one.score:.2f}'})" for one in self.persons]
+        unsure = {False: "", True: ", unconfirmed"}
+        return [
+            f"person {one.id} ({'filled in' if one.filled else f'{one.score:.2f}{unsure[one.unconfirmed]}'})"
+            for one in self.persons
+        ]
 
     def camera_record(self) -> dict[str, Any]:
         return {"intrinsics": self.people.intrinsics, **({} if self.age is None else {"age": self.age})}
@@ -108,6 +112,7 @@ class PeopleResult(Result):
                 "expression": one.expression,
                 "joints_3d": _NO_JOINTS if one.joints is None else one.joints,
                 **({"filled": True} if one.filled else {}),
+                **({"unconfirmed": True} if one.unconfirmed else {}),
             }
             for i, one in enumerate(self.persons)
         ]

@@ -27,12 +27,14 @@ from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.multipose import Multipose, PoseDetection
 from humanrt.people.person import PersonDetector, region_of_trunk
+from humanrt.people.single_shot import SingleShotBody
 from humanrt.people.windows import Window, whole_picture, window_region
 from humanrt.resource import Owner, releasing
 
 __all__ = [
     "PROPOSALS",
     "DetectorProposals",
+    "Look",
     "MultiHmrProposals",
     "MultiposeProposals",
     "Proposal",
@@ -51,24 +53,39 @@ class Proposal(Region):
         score: 0..1; comparable only among proposals of one source.
         pose: the person's keypoints, if the source sees them...
         trunk: ...or where head and hips are.
+        body: the whole body, if the source sees it.
     """
 
     score: float = 0.0
     pose: PoseDetection | None = field(default=None, compare=False)
     trunk: TrunkDetection | None = field(default=None, compare=False)
+    body: SingleShotBody | None = field(default=None, compare=False)
 
     @classmethod
     def at(
-        cls, region: Region, score: float, pose: PoseDetection | None = None, trunk: TrunkDetection | None = None
+        cls,
+        region: Region,
+        score: float,
+        pose: PoseDetection | None = None,
+        trunk: TrunkDetection | None = None,
+        body: SingleShotBody | None = None,
     ) -> Proposal:
         """Return the proposal of a region."""
-        return cls(region.x, region.y, region.size, region.angle, score, pose, trunk)
+        return cls(region.x, region.y, region.size, region.angle, score, pose, trunk, body)
 
     def confidence(self, landmarks: BodyLandmarks, scores: Sequence[float]) -> float:
         """Return how sure landmarks are given what the source sees, see `confirmation.confidence`."""
         if self.trunk is not None:
             return trunk_confidence(landmarks, scores, self.trunk)
         return confidence(landmarks, scores, [] if self.pose is None else [self.pose])
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a source sees in a picture, or in a part of it (``window``), faint hints included."""
+
+    window: Window | None
+    proposals: Sequence[Proposal]
 
 
 class ProposalSource(Owner, ABC):
@@ -80,16 +97,22 @@ class ProposalSource(Owner, ABC):
 
     Attributes:
         name: name in `PROPOSALS`.
+        faint: score from which what it sees counts as a hint for `humanrt.people.unconfirmed`; None: never.
     """
 
     name: ClassVar[str]
+    faint: ClassVar[float | None] = None
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         """Open what the source needs."""
 
     @abstractmethod
+    def threshold(self, grey: bool) -> float:
+        """Return the score from which people are proposed; ``grey``: the picture has no colour, see `is_grey`."""
+
+    @abstractmethod
     def __call__(
-        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, grey: bool, threshold: float | None
+        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, threshold: float
     ) -> list[Proposal]:
         """Return proposals, best first.
 
@@ -97,8 +120,7 @@ class ProposalSource(Owner, ABC):
             rgb: uint8 [H, W, 3], on the networks' device.
             host: the same picture on the host.
             window: the part of the picture to search; None: all of it.
-            grey: the picture has no colour, in which networks are less confident.
-            threshold: minimum score; None: the source's own.
+            threshold: minimum score.
         """
 
 
@@ -110,13 +132,14 @@ class DetectorProposals(ProposalSource):
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         self._detector = self.own(PersonDetector(bundle, backend))
-        self._grey_threshold = _GREY_SCALE * LandmarksSettings.of(bundle).person.score_threshold
+        self._threshold = LandmarksSettings.of(bundle).person.score_threshold
+
+    def threshold(self, grey: bool) -> float:
+        return self._threshold * (_GREY_SCALE if grey else 1.0)
 
     def __call__(
-        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, grey: bool, threshold: float | None
+        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, threshold: float
     ) -> list[Proposal]:
-        if threshold is None and grey:
-            threshold = self._grey_threshold
         return [Proposal.at(person.region, person.score) for person in self._detector(rgb, threshold, window)]
 
 
@@ -124,17 +147,19 @@ class MultiposeProposals(ProposalSource):
     """People in any pose, seen by MoveNet MultiPose (`humanrt.people.multipose`, bundle ``multipose``)."""
 
     name = "multipose"
+    faint = 0.0
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         own = load_bundle("multipose", task="detection")
         self.network = self.own(Multipose(at(own, backend, EXACT), backend))
 
+    def threshold(self, grey: bool) -> float:
+        return _POSE_THRESHOLD * (_GREY_SCALE if grey else 1.0)
+
     def __call__(
-        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, grey: bool, threshold: float | None
+        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, threshold: float
     ) -> list[Proposal]:
-        if threshold is None:
-            threshold = _POSE_THRESHOLD * (_GREY_SCALE if grey else 1.0)
         size = (rgb.shape[1], rgb.shape[0])
         poses = self.network(rgb, whole_picture(size) if window is None else window_region(window))
         return [Proposal.at(region_of_pose(pose), pose.score, pose) for pose in poses if pose.score >= threshold]
@@ -148,30 +173,39 @@ class MultiHmrProposals(ProposalSource):
     """
 
     name = "multihmr"
+    faint = 0.1
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         self._model = self.own(MultiHMR("multihmr-anny", backend))
         self._head, self._root = (self._model.joint_names.index(name) for name in ("head", "root"))
 
+    def threshold(self, grey: bool) -> float:
+        return _BODY_THRESHOLD
+
     def __call__(
-        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, grey: bool, threshold: float | None
+        self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, threshold: float
     ) -> list[Proposal]:
         left, top, part = 0, 0, host
         if window is not None:
             left, top, side = window
             part = np.ascontiguousarray(host[top : top + side, left : left + side])
-        people = self._model(part, threshold=_BODY_THRESHOLD if threshold is None else threshold)
+        people = self._model(part, threshold=threshold)
         if people.joints is None or people.joints_2d is None:
             return []
-        focal = float(people.intrinsics[0, 0])
+        focal, offset = float(people.intrinsics[0, 0]), np.array([left, top], np.float32)
+        intrinsics = people.intrinsics.copy()
+        intrinsics[:2, 2] += offset
         proposals = []
-        for score, joints, flat in zip(people.scores.tolist(), people.joints, people.joints_2d, strict=True):
+        for index, (score, joints) in enumerate(zip(people.scores.tolist(), people.joints, strict=True)):
+            flat = people.joints_2d[index] + offset
+            body = SingleShotBody(
+                score, people.rotations[index], people.shape[index], joints[self._root], flat, intrinsics
+            )
             length = float(np.linalg.norm(joints[self._head] - joints[self._root]))
-            offset = np.array([left, top], np.float32)
-            trunk = TrunkDetection(score, flat[self._head] + offset, flat[self._root] + offset)
+            trunk = TrunkDetection(score, flat[self._head], flat[self._root])
             region = region_of_trunk(trunk.head, trunk.hips, length, focal, float(joints[self._root, 2]))
-            proposals.append(Proposal.at(region, score, trunk=trunk))
+            proposals.append(Proposal.at(region, score, trunk=trunk, body=body))
         return proposals
 
 

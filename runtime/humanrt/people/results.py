@@ -34,6 +34,8 @@ class People:
         joints: [N, J, 3] m, or None likewise.
         joints_2d: [N, J, 2] px, `joints` in the image, or None likewise. Meaningless where the joint's z is not
             above 0: it is behind the camera.
+        unconfirmed: [N] bool: people whom the landmark network does not confirm, with the body that the single-shot
+            network sees (`humanrt.people.unconfirmed`); None where there is no such difference.
         ms: milliseconds by stage (`humanrt.timing.Stage`): of `MultiHMR` ``preprocess`` (images that it letterboxes
             itself), ``network``, ``body`` (if meshes were computed), ``decode``; of `LandmarkPeople` ``landmarks``,
             ``detect`` (where the detector ran), ``smooth`` (PoseBERT, or inverse kinematics), ``body``, ``decode``.
@@ -49,6 +51,7 @@ class People:
     vertices: Floats | None = None
     joints: Floats | None = None
     joints_2d: Floats | None = None
+    unconfirmed: NDArray[np.bool_] | None = None
     ms: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,6 +67,7 @@ class People:
             vertices="float32 N V 3",
             joints="float32 N J 3",
             joints_2d="float32 N J 2",
+            unconfirmed="bool N",
         )
 
     def __len__(self) -> int:
@@ -92,6 +96,7 @@ class People:
             row(self.joints_2d),
             row(self.vertices),
             filled,
+            self.unconfirmed is not None and bool(self.unconfirmed[index]),
         )
 
 
@@ -111,6 +116,7 @@ class Person:
         joints_2d: [J, 2] px, or None likewise.
         vertices: [V, 3] m, or None likewise.
         filled: the person was not found in this frame; their pose is filled in.
+        unconfirmed: see `People.unconfirmed`.
     """
 
     id: int
@@ -124,6 +130,7 @@ class Person:
     joints_2d: Floats | None = field(default=None, repr=False)
     vertices: Floats | None = field(default=None, repr=False)
     filled: bool = False
+    unconfirmed: bool = False
 
 
 @dataclass(frozen=True)
