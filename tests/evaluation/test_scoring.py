@@ -12,6 +12,7 @@ from cases import ANNY, clip_of, people_at, scored, shot_of
 from humanrt.evaluation.correspondence import correspond
 from humanrt.evaluation.scoring import ClipScorer, Predicted, Scores
 from humanrt.metrics.matching import optimal
+from humanrt.metrics.trajectory import bends, jerks, root_translation_error, world_distances
 
 TWO = people_at((-0.6, 0, 4), (0.7, 0, 6))
 
@@ -174,3 +175,41 @@ def test_silhouettes_are_compared_person_by_person() -> None:
     scorer = ClipScorer(clip_of([shot]), correspond(ANNY, ANNY, "pelvis"), optimal, 0.1)
     scorer.add(shot, Predicted((0, 1), TWO[::-1].astype(np.float32)), drawn, None)
     assert scorer.finish().column("iou") == pytest.approx([0.5, 1.0])
+
+
+def test_long_films_are_scored_in_parts_as_if_at_once() -> None:
+    """Two people over 730 frames, one lost for a while: chunks and blocks end where they end, and nothing shows."""
+    random = np.random.default_rng(0)
+    path = np.cumsum(np.cumsum(random.normal(0, 1e-4, (730, 2, 3)), axis=0), axis=0) + np.array([[-1, 0, 5], [1, 0, 6]])
+    shots = [shot_of(people_at(*places), k) for k, places in enumerate(path)]
+    noise = random.normal(0, 0.02, (730, *shots[0].people.joints.shape))
+
+    def found(number: int, true: np.ndarray) -> np.ndarray:
+        joints = (true + noise[number]).astype(np.float32)
+        return joints[1:] if 140 <= number < 155 else joints
+
+    scores = scored(shots, found)
+    joints = correspond(ANNY, ANNY, "pelvis")
+    for person, there in ((0, [k for k in range(730) if not 140 <= k < 155]), (1, list(range(730)))):
+        mine = scores.person == person
+        ours, true = (
+            np.array([points[person if len(points) == 2 else 0] for points in some], np.float32).astype(np.float64)
+            for some in ([found(k, shots[k].people.joints) for k in there], [shots[k].people.joints for k in there])
+        )
+        about = [points[:, joints.predicted] - points[:, joints.root].mean(1, keepdims=True) for points in (ours, true)]
+        rows = np.flatnonzero(mine)[there]
+        for whole, name in ((False, "w_mpjpe"), (True, "wa_mpjpe")):
+            wanted = world_distances(ours[:, joints.predicted], true[:, joints.predicted], whole=whole).mean(1)
+            assert scores.column(name)[rows] == pytest.approx(wanted, abs=1e-6), name
+        wanted = np.full(len(there), np.nan)
+        wanted[2:] = bends(about[0] - about[1]).mean(1)
+        if person == 0:
+            wanted[140:142] = np.nan  # the first two after the gap
+        assert scores.column("acceleration_error")[rows] == pytest.approx(wanted, abs=1e-6, nan_ok=True)
+        wanted = np.full(len(there), np.nan)
+        wanted[3:] = jerks(ours[:, joints.predicted], 30.0).mean(1)
+        if person == 0:
+            wanted[140:143] = np.nan
+        assert scores.column("jitter")[rows] == pytest.approx(wanted, rel=1e-4, nan_ok=True)
+        roots = [points[:, joints.root].mean(1) for points in (ours, true)]
+        assert scores.rte[person] == pytest.approx(root_translation_error(*roots), rel=1e-5)

@@ -1,6 +1,6 @@
 """One clip, scored: predicted people against the true ones, picture by picture, to arrays of numbers.
 
-`ClipScorer` is given picture after picture and keeps numbers, not pictures: some 4 kB for each true person in each.
+`ClipScorer` is given picture after picture and keeps numbers, not pictures: under 1 kB for each true person in each.
 `Scores` holds a row for every true person in every picture who must be found; rows of people who were missed are NaN.
 So rows of two bundles on one clip are of the same people, and differences can be taken row by row.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,15 @@ from humanrt.geometry.camera import project
 from humanrt.metrics.joints import distances, procrustes_distances, rooted
 from humanrt.metrics.matching import Matcher
 from humanrt.metrics.silhouette import iou
-from humanrt.metrics.trajectory import bends, jerks, root_translation_error, runs, world_distances
+from humanrt.metrics.trajectory import CHUNK, bends, jerks, root_translation_error, runs, world_distances
 
 __all__ = ["VALUES", "ClipScorer", "Predicted", "Scores"]
 
 Array = NDArray[Any]
 
 _AHEAD = 0.05  # m, the least depth of a point that has a picture
+_BLOCK = 512  # rows that are packed together: rows as dictionaries take ten times the memory
+_BEFORE = 3  # frames that the differences in time of the next one need
 _UNIT = 1.0  # s of a film that are one unit of resampling: frames nearer than that are not independent
 
 VALUES = (
@@ -140,10 +142,12 @@ class ClipScorer:
 
     def __init__(self, clip: Clip, joints: Correspondence, matcher: Matcher, min_overlap: float) -> None:
         self._clip, self._joints, self._matcher, self._overlap = clip, joints, matcher, min_overlap
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[dict[str, Any]] = []  # those that are not packed yet
+        self._packed: list[dict[str, Array]] = []
+        self._count = 0
         self._wrong: list[int] = []
         self._wrong_unit: list[int] = []
-        self._paths: dict[int, list[tuple[int, int, Array, Array]]] = {}
+        self._paths: dict[int, _Path] = {}
 
     def add(self, shot: Shot, predicted: Predicted, silhouettes: Array | None, vertices: Array | None) -> None:
         """Score a picture.
@@ -189,8 +193,11 @@ class ClipScorer:
                 if silhouettes is not None and people.masks is not None:
                     row["values"]["iou"] = iou(silhouettes == i + 1, people.masks(j))
                 if self._clip.film:
-                    self._follow(people.ids[j], shot.frame.index, ours[i], people.joints[j], shot.to_world)
+                    self._follow(people.ids[j], shot.frame.index, unit, ours[i], people.joints[j], shot.to_world)
             self._rows.append(row)
+            self._count += 1
+            if len(self._rows) == _BLOCK:
+                self._pack()
 
     def _errors(self, ours: Array, true: Array) -> dict[str, Any]:
         joints = self._joints
@@ -216,7 +223,7 @@ class ClipScorer:
         about = rooted(mesh[None], ours[None], joints.root), rooted(true_mesh[None], true[None], joints.true_root)
         return {"pve": distances(*about).mean(), "pa_pve": procrustes_distances(mesh[None], true_mesh[None]).mean()}
 
-    def _follow(self, person: int, number: int, ours: Array, true: Array, to_world: Array | None) -> None:
+    def _follow(self, person: int, number: int, unit: int, ours: Array, true: Array, to_world: Array | None) -> None:
         """Keep where a person is in the world: the joints that are compared, and then the root."""
         joints = self._joints
 
@@ -227,64 +234,113 @@ class ClipScorer:
             return np.asarray(chosen, np.float32)
 
         here = kept(ours, joints.predicted, joints.root), kept(true, joints.true, joints.true_root)
-        self._paths.setdefault(person, []).append((number, len(self._rows), *here))
+        path = self._paths.setdefault(person, _Path(unit))
+        if len(path.frames) == path.carried + CHUNK:
+            self._look_back(path)
+        path.frames.append((number, self._count, *here))
 
-    def finish(self) -> Scores:
-        """Return the clip's scores."""
+    def _look_back(self, path: _Path) -> None:
+        """Write what the frames of a path since the last time say of motion, and forget them but for the last few."""
+        numbers, places = (np.array([one[k] for one in path.frames]) for k in (0, 1))
+        ours, true = (np.stack([one[k] for one in path.frames]).astype(np.float64) for k in (2, 3))
+        new = slice(path.carried, None)
+        columns = {
+            "w_mpjpe": world_distances(ours[new, :-1], true[new, :-1], whole=False).mean(1),
+            "wa_mpjpe": world_distances(ours[new, :-1], true[new, :-1], whole=True).mean(1),
+        }
+        columns |= {name: column[new] for name, column in _changes(numbers, ours, true, self._clip.fps).items()}
+        for k, place in enumerate(places[new].tolist()):
+            block, row = divmod(place, _BLOCK)
+            if block < len(self._packed):
+                for name, column in columns.items():
+                    self._packed[block]["values"][row, VALUES.index(name)] = column[k]
+            else:
+                self._rows[row]["values"] |= {name: column[k] for name, column in columns.items()}
+        path.roots.append(np.stack([ours[new, -1], true[new, -1]]))
+        path.frames = path.frames[-_BEFORE:]
+        path.carried = len(path.frames)
+
+    def _pack(self) -> None:
+        """Turn the rows so far into arrays."""
         rows, count = self._rows, len(self._rows)
         values = np.full((count, len(VALUES)), np.nan)
         for place, row in enumerate(rows):
             for name, value in row["values"].items():
                 values[place, VALUES.index(name)] = value
-        rte, rte_unit = [], []
-        for path in self._paths.values():
-            numbers, places = np.array([one[0] for one in path]), np.array([one[1] for one in path])
-            ours, true = (np.stack([one[k] for one in path]).astype(np.float64) for k in (2, 3))
-            for name, column in _over_time(numbers, ours, true, self._clip.fps).items():
-                values[places, VALUES.index(name)] = column
-            if len(path) > 1:
-                rte.append(root_translation_error(ours[:, -1], true[:, -1]))
-                rte_unit.append(rows[places[0]]["unit"])
 
         def gathered(name: str, shape: tuple[int, ...] = (), kind: Any = np.float64) -> Array:
-            empty = np.full(shape, np.nan) if kind is np.float64 else None
+            empty = np.full(shape, np.nan) if np.issubdtype(kind, np.floating) else None
             return np.array([row.get(name, empty) for row in rows], kind).reshape(count, *shape)
 
+        self._packed.append(
+            {
+                "frame": gathered("frame", kind=np.int64),
+                "person": gathered("person", kind=np.int64),
+                "found": gathered("found", kind=np.bool_),
+                "values": values,
+                "joints": gathered("joints", (len(self._joints.names),), np.float32),
+                "visible": gathered("visible"),
+                "inside": gathered("inside"),
+                "distance": gathered("distance"),
+                "limbs": gathered("limbs", (12, 2), np.float32),
+                "true_limbs": gathered("true_limbs", (12, 2), np.float32),
+                "unit": gathered("unit", kind=np.int64),
+            }
+        )
+        self._rows = []
+
+    def finish(self) -> Scores:
+        """Return the clip's scores."""
+        rte, rte_unit = [], []
+        for path in self._paths.values():
+            if len(path.frames) > path.carried:
+                self._look_back(path)
+            roots = np.concatenate(path.roots, axis=1)
+            if roots.shape[1] > 1:
+                rte.append(root_translation_error(roots[0], roots[1]))
+                rte_unit.append(path.unit)
+        if self._rows or not self._packed:
+            self._pack()
+        arrays = {name: np.concatenate([block[name] for block in self._packed]) for name in self._packed[0]}
         return Scores(
-            gathered("frame", kind=np.int64),
-            gathered("person", kind=np.int64),
-            gathered("found", kind=bool),
-            values,
-            gathered("joints", (len(self._joints.names),)),
-            gathered("visible"),
-            gathered("inside"),
-            gathered("distance"),
-            gathered("limbs", (12, 2)),
-            gathered("true_limbs", (12, 2)),
-            gathered("unit", kind=np.int64),
-            np.array(self._wrong, np.int64),
-            np.array(self._wrong_unit, np.int64),
-            np.array(rte, np.float64),
-            np.array(rte_unit, np.int64),
+            **arrays,
+            wrong=np.array(self._wrong, np.int64),
+            wrong_unit=np.array(self._wrong_unit, np.int64),
+            rte=np.array(rte, np.float64),
+            rte_unit=np.array(rte_unit, np.int64),
         )
 
 
-def _over_time(numbers: Array, ours: Array, true: Array, fps: float) -> dict[str, Array]:
-    """Return the columns [T] of a person who was found in the frames ``numbers``; paths [T, J + 1, 3], the root last.
+@dataclass
+class _Path:
+    """A person of a film in the world.
 
-    W- and WA-MPJPE are over all of these frames, as if they followed each other; differences in time are over frames
-    that do, and belong to the last of their frames. Accelerations are about the root, jitter is in the world.
+    Attributes:
+        unit: of the first frame.
+        frames: number, row, joints that are compared and then the root, predicted and true, [J + 1, 3] m; at first
+            ``carried`` frames that were looked at before.
+        roots: [2, T, 3] m, predicted and true, of the frames that were.
     """
-    columns = {
-        "w_mpjpe": world_distances(ours[:, :-1], true[:, :-1], whole=False).mean(1),
-        "wa_mpjpe": world_distances(ours[:, :-1], true[:, :-1], whole=True).mean(1),
-    }
+
+    unit: int
+    frames: list[tuple[int, int, Array, Array]] = field(default_factory=list)
+    carried: int = 0
+    roots: list[Array] = field(default_factory=list)
+
+
+def _changes(numbers: Array, ours: Array, true: Array, fps: float) -> dict[str, Array]:
+    """Return differences in time [T] of a person found in the frames ``numbers``; paths [T, J + 1, 3], the root last.
+
+    They are over frames that follow each other, and belong to the last of their frames. Accelerations are about the
+    root, jitter is in the world.
+    """
     about, true_about = ours[:, :-1] - ours[:, -1:], true[:, :-1] - true[:, -1:]
     nothing = np.full(len(numbers), np.nan)
     names = ("acceleration_error", "acceleration", "true_acceleration", "jitter", "true_jitter")
-    columns |= {name: nothing.copy() for name in names}
-    there = np.zeros(int(numbers.max()) + 1, bool)
-    there[numbers] = True
+    columns = {name: nothing.copy() for name in names}
+    first = int(numbers[0])
+    there = np.zeros(int(numbers[-1]) - first + 1, bool)
+    there[numbers - first] = True
     done = 0
     for run in runs(there):
         part = slice(done, done + run.stop - run.start)
