@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leaderboard import BUNDLES, Board, page
+import numpy as np
+
+from humanrt.data import PEOPLE_CLIP
+from humanrt.evaluation.formats import read_data
+from humanrt.evaluation.running import RunOptions
+from humanrt.inference.execution import Execution
+from leaderboard import ROWS, Board, Row, page, scored
 
 PAGE = Path(__file__).parents[2] / "docs" / "measurements" / "leaderboard.md"
 
@@ -17,8 +23,38 @@ def test_the_page_has_the_command_and_every_board() -> None:
     assert text.endswith("| b |\n")
 
 
-def test_the_page_that_is_here_was_made_of_all_bundles() -> None:
+def test_the_page_that_is_here_has_rows_that_the_command_makes() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert text.count("\n## ") == 3
-    for bundle in BUNDLES:
-        assert text.count(f"\n| {bundle} | ") == 6  # figures and intervals of each board
+    names = {row.name for row in ROWS}
+    tables = text.split("\n|  | recall")
+    assert len(tables) == 7  # figures and intervals of each board
+    for table in tables[1:]:
+        rows = [line.split(" | ")[0].removeprefix("| ") for line in table.split("\n\n")[0].splitlines()[2:]]
+        assert len(rows) >= 5
+        assert set(rows) <= names
+
+
+def test_rows_have_names_that_say_what_is_different() -> None:
+    assert Row("holistic:best").name == "holistic:best"
+    assert Row("landmarks", raw=True).name == "landmarks, raw landmarks"
+    assert Row("a", smooth="none", precision="bf16x3").name == "a, unsmoothed, bf16x3"
+    assert len({row.name for row in ROWS}) == len(ROWS)
+
+
+def test_raw_landmarks_and_unsmoothed_bundles_are_scored_on_the_same_people(tmp_path: Path) -> None:
+    data, how = read_data(PEOPLE_CLIP, "films"), RunOptions(max_frames=4, execution=Execution("cpu", threads=1))
+    rows = (Row("landmarks", raw=True), Row("landmarks", smooth="none"), Row("landmarks"))
+    raw, unsmoothed, smooth = (scored(row, data, how, tmp_path) for row in rows)
+    assert raw.joints.about == "the twelve limb joints"
+    assert len({len(run.clips["demo_people"].found) for run in (raw, unsmoothed, smooth)}) == 1
+    errors = raw.clips["demo_people"].column("mpjpe")
+    assert 0.02 < np.nanmean(errors) < 0.3  # m
+    assert np.nanmean(raw.clips["demo_people"].column("depth")) < 0.5
+    assert unsmoothed.name == "landmarks, unsmoothed"
+    assert not np.allclose(
+        unsmoothed.clips["demo_people"].joints, smooth.clips["demo_people"].joints, atol=1e-4, equal_nan=True
+    )
+    # Once more: scores are read.
+    again = scored(rows[0], data, how, tmp_path)
+    assert np.array_equal(again.clips["demo_people"].column("mpjpe"), errors, equal_nan=True)

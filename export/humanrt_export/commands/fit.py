@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from humanrt import __version__
 from humanrt.bundle import load_bundle
 from humanrt.errors import HumanrtError
 from humanrt_export.multiview.acceptance import Limits, judge
+from humanrt_export.multiview.colmap import scene_by_colmap
 from humanrt_export.multiview.dataset import Judged, check_out, write_data_set
 from humanrt_export.multiview.fitting import PersonFitter, Views
 from humanrt_export.multiview.persons import persons_of
@@ -30,8 +31,9 @@ class FitConfig:
 
     Attributes:
         views: folder with calibration.json and the videos, or that file under any name: synchronous cameras, or one
-            that moved around still people.
+            that moved around still people. With `--cameras colmap` the video of one that moved.
         out: a new folder, which `humanrt evaluate --format films` reads.
+        cameras: file: they are in calibration.json; colmap: COLMAP finds them in the video (the extra `colmap`).
         stature: m, height of the tallest person: gives the scale if the cameras' is unknown.
         least: number of pictures somebody must be found in.
         threads: number of CPU threads.
@@ -40,6 +42,7 @@ class FitConfig:
 
     views: Annotated[Path, Option(metavar="DIR", positional=True)]
     out: Annotated[Path, Option(metavar="DIR")]
+    cameras: Literal["file", "colmap"] = "file"
     stature: float | None = None
     least: int = 8
     threads: int = 1
@@ -48,6 +51,10 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.stature is not None and not 0.5 <= self.stature <= 2.5:
             raise HumanrtError(f"--stature is {self.stature:g} m; it must be 0.5 to 2.5")
+        if self.cameras == "colmap" and self.stature is None:
+            raise HumanrtError(
+                "--cameras colmap knows no metres: give --stature, the height of the tallest person in m"
+            )
         if self.threads < 1 or self.least < 2:
             raise HumanrtError("--threads must be at least 1, --least at least 2")
 
@@ -58,7 +65,11 @@ CONFIG = FitConfig
 def run(config: FitConfig) -> int:
     """Fit everybody, and write the data set and the report."""
     check_out(config.out)
-    scene = load_scene(config.views)
+    if config.cameras == "colmap":
+        _tell("COLMAP looks for the cameras")
+        scene = scene_by_colmap(config.views, threads=config.threads)
+    else:
+        scene = load_scene(config.views)
     bundle = load_bundle("holistic", task="people")
     seen = observe(scene, bundle, threads=config.threads, progress=_tell)
     with PersonFitter(bundle) as fitter:
