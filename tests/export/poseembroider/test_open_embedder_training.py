@@ -14,14 +14,17 @@ pytest.importorskip("torch", reason="torch is not installed: pip install 'humanr
 import torch
 
 from humanrt import PoseEmbedder
+from humanrt.editing.words import word_ids
 from humanrt.embedding.inputs import PICTURE_NUMBERS, pose_numbers
 from humanrt.errors import InvalidInputError
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPLX_BODY
 from humanrt_export.cli import main
+from humanrt_export.conversion.begun_embedder import embedder_of_bundle
 from humanrt_export.conversion.pose_embedder import load_embedder
 from humanrt_export.data.described.people import Described
 from humanrt_export.training.tasks import poseembroider
+from shipped import shipped
 
 SMALL = ["--width", "16", "--hidden", "16", "--text", "8", "--core", "8", "--poses", "12", "--threads", "1"]
 RANDOM = np.random.default_rng(0)
@@ -113,6 +116,38 @@ def test_two_stages(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert fused.fuse(vectors, torch.tensor([[True, False, True]]).expand(2, 3))[1].shape == (2, 3, 16)
     assert main([*second, "--data", str(data)]) == 2
     assert "leave --aligned and --data out" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
+def test_a_bundle_is_gone_on_with(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begun = embedder_of_bundle(str(shipped("pose-embedder")))
+    given = arguments(data, tmp_path / "run", 2, "--aligned", "--begin", "pose-embedder", "--only-words")
+    for name, size in (("--width", "128"), ("--hidden", "160"), ("--text", "48")):
+        given[given.index(name) + 1] = size
+    assert main(given) == 0
+    network, words, about = load_embedder(tmp_path / "run")
+    assert words[: len(begun.words)] == begun.words
+    assert about["task"]["begun"]["only words"]
+    now = network.state_dict()
+    for name in ("image.first.weight", "pose.out.weight", "heading.0.weight", "body.2.weight"):
+        torch.testing.assert_close(now[name], begun.weights[name])
+    changed = now["text.blocks.0.mlp.0.weight"] - begun.weights["text.blocks.0.mlp.0.weight"]
+    assert 0 < changed.abs().max() < 0.1
+    with PoseEmbedder("pose-embedder", threads=1) as embedder, torch.inference_mode():
+        network.load_state_dict(
+            {**now, **{key: value for key, value in begun.weights.items() if key != "text.words.weight"}}
+        )
+        network.text.words.weight[: len(begun.words) + 3] = begun.weights["text.words.weight"]
+        texts = [torch.from_numpy(one) for one in poseembroider.read_texts(["the left arm is raised"], word_ids(words))]
+        wanted = embedder.encode_text("the left arm is raised")
+        np.testing.assert_allclose(network.read_text(*texts)[0].numpy(), wanted, atol=1e-5)
+    capsys.readouterr()
+    assert main([*arguments(data, tmp_path / "other", 2, "--aligned", "--begin", "pose-embedder")]) == 2
+    assert "has another size there" in capsys.readouterr().err
+    assert main([*arguments(data, tmp_path / "other", 2, "--only-words")]) == 2
+    assert "give --begin too" in capsys.readouterr().err
+    assert main([*arguments(data, tmp_path / "other", 2, "--begin", "pose-embedder")]) == 2
+    assert "for --aligned; give that too" in capsys.readouterr().err
 
 
 def test_folders_without_enough_portraits_are_named(

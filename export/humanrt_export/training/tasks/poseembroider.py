@@ -94,6 +94,7 @@ class TrainPoseembroider(RunConfig):
         hidden: of the encoders of pictures and poses.
         text: of a word's vector, a multiple of 4.
         core: of the layer that fuses, a multiple of 4.
+        only_words: with --begin, only the reader of words learns; pictures and poses keep their vectors.
         aligned: the first stage: encoders whose vectors are aligned in pairs; fused by their mean.
         encoders: the second stage: run of the first one, whose encoders stay as they are while a layer that fuses
             learns. Without both, everything learns at once, which takes longer.
@@ -103,6 +104,7 @@ class TrainPoseembroider(RunConfig):
     data: Annotated[tuple[Path, ...], Option(metavar="PATH")] = ()
     poses: int = 20_000
     begin: Annotated[str | None, Option(metavar="NAME|PATH")] = None
+    only_words: bool = False
     width: int = PoseEmbedderConfig.width
     hidden: int = PoseEmbedderConfig.hidden
     text: int = PoseEmbedderConfig.text
@@ -117,6 +119,8 @@ class TrainPoseembroider(RunConfig):
             raise HumanrtError("--data is missing: recordings, for poses without pictures")
         if self.begin is not None and not self.aligned:
             raise HumanrtError("--begin takes up the encoders of a bundle, for --aligned; give that too")
+        if self.only_words and self.begin is None:
+            raise HumanrtError("--only-words keeps the other encoders of a bundle; give --begin too")
         for name in ("poses", "width", "hidden", "text", "core"):
             if getattr(self, name) < 1:
                 raise HumanrtError(f"--{name} is {getattr(self, name)}; it must be 1 or more")
@@ -159,7 +163,7 @@ def make_task(config: TrainPoseembroider, looks: Looks, further: Described) -> E
     )
     task = EmbedTask(sizes, words, telling, looks, seen, further)
     if begun is not None:
-        task.take_up(begun)
+        task.take_up(begun, config.only_words)
     return task
 
 
@@ -224,8 +228,12 @@ class EmbedTask:
         self.model = PoseEmbedder(sizes)
         self.begun: Mapping[str, Any] | None = None
 
-    def take_up(self, begun: BegunEmbedder) -> None:
+    def take_up(self, begun: BegunEmbedder, only_words: bool = False) -> None:
         """Begin with the weights of a bundle; words that it does not know are learned anew.
+
+        Args:
+            begun: the bundle's.
+            only_words: nothing learns but the reader of words.
 
         Raises:
             HumanrtError: its sizes are others.
@@ -240,7 +248,10 @@ class EmbedTask:
         self.model.load_state_dict(taken, strict=False)
         with torch.no_grad():
             self.model.text.words.weight[: len(listed)] = listed
-        self.begun = begun.about
+        self.begun = {**begun.about, "only words": only_words}
+        if only_words:
+            for name, parameter in self.model.named_parameters():
+                parameter.requires_grad_(name.startswith(("text.", "temperature")))
 
     def config(self) -> Mapping[str, Any]:
         """The network and its words."""
