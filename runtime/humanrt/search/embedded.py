@@ -1,6 +1,6 @@
 """The embeddings of an index's poses, and their facts: made once, kept beside it, and searched.
 
-Embeddings are unit vectors that lie near a few directions. A row of 16 numbers holds a pose's part along the 15
+Embeddings are unit vectors that lie near a few directions. A row of 32 numbers holds a pose's part along the 31
 directions along which poses differ most, and the length of the rest, r; a query is taken apart in the same way, with
 the rest R. Products of the two rests lie between -rR and rR, and since the rests have more than a hundred dimensions,
 hardly ever beyond a part of it (`_SHARE`): that bounds distances from below, by one product of a row with the query's.
@@ -17,24 +17,25 @@ from numpy.typing import NDArray
 
 from humanrt.embedding.facts import NAMES, VERSION, facts_of_points
 from humanrt.geometry.pose_descriptor import POINTS
-from humanrt.search.coarse import COARSE
 from humanrt.search.kept import Kept
 from humanrt.search.nearest import CHUNK, Space
 from humanrt.search.store import PoseIndex
 
-__all__ = ["EmbeddedSpace", "FactSpace", "kept_embeddings", "kept_facts"]
+__all__ = ["ROW_NUMBERS", "EmbeddedSpace", "FactSpace", "kept_embeddings", "kept_facts"]
 
 Floats = NDArray[np.float32]
 Say = Callable[[str], object]
 
-_SHARE = 0.5
+ROW_NUMBERS = 32
+"""Of what bounds a distance."""
+_SHARE = 0.3  # of a million poses and ten texts, one in a thousand products was beyond 0.24, none beyond 0.36
 _SLACK = 2e-3  # of squared distances: vectors are rounded to float16
 _SAMPLE = 16_384  # poses from which the directions are found
 _APART = 2.0  # what a distance grows by for each thing that is said and not true: no two unit vectors are farther apart
 
 
 def kept_embeddings(index: PoseIndex, name: str, width: int, encode: Callable[[Floats], Floats], say: Say) -> Kept:
-    """Return the embeddings of an index's poses: columns `vectors` [N, D] float16 and `coarse` [N, `COARSE`].
+    """Return the embeddings of an index's poses: columns `vectors` [N, D] float16 and `coarse` [N, `ROW_NUMBERS`].
 
     Args:
         index: of descriptors.
@@ -48,17 +49,17 @@ def kept_embeddings(index: PoseIndex, name: str, width: int, encode: Callable[[F
         step = max(1, len(index) // _SAMPLE)
         sample = encode(np.ascontiguousarray(index.vectors[::step][:_SAMPLE])).astype(np.float64)
         _, found = np.linalg.eigh(sample.T @ sample)  # rising: the last ones hold the most
-        return {"directions": found[:, ::-1][:, : COARSE - 1].astype(np.float32)}
+        return {"directions": found[:, ::-1][:, : ROW_NUMBERS - 1].astype(np.float32)}
 
     def make(vectors: Floats, constants: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         embedded = encode(vectors).astype(np.float16)
-        rows = np.empty((len(vectors), COARSE), np.float32)
+        rows = np.empty((len(vectors), ROW_NUMBERS), np.float32)
         exact = embedded.astype(np.float32)
         rows[:, :-1] = exact @ constants["directions"]
         rows[:, -1] = np.sqrt(np.maximum((exact**2).sum(1) - (rows[:, :-1] ** 2).sum(1), 0))
         return {"vectors": embedded, "coarse": rows}
 
-    columns = {"vectors": ("<f2", (width,)), "coarse": ("<f4", (COARSE,))}
+    columns = {"vectors": ("<f2", (width,)), "coarse": ("<f4", (ROW_NUMBERS,))}
     return Kept(index, name.replace(":", "-"), columns, directions, make, say)
 
 

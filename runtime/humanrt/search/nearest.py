@@ -169,13 +169,14 @@ def nearest_in(
     while True:
         near = np.flatnonzero(lower <= radius + _SLACK)
         distances = space.measured(near)
+        events = _events(index, near, distances, space, top, gap, tolerance, allowed)
+        worst = events[-1].distance ** 2 if len(events) == top else np.inf
         # Beyond the radius nothing is known: only events within it are certain.
-        whole = len(near) == count
-        within = slice(None) if whole else distances <= np.sqrt(radius)
-        events = _events(index, near[within], distances[within], space, top, gap, tolerance, allowed)
-        if whole or len(events) == top:
+        if len(near) == count or worst <= radius:
             return events
-        radius = max(2 * radius, 1e-6)
+        # As many events lie within the worst of these, so their poses are all that is needed.
+        # Too few events yet: farther out; several times as many poses.
+        radius = max(2 * radius + 1e-6, _first_radius(lower, 4 * len(near) + 1)) if np.isinf(worst) else float(worst)
 
 
 def _first_radius(lower: Floats, wanted: int) -> float:
