@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cases import clip_of, people_at, shot_of
 
 from humanrt.cli import main
 from humanrt.data import PEOPLE_CLIP as CLIP
-from humanrt.evaluation.running import file_name
+from humanrt.evaluation.dataset import DataSet
+from humanrt.evaluation.running import Candidate, RunOptions, file_name, score_bundles
+from humanrt.people.landmark_pipeline import LandmarkPipeline
+from humanrt.people.pipeline import PeopleResult
+from humanrt.sources.opening import Frame
 
 DATA = ("--data", str(CLIP), "--format", "films", "--threads", "1")
 
@@ -49,6 +55,23 @@ def test_two_bundles_on_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main([*command, "--matcher", "published"]) == 0
     assert [path.parent.name for path, before in kept.items() if path.stat().st_mtime_ns != before] == ["landmarks"]
     assert json.loads((out / "report.json").read_text())["matcher"] == "published"
+
+
+@pytest.mark.parametrize("film", [True, False])
+def test_frames_of_films_are_no_photographs(film: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts = []
+    run = LandmarkPipeline.__call__
+
+    def seen(pipeline: LandmarkPipeline, frame: Frame) -> PeopleResult:
+        cuts.append(frame.cut)
+        return run(pipeline, frame)
+
+    monkeypatch.setattr(LandmarkPipeline, "__call__", seen)
+    shots = [shot_of(people_at((0, 0, 3)), number) for number in range(2)]
+    shots[0] = replace(shots[0], frame=replace(shots[0].frame, cut=True))
+    data = DataSet("cases", (clip_of(shots, film=film),), "pelvis", True, "")
+    score_bundles([Candidate.of("landmarks")], data, RunOptions())
+    assert cuts == [not film] * 2
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -204,10 +204,11 @@ class _Tested(ExitStack):
         for number, shot in enumerate(clip.shots()):
             if number == self._options.max_frames:
                 break
-            if not clip.film:
+            if shot.frame.cut or not clip.film:
                 self.pipeline.reset()
             self.pipeline.intrinsics = shot.intrinsics
-            people = self.pipeline(shot.frame).people
+            # The first frame of a film is no photograph, in which people are kept whom the next frames do not show.
+            people = self.pipeline(replace(shot.frame, cut=not clip.film)).people
             assert people.joints is not None
             found = Predicted(tuple(range(len(people))), people.joints, people.vertices)
             silhouettes = None
