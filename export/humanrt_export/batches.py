@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -32,6 +33,12 @@ class Batch:
     def rows(self, rows: slice | NDArray[np.integer] | Tensor) -> Self:
         """Return the batch of some of its samples."""
         return replace(self, **{name: value[rows] for name, value in self._tensors().items()})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return one batch of the samples of several; what holds for all samples is the first's."""
+        tensors = [part._tensors() for part in parts]
+        return replace(parts[0], **{name: torch.cat([each[name] for each in tensors]) for name in tensors[0]})
 
     def _tensors(self) -> dict[str, Tensor]:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}

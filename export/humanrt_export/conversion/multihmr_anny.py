@@ -57,6 +57,8 @@ from humanrt_export.conversion.parity import OPTIONAL, REFERENCE, Run, Slot, jud
 from humanrt_export.conversion.weights import round_weights
 from humanrt_export.networks.backbone import TRUNKS
 from humanrt_export.networks.camera import Window
+from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES
+from humanrt_export.networks.movenet import MOVENET_ATTRIBUTION
 from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput, load_checkpoint
 from humanrt_export.networks.multihmr_anny_published import PublishedConfig, PublishedHmr
 from humanrt_export.networks.rotations import matrices_from_vectors
@@ -170,7 +172,7 @@ def export_anny(
     check_sizes(window, options.max_people, options.batch)
     data = {topology: load_anny(topology) for topology in topologies}
     weights_licence = about.get("licence", "LicenseRef-unspecified")
-    trunk = TRUNK_ATTRIBUTION if config.backbone in TRUNKS else ""
+    trunk = {**dict.fromkeys(TRUNKS, TRUNK_ATTRIBUTION), **dict.fromkeys(KEYPOINT_BACKBONES, MOVENET_ATTRIBUTION)}
     parts = Parts(
         model=model,
         bodies={topology: AnnyBody(data[topology], config.bones, config.anchor).eval() for topology in topologies},
@@ -183,7 +185,7 @@ def export_anny(
             "body": {"model": "Anny", "version": ANNY_VERSION, "licence": BODY_LICENCE, "attribution": ATTRIBUTION},
             "files": files,
         },
-        notices={"NOTICE.txt": ATTRIBUTION + trunk},
+        notices={"NOTICE.txt": ATTRIBUTION + trunk.get(config.backbone, "")},
         # Rendered at the network's own size, by sampling areas: what comes closest to it is the mean over areas.
         resize="opencv-area",
         body=_body(config, data),

@@ -29,9 +29,9 @@ from humanrt_export.conversion.graphs import common_weights, share_weights, trac
 from humanrt_export.conversion.parity import OPTIONAL, drop, gate
 from humanrt_export.conversion.settings import Entries, entries
 from humanrt_export.networks.attention import Attention, ort_fused, plain, sdpa
-from humanrt_export.networks.backbone import BACKBONES, TRUNKS
 from humanrt_export.networks.camera import DEFAULT_FIELD_OF_VIEW, DEVIATION, MEAN, PATCH, Window, default_intrinsics
 from humanrt_export.networks.detection import THRESHOLD, Detection
+from humanrt_export.networks.keypoint_backbone import token_step, token_width
 
 __all__ = [
     "MESH",
@@ -108,8 +108,7 @@ def window_of(config: Config, aspect: tuple[int, int] | None) -> Window:
     Raises:
         BundleError: pictures so narrow that no token is left.
     """
-    # The convolutions that some backbones begin with look at twice a token's size.
-    window = Window.of(config.side, aspect, 2 if config.backbone in TRUNKS else 1)
+    window = Window.of(config.side, aspect, token_step(config.backbone))
     if aspect and min(window.rows, window.columns) < 3:
         raise BundleError(f"--aspect {aspect[0]}:{aspect[1]} is too narrow for a network of {config.image_size} px")
     return window
@@ -244,7 +243,7 @@ def network_graphs(
 
     with torch.inference_mode():
         network, fused = traced(plain), traced(ort_fused)
-    more, missing = cpu_graphs(fused, BACKBONES[config.backbone][0], int8=int8)
+    more, missing = cpu_graphs(fused, token_width(config.backbone), int8=int8)
     for name, reason in missing.items():
         report(f"{name} is left out, as it cannot be checked here: {reason}")
     return {"network": network, "network-cpu": fused, **more}

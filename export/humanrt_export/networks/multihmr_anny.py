@@ -24,10 +24,18 @@ from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.checkpoint import CheckpointError, fill, read, save, tensors
 from humanrt_export.networks.anny_head import AnnyHead, Predictions, sincos_positions
 from humanrt_export.networks.attention import Attention
-from humanrt_export.networks.backbone import BACKBONES, SCRATCH, TABLE_SIDE, TRUNKS, DinoV2
+from humanrt_export.networks.backbone import BACKBONES, SCRATCH, TABLE_SIDE, DinoV2
 from humanrt_export.networks.camera import PATCH, TokenGrid, Window, focal_length, unproject
 from humanrt_export.networks.checkpoint_layouts import Layout, require
 from humanrt_export.networks.detection import Detection, Detections
+from humanrt_export.networks.keypoint_backbone import (
+    KEYPOINT_BACKBONES,
+    KeypointBackbone,
+    KeypointMaps,
+    token_step,
+    token_width,
+)
+from humanrt_export.networks.keypoint_head import KeypointHead, Keypoints
 from humanrt_export.options import Option
 from humanrt_export.runs import load_run
 
@@ -61,7 +69,7 @@ class AnnyConfig(TokenGrid):
     """Network configuration stored in a checkpoint.
 
     Attributes:
-        backbone: image backbone, a key of `backbone.BACKBONES`.
+        backbone: image backbone, a key of `backbone.BACKBONES` or of `keypoint_backbone.KEYPOINT_BACKBONES`.
         image_size: side S of the square input in px, a multiple of 14.
         width, depth, heads, mlp: sizes of the decoder.
         bones: names of the rotations, in order, root first.
@@ -70,7 +78,7 @@ class AnnyConfig(TokenGrid):
         max_distance: m; depth is clamped to 0..this.
     """
 
-    backbone: Annotated[str, Option(choices=BACKBONES)] = "dinov2_vits14"
+    backbone: Annotated[str, Option(choices=(*BACKBONES, *KEYPOINT_BACKBONES))] = "dinov2_vits14"
     image_size: Annotated[int, Option(metavar="PX")] = 448
     width: int = 512
     depth: int = 8
@@ -82,11 +90,11 @@ class AnnyConfig(TokenGrid):
     max_distance: float = 50.0
 
     def __post_init__(self) -> None:
-        if self.backbone not in BACKBONES:
-            raise CheckpointError(f"unknown backbone `{self.backbone}`; choose one of: {choices(BACKBONES)}")
+        if self.backbone not in (known := (*BACKBONES, *KEYPOINT_BACKBONES)):
+            raise CheckpointError(f"unknown backbone `{self.backbone}`; choose one of: {choices(known)}")
         if self.image_size < PATCH or self.image_size % PATCH:
             raise CheckpointError(f"image_size is {self.image_size}; it must be a multiple of {PATCH}")
-        if self.backbone in TRUNKS and self.side % 2:
+        if self.side % token_step(self.backbone):
             raise CheckpointError(f"image_size is {self.image_size}; {self.backbone} needs a multiple of {2 * PATCH}")
         if self.bones[:1] != (ROOT,) or len(set(self.bones)) != len(self.bones):
             raise CheckpointError(f"bones must be different names, `{ROOT}` first")
@@ -128,12 +136,14 @@ class Trained(NamedTuple):
         angle: [B] rad, field of view.
         predictions: predictions for the requested cells.
         marks: [B, side^2, M] logits of each landmark in each token, or None.
+        keypoints: where the head of a `KeypointBackbone` looked, else None.
     """
 
     logits: Tensor
     angle: Tensor
     predictions: Predictions
     marks: Tensor | None = None
+    keypoints: Keypoints | None = None
 
 
 class ClassTokenBackbone(DinoV2):
@@ -161,16 +171,19 @@ class AnnyHmr(nn.Module):
     identity: Tensor
     low: Tensor
     span: Tensor
+    backbone: ClassTokenBackbone | KeypointBackbone
+    head: AnnyHead | KeypointHead
 
     def __init__(self, config: AnnyConfig, marks: int = 0) -> None:
         super().__init__()
-        width = BACKBONES[config.backbone][0]
+        width = token_width(config.backbone)
         self.config, self.window = config, Window.of(config.side)
-        self.backbone = ClassTokenBackbone(config.backbone, config.image_size)
+        keypoints = config.backbone in KEYPOINT_BACKBONES
+        self.backbone = (KeypointBackbone if keypoints else ClassTokenBackbone)(config.backbone, config.image_size)
         self.detection = Detection(width, config.side)
         self.detection.offset = NoOffsets()
         self.view = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
-        self.head = AnnyHead(
+        self.head = (KeypointHead if keypoints else AnnyHead)(
             tokens=width,
             side=config.side,
             rotations=len(config.bones),
@@ -198,28 +211,64 @@ class AnnyHmr(nn.Module):
             threshold: [1], minimum score of a person.
             max_people: P; if more are present, the P best are kept.
         """
-        everything = self.backbone(image)
+        maps = self.maps(image)
+        return self.people(image, maps, intrinsics, threshold, max_people)
+
+    def maps(self, image: Tensor) -> KeypointMaps | None:
+        """Return what a frozen trunk sees; None without one."""
+        return self.backbone.maps(image) if isinstance(self.backbone, KeypointBackbone) else None
+
+    def people(
+        self, image: Tensor, maps: KeypointMaps | None, intrinsics: Tensor, threshold: Tensor, max_people: int
+    ) -> NetworkOutput:
+        """`forward` with the frozen trunk's maps of the image at hand."""
+        everything = self._everything(image, maps)
         tokens = everything[:, 1:]
         found = self.detection(tokens, image, threshold, max_people)
-        predicted = self.head(tokens, found.cells, found.valid)
         estimated = self.camera(everything[:, 0])
         camera = torch.where(intrinsics[:, :1, :1] > 0, intrinsics, estimated)
+        if isinstance(self.head, KeypointHead):
+            assert maps is not None
+            predicted, _ = self.head(tokens, found.cells, maps, camera)
+        else:
+            predicted = self.head(tokens, found.cells, found.valid)
         return people_output(found, predicted, camera, self.identity, self.low, self.span, self.config.max_distance)
 
-    def at(self, image: Tensor, cells: Tensor, valid: Tensor) -> Trained:
+    def at(
+        self, image: Tensor, cells: Tensor, valid: Tensor, intrinsics: Tensor, maps: KeypointMaps | None = None
+    ) -> Trained:
         """Predict people at the tokens where they are known to be; for training.
 
         Args:
             image: [B, 3, S, S] as `forward` takes it.
             cells: [B, P] int64, ``row * side + column``; valid [B, P] bool: the slot holds a person.
+            intrinsics: K [B, 3, 3] px.
+            maps: of the frozen trunk, if they are at hand.
         """
-        everything = self.backbone(image)
+        if maps is None:
+            maps = self.maps(image)
+        everything = self._everything(image, maps)
         tokens = everything[:, 1:]
-        seen = self.head.look(tokens, cells, valid)
         logits = self.detection.score(tokens)[..., 0].float()
         marks = None if self.marks is None else self.marks(tokens).float()
+        keypoints = None
+        if isinstance(self.head, KeypointHead):
+            assert maps is not None
+            predictions, keypoints = self.head(tokens, cells, maps, intrinsics)
+        else:
+            seen = self.head.look(tokens, cells, valid)
         with torch.autocast(image.device.type, enabled=False):  # rotations and angles need full precision
-            return Trained(logits, self.field_of_view(everything[:, 0].float()), self.head.read(seen.float()), marks)
+            if isinstance(self.head, AnnyHead):
+                predictions = self.head.read(seen.float())
+            return Trained(logits, self.field_of_view(everything[:, 0].float()), predictions, marks, keypoints)
+
+    def _everything(self, image: Tensor, maps: KeypointMaps | None) -> Tensor:
+        """Return the class token and the tokens, [B, 1 + N, D]."""
+        if isinstance(self.backbone, KeypointBackbone):
+            assert maps is not None
+            return self.backbone.tokens(maps)
+        everything: Tensor = self.backbone(image)
+        return everything
 
     def field_of_view(self, class_token: Tensor) -> Tensor:
         """Estimate the field of view [B] of the square input from the class token [B, D]; rad, 0..pi."""
@@ -243,7 +292,8 @@ class AnnyHmr(nn.Module):
 
     def _initialise(self) -> None:
         """Initialise for training: almost no detections, 60 degrees; people upright, facing the camera, 4 m away."""
-        nn.init.trunc_normal_(self.backbone.pos_embed, std=_POSITION_SCALE)
+        if isinstance(self.backbone, ClassTokenBackbone):
+            nn.init.trunc_normal_(self.backbone.pos_embed, std=_POSITION_SCALE)
         if self.config.backbone in SCRATCH:
             # Otherwise token positions have to be learned, which takes longer than everything else.
             table = sincos_positions(TABLE_SIDE, self.backbone.pos_embed.shape[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any, Protocol
 
@@ -20,8 +20,10 @@ from humanrt_export.batches import PictureBatch
 from humanrt_export.bodies.anny.bones import ACTIVE, indices
 from humanrt_export.bodies.anny.model import load_anny
 from humanrt_export.data.people.augment import Augmentation, appearance, head_index, random_view, seen_by
+from humanrt_export.data.people.imagined import Imagined
 from humanrt_export.data.people.truth import NEAREST
 from humanrt_export.networks.camera import DEVIATION, MEAN, PATCH
+from humanrt_export.networks.keypoint_backbone import KeypointMaps
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 
 __all__ = ["MARKS", "Growing", "PeopleBatch", "PeopleImages", "Samples", "Targets", "normalised", "targets"]
@@ -83,6 +85,9 @@ class PeopleBatch(PictureBatch):
     Attributes:
         intrinsics: float32 [B, 3, 3] px.
         cells, valid, ignored, marks, heads, rotations, shape, translation: as in `Targets`, [B, ...].
+        of_cells, of_coarse, of_fine, of_regressed: float16, what a frozen trunk sees (`KeypointMaps`), where it was
+            computed with the batch; then the image must not be changed any more.
+        imagined: people without pictures beside them, as many as one likes.
         projected: whether the losses of projected points count: not in the first steps of training, when the bodies'
             positions are still arbitrary.
     """
@@ -96,7 +101,33 @@ class PeopleBatch(PictureBatch):
     rotations: Tensor
     shape: Tensor
     translation: Tensor
+    of_cells: Tensor | None = None
+    of_coarse: Tensor | None = None
+    of_fine: Tensor | None = None
+    of_regressed: Tensor | None = None
+    imagined: Imagined | None = None
     projected: bool = True
+
+    def to(self, device: torch.device | str) -> PeopleBatch:
+        """Return the batch with its tensors on a device."""
+        moved = super().to(device)
+        return moved if self.imagined is None else replace(moved, imagined=self.imagined.to(device))
+
+    @property
+    def maps(self) -> KeypointMaps | None:
+        """What a frozen trunk sees, or None."""
+        maps = [getattr(self, f"of_{name}") for name in KeypointMaps._fields]
+        return None if maps[0] is None else KeypointMaps(*(value.float() for value in maps))
+
+    def with_maps(self, maps: KeypointMaps) -> PeopleBatch:
+        """Return the batch with what a frozen trunk sees in its pictures."""
+        return replace(self, **{f"of_{name}": value.half() for name, value in maps._asdict().items()})
+
+    def trimmed(self) -> PeopleBatch:
+        """Return the batch without the last slots that are empty in all pictures; one is left at least."""
+        slots = max(1, int(self.valid.sum(1).max()))
+        names = ("cells", "valid", "heads", "rotations", "shape", "translation")
+        return replace(self, **{name: getattr(self, name)[:, :slots] for name in names})
 
 
 class Samples(Protocol):

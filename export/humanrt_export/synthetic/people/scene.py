@@ -29,7 +29,9 @@ __all__ = [
     "World",
     "apart",
     "draw_clothes",
+    "draw_phenotypes",
     "draw_world",
+    "facing",
     "later",
     "other_view",
     "spheres",
@@ -113,8 +115,8 @@ def draw_world(
     if shot != "group":
         count = min(count, 3)
     poses = [source.draw(generator, hands=shot == "hands" and index == 0) for index in range(count)]
-    poses = [_facing(pose, generator, index == 0 and shot != "group") for index, pose in enumerate(poses)]
-    shapes = [_phenotypes(generator) for _ in range(count)]
+    poses = [facing(pose, generator, index == 0 and shot != "group") for index, pose in enumerate(poses)]
+    shapes = [draw_phenotypes(generator) for _ in range(count)]
     clothes = [draw_clothes(generator, style, textures) for _ in range(count)]
     rotations, vertices, joints = _posed(coarse, poses, shapes)
 
@@ -204,7 +206,7 @@ def other_view(world: World, view: View, generator: np.random.Generator, coarse:
 # --------------------------------------------------------------------------------------------- people
 
 
-def _phenotypes(generator: np.random.Generator) -> Floats:
+def draw_phenotypes(generator: np.random.Generator) -> Floats:
     """Sample phenotypes [6]: mostly typical adults, otherwise anywhere in the whole space."""
     if generator.uniform() < 0.6:
         return sample_phenotypes(generator)
@@ -261,7 +263,7 @@ def draw_clothes(generator: np.random.Generator, style: Style, textures: int) ->
     return outfit, fabric
 
 
-def _facing(pose: Pose, generator: np.random.Generator, toward: bool) -> Pose:
+def facing(pose: Pose, generator: np.random.Generator, toward: bool) -> Pose:
     """Rotate a pose about the vertical: mostly towards the camera, in the direction of z."""
     front = pose.body[0][:, 2]
     azimuth = np.arctan2(front[0], front[2])

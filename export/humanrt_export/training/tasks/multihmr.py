@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from humanrt.errors import HumanrtError
+from humanrt.errors import HumanrtError, choices
 from humanrt.files import file_sha256
 from humanrt.people.metrics import Bodies, PeopleMetrics
 from humanrt_export.bodies.anny.body import AnnyBody
@@ -20,20 +20,25 @@ from humanrt_export.bodies.anny.model import load_anny
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.data.people.augment import Augmentation
 from humanrt_export.data.people.dataset import MARKS, Growing, PeopleBatch, PeopleImages
+from humanrt_export.data.people.imagined import ImaginedPeople
 from humanrt_export.data.people.truth import truth_of
 from humanrt_export.networks.attention import plain
-from humanrt_export.networks.backbone import TRUNKS
+from humanrt_export.networks.backbone import TRUNKS, DinoV2
 from humanrt_export.networks.detection import THRESHOLD
+from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES, KeypointBackbone
+from humanrt_export.networks.movenet import movenet_weights
 from humanrt_export.networks.multihmr_anny import ABOUT, AnnyConfig, AnnyHmr, load_checkpoint
 from humanrt_export.networks.trunk import GRAPHS, PoseStem, trunk_weights
 from humanrt_export.options import Group, Option
 from humanrt_export.runs import LAST
 from humanrt_export.synthetic.people import PeopleLabels, Shards
+from humanrt_export.synthetic.people.poses import PoseSource, clean_motions
+from humanrt_export.training.frozen_maps import FrozenMaps
 from humanrt_export.training.loop import train
 from humanrt_export.training.methods.compose import MethodOptions
 from humanrt_export.training.options import RunConfig
 from humanrt_export.training.processes import is_first
-from humanrt_export.training.tasks.multihmr_losses import Weights, losses
+from humanrt_export.training.tasks.multihmr_losses import Weights, imagined_losses, losses
 
 __all__ = ["PeopleTask", "TrainMultihmr", "load_backbone", "make_task", "run"]
 
@@ -41,6 +46,8 @@ _NETWORK = "multihmr-anny"
 _NETWORK_OPTIONS = ("backbone", "image_size", "width", "depth", "heads", "mlp")
 _TOPOLOGY = "10pc"
 _PEOPLE = 16
+REUSED_AFTER = 40
+"""Steps after which a picture is used again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,9 @@ class TrainMultihmr(RunConfig):
         network: its settings.
         backbone_weights: start from these (DINOv2's layout; a graph).
         trunk_rate: part of the learning rate for the trunk of mediapipe14; 0: it rests.
+        reuse: use each picture in so many steps, which spares frozen trunks most of their work.
+        imagined: people a step of whom only keypoints are seen, for a network that looks for them.
+        motions: recordings for these, a file or a folder.
         start_from: start from all weights of this checkpoint.
         looks: how pictures are varied.
         appearance: vary light, colours and noise, too.
@@ -74,6 +84,9 @@ class TrainMultihmr(RunConfig):
     network: Annotated[AnnyConfig, Group(only=_NETWORK_OPTIONS)] = field(default_factory=AnnyConfig)
     backbone_weights: Annotated[Path | None, Option(metavar="FILE")] = None
     trunk_rate: Annotated[float, Option(metavar="P")] = 0.1
+    reuse: int = 1
+    imagined: Annotated[int, Option(metavar="N")] = 0
+    motions: Annotated[Path | None, Option(metavar="PATH")] = None
     start_from: Annotated[Path | None, Option(metavar="FILE")] = None
     looks: Annotated[Augmentation, Group(only=("person", "span"))] = field(default_factory=Augmentation)
     appearance: bool = True
@@ -82,7 +95,7 @@ class TrainMultihmr(RunConfig):
     methods: MethodOptions = field(default_factory=MethodOptions)
 
     def __post_init__(self) -> None:
-        for name in ("validated", "workers"):
+        for name in ("validated", "workers", "reuse"):
             if getattr(self, name) < 1:
                 raise HumanrtError(f"--{name} is {getattr(self, name)}; it must be 1 or more")
         if not (0 <= self.looks.person <= 1 and 0 < self.looks.span[0] <= self.looks.span[1]):
@@ -93,6 +106,10 @@ class TrainMultihmr(RunConfig):
             refuse_bare(self.network.backbone)
         if not 0 <= self.trunk_rate <= 1:
             raise HumanrtError(f"--trunk-rate is {self.trunk_rate}; it must be from 0 to 1")
+        if self.imagined < 0:
+            raise HumanrtError("--imagined must be at least 0")
+        if self.imagined and (self.motions is None or self.network.backbone not in KEYPOINT_BACKBONES):
+            raise HumanrtError(f"--imagined needs --motions, and a --backbone that is {choices(KEYPOINT_BACKBONES)}")
         if self.start < 0 or self.growth < 0:
             raise HumanrtError("--start and --growth must be at least 0")
 
@@ -144,6 +161,9 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
         workers=config.workers,
     )
     validation = PeopleImages(val_shards, network.image_size)
+    imagined = None
+    if config.imagined and config.motions:
+        imagined = ImaginedPeople(PoseSource(clean_motions(config.motions, "train")))
     torch.manual_seed(options.seed)  # of the first weights
     task = PeopleTask(
         network,
@@ -153,6 +173,9 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
         points_from=int(config.points_from * options.steps),
         validated=config.validated,
         trunk_rate=config.trunk_rate if network.backbone in TRUNKS else 0.0,
+        reuse=config.reuse,
+        imagined=imagined,
+        imagined_people=config.imagined,
         about=train_shards.info,
     )
     if config.backbone_weights:
@@ -164,11 +187,17 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
         task.model.load_state_dict(before.state_dict(), strict=False)  # no checkpoint has marks
     if options.device == "cpu":
         task.model.use_attention(plain, plain)  # whose backward pass is twice as fast there
+        if config.methods == MethodOptions():  # others change the pictures
+            task.freeze(options.threads)
     return task
 
 
 def refuse_bare(backbone: str) -> None:
     """Raise `HumanrtError` for a backbone that would begin with a trunk of random numbers, which rests."""
+    if backbone in KEYPOINT_BACKBONES:
+        raise HumanrtError(
+            f"{backbone} starts from a trained trunk; give --backbone-weights engines/multipose/multipose.onnx.z"
+        )
     if backbone in TRUNKS:
         raise HumanrtError(
             f"{backbone} starts from a trained trunk; give --backbone-weights engines/landmarks/body_landmarks.onnx.z"
@@ -187,6 +216,9 @@ def load_backbone(backbone: nn.Module, name: str, path: Path) -> None:
     """
     from humanrt_export.checkpoint import fill, read
 
+    if isinstance(backbone, KeypointBackbone):
+        backbone.trunk.load_state_dict(movenet_weights(path))
+        return
     stem = backbone.patch_embed["proj"]
     graph = path.name.endswith(GRAPHS)
     if graph and not isinstance(stem, PoseStem):
@@ -213,6 +245,9 @@ class PeopleTask:
         points_from: step from which projected losses count.
         validated: samples of a validation.
         trunk_rate: part of the learning rate for a backbone's trunk.
+        reuse: steps in which each picture is used.
+        imagined: people without pictures, of whom a network that reads keypoints learns, too; None: there are none.
+        imagined_people: how many of them a step.
         body_topology: of the body that losses and metrics see.
         about: how the samples were made.
     """
@@ -224,14 +259,20 @@ class PeopleTask:
     points_from: int = 0
     validated: int = 200
     trunk_rate: float = 0.0
+    reuse: int = 1
+    imagined: ImaginedPeople | None = None
+    imagined_people: int = 0
     body_topology: str = _TOPOLOGY
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.model = AnnyHmr(self.settings, len(MARKS) if self.weights.marks else 0)
-        stem = self.model.backbone.patch_embed["proj"]
+        backbone = self.model.backbone
+        stem = backbone.patch_embed["proj"] if isinstance(backbone, DinoV2) else None
         if self.trunk_rate and isinstance(stem, PoseStem):
             stem.trunk.learn()
+        self.frozen: FrozenMaps | None = None
+        self._kept: dict[tuple[int, int, int], PeopleBatch] = {}  # parts of batches that will be used again
         data = load_anny(self.body_topology)
         self.joint_names = data.joint_names
         self.body = AnnyBody(data, self.settings.bones, self.settings.anchor).eval().requires_grad_(False)
@@ -245,6 +286,8 @@ class PeopleTask:
             "augmentation": asdict(self.images.augmentation),
             "points_from": self.points_from,
             **({"trunk_rate": self.trunk_rate} if self.trunk_rate else {}),  # which runs of before do not have
+            **({"reuse": self.reuse} if self.reuse > 1 else {}),
+            **({"imagined_people": self.imagined_people} if self.imagined else {}),
         }
 
     def rate(self, name: str) -> float:
@@ -252,8 +295,34 @@ class PeopleTask:
         return self.trunk_rate if ".trunk." in name else 1.0
 
     def batch(self, seed: int, step: int, size: int) -> PeopleBatch:
-        """Pictures and who is in them."""
-        return replace(self.images.batch(seed, step, size), projected=step >= self.points_from)
+        """Pictures and who is in them, and people without pictures."""
+        pictures = self._part(seed, step, size) if self.reuse == 1 else self._partly_new(seed, step, size)
+        imagined = self.imagined.batch(seed, step, self.imagined_people) if self.imagined else None
+        return replace(pictures, projected=step >= self.points_from, imagined=imagined)
+
+    def _partly_new(self, seed: int, step: int, size: int) -> PeopleBatch:
+        """Of `reuse` parts one is new, the others are those of earlier steps."""
+        sizes = [size // self.reuse + (k < size % self.reuse) for k in range(self.reuse)]
+        parts = []
+        for k, wanted in enumerate(sizes):
+            before = step - k * REUSED_AFTER
+            # Where there is no earlier step yet, the part is new, and another than all others.
+            key = (seed, before, wanted) if before >= 0 else (seed + k, step, wanted)
+            if key not in self._kept:
+                self._kept[key] = self._part(*key)
+            parts.append(self._kept[key])
+        oldest = step - (self.reuse - 1) * REUSED_AFTER
+        self._kept = {key: part for key, part in self._kept.items() if key[:2] > (seed, oldest) and key[0] == seed}
+        return PeopleBatch.joined(parts)
+
+    def _part(self, seed: int, step: int, size: int) -> PeopleBatch:
+        batch = self.images.batch(seed, step, size)
+        return batch.with_maps(self.frozen(batch.image)) if self.frozen else batch
+
+    def freeze(self, threads: int) -> None:
+        """Compute a frozen trunk's maps with the batches, by ONNX Runtime, from the weights that it has now."""
+        if isinstance(self.model.backbone, KeypointBackbone):
+            self.frozen = FrozenMaps(self.model.backbone, self.settings.image_size, threads)
 
     def held_out_batch(self, size: int) -> PeopleBatch:
         """The first held-out pictures as they are, like a batch of the last step."""
@@ -262,10 +331,19 @@ class PeopleTask:
 
     def losses(self, model: nn.Module, batch: PeopleBatch) -> dict[str, Tensor]:
         """See `losses.losses`."""
-        said = model.at(batch.image, batch.cells, batch.valid)
+        batch = batch.trimmed()
+        said = model.at(batch.image, batch.cells, batch.valid, batch.intrinsics, batch.maps)
         device = batch.image.device
+        body = self.body.to(device)
         with torch.autocast(device.type, enabled=False):
-            return losses(said, batch, self.body.to(device), self.settings.image_size, self.weights)
+            found = losses(said, batch, body, self.settings.image_size, self.weights)
+            given = None if batch.imagined is None else batch.imagined.given(body)
+        if given is None or batch.imagined is None:
+            return found
+        imagined = model.head.imagine(given, batch.imagined.camera)
+        with torch.autocast(device.type, enabled=False):
+            found |= imagined_losses(imagined, batch.imagined, body, self.weights)
+        return found | {"total": found["total"] + self.weights.imagined * found["imagined"]}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Of held-out pictures, cameras known: see `metrics.PeopleMetrics.summary`."""
@@ -276,7 +354,9 @@ class PeopleTask:
         for first in range(0, count, _PEOPLE):
             samples = self.validation.plain(places[first : first + _PEOPLE])
             batch = self.validation.stacked(samples).to(device)
-            out = model(batch.image, batch.intrinsics, torch.full((1,), THRESHOLD, device=device), _PEOPLE)
+            maps = self.frozen(batch.image) if self.frozen else model.maps(batch.image)
+            threshold = torch.full((1,), THRESHOLD, device=device)
+            out = model.people(batch.image, maps, batch.intrinsics, threshold, _PEOPLE)
             for place, sample in enumerate(samples):
                 here = out.valid[place]
                 posed = body(out.rotations[place][here], out.shape[place][here], out.translation[place][here])

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.bones import indices
+from humanrt_export.bodies.anny.model import load_anny
 from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.bodies.smplx import BodyOutput
 from humanrt_export.data.people.dataset import PeopleBatch
+from humanrt_export.data.people.imagined import Imagined
+from humanrt_export.networks.anny_head import Predictions
 from humanrt_export.networks.camera import PATCH, unproject
+from humanrt_export.networks.keypoint_head import JOINTS, Keypoints
 from humanrt_export.networks.multihmr_anny import Trained
 from humanrt_export.training.processes import shared
 
-__all__ = ["Weights", "focal", "losses"]
+__all__ = ["Weights", "focal", "imagined_losses", "losses"]
 
 _NEAREST = 0.1  # m, of what is projected
-_FARTHEST = 0.5  # of the picture's side: projected errors beyond count as this, with a gradient of their own
+_FARTHEST = 0.5  # of the picture's side, or m: projected errors beyond count as this, with a gradient of their own
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,10 @@ class Weights:
         view: L1, rad, of the field of view.
         marks: focal loss of which joints are in which token (`dataset.MARKS`), a mark's share. Not Multi-HMR's: a
             backbone that starts from nothing learns from it what a body looks like long before it learns from poses.
+        imagined: of the losses of people without pictures: those of rotations, joints, vertices and keypoints, weighted
+            as with pictures.
+        keypoints: L1, m in the plane of the head, of the places where the head of a `KeypointBackbone` looks for joints
+            (`keypoint_head.JOINTS`), summed over its looks.
     """
 
     detection: float = 10.0
@@ -52,6 +62,8 @@ class Weights:
     points: float = 1.0
     view: float = 1.0
     marks: float = 5.0
+    keypoints: float = 10.0
+    imagined: float = 1.0
 
 
 def losses(said: Trained, batch: PeopleBatch, body: AnnyBody, size: int, weights: Weights) -> dict[str, Tensor]:
@@ -75,10 +87,7 @@ def losses(said: Trained, batch: PeopleBatch, body: AnnyBody, size: int, weights
     heads = PATCH * (centres + said.predictions.offsets)
     z = K[:, 0, 0:1] * torch.exp(-said.predictions.size)
     place = z[..., None] * unproject(heads, K)
-    low, span = (
-        torch.tensor(values, device=K.device)
-        for values in ([p.low for p in PHENOTYPES], [p.high - p.low for p in PHENOTYPES])
-    )
+    low, span = _phenotype_ranges(K.device)
     shape = low + span * said.predictions.shape
     true_size = torch.log(K[:, 0, 0:1] / batch.translation[..., 2])
     # Only people from here on: [N, ...].
@@ -100,10 +109,39 @@ def losses(said: Trained, batch: PeopleBatch, body: AnnyBody, size: int, weights
     found["points"] = sum(
         (_projected(own, true, camera, size) for own, true in points), start=torch.zeros((), device=K.device)
     )
+    if said.keypoints is not None:
+        joints = truth.joints[:, _joint_indices()]
+        found["keypoints"] = _places(said.keypoints, valid, joints, batch.translation[valid])
     true_angle = 2 * torch.atan(size / (2 * K[:, 0, 0]))
     found["view"] = (said.angle - true_angle).abs().mean()
     total = sum((asdict(weights)[name] * value for name, value in found.items()), torch.zeros((), device=K.device))
     return {"total": total, **found}
+
+
+def imagined_losses(
+    said: tuple[Predictions, Keypoints], people: Imagined, body: AnnyBody, weights: Weights
+) -> dict[str, Tensor]:
+    """The weighted sum of the losses of people without pictures, `imagined`, and of it the joints', m."""
+    predictions, keypoints = said
+    low, span = _phenotype_ranges(people.shape.device)
+    rotations = predictions.rotations[:, 0]
+    posed: BodyOutput = body(rotations, low + span * predictions.shape[:, 0], people.translation)
+    with torch.no_grad():
+        truth: BodyOutput = body(people.rotations, people.shape, people.translation)
+    found = {"rotations": 9 * _mean((rotations - people.rotations).abs())}
+    for name in ("joints", "vertices"):
+        own, true = (getattr(x, name) - x.joints[:, :1] for x in (posed, truth))
+        found[name] = _mean((own - true).abs())
+    everybody = torch.ones_like(keypoints.tangents[:, :, 0, 0, 0], dtype=torch.bool)
+    found["keypoints"] = _places(keypoints, everybody, truth.joints[:, _joint_indices()], people.translation)
+    total = sum((asdict(weights)[name] * value for name, value in found.items()), people.shape.new_zeros(()))
+    return {"imagined": total, "imagined_joints": found["joints"]}
+
+
+def _phenotype_ranges(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the lower bounds and the widths of the phenotypes' ranges."""
+    low = torch.tensor([p.low for p in PHENOTYPES], device=device)
+    return low, torch.tensor([p.high for p in PHENOTYPES], device=device) - low
 
 
 def focal(logits: Tensor, hot: Tensor, counted: Tensor | None, gamma: float = 2.0) -> Tensor:
@@ -121,15 +159,34 @@ def focal(logits: Tensor, hot: Tensor, counted: Tensor | None, gamma: float = 2.
     return each.sum() / shared(hot.sum(), least=1.0)
 
 
+def _places(said: Keypoints, valid: Tensor, joints: Tensor, heads: Tensor) -> Tensor:
+    """Distance (L1) of tangents from those of the true joints [N, J, 3], in metres at the heads [N, 3]."""
+    turn = said.turn[valid]
+    own = said.tangents[valid]
+    seen = joints @ turn  # rows times the rotation are its inverse times columns
+    ahead = seen[..., 2:] > _NEAREST
+    true = seen[..., :2] / seen[..., 2:].clamp(min=_NEAREST)
+    depth = (heads * turn[..., 2]).sum(-1)[:, None, None, None]
+    difference = depth * (own - true[:, None]).abs()
+    return own.shape[1] * _mean(torch.where(ahead[:, None], _bounded(difference), torch.zeros_like(difference)))
+
+
+@cache
+def _joint_indices() -> list[int]:
+    return indices(JOINTS, load_anny("10pc").joint_names)
+
+
+def _bounded(difference: Tensor) -> Tensor:
+    """Straight up to `_FARTHEST`, then logarithmic: one foot beside the camera must not outweigh the rest."""
+    beyond = _FARTHEST * (1 + torch.log(difference.clamp(min=_FARTHEST) / _FARTHEST))
+    return torch.where(difference < _FARTHEST, difference, beyond)
+
+
 def _projected(points: Tensor, truth: Tensor, K: Tensor, size: int) -> Tensor:
     """Mean distance (L1, picture sides) of points [N, V, 3] in the picture; those beside the camera do not count."""
     own, true = (_pixels(x, K) / size for x in (points, truth))
     ahead = (truth[..., 2] > _NEAREST)[..., None]
-    difference = (own - true).abs()
-    # Straight up to `_FARTHEST`, then logarithmic: one foot beside the camera must not outweigh the rest.
-    bounded = torch.where(
-        difference < _FARTHEST, difference, _FARTHEST * (1 + torch.log(difference.clamp(min=_FARTHEST) / _FARTHEST))
-    )
+    bounded = _bounded((own - true).abs())
     return _mean(torch.where(ahead, bounded, torch.zeros_like(bounded)))
 
 

@@ -1,0 +1,124 @@
+"""People without pictures: poses, and keypoints of them as a network would see them, for the head that reads those.
+
+Rendering a person takes a hundred times as long as drawing a pose. A head that reads keypoints (`keypoint_head`) learns
+from such people how poses look, and from pictures where keypoints are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from humanrt_export.batches import Batch
+from humanrt_export.bodies.anny.body import AnnyBody
+from humanrt_export.bodies.anny.bones import indices
+from humanrt_export.bodies.anny.model import load_anny
+from humanrt_export.networks.keypoint_head import JOINTS, GivenKeypoints
+from humanrt_export.synthetic.people.poses import PoseSource, anny_rotations
+from humanrt_export.synthetic.people.scene import draw_phenotypes, facing
+
+__all__ = ["Imagined", "ImaginedPeople"]
+
+Array = NDArray[np.float64]
+
+_FOCAL = 500.0  # px, of a camera 500 px wide and high
+_HANDS = 0.15  # of the people show something
+_DISTANCE = (1.0, 12.0)  # m
+_PITCH, _ROLL = 18.0, 8.0  # degrees, standard deviations of how the camera is turned
+_SIZE = 0.15  # standard deviation of the logarithm of the size that is known before
+_DEVIATION = 0.55  # of the logarithm by which one person's keypoints are worse than another's
+_WRONG, _FAR = 0.04, 0.4  # keypoints that are elsewhere, and how far, m
+# COCO's keypoints: the joint, and the standard deviation of where MoveNet's regression has it, m.
+_COCO = (
+    *(("eye.L", 0.04), ("eye.L", 0.04), ("eye.R", 0.04), ("head", 0.05), ("head", 0.05)),
+    *((f"{name}.{side}", sigma) for name, sigma in (("upperarm01", 0.07), ("lowerarm01", 0.10)) for side in "LR"),
+    *((f"{name}.{side}", sigma) for name, sigma in (("wrist", 0.13), ("upperleg01", 0.06)) for side in "LR"),
+    *((f"{name}.{side}", sigma) for name, sigma in (("lowerleg01", 0.10), ("foot", 0.13)) for side in "LR"),
+)
+_KEPT, _OWN = 0.7, 0.35  # of the regression's error is the heat map's too; its own
+_GUESSED = 0.15  # m, standard deviation of what the person's token says
+
+
+@dataclass(frozen=True)
+class Imagined(Batch):
+    """N people, each in front of a camera of their own that points at their head.
+
+    Attributes:
+        rotations: [N, R, 3, 3]; shape: [N, S]; translation: [N, 3] m, of the head, as `AnnyBody` takes them.
+        camera: [N, 3, 3] px.
+        noise: [N, 4, K, 2] of a standard normal distribution, for the keypoints.
+        scale: [N] error of the known size's logarithm.
+    """
+
+    rotations: Tensor
+    shape: Tensor
+    translation: Tensor
+    camera: Tensor
+    noise: Tensor
+    scale: Tensor
+
+    def given(self, body: AnnyBody) -> GivenKeypoints:
+        """Return what a network would know of them."""
+        names = load_anny("10pc").joint_names
+        with torch.no_grad():
+            joints = body(self.rotations, self.shape, self.translation).joints
+        depth = self.translation[:, None, 2:]
+        size = torch.log(self.camera[:, 0, 0] / self.translation[:, 2]) + self.scale
+        metres = joints[..., :2] / joints[..., 2:].clamp(min=0.1) * depth / torch.exp(self.scale)[:, None, None]
+        true = metres[:, indices([name for name, _ in _COCO], names)]
+        deviation = torch.tensor([sigma for _, sigma in _COCO], device=depth.device)[:, None]
+        worse = torch.exp(_DEVIATION * self.noise[:, 3, :1, :1])
+        error = self.noise[:, 0, : len(_COCO)] * deviation * worse
+        wrong = self.noise[:, 3, 1 : 1 + len(_COCO), :1] > _quantile(1 - _WRONG)
+        error = torch.where(wrong, _FAR * self.noise[:, 0, : len(_COCO)], error)
+        own = _OWN * self.noise[:, 1, : len(_COCO)] * deviation * worse
+        guessed = metres[:, indices(JOINTS, names)] + _GUESSED * self.noise[:, 2, : len(JOINTS)]
+        rows = (true + error, true + _KEPT * error + own, guessed, size)
+        return GivenKeypoints(*(row[:, None] for row in rows))
+
+
+class ImaginedPeople:
+    """Draw people without pictures; which ones depends on the seed and the step alone."""
+
+    def __init__(self, source: PoseSource) -> None:
+        self._source = source
+
+    def batch(self, seed: int, step: int, size: int) -> Imagined:
+        """Return ``size`` people."""
+        generator = np.random.default_rng([seed, step, 25])
+        poses = [
+            facing(self._source.draw(generator, hands=bool(generator.uniform() < _HANDS)), generator, toward=False)
+            for _ in range(size)
+        ]
+        rotations = anny_rotations(poses)
+        pitch, roll = np.radians(generator.normal(0, 1, (2, size)) * np.array([[_PITCH], [_ROLL]]))
+        rotations[:, 0] = _about(2, roll) @ _about(0, pitch) @ np.diag([1.0, -1.0, -1.0]) @ rotations[:, 0]
+        depth = np.exp(generator.uniform(*np.log(_DISTANCE), size))
+        camera = np.array([[_FOCAL, 0, _FOCAL / 2], [0, _FOCAL, _FOCAL / 2], [0, 0, 1]])
+        values = {
+            "rotations": rotations,
+            "shape": np.stack([draw_phenotypes(generator) for _ in range(size)]),
+            "translation": np.stack((np.zeros(size), np.zeros(size), depth), axis=-1),
+            "camera": np.broadcast_to(camera, (size, 3, 3)),
+            "noise": generator.normal(0, 1, (size, 4, max(len(JOINTS), len(_COCO) + 1), 2)),
+            "scale": generator.normal(0, _SIZE, size),
+        }
+        return Imagined(**{name: torch.from_numpy(value.astype(np.float32)) for name, value in values.items()})
+
+
+def _about(axis: int, angles: Array) -> Array:
+    """Return rotations [N, 3, 3] about one of the axes; rad."""
+    one, other = (axis + 1) % 3, (axis + 2) % 3
+    matrices = np.tile(np.eye(3), (len(angles), 1, 1))
+    matrices[:, one, one] = matrices[:, other, other] = np.cos(angles)
+    matrices[:, one, other], matrices[:, other, one] = -np.sin(angles), np.sin(angles)
+    return matrices
+
+
+def _quantile(probability: float) -> float:
+    """Return the quantile of the standard normal distribution."""
+    return float(torch.special.ndtri(torch.tensor(probability)))

@@ -1,0 +1,279 @@
+"""MoveNet in PyTorch, the backbone and the head that look through it, their training and their export."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from humanrt.bundle import load_bundle, packed
+from humanrt.geometry.skeleton import COCO_17
+from humanrt_export import cli
+from humanrt_export.bodies.anny.model import cached_file, load_anny
+from humanrt_export.checkpoint import CheckpointError
+from humanrt_export.data.people.augment import Augmentation
+from humanrt_export.data.people.dataset import PeopleImages, Targets
+from humanrt_export.data.people.imagined import ImaginedPeople
+from humanrt_export.networks.camera import Window, default_intrinsics, unproject
+from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES, KeypointBackbone
+from humanrt_export.networks.keypoint_head import JOINTS, KeypointHead, PersonView, toward
+from humanrt_export.networks.movenet import MoveNet, MoveNetMaps, movenet_weights
+from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, load_checkpoint, save_checkpoint
+from humanrt_export.synthetic.people.poses import PoseSource
+from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
+from humanrt_export.training.frozen_maps import FrozenMaps
+from humanrt_export.training.tasks.multihmr import REUSED_AFTER, PeopleTask, load_backbone
+from humanrt_export.training.tasks.multihmr_losses import Weights
+
+ENGINES = Path(__file__).parents[3] / "engines"
+GRAPH = ENGINES / "multipose" / "multipose.onnx.z"
+INSIDE = {"fine": "t119", "middle": "t59", "coarse": "t98", "centres": "t123", "heatmaps": "t134"}  # names in the graph
+SMALL = AnnyConfig(backbone="movenet14", image_size=112, width=64, depth=2, heads=1, mlp=64)
+
+needs_anny = pytest.mark.skipif(
+    not cached_file("10pc").is_file(), reason="Anny is not in the cache; building it takes a minute"
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> AnnyHmr:
+    torch.manual_seed(0)
+    made = AnnyHmr(SMALL)
+    load_backbone(made.backbone, SMALL.backbone, GRAPH)
+    made.eval()
+    return made
+
+
+def test_it_computes_the_graphs_maps() -> None:
+    graph = onnx.load_from_string(packed.unpack(GRAPH.read_bytes()))
+    graph.graph.output.extend(onnx.helper.make_tensor_value_info(name, 1, None) for name in INSIDE.values())
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(0).uniform(0, 1, (1, 3, 256, 256)).astype(np.float32)
+    names = [INSIDE.get(name, name) for name in MoveNetMaps._fields]
+    wanted = session.run(names, {"image": image})
+    net = MoveNet().eval()
+    net.load_state_dict(movenet_weights(GRAPH))
+    with torch.inference_mode():
+        maps = net(torch.from_numpy(image))
+    for name, own, true, width in zip(MoveNetMaps._fields, maps, wanted, MoveNet.WIDTHS, strict=True):
+        assert own.shape[1] == width
+        assert np.std(true) > 0.05
+        np.testing.assert_allclose(own, true, atol=1e-4 * np.abs(true).max(), err_msg=name)
+
+
+def test_other_graphs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="not the graph of MoveNet"):
+        movenet_weights(ENGINES / "landmarks" / "body_landmarks.onnx.z")
+    (tmp_path / "none.onnx").write_bytes(b"no graph")
+    with pytest.raises(CheckpointError, match="not the graph of MoveNet"):
+        movenet_weights(tmp_path / "none.onnx")
+    with pytest.raises(CheckpointError, match="needs a multiple of 28"):
+        AnnyConfig(backbone="movenet14", image_size=70)
+
+
+def test_the_persons_view_is_a_camera_that_points_at_them() -> None:
+    K = default_intrinsics(1, 448)
+    K[0, 0, 1], K[0, 0, 2] = 3.0, 200.0
+    pixels = torch.tensor([[[30.0, 400.0], [224.0, 10.0], [440.0, 220.0]]])
+    rays = unproject(pixels, K)
+    turn = toward(rays)
+    eye = torch.eye(3).expand(1, 3, 3, 3)
+    torch.testing.assert_close(turn @ turn.transpose(-1, -2), eye, atol=1e-6, rtol=0)
+    torch.testing.assert_close(turn[..., 2], rays / rays.norm(dim=-1, keepdim=True))
+    view = PersonView(turn, K, torch.tensor([448.0, 448.0]))
+    own = view.tangents(pixels[:, :, None])
+    torch.testing.assert_close(own, torch.zeros_like(own), atol=1e-5, rtol=0)
+    around = pixels[:, :, None] + torch.tensor([[20.0, -35.0], [-8.0, 12.0]])
+    torch.testing.assert_close(view.pixels(view.tangents(around)), around, atol=1e-3, rtol=0)
+
+
+def test_before_training_joints_are_at_movenets_keypoints() -> None:
+    head = KeypointHead(tokens=8, side=8, rotations=3, phenotypes=2, width=64, depth=2, heads=1, mlp=8, size=5.0)
+    coco = torch.randn(17, 2)
+    joints = head.drawn(coco.flatten()).unflatten(-1, (-1, 2))
+    for name, wanted in (
+        ("wrist.R", coco[10]),
+        ("foot.L", coco[15]),
+        ("root", coco[11:13].mean(0)),
+        ("spine02", coco[[5, 6, 11, 12]].mean(0)),
+    ):
+        torch.testing.assert_close(joints[JOINTS.index(name)], wanted)
+
+
+def test_joints_are_found_on_their_own_heat_map(model: AnnyHmr) -> None:
+    """A peak of 0.1 m beside the expected place draws the keypoint there, unless it is another keypoint's."""
+    head = model.head
+    assert isinstance(head, KeypointHead)
+    K = default_intrinsics(1, 112)
+    cells = torch.tensor([[3 * 8 + 4]])
+    centre = 14 * (torch.tensor([[[4.0, 3.0]]]) + 0.5)
+    view = PersonView(toward(unproject(centre, K)), K, torch.tensor([112.0, 112.0]))
+    angular = torch.full((1, 1, 1, 1), 0.5)  # tangent of a metre: some 97 px
+    maps = model.maps(torch.zeros(1, 3, 112, 112))
+    assert maps is not None
+    expected = torch.zeros(1, 1, 17, 2)
+    peak = view.pixels(torch.tensor([[[[0.05, 0.0]]]]))[0, 0, 0]  # 0.1 m to the right
+    column, row = (peak / 112 * maps.fine.shape[-1]).long().tolist()
+    fine = torch.full_like(maps.fine, -3.0)
+    fine[0, -17 + 9, row, column] = 1.0
+    found = head._found(maps._replace(fine=fine), view, expected, angular)[0, 0]
+    assert cells.shape == (1, 1)
+    assert 0.05 < found[9, 0] < 0.15
+    assert found[[0, 8, 10], 0].abs().max() < 0.02
+
+
+def test_onnx_runtime_sees_the_same(model: AnnyHmr) -> None:
+    images = torch.randn(2, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    assert isinstance(model.backbone, KeypointBackbone)
+    with torch.inference_mode():
+        wanted = model.backbone.maps(images)
+    for own, true in zip(FrozenMaps(model.backbone, 112, 1)(images), wanted, strict=True):
+        torch.testing.assert_close(own, true, atol=1e-3, rtol=1e-3)
+
+
+def test_a_window_has_the_squares_positions(model: AnnyHmr) -> None:
+    backbone = KeypointBackbone("movenet14", 112)
+    square = backbone.positions.unflatten(1, (4, 4))
+    window = Window.of(8, (2, 1), 2)
+    backbone.crop(window)
+    torch.testing.assert_close(backbone.positions[0], square[0, 1:3].flatten(0, 1))
+    tokens = backbone(torch.zeros(1, 3, window.size[1], window.size[0]))
+    assert tokens.shape == (1, 1 + window.tokens, KEYPOINT_BACKBONES["movenet14"][0])
+
+
+def test_a_checkpoint_needs_no_graph(model: AnnyHmr, tmp_path: Path) -> None:
+    again, _ = load_checkpoint(save_checkpoint(tmp_path / "weights.pt", model, {}))
+    assert isinstance(again.backbone, KeypointBackbone)
+    assert torch.equal(again.backbone.trunk.stem.weight, movenet_weights(GRAPH)["stem.weight"])
+
+
+class Standing:
+    """Grey pictures in each of which somebody stands, each at a shade of its own."""
+
+    def __len__(self) -> int:
+        return 50
+
+    def __getitem__(self, index: int) -> PeopleSample:
+        empty = Targets.empty(64, 1, 6)
+        joints = np.zeros((1, 116, 3), np.float32) + np.array([0, 0, 3], np.float32)
+        labels = PeopleLabels(
+            rotations=empty.rotations,
+            shape=np.full((1, 6), 0.5, np.float32),
+            translation=joints[:, 0],
+            joints=joints,
+            joints_2d=np.full((1, 116, 2), 56, np.float32),
+            visible=np.ones(1, np.float32),
+            expression=np.zeros((1, 52), np.float32),
+        )
+        image = np.full((112, 112, 3), index, np.uint8)
+        K = default_intrinsics(1, 112)[0].numpy()
+        return PeopleSample(image, K, labels, np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.float16))
+
+
+def made_task(reuse: int = 1) -> PeopleTask:
+    images = PeopleImages(Standing(), 112, augmentation=Augmentation.none())
+    torch.manual_seed(0)
+    task = PeopleTask(SMALL, Weights(), images, images, reuse=reuse)
+    load_backbone(task.model.backbone, SMALL.backbone, GRAPH)
+    return task
+
+
+@needs_anny
+def test_all_but_the_trunk_learns() -> None:
+    task = made_task()
+    found = task.losses(task.model, task.batch(0, 0, 2))
+    found["total"].backward()
+    assert float(found["keypoints"]) > 0
+    lacking = {name for name, p in task.model.named_parameters() if p.grad is None}
+    assert lacking == {name for name in dict(task.model.named_parameters()) if ".trunk." in name}
+
+
+@needs_anny
+def test_maps_made_with_the_batch_are_those_of_its_pictures() -> None:
+    task = made_task()
+    batch = task.batch(0, 0, 2)
+    task.freeze(threads=1)
+    given = task.batch(0, 0, 2)
+    assert batch.maps is None
+    assert given.maps is not None
+    with torch.no_grad():
+        one, other = (task.losses(task.model, each) for each in (batch, given))
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, atol=1e-3, rtol=5e-3, msg=name)
+
+
+@needs_anny
+def test_pictures_are_used_again_and_a_resumed_run_uses_the_same() -> None:
+    task = made_task(reuse=2)
+    batches = [task.batch(3, step, 6) for step in range(REUSED_AFTER + 2)]
+    for k in (0, 1):
+        first, later = batches[k].image, batches[REUSED_AFTER + k].image
+        assert torch.equal(first[:3], later[3:])
+        assert not torch.equal(first[:3], first[3:])
+        assert not torch.equal(first[:3], later[:3])
+    again = made_task(reuse=2)
+    for step in (REUSED_AFTER, REUSED_AFTER + 1):
+        assert torch.equal(again.batch(3, step, 6).image, batches[step].image)
+    assert "reuse" in again.config()
+    assert "reuse" not in made_task().config()
+
+
+@needs_anny
+def test_slots_that_nobody_needs_do_not_change_the_losses() -> None:
+    task = made_task()
+    batch = task.batch(0, 0, 2)
+    trimmed = batch.trimmed()
+    assert (batch.cells.shape[1], trimmed.cells.shape[1]) == (12, 1)
+    none = replace(batch, valid=torch.zeros_like(batch.valid)).trimmed()
+    assert none.cells.shape[1] == 1
+    with torch.no_grad():
+        assert torch.isfinite(task.losses(task.model, none)["total"])
+
+
+@pytest.mark.slow  # 30 s
+@needs_anny
+def test_it_is_exported_like_any_other(model: AnnyHmr, tmp_path: Path) -> None:
+    checkpoint = save_checkpoint(tmp_path / "weights.pt", model, {"licence": "Apache-2.0", "data": "none"})
+    command = ["multihmr", str(checkpoint), "--body", "anny", "--out", str(tmp_path / "out"), "--topology", "10pc"]
+    assert cli.main([*command, "--max-people", "2", "--small"]) == 0
+    bundle = load_bundle(tmp_path / "out", task="people")
+    assert "MoveNet" in (bundle.path / "NOTICE.txt").read_text()
+
+
+@needs_anny
+def test_imagined_people_are_seen_as_they_are() -> None:
+    """Without noise the head is given the projections of their joints, measured at the head, whose size it knows."""
+    people = ImaginedPeople(PoseSource([])).batch(0, 1, 5)
+    again = ImaginedPeople(PoseSource([])).batch(0, 1, 5)
+    assert torch.equal(people.noise, again.noise)
+    assert not torch.equal(people.rotations, ImaginedPeople(PoseSource([])).batch(0, 2, 5).rotations)
+    exact = replace(people, noise=torch.zeros_like(people.noise), scale=torch.zeros_like(people.scale))
+    body = made_task().body
+    given = exact.given(body)
+    joints = body(people.rotations, people.shape, people.translation).joints
+    names = load_anny("10pc").joint_names
+    wrist = joints[:, names.index("wrist.L")]
+    metres = wrist[:, :2] / wrist[:, 2:] * people.translation[:, 2:]
+    for found in (given.found[:, 0, COCO_17.index("left_wrist")], given.guessed[:, 0, JOINTS.index("wrist.L")]):
+        torch.testing.assert_close(found, metres, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.exp(given.size[:, 0]), people.camera[:, 0, 0] / people.translation[:, 2])
+    upright = torch.tensor([0.0, -1.0, 0.0])  # most stand: Anny's z points up in the picture
+    assert ((people.rotations[:, 0, :, 2] @ upright) > 0.5).sum() >= 3
+
+
+@needs_anny
+def test_imagined_people_teach_what_reads_keypoints_and_nothing_else() -> None:
+    task = made_task()
+    task.imagined, task.imagined_people = ImaginedPeople(PoseSource([])), 4
+    found = task.losses(task.model, task.batch(0, 0, 1))
+    assert float(found["imagined"].detach()) > 0
+    task.model.zero_grad()
+    found["imagined"].backward()
+    learned = {name for name, p in task.model.named_parameters() if p.grad is not None}
+    assert {"head.pose.weight", "head.looks.0.place.0.weight", "head.regressed.weight"} <= learned
+    assert not any(name.startswith(("backbone.", "detection.")) for name in learned)
