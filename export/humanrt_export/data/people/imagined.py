@@ -7,6 +7,7 @@ from such people how poses look, and from pictures where keypoints are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,9 +98,10 @@ class ImaginedPeople:
         rotations = anny_rotations(poses)
         pitch, roll = np.radians(generator.normal(0, 1, (2, size)) * np.array([[_PITCH], [_ROLL]]))
         rotations[:, 0] = _about(2, roll) @ _about(0, pitch) @ np.diag([1.0, -1.0, -1.0]) @ rotations[:, 0]
-        depth = np.exp(generator.uniform(*np.log(_DISTANCE), size))
+        nearest, farthest = np.log(_DISTANCE).tolist()
+        depth = np.exp(generator.uniform(nearest, farthest, size))
         camera = np.array([[_FOCAL, 0, _FOCAL / 2], [0, _FOCAL, _FOCAL / 2], [0, 0, 1]])
-        values = {
+        values: dict[str, NDArray[Any]] = {
             "rotations": rotations,
             "shape": np.stack([draw_phenotypes(generator) for _ in range(size)]),
             "translation": np.stack((np.zeros(size), np.zeros(size), depth), axis=-1),
