@@ -231,6 +231,21 @@ def test_feet_stay_where_they_stand(walk: Take, soles: Soles) -> None:
         assert np.abs(heights[a:b, foot]).max() < 0.01
 
 
+def test_feet_stay_where_they_stand_while_the_body_is_seen_at_a_wrong_distance(walk: Take, soles: Soles) -> None:
+    true = camera(8.0, 0.0)
+    at = np.linspace(0.4, walk.t[-1] - 0.4, 4)
+
+    def lurching(t: np.ndarray) -> np.ndarray:
+        """For a quarter of a second at a time 6 % too far away: as legs that pass each other are seen."""
+        return 1 + 0.06 * np.exp(-(((t[:, None] - at) / 0.1) ** 2)).sum(axis=1)
+
+    given, stances = seen(walk, true, lurching), standing(walk, soles)
+    before = slides(grounded(given, true), soles, stances)
+    after = slides(planted(given, soles, true), soles, stances)
+    assert np.percentile(before, 75) > 100
+    assert np.percentile(after, 75) < 10
+
+
 def test_planting_leaves_the_upper_body_and_bone_lengths(walk: Take, soles: Soles) -> None:
     true = camera(12.0, 1.0)
     given = seen(walk, true, trembling)

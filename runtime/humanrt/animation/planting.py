@@ -1,8 +1,12 @@
 """Planting: people put on the floor, whose feet stay where they stand.
 
-1. Contacts: heel and ball of each foot, each for itself, while they are near the floor and slow.
+1. Contacts: heel and ball of each foot, each for itself, while they are near the floor and slow; the slower foot may be
+   faster if the other is faster still, as bodies move along the line of sight by themselves. Gaps in a contact that
+   goes on in the same place are closed, and so are those in which nobody would stand on anything; contacts begin
+   earlier and end later where the sole already is, and still is, in its place.
 2. The whole body is moved, by what distances from the camera are uncertain and smoothly in time, so that soles in
-   contact rest on the floor and keep their place: a linear least-squares problem in the root's path.
+   contact rest on the floor and keep their place: a linear least-squares problem in the root's path, solved for slow
+   soles, and then again for the contacts that were found.
 3. What is left, some millimetres, is solved by the legs: hip, knee and foot turn, knees keep their direction. Outside
    of contacts that fades out within `_FADE`, and no sole sinks into the floor.
 """
@@ -31,11 +35,16 @@ _CALM, _DRIFT = 0.1, 0.4  # s: smoothing of rotations, and at first of the root,
 _LEVEL = 0.5  # s, over which a body's lowest sole is taken to be on the floor
 _NEAR, _SLOW = 0.05, 0.7  # m above the floor, m/s: of soles in contact
 _SHORT, _GAP = 0.1, 0.07  # s: shorter contacts are none, shorter gaps in one are none
+_FASTER, _MORE = 1.0, 1.5  # m/s by which the other foot is faster; part by which a sole may then be faster, too
+_LOST, _SAME = 0.4, 0.12  # s, m: gaps in a contact that goes on in the same place
+_LOW, _FAR = 0.08, 0.6  # m: somebody so near the floor stands on it: then the place may be so far off, seen wrongly
+_WITHIN, _LIFTED, _EARLY = 0.06, 0.05, 0.15  # m, m, s: frames beside a contact in which the sole is still in its place
 _FLYING = 0.3  # m above the floor: a jump, or not on this floor
 
 _ACROSS, _ALONG = 0.01, 0.05  # uncertainty of the place, as parts of the distance: across the line of sight, along it
 _SLIDE, _TOUCH = 0.002, 0.01  # m: how far a sole in contact slides a frame (1/30 s), how far it is off the floor
 _PUSH = 4.0  # m/s^2, accelerations of bodies
+_AGAIN, _FOUND = 2, 0.03  # how often contacts are found anew; how surely what is in one stands, at least
 _FADE = 0.2  # s
 _REACH = 0.999  # of a leg's length, to which it is straightened
 
@@ -68,7 +77,11 @@ def planted(take: Take, soles: Soles, ground: Ground) -> Take:
         part = _part(result, span)
         moved = replace(part, root=_settled(part, soles, eye))
         for drift in (_DRIFT, _CALM):
-            moved = replace(moved, root=_held(moved, soles, _touching(moved, soles, drift), eye))
+            moved = replace(moved, root=_held(moved, soles, _touching(moved.t, _calm(moved, soles, drift)), eye))
+        for _ in range(_AGAIN):
+            found = contacts_of(moved, soles).reshape(len(span), 4)
+            touching = np.maximum(_touching(moved.t, _calm(moved, soles, _CALM)), _FOUND * found)
+            moved = replace(moved, root=_held(moved, soles, touching, eye))
         local[span] = _stepped(moved, soles, contacts_of(moved, soles))
         root[span] = moved.root
     return replace(result, local=local, root=root)
@@ -86,31 +99,76 @@ def contacts_of(take: Take, soles: Soles, drift: float = _CALM) -> Flags:
         soles: of its body.
         drift: s, by which the root's path is smoothed beforehand; the rotations are by `_CALM`.
     """
-    touching = _touching(take, soles, drift) > 0
+    calm = _calm(take, soles, drift)
+    touching = _touching(take.t, calm) > 0
+    low = -calm[..., 1].max(axis=1) < _LOW  # y is down
+    standing = touching.reshape(-1, 2, 2).any(axis=2)
     for k in range(touching.shape[1]):
-        _bridge(touching[:, k], take.t)
+        _bridge(touching[:, k], take.t, calm[:, k, ::2], low & ~standing[:, 1 - k // 2])
+        _widen(touching[:, k], take.t, calm[:, k])
     return np.asarray(touching.reshape(-1, 2, 2))
 
 
-def _touching(take: Take, soles: Soles, drift: float) -> Array:
-    """Return how surely soles stand, [F, 4] of 0 to 1: near the floor, and the slower the more."""
+def _calm(take: Take, soles: Soles, drift: float) -> Array:
+    """Return the soles' paths [F, 4, 3] m without trembling."""
     t = take.t
     calm = replace(take, local=two_sided_rotations(take.local, t, _CALM), root=two_sided_points(take.root, t, drift))
-    paths = soles.at(calm).reshape(len(t), 4, 3)
+    return soles.at(calm).reshape(len(t), 4, 3)
+
+
+def _touching(t: Array, paths: Array) -> Array:
+    """Return how surely soles stand, [F, 4] of 0 to 1: near the floor, and the slower the more.
+
+    Args:
+        t: [F] s.
+        paths: [F, 4, 3] m, of heel and ball of both feet (`_calm`).
+    """
     heights = -paths[..., 1]
     speeds = np.linalg.norm(np.gradient(paths, t, axis=0), axis=-1)
+    feet = speeds.reshape(-1, 2, 2).min(axis=2)
+    ahead = np.clip((feet[:, ::-1] - feet) / _FASTER, 0.0, 1.0).repeat(2, axis=1)
+    slow = _SLOW * (1 + _MORE * ahead)
     lowest = heights.min(axis=1, keepdims=True)
     near = (heights - np.clip(lowest, -_FLYING, _NEAR) < _NEAR) & (lowest < _FLYING)
-    return np.asarray(near * np.clip(1 - (speeds / _SLOW) ** 2, 0.0, 1.0) ** 2)
+    return np.asarray(near * np.clip(1 - (speeds / slow) ** 2, 0.0, 1.0) ** 2)
 
 
-def _bridge(flags: Flags, t: Array) -> None:
-    """Close short gaps and drop short stretches, in place."""
-    for value, shortest in ((False, _GAP), (True, _SHORT)):
-        for start, end in _stretches(flags == value):
-            inside = start > 0 and end < len(flags)
-            if t[min(end, len(t) - 1)] - t[start] < shortest and (inside or value):
-                flags[start:end] = not value
+def _bridge(flags: Flags, t: Array, places: Array, alone: Flags) -> None:
+    """Close short gaps and drop short stretches, in place.
+
+    Args:
+        flags: [F].
+        t: [F] s.
+        places: [F, 2] m on the floor: a longer gap is closed where the sole stands in the same place after it.
+        alone: [F], the person is near the floor, and the other foot does not stand: this one must.
+    """
+    for start, end in _stretches(~flags):
+        if start > 0 and end < len(flags):
+            gap = t[end] - t[start]
+            moved = float(np.linalg.norm(places[end] - places[start - 1]))
+            same = _FAR if alone[start:end].all() else _SAME
+            if gap < _GAP or (gap < _LOST and moved < same):
+                flags[start:end] = True
+    for start, end in _stretches(flags):
+        if t[min(end, len(t) - 1)] - t[start] < _SHORT:
+            flags[start:end] = False
+
+
+def _widen(flags: Flags, t: Array, path: Array) -> None:
+    """Begin contacts earlier and end them later, in place, as long as the sole [F, 3] is where it stands.
+
+    A foot that is set down, or about to be lifted, is faster than one that stands, and in the same place.
+    """
+    heights = -path[:, 1]
+    for start, end in _stretches(flags):
+        place, height = path[start:end, ::2].mean(axis=0), float(heights[start:end].mean())
+        here = (np.linalg.norm(path[:, ::2] - place, axis=1) < _WITHIN) & (heights - height < _LIFTED)
+        before, after = start, end
+        while before > 0 and here[before - 1] and t[start] - t[before - 1] < _EARLY:
+            before -= 1
+        while after < len(flags) and here[after] and t[after] - t[end - 1] < _EARLY:
+            after += 1
+        flags[before:after] = True
 
 
 def _stretches(flags: Flags) -> list[tuple[int, int]]:
