@@ -26,6 +26,7 @@ those that were.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log, pi
 from typing import NamedTuple
 
 import torch
@@ -170,6 +171,10 @@ class StreamingConfig:
         blend: rotations are sums of those observed, weighted by joint and frame, and nothing is added to them. Weights
             sum to 1 and may be negative, so that motion is followed and goes on; what does not move comes out as it
             went in, whether the training knew such poses or not.
+        begins: cut-off in Hz of the filter that the sums of ``blend`` are before training: as One-Euro, its speed not
+            considered, of what a frame may see. 0: means of all widths alike.
+        relative: what ``blend`` decides by are changes and deviations from the mean of what was seen before, not poses,
+            of which few pairs are learned by heart.
     """
 
     source: str = "keypoints"
@@ -188,6 +193,8 @@ class StreamingConfig:
     spread: bool = False
     rest: tuple[tuple[float, ...], ...] = ()
     blend: bool = False
+    begins: float = 0.0
+    relative: bool = False
 
     @property
     def values(self) -> int:
@@ -245,6 +252,8 @@ class StreamingPoseBert(nn.Module):
             self.reader_now = nn.Linear(config.width, 2 * points * config.readers)
             nn.init.xavier_uniform_(self.reader_now.weight, gain=0.1)
             nn.init.zeros_(self.reader_now.bias)
+            if config.begins:
+                self._begin(config.begins)
         if config.rays:
             self.ray_share = nn.Parameter(torch.zeros(points))
         if config.rest:
@@ -260,6 +269,17 @@ class StreamingPoseBert(nn.Module):
         self.register_buffer("mean_pose", torch.eye(3)[:, :2].reshape(1, 1, 6).repeat(1, 1, config.joints))
         width = config.width // config.heads
         self.register_buffer("frequencies", 1.0 / 100 ** (torch.arange(0, width, 2) / width), persistent=False)
+
+    @torch.no_grad()
+    def _begin(self, cutoff: float) -> None:
+        """Make the answers nearly those of an exponential filter of a cut-off in Hz: its reader has most of the mix."""
+        step = 1 / self.config.rate
+        kept = 1 - step / (step + 1 / (2 * pi * cutoff))  # from frame to frame, as One-Euro's
+        self.reader_decay.copy_(torch.linspace(*_DECAYS, self.config.readers))
+        self.reader_decay[0] = log(-log(kept))
+        self.reader_mix[:, 0] = _SURE
+        self.reader_query.weight.mul_(0.1)  # frames differ by their age alone
+        nn.init.zeros_(self.reader_now.weight)
 
     def forward(
         self,
@@ -346,7 +366,7 @@ class StreamingPoseBert(nn.Module):
         config, frames = self.config, y.shape[1]
         both = (mask[:, 1:] & mask[:, :-1])[..., None]
         change = functional.pad(torch.where(both, y[:, 1:] - y[:, :-1], 0.0), (0, 0, 1, 0))
-        parts = [y, (_CHANGE * change).clamp(-4, 4), confidence]
+        parts = [_deviations(y, mask) if config.relative else y, (_CHANGE * change).clamp(-4, 4), confidence]
         if config.rays:
             beside, size = sighted if sighted is not None else (y.new_zeros(*y.shape[:2], config.points, 2), None)
             # Values with what the rays correct; the change of the place in the picture is the steadiest of all.
@@ -370,6 +390,8 @@ class StreamingPoseBert(nn.Module):
         # Keys and values come from the causal part; otherwise the look-ahead would accumulate.
         past, x = x, self.blocks[-1](x, last, turn)
         y = self._read(x, past, y, last, age)
+        if config.blend:  # a sum of nothing is no rotation, nor has it a gradient
+            y = torch.where(mask.any(dim=1)[:, None, None], y, self.mean_pose.flatten(2))
         if config.source == "keypoints":
             y = torch.cat((y, self.mean_pose.expand(*y.shape[:2], -1)), dim=-1)
         for _ in range(0 if config.blend else _CORRECTIONS):
@@ -402,15 +424,25 @@ LEARNED = tuple(
 
 READER_WIDTH = 16
 """Width of a reader's query and key."""
+_DECAYS = -3.5, 2.0  # logarithms of readers' decays a frame, where they begin as a filter
+_SURE = 5.0  # logit of its reader beside the others' 0
 _SPREAD_WIDTH = 64
 _LEAST_SPREAD, _MOST_SPREAD = -4.6, 0.7  # logarithms: 0.01 and 2 rad, or units of the network
 _CHANGE = 8.0
+_DEVIATION = 2.0
 _CORRECTIONS = 2
 
 
 def _hidden(mask: Tensor, masked: float = _MASKED) -> Tensor:
     """Return a bias [B, 1, 1, T] for the logits that keeps frames from attending to missing ones."""
     return torch.where(mask, 0.0, masked)[:, None, None, :]
+
+
+def _deviations(y: Tensor, mask: Tensor) -> Tensor:
+    """Return how far y [B, T, values], 0 where masked, is from its mean over the frames seen until then."""
+    seen = mask[..., None].to(y.dtype)
+    mean = y.cumsum(1) / seen.cumsum(1).clamp(min=1.0)
+    return _DEVIATION * (y - mean) * seen
 
 
 def _rotary(frames: int, frequencies: Tensor) -> tuple[Tensor, Tensor]:

@@ -142,3 +142,31 @@ def test_published_masked_frames_are_filled_from_the_others_only() -> None:
         torch.testing.assert_close(network(features, mask), network(other, mask))
         moved = network(torch.cat((features[:, :6], features[:, 6:].flip(1)), 1), mask)
         assert (moved - network(features, mask))[:, 4:6].abs().max() > 1e-3
+
+
+def test_a_blend_can_begin_as_a_filter_and_holds_what_is_missing() -> None:
+    cutoff = 3.0
+    config = StreamingConfig(
+        source="rotations", points=0, joints=2, width=32, heads=2, hidden=32, depth=2, blend=True, begins=cutoff
+    )
+    torch.manual_seed(0)
+    network = StreamingPoseBert(config).eval()
+    generator = torch.Generator().manual_seed(2)
+    angles = 0.05 * torch.randn(1, 30, 2, generator=generator)
+    turns = torch.zeros(1, 30, 2, 3, 3)  # about z, so that filtering rotations is filtering angles, nearly
+    turns[..., 0, 0] = turns[..., 1, 1] = angles.cos()
+    turns[..., 1, 0], turns[..., 0, 1], turns[..., 2, 2] = angles.sin(), -angles.sin(), 1.0
+    mask = torch.ones(1, 30, dtype=torch.bool)
+    mask[:, 25:] = False
+    with torch.inference_mode():
+        found = network(turns, mask, torch.ones(1, 30, 2), 0).rotations
+    answers = torch.atan2(found[..., 1, 0], found[..., 0, 0])
+    step = 1 / config.rate
+    share = step / (step + 1 / (2 * np.pi * cutoff))
+    expected = angles[:, 0]
+    for frame in range(25):
+        expected = expected + share * (angles[:, frame] - expected)
+        if frame > 10:
+            np.testing.assert_allclose(answers[:, frame], expected, atol=0.01)
+    np.testing.assert_allclose(answers[:, 25:], answers[:, 24:25].expand(1, 5, 2), atol=0.01)
+    assert (angles[:, 10:25] - answers[:, 10:25]).abs().max() > 0.05  # it does filter

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install 'humanrt[e
 
 from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices  # noqa: E402
 from humanrt_export.cli import main  # noqa: E402
+from humanrt_export.data.poses.borrowed import BorrowedErrors  # noqa: E402
 from humanrt_export.data.poses.clips import save_clip  # noqa: E402
 from humanrt_export.data.poses.dataset import Windows, resampled  # noqa: E402
 from humanrt_export.data.poses.kinds import KINDS, as_seen_by  # noqa: E402
@@ -105,6 +106,37 @@ def test_noise_is_as_large_and_trembles_as_much_as_what_it_was_fitted_to() -> No
         ratio = np.median(np.concatenate(found)) / np.median(np.concatenate(truly))
         assert 0.7 < ratio < 1.4
     assert 0 < np.concatenate(lost).mean() < 0.2
+
+
+def _unasked(truth: Any, t: Any, generator: np.random.Generator) -> tuple[Any, ...]:
+    raise AssertionError("this clip was to get errors of pairs")
+
+
+def test_errors_of_pairs_are_those_of_the_pairs_on_other_motion() -> None:
+    pairs, other = [clip(seed) for seed in range(3)], clip(9, frames=300)
+    borrowed = BorrowedErrors(pairs, JOINTS, _unasked, share=1.0, strengths=(1, 1))
+    observed, score, confidence = borrowed(other["rotations"], other["t"], np.random.default_rng(0))
+    there = np.isfinite(observed).all(axis=(1, 2, 3))
+    assert ((score == 0) == ~there).all()
+    assert 0 < (~there).mean() < 0.2  # frames that were lost are lost
+    assert (confidence == score[:, None]).all()
+    found = angles(other["rotations"], observed)[there]
+    real = np.concatenate([angles(pair["rotations"], pair["observed"])[pair["score"] > 0] for pair in pairs])
+    assert np.median(found) == pytest.approx(np.median(real), rel=0.15)
+    # Joints are wrong together: but for frames between two pairs, each has the errors of one frame of a pair.
+    some = np.concatenate([angles(pair["rotations"], pair["observed"])[pair["score"] > 0] for pair in pairs])
+    apart = np.abs(some[None] - found[:, None]).max(axis=2).min(axis=1)
+    assert (apart < 1e-3).mean() > 0.85
+
+
+def test_other_clips_get_the_other_noise() -> None:
+    def exact(truth: Any, t: Any, generator: np.random.Generator) -> tuple[Any, ...]:
+        return truth, np.ones(len(t)), np.ones(truth.shape[:2])
+
+    other, rng = clip(9), np.random.default_rng(0)
+    half = BorrowedErrors([clip(0)], JOINTS, exact, share=0.5)
+    untouched = [half(other["rotations"], other["t"], rng)[0] is other["rotations"] for _ in range(40)]
+    assert 10 < sum(untouched) < 30
 
 
 def test_a_training_of_a_few_steps_learns(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def _turned() -> Kind:
         clip=partial(turned, joints=joints),
         flips=((), other_sides(SMPLX_BODY)),
         # Who was never seen lying or upside down is put upright by the network, as an error of the front-end.
-        corruption=Corruption(turn=0.25, tilt=0.13, yaw=float(np.pi), upended=0.25),
+        corruption=Corruption(bursts=1.5, turn=0.25, tilt=0.13, yaw=float(np.pi), upended=0.25),
         noise_clip=partial(as_points, joints=joints),
     )
 

@@ -17,7 +17,7 @@ from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matric
 from humanrt_export.data.poses.clips import Clip
 from humanrt_export.data.poses.noise import NoiseModel
 
-__all__ = ["EXTRA", "TurnedNoise", "as_points", "turned"]
+__all__ = ["EXTRA", "TurnedNoise", "as_points", "errors_of", "turned"]
 
 Array = NDArray[Any]
 
@@ -55,7 +55,7 @@ def as_points(clip: Clip, joints: int) -> dict[str, Array]:
     points = _points(truth)
     seen = np.full_like(points, np.nan)
     seen[there] = points[there]
-    seen[there, :joints] += _errors(truth[there], observed[there])
+    seen[there, :joints] += errors_of(truth[there], observed[there])
     confidence = np.repeat(clip["score"][:, None], joints + EXTRA, axis=1)
     return {**clip, "keypoints": points, "observed": seen, "confidence": confidence}
 
@@ -106,7 +106,7 @@ def _points(rotations: Array) -> Array:
     return np.concatenate([vectors, rotations[:, 0, :, 0][:, None], rotations[:, 0, :, 2][:, None]], axis=1)
 
 
-def _errors(truth: Array, observed: Array) -> Array:
+def errors_of(truth: Array, observed: Array) -> Array:
     """Return rotation vectors [T, J, 3] from the truth to what was observed."""
     errors = vectors_from_matrices(np.swapaxes(truth, -1, -2) @ observed)
     errors[:, 0] = vectors_from_matrices(observed[:, 0] @ np.swapaxes(truth[:, 0], -1, -2))

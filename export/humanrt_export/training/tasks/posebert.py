@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from humanrt.errors import HumanrtError, choices
 from humanrt_export.conversion.posebert_weights import begin_with, initial_weights
+from humanrt_export.data.poses.borrowed import BorrowedErrors
 from humanrt_export.data.poses.clips import Clip, load_clips
 from humanrt_export.data.poses.dataset import Noise, PoseBatch, Windows, resampled
 from humanrt_export.data.poses.kinds import KINDS, Kind
@@ -49,6 +50,10 @@ class TrainPosebert(RunConfig):
         depth: layers.
         hidden: width of a layer's MLP.
         dropout: for where there are few pairs.
+        borrowed: part of the clean motion that gets errors of pairs (`BorrowedErrors`), of networks that take
+            rotations; the others get the model's.
+        begins: cut-off in Hz of the filter that a network of rotations is before training; 0: none.
+        relative: a network of rotations decides by how poses change and deviate, not by poses.
         initial: bundle, or folder of a training, whose weights this one begins with; its network may take no rays, say
             no spread and not start from inverse kinematics.
         losses: their weights.
@@ -64,6 +69,9 @@ class TrainPosebert(RunConfig):
     depth: int = 4
     hidden: int = 256
     dropout: Annotated[float, Option(metavar="P")] = 0.0
+    borrowed: Annotated[float, Option(metavar="P")] = 0.0
+    begins: Annotated[float, Option(metavar="HZ")] = 0.0
+    relative: bool = False
     initial: Annotated[str | None, Option(metavar="BUNDLE")] = None
     losses: Annotated[Weights, Group(prefix="loss-")] = field(default_factory=Weights)
 
@@ -75,8 +83,16 @@ class TrainPosebert(RunConfig):
         for name, least in (("depth", 1), ("hidden", 1), ("frames", 3)):  # of two frames there is no acceleration
             if getattr(self, name) < least:
                 raise HumanrtError(f"--{name} is {getattr(self, name)}; it must be {least} or more")
-        if not 0 <= self.real <= 1:
-            raise HumanrtError(f"--real is {self.real}; it must be from 0 to 1")
+        for name in ("real", "borrowed"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise HumanrtError(f"--{name} is {getattr(self, name)}; it must be from 0 to 1")
+        rate = KINDS[self.variant].config.rate
+        if not 0 <= self.begins < rate / 2:
+            raise HumanrtError(f"--begins is {self.begins} Hz; it must be from 0 to below {rate / 2:g}")
+        if (self.begins or self.borrowed or self.relative) and not KINDS[self.variant].config.blend:
+            raise HumanrtError(
+                f"--begins, --borrowed and --relative are for networks of rotations; leave them out for {self.variant}"
+            )
         if not 0 <= self.dropout < 1:
             raise HumanrtError(f"--dropout is {self.dropout}; it must be from 0 to below 1")
         if (self.clean is None) != (self.noise is None):
@@ -95,6 +111,8 @@ class TrainPosebert(RunConfig):
             hidden=self.hidden,
             heads=heads,
             dropout=self.dropout,
+            begins=self.begins,
+            relative=self.relative,
         )
 
 
@@ -147,7 +165,7 @@ def windows_of(config: TrainPosebert, part: str) -> Windows:
                 f"to such pairs (python -m humanrt_export.data.poses.noise_fit --input {kind.name})"
             )
         if kind.config.source == "rotations":
-            noise = TurnedNoise(model)
+            noise = BorrowedErrors(pairs, kind.config.joints, TurnedNoise(model), config.borrowed)
         else:
             noise = SightedNoise(model, _CALMEST) if kind.config.rays else _seen_with(model)
     corruption = replace(kind.corruption, real=config.real)
