@@ -75,6 +75,8 @@ def tuned(folder: Path) -> dict[int, OneEuroOptions]:
         with np.load(path, allow_pickle=False) as arrays:
             observed, truth = (arrays[name][:, :_BODY].astype(np.float64) for name in ("observed", "rotations"))
             there = np.isfinite(observed).all(axis=(1, 2, 3))
+            if there.sum() <= max(LAGS) + _WITHIN:  # hardly seen
+                continue
             pairs.append((arrays["t"][there], observed[there], places(truth[there])))
     costs: dict[int, dict[OneEuroOptions, float]] = {lag: {} for lag in LAGS}
     for cutoff, beta in product(_CUTOFFS, _BETAS):
