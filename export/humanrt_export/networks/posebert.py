@@ -270,16 +270,16 @@ class StreamingPoseBert(nn.Module):
         width = config.width // config.heads
         self.register_buffer("frequencies", 1.0 / 100 ** (torch.arange(0, width, 2) / width), persistent=False)
 
-    @torch.no_grad()
     def _begin(self, cutoff: float) -> None:
         """Make the answers nearly those of an exponential filter of a cut-off in Hz: its reader has most of the mix."""
         step = 1 / self.config.rate
         kept = 1 - step / (step + 1 / (2 * pi * cutoff))  # from frame to frame, as One-Euro's
-        self.reader_decay.copy_(torch.linspace(*_DECAYS, self.config.readers))
-        self.reader_decay[0] = log(-log(kept))
-        self.reader_mix[:, 0] = _SURE
-        self.reader_query.weight.mul_(0.1)  # frames differ by their age alone
-        nn.init.zeros_(self.reader_now.weight)
+        with torch.no_grad():
+            self.reader_decay.copy_(torch.linspace(*_DECAYS, self.config.readers))
+            self.reader_decay[0] = log(-log(kept))
+            self.reader_mix[:, 0] = _SURE
+            self.reader_query.weight.mul_(0.1)  # frames differ by their age alone
+            nn.init.zeros_(self.reader_now.weight)
 
     def forward(
         self,

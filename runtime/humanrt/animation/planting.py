@@ -101,8 +101,8 @@ def contacts_of(take: Take, soles: Soles, drift: float = _CALM) -> Flags:
     """
     calm = _calm(take, soles, drift)
     touching = _touching(take.t, calm) > 0
-    low = -calm[..., 1].max(axis=1) < _LOW  # y is down
-    standing = touching.reshape(-1, 2, 2).any(axis=2)
+    low = np.asarray(-calm[..., 1].max(axis=1) < _LOW)  # y is down
+    standing = np.asarray(touching.reshape(-1, 2, 2).any(axis=2))
     for k in range(touching.shape[1]):
         _bridge(touching[:, k], take.t, calm[:, k, ::2], low & ~standing[:, 1 - k // 2])
         _widen(touching[:, k], take.t, calm[:, k])
