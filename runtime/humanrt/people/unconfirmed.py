@@ -11,8 +11,9 @@ people --part train --seed 77 --count 192 --size 448``), 40 rendered rooms witho
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import exp, log
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,17 @@ from humanrt.people.multipose import PoseDetection
 from humanrt.people.proposals import Look, Proposal
 from humanrt.people.single_shot import SingleShotBody
 
-__all__ = ["body_of", "two_in_one", "unconfirmed"]
+__all__ = ["WEIGHTS", "Candidate", "Weights", "body_of", "candidates", "pairs", "select", "two_in_one", "unconfirmed"]
+
+
+class Weights(NamedTuple):
+    """Weights of the logistic model, of `Candidate.evidence` and 1."""
+
+    whole: float
+    parts: float
+    looks: float
+    bias: float
+
 
 # Distances in regions: the larger of those of heads and of hips, up to which two bodies are the same person's...
 _SAME = 0.3
@@ -32,9 +43,8 @@ _AGREES = 0.15  # distances up to which a pose supports a body
 _LARGEST = (
     0.6  # region by the picture's shorter side: larger people are confirmed, and hands close to the camera are not
 )
-# A logistic model of: the logits of the best scores in the whole picture and in its parts, and the number of looks in
-# which a pose agrees. That the landmark network's score says nothing more was tried.
-_WHOLE, _PARTS, _LOOKS, _BIAS = 0.31, 1.19, 0.33, -0.91
+WEIGHTS = Weights(0.31, 1.19, 0.33, -0.91)
+"""Fitted as the text above says. That the landmark network's score says nothing more was tried."""
 _MOST_LOOKS = 4
 _LEAST, _MOST = 0.05, 0.98  # scores are not told apart beyond these
 _KEPT = 0.0  # logit from which a body is kept: it is rather somebody's than nobody's
@@ -59,22 +69,56 @@ def unconfirmed(
     Returns:
         Their bodies, with the probability that they are people as their scores.
     """
+    kept = select(candidates(looks, confirmed, size), room)
+    return [replace(one.body, score=1 / (1 + exp(-one.logit()))) for one in kept]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A place where somebody may be whom the landmark network did not confirm.
+
+    Attributes:
+        best: the body with the best score, and where its head and hips are.
+        evidence: the logits of the best scores in the whole picture and in its parts, and the number of looks in which
+            a pose agrees.
+    """
+
+    best: Proposal
+    evidence: tuple[float, float, float]
+
+    @property
+    def body(self) -> SingleShotBody:
+        assert self.best.body is not None
+        return self.best.body
+
+    def logit(self, weights: Weights = WEIGHTS) -> float:
+        """Return the logit of the probability that this is a person."""
+        return sum(weight * value for weight, value in zip(weights, (*self.evidence, 1.0), strict=True))
+
+
+def candidates(looks: Sequence[Look], confirmed: Iterable[BodyLandmarks], size: tuple[int, int]) -> list[Candidate]:
+    """Return where people may be whom the landmark network did not confirm; arguments as for `unconfirmed`."""
     known = list(confirmed)
     poses = [[one.pose for one in look.proposals if one.pose is not None] for look in looks]
-    rated: list[tuple[float, Proposal]] = []
+    found = []
     for group in _grouped(looks):
         (best, _), trunk = group[0], group[0][0].trunk
         if best.size > _LARGEST * min(size):
             continue
         if trunk is not None and not any(_is_known(trunk, best.size, marks) for marks in known):
-            rated.append((_logit(group, trunk, poses), best))
-    kept: list[tuple[float, Proposal]] = []
-    for logit, one in sorted(rated, key=lambda pair: -pair[0]):
-        if logit < _KEPT or len(kept) == room:
+            found.append(Candidate(best, _evidence(group, trunk, poses)))
+    return found
+
+
+def select(found: Iterable[Candidate], room: int, weights: Weights = WEIGHTS, least: float = _KEPT) -> list[Candidate]:
+    """Return those who are people, each once, surest first: at most ``room``, of at least the logit ``least``."""
+    kept: list[Candidate] = []
+    for one in sorted(found, key=lambda one: -one.logit(weights)):
+        if one.logit(weights) < least or len(kept) == room:
             break
-        if all(_apart(one, other) >= _TWICE for _, other in kept):
-            kept.append((logit, one))
-    return [replace(one.body, score=1 / (1 + exp(-logit))) for logit, one in kept if one.body is not None]
+        if all(_apart(one.best, other.best) >= _TWICE for other in kept):
+            kept.append(one)
+    return kept
 
 
 def body_of(landmarks: BodyLandmarks, looks: Iterable[Look]) -> SingleShotBody | None:
@@ -93,21 +137,26 @@ def body_of(landmarks: BodyLandmarks, looks: Iterable[Look]) -> SingleShotBody |
 
 def two_in_one(landmarks: BodyLandmarks, looks: Iterable[Look]) -> tuple[SingleShotBody, ...]:
     """Return the two bodies whom the landmark network took for one person, from the look that sees both best; or ()."""
-    found: list[tuple[float, tuple[SingleShotBody, ...]]] = []
+    found = [pair for pair in pairs(landmarks, looks) if pair[1].score >= _TWO_SCORE]
+    return max(found, key=lambda pair: pair[1].score) if len(found) >= _TWO_LOOKS else ()
+
+
+def pairs(landmarks: BodyLandmarks, looks: Iterable[Look]) -> list[tuple[SingleShotBody, SingleShotBody]]:
+    """Return, of each look that shows several bodies where landmarks are, the best two, the better one first."""
+    found = []
     for look in looks:
         there = [
-            one
+            one.body
             for one in look.proposals
             if one.body is not None
             and one.trunk is not None
-            and one.score >= _TWO_SCORE
             and one.body.root[2] >= _NEAREST
             and _is_known(one.trunk, one.size, landmarks)
         ]
         if len(there) > 1:
-            two = sorted(there, key=lambda one: -one.score)[:2]
-            found.append((two[1].score, tuple(one.body for one in two if one.body is not None)))
-    return max(found, key=lambda pair: pair[0])[1] if len(found) >= _TWO_LOOKS else ()
+            first, second, *_ = sorted(there, key=lambda body: -body.score)
+            found.append((first, second))
+    return found
 
 
 def _grouped(looks: Sequence[Look]) -> list[list[tuple[Proposal, bool]]]:
@@ -129,18 +178,14 @@ def _grouped(looks: Sequence[Look]) -> list[list[tuple[Proposal, bool]]]:
     return groups
 
 
-def _logit(
+def _evidence(
     group: Sequence[tuple[Proposal, bool]], trunk: TrunkDetection, poses: Sequence[Sequence[PoseDetection]]
-) -> float:
-    """Return the logit of the probability that bodies of one place are a person's."""
+) -> tuple[float, float, float]:
+    """Return what speaks for it that bodies of one place are a person's, see `Candidate`."""
     size = group[0][0].size
     agreeing = sum(any(max(pose_trunk_distances(pose, trunk, size)) < _AGREES for pose in look) for look in poses)
-    return (
-        _WHOLE * _score_logit(one.score for one, whole in group if whole)
-        + _PARTS * _score_logit(one.score for one, whole in group if not whole)
-        + _LOOKS * min(agreeing, _MOST_LOOKS)
-        + _BIAS
-    )
+    whole, parts = (_score_logit(one.score for one, seen in group if seen is place) for place in (True, False))
+    return whole, parts, float(min(agreeing, _MOST_LOOKS))
 
 
 def _score_logit(scores: Iterable[float]) -> float:
