@@ -80,9 +80,9 @@ def test_those_of_shipped_bundles_are_right(name: str) -> None:
         ("landmarks", ("body", "vertices"), 1000, r"`vertices` is float32 \[1, 1, 1229, 3\]"),
         ("landmarks", ("tracking", "max_people"), 10**9, "whole number from 1 to 1000"),
         ("landmarks", ("landmarks", "circle"), 39, "whole number from 0 to 38"),
-        ("multihmr-anny", ("image_size",), 448, r"`image` is float32 \[1, 3, 224, 224\]"),
-        ("multihmr-anny", ("input_size",), [200, 168], "longer side must be image_size, 224"),
-        ("multihmr-anny", ("input_size",), [224, 168], "principal_point_px` must be a list|`image` is float32"),
+        ("multihmr-anny", ("image_size",), 224, r"`image` is float32 \[1, 3, 448, 448\]"),
+        ("multihmr-anny", ("input_size",), [400, 336], "longer side must be image_size, 448"),
+        ("multihmr-anny", ("input_size",), [448, 336], "principal_point_px` must be a list|`image` is float32"),
         ("multihmr-anny", ("normalisation", "mean"), [1] * 1000, "must be a list of 3 numbers"),
         ("multihmr-anny", ("normalisation", "std"), [1, 1, 0], "std.2` must be a number from 1e-06"),
         ("multihmr-anny", ("max_people",), 17, "whole number from 16 to 16, not 17"),
@@ -104,7 +104,7 @@ def test_what_is_wrong_is_named(name: str, path: tuple[str | int, ...], value: A
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        ((0, "cpu", 1), 2147483648, "cpu.1` must be one line of text"),
+        ((0, "cpu"), ["amx_bf16", 2147483648], "cpu.1` must be one line of text"),
         ((0, "graph"), "gone", "names 'gone', which is not a graph"),
         ((0, "precision"), MISSING, "variants.0.precision` is missing"),
         ((1,), "network", "variants.1` must be an object"),
@@ -211,7 +211,7 @@ def test_the_command_line_says_one_short_line(tmp_path: Path) -> None:
 
 def test_settings_of_toys_are_read_as_they_are(make_bundle: Callable[..., Path]) -> None:
     settings = MultiHmrSettings.of(load_bundle(shipped("multihmr-anny")))
-    assert (settings.image_size, settings.max_people, settings.batch) == (224, 16, 1)
+    assert (settings.image_size, settings.max_people, settings.batch) == (448, 16, 1)
     assert settings.topologies[0].vertices == 1229
     assert settings.field_of_view == 60.0
     unknown = load_bundle(make_bundle({}, task="music", settings={"tempo": []}))

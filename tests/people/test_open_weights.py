@@ -37,8 +37,9 @@ def test_nobody_is_seen_in_an_empty_picture() -> None:
 def test_anybody_may_use_them_and_their_origin_is_told() -> None:
     bundle = load_bundle(shipped("multihmr-anny"))
     assert bundle.licence == "Apache-2.0 AND CC0-1.0"
-    assert "mediapipe" in str(bundle.manifest["provenance"])
+    assert "movenet14" in str(bundle.manifest["provenance"])
+    assert "MoveNet" in (bundle.path / "NOTICE.txt").read_text()
     card = (bundle.path / "README.md").read_text()
-    for word in ("Apache-2.0", "mocap.cs.cmu.edu", "MediaPipe", "MPJPE", "fail"):
+    for word in ("Apache-2.0", "mocap.cs.cmu.edu", "MoveNet", "MPJPE", "fail"):
         assert word in card
     assert sum(file.stat().st_size for file in bundle.path.iterdir()) < 10e6
