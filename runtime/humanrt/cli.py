@@ -138,6 +138,9 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
             f"humanrt run: one SOURCE a run, and here are {len(unknown) + 1}: {options.source} {' '.join(unknown)}; "
             "`humanrt batch` takes many, each with an output of its own (a folder of images is one source)\n",
         )
+    if unknown and options.command == "find" and not any(one.startswith("-") for one in unknown):
+        words = " ".join([*([] if options.words is None else [options.words]), *unknown])
+        parser.exit(2, f'humanrt find: WORDS stand directly behind INDEX, in quotes: {options.index} "{words}"\n')
     if unknown:
         subparsers.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     return options

@@ -503,23 +503,25 @@ class PicturePerson:
         box: (left, top, right, bottom) px around the joints; None if the bundle gives no joints.
         number: of the people, counted from the left, the first is 1.
         among: how many people are seen.
+        confirmed: not one of `People.unconfirmed`.
     """
 
     pose: NDArray[np.float64]
     box: tuple[float, float, float, float] | None
     number: int
     among: int
+    confirmed: bool = True
 
 
 def picture_person(
     path: str | Path, bundle: Bundle | str | Path | None = None, *, number: int | None = None, nearest: bool = False
 ) -> PicturePerson:
-    """Return the person of a picture who is seen best, or another one.
+    """Return the person of a picture who is seen best, or another one; an unconfirmed one only if nobody is confirmed.
 
     Args:
         path: picture.
         bundle: for people; None: the default.
-        number: of the person who is wanted, counted from the left, the first is 1.
+        number: of the person who is wanted, counted from the left, the first is 1; confirmed or not.
         nearest: the person who is nearest to the camera is wanted.
 
     Raises:
@@ -533,13 +535,17 @@ def picture_person(
         bones: Sequence[str] | None = results.header.get("bones")
     points = people.joints_2d
     order = np.argsort(people.translations[:, 0] if points is None else points[..., 0].mean(axis=1), kind="stable")
+    confirmed = np.ones(len(order), bool) if people.unconfirmed is None else ~people.unconfirmed
     if number is not None:
         if not 1 <= number <= len(order):
             seen = "1 person is" if len(order) == 1 else f"{len(order)} people are"
             raise HumanrtError(f"{path}: {seen} seen, so there is no number {number}; count from the left, from 1")
         which = int(order[number - 1])
     else:
-        which = int(people.translations[:, 2].argmin()) if nearest else int(people.scores.argmax())
+        # Scores of both kinds are on different scales.
+        among = np.flatnonzero(confirmed) if confirmed.any() else np.arange(len(order))
+        best = people.translations[among, 2].argmin() if nearest else people.scores[among].argmax()
+        which = int(among[best])
     edges = None if points is None else (*points[which].min(axis=0).tolist(), *points[which].max(axis=0).tolist())
     place = 1 + int(np.flatnonzero(order == which)[0])
-    return PicturePerson(body_pose(people.rotations[which], bones), edges, place, len(order))
+    return PicturePerson(body_pose(people.rotations[which], bones), edges, place, len(order), bool(confirmed[which]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from humanrt.embedding.facts import NAMES, facts
+from humanrt.errors import OutputError
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.search import kept as kept_module
 from humanrt.search.descriptor import GROUPS, NAME, describe
@@ -103,6 +105,59 @@ def test_a_writer_that_was_killed_costs_only_what_was_not_acknowledged(
     assert right(after, index)
 
 
+def test_each_acknowledgement_names_the_index_it_is_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_module, "_AT_ONCE", 8)
+    Doubler(PoseIndex(folder))
+    add(folder, "two", poses_of(30))
+    index, original = PoseIndex(folder), Kept._write
+
+    def killed(self: Kept, name: str, rows: int, array: np.ndarray) -> None:
+        if rows >= 46:
+            raise KeyboardInterrupt
+        original(self, name, rows, array)
+
+    monkeypatch.setattr(Kept, "_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Doubler(index)
+    head = json.loads((folder / "kept-double" / "head.json").read_text())
+    assert (head["rows"], head["listed"]) == (46, index.listed)
+    assert head["sha256"] == index.listing(index.listed)
+
+
+@pytest.mark.parametrize("room", [0, 1, 2])
+def test_on_a_full_disk_only_what_was_acknowledged_counts(
+    folder: Path, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_module, "_AT_ONCE", 8)
+    index, said, original = PoseIndex(folder), list[str](), Kept._write
+
+    def full(self: Kept, name: str, rows: int, array: np.ndarray) -> None:
+        original(self, name, rows, array[:3] if rows >= 8 * room else array)
+        if rows >= 8 * room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Kept, "_write", full)
+        found = Doubler(index, said)
+    assert right(found, index)
+    (line,) = said
+    assert line.endswith("kept-double: cannot be written (No space left on device); what is missing is not kept")
+    later = Doubler(index)
+    assert later.made == 30 - 8 * room
+    assert right(later, index)
+
+
+def test_where_constants_cannot_be_written_all_is_made_in_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OutputError(f"{path} cannot be written (No space left on device)")
+
+    index, said = PoseIndex(folder), list[str]()
+    monkeypatch.setattr(kept_module, "write_atomically", full)
+    found = Doubler(index, said)
+    assert right(found, index)
+    assert "No space left on device" in said[0]
+
+
 def test_another_index_in_its_place_and_damage_are_noticed(folder: Path) -> None:
     Doubler(PoseIndex(folder))
     for name in ("head.json", "vectors.f32", "coarse.f32", "rows.bin", "sources.jsonl"):
@@ -115,6 +170,17 @@ def test_another_index_in_its_place_and_damage_are_noticed(folder: Path) -> None
     (folder / "kept-double" / "twice").write_bytes(b"")
     assert right(Doubler(index), index)
     (folder / "kept-double" / "head.json").write_text("{")
+    assert right(Doubler(index), index)
+    constant = folder / "kept-double" / "factor.npy"
+    content = constant.read_bytes()
+    other = content[:-4] + np.float32(3).tobytes()
+    for damaged in (content[:-2], content[:20], b"", other):
+        constant.write_bytes(damaged)
+        anew = Doubler(index)
+        assert anew.made == 30
+        assert right(anew, index)
+        assert Doubler(index).made == 0
+    constant.unlink()
     assert right(Doubler(index), index)
 
 

@@ -160,7 +160,10 @@ def _run(options: CoachOptions, execution: Mapping[str, Any], stack: ExitStack) 
 
 
 def _reference(options: CoachOptions) -> PoseTrack:
-    """Return what to follow: of a picture, the pose of the nearest person, as it is the nearest who is coached."""
+    """Return what to follow: of a picture, the pose of the nearest person, as it is the nearest who is coached.
+
+    A person whom the landmark network does not confirm is the reference only if it confirms nobody.
+    """
     suffix = Path(options.reference).suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         recording = Path(options.reference).with_suffix(".jsonl").name
@@ -170,6 +173,8 @@ def _reference(options: CoachOptions) -> PoseTrack:
         )
     if suffix in IMAGE_SUFFIXES:
         person = picture_person(options.reference, options.bundle, nearest=True)
+        if not person.confirmed:
+            _note(f"{options.reference}: whom it shows is unconfirmed: the body is coarse")
         return PoseTrack(person.pose[None], np.zeros(1), among=person.among)
     return load_track(options.reference)
 

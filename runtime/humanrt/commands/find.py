@@ -293,12 +293,15 @@ def _person_of(options: FindOptions, image: Path) -> PicturePerson:
     from humanrt.tasks import picture_person
 
     person = picture_person(image, options.bundle, number=options.who)
+    doubt = "" if person.confirmed else ", unconfirmed: the body is coarse"
     if person.among > 1 and options.who is None:
         where = "" if person.box is None else f", at x = {person.box[0]:.0f} to {person.box[2]:.0f} px"
         _say(
-            f"{image}: {person.among} people; it is number {person.number} from the left{where}, who is seen best; "
-            "--who N takes another"
+            f"{image}: {person.among} people; it is number {person.number} from the left{where}, who is seen best"
+            f"{doubt}; --who N takes another"
         )
+    elif doubt:
+        _say(f"{image}: it is number {person.number} from the left{doubt}")
     return person
 
 

@@ -1,23 +1,28 @@
 """Arrays that are made of an index's vectors once, and kept beside them: `Kept`.
 
 A folder ``kept-NAME`` of the index: ``head.json`` says how many rows count, each column has a file with a row for each
-pose, and constants are `.npy` files. It grows as the index does, in the same way: rows are written behind those that
-count and flushed, and a new ``head.json`` acknowledges them, so whatever ends a process leaves whole rows. The head
-names the files of the index by a checksum: if another index stands in the folder, all is made anew. There is one writer
-at a time; whoever finds it at work, or may not write, makes what is missing in memory.
+pose, and constants are `.npy` files, whose checksums are in the head. It grows as the index does, in the same way: rows
+are written behind those that count and flushed, and a new ``head.json`` acknowledges them, so whatever ends a process
+leaves whole rows. The head names the files of the index by a checksum, too: if another index stands in the folder, or
+a constant is damaged, all is made anew. There is one writer at a time; whoever finds it at work, or may not write,
+makes what is missing in memory.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from humanrt.errors import OutputError
 from humanrt.files import write_atomically
 from humanrt.search.store import KEPT, PoseIndex, locked
 
@@ -28,7 +33,7 @@ Arrays = Mapping[str, NDArray[Any]]
 Column = tuple[str, tuple[int, ...]]
 """Type of a column's numbers, such as "<f4", and the shape of a row."""
 
-_FORMAT = 1
+_FORMAT = 2
 _HEAD, _LOCK = "head.json", "lock"
 _AT_ONCE = 1 << 15  # rows
 _TOLD = 1 << 17  # rows that take long enough for a line to be said
@@ -80,9 +85,12 @@ class Kept:
             sound = head["format"] == _FORMAT and head["columns"] == self._types()
             sound = sound and self._index.listing(int(head["listed"])) == head["sha256"]
             sound = sound and all(self._size(one) >= head["rows"] * self._row(one) for one in self._shapes)
-            sound = sound and all((self._folder / f"{one}.npy").is_file() for one in head["constants"])
+            sound = sound and all(
+                hashlib.sha256(self._constant(one).read_bytes()).hexdigest() == digest
+                for one, digest in head["constants"].items()
+            )
             return head if sound else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def _extended(self, head: dict[str, Any] | None, constants: Callable[[], Arrays]) -> dict[str, Any] | None:
@@ -98,11 +106,12 @@ class Kept:
                     for old in self._folder.iterdir():  # of another index; whoever has it mapped keeps it
                         if old.name != _LOCK:
                             old.unlink()
-                    head = {"format": _FORMAT, "columns": self._types(), "rows": 0, "constants": []}
+                    head = {"format": _FORMAT, "columns": self._types(), "rows": 0, "constants": {}}
                     for one, array in constants().items():
-                        with (self._folder / f"{one}.npy").open("wb") as stream:
-                            np.save(stream, array, allow_pickle=False)
-                        head["constants"].append(one)
+                        stream = io.BytesIO()
+                        np.save(stream, array, allow_pickle=False)
+                        write_atomically(self._constant(one), stream.getvalue())
+                        head["constants"][one] = hashlib.sha256(stream.getvalue()).hexdigest()
                 self.constants = self._read_constants(head)
                 if len(self._index) - head["rows"] >= _TOLD:
                     self._say(f"{self._folder}: made once for {len(self._index) - head['rows']} poses, and kept")
@@ -111,13 +120,13 @@ class Kept:
                     for one, array in made.items():
                         self._write(one, head["rows"], array)
                     head["rows"] = min(head["rows"] + _AT_ONCE, len(self._index))
-                    if head["rows"] == len(self._index) or "listed" not in head:
-                        head["listed"], head["sha256"] = self._index.listed, self._index.listing(self._index.listed)
+                    head["listed"], head["sha256"] = self._index.listed, self._index.listing(self._index.listed)
                     write_atomically(self._folder / _HEAD, json.dumps(head).encode())  # the acknowledgement
                 return head
-        except OSError as error:
-            self._say(f"{self._folder}: cannot be written ({error.strerror or error}); what is missing is not kept")
-            return head
+        except (OSError, OutputError) as error:
+            reason = getattr(error, "strerror", None) or error
+            self._say(f"{self._folder}: cannot be written ({reason}); what is missing is not kept")
+            return self._head()  # as far as it was acknowledged
 
     def _made(self, first: int) -> dict[str, NDArray[Any]]:
         vectors: Floats = np.asarray(self._index.vectors[first : first + _AT_ONCE])
@@ -140,7 +149,10 @@ class Kept:
         return np.memmap(self._folder / name, np.dtype(dtype), "r", shape=(rows, *shape))
 
     def _read_constants(self, head: Mapping[str, Any]) -> Arrays:
-        return {one: np.load(self._folder / f"{one}.npy", allow_pickle=False) for one in head["constants"]}
+        return {one: np.load(self._constant(one), allow_pickle=False) for one in head["constants"]}
+
+    def _constant(self, name: str) -> Path:
+        return self._folder / f"{name}.npy"
 
     def _row(self, name: str) -> int:
         dtype, shape = self._shapes[name]

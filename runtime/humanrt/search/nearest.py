@@ -1,7 +1,8 @@
-"""Search an index: the poses that are nearest to one, exactly, as events in time.
+"""Search an index: the poses that are nearest to one, as events in time.
 
-No approximation and no library: coarse vectors (`humanrt.search.coarse`) bound every distance from below, only poses
-that may be near enough are measured, and the search widens until nothing outside can belong to the answer.
+No library, and exact where `Space.lower` is: those of `VectorSpace` never exceed a distance, those of embeddings
+(`humanrt.search.embedded`) may, rarely. Coarse vectors (`humanrt.search.coarse`) bound every distance from below, only
+poses that may be near enough are measured, and the search widens until nothing outside can belong to the answer.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ class Space(Protocol):
     """How far the poses of an index are from what is looked for."""
 
     def lower(self) -> Floats:
-        """Return bounds [N] from below of squared distances of all poses, as a new array."""
+        """Return bounds [N] from below of squared distances of all poses, as a new array.
+
+        A pose whose bound exceeds its distance may be missed.
+        """
         ...
 
     def measured(self, rows: NDArray[np.int64]) -> Floats:
