@@ -17,7 +17,7 @@ import humanrt
 from command_line import refused
 from humanrt.animation import Ground, Soles, Take, convert, find_ground, grounded, planted, soles_of
 from humanrt.animation.live_ground import LiveGround
-from humanrt.animation.planting import _solve_banded, contacts_of
+from humanrt.animation.planting import _solve_banded, contacts_of, flights_of
 from humanrt.animation.soles import leg_bones
 from humanrt.cli import main
 from humanrt.data import CLIP
@@ -273,6 +273,45 @@ def test_somebody_in_the_air_is_not_pulled_down(walk: Take, soles: Soles) -> Non
     assert not contacts_of(flying, soles).any()
     fixed = planted(seen(flying, true), soles, true)
     assert np.abs(fixed.root[:, 1] - flying.root[:, 1]).max() < 0.05
+
+
+def leap(walk: Take, soles: Soles, ahead: float, height: float) -> Take:
+    """Somebody who stands for 1 s, is carried ahead m by a jump of height m with both feet, and stands for 1 s."""
+    seconds = np.sqrt(8 * height / 9.81)
+    t = np.arange(round((2 + seconds) * HERTZ)) / HERTZ
+    part = np.clip((t - 1) / seconds, 0, 1)
+    local = np.broadcast_to(np.eye(3), (len(t), *walk.local.shape[1:])).copy()
+    local[:, 0] = FACING
+    below = (walk.rest @ FACING.T)[soles.legs[0].foot, 1] + float((soles.points @ FACING.T)[..., 1].max())
+    root = np.stack([0 * t, -below - 4 * height * part * (1 - part), 5.0 - ahead * part], axis=1)
+    return replace(
+        walk, t=t, local=local, root=root, expression=np.zeros((len(t), 0)), present=np.array([[t[0], t[-1]]])
+    )
+
+
+@pytest.mark.parametrize(("ahead", "height"), [(0.5, 0.09), (1.0, 0.2), (0.0, 0.2)])
+def test_hops_stay_hops(walk: Take, soles: Soles, ahead: float, height: float) -> None:
+    true = camera(12.0, 0.0)
+    jump = leap(walk, soles, ahead, height)
+    seconds = float(np.sqrt(8 * height / 9.81))
+    given = grounded(seen(jump, true), true)
+    flying = flights_of(given, soles, true)
+    middle = round((1 + seconds / 2) * HERTZ)
+    up = np.abs(jump.t - jump.t[middle]) < seconds / 2 - 1.5 / HERTZ
+    assert flying[up].all()
+    assert not flying[np.abs(jump.t - jump.t[middle]) > seconds / 2 + 0.2].any()
+    assert not contacts_of(given, soles, flying)[up].any()
+    fixed = planted(seen(jump, true), soles, true)
+    off = np.linalg.norm((soles.at(fixed) - soles.at(jump))[..., ::2], axis=-1)
+    assert off[jump.t < 0.9].max() < 0.03
+    assert off[jump.t > 1.1 + seconds].max() < 0.03
+    assert -soles.at(fixed)[middle, ..., 1].max() > 0.5 * height
+
+
+def test_nobody_who_walks_is_in_flight(walk: Take, soles: Soles) -> None:
+    true = camera(12.0, 0.0)
+    assert not flights_of(grounded(seen(walk, true), true), soles, true).any()
+    assert flights_of(grounded(seen(walk, true, trembling), true), soles, true).mean() < 0.02
 
 
 @pytest.mark.parametrize("count", [3, 4, 9, 20])

@@ -3,7 +3,9 @@
 1. Contacts: heel and ball of each foot, each for itself, while they are near the floor and slow; the slower foot may be
    faster if the other is faster still, as bodies move along the line of sight by themselves. Gaps in a contact that
    goes on in the same place are closed, and so are those in which nobody would stand on anything; contacts begin
-   earlier and end later where the sole already is, and still is, in its place.
+   earlier and end later where the sole already is, and still is, in its place. Nobody stands on anything in flight,
+   which is told by where lines of sight through the soles reach the floor: that moves with a jump, but not with errors
+   of the distance.
 2. The whole body is moved, by what distances from the camera are uncertain and smoothly in time, so that soles in
    contact rest on the floor and keep their place: a linear least-squares problem in the root's path, solved for slow
    soles, and then again for the contacts that were found.
@@ -27,7 +29,7 @@ from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matric
 from humanrt.geometry.skeleton import Array, local_rotations, shortest_arc, world_rotations
 from humanrt.smoothing.two_sided import two_sided_points, two_sided_rotations
 
-__all__ = ["contacts_of", "grounded", "planted"]
+__all__ = ["contacts_of", "flights_of", "grounded", "planted"]
 
 Flags = NDArray[np.bool_]
 
@@ -40,10 +42,15 @@ _LOST, _SAME = 0.4, 0.12  # s, m: gaps in a contact that goes on in the same pla
 _LOW, _FAR = 0.08, 0.6  # m: somebody so near the floor stands on it: then the place may be so far off, seen wrongly
 _WITHIN, _LIFTED, _EARLY = 0.06, 0.05, 0.15  # m, m, s: frames beside a contact in which the sole is still in its place
 _FLYING = 0.3  # m above the floor: a jump, or not on this floor
+_LEAP, _ALOFT = 1.8, 0.8  # m/s of every sole across the floor, as the camera sees it: once in a flight, and throughout
+_ALIKE = 1.0  # m/s by which feet differ in a hop; in a step they differ by more
+_LAUNCH = 0.2  # s, at most, that a flight begins before and ends after it is as fast as that
+_APEX = 0.25  # s: at the top of a jump on the spot soles are slow
+_SHALLOW, _HORIZON = 4.0, 0.3  # distance by height of the camera: beyond, trembling looks fast; m below it: not seen
 
 _ACROSS, _ALONG = 0.01, 0.05  # uncertainty of the place, as parts of the distance: across the line of sight, along it
 _SLIDE, _TOUCH = 0.002, 0.01  # m: how far a sole in contact slides a frame (1/30 s), how far it is off the floor
-_PUSH = 4.0  # m/s^2, accelerations of bodies
+_PUSH, _LEAPING = 4.0, 40.0  # m/s^2, accelerations of bodies; in flight, beside how they are seen to accelerate
 _AGAIN, _FOUND = 2, 0.03  # how often contacts are found anew; how surely what is in one stands, at least
 _FADE = 0.2  # s
 _REACH = 0.999  # of a leg's length, to which it is straightened
@@ -75,14 +82,17 @@ def planted(take: Take, soles: Soles, ground: Ground) -> Take:
         if len(span) < 3:
             continue
         part = _part(result, span)
-        moved = replace(part, root=_settled(part, soles, eye))
+        flying = flights_of(part, soles, ground)
+        down = ~flying[:, None]
+        moved = replace(part, root=_settled(part, soles, eye, flying))
         for drift in (_DRIFT, _CALM):
-            moved = replace(moved, root=_held(moved, soles, _touching(moved.t, _calm(moved, soles, drift)), eye))
+            touching = down * _touching(moved.t, _calm(moved, soles, drift))
+            moved = replace(moved, root=_held(moved, soles, touching, eye, flying))
         for _ in range(_AGAIN):
-            found = contacts_of(moved, soles).reshape(len(span), 4)
-            touching = np.maximum(_touching(moved.t, _calm(moved, soles, _CALM)), _FOUND * found)
-            moved = replace(moved, root=_held(moved, soles, touching, eye))
-        local[span] = _stepped(moved, soles, contacts_of(moved, soles))
+            found = contacts_of(moved, soles, flying).reshape(len(span), 4)
+            touching = down * np.maximum(_touching(moved.t, _calm(moved, soles, _CALM)), _FOUND * found)
+            moved = replace(moved, root=_held(moved, soles, touching, eye, flying))
+        local[span] = _stepped(moved, soles, contacts_of(moved, soles, flying))
         root[span] = moved.root
     return replace(result, local=local, root=root)
 
@@ -91,21 +101,63 @@ def _part(take: Take, span: NDArray[np.int64]) -> Take:
     return replace(take, t=take.t[span], local=take.local[span], root=take.root[span], expression=take.expression[span])
 
 
-def contacts_of(take: Take, soles: Soles, drift: float = _CALM) -> Flags:
+def flights_of(take: Take, soles: Soles, ground: Ground) -> Flags:
+    """Return when somebody is in flight, [F]: no sole keeps its place on the floor, as the camera sees it.
+
+    A sole seen at a wrong distance is on the same line of sight as the true one. Both feet move
+    alike: flights between the steps of somebody who runs are not looked for. A short, low jump on the spot is not told
+    from trembling.
+
+    Args:
+        take: a take in the floor's axes (`grounded`), before its people are moved.
+        soles: of its body.
+        ground: the floor.
+    """
+    calm = _calm(take, soles, _CALM)
+    below = calm[..., 1:2] + ground.height
+    places = (calm * ground.height / np.maximum(below, _HORIZON))[..., ::2]  # y of the camera is not needed
+    away = np.linalg.norm(places, axis=-1, keepdims=True)
+    outward = places / np.maximum(away, 1e-9)
+    motion = np.gradient(places, take.t, axis=0)
+    along = (motion * outward).sum(axis=-1, keepdims=True)
+    across = motion - along * outward
+    along *= np.minimum(1.0, _SHALLOW * ground.height / np.maximum(away, 1e-9))
+    speeds = np.sqrt((across**2).sum(axis=-1) + along[..., 0] ** 2).min(axis=1)
+    speeds[(below < _HORIZON).any(axis=(1, 2))] = 0.0
+    paths = np.gradient(calm, take.t, axis=0)
+    feet = paths.reshape(-1, 2, 2, 3).mean(axis=2)
+    alike = np.linalg.norm(feet[:, 0] - feet[:, 1], axis=-1) < _ALIKE
+    # Up and towards the camera at once may look like neither: how far a flight goes is told by the motion, too.
+    moving = np.linalg.norm(paths, axis=-1).min(axis=1)
+    flying = np.zeros(len(take.t), bool)
+    for start, end in _stretches(np.maximum(speeds, moving) > _ALOFT):
+        leaps = take.t[start:end][(alike & (speeds > _LEAP))[start:end]]
+        if len(leaps):
+            here = (take.t >= leaps[0] - _LAUNCH) & (take.t <= leaps[-1] + _LAUNCH)
+            flying[start:end] = here[start:end]
+    for start, end in _stretches(~flying):
+        if start > 0 and end < len(flying) and take.t[end] - take.t[start] < _APEX:
+            flying[start:end] = True
+    return flying
+
+
+def contacts_of(take: Take, soles: Soles, flying: Flags | None = None) -> Flags:
     """Return when heel and ball of each foot stand on the floor, [F, 2, 2].
 
     Args:
         take: a take in the floor's axes (`grounded`).
         soles: of its body.
-        drift: s, by which the root's path is smoothed beforehand; the rotations are by `_CALM`.
+        flying: [F], nothing stands (`flights_of`).
     """
-    calm = _calm(take, soles, drift)
-    touching = _touching(take.t, calm) > 0
+    calm = _calm(take, soles, _CALM)
+    flying = np.zeros(len(take.t), bool) if flying is None else flying
+    touching = (_touching(take.t, calm) > 0) & ~flying[:, None]
     low = np.asarray(-calm[..., 1].max(axis=1) < _LOW)  # y is down
     standing = np.asarray(touching.reshape(-1, 2, 2).any(axis=2))
     for k in range(touching.shape[1]):
-        _bridge(touching[:, k], take.t, calm[:, k, ::2], low & ~standing[:, 1 - k // 2])
+        _bridge(touching[:, k], take.t, calm[:, k, ::2], low & ~standing[:, 1 - k // 2], flying)
         _widen(touching[:, k], take.t, calm[:, k])
+    touching &= ~flying[:, None]
     return np.asarray(touching.reshape(-1, 2, 2))
 
 
@@ -133,7 +185,7 @@ def _touching(t: Array, paths: Array) -> Array:
     return np.asarray(near * np.clip(1 - (speeds / slow) ** 2, 0.0, 1.0) ** 2)
 
 
-def _bridge(flags: Flags, t: Array, places: Array, alone: Flags) -> None:
+def _bridge(flags: Flags, t: Array, places: Array, alone: Flags, flying: Flags) -> None:
     """Close short gaps and drop short stretches, in place.
 
     Args:
@@ -141,9 +193,10 @@ def _bridge(flags: Flags, t: Array, places: Array, alone: Flags) -> None:
         t: [F] s.
         places: [F, 2] m on the floor: a longer gap is closed where the sole stands in the same place after it.
         alone: [F], the person is near the floor, and the other foot does not stand: this one must.
+        flying: [F], nothing stands: gaps stay open.
     """
     for start, end in _stretches(~flags):
-        if start > 0 and end < len(flags):
+        if start > 0 and end < len(flags) and not flying[start:end].any():
             gap = t[end] - t[start]
             moved = float(np.linalg.norm(places[end] - places[start - 1]))
             same = _FAR if alone[start:end].all() else _SAME
@@ -177,10 +230,12 @@ def _stretches(flags: Flags) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _settled(take: Take, soles: Soles, eye: Array) -> Array:
+def _settled(take: Take, soles: Soles, eye: Array, flying: Flags) -> Array:
     """Return the root's path with the lowest sole on the floor, slowly: bodies move along their line of sight."""
     lowest = soles.at(take)[..., 1].max(axis=(1, 2))  # y is down
-    off = np.where(np.abs(lowest) < _FLYING, -lowest, 0.0)
+    off: Array = np.where(np.abs(lowest) < _FLYING, -lowest, 0.0)
+    if not flying.all():
+        off = np.asarray(np.interp(take.t, take.t[~flying], off[~flying]), np.float64)
     off = two_sided_points(off[:, None], take.t, _LEVEL)[:, 0]
     rays = take.root - eye
     steep = np.maximum(lowest - eye[1], 0.3)  # m of the soles below the camera
@@ -190,11 +245,12 @@ def _settled(take: Take, soles: Soles, eye: Array) -> Array:
     return np.asarray(root)
 
 
-def _held(take: Take, soles: Soles, touching: Array, eye: Array) -> Array:
+def _held(take: Take, soles: Soles, touching: Array, eye: Array, flying: Flags) -> Array:
     """Return the root's path with which soles in contact slide and float the least.
 
     A linear problem in the correction c [F, 3]: how uncertain the place is, how much soles in contact move with it from
-    frame to frame and are off the floor, and how much the body accelerates.
+    frame to frame and are off the floor, and how much the body accelerates; in flight, how much otherwise than it is
+    seen to do.
     """
     t, count = take.t, len(take.t)
     points = soles.at(take).reshape(count, 4, 3)
@@ -226,11 +282,14 @@ def _held(take: Take, soles: Soles, touching: Array, eye: Array) -> Array:
     h0, h1 = steps[:-1], steps[1:]
     mean = (h0 + h1) / 2
     a, b, c = 1 / (h0 * mean), -(1 / h0 + 1 / h1) / mean, 1 / (h1 * mean)
-    smooth = 1 / _PUSH**2
-    pushes = a[:, None] * take.root[:-2] + b[:, None] * take.root[1:-1] + c[:, None] * take.root[2:]
+    leaping = np.asarray((np.abs(t[1:-1, None] - t[None, flying]) <= _CALM).any(axis=1))  # and pushing off, and landing
+    smooth = np.where(leaping, 1 / _LEAPING**2, 1 / _PUSH**2)
+    free = two_sided_points(take.root, t, _CALM)
+    own, seen = (a[:, None] * p[:-2] + b[:, None] * p[1:-1] + c[:, None] * p[2:] for p in (take.root, free))
+    pushes = own - leaping[:, None] * seen
     for offset, values in ((0, a), (1, b), (2, c)):
         diagonal[offset : count - 2 + offset] += (smooth * values * values)[:, None, None] * eyes
-        right[offset : count - 2 + offset] -= smooth * values[:, None] * pushes
+        right[offset : count - 2 + offset] -= (smooth * values)[:, None] * pushes
     upper[: count - 2] += (smooth * a * b)[:, None, None] * eyes
     upper[1 : count - 1] += (smooth * b * c)[:, None, None] * eyes
     second[: count - 2] += (smooth * a * c)[:, None, None] * eyes
