@@ -69,15 +69,24 @@ def places(rotations: Array) -> Array:
 
 
 def tuned(folder: Path) -> dict[int, OneEuroOptions]:
-    """Return One-Euro's parameters of the least error of motion, by lag, on pairs of training."""
-    pairs = []
-    for path in sorted(folder.glob("*.npz")):
+    """Return One-Euro's parameters of the least error of motion, by lag, on pairs of training.
+
+    Raises:
+        SystemExit: no pair has somebody in enough frames.
+    """
+    pairs, paths = [], sorted(folder.glob("*.npz"))
+    for path in paths:
         with np.load(path, allow_pickle=False) as arrays:
             observed, truth = (arrays[name][:, :_BODY].astype(np.float64) for name in ("observed", "rotations"))
             there = np.isfinite(observed).all(axis=(1, 2, 3))
             if there.sum() <= max(LAGS) + _WITHIN:  # hardly seen
                 continue
             pairs.append((arrays["t"][there], observed[there], places(truth[there])))
+    if not pairs:
+        raise SystemExit(
+            f"{folder}: {len(paths)} pairs, in none of which somebody is seen in more than {max(LAGS) + _WITHIN} "
+            "frames; give pairs of  python -m humanrt_export.data.poses.pairs_people"
+        )
     costs: dict[int, dict[OneEuroOptions, float]] = {lag: {} for lag in LAGS}
     for cutoff, beta in product(_CUTOFFS, _BETAS):
         options = OneEuroOptions(cutoff, beta, 1.0)

@@ -16,6 +16,7 @@ from humanrt.bundle import Bundle, load_bundle
 from humanrt.bundle.settings import OPEN_EMBEDDER, OpenEmbedderSettings, poseembroider_model
 from humanrt.editing.words import read_word_ids
 from humanrt.errors import BundleError
+from humanrt_export.networks.pose_embedder import PoseEmbedder, PoseEmbedderConfig
 
 __all__ = ["BegunEmbedder", "embedder_of_bundle"]
 
@@ -28,13 +29,16 @@ _READS = (
 )
 """Matrices of a block that reads words, in the order in which a graph uses them."""
 
+_TAKEN = ("image.", "pose.", "text.", "heading.", "body.")
+"""What a training begins with: the encoders, and the heads that read which way a person faces and the body."""
+
 
 @dataclass(frozen=True)
 class BegunEmbedder:
     """What a bundle of our own embedder holds.
 
     Attributes:
-        weights: of the encoders and of the head that reads the body, as `PoseEmbedder` names them.
+        weights: of the encoders and of the heads that read heading and body, all of them, as `PoseEmbedder` names them.
         words: its list.
         about: of the bundle, for the record: its name and the training that made it.
     """
@@ -47,8 +51,11 @@ class BegunEmbedder:
 def embedder_of_bundle(name: str) -> BegunEmbedder:
     """Return the weights of a bundle of ``humanrt-export train poseembroider``; what fuses is not among them.
 
+    Nor is the temperature of the contrastive loss, which no graph needs: it begins anew.
+
     Raises:
-        BundleError: it is another bundle, or its graphs are not as this version makes them.
+        BundleError: it is another bundle, or its graphs are not as this version makes them: a weight is missing, or one
+            is not the network's.
     """
     bundle = load_bundle(name, task="poseembroider")
     if poseembroider_model(bundle) != OPEN_EMBEDDER:
@@ -58,6 +65,15 @@ def embedder_of_bundle(name: str) -> BegunEmbedder:
     weights: dict[str, Tensor] = {}
     for graph in ("picture", "pose", "text", "body"):
         weights |= _weights(bundle, graph)
+    with torch.device("meta"):  # its names; no random numbers are drawn
+        network = PoseEmbedder(PoseEmbedderConfig(1, fused=False))
+    wanted = {weight for weight in network.state_dict() if weight.startswith(_TAKEN)}
+    for what, others in (("lack", wanted - weights.keys()), ("have an unknown", weights.keys() - wanted)):
+        if others:
+            raise BundleError(
+                f"bundle {bundle.path}: its graphs {what} `{min(others)}`, and are of another version; train from the "
+                "beginning"
+            )
     settings = OpenEmbedderSettings.of(bundle)
     ids = read_word_ids(bundle.path / settings.file, settings.count)
     training = bundle.manifest.get("provenance", {}).get("training", {})

@@ -276,7 +276,8 @@ def _config(path: Path, given: Any) -> StreamingConfig:
     """Read a network's settings as a training stores them."""
     known = {field.name: field.default for field in fields(StreamingConfig)}
     if isinstance(given, Mapping):  # of before there was a choice
-        given = {"rays": False, "spread": False, "rest": (), "blend": False} | dict(given)
+        added = ("rays", "spread", "rest", "blend", "begins", "relative")
+        given = {name: known[name] for name in added} | dict(given)
     if not isinstance(given, Mapping) or set(given) != set(known):
         raise CheckpointError(f"{path}: its settings lack some of: {choices(known)}; train it again")
     if wrong := [key for key, value in given.items() if not isinstance(value, int | str | float | list | tuple)]:

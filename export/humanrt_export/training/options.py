@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from humanrt.errors import HumanrtError, choices
 from humanrt_export.options import Option
 from humanrt_export.training.tracking import TRACKERS
 
-__all__ = ["RunConfig", "TrainOptions"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["RunConfig", "TrainOptions", "recorded"]
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,10 @@ class RunConfig:
     out: Annotated[Path, Option(metavar="DIR")]
     train: TrainOptions = field(default_factory=TrainOptions)
     command: Annotated[str, Option(hidden=True)] = ""
+
+
+def recorded(options: DataclassInstance, *added: str) -> Mapping[str, Any]:
+    """Return a dataclass's fields as a run keeps them: of those ``added`` later, which runs of before lack, none that
+    has its default."""
+    usual = {one.name: one.default for one in fields(options)}
+    return {name: value for name, value in asdict(options).items() if name not in added or value != usual[name]}

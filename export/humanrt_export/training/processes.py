@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from humanrt.errors import HumanrtError
 from humanrt_export.batches import Batch
 
-__all__ = ["Processes", "is_first", "joined", "leave", "several", "shared"]
+__all__ = ["Processes", "is_first", "joined", "leave", "several", "shared", "started"]
 
 _PATIENCE = timedelta(hours=2)  # the first process validates and saves while the others wait
 _PRESENT = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun
@@ -29,18 +29,19 @@ B = TypeVar("B", bound=Batch)
 Losses = Callable[[nn.Module, Any], Mapping[str, Tensor]]
 
 
-def _count() -> int:
+def started() -> int:
+    """Return how many processes torchrun has started; 1 without it."""
     return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in _PRESENT) else 1
 
 
 def several() -> bool:
     """Whether torchrun has started several processes."""
-    return _count() > 1
+    return started() > 1
 
 
 def is_first() -> bool:
     """Whether this process writes: it is the only one, or the first of those that torchrun started."""
-    return _count() == 1 or os.environ["RANK"] == "0"
+    return started() == 1 or os.environ["RANK"] == "0"
 
 
 def shared(count: Tensor | float, least: float = 0.0) -> Tensor:
@@ -84,9 +85,8 @@ class Processes:
         return self.rank == 0
 
     def part(self, batch: B) -> B:
-        """Return this process's rows of a batch."""
-        size = len(batch) // self.count
-        return batch.rows(slice(self.rank * size, (self.rank + 1) * size)) if self.count > 1 else batch
+        """Return this process's part of a batch."""
+        return batch.part(self.rank, self.count) if self.count > 1 else batch
 
     def losses(self, losses: Losses, model: nn.Module) -> Callable[[Any], Mapping[str, Tensor]]:
         """Return the losses of a batch's part as a function whose backward pass averages gradients over all."""
@@ -140,7 +140,7 @@ def joined(device: str, batch: int) -> Processes:
     Raises:
         HumanrtError: torch cannot use the device, or the batch cannot be divided.
     """
-    count = _count()
+    count = started()
     if count > 1 and device == "cuda":
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     try:

@@ -12,13 +12,15 @@ import pytest
 import torch
 
 from humanrt.bundle import load_bundle, packed
+from humanrt.errors import HumanrtError
 from humanrt.geometry.skeleton import COCO_17
 from humanrt_export import cli
 from humanrt_export.bodies.anny.model import cached_file, load_anny
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.data.people.augment import Augmentation
-from humanrt_export.data.people.dataset import PeopleImages, Targets
+from humanrt_export.data.people.dataset import PeopleBatch, PeopleImages, Targets
 from humanrt_export.data.people.imagined import ImaginedPeople
+from humanrt_export.motion.clip import Motion
 from humanrt_export.networks.camera import Window, default_intrinsics, unproject
 from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES, KeypointBackbone
 from humanrt_export.networks.keypoint_head import JOINTS, KeypointHead, PersonView, toward
@@ -27,7 +29,10 @@ from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, load_chec
 from humanrt_export.synthetic.people.poses import PoseSource
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 from humanrt_export.training.frozen_maps import FrozenMaps
-from humanrt_export.training.tasks.multihmr import REUSED_AFTER, PeopleTask, load_backbone
+from humanrt_export.training.options import TrainOptions
+from humanrt_export.training.processes import Processes
+from humanrt_export.training.tasks import multihmr
+from humanrt_export.training.tasks.multihmr import REUSED_AFTER, PeopleTask, TrainMultihmr, load_backbone
 from humanrt_export.training.tasks.multihmr_losses import Weights
 
 ENGINES = Path(__file__).parents[3] / "engines"
@@ -110,7 +115,6 @@ def test_joints_are_found_on_their_own_heat_map(model: AnnyHmr) -> None:
     head = model.head
     assert isinstance(head, KeypointHead)
     K = default_intrinsics(1, 112)
-    cells = torch.tensor([[3 * 8 + 4]])
     centre = 14 * (torch.tensor([[[4.0, 3.0]]]) + 0.5)
     view = PersonView(toward(unproject(centre, K)), K, torch.tensor([112.0, 112.0]))
     angular = torch.full((1, 1, 1, 1), 0.5)  # tangent of a metre: some 97 px
@@ -122,7 +126,6 @@ def test_joints_are_found_on_their_own_heat_map(model: AnnyHmr) -> None:
     fine = torch.full_like(maps.fine, -3.0)
     fine[0, -17 + 9, row, column] = 1.0
     found = head._found(maps._replace(fine=fine), view, expected, angular)[0, 0]
-    assert cells.shape == (1, 1)
     assert 0.05 < found[9, 0] < 0.15
     assert found[[0, 8, 10], 0].abs().max() < 0.02
 
@@ -221,6 +224,93 @@ def test_pictures_are_used_again_and_a_resumed_run_uses_the_same() -> None:
         assert torch.equal(again.batch(3, step, 6).image, batches[step].image)
     assert "reuse" in again.config()
     assert "reuse" not in made_task().config()
+
+
+@needs_anny
+def test_pictures_are_made_once_whatever_the_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 16 pictures in 3 parts 6 are new, 5 and 5 are the first of those of 2 and 4 steps before."""
+    monkeypatch.setattr(multihmr, "REUSED_AFTER", 2)
+    task, other = made_task(reuse=3), made_task(reuse=3)
+    make, calls = task.images.batch, list[tuple[int, int, int]]()
+
+    def counted(seed: int, step: int, size: int) -> PeopleBatch:
+        calls.append((seed, step, size))
+        return make(seed, step, size)
+
+    monkeypatch.setattr(task.images, "batch", counted)
+    batches = [task.batch(3, step, 16) for step in range(9)]
+    begun = [[(3, step, 6), *((3 + k, step, 5) for k in (1, 2) if step < 2 * k)] for step in range(9)]
+    assert calls == [call for step in begun for call in step]
+    assert sorted(task._kept) == [(3, step) for step in (5, 6, 7, 8)]
+    for step in range(4, 9):
+        for k, rows in ((1, slice(6, 11)), (2, slice(11, 16))):
+            assert torch.equal(batches[step].image[rows], batches[step - 2 * k].image[:5])
+    for step in (7, 8):  # as in a run that is resumed
+        again = other.batch(3, step, 16)
+        assert torch.equal(again.image, batches[step].image)
+        assert torch.equal(again.rotations, batches[step].rotations)
+
+
+@needs_anny
+def test_no_picture_is_kept_where_its_maps_are() -> None:
+    task = made_task(reuse=2)
+    task.freeze(threads=1)
+    task.batch(3, 0, 2)
+    (kept,) = task._kept.values()
+    assert kept.image.shape == (1, 3, 0, 0)
+    assert kept.maps is not None
+    assert len(kept.to("cpu")) == len(kept.maps.fine) == 1
+
+
+def test_options_that_cannot_be_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(batch: int, reuse: int = 1, imagined: int = 0) -> TrainMultihmr:
+        options = TrainOptions(batch=batch)
+        more = {"network": SMALL, "backbone_weights": GRAPH, "motions": tmp_path}
+        return TrainMultihmr(data=tmp_path, out=tmp_path, train=options, reuse=reuse, imagined=imagined, **more)
+
+    assert made(batch=3, reuse=3).reuse == 3
+    with pytest.raises(HumanrtError, match=r"--reuse is 3, but --batch 2: .*; give no more than the batch"):
+        made(batch=2, reuse=3)
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    assert made(batch=4, imagined=6).imagined == 6
+    with pytest.raises(HumanrtError, match="--imagined is 5, of all 2 processes together; give a multiple of 2"):
+        made(batch=4, imagined=5)
+
+
+@needs_anny
+def test_each_process_has_its_own_pictures_and_people_without_pictures() -> None:
+    task = made_task()
+    task.imagined, task.imagined_people = ImaginedPeople(PoseSource([])), 6
+    batch = task.batch(0, 0, 2)
+    parts = [Processes(rank, 2, torch.device("cpu")).part(batch) for rank in (0, 1)]
+    for rank, part in enumerate(parts):
+        assert part.imagined is not None
+        assert batch.imagined is not None
+        assert torch.equal(part.image, batch.image[rank : rank + 1])
+        assert torch.equal(part.imagined.noise, batch.imagined.noise[3 * rank : 3 * rank + 3])
+    with torch.no_grad():
+        whole, *halves = (float(task.losses(task.model, one)["imagined"]) for one in (batch, *parts))
+    assert sum(halves) / 2 == pytest.approx(whole, rel=1e-4)
+
+
+@needs_anny
+def test_the_record_has_what_matters_and_no_defaults_that_were_added() -> None:
+    task = made_task()
+    before = task.config()
+    assert not {"keypoints", "imagined"} & before["weights"].keys()
+    assert before["weights"]["marks"] == 5.0
+    assert not {"motions", "imagined_people"} & before.keys()
+    task.weights = Weights(keypoints=3.0)
+    assert task.config()["weights"]["keypoints"] == 3.0
+    assert "imagined" not in task.config()["weights"]
+    still = Motion(30.0, np.zeros((40, 3)), np.tile(np.eye(3), (40, 24, 1, 1)), "standing")
+    for motions, frames in (([still], 40), ([still, still], 80)):
+        task.imagined, task.imagined_people = ImaginedPeople(PoseSource(motions)), 4
+        assert task.config()["motions"] == {"recordings": len(motions), "frames": frames}
+    assert task.config()["imagined_people"] == 4
 
 
 @needs_anny

@@ -1,5 +1,7 @@
 """The streaming network: what a row may depend on, and what must not matter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from humanrt_export.networks.posebert import (  # noqa: E402
     Refined,
     StreamingConfig,
     StreamingPoseBert,
+    _deviations,
 )
 
 _SMALL = StreamingConfig(width=32, depth=3, heads=2, hidden=32)
@@ -170,3 +173,35 @@ def test_a_blend_can_begin_as_a_filter_and_holds_what_is_missing() -> None:
             np.testing.assert_allclose(answers[:, frame], expected, atol=0.01)
     np.testing.assert_allclose(answers[:, 25:], answers[:, 24:25].expand(1, 5, 2), atol=0.01)
     assert (angles[:, 10:25] - answers[:, 10:25]).abs().max() > 0.05  # it does filter
+
+
+def test_deviations_are_from_the_mean_of_what_was_seen_until_then() -> None:
+    y = torch.tensor([[[1.0], [3.0], [0.0], [8.0], [-2.0]]])  # 0 where nothing was seen
+    mask = torch.tensor([[True, True, False, True, True]])
+    found = _deviations(y, mask)[0, :, 0]
+    torch.testing.assert_close(found, 2 * torch.tensor([0.0, 3 - 2.0, 0.0, 8 - 4.0, -2 - 2.5]))
+    assert not _deviations(y, torch.zeros_like(mask)).isnan().any()
+
+
+@pytest.mark.parametrize("lookahead", [0, 2])
+def test_a_blend_by_deviations_looks_no_farther_ahead_than_it_may(lookahead: int) -> None:
+    sizes = {"source": "rotations", "points": 0, "joints": 5, "width": 32, "depth": 2, "heads": 2, "hidden": 32}
+    relative = StreamingConfig(**sizes, readers=6, blend=True, relative=True)
+    torch.manual_seed(3)
+    network = StreamingPoseBert(relative).eval()
+    for weight in (network.reader_now.weight, network.reader_query.weight, network.reader_key.weight):
+        torch.nn.init.normal_(weight, std=0.5)
+    R = torch.linalg.qr(torch.randn(1, 16, 5, 3, 3))[0]
+    R = R * torch.linalg.det(R)[..., None, None]
+    row, mask = 9, torch.ones(1, 16, dtype=torch.bool)
+    mask[:, 4] = False
+    changed = R.clone()
+    changed[:, row + lookahead + 1 :] = R[:, row + lookahead + 1 :].flip(2)
+    with torch.inference_mode():
+        a, b = (network(values, mask, torch.ones(1, 16, 5), lookahead).rotations for values in (R, changed))
+        absolute = StreamingPoseBert(replace(relative, relative=False)).eval()
+        absolute.load_state_dict(network.state_dict())
+        by_poses = absolute(R, mask, torch.ones(1, 16, 5), lookahead).rotations
+    torch.testing.assert_close(a[:, : row + 1], b[:, : row + 1], atol=2e-5, rtol=0)
+    assert (a - b)[:, row + 1 + lookahead :].abs().max() > 1e-3  # it does look at what it may
+    assert (a - by_poses).abs().max() > 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from humanrt_export.data.poses.dataset import Windows, resampled  # noqa: E402
 from humanrt_export.data.poses.kinds import KINDS, as_seen_by  # noqa: E402
 from humanrt_export.data.poses.noise_fit import fit  # noqa: E402
 from humanrt_export.data.poses.turning import EXTRA, TurnedNoise, as_points, turned  # noqa: E402
+from humanrt_export.training.tasks.posebert import TrainPosebert, make_task  # noqa: E402
 
 KIND = KINDS["smplx22"]
 JOINTS = 22
@@ -137,6 +139,34 @@ def test_other_clips_get_the_other_noise() -> None:
     half = BorrowedErrors([clip(0)], JOINTS, exact, share=0.5)
     untouched = [half(other["rotations"], other["t"], rng)[0] is other["rotations"] for _ in range(40)]
     assert 10 < sum(untouched) < 30
+
+
+def test_without_a_share_clips_are_those_of_the_other_noise_alone() -> None:
+    def drawn(truth: Any, t: Any, generator: np.random.Generator) -> tuple[Any, ...]:
+        return truth, generator.uniform(size=len(t)), np.ones(truth.shape[:2])
+
+    other = clip(9)
+    _, score, _ = BorrowedErrors([clip(0)], JOINTS, drawn, share=0.0)(
+        other["rotations"], other["t"], np.random.default_rng(4)
+    )
+    np.testing.assert_array_equal(score, np.random.default_rng(4).uniform(size=len(other["t"])))
+
+
+def test_the_record_has_what_matters_and_no_defaults_that_were_added(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        save_clip(tmp_path / part / "one.npz", clip(0))
+
+    def record(**more: Any) -> Mapping[str, Any]:
+        config = TrainPosebert(variant="smplx22", data=tmp_path, out=tmp_path / "run", width=32, **more)
+        return make_task(config).config()
+
+    plain = record()
+    assert "borrowed" not in plain
+    assert not {"begins", "relative"} & plain["settings"].keys()
+    assert plain["settings"]["blend"] is True
+    changed = record(borrowed=0.25, begins=2.0, relative=True)
+    assert changed["borrowed"] == 0.25
+    assert (changed["settings"]["begins"], changed["settings"]["relative"]) == (2.0, True)
 
 
 def test_a_training_of_a_few_steps_learns(tmp_path: Path) -> None:

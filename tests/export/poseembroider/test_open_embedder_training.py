@@ -14,12 +14,14 @@ pytest.importorskip("torch", reason="torch is not installed: pip install 'humanr
 import torch
 
 from humanrt import PoseEmbedder
+from humanrt.bundle import Bundle
 from humanrt.editing.words import word_ids
 from humanrt.embedding.inputs import PICTURE_NUMBERS, pose_numbers
-from humanrt.errors import InvalidInputError
+from humanrt.errors import BundleError, InvalidInputError
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPLX_BODY
 from humanrt_export.cli import main
+from humanrt_export.conversion import begun_embedder
 from humanrt_export.conversion.begun_embedder import embedder_of_bundle
 from humanrt_export.conversion.pose_embedder import load_embedder
 from humanrt_export.data.described.people import Described
@@ -170,3 +172,28 @@ def test_equally_frequent_words_have_the_same_order_in_every_process() -> None:
             return "legs arms head trunk arms", ()
 
     assert poseembroider.word_list(cast(Described, Told()), {}) == ("arms", "head", "legs", "trunk")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("heading.0.weight", None, "lack `heading.0.weight`"),
+        ("image.first.bias", "image.first.biases", "lack `image.first.bias`"),
+        ("body.2.weight", None, "lack `body.2.weight`"),
+        (None, "pose.third.weight", "have an unknown `pose.third.weight`"),
+    ],
+)
+def test_a_bundle_of_other_weights_is_not_begun_with(
+    monkeypatch: pytest.MonkeyPatch, old: str | None, new: str | None, says: str
+) -> None:
+    read = begun_embedder._weights
+
+    def changed(bundle: Bundle, graph: str) -> dict[str, torch.Tensor]:
+        found = read(bundle, graph)
+        value = found.pop(old, None) if old else torch.zeros(3)
+        return found | ({new: value} if new and value is not None else {})
+
+    monkeypatch.setattr(begun_embedder, "_weights", changed)
+    with pytest.raises(BundleError, match=f"its graphs {says}, and are of another version") as refused:
+        embedder_of_bundle(str(shipped("pose-embedder")))
+    assert "\n" not in str(refused.value)

@@ -86,7 +86,7 @@ class PeopleBatch(PictureBatch):
         intrinsics: float32 [B, 3, 3] px.
         cells, valid, ignored, marks, heads, rotations, shape, translation: as in `Targets`, [B, ...].
         of_cells, of_coarse, of_fine, of_regressed: float16, what a frozen trunk sees (`KeypointMaps`), where it was
-            computed with the batch; then the image must not be changed any more.
+            computed with the batch; then there is no image any more, [B, 3, 0, 0].
         imagined: people without pictures beside them, as many as one likes.
         projected: whether the losses of projected points count: not in the first steps of training, when the bodies'
             positions are still arbitrary.
@@ -108,11 +108,6 @@ class PeopleBatch(PictureBatch):
     imagined: Imagined | None = None
     projected: bool = True
 
-    def to(self, device: torch.device | str) -> PeopleBatch:
-        """Return the batch with its tensors on a device."""
-        moved = super().to(device)
-        return moved if self.imagined is None else replace(moved, imagined=self.imagined.to(device))
-
     @property
     def maps(self) -> KeypointMaps | None:
         """What a frozen trunk sees, or None."""
@@ -120,8 +115,9 @@ class PeopleBatch(PictureBatch):
         return None if maps[0] is None else KeypointMaps(*(value.float() for value in maps))
 
     def with_maps(self, maps: KeypointMaps) -> PeopleBatch:
-        """Return the batch with what a frozen trunk sees in its pictures."""
-        return replace(self, **{f"of_{name}": value.half() for name, value in maps._asdict().items()})
+        """Return the batch with what a frozen trunk sees in its pictures, instead of these."""
+        seen = {f"of_{name}": value.half() for name, value in maps._asdict().items()}
+        return replace(self, image=self.image.new_zeros(len(self), 3, 0, 0), **seen)
 
     def trimmed(self) -> PeopleBatch:
         """Return the batch without the last slots that are empty in all pictures; one is left at least."""

@@ -6,6 +6,7 @@ from such people how poses look, and from pictures where keypoints are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt_export.batches import Batch
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.bones import indices
@@ -23,8 +25,6 @@ from humanrt_export.synthetic.people.poses import PoseSource, anny_rotations
 from humanrt_export.synthetic.people.scene import draw_phenotypes, facing
 
 __all__ = ["Imagined", "ImaginedPeople"]
-
-Array = NDArray[np.float64]
 
 _FOCAL = 500.0  # px, of a camera 500 px wide and high
 _HANDS = 0.15  # of the people show something
@@ -88,6 +88,12 @@ class ImaginedPeople:
     def __init__(self, source: PoseSource) -> None:
         self._source = source
 
+    @property
+    def about(self) -> Mapping[str, int]:
+        """The recordings that poses come from, for a training's record: how many, and their frames."""
+        motions = self._source.motions
+        return {"recordings": len(motions), "frames": sum(len(motion) for motion in motions)}
+
     def batch(self, seed: int, step: int, size: int) -> Imagined:
         """Return ``size`` people."""
         generator = np.random.default_rng([seed, step, 25])
@@ -97,7 +103,8 @@ class ImaginedPeople:
         ]
         rotations = anny_rotations(poses)
         pitch, roll = np.radians(generator.normal(0, 1, (2, size)) * np.array([[_PITCH], [_ROLL]]))
-        rotations[:, 0] = _about(2, roll) @ _about(0, pitch) @ np.diag([1.0, -1.0, -1.0]) @ rotations[:, 0]
+        turned = matrices_from_vectors(np.outer(roll, (0, 0, 1))) @ matrices_from_vectors(np.outer(pitch, (1, 0, 0)))
+        rotations[:, 0] = turned @ np.diag([1.0, -1.0, -1.0]) @ rotations[:, 0]
         nearest, farthest = np.log(_DISTANCE).tolist()
         depth = np.exp(generator.uniform(nearest, farthest, size))
         camera = np.array([[_FOCAL, 0, _FOCAL / 2], [0, _FOCAL, _FOCAL / 2], [0, 0, 1]])
@@ -110,15 +117,6 @@ class ImaginedPeople:
             "scale": generator.normal(0, _SIZE, size),
         }
         return Imagined(**{name: torch.from_numpy(value.astype(np.float32)) for name, value in values.items()})
-
-
-def _about(axis: int, angles: Array) -> Array:
-    """Return rotations [N, 3, 3] about one of the axes; rad."""
-    one, other = (axis + 1) % 3, (axis + 2) % 3
-    matrices = np.tile(np.eye(3), (len(angles), 1, 1))
-    matrices[:, one, one] = matrices[:, other, other] = np.cos(angles)
-    matrices[:, one, other], matrices[:, other, one] = -np.sin(angles), np.sin(angles)
-    return matrices
 
 
 def _quantile(probability: float) -> float:

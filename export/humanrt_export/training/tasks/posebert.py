@@ -24,7 +24,7 @@ from humanrt_export.data.poses.turning import TurnedNoise
 from humanrt_export.networks.posebert import Refined, StreamingConfig, StreamingPoseBert
 from humanrt_export.options import Group, Option
 from humanrt_export.training.loop import train
-from humanrt_export.training.options import RunConfig
+from humanrt_export.training.options import RunConfig, recorded
 from humanrt_export.training.tasks.posebert_losses import Weights, distance, forward_kinematics, geodesic, losses
 
 __all__ = ["PoseTask", "TrainPosebert", "make_task", "run"]
@@ -132,7 +132,7 @@ def make_task(config: TrainPosebert) -> PoseTask:
     """
     windows, held_out = (windows_of(config, part) for part in ("train", "val"))
     torch.manual_seed(config.train.seed)  # of the first weights
-    task = PoseTask(KINDS[config.variant], config.network, config.losses, windows, held_out)
+    task = PoseTask(KINDS[config.variant], config.network, config.losses, windows, held_out, config.borrowed)
     if config.initial:
         begin_with(task.model, initial_weights(config.initial))
     return task
@@ -196,13 +196,22 @@ def _phased(clips: list[dict[str, NDArray[Any]]]) -> list[tuple[float, dict[str,
 
 @dataclass
 class PoseTask:
-    """Masked modelling of pose sequences (`training.Task`)."""
+    """Masked modelling of pose sequences (`training.Task`).
+
+    Attributes:
+        kind: what goes in and what comes out.
+        settings: the network.
+        weights: of the losses.
+        windows, held_out: what is trained and validated on.
+        borrowed: part of the clean motion that gets errors of pairs in ``windows``, for the record.
+    """
 
     kind: Kind
     settings: StreamingConfig
     weights: Weights
     windows: Windows
     held_out: Windows
+    borrowed: float = 0.0
 
     def __post_init__(self) -> None:
         self.model = StreamingPoseBert(self.settings)
@@ -213,10 +222,11 @@ class PoseTask:
         return {
             "network": "posebert",
             "variant": self.kind.name,
-            "settings": asdict(self.settings),
+            "settings": recorded(self.settings, "begins", "relative"),
             "weights": asdict(self.weights),
             "frames": self.windows.frames,
             "corruption": asdict(self.windows.corruption),
+            **({"borrowed": self.borrowed} if self.borrowed else {}),  # which runs of before do not have
         }
 
     def batch(self, seed: int, step: int, size: int) -> PoseBatch:

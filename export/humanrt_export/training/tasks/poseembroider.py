@@ -89,7 +89,8 @@ class TrainPoseembroider(RunConfig):
             them.
         data: folders or archives of motion capture, for further poses, with words but without pictures.
         poses: how many of these; each has its mirror image beside it.
-        begin: bundle that this command made before, from whose encoders the first stage goes on; its words are kept.
+        begin: bundle that this command made before, from whose encoders the first stage goes on; its words are kept,
+            and the temperature begins anew.
         width: numbers of an embedding.
         hidden: of the encoders of pictures and poses.
         text: of a word's vector, a multiple of 4.
@@ -230,6 +231,8 @@ class EmbedTask:
 
     def take_up(self, begun: BegunEmbedder, only_words: bool = False) -> None:
         """Begin with the weights of a bundle; words that it does not know are learned anew.
+
+        The temperature begins anew, too: no graph of a bundle holds it.
 
         Args:
             begun: the bundle's.
