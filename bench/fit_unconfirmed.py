@@ -9,7 +9,7 @@ photograph, searched as `holistic` with ``best`` does.
 
 A candidate (`humanrt.people.unconfirmed.Candidate`) is somebody if the nearest true person's limbs are where its own
 are, within 0.4 of that person's extent, and nobody who is confirmed is that person. Weights maximise the likelihood,
-with a weak ridge. Prints them, and for several logits from which candidates could be kept:
+with a weak ridge. Prints them, and for the present weights and several logits from which candidates could be kept:
 
 - **recall**, **precision** over all finds, those confirmed included, matched as by ``humanrt evaluate``: **fitted**,
   and **held out**, where the weights for a fifth of the pictures are fitted to the others;
@@ -41,7 +41,7 @@ from humanrt.geometry.skeleton import MEDIAPIPE_33
 from humanrt.metrics.matching import MIN_OVERLAP, box_overlap, optimal
 from humanrt.people.body_tracker import BodyTracker
 from humanrt.people.single_shot import SingleShotBody
-from humanrt.people.unconfirmed import Candidate, Weights, candidates, pairs, select, two_in_one
+from humanrt.people.unconfirmed import WEIGHTS, Candidate, Weights, candidates, pairs, select, two_in_one
 from people_found import trackers
 
 __all__ = ["Picture", "counts", "fit", "held_out", "somebody"]
@@ -214,6 +214,8 @@ def main() -> None:
     weights, others = fit(pictures), held_out(pictures)
     print("Weights(" + ", ".join(f"{value:.2f}" for value in weights) + ")\n")
     print("| logit | recall | precision | held out | precision | rooms |\n" + "| --- " * 6 + "|")
+    recall, precision, nobody_there = counts(pictures, [WEIGHTS] * len(pictures), 0.0)
+    print(f"| present weights, 0.0 | {recall:.3f} | {precision:.3f} | | | {nobody_there} |")
     rounded = Weights(*(round(value, 2) for value in weights))
     for least in _LOGITS:
         recall, precision, _ = counts(pictures, [rounded] * len(pictures), least)

@@ -5,7 +5,8 @@ by the landmark network. A film shows them again; a photograph does not, so they
 single-shot network sees, if it sees them well enough in the whole picture and in parts of it, and MoveNet MultiPose
 agrees about head and hips. Of two who hug, the landmark network completes one body: where the single-shot network sees
 two, these are kept instead. Weights were fitted to 160 rendered pictures of the training part (``humanrt-export data
-people --part train --seed 77 --count 192 --size 448``), 40 rendered rooms without anybody and frames of a hand.
+people --part train --seed 77 --count 192 --size 448``), 40 rendered rooms without anybody and frames of a hand, as the
+``multihmr-anny`` before the present one saw them; bench/fit_unconfirmed.py fits them anew.
 """
 
 from __future__ import annotations
