@@ -8,6 +8,7 @@
 - ``networks``: rendered people who hold still (`humanrt-export data still`), seen by the landmark network.
 - ``ranking``: bundles that ship, scored on these films by the truth and by the fits.
 - ``real``: the man of ../shared/media/views: left-out views, halves of the views, silhouettes. There is no truth.
+- ``memory``: what is kept of one person in one picture.
 
 Errors are of the twelve limb joints in place, mm. False: accepted, and off by more than 50 mm on average.
 """
@@ -16,8 +17,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,7 +39,6 @@ from humanrt.fitting.kernel import make_kernel
 from humanrt.fitting.problem import Problem
 from humanrt.geometry.camera import project
 from humanrt.geometry.limbs import limb_indices
-from humanrt.geometry.region import Region
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import MEDIAPIPE_33
 from humanrt.metrics.silhouette import iou
@@ -49,12 +50,13 @@ from humanrt_export.multiview.acceptance import Verdict, halves, judge
 from humanrt_export.multiview.dataset import Judged, write_data_set
 from humanrt_export.multiview.fitting import PersonFit, PersonFitter, Views
 from humanrt_export.multiview.persons import off_pixels, persons_of
-from humanrt_export.multiview.scene import SIDE, Scene, Sightings, load_scene, observe
+from humanrt_export.multiview.scene import Scene, Sightings, load_scene, observe
+from humanrt_export.multiview.silhouettes import Outline, outline_of
 from humanrt_export.options import Option, parse
 
 Array = NDArray[np.float64]
 
-PARTS = ("exact", "curves", "networks", "ranking", "real")
+PARTS = ("exact", "curves", "networks", "ranking", "real", "memory")
 FALSE = 0.05  # m
 BUNDLES = ("landmarks", "multihmr-anny", "holistic:fast", "holistic:balanced")
 SIZE = (1080, 1920)
@@ -253,10 +255,21 @@ def looked(scene: Scene, kept: Path) -> Sightings:
     """Return what the landmark network sees, from a file if it is there."""
     if kept.is_file():
         arrays = read_arrays(kept, 1 << 32)
-        return Sightings(**{one.name: arrays[one.name] for one in fields(Sightings)})
+        ends = arrays.pop("ends").tolist()
+        points, normals = arrays.pop("points"), arrays.pop("normals")
+        outlines = tuple(
+            Outline(points[first:end], normals[first:end]) if end > first else None
+            for first, end in zip([0, *ends[:-1]], ends, strict=True)
+        )
+        return Sightings(**arrays, outlines=outlines)
     seen = observe(scene, load_bundle("holistic", task="people"))
+    some = [one for one in seen.outlines if one is not None]
+    arrays = {name: value for name, value in vars(seen).items() if name != "outlines"}
+    arrays["ends"] = np.cumsum([0 if one is None else len(one.points) for one in seen.outlines])
+    for name in ("points", "normals"):
+        arrays[name] = np.concatenate([np.zeros((0, 2), np.float32), *(getattr(one, name) for one in some)])
     with kept.open("wb") as stream:
-        np.savez(stream, **vars(seen))
+        np.savez(stream, **arrays)
     return seen
 
 
@@ -340,7 +353,7 @@ def real(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:
 
 
 def _overlap(fitter: PersonFitter, scene: Scene, looks: Sightings, at: NDArray[np.intp], fit: PersonFit) -> float:
-    """Return the mean IoU of the drawn body and the network's silhouettes, at every tenth time."""
+    """Return the mean IoU of the drawn body and the network's silhouettes, at every tenth time, both without holes."""
     values = []
     head = fit.joint_names.index("head")
     with MeshView(samples=0) as drawn:
@@ -349,13 +362,43 @@ def _overlap(fitter: PersonFitter, scene: Scene, looks: Sightings, at: NDArray[n
             vertices = mesh - joints[fitter.mesh.joint_names.index("head")] + fit.joints[t, head]
             for k, view in enumerate(scene.views):
                 drawn.size = view.size
+                outline = looks.outlines[at[k, t]] if at[k, t] >= 0 else None
+                if outline is None:
+                    continue
                 mask = drawn.mask([view.camera(vertices).astype(np.float32)], fitter.mesh.faces, view.K) > 0
-                logits = looks.silhouette[at[k, t]].astype(np.float32)
-                corner = Region(*looks.crop[at[k, t]].tolist()).to_image(SIDE)
-                corner[:, 2] += corner[:, :2] @ (0.5, 0.5) - 0.5
-                seen = cv2.warpAffine(logits, corner, view.size, flags=cv2.INTER_LINEAR, borderValue=-1) > 0
-                values.append(iou(mask, np.asarray(seen)))
+                rims, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+                values.append(iou(_filled(view, rims), _filled(view, [outline.points - 0.5])))
     return float(np.mean(values))
+
+
+def _filled(view: View, rims: Sequence[Array]) -> NDArray[np.bool_]:
+    """Return what lies within closed lines [N, 2] or [N, 1, 2] px, which count from the first pixel's centre."""
+    mask = np.zeros(view.size[::-1], np.uint8)
+    cv2.fillPoly(mask, [np.round(np.asarray(one) * 16).astype(np.int32).reshape(-1, 1, 2) for one in rims], 1, shift=4)
+    return np.asarray(mask > 0)
+
+
+def memory(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:
+    """Return how many bytes are kept of each find, with as many points of its outline as there can be."""
+    scene, times = Scene(tuple(cameras([0.0, 1.4, 2.8, 4.4])), None, 500, 60.0), np.arange(500)
+    angles = np.linspace(0, 6.28, 256)
+    disk = np.zeros((64, 64), np.uint8)
+    cv2.fillPoly(disk, [(32 + 20 * np.c_[np.cos(angles), np.sin(angles)]).astype(np.int32)], 1)
+    logits, crop = np.where(disk > 0, 127, -127).astype(np.int8), np.array([540, 960, 500, 0], np.float32)
+    tracemalloc.start()
+    rows = [
+        (view, time, view, np.zeros((33, 2), np.float32), np.ones(33, np.float32), crop.copy())
+        for view in range(4)
+        for time in times.tolist()
+    ]
+    outlines = tuple(outline_of(logits, crop, SIZE) for _ in rows)
+    looks = Sightings(*(np.array(column) for column in zip(*rows, strict=True)), outlines)
+    del rows
+    views = views_of(scene, looks, np.arange(2000).reshape(4, 500))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert views.outlines[0][0] is not None
+    return {"points": len(views.outlines[0][0].points), "bytes": peak / len(looks)}
 
 
 def main() -> int:
@@ -375,6 +418,7 @@ def main() -> int:
 
 _MEASURED: Mapping[str, Callable[[FitBench, PersonFitter], dict[str, Any]]] = {
     "exact": exact, "curves": curves, "networks": networks, "ranking": ranking, "real": real,
+    "memory": memory,
 }  # fmt: skip
 
 

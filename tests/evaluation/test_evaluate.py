@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from cases import clip_of, people_at, shot_of
 
+from humanrt.bundle.arrays import read_arrays
 from humanrt.cli import main
 from humanrt.data import PEOPLE_CLIP as CLIP
+from humanrt.evaluation import running
 from humanrt.evaluation.dataset import DataSet
 from humanrt.evaluation.running import Candidate, RunOptions, file_name, score_bundles
 from humanrt.people.landmark_pipeline import LandmarkPipeline
@@ -55,6 +57,21 @@ def test_two_bundles_on_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main([*command, "--matcher", "published"]) == 0
     assert [path.parent.name for path, before in kept.items() if path.stat().st_mtime_ns != before] == ["landmarks"]
     assert json.loads((out / "report.json").read_text())["matcher"] == "published"
+
+
+def test_scores_of_older_versions_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = DataSet("cases", (clip_of([shot_of(people_at((0, 0, 3)))]),), "pelvis", True, "")
+    given = [Candidate.of("landmarks")], data, RunOptions(), tmp_path
+    scored: list[int] = []
+    # Version 1 neither kept people in photographs who are not confirmed, nor computed in float32.
+    for version in (1, None, None):
+        with monkeypatch.context() as patch:
+            if version is not None:
+                patch.setattr(running, "_VERSION", version)
+            score_bundles(*given, progress=lambda bundle, clip, frames: scored.append(frames))
+        (kept,) = tmp_path.rglob("*.npz")
+        scored.append(-int(json.loads(str(read_arrays(kept)["about"]))["version"]))
+    assert scored == [1, -1, 1, -2, -2]
 
 
 @pytest.mark.parametrize("film", [True, False])

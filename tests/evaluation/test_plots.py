@@ -66,6 +66,22 @@ def test_pck_is_the_part_of_joints_that_are_nearer(tmp_path: Path) -> None:
     assert half.mean() == pytest.approx((low + high) / 2, abs=2)
 
 
+def test_far_people_have_a_bar_of_their_own(tmp_path: Path) -> None:
+    runs = [run_of("near", np.full((6, 2), 0.1), distance=19.0), run_of("far", np.full((6, 2), 0.1), distance=35.0)]
+    draw_plots(runs, tmp_path)
+    near, far = (drawn(tmp_path / "distance.png", k) for k in range(2))
+    assert near[:, 0].min() == far[:, 0].min()  # both 100 mm
+    assert near[:, 1].max() < far[:, 1].min() - 100  # in bins of their own
+
+
+def test_charts_of_earlier_runs_do_not_stay(tmp_path: Path) -> None:
+    draw_plots([run_of("one", np.full((6, 2), 0.1), visible=1.0)], tmp_path)
+    assert (tmp_path / "visibility.png").is_file()
+    paths = draw_plots([run_of("one", np.full((6, 2), 0.1))], tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert {path.stem for path in paths} == {"pck", "distance", "joints"}
+
+
 def test_few_people_and_other_joints_are_left_out(tmp_path: Path) -> None:
     other = run_of("other", np.full((6, 2), 0.1), visible=1.0)
     other = replace(other, joints=replace(other.joints, names=("wrist", "elbow")))

@@ -19,7 +19,6 @@ from humanrt_export.multiview.dataset import Judged, check_out, write_data_set
 from humanrt_export.multiview.fitting import PersonFitter, Views
 from humanrt_export.multiview.persons import persons_of
 from humanrt_export.multiview.scene import Scene, Sightings, load_scene, observe
-from humanrt_export.multiview.silhouettes import outline_of
 from humanrt_export.options import Group, Option
 
 __all__ = ["CONFIG", "FitConfig", "run", "views_of"]
@@ -89,13 +88,7 @@ def views_of(scene: Scene, seen: Sightings, at: np.ndarray[Any, np.dtype[np.intp
     there = at >= 0
     pixels = np.where(there[..., None, None], seen.pixels[at], 0.0).astype(np.float64)
     weight = np.where(there[..., None], seen.weight[at], 0.0).astype(np.float64)
-    outlines = tuple(
-        tuple(
-            outline_of(seen.silhouette[row], seen.crop[row], scene.views[k].size) if row >= 0 else None
-            for row in at[k].tolist()
-        )
-        for k in range(len(scene.views))
-    )
+    outlines = tuple(tuple(seen.outlines[row] if row >= 0 else None for row in rows) for rows in at.tolist())
     return Views(scene.views, pixels, weight, scene.fps, outlines)
 
 

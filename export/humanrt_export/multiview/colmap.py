@@ -39,12 +39,19 @@ def scene_by_colmap(video: Path, *, most: int = MOST_FRAMES, threads: int = 1) -
 
     Raises:
         HumanrtError: pycolmap is not installed.
-        SourceError: the video cannot be read, or the cameras of too few of its frames are found.
+        SourceError: the video cannot be read, COLMAP fails, or finds the cameras of too few of its frames.
     """
     pycolmap = _pycolmap()
     with tempfile.TemporaryDirectory(prefix="humanrt-colmap-") as folder:
         frames, size, fps = _frames(video, Path(folder) / "frames", most)
-        found = _mapped(pycolmap, Path(folder), threads)
+        try:
+            found = _mapped(pycolmap, Path(folder), threads)
+        except (RuntimeError, ValueError, LookupError, OSError) as error:  # what C++ throws, in Python
+            said = " ".join(f"{error}".split()) or type(error).__name__
+            raise SourceError(
+                f"{video}: COLMAP fails ({said}); is there space in {tempfile.gettempdir()}, and texture behind the "
+                "people? Or give the cameras in calibration.json"
+            ) from error
     if found is None or found.num_reg_images() < max(_LEAST, _PART * len(frames)):
         count = 0 if found is None else found.num_reg_images()
         raise SourceError(
@@ -87,7 +94,13 @@ def _frames(video: Path, folder: Path, most: int) -> tuple[list[int], tuple[int,
                 done, code = cv2.imencode(".png", frame.image[..., ::-1])
                 if not done:
                     raise SourceError(f"{video}: frame {frame.index} cannot be encoded")
-                (folder / f"{frame.index:06d}.png").write_bytes(np.asarray(code).tobytes())
+                try:
+                    (folder / f"{frame.index:06d}.png").write_bytes(np.asarray(code).tobytes())
+                except OSError as error:
+                    raise SourceError(
+                        f"{video}: its frames cannot be written to {folder} ({error.strerror}); "
+                        "set TMPDIR to a folder with space"
+                    ) from None
     return wanted, size, fps
 
 

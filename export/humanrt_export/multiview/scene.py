@@ -21,14 +21,15 @@ from humanrt.errors import SourceError
 from humanrt.evaluation.calibrated import CALIBRATION, View, camera_of, frames_of, load_views
 from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
 from humanrt.people.raw_tracker import RawTracker
-from humanrt.sources.opening import open_source
+from humanrt.sources.opening import VIDEO_SUFFIXES, open_source
+from humanrt_export.multiview.silhouettes import Outline, outline_of
 
 __all__ = ["LOGIT", "SIDE", "Scene", "Sightings", "load_scene", "observe"]
 
 Array = NDArray[np.float64]
 
 SIDE = 64
-"""px, side of the silhouettes that are kept."""
+"""px, side of the silhouettes whose outlines are kept."""
 
 LOGIT = 16
 """Steps of a logit's 1: between neighbouring pixels contours are where logits pass through 0."""
@@ -68,7 +69,7 @@ class Sightings:
         pixels: float32 [S, 33, 2] px, landmarks in the order of `humanrt.geometry.skeleton.MEDIAPIPE_33`.
         weight: float32 [S, 33] 0..1.
         crop: float32 [S, 4] x, y, size px, angle rad of the region that the network saw.
-        silhouette: int8 [S, SIDE, SIDE] logits x `LOGIT` that a pixel of the region is theirs.
+        outlines: [S] of silhouettes, None where there is none.
     """
 
     view: NDArray[np.int32]
@@ -77,7 +78,7 @@ class Sightings:
     pixels: NDArray[np.float32]
     weight: NDArray[np.float32]
     crop: NDArray[np.float32]
-    silhouette: NDArray[np.int8]
+    outlines: tuple[Outline | None, ...]
 
     def __len__(self) -> int:
         return len(self.view)
@@ -100,6 +101,8 @@ def load_scene(folder: Path) -> Scene:
     Raises:
         SourceError: it is neither, a video is not there, two have one name, or lenses distort.
     """
+    if folder.suffix.lower() in VIDEO_SUFFIXES and not folder.is_dir():
+        raise SourceError(f"{folder}: is a video; give --cameras colmap --stature M, or the folder with {CALIBRATION}")
     path = folder if folder.is_file() else folder / CALIBRATION
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
@@ -186,6 +189,7 @@ def observe(
         progress: is told how far it is.
     """
     rows: list[tuple[Any, ...]] = []
+    outlines: list[Outline | None] = []
     offset = 0
     videos = [scene.views[0]] if scene.still else scene.views
     place = {} if scene.frames is None else {frame: k for k, frame in enumerate(scene.frames)}
@@ -205,19 +209,22 @@ def observe(
                 where = (place[frame.index], 0) if scene.still else (number, frame.index)
                 for one in seen:
                     most = max(most, one.id)
-                    logits = np.full((SIDE, SIDE), -127, np.int8)
+                    crop = np.array([one.crop.x, one.crop.y, one.crop.size, one.crop.angle], np.float32)
+                    outline = None
                     if one.silhouette is not None:
                         means = one.silhouette.reshape(SIDE, -1, SIDE, one.silhouette.shape[1] // SIDE).mean((1, 3))
                         logits = np.clip(np.round(LOGIT * means), -127, 127).astype(np.int8)
-                    crop = (one.crop.x, one.crop.y, one.crop.size, one.crop.angle)
+                        outline = outline_of(logits, crop, view.size)
+                    outlines.append(outline)
                     weight = one.marks.weights(view.size)
-                    rows.append((*where, offset + one.id, one.marks.landmarks_2d, weight, crop, logits))
+                    rows.append((*where, offset + one.id, one.marks.landmarks_2d, weight, crop))
         offset += most
     if scene.still and len(place) > len({row[0] for row in rows}) == 0:
         raise SourceError(f"{scene.views[0].video}: nobody is found in any of its frames")
     if not rows:
         raise SourceError(f"{scene.views[0].video.parent}: nobody is found in any view")
-    kinds = (np.int32, np.int32, np.int32, np.float32, np.float32, np.float32, np.int8)
-    columns = zip(*rows, strict=True)
-    arrays = [np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-    return Sightings(**{one.name: array for one, array in zip(fields(Sightings), arrays, strict=True)})
+    names, kinds = [one.name for one in fields(Sightings)][:-1], (*(np.int32,) * 3, *(np.float32,) * 3)
+    arrays: dict[str, Any] = {
+        name: np.array(column, kind) for name, column, kind in zip(names, zip(*rows, strict=True), kinds, strict=True)
+    }
+    return Sightings(**arrays, outlines=tuple(outlines))

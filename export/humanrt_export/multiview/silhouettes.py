@@ -36,10 +36,13 @@ _AHEAD = 0.1  # m
 
 @dataclass(frozen=True)
 class Outline:
-    """Points [N, 2] px of an outline in a picture, and unit normals [N, 2] that point outwards."""
+    """Points [N, 2] px of an outline in a picture, and unit normals [N, 2] that point outwards.
 
-    points: Array
-    normals: Array
+    float32, because those of all pictures of a take are kept.
+    """
+
+    points: NDArray[np.float32]
+    normals: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def outline_of(logits: NDArray[np.int8], crop: NDArray[np.float32], size: tuple[
     if not len(points):
         return None
     some = np.linspace(0, len(points) - 1, min(len(points), _POINTS)).round().astype(int)
-    return Outline(points[some], normals[some])
+    return Outline(points[some].astype(np.float32), normals[some].astype(np.float32))
 
 
 class SilhouetteBody:
@@ -209,7 +212,10 @@ class SilhouetteBody:
         if not views:
             nothing = np.zeros(0, np.intp)
             return Matches(nothing, nothing, np.zeros((0, 2)), np.zeros((0, 2)))
-        return Matches(np.concatenate(views), np.concatenate(chosen), np.concatenate(points), np.concatenate(across))
+        return Matches(
+            np.concatenate(views), np.concatenate(chosen),
+            np.concatenate(points).astype(np.float64), np.concatenate(across).astype(np.float64),
+        )  # fmt: skip
 
 
 def residuals(at: Array, matches: Matches, cameras: tuple[View, ...], clothes: float) -> tuple[Array, Array]:

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 Image = NDArray[np.uint8]
 
 _MOST = 200.0  # mm, where PCK curves end: AUC is the area up to there
-_DISTANCES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0)  # m, edges of bins
+_DISTANCES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, np.inf)  # m, edges of bins
 _VISIBLE = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)  # edges of bins; the last one is closed
 _FEW = 5  # people: means over fewer are not drawn
 _WIDTH, _HEIGHT = 960, 480  # px
@@ -36,7 +36,9 @@ _FONT, _SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
 
 
 def draw_plots(runs: Sequence[Run], folder: Path) -> list[Path]:
-    """Write the charts of several bundles and return the files; what the data cannot show is left out.
+    """Write the charts of several bundles and return the files.
+
+    What the data cannot show is left out, and such a chart of an earlier run is removed.
 
     - ``pck.png``: fraction of root-relative joints nearer than each distance;
     - ``distance.png``, ``visibility.png``: MPJPE by how far people are, and by how much of them can be seen;
@@ -47,7 +49,7 @@ def draw_plots(runs: Sequence[Run], folder: Path) -> list[Path]:
         folder: where the files are written.
 
     Raises:
-        OutputError: they cannot be written.
+        OutputError: they cannot be written or removed.
     """
     scores = {run.name: Scores.joined(list(run.clips.values())) for run in runs}
     charts = {
@@ -58,14 +60,23 @@ def draw_plots(runs: Sequence[Run], folder: Path) -> list[Path]:
     }
     paths = []
     for name, chart in charts.items():
+        path = folder / f"{name}.png"
         if chart is None:
+            _remove(path)
             continue
         done, code = cv2.imencode(".png", chart[..., ::-1])
         if not done:
-            raise OutputError(f"{folder}: {name}.png cannot be encoded")
-        paths.append(folder / f"{name}.png")
-        write_atomically(paths[-1], np.asarray(code).tobytes())
+            raise OutputError(f"{path}: cannot be encoded")
+        write_atomically(path, np.asarray(code).tobytes())
+        paths.append(path)
     return paths
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: of an earlier run, and cannot be removed ({error.strerror})") from None
 
 
 @dataclass(frozen=True)
@@ -137,7 +148,8 @@ def _binned(scores: Mapping[str, Scores], of: str, edges: Sequence[float], title
             if some.sum() >= _FEW:
                 means[row, column] = 1000 * float(one.column("mpjpe")[some].mean())
         total = int((next(iter(bins.values())) == k).sum())
-        notes.append((f"{edges[k]:g} to {edges[k + 1]:g}", f"found {'/'.join(counts)} of {total}"))
+        bin_name = f"{edges[k]:g} to {edges[k + 1]:g}" if np.isfinite(edges[k + 1]) else f"{edges[k]:g} and more"
+        notes.append((bin_name, f"found {'/'.join(counts)} of {total}"))
     return _bars(f"MPJPE, mm, by {title}", list(scores), means, notes)
 
 

@@ -28,7 +28,7 @@ __all__ = ["Candidate", "Run", "RunOptions", "file_name", "score_bundles"]
 
 Array = NDArray[Any]
 
-_VERSION = 1  # of what a file of scores holds
+_VERSION = 2  # of what a file of scores holds: raised whenever the same bundle, data and options score otherwise
 
 
 @dataclass(frozen=True)

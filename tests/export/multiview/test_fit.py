@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,16 +18,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 from multiview_cases import SHAPE, SIZE, camera, seen_by, somebody
 
 from humanrt.bundle import load_bundle
+from humanrt.data import PEOPLE_CLIP
 from humanrt.errors import HumanrtError, OutputError, SourceError
 from humanrt.evaluation.calibrated import View
 from humanrt.evaluation.formats import read_data
 from humanrt.geometry.limbs import limb_indices
-from humanrt_export.commands.fit import FitConfig
+from humanrt.sources.opening import open_source
+from humanrt_export.commands.fit import FitConfig, views_of
 from humanrt_export.multiview.acceptance import Limits, halves, judge
 from humanrt_export.multiview.dataset import Judged, check_out, write_data_set
 from humanrt_export.multiview.fitting import FitOptions, PersonFitter
 from humanrt_export.multiview.persons import persons_of
-from humanrt_export.multiview.scene import SIDE, Scene, Sightings, load_scene
+from humanrt_export.multiview.scene import Scene, Sightings, load_scene, observe
 from shipped import shipped
 
 ANGLES = (0.0, 1.4, 2.8, 4.4)
@@ -70,7 +73,7 @@ def sightings(cameras: list[View], people: list[np.ndarray]) -> Sightings:
     return Sightings(
         view.astype(np.int32), time.astype(np.int32), track.astype(np.int32), pixels.astype(np.float32),
         np.ones((count, 33), np.float32), np.zeros((count, 4), np.float32),
-        np.zeros((count, SIDE, SIDE), np.int8),
+        (None,) * count,
     )  # fmt: skip
 
 
@@ -97,6 +100,26 @@ def test_a_moving_camera_is_views_of_one_time(fitter: PersonFitter) -> None:
     found = persons_of(Scene(tuple(cameras), tuple(range(8)), 1, 30.0), seen)
     assert [at.shape for at in found] == [(8, 1), (8, 1)]
     assert all((at >= 0).all() for at in found)
+
+
+def test_outlines_are_kept_of_what_is_seen() -> None:
+    with open_source(PEOPLE_CLIP) as source:
+        height, width = next(iter(source)).image.shape[:2]
+    views = [replace(camera(angle, video=PEOPLE_CLIP), size=(width, height)) for angle in (0.0, 0.1)]
+    seen = observe(Scene(tuple(views), (0, 2), 1, 30.0), load_bundle(shipped("holistic"), task="people"))
+    assert len(seen.outlines) == len(seen) >= 2
+    assert set(seen.view.tolist()) == {0, 1}
+    for outline, pixels, weight in zip(seen.outlines, seen.pixels, seen.weight, strict=True):
+        assert outline is not None
+        assert outline.points.dtype == outline.normals.dtype == np.float32
+        assert 20 < len(outline.points) <= 120
+        middle = pixels[weight > 0.5].mean(axis=0)
+        low, high = outline.points.min(axis=0), outline.points.max(axis=0)
+        assert ((low < middle) & (middle < high)).all()
+    at = np.array([[np.flatnonzero(seen.view == k)[0]] for k in range(2)])
+    kept = views_of(Scene(tuple(views), (0, 2), 1, 30.0), seen, at).outlines
+    assert kept[0][0] is seen.outlines[at[0, 0]]
+    assert kept[1][0] is seen.outlines[at[1, 0]]
 
 
 def test_views_from_one_place_are_rejected(fitter: PersonFitter) -> None:
@@ -189,6 +212,8 @@ def test_videos_of_one_name_are_refused_and_not_overwritten(films: Path, tmp_pat
 def test_mistakes_are_one_line(films: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"calibration\.json: No such file"):
         load_scene(tmp_path)
+    with pytest.raises(SourceError, match=r"cam0\.mp4: is a video; give --cameras colmap --stature M, or the folder"):
+        load_scene(films / "cam0.mp4")
     (tmp_path / "calibration.json").write_text("{}")
     with pytest.raises(SourceError, match="neither `cameras` nor `frames`"):
         load_scene(tmp_path)
