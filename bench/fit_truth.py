@@ -8,6 +8,7 @@
 - ``networks``: rendered people who hold still (`humanrt-export data still`), seen by the landmark network.
 - ``ranking``: bundles that ship, scored on these films by the truth and by the fits.
 - ``real``: the man of ../shared/media/views: left-out views, halves of the views, silhouettes. There is no truth.
+- ``pairs``: why halves of his views differ: angles between lines of sight, and whether left and right are exchanged.
 - ``memory``: what is kept of one person in one picture.
 
 Errors are of the twelve limb joints in place, mm. False: accepted, and off by more than 50 mm on average.
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from humanrt.bundle import load_bundle
 from humanrt.bundle.arrays import read_arrays
 from humanrt.drawing.mesh_view import MeshView
-from humanrt.evaluation.calibrated import View
+from humanrt.evaluation.calibrated import View, triangulate
 from humanrt.evaluation.formats import read_data
 from humanrt.evaluation.running import Candidate, RunOptions, score_bundles
 from humanrt.files import write_atomically
@@ -56,7 +57,7 @@ from humanrt_export.options import Option, parse
 
 Array = NDArray[np.float64]
 
-PARTS = ("exact", "curves", "networks", "ranking", "real", "memory")
+PARTS = ("exact", "curves", "networks", "ranking", "real", "pairs", "memory")
 FALSE = 0.05  # m
 BUNDLES = ("landmarks", "multihmr-anny", "holistic:fast", "holistic:balanced")
 SIZE = (1080, 1920)
@@ -352,6 +353,48 @@ def real(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:
     return out | {"halves, mm": float(np.median(every))}
 
 
+def pairs(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:
+    """Return what two cameras say of the real person's landmarks against all, and how often sides are exchanged.
+
+    In how many pictures landmarks lie nearer to what the other cameras say if left and right are exchanged: of all
+    landmarks of the body, of the arms and of the legs; and by what factor they are nearer as they are, at least.
+    """
+    scene = load_scene(given.views)
+    looks = looked(scene, given.work / "views.seen.npz")
+    views = views_of(scene, looks, persons_of(scene, looks)[0])
+    body = triangulate(views.cameras, views.pixels, views.weight + 1e-9, rounds=20)
+    middle = np.nanmedian(body.reshape(-1, 3), axis=0)
+    sights = [(middle - one.centre) / np.linalg.norm(middle - one.centre) for one in views.cameras]
+    out: dict[str, Any] = {}
+    for half in halves(len(sights)):
+        some = views.only(half)
+        moved = (triangulate(some.cameras, some.pixels, some.weight + 1e-9) - body)[:, 11:]  # without the face
+        a, b = (sights[k] for k in half)
+        along = np.abs(moved @ ((a - b) / np.linalg.norm(a - b)))
+        out[" and ".join(one.name for one in some.cameras)] = {
+            "degrees": float(np.degrees(np.arccos(a @ b))),
+            "mm": 1000 * float(np.median(np.linalg.norm(moved, axis=-1))),
+            "along, mm": 1000 * float(np.median(along)),
+        }
+    names = list(MEDIAPIPE_33)
+    swap = {"left": "right", "right": "left"}
+    other = [names.index("_".join(swap.get(part, part) for part in name.split("_"))) for name in names]
+    for label, some_marks in (("body", range(11, 33)), ("arms", range(11, 23)), ("legs", range(23, 33))):
+        marks, ratios = list(some_marks), []
+        for k in range(len(sights)):
+            rest, one = views.only([i for i in range(len(sights)) if i != k]), views.only([k])
+            there = triangulate(rest.cameras, rest.pixels, rest.weight + 1e-9)
+            costs = []
+            for order in (list(range(33)), other):
+                off = off_pixels(one.cameras, there, one.pixels[:, :, order])[0] / (0.05 * one.scale[0])[:, None]
+                weight = one.weight[0][:, order][:, marks]
+                costs.append(((off**2 / (1 + off**2))[:, marks] * weight).sum(axis=-1))
+            ratios.append(costs[1] / costs[0])
+        out[f"exchanged, {label}"] = {"pictures": int((np.array(ratios) < 1).sum()), "of": int(np.size(ratios)),
+                                      "least": float(np.min(ratios))}  # fmt: skip
+    return out
+
+
 def _overlap(fitter: PersonFitter, scene: Scene, looks: Sightings, at: NDArray[np.intp], fit: PersonFit) -> float:
     """Return the mean IoU of the drawn body and the network's silhouettes, at every tenth time, both without holes."""
     values = []
@@ -418,6 +461,7 @@ def main() -> int:
 
 _MEASURED: Mapping[str, Callable[[FitBench, PersonFitter], dict[str, Any]]] = {
     "exact": exact, "curves": curves, "networks": networks, "ranking": ranking, "real": real,
+    "pairs": pairs,
     "memory": memory,
 }  # fmt: skip
 
