@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +15,16 @@ from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import directions, field_of_view_intrinsics, project
 from humanrt.geometry.region import Region
 from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
+from humanrt.people.body_tracker import Bodies, Body
 from humanrt.people.confirmation import TrunkDetection
 from humanrt.people.holistic import HolisticPeople
 from humanrt.people.holistic_pipeline import HolisticPipeline
+from humanrt.people.landmark_model import View
 from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.multipose import PoseDetection
 from humanrt.people.proposals import Look, Proposal
 from humanrt.people.single_shot import SingleShotBody
-from humanrt.people.unconfirmed import body_of, two_in_one, unconfirmed
+from humanrt.people.unconfirmed import body_of, splits, two_in_one, unconfirmed
 from humanrt.sources.opening import Frame, open_source
 from shipped import shipped
 
@@ -41,7 +43,8 @@ def body(score: float) -> SingleShotBody:
 def seen(x: float, score: float) -> Proposal:
     """Return a body whose head is at x, 100 px and whose hips are at x, 200 px."""
     trunk = TrunkDetection(score, np.array([x, 100], np.float32), np.array([x, 200], np.float32))
-    return Proposal.at(Region(x, 200, SIZE), score, trunk=trunk, body=body(score))
+    there = replace(body(score), pixels=np.tile(np.array([[x, 150]], np.float32), (2, 1)))
+    return Proposal.at(Region(x, 200, SIZE), score, trunk=trunk, body=there)
 
 
 def pose(x: float, score: float = 0.3) -> Proposal:
@@ -97,6 +100,38 @@ def test_two_who_hug_are_two() -> None:
     assert [one.score for one in two_in_one(landmarks(110), often)] == [0.6, 0.5]
     assert two_in_one(landmarks(400), often) == ()  # they are elsewhere
     assert two_in_one(landmarks(110), [Look(None, [seen(90, 0.6), seen(130, 0.3)])] * 3) == ()
+
+
+def places(two: Sequence[SingleShotBody]) -> list[float]:
+    return [float(one.pixels[0, 0]) for one in two]
+
+
+def test_two_confirmed_people_who_stand_close_stay_two() -> None:
+    both = [Look(None, [seen(90, 0.6), seen(130, 0.5)])] * 3
+    assert two_in_one(landmarks(90), both)  # for each by itself it looks as if they were two
+    assert two_in_one(landmarks(130), both)
+    assert splits({1: landmarks(90), 2: landmarks(130)}, both) == {}
+    assert splits({1: landmarks(108), 2: landmarks(155)}, both) == {}  # both bodies are nearer to the first
+    assert places(splits({1: landmarks(110)}, both)[1]) == [90, 130]
+    # Somebody else whose body is not among those two: the pair is still one person to the landmark network.
+    third = [Look(None, [seen(90, 0.6), seen(130, 0.5), seen(180, 0.7)])] * 3
+    found = splits({5: landmarks(180), 3: landmarks(110)}, third)
+    assert {identity: places(two) for identity, two in found.items()} == {3: [90, 130]}
+
+
+def test_no_body_is_given_twice() -> None:
+    # The body between two people is nearer to one in some looks and to the other in others.
+    left = [Look(None, [seen(90, 0.6), seen(109, 0.5), seen(130, 0.9)])] * 3
+    right = [Look(None, [seen(90, 0.9), seen(111, 0.45), seen(130, 0.6)])] * 3
+    two = {1: landmarks(90), 2: landmarks(130)}
+    assert set(splits(two, left)) == {1}
+    assert set(splits(two, right)) == {2}
+    found = splits(two, [*left, *right])
+    assert {identity: places(pair) for identity, pair in found.items()} == {1: [90, 109]}
+    # Two pairs side by side share nobody; the surer comes first.
+    pairs = [Look(None, [seen(90, 0.6), seen(130, 0.45), seen(490, 0.6), seen(530, 0.5)])] * 3
+    apart = splits({1: landmarks(110), 2: landmarks(510)}, pairs)
+    assert [(identity, places(pair)) for identity, pair in apart.items()] == [(2, [490, 530]), (1, [90, 130])]
 
 
 def test_a_body_is_believed_of_whoever_has_its_place() -> None:
@@ -190,3 +225,74 @@ def test_what_the_single_shot_network_sees_is_weighed(model: HolisticPeople) -> 
     np.testing.assert_allclose(angles[fingers], 0.0, atol=1e-6)
     assert both.spread["head"] == pytest.approx(0.3 / np.sqrt(2))  # type: ignore[index]
     assert both.spread["finger2-1.L"] == 0.3  # type: ignore[index]
+
+
+def test_two_take_the_place_of_one_only_if_both_are_reported(
+    model: HolisticPeople, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.reset()
+    bodies = Bodies((Body(1, landmarks(110)), Body(2, landmarks(510))))
+    seen_now = {body.id: body.landmarks for body in bodies}
+    pairs = [Look(None, [seen(90, 0.6), seen(130, 0.45), seen(490, 0.6), seen(530, 0.5)])] * 3
+    monkeypatch.setattr(model.tracker, "looks", pairs)
+
+    def taken(threshold: float, most: int) -> list[int]:
+        monkeypatch.setattr(model.tracker, "max_people", most)
+        return list(model._twos(bodies, seen_now, View(PICTURE, K, 0.0, threshold)))
+
+    assert taken(0.0, 8) == [2, 1]
+    assert taken(0.47, 8) == [2]  # of the other pair, one would be refused: the confirmed person stays
+    assert taken(0.55, 8) == []
+    assert taken(0.0, 3) == [2]  # room for one more
+    assert taken(0.0, 2) == []
+
+
+@pytest.mark.parametrize(("threshold", "most", "coarse"), [(None, 8, 2), (0.5, 8, 0), (None, 1, 0)])
+def test_two_who_hug_never_vanish(
+    model: HolisticPeople,
+    picture: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+    threshold: float | None,
+    most: int,
+    coarse: int,
+) -> None:
+    size = (picture.shape[1], picture.shape[0])
+    monkeypatch.setattr(model.tracker, "max_people", most)
+    monkeypatch.setattr(holistic, "unconfirmed", lambda *_: [])
+
+    def split(confirmed: Mapping[int, BodyLandmarks], looks: object) -> dict[int, tuple[SingleShotBody, ...]]:
+        return {min(confirmed): (body(0.6), body(0.4))}
+
+    alone = model(picture, field_of_view_intrinsics(size, 60.0), threshold)
+    monkeypatch.setattr(holistic, "splits", split)
+    people = model(picture, field_of_view_intrinsics(size, 60.0), threshold)
+    assert people.unconfirmed is not None
+    assert len(alone) >= 1
+    assert int(people.unconfirmed.sum()) == coarse
+    assert len(people) == len(alone) + coarse // 2
+    assert len(people) <= most
+
+
+def test_a_film_that_begins_with_a_photograph_forgets_it(
+    model: HolisticPeople, picture: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept(looks: Sequence[Look], confirmed: object, size: object, room: int) -> list[SingleShotBody]:
+        found = [one.body for look in looks for one in look.proposals if one.body is not None]
+        return [replace(max(found, key=lambda one: one.score), score=0.4)] if found else []
+
+    monkeypatch.setattr(holistic, "unconfirmed", kept)
+    first = model(picture)
+    assert first.unconfirmed is not None
+    assert first.unconfirmed.sum() == 1
+    confirmed = {body.id for body in model.tracker(picture, 0.0)}
+    assert model.tracker.looks == ()  # the tracker has been shown the same scene once more
+    model(picture)
+    identities = []
+    for frame in (1, 2):
+        film = model.track(picture, frame / 30)  # the same scene: no cut
+        assert model.tracker.looks == ()
+        assert film.people.unconfirmed is not None
+        assert not film.people.unconfirmed.any()
+        assert len(film.ids) == len(confirmed) == len(first) - 1
+        identities.append(set(film.ids))
+    assert identities[0] == identities[1]

@@ -222,6 +222,7 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         self._search_count, self._searched = 0, -inf
 
     def _adapt(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        self.looks = ()  # of the photograph before, even if this image is of the same scene
         self._grey = is_grey(rgb)
         self._host = sepia(rgb) if self._grey else rgb
         return self._host

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Unpack, get_args
 
@@ -56,7 +57,7 @@ from humanrt.people.landmarks import QUALITIES, BalancedNetwork, BodyLandmarks, 
 from humanrt.people.results import People
 from humanrt.people.single_shot import SingleShotBody
 from humanrt.people.smoother import PeopleSmootherOptions
-from humanrt.people.unconfirmed import body_of, two_in_one, unconfirmed
+from humanrt.people.unconfirmed import body_of, splits, unconfirmed
 from humanrt.posebert.stream import PoseBERTStream, PoseState
 from humanrt.resource import releasing
 from humanrt.retarget import wrist_frame
@@ -253,8 +254,8 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         watch = Stopwatch()
         for identity in bodies.lost:
             self._known.pop(identity, None)
-        twos = {identity: two_in_one(landmarks, self.tracker.looks) for identity, landmarks in seen.items()}
-        seen = {identity: landmarks for identity, landmarks in seen.items() if not twos[identity]}
+        twos = self._twos(bodies, seen, view)
+        seen = {identity: landmarks for identity, landmarks in seen.items() if identity not in twos}
         for identity, landmarks in seen.items():
             if identity not in self._known:
                 expression = ExpressionSolver(self._expressing)
@@ -389,6 +390,22 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             joints=joints,
             vertices=vertices,
         )
+
+    def _twos(
+        self, bodies: Bodies, seen: Mapping[int, BodyLandmarks], view: View
+    ) -> dict[int, tuple[SingleShotBody, SingleShotBody]]:
+        """Return the two bodies that take the place of one person who is seen, where two hug, by identity.
+
+        They do only if both are above the threshold and there is room for one more: a person whom the landmark network
+        confirms is better than half of a pair, or nobody.
+        """
+        found = splits({body.id: body.landmarks for body in bodies}, self.tracker.looks)
+        both = [
+            (identity, two)
+            for identity, two in found.items()
+            if identity in seen and all(body.score >= view.threshold for body in two)
+        ]
+        return dict(islice(both, max(self.tracker.max_people - len(bodies), 0)))
 
     def _coarse(self, bodies: Bodies, twos: Sequence[SingleShotBody], view: View) -> list[Estimate]:
         """Return the people of a photograph whose bodies are the single-shot network's.

@@ -11,9 +11,9 @@ people --part train --seed 77 --count 192 --size 448``), 40 rendered rooms witho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import exp, log
+from math import exp, inf, log
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +23,20 @@ from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.multipose import PoseDetection
 from humanrt.people.proposals import Look, Proposal
 from humanrt.people.single_shot import SingleShotBody
+from humanrt.perception.assignment import assign
 
-__all__ = ["WEIGHTS", "Candidate", "Weights", "body_of", "candidates", "pairs", "select", "two_in_one", "unconfirmed"]
+__all__ = [
+    "WEIGHTS",
+    "Candidate",
+    "Weights",
+    "body_of",
+    "candidates",
+    "pairs",
+    "select",
+    "splits",
+    "two_in_one",
+    "unconfirmed",
+]
 
 
 class Weights(NamedTuple):
@@ -203,5 +215,66 @@ def _apart(one: Proposal, other: Proposal) -> float:
 
 
 def _is_known(trunk: TrunkDetection, size: float, landmarks: BodyLandmarks) -> bool:
-    smaller = min(size, landmarks.region.size)
-    return sum(trunk_distances(landmarks, trunk)) / 2 * landmarks.region.size < _KNOWN * smaller
+    return _place_gap(trunk, size, landmarks) < _KNOWN
+
+
+def _place_gap(trunk: TrunkDetection, size: float, landmarks: BodyLandmarks) -> float:
+    """Return the mean distance of heads and of hips, as a fraction of the smaller region's side."""
+    smaller = max(min(size, landmarks.region.size), 1.0)
+    return sum(trunk_distances(landmarks, trunk)) / 2 * landmarks.region.size / smaller
+
+
+def splits(
+    confirmed: Mapping[int, BodyLandmarks], looks: Sequence[Look]
+) -> dict[int, tuple[SingleShotBody, SingleShotBody]]:
+    """Return the two bodies of everyone whom the landmark network confirmed as one person (`two_in_one`), surest first.
+
+    Two confirmed people who stand close stay as they are: the bodies of a look are shared out among all of them before
+    anybody counts as two. No body is given twice, of several looks neither.
+
+    Args:
+        confirmed: everybody whom the landmark network confirmed, by identity.
+        looks: all that was seen in the picture and in its parts.
+    """
+    own: dict[int, list[Look]] = {identity: [] for identity in confirmed}
+    for look in looks:
+        shares = _shared_out(look, list(confirmed.values()))
+        for identity, share in zip(confirmed, shares, strict=True):
+            own[identity].append(Look(look.window, share))
+    found = []
+    for identity, landmarks in confirmed.items():
+        if two := two_in_one(landmarks, own[identity]):
+            first, second = two
+            found.append((identity, first, second))
+    kept: dict[int, tuple[SingleShotBody, SingleShotBody]] = {}
+    for identity, first, second in sorted(found, key=lambda one: -one[2].score):
+        # Looks see a body at slightly different places: it is one that is taken if the other of the two is farther off.
+        same = _joint_gap(first, second) / 2
+        taken = [body for two in kept.values() for body in two]
+        if all(_joint_gap(body, other) >= same for body in (first, second) for other in taken):
+            kept[identity] = first, second
+    return kept
+
+
+def _shared_out(look: Look, people: Sequence[BodyLandmarks]) -> list[list[Proposal]]:
+    """Return the sure bodies of a look by person: one for each as far as they go, the others are the nearest's."""
+    bodies: list[Proposal] = []
+    gaps: list[list[float]] = []
+    for one in look.proposals:
+        if one.body is None or one.trunk is None or one.score < _TWO_SCORE or one.body.root[2] < _NEAREST:
+            continue
+        apart = [_place_gap(one.trunk, one.size, landmarks) for landmarks in people]
+        bodies.append(one)
+        gaps.append([gap if gap < _KNOWN else inf for gap in apart])
+    shares: list[list[Proposal]] = [[] for _ in people]
+    alone = float(len(people))  # dearer than any gaps together: as many people as possible get a body
+    for one, row, owner in zip(bodies, gaps, assign(gaps, alone), strict=True):
+        nearest = min(range(len(people)), key=row.__getitem__, default=None) if owner is None else owner
+        if nearest is not None and row[nearest] < inf:
+            shares[nearest].append(one)
+    return shares
+
+
+def _joint_gap(body: SingleShotBody, other: SingleShotBody) -> float:
+    """Return the mean distance of the joints of two bodies, px."""
+    return float(np.linalg.norm(body.pixels - other.pixels, axis=1).mean())
