@@ -354,7 +354,7 @@ def test_a_run_file_of_another_network_is_refused_by_name(tmp_path: Path, capsys
     words = ["train", "posebert", "hand21", "--data", ".", "--config", str(file), "--out", str(tmp_path / "run")]
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert "unknown setting `backbone`; choose one of: clean, data, depth" in error
+    assert "unknown setting `backbone`; choose one of: begins, borrowed, clean, data, depth" in error
     assert error.count("\n") == 1
 
 
