@@ -94,12 +94,12 @@ def test_whoever_is_confirmed_is_not_kept_twice() -> None:
 
 def test_two_who_hug_are_two() -> None:
     both = [seen(90, 0.6), seen(130, 0.5)]
-    once = [Look((0, 0, 300 + k), both if k < 2 else both[:1]) for k in range(5)]
+    once = [Look((0, 0, 300 + k), both if k < 4 else both[:1]) for k in range(9)]
     assert two_in_one(landmarks(110), once) == ()  # too few looks show both
-    often = [Look((0, 0, 300 + k), both) for k in range(3)]
+    often = [Look((0, 0, 300 + k), both) for k in range(5)]
     assert [one.score for one in two_in_one(landmarks(110), often)] == [0.6, 0.5]
     assert two_in_one(landmarks(400), often) == ()  # they are elsewhere
-    assert two_in_one(landmarks(110), [Look(None, [seen(90, 0.6), seen(130, 0.3)])] * 3) == ()
+    assert two_in_one(landmarks(110), [Look(None, [seen(90, 0.6), seen(130, 0.3)])] * 5) == ()
 
 
 def places(two: Sequence[SingleShotBody]) -> list[float]:
@@ -107,29 +107,29 @@ def places(two: Sequence[SingleShotBody]) -> list[float]:
 
 
 def test_two_confirmed_people_who_stand_close_stay_two() -> None:
-    both = [Look(None, [seen(90, 0.6), seen(130, 0.5)])] * 3
+    both = [Look(None, [seen(90, 0.6), seen(130, 0.5)])] * 5
     assert two_in_one(landmarks(90), both)  # for each by itself it looks as if they were two
     assert two_in_one(landmarks(130), both)
     assert splits({1: landmarks(90), 2: landmarks(130)}, both) == {}
     assert splits({1: landmarks(108), 2: landmarks(155)}, both) == {}  # both bodies are nearer to the first
     assert places(splits({1: landmarks(110)}, both)[1]) == [90, 130]
     # Somebody else whose body is not among those two: the pair is still one person to the landmark network.
-    third = [Look(None, [seen(90, 0.6), seen(130, 0.5), seen(180, 0.7)])] * 3
+    third = [Look(None, [seen(90, 0.6), seen(130, 0.5), seen(180, 0.7)])] * 5
     found = splits({5: landmarks(180), 3: landmarks(110)}, third)
     assert {identity: places(two) for identity, two in found.items()} == {3: [90, 130]}
 
 
 def test_no_body_is_given_twice() -> None:
     # The body between two people is nearer to one in some looks and to the other in others.
-    left = [Look(None, [seen(90, 0.6), seen(109, 0.5), seen(130, 0.9)])] * 3
-    right = [Look(None, [seen(90, 0.9), seen(111, 0.45), seen(130, 0.6)])] * 3
+    left = [Look(None, [seen(90, 0.6), seen(109, 0.5), seen(130, 0.9)])] * 5
+    right = [Look(None, [seen(90, 0.9), seen(111, 0.45), seen(130, 0.6)])] * 5
     two = {1: landmarks(90), 2: landmarks(130)}
     assert set(splits(two, left)) == {1}
     assert set(splits(two, right)) == {2}
     found = splits(two, [*left, *right])
     assert {identity: places(pair) for identity, pair in found.items()} == {1: [90, 109]}
     # Two pairs side by side share nobody; the surer comes first.
-    pairs = [Look(None, [seen(90, 0.6), seen(130, 0.45), seen(490, 0.6), seen(530, 0.5)])] * 3
+    pairs = [Look(None, [seen(90, 0.6), seen(130, 0.45), seen(490, 0.6), seen(530, 0.5)])] * 5
     apart = splits({1: landmarks(110), 2: landmarks(510)}, pairs)
     assert [(identity, places(pair)) for identity, pair in apart.items()] == [(2, [490, 530]), (1, [90, 130])]
 
@@ -233,7 +233,7 @@ def test_two_take_the_place_of_one_only_if_both_are_reported(
     model.reset()
     bodies = Bodies((Body(1, landmarks(110)), Body(2, landmarks(510))))
     seen_now = {body.id: body.landmarks for body in bodies}
-    pairs = [Look(None, [seen(90, 0.6), seen(130, 0.45), seen(490, 0.6), seen(530, 0.5)])] * 3
+    pairs = [Look(None, [seen(90, 0.6), seen(130, 0.45), seen(490, 0.6), seen(530, 0.5)])] * 5
     monkeypatch.setattr(model.tracker, "looks", pairs)
 
     def taken(threshold: float, most: int) -> list[int]:
