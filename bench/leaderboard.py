@@ -77,7 +77,7 @@ ROWS = (
     Row("landmarks", smooth="none"),
     Row("multihmr-anny"),
     Row("multihmr-anny", smooth="none"),
-    Row("multihmr-anny", precision="bf16x3"),
+    Row("multihmr-anny", precision="int16"),
     Row("holistic:fast"),
     Row("holistic:balanced"),
     Row("holistic:balanced", smooth="none"),

@@ -27,7 +27,7 @@ Use = Callable[[Any], object]
         (HandTracker, [lambda m: m(IMAGE), lambda m: m(IMAGE, t=1.0)]),
         (lambda: HandPipeline(HandTracker()), [lambda m: m(Frame(IMAGE, 0.0, 0))]),
         (lambda: LandmarkPeople(poses=None), [lambda m: m(IMAGE), lambda m: m.track(IMAGE, t=1.0)]),
-        (MultiHMR, [lambda m: m(IMAGE), lambda m: m.infer(np.zeros((1, 3, 224, 224), np.float32))]),
+        (MultiHMR, [lambda m: m(IMAGE), lambda m: m.infer(np.zeros((1, 3, 448, 448), np.float32))]),
         (
             lambda: PoseBERT("posebert-hand"),
             [
