@@ -16,7 +16,7 @@ The solver is that of the runtime (`humanrt.fitting`): damped Gauss-Newton steps
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -338,10 +338,20 @@ class _Solver:
 
     def learn_shape(self) -> None:
         """Solve for the shape that all times together say, and take it."""
+        self._learn_shape(self._known_shape, outlined=False)
+
+    def learn_outlined_shape(self) -> None:
+        """Solve for the shape that all times together say, silhouettes included, and take it."""
+        self._learn_shape(self._known_outlined_shape, outlined=True)
+
+    def _learn_shape(self, known_shape: Callable[[int], Array | None], *, outlined: bool) -> None:
+        """Do so by what each time knows of the shape: its information at a time, [S, S], once that time is solved."""
         if not len(self._solved):
             return
         for _ in range(2):  # phenotypes are linear only piece by piece
             self._take(self._solved)
+            if outlined:
+                self.surface.take(self.shape, self._solved)
             p = self.problem
             pull = self._zero @ p.shape_prior
             information = self._zero.copy()
@@ -349,37 +359,25 @@ class _Solver:
             for t in np.flatnonzero(self._telling).tolist():
                 self._at(t)
                 p.shape[...] = 0.0
-                self._solve(t, *self._believe)
-                if self.kernel.spread(np.zeros(len(self.rig.points), np.int32)):
-                    information += trust * (p.shape_known - self._zero)
-                    pull += trust * (p.shape_known @ p.shape - self._zero @ p.shape_prior)
+                if (known := known_shape(t)) is not None:
+                    information += trust * (known - self._zero)
+                    pull += trust * (known @ p.shape - self._zero @ p.shape_prior)
             if self._step_shape(information, pull):
                 break
         self._take(self._solved[:0])
 
-    def learn_outlined_shape(self) -> None:
-        """Solve for the shape that all times together say, silhouettes included, and take it."""
-        if not len(self._solved):
-            return
-        for _ in range(2):
-            self._take(self._solved)
-            self.surface.take(self.shape, self._solved)
-            p = self.problem
-            pull = self._zero @ p.shape_prior
-            information = self._zero.copy()
-            trust = min(_TRUST / np.count_nonzero(self._telling), 1.0)
-            for t in np.flatnonzero(self._telling).tolist():
-                self._at(t)
-                p.shape[...] = 0.0
-                hessian = self._solve_outlined(t)
-                end = 6 + len(p.x)
-                pose = hessian[:end, :end] + 1e-6 * np.eye(end)
-                known = hessian[end:, end:] - hessian[end:, :end] @ np.linalg.solve(pose, hessian[:end, end:])
-                information += trust * (known - self._zero)
-                pull += trust * (known @ p.shape - self._zero @ p.shape_prior)
-            if self._step_shape(information, pull):
-                break
-        self._take(self._solved[:0])
+    def _known_shape(self, t: int) -> Array | None:
+        """Solve a time by landmarks; None if it cannot say how sure it is."""
+        self._solve(t, *self._believe)
+        return self.problem.shape_known if self.kernel.spread(np.zeros(len(self.rig.points), np.int32)) else None
+
+    def _known_outlined_shape(self, t: int) -> Array:
+        """Solve a time by landmarks and silhouettes."""
+        hessian = self._solve_outlined(t)
+        end = 6 + len(self.problem.x)
+        pose = hessian[:end, :end] + 1e-6 * np.eye(end)
+        known: Array = hessian[end:, end:] - hessian[end:, :end] @ np.linalg.solve(pose, hessian[:end, end:])
+        return known
 
     def pose_outlines(self) -> None:
         """Pose the body to landmarks and silhouettes, from the poses so far."""

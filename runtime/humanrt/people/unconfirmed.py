@@ -10,7 +10,7 @@ without anybody (``bench/fit_unconfirmed.py --count 48 --rooms 16``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, inf, log
 from typing import NamedTuple
@@ -137,13 +137,11 @@ def body_of(landmarks: BodyLandmarks, looks: Iterable[Look]) -> SingleShotBody |
     """Return the body that the single-shot network sees where landmarks are; None if it sees none there."""
     best: tuple[float, SingleShotBody] | None = None
     for look in looks:
-        for one in look.proposals:
-            if one.body is None or one.trunk is None or one.score < _BELIEVED or one.body.root[2] < _NEAREST:
-                continue
-            gap = trunk_distance(landmarks, one.trunk)
+        for one, body, trunk in _bodies(look, _BELIEVED):
+            gap = trunk_distance(landmarks, trunk)
             worth = one.score - _PER_GAP * gap
             if gap < _KNOWN and (best is None or worth > best[0]):
-                best = worth, one.body
+                best = worth, body
     return None if best is None else best[1]
 
 
@@ -157,28 +155,23 @@ def pairs(landmarks: BodyLandmarks, looks: Iterable[Look]) -> list[tuple[SingleS
     """Return, of each look that shows several bodies where landmarks are, the best two, the better one first."""
     found = []
     for look in looks:
-        there = [
-            one.body
-            for one in look.proposals
-            if one.body is not None
-            and one.trunk is not None
-            and one.body.root[2] >= _NEAREST
-            and _is_known(one.trunk, one.size, landmarks)
-        ]
+        there = [body for one, body, trunk in _bodies(look) if _is_known(trunk, one.size, landmarks)]
         if len(there) > 1:
             first, second, *_ = sorted(there, key=lambda body: -body.score)
             found.append((first, second))
     return found
 
 
+def _bodies(look: Look, least: float = -inf) -> Iterator[tuple[Proposal, SingleShotBody, TrunkDetection]]:
+    """Iterate over what of a look has a body with a size, and at least this score: with the body, its head and hips."""
+    for one in look.proposals:
+        if one.body is not None and one.trunk is not None and one.score >= least and one.body.root[2] >= _NEAREST:
+            yield one, one.body, one.trunk
+
+
 def _grouped(looks: Sequence[Look]) -> list[list[tuple[Proposal, bool]]]:
     """Return the bodies by person, best score first, each with whether it was seen in the whole picture."""
-    seen = [
-        (one, look.window is None)
-        for look in looks
-        for one in look.proposals
-        if one.body is not None and one.body.root[2] >= _NEAREST
-    ]
+    seen = [(one, look.window is None) for look in looks for one, *_ in _bodies(look)]
     groups: list[list[tuple[Proposal, bool]]] = []
     for one, whole in sorted(seen, key=lambda pair: -pair[0].score):
         for group in groups:
@@ -259,10 +252,8 @@ def _shared_out(look: Look, people: Sequence[BodyLandmarks]) -> list[list[Propos
     """Return the sure bodies of a look by person: one for each as far as they go, the others are the nearest's."""
     bodies: list[Proposal] = []
     gaps: list[list[float]] = []
-    for one in look.proposals:
-        if one.body is None or one.trunk is None or one.score < _TWO_SCORE or one.body.root[2] < _NEAREST:
-            continue
-        apart = [_place_gap(one.trunk, one.size, landmarks) for landmarks in people]
+    for one, _, trunk in _bodies(look, _TWO_SCORE):
+        apart = [_place_gap(trunk, one.size, landmarks) for landmarks in people]
         bodies.append(one)
         gaps.append([gap if gap < _KNOWN else inf for gap in apart])
     shares: list[list[Proposal]] = [[] for _ in people]

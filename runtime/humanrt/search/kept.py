@@ -115,12 +115,12 @@ class Kept:
                 self.constants = self._read_constants(head)
                 if len(self._index) - head["rows"] >= _TOLD:
                     self._say(f"{self._folder}: made once for {len(self._index) - head['rows']} poses, and kept")
+                head["listed"], head["sha256"] = self._index.listed, self._index.listing(self._index.listed)
                 while head["rows"] < len(self._index):
                     made = self._made(head["rows"])
                     for one, array in made.items():
                         self._write(one, head["rows"], array)
                     head["rows"] = min(head["rows"] + _AT_ONCE, len(self._index))
-                    head["listed"], head["sha256"] = self._index.listed, self._index.listing(self._index.listed)
                     write_atomically(self._folder / _HEAD, json.dumps(head).encode())  # the acknowledgement
                 return head
         except (OSError, OutputError) as error:
