@@ -33,6 +33,8 @@ def test_rows_are_those_that_the_bundle_has() -> None:
     assert found == [
         ("fp32", "cpu", 1),
         ("fp32", "cpu", 4),
+        ("bf16x3", "cpu", 1),
+        ("bf16x3", "cpu", 4),
         ("int16", "cpu", 1),
         ("int16", "cpu", 4),
         ("fp32", "cuda", 1),

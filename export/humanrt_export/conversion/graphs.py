@@ -22,6 +22,7 @@ OPSET = 20
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _ALIGNMENT = 4096  # so that runtimes can map weights into memory instead of copying them
 _SMALL = 1024  # bytes; smaller constants stay in the graph, where shape inference wants them
+_TINY = 64  # bytes of a constant beside its name; what is smaller is not worth sharing between packed graphs
 
 
 def trace(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], name: str) -> ir.Model:
@@ -91,7 +92,7 @@ def common_weights(models: Sequence[ir.Model]) -> bytes:
     weights are named after their content so that names agree; a graph ignores those that only other graphs use.
     """
     tensors = {value: ir.to_proto(value.const_value) for model in models for value in model.graph.initializers.values()}
-    names = {value: _content_name(tensor) for value, tensor in tensors.items() if tensor.ByteSize() >= _SMALL}
+    names = {value: _content_name(tensor) for value, tensor in tensors.items() if len(tensor.raw_data) >= _TINY}
     held = Counter(name for model in models for name in {names.get(v) for v in model.graph.initializers.values()})
     shared: dict[str, onnx.TensorProto] = {}
     for value, name in names.items():

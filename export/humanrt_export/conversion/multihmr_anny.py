@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from humanrt.bundle import MANIFEST
 from humanrt.bundle.settings import Topology
 from humanrt.errors import BundleError, choices
 from humanrt.geometry.letterbox import Resize
@@ -35,6 +36,7 @@ from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.bodies.anny.published import PublishedBody
 from humanrt_export.conversion.bundle_writer import BundleWriter, sha256
 from humanrt_export.conversion.graphs import trace
+from humanrt_export.conversion.multihmr_anny_recovered import is_bundle, network_of
 from humanrt_export.conversion.multihmr_graphs import (
     MESH,
     PROBE_SEED,
@@ -59,7 +61,7 @@ from humanrt_export.networks.backbone import TRUNKS
 from humanrt_export.networks.camera import Window
 from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES
 from humanrt_export.networks.movenet import MOVENET_ATTRIBUTION
-from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput, load_checkpoint
+from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput
 from humanrt_export.networks.multihmr_anny_published import PublishedConfig, PublishedHmr
 from humanrt_export.networks.rotations import matrices_from_vectors
 from humanrt_export.networks.trunk import TRUNK_ATTRIBUTION
@@ -149,8 +151,8 @@ def export_anny(
     """Make a bundle.
 
     Args:
-        checkpoint: file of `networks.multihmr_anny.save_checkpoint`, a training's folder, or a network (its weights
-            count as under Apache-2.0).
+        checkpoint: file of `networks.multihmr_anny.save_checkpoint`, a training's folder, a bundle that was made here
+            before, or a network (its weights count as under Apache-2.0).
         out: folder of the bundle.
         options: see `AnnyOptions`.
         topologies: of `BODY_TOPOLOGIES`, the default one first.
@@ -308,8 +310,8 @@ def _network(
     if isinstance(checkpoint, AnnyHmr):
         return copy.deepcopy(checkpoint).eval(), {"licence": "Apache-2.0"}, {}
     path = Path(checkpoint)
-    model, about = load_checkpoint(path, content)
-    file = path / LAST if path.is_dir() else path
+    model, about = network_of(path, content)
+    file = path / (MANIFEST if is_bundle(path) else LAST) if path.is_dir() else path
     return model, about, {file.name: {"sha256": sha256(file)}}
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "common_texts",
     "finish",
     "network_graphs",
+    "plain_graph",
     "probe_image",
     "probe_pictures",
     "short_name",
@@ -234,19 +235,28 @@ def network_graphs(
 ) -> Graphs:
     """Trace all graphs of a network (see `multihmr.export`). Its backbone must be folded."""
 
-    def traced(attention: Attention) -> ir.Model:
-        model.use_attention(backbone=attention, head=plain)
-        try:
-            return trace(_Slots(model, max_people).eval(), feeds, outputs, "network")
-        finally:
-            model.use_attention(backbone=sdpa, head=sdpa)
-
     with torch.inference_mode():
-        network, fused = traced(plain), traced(ort_fused)
+        network = plain_graph(model, feeds, outputs, max_people)
+        fused = _traced(model, feeds, outputs, max_people, ort_fused)
     more, missing = cpu_graphs(fused, token_width(config.backbone), int8=int8)
     for name, reason in missing.items():
         report(f"{name} is left out, as it cannot be checked here: {reason}")
     return {"network": network, "network-cpu": fused, **more}
+
+
+def plain_graph(model: Network, feeds: Mapping[str, Tensor], outputs: Sequence[str], max_people: int) -> ir.Model:
+    """Trace the graph `network`, of ONNX's own operators; see `network_graphs`."""
+    return _traced(model, feeds, outputs, max_people, plain)
+
+
+def _traced(
+    model: Network, feeds: Mapping[str, Tensor], outputs: Sequence[str], max_people: int, attention: Attention
+) -> ir.Model:
+    model.use_attention(backbone=attention, head=plain)
+    try:
+        return trace(_Slots(model, max_people).eval(), feeds, outputs, "network")
+    finally:
+        model.use_attention(backbone=sdpa, head=sdpa)
 
 
 def write_graphs(

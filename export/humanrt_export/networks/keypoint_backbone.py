@@ -1,6 +1,6 @@
-"""A frozen MoveNet in front of a few transformer blocks: a picture in, tokens and maps of keypoints out.
+"""A MoveNet in front of a few transformer blocks: a picture in, tokens and maps of keypoints out.
 
-What sees real people stays as Google trained it; only what reads its maps is trained here.
+What sees real people stays as Google trained it, unless `MoveNet.learn` lets its upper layers learn, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from humanrt_export.networks.anny_head import sincos_positions
 from humanrt_export.networks.attention import Attention
 from humanrt_export.networks.backbone import BACKBONES, TRUNKS, VitBlock
 from humanrt_export.networks.camera import DEVIATION, MEAN, PATCH, Window
-from humanrt_export.networks.movenet import MoveNet, MoveNetMaps
+from humanrt_export.networks.movenet import LowerMaps, MoveNet, MoveNetMaps
 
 __all__ = ["KEYPOINT_BACKBONES", "LOGIT", "KeypointBackbone", "KeypointMaps", "token_step", "token_width"]
 
@@ -30,7 +30,7 @@ LOGIT = 0.25
 
 
 class KeypointMaps(NamedTuple):
-    """What a frozen trunk sees, as the rest of the network takes it; computed without a weight that is trained.
+    """What the trunk sees, as the rest of the network takes it.
 
     Attributes:
         cells: [B, N, C] the finer maps in each token.
@@ -81,16 +81,25 @@ class KeypointBackbone(nn.Module):
 
     def maps(self, image: Tensor) -> KeypointMaps:
         """Return what the trunk sees."""
+        return self.upper(self.lower(image))
+
+    def lower(self, image: Tensor) -> LowerMaps:
+        """Return what the trunk's lower layers see, which are never trained."""
         rows, columns = (length // PATCH for length in image.shape[-2:])
         size = (rows * _STRIDE, columns * _STRIDE)
         seen = functional.interpolate(image * self.gain + self.offset, size=size, mode="bilinear", align_corners=False)
-        maps: MoveNetMaps = self.trunk(seen.contiguous(memory_format=torch.channels_last))
-        fine = torch.cat((_even(maps.fine), LOGIT * maps.heatmaps), dim=1)
+        return self.trunk.lower(seen.contiguous(memory_format=torch.channels_last))
+
+    def upper(self, lower: LowerMaps) -> KeypointMaps:
+        """Return what the trunk sees, from what its lower layers do."""
+        maps: MoveNetMaps = self.trunk.upper(lower)
+        heatmaps, regressed = maps.heatmaps.float(), maps.regressed.float()  # full precision under autocast
+        fine = torch.cat((_even(maps.fine), LOGIT * heatmaps), dim=1)
         inside = functional.pixel_unshuffle(torch.cat((fine, LOGIT * maps.centres), dim=1), _FINE)
         cells = torch.cat((inside, _even(maps.middle)), dim=1)
         coarse = _even(maps.coarse)
         rows_of = [x.flatten(2).transpose(1, 2) for x in (cells, coarse)]
-        return KeypointMaps(rows_of[0], rows_of[1], fine, maps.regressed)
+        return KeypointMaps(rows_of[0], rows_of[1], fine, regressed)
 
     def tokens(self, maps: KeypointMaps) -> Tensor:
         """Return the class token and the tokens of a picture's maps."""

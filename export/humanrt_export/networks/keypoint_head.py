@@ -200,9 +200,9 @@ class KeypointHead(nn.Module):
         focal = camera[:, None, :1, 0]  # [B, 1, 1]
         angular = _angular(size, focal)
         tangents = [joints * angular]
-        with torch.no_grad():
-            regressed = self._regressed(maps, view, tangents[0].mean(2), angular)
-            found = self._found(maps, view, regressed, angular)
+        # Gradients reach the maps, if they learn, but not the places where these are looked at.
+        regressed = self._regressed(maps, view, tangents[0].detach().mean(2), angular)
+        found = self._found(maps, view, regressed.detach(), angular)
         given = GivenKeypoints(regressed, found, joints.detach(), size, tangents)
         grid = tokens.transpose(1, 2).unflatten(2, (rows, columns))
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from humanrt.bundle.packed import SUFFIX
 from humanrt_export.checkpoint import CheckpointError
 
-__all__ = ["KEYPOINTS", "MOVENET_ATTRIBUTION", "MoveNet", "MoveNetMaps", "movenet_weights"]
+__all__ = ["KEYPOINTS", "MOVENET_ATTRIBUTION", "LowerMaps", "MoveNet", "MoveNetMaps", "movenet_weights"]
 
 MOVENET_ATTRIBUTION = """\
 The network begins with MoveNet MultiPose Lightning (Google LLC, https://tfhub.dev/google/tfjs-model/movenet/multipose/\
@@ -51,6 +51,7 @@ _BLOCKS = (
     (1440, 480, 1),
 )
 _LATERAL = (1, 4, 8)  # the blocks whose maps enter the pyramid, at strides 4, 8, 16
+_LEARNS = _LATERAL[-1] + 1  # the first block of those that may be trained
 _TOP, _PYRAMID, _AFTER = 1280, (64, 32, 24), (32, 24, 24)
 _HEAD = 96
 _SCALE = 255 * 0.00784302  # of RGB in 0..1, which the network sees in -1..1
@@ -75,6 +76,20 @@ class MoveNetMaps(NamedTuple):
     centres: Tensor
     regressed: Tensor
     heatmaps: Tensor
+
+
+class LowerMaps(NamedTuple):
+    """What the trunk's lower blocks see: all that the others need.
+
+    Attributes:
+        quarter: [B, 40, H/4, W/4].
+        eighth: [B, 48, H/8, W/8].
+        sixteenth: [B, 96, H/16, W/16].
+    """
+
+    quarter: Tensor
+    eighth: Tensor
+    sixteenth: Tensor
 
 
 class MoveNet(nn.Module):
@@ -103,18 +118,34 @@ class MoveNet(nn.Module):
         self.heads = nn.ModuleList(_Head(_AFTER[-1], count) for count in self.WIDTHS[3:])
 
     def forward(self, image: Tensor) -> MoveNetMaps:
+        return self.upper(self.lower(image))
+
+    def lower(self, image: Tensor) -> LowerMaps:
+        """Compute the first blocks, three quarters of the work, of a twentieth of the weights."""
         x = functional.relu6(self.stem(image * _SCALE - 1))
         x = self.first[1](functional.relu6(self.first[0](x)))
         sides = []
-        for place, block in enumerate(self.blocks):
+        for place, block in enumerate(self.blocks[:_LEARNS]):
             x = block(x)
             if place in _LATERAL:
                 sides.append(x)
-        coarse, middle = x, sides[-1]
+        return LowerMaps(*sides)
+
+    def upper(self, sides: LowerMaps) -> MoveNetMaps:
+        """Compute the rest: blocks at strides of 16 and 32, the pyramid, the heads."""
+        middle = x = sides.sixteenth
+        for block in self.blocks[_LEARNS:]:
+            x = block(x)
+        coarse = x
         x = self.down(functional.relu6(self.top(x)))
         for step, side in zip(self.steps, reversed(sides), strict=True):
             x = step(x, side)
         return MoveNetMaps(x, middle, coarse, *(head(x) for head in self.heads))
+
+    def learn(self) -> None:
+        """Make the layers of `upper` trainable."""
+        for module in (self.blocks[_LEARNS:], self.top, self.down, self.steps, self.heads):
+            module.requires_grad_()
 
 
 def movenet_weights(path: Path) -> dict[str, Tensor]:

@@ -36,6 +36,7 @@ from humanrt_export.networks.keypoint_backbone import (
     token_width,
 )
 from humanrt_export.networks.keypoint_head import KeypointHead, Keypoints
+from humanrt_export.networks.movenet import LowerMaps
 from humanrt_export.options import Option
 from humanrt_export.runs import load_run
 
@@ -49,6 +50,7 @@ __all__ = [
     "NoOffsets",
     "Trained",
     "camera_of",
+    "config_of",
     "load_checkpoint",
     "people_output",
     "save_checkpoint",
@@ -214,14 +216,23 @@ class AnnyHmr(nn.Module):
         maps = self.maps(image)
         return self.people(image, maps, intrinsics, threshold, max_people)
 
-    def maps(self, image: Tensor) -> KeypointMaps | None:
-        """Return what a frozen trunk sees; None without one."""
-        return self.backbone.maps(image) if isinstance(self.backbone, KeypointBackbone) else None
+    def maps(self, image: Tensor, lower: LowerMaps | None = None) -> KeypointMaps | None:
+        """Return what the trunk of a `KeypointBackbone` sees; None without one. ``lower``: what its lower layers do."""
+        if not isinstance(self.backbone, KeypointBackbone):
+            return None
+        return self.backbone.maps(image) if lower is None else self.backbone.upper(lower)
 
     def people(
-        self, image: Tensor, maps: KeypointMaps | None, intrinsics: Tensor, threshold: Tensor, max_people: int
+        self,
+        image: Tensor,
+        maps: KeypointMaps | LowerMaps | None,
+        intrinsics: Tensor,
+        threshold: Tensor,
+        max_people: int,
     ) -> NetworkOutput:
-        """`forward` with the frozen trunk's maps of the image at hand."""
+        """`forward` with the trunk's maps of the image at hand."""
+        if isinstance(maps, LowerMaps):
+            maps = self.maps(image, maps)
         everything = self._everything(image, maps)
         tokens = everything[:, 1:]
         found = self.detection(tokens, image, threshold, max_people)
@@ -235,7 +246,12 @@ class AnnyHmr(nn.Module):
         return people_output(found, predicted, camera, self.identity, self.low, self.span, self.config.max_distance)
 
     def at(
-        self, image: Tensor, cells: Tensor, valid: Tensor, intrinsics: Tensor, maps: KeypointMaps | None = None
+        self,
+        image: Tensor,
+        cells: Tensor,
+        valid: Tensor,
+        intrinsics: Tensor,
+        maps: KeypointMaps | LowerMaps | None = None,
     ) -> Trained:
         """Predict people at the tokens where they are known to be; for training.
 
@@ -243,10 +259,10 @@ class AnnyHmr(nn.Module):
             image: [B, 3, S, S] as `forward` takes it.
             cells: [B, P] int64, ``row * side + column``; valid [B, P] bool: the slot holds a person.
             intrinsics: K [B, 3, 3] px.
-            maps: of the frozen trunk, if they are at hand.
+            maps: of the trunk, or of its lower layers, if they are at hand.
         """
-        if maps is None:
-            maps = self.maps(image)
+        if not isinstance(maps, KeypointMaps):
+            maps = self.maps(image, maps)
         everything = self._everything(image, maps)
         tokens = everything[:, 1:]
         logits = self.detection.score(tokens)[..., 0].float()
@@ -397,7 +413,7 @@ def load_checkpoint(path: str | Path, content: Mapping[str, Any] | None = None) 
     if content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of {_KIND} (`format` is not `{FORMAT}`)")
     state, about = tensors(path, content, "state", _KIND), content.get("about")
-    model = AnnyHmr(_config(path, content.get("config")))
+    model = AnnyHmr(config_of(path, content.get("config")))
     fill(path, model, state, lambda name: name, about="its `config` says what the network is")
     told = {str(key): str(value) for key, value in about.items()} if isinstance(about, Mapping) else {}
     return model.eval(), told
@@ -414,7 +430,8 @@ def _of_run(folder: Path) -> dict[str, Any]:
     return {"format": FORMAT, "config": config, "about": about, "state": state}
 
 
-def _config(path: Path, given: Any) -> AnnyConfig:
+def config_of(path: Path, given: Any) -> AnnyConfig:
+    """Return the settings that a file contains. CheckpointError names what is wrong with them."""
     known = {field.name: field for field in dataclasses.fields(AnnyConfig)}
     if not isinstance(given, Mapping) or (unknown := [key for key in given if key not in known]):
         what = f"has no setting {choices(map(str, unknown))}" if isinstance(given, Mapping) else "needs settings"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from humanrt_export.conversion.graphs import trace
 from humanrt_export.networks.keypoint_backbone import KeypointBackbone, KeypointMaps
+from humanrt_export.networks.movenet import LowerMaps
 
 __all__ = ["FrozenMaps"]
 
@@ -21,25 +22,27 @@ class FrozenMaps:
         backbone: its trunk is taken over.
         size: S.
         threads: of ONNX Runtime; 0: as it likes.
+        lower: only its lower layers are frozen: compute `LowerMaps`.
     """
 
-    def __init__(self, backbone: KeypointBackbone, size: int, threads: int = 0) -> None:
+    def __init__(self, backbone: KeypointBackbone, size: int, threads: int = 0, *, lower: bool = False) -> None:
         image = torch.zeros(1, 3, size, size)
-        graph = ir.to_proto(trace(_Maps(backbone).eval(), {"image": image}, KeypointMaps._fields, "maps"))
+        self._kind: type[KeypointMaps | LowerMaps] = LowerMaps if lower else KeypointMaps
+        graph = ir.to_proto(trace(_Maps(backbone, lower).eval(), {"image": image}, self._kind._fields, "maps"))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(graph.SerializeToString(), options, ["CPUExecutionProvider"])
 
-    def __call__(self, images: Tensor) -> KeypointMaps:
+    def __call__(self, images: Tensor) -> KeypointMaps | LowerMaps:
         # One image at a time, whose maps stay in the processor's cache.
-        found = [self._session.run(list(KeypointMaps._fields), {"image": image[None].numpy()}) for image in images]
-        return KeypointMaps(*(torch.from_numpy(np.concatenate(maps)) for maps in zip(*found, strict=True)))
+        found = [self._session.run(list(self._kind._fields), {"image": image[None].numpy()}) for image in images]
+        return self._kind(*(torch.from_numpy(np.concatenate(maps)) for maps in zip(*found, strict=True)))
 
 
 class _Maps(nn.Module):
-    def __init__(self, backbone: KeypointBackbone) -> None:
+    def __init__(self, backbone: KeypointBackbone, lower: bool) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.lower = backbone, lower
 
-    def forward(self, image: Tensor) -> KeypointMaps:
-        return self.backbone.maps(image)
+    def forward(self, image: Tensor) -> KeypointMaps | LowerMaps:
+        return self.backbone.lower(image) if self.lower else self.backbone.maps(image)

@@ -24,7 +24,7 @@ from humanrt_export.motion.clip import Motion
 from humanrt_export.networks.camera import Window, default_intrinsics, unproject
 from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES, KeypointBackbone
 from humanrt_export.networks.keypoint_head import JOINTS, KeypointHead, PersonView, toward
-from humanrt_export.networks.movenet import MoveNet, MoveNetMaps, movenet_weights
+from humanrt_export.networks.movenet import LowerMaps, MoveNet, MoveNetMaps, movenet_weights
 from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, load_checkpoint, save_checkpoint
 from humanrt_export.synthetic.people.poses import PoseSource
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
@@ -139,6 +139,18 @@ def test_onnx_runtime_sees_the_same(model: AnnyHmr) -> None:
         torch.testing.assert_close(own, true, atol=1e-3, rtol=1e-3)
 
 
+def test_lower_layers_and_the_others_are_the_whole_trunk(model: AnnyHmr) -> None:
+    images = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(1))
+    backbone = model.backbone
+    assert isinstance(backbone, KeypointBackbone)
+    with torch.inference_mode():
+        wanted = backbone.maps(images)
+        lower = FrozenMaps(backbone, 112, 1, lower=True)(images)
+        assert isinstance(lower, LowerMaps)
+        for own, true in zip(backbone.upper(lower), wanted, strict=True):
+            torch.testing.assert_close(own, true, atol=1e-3, rtol=1e-3)
+
+
 def test_a_window_has_the_squares_positions(model: AnnyHmr) -> None:
     backbone = KeypointBackbone("movenet14", 112)
     square = backbone.positions.unflatten(1, (4, 4))
@@ -178,10 +190,10 @@ class Standing:
         return PeopleSample(image, K, labels, np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.float16))
 
 
-def made_task(reuse: int = 1) -> PeopleTask:
+def made_task(reuse: int = 1, trunk_rate: float = 0.0) -> PeopleTask:
     images = PeopleImages(Standing(), 112, augmentation=Augmentation.none())
     torch.manual_seed(0)
-    task = PeopleTask(SMALL, Weights(), images, images, reuse=reuse)
+    task = PeopleTask(SMALL, Weights(), images, images, reuse=reuse, trunk_rate=trunk_rate)
     load_backbone(task.model.backbone, SMALL.backbone, GRAPH)
     return task
 
@@ -194,6 +206,23 @@ def test_all_but_the_trunk_learns() -> None:
     assert float(found["keypoints"]) > 0
     lacking = {name for name, p in task.model.named_parameters() if p.grad is None}
     assert lacking == {name for name in dict(task.model.named_parameters()) if ".trunk." in name}
+
+
+@needs_anny
+def test_of_a_trunk_the_layers_of_strides_from_16_on_may_learn() -> None:
+    """Its keypoints, too: how far off the joints are reaches the heads that find them."""
+    task = made_task(trunk_rate=0.1)
+    task.freeze(threads=1)
+    batch = task.batch(0, 0, 2)
+    assert isinstance(batch.maps, LowerMaps)
+    task.losses(task.model, batch)["keypoints"].backward()
+    learned = {name for name, p in task.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    trunk = {name.removeprefix("backbone.trunk.") for name in learned if ".trunk." in name}
+    assert {"blocks.9.expand.weight", "top.weight", "steps.2.side.weight", "heads.1.last.weight"} <= trunk
+    assert "heads.2.last.weight" in trunk
+    assert not any(name.startswith(("stem.", "first.", *(f"blocks.{k}." for k in range(9)))) for name in trunk)
+    assert task.rate("backbone.trunk.top.weight") == 0.1
+    assert task.config()["trunk_rate"] == 0.1
 
 
 @needs_anny

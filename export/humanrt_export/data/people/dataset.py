@@ -24,6 +24,7 @@ from humanrt_export.data.people.imagined import Imagined
 from humanrt_export.data.people.truth import NEAREST
 from humanrt_export.networks.camera import DEVIATION, MEAN, PATCH
 from humanrt_export.networks.keypoint_backbone import KeypointMaps
+from humanrt_export.networks.movenet import LowerMaps
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 
 __all__ = ["MARKS", "Growing", "PeopleBatch", "PeopleImages", "Samples", "Targets", "normalised", "targets"]
@@ -87,6 +88,7 @@ class PeopleBatch(PictureBatch):
         cells, valid, ignored, marks, heads, rotations, shape, translation: as in `Targets`, [B, ...].
         of_cells, of_coarse, of_fine, of_regressed: float16, what a frozen trunk sees (`KeypointMaps`), where it was
             computed with the batch; then there is no image any more, [B, 3, 0, 0].
+        of_quarter, of_eighth, of_sixteenth: likewise, of a trunk whose lower layers are frozen (`LowerMaps`).
         imagined: people without pictures beside them, as many as one likes.
         projected: whether the losses of projected points count: not in the first steps of training, when the bodies'
             positions are still arbitrary.
@@ -105,16 +107,23 @@ class PeopleBatch(PictureBatch):
     of_coarse: Tensor | None = None
     of_fine: Tensor | None = None
     of_regressed: Tensor | None = None
+    of_quarter: Tensor | None = None
+    of_eighth: Tensor | None = None
+    of_sixteenth: Tensor | None = None
     imagined: Imagined | None = None
     projected: bool = True
 
     @property
-    def maps(self) -> KeypointMaps | None:
-        """What a frozen trunk sees, or None."""
-        maps = [getattr(self, f"of_{name}") for name in KeypointMaps._fields]
-        return None if maps[0] is None else KeypointMaps(*(value.float() for value in maps))
+    def maps(self) -> KeypointMaps | LowerMaps | None:
+        """What a frozen trunk, or its lower layers, see; or None."""
+        kinds: tuple[type[KeypointMaps | LowerMaps], ...] = (KeypointMaps, LowerMaps)
+        for kind in kinds:
+            maps = [getattr(self, f"of_{name}") for name in kind._fields]
+            if maps[0] is not None:
+                return kind(*(value.float() for value in maps))
+        return None
 
-    def with_maps(self, maps: KeypointMaps) -> PeopleBatch:
+    def with_maps(self, maps: KeypointMaps | LowerMaps) -> PeopleBatch:
         """Return the batch with what a frozen trunk sees in its pictures, instead of these."""
         seen = {f"of_{name}": value.half() for name, value in maps._asdict().items()}
         return replace(self, image=self.image.new_zeros(len(self), 3, 0, 0), **seen)

@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from humanrt.bundle import MANIFEST
 from humanrt.errors import HumanrtError, choices
 from humanrt.files import file_sha256
 from humanrt.people.metrics import Bodies, PeopleMetrics
 from humanrt_export.bodies.anny.body import AnnyBody
 from humanrt_export.bodies.anny.model import load_anny
 from humanrt_export.checkpoint import CheckpointError
+from humanrt_export.conversion.multihmr_anny_recovered import is_bundle, network_of
 from humanrt_export.data.people.augment import Augmentation
 from humanrt_export.data.people.dataset import MARKS, Growing, PeopleBatch, PeopleImages
 from humanrt_export.data.people.imagined import ImaginedPeople
@@ -27,7 +29,7 @@ from humanrt_export.networks.backbone import TRUNKS, DinoV2
 from humanrt_export.networks.detection import THRESHOLD
 from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES, KeypointBackbone
 from humanrt_export.networks.movenet import movenet_weights
-from humanrt_export.networks.multihmr_anny import ABOUT, AnnyConfig, AnnyHmr, load_checkpoint
+from humanrt_export.networks.multihmr_anny import ABOUT, AnnyConfig, AnnyHmr
 from humanrt_export.networks.trunk import GRAPHS, PoseStem, trunk_weights
 from humanrt_export.options import Group, Option
 from humanrt_export.runs import LAST
@@ -46,6 +48,7 @@ _NETWORK = "multihmr-anny"
 _NETWORK_OPTIONS = ("backbone", "image_size", "width", "depth", "heads", "mlp")
 _TOPOLOGY = "10pc"
 _PEOPLE = 16
+_POSE_TRUNK_RATE = 0.1  # of mediapipe14
 REUSED_AFTER = 40
 """Steps after which a picture is used again."""
 
@@ -63,11 +66,12 @@ class TrainMultihmr(RunConfig):
         workers: threads that make pictures.
         network: its settings.
         backbone_weights: start from these (DINOv2's layout; a graph).
-        trunk_rate: part of the learning rate for the trunk of mediapipe14; 0: it rests.
+        trunk_rate: part of the learning rate for a trunk's layers of strides from 16 on; 0: it rests; without it, 0.1
+            for mediapipe14 and 0 for movenet14.
         reuse: use each picture in so many steps, which spares frozen trunks most of their work.
         imagined: people a step of whom only keypoints are seen, for a network that looks for them.
         motions: recordings for these, a file or a folder.
-        start_from: start from all weights of this checkpoint.
+        start_from: start from all weights of this checkpoint, another training's folder, or a bundle.
         looks: how pictures are varied.
         appearance: vary light, colours and noise, too.
         points_from: part of the steps before projected losses.
@@ -83,7 +87,7 @@ class TrainMultihmr(RunConfig):
     workers: int = 1
     network: Annotated[AnnyConfig, Group(only=_NETWORK_OPTIONS)] = field(default_factory=AnnyConfig)
     backbone_weights: Annotated[Path | None, Option(metavar="FILE")] = None
-    trunk_rate: Annotated[float, Option(metavar="P")] = 0.1
+    trunk_rate: Annotated[float | None, Option(metavar="P")] = None
     reuse: int = 1
     imagined: Annotated[int, Option(metavar="N")] = 0
     motions: Annotated[Path | None, Option(metavar="PATH")] = None
@@ -109,7 +113,7 @@ class TrainMultihmr(RunConfig):
             raise HumanrtError(f"--points-from is {self.points_from}; it must be from 0 to 1")
         if not (self.backbone_weights or self.start_from):
             refuse_bare(self.network.backbone)
-        if not 0 <= self.trunk_rate <= 1:
+        if self.trunk_rate is not None and not 0 <= self.trunk_rate <= 1:
             raise HumanrtError(f"--trunk-rate is {self.trunk_rate}; it must be from 0 to 1")
         if self.imagined < 0:
             raise HumanrtError("--imagined must be at least 0")
@@ -142,7 +146,7 @@ def run(config: TrainMultihmr) -> int:
     }
     for name in ("backbone_weights", "start_from"):
         if path := getattr(config, name):
-            path = path / LAST if path.is_dir() else path
+            path = path / (MANIFEST if is_bundle(path) else LAST) if path.is_dir() else path
             about[name] = f"{path.name}, sha256 {file_sha256(path)}"
     if is_first():
         (config.out / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
@@ -181,7 +185,7 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
         validation,
         points_from=int(config.points_from * options.steps),
         validated=config.validated,
-        trunk_rate=config.trunk_rate if network.backbone in TRUNKS else 0.0,
+        trunk_rate=_trunk_rate(network.backbone, config.trunk_rate),
         reuse=config.reuse,
         imagined=imagined,
         imagined_people=config.imagined,
@@ -190,7 +194,7 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
     if config.backbone_weights:
         load_backbone(task.model.backbone, network.backbone, config.backbone_weights)
     if config.start_from:
-        before, _ = load_checkpoint(config.start_from)
+        before, _ = network_of(config.start_from)
         if replace(before.config, image_size=network.image_size) != network:  # its tables fit any size
             raise HumanrtError(f"{config.start_from}: another network ({before.config}); give the same settings")
         task.model.load_state_dict(before.state_dict(), strict=False)  # no checkpoint has marks
@@ -199,6 +203,13 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
         if config.methods == MethodOptions():  # others change the pictures
             task.freeze(options.threads)
     return task
+
+
+def _trunk_rate(backbone: str, given: float | None) -> float:
+    """Return what part of the learning rate the trunk of a backbone has; 0: it has none, or that rests."""
+    if backbone in TRUNKS:
+        return _POSE_TRUNK_RATE if given is None else given
+    return (given or 0.0) if backbone in KEYPOINT_BACKBONES else 0.0
 
 
 def refuse_bare(backbone: str) -> None:
@@ -280,6 +291,8 @@ class PeopleTask:
         stem = backbone.patch_embed["proj"] if isinstance(backbone, DinoV2) else None
         if self.trunk_rate and isinstance(stem, PoseStem):
             stem.trunk.learn()
+        if self.trunk_rate and isinstance(backbone, KeypointBackbone):
+            backbone.trunk.learn()
         self.frozen: FrozenMaps | None = None
         self._kept: dict[tuple[int, int], PeopleBatch] = {}  # by seed and step: new pictures that will be used again
         data = load_anny(self.body_topology)
@@ -331,9 +344,10 @@ class PeopleTask:
         return batch.with_maps(self.frozen(batch.image)) if self.frozen else batch
 
     def freeze(self, threads: int) -> None:
-        """Compute a frozen trunk's maps with the batches, by ONNX Runtime, from the weights that it has now."""
-        if isinstance(self.model.backbone, KeypointBackbone):
-            self.frozen = FrozenMaps(self.model.backbone, self.settings.image_size, threads)
+        """Compute what is frozen of a trunk with the batches, by ONNX Runtime, from the weights that it has now."""
+        backbone = self.model.backbone
+        if isinstance(backbone, KeypointBackbone):
+            self.frozen = FrozenMaps(backbone, self.settings.image_size, threads, lower=bool(self.trunk_rate))
 
     def held_out_batch(self, size: int) -> PeopleBatch:
         """The first held-out pictures as they are, like a batch of the last step."""
