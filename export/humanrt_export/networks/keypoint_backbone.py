@@ -88,7 +88,8 @@ class KeypointBackbone(nn.Module):
         rows, columns = (length // PATCH for length in image.shape[-2:])
         size = (rows * _STRIDE, columns * _STRIDE)
         seen = functional.interpolate(image * self.gain + self.offset, size=size, mode="bilinear", align_corners=False)
-        return self.trunk.lower(seen.contiguous(memory_format=torch.channels_last))
+        lower: LowerMaps = self.trunk.lower(seen.contiguous(memory_format=torch.channels_last))
+        return lower
 
     def upper(self, lower: LowerMaps) -> KeypointMaps:
         """Return what the trunk sees, from what its lower layers do."""
