@@ -31,13 +31,15 @@ import numpy as np
 
 from humanrt.files import write_atomically
 from humanrt.people.multihmr import MultiHMR
-from humanrt.people.pipeline import BLEND, BLEND_LAG, PeoplePipeline
+from humanrt.people.pipeline import PeoplePipeline
+from humanrt.people.smoothed_pipeline import BLEND, BLEND_LAG
 from humanrt.people.smoother import OneEuroPeople, PeopleSmootherOptions
 from humanrt.people.tracking import Identities
 from humanrt.sources.opening import open_source
 from humanrt.stats import machine, write_report
 from people_rendered import FILMS, films, render
-from people_smoothing import TRAINING, Score, Seen, Smoothed, perceive, score
+from people_smoothing import TRAINING, Score, Smoothed, perceive, score
+from smoothing_runs import Seen
 
 __all__ = ["delayed", "slowed"]
 

@@ -2,6 +2,7 @@
 
     python bench/ground.py --motions ../shared/mocap --bundle holistic multihmr-anny --out DIR
     python bench/ground.py --motions ../shared/mocap --bundle holistic --tune      # on the films of training
+    python bench/ground.py --motions ../shared/mocap --true-motion               # the estimate alone: no rendering
 
 Films of 2.8 s are rendered by ``humanrt-export data film`` with fixed seeds and kept in the cache folder: of each
 person's walks the first that leads at least `_WALKED` m across the floor, the camera at 1.2 to 1.9 m. `FILMS` show
@@ -78,12 +79,12 @@ class Walk:
     take: Take
 
 
-def walks(chosen: Mapping[str, Sequence[int]], motions: Path, rig: BodyRig) -> Iterator[Walk]:
+def walks(chosen: Mapping[str, Sequence[int]], motions: Path, rig: BodyRig, *, rendered: bool = True) -> Iterator[Walk]:
     """Yield a film for each of the seeds: the first that shows a walk, counting on from there."""
     for person, starts in chosen.items():
         folder = _recordings(person, motions)
         for start in starts:
-            yield _walk(folder, start, rig)
+            yield _walk(folder, start, rig, rendered)
 
 
 def _recordings(person: str, motions: Path) -> Path:
@@ -101,7 +102,7 @@ def _recordings(person: str, motions: Path) -> Path:
     return folder
 
 
-def _walk(recordings: Path, start: int, rig: BodyRig) -> Walk:
+def _walk(recordings: Path, start: int, rig: BodyRig, rendered: bool) -> Walk:
     known = cache_folder() / "bench" / f"{recordings.name}-{start}.seed"
     seeds = [int(known.read_text())] if known.is_file() else range(start, start + 40)
     for seed in seeds:
@@ -127,7 +128,7 @@ def _walk(recordings: Path, start: int, rig: BodyRig) -> Walk:
         if float(np.ptp(heads[:, ::2], axis=0).max()) < _WALKED:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():
+        if rendered and not path.is_file():
             make_film(config)
         write_atomically(known, str(seed).encode())
         subjects = [world.people[0] for world in film.worlds]
@@ -221,14 +222,18 @@ def measure(walk: Walk, take: Take, ground: Ground, rigs: BodyRig, true_soles: S
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", nargs="+", required=True, metavar="NAME|PATH[:QUALITY]")
+    parser.add_argument("--bundle", nargs="+", default=[], metavar="NAME|PATH[:QUALITY]")
+    parser.add_argument("--true-motion", action="store_true", help="the floor of the true motion, too")
     parser.add_argument("--motions", type=Path, required=True, metavar="DIR", help="folder of the recordings' archives")
     parser.add_argument("--tune", action="store_true", help="the films of training instead")
     parser.add_argument("--out", type=Path, help="folder for ground.json and ground.md")
     arguments = parser.parse_args()
     with open_rig(load_bundle("holistic")) as rig:
-        films = list(walks(TRAINING if arguments.tune else FILMS, arguments.motions, rig))
+        chosen = TRAINING if arguments.tune else FILMS
+        films = list(walks(chosen, arguments.motions, rig, rendered=bool(arguments.bundle)))
         true_soles = [soles_of(rig, film.take.shape) for film in films]
+    for film, true in zip(films if arguments.true_motion else [], true_soles, strict=False):
+        print(f"true motion, {film.name}: {_split(film, find_ground([film.take], [true]))}", flush=True)
     rows: dict[str, list[dict[str, Any]]] = {}
     for bundle in arguments.bundle:
         with open_rig(load_bundle(bundle.partition(":")[0])) as rig:
@@ -237,13 +242,27 @@ def main() -> None:
                 ground = find_ground(takes, [soles_of(rig, take.shape) for take in takes])
                 row = measure(film, takes[0], ground, rig, true)
                 rows.setdefault(bundle, []).append(row)
-                print(f"{bundle}, {film.name}: {ground}; normal off by {row['normal']:.1f}", flush=True)
+                print(f"{bundle}, {film.name}: {ground}; {_split(film, ground)}", flush=True)
+    if not rows:
+        return
     text = report(rows)
     print(text)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         write_report(arguments.out / "ground.json", {"machine": machine(), "rows": rows})
         write_atomically(arguments.out / "ground.md", text.encode())
+
+
+def _split(walk: Walk, ground: Ground) -> str:
+    """Return the normal's error, along the path and across it, and what is claimed, in words."""
+    true_up = walk.turn[:, 1]
+    path = walk.take.root[-1] - walk.take.root[0]
+    path = path - (path @ true_up) * true_up
+    path /= np.linalg.norm(path)
+    off = np.degrees(np.arccos(np.clip(ground.up @ true_up, -1, 1)))
+    along, across = np.degrees((ground.up - true_up) @ np.stack([path, np.cross(true_up, path)], axis=1))
+    said = np.degrees(ground.uncertainty)
+    return f"normal off by {off:.1f} ({along:.1f} along the path, {across:.1f} across it; within {said:.1f})"
 
 
 def report(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

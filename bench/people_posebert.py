@@ -1,23 +1,29 @@
-"""PoseBERT beside One-Euro for people of single frames: at every lag, over missing frames, and ahead of time.
+"""PoseBERT beside One-Euro for people of any bundle: at every lag, over missing frames, and ahead of time.
 
     python bench/people_posebert.py --motions ../shared/mocap --pairs PAIRS --bundle posebert-people --out DIR
+    python bench/people_posebert.py --motions ../shared/mocap --people holistic:fast --out DIR
 
-Films and truth are those of `people_rendered.FILMS`, which nothing was trained, tuned or chosen on; `multihmr-anny`
-looks at them once, the camera known. Errors are of the body's joints about the pelvis, mean mm, and their
-acceleration, mm/frame^2: where people are is One-Euro's whoever smooths the body. **lag**: what is known so many frames
-later is compared with the truth of the frame. **missing**: a fifth of everybody's frames are taken away in bursts of up
-to 10, and only these are measured. **ahead**: what is shown after a frame is compared with the truth so much later.
+Films and truth are those of `people_rendered.FILMS`, which nothing was trained, tuned or chosen on; the bundle looks at
+them once, the camera known, `holistic` with what it links frames by itself. Errors are of the body's joints about the
+pelvis, mean mm, and their acceleration, mm/frame^2: where people are is One-Euro's whoever smooths the body. **lag**:
+what is known so many frames later is compared with the truth of the frame. **missing**: a fifth of everybody's frames
+are taken away in bursts of up to 10, and only these are measured; what the solver of `holistic` fills in itself is of
+frames in which it did not see the landmarks. **ahead**: what is shown after a frame is compared with the truth so much
+later; held: what was seen, of a Multi-HMR smoothed.
 
-One-Euro's cut-off and its growth with speed are searched for each lag on pairs of training (`--pairs`, of
-`humanrt_export.data.poses.pairs_people`), for least error of how far joints move within 0.1 s.
+``--share``: besides, blends, which go this part of the way from One-Euro's rotations to PoseBERT's.
 
+With ``--pairs``, rows of One-Euro whose cut-off and growth with speed are searched for each lag on pairs of training
+(`humanrt_export.data.poses.pairs_people`), for least error of how far joints move within 0.1 s.
+
+    python bench/people_posebert.py --people holistic:fast --later FILM ...    predictions beside what is seen later
     python bench/people_posebert.py --cost --bundle posebert-people            how long it takes, for 1 and 8 bodies
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -28,30 +34,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.checks import SAME_INSTANT
+from humanrt.bundle.settings import MULTIHMR, people_model
 from humanrt.files import write_atomically
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import SMPL_REST, SMPLX_BODY_PARENTS, world_rotations
 from humanrt.inference.execution import Execution
 from humanrt.people.body_turns import BodyTurns
-from humanrt.people.multihmr import MultiHMR
+from humanrt.people.holistic import HolisticPeople
+from humanrt.people.landmarks import Quality
 from humanrt.people.pose_smoother import PoseBertPeople
 from humanrt.people.results import People
-from humanrt.people.smoother import OneEuroPeople, PeopleSmoother, PeopleSmootherOptions, SmoothedPeople
+from humanrt.people.smoother import FOLLOWED, OneEuroPeople, PeopleSmoother, PeopleSmootherOptions, SmoothedPeople
 from humanrt.people.tracking import Identities
-from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.smoothing.one_euro import OneEuroOptions
 from humanrt.smoothing.one_euro_rotations import OneEuroRotations
+from humanrt.sources.opening import Frame, open_source
 from humanrt.stats import machine, write_report
+from humanrt.tasks import open_people
 from people_rendered import FILMS, Scene, films
-from people_smoothing import Score, Seen, Smoothed, perceive, score
+from people_smoothing import Score, Smoothed, score
+from people_views import bundle_options
+from smoothing_runs import AHEAD, LAGS, Blinking, Run, Seen, ahead, as_seen, lagging, look, nobody, over_gaps, through
 
 Array = NDArray[Any]
 
-LAGS = (0, 1, 2, 4, 8)
-AHEAD = (3, 6)  # frames: 0.1 s and 0.2 s
-_MISSING, _LONGEST, _REPEATS = 0.2, 10, 3
+_REPEATS = 3
 _WITHIN = 3  # frames over which motion is measured
 _BODY = len(SMPLX_BODY_PARENTS)
 _CUTOFFS, _BETAS = (0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0), (0.0, 0.5, 1.0, 2.0)
@@ -103,145 +111,101 @@ def tuned(folder: Path) -> dict[int, OneEuroOptions]:
     return {lag: min(some, key=some.__getitem__) for lag, some in costs.items()}
 
 
-Run = Callable[[Scene, Sequence[Seen]], list[SmoothedPeople | None]]
-"""From what is seen in a film to people, by the frame whose truth they are compared with; None: not measured."""
-
-
-def nobody(people: People) -> SmoothedPeople:
-    """Return nobody."""
-    return SmoothedPeople(chosen(people, np.zeros(len(people), bool)), ())
-
-
-def chosen(people: People, mask: Array) -> People:
-    """Return some of the people."""
-    names = ("scores", "locations", "translations", "rotations", "shape", "expression")
-    return replace(people, **{name: getattr(people, name)[mask] for name in names})
-
-
-def as_seen(scene: Scene, seen: Sequence[Seen]) -> list[SmoothedPeople | None]:
-    """Return people as the network sees them."""
-    return [SmoothedPeople(one.people, one.identities.ids) for one in seen]
-
-
-def through(make: Callable[[], PeopleSmoother], lag: int = 0) -> Run:
-    """Return a smoother whose result is taken for the frame ``lag`` frames before."""
-
-    def run(scene: Scene, seen: Sequence[Seen]) -> list[SmoothedPeople | None]:
-        smoother = make()
-        results = [smoother(one.people, one.identities, one.t, scene.size, cut=one.cut) for one in seen]
-        smoother.close()
-        return [*results[lag:], *[None] * lag]
-
-    return run
-
-
-def lagging(bundle: str, turns: BodyTurns, lag: int) -> Run:
-    """Return PoseBERT with a lag: its rotations of the frame so long ago, everything else One-Euro's of then."""
-
-    def run(scene: Scene, seen: Sequence[Seen]) -> list[SmoothedPeople | None]:
-        smoother, results, kept = OneEuroPeople(PeopleSmootherOptions(fill_seconds=0.0)), [], []
-        with PoseBERTStream(bundle, lag=lag, threads=1) as stream:
-            for one in seen:
-                kept.append(smoother(one.people, one.identities, one.t, scene.size, cut=one.cut))
-                body = turns.read(one.people.rotations)
-                missing = np.broadcast_to(np.eye(3), (len(body), len(stream.joints) - _BODY, 3, 3))
-                body = np.concatenate([body, missing], axis=1)
-                ids, scores = one.identities.ids, one.people.scores
-                observed = {id: Observation(a, float(b)) for id, a, b in zip(ids, body, scores, strict=True)}
-                poses = stream.update(one.t, observed, one.identities.lost)
-                if len(kept) > lag:
-                    results.append(turned(kept[-1 - lag], poses, turns))
-        return [*results, *[None] * (len(seen) - len(results))]
-
-    return run
-
-
-def turned(smoothed: SmoothedPeople, poses: Mapping[int, Any], turns: BodyTurns) -> SmoothedPeople:
-    """Return people with the poses' bodies."""
-    rotations = smoothed.people.rotations.copy()
-    for i, id in enumerate(smoothed.ids):
-        if id in poses:
-            rotations[i] = turns.replaced(rotations[i], poses[id].rotations[:_BODY])
-    return replace(smoothed, people=replace(smoothed.people, rotations=rotations))
-
-
-def over_gaps(make: Callable[[], PeopleSmoother], seed: int) -> Run:
-    """Return a smoother that does not see a fifth of everybody's frames; only those are measured."""
-
-    def run(scene: Scene, seen: Sequence[Seen]) -> list[SmoothedPeople | None]:
-        rng, smoother = np.random.default_rng([seed, len(seen), len(scene.joints[0])]), make()
-        hidden: dict[int, Array] = {}
-        results: list[SmoothedPeople | None] = []
-        for number, one in enumerate(seen):
-            for id in one.identities.ids:
-                if id not in hidden:
-                    hidden[id] = bursts(rng, len(seen), first=number + 15)
-            taken = np.array([hidden[id][number] for id in one.identities.ids], bool)
-            left = tuple(id for id, gone in zip(one.identities.ids, taken, strict=True) if not gone)
-            people = chosen(one.people, ~taken)
-            lost = Identities(left, one.identities.lost)
-            result = smoother(people, lost, one.t, scene.size, cut=one.cut)
-            wanted = {id for id, gone in zip(one.identities.ids, taken, strict=True) if gone}
-            mask = np.array([id in wanted for id in result.ids], bool)
-            some = SmoothedPeople(chosen(result.people, mask), tuple(id for id in result.ids if id in wanted))
-            results.append(some)
-        smoother.close()
-        return results
-
-    return run
-
-
-def bursts(rng: np.random.Generator, frames: int, first: int) -> Array:
-    """Return which frames [T] are missing: about a fifth, in bursts of 1 to 10, none before ``first``."""
-    hidden = np.zeros(frames, bool)
-    at = first
-    while at < frames:
-        length = int(rng.integers(1, _LONGEST + 1))
-        hidden[at : at + length] = True
-        at += length + round(length * (1 - _MISSING) / _MISSING)
-    return hidden
-
-
-def ahead(make: Callable[[], PeopleSmoother], frames: int, *, hold: bool = False) -> Run:
-    """Return what a smoother predicts for so many frames later; ``hold``: what it has now."""
-
-    def run(scene: Scene, seen: Sequence[Seen]) -> list[SmoothedPeople | None]:
-        smoother = make()
-        results: list[SmoothedPeople | None] = [None] * frames
-        for number, one in enumerate(seen):
-            now = smoother(one.people, one.identities, one.t, scene.size, cut=one.cut)
-            if number + frames < len(seen):
-                results.append(now if hold else smoother.predicted(one.t + frames / 30 - SAME_INSTANT))
-        smoother.close()
-        return results
-
-    return run
-
-
 class Bench:
-    """Films seen once by one model, through which runs are sent."""
+    """Films seen once by one bundle for people, ``NAME|PATH[:QUALITY]``, through which runs are sent.
+
+    Attributes:
+        turns: the body's rotations among those of the people.
+        options: of One-Euro behind this bundle.
+        followed: the bundle links frames itself.
+    """
 
     def __init__(self, bundle: str, scenes: Sequence[Scene], threads: int) -> None:
-        self.model = MultiHMR(bundle, threads=threads)
+        name, options = bundle_options(bundle)
+        self.followed = people_model(name) != MULTIHMR
+        self._pipeline = open_people(
+            name, "cpu", replace(options, smooth=None if self.followed else "none"), threads=threads
+        )
+        self.model = self._pipeline.model
         self.scenes = scenes
-        self.seen = [perceive(self.model, scene) for scene in scenes]
-        self.bones = self.model.rig.bones
+        self.seen = [self.look(scene.frames(), scene.intrinsics) for scene in scenes]
+        bones = self.model.rig.bones
+        self.turns, self.bones = BodyTurns(bones, len(bones)), bones
+        self.options = FOLLOWED if self.followed else PeopleSmootherOptions()
+
+    def look(self, frames: Iterable[Frame], K: Array | None = None) -> list[Seen]:
+        """Return what the bundle sees in a film."""
+        self._pipeline.intrinsics = K
+        return look(self._pipeline, frames)
 
     def __call__(self, *runs: Run) -> dict[str, float]:
         """Return what is measured, of all runs together."""
+        every = product(runs, zip(self.scenes, self.seen, strict=True))
+        return self.measured((scene, run(scene.size, seen)) for run, (scene, seen) in every)
+
+    def measured(self, results: Iterable[tuple[Scene, Sequence[SmoothedPeople | None]]]) -> dict[str, float]:
+        """Return what is measured of people in films."""
         tally = Score(self.model.joint_names)
-        for run, (scene, seen) in product(runs, zip(self.scenes, self.seen, strict=True)):
-            frames = []
-            for one, result in zip(seen, run(scene, seen), strict=True):
-                result = result or nobody(one.people)
-                posed = self.model.posed(result.people)
-                frames.append(Smoothed(replace(posed, vertices=None), result.ids, result.filled))
-            score(scene, frames, tally)
+        empty = nobody(self.seen[0][0].people)
+        for scene, frames in results:
+            smoothed = []
+            for result in frames:
+                shown = result or empty
+                posed = self.model.posed(shown.people)
+                smoothed.append(Smoothed(replace(posed, vertices=None), shown.ids, shown.filled))
+            score(scene, smoothed, tally)
         row = tally.summary()
         return {"error": row["root"], "motion": row["motion_about"], "acceleration": row["acceleration"]} | {
             "people": row["people"] * row["recall"],
             "own": row["own"],
         }
+
+    def filled_in(self, quality: Quality, threads: int) -> dict[str, float]:
+        """Return what is measured of those whom `HolisticPeople` fills in itself."""
+        with Blinking(self.model.bundle, quality=quality, threads=threads, meshes=False) as model:
+            return self.measured(
+                (scene, model.blink(list(scene.frames()), scene.intrinsics, seed))
+                for seed in range(_REPEATS)
+                for scene in self.scenes
+            )
+
+
+def later(people: str, bundle: str, paths: Sequence[Path], threads: int) -> None:
+    """Print how far predictions are from what the same bundle sees later in films of which no truth is known.
+
+    Mean mm of the body's joints about the pelvis, and of the head in the room.
+    """
+    bench = Bench(people, (), threads)
+    smoothers: dict[str, Callable[[], PeopleSmoother] | None] = {
+        "held": None,
+        "One-Euro": partial(OneEuroPeople, bench.options),
+        "PoseBERT": partial(PoseBertPeople, bench.bones, len(bench.bones), bundle, bench.options, backend="cpu"),
+    }
+    body = [bench.model.joint_names.index(one) for one in ANNY_BONES if not one.startswith(("finger", "metacarpal"))]
+
+    def posed(people: People) -> Array:
+        joints = bench.model.posed(people).joints
+        assert joints is not None
+        return joints[:, body].astype(np.float64)
+
+    gaps: dict[str, list[tuple[float, float]]] = {}
+    for path in paths:
+        with open_source(path) as source:
+            seen = bench.look(source)
+            size = source.size
+        there = [dict(zip(one.identities.ids, posed(one.people), strict=True)) for one in seen]
+        heads = [dict(zip(one.identities.ids, one.people.translations, strict=True)) for one in seen]
+        for frames, (name, make) in product(AHEAD, smoothers.items()):
+            row = gaps.setdefault(f"{100 * frames // 3} ms ahead: {name}", [])
+            for number, result in enumerate(ahead(make, frames)(size, seen)):
+                for i, id in enumerate(result.ids if result else ()):
+                    if result and id in there[number]:
+                        found, true = posed(result.people)[i], there[number][id]
+                        about = np.linalg.norm((found - found[:1]) - (true - true[:1]), axis=-1).mean()
+                        off = np.linalg.norm(result.people.translations[i] - heads[number][id])
+                        row.append((float(about), float(off)))
+    for name, row in gaps.items():
+        print(f"{name}: {', '.join(f'{1000 * value:.1f}' for value in np.mean(row, axis=0))} mm", flush=True)
 
 
 def cost(bundle: str, frames: int = 150) -> None:
@@ -278,7 +242,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, metavar="DIR", help="pairs of training, to tune One-Euro")
     parser.add_argument("--cost", action="store_true", help="only how long it takes, for 1 and 8 bodies")
     parser.add_argument("--bundle", default="posebert-people", metavar="NAME|PATH", help="of PoseBERT")
-    parser.add_argument("--people", default="multihmr-anny", metavar="NAME|PATH", help="bundle that sees people")
+    parser.add_argument("--share", type=float, nargs="*", default=[], help="PoseBERT's, of its blends with One-Euro")
+    parser.add_argument("--people", default="multihmr-anny", metavar="NAME|PATH[:QUALITY]", help="who sees people")
+    parser.add_argument("--later", type=Path, nargs="*", metavar="FILE", help="films without truth instead")
     parser.add_argument("--film", type=int, nargs="*", metavar="I", help=f"of the {len(FILMS)} films (default: all)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="folder for people_posebert.json and people_posebert.md")
@@ -286,52 +252,62 @@ def main() -> None:
     if arguments.cost:
         cost(arguments.bundle)
         return
-    if arguments.pairs is None:
-        parser.error("--pairs is needed")
-    best = tuned(arguments.pairs)
+    if arguments.later:
+        later(arguments.people, arguments.bundle, arguments.later, arguments.threads)
+        return
+    best = tuned(arguments.pairs) if arguments.pairs else {}
     for lag, options in best.items():
         print(f"One-Euro at lag {lag}: {options}", flush=True)
     some = [FILMS[index] for index in arguments.film] if arguments.film else FILMS
     bench = Bench(arguments.people, list(films(some, arguments.motions)), arguments.threads)
-    turns = BodyTurns(bench.bones, len(bench.bones))
-    patient = replace(PeopleSmootherOptions(), fill_seconds=0.4)
-    still = replace(patient, coast_seconds=1e-3)
+    usual, shares = bench.options, {"PoseBERT": 1.0} | {f"{share:g} of PoseBERT": share for share in arguments.share}
+    patient = replace(usual, fill_seconds=0.4)
 
-    def posebert(options: PeopleSmootherOptions | None = None) -> PeopleSmoother:
-        return PoseBertPeople(bench.bones, len(bench.bones), arguments.bundle, options, backend="cpu")
+    def posebert(options: PeopleSmootherOptions, share: float = 1.0) -> PeopleSmoother:
+        return PoseBertPeople(bench.bones, len(bench.bones), arguments.bundle, options, share=share, backend="cpu")
 
-    gaps: Mapping[str, Callable[[], PeopleSmoother]] = {
-        "held": partial(OneEuroPeople, still),
-        "One-Euro, extrapolated": partial(OneEuroPeople, patient),
-        "PoseBERT": partial(posebert, patient),
-    }
-    runs: dict[str, Sequence[Run]] = {"raw": [as_seen]}
+    runs: dict[str, Sequence[Run]] = {"as seen": [as_seen]}
     for lag in LAGS:
-        filtered = PeopleSmootherOptions(rotations=best[lag], fill_seconds=0.0)
-        runs[f"lag {lag}: One-Euro, tuned"] = [through(partial(OneEuroPeople, filtered), lag)]
-        if not lag:
-            shipped = replace(filtered, rotations=PeopleSmootherOptions().rotations)
-            runs["lag 0: One-Euro as it ships"] = [through(partial(OneEuroPeople, shipped))]
-        runs[f"lag {lag}: PoseBERT"] = [lagging(arguments.bundle, turns, lag)]
+        plain = replace(usual, fill_seconds=0.0)
+        runs[f"lag {lag}: One-Euro"] = [through(partial(OneEuroPeople, plain), lag)]
+        if lag in best:
+            filtered = replace(plain, rotations=best[lag])
+            runs[f"lag {lag}: One-Euro, tuned"] = [through(partial(OneEuroPeople, filtered), lag)]
+        for name, share in shares.items():
+            runs[f"lag {lag}: {name}"] = [lagging(arguments.bundle, bench.turns, lag, usual, share)]
+    gaps: dict[str, Callable[[], PeopleSmoother]] = {
+        "held": partial(OneEuroPeople, replace(patient, coast_seconds=1e-3)),
+        "One-Euro, extrapolated": partial(OneEuroPeople, patient),
+        **{name: partial(posebert, patient, share) for name, share in shares.items()},
+    }
     for name, make in gaps.items():
         runs[f"missing: {name}"] = [over_gaps(make, seed) for seed in range(_REPEATS)]
+    one_euro = partial(OneEuroPeople, usual)
     for frames in AHEAD:
-        runs[f"{100 * frames // 3} ms ahead: held"] = [ahead(OneEuroPeople, frames, hold=True)]
-        runs[f"{100 * frames // 3} ms ahead: One-Euro, extrapolated"] = [ahead(OneEuroPeople, frames)]
-        runs[f"{100 * frames // 3} ms ahead: PoseBERT"] = [ahead(posebert, frames)]
+        at = f"{100 * frames // 3} ms ahead"
+        runs[f"{at}: held"] = [ahead(None if bench.followed else one_euro, frames, hold=True)]
+        runs[f"{at}: One-Euro, extrapolated"] = [ahead(one_euro, frames)]
+        for name, share in shares.items():
+            runs[f"{at}: {name}"] = [ahead(partial(posebert, usual, share), frames)]
     rows: dict[str, dict[str, float]] = {}
     lines = ["| | error | motion | acceleration | people |", "| --- | ---: | ---: | ---: | ---: |"]
-    for name, some_runs in runs.items():
-        row = rows[name] = bench(*some_runs)
+
+    def add(name: str, row: dict[str, float]) -> None:
+        rows[name] = row
         cells = [f"{row[key]:.1f}" for key in ("error", "motion", "acceleration")] + [f"{row['people']:.0f}"]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
-    text = "\n".join(lines) + f"\n\nThe people's own acceleration: {rows['raw']['own']:.1f} mm/frame².\n"
+
+    for name, some_runs in runs.items():
+        add(name, bench(*some_runs))
+    if isinstance(bench.model, HolisticPeople):
+        add("missing: filled in by the solver", bench.filled_in(bench.model.quality, arguments.threads))
+    text = "\n".join(lines) + f"\n\nThe people's own acceleration: {rows['as seen']['own']:.1f} mm/frame².\n"
     print(text)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         chosen_by_lag = {str(lag): vars(options) for lag, options in best.items()}
-        result = {"machine": machine(), "one_euro": chosen_by_lag, "rows": rows}
+        result = {"machine": machine(), "people": arguments.people, "one_euro": chosen_by_lag, "rows": rows}
         write_report(arguments.out / "people_posebert.json", result)
         write_atomically(arguments.out / "people_posebert.md", text.encode())
 

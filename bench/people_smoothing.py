@@ -39,12 +39,12 @@ from humanrt.people.multihmr import MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.results import People
 from humanrt.people.smoother import OneEuroPeople, PeopleSmoother, PeopleSmootherOptions
-from humanrt.people.tracking import Identities
 from humanrt.people.two_sided import TwoSidedOptions, smooth_track
 from humanrt.stats import machine, write_report
 from people_rendered import FILMS, Film, Scene, films
+from smoothing_runs import Seen, look
 
-__all__ = ["TRAINING", "Score", "Seen", "Smoothed", "perceive", "score", "smooth"]
+__all__ = ["TRAINING", "Score", "Smoothed", "perceive", "score", "smooth"]
 
 Array = NDArray[Any]
 
@@ -59,23 +59,6 @@ _LAGS = range(-3, 13)  # frames
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One frame as the network sees it.
-
-    Attributes:
-        people: parameters only.
-        identities: theirs.
-        t: s.
-        cut: whether a scene begins.
-    """
-
-    people: People
-    identities: Identities
-    t: float
-    cut: bool
-
-
-@dataclass(frozen=True)
 class Smoothed:
     """One frame after smoothing: people with joints, and who of them was filled in."""
 
@@ -87,12 +70,7 @@ class Smoothed:
 def perceive(model: MultiHMR, scene: Scene) -> list[Seen]:
     """Return what a model sees in a film, the camera known."""
     pipeline = PeoplePipeline(model, intrinsics=scene.intrinsics)  # not closed: it would close the model
-    seen = []
-    for number, frame in enumerate(scene.frames()):
-        result = pipeline(frame)
-        parameters = replace(result.people, vertices=None, joints=None, joints_2d=None)
-        seen.append(Seen(parameters, Identities(result.ids, result.lost), frame.t, number == 0))
-    return seen
+    return look(pipeline, scene.frames())
 
 
 def smooth(

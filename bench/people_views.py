@@ -8,6 +8,10 @@ the four views agree on, at every ``--stride``-th frame. ``--raw`` are the landm
 metres, moved to where they project onto those in pixels (`humanrt.people.landmark_people.solve_translation`, equal
 weights).
 
+With ``--lags`` every bundle looks once, and is sent through each of ``--smooth`` (`oneeuro`, `posebert`): what is known
+so many thirtieths of a second later is compared with the joints of a frame, in all frames but those of the largest lag
+at the end. `holistic` and `landmarks` link frames themselves before; a Multi-HMR does not.
+
 Columns; joints are the twelve of `humanrt.geometry.limbs.LIMBS`, metres are of the camera's space:
 
 - **found**: frames in which somebody is where the man is: the mean distance of the twelve joints in the picture is at
@@ -31,7 +35,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +45,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.bundle import Bundle
+from humanrt.bundle.settings import MULTIHMR, people_model
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.evaluation.calibrated import View, ViewsTruth, frames_of, load_views
 from humanrt.files import write_atomically
 from humanrt.geometry.camera import project
 from humanrt.geometry.limbs import ANNY_LIMBS
 from humanrt.metrics.silhouette import iou
+from humanrt.people.body_turns import BodyTurns
 from humanrt.people.landmark_people import solve_translation
+from humanrt.people.pose_smoother import POSES
 from humanrt.people.raw_tracker import Seen
+from humanrt.people.smoother import FOLLOWED, OneEuroPeople, PeopleSmootherOptions
 from humanrt.posebert.stream import Observation, PoseBERTStream
 from humanrt.sources.opening import Frame
 from humanrt.stats import machine, write_report
@@ -54,6 +64,9 @@ from humanrt.tasks import PeopleOptions, named_quality, open_people
 from joint_errors import MEDIAPIPE, acceleration, beside, hips_aligned, similarity
 from raw_landmarks import raw_tracker
 from real_views import BYSTANDER, VIEWS, truth_of
+from smoothing_runs import Run, as_seen, lagging, look, through
+from smoothing_runs import Seen as Looked
+from smoothing_runs import frames_of as frames_of_lag
 
 __all__ = [
     "Follower",
@@ -215,7 +228,7 @@ def score(
 
         one = measure(
             people,
-            view.camera(truth.joints),
+            view.camera(truth.joints)[: len(people)],
             view.K,
             stride=stride,
             bystander=BYSTANDER.get(view.name),
@@ -251,6 +264,39 @@ def bundle_follower(text: str, threads: int, smooth: str | None = None) -> Follo
     with open_people(bundle, "cpu", options, threads=threads) as pipeline:
         faces = pipeline.model.faces
     return Follower(Path(text).name + (f", {smooth}" if smooth else ""), follow, faces)
+
+
+def lagging_followers(text: str, threads: int, smooth: Sequence[str], lags: Sequence[int]) -> list[Follower]:
+    """Return a bundle for people as it is, and behind it each of the smoothers at each lag, in 1/30 s."""
+    bundle, _ = named_quality(text)
+    followed = people_model(bundle) != MULTIHMR
+    _, options = bundle_options(text, smooth=None if followed else "none")
+    usual = replace(FOLLOWED if followed else PeopleSmootherOptions(), fill_seconds=0.0)
+    kept: dict[str, list[Looked]] = {}
+
+    def smoothed(name: str, lag: int, turns: BodyTurns) -> Run:
+        if name == "oneeuro":
+            return through(partial(OneEuroPeople, usual), lag)
+        return as_seen if name == "as seen" else lagging(POSES, turns, lag, usual)
+
+    def follower(name: str, lag: int) -> Follower:
+        def follow(view: View, frames: Iterable[Frame]) -> Iterable[Sequence[SeenPerson]]:
+            with open_people(bundle, "cpu", replace(options, intrinsics=view.K), threads=threads) as pipeline:
+                if view.name not in kept:
+                    kept[view.name] = look(pipeline, frames)
+                seen, model = kept[view.name], pipeline.model
+                bones = model.rig.bones
+                results = smoothed(name, lag, BodyTurns(bones, len(bones)))(view.size, seen)
+                limbs = [model.joint_names.index(limb) for limb in ANNY_LIMBS]
+                for result in results[: len(seen) - frames_of_lag(seen, max(lags))]:
+                    assert result is not None
+                    joints = model.posed(result.people).joints
+                    assert joints is not None
+                    yield [SeenPerson(id, one[limbs]) for id, one in zip(result.ids, joints, strict=True)]
+
+        return Follower(f"{Path(text).name}, {name}" + (f", lag {lag}" if name != "as seen" else ""), follow)
+
+    return [follower("as seen", 0), *(follower(name, lag) for name, lag in product(smooth, lags))]
 
 
 Watch = Callable[[View, Iterable[Frame]], Iterable[tuple[float, Sequence[Seen]]]]
@@ -347,6 +393,7 @@ def main() -> None:
     parser.add_argument("--heavy", default="heavy", metavar="FILE.onnx", help="another network for the truth")
     parser.add_argument("--bundle", nargs="*", default=[], metavar="NAME|PATH[:QUALITY]", help="bundles for people")
     parser.add_argument("--smooth", nargs="*", metavar="NAME", help="of each bundle: these smoothers")
+    parser.add_argument("--lags", nargs="*", type=int, metavar="N", help="of smoothers behind each bundle, in 1/30 s")
     parser.add_argument("--raw", nargs="*", default=[], metavar="full|heavy|FILE.onnx", help="landmarks as they come")
     parser.add_argument("--lifted", nargs="*", default=[], metavar="NAME|PATH", help="PoseBERT behind each of --raw")
     parser.add_argument("--stride", type=int, default=2, help="compute errors for every N-th frame (default: 2)")
@@ -356,11 +403,13 @@ def main() -> None:
     arguments = parser.parse_args()
     views = load_views(arguments.views)
     truth = truth_of(views, arguments.heavy, threads=arguments.threads)
-    followers = [
-        bundle_follower(bundle, arguments.threads, smooth)
-        for bundle in arguments.bundle
-        for smooth in arguments.smooth or [None]
-    ]
+    followers: list[Follower] = []
+    for bundle in arguments.bundle:
+        if arguments.lags:
+            smoothers = arguments.smooth or ["oneeuro", "posebert"]
+            followers += lagging_followers(bundle, arguments.threads, smoothers, arguments.lags)
+        else:
+            followers += [bundle_follower(bundle, arguments.threads, one) for one in arguments.smooth or [None]]
     for name in arguments.raw:
         seen = watch(name, arguments.threads)
         followers.append(raw_follower(Path(name).stem, seen))

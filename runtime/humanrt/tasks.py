@@ -35,6 +35,7 @@ from humanrt.people.landmark_poses import LANDMARK_SMOOTHERS
 from humanrt.people.multihmr import AUTO, MultiHMR
 from humanrt.people.pipeline import PeoplePipeline
 from humanrt.people.results import People
+from humanrt.people.smoother import PeopleSmoother
 from humanrt.people.smoothers import open_smoother as open_people_smoother
 from humanrt.people.view import PeoplePainter, open_mesh_view
 from humanrt.resource import Owner
@@ -111,8 +112,10 @@ class PeopleOptions:
         overlap: on a GPU, or with a bundle for batches: more frames per second, each one or some frames later.
         smooth: how people are smoothed: ``posebert``, ``oneeuro``, or ``none``, as each frame shows them. None:
             ``oneeuro`` for Multi-HMR, ``posebert`` for landmarks.
-        predict: for Multi-HMR, of a camera: every frame has a result at once, with people predicted for so many seconds
-            after it, from the newest frame that the network has looked at. None: every frame waits for the network.
+        smooth_after: for landmarks and `holistic`, which link frames themselves: a smoother of people behind them,
+            ``oneeuro``, ``posebert`` or ``none``. None: ``none``, and ``oneeuro`` with `predict`.
+        predict: of a camera: every frame has a result at once, with people predicted for so many seconds after it,
+            from the newest frame that was looked at. None: every frame is looked at.
         poses: for landmarks: the PoseBERT bundle that converts them to rotations; None is geometry, frame by frame, and
             so is the default if it is not installed.
     """
@@ -130,6 +133,7 @@ class PeopleOptions:
     topology: str | None = None
     overlap: bool = False
     smooth: str | None = None
+    smooth_after: str | None = None
     predict: float | None = None
     poses: Bundle | str | Path | None = _POSES
 
@@ -196,6 +200,8 @@ def open_people(
 
 def _multihmr(bundle: Bundle, execution: Execution, options: PeopleOptions) -> PeoplePipeline:
     _refuse_unused(bundle, options, "robots", "arm", "collisions", "quality", "stature")
+    if options.smooth_after is not None:
+        raise HumanrtError(f"--smooth-after: bundle `{bundle.name}` has --smooth in its place; give that")
     smoother = open_people_smoother(bundle, options.smooth)
     with ExitStack() as failing:
         if smoother is not None:
@@ -238,7 +244,13 @@ def _landmarks(bundle: Bundle, execution: Execution, options: PeopleOptions) -> 
                 smooth=options.smooth or LANDMARK_SMOOTHERS[0],
             )
         )
-        pipeline = LandmarkPipeline(model, intrinsics=options.intrinsics, threshold=options.threshold)
+        pipeline = LandmarkPipeline(
+            model,
+            intrinsics=options.intrinsics,
+            threshold=options.threshold,
+            smoother=_smoother_after(bundle, options, failing),
+            predict=options.predict,
+        )
         failing.pop_all()
     return pipeline
 
@@ -264,9 +276,20 @@ def _holistic(bundle: Bundle, execution: Execution, options: PeopleOptions) -> H
             collisions=options.collisions,
             intrinsics=options.intrinsics,
             threshold=options.threshold,
+            smoother=_smoother_after(bundle, options, failing),
+            predict=options.predict,
         )
         failing.pop_all()
     return pipeline
+
+
+def _smoother_after(bundle: Bundle, options: PeopleOptions, failing: ExitStack) -> PeopleSmoother | None:
+    """Open the smoother behind a model that links frames itself; ``failing`` closes it."""
+    name = options.smooth_after or ("none" if options.predict is None else None)
+    smoother = open_people_smoother(bundle, name)
+    if smoother is not None:
+        failing.callback(smoother.close)
+    return smoother
 
 
 def named_quality(text: str) -> tuple[Bundle, dict[str, Any]]:
@@ -314,8 +337,6 @@ def _check_landmark_options(bundle: Bundle, options: PeopleOptions) -> None:
         raise HumanrtError(
             f"--overlap: bundle `{bundle.name}` uses the last frame to find people in the next; leave it out"
         )
-    if options.predict is not None:
-        raise HumanrtError(f"--predict: bundle `{bundle.name}` does not predict; leave it out, or take a Multi-HMR")
     if options.fov == AUTO:
         raise HumanrtError(f"--fov auto: bundle `{bundle.name}` does not estimate the field of view; give degrees")
 

@@ -167,6 +167,33 @@ def test_the_floor_is_found_where_distances_are_uncertain(walk: Take, soles: Sol
     assert degrees(found.up, true.up) < 2.0
 
 
+@pytest.mark.parametrize("roll", [3.0, -4.0])
+def test_how_the_floor_is_inclined_across_a_straight_path_is_known_from_who_walks(
+    walk: Take, soles: Soles, roll: float
+) -> None:
+    """Soles cannot tell, as feet are near each other; bodies that sway from foot to foot do."""
+    true = camera(8.0, roll)
+    found = find_ground([seen(walk, true)], [soles])
+    assert np.degrees(found.roll) == pytest.approx(roll, abs=1.2)
+    standing_still = replace(walk, local=np.broadcast_to(walk.local[:1] * 0 + np.eye(3), walk.local.shape).copy())
+    standing_still.local[:, 0] = FACING
+    stands = find_ground([seen(standing_still, true)], [soles])
+    assert abs(np.degrees(stands.roll) - roll) > abs(np.degrees(found.roll) - roll)
+    assert stands.uncertainty > found.uncertainty
+
+
+@pytest.mark.parametrize("lean", [-4.0, 0.0, 4.0])
+@pytest.mark.parametrize("ahead", [-6.0, 2.0])
+def test_the_true_normal_lies_within_the_uncertainty(walk: Take, soles: Soles, lean: float, ahead: float) -> None:
+    """Of people who hold themselves otherwise than most do, at distances that are uncertain."""
+    true = camera(10.0, 1.5)
+    turn = matrices_from_vectors(np.radians([ahead, 0, lean]))
+    local = walk.local.copy()
+    local[:, 0] = turn @ local[:, 0]
+    found = find_ground([seen(replace(walk, local=local), true, trembling)], [soles])
+    assert degrees(found.up, true.up) < 2 * np.degrees(found.uncertainty)
+
+
 def test_somebody_on_a_box_does_not_tilt_the_floor(walk: Take, soles: Soles) -> None:
     true = camera(5.0, 0.0)
     there = walk.root + np.array([1.0, -2.0, 6.0]) - (0.0, 0.0, 1.0) * (walk.root[:, 2:] - 5.0)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.bones import SMPLX_BONES
-from humanrt.geometry.rotation import matrices_from_vectors
+from humanrt.geometry.rotation import matrices_from_vectors, vectors_from_matrices
 from humanrt.geometry.skeleton import SMPLX_BODY, SkeletonError
 from humanrt.people.body_turns import BodyTurns
 
@@ -44,6 +44,21 @@ def test_another_body_is_read_back_and_fingers_stay(body: str) -> None:
     assert len(fingers) in (30, 38)
     np.testing.assert_array_equal(result[:, fingers], rotations[:, fingers])
     np.testing.assert_allclose(result @ np.swapaxes(result, -1, -2), np.eye(3) + 0 * result, atol=1e-12)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_share_goes_a_part_of_the_way(body: str) -> None:
+    bones = BODIES[body]
+    some = BodyTurns(bones, len(bones))
+    rotations, other = turns(len(bones), 2), turns(len(SMPLX_BODY), 2, seed=1)
+    before = some.read(rotations)
+    np.testing.assert_allclose(some.replaced(rotations, other, 0.0), rotations, atol=1e-12)
+    half = some.read(some.replaced(rotations, other, 0.5))[:, OTHERS]
+    apart = [
+        np.linalg.norm(vectors_from_matrices(np.swapaxes(a, -1, -2) @ b))
+        for a, b in ((before[:, OTHERS], half), (half, other[:, OTHERS]))
+    ]
+    assert apart[0] == pytest.approx(apart[1], rel=1e-9)
 
 
 def test_other_bones_are_refused() -> None:

@@ -155,6 +155,10 @@ def test_it_is_refused_where_it_does_not_apply(
         pytest.raises(HumanrtError, match="--predict: not on backend tensorrt"),
     ):
         PeoplePipeline(model, smoother=OneEuroPeople(), predict=0.0)
-    for bundle in ("landmarks", "holistic"):
-        command = ("run", "0", "--task", "people", "--headless", "--predict", "0", "--bundle", bundle)
-        assert "does not predict" in refused(capsys, *command)
+    command = ("run", "0", "--task", "people", "--headless", "--predict", "0")
+    assert "not on backend tensorrt" in refused(capsys, *command, "--bundle", "landmarks", "--backend", "tensorrt")
+    after = ("--bundle", "landmarks", "--backend", "cpu", "--smooth-after", "none")
+    assert "only smoothed people are predicted; leave --smooth-after none out" in refused(capsys, *command, *after)
+    assert "has --smooth in its place" in refused(
+        capsys, *command, "--bundle", str(toy_bundle()), "--smooth-after", "oneeuro"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from humanrt.inference.execution import Execution
 from humanrt.people.holistic import HolisticPeople, hand_identities
 from humanrt.people.holistic_pipeline import HolisticPipeline, HolisticResult
 from humanrt.people.landmark_people import LandmarkPeople
+from humanrt.people.smoothed_pipeline import Shown
 from humanrt.sources.opening import Frame, open_source
 from humanrt.tasks import PeopleOptions, open_people
 from shipped import shipped
@@ -122,6 +124,104 @@ def test_a_pipeline_records_people_with_their_hands(bundle: Path, frames: list[F
         assert list(hand["robot"]) == [own]
         assert np.isfinite(hand["robot"][own]).all()
     assert set(result.ms) >= {"landmarks", "hands", "face", "smooth", "body", "retarget", "total"}
+
+
+def test_people_are_posed_from_their_parameters_as_they_were(model: HolisticPeople, frames: list[Frame]) -> None:
+    model.reset()
+    people = model.track(frames[0].image, 0.0).people
+    assert len(people)
+    posed = model.posed(replace(people, vertices=None, joints=None, joints_2d=None))
+    for name, atol in (("vertices", 1e-3), ("joints", 1e-3), ("joints_2d", 0.5)):
+        np.testing.assert_allclose(getattr(posed, name), getattr(people, name), atol=atol)
+    model.reset()
+    bare = model.track(frames[0].image, 0.0, meshes=False).people
+    assert bare.vertices is None
+    np.testing.assert_allclose(bare.joints, people.joints, atol=1e-3)
+    nobody = model.posed(people.chosen(np.zeros(len(people), bool)))
+    assert nobody.vertices is not None
+    assert nobody.vertices.shape == (0, *people.vertices.shape[1:])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("smooth", ["oneeuro", "posebert"])
+def test_a_smoother_behind_the_solver_keeps_all_that_is_known(bundle: Path, frames: list[Frame], smooth: str) -> None:
+    shipped("posebert-people")
+    options = PeopleOptions(quality="fast", robots=["allegro_right"], smooth_after=smooth)
+    with open_people(bundle, "cpu", options, threads=2) as pipeline:
+        assert isinstance(pipeline, HolisticPipeline)
+        assert pipeline.about()["smooth_after"] == smooth
+        results = [pipeline(frame) for frame in frames[:6]]
+        black = Frame(np.zeros_like(frames[0].image), frames[6].t, 6)
+        missed = pipeline(black)
+    with open_people(bundle, "cpu", PeopleOptions(quality="fast", robots=["allegro_right"]), threads=2) as pipeline:
+        plain = [pipeline(frame) for frame in frames[:6]]
+    for one, other in zip(results, plain, strict=True):
+        record, usual = one.record(), other.record()
+        assert [set(person) for person in record["people"]] == [set(person) for person in usual["people"]]
+        assert [person["hands"] for person in record["people"]] == [person["hands"] for person in usual["people"]]
+        assert [hand.keys() for hand in record["hands"]] == [hand.keys() for hand in usual["hands"]]
+        assert np.linalg.norm(one.people.joints - other.people.joints, axis=-1).mean() < 0.05  # type: ignore[operator]
+        np.testing.assert_allclose(one.people.expression, other.people.expression, atol=1e-6)
+        assert one.people.vertices is not None
+    # Who is missed goes on, marked.
+    assert missed.filled == set(missed.ids) == set(results[-1].ids) != set()
+    assert not missed.people.scores.any()
+    assert all(person["filled"] for person in missed.record()["people"])
+
+
+def test_at_the_cameras_pace_all_that_is_known_is_predicted(bundle: Path, frames: list[Frame]) -> None:
+    options = PeopleOptions(quality="fast", robots=["allegro_right", "shadow_left"], predict=0.1)
+    with open_people(bundle, "cpu", options, threads=2) as pipeline:
+        assert isinstance(pipeline, HolisticPipeline)
+        assert pipeline.needs_live
+        assert pipeline.about()["smooth_after"] == "oneeuro"
+        results = list(pipeline.stream(frames))
+        cut = list(pipeline.at_camera_pace([*frames[:2], replace(frames[2], cut=True)]))
+    assert [result.frame.index for result in results] == [frame.index for frame in frames]
+    assert {result.ids for result in results} == {results[0].ids}
+    assert results[0].ids
+    for result in results:
+        assert result.age is not None
+        assert result.age >= 0.1 - 1e-9
+        record = result.record()
+        assert record["age"] == result.age
+        for person in record["people"]:
+            assert len(person["rotations"]) == len(ANNY_BONES)
+            assert len(person["expression"]) == 52
+        hands = {hand["id"] for hand in record["hands"]}
+        assert {hand for person in record["people"] for hand in person["hands"]} == hands
+        assert all(hand["robot"] for hand in record["hands"])
+    assert results[0].hands
+    assert cut[1].ids
+    assert cut[2].ids == ()
+    assert cut[2].age is None
+    assert not list(cut[2].hands)
+
+
+def test_hands_move_with_the_wrists_of_who_is_predicted(bundle: Path, frames: list[Frame]) -> None:
+    with open_people(bundle, "cpu", PeopleOptions(quality="fast", predict=0.0), threads=2) as pipeline:
+        assert isinstance(pipeline, HolisticPipeline)
+        for frame in frames[:3]:
+            seen = pipeline.model.track(frame.image, frame.t, meshes=False)
+        people, turn = seen.people, np.array([[0, 0, 1.0], [0, 1, 0], [-1, 0, 0]])
+        hand = next(one for one in seen.hands if one.wrist is not None)
+        assert people.joints is not None
+        for move, about in ((np.array([0.1, 0, 0]), np.eye(3)), (np.zeros(3), turn)):
+            centre = hand.wrist[:3, 3]  # type: ignore[index]
+            joints = ((people.joints - centre) @ about.T + centre + move).astype(np.float32)
+            for age in (None, 0.1):
+                shown = Shown(replace(people, joints=joints), seen.ids, (), frozenset(), age)
+                carried = pipeline._carried(hand, seen, shown)
+                np.testing.assert_allclose(carried.wrist[:3, 3], centre + move, atol=1e-4)  # type: ignore[index]
+                np.testing.assert_allclose(carried.wrist[:3, :3], about @ hand.wrist[:3, :3], atol=1e-4)  # type: ignore[index]
+                if age is None:  # where it is seen
+                    np.testing.assert_array_equal(carried.keypoints_2d, hand.keypoints_2d)
+                    continue
+                np.testing.assert_allclose(carried.keypoints_3d, hand.keypoints_3d @ about.T, atol=1e-4)
+                if move.any():
+                    K = people.intrinsics
+                    there = hand.keypoints_3d[0] * 0 + centre
+                    moved = project((there + move)[None], K) - project(there[None], K)
+                    np.testing.assert_allclose((carried.keypoints_2d - hand.keypoints_2d)[0], moved[0], atol=0.05)
 
 
 def test_options_that_do_not_exist_are_refused_by_name(bundle: Path) -> None:

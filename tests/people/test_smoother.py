@@ -50,6 +50,20 @@ def people(
     )
 
 
+def test_who_is_unconfirmed_stays_so_and_who_is_filled_in_is_not() -> None:
+    smoother = OneEuroPeople()
+    both = replace(people([[0.5, -0.2, 3], [-1, 0.1, 5]]), unconfirmed=np.array([False, True]))
+    for number in range(5):
+        result = smoother(both, Identities((1, 2)), number / RATE, SIZE)
+        assert result.people.unconfirmed is not None
+        assert result.people.unconfirmed.tolist() == [False, True]
+    missed = smoother(both.chosen(np.array([False, True])), Identities((2,)), 5 / RATE, SIZE)
+    assert missed.ids == (2, 1)
+    assert missed.people.unconfirmed is not None
+    assert missed.people.unconfirmed.tolist() == [True, False]
+    assert people([[0.5, -0.2, 3]]).chosen(np.array([True])).unconfirmed is None
+
+
 def test_the_first_frame_and_people_who_stand_still_are_as_they_were() -> None:
     smoother = OneEuroPeople()
     one = people([[0.5, -0.2, 3], [-1, 0.1, 5]], turn=0.4)

@@ -442,6 +442,7 @@ _PEOPLE = {
     "threshold": Flag(metavar="P", type=_probability),
     "topology": Flag(metavar="NAME"),
     "overlap": Flag(switch=True),
+    "smooth_after": Flag(choices=SMOOTHERS),
     "predict": Flag(metavar="SECONDS", type=float),
 }
 _MESHES = {

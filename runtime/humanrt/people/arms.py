@@ -11,7 +11,7 @@ from humanrt.errors import HumanrtError
 from humanrt.people.results import Person
 from humanrt.retarget import ArmDescription, ArmPose, ArmRetargeter, trunk_axes, wrist_frame
 
-__all__ = ["RobotArms", "arm_pose"]
+__all__ = ["RobotArms", "arm_pose", "wrist_of"]
 
 Array = NDArray[np.float64]
 
@@ -28,17 +28,29 @@ def arm_pose(joints: NDArray[np.floating], joint_names: Sequence[str], side: str
     """
     where = {name: np.asarray(joints[row], np.float64) for row, name in enumerate(joint_names)}
     end = side[0].upper()
-    keypoints = np.zeros((21, 3))
-    for row, name in _PALM.items():
-        keypoints[row] = where[f"{name}.{end}"]
     shoulders, hips = ([where[f"{name}.L"], where[f"{name}.R"]] for name in ("upperarm01", "upperleg01"))
     return ArmPose(
         shoulder=where[f"upperarm01.{end}"],
         elbow=where[f"lowerarm01.{end}"],
         wrist=where[f"wrist.{end}"],
-        hand=wrist_frame(keypoints, side),
+        hand=wrist_of(joints, joint_names, side)[:3, :3],
         trunk=trunk_axes(shoulders, hips),
     )
+
+
+def wrist_of(joints: NDArray[np.floating], joint_names: Sequence[str], side: str) -> Array:
+    """Return the pose [4, 4] m of a wrist of a person on Anny's body, with the axes of `humanrt.retarget.wrist_frame`.
+
+    Args:
+        joints, joint_names, side: see `arm_pose`.
+    """
+    names = list(joint_names)
+    keypoints = np.zeros((21, 3))
+    for row, name in _PALM.items():
+        keypoints[row] = joints[names.index(f"{name}.{side[0].upper()}")]
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = wrist_frame(keypoints, side), keypoints[0]
+    return pose
 
 
 class RobotArms:

@@ -12,11 +12,15 @@ from humanrt.backends import Backend
 from humanrt.bundle import Bundle
 from humanrt.inference.bound_graph import BoundGraph
 from humanrt.people.expression import FaceModel
+from humanrt.people.results import People
 from humanrt.resource import Owner, releasing
 
-__all__ = ["BodyAtRest", "BodyMesh", "FaceOnBody"]
+__all__ = ["BodyAtRest", "BodyMesh", "BodyPoser", "FaceOnBody", "same_shape"]
 
 Floats = NDArray[np.float32]
+
+_NEW_SHAPE = 0.004  # change of a phenotype from which a body at rest is computed anew
+_MOST_RESTS = 15  # beside the newest
 
 
 @dataclass(frozen=True)
@@ -102,3 +106,41 @@ class BodyMesh(Owner):
         inputs["expression"][0] = 0.0 if expression is None else expression
         self._pose.run()
         return inputs["vertices"][0].copy(), inputs["joints"][0].copy()
+
+
+class BodyPoser(Owner):
+    """Pose people whose parameters are known, such as smoothed ones. Not thread-safe.
+
+    Bodies at rest are kept, and taken again for shapes that hardly differ.
+
+    Args:
+        bundle, backend: see `BodyMesh`.
+    """
+
+    @releasing
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self._mesh = self.own(BodyMesh(bundle, backend))
+        self._rests: list[BodyAtRest] = []  # the one that was used last is last
+
+    def __call__(self, people: People) -> tuple[list[Floats], list[Floats]]:
+        """Return vertices [V, 3] and joints [J, 3] m, camera space, of each of the people."""
+        parts = (people.shape, people.rotations, people.translations, people.expression)
+        posed = [
+            self._mesh(self._rest(shape), rotations, translation, expression)
+            for shape, rotations, translation, expression in zip(*parts, strict=True)
+        ]
+        return [vertices for vertices, _ in posed], [joints for _, joints in posed]
+
+    def _rest(self, shape: Floats) -> BodyAtRest:
+        near = next((rest for rest in self._rests if same_shape(rest, shape)), None)
+        if near is None:
+            near = self._mesh.at_rest(shape)
+            self._rests = [*self._rests[-_MOST_RESTS:], near]
+        elif near is not self._rests[-1]:
+            self._rests = [*(rest for rest in self._rests if rest is not near), near]
+        return near
+
+
+def same_shape(rest: BodyAtRest, shape: NDArray[np.floating[Any]]) -> bool:
+    """Return whether a body at rest will do for phenotypes [S]."""
+    return bool(np.abs(rest.shape - shape).max() <= _NEW_SHAPE)

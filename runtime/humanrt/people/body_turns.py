@@ -47,13 +47,17 @@ class BodyTurns:
         whole = rotations if self._smplx else smpl_from_anny(rotations)
         return np.asarray(whole[..., :_BODY, :, :], np.float64)
 
-    def replaced(self, rotations: Floats, body: Floats) -> Array:
+    def replaced(self, rotations: Floats, body: Floats, share: float = 1.0) -> Array:
         """Return a model's rotations [..., R, 3, 3] with those of the body, [..., 22, 3, 3], in place of its own.
+
+        With a ``share`` below 1 they are turned towards those of the body by this part of the way.
 
         Toes keep theirs, as Anny has none. Where Anny divides a part, its bones turn by the part's change, those of
         spine and neck half-way between those of two; with a body read from these very rotations nothing changes.
         """
         rotations, body = np.asarray(rotations, np.float64), np.asarray(body, np.float64)
+        if share < 1:
+            body = between(self.read(rotations), body, share)
         result: Array = np.array(rotations, np.float64)
         if self._smplx:
             turned: Array = np.array(body, np.float64)

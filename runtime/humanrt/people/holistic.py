@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Unpack, get_args
@@ -34,7 +35,7 @@ from humanrt.hands.tracker import Hand, Hands
 from humanrt.hands.wrist_pose import pose_of
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.inference.side_thread import SideThread
-from humanrt.people.body_mesh import BodyAtRest, BodyMesh, FaceOnBody
+from humanrt.people.body_mesh import BodyAtRest, BodyMesh, BodyPoser, FaceOnBody, same_shape
 from humanrt.people.body_points import rest_landmarks
 from humanrt.people.body_tracker import Bodies, BodyTracker, BodyTrackerOptions
 from humanrt.people.expression import ExpressionOptions, ExpressionSolver, FaceModel, unit_spreads
@@ -63,7 +64,15 @@ from humanrt.resource import releasing
 from humanrt.retarget import wrist_frame
 from humanrt.timing import Stopwatch
 
-__all__ = ["DEFAULT_BUNDLE", "QUALITIES", "HolisticPeople", "Quality", "TrackedBodies", "hand_identities"]
+__all__ = [
+    "DEFAULT_BUNDLE",
+    "QUALITIES",
+    "HolisticPeople",
+    "Quality",
+    "TrackedBodies",
+    "hand_identities",
+    "person_of_hand",
+]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -90,7 +99,6 @@ _LARGEST = 0.8  # sizes of the largest person, from which the larger network loo
 _SHARP_HAND, _SHARP_FACE = 80.0, 60.0
 # Of a solver that expects nothing of the frame before: nothing that moves so freely does.
 _FRAME_BY_FRAME = FitOptions(acceleration=1e3, depth_acceleration=1e3, walk=1e3)
-_NEW_SHAPE = 0.004  # change of a phenotype from which a body at rest is computed anew
 
 
 @dataclass(frozen=True)
@@ -244,11 +252,12 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         threshold: float | None = None,
         *,
         photograph: bool = False,
+        meshes: bool = True,
     ) -> TrackedBodies:
         if isinstance(self._network, BalancedNetwork):
             largest = max((known.size for known in self._known.values()), default=0.0)
             self._network.min_size = _LARGEST * largest
-        return super().track(rgb, t, intrinsics, threshold, photograph=photograph)
+        return super().track(rgb, t, intrinsics, threshold, photograph=photograph, meshes=meshes)
 
     def _recover(self, bodies: Bodies, seen: Mapping[int, BodyLandmarks], view: View) -> TrackedBodies:
         watch = Stopwatch()
@@ -367,7 +376,7 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
         for side in _SIDES:
             on_body = fit.points[self._body.rig.kinds[f"{side}_hand"]].astype(np.float64)
             known.wrists[side] = pose_of(wrist_frame(on_body, side), on_body[WRIST])
-        if known.rest is None or np.abs(known.rest.shape - fit.shape).max() > _NEW_SHAPE:
+        if known.rest is None or not same_shape(known.rest, fit.shape):
             known.rest = self._mesh.at_rest(fit.shape)
             known.face_model = self._face_on_body(known.rest)
         head = fit.joints[self._head]
@@ -378,7 +387,9 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             known.amounts = known.amounts * float(np.exp((known.t - view.t) / _FADE))
         known.t = view.t
         amounts = np.zeros(self._mesh.units) if known.amounts is None else known.amounts
-        vertices, joints = self._mesh(known.rest, fit.rotations, head, amounts)
+        vertices, joints = None, fit.joints
+        if view.meshes:
+            vertices, joints = self._mesh(known.rest, fit.rotations, head, amounts)
         return Estimate(
             id=identity,
             score=0.0 if landmarks is None else landmarks.score,
@@ -440,11 +451,25 @@ class HolisticPeople(LandmarkModel[TrackedBodies]):
             )
         return estimates
 
-    def _people(self, estimates: Sequence[Estimate], K: Array) -> People:
+    @cached_property
+    def _poser(self) -> BodyPoser:
+        """The body model again, for `posed`: another thread may use the first."""
+        return self.own(BodyPoser(self.bundle, self.backend))
+
+    def posed(self, people: People) -> People:
+        if not len(people):
+            meshes = np.zeros((0, self._vertices, 3), np.float32) if self.meshes else None
+            joints = np.zeros((0, len(self.joint_names), 3), np.float32)
+            return replace(people, vertices=meshes, joints=joints, joints_2d=joints[..., :2])
+        meshes, joints = map(np.stack, self._poser(people))
+        pixels = project(joints, people.intrinsics).astype(np.float32)
+        return replace(people, vertices=meshes if self.meshes else None, joints=joints, joints_2d=pixels)
+
+    def _people(self, estimates: Sequence[Estimate], view: View) -> People:
         return people_of(
             estimates,
-            K,
-            vertices=self._vertices if self.meshes else None,
+            view.K,
+            vertices=self._vertices if self.meshes and view.meshes else None,
             joints=len(self.joint_names),
             shape=6,
             expression=self._mesh.units,
@@ -477,6 +502,11 @@ def _weighted(spread: float) -> tuple[float, float]:
 def hand_identities(person: int) -> dict[Side, int]:
     """Return the identities of a person's hands: they are those of the person, from 1, and never reused either."""
     return {"left": 2 * person - 1, "right": 2 * person}
+
+
+def person_of_hand(hand: int) -> int:
+    """Return the identity of the person whose hand has this identity."""
+    return (hand + 1) // 2
 
 
 def _sharpness(region: Region, half: float) -> float:

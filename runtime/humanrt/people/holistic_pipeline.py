@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.checks import check_kind
 from humanrt.errors import HumanrtError
+from humanrt.geometry.camera import project
+from humanrt.geometry.hand import WRIST
 from humanrt.hands.pipeline import hand_entity, hand_record
 from humanrt.hands.robots import RobotHands
-from humanrt.hands.tracker import Hands
-from humanrt.people.arms import RobotArms
-from humanrt.people.holistic import HolisticPeople, TrackedBodies
+from humanrt.hands.tracker import Hand, Hands
+from humanrt.people.arms import RobotArms, wrist_of
+from humanrt.people.holistic import HolisticPeople, TrackedBodies, person_of_hand
 from humanrt.people.landmark_pipeline import FollowingPipeline
 from humanrt.people.pipeline import PeopleResult
+from humanrt.people.smoothed_pipeline import Shown, added
+from humanrt.people.smoother import PeopleSmoother
 from humanrt.retarget import ArmDescription, RobotDescription, load_robot
 from humanrt.sources.opening import Frame
 from humanrt.timing import Stopwatch
 
 __all__ = ["HolisticPipeline", "HolisticResult"]
+
+Array = NDArray[np.float64]
+
+_NEAREST = 0.05  # m, of a hand that is seen
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,7 +79,8 @@ class HolisticPipeline(FollowingPipeline[TrackedBodies, HolisticResult]):
         arm: the person's arm that moves arms, left or right; a URDF among the robots is then an arm. None: see
             `humanrt.retarget.load_robot`.
         collisions: keep the robots' fingers from penetrating each other (`RetargetOptions.collisions`).
-        intrinsics, threshold: see `FollowingPipeline`.
+        intrinsics, threshold, smoother, predict: see `FollowingPipeline`. Hands move with the wrists of people who are
+            smoothed or predicted; their fingers, which robots follow, are those that were seen.
     """
 
     model: HolisticPeople
@@ -85,9 +94,11 @@ class HolisticPipeline(FollowingPipeline[TrackedBodies, HolisticResult]):
         collisions: bool = False,
         intrinsics: ArrayLike | None = None,
         threshold: float | None = None,
+        smoother: PeopleSmoother | None = None,
+        predict: float | None = None,
     ) -> None:
         check_kind(model, HolisticPeople, "model", "a HolisticPeople")
-        super().__init__(model, intrinsics=intrinsics, threshold=threshold)
+        super().__init__(model, intrinsics=intrinsics, threshold=threshold, smoother=smoother, predict=predict)
         check_kind(robots, (str, Path, Sequence), "robots", "names of robots, or paths of their descriptions")
         loaded = [load_robot(robot, arm) for robot in ((robots,) if isinstance(robots, str | Path) else robots)]
         moving = [robot for robot in loaded if isinstance(robot, ArmDescription)]
@@ -123,28 +134,64 @@ class HolisticPipeline(FollowingPipeline[TrackedBodies, HolisticResult]):
         self._robots.reset()
         self._arms.reset()
 
-    def __call__(self, frame: Frame) -> HolisticResult:
-        """Process one frame. Frames come in the order of their time stamps."""
-        tracked = self._track(frame)
-        ms = dict(tracked.people.ms)
+    def _result(self, frame: Frame, seen: TrackedBodies | None, shown: Shown, ms: dict[str, float]) -> HolisticResult:
         watch = Stopwatch()
-        robots = self._robots.solve(tracked.hands, frame.t, tracked.hands.lost)
-        result = PeopleResult(frame, tracked.people, tracked.ids, tracked.lost, ms, tracked.filled)
-        arms = self._arms.solve(result.persons, frame.t, tracked.lost) if self._arms else {}
+        result = PeopleResult(frame, shown.people, shown.ids, shown.lost, {}, shown.filled)
+        hands = Hands(()) if seen is None else seen.hands
+        if seen is not None and self.smoother is not None:
+            hands = replace(hands, objects=tuple(self._carried(hand, seen, shown) for hand in hands))
+        robots = self._robots.solve(hands, frame.t, hands.lost)
+        arms = self._arms.solve(result.persons, frame.t, shown.lost) if self._arms else {}
         if self._robots or self._arms:
             watch.lap("retarget")
-        ms |= watch.ms
-        ms["total"] = sum(ms.values())
+        whole = added(ms, watch.ms)
+        whole["total"] = sum(whole.values())
         return HolisticResult(
             frame,
-            tracked.people,
-            tracked.ids,
-            tracked.lost,
-            ms,
-            tracked.filled,
-            tracked.hands,
-            tracked.hands_of,
+            shown.people,
+            shown.ids,
+            shown.lost,
+            whole,
+            shown.filled,
+            hands,
+            {} if seen is None else {id: seen.hands_of.get(id, ()) for id in shown.ids},
             robots,
             arms,
             self._arms.errors if arms else {},
+            age=shown.age,
         )
+
+    def _carried(self, hand: Hand, seen: TrackedBodies, shown: Shown) -> Hand:
+        """Return a hand that was seen, moved as its wrist moves from the body that was seen to the one that is shown.
+
+        Its fingers stay as they were; those of the body move on with its other rotations. Where people are not
+        predicted it stays where it is in the picture.
+        """
+        person = person_of_hand(hand.id)
+        if hand.wrist is None or person not in seen.ids or person not in shown.ids:
+            return hand
+        rows = seen.ids.index(person), shown.ids.index(person)
+        assert seen.people.joints is not None
+        assert shown.people.joints is not None
+        names = self.model.joint_names
+        before = wrist_of(seen.people.joints[rows[0]], names, hand.side)
+        now = wrist_of(shown.people.joints[rows[1]], names, hand.side)
+        wrist = now @ np.linalg.inv(before) @ hand.wrist
+        if shown.age is None:
+            return replace(hand, wrist=wrist)
+        turn = wrist[:3, :3] @ hand.wrist[:3, :3].T
+        shape = hand.keypoints_3d.astype(np.float64)
+        turned = shape @ turn.T
+        flat = hand.keypoints_2d + _moved(shape, hand.wrist[:3, 3], turned, wrist[:3, 3], shown.people.intrinsics)
+        return replace(hand, keypoints_2d=flat.astype(np.float32), keypoints_3d=turned.astype(np.float32), wrist=wrist)
+
+
+def _moved(shape: Array, place: Array, turned: Array, moved: Array, K: Array) -> Array:
+    """Return how far the keypoints of a hand, [21, 3] m with the wrist at [3] m, move in the picture, px.
+
+    Nothing where a part of the hand is behind the camera.
+    """
+    then, now = shape - shape[WRIST] + place, turned - turned[WRIST] + moved
+    if min(then[:, 2].min(), now[:, 2].min()) < _NEAREST:
+        return np.zeros((len(shape), 2))
+    return np.asarray(project(now, K) - project(then, K))

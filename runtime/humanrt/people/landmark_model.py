@@ -73,7 +73,7 @@ class Estimate:
         shape: [S].
         expression: [E].
         joints: [J, 3] m.
-        vertices: [V, 3] m.
+        vertices: [V, 3] m; None where no meshes were asked for.
         confirmed: the landmark network sees the person, or saw them before; see `People.unconfirmed`.
     """
 
@@ -85,7 +85,7 @@ class Estimate:
     shape: Floats
     expression: Floats
     joints: Floats
-    vertices: Floats
+    vertices: Floats | None
     confirmed: bool = True
 
 
@@ -98,12 +98,14 @@ class View:
         K: [3, 3] px, the camera.
         t: time stamp, s.
         threshold: minimum score of a person.
+        meshes: whether meshes are wanted of them.
     """
 
     size: tuple[int, int]
     K: Array
     t: float
     threshold: float = 0.0
+    meshes: bool = True
 
 
 R = TypeVar("R", bound=Tracked)
@@ -127,7 +129,7 @@ class LandmarkModel(Model, ABC, Generic[R]):
         smooth: one of `humanrt.people.landmark_poses.LANDMARK_SMOOTHERS`.
     """
 
-    NEEDS_OPEN = ("__call__", "track")
+    NEEDS_OPEN = ("__call__", "track", "posed")
 
     tracker: BodyTracker
     fov: float
@@ -159,7 +161,14 @@ class LandmarkModel(Model, ABC, Generic[R]):
         """
 
     @abstractmethod
-    def _people(self, estimates: Sequence[Estimate], K: Array) -> People:
+    def posed(self, people: People) -> People:
+        """Return people with the vertices and joints of their parameters, such as smoothed ones.
+
+        Those are left out that the model does not give otherwise. Another thread may `track` meanwhile.
+        """
+
+    @abstractmethod
+    def _people(self, estimates: Sequence[Estimate], view: View) -> People:
         """Return the people as arrays, in the given order (`people_of`)."""
 
     def _tracked(
@@ -172,7 +181,7 @@ class LandmarkModel(Model, ABC, Generic[R]):
     ) -> Tracked:
         """Return the people of a frame, highest score first; those whose position is not known (None) are left out."""
         ranked = sorted((one for one in estimates if one is not None), key=lambda one: -one.score)
-        people = self._people(ranked, view.K)
+        people = self._people(ranked, view)
         watch.lap("decode")
         ids = tuple(one.id for one in ranked)
         filled = frozenset(one.id for one in ranked if one.confirmed) - seen.keys()
@@ -199,6 +208,7 @@ class LandmarkModel(Model, ABC, Generic[R]):
         threshold: float | None = None,
         *,
         photograph: bool = False,
+        meshes: bool = True,
     ) -> R:
         """Return the people in the next image of a stream.
 
@@ -208,6 +218,7 @@ class LandmarkModel(Model, ABC, Generic[R]):
             intrinsics: K [3, 3] of the camera in px of this image; None assumes `fov` and the image's centre.
             threshold: minimum score of a person, 0..1; None: the tracker's.
             photograph: the image has nothing to do with those before and after it.
+            meshes: False leaves vertices out, which `posed` makes later.
 
         Raises:
             ValueError: the image is not uint8 [H, W, 3], ``t`` is not a finite time, or the threshold is not a
@@ -223,7 +234,7 @@ class LandmarkModel(Model, ABC, Generic[R]):
         bodies = self.tracker(rgb, t)
         least = 0.0 if threshold is None else threshold
         seen = {body.id: body.landmarks for body in bodies if body.landmarks.score >= least}
-        return self._recover(bodies, seen, View(size, K, t, least))
+        return self._recover(bodies, seen, View(size, K, t, least, meshes))
 
 
 def people_of(

@@ -10,7 +10,7 @@ way.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
@@ -190,10 +190,10 @@ class LandmarkPeople(LandmarkModel[Tracked]):
             vertices=posed["vertices"] + move,
         )
 
-    def _posed(self, rotations: Floats, shape: Floats) -> dict[str, Floats]:
-        """Return vertices [V, 3] and joints [J, 3] m, relative to the pelvis."""
+    def _posed(self, rotations: Floats, shape: Floats, body: Any = None) -> dict[str, Floats]:
+        """Return vertices [V, 3] and joints [J, 3] m, relative to the pelvis; ``body``: None: the tracking thread's."""
         feeds = {"rotations": rotations[None, None], "shape": shape[None, None], "translation": _ZERO_TRANSLATION}
-        posed = self._body.run(feeds)
+        posed = (self._body if body is None else body).run(feeds)
         joints = posed["joints"][0, 0]
         root = joints[self._root]
         return {"vertices": posed["vertices"][0, 0] - root, "joints": joints - root}
@@ -218,11 +218,28 @@ class LandmarkPeople(LandmarkModel[Tracked]):
         depth = float(np.exp(log_depth[0]))
         return np.asarray(raw * (depth / raw[2]))
 
-    def _people(self, estimates: Sequence[Estimate], K: Array) -> People:
+    @cached_property
+    def _body_beside(self) -> Any:
+        """The body model again, for `posed`: another thread may use the first."""
+        return self.own(self.backend.open(self.bundle.graph("body")))
+
+    def posed(self, people: People) -> People:
+        if not self.meshes:
+            return people
+        vertices = np.zeros((len(people), self._vertices, 3), np.float32)
+        joints = np.zeros((len(people), len(self.joint_names), 3), np.float32)
+        for i, (rotations, shape) in enumerate(zip(people.rotations, people.shape, strict=True)):
+            posed = self._posed(rotations, shape, self._body_beside)
+            move = people.translations[i] - posed["joints"][self._head]
+            vertices[i], joints[i] = posed["vertices"] + move, posed["joints"] + move
+        pixels = project(joints, people.intrinsics).astype(np.float32)
+        return replace(people, vertices=vertices, joints=joints, joints_2d=pixels)
+
+    def _people(self, estimates: Sequence[Estimate], view: View) -> People:
         return people_of(
             estimates,
-            K,
-            vertices=self._vertices if self.meshes else None,
+            view.K,
+            vertices=self._vertices if self.meshes and view.meshes else None,
             joints=len(self.joint_names) if self.meshes else None,
             shape=len(self._shape),
             expression=0,

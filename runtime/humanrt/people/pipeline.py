@@ -5,44 +5,32 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from math import pi
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from humanrt.bundle.settings import body_names
-from humanrt.checks import check_kind, check_probability, check_range, check_same_count
+from humanrt.checks import check_kind, check_probability, check_same_count
 from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import check_intrinsics
 from humanrt.geometry.ground import Ground
 from humanrt.geometry.rotation import vectors_from_matrices
 from humanrt.geometry.skeleton import SkeletonError
 from humanrt.hands.tracker import Hand
-from humanrt.inference.newest import Newest
-from humanrt.people.landmark_model import LandmarkModel
+from humanrt.people.landmark_model import LandmarkModel, Tracked
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import Forecast, People, Person
-from humanrt.people.smoother import OneEuroPeople, PeopleSmoother, PeopleSmootherOptions, SmoothedPeople
-from humanrt.people.tracking import Identities, PeopleTracker
-from humanrt.perception.cuts import CutDetector
-from humanrt.perception.pipeline import Pipeline, Result, model_header
-from humanrt.smoothing.one_euro import OneEuroOptions
+from humanrt.people.smoothed_pipeline import Shown, SmoothedPipeline, added
+from humanrt.people.smoother import PeopleSmoother
+from humanrt.people.tracking import PeopleTracker
+from humanrt.perception.pipeline import Result, model_header
 from humanrt.sources.opening import Frame, check_frame
 from humanrt.timing import Stopwatch
 
-__all__ = ["BLEND", "BLEND_LAG", "PeoplePipeline", "PeopleResult", "people_header"]
+__all__ = ["PeoplePipeline", "PeopleResult", "people_header"]
 
-_MAX_PREDICTION = 1.0  # s
-# What is predicted jumps whenever the network has looked at another frame: a low pass of one cut-off spreads it over
-# some frames, and predicting further by its lag leaves none.
-_BLEND_CUTOFF = 5.0  # Hz
-BLEND_LAG = 1 / (2 * pi * _BLEND_CUTOFF)
-"""...s by which it is behind steady motion."""
-_LOW_PASS = OneEuroOptions(_BLEND_CUTOFF, 0.0)
-BLEND = PeopleSmootherOptions(_LOW_PASS, _LOW_PASS, _LOW_PASS, fill_seconds=0.0)
-"""Low pass between predictions of `PeoplePipeline.at_camera_pace`, and..."""
 _NO_JOINTS = np.zeros((0, 3), np.float32)
 
 
@@ -118,7 +106,7 @@ class PeopleResult(Result):
         ]
 
 
-class PeoplePipeline(Pipeline[PeopleResult]):
+class PeoplePipeline(SmoothedPipeline[Tracked, PeopleResult]):
     """Detect the people of a stream of frames and assign identities. Closes the model that it was given.
 
     Args:
@@ -128,10 +116,7 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         threshold: minimum score of a person; None takes the bundle's.
         overlap: `stream` submits each frame before the last one's result is taken: on a GPU, and with a bundle for
             batches, which frames then fill.
-        smoother: smooths people and fills in those whom a frame missed (`humanrt.people.smoothers`); None: each frame
-            as the model sees it. It is closed with the pipeline.
-        predict: `stream` looks at the newest frame in a thread of its own, and predicts people for so many seconds
-            after each of the frames that arrive meanwhile (`at_camera_pace`); None: every frame is looked at.
+        smoother, predict: see `SmoothedPipeline`.
 
     Raises:
         HumanrtError: an overlap was requested but frames cannot overlap; or a prediction without a smoother, on a GPU
@@ -162,21 +147,12 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         self.intrinsics = None if intrinsics is None else check_intrinsics(intrinsics)
         self.threshold = threshold
         self.overlap = overlap
-        self.smoother = smoother
-        if predict is not None:
-            check_range(predict, "predict (s)", 0.0, _MAX_PREDICTION)
-            if smoother is None:
-                raise HumanrtError("--predict: only smoothed people are predicted; leave --smooth none out")
-            if model.overlaps:
-                raise HumanrtError(
-                    f"--predict: not on backend {model.backend.name}; leave it out, or take cpu"
-                    if model.backend.device is not None
-                    else f"--predict: bundle `{model.bundle.name}` is for batches of pictures; leave it out, or export "
-                    "one for single pictures"
-                )
-        self.predict = predict
-        self.needs_live = predict is not None
-        self._cuts = CutDetector()
+        if predict is not None and model.overlaps and model.backend.device is None:
+            raise HumanrtError(
+                f"--predict: bundle `{model.bundle.name}` is for batches of pictures; leave it out, or export one for "
+                "single pictures"
+            )
+        super().__init__(model, smoother, predict)
 
     @property
     def overlaps(self) -> bool:
@@ -188,18 +164,10 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         refine = {} if self.model.refine is None else {"refine": self.model.refine}
         return {**people_header(self.model), "smooth": smooth, **refine}
 
-    def close(self) -> None:
-        """Free the model's networks and what the smoother holds."""
-        self.model.close()
-        if self.smoother is not None:
-            self.smoother.close()
-
     def reset(self) -> None:
         """Forget all identities."""
         self.tracker.reset()
-        if self.smoother is not None:
-            self.smoother.reset()
-        self._cuts.reset()
+        super().reset()
 
     def __call__(self, frame: Frame) -> PeopleResult:
         """Process one frame. Frames come in the order of their time stamps."""
@@ -208,9 +176,7 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         return self._finish(frame)
 
     def stream(self, frames: Iterable[Frame]) -> Iterator[PeopleResult]:
-        if self.predict is not None:
-            return self.at_camera_pace(frames, self.predict)
-        return self.overlapped(frames) if self.overlap else map(self, frames)
+        return self.overlapped(frames) if self.overlap and self.predict is None else super().stream(frames)
 
     def overlapped(self, frames: Iterable[Frame]) -> Iterator[PeopleResult]:
         """Process frames, submitting each before the last one's result is taken.
@@ -228,61 +194,18 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         while waiting:
             yield self._finish(waiting.popleft())
 
-    def at_camera_pace(self, frames: Iterable[Frame], ahead: float = 0.0) -> Iterator[PeopleResult]:
-        """Yield a result for every frame of a camera at once, however long the network takes.
-
-        A second thread looks at the newest frame. In the others people are where the smoother predicts them, for the
-        time of that frame and ``ahead`` seconds, such as the latency of a display or a robot. Only the first frame is
-        waited for. In a new scene there is nobody until a frame of it was looked at.
-        """
-        assert self.smoother is not None
-        seen: Frame | None = None  # the last one whose people are known
-        nobody: People | None = None
-        scene = known_scene = 0
-        shown = OneEuroPeople(BLEND)
-        with Newest(self._look) as newest:
-            for frame in frames:
-                check_frame(frame)
-                watch, lost = Stopwatch(), tuple[int, ...]()
-                if self._cuts(frame.image) or frame.cut:
-                    seen, scene = None, scene + 1
-                    shown.reset()
-                done = newest.take()
-                newest.offer((frame, scene))
-                if nobody is None:
-                    done = newest.take(wait=True)
-                if done is not None:
-                    (looked, of), people = done
-                    nobody = _none_of(people)
-                    if of == scene:  # else of one that has ended meanwhile
-                        lost = self._know(looked, people, cut=scene != known_scene)
-                        seen, known_scene = looked, scene
-                watch.lap("track")
-                assert nobody is not None
-                result = SmoothedPeople(nobody, ())
-                if seen is not None:
-                    result = self.smoother.predicted(frame.t + ahead + BLEND_LAG)
-                height, width = frame.image.shape[:2]
-                blended = shown(result.people, Identities(result.ids, lost), frame.t, (width, height))
-                watch.lap("smooth")
-                posed = self.model.posed(blended.people)
-                if posed.vertices is not None:
-                    watch.lap("body")
-                ms = {**watch.ms, "total": sum(watch.ms.values())}
-                age = None if seen is None else frame.t + ahead - seen.t
-                yield PeopleResult(frame, posed, result.ids, lost, ms, result.filled, age=age)
-
-    def _look(self, given: tuple[Frame, int]) -> People:
-        self._submit(given[0])
-        return self.model.result()
-
-    def _know(self, frame: Frame, people: People, *, cut: bool) -> tuple[int, ...]:
-        """Take the people of a frame into tracker and smoother, and return the identities that ended."""
-        assert self.smoother is not None
+    def _look(self, frame: Frame, *, cut: bool) -> Tracked:
+        self._submit(frame)
+        people = self.model.result()
         identities = self.tracker(people, frame.t, cut=cut)
-        height, width = frame.image.shape[:2]
-        self.smoother(people, identities, frame.t, (width, height), cut=cut)
-        return identities.lost
+        return Tracked(people, identities.ids, identities.lost, frozenset())
+
+    def _posed(self, people: People) -> People:
+        return self.model.posed(people)
+
+    def _result(self, frame: Frame, seen: Tracked | None, shown: Shown, ms: dict[str, float]) -> PeopleResult:
+        whole = {**ms, "total": sum(ms.values())}
+        return PeopleResult(frame, shown.people, shown.ids, shown.lost, whole, shown.filled, age=shown.age)
 
     def _submit(self, frame: Frame) -> None:
         # Smoothed people are posed once, after smoothing: it costs no more than without.
@@ -294,24 +217,8 @@ class PeoplePipeline(Pipeline[PeopleResult]):
         cut = self._cuts(frame.image) or frame.cut
         identities = self.tracker(people, frame.t, cut=cut)
         watch.lap("track")
-        ids, filled = identities.ids, frozenset[int]()
-        if self.smoother is not None:
-            height, width = frame.image.shape[:2]
-            smoothed = self.smoother(people, identities, frame.t, (width, height), cut=cut)
-            ids, filled = smoothed.ids, smoothed.filled
-            watch.lap("smooth")
-            people = self.model.posed(smoothed.people)
-            if people.vertices is not None:
-                watch.lap("body")
-        ms = people.ms | watch.ms
-        ms["total"] = sum(ms.values())
-        return PeopleResult(frame, people, ids, identities.lost, ms, filled)
-
-
-def _none_of(people: People) -> People:
-    """Return nobody, seen with the same camera."""
-    arrays = ("scores", "locations", "translations", "rotations", "shape", "expression")
-    return replace(people, **{name: getattr(people, name)[:0] for name in arrays})
+        seen = Tracked(people, identities.ids, identities.lost, frozenset())
+        return self._finished(frame, seen, added(people.ms, watch.ms), cut=cut)
 
 
 def people_header(model: MultiHMR | LandmarkModel[Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
+from humanrt.checks import check_range
 from humanrt.errors import BundleError
 from humanrt.geometry.skeleton import SMPL_24, SMPLX_BODY
 from humanrt.inference.execution import Execution
@@ -45,6 +46,7 @@ class PoseBertPeople(OneEuroPeople):
         model: name or folder of a PoseBERT bundle from body rotations to body rotations, ours or of the published
             weights for SMPL, or a loaded one.
         options: see `PeopleSmootherOptions`; ``rotations`` are those that the network does not give.
+        share: part of the way, 0..1, from One-Euro's rotations of the body to the network's.
         backend: where the network runs; None: a CPU.
 
     Raises:
@@ -61,9 +63,11 @@ class PoseBertPeople(OneEuroPeople):
         model: Bundle | str | Path = POSES,
         options: PeopleSmootherOptions | None = None,
         *,
+        share: float = 1.0,
         backend: Execution | Backend | str | None = None,
     ) -> None:
-        self._turns = BodyTurns(bones, count)
+        check_range(share, "share", 0.0, 1.0)
+        self._turns, self._share = BodyTurns(bones, count), share
         fill = (PeopleSmootherOptions() if options is None else options).fill_seconds
         self._stream = PoseBERTStream(model, fill=fill, ahead=_AHEAD, backend=backend)
         try:
@@ -115,5 +119,5 @@ class PoseBertPeople(OneEuroPeople):
             return smoothed
         rotations = smoothed.people.rotations.copy()
         body = np.stack([poses[smoothed.ids[i]][:_BODY] for i in known])
-        rotations[known] = self._turns.replaced(rotations[known], body)
+        rotations[known] = self._turns.replaced(rotations[known], body, self._share)
         return replace(smoothed, people=replace(smoothed.people, rotations=rotations))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,12 @@ class People:
         scores = ", ".join(f"{score:.2f}" for score in self.scores)
         meshes = "no meshes" if self.vertices is None else f"{self.vertices.shape[1]} vertices each"
         return f"<{len(self)} people{f' ({scores})' if scores else ''}, {meshes}>"
+
+    def chosen(self, mask: NDArray[np.bool_]) -> People:
+        """Return some of the people, in their order: those of ``mask`` [N]."""
+        names = [one.name for one in fields(self) if one.name not in ("intrinsics", "ms")]
+        rows: dict[str, Any] = {name: value[mask] for name in names if (value := getattr(self, name)) is not None}
+        return replace(self, **rows)
 
     def person(self, index: int, id: int, *, filled: bool = False) -> Person:
         """Return one of the people, with the identity that a tracker assigned."""

@@ -29,7 +29,7 @@ from humanrt.smoothing.one_euro import OneEuro, OneEuroOptions
 from humanrt.smoothing.one_euro_rotations import OneEuroRotations
 from humanrt.smoothing.settling_mean import SettlingMean
 
-__all__ = ["OneEuroPeople", "PeopleSmoother", "PeopleSmootherOptions", "SmoothedPeople"]
+__all__ = ["FOLLOWED", "OneEuroPeople", "PeopleSmoother", "PeopleSmootherOptions", "SmoothedPeople"]
 
 Floats = NDArray[np.float32]
 Vector = NDArray[np.float64]
@@ -105,6 +105,16 @@ class PeopleSmootherOptions:
         for name in ("shape_seconds", "camera_seconds", "coast_seconds"):
             check_range(getattr(self, name), f"{name} (s)", 0.0, above=True)
         check_range(self.fill_seconds, "fill_seconds (s)", 0.0)
+
+
+FOLLOWED = PeopleSmootherOptions(
+    rotations=OneEuroOptions(30.0, 0.0, 8.0),
+    position=OneEuroOptions(30.0, 0.0, 4.0),
+    distance=OneEuroOptions(30.0, 0.0, 2.0),
+    shape_seconds=1e-3,
+)
+"""For people whom a body solver or PoseBERT has smoothed already: hardly smoothed again, quickly predicted; their shape
+is theirs. Chosen by how near predictions of 0.1 and 0.2 s come to what is seen then."""
 
 
 @dataclass(frozen=True)
@@ -271,6 +281,9 @@ class OneEuroPeople(Resource):
             rotations[i], heads[i], distances[i] = pose.rotations, pose.head, pose.distance
             shape[i], expression[i], locations[i] = track.shape, track.expression, pose.head + track.location
         z = np.exp(distances) * _focal(K)
+        unconfirmed = people.unconfirmed
+        if unconfirmed is not None:  # only who was confirmed is filled in: photographs have no frames after them
+            unconfirmed = np.concatenate([unconfirmed, np.zeros(len(ids) - len(people), bool)])
         translations = np.column_stack([directions(heads, K) * z[:, None], z])
         return People(
             scores=np.concatenate([people.scores, np.zeros(len(ids) - len(people), np.float32)]),
@@ -280,6 +293,7 @@ class OneEuroPeople(Resource):
             shape=shape,
             expression=expression,
             intrinsics=K,
+            unconfirmed=unconfirmed,
             ms=people.ms,
         )
 

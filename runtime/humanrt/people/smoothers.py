@@ -2,46 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from humanrt.bundle import Bundle
-from humanrt.bundle.settings import MultiHmrSettings, topology_of
+from humanrt.bundle.settings import MULTIHMR, MultiHmrSettings, people_model, topology_of
 from humanrt.errors import BundleError, HumanrtError, choices
+from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.skeleton import SkeletonError
 from humanrt.inference.execution import Execution
 from humanrt.people.pose_smoother import PoseBertPeople
-from humanrt.people.smoother import OneEuroPeople, PeopleSmoother
+from humanrt.people.smoother import FOLLOWED, OneEuroPeople, PeopleSmoother, PeopleSmootherOptions
 
 __all__ = ["SMOOTHERS", "open_smoother"]
 
 
-def _one_euro(bundle: Bundle) -> PeopleSmoother:
-    return OneEuroPeople()
+@dataclass(frozen=True)
+class _Smoothed:
+    """What a smoother is opened for.
+
+    Attributes:
+        bundle: of the people.
+        option: what names the smoother on the command line.
+        bones: names of the rotations; None: SMPL-X's.
+        count: how many there are.
+        options: of the smoother.
+    """
+
+    bundle: Bundle
+    option: str
+    bones: Sequence[str] | None
+    count: int
+    options: PeopleSmootherOptions | None
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> _Smoothed:
+        if people_model(bundle) != MULTIHMR:  # followed by landmarks
+            return cls(bundle, "--smooth-after", ANNY_BONES, len(ANNY_BONES), FOLLOWED)
+        settings = MultiHmrSettings.of(bundle)
+        mesh = topology_of(bundle, settings, None)
+        sizes = {tensor.name: tensor.shape for tensor in bundle.graph(mesh.graph).inputs}
+        return cls(bundle, "--smooth", settings.bones, sizes["rotations"][2], None)
 
 
-def _posebert(bundle: Bundle) -> PeopleSmoother:
-    settings = MultiHmrSettings.of(bundle)
-    mesh = topology_of(bundle, settings, None)
-    sizes = {tensor.name: tensor.shape for tensor in bundle.graph(mesh.graph).inputs}
+def _one_euro(given: _Smoothed) -> PeopleSmoother:
+    return OneEuroPeople(given.options)
+
+
+def _posebert(given: _Smoothed) -> PeopleSmoother:
+    option, name = f"{given.option} posebert", given.bundle.name
     try:
         # On one thread of the CPU, wherever the model runs: the network is small.
-        return PoseBertPeople(settings.bones, sizes["rotations"][2], backend=Execution(threads=1))
+        return PoseBertPeople(given.bones, given.count, options=given.options, backend=Execution(threads=1))
     except SkeletonError as error:
-        raise HumanrtError(f"--smooth posebert: bundle `{bundle.name}`: {error}; take oneeuro") from error
+        raise HumanrtError(f"{option}: bundle `{name}`: {error}; take oneeuro") from error
     except BundleError as error:
-        raise BundleError(f"--smooth posebert: {error}; or take oneeuro") from error
+        raise BundleError(f"{option}: {error}; or take oneeuro") from error
 
 
-SMOOTHERS: Mapping[str, Callable[[Bundle], PeopleSmoother] | None] = {
+SMOOTHERS: Mapping[str, Callable[[_Smoothed], PeopleSmoother] | None] = {
     "oneeuro": _one_euro,
     "posebert": _posebert,
     "none": None,
 }
-"""Smoothers of models that look at one frame at a time; the first is their default (docs/measurements/smoothing.md)."""
+"""Smoothers of people, whatever perceives them; the first is the default of models that look at one frame at a time,
+and of people who are predicted (docs/measurements/smoothing.md)."""
 
 
 def open_smoother(bundle: Bundle, name: str | None = None) -> PeopleSmoother | None:
-    """Open the smoother of a name in `SMOOTHERS` for the people of a model's bundle; None for ``none``.
+    """Open the smoother of a name in `SMOOTHERS` for the people of a bundle; None for ``none``.
+
+    Args:
+        bundle: of the people. Those who are followed by landmarks are smoothed already, and less again (`FOLLOWED`).
+        name: of the smoother; None: the first.
 
     Raises:
         HumanrtError: there is no such smoother, and the message lists them; or it does not know the model's bones, or
@@ -50,8 +83,9 @@ def open_smoother(bundle: Bundle, name: str | None = None) -> PeopleSmoother | N
     if name is None:
         name = next(iter(SMOOTHERS))
     if name not in SMOOTHERS:
+        option = "--smooth" if people_model(bundle) == MULTIHMR else "--smooth-after"
         raise HumanrtError(
-            f"--smooth {name}: bundle `{bundle.name}` does not have it; choose one of: {choices(SMOOTHERS)}"
+            f"{option} {name}: bundle `{bundle.name}` does not have it; choose one of: {choices(SMOOTHERS)}"
         )
     make = SMOOTHERS[name]
-    return None if make is None else make(bundle)
+    return None if make is None else make(_Smoothed.of(bundle))
