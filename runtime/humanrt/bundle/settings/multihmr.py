@@ -114,7 +114,7 @@ class MultiHmrSettings:
         ]
         if len({name for name, *_ in listed}) < len(listed):
             raise body.error("topologies", "contains a name twice")
-        only = ("the only one", "body-1", "faces")
+        only = ("the only one", "body", "body-1", "faces")
         topologies = tuple(_topology(bundle, names, (batch, people)) for names in listed or [only])
         return cls(
             size,
