@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,10 @@ class Somebody(Pipeline[PeopleResult]):
 
     task = target = "people"
 
-    def __init__(self, people: Callable[[float], dict[int, tuple[float, np.ndarray]]]) -> None:
-        self._people = people
+    def __init__(
+        self, people: Callable[[float], dict[int, tuple[float, np.ndarray]]], unconfirmed: Container[int] = ()
+    ) -> None:
+        self._people, self._unconfirmed = people, unconfirmed
 
     def __call__(self, frame: Frame) -> PeopleResult:
         people = self._people(frame.t)
@@ -59,6 +61,7 @@ class Somebody(Pipeline[PeopleResult]):
             np.eye(3),
             joints=np.ones((count, 3, 3), floats),
             joints_2d=np.tile(np.array([(60, 40), (60, 80), (60, 110)], floats), (count, 1, 1)),
+            unconfirmed=np.array([identity in self._unconfirmed for identity in people], bool),
         )
         return PeopleResult(frame, found, tuple(people), (), {"network": 1.0, "total": 1.0})
 
@@ -73,8 +76,12 @@ def frames(seconds: float, rate: float = 10.0) -> list[Frame]:
     return [Frame(image, index / rate, index) for index in range(round(seconds * rate))]
 
 
-def coached(people: Callable[[float], dict[int, tuple[float, np.ndarray]]]) -> CoachPipeline:
-    return CoachPipeline(Somebody(people), Trainer(PoseCoach(), PoseTrack(GOAL[None], np.zeros(1))), "goal.npz")
+def coached(
+    people: Callable[[float], dict[int, tuple[float, np.ndarray]]], unconfirmed: Container[int] = ()
+) -> CoachPipeline:
+    return CoachPipeline(
+        Somebody(people, unconfirmed), Trainer(PoseCoach(), PoseTrack(GOAL[None], np.zeros(1))), "goal.npz"
+    )
 
 
 def test_results_hold_people_and_advice() -> None:
@@ -94,6 +101,15 @@ def test_results_hold_people_and_advice() -> None:
 def test_the_nearest_person_is_coached_and_stays_the_one() -> None:
     pipeline = coached(lambda t: {1: (3.0, posture()), 2: (2.0 if t < 1 else 4.0, posture())})
     assert {pipeline(frame).trainee for frame in frames(2)} == {2}
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_who_is_not_confirmed_is_coached_only_if_nobody_is(cut: bool) -> None:
+    """Where an unconfirmed person stands is the single-shot network's guess."""
+    frame = replace(frames(1)[0], cut=cut)
+    people = {1: (3.0, posture()), 2: (2.0, posture()), 3: (2.5, posture())}
+    assert coached(lambda t: people, {2})(frame).trainee == 3
+    assert coached(lambda t: people, {1, 2, 3})(frame).trainee == 2
 
 
 def test_nobody_is_no_trainee_and_who_comes_back_late_begins_anew() -> None:

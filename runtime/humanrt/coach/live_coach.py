@@ -187,8 +187,12 @@ class CoachPipeline(Pipeline[CoachResult]):
 
 
 def _nearest(found: PeopleResult) -> int:
-    """Return the index of the person who is nearest to the camera."""
-    return int(np.argmin(found.people.translations[:, 2]))
+    """Return the index of the person who is nearest to the camera; of the confirmed ones, if there are any."""
+    away = found.people.translations[:, 2]
+    guessed = found.people.unconfirmed
+    if guessed is not None and not guessed.all():
+        away = np.where(guessed, np.inf, away)
+    return int(np.argmin(away))
 
 
 class _Painter(Protocol):
