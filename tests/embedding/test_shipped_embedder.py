@@ -145,7 +145,7 @@ def test_what_words_say_exactly_comes_first(tmp_path: Path, capsys: pytest.Captu
     assert all(0 <= hit["distance"] <= 2 for hit in hits)
     assert "looked up by geometry: left_arm.up or left_hand.overhead; right_arm.down" in answer.err
     assert "left to the embedder alone: swaying" in answer.err
-    assert sorted(path.name[:12] for path in Path(index).glob("kept-*")) == ["kept-facts-1", "kept-poseemb"]
+    assert sorted(path.name[:12] for path in Path(index).glob("kept-*")) == ["kept-facts-2", "kept-poseemb"]
     # Beside a pose, too, the words hold.
     pose = tmp_path / "pose.npz"
     np.savez(pose, rotations=poses[3], joint_names=np.array(SMPLX_BODY))

@@ -84,6 +84,7 @@ def _arms(at: Mapping[str, Array], trunk: Array, floor: Array) -> dict[str, Flag
     line = normalised(at["left_shoulder"] - at["right_shoulder"])
     left = normalised(line - trunk * (line * trunk).sum(-1, keepdims=True))
     ahead = np.cross(left, trunk)
+    upright = trunk[:, 1] > 0.3  # of somebody who lies, what is beyond the head is not above it, and the reverse
     found: dict[str, Flags] = {}
     for side, other in (("left", "right"), ("right", "left")):
         sign = 1.0 if side == "left" else -1.0
@@ -96,7 +97,7 @@ def _arms(at: Mapping[str, Array], trunk: Array, floor: Array) -> dict[str, Flag
         bend = _angle(upper, lower)
         reach = np.linalg.norm(wrist - shoulder, axis=-1)
         near = 0.2
-        raised = hand[:, 1] > at["head"][:, 1] + 0.15
+        raised = (hand[:, 1] > at["head"][:, 1] + 0.15) & upright
         hip, thigh = at[f"{side}_hip"], (at[f"{side}_hip"] + at[f"{side}_knee"]) / 2
         over = normalised(at["head"] - at["neck"])
         skull = at["head"] + 0.08 * over
@@ -107,7 +108,7 @@ def _arms(at: Mapping[str, Array], trunk: Array, floor: Array) -> dict[str, Flag
         depth = ((hand - at["shoulders"]) * ahead).sum(-1)
         found |= {
             f"{side}_arm.up": raised & (up > 0.75) & (bend < 75),
-            f"{side}_arm.raised": (up > 0.25) & (reach > 0.28),
+            f"{side}_arm.raised": (up > 0.25) & (reach > 0.28) & (upright | (wrist[:, 1] > shoulder[:, 1] + 0.1)),
             f"{side}_hand.overhead": raised,
             f"{side}_arm.side": (out > 0.75) & (abs(up) < 0.45) & (bend < 60),
             f"{side}_arm.front": (front > 0.75) & (abs(up) < 0.45) & (bend < 70),
@@ -283,7 +284,7 @@ def _angle(one: Array, two: Array) -> Array:
     return np.asarray(np.degrees(np.arccos((one * two).sum(-1).clip(-1, 1))))
 
 
-VERSION = "1"
+VERSION = "2"
 """Of names, conditions and thresholds; what is kept of facts has it in its name, so raise it with any of them."""
 NAMES: tuple[str, ...] = tuple(facts(np.broadcast_to(np.eye(3), (1, 22, 3, 3))))
 """Of all facts, in their order."""

@@ -58,6 +58,18 @@ def test_facts_are_what_is_seen() -> None:
     assert {"arms.side", "body.t_pose", "hands.apart", "elbows.straight"} <= true_of(SPREAD)
 
 
+def test_nobody_who_lies_has_an_arm_up() -> None:
+    """Beyond the head is not above it, and a hand in the air is not over the head."""
+    on_back = {"pelvis": (-90.0, 0.0, 0.0)}
+    beyond = true_of(posed(left_shoulder=(0, 0, 85), **on_back))
+    assert "body.lying_back" in beyond
+    in_the_air = true_of(posed(left_shoulder=(0, -85, 0), **on_back))
+    assert "left_arm.front" in in_the_air
+    for facts_of_it in (beyond, in_the_air):
+        assert not {"left_arm.up", "left_arm.raised", "left_hand.overhead"} & facts_of_it
+    assert {"left_arm.up", "left_arm.raised", "left_hand.overhead"} <= true_of(LEFT_UP)
+
+
 def test_people_kneel_whose_shins_point_back() -> None:
     sides = ("left", "right")
     kneeling = {
