@@ -98,6 +98,15 @@ def test_nobody_keeps_all_sizes(model: HolisticPeople) -> None:
     assert nobody.expression.shape == (0, 52)
 
 
+def test_a_photograph_that_is_refused_leaves_the_next_frame_a_film(model: HolisticPeople, frames: list[Frame]) -> None:
+    model.reset()
+    ids = model.track(frames[0].image, 0.0).ids
+    with pytest.raises(HumanrtError, match="t must be a finite time"):
+        model.track(frames[1].image, float("nan"), photograph=True)
+    assert set(model.track(frames[1].image, frames[1].t).ids) == set(ids)
+    assert not model.tracker.looks
+
+
 def test_identities_end_with_a_rewind_and_are_not_reused(model: HolisticPeople, frames: list[Frame]) -> None:
     model.reset()
     first = model.track(frames[0].image, 1.0)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from humanrt.backends import Backend
 from humanrt.bundle import Bundle
-from humanrt.checks import check_probability, check_same_count
+from humanrt.checks import check_probability, check_same_count, check_time
 from humanrt.errors import BundleError
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import check_image, check_intrinsics, field_of_view_intrinsics, project
@@ -226,6 +226,7 @@ class LandmarkModel(Model, ABC, Generic[R]):
             CameraError: the intrinsics are not valid. The state is then unchanged.
         """
         check_image(rgb)
+        t = check_time(t)
         check_probability(threshold, "threshold")
         size = (rgb.shape[1], rgb.shape[0])
         K = field_of_view_intrinsics(size, self.fov) if intrinsics is None else check_intrinsics(intrinsics)
