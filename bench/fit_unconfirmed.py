@@ -40,11 +40,25 @@ from humanrt.geometry.limbs import ANNY_LIMBS, LIMBS
 from humanrt.geometry.skeleton import MEDIAPIPE_33
 from humanrt.metrics.matching import MIN_OVERLAP, box_overlap, optimal
 from humanrt.people.body_tracker import BodyTracker
+from humanrt.people.landmarks import BodyLandmarks
+from humanrt.people.proposals import Look
 from humanrt.people.single_shot import SingleShotBody
 from humanrt.people.unconfirmed import WEIGHTS, Candidate, Weights, candidates, pairs, select, two_in_one
 from people_found import trackers
 
-__all__ = ["Picture", "counts", "fit", "held_out", "somebody"]
+__all__ = [
+    "Picture",
+    "counts",
+    "fit",
+    "held_out",
+    "limbs_of",
+    "logistic",
+    "near_truth",
+    "rendered",
+    "rooms",
+    "seen",
+    "somebody",
+]
 
 Array = NDArray[Any]
 
@@ -88,24 +102,41 @@ def somebody(picture: Picture) -> Array:
     if not len(picture.truth) or not len(picture.candidates):
         return result
     taken = {person for _, person in optimal(picture.found, picture.truth, picture.wanted)}
-    extent = np.maximum(np.ptp(picture.truth, axis=1).max(axis=1), 10.0)
-    apart = np.linalg.norm(picture.limbs[:, None] - picture.truth[None], axis=-1).mean(axis=-1) / extent
-    apart[box_overlap(picture.limbs, picture.truth) < MIN_OVERLAP] = np.inf
-    nearest = apart.argmin(axis=1)
+    nearest, near = near_truth(picture.limbs, picture.truth)
     free = np.array([int(person) not in taken for person in nearest])
-    return np.asarray(free & (apart.min(axis=1) < _NEAR))
+    return np.asarray(free & near)
+
+
+def near_truth(limbs: Array, truth: Array) -> tuple[Array, Array]:
+    """Return the true person [C] who is nearest to each of limbs [C, 12, 2] px, and whether they are near, [C]."""
+    if not len(truth):
+        return np.full(len(limbs), -1), np.zeros(len(limbs), bool)
+    extent = np.maximum(np.ptp(truth, axis=1).max(axis=1), 10.0)
+    apart = np.linalg.norm(limbs[:, None] - truth[None], axis=-1).mean(axis=-1) / extent
+    apart[box_overlap(limbs, truth) < MIN_OVERLAP] = np.inf
+    return apart.argmin(axis=1), apart.min(axis=1) < _NEAR
 
 
 def fit(pictures: Sequence[Picture]) -> Weights:
-    """Return the weights of the model's greatest posterior, by Newton's method."""
+    """Return the weights of the model's greatest posterior."""
     rows = [(*one.evidence, 1.0) for picture in pictures for one in picture.candidates]
     truth = np.concatenate([somebody(picture) for picture in pictures]).astype(np.float64)
-    x, w = np.array(rows, np.float64), np.zeros(len(Weights._fields))
+    return Weights(*logistic(np.array(rows, np.float64), truth))
+
+
+def logistic(x: Array, truth: Array) -> list[float]:
+    """Return the weights [F] of the greatest posterior of a logistic model with a weak ridge, by Newton's method.
+
+    Args:
+        x: [N, F], what is weighed.
+        truth: [N], 0 or 1.
+    """
+    w = np.zeros(x.shape[1])
     for _ in range(40):
         p = 1 / (1 + np.exp(-x @ w))
         curvature = (x * (p * (1 - p))[:, None]).T @ x + _RIDGE * np.eye(len(w))
         w += np.linalg.solve(curvature, x.T @ (truth - p) - _RIDGE * w)
-    return Weights(*w.tolist())
+    return [float(value) for value in w]
 
 
 def held_out(pictures: Sequence[Picture]) -> list[Weights]:
@@ -137,32 +168,45 @@ def _limb_joints() -> list[int]:
     return [names.index(name) for name in ANNY_LIMBS]
 
 
+def limbs_of(bodies: Sequence[SingleShotBody]) -> Array:
+    """Return limbs [B, 12, 2] px of bodies."""
+    places = _limb_joints()
+    return np.array([body.pixels[places] for body in bodies], np.float64).reshape(-1, len(places), 2)
+
+
 def look(tracker: BodyTracker, image: Array, truth: Array, wanted: Array) -> Picture:
     """Return what is seen in a picture in which true people [N, 12, 2] px are."""
-    places = _limb_joints()
-
-    def limbs(bodies: Sequence[SingleShotBody]) -> Array:
-        return np.array([body.pixels[places] for body in bodies], np.float64).reshape(-1, len(places), 2)
-
     tracker.reset()
     tracker.photograph()
     marks = [body.landmarks for body in tracker(image, 0.0)]
-    seen = candidates(tracker.looks, marks, (image.shape[1], image.shape[0]))
+    return seen(marks, tracker.looks, (image.shape[1], image.shape[0]), truth, wanted, tracker.max_people)
+
+
+def seen(
+    marks: Sequence[BodyLandmarks],
+    looks: Sequence[Look],
+    size: tuple[int, int],
+    truth: Array,
+    wanted: Array,
+    max_people: int,
+) -> Picture:
+    """Return what is seen in a picture of (width, height) px in which people are confirmed who have these landmarks."""
+    there = candidates(looks, marks, size)
     found, seconds = [], []
     for one in marks:
-        two = two_in_one(one, tracker.looks)
+        two = two_in_one(one, looks)
         own = one.landmarks_2d[_MARKS].astype(np.float64)[None]
-        found.append(limbs(two) if two else own)
-        if scores := [second.score for _, second in pairs(one, tracker.looks)]:
+        found.append(limbs_of(two) if two else own)
+        if scores := [second.score for _, second in pairs(one, looks)]:
             near = len(truth) and np.linalg.norm(own - truth, axis=-1).mean(axis=-1) < _NEAR * one.region.size / 2
             seconds.append((scores, int(np.count_nonzero(near))))
     return Picture(
-        np.concatenate([np.zeros((0, len(places), 2)), *found]),
-        seen,
-        limbs([one.body for one in seen]),
+        np.concatenate([np.zeros((0, len(LIMBS), 2)), *found]),
+        there,
+        limbs_of([one.body for one in there]),
         truth,
         wanted,
-        max(tracker.max_people - len(found), 0),
+        max(max_people - len(found), 0),
         seconds,
     )
 

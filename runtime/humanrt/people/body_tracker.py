@@ -47,7 +47,7 @@ from humanrt.people.windows import Window, windows
 from humanrt.perception.region_tracker import RegionTracker, Track, TrackedObjects, TrackParameters
 from humanrt.resource import releasing
 
-__all__ = ["Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
+__all__ = ["MIN_LOOK_OF_TRUNKS", "ZOOMS_OF_TRUNKS", "Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
 
 # The size is that of a region. Two regions contain the same person if their hips are closer than a fifth of a body.
 _TRACK_PARAMETERS = TrackParameters(
@@ -71,8 +71,10 @@ _CONFIDENT_SCORE = 0.9  # without a second network: score below which a new trac
 _HOPELESS_SCORE = 0.05  # of the landmark network, in a proposal: nobody is there, whatever the second network sees
 _CHECKED_PRESENCE = 0.1  # min score of tracks that a second network checks
 _ZOOMS = (1.0, 0.75, 1.3)  # of close looks at new people, see `accepted`
-_ZOOMS_OF_TRUNKS = (*_ZOOMS, 0.6, 0.87)  # the second network has overlooked these so far: it gets more chances
-_MIN_LOOK_OF_TRUNKS = 1.25  # their source proposes much that is nobody: a hand close to the camera
+ZOOMS_OF_TRUNKS = (*_ZOOMS, 0.6, 0.87)
+"""Likewise of those whom our own Multi-HMR proposes: the second network has overlooked them so far, and gets more."""
+MIN_LOOK_OF_TRUNKS = 1.25
+"""First look at these below which they are nobody, see `accepted`: a hand close to the camera is proposed, too."""
 _MAX_FURTHER_LOOKS, _SETTLED = 4, 0.06  # at new people, while their region moves by more than this part of its side
 _DOUBTFUL = -1.5  # `confidence` of a track below which its check fails
 _CONFIRMED = 2.0  # the same of a new track, before it is reported
@@ -316,10 +318,8 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         """
         if self._second is None:
             return self._observe_region(rgb, region)
-        first = self._landmarks(rgb, region)
-        landmarks = self._landmarks(rgb, first.region) if first.score >= _HOPELESS_SCORE else first
-        self._watch.lap("landmarks")
-        if landmarks.score < _HOPELESS_SCORE or not _is_inside(landmarks.region, rgb):
+        first, landmarks, there = self._looked_at(rgb, region)
+        if not there:
             return None
         scores = (first.score, landmarks.score)
         first_look = region.confidence(landmarks, scores) if isinstance(region, Proposal) else -inf
@@ -330,10 +330,17 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
             return confidence(landmarks, scores, second(rgb, square))
 
         trunk = isinstance(region, Proposal) and region.trunk is not None
-        looks = (_ZOOMS_OF_TRUNKS, _MIN_LOOK_OF_TRUNKS) if trunk else (_ZOOMS, -inf)
+        looks = (ZOOMS_OF_TRUNKS, MIN_LOOK_OF_TRUNKS) if trunk else (_ZOOMS, -inf)
         found = accepted(first_look, close_look, *looks)
         self._watch.lap("detect")
         return self._settled(rgb, first.region, landmarks) if found else None
+
+    def _looked_at(self, rgb: Picture, region: Region) -> tuple[BodyLandmarks, BodyLandmarks, bool]:
+        """Return the landmarks of a first look and of a second one, and whether somebody may be there at all."""
+        first = self._landmarks(rgb, region)
+        landmarks = self._landmarks(rgb, first.region) if first.score >= _HOPELESS_SCORE else first
+        self._watch.lap("landmarks")
+        return first, landmarks, landmarks.score >= _HOPELESS_SCORE and _is_inside(landmarks.region, rgb)
 
     def _settled(self, rgb: Picture, region: Region, landmarks: BodyLandmarks) -> BodyLandmarks:
         """Return the landmarks of a person where the network finds them again; ``region``: where it looked last.
@@ -357,6 +364,11 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         """Return the landmarks in a region, or None if there is no person."""
         landmarks = self._landmarks(rgb, region)
         return landmarks if landmarks.score >= self._presence and _is_inside(landmarks.region, rgb) else None
+
+    def _worth_examining(self, region: Region, observations: Sequence[BodyLandmarks], room: int) -> bool:
+        """Return whether somebody of this size would be tracked: the largest are, and before a crowd looks run out."""
+        sizes = sorted((landmarks.region.size for landmarks in observations), reverse=True)
+        return len(sizes) < room or (room > 0 and region.size > sizes[room - 1])
 
     def _preferred(self, observations: Sequence[BodyLandmarks]) -> Sequence[BodyLandmarks]:
         return sorted(observations, key=lambda landmarks: -landmarks.region.size)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, log, sqrt
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,7 +23,9 @@ from humanrt.people.multipose import PoseDetection
 
 __all__ = [
     "SAME_TRUNK",
+    "TRUNK_WEIGHTS",
     "TrunkDetection",
+    "TrunkWeights",
     "accepted",
     "confidence",
     "disagreement",
@@ -33,6 +36,7 @@ __all__ = [
     "trunk_confidence",
     "trunk_distance",
     "trunk_distances",
+    "trunk_evidence",
     "trunk_gap",
 ]
 
@@ -66,8 +70,20 @@ SAME_TRUNK = 0.06
 _SCORE, _POSE, _TRUNK_GAP, _HEAD_GAP, _BIAS = 0.39, 6.1, -14.65, -6.24, -0.72
 _MAX_GAP = 0.25
 _SATURATED = 0.002  # scores are not told apart below this, and above 1 minus it
-# Likewise for a trunk that our own Multi-HMR sees: its score instead of the pose's, hips and head.
-_TRUNK_LOGITS, _TRUNK_SCORE, _HIPS_GAP, _TRUNK_HEAD_GAP, _TRUNK_BIAS = 0.54, 8.07, -4.81, -2.88, -4.53
+
+
+class TrunkWeights(NamedTuple):
+    """Weights of a like model for a trunk that our own Multi-HMR sees: its score, the gaps of hips and of head."""
+
+    logits: float
+    score: float
+    hips: float
+    head: float
+    bias: float
+
+
+TRUNK_WEIGHTS = TrunkWeights(0.54, 8.07, -4.81, -2.88, -4.53)
+"""Fitted to the `multihmr-anny` that ships by ``bench/fit_confirmation.py``."""
 # A person is looked at in the part of the picture that was searched, and closely, in squares about the body. The first
 # look is trusted alone from here on; otherwise two close looks must each lift the sum to what is needed: in one square
 # the second network may see somebody who is not there.
@@ -126,9 +142,14 @@ def confidence(landmarks: BodyLandmarks, scores: Iterable[float], poses: Iterabl
 
 def trunk_confidence(landmarks: BodyLandmarks, scores: Iterable[float], trunk: TrunkDetection) -> float:
     """Return the same as `confidence`, supported by a trunk instead of poses."""
+    evidence = trunk_evidence(landmarks, scores, trunk)
+    return sum(weight * value for weight, value in zip(TRUNK_WEIGHTS, evidence, strict=True))
+
+
+def trunk_evidence(landmarks: BodyLandmarks, scores: Iterable[float], trunk: TrunkDetection) -> tuple[float, ...]:
+    """Return what `TrunkWeights` weigh, [5]."""
     hips, head = (min(gap, _MAX_GAP) for gap in trunk_distances(landmarks, trunk))
-    evidence = _TRUNK_LOGITS * _mean_logit(scores) + _TRUNK_SCORE * trunk.score
-    return evidence + _HIPS_GAP * hips + _TRUNK_HEAD_GAP * head + _TRUNK_BIAS
+    return _mean_logit(scores), trunk.score, hips, head, 1.0
 
 
 def trunk_distance(landmarks: BodyLandmarks, trunk: TrunkDetection) -> float:

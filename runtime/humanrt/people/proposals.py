@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -32,6 +33,7 @@ from humanrt.people.windows import Window, whole_picture, window_region
 from humanrt.resource import Owner, releasing
 
 __all__ = [
+    "BODY_THRESHOLD",
     "PROPOSALS",
     "DetectorProposals",
     "Look",
@@ -174,14 +176,15 @@ class MultiHmrProposals(ProposalSource):
 
     name = "multihmr"
     faint = 0.1
+    network_bundle: str | Path = "multihmr-anny"
 
     @releasing
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        self._model = self.own(MultiHMR("multihmr-anny", backend))
+        self._model = self.own(MultiHMR(self.network_bundle, backend))
         self._head, self._root = (self._model.joint_names.index(name) for name in ("head", "root"))
 
     def threshold(self, grey: bool) -> float:
-        return _BODY_THRESHOLD
+        return BODY_THRESHOLD
 
     def __call__(
         self, rgb: Picture, host: NDArray[np.uint8], window: Window | None, threshold: float
@@ -216,7 +219,8 @@ PROPOSALS: Mapping[str, type[ProposalSource]] = {
 
 _GREY_SCALE = 0.7  # of thresholds, in pictures without colour
 _POSE_THRESHOLD = 0.1
-_BODY_THRESHOLD = 0.3
+BODY_THRESHOLD = 0.3
+"""Score from which `MultiHmrProposals` propose people: see `humanrt.people.confirmation.TRUNK_WEIGHTS`."""
 _NEIGHBOURHOOD = 1.5  # side of the square in which a lost person is looked for, relative to their region
 _HEAD = slice(0, 5)
 _LEGS = slice(13, 17)  # knees, ankles

@@ -236,6 +236,10 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
         """Return the observation in a region of `_detect`, in which there was no track, or None if there is none."""
         return self._observe_region(rgb, region)
 
+    def _worth_examining(self, region: Region, observations: Sequence[M], room: int) -> bool:
+        """Return whether what is in a region of `_detect` could get one of ``room`` slots beside new observations."""
+        return True
+
     def _preferred(self, observations: Sequence[M]) -> Sequence[M]:
         """Return new observations in the order in which they get the free track slots."""
         return observations
@@ -312,6 +316,8 @@ class RegionTracker(Model, ABC, Generic[M, T, F]):
                 if full or examined == room + self.SPARE_DETECTIONS:
                     break
                 if any(self._contains(region, one) for one in observations):
+                    continue
+                if not self._worth_examining(region, observations, room):
                     continue
                 examined += 1
                 if landmarks := self._examine(image, region):
