@@ -11,7 +11,7 @@ import pytest
 from humanrt.errors import HumanrtError
 from humanrt.geometry.region import Region
 from humanrt.geometry.skeleton import COCO_17, MEDIAPIPE_33
-from humanrt.people.body_tracker import BodyTrackerOptions
+from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
 from humanrt.people.confirmation import (
     TrunkDetection,
     accepted,
@@ -24,6 +24,7 @@ from humanrt.people.confirmation import (
 from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.multipose import PoseDetection
 from humanrt.people.proposals import Proposal, region_of_pose
+from shipped import shipped
 
 _UP = {  # somebody who stands, 200 px tall, about the hips
     **dict.fromkeys(("nose", "eye", "ear", "mouth"), (0.0, -85.0)),
@@ -141,3 +142,19 @@ def test_unknown_sources_are_refused() -> None:
         BodyTrackerOptions(proposals=())
     with pytest.raises(HumanrtError, match="each once"):
         BodyTrackerOptions(proposals=("multipose", "multipose"))
+
+
+def test_before_a_crowd_only_who_is_large_enough_to_be_kept_is_looked_at() -> None:
+    """The looks ran out at spectators, and a player was never looked at."""
+    with BodyTracker(shipped("landmarks"), options=BodyTrackerOptions(max_people=2), threads=1) as tracker:
+        crowd = [landmarks(100 * k, scale=scale) for k, scale in enumerate((0.5, 0.8, 0.6))]
+
+        def worth(scale: float, room: int, seen: int = 3) -> bool:
+            region = replace(crowd[0].region, size=270 * scale)
+            return tracker._worth_examining(region, crowd[:seen], room)
+
+        assert worth(0.7, 2)  # larger than the second
+        assert not worth(0.55, 2)
+        assert worth(0.55, 3)
+        assert worth(0.1, 2, seen=1)
+        assert not worth(9.0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from humanrt.geometry.region import Region
 from humanrt.inference.execution import Execution
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
 from humanrt.people.landmarks import BodyNetwork
+from humanrt.people.proposals import PROPOSALS, Proposal, ProposalSource
+from humanrt.people.windows import Window, windows
 from humanrt.sources.opening import open_source
 from shipped import shipped
 
@@ -31,8 +34,8 @@ PLAYERS = {
     "number 24": ((560, 310), (577, 440)),
     "number 35": ((718, 333), (735, 425)),
 }
-# Spectators in the first row: their bodies are there, so they may be found.
-SPECTATORS = ((422, 480), (472, 490), (512, 490))
+# Spectators in the first row, and one before the camera: their bodies are there, so they may be found.
+SPECTATORS = ((422, 480), (472, 490), (512, 490), (98, 650))
 
 
 def _media(name: str) -> Path:
@@ -55,6 +58,7 @@ def _tracker(quality: str, **options: object) -> BodyTracker:
 
 
 def _hips_and_heads(tracker: BodyTracker, image: NDArray[np.uint8]) -> list[tuple[NDArray[np.float32], ...]]:
+    tracker.photograph()
     points = [body.landmarks.landmarks_2d for body in tracker(image, 0.0)]
     return [(p[[7, 8]].mean(axis=0), p[[23, 24]].mean(axis=0)) for p in points]
 
@@ -65,7 +69,7 @@ def _near(point: Sequence[float], other: Sequence[float], reach: float = 45) -> 
 
 @pytest.mark.parametrize(
     ("quality", "proposals", "missed"),
-    [("fast", ("multipose",), {"number 35"}), ("best", ("multipose", "multihmr"), {"number 35"})],
+    [("fast", ("multipose",), {"number 35"}), ("best", ("multipose", "multihmr"), set())],
 )
 def test_players_and_referee_are_found(quality: str, proposals: Sequence[str], missed: set[str]) -> None:
     with open_source(str(_media("people.jpg"))) as source:
@@ -80,6 +84,37 @@ def test_players_and_referee_are_found(quality: str, proposals: Sequence[str], m
     assert set(PLAYERS) - missed <= set(named)
     for (_, hips), names in zip(finds, whose, strict=True):
         assert names or any(_near(hips, spectator, 25) for spectator in SPECTATORS), f"somebody at {hips}"
+
+
+class _Listening(ProposalSource):
+    """Proposes nobody, and keeps which parts of pictures it was asked about."""
+
+    name = "listening"
+    asked: ClassVar[list[Window | None]] = []
+
+    def threshold(self, grey: bool) -> float:
+        return 0.5
+
+    def __call__(self, rgb: object, host: object, window: Window | None, threshold: float) -> list[Proposal]:
+        self.asked.append(window)
+        return []
+
+
+def test_slow_sources_search_the_parts_of_photographs_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All parts of a film's first frame held up its start, and every cut, by three seconds."""
+    monkeypatch.setitem(PROPOSALS, "listening", _Listening)  # type: ignore[misc]
+    with open_source(str(CLIP)) as source:
+        first, second = islice(source, 2)
+    with _tracker("fast", proposals=("multipose", "listening")) as tracker:
+        asked = _Listening.asked
+        tracker(first.image, first.t)
+        assert asked == [None]
+        tracker(second.image, second.t)
+        assert asked == [None]
+        tracker.photograph()
+        tracker(first.image, 1.0)
+        assert asked[1:] == [None, *windows((first.image.shape[1], first.image.shape[0]))]
+        assert len(asked) > 3
 
 
 @pytest.mark.parametrize("proposals", [("multipose",), ("multipose", "multihmr")])

@@ -89,15 +89,16 @@ class BodyTrackerOptions:
     Attributes:
         max_people: maximum number of tracked people; None: the bundle's.
         proposals: names of the sources of proposals (`humanrt.people.proposals.PROPOSALS`): the first one searches all
-            frames, the others only the first frame of a scene (a photograph). With ``multipose`` its network is also
-            the second opinion on new people and on tracks; without it, the landmark network's score alone decides.
+            frames, the others only the first frame of a scene, and parts only of a photograph. With ``multipose`` its
+            network is also the second opinion on new people and on tracks; without it, the landmark network's score
+            alone decides.
         min_detection: minimum score of a proposal; None: each source's own.
         min_presence: minimum score; a person who falls below it is dropped from the result in the same frame. None:
             the bundle's, or 0.1 where a second network checks.
         remember: a person who reappears within this time, near their predicted position, keeps their identity. While
             a person has been missing for less than this, every frame is searched around the place where they were.
         windows: also search windows of the picture, for people who are too small in the whole of it.
-        search_interval: the first frame of a scene (a photograph) is searched in all windows. Later, the whole picture
+        search_interval: the first frame of a scene is searched in all windows. Later, the whole picture
             or one window is searched, in turn: in this interval while there is room for further people, and in every
             frame as long as there is nobody.
         confirm: a person who appears after the first image of a scene is reported, and gets an identity, once they were
@@ -255,9 +256,10 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         return distinct
 
     def _search(self, rgb: Picture) -> list[Proposal]:
-        """Return proposals: at first of all sources for all parts of the picture, later of the first for one part.
+        """Return proposals: at first of all sources, later of the first one for one part of the picture.
 
-        Every other time that is the whole picture, in between one window, in turn. Of a photograph, `looks` are kept.
+        At first the first source searches all parts, and the others the whole picture; all parts only of a photograph,
+        of which `looks` are kept. Later every other time is for the whole picture, in between for one window, in turn.
         """
         keep, self._photograph = self._photograph, False
         looks: list[Look] = []
@@ -267,10 +269,12 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         if turn:
             places = [parts[turn // 2 % len(parts)] if parts and turn % 2 else None]
         proposals: list[Proposal] = []
-        for source in self._sources[: None if turn == 0 else 1]:
+        for index, source in enumerate(self._sources[: None if turn == 0 else 1]):
             least = source.threshold(self._grey) if self.options.min_detection is None else self.options.min_detection
             threshold = min(least, source.faint) if keep and source.faint is not None else least
-            seen = [Look(window, source(rgb, self._host, window, threshold)) for window in places]
+            # A film goes on: whom only a slow source sees in a part of its first frame is found later, or never moves.
+            searched = places if index == 0 or keep else places[:1]
+            seen = [Look(window, source(rgb, self._host, window, threshold)) for window in searched]
             found = [proposal for look in seen for proposal in look.proposals if proposal.score >= least]
             proposals += sorted(found, key=lambda proposal: -proposal.score)
             looks += seen if keep else []
