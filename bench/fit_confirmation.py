@@ -8,15 +8,17 @@ as a photograph, as `holistic` with ``best`` does, and all that could be decided
 is kept in DIR, however faint: the landmark network's scores and landmarks, and MoveNet's opinion in all close looks.
 Any constants can be tried on that without the networks.
 
-`TrunkWeights` maximise the likelihood that a proposal's landmarks are a true person's (`fit_unconfirmed`'s measure),
-with a weak ridge. The other two constants, the score from which people are proposed and the first look below which
-closer ones are not worth it, are those of a grid that confirm the most wanted people with the highest precision that
-the present constants, or the grid, reach, and no more finds in rooms. Prints, of the constants before and now:
+The constants are those of a grid that confirm the most wanted people whom MoveNet's proposals do not lead to, if at
+least 0.95 of those confirmed besides are people, and none of them are in rooms; of equals those that ask the least of
+close looks. Prints them, and for MoveNet's proposals alone, for the constants before and for these:
 
 - **confirmed**, **precision**: of the wanted people, and of the finds, by confirmed people alone;
 - **recall**, **precision**: the same with unconfirmed people, whose `Weights` are fitted to what is left (held out);
 - **rooms**: finds in all rooms;
 - **looks**: proposals that the landmark network looked at, a picture.
+
+Then how well it is known whose landmarks are a person's, by the second-best close look alone, and with what the
+single-shot network sees: log loss, held out.
 
 Last table: wanted people by what became of them, and where those are lost who are not found.
 """
@@ -30,6 +32,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -49,20 +52,23 @@ from humanrt.geometry.skeleton import MEDIAPIPE_33
 from humanrt.inference.execution import Execution
 from humanrt.kernels.image import Picture
 from humanrt.metrics.matching import optimal
-from humanrt.people import body_tracker, proposals
+from humanrt.people import body_tracker, confirmation, proposals
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
-from humanrt.people.confirmation import TRUNK_WEIGHTS, TrunkWeights, accepted, confidence, trunk_evidence
+from humanrt.people.confirmation import NEEDED, SAME_BODY, accepted, confidence, trunk_distances
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.proposals import Look, MultiHmrProposals, Proposal
 from humanrt.people.unconfirmed import WEIGHTS, Weights, select
 
-__all__ = ["Constants", "Evidence", "Shot", "confirmed", "present"]
+__all__ = ["Constants", "Evidence", "Shot", "chosen", "confirmed", "fates", "judged", "known", "present"]
 
 Array = NDArray[Any]
 
 _FAINT = 0.25  # score from which proposals are looked at here
-_LEAST = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
-_MIN_LOOKS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
+_LEAST = (0.35, 0.4, 0.45, 0.5)  # from 0.25 on three times as many are looked at, and nobody more is confirmed
+_NEEDED = (0.5, 1.0, 1.5, 2.0, 2.5)
+_PRECISION = 0.95  # of people who are confirmed besides
+_UNKNOWN = -6.0  # confidence of a close look that shows nobody
+_FOLDS = 5
 _MARKS = [MEDIAPIPE_33.index(name) for name in LIMBS]
 
 
@@ -71,19 +77,21 @@ class Constants:
     """Those that are fitted.
 
     Attributes:
-        weights: of `humanrt.people.confirmation.trunk_confidence`.
         least: score from which people are proposed.
-        min_look: see `humanrt.people.confirmation.accepted`.
+        needed: see `humanrt.people.confirmation.NEEDED_OF_BODIES`.
     """
 
-    weights: TrunkWeights
     least: float
-    min_look: float
+    needed: float
 
 
 def present() -> Constants:
     """Return the constants of the code as it is."""
-    return Constants(TRUNK_WEIGHTS, proposals.BODY_THRESHOLD, body_tracker.MIN_LOOK_OF_TRUNKS)
+    return Constants(proposals.BODY_THRESHOLD, confirmation.NEEDED_OF_BODIES)
+
+
+NOBODY = Constants(inf, inf)
+"""Nobody is proposed."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +101,14 @@ class Evidence:
     Attributes:
         proposal: the proposal.
         landmarks: the person's, settled, if they are accepted; None: the landmark network sees nobody.
-        evidence: [5], what `TrunkWeights` weigh.
-        close: confidence in each close look, without the first look.
+        evidence: what else is known: the mean logit of the landmark network's scores, the proposal's score, and the
+            distances of hips and of heads, in regions.
+        close: confidence in each close look.
     """
 
     proposal: Proposal
     landmarks: BodyLandmarks | None = None
-    evidence: tuple[float, ...] = ()
+    evidence: tuple[float, ...] = (0.0,) * 4
     close: tuple[float, ...] = ()
 
 
@@ -170,7 +179,9 @@ class Recorder(BodyTracker):
         squares = [replace(marks.region, size=zoom * marks.region.size) for zoom in body_tracker.ZOOMS_OF_TRUNKS]
         close = tuple(confidence(marks, scores, self._second(rgb, square)) for square in squares)
         settled = self._settled(rgb, first.region, marks)
-        self.evidence.append(Evidence(region, settled, trunk_evidence(marks, scores, region.trunk), close))
+        logit = float(np.mean([np.log(score / (1 - score)) for score in np.clip(scores, 0.002, 0.998)]))
+        evidence = (logit, region.score, *trunk_distances(marks, region.trunk))
+        self.evidence.append(Evidence(region, settled, evidence, close))
         return None
 
 
@@ -189,9 +200,10 @@ def confirmed(shot: Shot, constants: Constants, tracker: BodyTracker) -> tuple[l
         looked += 1
         if one.landmarks is None or any(tracker._same_object(one.landmarks, other) for other in marks):
             continue
-        first = sum(a * b for a, b in zip(constants.weights, one.evidence, strict=True))
+        same = max(one.evidence[2:]) <= SAME_BODY
+        needed = min(constants.needed, NEEDED) if same else NEEDED
         zooms = range(len(one.close))
-        if accepted(first, lambda zoom, own=one: own.close[int(zoom)], zooms, constants.min_look):  # type: ignore[misc]
+        if accepted(-inf, lambda zoom, own=one: own.close[int(zoom)], zooms, needed):  # type: ignore[misc]
             marks.append(one.landmarks)
     return marks, looked
 
@@ -202,38 +214,58 @@ def judged(shot: Shot, constants: Constants, tracker: BodyTracker) -> tuple[Judg
     return seen(marks, shot.looks, shot.size, shot.truth, shot.wanted, tracker.max_people), looked
 
 
-def fitted_weights(shots: Sequence[Shot]) -> TrunkWeights:
-    """Return the weights of the greatest posterior that a proposal's landmarks are a true person's."""
-    rows, truth = [], []
-    for shot in shots:
+def known(shots: Sequence[Shot]) -> tuple[float, float]:
+    """Return the log loss of whose landmarks are a person's, held out: by close looks alone, and by all evidence."""
+    rows, truth, fold = [], [], []
+    for index, shot in enumerate(shots):
         for one in shot.evidence:
             if one.landmarks is not None:
-                rows.append(one.evidence)
+                second = max(sorted(one.close)[-2], _UNKNOWN)
+                rows.append((1.0, second, *one.evidence[:4]))
                 truth.append(bool(near_truth(_points(one.landmarks), shot.truth)[1][0]))
-    return TrunkWeights(*(round(value, 2) for value in logistic(np.array(rows), np.array(truth, float))))
+                fold.append(index % _FOLDS)
+    x, y, folds = np.array(rows), np.array(truth, float), np.array(fold)
+    losses = []
+    for columns in (2, x.shape[1]):
+        logit = np.zeros(len(y))
+        for left_out in range(_FOLDS):
+            weights = logistic(x[folds != left_out, :columns], y[folds != left_out])
+            logit[folds == left_out] = x[folds == left_out, :columns] @ weights
+        losses.append(float(np.mean(np.logaddexp(0.0, np.where(y > 0, -logit, logit)))))
+    return losses[0], losses[1]
 
 
 def _points(landmarks: BodyLandmarks) -> Array:
     return landmarks.landmarks_2d[_MARKS].astype(np.float64)[None]
 
 
-def alone(pictures: Sequence[Judged]) -> tuple[float, float, int]:
-    """Return recall and precision by confirmed people alone, and the finds in rooms."""
-    return counts(pictures, [WEIGHTS] * len(pictures), np.inf)
+def alone(shots: Sequence[Shot], constants: Constants, tracker: BodyTracker) -> tuple[int, int, int]:
+    """Return the wanted people who are confirmed, the finds of nobody, and the finds in rooms."""
+    found = wrong = nobody = 0
+    for shot in shots:
+        marks, _ = confirmed(shot, constants, tracker)
+        finds = np.concatenate([np.zeros((0, len(LIMBS), 2)), *(_points(one) for one in marks)])
+        if not len(shot.truth):
+            nobody += len(finds)
+            continue
+        pairs = optimal(finds, shot.truth, shot.wanted)
+        found += sum(bool(shot.wanted[person]) for _, person in pairs)
+        wrong += len(finds) - len(pairs)
+    return found, wrong, nobody
 
 
-def chosen(shots: Sequence[Shot], weights: TrunkWeights, tracker: BodyTracker) -> Constants:
+def chosen(shots: Sequence[Shot], tracker: BodyTracker) -> Constants:
     """Return the constants of the grid that confirm the most wanted people, see the module's text."""
-    tried = []
-    before = alone([judged(shot, present(), tracker)[0] for shot in shots])
-    for least, min_look in product(_LEAST, _MIN_LOOKS):
-        constants = Constants(weights, least, min_look)
-        tried.append((constants, alone([judged(shot, constants, tracker)[0] for shot in shots])))
-    best = min(before[1], max(precision for _, (_, precision, _) in tried))
-    fewest = max(before[2], min(nobody for *_, (_, _, nobody) in tried))
-    right = [one for one in tried if one[1][1] >= best - 1e-9 and one[1][2] <= fewest]
-    # Of equals the one that looks at the fewest proposals.
-    return max(right or tried, key=lambda one: (one[1][0], one[0].least, one[0].min_look))[0]
+    found, wrong, nobody = alone(shots, NOBODY, tracker)
+    best, most = NOBODY, found
+    # Of equals the one that asks the least of close looks: it looks at few proposals, the best ones.
+    for needed, least in product(_NEEDED, _LEAST):
+        constants = Constants(least, needed)
+        more, mistaken, in_rooms = alone(shots, constants, tracker)
+        right = (more - found) >= _PRECISION * (more - found + mistaken - wrong)
+        if in_rooms <= nobody and right and more > most:
+            best, most = constants, more
+    return best
 
 
 def fates(shots: Sequence[Shot], pictures: Sequence[Judged], constants: Constants, weights: Weights) -> Counter[str]:
@@ -302,17 +334,15 @@ def main() -> None:
     kept.mkdir(parents=True, exist_ok=True)
     with Recorder(bundle.path, arguments.threads) as recorder:
         shots = list(gathered(recorder, arguments, kept))
-        constants = chosen(shots, fitted_weights(shots), recorder)
-        values = ", ".join(f"{value:g}" for value in constants.weights)
-        print(f"confirmation.TRUNK_WEIGHTS = TrunkWeights({values})")
+        constants = chosen(shots, recorder)
         print(f"proposals.BODY_THRESHOLD = {constants.least}")
-        print(f"body_tracker.MIN_LOOK_OF_TRUNKS = {constants.min_look}")
+        print(f"confirmation.NEEDED_OF_BODIES = {constants.needed}")
         rows = []
-        for name, one in (("before", present()), ("now", constants)):
+        for name, one in (("MoveNet's proposals", NOBODY), ("before", present()), ("now", constants)):
             looked = [judged(shot, one, recorder) for shot in shots]
             pictures = [picture for picture, _ in looked]
             weights = Weights(*(round(value, 2) for value in fit(pictures)))
-            sure, right, _ = alone(pictures)
+            sure, right, _ = counts(pictures, [WEIGHTS] * len(pictures), inf)
             recall, precision, nobody = counts(pictures, held_out(pictures), 0.0)
             looks = np.mean([number for _, number in looked])
             rows.append(
@@ -321,6 +351,8 @@ def main() -> None:
         print(f"unconfirmed.WEIGHTS = Weights({', '.join(f'{value:g}' for value in weights)})\n")
         print("| | confirmed | precision | recall | precision | rooms | looks |\n" + "| --- " * 7 + "|")
         print("\n".join(rows))
+        close, everything = known(shots)
+        print(f"\nlog loss by close looks {close:.3f}, by all evidence {everything:.3f}")
         print("\n| wanted people | |\n| --- | --- |")
         for fate, count in fates(shots, pictures, constants, weights).most_common():
             print(f"| {fate} | {count} |")

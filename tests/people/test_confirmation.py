@@ -13,13 +13,11 @@ from humanrt.geometry.region import Region
 from humanrt.geometry.skeleton import COCO_17, MEDIAPIPE_33
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
 from humanrt.people.confirmation import (
-    TrunkDetection,
     accepted,
     confidence,
     disagreement,
     is_part,
     pose_distance,
-    trunk_confidence,
 )
 from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.multipose import PoseDetection
@@ -70,14 +68,6 @@ def test_a_pose_in_the_same_place_supports_landmarks() -> None:
     assert np.isfinite(confidence(landmarks(), [0.0, 1.0], [pose()]))
 
 
-def test_a_trunk_in_the_same_place_supports_landmarks() -> None:
-    head, hips = np.array([300, 115], np.float32), np.array([300, 200], np.float32)
-    same = trunk_confidence(landmarks(), [0.9], TrunkDetection(0.8, head, hips))
-    assert same > 2
-    assert trunk_confidence(landmarks(), [0.9], TrunkDetection(0.3, head, hips)) < 0
-    assert trunk_confidence(landmarks(), [0.9], TrunkDetection(0.8, head + 90, hips + 90)) < same - 1.5
-
-
 def test_distances_are_fractions_of_the_body() -> None:
     trunk, head = disagreement(landmarks(), pose(x=327))
     assert trunk == pytest.approx(0.1, abs=1e-3)
@@ -101,6 +91,8 @@ def test_two_close_looks_must_agree() -> None:
     assert not _accepts(1.5, 3.0, -inf, -1.0)
     assert _accepts(2.0, -inf, 1.1, -2.0, 1.7, of=5)
     assert _accepts(-inf, 2.5, 2.5)  # the proposal itself says nothing
+    assert accepted(-inf, lambda _: 1.5, (1.0, 0.75), needed=1.5)
+    assert not accepted(-inf, lambda _: 1.4, (1.0, 0.75), needed=1.5)
 
 
 def test_a_body_on_an_arm_or_a_trunk_is_a_part_of_it() -> None:

@@ -25,12 +25,16 @@ from humanrt.geometry.region import Region
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.kernels.image import Picture
 from humanrt.people.confirmation import (
+    NEEDED,
+    NEEDED_OF_BODIES,
+    SAME_BODY,
     SAME_TRUNK,
     accepted,
     confidence,
     disagreement,
     is_part,
     pose_distance,
+    trunk_distance,
     trunk_gap,
 )
 from humanrt.people.landmarks import BalancedNetwork, BodyLandmarks, BodyNetwork
@@ -47,7 +51,7 @@ from humanrt.people.windows import Window, windows
 from humanrt.perception.region_tracker import RegionTracker, Track, TrackedObjects, TrackParameters
 from humanrt.resource import releasing
 
-__all__ = ["MIN_LOOK_OF_TRUNKS", "ZOOMS_OF_TRUNKS", "Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
+__all__ = ["ZOOMS_OF_TRUNKS", "Bodies", "Body", "BodyTracker", "BodyTrackerOptions"]
 
 # The size is that of a region. Two regions contain the same person if their hips are closer than a fifth of a body.
 _TRACK_PARAMETERS = TrackParameters(
@@ -73,8 +77,6 @@ _CHECKED_PRESENCE = 0.1  # min score of tracks that a second network checks
 _ZOOMS = (1.0, 0.75, 1.3)  # of close looks at new people, see `accepted`
 ZOOMS_OF_TRUNKS = (*_ZOOMS, 0.6, 0.87)
 """Likewise of those whom our own Multi-HMR proposes: the second network has overlooked them so far, and gets more."""
-MIN_LOOK_OF_TRUNKS = 1.25
-"""First look at these below which they are nobody, see `accepted`: a hand close to the camera is proposed, too."""
 _MAX_FURTHER_LOOKS, _SETTLED = 4, 0.06  # at new people, while their region moves by more than this part of its side
 _DOUBTFUL = -1.5  # `confidence` of a track below which its check fails
 _CONFIRMED = 2.0  # the same of a new track, before it is reported
@@ -333,9 +335,12 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
             square = replace(landmarks.region, size=zoom * landmarks.region.size)
             return confidence(landmarks, scores, second(rgb, square))
 
-        trunk = isinstance(region, Proposal) and region.trunk is not None
-        looks = (ZOOMS_OF_TRUNKS, MIN_LOOK_OF_TRUNKS) if trunk else (_ZOOMS, -inf)
-        found = accepted(first_look, close_look, *looks)
+        trunk = region.trunk if isinstance(region, Proposal) else None
+        if trunk is None:
+            found = accepted(first_look, close_look, _ZOOMS)
+        else:
+            needed = NEEDED_OF_BODIES if trunk_distance(landmarks, trunk) <= SAME_BODY else NEEDED
+            found = accepted(-inf, close_look, ZOOMS_OF_TRUNKS, needed)
         self._watch.lap("detect")
         return self._settled(rgb, first.region, landmarks) if found else None
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, log, sqrt
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,10 +21,11 @@ from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.multipose import PoseDetection
 
 __all__ = [
+    "NEEDED",
+    "NEEDED_OF_BODIES",
+    "SAME_BODY",
     "SAME_TRUNK",
-    "TRUNK_WEIGHTS",
     "TrunkDetection",
-    "TrunkWeights",
     "accepted",
     "confidence",
     "disagreement",
@@ -33,10 +33,8 @@ __all__ = [
     "pose_distance",
     "pose_trunk_distances",
     "supporting_pose",
-    "trunk_confidence",
     "trunk_distance",
     "trunk_distances",
-    "trunk_evidence",
     "trunk_gap",
 ]
 
@@ -70,25 +68,19 @@ SAME_TRUNK = 0.06
 _SCORE, _POSE, _TRUNK_GAP, _HEAD_GAP, _BIAS = 0.39, 6.1, -14.65, -6.24, -0.72
 _MAX_GAP = 0.25
 _SATURATED = 0.002  # scores are not told apart below this, and above 1 minus it
-
-
-class TrunkWeights(NamedTuple):
-    """Weights of a like model for a trunk that our own Multi-HMR sees: its score, the gaps of hips and of head."""
-
-    logits: float
-    score: float
-    hips: float
-    head: float
-    bias: float
-
-
-TRUNK_WEIGHTS = TrunkWeights(0.54, 8.07, -4.81, -2.88, -4.53)
-"""Fitted to the `multihmr-anny` that ships by ``bench/fit_confirmation.py``."""
 # A person is looked at in the part of the picture that was searched, and closely, in squares about the body. The first
 # look is trusted alone from here on; otherwise two close looks must each lift the sum to what is needed: in one square
 # the second network may see somebody who is not there.
 _ENOUGH = 4.0
-_NEEDED = 2.5
+NEEDED = 2.5
+"""What the first look and a close one must come to."""
+# Our own Multi-HMR proposes people whom the second network overlooked. Its score says nothing that close looks do not.
+SAME_BODY = 0.2
+"""`trunk_distance` up to which landmarks are of the body that it proposes; before a crowd the landmark network may find
+somebody else there, or the head of one on the hips of another."""
+NEEDED_OF_BODIES = 0.5
+"""What a close look must come to if they are: two networks agree already. If not, the proposal says nothing. Fitted to
+the `multihmr-anny` that ships by ``bench/fit_confirmation.py``."""
 _AGREEING = 2
 
 
@@ -138,18 +130,6 @@ def confidence(landmarks: BodyLandmarks, scores: Iterable[float], poses: Iterabl
     trunk, head = (min(gap, _MAX_GAP) for gap in disagreement(landmarks, pose))
     evidence = _SCORE * _mean_logit(scores) + _POSE * sqrt(pose.score)
     return evidence + _TRUNK_GAP * trunk + _HEAD_GAP * head + _BIAS
-
-
-def trunk_confidence(landmarks: BodyLandmarks, scores: Iterable[float], trunk: TrunkDetection) -> float:
-    """Return the same as `confidence`, supported by a trunk instead of poses."""
-    evidence = trunk_evidence(landmarks, scores, trunk)
-    return sum(weight * value for weight, value in zip(TRUNK_WEIGHTS, evidence, strict=True))
-
-
-def trunk_evidence(landmarks: BodyLandmarks, scores: Iterable[float], trunk: TrunkDetection) -> tuple[float, ...]:
-    """Return what `TrunkWeights` weigh, [5]."""
-    hips, head = (min(gap, _MAX_GAP) for gap in trunk_distances(landmarks, trunk))
-    return _mean_logit(scores), trunk.score, hips, head, 1.0
 
 
 def trunk_distance(landmarks: BodyLandmarks, trunk: TrunkDetection) -> float:
@@ -210,7 +190,7 @@ def _distance(point: Floats, start: Floats, end: Floats) -> float:
 
 
 def accepted(
-    first_look: float, close_look: Callable[[float], float], zooms: Sequence[float], min_first_look: float = -inf
+    first_look: float, close_look: Callable[[float], float], zooms: Sequence[float], needed: float = NEEDED
 ) -> bool:
     """Return whether landmarks are a person's.
 
@@ -219,13 +199,11 @@ def accepted(
         close_look: returns their `confidence` given the poses in the square about the body that is this many times as
             large as their region; called only as often as needed.
         zooms: for as many looks as there may be.
-        min_first_look: a first look below this is not worth closer ones.
+        needed: sum of the first look and of a close one that speaks for a person.
     """
     if first_look >= _ENOUGH:
         return True
-    if first_look < min_first_look:
-        return False
-    needed, agreeing = _NEEDED - (0.0 if first_look == -inf else first_look), 0
+    needed, agreeing = needed - (0.0 if first_look == -inf else first_look), 0
     for looks, zoom in enumerate(zooms):
         if agreeing + len(zooms) - looks < _AGREEING:
             return False

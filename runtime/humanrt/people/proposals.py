@@ -23,7 +23,7 @@ from humanrt.geometry.region import Region, upright_angle
 from humanrt.geometry.skeleton import COCO_17
 from humanrt.inference.variants import EXACT, at
 from humanrt.kernels.image import Picture
-from humanrt.people.confirmation import TrunkDetection, confidence, trunk_confidence
+from humanrt.people.confirmation import TrunkDetection, confidence
 from humanrt.people.landmarks import BodyLandmarks
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.multipose import Multipose, PoseDetection
@@ -77,8 +77,6 @@ class Proposal(Region):
 
     def confidence(self, landmarks: BodyLandmarks, scores: Sequence[float]) -> float:
         """Return how sure landmarks are given what the source sees, see `confirmation.confidence`."""
-        if self.trunk is not None:
-            return trunk_confidence(landmarks, scores, self.trunk)
         return confidence(landmarks, scores, [] if self.pose is None else [self.pose])
 
 
@@ -219,8 +217,8 @@ PROPOSALS: Mapping[str, type[ProposalSource]] = {
 
 _GREY_SCALE = 0.7  # of thresholds, in pictures without colour
 _POSE_THRESHOLD = 0.1
-BODY_THRESHOLD = 0.3
-"""Score from which `MultiHmrProposals` propose people: see `humanrt.people.confirmation.TRUNK_WEIGHTS`."""
+BODY_THRESHOLD = 0.35
+"""Score from which `MultiHmrProposals` propose people: fitted by ``bench/fit_confirmation.py``."""
 _NEIGHBOURHOOD = 1.5  # side of the square in which a lost person is looked for, relative to their region
 _HEAD = slice(0, 5)
 _LEGS = slice(13, 17)  # knees, ankles
