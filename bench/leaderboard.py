@@ -4,13 +4,16 @@
 
 Pictures (``humanrt-export data people``) and films (`people_rendered.FILMS`) are rendered if they are not there, with
 motion held out from all training; what stands for the truth of the real views is fitted (``humanrt-export fit``).
-Scores are kept in DIR: the same command goes on where it was cut off.
+Scores are kept in DIR, with the hashes of all bundles that they are made by: the same command goes on where it was cut
+off, and after a bundle has changed makes again what depends on it. A fit that other code made is not told apart: remove
+DIR/views-fitted after a change to it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.bundle import load_bundle
+from humanrt.bundle import load_bundle, loaded_bundles
 from humanrt.errors import HumanrtError
 from humanrt.evaluation.correspondence import correspond
-from humanrt.evaluation.dataset import Clip, DataSet
+from humanrt.evaluation.dataset import Clip, DataSet, Shot
 from humanrt.evaluation.formats import read_data
 from humanrt.evaluation.plots import draw_plots
 from humanrt.evaluation.report import as_markdown, report_of
@@ -115,10 +118,11 @@ def boards(work: Path, motions: Path, views: Path, frames: int | None, threads: 
 
         make_people(PeopleConfig(out=pictures, count=_PICTURES, seed=_SEED, part="val", motions=recordings, size=_SIDE))
     fitted = work / "views-fitted"
-    if not (fitted / "report.json").is_file():
+    if not _is_of_present_bundles(fitted / "report.json"):
         from humanrt_export.commands.fit import FitConfig
         from humanrt_export.commands.fit import run as fit
 
+        shutil.rmtree(fitted, ignore_errors=True)
         fit(FitConfig(views=views, out=fitted, threads=threads))
     films.mkdir(parents=True, exist_ok=True)
     for index in _FILMS:
@@ -161,6 +165,19 @@ def boards(work: Path, motions: Path, views: Path, frames: int | None, threads: 
     ]
 
 
+def _is_of_present_bundles(report: Path) -> bool:
+    """Return whether there is a fit, of bundles that are the same now."""
+    if not report.is_file():
+        return False
+    used = json.loads(report.read_text(encoding="utf-8")).get("bundles")
+    if used is None:
+        return False
+    with loaded_bundles() as present:
+        for name in used:
+            load_bundle(name)
+    return bool(used == present)
+
+
 def _error_of(fitted: Path) -> str:
     """Return in words how certain a fit is, from its report."""
     report = json.loads((fitted / "report.json").read_text(encoding="utf-8"))
@@ -172,44 +189,48 @@ def _error_of(fitted: Path) -> str:
 
 
 def scored(row: Row, data: DataSet, how: RunOptions, out: Path) -> Run:
-    """Return the scores of a row; those that are in ``out`` are read."""
+    """Return the scores of a row; those that are in ``out``, of the same bundles, are read."""
     if row.raw:
-        return Run(row.name, *_raw(row, data, how, out))
+        return _raw(row, data, how, out)
     precise = replace(how.execution, precision=row.precision)
     options = replace(how, smooth=row.smooth or how.smooth, execution=precise)
     run = score_bundles([Candidate.of(row.bundle)], data, options, out / file_name(row.name))[0]
     return replace(run, name=row.name)
 
 
-def _raw(row: Row, data: DataSet, how: RunOptions, out: Path) -> tuple[dict[str, Scores], Any]:
-    """Return scores of the landmarks in metres of a bundle's network, and which joints are compared."""
-    network = load_bundle(row.bundle, task="people")
+def _raw(row: Row, data: DataSet, how: RunOptions, out: Path) -> Run:
+    """Return scores of the landmarks in metres of a bundle's network."""
     kept: dict[str, Scores] = {}
     joints = correspond(MEDIAPIPE_33, data.clips[0].joint_names, how.root or data.root)
-    for clip in data.clips:
-        about = {"network": row.bundle, "clip": clip.name, "content": clip.version, "frames": how.max_frames}
-        file = out / file_name(row.name) / "scores" / f"{file_name(clip.name)}.npz"
-        scores = Scores.load(file, about)
-        if scores is None:
-            scorer = ClipScorer(clip, joints, MATCHERS[how.matcher], how.min_overlap)
-            for shot, people in _looked(network, clip, how):
-                placed = np.array([_placed(one, shot.intrinsics) for one in people]).reshape(-1, 33, 3)
-                scorer.add(shot, Predicted(tuple(range(len(people))), placed), None, None)
-            scores = scorer.finish()
-            scores.save(file, about)
-        kept[clip.name] = scores
-    return kept, joints
+    with loaded_bundles() as used:
+        tracker = RawTracker(
+            load_bundle(row.bundle, task="people"), silhouettes=False, threads=how.execution.threads or 1
+        )
+    with tracker:
+        for clip in data.clips:
+            about = {"bundles": used, "clip": clip.name, "content": clip.version, "options": how.results_depend_on()}
+            file = out / file_name(row.name) / "scores" / f"{file_name(clip.name)}.npz"
+            scores = Scores.load(file, about)
+            if scores is None:
+                scorer = ClipScorer(clip, joints, MATCHERS[how.matcher], how.min_overlap)
+                for shot, people in _looked(tracker, clip, how):
+                    placed = np.array([_placed(one, shot.intrinsics) for one in people]).reshape(-1, 33, 3)
+                    scorer.add(shot, Predicted(tuple(range(len(people))), placed), None, None)
+                scores = scorer.finish()
+                scores.save(file, about)
+            kept[clip.name] = scores
+    return Run(row.name, kept, joints, bundles=used)
 
 
-def _looked(network: Any, clip: Clip, how: RunOptions) -> Iterator[tuple[Any, list[Seen]]]:
+def _looked(tracker: RawTracker, clip: Clip, how: RunOptions) -> Iterator[tuple[Shot, list[Seen]]]:
     """Yield the pictures of a clip and whom the network sees there; of a film, followed by the shipped tracker."""
-    with RawTracker(network, silhouettes=False, threads=how.execution.threads or 1) as tracker:
-        for number, shot in enumerate(clip.shots()):
-            if number == how.max_frames:
-                return
-            if not clip.film:
-                tracker.reset()
-            yield shot, tracker.observe(shot.frame)
+    tracker.reset()
+    for number, shot in enumerate(clip.shots()):
+        if number == how.max_frames:
+            return
+        if not clip.film:
+            tracker.reset()
+        yield shot, tracker.observe(shot.frame)
 
 
 def _placed(one: Seen, K: Array) -> Array:
@@ -233,7 +254,8 @@ def page(tables: dict[str, tuple[Board, str]], command: str) -> str:
         f"```\n{command}\n```",
         "",
         "People bundles that ship, scored by [`humanrt evaluate`](../use/evaluate.md), which defines the columns.",
-        "The command overwrites this page. Nothing was trained or tuned on any of these pictures.",
+        "The command overwrites this page; below each data set it says of which bundles the rows are. Nothing was",
+        "trained or tuned on any of these pictures.",
         "",
         "`unsmoothed`: every frame by itself. `raw landmarks`: a network's 33 landmarks in metres, moved to where "
         "their pictures are. `multihmr-anny` ships in FP32 and BF16x3, the landmark networks in FP32 "

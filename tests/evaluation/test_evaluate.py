@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cases import clip_of, people_at, shot_of
 
+from humanrt.bundle import load_bundle, manifest, shipped_bundles
 from humanrt.bundle.arrays import read_arrays
 from humanrt.cli import main
 from humanrt.data import PEOPLE_CLIP as CLIP
@@ -71,7 +74,35 @@ def test_scores_of_older_versions_are_made_anew(tmp_path: Path, monkeypatch: pyt
             score_bundles(*given, progress=lambda bundle, clip, frames: scored.append(frames))
         (kept,) = tmp_path.rglob("*.npz")
         scored.append(-int(json.loads(str(read_arrays(kept)["about"]))["version"]))
-    assert scored == [1, -1, 1, -2, -2]
+    assert scored == [1, -1, 1, -3, -3]
+
+
+def test_scores_are_made_anew_if_a_bundle_has_changed_that_the_scored_one_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = DataSet("cases", (clip_of([shot_of(people_at((0, 0, 3)))]),), "pelvis", True, "")
+    scored: list[str] = []
+
+    def score() -> Mapping[str, str]:
+        given = [Candidate.of("landmarks"), Candidate.of("holistic:fast")], data, RunOptions(), tmp_path / "scores"
+        landmarks, holistic = score_bundles(*given, progress=lambda bundle, clip, frames: scored.append(bundle))
+        assert "hands" not in landmarks.bundles
+        return holistic.bundles
+
+    engines = tmp_path / "engines"
+    engines.mkdir()
+    for name in shipped_bundles():
+        (engines / name).symlink_to(load_bundle(name).path)
+    (engines / "hands").unlink()
+    shutil.copytree(load_bundle("hands").path, engines / "hands")
+    monkeypatch.setattr(manifest, "_shipped_folder", lambda: engines)
+    assert {"holistic", "landmarks", "multipose", "hands"} < set(before := score())
+    assert scored == ["landmarks", "holistic:fast"]
+    listing = engines / "hands" / "manifest.json"
+    listing.write_text(listing.read_text() + "\n")  # of a bundle that only `holistic` loads
+    after = score()
+    assert scored == ["landmarks", "holistic:fast", "holistic:fast"]
+    assert {name for name in after if after[name] != before[name]} == {"hands"}
 
 
 @pytest.mark.parametrize("film", [True, False])

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from humanrt import __version__
-from humanrt.bundle import load_bundle
+from humanrt.bundle import load_bundle, loaded_bundles
 from humanrt.errors import HumanrtError
 from humanrt_export.multiview.acceptance import Limits, judge
 from humanrt_export.multiview.colmap import scene_by_colmap
@@ -69,11 +69,12 @@ def run(config: FitConfig) -> int:
         scene = scene_by_colmap(config.views, threads=config.threads)
     else:
         scene = load_scene(config.views)
-    bundle = load_bundle("holistic", task="people")
-    seen = observe(scene, bundle, threads=config.threads, progress=_tell)
+    with loaded_bundles() as used:
+        bundle = load_bundle("holistic", task="people")
+        seen = observe(scene, bundle, threads=config.threads, progress=_tell)
     with PersonFitter(bundle) as fitter:
         scene, people = _fitted(config, scene, seen, fitter)
-        report = _report(scene, people, config)
+        report = _report(scene, people, config) | {"bundles": used}
         names = fitter.body.rig.joint_names
     write_data_set(config.out, scene, people, names, report, _about(people))
     _tell("")

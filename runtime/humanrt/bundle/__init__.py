@@ -11,6 +11,7 @@ from humanrt.bundle.manifest import (
     cache_folder,
     graph_source,
     load_bundle,
+    loaded_bundles,
     shipped_bundles,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "cache_folder",
     "graph_source",
     "load_bundle",
+    "loaded_bundles",
     "shipped_bundles",
 ]

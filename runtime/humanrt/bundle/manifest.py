@@ -10,7 +10,9 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from reprlib import repr as short
@@ -22,9 +24,11 @@ from numpy.typing import NDArray
 from humanrt.bundle import packed
 from humanrt.bundle.arrays import read_arrays
 from humanrt.errors import BundleError, choices
+from humanrt.files import file_sha256
 
 __all__ = [
-    "FORMAT", "Bundle", "GraphSpec", "TensorSpec", "cache_folder", "graph_source", "load_bundle", "shipped_bundles",
+    "FORMAT", "Bundle", "GraphSpec", "TensorSpec", "cache_folder", "graph_source", "load_bundle", "loaded_bundles",
+    "shipped_bundles",
 ]  # fmt: skip
 
 FORMAT = 1
@@ -34,6 +38,8 @@ OPERATORS = ("amx", "int16")
 _MAX_MANIFEST_BYTES = 1 << 24  # bytes
 _MAX_DIMENSION = 1 << 31  # max size of a tensor along one axis
 _MAX_NAME_LENGTH = 200
+_LOADED: ContextVar[tuple[dict[str, str], ...]] = ContextVar("loaded", default=())
+"""Of the blocks of `loaded_bundles` that this context is in."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,21 @@ def shipped_bundles() -> list[str]:
     return sorted(manifest.parent.name for manifest in folder.glob(f"*/{MANIFEST}"))
 
 
+@contextmanager
+def loaded_bundles() -> Iterator[dict[str, str]]:
+    """Yield a mapping that gains the name and the manifest's SHA-256 of every bundle that is loaded meanwhile.
+
+    So what somebody opens can be asked which bundles it is made of, those that it loads itself included. A manifest
+    lists the SHA-256 of all files of its bundle. Bundles that are loaded in other threads are not seen.
+    """
+    loaded: dict[str, str] = {}
+    outer = _LOADED.set((*_LOADED.get(), loaded))
+    try:
+        yield loaded
+    finally:
+        _LOADED.reset(outer)
+
+
 def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
     """Find, read and verify a bundle.
 
@@ -220,6 +241,10 @@ def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
             f"bundle {path} is for task `{manifest['task']}`, not `{task}`; of those that ship, {fitting or 'none'} is"
         )
     _verify(path, manifest)
+    if watching := _LOADED.get():
+        sha256 = file_sha256(path / MANIFEST)
+        for loaded in watching:
+            loaded[path.name] = sha256
     return Bundle(path, manifest["name"], manifest["task"], manifest["licence"], manifest)
 
 

@@ -55,6 +55,7 @@ def report_of(runs: Sequence[Run], data: DataSet, folder: str, options: RunOptio
         "min_overlap": options.min_overlap,
         "compared": {run.name: run.joints.about for run in runs},
         "root": {run.name: run.joints.root_name for run in runs},
+        "made_by": {run.name: dict(run.bundles) for run in runs},
         "units": dict(UNITS),
         **{name: value for name, value in bundles[runs[0].name].items() if not isinstance(value, Mapping)},
         "bundles": bundles,
@@ -117,6 +118,11 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
             cells.append(", ".join(_cell(part.get(key), _TITLES[key][1]) or "-" for key in _STRATA))
         rows.append([stratum, str(count), *cells])
     yield from _table(["", "people", *bundles], rows)
+    used = {name: sha256 for one in report["made_by"].values() for name, sha256 in one.items()}
+    if used:
+        names = ", ".join(f"`{name}` {sha256[:8]}" for name, sha256 in sorted(used.items()))
+        yield ""
+        yield f"Bundles, by the beginning of the SHA-256 of their manifests: {names}."
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

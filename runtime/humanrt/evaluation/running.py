@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from humanrt.bundle import Bundle
+from humanrt.bundle import MANIFEST, Bundle, loaded_bundles
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.errors import HumanrtError, choices
 from humanrt.evaluation.correspondence import Correspondence, correspond
@@ -28,7 +28,7 @@ __all__ = ["Candidate", "Run", "RunOptions", "file_name", "score_bundles"]
 
 Array = NDArray[Any]
 
-_VERSION = 2  # of what a file of scores holds: raised whenever the same bundle, data and options score otherwise
+_VERSION = 3  # of what a file of scores holds: raised whenever the same bundle, data and options score otherwise
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,14 @@ class Run:
         clips: scores by the name of the clip.
         joints: which joints were compared; of the first clip.
         vertices: number of vertices of the bundle's mesh; PVE of another mesh is another metric.
+        bundles: every bundle that the results are made by, the companions included: name -> SHA-256 of its manifest.
     """
 
     name: str
     clips: Mapping[str, Scores]
     joints: Correspondence
     vertices: int = 0
+    bundles: Mapping[str, str] = field(default_factory=dict)
 
 
 def score_bundles(
@@ -121,7 +123,7 @@ def score_bundles(
         data: the data set.
         options: how.
         out: folder where the scores of each clip are kept: the same command then goes on where it was cut off. None:
-            nothing is kept.
+            nothing is kept. Scores are made again whose bundle, companions of it, data or options are others now.
         progress: is told bundle, clip and number of frames, after every frame.
 
     Raises:
@@ -142,32 +144,29 @@ def _run(
 ) -> Run:
     kept: dict[str, Scores] = {}
     correspondence: Correspondence | None = None
-    about = {
-        "version": _VERSION,
-        "bundle": file_sha256(candidate.bundle.path / "manifest.json"),
-        "of": dict(candidate.options),
-        "options": options.results_depend_on(),
-        "format": data.name,
-    }
-    with ExitStack() as stack:
-        tested: _Tested | None = None
+    # Opened even if all scores are there: only so it is known which other bundles it works with.
+    with _Tested(candidate, options) as tested:
+        about = {
+            "version": _VERSION,
+            "bundles": tested.bundles,
+            "of": dict(candidate.options),
+            "options": options.results_depend_on(),
+            "format": data.name,
+        }
         for clip in data.clips:
             file = None if out is None else out / "scores" / file_name(candidate.name) / f"{file_name(clip.name)}.npz"
             clip_about = {**about, "clip": clip.name, "content": clip.version}
             scores = None if file is None else Scores.load(file, clip_about)
             if scores is None or correspondence is None:
-                tested = tested or stack.enter_context(_Tested(candidate, options))
                 correspondence = correspond(tested.joint_names, clip.joint_names, options.root or data.root)
             if scores is None:
-                assert tested is not None
                 scores = tested.score(clip, correspondence, partial(progress, candidate.name, clip.name))
                 if file is not None:
                     scores.save(file, clip_about)
             kept[clip.name] = scores
-        assert tested is not None
         assert correspondence is not None
         vertices = int(tested.pipeline.model.faces.max()) + 1
-    return Run(candidate.name, kept, correspondence, vertices)
+    return Run(candidate.name, kept, correspondence, vertices, tested.bundles)
 
 
 def file_name(name: str) -> str:
@@ -184,7 +183,10 @@ class _Tested(ExitStack):
         self._options = options
         try:
             people = PeopleOptions(smooth=options.smooth, **{**options.options, **candidate.options})
-            self.pipeline: AnyPeoplePipeline = open_people(candidate.bundle, options.execution, people)
+            with loaded_bundles() as companions:
+                self.pipeline: AnyPeoplePipeline = open_people(candidate.bundle, options.execution, people)
+            own = candidate.bundle.path
+            self.bundles = {**companions, own.name: file_sha256(own / MANIFEST)}
             self.callback(self.pipeline.close)
             self._rig: BodyRig | None = None
             self._no_rig = False
