@@ -41,12 +41,15 @@ from humanrt.stats import write_report
 from people_rendered import FILMS, render
 from real_views import VIEWS
 
-__all__ = ["ROWS", "Board", "Row", "page"]
+__all__ = ["BOARDS", "ROWS", "Board", "Row", "boards", "page", "scored"]
 
 Array = NDArray[Any]
 
 _PICTURES, _SEED, _SIDE = 128, 2901, 448
 _FILMS = (0, 1, 2, 3)
+BOARDS = ("pictures", "fitted", "films")
+ERROR = "{error}"
+"""In a board's text: what the fit's own error is, which is known once it is fitted."""
 _COMMAND = "python bench/leaderboard.py --motions ../shared/mocap --work leaderboard"
 
 
@@ -109,46 +112,25 @@ class Board:
     max_frames: int | None = None
 
 
-def boards(work: Path, motions: Path, views: Path, frames: int | None, threads: int) -> list[Board]:
-    """Return the data sets, rendered and fitted now where they are not there; of films the first ``frames``."""
-    recordings = motions / "cmu_asfamc.tar.xz"
-    pictures, films = work / "heldout", work / "films"
-    if not (pictures / "people.json").is_file():
-        from humanrt_export.commands.data import PeopleConfig, make_people
-
-        make_people(PeopleConfig(out=pictures, count=_PICTURES, seed=_SEED, part="val", motions=recordings, size=_SIDE))
-    fitted = work / "views-fitted"
-    if not _is_of_present_bundles(fitted / "report.json"):
-        from humanrt_export.commands.fit import FitConfig
-        from humanrt_export.commands.fit import run as fit
-
-        shutil.rmtree(fitted, ignore_errors=True)
-        fit(FitConfig(views=views, out=fitted, threads=threads))
-    films.mkdir(parents=True, exist_ok=True)
-    for index in _FILMS:
-        film = render(FILMS[index], motions)
-        for file in (film, film.with_suffix(".npz")):
-            link = films / f"{FILMS[index].name.replace(', ', '-')}{file.suffix}"
-            if not link.exists():
-                link.symlink_to(file)
+def boards(work: Path, frames: int | None) -> list[Board]:
+    """Return the data sets, of films the first ``frames``; `made` makes what they are read from."""
     length = "2 s" if frames is None else f"{frames} frames"
     return [
         Board(
             "Rendered people in single pictures",
             f"{_PICTURES} pictures, {_SIDE} px: poses of recordings held out from training (CMU's part `val`), people "
             "dressed, partly hidden, cut off.",
-            pictures,
+            work / "heldout",
             "shards",
             "pictures",
         ),
         Board(
             "A real person before four cameras",
             "One man on a treadmill ([following people](following.md)), every camera a film of "
-            f"{frames or 100} frames. The truth is [fitted](fit.md) to all four views; its own error: "
-            f"{_error_of(fitted)}. Smaller differences say nothing. It is made of landmarks and silhouettes of the "
-            "network that `holistic` has, whose errors it cannot show. It is one man: intervals are over a second of "
-            "each camera, too few to be trusted.",
-            fitted,
+            f"{frames or 100} frames. The truth is [fitted](fit.md) to all four views; its own error: {ERROR}. Smaller "
+            "differences say nothing. It is made of landmarks and silhouettes of `holistic`'s network, whose "
+            "errors it cannot show. It is one man: intervals are over a second of each camera, too few to be trusted.",
+            work / "views-fitted",
             "films",
             "fitted",
             frames,
@@ -157,12 +139,40 @@ def boards(work: Path, motions: Path, views: Path, frames: int | None, threads: 
             "Rendered films",
             f"Films of {length}: {'; '.join(FILMS[index].name for index in _FILMS)}. Bundles smooth as they do by "
             "default.",
-            films,
+            work / "films",
             "films",
             "films",
             frames,
         ),
     ]
+
+
+def made(board: Board, motions: Path, views: Path, threads: int) -> Board:
+    """Render or fit what a board is read from, if it is not there; return the board with a text that says all."""
+    if board.name == "pictures" and not (board.data / "people.json").is_file():
+        from humanrt_export.commands.data import PeopleConfig, make_people
+
+        recordings = motions / "cmu_asfamc.tar.xz"
+        make_people(
+            PeopleConfig(out=board.data, count=_PICTURES, seed=_SEED, part="val", motions=recordings, size=_SIDE)
+        )
+    if board.name == "fitted":
+        if not _is_of_present_bundles(board.data / "report.json"):
+            from humanrt_export.commands.fit import FitConfig
+            from humanrt_export.commands.fit import run as fit
+
+            shutil.rmtree(board.data, ignore_errors=True)
+            fit(FitConfig(views=views, out=board.data, threads=threads))
+        return replace(board, text=board.text.replace(ERROR, _error_of(board.data)))
+    if board.name == "films":
+        board.data.mkdir(parents=True, exist_ok=True)
+        for index in _FILMS:
+            film = render(FILMS[index], motions)
+            for file in (film, film.with_suffix(".npz")):
+                link = board.data / f"{FILMS[index].name.replace(', ', '-')}{file.suffix}"
+                if not link.exists():
+                    link.symlink_to(file)
+    return board
 
 
 def _is_of_present_bundles(report: Path) -> bool:
@@ -246,23 +256,25 @@ def _placed(one: Seen, K: Array) -> Array:
     return np.asarray(points + place)
 
 
-def page(tables: dict[str, tuple[Board, str]], command: str) -> str:
-    """Return the page, from the tables of every board."""
+def page(tables: dict[str, tuple[Board, str]], command: str, before: str = "") -> str:
+    """Return the page, from the tables of boards; those that are not among them are as they stand in ``before``."""
     lines = [
         "# Leaderboard",
         "",
         f"```\n{command}\n```",
         "",
         "People bundles that ship, scored by [`humanrt evaluate`](../use/evaluate.md), which defines the columns.",
-        "The command overwrites this page; below each data set it says of which bundles the rows are. Nothing was",
-        "trained or tuned on any of these pictures.",
+        "The command overwrites this page, with `--boards` only those parts of it; each says of which bundles its rows",
+        "are. Nothing was trained or tuned on any of these pictures.",
         "",
         "`unsmoothed`: every frame by itself. `raw landmarks`: a network's 33 landmarks in metres, moved to where "
         "their pictures are. `multihmr-anny` ships in FP32 and BF16x3, the landmark networks in FP32 "
         "alone, nothing in INT8.",
     ]
-    for board, text in tables.values():
-        lines += ["", f"## {board.title}", "", board.text, "", text.rstrip()]
+    old = {part.partition("\n")[0]: part.rstrip() for part in before.split("\n## ")[1:]}
+    new = {board.title: f"{board.title}\n\n{board.text}\n\n{text.rstrip()}" for board, text in tables.values()}
+    for part in {**old, **new}.values():
+        lines += ["", f"## {part}"]
     return "\n".join(lines) + "\n"
 
 
@@ -272,12 +284,16 @@ def main() -> None:
     parser.add_argument("--views", type=Path, default=VIEWS, help="the folder media/views")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="data and scores")
     parser.add_argument("--page", type=Path, required=True, metavar="FILE.md", help="the page that is written")
+    parser.add_argument("--boards", nargs="+", choices=BOARDS, default=BOARDS, help="parts of the page; default: all")
     parser.add_argument("--frames", type=int, metavar="N", help="of each film; default: all")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     execution = Execution("cpu", threads=arguments.threads)
     tables = {}
-    for board in boards(arguments.work, arguments.motions, arguments.views, arguments.frames, arguments.threads):
+    for plan in boards(arguments.work, arguments.frames):
+        if plan.name not in arguments.boards:
+            continue
+        board = made(plan, arguments.motions, arguments.views, arguments.threads)
         data, out = read_data(board.data, board.format), arguments.work / board.name
         how = RunOptions(silhouettes=True, max_frames=board.max_frames, execution=execution)
         runs, refused = [], []
@@ -300,7 +316,10 @@ def main() -> None:
         print(f"{board.title}\n{tables[board.name][1]}", flush=True)
     shortened = "" if arguments.frames is None else f" --frames {arguments.frames}"
     command = f"{_COMMAND}{shortened} --page docs/measurements/leaderboard.md"
-    write_atomically(arguments.page, page(tables, command).encode())
+    before = ""
+    if len(tables) < len(BOARDS) and arguments.page.is_file():
+        before = arguments.page.read_text(encoding="utf-8")
+    write_atomically(arguments.page, page(tables, command, before).encode())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from humanrt.data import PEOPLE_CLIP
 from humanrt.evaluation.formats import read_data
 from humanrt.evaluation.running import RunOptions
 from humanrt.inference.execution import Execution
-from leaderboard import ROWS, Board, Row, page, scored
+from leaderboard import BOARDS, ROWS, Board, Row, boards, page, scored
 
 PAGE = Path(__file__).parents[2] / "docs" / "measurements" / "leaderboard.md"
 
@@ -21,6 +21,17 @@ def test_the_page_has_the_command_and_every_board() -> None:
     assert text.startswith("# Leaderboard\n\n```\npython bench/leaderboard.py\n```\n")
     assert [line for line in text.splitlines() if line.startswith("## ")] == ["## Title a", "## Title b"]
     assert text.endswith("| b |\n")
+
+
+def test_parts_that_are_not_made_again_stay_where_they_are() -> None:
+    made = {name: (Board(f"Title {name}", "Text.", Path(), "films", name), f"| {name} |\n") for name in "abc"}
+    before = page(made, "command")
+    after = page({"b": (made["b"][0], "| new |\n")}, "command", before)
+    assert after == before.replace("| b |", "| new |")
+
+
+def test_every_board_has_the_name_by_which_it_is_chosen() -> None:
+    assert tuple(board.name for board in boards(Path("work"), 30)) == BOARDS
 
 
 def test_the_page_that_is_here_has_rows_that_the_command_makes() -> None:

@@ -197,7 +197,8 @@ class Rig:
         Args:
             phenotypes: [6].
             rest: the body's joints at rest, by its shape.
-            solved: the phenotypes by which derivatives are taken, one-sided towards the middle of their range.
+            solved: the phenotypes by which derivatives are taken, one-sided towards the middle of their range, and away
+                from it where the step would cross it: Anny's bodies have a kink there.
             step: of the derivatives.
         """
         reference = np.asarray(phenotypes, np.float64)
@@ -206,7 +207,8 @@ class Rig:
         by: list[tuple[Array, Array, Array, float]] = []
         for place in solved:
             moved = reference.copy()
-            moved[place] += step if reference[place] < 0.5 else -step
+            near = 0 < abs(reference[place] - 0.5) < step
+            moved[place] += step if (reference[place] < 0.5) != near else -step
             size = moved[place] - reference[place]
             others, taller = rest(moved)
             there = self._placed(others, taller)
