@@ -6,7 +6,7 @@
 - ``exact``: people of random poses and shapes, landmarks without error: what is recovered.
 - ``curves``: the same before four cameras, in motion, with errors of landmarks and cameras; what is accepted.
 - ``networks``: rendered people who hold still (`humanrt-export data still`), seen by the landmark network.
-- ``ranking``: bundles that ship, scored on these films by the truth and by the fits.
+- ``ranking``: everything that ships, scored on these films by the truth and by the fits (`fit_ranking`).
 - ``real``: the man of ../shared/media/views: left-out views, halves of the views, silhouettes. There is no truth.
 - ``pairs``: why halves of his views differ: angles between lines of sight, and whether left and right are exchanged.
 - ``memory``: what is kept of one person in one picture.
@@ -21,7 +21,6 @@ import shutil
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,12 +28,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fit_ranking import rank
 from humanrt.bundle import load_bundle
 from humanrt.bundle.arrays import read_arrays
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.evaluation.calibrated import View, triangulate
-from humanrt.evaluation.formats import read_data
-from humanrt.evaluation.running import Candidate, RunOptions, score_bundles
+from humanrt.evaluation.running import RunOptions
 from humanrt.files import write_atomically
 from humanrt.fitting.kernel import make_kernel
 from humanrt.fitting.problem import Problem
@@ -42,6 +41,7 @@ from humanrt.geometry.camera import project
 from humanrt.geometry.limbs import limb_indices
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.geometry.skeleton import MEDIAPIPE_33
+from humanrt.inference.execution import Execution
 from humanrt.metrics.silhouette import iou
 from humanrt.stats import machine, write_report
 from humanrt_export.commands.data import StillConfig, make_film
@@ -59,7 +59,6 @@ Array = NDArray[np.float64]
 
 PARTS = ("exact", "curves", "networks", "ranking", "real", "pairs", "memory")
 FALSE = 0.05  # m
-BUNDLES = ("landmarks", "multihmr-anny", "holistic:fast", "holistic:balanced")
 SIZE = (1080, 1920)
 
 
@@ -84,7 +83,7 @@ class FitBench:
     parts: Annotated[tuple[str, ...], Option(choices=PARTS)] = PARTS
     people: int = 2
     times: int = 6
-    films: int = 5
+    films: int = 8
     frames: int = 16
     ranked: int = 5
     views: Path = Path(__file__).parents[2] / "shared" / "media" / "views"
@@ -309,26 +308,8 @@ def networks(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:
 
 def ranking(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:
     """Score bundles on the films, by the truth and by the fits."""
-    candidates = [Candidate.of(name) for name in BUNDLES]
-    scores: dict[str, dict[str, list[float]]] = {}
-    for kind, folder in (("truth", given.work / "films"), ("fit", given.work / "fits")):
-        data = read_data(folder, "films")
-        runs = score_bundles(candidates, data, RunOptions(max_frames=given.ranked), given.work / f"scores-{kind}")
-        scores[kind] = {run.name: [_mpjpe(scores) for _, scores in sorted(run.clips.items())] for run in runs}
-    means = {kind: [float(np.nanmean(each[name])) for name in each] for kind, each in scores.items()}
-    names = list(scores["truth"])
-    return {"bundles": names, **means, "tau": _tau(means["truth"], means["fit"])}
-
-
-def _mpjpe(scores: Any) -> float:
-    found = scores.column("mpjpe")[np.flatnonzero(scores.found)]
-    return 1000 * float(np.mean(found)) if len(found) else float("nan")
-
-
-def _tau(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return Kendall's tau."""
-    pairs = list(combinations(range(len(one)), 2))
-    return float(np.mean([np.sign((one[a] - one[b]) * (other[a] - other[b])) for a, b in pairs]))
+    how = RunOptions(max_frames=given.ranked, execution=Execution("cpu", threads=1))
+    return rank(given.work / "films", given.work / "fits", how, given.work / "ranked")
 
 
 def real(given: FitBench, fitter: PersonFitter) -> dict[str, Any]:

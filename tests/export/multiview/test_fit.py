@@ -41,13 +41,25 @@ def fitter() -> Iterator[PersonFitter]:
         yield made
 
 
-def test_exact_landmarks_are_fitted_exactly(fitter: PersonFitter) -> None:
-    points, joints = somebody(fitter, 0, 1)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        SHAPE,
+        # Behind kinks of the phenotypes, where fits stayed that were 14 mm off in the spine.
+        np.array([0.05, 2 / 3, 0.37, 0.54, 0.4, 0.5]),
+        np.array([0.3, 2 / 3, 0.53, 0.46, 0.35, 0.6]),
+    ],
+    ids=["usual", "weight above, muscle below", "muscle above, weight below"],
+)
+def test_exact_landmarks_are_fitted_exactly(fitter: PersonFitter, shape: np.ndarray) -> None:
+    points, joints = somebody(fitter, 0, 1, shape=shape)
     fit = fitter.fit(seen_by([camera(angle) for angle in ANGLES], points))
-    limbs = limb_indices(fit.joint_names)
-    assert 1000 * np.linalg.norm(fit.joints - joints, axis=-1)[:, limbs].max() < 1.0
-    assert fit.stature == pytest.approx(fitter.body.rest(SHAPE)[1], abs=0.005)
-    assert fit.shape[4] == pytest.approx(SHAPE[4], abs=0.01)
+    body = [k for k, name in enumerate(fit.joint_names) if not name.startswith(("finger", "metacarpal", "toe"))]
+    off = 1000 * np.linalg.norm(fit.joints[0] - joints[0], axis=-1)
+    assert off[limb_indices(fit.joint_names)].max() < 0.1
+    assert off[body].max() < 1.0
+    assert fit.stature == pytest.approx(fitter.body.rest(shape)[1], abs=5e-4)
+    assert fit.shape == pytest.approx(shape, abs=0.005)
 
 
 def test_the_world_does_not_matter(fitter: PersonFitter) -> None:
