@@ -45,7 +45,7 @@ def fitter() -> Iterator[PersonFitter]:
     "shape",
     [
         SHAPE,
-        # Behind kinks of the phenotypes, where fits stayed that were 14 mm off in the spine.
+        # Behind kinks of the phenotypes, where fits of such people stayed, 11 mm off in the spine.
         np.array([0.05, 2 / 3, 0.37, 0.54, 0.4, 0.5]),
         np.array([0.3, 2 / 3, 0.53, 0.46, 0.35, 0.6]),
     ],
