@@ -7,9 +7,12 @@ import pytest
 
 from camera_pace import delayed
 from humanrt.people.results import People
+from humanrt.people.smoother import OneEuroPeople, PeopleSmootherOptions
 from humanrt.people.tracking import Identities
 from humanrt.people.two_sided import TwoSidedOptions
-from people_smoothing import _LAGS, Seen, _agreement, _peak, offline
+from humanrt.smoothing.one_euro import OneEuroOptions
+from people_smoothing import _LAGS, _agreement, _peak, offline
+from smoothing_runs import Gaps, Seen, ahead, frames_of, only, over_gaps, through
 
 RATE = 30.0
 K = np.array([[500.0, 0, 320], [0, 500.0, 240], [0, 0, 1]])
@@ -71,3 +74,42 @@ def test_a_slow_network_is_late_by_its_time_and_held_until_the_next_look() -> No
     assert behind[15:].max() <= 13
     on = [people.translations[0, 0] for people, *_ in delayed(seen, (640, 480), 1.0, 0.2, blend=True)]
     assert np.abs(np.subtract(on, true))[20:].mean() < np.abs(np.subtract(held, true))[20:].mean() / 2
+
+
+def test_a_fifth_is_hidden_in_bursts_and_nothing_of_the_first_half_second() -> None:
+    gaps = Gaps(600, 3)
+    hidden = np.array([1 in gaps(number, (1, 2)) for number in range(600)])
+    assert not hidden[:15].any()
+    assert 0.15 < hidden.mean() < 0.25
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], hidden.astype(int), [0]])))
+    assert np.diff(edges)[::2].max() <= 10
+    again = Gaps(600, 3)
+    assert [1 in again(number, (1, 2)) for number in range(600)] == hidden.tolist()
+
+
+def test_results_are_of_the_frames_that_they_are_compared_with() -> None:
+    """Somebody walks evenly: what is late by a lag, or predicted, is where they are then."""
+    seen, size = film(90), (640, 480)
+    true = np.array([one.people.translations[0, 0] for one in seen])
+    assert frames_of(seen, 6) == 6
+    quick = OneEuroOptions(1e3, 0.0, 30.0)
+    options = PeopleSmootherOptions(quick, quick, quick, coast_seconds=10.0)
+    late = through(lambda: OneEuroPeople(options), 4)(size, seen)
+    assert late[-4:] == [None] * 4
+    at = np.array([one.people.translations[0, 0] for one in late[:-4] if one])
+    np.testing.assert_allclose(at, true[4:], atol=0.02)
+    predicted = ahead(lambda: OneEuroPeople(options), 6)(size, seen)
+    assert predicted[:6] == [None] * 6
+    at = np.array([one.people.translations[0, 0] for one in predicted[10:] if one])
+    np.testing.assert_allclose(at, true[10:], atol=0.05)
+    held = ahead(None, 6)(size, seen)
+    np.testing.assert_array_equal([one.people.translations[0, 0] for one in held[6:] if one], true[:-6])
+    filled = over_gaps(lambda: OneEuroPeople(options), 0)(size, seen)
+    gaps = Gaps(90, 0)
+    for number, one in enumerate(filled):
+        assert one is not None
+        assert set(one.ids) <= gaps(number, seen[number].identities.ids)
+    assert sum(len(one.ids) for one in filled if one) > 20
+    everybody = through(lambda: OneEuroPeople(options))(size, seen)[0]
+    assert everybody is not None
+    assert only(everybody, {2}).ids == (2,)

@@ -29,6 +29,7 @@ from humanrt.people.person import PersonDetector, is_grey, region_from_circle
 from humanrt.people.windows import windows
 from humanrt.posebert.stream import PoseState
 from humanrt.sources.opening import Frame
+from humanrt.tasks import PeopleOptions, open_people
 from shipped import shipped
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -353,6 +354,36 @@ def test_a_missed_person_is_filled_in(
     np.testing.assert_allclose(tracked.people.translations, first.people.translations[order], atol=1e-5)
     missed = pipeline(Frame(np.zeros_like(photograph), 0.1, 2))
     assert [person["filled"] for person in missed.record()["people"]] == [True, True]
+
+
+def test_people_of_landmarks_are_predicted_and_filled_in_by_the_smoother_behind_them(
+    bundle: Path, photograph: np.ndarray[Any, Any]
+) -> None:
+    shipped("posebert-body")
+    options = PeopleOptions(smooth_after="oneeuro", predict=0.1)
+    with open_people(bundle, "cpu", options, threads=2) as pipeline:
+        assert isinstance(pipeline, LandmarkPipeline)
+        assert pipeline.about()["smooth_after"] == "oneeuro"
+        results = list(pipeline.stream([Frame(photograph, number / 30, number) for number in range(4)]))
+        assert len(results[0].ids) >= 2
+        for result in results:
+            assert result.ids == results[0].ids
+            assert result.age is not None
+            assert result.age >= 0.1 - 1e-9
+            people = result.people
+            assert people.joints is not None
+            assert people.vertices is not None
+            head = people.joints[:, pipeline.model.joint_names.index("head")]
+            np.testing.assert_allclose(head, people.translations, atol=1e-4)
+        pipeline.reset()
+        first = pipeline(Frame(photograph, 1.0, 4))
+        pipeline(Frame(photograph, 1.03, 5))
+        again = pipeline(Frame(photograph, 1.07, 6))
+        missed = pipeline(Frame(np.zeros_like(photograph), 1.1, 7))
+    assert not first.filled
+    assert missed.filled == set(missed.ids) <= set(again.ids)
+    assert missed.ids
+    assert not missed.people.scores.any()
 
 
 def test_poses_that_are_not_of_33_landmarks_are_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,13 +108,16 @@ class PeopleSmootherOptions:
 
 
 FOLLOWED = PeopleSmootherOptions(
-    rotations=OneEuroOptions(30.0, 0.0, 8.0),
-    position=OneEuroOptions(30.0, 0.0, 4.0),
-    distance=OneEuroOptions(30.0, 0.0, 2.0),
+    rotations=OneEuroOptions(6.0, 0.0, 4.0),
+    position=OneEuroOptions(10.0, 0.0, 4.0),
+    distance=OneEuroOptions(10.0, 0.0, 2.0),
     shape_seconds=1e-3,
 )
-"""For people whom a body solver or PoseBERT has smoothed already: hardly smoothed again, quickly predicted; their shape
-is theirs. Chosen by how near predictions of 0.1 and 0.2 s come to what is seen then."""
+"""For people whom a body solver or PoseBERT has smoothed already: lightly smoothed again, quickly predicted.
+
+Their shape is theirs. Chosen by predictions of 0.1 and 0.2 s, beside the truth of the demo's film and beside what is
+seen of a real one then.
+"""
 
 
 @dataclass(frozen=True)
