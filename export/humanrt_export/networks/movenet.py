@@ -121,7 +121,7 @@ class MoveNet(nn.Module):
         return self.upper(self.lower(image))
 
     def lower(self, image: Tensor) -> LowerMaps:
-        """Compute the first blocks, three quarters of the work, of a twentieth of the weights."""
+        """Compute the first blocks, which have a ninth of the weights."""
         x = functional.relu6(self.stem(image * _SCALE - 1))
         x = self.first[1](functional.relu6(self.first[0](x)))
         sides = []
