@@ -35,6 +35,8 @@ _HABIT = 10.0  # s, over which inclinations are alike
 # Bodies that walk hardly lean to a side over a step of either foot: by 0.8 degrees (35 stretches of 2.8 s of CMU's
 # walks, five people, few of whom turn); what is seen of them adds to it.
 _WALKING = np.radians(2.5)
+# What leans along the line of sight is hardly seen: of who walks across the picture.
+_UNSEEN = np.radians(12.0)
 _STEPS = 1.0  # s, of a step of either foot
 _STRIDE = 0.15  # from one foot to the other, ahead, as a part of the height of the neck, of who walks
 _ROLL = np.radians(4.0)  # scatter of cameras' rolls
@@ -122,7 +124,8 @@ def floor_below(some: Sequence[Standing]) -> Ground:
     scatters = np.tile(_LEAN, (len(feet), 1))
     # How somebody walks is known after a step of either foot, and no better until others do.
     walked = float(seconds[walking].sum())
-    scatters[walking, 0] = _WALKING
+    along = (axes[:, 1] * _units(feet.mean(axis=1))).sum(axis=-1)
+    scatters[walking, 0] = np.hypot(_WALKING, _UNSEEN * along[walking])
     worth[walking, 0] = seconds[walking] * max(1.0, walked / _HABIT) / max(walked, _STEPS)
     found = _solved(feet, weights, axes, scatters, worth, up, height)
     return replace(found, seconds=float(seconds.sum()))
