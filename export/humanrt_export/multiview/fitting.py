@@ -40,14 +40,14 @@ from humanrt_export.multiview.landmark_points import fit_points
 from humanrt_export.multiview.persons import off_pixels
 from humanrt_export.multiview.silhouettes import Matches, Outline, SilhouetteBody, residuals
 
-__all__ = ["FitOptions", "PersonFit", "PersonFitter", "Views"]
+__all__ = ["SHAPE_SPREAD", "FitOptions", "PersonFit", "PersonFitter", "Views"]
 
 Array = NDArray[np.float64]
 
 _TORSO = [MEDIAPIPE_33.index(f"{side}_{part}") for part in ("shoulder", "hip") for side in ("left", "right")]
 _PIVOT = [MEDIAPIPE_33.index(f"{side}_hip") for side in ("left", "right")]
 # Of gender, age, muscle, weight, height, proportions. Age is not solved for: it goes with the size that paths say.
-_SPREAD = np.array([0.25, 0.0, 0.2, 0.2, 0.2, 0.25])
+SHAPE_SPREAD = np.array([0.25, 0.0, 0.2, 0.2, 0.2, 0.25])
 _LOWER, _UPPER = np.array([0.0, -1 / 3, 0.0, 0.0, 0.0, 0.0]), np.ones(6)
 _PX = 15.0  # px, distance at which a landmark counts a half when it is triangulated
 _SEEN = 0.1  # sum of weights of a landmark's views from which it is known where it is
@@ -270,9 +270,9 @@ class _Solver:
         self.views, self.path, self.known, self.options = views, path, known, fitter.options
         self.body, self.rig, self._kind = fitter.body, fitter.body.rig, fitter._kernel
         self.surface = fitter.surface
-        self._solved = np.flatnonzero(_SPREAD) if solved else np.arange(0)
+        self._solved = np.flatnonzero(SHAPE_SPREAD) if solved else np.arange(0)
         self._prior_mean, self._low = mean, np.minimum(_LOWER, mean)
-        self._zero = np.diag(_SPREAD[self._solved] ** -2.0)
+        self._zero = np.diag(SHAPE_SPREAD[self._solved] ** -2.0)
         self.shape = mean.copy()
         self.spread = np.full(len(self.rig.points), self.options.spread)
         count = views.pixels.shape[1]
