@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,14 @@ def test_raw_landmarks_and_unsmoothed_bundles_are_scored_on_the_same_people(tmp_
     # Once more: scores are read.
     again = scored(rows[0], data, how, tmp_path)
     assert np.array_equal(again.clips["demo_people"].column("mpjpe"), errors, equal_nan=True)
+
+
+def test_a_row_that_is_left_out_of_single_pictures_is_another_one_there(tmp_path: Path) -> None:
+    film = read_data(PEOPLE_CLIP, "films")
+    pictures = replace(film, clips=tuple(replace(clip, film=False) for clip in film.clips))
+    how = RunOptions(max_frames=2, execution=Execution("cpu", threads=1))
+    (left_out,) = (row for row in ROWS if row.same_in_pictures)
+    other = next(row for row in ROWS if row.name == left_out.same_in_pictures)
+    one, two = (scored(row, pictures, how, tmp_path).clips["demo_people"] for row in (left_out, other))
+    assert np.array_equal(one.joints, two.joints, equal_nan=True)
+    assert one.found.any()
