@@ -14,19 +14,19 @@ from humanrt.inference.execution import Execution
 from humanrt.people.pose_smoother import PoseBertPeople
 from humanrt.people.smoother import FOLLOWED, OneEuroPeople, PeopleSmoother, PeopleSmootherOptions
 
-__all__ = ["SMOOTHERS", "open_smoother"]
+__all__ = ["SMOOTHERS", "SmootherContext", "open_smoother"]
 
 
 @dataclass(frozen=True)
-class _Smoothed:
-    """What a smoother is opened for.
+class SmootherContext:
+    """What a factory in `SMOOTHERS` is given: whose people its smoother is for.
 
     Attributes:
         bundle: of the people.
         option: what names the smoother on the command line.
         bones: names of the rotations; None: SMPL-X's.
         count: how many there are.
-        options: of the smoother.
+        options: of the smoother; None: its default ones.
     """
 
     bundle: Bundle
@@ -36,7 +36,8 @@ class _Smoothed:
     options: PeopleSmootherOptions | None
 
     @classmethod
-    def of(cls, bundle: Bundle) -> _Smoothed:
+    def of(cls, bundle: Bundle) -> SmootherContext:
+        """Return what smoothers of a bundle's people are given."""
         if people_model(bundle) != MULTIHMR:  # followed by landmarks
             return cls(bundle, "--smooth-after", ANNY_BONES, len(ANNY_BONES), FOLLOWED)
         settings = MultiHmrSettings.of(bundle)
@@ -45,11 +46,11 @@ class _Smoothed:
         return cls(bundle, "--smooth", settings.bones, sizes["rotations"][2], None)
 
 
-def _one_euro(given: _Smoothed) -> PeopleSmoother:
+def _one_euro(given: SmootherContext) -> PeopleSmoother:
     return OneEuroPeople(given.options)
 
 
-def _posebert(given: _Smoothed) -> PeopleSmoother:
+def _posebert(given: SmootherContext) -> PeopleSmoother:
     option, name = f"{given.option} posebert", given.bundle.name
     try:
         # On one thread of the CPU, wherever the model runs: the network is small.
@@ -60,13 +61,13 @@ def _posebert(given: _Smoothed) -> PeopleSmoother:
         raise BundleError(f"{option}: {error}; or take oneeuro") from error
 
 
-SMOOTHERS: Mapping[str, Callable[[_Smoothed], PeopleSmoother] | None] = {
+SMOOTHERS: Mapping[str, Callable[[SmootherContext], PeopleSmoother] | None] = {
     "oneeuro": _one_euro,
     "posebert": _posebert,
     "none": None,
 }
-"""Smoothers of people, whatever perceives them; the first is the default of models that look at one frame at a time,
-and of people who are predicted (docs/measurements/smoothing.md)."""
+"""Name -> function that opens a smoother of people, whatever perceives them; the first is the default of models that
+look at one frame at a time, and of people who are predicted (docs/measurements/smoothing.md)."""
 
 
 def open_smoother(bundle: Bundle, name: str | None = None) -> PeopleSmoother | None:
@@ -88,4 +89,4 @@ def open_smoother(bundle: Bundle, name: str | None = None) -> PeopleSmoother | N
             f"{option} {name}: bundle `{bundle.name}` does not have it; choose one of: {choices(SMOOTHERS)}"
         )
     make = SMOOTHERS[name]
-    return None if make is None else make(_Smoothed.of(bundle))
+    return None if make is None else make(SmootherContext.of(bundle))
