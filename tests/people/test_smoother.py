@@ -20,6 +20,7 @@ from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.outputs.record import read_recording
 from humanrt.people.pose_smoother import PoseBertPeople
 from humanrt.people.results import People
+from humanrt.people.smoothed_pipeline import BLEND
 from humanrt.people.smoother import OneEuroPeople, PeopleSmootherOptions
 from humanrt.people.smoothers import SMOOTHERS, open_smoother
 from humanrt.people.tracking import Identities
@@ -146,6 +147,17 @@ def test_a_gap_ends_and_a_single_find_leaves_no_ghost() -> None:
         assert sum(len(result.filled) for result in walk(OneEuroPeople(), [True] * seen + [False] * 20)) == most
     nothing = OneEuroPeople(PeopleSmootherOptions(fill_seconds=0.0))
     assert not any(result.filled for result in walk(nothing, [True] * 20 + [False] * 20))
+
+
+def test_nobody_is_filled_in_for_no_time_at_all() -> None:
+    """Two frames of one time stamp, as of two threads' looks: no time has gone by, and none is given."""
+    smoother = OneEuroPeople(BLEND)
+    both = people([[0, 0, 3], [1, 0, 3]])
+    assert smoother(both, Identities((1, 2)), 1.0, SIZE).ids == (1, 2)
+    one = both.chosen(np.array([True, False]))
+    smoothed = smoother(one, Identities((1,)), 1.0, SIZE)
+    assert smoothed.ids == (1,)
+    assert not smoothed.filled
 
 
 def test_who_leaves_the_picture_is_not_filled_in() -> None:

@@ -220,7 +220,8 @@ class OneEuroPeople(Resource):
             if id not in observed:
                 track.credit -= step
                 pose = track.at(t)
-                if track.credit > -SAME_INSTANT and self._may_be_there(pose, observed.values(), size):
+                may_go_on = self.options.fill_seconds > 0 and track.credit > -SAME_INSTANT
+                if may_go_on and self._may_be_there(pose, observed.values(), size):
                     filled[id] = pose
         ids = (*identities.ids, *filled)
         K = self._camera(people.intrinsics, t)
