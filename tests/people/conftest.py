@@ -203,3 +203,26 @@ def photograph() -> NDArray[np.uint8]:
     if not path.is_file():
         pytest.skip(f"no photograph at {path}")
     return np.ascontiguousarray(np.asarray(cv2.imread(str(path)), np.uint8)[..., ::-1])
+
+
+@pytest.fixture
+def every_look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """At the camera's pace, have each look done when the next frame comes, or the next ``every``-th frame."""
+    from humanrt.inference.newest import Newest
+
+    take = Newest.take
+
+    def patch(every: int = 1) -> None:
+        arrived = 0
+
+        def taken(self: Any, *, wait: bool = False) -> Any:
+            nonlocal arrived
+            if not wait:
+                arrived += 1
+                if (arrived - 1) % every:
+                    return None
+            return take(self, wait=True)
+
+        monkeypatch.setattr(Newest, "take", taken)
+
+    return patch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -12,11 +13,15 @@ import numpy as np
 import pytest
 
 from command_line import refused
-from humanrt import MultiHMR, PeoplePipeline
+from humanrt import MultiHMR, PeoplePipeline, PoseCoach
 from humanrt.cli import main
+from humanrt.coach.live_coach import CoachPipeline
+from humanrt.coach.poses import PoseTrack
+from humanrt.coach.trainer import Trainer
 from humanrt.errors import HumanrtError
 from humanrt.outputs.record import read_recording
 from humanrt.people.smoother import OneEuroPeople, PeopleSmootherOptions
+from humanrt.perception.pipeline import SideBySide
 from humanrt.sources.opening import Frame
 
 RATE = 30.0
@@ -162,3 +167,37 @@ def test_it_is_refused_where_it_does_not_apply(
     assert "has --smooth in its place" in refused(
         capsys, *command, "--bundle", str(toy_bundle()), "--smooth-after", "oneeuro"
     )
+
+
+def test_pipelines_around_it_that_look_at_every_frame_refuse_it(toy_bundle: Callable[..., Path]) -> None:
+    with _Slow(toy_bundle()) as model, PeoplePipeline(model, smoother=OneEuroPeople(), predict=0.0) as pipeline:
+        with pytest.raises(HumanrtError, match="predict: SideBySide looks at every frame"):
+            SideBySide([pipeline])
+        trainer = Trainer(PoseCoach(), PoseTrack(np.zeros((1, 22, 3, 3)) + np.eye(3), np.zeros(1)))
+        with pytest.raises(HumanrtError, match="predict: CoachPipeline looks at every frame"):
+            CoachPipeline(pipeline, trainer, "goal.npz")
+
+
+def test_a_time_that_goes_back_is_a_new_scene(
+    toy_bundle: Callable[..., Path], picture: Callable[..., Any], every_look: Callable[..., None]
+) -> None:
+    every_look()
+    times = (5.0, 5.03, 1.0, 1.03, 1.06)
+    given = [replace(frame, t=t) for frame, t in zip(frames(picture, 5), times, strict=True)]
+    with _Slow(toy_bundle()) as model, PeoplePipeline(model, smoother=OneEuroPeople(), predict=0.0) as pipeline:
+        results = list(pipeline.stream(given))
+    assert [result.ids for result in results] == [(1,), (1,), (), (2,), (2,)]
+    assert [id for result in results for id in result.lost] == [1]
+
+
+def test_who_is_no_longer_predicted_is_not_blended_on_at_the_same_instant(
+    toy_bundle: Callable[..., Path], picture: Callable[..., Any], every_look: Callable[..., None]
+) -> None:
+    every_look()
+    given = frames(picture, 3)
+    black = np.zeros_like(given[0].image)
+    given += [Frame(black, given[-1].t, 3 + i) for i in range(3)]
+    smoother = OneEuroPeople(PeopleSmootherOptions(fill_seconds=0.0))
+    with _Slow(toy_bundle()) as model, PeoplePipeline(model, smoother=smoother, predict=0.0) as pipeline:
+        results = list(pipeline.stream(given))
+    assert [result.ids for result in results] == [(1,)] * 4 + [()] * 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from humanrt.fitting import BodyFitter
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import project
 from humanrt.inference.execution import Execution
-from humanrt.people.holistic import HolisticPeople, hand_identities
+from humanrt.people.holistic import HolisticPeople, hand_identities, person_of_hand
 from humanrt.people.holistic_pipeline import HolisticPipeline, HolisticResult
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.people.smoothed_pipeline import Shown
@@ -204,6 +204,58 @@ def test_at_the_cameras_pace_all_that_is_known_is_predicted(bundle: Path, frames
     assert cut[2].ids == ()
     assert cut[2].age is None
     assert not list(cut[2].hands)
+
+
+@pytest.mark.parametrize("after", [{"smooth_after": "oneeuro"}, {"predict": 0.1}])
+def test_hands_end_with_the_person_who_has_them(
+    bundle: Path, frames: list[Frame], every_look: Callable[..., None], after: dict[str, Any]
+) -> None:
+    """Perception fills people in for longer than the smoother goes on with somebody who was seen so shortly."""
+    every_look()
+    black = np.zeros_like(frames[0].image)
+    given = [*frames[:3], *(replace(frame, image=black) for frame in frames[3:9])]
+    options = PeopleOptions(quality="fast", robots=["allegro_right", "shadow_left"], **after)
+    with open_people(bundle, "cpu", options, threads=2) as pipeline:
+        results = [result for result in pipeline.stream(given) if isinstance(result, HolisticResult)]
+    assert len(results) == len(given)
+    assert results[2].hands
+    assert not results[-1].ids
+    for result in results:
+        assert {person_of_hand(hand.id) for hand in result.hands} <= set(result.ids)
+        assert result.robots.keys() == {hand.id for hand in result.hands}
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_hands_that_ended_are_told_once_and_their_robots_forgotten(
+    bundle: Path, frames: list[Frame], every_look: Callable[..., None], every: int
+) -> None:
+    """Even if the look that lost them is dropped, for there was another cut, or is shown with several frames."""
+    every_look(every)
+    given = [replace(frame, cut=frame.index in (3, 4)) for frame in frames[:9]]
+    options = PeopleOptions(quality="fast", robots=["allegro_right", "shadow_left"], predict=0.0)
+    with open_people(bundle, "cpu", options, threads=2) as pipeline:
+        assert isinstance(pipeline, HolisticPipeline)
+        results = list(pipeline.stream(given))
+        solvers = set(pipeline._robots._solvers)
+    before, now = ({hand.id for hand in results[i].hands} for i in (0, -1))
+    assert before
+    assert now
+    assert not before & now
+    lost = [id for result in results for id in result.hands.lost]
+    assert before <= set(lost)
+    assert len(set(lost)) == len(lost)
+    assert not solvers & set(lost)
+
+
+@pytest.mark.parametrize("after", [{"smooth_after": "oneeuro"}, {"predict": 0.0}])
+def test_the_time_that_posing_takes_is_a_stage_without_meshes_too(
+    bundle: Path, frames: list[Frame], after: dict[str, Any]
+) -> None:
+    with open_people(bundle, "cpu", PeopleOptions(quality="fast", meshes=False, **after), threads=2) as pipeline:
+        result = list(pipeline.stream(frames[:2]))[-1]
+    assert result.people.vertices is None
+    assert result.people.joints is not None
+    assert "body" in result.ms
 
 
 def test_hands_move_with_the_wrists_of_who_is_predicted(bundle: Path, frames: list[Frame]) -> None:

@@ -16,7 +16,7 @@ from humanrt.coach.poses import body_pose
 from humanrt.coach.trainer import Coaching, Trainer
 from humanrt.drawing.draw import captioned, draw_corner, unit
 from humanrt.people.pipeline import PeopleResult
-from humanrt.perception.pipeline import Pipeline, Result
+from humanrt.perception.pipeline import Pipeline, Result, refuse_live
 from humanrt.sources.opening import Frame
 from humanrt.timing import Stopwatch
 
@@ -116,12 +116,16 @@ class CoachPipeline(Pipeline[CoachResult]):
         people: the pipeline that finds the people; it is closed with this one.
         trainer: compares with the reference.
         reference: its name, for the recording's header.
+
+    Raises:
+        HumanrtError: the pipeline predicts at a camera's pace.
     """
 
     task = "coach"
     target = "people"
 
     def __init__(self, people: Pipeline[PeopleResult], trainer: Trainer, reference: str) -> None:
+        refuse_live(people, self)
         self.people = people
         self.trainer = trainer
         self.reference = reference

@@ -18,7 +18,7 @@ from humanrt.hands.pipeline import hand_entity, hand_record
 from humanrt.hands.robots import RobotHands
 from humanrt.hands.tracker import Hand, Hands
 from humanrt.people.arms import RobotArms, wrist_of
-from humanrt.people.holistic import HolisticPeople, TrackedBodies, person_of_hand
+from humanrt.people.holistic import HolisticPeople, TrackedBodies, hand_identities, person_of_hand
 from humanrt.people.landmark_pipeline import FollowingPipeline
 from humanrt.people.pipeline import PeopleResult
 from humanrt.people.smoothed_pipeline import Shown, added
@@ -39,7 +39,7 @@ class HolisticResult(PeopleResult):
     """Everything known of one frame.
 
     Attributes:
-        hands: the hands of all people, smoothed.
+        hands: the hands of these people, smoothed; lost: of those who ended.
         hands_of: identity of a person -> identities of their hands in this frame.
         robots: identity of a hand -> robot's name -> float64 [dof] rad, in that robot's `joint_names` order.
         arms: identity of a person -> robot arm's name -> likewise.
@@ -137,9 +137,7 @@ class HolisticPipeline(FollowingPipeline[TrackedBodies, HolisticResult]):
     def _result(self, frame: Frame, seen: TrackedBodies | None, shown: Shown, ms: dict[str, float]) -> HolisticResult:
         watch = Stopwatch()
         result = PeopleResult(frame, shown.people, shown.ids, shown.lost, {}, shown.filled)
-        hands = Hands(()) if seen is None else seen.hands
-        if seen is not None and self.smoother is not None:
-            hands = replace(hands, objects=tuple(self._carried(hand, seen, shown) for hand in hands))
+        hands = self._hands(seen, shown)
         robots = self._robots.solve(hands, frame.t, hands.lost)
         arms = self._arms.solve(result.persons, frame.t, shown.lost) if self._arms else {}
         if self._robots or self._arms:
@@ -161,6 +159,19 @@ class HolisticPipeline(FollowingPipeline[TrackedBodies, HolisticResult]):
             age=shown.age,
         )
 
+    def _hands(self, seen: TrackedBodies | None, shown: Shown) -> Hands:
+        """Return the hands of the people who are shown: whom perception fills in the smoother may have given up.
+
+        Hands end with their people, since the last result: a look may be dropped, or shown with several frames.
+        """
+        lost = tuple(hand for person in shown.lost for hand in hand_identities(person).values())
+        if seen is None:
+            return Hands((), {}, lost)
+        theirs = [hand for hand in seen.hands if person_of_hand(hand.id) in shown.ids]
+        if self.smoother is not None:
+            theirs = [self._carried(hand, seen, shown) for hand in theirs]
+        return replace(seen.hands, objects=tuple(theirs), lost=lost)
+
     def _carried(self, hand: Hand, seen: TrackedBodies, shown: Shown) -> Hand:
         """Return a hand that was seen, moved as its wrist moves from the body that was seen to the one that is shown.
 
@@ -168,7 +179,7 @@ class HolisticPipeline(FollowingPipeline[TrackedBodies, HolisticResult]):
         predicted it stays where it is in the picture.
         """
         person = person_of_hand(hand.id)
-        if hand.wrist is None or person not in seen.ids or person not in shown.ids:
+        if hand.wrist is None or person not in seen.ids:
             return hand
         rows = seen.ids.index(person), shown.ids.index(person)
         assert seen.people.joints is not None

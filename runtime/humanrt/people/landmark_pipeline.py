@@ -79,7 +79,8 @@ class FollowingPipeline(SmoothedPipeline[T, R]):
 
     def _track(self, frame: Frame, *, photograph: bool = False) -> T:
         """Return the people of a frame. Frames come in the order of their time stamps."""
-        # Smoothed people are posed once, after smoothing.
+        # Meshes of smoothed people are made after smoothing. `HolisticPeople` then makes none before; `LandmarkPeople`
+        # runs its body for where somebody is all the same, so that every body is posed twice.
         meshes = self.smoother is None
         return self.model.track(
             frame.image, frame.t, self.intrinsics, self.threshold, photograph=photograph, meshes=meshes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import pi
+from math import inf, pi
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -31,10 +31,10 @@ _MAX_PREDICTION = 1.0  # s
 # some frames, and predicting further by its lag leaves none.
 _BLEND_CUTOFF = 5.0  # Hz
 BLEND_LAG = 1 / (2 * pi * _BLEND_CUTOFF)
-"""...s by which it is behind steady motion."""
+"""Seconds by which `BLEND` is behind steady motion."""
 _LOW_PASS = OneEuroOptions(_BLEND_CUTOFF, 0.0)
 BLEND = PeopleSmootherOptions(_LOW_PASS, _LOW_PASS, _LOW_PASS, fill_seconds=0.0)
-"""Low pass between predictions of `SmoothedPipeline.at_camera_pace`, and..."""
+"""Low pass between the predictions of `SmoothedPipeline.at_camera_pace`; it fills nobody in."""
 
 T = TypeVar("T", bound=Tracked)
 R = TypeVar("R", bound=Result, covariant=True)
@@ -152,7 +152,7 @@ class SmoothedPipeline(Pipeline[R], ABC, Generic[T, R]):
 
         A second thread looks at the newest frame. In the others people are where the smoother predicts them, for the
         time of that frame and ``ahead`` seconds, such as the latency of a display or a robot. Only the first frame is
-        waited for. In a new scene there is nobody until a frame of it was looked at.
+        waited for. In a new scene, and where time goes back, there is nobody until a frame of it was looked at.
         """
         assert self.smoother is not None
         seen: tuple[Frame, T] | None = None  # the last frame whose people are known
@@ -168,13 +168,17 @@ class SmoothedPipeline(Pipeline[R], ABC, Generic[T, R]):
             return self._look(frame, cut=cut)
 
         lost: tuple[int, ...] = ()  # since the last result
+        before = -inf  # s, of the last frame
         with Newest(look) as newest:
             for frame in frames:
                 check_frame(frame)
                 watch = Stopwatch()
-                if self._cuts(frame.image) or frame.cut:
+                if frame.t < before:
+                    self._cuts.reset()
+                if self._cuts(frame.image) or frame.cut or frame.t < before:
                     seen, scene = None, scene + 1
                     shown.reset()
+                before = frame.t
                 done = newest.take()
                 newest.offer((frame, scene))
                 if nobody is None:
@@ -195,10 +199,10 @@ class SmoothedPipeline(Pipeline[R], ABC, Generic[T, R]):
                 blended = shown(result.people, Identities(result.ids, lost), frame.t, (width, height))
                 watch.lap("smooth")
                 posed = self._posed(blended.people)
-                if posed.vertices is not None:
+                if posed.joints is not None:
                     watch.lap("body")
                 age = None if seen is None else frame.t + ahead - seen[0].t
-                of_now = Shown(posed, result.ids, lost, result.filled, age)
+                of_now = Shown(posed, blended.ids, lost, result.filled, age)
                 lost = ()
                 yield self._result(frame, None if seen is None else seen[1], of_now, watch.ms)
 

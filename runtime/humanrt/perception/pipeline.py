@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from humanrt import __version__
+from humanrt.errors import HumanrtError
 from humanrt.inference.model import Model
 from humanrt.resource import Resource
 from humanrt.sources.opening import Frame, Source
 
-__all__ = ["JointResult", "Pipeline", "Result", "SideBySide", "model_header"]
+__all__ = ["JointResult", "Pipeline", "Result", "SideBySide", "model_header", "refuse_live"]
 
 
 class Result:
@@ -173,10 +174,15 @@ class SideBySide(Pipeline[JointResult]):
 
     Args:
         pipelines: the pipelines to run, in this order; they are closed with this one.
+
+    Raises:
+        HumanrtError: one of them predicts at a camera's pace.
     """
 
     def __init__(self, pipelines: Sequence[Pipeline[Any]]) -> None:
         self.pipelines = tuple(pipelines)
+        for pipeline in self.pipelines:
+            refuse_live(pipeline, self)
         self.task = "+".join(pipeline.task for pipeline in pipelines)
         self.target = " or ".join(pipeline.target for pipeline in pipelines)
 
@@ -211,6 +217,15 @@ class SideBySide(Pipeline[JointResult]):
         with ExitStack() as stack:
             for pipeline in self.pipelines:
                 stack.callback(pipeline.close)
+
+
+def refuse_live(inner: Pipeline[Any], outer: Pipeline[Any]) -> None:
+    """Raise HumanrtError if ``inner`` predicts in its `stream`, which ``outer``, calling it frame by frame, skips."""
+    if inner.needs_live:
+        raise HumanrtError(
+            f"predict: {type(outer).__name__} looks at every frame, so that its pipeline of {inner.target} never "
+            "predicts; open that one without predict"
+        )
 
 
 def model_header(model: Model) -> dict[str, Any]:
