@@ -69,7 +69,7 @@ def rank(films: Path, fits: Path, how: RunOptions, out: Path) -> dict[str, Any]:
             name: {kind: float(np.nanmean(getattr(errors, kind)[k])) for kind in ("everybody", "truth", "fits")}
             for k, name in enumerate(errors.names)
         },
-        "bundles": {name: sha256 for run in true for name, sha256 in run.bundles.items()},
+        "bundles": {run.name: dict(run.bundles) for run in true},
     }
 
 

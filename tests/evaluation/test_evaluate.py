@@ -18,6 +18,7 @@ from humanrt.data import PEOPLE_CLIP as CLIP
 from humanrt.evaluation import running
 from humanrt.evaluation.dataset import DataSet
 from humanrt.evaluation.running import Candidate, RunOptions, file_name, score_bundles
+from humanrt.files import file_sha256
 from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.pipeline import PeopleResult
 from humanrt.sources.opening import Frame
@@ -103,6 +104,30 @@ def test_scores_are_made_anew_if_a_bundle_has_changed_that_the_scored_one_loads(
     after = score()
     assert scored == ["landmarks", "holistic:fast", "holistic:fast"]
     assert {name for name in after if after[name] != before[name]} == {"hands"}
+
+
+def test_a_folder_that_is_named_as_a_companion_does_not_hide_it(tmp_path: Path) -> None:
+    data = DataSet("cases", (clip_of([shot_of(people_at((0, 0, 3)))]),), "pelvis", True, "")
+    folder = tmp_path / "landmarks"  # the name of a bundle that `holistic` loads
+    shutil.copytree(load_bundle("holistic").path, folder)
+    listing = folder / "manifest.json"
+    listing.write_text(listing.read_text() + "\n")
+    (run,) = score_bundles([Candidate.of(f"{folder}:fast")], data, RunOptions())
+    assert run.bundles["landmarks"] == file_sha256(load_bundle("landmarks").path / "manifest.json")
+    assert file_sha256(listing) in run.bundles.values()
+
+
+def test_two_versions_of_a_bundle_are_both_seen_to_be_loaded(tmp_path: Path) -> None:
+    shipped, folder = load_bundle("hands").path, tmp_path / "hands"
+    shutil.copytree(shipped, folder)
+    (folder / "manifest.json").write_text((shipped / "manifest.json").read_text() + "\n")
+    with manifest.loaded_bundles() as used:
+        for _ in range(2):
+            load_bundle(folder)
+            load_bundle("hands")
+    assert used == {
+        name: file_sha256(one / "manifest.json") for name, one in [("hands", folder), ("hands (2)", shipped)]
+    }
 
 
 @pytest.mark.parametrize("film", [True, False])

@@ -134,6 +134,17 @@ def test_bundles_compared_by_other_joints_are_no_pair() -> None:
     assert compared([run, Run("x", run.clips, correspond(ANNY, SMPL_24, "hips"))]) == []
 
 
+def test_the_report_names_every_version_of_a_bundle() -> None:
+    data = DataSet("shards", (), "pelvis", everybody=True, about="made here")
+    ours = replace(noisy(0, 0.02), name="ours", bundles={"net": 8 * "a" + "1", "hands": 9 * "c"})
+    shipped = replace(ours, name="shipped", bundles={"net": 8 * "b" + "2", "hands": 9 * "c"})
+    same = as_markdown(report_of([ours, replace(ours, name="again")], data, "folder", RunOptions()))
+    assert same.count("`net` aaaaaaaa") == same.count("`hands` cccccccc") == 1
+    other = as_markdown(report_of([ours, shipped], data, "folder", RunOptions()))
+    assert "- ours: `hands` cccccccc, `net` aaaaaaaa\n" in other
+    assert "- shipped: `hands` cccccccc, `net` bbbbbbbb\n" in other
+
+
 def test_the_report_is_json_and_tables() -> None:
     data = DataSet("shards", (), "pelvis", everybody=True, about="made here")
     runs = [noisy(0, 0.02), noisy(1, 0.04, miss=0.33)]

@@ -203,7 +203,8 @@ def loaded_bundles() -> Iterator[dict[str, str]]:
     """Yield a mapping that gains the name and the manifest's SHA-256 of every bundle that is loaded meanwhile.
 
     So what somebody opens can be asked which bundles it is made of, those that it loads itself included. A manifest
-    lists the SHA-256 of all files of its bundle. Bundles that are loaded in other threads are not seen.
+    lists the SHA-256 of all files of its bundle. Names are those of `add_named`: of two versions of a bundle neither
+    hides the other. Bundles that are loaded in other threads are not seen.
     """
     loaded: dict[str, str] = {}
     outer = _LOADED.set((*_LOADED.get(), loaded))
@@ -211,6 +212,15 @@ def loaded_bundles() -> Iterator[dict[str, str]]:
         yield loaded
     finally:
         _LOADED.reset(outer)
+
+
+def add_named(bundles: dict[str, str], name: str, sha256: str) -> None:
+    """Put a bundle into a mapping from names to SHA-256, as "name (2)", "name (3)" if another has the name already."""
+    key, number = name, 1
+    while bundles.get(key, sha256) != sha256:
+        number += 1
+        key = f"{name} ({number})"
+    bundles[key] = sha256
 
 
 def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
@@ -244,7 +254,7 @@ def load_bundle(bundle: str | Path, *, task: str | None = None) -> Bundle:
     if watching := _LOADED.get():
         sha256 = file_sha256(path / MANIFEST)
         for loaded in watching:
-            loaded[path.name] = sha256
+            add_named(loaded, path.name, sha256)
     return Bundle(path, manifest["name"], manifest["task"], manifest["licence"], manifest)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from humanrt.evaluation.dataset import DataSet
@@ -118,11 +118,27 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
             cells.append(", ".join(_cell(part.get(key), _TITLES[key][1]) or "-" for key in _STRATA))
         rows.append([stratum, str(count), *cells])
     yield from _table(["", "people", *bundles], rows)
-    used = {name: sha256 for one in report["made_by"].values() for name, sha256 in one.items()}
-    if used:
-        names = ", ".join(f"`{name}` {sha256[:8]}" for name, sha256 in sorted(used.items()))
+    yield from _made_by(report["made_by"])
+
+
+def _made_by(runs: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Yield the bundles of all runs together; run by run where one name stands for two versions."""
+    used = {pair for one in runs.values() for pair in one.items()}
+    if not used:
+        return
+    if len(dict(used)) == len(used):
         yield ""
-        yield f"Bundles, by the beginning of the SHA-256 of their manifests: {names}."
+        yield f"Bundles, by the beginning of the SHA-256 of their manifests: {_named(used)}."
+        return
+    yield ""
+    yield "Bundles of each row, by the beginning of the SHA-256 of their manifests (of one name there are two):"
+    yield ""
+    for run, one in runs.items():
+        yield f"- {run}: {_named(one.items())}"
+
+
+def _named(bundles: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"`{name}` {sha256[:8]}" for name, sha256 in sorted(bundles))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from humanrt.bundle import MANIFEST, Bundle, loaded_bundles
+from humanrt.bundle.manifest import add_named
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.errors import HumanrtError, choices
 from humanrt.evaluation.correspondence import Correspondence, correspond
@@ -99,7 +100,8 @@ class Run:
         clips: scores by the name of the clip.
         joints: which joints were compared; of the first clip.
         vertices: number of vertices of the bundle's mesh; PVE of another mesh is another metric.
-        bundles: every bundle that the results are made by, the companions included: name -> SHA-256 of its manifest.
+        bundles: every bundle that the results are made by, the companions included: name -> SHA-256 of its manifest;
+            names of `humanrt.bundle.manifest.add_named`, as a companion may have the name of the candidate's folder.
     """
 
     name: str
@@ -186,7 +188,8 @@ class _Tested(ExitStack):
             with loaded_bundles() as companions:
                 self.pipeline: AnyPeoplePipeline = open_people(candidate.bundle, options.execution, people)
             own = candidate.bundle.path
-            self.bundles = {**companions, own.name: file_sha256(own / MANIFEST)}
+            self.bundles = dict(companions)
+            add_named(self.bundles, own.name, file_sha256(own / MANIFEST))
             self.callback(self.pipeline.close)
             self._rig: BodyRig | None = None
             self._no_rig = False
