@@ -109,12 +109,14 @@ class Follower:
     Attributes:
         name: in the table.
         follow: people in each of the frames of a view, in order.
+        left_out: number of frames at the end of a view, once followed, of which it says nothing.
         faces: [F, 3] of every mesh, or None without meshes.
     """
 
     name: str
     follow: Callable[[View, Iterable[Frame]], Iterable[Sequence[SeenPerson]]]
     faces: NDArray[np.int32] | None = None
+    left_out: Callable[[View], int] = lambda view: 0
 
 
 @dataclass
@@ -218,6 +220,9 @@ def score(
     whole, single = Score(), {}
     for at, view in enumerate(views):
         people = list(follower.follow(view, frames_of(view)))
+        expected = len(truth.joints) - follower.left_out(view)
+        if len(people) != expected:
+            raise SystemExit(f"{follower.name}, {view.name}: followed through {len(people)} frames, not {expected}")
 
         def overlap(number: int, vertices: Array, *, at: int = at, view: View = view) -> float:
             assert drawn is not None
@@ -228,7 +233,7 @@ def score(
 
         one = measure(
             people,
-            view.camera(truth.joints)[: len(people)],
+            view.camera(truth.joints)[:expected],
             view.K,
             stride=stride,
             bystander=BYSTANDER.get(view.name),
@@ -274,6 +279,9 @@ def lagging_followers(text: str, threads: int, smooth: Sequence[str], lags: Sequ
     usual = replace(FOLLOWED if followed else PeopleSmootherOptions(), fill_seconds=0.0)
     kept: dict[str, list[Looked]] = {}
 
+    def left_out(view: View) -> int:
+        return frames_of_lag(kept[view.name], max(lags))
+
     def smoothed(name: str, lag: int, turns: BodyTurns) -> Run:
         if name == "oneeuro":
             return through(partial(OneEuroPeople, usual), lag)
@@ -288,13 +296,14 @@ def lagging_followers(text: str, threads: int, smooth: Sequence[str], lags: Sequ
                 bones = model.rig.bones
                 results = smoothed(name, lag, BodyTurns(bones, len(bones)))(view.size, seen)
                 limbs = [model.joint_names.index(limb) for limb in ANNY_LIMBS]
-                for result in results[: len(seen) - frames_of_lag(seen, max(lags))]:
+                for result in results[: len(seen) - left_out(view)]:
                     assert result is not None
                     joints = model.posed(result.people).joints
                     assert joints is not None
                     yield [SeenPerson(id, one[limbs]) for id, one in zip(result.ids, joints, strict=True)]
 
-        return Follower(f"{Path(text).name}, {name}" + (f", lag {lag}" if name != "as seen" else ""), follow)
+        called = f"{Path(text).name}, {name}" + (f", lag {lag}" if name != "as seen" else "")
+        return Follower(called, follow, left_out=left_out)
 
     return [follower("as seen", 0), *(follower(name, lag) for name, lag in product(smooth, lags))]
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import people_views
+from humanrt.evaluation.calibrated import View, ViewsTruth
 from humanrt.geometry.anny import ANNY_BONES
 from humanrt.geometry.camera import project
 from humanrt.geometry.limbs import ANNY_LIMBS, HIPS, LIMBS
 from humanrt.geometry.rotation import matrices_from_vectors
 from humanrt.metrics.silhouette import iou
 from joint_errors import MEDIAPIPE, acceleration, beside, hips_aligned, similarity
-from people_views import SeenPerson, bundle_options, measure
+from people_views import Follower, SeenPerson, bundle_options, measure, score
 
 K = np.array([[1600.0, 0, 540], [0, 1600, 960], [0, 0, 1]])
 
@@ -146,3 +150,23 @@ def test_a_bundle_may_name_its_quality() -> None:
     assert bundle.name == "landmarks"
     assert options.intrinsics is K
     assert bundle_options("engines/landmarks")[0].name == "landmarks"
+
+
+@pytest.mark.parametrize(
+    ("seen", "left_out", "counted"), [(6, 0, 6), (4, 2, 4), (5, 0, None), (5, 2, None), (3, 2, None)]
+)
+def test_a_follower_that_stops_early_is_not_measured_on_fewer_frames(
+    seen: int, left_out: int, counted: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_views, "frames_of", lambda view: iter(()))
+    joints = somebody(frames=6)
+    view = View("cam01", Path("cam01.mp4"), K, np.eye(3), np.zeros(3), (1080, 1920))
+    truth = ViewsTruth(joints, np.zeros((1, 6, 4)), np.zeros((1, 6, 128, 128), np.float16))
+    follower = Follower(
+        "one", lambda view, frames: ([SeenPerson(1, one)] for one in joints[:seen]), left_out=lambda view: left_out
+    )
+    if counted is None:
+        with pytest.raises(SystemExit, match=f"one, cam01: followed through {seen} frames, not {6 - left_out}"):
+            score(follower, [view], truth, 1)
+    else:
+        assert score(follower, [view], truth, 1)[0].frames == counted
