@@ -194,6 +194,24 @@ def test_the_true_normal_lies_within_the_uncertainty(walk: Take, soles: Soles, l
     assert degrees(found.up, true.up) < 2 * np.degrees(found.uncertainty)
 
 
+@pytest.mark.parametrize("turn", [90.0, -90.0])
+@pytest.mark.parametrize("lean", [-4.0, 4.0])
+def test_what_leans_along_the_line_of_sight_is_hardly_seen(
+    walk: Take, soles: Soles, turn: float, lean: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who walks across the picture may lean towards the camera, and says less of the floor than whose lean is seen."""
+    true = camera(10.0, 1.5)
+    across = matrices_from_vectors(np.radians([0, turn, 0]))
+    local = walk.local.copy()
+    local[:, 0] = across @ matrices_from_vectors(np.radians([0, 0, lean])) @ local[:, 0]
+    middle = walk.root.mean(axis=0) * (1, 0, 1)
+    given = replace(walk, local=local, root=(walk.root - middle) @ across.T + (0, 0, 5.0))
+    found = find_ground([seen(given, true, trembling)], [soles])
+    assert degrees(found.up, true.up) < 2 * np.degrees(found.uncertainty)
+    monkeypatch.setattr(sys.modules["humanrt.animation.ground"], "_UNSEEN", 0.0)
+    assert find_ground([seen(given, true, trembling)], [soles]).uncertainty < 0.75 * found.uncertainty
+
+
 def test_somebody_on_a_box_does_not_tilt_the_floor(walk: Take, soles: Soles) -> None:
     true = camera(5.0, 0.0)
     there = walk.root + np.array([1.0, -2.0, 6.0]) - (0.0, 0.0, 1.0) * (walk.root[:, 2:] - 5.0)
