@@ -60,6 +60,8 @@ def errors_of(film: Path, fitted: Path) -> dict[str, Any]:
     """
     truth, found = (read_arrays(path, 1 << 32) for path in (film.with_suffix(".npz"), next(fitted.glob("*.npz"))))
     limbs = [limb_indices([str(name) for name in one["joint_names"]]) for one in (truth, found)]
+    # A fit ends with the last frame whose camera COLMAP found.
+    truth = truth | {name: truth[name][: len(found["joints"])] for name in ("joints", "to_world")}
     true, ours = (one["joints"].astype(np.float64)[:, :, some] for one, some in zip((truth, found), limbs, strict=True))
     roots = [[str(name) for name in one["joint_names"]].index("root") for one in (truth, found)]
     true_root, our_root = (
@@ -103,16 +105,20 @@ def _size(limbs: Array) -> Array:
 def main() -> int:
     given = parse(ColmapBench, text=__doc__.splitlines()[0])
     result: dict[str, Any] = {}
+    films = {number: given.work / "films" / f"still{number}.mp4" for number in given.films}
+    for film in films.values():
+        if not film.is_file() or not film.with_suffix(".npz").is_file():
+            raise SourceError(f"{film}: no such film with its truth; make it with bench/fit_truth.py --parts networks")
     with PersonFitter(load_bundle("holistic", task="people")) as fitter:
         tallest = {
             number: max(
                 fitter.body.rest(shape.astype(np.float64))[1]
-                for shape in read_arrays(given.work / "films" / f"still{number}.npz", 1 << 32)["shape"][0]
+                for shape in read_arrays(film.with_suffix(".npz"), 1 << 32)["shape"][0]
             )
-            for number in given.films
+            for number, film in films.items()
         }
     for number, stature in tallest.items():
-        film, out = given.work / "films" / f"still{number}.mp4", given.work / "colmap" / f"still{number}"
+        film, out = films[number], given.work / "colmap" / f"still{number}"
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -228,6 +228,10 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true", help="the films of training instead")
     parser.add_argument("--out", type=Path, help="folder for ground.json and ground.md")
     arguments = parser.parse_args()
+    if not arguments.bundle and not arguments.true_motion:
+        parser.error("give --bundle or --true-motion")
+    if arguments.out and not arguments.bundle:
+        parser.error("--out is for the table of --bundle; --true-motion alone is printed")
     with open_rig(load_bundle("holistic")) as rig:
         chosen = TRAINING if arguments.tune else FILMS
         films = list(walks(chosen, arguments.motions, rig, rendered=bool(arguments.bundle)))
