@@ -271,7 +271,7 @@ def page(tables: dict[str, tuple[Board, str]], command: str, before: str = "") -
         "are. Nothing was trained or tuned on any of these pictures.",
         "",
         "`unsmoothed`: every frame by itself. `raw landmarks`: a network's 33 landmarks in metres, moved to where "
-        "their pictures are. `multihmr-anny` ships in FP32 and BF16x3, the landmark networks in FP32 "
+        "their pictures are. `multihmr-anny` ships in FP32, BF16x3 and 16-bit integers, the landmark networks in FP32 "
         "alone, nothing in INT8.",
     ]
     old = {part.partition("\n")[0]: part.rstrip() for part in before.split("\n## ")[1:]}
