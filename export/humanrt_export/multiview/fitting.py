@@ -65,7 +65,8 @@ _OUTLINE_WIDTH = 0.04  # m: outlines this far off cost a half of the most that t
 _OUTLINE_POINTS = 0.25  # points of an outline that say as much as one: neighbours err alike
 _EXACT = 3e-4  # m: landmarks that lie off by less are free of errors, but for what the solver leaves
 _UNTIL_STILL = 4  # rounds that are solved to the end then
-_NOTHING = 1e-6  # m, the most that landmarks are off then if the shape is right
+_NOTHING = 1e-6  # m, how far landmarks are off at most then, by their median, if the shape is right
+_CLEARLY = 0.5  # part of what another solution leaves that is clearly less
 _MUSCLE, _WEIGHT = 2, 3  # indices of phenotypes
 _SIDES = 0.45, 0.55  # of their kink
 _SHRINK, _SETTLED = 3.0, 1.2  # factor by which landmarks' spread may fall at once; change at which it is settled
@@ -354,7 +355,9 @@ class _Solver:
         """Go on until nothing moves if landmarks are exact: then they alone say everything, and priors nothing.
 
         Anny's bodies have kinks in the middle of the phenotypes, behind which a search stays: it begins on either side
-        of those of muscle and weight, which landmarks show least, until one of them leaves nothing.
+        of those of muscle and weight, which landmarks show least, until one of them leaves nothing. What is left is the
+        median over landmarks, so that outliers do not choose a side; the state before stays unless one leaves clearly
+        less. Landmarks of a network, which are off by pixels, are left as they are.
         """
         if np.median(self.spread) > _EXACT or not len(self._solved):
             return
@@ -363,23 +366,28 @@ class _Solver:
         for muscle, weight in product(_SIDES, _SIDES):
             sides.append(self.shape.copy())
             sides[-1][[_MUSCLE, _WEIGHT]] = muscle, weight
-        best: tuple[float, tuple[Array, ...]] | None = None
+        best = self._left(), self._state()
         for side in sides:
             self.shape, self.spread = side, spread.copy()
             for _ in range(_UNTIL_STILL):
                 self.learn_shape()
                 self.pose_pictures()
                 self.learn_spread()
-            off = self._off_metres()
-            left = float(np.max(off[self.views.weight > 0.5], initial=0.0))
-            if best is None or left < best[0]:
-                state = self.shape, self.spread, self.rotation, self.position, self.x, self.place
-                best = left, tuple(value.copy() for value in state)
+            left = self._left()
+            if left < _CLEARLY * best[0]:
+                best = left, self._state()
             if left < _NOTHING:
                 break
-        assert best is not None
         self.shape, self.spread, self.rotation, self.position, self.x, self.place = best[1]
         self._take(self._solved[:0])
+
+    def _left(self) -> float:
+        """Return how far landmarks lie off, m: the median over those that are seen."""
+        return float(np.median(self._off_metres()[self.views.weight > 0.5]))
+
+    def _state(self) -> tuple[Array, ...]:
+        """Return a copy of all that is solved for."""
+        return tuple(one.copy() for one in (self.shape, self.spread, self.rotation, self.position, self.x, self.place))
 
     def learn_outlined_shape(self) -> None:
         """Solve for the shape that all times together say, silhouettes included, and take it."""

@@ -22,12 +22,15 @@ from humanrt.data import PEOPLE_CLIP
 from humanrt.errors import HumanrtError, OutputError, SourceError
 from humanrt.evaluation.calibrated import View
 from humanrt.evaluation.formats import read_data
+from humanrt.files import file_sha256
 from humanrt.geometry.limbs import limb_indices
 from humanrt.sources.opening import open_source
+from humanrt_export.commands import fit as command
 from humanrt_export.commands.fit import FitConfig, views_of
+from humanrt_export.multiview import fitting
 from humanrt_export.multiview.acceptance import Limits, halves, judge
 from humanrt_export.multiview.dataset import Judged, check_out, write_data_set
-from humanrt_export.multiview.fitting import FitOptions, PersonFitter
+from humanrt_export.multiview.fitting import FitOptions, PersonFit, PersonFitter
 from humanrt_export.multiview.persons import persons_of
 from humanrt_export.multiview.scene import Scene, Sightings, load_scene, observe
 from shipped import shipped
@@ -41,25 +44,74 @@ def fitter() -> Iterator[PersonFitter]:
         yield made
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [
-        SHAPE,
-        # Behind kinks of the phenotypes, where fits of such people stayed, 11 mm off in the spine.
-        np.array([0.05, 2 / 3, 0.37, 0.54, 0.4, 0.5]),
-        np.array([0.3, 2 / 3, 0.53, 0.46, 0.35, 0.6]),
-    ],
-    ids=["usual", "weight above, muscle below", "muscle above, weight below"],
-)
-def test_exact_landmarks_are_fitted_exactly(fitter: PersonFitter, shape: np.ndarray) -> None:
-    points, joints = somebody(fitter, 0, 1, shape=shape)
-    fit = fitter.fit(seen_by([camera(angle) for angle in ANGLES], points))
+def off_mm(fit: PersonFit, joints: np.ndarray) -> np.ndarray:
+    """Return how far the joints of the body are off, without fingers and toes."""
     body = [k for k, name in enumerate(fit.joint_names) if not name.startswith(("finger", "metacarpal", "toe"))]
-    off = 1000 * np.linalg.norm(fit.joints[0] - joints[0], axis=-1)
-    assert off[limb_indices(fit.joint_names)].max() < 0.1
-    assert off[body].max() < 1.0
-    assert fit.stature == pytest.approx(fitter.body.rest(shape)[1], abs=5e-4)
-    assert fit.shape == pytest.approx(shape, abs=0.005)
+    return np.asarray(1000 * np.linalg.norm(fit.joints[0] - joints[0], axis=-1)[body])
+
+
+def test_exact_landmarks_are_fitted_exactly(fitter: PersonFitter) -> None:
+    points, joints = somebody(fitter, 0, 1)
+    fit = fitter.fit(seen_by([camera(angle) for angle in ANGLES], points))
+    limbs = limb_indices(fit.joint_names)
+    assert 1000 * np.linalg.norm(fit.joints[0, limbs] - joints[0, limbs], axis=-1).max() < 0.1
+    assert off_mm(fit, joints).max() < 1.0
+    assert fit.stature == pytest.approx(fitter.body.rest(SHAPE)[1], abs=5e-4)
+    assert fit.shape == pytest.approx(SHAPE, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("seed", "shape"),
+    [(0, (0.092, 2 / 3, 0.301, 0.433, 0.398, 0.256)), (1, (0.798, 2 / 3, 0.483, 0.318, 0.448, 0.237))],
+)
+def test_a_search_that_stays_behind_a_kink_begins_on_its_other_side(
+    fitter: PersonFitter, monkeypatch: pytest.MonkeyPatch, seed: int, shape: tuple[float, ...]
+) -> None:
+    points, joints = somebody(fitter, seed, 1, shape=np.array(shape))
+    views = seen_by([camera(angle) for angle in ANGLES], points)
+    fit = fitter.fit(views)
+    assert off_mm(fit, joints).max() < 1.0
+    assert fit.shape == pytest.approx(np.array(shape), abs=0.01)
+    monkeypatch.setattr(fitting, "_SIDES", ())
+    stays = fitter.fit(views)
+    assert off_mm(stays, joints).max() > 1.0
+    assert np.abs(stays.shape - np.array(shape)).max() > 0.1
+
+
+def without_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting._Solver, "solve_to_the_end", lambda solver: None)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_outliers_among_exact_landmarks_do_not_choose_the_side(
+    fitter: PersonFitter, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    shape = np.array((0.404, 2 / 3, 0.4, 0.6, 0.42, 0.3))
+    points, joints = somebody(fitter, seed, 1, shape=shape)
+    random = np.random.default_rng(seed)
+    wild = random.uniform(size=(4, 1, 33, 1)) < 0.1
+    views = seen_by([camera(angle) for angle in ANGLES], points, wild * random.uniform(-150, 150, (4, 1, 33, 2)))
+    after = off_mm(fitter.fit(views), joints).max()
+    without_the_end(monkeypatch)
+    assert after < off_mm(fitter.fit(views), joints).max() + 0.1
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_landmarks_that_are_off_by_pixels_are_not_solved_to_the_end(
+    fitter: PersonFitter, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    points, _ = somebody(fitter, 2, count)
+    noise = np.random.default_rng(0).normal(0, 3, (4, count, 33, 2))
+    views = seen_by([camera(angle) for angle in ANGLES], points, noise)
+    solved: list[float] = []
+    learn = fitting._Solver.learn_shape
+    monkeypatch.setattr(fitting._Solver, "learn_shape", lambda solver: (solved.append(0.0), learn(solver))[1])
+    fit, times = fitter.fit(views), len(solved)
+    without_the_end(monkeypatch)
+    before = fitter.fit(views)
+    assert len(solved) == 2 * times  # nor does it cost time
+    assert np.array_equal(fit.joints, before.joints)
+    assert np.array_equal(fit.shape, before.shape)
 
 
 def test_the_world_does_not_matter(fitter: PersonFitter) -> None:
@@ -200,6 +252,24 @@ def test_evaluate_reads_what_was_fitted(fitter: PersonFitter, films: Path, tmp_p
             assert shot.to_world[:3, 3] == pytest.approx(view.centre)
     with pytest.raises(HumanrtError, match="give --out a new folder"):
         write_data_set(out, scene, [], fit.joint_names, {}, "")
+
+
+def test_the_report_names_the_bundles_of_the_fit(
+    fitter: PersonFitter, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points, _ = somebody(fitter, 0, 2)
+
+    def looked(scene: Scene, *_: object, **__: object) -> Sightings:
+        load_bundle(shipped("landmarks"))  # as what observes may load others
+        return sightings(list(scene.views), [points])
+
+    monkeypatch.setattr(command, "observe", looked)
+    command.run(FitConfig(views=films, out=tmp_path / "out", least=2))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["bundles"] == {
+        name: file_sha256(shipped(name) / "manifest.json") for name in ("holistic", "landmarks")
+    }
+    assert len(report["people"]) == 1
 
 
 def test_videos_of_one_name_are_refused_and_not_overwritten(films: Path, tmp_path: Path) -> None:
