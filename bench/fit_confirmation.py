@@ -26,7 +26,6 @@ Last table: wanted people by what became of them, and where those are lost who a
 from __future__ import annotations
 
 import argparse
-import hashlib
 import pickle
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -43,8 +42,7 @@ from numpy.typing import NDArray
 from fit_unconfirmed import Picture as Judged
 from fit_unconfirmed import counts, fit, held_out, limbs_of, logistic, near_truth, rendered, rooms, seen
 from humanrt.backends import Backend
-from humanrt.bundle import Bundle, load_bundle
-from humanrt.bundle.manifest import MANIFEST
+from humanrt.bundle import Bundle, load_bundle, loaded_bundles
 from humanrt.files import write_atomically
 from humanrt.geometry.limbs import LIMBS
 from humanrt.geometry.region import Region
@@ -58,6 +56,7 @@ from humanrt.people.confirmation import NEEDED, SAME_BODY, accepted, confidence,
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.proposals import Look, MultiHmrProposals, Proposal
 from humanrt.people.unconfirmed import WEIGHTS, Weights, select
+from kept import version_of
 
 __all__ = ["Constants", "Evidence", "Shot", "chosen", "confirmed", "fates", "judged", "known", "present"]
 
@@ -329,10 +328,11 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(arguments.threads)
     bundle = load_bundle(arguments.bundle, task="people")
-    version = hashlib.sha256((bundle.path / MANIFEST).read_bytes()).hexdigest()[:12]
-    kept = arguments.out / f"evidence-{version}"
-    kept.mkdir(parents=True, exist_ok=True)
-    with Recorder(bundle.path, arguments.threads) as recorder:
+    with loaded_bundles() as used:
+        recorder = Recorder(bundle.path, arguments.threads)
+    with recorder:
+        kept = arguments.out / f"evidence-{version_of(used)}"
+        kept.mkdir(parents=True, exist_ok=True)
         shots = list(gathered(recorder, arguments, kept))
         constants = chosen(shots, recorder)
         print(f"proposals.BODY_THRESHOLD = {constants.least}")

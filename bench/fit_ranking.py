@@ -39,18 +39,24 @@ _RESAMPLED = 1000
 
 @dataclass(frozen=True)
 class Errors:
-    """MPJPE, mm, of R rows: by the truth of all Q people, and of the P that were accepted by the truth and by the fits.
+    """MPJPE, mm, of R rows: by the truth of all Q people, and by the fits of the P of them who were accepted.
 
     Attributes:
         names: [R].
         everybody: [R, Q], NaN where a row does not find the person.
-        truth, fits: [R, P].
+        fits: [R, P].
+        accepted: [P], who of everybody they are, each once.
     """
 
     names: tuple[str, ...]
     everybody: Array
-    truth: Array
     fits: Array
+    accepted: NDArray[np.intp]
+
+    @property
+    def truth(self) -> Array:
+        """[R, P], by the truth of those who were accepted."""
+        return np.asarray(self.everybody[:, self.accepted])
 
 
 def rank(films: Path, fits: Path, how: RunOptions, out: Path) -> dict[str, Any]:
@@ -102,22 +108,42 @@ def _halved(clip: Clip) -> Iterator[Shot]:
 
 
 def people_of(true: Sequence[Run], fitted: Sequence[Run]) -> Errors:
-    """Return each person's errors; who of the truth a fitted person is, is told by where limbs are in the pictures."""
+    """Return each person's errors; who of the truth a fitted person is, is told by where limbs are in the pictures.
+
+    A fit that shares no frame with anybody is left out, and of two that are of one person the one farther off.
+    """
     everybody: list[list[float]] = []
-    pairs: list[tuple[list[float], list[float]]] = []
+    fits: list[list[float]] = []
+    accepted: list[int] = []
     for name in sorted(true[0].clips):
         ours = [run.clips[name] for run in true]
         theirs = [next((one for key, one in run.clips.items() if Path(key).parts[0] == name), None) for run in fitted]
         kept = {int(person): _mean_errors(ours, person) for person in np.unique(ours[0].person)}
+        first, candidates = len(everybody), list(kept)
         everybody += kept.values()
         if theirs[0] is None:
             continue
-        for person in np.unique(theirs[0].person):
-            off = {one: _apart(theirs[0], person, ours[0], one) for one in kept}
-            nearest = min(off, key=lambda one: off[one])
-            pairs.append((kept[nearest], _mean_errors(theirs, person)))
-    columns = [np.array(column, np.float64).T for column in (everybody, *zip(*pairs, strict=True))]
-    return Errors(tuple(run.name for run in true), *columns)
+        fitted_people = np.unique(theirs[0].person).tolist()
+        off = np.array([[_apart(theirs[0], one, ours[0], other) for other in candidates] for one in fitted_people])
+        for row, column in _pairs(off):
+            accepted.append(first + column)
+            fits.append(_mean_errors(theirs, fitted_people[row]))
+    names = tuple(run.name for run in true)
+    tables = (np.array(rows, np.float64).reshape(-1, len(names)).T for rows in (everybody, fits))
+    return Errors(names, *tables, np.array(accepted, np.intp))
+
+
+def _pairs(off: Array) -> list[tuple[int, int]]:
+    """Return whose fit each is, by distances [fits, people]: the nearest person, who has the nearest fit."""
+    if not off.size:
+        return []
+    nearest = off.argmin(axis=1)
+    near = off.min(axis=1)
+    return [
+        (row, column)
+        for row, column in enumerate(nearest.tolist())
+        if np.isfinite(near[row]) and row == min(np.flatnonzero(nearest == column), key=lambda one: float(near[one]))
+    ]
 
 
 def _mean_errors(scores: Sequence[Any], person: int) -> list[float]:
@@ -143,16 +169,19 @@ def agreement(errors: Errors, seed: int = 0) -> dict[str, Any]:
 
     ``tau``: by truth and fits of the accepted people; ``tau_everybody``: by the truth of everybody and fits of those
     who were accepted; ``tau_told_apart``: as ``tau``, of pairs whose difference by the truth of the accepted is not 0,
-    by an interval over people. A pair that no person has in common counts nowhere.
+    by an interval over people. A pair that no person has in common counts nowhere. Everybody is drawn, once for all
+    intervals: who was accepted is some of those who are drawn.
     """
     random, rows = np.random.default_rng(seed), list(combinations(range(len(errors.names)), 2))
     count, total = errors.truth.shape[1], errors.everybody.shape[1]
     true, fits, every = (_differences(table, rows) for table in (errors.truth, errors.fits, errors.everybody))
-    draws = random.integers(0, count, (_RESAMPLED, count))
-    all_draws = random.integers(0, total, (_RESAMPLED, total))
-    spread = np.array([_means(true[:, some]) for some in draws])
-    fits_spread = np.array([_means(fits[:, some]) for some in draws])
-    every_spread = np.array([_means(every[:, some]) for some in all_draws])
+    place = np.full(total, -1)
+    place[errors.accepted] = np.arange(count)
+    draws = random.integers(0, total, (_RESAMPLED, total))
+    accepted_draws = [place[some][place[some] >= 0] for some in draws]
+    spread = np.array([_means(true[:, some]) for some in accepted_draws])
+    fits_spread = np.array([_means(fits[:, some]) for some in accepted_draws])
+    every_spread = np.array([_means(every[:, some]) for some in draws])
     low, high = np.nanpercentile(spread, [2.5, 97.5], axis=0)
     apart = (low > 0) | (high < 0)
     mean, fits_mean, every_mean = _means(true), _means(fits), _means(every)

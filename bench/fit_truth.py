@@ -29,12 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fit_ranking import rank
-from humanrt.bundle import load_bundle
+from humanrt.bundle import load_bundle, loaded_bundles
 from humanrt.bundle.arrays import read_arrays
 from humanrt.drawing.mesh_view import MeshView
 from humanrt.evaluation.calibrated import View, triangulate
 from humanrt.evaluation.running import RunOptions
-from humanrt.files import write_atomically
+from humanrt.files import opened_atomically, write_atomically
 from humanrt.fitting.kernel import make_kernel
 from humanrt.fitting.problem import Problem
 from humanrt.geometry.camera import project
@@ -54,6 +54,7 @@ from humanrt_export.multiview.persons import off_pixels, persons_of
 from humanrt_export.multiview.scene import Scene, Sightings, load_scene, observe
 from humanrt_export.multiview.silhouettes import Outline, outline_of
 from humanrt_export.options import Option, parse
+from kept import are_present
 
 Array = NDArray[np.float64]
 
@@ -299,9 +300,9 @@ def films(given: FitBench) -> Iterator[Path]:
 
 
 def looked(scene: Scene, kept: Path) -> Sightings:
-    """Return what the landmark network sees, from a file if it is there."""
-    if kept.is_file():
-        arrays = read_arrays(kept, 1 << 32)
+    """Return what the landmark network sees, from a file if it is there, of bundles that are the same now."""
+    arrays = read_arrays(kept, 1 << 32) if kept.is_file() else {}
+    if "bundles" in arrays and are_present(json.loads(str(arrays.pop("bundles")))):
         ends = arrays.pop("ends").tolist()
         points, normals = arrays.pop("points"), arrays.pop("normals")
         outlines = tuple(
@@ -309,14 +310,15 @@ def looked(scene: Scene, kept: Path) -> Sightings:
             for first, end in zip([0, *ends[:-1]], ends, strict=True)
         )
         return Sightings(**arrays, outlines=outlines)
-    seen = observe(scene, load_bundle("holistic", task="people"))
+    with loaded_bundles() as used:
+        seen = observe(scene, load_bundle("holistic", task="people"))
     some = [one for one in seen.outlines if one is not None]
     arrays = {name: value for name, value in vars(seen).items() if name != "outlines"}
     arrays["ends"] = np.cumsum([0 if one is None else len(one.points) for one in seen.outlines])
     for name in ("points", "normals"):
         arrays[name] = np.concatenate([np.zeros((0, 2), np.float32), *(getattr(one, name) for one in some)])
-    with kept.open("wb") as stream:
-        np.savez(stream, **arrays)
+    with opened_atomically(kept) as stream:
+        np.savez(stream, allow_pickle=False, bundles=np.array(json.dumps(used)), **arrays)
     return seen
 
 

@@ -38,6 +38,7 @@ from humanrt.inference.execution import Execution
 from humanrt.metrics.matching import MATCHERS
 from humanrt.people.raw_tracker import RawTracker, Seen
 from humanrt.stats import write_report
+from kept import are_present
 from people_rendered import FILMS, render
 from real_views import VIEWS
 
@@ -183,12 +184,7 @@ def _is_of_present_bundles(report: Path) -> bool:
     if not report.is_file():
         return False
     used = json.loads(report.read_text(encoding="utf-8")).get("bundles")
-    if used is None:
-        return False
-    with loaded_bundles() as present:
-        for name in used:
-            load_bundle(name)
-    return bool(used == present)
+    return used is not None and are_present(used)
 
 
 def _error_of(fitted: Path) -> str:

@@ -82,3 +82,18 @@ def test_films_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "argv", ["fit_colmap.py", "--work", str(tmp_path)])
     with pytest.raises(SourceError, match=r"still0\.mp4: no such film with its truth; make it with bench/fit_truth"):
         fit_colmap.main()
+
+
+def test_the_truth_is_nothing_off(tmp_path: Path) -> None:
+    true = np.random.default_rng(1).normal((0, 0, 4.0), 0.3, (FRAMES, 2, 13, 3))
+    true[:, 1] += (2.0, 0, 0)
+    written(tmp_path / "films" / "still0.npz", true, 500.0)
+    known = np.ones((FRAMES, 2), bool)
+    known[0, 1] = False
+    for accepted, count in ((known, 2), (np.zeros_like(known), 0)):
+        written(tmp_path / "fitted" / "still0.npz", true[:, ::-1], 500.0, known=accepted)  # people in another order
+        errors = fit_colmap.errors_of(tmp_path / "films" / "still0.mp4", tmp_path / "fitted")
+        off = [errors.get(name, 0.0) for name in ("in place", "about the pelvis", "after a similarity", "centres")]
+        assert off == pytest.approx([0.0] * 4, abs=1e-6)
+        assert (errors["accepted"], errors["cameras"], errors["focal"]) == (count, FRAMES, pytest.approx(1.0))
+        assert errors.get("size", 1.0) == pytest.approx(1.0)

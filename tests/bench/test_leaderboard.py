@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from humanrt.bundle import load_bundle, loaded_bundles
 from humanrt.data import PEOPLE_CLIP
 from humanrt.evaluation.formats import read_data
 from humanrt.evaluation.running import RunOptions
 from humanrt.inference.execution import Execution
-from leaderboard import BOARDS, ROWS, Board, Row, boards, page, scored
+from leaderboard import BOARDS, ROWS, Board, Row, _is_of_present_bundles, boards, page, scored
 
 PAGE = Path(__file__).parents[2] / "docs" / "measurements" / "leaderboard.md"
 
@@ -33,6 +35,17 @@ def test_parts_that_are_not_made_again_stay_where_they_are() -> None:
 
 def test_every_board_has_the_name_by_which_it_is_chosen() -> None:
     assert tuple(board.name for board in boards(Path("work"), 30)) == BOARDS
+
+
+def test_a_fit_is_made_again_if_a_bundle_is_another_or_gone(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    assert not _is_of_present_bundles(report)
+    with loaded_bundles() as used:
+        load_bundle("landmarks")
+    changed: dict[str, str] = dict.fromkeys(used, "0" * 64)
+    for bundles, same in ((used, True), (changed, False), (used | {"gone": "0" * 64}, False), (None, False)):
+        report.write_text(json.dumps({} if bundles is None else {"bundles": bundles}))
+        assert _is_of_present_bundles(report) == same
 
 
 def test_the_page_that_is_here_has_rows_that_the_command_makes() -> None:
