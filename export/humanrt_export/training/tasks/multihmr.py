@@ -29,7 +29,7 @@ from humanrt_export.networks.backbone import TRUNKS, DinoV2
 from humanrt_export.networks.detection import THRESHOLD
 from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES, KeypointBackbone
 from humanrt_export.networks.movenet import movenet_weights
-from humanrt_export.networks.multihmr_anny import ABOUT, AnnyConfig, AnnyHmr
+from humanrt_export.networks.multihmr_anny import ABOUT, AnnyConfig, AnnyHmr, trunk_learned
 from humanrt_export.networks.trunk import GRAPHS, PoseStem, trunk_weights
 from humanrt_export.options import Group, Option
 from humanrt_export.runs import LAST
@@ -115,6 +115,11 @@ class TrainMultihmr(RunConfig):
             refuse_bare(self.network.backbone)
         if self.trunk_rate is not None and not 0 <= self.trunk_rate <= 1:
             raise HumanrtError(f"--trunk-rate is {self.trunk_rate}; it must be from 0 to 1")
+        if self.trunk_rate and self.network.backbone not in (trunks := (*TRUNKS, *KEYPOINT_BACKBONES)):
+            raise HumanrtError(
+                f"--trunk-rate is {self.trunk_rate}, but {self.network.backbone} has no trunk of its own rate; leave "
+                f"it out, or give a --backbone that has one: {choices(trunks)}"
+            )
         if self.imagined < 0:
             raise HumanrtError("--imagined must be at least 0")
         if self.imagined and (self.motions is None or self.network.backbone not in KEYPOINT_BACKBONES):
@@ -194,10 +199,12 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
     if config.backbone_weights:
         load_backbone(task.model.backbone, network.backbone, config.backbone_weights)
     if config.start_from:
-        before, _ = network_of(config.start_from)
+        before, told = network_of(config.start_from)
         if replace(before.config, image_size=network.image_size) != network:  # its tables fit any size
             raise HumanrtError(f"{config.start_from}: another network ({before.config}); give the same settings")
         task.model.load_state_dict(before.state_dict(), strict=False)  # no checkpoint has marks
+        if network.backbone in KEYPOINT_BACKBONES:
+            task.trunk_before = {True: "learned", False: "", None: "unknown"}[trunk_learned(told)]
     if options.device == "cpu":
         task.model.use_attention(plain, plain)  # whose backward pass is twice as fast there
         if config.methods == MethodOptions():  # others change the pictures
@@ -207,9 +214,9 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
 
 def _trunk_rate(backbone: str, given: float | None) -> float:
     """Return what part of the learning rate the trunk of a backbone has; 0: it has none, or that rests."""
-    if backbone in TRUNKS:
-        return _POSE_TRUNK_RATE if given is None else given
-    return (given or 0.0) if backbone in KEYPOINT_BACKBONES else 0.0
+    if given is None:
+        return _POSE_TRUNK_RATE if backbone in TRUNKS else 0.0
+    return given
 
 
 def refuse_bare(backbone: str) -> None:
@@ -265,6 +272,8 @@ class PeopleTask:
         points_from: step from which projected losses count.
         validated: samples of a validation.
         trunk_rate: part of the learning rate for a backbone's trunk.
+        trunk_before: `learned` or `unknown`, if the trunk of the network that this one starts from may have been
+            trained: what it says of it goes with the weights.
         reuse: steps in which each picture is used.
         imagined: people without pictures, of whom a network that reads keypoints learns, too; None: there are none.
         imagined_people: how many of them a step.
@@ -279,6 +288,7 @@ class PeopleTask:
     points_from: int = 0
     validated: int = 200
     trunk_rate: float = 0.0
+    trunk_before: str = ""
     reuse: int = 1
     imagined: ImaginedPeople | None = None
     imagined_people: int = 0
@@ -308,6 +318,7 @@ class PeopleTask:
             "augmentation": asdict(self.images.augmentation),
             "points_from": self.points_from,
             **({"trunk_rate": self.trunk_rate} if self.trunk_rate else {}),  # which runs of before do not have
+            **({"trunk_before": self.trunk_before} if self.trunk_before else {}),
             **({"reuse": self.reuse} if self.reuse > 1 else {}),
             **({"imagined_people": self.imagined_people, "motions": self.imagined.about} if self.imagined else {}),
         }
