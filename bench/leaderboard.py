@@ -14,8 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from humanrt.evaluation.dataset import Clip, DataSet, Shot
 from humanrt.evaluation.formats import read_data
 from humanrt.evaluation.plots import draw_plots
 from humanrt.evaluation.report import as_markdown, report_of
-from humanrt.evaluation.running import Candidate, Run, RunOptions, file_name, score_bundles
+from humanrt.evaluation.running import Candidate, Run, RunOptions, file_name, score_bundles, scores_depend_on
 from humanrt.evaluation.scoring import ClipScorer, Predicted, Scores
 from humanrt.evaluation.worst import draw_worst
 from humanrt.files import write_atomically
@@ -52,6 +53,22 @@ BOARDS = ("pictures", "fitted", "films")
 ERROR = "{error}"
 """In a board's text: what the fit's own error is, which is known once it is fitted."""
 _COMMAND = "python bench/leaderboard.py --motions ../shared/mocap --work leaderboard"
+_PAGE = "docs/measurements/leaderboard.md"
+_EARLIER = (
+    "**Not run again**: made on 29 November 2026 by the command as it was at commit 7b3c261 (whole films, no raw "
+    "landmarks, no bundles unsmoothed), with the weights of `multihmr-anny` before the present ones, which also "
+    "propose people to `holistic` now."
+)
+NOTES = {
+    "| holistic:balanced | 0.77 | 0.95 | 0.07 | 126.5 |": (
+        "Made before people whom `multihmr-anny` proposes were confirmed by its own body, too."
+    ),
+    "| holistic:balanced | 1.00 | 0.50 | 83.7 |": (
+        f"{_EARLIER} What stands for the truth is triangulated, not yet [fitted](fit.md)."
+    ),
+    "| holistic:balanced | 0.99 | 0.99 | 0.01 | 75.8 |": _EARLIER,
+}
+"""What must be known of parts that were made by earlier code and are kept: the beginning of a row of theirs -> note."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +111,9 @@ ROWS = (
     Row("holistic:best", same_in_pictures="holistic:balanced"),
     Row("holistic", raw=True),
 )
-"""What ships, in every way that changes results. There are no other precisions: the landmark networks ship in FP32."""
+"""What ships, in every way that changes results: the landmark networks ship in FP32 alone, `multihmr-anny` in FP32,
+BF16x3 and INT16. BF16x3 has no row: it needs AMX, which not every machine of the board has, and is 0.001 mm from FP32.
+"""
 
 
 @dataclass(frozen=True)
@@ -217,7 +236,7 @@ def _raw(row: Row, data: DataSet, how: RunOptions, out: Path) -> Run:
         )
     with tracker:
         for clip in data.clips:
-            about = {"bundles": used, "clip": clip.name, "content": clip.version, "options": how.results_depend_on()}
+            about = scores_depend_on(data, clip, how, used)
             file = out / file_name(row.name) / "scores" / f"{file_name(clip.name)}.npz"
             scores = Scores.load(file, about)
             if scores is None:
@@ -255,26 +274,51 @@ def _placed(one: Seen, K: Array) -> Array:
     return np.asarray(points + place)
 
 
-def page(tables: dict[str, tuple[Board, str]], command: str, before: str = "") -> str:
-    """Return the page, from the tables of boards; those that are not among them are as they stand in ``before``."""
+def command_of(board: str, frames: int | None) -> str:
+    """Return the command that makes a part of the page, by its `Board.name`."""
+    shortened = "" if frames is None or board == "pictures" else f" --frames {frames}"
+    return f"{_COMMAND} --boards {board}{shortened} --page {_PAGE}"
+
+
+def page(tables: dict[str, tuple[Board, str]], commands: Mapping[str, str], date: str, before: str = "") -> str:
+    """Return the page, whose parts each have their own command and date.
+
+    Args:
+        tables: board and tables of those parts that were made now, by `Board.name`.
+        commands: that make them, likewise.
+        date: of today.
+        before: the page; parts that are not made now are as they stand there, with a note if there is one (`NOTES`).
+    """
     lines = [
         "# Leaderboard",
         "",
-        f"```\n{command}\n```",
+        f"```\n{_COMMAND} --page {_PAGE}\n```",
         "",
         "People bundles that ship, scored by [`humanrt evaluate`](../use/evaluate.md), which defines the columns.",
-        "The command overwrites this page, with `--boards` only those parts of it; each says of which bundles its rows",
-        "are. Nothing was trained or tuned on any of these pictures.",
+        "The command overwrites this page, with `--boards` only those parts of it: each says its command, its day and",
+        "its bundles. Nothing was trained or tuned on any of these pictures.",
         "",
         "`unsmoothed`: every frame by itself. `raw landmarks`: a network's 33 landmarks in metres, moved to where "
-        "their pictures are. `multihmr-anny` ships in FP32, BF16x3 and 16-bit integers, the landmark networks in FP32 "
-        "alone, nothing in INT8.",
+        "their pictures are. `multihmr-anny` ships in FP32, BF16x3 and INT16 (BF16x3 needs AMX, and is FP32 to 0.001 "
+        "mm: it has no row), the landmark networks in FP32 alone, nothing in INT8.",
     ]
-    old = {part.partition("\n")[0]: part.rstrip() for part in before.split("\n## ")[1:]}
-    new = {board.title: f"{board.title}\n\n{board.text}\n\n{text.rstrip()}" for board, text in tables.values()}
+    old = {part.partition("\n")[0]: _noted(part.rstrip()) for part in before.split("\n## ")[1:]}
+    new = {
+        board.title: "\n\n".join(
+            (board.title, f"Made on {date} by", f"```\n{commands[name]}\n```", board.text, text.rstrip())
+        )
+        for name, (board, text) in tables.items()
+    }
     for part in {**old, **new}.values():
         lines += ["", f"## {part}"]
     return "\n".join(lines) + "\n"
+
+
+def _noted(part: str) -> str:
+    """Return a part of an earlier page with what must be known of it."""
+    title, _, text = part.partition("\n\n")
+    notes = [note for row, note in NOTES.items() if row in text and note not in text]
+    return "\n\n".join((title, *notes, text))
 
 
 def main() -> None:
@@ -316,12 +360,11 @@ def main() -> None:
             draw_worst(run, data, out / "worst" / file_name(run.name), 8)
         tables[board.name] = (board, as_markdown(report) + "".join(f"\n{line}\n" for line in refused))
         print(f"{board.title}\n{tables[board.name][1]}", flush=True)
-    shortened = "" if arguments.frames is None else f" --frames {arguments.frames}"
-    command = f"{_COMMAND}{shortened} --page docs/measurements/leaderboard.md"
+    commands, today = {name: command_of(name, arguments.frames) for name in tables}, f"{datetime.now(UTC):%-d %B %Y}"
     before = ""
     if len(tables) < len(BOARDS) and arguments.page.is_file():
         before = arguments.page.read_text(encoding="utf-8")
-    write_atomically(arguments.page, page(tables, command, before).encode())
+    write_atomically(arguments.page, page(tables, commands, today, before).encode())
 
 
 if __name__ == "__main__":

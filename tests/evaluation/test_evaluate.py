@@ -19,6 +19,7 @@ from humanrt.evaluation import running
 from humanrt.evaluation.dataset import DataSet
 from humanrt.evaluation.running import Candidate, RunOptions, file_name, score_bundles
 from humanrt.files import file_sha256
+from humanrt.inference.execution import Execution
 from humanrt.people.landmark_pipeline import LandmarkPipeline
 from humanrt.people.pipeline import PeopleResult
 from humanrt.sources.opening import Frame
@@ -180,3 +181,12 @@ def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytes
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert message in said
+
+
+def test_the_guide_counts_the_bundles_that_scores_depend_on() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "use" / "evaluate.md").read_text(encoding="utf-8")
+    with running._Tested(
+        Candidate.of("holistic:balanced"), RunOptions(execution=Execution("cpu", threads=1))
+    ) as tested:
+        number = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")[len(tested.bundles)]
+    assert f"(of `holistic:balanced` {number})" in guide

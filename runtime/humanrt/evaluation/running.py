@@ -25,7 +25,7 @@ from humanrt.metrics.matching import MATCHERS, MIN_OVERLAP
 from humanrt.people.rig import BodyRig, open_rig
 from humanrt.tasks import AnyPeoplePipeline, PeopleOptions, named_quality, open_people
 
-__all__ = ["Candidate", "Run", "RunOptions", "file_name", "score_bundles"]
+__all__ = ["Candidate", "Run", "RunOptions", "file_name", "score_bundles", "scores_depend_on"]
 
 Array = NDArray[Any]
 
@@ -68,6 +68,27 @@ class RunOptions:
         backend = execution.backend if isinstance(execution.backend, str) else execution.backend.name
         values = {**vars(self), "execution": f"{backend} {execution.precision}"}
         return {name: str(value) for name, value in sorted(values.items())}
+
+
+def scores_depend_on(
+    data: DataSet, clip: Clip, options: RunOptions, bundles: Mapping[str, str], of: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what is kept beside the scores of a clip (`Scores.save`): they are made again where any of it is another.
+
+    Args:
+        data, clip, options: what is scored, and how.
+        bundles: every bundle that the results are made by: name -> SHA-256 of its manifest.
+        of: options of the candidate's own.
+    """
+    return {
+        "version": _VERSION,
+        "bundles": bundles,
+        "of": dict(of or {}),
+        "options": options.results_depend_on(),
+        "format": data.name,
+        "clip": clip.name,
+        "content": clip.version,
+    }
 
 
 @dataclass(frozen=True)
@@ -148,16 +169,9 @@ def _run(
     correspondence: Correspondence | None = None
     # Opened even if all scores are there: only so it is known which other bundles it works with.
     with _Tested(candidate, options) as tested:
-        about = {
-            "version": _VERSION,
-            "bundles": tested.bundles,
-            "of": dict(candidate.options),
-            "options": options.results_depend_on(),
-            "format": data.name,
-        }
         for clip in data.clips:
             file = None if out is None else out / "scores" / file_name(candidate.name) / f"{file_name(clip.name)}.npz"
-            clip_about = {**about, "clip": clip.name, "content": clip.version}
+            clip_about = scores_depend_on(data, clip, options, tested.bundles, candidate.options)
             scores = None if file is None else Scores.load(file, clip_about)
             if scores is None or correspondence is None:
                 correspondence = correspond(tested.joint_names, clip.joint_names, options.root or data.root)
