@@ -413,8 +413,8 @@ def test_what_is_trained_further_says_that_its_trunk_learned(
     monkeypatch.setattr(multihmr, "Shards", lambda path: ShardsOfStanding())
     monkeypatch.setattr(PeopleTask, "freeze", lambda *_: None)  # which traces the trunk
     start = save_checkpoint(tmp_path / "weights.pt", model, about)
-    options = {"network": SMALL, "train": TrainOptions(batch=1), "appearance": False}
-    config = TrainMultihmr(data=tmp_path, out=tmp_path, start_from=start, **options)
+    options = TrainOptions(batch=1)
+    config = TrainMultihmr(data=tmp_path, out=tmp_path, start_from=start, network=SMALL, train=options)
     task = make_task(config).config()
     assert task["trunk_before"] == says
     assert trunk_learned(of_training(**task)) is trunk_learned(about)
