@@ -154,6 +154,7 @@ def test_raw_landmarks_and_unsmoothed_bundles_are_scored_on_the_same_people(tmp_
     assert np.array_equal(again.clips["demo_people"].column("mpjpe"), errors, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_a_row_that_is_left_out_of_single_pictures_is_another_one_there(tmp_path: Path) -> None:
     film = read_data(PEOPLE_CLIP, "films")
     pictures = replace(film, clips=tuple(replace(clip, film=False) for clip in film.clips))

@@ -166,6 +166,7 @@ def test_a_moving_camera_is_views_of_one_time(fitter: PersonFitter) -> None:
     assert all((at >= 0).all() for at in found)
 
 
+@pytest.mark.slow
 def test_outlines_are_kept_of_what_is_seen() -> None:
     with open_source(PEOPLE_CLIP) as source:
         height, width = next(iter(source)).image.shape[:2]
