@@ -54,21 +54,6 @@ ERROR = "{error}"
 """In a board's text: what the fit's own error is, which is known once it is fitted."""
 _COMMAND = "python bench/leaderboard.py --motions ../shared/mocap --work leaderboard"
 _PAGE = "docs/measurements/leaderboard.md"
-_EARLIER = (
-    "**Not run again**: made on 29 November 2026 by the command as it was at commit 7b3c261 (whole films, no raw "
-    "landmarks, no bundles unsmoothed), with the weights of `multihmr-anny` before the present ones, which also "
-    "propose people to `holistic` now."
-)
-NOTES = {
-    "| holistic:balanced | 0.77 | 0.95 | 0.07 | 126.5 |": (
-        "Made before people whom `multihmr-anny` proposes were confirmed by its own body, too."
-    ),
-    "| holistic:balanced | 1.00 | 0.50 | 83.7 |": (
-        f"{_EARLIER} What stands for the truth is triangulated, not yet [fitted](fit.md)."
-    ),
-    "| holistic:balanced | 0.99 | 0.99 | 0.01 | 75.8 |": _EARLIER,
-}
-"""What must be known of parts that were made by earlier code and are kept: the beginning of a row of theirs -> note."""
 
 
 @dataclass(frozen=True)
@@ -287,7 +272,7 @@ def page(tables: dict[str, tuple[Board, str]], commands: Mapping[str, str], date
         tables: board and tables of those parts that were made now, by `Board.name`.
         commands: that make them, likewise.
         date: of today.
-        before: the page; parts that are not made now are as they stand there, with a note if there is one (`NOTES`).
+        before: the page; parts that are not made now stand as they are, with notes that were written into them.
     """
     lines = [
         "# Leaderboard",
@@ -302,7 +287,7 @@ def page(tables: dict[str, tuple[Board, str]], commands: Mapping[str, str], date
         "their pictures are. `multihmr-anny` ships in FP32, BF16x3 and INT16 (BF16x3 needs AMX, and is FP32 to 0.001 "
         "mm: it has no row), the landmark networks in FP32 alone, nothing in INT8.",
     ]
-    old = {part.partition("\n")[0]: _noted(part.rstrip()) for part in before.split("\n## ")[1:]}
+    old = {part.partition("\n")[0]: part.rstrip() for part in before.split("\n## ")[1:]}
     new = {
         board.title: "\n\n".join(
             (board.title, f"Made on {date} by", f"```\n{commands[name]}\n```", board.text, text.rstrip())
@@ -312,13 +297,6 @@ def page(tables: dict[str, tuple[Board, str]], commands: Mapping[str, str], date
     for part in {**old, **new}.values():
         lines += ["", f"## {part}"]
     return "\n".join(lines) + "\n"
-
-
-def _noted(part: str) -> str:
-    """Return a part of an earlier page with what must be known of it."""
-    title, _, text = part.partition("\n\n")
-    notes = [note for row, note in NOTES.items() if row in text and note not in text]
-    return "\n\n".join((title, *notes, text))
 
 
 def main() -> None:
