@@ -11,7 +11,7 @@ from humanrt.geometry.camera import check_intrinsics
 from humanrt.people.landmark_model import GEOMETRY, LandmarkModel, Tracked
 from humanrt.people.landmark_people import LandmarkPeople
 from humanrt.people.landmark_poses import LANDMARK_SMOOTHERS
-from humanrt.people.pipeline import PeopleResult, people_header
+from humanrt.people.pipeline import PeopleResult, people_header, people_result
 from humanrt.people.results import People
 from humanrt.people.smoothed_pipeline import Shown, SmoothedPipeline
 from humanrt.people.smoother import PeopleSmoother
@@ -116,5 +116,4 @@ class LandmarkPipeline(FollowingPipeline[Tracked, PeopleResult]):
         )
 
     def _result(self, frame: Frame, seen: Tracked | None, shown: Shown, ms: dict[str, float]) -> PeopleResult:
-        whole = {**ms, "total": sum(ms.values())}
-        return PeopleResult(frame, shown.people, shown.ids, shown.lost, whole, shown.filled, age=shown.age)
+        return people_result(frame, shown, ms)

@@ -29,7 +29,7 @@ from humanrt.perception.pipeline import Result, model_header
 from humanrt.sources.opening import Frame, check_frame
 from humanrt.timing import Stopwatch
 
-__all__ = ["PeoplePipeline", "PeopleResult", "people_header"]
+__all__ = ["PeoplePipeline", "PeopleResult", "people_header", "people_result"]
 
 _NO_JOINTS = np.zeros((0, 3), np.float32)
 
@@ -204,8 +204,7 @@ class PeoplePipeline(SmoothedPipeline[Tracked, PeopleResult]):
         return self.model.posed(people)
 
     def _result(self, frame: Frame, seen: Tracked | None, shown: Shown, ms: dict[str, float]) -> PeopleResult:
-        whole = {**ms, "total": sum(ms.values())}
-        return PeopleResult(frame, shown.people, shown.ids, shown.lost, whole, shown.filled, age=shown.age)
+        return people_result(frame, shown, ms)
 
     def _submit(self, frame: Frame) -> None:
         # Smoothed people are posed once, after smoothing: it costs no more than without.
@@ -219,6 +218,12 @@ class PeoplePipeline(SmoothedPipeline[Tracked, PeopleResult]):
         watch.lap("track")
         seen = Tracked(people, identities.ids, identities.lost, frozenset())
         return self._finished(frame, seen, added(people.ms, watch.ms), cut=cut)
+
+
+def people_result(frame: Frame, shown: Shown, ms: dict[str, float]) -> PeopleResult:
+    """Return the result of a frame whose people are shown; ``ms``: by stage, to which ``total`` is added."""
+    whole = {**ms, "total": sum(ms.values())}
+    return PeopleResult(frame, shown.people, shown.ids, shown.lost, whole, shown.filled, age=shown.age)
 
 
 def people_header(model: MultiHMR | LandmarkModel[Any]) -> dict[str, Any]:
