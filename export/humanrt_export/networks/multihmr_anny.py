@@ -35,7 +35,7 @@ from humanrt_export.networks.keypoint_backbone import (
     token_step,
     token_width,
 )
-from humanrt_export.networks.keypoint_head import KeypointHead, Keypoints
+from humanrt_export.networks.keypoint_head import KeypointHead, Keypoints, TrueKeypoints
 from humanrt_export.networks.movenet import LowerMaps
 from humanrt_export.options import Option
 from humanrt_export.runs import load_run
@@ -75,6 +75,7 @@ class AnnyConfig(TokenGrid):
         backbone: image backbone, a key of `backbone.BACKBONES` or of `keypoint_backbone.KEYPOINT_BACKBONES`.
         image_size: side S of the square input in px, a multiple of 14.
         width, depth, heads, mlp: sizes of the decoder.
+        corrections: how often a head that looks for keypoints poses a person and corrects that, by one more block.
         bones: names of the rotations, in order, root first.
         phenotypes: names of the shape parameters, in order.
         anchor: the joint that locations and translations refer to.
@@ -87,6 +88,7 @@ class AnnyConfig(TokenGrid):
     depth: int = 8
     heads: int = 16
     mlp: int = 2048
+    corrections: int = 0
     bones: tuple[str, ...] = ACTIVE
     phenotypes: tuple[str, ...] = tuple(phenotype.name for phenotype in PHENOTYPES)
     anchor: str = "head"
@@ -105,6 +107,11 @@ class AnnyConfig(TokenGrid):
             raise CheckpointError(f"phenotypes are {list(self.phenotypes)}; it must be {list(AnnyConfig.phenotypes)}")
         if min(self.depth, self.heads, self.mlp) < 1 or self.width < 4 or self.width % 4:
             raise CheckpointError("depth, heads and mlp must be at least 1, and width a multiple of 4")
+        if self.corrections < 0 or (self.corrections and self.backbone not in KEYPOINT_BACKBONES):
+            raise CheckpointError(
+                f"corrections is {self.corrections}; {self.backbone} "
+                + ("needs 0 or more" if self.backbone in KEYPOINT_BACKBONES else "has a head that makes none: give 0")
+            )
 
 
 class NetworkOutput(NamedTuple):
@@ -186,17 +193,21 @@ class AnnyHmr(nn.Module):
         self.detection = Detection(width, config.side)
         self.detection.offset = NoOffsets()
         self.view = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
-        self.head = (KeypointHead if keypoints else AnnyHead)(
-            tokens=width,
-            side=config.side,
-            rotations=len(config.bones),
-            phenotypes=len(config.phenotypes),
-            width=config.width,
-            depth=config.depth,
-            heads=config.heads,
-            mlp=config.mlp,
-            size=math.log(focal_length(config.image_size) / _USUAL_DISTANCE),
-        )
+        sizes = {
+            "tokens": width,
+            "side": config.side,
+            "rotations": len(config.bones),
+            "phenotypes": len(config.phenotypes),
+            "width": config.width,
+            "depth": config.depth,
+            "heads": config.heads,
+            "mlp": config.mlp,
+        }
+        usual = math.log(focal_length(config.image_size) / _USUAL_DISTANCE)
+        if keypoints:
+            self.head = KeypointHead(**sizes, size=usual, corrections=config.corrections)
+        else:
+            self.head = AnnyHead(**sizes, size=usual)
         # Only for training: predicts which joints are visible in each token; no checkpoint contains it.
         self.marks = nn.Linear(width, marks) if marks else None
         identity = torch.eye(3).expand(len(config.bones), 3, 3).clone()
@@ -253,6 +264,7 @@ class AnnyHmr(nn.Module):
         valid: Tensor,
         intrinsics: Tensor,
         maps: KeypointMaps | LowerMaps | None = None,
+        true: TrueKeypoints | None = None,
     ) -> Trained:
         """Predict people at the tokens where they are known to be; for training.
 
@@ -261,6 +273,7 @@ class AnnyHmr(nn.Module):
             cells: [B, P] int64, ``row * side + column``; valid [B, P] bool: the slot holds a person.
             intrinsics: K [B, 3, 3] px.
             maps: of the trunk, or of its lower layers, if they are at hand.
+            true: keypoints to which a head that looks for them moves those that it sees.
         """
         if not isinstance(maps, KeypointMaps):
             maps = self.maps(image, maps)
@@ -271,7 +284,7 @@ class AnnyHmr(nn.Module):
         keypoints = None
         if isinstance(self.head, KeypointHead):
             assert maps is not None
-            predictions, keypoints = self.head(tokens, cells, maps, intrinsics)
+            predictions, keypoints = self.head(tokens, cells, maps, intrinsics, true)
         else:
             seen = self.head.look(tokens, cells, valid)
         with torch.autocast(image.device.type, enabled=False):  # rotations and angles need full precision

@@ -17,18 +17,21 @@ from humanrt.bundle import load_bundle, packed
 from humanrt.errors import HumanrtError
 from humanrt.geometry.skeleton import COCO_17
 from humanrt_export import cli
+from humanrt_export.bodies.anny.bones import ACTIVE, indices
 from humanrt_export.bodies.anny.model import cached_file, load_anny
+from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.checkpoint import CheckpointError
 from humanrt_export.conversion.multihmr_anny import ATTRIBUTION, trunk_attribution
 from humanrt_export.data.people.augment import Augmentation
 from humanrt_export.data.people.dataset import PeopleBatch, PeopleImages, Targets
-from humanrt_export.data.people.imagined import ImaginedPeople
+from humanrt_export.data.people.imagined import COCO_JOINTS, ImaginedPeople, KeypointErrors
 from humanrt_export.motion.clip import Motion
 from humanrt_export.networks.camera import Window, default_intrinsics, unproject
 from humanrt_export.networks.keypoint_backbone import KEYPOINT_BACKBONES, KeypointBackbone
-from humanrt_export.networks.keypoint_head import JOINTS, KeypointHead, PersonView, toward
+from humanrt_export.networks.keypoint_head import JOINTS, POSED, GivenKeypoints, KeypointHead, PersonView, toward
 from humanrt_export.networks.movenet import LowerMaps, MoveNet, MoveNetMaps, movenet_weights
 from humanrt_export.networks.multihmr_anny import AnnyConfig, AnnyHmr, load_checkpoint, save_checkpoint, trunk_learned
+from humanrt_export.networks.posed_joints import PosedJoints
 from humanrt_export.synthetic.people.poses import PoseSource
 from humanrt_export.synthetic.people.sample import PeopleLabels, PeopleSample
 from humanrt_export.training.frozen_maps import FrozenMaps
@@ -36,12 +39,13 @@ from humanrt_export.training.options import TrainOptions
 from humanrt_export.training.processes import Processes
 from humanrt_export.training.tasks import multihmr
 from humanrt_export.training.tasks.multihmr import REUSED_AFTER, PeopleTask, TrainMultihmr, load_backbone, make_task
-from humanrt_export.training.tasks.multihmr_losses import Weights
+from humanrt_export.training.tasks.multihmr_losses import Weights, keypoint_errors, true_keypoints
 
 ENGINES = Path(__file__).parents[3] / "engines"
 GRAPH = ENGINES / "multipose" / "multipose.onnx.z"
 INSIDE = {"fine": "t119", "middle": "t59", "coarse": "t98", "centres": "t123", "heatmaps": "t134"}  # names in the graph
 SMALL = AnnyConfig(backbone="movenet14", image_size=112, width=64, depth=2, heads=1, mlp=64)
+CORRECTS = replace(SMALL, corrections=2)
 
 needs_anny = pytest.mark.skipif(
     not cached_file("10pc").is_file(), reason="Anny is not in the cache; building it takes a minute"
@@ -128,9 +132,10 @@ def test_joints_are_found_on_their_own_heat_map(model: AnnyHmr) -> None:
     column, row = (peak / 112 * maps.fine.shape[-1]).long().tolist()
     fine = torch.full_like(maps.fine, -3.0)
     fine[0, -17 + 9, row, column] = 1.0
-    found = head._found(maps._replace(fine=fine), view, expected, angular)[0, 0]
+    found, confidence = (value[0, 0] for value in head._found(maps._replace(fine=fine), view, expected, angular))
     assert 0.05 < found[9, 0] < 0.15
     assert found[[0, 8, 10], 0].abs().max() < 0.02
+    assert confidence.argmax() == 9
 
 
 def test_onnx_runtime_sees_the_same(model: AnnyHmr) -> None:
@@ -200,10 +205,10 @@ class ShardsOfStanding(Standing):
         return len(self)
 
 
-def made_task(reuse: int = 1, trunk_rate: float = 0.0) -> PeopleTask:
+def made_task(reuse: int = 1, trunk_rate: float = 0.0, settings: AnnyConfig = SMALL) -> PeopleTask:
     images = PeopleImages(Standing(), 112, augmentation=Augmentation.none())
     torch.manual_seed(0)
-    task = PeopleTask(SMALL, Weights(), images, images, reuse=reuse, trunk_rate=trunk_rate)
+    task = PeopleTask(settings, Weights(), images, images, reuse=reuse, trunk_rate=trunk_rate)
     load_backbone(task.model.backbone, SMALL.backbone, GRAPH)
     return task
 
@@ -339,7 +344,9 @@ def test_each_process_has_its_own_pictures_and_people_without_pictures() -> None
 def test_the_record_has_what_matters_and_no_defaults_that_were_added() -> None:
     task = made_task()
     before = task.config()
-    assert not {"keypoints", "imagined"} & before["weights"].keys()
+    assert not {"keypoints", "imagined", "posed", "beside"} & before["weights"].keys()
+    assert "corrections" not in before["settings"]
+    assert made_task(settings=CORRECTS).config()["settings"]["corrections"] == 2
     assert before["weights"]["marks"] == 5.0
     assert not {"motions", "imagined_people"} & before.keys()
     task.weights = Weights(keypoints=3.0)
@@ -454,3 +461,177 @@ def test_imagined_people_teach_what_reads_keypoints_and_nothing_else() -> None:
     learned = {name for name, p in task.model.named_parameters() if p.grad is not None}
     assert {"head.pose.weight", "head.looks.0.place.0.weight", "head.regressed.weight"} <= learned
     assert not any(name.startswith(("backbone.", "detection.")) for name in learned)
+
+
+@needs_anny
+def test_joints_posed_within_the_network_are_the_bodys() -> None:
+    people = ImaginedPeople(PoseSource([])).batch(0, 3, 40)
+    low, high = (torch.tensor([getattr(p, end) for p in PHENOTYPES]) for end in ("low", "high"))
+    body, names = made_task().body, load_anny("10pc").joint_names
+    with torch.no_grad():
+        own = PosedJoints(POSED, ACTIVE, "head")(people.rotations, (people.shape - low) / (high - low))
+        joints = body(people.rotations, people.shape, people.translation).joints
+    off = torch.linalg.vector_norm(own - (joints - people.translation[:, None])[:, indices(POSED, names)], dim=-1)
+    assert off.mean() < 0.005
+    assert off.max() < 0.03
+
+
+@needs_anny
+def test_a_head_that_corrects_begins_as_it_is_posed_and_learns_from_every_pose() -> None:
+    task = made_task(settings=CORRECTS)
+    head = task.model.head
+    assert isinstance(head, KeypointHead)
+    people = ImaginedPeople(PoseSource([])).batch(0, 1, 3)
+    given = people.given(task.body)
+    _, keypoints = head.imagine(given, people.camera)
+    assert keypoints.posed is not None
+    assert keypoints.posed.shape == (3, 1, CORRECTS.corrections + 1, len(JOINTS), 3)
+    place = JOINTS.index("head")
+    seen = keypoints.tangents[:, :, -1, place]
+    torch.testing.assert_close(keypoints.posed[:, :, -1, place, :2] / keypoints.posed[:, :, -1, place, 2:], seen)
+    head.eval()
+    predictions, keypoints = head.imagine(given, people.camera)
+    assert keypoints.posed is None  # nothing needs the last one
+    posed = task.body(predictions.rotations[:, 0], torch.zeros(3, 6), people.translation)
+    assert torch.isfinite(posed.joints).all()
+    found = task.losses(task.model.train(), task.batch(0, 0, 2))
+    (found["posed"] + found["beside"]).backward()
+    learned = {name for name, p in task.model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    assert {"head.correction.place.0.weight", "head.trusted.weight", "head.pose.weight"} <= learned
+
+
+@needs_anny
+def test_only_a_head_that_corrects_knows_that_nothing_is_outside_the_picture(model: AnnyHmr) -> None:
+    K = default_intrinsics(1, 112)
+    view = PersonView(torch.eye(3).expand(1, 1, 3, 3), K, torch.tensor([112.0, 112.0]))
+    maps = model.maps(torch.zeros(1, 3, 112, 112))
+    assert maps is not None
+    dim = maps._replace(fine=torch.full_like(maps.fine, -1.0))  # logits of -4, above 0's nothing
+    beside = torch.full((1, 1, 17, 2), 2.0)
+    for settings, low, high in ((SMALL, 0.9, 1.1), (CORRECTS, -3.1, -2.9)):
+        head = AnnyHmr(settings).head
+        assert isinstance(head, KeypointHead)
+        _, confidence = head._found(dim, view, beside, torch.full((1, 1, 1, 1), 1.0))
+        assert low < float(confidence.min()) <= float(confidence.max()) < high
+
+
+@needs_anny
+def test_people_without_pictures_are_seen_as_wrongly_as_those_in_pictures() -> None:
+    """Their keypoints are off by a part of the errors of one of these, whose confidence they have."""
+    task = made_task(settings=CORRECTS)
+    people = ImaginedPeople(PoseSource([])).batch(0, 1, 6)
+    exact = replace(people, noise=torch.zeros_like(people.noise), scale=torch.zeros_like(people.scale))
+    true = exact.given(task.body)
+    errors = KeypointErrors(
+        regressed=torch.randn(2, 17, 2),
+        found=torch.randn(2, 17, 2),
+        guessed=torch.randn(2, len(JOINTS), 2),
+        size=torch.tensor([0.3, -0.2]),
+        confidence=torch.randn(2, 17),
+    )
+    given = people.given(task.body, errors)
+    rows = (people.chosen * 2).long()
+    assert set(rows.tolist()) == {0, 1}
+    torch.testing.assert_close(given.confidence[:, 0], errors.confidence[rows])
+    torch.testing.assert_close(given.size[:, 0] - true.size[:, 0], errors.size[rows])
+    scale = torch.exp(errors.size[rows])[:, None, None]
+    off = given.found[:, 0] * scale - true.found[:, 0]
+    torch.testing.assert_close(off, people.share[:, None, None] * errors.found[rows], atol=1e-4, rtol=1e-3)
+    assert 0 <= float(people.share.min()) <= float(people.share.max()) <= 1
+    nobody = KeypointErrors(*(value[:0] for value in errors))
+    torch.testing.assert_close(people.given(task.body, nobody).found, people.given(task.body).found)
+
+
+@needs_anny
+def test_errors_of_keypoints_are_those_of_the_true_ones() -> None:
+    task = made_task(settings=CORRECTS)
+    batch = task.batch(0, 0, 2).trimmed()
+    said = task.model.at(batch.image, batch.cells, batch.valid, batch.intrinsics)
+    assert said.keypoints is not None
+    keypoints = said.keypoints
+    joints = task.body(batch.rotations[:, 0], batch.shape[:, 0], batch.translation[:, 0]).joints
+    names = load_anny("10pc").joint_names
+    seen = (joints @ keypoints.turn[:, 0])[:, indices(COCO_JOINTS, names)]
+    depth = (batch.translation * keypoints.turn[..., 2]).sum(-1)
+    size = torch.log(batch.intrinsics[:, 0, :1] / depth)
+    true = seen[..., :2] / seen[..., 2:] * depth[..., None]
+    exact = GivenKeypoints(true[:, None], true[:, None], keypoints.given.guessed, size, keypoints.given.confidence)
+    errors = keypoint_errors(replace(keypoints, given=exact), batch, task.body)
+    for error in (errors.found, errors.regressed, errors.size):
+        torch.testing.assert_close(error, torch.zeros_like(error), atol=1e-5, rtol=0)
+    off = replace(exact, found=exact.found + 0.1)
+    found = keypoint_errors(replace(keypoints, given=off), batch, task.body).found
+    torch.testing.assert_close(found, torch.full_like(found, 0.1), atol=1e-5, rtol=0)
+
+
+@needs_anny
+def test_a_head_that_corrects_starts_from_one_that_does_not(
+    model: AnnyHmr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers with more inputs do not heed the new ones at first; of blocks, those that both have are taken over."""
+    monkeypatch.setattr(multihmr, "Shards", lambda path: ShardsOfStanding())
+    monkeypatch.setattr(PeopleTask, "freeze", lambda *_: None)
+    start = save_checkpoint(tmp_path / "weights.pt", model, of_training())
+    options = TrainOptions(batch=1)
+    fewer = replace(CORRECTS, depth=1)
+    config = TrainMultihmr(data=tmp_path, out=tmp_path, start_from=start, network=fewer, train=options)
+    own = make_task(config).model.state_dict()
+    before = model.state_dict()
+    place = "head.looks.0.place.0.weight"
+    assert torch.equal(own[place][:, :4], before[place])
+    assert not own[place][:, 4:].any()
+    assert torch.equal(own["head.pose.weight"], before["head.pose.weight"])
+    assert own["head.correction.place.0.weight"].any()
+    with pytest.raises(HumanrtError, match="another network"):
+        make_task(replace(config, network=replace(fewer, mlp=128)))
+
+
+def test_corrections_need_a_head_that_looks_for_keypoints() -> None:
+    with pytest.raises(CheckpointError, match="corrections is 2; vitn14 has a head that makes none: give 0"):
+        AnnyConfig(backbone="vitn14", image_size=112, corrections=2)
+    with pytest.raises(CheckpointError, match="corrections is -1; movenet14 needs 0 or more"):
+        replace(SMALL, corrections=-1)
+
+
+@needs_anny
+def test_keypoints_of_people_in_pictures_are_moved_towards_the_true_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All the way where nothing is left of their errors, not at all where all is; errors are told as they were seen."""
+    task = made_task(settings=CORRECTS)
+    batch = task.batch(0, 0, 2).trimmed()
+    true = true_keypoints(batch, task.body, 1.0)
+    head, heard = task.model.head, list[GivenKeypoints]()
+    assert isinstance(head, KeypointHead)
+    think = head._thought
+
+    def listening(view: PersonView, person: torch.Tensor, given: GivenKeypoints, seen: object) -> object:
+        heard.append(given)
+        return think(view, person, given, seen)
+
+    monkeypatch.setattr(head, "_thought", listening)
+    told = []
+    for share in (None, 1.0, 0.0, 0.25):
+        known = None if share is None else true._replace(share=torch.full_like(true.share, share))
+        said = task.model.at(batch.image, batch.cells, batch.valid, batch.intrinsics, None, known)
+        assert said.keypoints is not None
+        told.append(said.keypoints.given)
+    seen, same, none, some = (given.found for given in heard)
+    torch.testing.assert_close(same, seen, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(some - none, 0.25 * (seen - none), atol=1e-4, rtol=1e-3)
+    for given in told:
+        torch.testing.assert_close(given.found, seen)
+    exact = replace(said.keypoints, given=heard[2])
+    off = keypoint_errors(exact, batch, task.body).found
+    torch.testing.assert_close(off, torch.zeros_like(off), atol=1e-3, rtol=0)
+
+
+@needs_anny
+def test_a_part_of_the_people_is_seen_better() -> None:
+    batch = made_task(settings=CORRECTS).batch(0, 0, 2)
+    many = replace(batch, **{name: getattr(batch, name).repeat_interleave(50, 0) for name in ("rotations", "shape")})
+    many = replace(many, translation=batch.translation.repeat_interleave(50, 0))
+    many = replace(many, intrinsics=batch.intrinsics.repeat_interleave(50, 0))
+    torch.manual_seed(0)
+    share = true_keypoints(many, made_task().body, 0.25).share
+    assert 0.7 < float((share == 1).float().mean()) < 0.8
+    assert 0 <= float(share.min()) < 0.1
+    assert made_task().config().keys().isdisjoint({"forced"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,12 +24,13 @@ from humanrt_export.networks.keypoint_head import JOINTS, GivenKeypoints
 from humanrt_export.synthetic.people.poses import PoseSource, anny_rotations
 from humanrt_export.synthetic.people.scene import draw_phenotypes, facing
 
-__all__ = ["Imagined", "ImaginedPeople"]
+__all__ = ["COCO_JOINTS", "Imagined", "ImaginedPeople", "KeypointErrors"]
 
 _FOCAL = 500.0  # px, of a camera 500 px wide and high
 _HANDS = 0.15  # of the people show something
 _DISTANCE = (1.0, 12.0)  # m
 _PITCH, _ROLL = 18.0, 8.0  # degrees, standard deviations of how the camera is turned
+_PER_POSE, _YAW = 4, 0.4  # rad, standard deviation
 _SIZE = 0.15  # standard deviation of the logarithm of the size that is known before
 _DEVIATION = 0.55  # of the logarithm by which one person's keypoints are worse than another's
 _WRONG, _FAR = 0.04, 0.4  # keypoints that are elsewhere, and how far, m
@@ -40,8 +41,27 @@ _COCO = (
     *((f"{name}.{side}", sigma) for name, sigma in (("wrist", 0.13), ("upperleg01", 0.06)) for side in "LR"),
     *((f"{name}.{side}", sigma) for name, sigma in (("lowerleg01", 0.10), ("foot", 0.13)) for side in "LR"),
 )
+COCO_JOINTS = tuple(name for name, _ in _COCO)
+"""Anny's joints that stand for COCO's keypoints."""
 _KEPT, _OWN = 0.7, 0.35  # of the regression's error is the heat map's too; its own
+_SHARE = (0.0, 1.0)  # of the errors of people in pictures: MoveNet sees real people better
 _GUESSED = 0.15  # m, standard deviation of what the person's token says
+
+
+class KeypointErrors(NamedTuple):
+    """How wrong a network's keypoints of M people in pictures are, and what it takes them for; metres at their heads.
+
+    Attributes:
+        regressed, found: [M, 17, 2] m; guessed [M, J, 2] m, of `GivenKeypoints`.
+        size: [M] of the logarithm.
+        confidence: [M, 17].
+    """
+
+    regressed: Tensor
+    found: Tensor
+    guessed: Tensor
+    size: Tensor
+    confidence: Tensor
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,8 @@ class Imagined(Batch):
         camera: [N, 3, 3] px.
         noise: [N, 4, K, 2] of a standard normal distribution, for the keypoints.
         scale: [N] error of the known size's logarithm.
+        chosen: [N] in 0..1, who of the people in pictures gives each their errors.
+        share: [N] part of these errors.
     """
 
     rotations: Tensor
@@ -61,16 +83,26 @@ class Imagined(Batch):
     camera: Tensor
     noise: Tensor
     scale: Tensor
+    chosen: Tensor
+    share: Tensor
 
-    def given(self, body: AnnyBody) -> GivenKeypoints:
-        """Return what a network would know of them."""
+    def given(self, body: AnnyBody, errors: KeypointErrors | None = None) -> GivenKeypoints:
+        """Return what a network would know of them.
+
+        Args:
+            body: poses them.
+            errors: what it knows wrongly of M people in pictures: each has those of one of these, a bit smaller. None,
+                or of nobody: they are drawn from normal distributions.
+        """
+        if errors is not None and len(errors.size):
+            return self._like(body, errors)
         names = load_anny("10pc").joint_names
         with torch.no_grad():
             joints = body(self.rotations, self.shape, self.translation).joints
         depth = self.translation[:, None, 2:]
         size = torch.log(self.camera[:, 0, 0] / self.translation[:, 2]) + self.scale
         metres = joints[..., :2] / joints[..., 2:].clamp(min=0.1) * depth / torch.exp(self.scale)[:, None, None]
-        true = metres[:, indices([name for name, _ in _COCO], names)]
+        true = metres[:, indices(COCO_JOINTS, names)]
         deviation = torch.tensor([sigma for _, sigma in _COCO], device=depth.device)[:, None]
         worse = torch.exp(_DEVIATION * self.noise[:, 3, :1, :1])
         error = self.noise[:, 0, : len(_COCO)] * deviation * worse
@@ -78,8 +110,29 @@ class Imagined(Batch):
         error = torch.where(wrong, _FAR * self.noise[:, 0, : len(_COCO)], error)
         own = _OWN * self.noise[:, 1, : len(_COCO)] * deviation * worse
         guessed = metres[:, indices(JOINTS, names)] + _GUESSED * self.noise[:, 2, : len(JOINTS)]
-        rows = (true + error, true + _KEPT * error + own, guessed, size)
+        rows = (true + error, true + _KEPT * error + own, guessed, size, torch.zeros_like(true[..., 0]))
         return GivenKeypoints(*(row[:, None] for row in rows))
+
+    def _like(self, body: AnnyBody, errors: KeypointErrors) -> GivenKeypoints:
+        """Return what would be known of them if it were wrong as ``errors`` are."""
+        names = load_anny("10pc").joint_names
+        with torch.no_grad():
+            joints = body(self.rotations, self.shape, self.translation).joints
+        row = (self.chosen * len(errors.size)).long().clamp(max=len(errors.size) - 1)
+        share = self.share[:, None, None]
+        wrong = errors.size[row]
+        metres = joints[..., :2] / joints[..., 2:].clamp(min=0.1) * self.translation[:, None, 2:]
+        keypoints, all_joints = (metres[:, indices(of, names)] for of in (COCO_JOINTS, JOINTS))
+        places = [
+            (true + share * error[row]) / torch.exp(wrong)[:, None, None]
+            for true, error in (
+                (keypoints, errors.regressed),
+                (keypoints, errors.found),
+                (all_joints, errors.guessed),
+            )
+        ]
+        size = torch.log(self.camera[:, 0, 0] / self.translation[:, 2]) + wrong
+        return GivenKeypoints(*(value[:, None] for value in (*places, size, errors.confidence[row])))
 
 
 class ImaginedPeople:
@@ -99,9 +152,12 @@ class ImaginedPeople:
         generator = np.random.default_rng([seed, step, 25])
         poses = [
             facing(self._source.draw(generator, hands=bool(generator.uniform() < _HANDS)), generator, toward=False)
-            for _ in range(size)
+            for _ in range(-(-size // _PER_POSE))
         ]
-        rotations = anny_rotations(poses)
+        # To draw a pose takes longer than anything else: each is seen from several cameras, in several shapes.
+        rotations = np.repeat(anny_rotations(poses), _PER_POSE, axis=0)[:size]
+        yaw = matrices_from_vectors(np.outer(generator.normal(0, _YAW, size), (0, 1, 0)))
+        rotations[:, 0] = yaw @ rotations[:, 0]
         pitch, roll = np.radians(generator.normal(0, 1, (2, size)) * np.array([[_PITCH], [_ROLL]]))
         turned = matrices_from_vectors(np.outer(roll, (0, 0, 1))) @ matrices_from_vectors(np.outer(pitch, (1, 0, 0)))
         rotations[:, 0] = turned @ np.diag([1.0, -1.0, -1.0]) @ rotations[:, 0]
@@ -115,6 +171,8 @@ class ImaginedPeople:
             "camera": np.broadcast_to(camera, (size, 3, 3)),
             "noise": generator.normal(0, 1, (size, 4, max(len(JOINTS), len(_COCO) + 1), 2)),
             "scale": generator.normal(0, _SIZE, size),
+            "chosen": generator.uniform(size=size),
+            "share": generator.uniform(*_SHARE, size),
         }
         return Imagined(**{name: torch.from_numpy(value.astype(np.float32)) for name, value in values.items()})
 

@@ -40,12 +40,18 @@ from humanrt_export.training.loop import train
 from humanrt_export.training.methods.compose import MethodOptions
 from humanrt_export.training.options import RunConfig, recorded
 from humanrt_export.training.processes import is_first, started
-from humanrt_export.training.tasks.multihmr_losses import Weights, imagined_losses, losses
+from humanrt_export.training.tasks.multihmr_losses import (
+    Weights,
+    imagined_losses,
+    keypoint_errors,
+    losses,
+    true_keypoints,
+)
 
 __all__ = ["PeopleTask", "TrainMultihmr", "load_backbone", "make_task", "run"]
 
 _NETWORK = "multihmr-anny"
-_NETWORK_OPTIONS = ("backbone", "image_size", "width", "depth", "heads", "mlp")
+_NETWORK_OPTIONS = ("backbone", "image_size", "width", "depth", "heads", "mlp", "corrections")
 _TOPOLOGY = "10pc"
 _PEOPLE = 16
 _POSE_TRUNK_RATE = 0.1  # of mediapipe14
@@ -71,6 +77,8 @@ class TrainMultihmr(RunConfig):
         reuse: use each picture in so many steps, which spares frozen trunks most of their work.
         imagined: people a step of whom only keypoints are seen, for a network that looks for them.
         motions: recordings for these, a file or a folder.
+        forced: part of the people in pictures whose keypoints are moved towards the true ones, by a random part of the
+            way: what sees real people better than rendered ones is then trusted.
         start_from: start from all weights of this checkpoint, another training's folder, or a bundle.
         looks: how pictures are varied.
         appearance: vary light, colours and noise, too.
@@ -91,6 +99,7 @@ class TrainMultihmr(RunConfig):
     reuse: int = 1
     imagined: Annotated[int, Option(metavar="N")] = 0
     motions: Annotated[Path | None, Option(metavar="PATH")] = None
+    forced: Annotated[float, Option(metavar="P")] = 0.0
     start_from: Annotated[Path | None, Option(metavar="FILE")] = None
     looks: Annotated[Augmentation, Group(only=("person", "span"))] = field(default_factory=Augmentation)
     appearance: bool = True
@@ -124,6 +133,10 @@ class TrainMultihmr(RunConfig):
             raise HumanrtError("--imagined must be at least 0")
         if self.imagined and (self.motions is None or self.network.backbone not in KEYPOINT_BACKBONES):
             raise HumanrtError(f"--imagined needs --motions, and a --backbone that is {choices(KEYPOINT_BACKBONES)}")
+        if not 0 <= self.forced <= 1 or (self.forced and self.network.backbone not in KEYPOINT_BACKBONES):
+            raise HumanrtError(
+                f"--forced must be from 0 to 1, and needs a --backbone that is {choices(KEYPOINT_BACKBONES)}"
+            )
         if self.imagined % started():
             raise HumanrtError(
                 f"--imagined is {self.imagined}, of all {started()} processes together; give a multiple of {started()}"
@@ -194,15 +207,20 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
         reuse=config.reuse,
         imagined=imagined,
         imagined_people=config.imagined,
+        forced=config.forced,
         about=train_shards.info,
     )
     if config.backbone_weights:
         load_backbone(task.model.backbone, network.backbone, config.backbone_weights)
     if config.start_from:
         before, told = network_of(config.start_from)
-        if replace(before.config, image_size=network.image_size) != network:  # its tables fit any size
+        # Its tables fit any size; a head that corrects poses may start from one that does not.
+        like = replace(before.config, image_size=network.image_size)
+        if network.corrections and not like.corrections:
+            like = replace(like, corrections=network.corrections, depth=network.depth)
+        if like != network:
             raise HumanrtError(f"{config.start_from}: another network ({before.config}); give the same settings")
-        task.model.load_state_dict(before.state_dict(), strict=False)  # no checkpoint has marks
+        start_from(task.model, before.state_dict())
         if network.backbone in KEYPOINT_BACKBONES:
             task.trunk_before = {True: "learned", False: "", None: "unknown"}[trunk_learned(told)]
     if options.device == "cpu":
@@ -210,6 +228,22 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
         if config.methods == MethodOptions():  # others change the pictures
             task.freeze(options.threads)
     return task
+
+
+def start_from(model: nn.Module, before: Mapping[str, Tensor]) -> None:
+    """Take over the weights that a model has, too; no checkpoint has marks.
+
+    Where a layer has more inputs now, which are its last, they are not heeded at first.
+    """
+    own = model.state_dict()
+    for name, value in before.items():
+        if name not in own:
+            continue
+        if own[name].shape != value.shape:
+            own[name].zero_()[:, : value.shape[1]] = value
+        else:
+            own[name].copy_(value)
+    model.load_state_dict(own)
 
 
 def _trunk_rate(backbone: str, given: float | None) -> float:
@@ -277,6 +311,7 @@ class PeopleTask:
         reuse: steps in which each picture is used.
         imagined: people without pictures, of whom a network that reads keypoints learns, too; None: there are none.
         imagined_people: how many of them a step.
+        forced: part of the people in pictures whose keypoints are moved towards the true ones.
         body_topology: of the body that losses and metrics see.
         about: how the samples were made.
     """
@@ -292,6 +327,7 @@ class PeopleTask:
     reuse: int = 1
     imagined: ImaginedPeople | None = None
     imagined_people: int = 0
+    forced: float = 0.0
     body_topology: str = _TOPOLOGY
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -313,13 +349,14 @@ class PeopleTask:
         """The network, the losses, and what is done to pictures; not the samples, to which some may be added."""
         return {
             "network": _NETWORK,
-            "settings": asdict(self.settings),
-            "weights": recorded(self.weights, "keypoints", "imagined"),
+            "settings": recorded(self.settings, "corrections"),
+            "weights": recorded(self.weights, "keypoints", "posed", "beside", "imagined"),
             "augmentation": asdict(self.images.augmentation),
             "points_from": self.points_from,
             **({"trunk_rate": self.trunk_rate} if self.trunk_rate else {}),  # which runs of before do not have
             **({"trunk_before": self.trunk_before} if self.trunk_before else {}),
             **({"reuse": self.reuse} if self.reuse > 1 else {}),
+            **({"forced": self.forced} if self.forced else {}),
             **({"imagined_people": self.imagined_people, "motions": self.imagined.about} if self.imagined else {}),
         }
 
@@ -368,12 +405,16 @@ class PeopleTask:
     def losses(self, model: nn.Module, batch: PeopleBatch) -> dict[str, Tensor]:
         """See `losses.losses`."""
         batch = batch.trimmed()
-        said = model.at(batch.image, batch.cells, batch.valid, batch.intrinsics, batch.maps)
         device = batch.image.device
         body = self.body.to(device)
+        true = true_keypoints(batch, body, self.forced) if self.forced else None
+        said = model.at(batch.image, batch.cells, batch.valid, batch.intrinsics, batch.maps, true)
         with torch.autocast(device.type, enabled=False):
             found = losses(said, batch, body, self.settings.image_size, self.weights)
-            given = None if batch.imagined is None else batch.imagined.given(body)
+            given = None
+            if batch.imagined is not None and said.keypoints is not None:
+                errors = keypoint_errors(said.keypoints, batch, body) if self.settings.corrections else None
+                given = batch.imagined.given(body, errors)
         if given is None or batch.imagined is None:
             return found
         imagined = model.head.imagine(given, batch.imagined.camera)

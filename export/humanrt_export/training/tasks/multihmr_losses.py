@@ -16,16 +16,17 @@ from humanrt_export.bodies.anny.model import load_anny
 from humanrt_export.bodies.anny.phenotypes import PHENOTYPES
 from humanrt_export.bodies.smplx import BodyOutput
 from humanrt_export.data.people.dataset import PeopleBatch
-from humanrt_export.data.people.imagined import Imagined
+from humanrt_export.data.people.imagined import COCO_JOINTS, Imagined, KeypointErrors
 from humanrt_export.networks.anny_head import Predictions
 from humanrt_export.networks.camera import PATCH, unproject
-from humanrt_export.networks.keypoint_head import JOINTS, Keypoints
+from humanrt_export.networks.keypoint_head import JOINTS, POSED, Keypoints, TrueKeypoints
 from humanrt_export.networks.multihmr_anny import Trained
 from humanrt_export.training.processes import shared
 
-__all__ = ["Weights", "focal", "imagined_losses", "losses"]
+__all__ = ["Weights", "focal", "imagined_losses", "keypoint_errors", "losses", "true_keypoints"]
 
 _NEAREST = 0.1  # m, of what is projected
+_FAR = 2.0  # m: no keypoint is taken for farther off
 _FARTHEST = 0.5  # of the picture's side, or m: projected errors beyond count as this, with a gradient of their own
 
 
@@ -49,6 +50,9 @@ class Weights:
             as with pictures.
         keypoints: L1, m in the plane of the head, of the places where the head of a `KeypointBackbone` looks for joints
             (`keypoint_head.JOINTS`), summed over its looks.
+        posed: L1, m, from the root joint, of the joints of each pose that such a head corrects, and of the last one;
+            mean over poses.
+        beside: L1, m at the head, of where these joints are seen from the camera, likewise.
     """
 
     detection: float = 10.0
@@ -63,6 +67,8 @@ class Weights:
     view: float = 1.0
     marks: float = 5.0
     keypoints: float = 10.0
+    posed: float = 60.0
+    beside: float = 20.0
     imagined: float = 1.0
 
 
@@ -110,8 +116,9 @@ def losses(said: Trained, batch: PeopleBatch, body: AnnyBody, size: int, weights
         (_projected(own, true, camera, size) for own, true in points), start=torch.zeros((), device=K.device)
     )
     if said.keypoints is not None:
-        joints = truth.joints[:, _joint_indices()]
-        found["keypoints"] = _places(said.keypoints, valid, joints, batch.translation[valid])
+        joints, heads = truth.joints[:, _joint_indices()], batch.translation[valid]
+        found["keypoints"] = _places(said.keypoints.tangents[valid], said.keypoints.turn[valid], joints, heads)
+        found |= _posed(said.keypoints, valid, truth.joints, heads)
     true_angle = 2 * torch.atan(size / (2 * K[:, 0, 0]))
     found["view"] = (said.angle - true_angle).abs().mean()
     total = sum((asdict(weights)[name] * value for name, value in found.items()), torch.zeros((), device=K.device))
@@ -133,7 +140,12 @@ def imagined_losses(
         own, true = (getattr(x, name) - x.joints[:, :1] for x in (posed, truth))
         found[name] = _mean((own - true).abs())
     everybody = torch.ones_like(keypoints.tangents[:, :, 0, 0, 0], dtype=torch.bool)
-    found["keypoints"] = _places(keypoints, everybody, truth.joints[:, _joint_indices()], people.translation)
+    joints = truth.joints[:, _joint_indices()]
+    found["keypoints"] = _places(keypoints.tangents[:, 0], keypoints.turn[:, 0], joints, people.translation)
+    found |= _posed(keypoints, everybody, truth.joints, people.translation)
+    size = torch.log(people.camera[:, 0, 0] / people.translation[:, 2])
+    found["distance"] = _mean((predictions.size[:, 0] - size).abs())
+    found["shape"] = _mean((low + span * predictions.shape[:, 0] - people.shape).abs())
     total = sum((asdict(weights)[name] * value for name, value in found.items()), people.shape.new_zeros(()))
     return {"imagined": total, "imagined_joints": found["joints"]}
 
@@ -159,10 +171,64 @@ def focal(logits: Tensor, hot: Tensor, counted: Tensor | None, gamma: float = 2.
     return each.sum() / shared(hot.sum(), least=1.0)
 
 
-def _places(said: Keypoints, valid: Tensor, joints: Tensor, heads: Tensor) -> Tensor:
-    """Distance (L1) of tangents from those of the true joints [N, J, 3], in metres at the heads [N, 3]."""
-    turn = said.turn[valid]
-    own = said.tangents[valid]
+def true_keypoints(batch: PeopleBatch, body: AnnyBody, forced: float) -> TrueKeypoints:
+    """Return the keypoints of a batch's people; a random part ``forced`` of them has a random part of their errors."""
+    with torch.no_grad():
+        people = (batch.rotations, batch.shape, batch.translation)
+        joints = body(*people).joints[:, :, indices(COCO_JOINTS, load_anny("10pc").joint_names)]
+    flat = joints[..., :2] / joints[..., 2:].clamp(min=_NEAREST)
+    focal = torch.diagonal(batch.intrinsics, dim1=-2, dim2=-1)[:, None, None, :2]
+    share = torch.rand_like(batch.translation[..., 0])
+    share = torch.where(torch.rand_like(share) < forced, share, torch.ones_like(share))
+    return TrueKeypoints(flat * focal + batch.intrinsics[:, None, None, :2, 2], share)
+
+
+def keypoint_errors(said: Keypoints, batch: PeopleBatch, body: AnnyBody) -> KeypointErrors:
+    """How wrong what a head knew of a batch's people before its looks was."""
+    given, valid = said.given, batch.valid
+    with torch.no_grad():
+        truth = body(batch.rotations[valid], batch.shape[valid], batch.translation[valid]).joints
+        seen = truth @ said.turn[valid]
+        names = load_anny("10pc").joint_names
+        depth = (batch.translation * said.turn[..., 2]).sum(-1)[valid]
+        metres = seen[..., :2] / seen[..., 2:].clamp(min=_NEAREST) * depth[:, None, None]
+        size = torch.log(batch.intrinsics[:, 0, :1].expand(valid.shape)[valid] / depth)
+        wrong = given.size[valid] - size
+        keypoints, joints = (metres[:, indices(of, names)] for of in (COCO_JOINTS, JOINTS))
+        pairs = ((given.regressed, keypoints), (given.found, keypoints), (given.guessed, joints))
+        scale = torch.exp(wrong)[:, None, None]
+        regressed, found, guessed = ((own[valid] * scale - true).clamp(-_FAR, _FAR) for own, true in pairs)
+        return KeypointErrors(regressed, found, guessed, wrong, given.confidence[valid])
+
+
+def _posed(said: Keypoints, valid: Tensor, joints: Tensor, heads: Tensor) -> dict[str, Tensor]:
+    """The losses `posed` and `beside` of a head that corrects poses; none of another.
+
+    Args:
+        said: of it.
+        valid: [B, P].
+        joints: [N, 116, 3] m, Anny's true ones.
+        heads: [N, 3] m.
+    """
+    if said.posed is None:
+        return {}
+    own, true = said.posed[valid], joints[:, _posed_indices()] @ said.turn[valid]
+    difference = (own - own[:, :, :1]) - (true - true[:, :1])[:, None]
+    tangents = own[..., :2] / own[..., 2:].clamp(min=_NEAREST)
+    beside = _places(tangents, said.turn[valid], joints[:, _posed_indices()], heads)
+    return {"posed": _mean(difference.abs()), "beside": beside / own.shape[1]}
+
+
+@cache
+def _posed_indices() -> list[int]:
+    return indices(POSED, load_anny("10pc").joint_names)
+
+
+def _places(own: Tensor, turn: Tensor, joints: Tensor, heads: Tensor) -> Tensor:
+    """Distance (L1) of tangents [N, L, J, 2] from those of the true joints [N, J, 3], in metres at the heads [N, 3].
+
+    ``turn``: [N, 3, 3] from each person's view to the camera's. The sum over L, the mean over joints.
+    """
     seen = joints @ turn  # rows times the rotation are its inverse times columns
     ahead = seen[..., 2:] > _NEAREST
     true = seen[..., :2] / seen[..., 2:].clamp(min=_NEAREST)
