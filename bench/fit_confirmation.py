@@ -52,7 +52,16 @@ from humanrt.kernels.image import Picture
 from humanrt.metrics.matching import optimal
 from humanrt.people import body_tracker, confirmation, proposals
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
-from humanrt.people.confirmation import NEEDED, SAME_BODY, accepted, confidence, trunk_distances
+from humanrt.people.confirmation import (
+    NEEDED,
+    NEEDED_OF_SURE_BODIES,
+    SAME_BODY,
+    SURE_BODY,
+    SURELY_SAME_BODY,
+    accepted,
+    confidence,
+    trunk_distances,
+)
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.proposals import Look, MultiHmrProposals, Proposal
 from humanrt.people.unconfirmed import WEIGHTS, Weights, select
@@ -64,7 +73,7 @@ Array = NDArray[Any]
 
 _FAINT = 0.25  # score from which proposals are looked at here
 _LEAST = (0.35, 0.4, 0.45, 0.5)  # from 0.25 on three times as many are looked at, and nobody more is confirmed
-_NEEDED = (0.5, 1.0, 1.5, 2.0, 2.5)
+_NEEDED = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
 _PRECISION = 0.95  # of people who are confirmed besides
 _UNKNOWN = -6.0  # confidence of a close look that shows nobody
 _FOLDS = 5
@@ -199,8 +208,11 @@ def confirmed(shot: Shot, constants: Constants, tracker: BodyTracker) -> tuple[l
         looked += 1
         if one.landmarks is None or any(tracker._same_object(one.landmarks, other) for other in marks):
             continue
-        same = max(one.evidence[2:]) <= SAME_BODY
-        needed = min(constants.needed, NEEDED) if same else NEEDED
+        needed, distance = NEEDED, max(one.evidence[2:])
+        if distance <= SAME_BODY:
+            needed = min(needed, constants.needed)
+        if distance <= SURELY_SAME_BODY and one.proposal.score >= SURE_BODY:
+            needed = min(needed, NEEDED_OF_SURE_BODIES)
         zooms = range(len(one.close))
         if accepted(-inf, lambda zoom, own=one: own.close[int(zoom)], zooms, needed):  # type: ignore[misc]
             marks.append(one.landmarks)

@@ -13,10 +13,14 @@ from humanrt.geometry.region import Region
 from humanrt.geometry.skeleton import COCO_17, MEDIAPIPE_33
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
 from humanrt.people.confirmation import (
+    NEEDED,
+    NEEDED_OF_BODIES,
+    NEEDED_OF_SURE_BODIES,
     accepted,
     confidence,
     disagreement,
     is_part,
+    needed_of_body,
     pose_distance,
 )
 from humanrt.people.landmarks import BodyLandmarks
@@ -150,3 +154,19 @@ def test_before_a_crowd_only_who_is_large_enough_to_be_kept_is_looked_at() -> No
         assert worth(0.55, 3)
         assert worth(0.1, 2, seen=1)
         assert not worth(9.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("score", "distance", "needed"),
+    [
+        (0.9, 0.21, NEEDED),  # another body than the proposed one
+        (0.9, 0.15, NEEDED_OF_BODIES),
+        (0.4, 0.05, NEEDED_OF_BODIES),
+        (0.6, 0.05, NEEDED_OF_SURE_BODIES),
+    ],
+)
+def test_the_surer_a_proposed_body_is_the_less_close_looks_must_say(
+    score: float, distance: float, needed: float
+) -> None:
+    assert needed_of_body(score, distance) == needed
+    assert NEEDED > NEEDED_OF_BODIES > NEEDED_OF_SURE_BODIES

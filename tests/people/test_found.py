@@ -34,8 +34,8 @@ PLAYERS = {
     "number 24": ((560, 310), (577, 440)),
     "number 35": ((718, 333), (735, 425)),
 }
-# Spectators in the first row, and one before the camera: their bodies are there, so they may be found.
-SPECTATORS = ((422, 480), (472, 490), (512, 490), (98, 650))
+# Spectators in the first row, one before the camera and one at the left edge, whose trunk is seen: they may be found.
+SPECTATORS = ((422, 480), (472, 490), (512, 490), (98, 650), (14, 288))
 
 
 def _media(name: str) -> Path:

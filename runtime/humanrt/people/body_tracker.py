@@ -25,14 +25,12 @@ from humanrt.geometry.region import Region
 from humanrt.inference.execution import Execution, ExecutionOptions
 from humanrt.kernels.image import Picture
 from humanrt.people.confirmation import (
-    NEEDED,
-    NEEDED_OF_BODIES,
-    SAME_BODY,
     SAME_TRUNK,
     accepted,
     confidence,
     disagreement,
     is_part,
+    needed_of_body,
     pose_distance,
     trunk_distance,
     trunk_gap,
@@ -328,18 +326,18 @@ class BodyTracker(RegionTracker[BodyLandmarks, _BodyTrack, Body]):
         if not there:
             return None
         scores = (first.score, landmarks.score)
-        first_look = region.confidence(landmarks, scores) if isinstance(region, Proposal) else -inf
+        proposal = region if isinstance(region, Proposal) else None
+        first_look = proposal.confidence(landmarks, scores) if proposal else -inf
         second = self._second
 
         def close_look(zoom: float) -> float:
             square = replace(landmarks.region, size=zoom * landmarks.region.size)
             return confidence(landmarks, scores, second(rgb, square))
 
-        trunk = region.trunk if isinstance(region, Proposal) else None
-        if trunk is None:
+        if proposal is None or proposal.trunk is None:
             found = accepted(first_look, close_look, _ZOOMS)
         else:
-            needed = NEEDED_OF_BODIES if trunk_distance(landmarks, trunk) <= SAME_BODY else NEEDED
+            needed = needed_of_body(proposal.score, trunk_distance(landmarks, proposal.trunk))
             found = accepted(-inf, close_look, ZOOMS_OF_TRUNKS, needed)
         self._watch.lap("detect")
         return self._settled(rgb, first.region, landmarks) if found else None

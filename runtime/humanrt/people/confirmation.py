@@ -23,13 +23,17 @@ from humanrt.people.multipose import PoseDetection
 __all__ = [
     "NEEDED",
     "NEEDED_OF_BODIES",
+    "NEEDED_OF_SURE_BODIES",
     "SAME_BODY",
     "SAME_TRUNK",
+    "SURELY_SAME_BODY",
+    "SURE_BODY",
     "TrunkDetection",
     "accepted",
     "confidence",
     "disagreement",
     "is_part",
+    "needed_of_body",
     "pose_distance",
     "pose_trunk_distances",
     "supporting_pose",
@@ -74,13 +78,17 @@ _SATURATED = 0.002  # scores are not told apart below this, and above 1 minus it
 _ENOUGH = 4.0
 NEEDED = 2.5
 """What the first look and a close one must come to."""
-# Our own Multi-HMR proposes people whom the second network overlooked. Its score says nothing that close looks do not.
+# Our own Multi-HMR proposes people whom the second network overlooked.
 SAME_BODY = 0.2
 """`trunk_distance` up to which landmarks are of the body that it proposes; before a crowd the landmark network may find
 somebody else there, or the head of one on the hips of another."""
-NEEDED_OF_BODIES = 0.5
+NEEDED_OF_BODIES = 0.0
 """What a close look must come to if they are: two networks agree already. If not, the proposal says nothing. Fitted to
 the `multihmr-anny` that ships by ``bench/fit_confirmation.py``."""
+SURE_BODY, SURELY_SAME_BODY, NEEDED_OF_SURE_BODIES = 0.5, 0.1, -0.5
+"""Score from which it is sure of a body, `trunk_distance` up to which landmarks are surely of it, and what a close look
+must come to of both. In the pictures of that bench nobody needs this, and nobody is found wrongly by it; it was chosen
+after seeing who else of people.jpg would be found."""
 _AGREEING = 2
 
 
@@ -135,6 +143,13 @@ def confidence(landmarks: BodyLandmarks, scores: Iterable[float], poses: Iterabl
 def trunk_distance(landmarks: BodyLandmarks, trunk: TrunkDetection) -> float:
     """Return the larger of the distances of hips and of heads, as a fraction of the region's side."""
     return max(trunk_distances(landmarks, trunk))
+
+
+def needed_of_body(score: float, distance: float) -> float:
+    """Return what a close look must come to, for landmarks at a `trunk_distance` from a body proposed with a score."""
+    if distance > SAME_BODY:
+        return NEEDED
+    return NEEDED_OF_SURE_BODIES if score >= SURE_BODY and distance <= SURELY_SAME_BODY else NEEDED_OF_BODIES
 
 
 def trunk_distances(landmarks: BodyLandmarks, trunk: TrunkDetection) -> tuple[float, float]:

@@ -55,7 +55,7 @@ _AGREES = 0.15  # distances up to which a pose supports a body
 _LARGEST = (
     0.6  # region by the picture's shorter side: larger people are confirmed, and hands close to the camera are not
 )
-WEIGHTS = Weights(0.72, 0.25, 0.55, -1.06)
+WEIGHTS = Weights(0.74, 0.53, 0.24, -0.81)
 """Fitted as the text above says. That the landmark network's score says nothing more was tried."""
 _MOST_LOOKS = 4
 _LEAST, _MOST = 0.05, 0.98  # scores are not told apart beyond these

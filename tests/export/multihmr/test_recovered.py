@@ -110,7 +110,7 @@ def test_a_manifest_without_provenance(tmp_path: Path, provenance: object) -> No
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"backbone": AnnyConfig.backbone}, "layers of dinov2_vits14 were merged"),
+        ({"backbone": AnnyConfig.backbone, "corrections": 0}, "layers of dinov2_vits14 were merged"),
         ({"mlp": 256}, "nothing has the size of head.looks.0.blocks.0.mlp"),  # narrower
         ({"mlp": 1024}, "nothing has the size of head.looks.0.blocks.0.mlp"),
         ({"width": 96}, "nothing has the size of head."),
