@@ -73,7 +73,7 @@ Array = NDArray[Any]
 
 _FAINT = 0.25  # score from which proposals are looked at here
 _LEAST = (0.35, 0.4, 0.45, 0.5)  # from 0.25 on three times as many are looked at, and nobody more is confirmed
-_NEEDED = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
+_NEEDED = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
 _PRECISION = 0.95  # of people who are confirmed besides
 _UNKNOWN = -6.0  # confidence of a close look that shows nobody
 _FOLDS = 5

@@ -29,8 +29,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-os.environ["HUMANRT_HIDE_CPU"] = ",".join(filter(None, (os.environ.get("HUMANRT_HIDE_CPU"), "amx_tile,amx_bf16")))
-
 import numpy as np
 import torch
 
@@ -41,6 +39,7 @@ from humanrt.backends.options import BackendOptions
 from humanrt.bundle import Bundle, load_bundle
 from humanrt.errors import HumanrtError
 from humanrt.geometry.camera import Letterbox
+from humanrt.native.processor import HIDE
 from humanrt.people.multihmr import MultiHMR
 from humanrt.people.results import People
 from humanrt.sources.opening import open_source
@@ -212,6 +211,8 @@ def main() -> None:
     parser.add_argument("--made", action="store_true", help="only make the bundles")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    # Not when this is imported: whoever does that has its AMX still.
+    os.environ[HIDE] = ",".join(filter(None, (os.environ.get(HIDE), "amx_tile,amx_bf16")))
     if (arguments.checkpoint is None) != (arguments.body_models is None):
         parser.error("a checkpoint needs --body-models, and the other way round")
 

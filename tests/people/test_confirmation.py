@@ -160,7 +160,9 @@ def test_before_a_crowd_only_who_is_large_enough_to_be_kept_is_looked_at() -> No
     ("score", "distance", "needed"),
     [
         (0.9, 0.21, NEEDED),  # another body than the proposed one
-        (0.9, 0.15, NEEDED_OF_BODIES),
+        (0.9, 0.2, NEEDED_OF_BODIES),
+        (0.5, 0.1, NEEDED_OF_SURE_BODIES),
+        (0.9, 0.11, NEEDED_OF_BODIES),
         (0.4, 0.05, NEEDED_OF_BODIES),
         (0.6, 0.05, NEEDED_OF_SURE_BODIES),
     ],

@@ -87,6 +87,7 @@ def network_of_bundle(folder: Path) -> tuple[AnnyHmr, dict[str, str]]:
 
     Raises:
         BundleError: it cannot be read, or is for another task.
+        MissingDependencyError: its head corrects poses, for which Anny is needed, once.
         CheckpointError: it has another network than its settings say, or one whose layers were merged for the export.
     """
     bundle = load_bundle(folder, task="people")

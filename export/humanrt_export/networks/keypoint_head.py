@@ -68,11 +68,11 @@ class Keypoints:
     """Where joints are thought to be, for the losses.
 
     Attributes:
-        tangents: [B, P, L, J, 2] x, y at depth 1 in the person's view, of each of the L looks.
+        tangents: [B, P, L, J, 2] x, y at depth 1 in the person's view: earlier guesses, then those after each look.
         turn: [B, P, 3, 3] from the person's view to the camera's.
         given: what was known before the looks.
-        posed: [B, P, I, J, 3] m, `POSED` in the person's view, of each correction's pose before it and of the last one;
-            None of a head that does not correct.
+        posed: [B, P, I, J, 3] m, `POSED` in the person's view, before each correction and after the last; None of a
+            head that does not correct, and outside training.
     """
 
     tangents: Tensor
@@ -89,7 +89,7 @@ class GivenKeypoints:
         regressed, found: [B, P, 17, 2] m, MoveNet's keypoints by its regression, and by its heat maps.
         guessed: [B, P, J, 2] m, joints as the person's token says.
         size: [B, P] logarithm of px per metre in the person's view, likewise; the metres above are measured by it.
-        confidence: [B, P, 17] of the heat maps, about -1..1: a keypoint that was not seen has little.
+        confidence: [B, P, 17] of the heat maps, about -1..1, -3 outside the picture; 0 where nothing is known of it.
         tangents: [B, P, J, 2] each, earlier guesses for `Keypoints`.
     """
 
@@ -301,6 +301,7 @@ class KeypointHead(nn.Module):
             posed.append(self._posed(read, tangents[-1], focal))
         root = (view.turn[..., None] * read.rotations[:, :, 0, None]).sum(-2)  # their product, not in bfloat16
         head = JOINTS.index("head")
+        # In this order: a bundle's network is recovered by the order of its graph's operators.
         predictions = Predictions(
             offsets=view.pixels(tangents[-1][:, :, head : head + 1])[:, :, 0],
             rotations=torch.cat((root[:, :, None], read.rotations[:, :, 1:]), dim=2),
@@ -312,8 +313,9 @@ class KeypointHead(nn.Module):
 
     def _own_keypoints(self, given: GivenKeypoints, angular: Tensor) -> Tensor:
         """Return of each joint its own keypoint, tangents, and how much that is worth: [B, P, J, 3]."""
-        own = (given.found.flatten(2) @ self.own_keypoint.T).unflatten(-1, (-1, 2))
-        worth = given.confidence @ self.own_keypoint[::2, ::2].T
+        with torch.autocast(angular.device.type, enabled=False):  # places need full precision
+            own = (given.found.flatten(2) @ self.own_keypoint.T).unflatten(-1, (-1, 2))
+            worth = given.confidence @ self.own_keypoint[::2, ::2].T
         return torch.cat((own * angular, worth[..., None]), dim=-1).detach()
 
     def _read(self, x: Tensor, size: Tensor) -> _Read:
@@ -452,7 +454,7 @@ class _Correction(nn.Module):
 
 def _nearer(given: GivenKeypoints, true: TrueKeypoints, view: PersonView, angular: Tensor) -> GivenKeypoints:
     """Return keypoints without a part of their errors."""
-    places = view.tangents(true.pixels) / angular
+    places = (view.tangents(true.pixels) / angular).clamp(-_REACH, _REACH)
     share = true.share[..., None, None]
     regressed, found = (torch.lerp(places, seen, share) for seen in (given.regressed, given.found))
     return replace(given, regressed=regressed, found=found)

@@ -74,7 +74,7 @@ class Imagined(Batch):
         noise: [N, 4, K, 2] of a standard normal distribution, for the keypoints.
         scale: [N] error of the known size's logarithm.
         chosen: [N] in 0..1, who of the people in pictures gives each their errors.
-        share: [N] part of these errors.
+        share: [N] in 0..1, what is left of these errors of places.
     """
 
     rotations: Tensor
@@ -91,8 +91,9 @@ class Imagined(Batch):
 
         Args:
             body: poses them.
-            errors: what it knows wrongly of M people in pictures: each has those of one of these, a bit smaller. None,
-                or of nobody: they are drawn from normal distributions.
+            errors: what it knows wrongly of M people in pictures: each has those of one of these, of places a random
+                part (`share`), of the size all, with their confidence. None, or of nobody: they are drawn from normal
+                distributions.
         """
         if errors is not None and len(errors.size):
             return self._like(body, errors)

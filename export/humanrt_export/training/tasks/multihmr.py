@@ -217,7 +217,9 @@ def make_task(config: TrainMultihmr) -> PeopleTask:
         # Its tables fit any size; a head that corrects poses may start from one that does not.
         like = replace(before.config, image_size=network.image_size)
         if network.corrections and not like.corrections:
-            like = replace(like, corrections=network.corrections, depth=network.depth)
+            like = replace(like, depth=min(like.depth, network.depth))
+        if network.corrections:  # however often, it is one block
+            like = replace(like, corrections=network.corrections)
         if like != network:
             raise HumanrtError(f"{config.start_from}: another network ({before.config}); give the same settings")
         start_from(task.model, before.state_dict())
@@ -234,16 +236,21 @@ def start_from(model: nn.Module, before: Mapping[str, Tensor]) -> None:
     """Take over the weights that a model has, too; no checkpoint has marks.
 
     Where a layer has more inputs now, which are its last, they are not heeded at first.
+
+    Raises:
+        HumanrtError: weights have another shape.
     """
-    own = model.state_dict()
+    own = model.state_dict()  # which shares the model's memory
     for name, value in before.items():
         if name not in own:
             continue
-        if own[name].shape != value.shape:
+        wanted = own[name].shape
+        if wanted == value.shape:
+            own[name].copy_(value)
+        elif value.ndim == 2 and wanted[0] == value.shape[0] and wanted[1] > value.shape[1]:
             own[name].zero_()[:, : value.shape[1]] = value
         else:
-            own[name].copy_(value)
-    model.load_state_dict(own)
+            raise HumanrtError(f"{name} is {list(value.shape)} there, {list(wanted)} here; give the same settings")
 
 
 def _trunk_rate(backbone: str, given: float | None) -> float:
@@ -358,6 +365,8 @@ class PeopleTask:
             **({"reuse": self.reuse} if self.reuse > 1 else {}),
             **({"forced": self.forced} if self.forced else {}),
             **({"imagined_people": self.imagined_people, "motions": self.imagined.about} if self.imagined else {}),
+            # Earlier ones had a pose each, and fewer losses: a run that was begun with them goes on with their version.
+            **({"imagined_version": 2} if self.imagined else {}),
         }
 
     def rate(self, name: str) -> float:
@@ -407,7 +416,8 @@ class PeopleTask:
         batch = batch.trimmed()
         device = batch.image.device
         body = self.body.to(device)
-        true = true_keypoints(batch, body, self.forced) if self.forced else None
+        with torch.autocast(device.type, enabled=False):
+            true = true_keypoints(batch, body, self.forced) if self.forced else None
         said = model.at(batch.image, batch.cells, batch.valid, batch.intrinsics, batch.maps, true)
         with torch.autocast(device.type, enabled=False):
             found = losses(said, batch, body, self.settings.image_size, self.weights)

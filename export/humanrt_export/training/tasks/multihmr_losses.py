@@ -46,8 +46,8 @@ class Weights:
         view: L1, rad, of the field of view.
         marks: focal loss of which joints are in which token (`dataset.MARKS`), a mark's share. Not Multi-HMR's: a
             backbone that starts from nothing learns from it what a body looks like long before it learns from poses.
-        imagined: of the losses of people without pictures: those of rotations, joints, vertices and keypoints, weighted
-            as with pictures.
+        imagined: of the losses of people without pictures: those of rotations, joints, vertices, keypoints, distance
+            and shape, and of a head that corrects also posed and beside, weighted as with pictures.
         keypoints: L1, m in the plane of the head, of the places where the head of a `KeypointBackbone` looks for joints
             (`keypoint_head.JOINTS`), summed over its looks.
         posed: L1, m, from the root joint, of the joints of each pose that such a head corrects, and of the last one;
