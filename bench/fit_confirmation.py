@@ -52,16 +52,7 @@ from humanrt.kernels.image import Picture
 from humanrt.metrics.matching import optimal
 from humanrt.people import body_tracker, confirmation, proposals
 from humanrt.people.body_tracker import BodyTracker, BodyTrackerOptions
-from humanrt.people.confirmation import (
-    NEEDED,
-    NEEDED_OF_SURE_BODIES,
-    SAME_BODY,
-    SURE_BODY,
-    SURELY_SAME_BODY,
-    accepted,
-    confidence,
-    trunk_distances,
-)
+from humanrt.people.confirmation import accepted, confidence, needed_of_body, trunk_distances
 from humanrt.people.landmarks import BodyLandmarks, BodyNetwork
 from humanrt.people.proposals import Look, MultiHmrProposals, Proposal
 from humanrt.people.unconfirmed import WEIGHTS, Weights, select
@@ -208,11 +199,7 @@ def confirmed(shot: Shot, constants: Constants, tracker: BodyTracker) -> tuple[l
         looked += 1
         if one.landmarks is None or any(tracker._same_object(one.landmarks, other) for other in marks):
             continue
-        needed, distance = NEEDED, max(one.evidence[2:])
-        if distance <= SAME_BODY:
-            needed = min(needed, constants.needed)
-        if distance <= SURELY_SAME_BODY and one.proposal.score >= SURE_BODY:
-            needed = min(needed, NEEDED_OF_SURE_BODIES)
+        needed = needed_of_body(one.proposal.score, max(one.evidence[2:]), constants.needed)
         zooms = range(len(one.close))
         if accepted(-inf, lambda zoom, own=one: own.close[int(zoom)], zooms, needed):  # type: ignore[misc]
             marks.append(one.landmarks)

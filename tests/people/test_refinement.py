@@ -61,7 +61,7 @@ def off(people: People, truth: PeopleTruth) -> list[float]:
 def test_people_lie_on_what_the_picture_shows(plain: People, refined: People, truth: PeopleTruth) -> None:
     assert len(plain) == len(refined) == 3
     before, after = off(plain, truth), off(refined, truth)
-    assert np.mean(after) < np.mean(before)  # the network itself lies within 7 px
+    assert np.mean(after) < min(7, np.mean(before))  # px; the network alone is hardly worse: 6.9
     assert max(after) < 15
     assert {"landmarks", "body", "network"} <= refined.ms.keys()
 

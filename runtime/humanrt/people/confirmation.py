@@ -145,11 +145,11 @@ def trunk_distance(landmarks: BodyLandmarks, trunk: TrunkDetection) -> float:
     return max(trunk_distances(landmarks, trunk))
 
 
-def needed_of_body(score: float, distance: float) -> float:
+def needed_of_body(score: float, distance: float, needed_of_bodies: float = NEEDED_OF_BODIES) -> float:
     """Return what a close look must come to, for landmarks at a `trunk_distance` from a body proposed with a score."""
     if distance > SAME_BODY:
         return NEEDED
-    return NEEDED_OF_SURE_BODIES if score >= SURE_BODY and distance <= SURELY_SAME_BODY else NEEDED_OF_BODIES
+    return NEEDED_OF_SURE_BODIES if score >= SURE_BODY and distance <= SURELY_SAME_BODY else needed_of_bodies
 
 
 def trunk_distances(landmarks: BodyLandmarks, trunk: TrunkDetection) -> tuple[float, float]:

@@ -97,43 +97,43 @@ class Imagined(Batch):
         """
         if errors is not None and len(errors.size):
             return self._like(body, errors)
-        names = load_anny("10pc").joint_names
-        with torch.no_grad():
-            joints = body(self.rotations, self.shape, self.translation).joints
-        depth = self.translation[:, None, 2:]
-        size = torch.log(self.camera[:, 0, 0] / self.translation[:, 2]) + self.scale
-        metres = joints[..., :2] / joints[..., 2:].clamp(min=0.1) * depth / torch.exp(self.scale)[:, None, None]
-        true = metres[:, indices(COCO_JOINTS, names)]
-        deviation = torch.tensor([sigma for _, sigma in _COCO], device=depth.device)[:, None]
+        keypoints, joints, size = self._true(body)
+        scale = torch.exp(self.scale)[:, None, None]
+        true = keypoints / scale
+        deviation = torch.tensor([sigma for _, sigma in _COCO], device=true.device)[:, None]
         worse = torch.exp(_DEVIATION * self.noise[:, 3, :1, :1])
         error = self.noise[:, 0, : len(_COCO)] * deviation * worse
         wrong = self.noise[:, 3, 1 : 1 + len(_COCO), :1] > _quantile(1 - _WRONG)
         error = torch.where(wrong, _FAR * self.noise[:, 0, : len(_COCO)], error)
         own = _OWN * self.noise[:, 1, : len(_COCO)] * deviation * worse
-        guessed = metres[:, indices(JOINTS, names)] + _GUESSED * self.noise[:, 2, : len(JOINTS)]
-        rows = (true + error, true + _KEPT * error + own, guessed, size, torch.zeros_like(true[..., 0]))
+        guessed = joints / scale + _GUESSED * self.noise[:, 2, : len(JOINTS)]
+        rows = (true + error, true + _KEPT * error + own, guessed, size + self.scale, torch.zeros_like(true[..., 0]))
         return GivenKeypoints(*(row[:, None] for row in rows))
 
     def _like(self, body: AnnyBody, errors: KeypointErrors) -> GivenKeypoints:
         """Return what would be known of them if it were wrong as ``errors`` are."""
-        names = load_anny("10pc").joint_names
-        with torch.no_grad():
-            joints = body(self.rotations, self.shape, self.translation).joints
+        keypoints, joints, size = self._true(body)
         row = (self.chosen * len(errors.size)).long().clamp(max=len(errors.size) - 1)
         share = self.share[:, None, None]
         wrong = errors.size[row]
-        metres = joints[..., :2] / joints[..., 2:].clamp(min=0.1) * self.translation[:, None, 2:]
-        keypoints, all_joints = (metres[:, indices(of, names)] for of in (COCO_JOINTS, JOINTS))
         places = [
             (true + share * error[row]) / torch.exp(wrong)[:, None, None]
             for true, error in (
                 (keypoints, errors.regressed),
                 (keypoints, errors.found),
-                (all_joints, errors.guessed),
+                (joints, errors.guessed),
             )
         ]
-        size = torch.log(self.camera[:, 0, 0] / self.translation[:, 2]) + wrong
-        return GivenKeypoints(*(value[:, None] for value in (*places, size, errors.confidence[row])))
+        return GivenKeypoints(*(value[:, None] for value in (*places, size + wrong, errors.confidence[row])))
+
+    def _true(self, body: AnnyBody) -> tuple[Tensor, Tensor, Tensor]:
+        """Return their keypoints [N, 17, 2] and joints [N, J, 2], m at the head, and the logarithm of px per metre."""
+        names = load_anny("10pc").joint_names
+        with torch.no_grad():
+            joints = body(self.rotations, self.shape, self.translation).joints
+        metres = joints[..., :2] / joints[..., 2:].clamp(min=0.1) * self.translation[:, None, 2:]
+        size = torch.log(self.camera[:, 0, 0] / self.translation[:, 2])
+        return metres[:, indices(COCO_JOINTS, names)], metres[:, indices(JOINTS, names)], size
 
 
 class ImaginedPeople:
